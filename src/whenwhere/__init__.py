@@ -1,0 +1,59 @@
+"""whenwhere: ask a video *when* and *where*, in a sentence's words.
+
+One sentence in; time spans and a tube of boxes out:
+
+    import whenwhere
+    answer = whenwhere.open("clip.mp4").ground("the red car drives up")
+    answer.spans, answer.tube.at(15.5), answer.save("answer.srt")
+
+Names are loaded on first use, so that `import whenwhere` stays light: it imports none of PyAV, OpenCV,
+SciPy or torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whenwhere.boxes import Box as Box
+    from whenwhere.errors import WhenwhereError as WhenwhereError
+    from whenwhere.overlap import box_iou as box_iou
+    from whenwhere.overlap import s_iou as s_iou
+    from whenwhere.overlap import t_iou as t_iou
+    from whenwhere.overlap import v_iou as v_iou
+    from whenwhere.records import Grounding as Grounding
+    from whenwhere.session import Answer as Answer
+    from whenwhere.session import Session as Session
+    from whenwhere.session import open as open
+    from whenwhere.spans import Span as Span
+    from whenwhere.spans import SpanSet as SpanSet
+    from whenwhere.tubes import Tube as Tube
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Answer": "session",
+    "Box": "boxes",
+    "Grounding": "records",
+    "Session": "session",
+    "Span": "spans",
+    "SpanSet": "spans",
+    "Tube": "tubes",
+    "WhenwhereError": "errors",
+    "box_iou": "overlap",
+    "open": "session",
+    "s_iou": "overlap",
+    "t_iou": "overlap",
+    "v_iou": "overlap",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"whenwhere.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'whenwhere' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,92 @@
+"""How much two answers overlap in time, in space, and in both.
+
+The definitions (one place; evaluation, rewards and difficulty import them):
+
+- `t_iou` = |S ∩ P| / |S ∪ P| on sets of time. Both empty = 1 ("it is not there", and so it was answered).
+- `s_iou` = time average of box IoU over S ∩ P, both tubes filled linearly, integrated with the trapezoid rule on
+  the union of their grids. Where both have no box the overlap is 1, where one has none it is 0.
+- `v_iou` = t_iou · s_iou, so that 0 ≤ v ≤ t ≤ 1, sub-second events are defined, and time answered outside the
+  truth counts against the answer. The name `mv_iou` of arXiv 2606.29023 is read as this (the source never defines
+  it). A product instead of the sum over sampled seconds in HC-STVG's vIoU because sums on the truth's grid do not
+  punish overlong spans.
+
+Other people's counts over frame grids are protocols of `whenwhere.evaluate`, never variants of these.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.spans import SpanSet
+from whenwhere.tubes import Tube
+
+
+def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """IoU of boxes, elementwise with broadcasting over (..., 4) xyxy arrays; in [0, 1], 0 for empty boxes.
+
+    >>> float(box_iou([0, 0, 2, 2], [1, 0, 3, 2]))
+    0.3333333333333333
+    >>> box_iou(np.zeros((3, 1, 4)), np.zeros((1, 2, 4))).shape
+    (3, 2)
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    wh = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
+    inter = wh[..., 0] * wh[..., 1]
+    area_a = (a[..., 2] - a[..., 0]).clip(0) * (a[..., 3] - a[..., 1]).clip(0)
+    area_b = (b[..., 2] - b[..., 0]).clip(0) * (b[..., 3] - b[..., 1]).clip(0)
+    union = area_a + area_b - inter
+    return np.divide(inter, union, out=np.zeros(np.shape(union)), where=union > 0)
+
+
+def t_iou(a: SpanSet, b: SpanSet) -> float:
+    """Temporal IoU of two sets of time, in [0, 1].
+
+    >>> t_iou(SpanSet([(0, 4)]), SpanSet([(2, 6)]))
+    0.3333333333333333
+    >>> t_iou(SpanSet(), SpanSet()), t_iou(SpanSet(), SpanSet([(0, 1)]))
+    (1.0, 0.0)
+    """
+    if not len(a) and not len(b):
+        return 1.0
+    inter = (a & b).duration
+    return min(1.0, inter / (a.duration + b.duration - inter))
+
+
+def s_iou(a: Tube, b: Tube) -> float:
+    """Time average of box IoU where both tubes' spans overlap, in [0, 1]; 0 where they never do.
+
+    >>> left = Tube(SpanSet([(0, 4)]), [0, 3.9], [[0, 0, 2, 2]] * 2, rate=0.25)
+    >>> right = Tube(SpanSet([(2, 6)]), [2, 5.9], [[1, 0, 3, 2]] * 2, rate=0.25)
+    >>> round(s_iou(left, right), 6)
+    0.333333
+    """
+    both = a.spans & b.spans
+    if not len(both):
+        return 1.0 if not len(a.spans) and not len(b.spans) else 0.0
+    knots = np.concatenate([a.times, b.times, both.starts, both.ends])
+    grid = np.unique(knots)
+    lo, hi = grid[:-1], grid[1:]
+    mid = (lo + hi) / 2
+    keep = both.index(mid) >= 0
+    lo, hi, mid = lo[keep], hi[keep], mid[keep]
+    # Inside one cell of the common grid each tube is either absent or linear, but it may jump at the cell's ends
+    # (an absence begins, a span ends): so the ends' values are the limits from inside the cell.
+    ends = []
+    for tube in (a, b):
+        quarter, middle, three = (tube.boxes_at(lo + (hi - lo) * w) for w in (0.25, 0.5, 0.75))
+        half = three - quarter
+        ends.append((middle - half, middle + half, np.isnan(middle[:, 0])))
+    (a0, a1, no_a), (b0, b1, no_b) = ends
+    iou = (box_iou(a0, b0) + box_iou(a1, b1)) / 2
+    iou = np.where(no_a & no_b, 1.0, np.where(no_a | no_b, 0.0, iou))
+    return float(np.clip((iou * (hi - lo)).sum() / (hi - lo).sum(), 0, 1))
+
+
+def v_iou(a: Tube, b: Tube) -> float:
+    """Overlap in time and space: `t_iou · s_iou`, in [0, t_iou].
+
+    >>> tube = Tube(SpanSet([(0, 4)]), [0, 1, 2, 3, 3.9], [[0, 0, 2, 2]] * 5)
+    >>> v_iou(tube, tube)
+    1.0
+    """
+    t = t_iou(a.spans, b.spans)
+    return t * s_iou(a, b) if t else 0.0

@@ -1,0 +1,157 @@
+"""Tubes: where something is, over time. Times → boxes inside spans; absent means no box.
+
+A tube is *sparse*: normally one box per second plus one at each end of a span. In between, boxes are filled.
+The linear fill lives here because it is part of the definition of every overlap (`whenwhere.overlap`): it is
+deterministic and needs no pixels. Fills that look at pixels are in `whenwhere.tracking`.
+
+The rules of the linear fill (one place, used by scores, rewards and `at`):
+
+- before the first and after the last box of a span the box is held;
+- between two boxes of one span it is interpolated, unless they are more than `1.5 / rate` apart: then a second
+  in between was answered without a box, which says "absent", and nothing is filled there;
+- outside the spans, and in a span without any box, there is none.
+
+Numbers of frames never appear here: times are float seconds.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.boxes import Box, valid_boxes
+from whenwhere.errors import RecordError
+from whenwhere.spans import SpanSet
+
+#: Two neighbouring boxes further apart than this many sampling steps have an absence between them.
+GAP = 1.5
+#: Slack for times that went through text (records keep 3 decimals).
+_EPS = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Tube:
+    """Boxes over time inside spans.
+
+    Attributes:
+        spans: when the thing is there.
+        times: (n,) seconds, strictly increasing, each inside a span.
+        boxes: (n, 4) xyxy pixels of the displayed frame.
+        rate: boxes per second the tube was made at; decides what counts as an absence.
+        sources: per box `model`, `smoothed` or `propagated`; empty means `model` throughout.
+        id: a name that stays the same over formats.
+        label: what it is, in words, or None.
+        score: confidence in 0-1, or None.
+
+    Raises:
+        RecordError: times not increasing or outside the spans, or something that is not a box.
+
+    >>> tube = Tube(SpanSet([(0, 2.5)]), [0, 1, 2], [[0, 0, 10, 10], [10, 0, 20, 10], [10, 0, 20, 10]])
+    >>> tube.at(0.5)
+    Box(x1=5.0, y1=0.0, x2=15.0, y2=10.0)
+    >>> tube.at(2.4)
+    Box(x1=10.0, y1=0.0, x2=20.0, y2=10.0)
+    >>> tube.at(3) is None
+    True
+    """
+
+    spans: SpanSet
+    times: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    rate: float = 1.0
+    sources: tuple[str, ...] = ()
+    id: str = "0"
+    label: str | None = None
+    score: float | None = None
+    _span_of: NDArray[np.intp] = field(init=False, repr=False)
+
+    def __init__(
+        self,
+        spans: SpanSet,
+        times: ArrayLike = (),
+        boxes: ArrayLike = (),
+        rate: float = 1.0,
+        sources: Sequence[str] = (),
+        id: str = "0",
+        label: str | None = None,
+        score: float | None = None,
+    ) -> None:
+        t = np.array(times, float).reshape(-1)
+        b = np.array(boxes, float).reshape(-1, 4)
+        if len(t) != len(b):
+            raise RecordError(f"a tube has {len(t)} times but {len(b)} boxes")
+        if sources and len(sources) != len(t):
+            raise RecordError(f"a tube has {len(t)} boxes but {len(sources)} sources")
+        if not rate > 0:
+            raise RecordError(f"a tube's rate must be positive, not {rate:g} boxes per second")
+        if not np.isfinite(t).all() or (np.diff(t) <= 0).any():
+            raise RecordError("a tube's times must be finite and strictly increasing")
+        bad = np.flatnonzero(~valid_boxes(b))
+        if len(bad):
+            raise RecordError(f"a tube's box at {t[bad[0]]:g} s is not x1 < x2, y1 < y2 with finite numbers")
+        span_of = spans.index(t)
+        for i in np.flatnonzero(span_of < 0):
+            # A time that was rounded into a neighbouring millisecond still belongs to its span.
+            near = np.flatnonzero((t[i] >= spans.starts - _EPS) & (t[i] <= spans.ends + _EPS))
+            if not len(near):
+                raise RecordError(f"a tube's box at {t[i]:g} s lies outside its spans {spans}")
+            span_of[i] = near[0]
+        for name, value in (
+            ("spans", spans), ("times", t), ("boxes", b), ("rate", float(rate)), ("sources", tuple(sources)),
+            ("id", id), ("label", label), ("score", score), ("_span_of", span_of),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+        t.flags.writeable = b.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def at(self, t: float) -> Box | None:
+        """The linearly filled box at `t` seconds, None where there is none."""
+        box = self.boxes_at([t])[0]
+        return None if np.isnan(box[0]) else Box(*map(float, box))
+
+    def boxes_at(self, times: ArrayLike) -> NDArray[np.float64]:
+        """Linearly filled boxes, (n, 4); a row of NaN where there is none.
+
+        >>> Tube(SpanSet([(0, 4)]), [0, 3], [[0, 0, 1, 1], [3, 0, 4, 1]]).boxes_at([0, 1.5, 3.5])[:, 0].tolist()
+        [0.0, nan, 3.0]
+        """
+        t = np.asarray(times, float).reshape(-1)
+        out = np.full((len(t), 4), np.nan)
+        if not len(self.times):
+            return out
+        span = self.spans.index(t)
+        # first and last box of the span that holds t
+        first = np.searchsorted(self._span_of, span, side="left")
+        last = np.searchsorted(self._span_of, span, side="right") - 1
+        inside = (span >= 0) & (first <= last)
+        left = np.searchsorted(self.times, t, side="right") - 1
+        lo = np.clip(left, first, last)[inside]
+        hi = np.clip(left + 1, first, last)[inside]
+        step = self.times[hi] - self.times[lo]
+        w = np.divide(t[inside] - self.times[lo], step, out=np.zeros(len(lo)), where=step > 0)[:, None]
+        # (1 - w) a + w b, not a + w (b - a): exact at both anchors
+        filled = (1 - w) * self.boxes[lo] + w * self.boxes[hi]
+        absent = (step > GAP / self.rate + _EPS) & (t[inside] > self.times[lo])
+        filled[absent & (t[inside] < self.times[hi])] = np.nan
+        out[inside] = filled
+        return out
+
+    def segments(self) -> list[slice]:
+        """Runs of boxes with neither a gap between spans nor an absence inside.
+
+        >>> Tube(SpanSet([(0, 6)]), [0, 1, 4, 5], [[0, 0, 1, 1]] * 4).segments()
+        [slice(0, 2, None), slice(2, 4, None)]
+        """
+        if not len(self.times):
+            return []
+        cut = (np.diff(self._span_of) != 0) | (np.diff(self.times) > GAP / self.rate + _EPS)
+        edges = [0, *(np.flatnonzero(cut) + 1).tolist(), len(self.times)]
+        return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+    def replace(self, **changes: object) -> "Tube":
+        """A copy with some attributes changed, checked anew."""
+        return replace(self, **changes)  # type: ignore[arg-type]
