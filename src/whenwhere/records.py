@@ -27,8 +27,6 @@ from whenwhere.errors import QueryError, RecordError
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
-VERSION = 1
-
 Status = Literal["answered", "absent", "unsure", "failed"]
 Source = Literal["model", "smoothed", "propagated"]
 
@@ -171,7 +169,7 @@ class Grounding(_Strict):
     whenwhere.errors.RecordError: not a grounding record: colour: Extra inputs are not permitted
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     id: str
     video: VideoRecord | None = None
     query: str
@@ -223,6 +221,7 @@ class Grounding(_Strict):
         if i >= len(self.tubes):
             return None
         r = self.tubes[i]
+        filled = self.filled if self.filled and self.filled.tube == r.id and self.filled.t else None
         return Tube(
             self.span_set,
             [b.t for b in r.boxes],
@@ -232,6 +231,7 @@ class Grounding(_Strict):
             id=r.id,
             label=r.label,
             score=r.score,
+            filled=(np.array(filled.t), np.array(filled.boxes)) if filled else None,
         )
 
     def to_json(self) -> str:
@@ -283,7 +283,7 @@ def filled_record(fill: str, tube: str, times: np.ndarray, boxes: np.ndarray) ->
         fill=fill,
         tube=tube,
         t=[float(t) for t in times[keep]],
-        boxes=[tuple(map(float, b)) for b in boxes[keep]],  # type: ignore[misc]
+        boxes=[tuple(map(float, b)) for b in boxes[keep]],
     )
 
 

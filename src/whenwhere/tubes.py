@@ -44,6 +44,8 @@ class Tube:
         id: a name that stays the same over formats.
         label: what it is, in words, or None.
         score: confidence in 0-1, or None.
+        filled: per-frame (times, boxes) from a fill that looked at the pixels; `at` prefers them, overlaps never
+            use them.
 
     Raises:
         RecordError: times not increasing or outside the spans, or something that is not a box.
@@ -65,6 +67,7 @@ class Tube:
     id: str = "0"
     label: str | None = None
     score: float | None = None
+    filled: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     _span_of: NDArray[np.intp] = field(init=False, repr=False)
 
     def __init__(
@@ -77,6 +80,7 @@ class Tube:
         id: str = "0",
         label: str | None = None,
         score: float | None = None,
+        filled: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:
         t = np.array(times, float).reshape(-1)
         b = np.array(boxes, float).reshape(-1, 4)
@@ -100,7 +104,7 @@ class Tube:
             span_of[i] = near[0]
         for name, value in (
             ("spans", spans), ("times", t), ("boxes", b), ("rate", float(rate)), ("sources", tuple(sources)),
-            ("id", id), ("label", label), ("score", score), ("_span_of", span_of),
+            ("id", id), ("label", label), ("score", score), ("filled", filled), ("_span_of", span_of),
         ):  # fmt: skip
             object.__setattr__(self, name, value)
         t.flags.writeable = b.flags.writeable = False
@@ -109,9 +113,15 @@ class Tube:
         return len(self.times)
 
     def at(self, t: float) -> Box | None:
-        """The linearly filled box at `t` seconds, None where there is none."""
+        """The box at `t` seconds: that of the frame shown then where frames were filled, else linear; or None."""
         box = self.boxes_at([t])[0]
-        return None if np.isnan(box[0]) else Box(*map(float, box))
+        if np.isnan(box[0]):
+            return None
+        if self.filled is not None and len(self.filled[0]):
+            shown = int(np.searchsorted(self.filled[0], t + 1e-6, side="right")) - 1
+            if shown >= 0 and self.spans.index([self.filled[0][shown]])[0] == self.spans.index([t])[0]:
+                box = self.filled[1][shown]
+        return Box(*map(float, box))
 
     def boxes_at(self, times: ArrayLike) -> NDArray[np.float64]:
         """Linearly filled boxes, (n, 4); a row of NaN where there is none.
