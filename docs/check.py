@@ -1,0 +1,51 @@
+"""Check the documents: every link to a file of the project exists, and every generated table is up to date.
+
+A table in README.md or docs/*.md between
+
+    <!-- benchmarks/results/NAME.md -->
+    ...
+    <!-- end -->
+
+is the content of that result file, which a benchmark script wrote. `python docs/check.py --write` copies the tables
+in; without it a difference is an error. So no number is ever typed by hand.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
+
+
+def main() -> int:
+    """Check (or with --write, fill) all documents; the number of faults."""
+    write = "--write" in sys.argv[1:]
+    faults: list[str] = []
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]):
+        text = page.read_text(encoding="utf-8")
+        for target in LINK.findall(text):
+            if not (page.parent / target).exists():
+                faults.append(f"{page.relative_to(ROOT)}: link to {target}, which does not exist")
+
+        def table(match: re.Match[str], page: Path = page) -> str:
+            source = ROOT / match[2]
+            if not source.exists():
+                faults.append(f"{page.relative_to(ROOT)}: table of {match[2]}, which does not exist")
+                return match[0]
+            return f"{match[1]}{source.read_text(encoding='utf-8').strip()}\n{match[4]}"
+
+        fresh = TABLE.sub(table, text)
+        if fresh != text and write:
+            page.write_text(fresh, encoding="utf-8")
+        elif fresh != text:
+            faults.append(
+                f"{page.relative_to(ROOT)}: a table differs from its result file: python docs/check.py --write"
+            )
+    sys.stderr.write("".join(f"{fault}\n" for fault in faults))
+    return len(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
