@@ -44,6 +44,7 @@ class Tube:
         id: a name that stays the same over formats.
         label: what it is, in words, or None.
         score: confidence in 0-1, or None.
+        span_of: (n,) index of the span that holds each box.
         filled: per-frame (times, boxes) from a fill that looked at the pixels; `at` prefers them, overlaps never
             use them.
 
@@ -68,7 +69,7 @@ class Tube:
     label: str | None = None
     score: float | None = None
     filled: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    _span_of: NDArray[np.intp] = field(init=False, repr=False)
+    span_of: NDArray[np.intp] = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Tube:
             span_of[i] = near[0]
         for name, value in (
             ("spans", spans), ("times", t), ("boxes", b), ("rate", float(rate)), ("sources", tuple(sources)),
-            ("id", id), ("label", label), ("score", score), ("filled", filled), ("_span_of", span_of),
+            ("id", id), ("label", label), ("score", score), ("filled", filled), ("span_of", span_of),
         ):  # fmt: skip
             object.__setattr__(self, name, value)
         t.flags.writeable = b.flags.writeable = False
@@ -135,8 +136,8 @@ class Tube:
             return out
         span = self.spans.index(t)
         # first and last box of the span that holds t
-        first = np.searchsorted(self._span_of, span, side="left")
-        last = np.searchsorted(self._span_of, span, side="right") - 1
+        first = np.searchsorted(self.span_of, span, side="left")
+        last = np.searchsorted(self.span_of, span, side="right") - 1
         inside = (span >= 0) & (first <= last)
         left = np.searchsorted(self.times, t, side="right") - 1
         lo = np.clip(left, first, last)[inside]
@@ -158,7 +159,7 @@ class Tube:
         """
         if not len(self.times):
             return []
-        cut = (np.diff(self._span_of) != 0) | (np.diff(self.times) > GAP / self.rate + _EPS)
+        cut = (np.diff(self.span_of) != 0) | (np.diff(self.times) > GAP / self.rate + _EPS)
         edges = [0, *(np.flatnonzero(cut) + 1).tolist(), len(self.times)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

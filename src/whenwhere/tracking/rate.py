@@ -1,0 +1,56 @@
+"""The instants at which a span gets a box: the second-level grid with both ends.
+
+Boxes at the two ends are nearly free and worth about two points of v_IoU at one box per second, because without
+them the first and last part-second of every span is a held box. The grid counts *video* time (k / rate), not time
+since the span's start, so that two sentences about one thing ask for the same frames.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.errors import QueryError, SettingError
+from whenwhere.spans import Span
+
+#: A grid time closer than this many sampling steps to an end of the span gives way to the end.
+NEAR = 0.25
+#: With no video at hand, the last box of a span lies this long before its end, in seconds.
+UNKNOWN_FRAME = 0.1
+
+
+def second_level_times(span: Span, rate: float = 1.0, last: float | None = None) -> NDArray[np.float64]:
+    """Times of a span's boxes: its start, the grid `k / rate` inside, and its last displayed frame.
+
+    Args:
+        span: half-open, seconds.
+        rate: boxes per second, > 0.
+        last: time of the last displayed frame before the span's end (`VideoInfo.last_before(span.end)`); with no
+            video at hand, the end minus one frame of the annotation's fps. None: the end minus 0.1 s.
+
+    Returns:
+        (n,) strictly increasing seconds inside the span, n >= 1. A span in which no frame but its first is
+        displayed has only its start.
+
+    Raises:
+        SettingError: the rate is not a positive finite number.
+        QueryError: `last` does not lie before the span's end.
+
+    >>> second_level_times(Span(0.4, 3.5), last=3.46).tolist()
+    [0.4, 1.0, 2.0, 3.0, 3.46]
+    >>> second_level_times(Span(0.9, 3.1), last=3.06).tolist()  # 1.0 and 3.0 give way to the ends
+    [0.9, 2.0, 3.06]
+    >>> second_level_times(Span(0.2, 2.2), rate=2).tolist()
+    [0.2, 0.5, 1.0, 1.5, 2.1]
+    """
+    if not (math.isfinite(rate) and rate > 0):
+        raise SettingError(f"the rate must be a positive number of boxes per second, not {rate:g}")
+    if last is None:
+        last = max(span.start, span.end - UNKNOWN_FRAME)
+    if not last < span.end:
+        raise QueryError(f"the last frame of span [{span.start:g}, {span.end:g}) cannot be at {last:g} s")
+    if last <= span.start:
+        return np.array([span.start])
+    grid = np.arange(math.floor(span.start * rate), math.ceil(last * rate) + 1) / rate
+    grid = grid[(grid - span.start >= NEAR / rate) & (last - grid >= NEAR / rate)]
+    return np.concatenate([[span.start], grid, [last]])
