@@ -1,0 +1,15 @@
+"""Video: what is in a file (`probe`), which frame is shown when (`plan`), frames (`read`, `stream`), files (`write`).
+
+PyAV throughout: exact time stamps, one wheel, no command line tools. Frame numbers and container ticks never leave
+this room; everything outside speaks seconds from the first displayed frame and pixels of the displayed frame.
+"""
+
+from whenwhere.video.info import Plan as Plan
+from whenwhere.video.info import VideoInfo as VideoInfo
+from whenwhere.video.info import plan as plan
+from whenwhere.video.probe import probe as probe
+from whenwhere.video.read import Frames as Frames
+from whenwhere.video.read import read as read
+from whenwhere.video.stream import stream as stream
+from whenwhere.video.stream import stream_index as stream_index
+from whenwhere.video.write import FrameWriter as FrameWriter

@@ -1,0 +1,219 @@
+"""Decoding only what is wanted: runs of packets, decoders that jump between them.
+
+A *run* goes from a key frame to the last wanted packet that depends on it. What lies between runs is never decoded,
+often not even read: a decoder seeks when the way to the next run is long. Inside a run, frames that nothing refers to
+and nobody wants are skipped by the decoder (`NONREF`), which is safe for H.264 and HEVC only: AV1 loses frames and
+VP9 gains nothing. After a run the decoder is drained and flushed, as after a seek: nothing leaks into the next.
+
+Leading pictures (shown before their key frame, stored after it) refer to the group before: their run begins there.
+
+Every packet is compared with the table as it passes; a file that is demuxed differently the second time is given up
+here (`LostError`) and read plainly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from whenwhere.video.info import PacketTable, VideoInfo
+from whenwhere.video.media import opened, packets, video_stream
+
+_NONREF_CODECS = {"h264", "hevc"}
+# Reading this far through a file is cheaper than a seek.
+_STRIDE = 1 << 18
+
+
+class LostError(Exception):
+    """The demuxer does not give the packets of the table (internal: leads to plain reading)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Packets `[start, stop)` and the ticks wanted from them; `cost` in units of an average decoded packet."""
+
+    start: int
+    stop: int
+    ticks: tuple[int, ...]
+    cost: float
+
+
+def runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[Run]:
+    """The least that must be decoded to get the frames with these ticks, in the file's order.
+
+    Args:
+        table: the video's packets.
+        ticks: wanted ticks, unique.
+
+    >>> t = PacketTable(*(np.array(x) for x in ([0, 3, 1, 2, 4, 5], [0] * 6, [9] * 6, [1, 0, 0, 0, 1, 0], [1] * 6)))
+    >>> t = PacketTable(t.pts, t.dts, t.size, t.key.astype(bool), t.shown.astype(bool))
+    >>> [(r.start, r.stop, r.ticks) for r in runs(t, np.array([1, 4]))]
+    [(0, 3, (1,)), (4, 5, (4,))]
+    """
+    keys = np.flatnonzero(table.key)
+    rows = np.flatnonzero(table.shown & np.isin(table.pts, ticks))
+    governing = np.maximum(np.searchsorted(keys, rows, side="right") - 1, 0)
+    leading = (table.pts[rows] < table.pts[keys[governing]]) & (governing > 0)
+    begins = np.where(leading, keys[np.maximum(governing - 1, 0)], keys[governing])
+    # A file that does not begin with a key frame is decoded from its first packet.
+    begins = np.minimum(begins, rows)
+    mean = max(float(table.size.mean()), 1.0)
+    weight = np.concatenate([[0.0], np.cumsum(0.3 + 0.7 * table.size / mean)])
+    out: list[tuple[int, int, list[int]]] = []
+    for row, begin in zip(rows.tolist(), begins.tolist(), strict=True):
+        if out and begin < out[-1][1]:
+            start, stop, wanted = out.pop()
+            out.append((min(start, begin), max(stop, row + 1), [*wanted, int(table.pts[row])]))
+        else:
+            out.append((begin, row + 1, [int(table.pts[row])]))
+    return [Run(a, b, tuple(dict.fromkeys(w)), float(weight[b] - weight[a])) for a, b, w in out]
+
+
+class Decoder:
+    """One open file and one decoder, moving forward through runs.
+
+    Args:
+        info: the video, with its packet table.
+        threads: FFmpeg threads inside the decoder; 1 when several decoders work side by side.
+    """
+
+    def __init__(self, info: VideoInfo, threads: int = 1) -> None:
+        assert info.packets is not None
+        self._info = info
+        self._table = info.packets
+        self._threads = threads
+        self._drop = info.codec in _NONREF_CODECS
+        self._ends = np.cumsum(self._table.size)
+        self._open()
+
+    def _open(self) -> None:
+        self._manager = opened(self._info.path)
+        self._container = self._manager.__enter__()
+        self._stream = video_stream(self._container, self._info.path)
+        self._context = self._stream.codec_context
+        self._context.thread_type = "NONE" if self._threads == 1 else "AUTO"
+        self._context.thread_count = self._threads
+        self._source = packets(self._container, self._stream)
+        self._at = 0
+
+    def close(self) -> None:
+        """Release the file."""
+        self._manager.__exit__(None, None, None)
+
+    def _next(self) -> Packet:
+        packet = next(self._source, None)
+        if packet is None or packet.pts != self._table.pts[self._at]:
+            raise LostError
+        self._at += 1
+        return packet
+
+    def _go(self, start: int) -> Packet:
+        """Move to packet `start` and return it."""
+        way = int(self._ends[start] - self._ends[self._at - 1 if self._at else 0])
+        near = self._at <= start and way <= _STRIDE
+        if not near and not self._jump(start):
+            # No seek lands anywhere useful (a stream without an index): from the beginning.
+            self.close()
+            self._open()
+        while self._at < start:
+            self._next()
+        return self._next()
+
+    def _jump(self, start: int) -> bool:
+        """Seek at or before packet `start` and find the place in the table; False where that fails."""
+        keys = np.flatnonzero(self._table.key[: start + 1])
+        for back in (1, 3):
+            if len(keys) < back:
+                break
+            target = int(keys[-back])
+            dts, pts = int(self._table.dts[target]), int(self._table.pts[target])
+            try:
+                self._container.seek(min(dts, pts) if dts > np.iinfo(np.int64).min else pts, stream=self._stream)
+            except (av.error.FFmpegError, OSError):
+                break
+            self._source = packets(self._container, self._stream)
+            self._at = -1
+            first = next(self._source, None)
+            if first is None or first.pts is None:
+                continue
+            passed = slice(None, start + 1)
+            same = (self._table.pts[passed] == first.pts) & (self._table.size[passed] == first.size)
+            places = np.flatnonzero(same)
+            if len(places) == 1:
+                self._source = _chain(first, self._source)
+                self._at = int(places[0])
+                return True
+        return False
+
+    def frames(self, run: Run, plain: bool = False) -> Iterator[VideoFrame]:
+        """The wanted frames of a run, in display order.
+
+        Args:
+            run: what to decode.
+            plain: the second try: begin two key frames earlier, go past the end, skip nothing, give every frame.
+        """
+        start, stop = run.start, run.stop
+        if plain:
+            keys = np.flatnonzero(self._table.key[: start + 1])
+            start = int(keys[-min(3, len(keys))]) if len(keys) else 0
+            stop = min(stop + 32, len(self._table))
+        wanted = set(run.ticks)
+        pts = self._table.pts
+        context = self._context
+        drop = self._drop and not plain
+        skipping = False
+        packet = self._go(start)
+        for i in range(start, stop):
+            if drop and skipping == (int(pts[i]) in wanted):
+                skipping = not skipping
+                context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            for frame in self._decode(packet):
+                if plain or frame.pts in wanted:
+                    yield frame
+            if i + 1 < stop:
+                packet = self._next()
+        for frame in self._decode(None):
+            if plain or frame.pts in wanted:
+                yield frame
+        context.flush_buffers()
+        if skipping:
+            context.skip_frame = "DEFAULT"
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except (av.error.FFmpegError, EOFError):
+            return []
+
+
+def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
+    yield first
+    yield from rest
+
+
+def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
+    """All frames in display order with their ticks, by decoding from the start; damaged packets are left out."""
+    with opened(info.path) as container:
+        stream = video_stream(container, info.path)
+        stream.thread_type = "AUTO"
+        number = 0
+        for packet in _with_end(packets(container, stream)):
+            try:
+                frames = stream.codec_context.decode(packet)
+            except (av.error.FFmpegError, EOFError):
+                continue
+            for frame in frames:
+                if info.packets is None:
+                    yield number, frame
+                elif frame.pts is not None:
+                    yield frame.pts, frame
+                number += 1
+
+
+def _with_end(source: Iterator[Packet]) -> Iterator[Packet | None]:
+    yield from source
+    yield None

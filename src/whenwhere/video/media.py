@@ -1,0 +1,135 @@
+"""Opening a media file: one place where FFmpeg's errors become one sentence.
+
+FFmpeg opens far more than videos: text files as terminal animations, songs with a cover picture as a video of one
+frame, playlists that name other files or addresses. A path here is always a local file (the `file:` protocol,
+so that a colon in a name means nothing), playlists may not reach the network, and what has no moving picture is
+refused.
+
+Left out: choosing among several video streams. The one FFmpeg calls best is used, never a cover picture.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from whenwhere.errors import MediaError
+
+# FFmpeg's "video" decoders for text files.
+_TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
+# A demuxer that fails this often in a row has nothing more to give.
+_PATIENCE = 16
+
+
+def text_name(path: str | os.PathLike[str] | bytes) -> str:
+    """The path as str; bytes that are not UTF-8 become surrogates, which both Python and PyAV turn back."""
+    return os.fsdecode(path)
+
+
+def shown_name(path: str) -> str:
+    """The path as it may be printed: bytes that are not UTF-8 become question marks."""
+    return path.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_file(path: str) -> int:
+    """Size in bytes of an ordinary file.
+
+    Raises:
+        MediaError: it is missing, a folder, not readable or empty.
+    """
+    name = shown_name(path)
+    try:
+        s = os.stat(path)
+    except (OSError, ValueError) as e:
+        if isinstance(e, FileNotFoundError):
+            raise MediaError(f"{name} does not exist: check the path") from e
+        raise MediaError(f"{name} cannot be read ({getattr(e, 'strerror', None) or e}): check the path") from e
+    if stat.S_ISDIR(s.st_mode):
+        raise MediaError(f"{name} is a folder: name one video, or a folder of pictures where that is accepted")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{name} cannot be read (no permission): change its mode or copy it")
+    if s.st_size == 0:
+        raise MediaError(f"{name} is empty: copy or download it again")
+    return s.st_size
+
+
+def _explain(path: str) -> str:
+    """Why FFmpeg could not make sense of an existing file."""
+    name = shown_name(path)
+    with open(path, "rb") as f:
+        head = f.read(4096)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return f"{name} was cut off before its index (moov) and cannot be played: copy or download it again"
+    if b"\0" not in head:
+        try:
+            head[: len(head) - 4 if len(head) > 8 else None].decode("utf-8")
+            return f"{name} is text, not a video"
+        except UnicodeDecodeError:
+            pass
+    return f"{name} is not a video that FFmpeg can read: it is damaged or of another kind"
+
+
+@contextmanager
+def opened(path: str) -> Iterator[InputContainer]:
+    """The container of a local file.
+
+    Raises:
+        MediaError: FFmpeg cannot open it.
+    """
+    try:
+        container = av.open("file:" + path, metadata_errors="replace", options={"protocol_whitelist": "file,fd,data"})
+    except (av.error.FFmpegError, OSError, ValueError) as e:
+        check_file(path)
+        raise MediaError(_explain(path)) from e
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def video_stream(container: InputContainer, path: str) -> VideoStream:
+    """The moving picture; every other stream is set to be skipped while demuxing.
+
+    Raises:
+        MediaError: there is only sound, a cover picture, text or nothing.
+    """
+    name = shown_name(path)
+    if container.format.name == "tty":
+        raise MediaError(f"{name} is text, not a video")
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    best = container.streams.best("video")
+    stream = next((s for s in moving if s is best), moving[0] if moving else None)
+    if stream is None:
+        if container.streams.audio:
+            raise MediaError(f"{name} has sound but no moving picture: name a video")
+        raise MediaError(f"{name} has no moving picture: name a video")
+    if stream.codec_context is None:
+        raise MediaError(f"{name} is coded in a way this FFmpeg cannot decode: convert it to H.264 first")
+    if stream.codec_context.name in _TEXT_CODECS:
+        raise MediaError(f"{name} is text, not a video")
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    return stream
+
+
+def packets(container: InputContainer, stream: VideoStream, errors: list[str] | None = None) -> Iterator[Packet]:
+    """The stream's packets with content, going on over damaged places of the container."""
+    failed = 0
+    while failed < _PATIENCE:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    failed = 0
+                    yield packet
+            return
+        except (av.error.FFmpegError, OSError) as e:
+            failed += 1
+            if errors is not None:
+                errors.append(str(e))

@@ -1,0 +1,66 @@
+"""From a decoded frame to an array: scaled, upright, square pixels.
+
+Scaling happens in the decoder's own colour format and only for wanted frames. The filter is chosen, not left to a
+default: area averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
+"""
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from whenwhere.errors import SettingError
+from whenwhere.video.info import VideoInfo
+
+
+def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
+    """Width and height of images `width` pixels wide (None: as displayed), aspect kept.
+
+    Raises:
+        SettingError: the width is not between 1 and 16384.
+    """
+    if width is None:
+        return info.width, info.height
+    if not 1 <= width <= 16384:
+        raise SettingError(f"an image width of {width} pixels is not between 1 and 16384")
+    return width, max(round(info.height * width / info.width), 1)
+
+
+class Painter:
+    """Turns frames of one video into arrays of one size; not for use by two threads at once.
+
+    Args:
+        info: the video.
+        width: of the images, None for the displayed width.
+        gray: (h, w) luma in full range instead of (h, w, 3) RGB.
+    """
+
+    def __init__(self, info: VideoInfo, width: int | None, gray: bool = False) -> None:
+        self.width, self.height = output_size(info, width)
+        self._turns = -(info.rotation // 90) % 4
+        self._stored = (self.height, self.width) if self._turns % 2 else (self.width, self.height)
+        self.gray = gray
+        self._format = "gray" if gray else "rgb24"
+        self._scaler = VideoReformatter()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image."""
+        return (self.height, self.width) if self.gray else (self.height, self.width, 3)
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """The image of a frame, uint8; a fresh array, C-contiguous unless the video is rotated."""
+        width, height = self._stored
+        shrinks = width < frame.width or height < frame.height
+        scaled = self._scaler.reformat(
+            frame,
+            width,
+            height,
+            self._format,
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+            dst_color_range=ColorRange.JPEG,
+            # Frames are spread over threads already.
+            threads=1,
+        )
+        image = np.asarray(scaled.to_ndarray(), np.uint8)
+        return np.rot90(image, self._turns) if self._turns else image

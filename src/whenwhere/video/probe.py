@@ -1,0 +1,292 @@
+"""Measure a video: one pass over its packets, one decoded frame.
+
+The pass reads every packet's time stamps and decodes nothing, so the exact time of every displayed frame is known
+before the first is read; the reader reuses the table. One frame is decoded because the rotation, the pixel format and
+whether anything can be decoded at all are only certain then.
+
+Where packets lie (no time stamps, no key frame) the frames are counted by decoding everything once: slow, right.
+"""
+
+import os
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from whenwhere.errors import MediaError
+from whenwhere.store import sha256_1mb
+from whenwhere.video.info import PacketTable, VideoInfo
+from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
+
+_NO_TICK = np.iinfo(np.int64).min
+# So many packets are tried for a first frame before a video counts as undecodable.
+_HEAD = 300
+
+
+def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
+    """Everything known about a video before its frames are read.
+
+    Raises:
+        MediaError: missing, empty, a folder, text, only sound, cut off before its index, or not decodable.
+    """
+    name = text_name(path)
+    size = check_file(name)
+    errors: list[str] = []
+    with opened(name) as container:
+        stream = video_stream(container, name)
+        if stream.time_base is None:
+            raise MediaError(f"{shown_name(name)} has no clock in its video stream: convert it to mp4 first")
+        tick = Fraction(stream.time_base)
+        context = stream.codec_context
+        codec = context.name
+        context.thread_type = "NONE"
+        declared = _declared(stream, container.duration)
+        past_end = _index_end(stream) > size
+        audio = bool(container.streams.audio)
+        guessed = [r for r in (stream.guessed_rate, stream.average_rate) if r]
+        sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
+        rows: list[tuple[int, int, int, int, bool, bool]] = []
+        held: list[Packet] | None = []
+        first: VideoFrame | None = None
+        hidden = _hides_frames(context)
+        unstamped = False
+        for packet in packets(container, stream, errors):
+            pts, dts = packet.pts, packet.dts
+            unstamped |= pts is None
+            shown = not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10)
+            rows.append(
+                (
+                    _NO_TICK if pts is None else pts,
+                    _NO_TICK if dts is None else dts,
+                    packet.duration or 0,
+                    packet.size,
+                    packet.is_keyframe,
+                    shown,
+                )
+            )
+            if held is not None and (packet.is_keyframe or held):
+                # The first frame with a picture comes out of the first key packet alone in almost every file.
+                held.append(packet)
+                first = _first_frame(context, held if len(held) > 1 else [packet])
+                if first is not None or len(held) >= 8:
+                    held = None
+    if not rows:
+        raise MediaError(f"{shown_name(name)} holds no video frames: copy or download it again")
+    table = np.array([r[:4] for r in rows], np.int64)
+    key, shown_ = (np.array([r[k] for r in rows], bool) for k in (4, 5))
+    first = first or _search_first(name)
+    packet_table: PacketTable | None = None
+    last, start = 0, 0.0
+    if not unstamped and key.any() and shown_.any():
+        packet_table = PacketTable(table[:, 0], table[:, 1], table[:, 3], key, shown_)
+        packet_table = _without_broken_head(name, packet_table)
+        ticks, at = _display_order(packet_table)
+        last, start = int(table[at, 2]), float(ticks[0] * tick)
+        seconds = (ticks - ticks[0]) * float(tick)
+    else:
+        stamps = _count(name)
+        ticks = np.arange(len(stamps), dtype=np.int64)
+        if (np.diff(stamps) > 0).all() and stamps[0] != _NO_TICK:
+            start, seconds = float(stamps[0] * tick), (stamps - stamps[0]) * float(tick)
+        else:
+            tick = 1 / Fraction(guessed[0] if guessed else 25)
+            seconds = ticks * float(tick)
+    fps, vfr = _rate(seconds, float(tick), guessed)
+    if last <= 0:
+        last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
+    else:
+        last_seconds = last * float(tick)
+    duration = float(seconds[-1]) + last_seconds
+    if vfr:
+        fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
+
+    truncated = past_end or _ends_early(declared, duration, audio)
+    warnings = []
+    if truncated:
+        claim = f" of {declared:.1f} s" if declared is not None and declared > duration else ""
+        warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
+    if errors:
+        warnings.append(f"the container is damaged in {len(errors)} places: frames there are lost")
+
+    rotation = round(-(first.rotation or 0) / 90) * 90 % 360
+    if not 0.1 <= sar <= 10:
+        sar = Fraction(1)
+    width, height = max(round(first.width * sar), 1), first.height
+    if rotation % 180:
+        width, height = height, width
+    return VideoInfo(
+        path=name,
+        size=size,
+        sha256_1mb=sha256_1mb(name),
+        duration=duration,
+        declared_duration=declared,
+        start=start,
+        width=width,
+        height=height,
+        coded_width=first.width,
+        coded_height=first.height,
+        fps=float(fps),
+        fps_exact=fps,
+        vfr=vfr,
+        rotation=rotation,
+        sar=sar,
+        codec=codec,
+        pix_fmt=first.format.name,
+        audio=audio,
+        truncated=truncated,
+        warnings=tuple(warnings),
+        times=seconds,
+        ticks=ticks,
+        packets=packet_table,
+    )
+
+
+def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container_duration / 1e6 if container_duration else None
+
+
+def _index_end(stream: VideoStream) -> int:
+    """Where the last sample of the file's index ends, in bytes; 0 where there is no such index."""
+    return max((e.pos + e.size for e in stream.index_entries[-64:]), default=0) if len(stream.index_entries) else 0
+
+
+def _ends_early(declared: float | None, duration: float, audio: bool) -> bool:
+    # A header may count the sound too, which is often a little longer than the picture.
+    slack = max(1.0, 0.05 * duration) if audio else max(0.5, 0.02 * duration)
+    return declared is not None and declared > duration + slack
+
+
+def _hides_frames(context: VideoCodecContext) -> bool:
+    """VP8 stores reference frames that are never shown as packets of their own; bit 4 of the first byte tells."""
+    return context.name in ("vp8", "libvpx")
+
+
+def _first_frame(context: VideoCodecContext, batch: Iterable[Packet | None]) -> VideoFrame | None:
+    frames: list[VideoFrame] = []
+    for packet in (*batch, None):
+        try:
+            frames += context.decode(packet)
+        except (av.error.FFmpegError, EOFError):
+            continue
+    context.flush_buffers()
+    return frames[0] if frames else None
+
+
+def _search_first(path: str) -> VideoFrame:
+    """The first frame of a file whose beginning does not decode by itself."""
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        for n, packet in enumerate(packets(container, stream)):
+            try:
+                for frame in stream.codec_context.decode(packet):
+                    return frame
+            except av.error.FFmpegError:
+                continue
+            if n > 20 * _HEAD:
+                break
+        try:
+            for frame in stream.codec_context.decode(None):
+                return frame
+        except av.error.FFmpegError:
+            pass
+    raise _undecodable(path)
+
+
+def _undecodable(path: str) -> MediaError:
+    return MediaError(f"not one frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again")
+
+
+def _display_order(table: PacketTable) -> tuple[NDArray[np.int64], int]:
+    """Ticks of the displayed frames, and the packet that gives the last of them."""
+    rows = np.flatnonzero(table.shown)
+    ticks = np.unique(table.pts[rows])
+    return ticks, int(rows[np.flatnonzero(table.pts[rows] == ticks[-1])[-1]])
+
+
+def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
+    """Unmark frames at the head that refer to frames before the file's beginning and never appear.
+
+    Recordings and cut streams may begin in the middle of a group of pictures, or with an open one whose leading
+    pictures miss their reference. Which of them a decoder shows is its own decision, so the head is decoded to see.
+    """
+    keys = np.flatnonzero(table.key)
+    leading = table.shown[: keys[1] if len(keys) > 1 else None] & (
+        table.pts[: keys[1] if len(keys) > 1 else None] < table.pts[keys[0]]
+    )
+    if keys[0] == 0 and not leading.any():
+        return table
+    # Everything up to the first key frame, and what comes before it in display order.
+    border = int(table.pts[keys[0]])
+    doubtful = table.shown & (table.pts < border)
+    seen = set()
+    stop = int(np.flatnonzero(doubtful | table.key)[-1] if doubtful.any() else keys[0])
+    stop = min(stop, int(keys[0]) + _HEAD)
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        for n, packet in enumerate([*_first_packets(packets(container, stream), stop + 32), None]):
+            try:
+                seen |= {f.pts for f in stream.codec_context.decode(packet)}
+            except av.error.FFmpegError:
+                continue
+            if n > stop and border in seen:
+                break
+    gone = doubtful & ~np.isin(table.pts, np.array(sorted(p for p in seen if p is not None), np.int64))
+    return PacketTable(table.pts, table.dts, table.size, table.key, table.shown & ~gone)
+
+
+def _first_packets(source: Iterable[Packet], n: int) -> list[Packet]:
+    out = []
+    for packet in source:
+        out.append(packet)
+        if len(out) >= n:
+            break
+    return out
+
+
+def _count(path: str) -> NDArray[np.int64]:
+    """Ticks of all frames in display order, by decoding them all; the least integer where a frame has none."""
+    ticks: list[int] = []
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        stream.thread_type = "AUTO"
+        for packet in (*packets(container, stream), None):
+            try:
+                ticks += [_NO_TICK if f.pts is None else f.pts for f in stream.codec_context.decode(packet)]
+            except av.error.FFmpegError:
+                continue
+    if not ticks:
+        raise MediaError(
+            f"not one frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again"
+        )
+    return np.array(ticks, np.int64)
+
+
+def _rate(seconds: NDArray[np.float64], tick: float, guessed: list[Fraction]) -> tuple[Fraction, bool]:
+    """Frames per second, and whether the distances between frames vary.
+
+    Clocks are coarse (Matroska counts milliseconds), so a constant rate shows as distances that differ by a tick.
+
+    >>> _rate(np.round(np.arange(90) * 1001 / 30000, 3), 0.001, [Fraction(30000, 1001)])
+    (Fraction(30000, 1001), False)
+    >>> _rate(np.array([0, 0.1, 0.2, 0.5]), 0.001, [Fraction(10)])
+    (Fraction(10, 1), True)
+    """
+    if len(seconds) < 2:
+        return (guessed[0] if guessed else Fraction(25)), False
+    steps = np.diff(seconds)
+    typical = Fraction(1 / float(np.median(steps))).limit_denominator(1001)
+    span = float(seconds[-1])
+    for rate in (*guessed, Fraction((len(seconds) - 1) / span).limit_denominator(1001), typical):
+        step = 1 / float(rate)
+        even = np.abs(steps - step).max() <= min(1.01 * tick, 0.3 * step) + 1e-9
+        if even and abs(span - step * (len(seconds) - 1)) <= 0.5 * step:
+            return Fraction(rate), False
+    return (guessed[0] if guessed else typical), True

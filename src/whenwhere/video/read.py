@@ -1,0 +1,158 @@
+"""Sparse reading: the frames shown at some times, exactly and fast.
+
+Runs of packets (see `decode`) are shared out to threads, each with a single-threaded decoder of its own; FFmpeg works
+outside Python's lock. Where there are too few runs to share out evenly, one decoder gets all the threads instead.
+Every wanted frame is checked to have come back (see `pick`).
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.errors import MediaError
+from whenwhere.video.decode import LostError, Run, runs
+from whenwhere.video.info import VideoInfo, plan
+from whenwhere.video.media import shown_name
+from whenwhere.video.pick import Picker, missing_sentence, plainly
+from whenwhere.video.picture import Painter
+
+# What one decoder gains from n FFmpeg threads, as a share of n: they wait for each other's frames.
+_FRAME_THREADS_GAIN = 0.8
+_MAX_THREADS = 16
+# Neighbouring runs are handed out together up to about this cost, so that few seeks are needed.
+_PIECE = 200.0
+
+Store = Callable[[int, NDArray[np.uint8]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Images of the requested times, in the order of the request.
+
+    Attributes:
+        images: uint8 (n, h, w, 3), RGB, upright, square pixels.
+        times: seconds of the frames shown at the requested times, (n,).
+        requested: seconds, (n,).
+        warnings: sentences; what the probe found and what could not be decoded.
+    """
+
+    images: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    requested: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def cores() -> int:
+    """Processor cores this process may use, at most 16."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    return min(os.cpu_count() or 1, _MAX_THREADS)
+
+
+def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: int | None = None) -> Frames:
+    """The frames shown at the requested times.
+
+    Args:
+        info: from `probe`.
+        times: seconds, any order, repeats allowed, (n,).
+        width: of the images in pixels; None keeps the displayed width.
+        threads: None for all cores; 1 inside a data loader's worker.
+
+    Raises:
+        MediaError: not one requested frame can be decoded.
+        QueryError: a time is not finite.
+        SettingError: the width is out of range.
+    """
+    p = plan(info, times)
+    wanted, first, inverse = np.unique(p.index, return_index=True, return_inverse=True)
+    images = np.empty((len(p.index), *Painter(info, width).shape), np.uint8)
+    ticks = info.ticks[wanted]
+    slot = dict(zip(ticks.tolist(), first.tolist(), strict=True))
+    got: set[int] = set()
+
+    def store(tick: int, image: NDArray[np.uint8]) -> None:
+        images[slot[tick]] = image
+        got.add(tick)
+
+    replaced: list[int] = []
+    if info.packets is not None and len(ticks):
+        try:
+            replaced = _decode_runs(info, runs(info.packets, ticks), width, threads or cores(), store)
+        except LostError:
+            replaced = []
+            got.clear()
+    # What has no packet of its own to trust is found by decoding everything.
+    if len(ticks) and not got:
+        for tick, image in plainly(info, ticks.tolist(), Painter(info, width), replaced):
+            store(tick, image)
+    if len(got) < len(ticks):
+        if not got:
+            raise MediaError(f"none of the {len(ticks)} frames asked of {shown_name(info.path)} can be decoded")
+        have = np.array(sorted(got))
+        for tick in ticks.tolist():
+            if tick not in got:
+                images[slot[tick]] = images[slot[int(have[max(np.searchsorted(have, tick) - 1, 0)])]]
+                replaced.append(tick)
+    if len(wanted) < len(inverse):
+        images = images[first[inverse]]
+    warnings = info.warnings
+    if replaced:
+        warnings = (*warnings, missing_sentence(info.times[np.searchsorted(info.ticks, np.unique(replaced))]))
+    return Frames(images, p.actual, p.requested, warnings)
+
+
+def _pieces(all_runs: list[Run], size: float) -> deque[list[Run]]:
+    """Runs in groups of neighbours of about this cost."""
+    out: deque[list[Run]] = deque()
+    filled = size
+    for run in all_runs:
+        if filled >= size:
+            out.append([])
+            filled = 0.0
+        out[-1].append(run)
+        filled += run.cost
+    return out
+
+
+def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, threads: int, store: Store) -> list[int]:
+    """Decode runs side by side; returns the ticks that had to be replaced.
+
+    Raises:
+        LostError: the file's packets are not those of the probe.
+    """
+    total = sum(r.cost for r in all_runs)
+    work = _pieces(all_runs, min(_PIECE, total / (3 * threads)))
+    side_by_side = max(total / threads, max(sum(r.cost for r in piece) for piece in work))
+    if threads == 1 or side_by_side > total / (_FRAME_THREADS_GAIN * threads):
+        workers, inner = 1, threads
+    else:
+        workers, inner = min(threads, len(work)), 1
+    lock = threading.Lock()
+
+    def labour() -> list[int]:
+        picker = Picker(info, width, threads=inner)
+        try:
+            while True:
+                with lock:
+                    if not work:
+                        return picker.replaced
+                    piece = work.popleft()
+                for run in piece:
+                    for tick, image in picker.pick(run).items():
+                        store(tick, image)
+        finally:
+            picker.close()
+
+    if workers == 1:
+        return labour()
+    with ThreadPoolExecutor(workers, "whenwhere-read") as pool:
+        return [t for f in [pool.submit(labour) for _ in range(workers)] for t in f.result()]

@@ -1,0 +1,170 @@
+"""Frames in order with bounded memory: for whoever looks at a whole video once.
+
+Two ways, chosen by what is asked. Few small frames per second: runs of packets are decoded side by side, some ahead
+of the consumer, and handed over in order. Every frame, or large ones: one decoder with FFmpeg's own threads, a frame
+at a time. Either way what is held is bounded by a constant, whatever the video's length.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from queue import SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.errors import SettingError
+from whenwhere.video.decode import LostError, Run, runs
+from whenwhere.video.info import VideoInfo
+from whenwhere.video.pick import Picker, missing_sentence, plainly
+from whenwhere.video.picture import Painter
+from whenwhere.video.read import cores
+
+# Images decoded ahead of the consumer may take this much memory, bytes.
+_AHEAD = 96 << 20
+
+
+def stream(
+    info: VideoInfo,
+    fps: float | None = None,
+    width: int | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    gray: bool = False,
+    warnings: list[str] | None = None,
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Frames in order with their own times.
+
+    Args:
+        info: from `probe`.
+        fps: None for every frame in [start, end); else the frames shown at the grid times k/fps in [start, end),
+            each at most once.
+        width: of the images in pixels; None keeps the displayed width.
+        start: seconds.
+        end: seconds; None for the end of the video.
+        gray: (h, w) luma instead of (h, w, 3) RGB.
+        warnings: a list that gets a sentence when frames could not be decoded; the frame before stands in.
+
+    Yields:
+        The frame's time in seconds, and its image, uint8.
+
+    Raises:
+        SettingError: fps is not positive, or the width is out of range.
+    """
+    index = stream_index(info, fps, start, end)
+    if not len(index):
+        return
+    ticks = info.ticks[index]
+    times = dict(zip(ticks.tolist(), info.times[index].tolist(), strict=True))
+    replaced: list[int] = []
+    done = ticks[0] - 1
+    if info.packets is not None:
+        try:
+            for tick, image in _ordered(info, ticks, width, gray, replaced):
+                done = tick
+                yield times[tick], image
+        except LostError:
+            pass
+        else:
+            done = ticks[-1]
+    rest = ticks[ticks > done]
+    if len(rest):
+        for tick, image in plainly(info, rest.tolist(), Painter(info, width, gray), replaced):
+            yield times[tick], image
+    if replaced and warnings is not None:
+        warnings.append(missing_sentence(info.times[np.searchsorted(info.ticks, np.unique(replaced))]))
+
+
+def stream_index(
+    info: VideoInfo, fps: float | None = None, start: float = 0.0, end: float | None = None
+) -> NDArray[np.intp]:
+    """Which frames `stream` gives: indices into `VideoInfo.times`, increasing.
+
+    Raises:
+        SettingError: fps is not positive.
+    """
+    end = info.duration if end is None else min(end, info.duration)
+    if fps is None:
+        return np.flatnonzero((info.times >= start - 1e-6) & (info.times < end - 1e-6))
+    if not fps > 0:
+        raise SettingError(f"{fps:g} frames per second is not a positive rate")
+    first = int(np.ceil(max(start, 0.0) * fps - 1e-6))
+    grid = np.arange(first, max(int(np.ceil(end * fps - 1e-6)), first)) / fps
+    return np.unique(info.shown(grid))
+
+
+def _ordered(
+    info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, replaced: list[int]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    assert info.packets is not None
+    all_runs = runs(info.packets, ticks)
+    threads = cores()
+    painter = Painter(info, width, gray)
+    frame_bytes = int(np.prod(painter.shape))
+    ahead = threads + 1
+    largest = max(len(r.ticks) for r in all_runs) * frame_bytes
+    # Leading pictures of one run may be shown before the last frames of the run before: only whole groups are in order.
+    in_order = all(max(a.ticks) < min(b.ticks) for a, b in pairwise(all_runs))
+    if threads > 1 and len(all_runs) > threads and in_order and largest * (ahead + 1) <= _AHEAD:
+        yield from _side_by_side(info, all_runs, width, gray, threads, ahead, replaced)
+        return
+    picker = Picker(info, width, gray, threads)
+    try:
+        for run in _joined(all_runs, in_order):
+            yield from picker.pick_in_order(run)
+    finally:
+        replaced += picker.replaced
+        picker.close()
+
+
+def _joined(all_runs: list[Run], in_order: bool) -> list[Run]:
+    """Runs without a gap between them as one, so that the decoder's threads need not be drained at each key frame."""
+    out: list[Run] = []
+    for run in all_runs:
+        if out and (out[-1].stop == run.start or not in_order):
+            last = out.pop()
+            out.append(Run(last.start, run.stop, last.ticks + run.ticks, last.cost + run.cost))
+        else:
+            out.append(run)
+    return out
+
+
+def _side_by_side(
+    info: VideoInfo,
+    all_runs: list[Run],
+    width: int | None,
+    gray: bool,
+    threads: int,
+    ahead: int,
+    replaced: list[int],
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    idle: SimpleQueue[Picker] = SimpleQueue()
+    pickers = []
+    try:
+        for _ in range(threads):
+            pickers.append(Picker(info, width, gray))
+            idle.put(pickers[-1])
+
+        def work(run: Run) -> list[tuple[int, NDArray[np.uint8]]]:
+            picker = idle.get()
+            try:
+                return sorted(picker.pick(run).items())
+            finally:
+                idle.put(picker)
+
+        waiting: deque[Future[list[tuple[int, NDArray[np.uint8]]]]] = deque()
+        todo = deque(all_runs)
+        with ThreadPoolExecutor(threads, "whenwhere-stream") as pool:
+            try:
+                while todo or waiting:
+                    while todo and len(waiting) < ahead:
+                        waiting.append(pool.submit(work, todo.popleft()))
+                    yield from waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+    finally:
+        for picker in pickers:
+            replaced += picker.replaced
+            picker.close()

@@ -1,0 +1,155 @@
+"""Writing mp4 files that browsers play: H.264 yuv420p, index in front, even dimensions, sound beside the picture.
+
+Colours are converted and labelled as BT.709, so that a player need not guess. A file appears whole or not at all.
+An odd width or height gains one repeated column or row at the right or bottom: coordinates stay as they are.
+"""
+
+import math
+from contextlib import AbstractContextManager
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from whenwhere.errors import OutputError, SettingError
+from whenwhere.store import atomic_path
+from whenwhere.video.info import VideoInfo
+from whenwhere.video.sound import Sound, sound_of_samples, sound_of_video
+
+# Ticks per second where frames come at their own times; also the clock of MPEG transport streams.
+_CLOCK = 90_000
+_BT709 = 1
+
+Audio = tuple[NDArray[np.float32], int] | VideoInfo | None
+
+
+class FrameWriter:
+    """Writes RGB images to an mp4; a context manager.
+
+    Args:
+        path: the file, ending in .mp4; replaced only when the block ends without an error.
+        width: of the images in pixels.
+        height: of the images in pixels.
+        fps: frames per second; images written with a time of their own only need it as a hint.
+        audio: samples in -1..1, (n,) or (n, channels), with their rate per second; or a probed video whose sound is
+            copied where browsers play it and re-encoded to AAC where not.
+        crf: x264's quality, 0 (lossless) to 51.
+
+    Raises:
+        OutputError: the file cannot be written.
+        SettingError: a size or rate is not positive.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        width: int,
+        height: int,
+        fps: float | Fraction,
+        audio: Audio = None,
+        crf: int = 20,
+    ) -> None:
+        if width < 1 or height < 1 or not fps > 0 or not math.isfinite(fps):
+            raise SettingError(
+                f"a video of {width}x{height} pixels at {float(fps):g} frames per second cannot be written"
+            )
+        self._path = Path(path)
+        self.width, self.height = width, height
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._audio = audio
+        self._crf = crf
+        # A part of a video's sound, in its seconds: set by `write_clip`.
+        self._part: tuple[float, float] | None = None
+        self._sound: Sound | None = None
+        self._scaler = VideoReformatter()
+        self._last_tick = -1
+        self._count = 0
+        self._whole: AbstractContextManager[Path] | None = None
+
+    def __enter__(self) -> Self:
+        self._whole = atomic_path(self._path)
+        temporary = self._whole.__enter__()
+        try:
+            self._out = av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"})
+            self._stream = self._out.add_stream("libx264", rate=self._fps)
+            self._stream.width, self._stream.height = self.width + self.width % 2, self.height + self.height % 2
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.time_base = Fraction(1, _CLOCK)
+            context = self._stream.codec_context
+            context.time_base = Fraction(1, _CLOCK)
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = ColorRange.MPEG
+            context.options = {"preset": "veryfast", "crf": str(self._crf)}
+            if isinstance(self._audio, VideoInfo):
+                start, end = self._part or (0.0, None)
+                self._sound = sound_of_video(self._out, self._audio, start, end, exact=self._part is not None)
+            elif self._audio is not None:
+                self._sound = sound_of_samples(self._out, *self._audio)
+        except (av.error.FFmpegError, OSError) as e:
+            self._whole.__exit__(type(e), e, e.__traceback__)
+            raise OutputError(f"cannot write {self._path}: {e}") from e
+        return self
+
+    def write(self, rgb: NDArray[np.uint8], time: float | None = None) -> None:
+        """Append an image.
+
+        Args:
+            rgb: uint8 (height, width, 3).
+            time: seconds; None puts it one frame after the last. A time at or before the last frame's moves up a tick.
+
+        Raises:
+            OutputError: the disk is full, or the image has another size.
+        """
+        if rgb.shape != (self.height, self.width, 3):
+            raise OutputError(
+                f"an image of {rgb.shape} does not fit a video of {self.height}x{self.width} for {self._path}"
+            )
+        odd = ((0, self.height % 2), (0, self.width % 2), (0, 0))
+        if self.height % 2 or self.width % 2:
+            rgb = np.pad(rgb, odd, mode="edge")
+        seconds = float(self._count / self._fps) if time is None else time
+        tick = max(round(seconds * _CLOCK), self._last_tick + 1)
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+        frame = self._scaler.reformat(
+            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+        )
+        frame.pts, frame.time_base = tick, Fraction(1, _CLOCK)
+        self._last_tick = tick
+        self._count += 1
+        try:
+            self._out.mux(self._stream.encode(frame))
+            if self._sound is not None:
+                self._sound.advance(tick / _CLOCK)
+        except (av.error.FFmpegError, OSError) as e:
+            raise OutputError(f"cannot write {self._path}: {e}") from e
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._whole is not None
+        try:
+            try:
+                if kind is None:
+                    if not self._count:
+                        raise OutputError(f"no frame was written to {self._path}")
+                    self._out.mux(self._stream.encode(None))
+                    if self._sound is not None:
+                        self._sound.advance(math.inf)
+            finally:
+                self._out.close()
+        except BaseException as e:
+            failure: BaseException = e
+            if isinstance(e, (av.error.FFmpegError, OSError)):
+                failure = OutputError(f"cannot write {self._path}: {e}")
+            self._whole.__exit__(type(failure), failure, failure.__traceback__)
+            if kind is None:
+                raise failure from e
+            return
+        self._whole.__exit__(kind, error, trace)
