@@ -1,0 +1,82 @@
+r"""A table: one row per second-level box, for spreadsheets and data frames.
+
+| column | meaning |
+|---|---|
+| id, video, query, status, confidence | the answer, the same in each of its rows |
+| span, span_start, span_end, span_score | which span, from 1, and its time in seconds |
+| tube, label | which thing; its id and its name, if it has one |
+| t, x1, y1, x2, y2, source | a box: seconds, pixels of the displayed frame, `model`, `smoothed` or `propagated` |
+
+A span without boxes has one row whose box columns are empty; an answer without spans has one row whose span columns
+are empty too: no question gets lost. Quoted as RFC 4180 says, UTF-8, "\n" at the ends of lines. Sentences stay as
+they were typed, newlines included; a spreadsheet may take one that begins with "=" for a formula.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whenwhere.export.words import number
+from whenwhere.store import write_text
+
+if TYPE_CHECKING:
+    from whenwhere.records import Grounding, SpanRecord
+    from whenwhere.video import VideoInfo
+
+COLUMNS = (
+    "id", "video", "query", "status", "confidence", "span", "span_start", "span_end", "span_score",
+    "tube", "label", "t", "x1", "y1", "x2", "y2", "source",
+)  # fmt: skip
+
+
+def text(record: "Grounding") -> str:
+    """The file's content, header included.
+
+    >>> from whenwhere.records import Grounding
+    >>> print(text(Grounding(id="a", query="a dog, running", status="absent")).splitlines()[1])
+    a,,"a dog, running",absent,,,,,,,,,,,,,
+    """
+    head = {
+        "id": record.id,
+        "video": record.video.path if record.video else "",
+        "query": record.query,
+        "status": record.status,
+        "confidence": _optional(record.confidence),
+    }
+    out = io.StringIO()
+    table = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    for i, span in enumerate(record.spans):
+        when = head | {
+            "span": i + 1,
+            "span_start": number(span.start),
+            "span_end": number(span.end),
+            "span_score": _optional(span.score),
+        }
+        boxes = [
+            {"tube": r.id, "label": r.label or "", "t": number(b.t), "source": b.source}
+            | dict(zip(("x1", "y1", "x2", "y2"), map(number, b.box), strict=True))
+            for r in record.tubes
+            for b in r.boxes
+            if _span_of(record.spans, b.t) == i
+        ]
+        table.writerows(when | box for box in boxes or [{}])
+    if not record.spans:
+        table.writerow(head)
+    return out.getvalue()
+
+
+def _span_of(spans: "list[SpanRecord]", t: float) -> int:
+    """The last span that has begun by then: a box's time, rounded, may lie on its span's end."""
+    begun = [i for i, s in enumerate(spans) if s.start <= t]
+    return begun[-1] if begun else 0
+
+
+def _optional(x: float | None) -> str:
+    return "" if x is None else number(x)
+
+
+def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
+    """Write one answer."""
+    return [write_text(path, text(record))]
