@@ -17,6 +17,20 @@ from whenwhere.records import VideoRecord
 SLACK = 1e-6
 
 
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """A frame rate as the fraction that was meant: 29.97 is 30000/1001.
+
+    >>> exact_rate(29.97), exact_rate(25.0), exact_rate(12.5)
+    (Fraction(30000, 1001), Fraction(25, 1), Fraction(25, 2))
+    """
+    if isinstance(fps, Fraction):
+        return fps
+    television = Fraction(round(fps * 1.001) * 1000, 1001)
+    if abs(float(television) - fps) < 0.005 * fps / 25 and abs(fps - round(fps)) > 1e-6:
+        return television
+    return Fraction(fps).limit_denominator(1001)
+
+
 @dataclass(frozen=True, eq=False)
 class PacketTable:
     """The video stream's packets in the file's order (which is decoding order).

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import OutputError, SettingError
 from whenwhere.store import atomic_path
-from whenwhere.video.info import VideoInfo
+from whenwhere.video.info import VideoInfo, exact_rate
 from whenwhere.video.sound import Sound, sound_of_samples, sound_of_video
 
 # Ticks per second where frames come at their own times; also the clock of MPEG transport streams.
@@ -40,6 +40,7 @@ class FrameWriter:
         fps: frames per second; images written with a time of their own only need it as a hint.
         audio: samples in -1..1, (n,) or (n, channels), with their rate per second; or a probed video whose sound is
             copied where browsers play it and re-encoded to AAC where not.
+        part: (start, end) in seconds of that video: only the sound in between, cut at the sample.
         crf: x264's quality, 0 (lossless) to 51.
 
     Raises:
@@ -54,6 +55,7 @@ class FrameWriter:
         height: int,
         fps: float | Fraction,
         audio: Audio = None,
+        part: tuple[float, float] | None = None,
         crf: int = 20,
     ) -> None:
         if width < 1 or height < 1 or not fps > 0 or not math.isfinite(fps):
@@ -62,11 +64,10 @@ class FrameWriter:
             )
         self._path = Path(path)
         self.width, self.height = width, height
-        self._fps = Fraction(fps).limit_denominator(1001)
+        self._fps = exact_rate(fps)
         self._audio = audio
         self._crf = crf
-        # A part of a video's sound, in its seconds: set by `write_clip`.
-        self._part: tuple[float, float] | None = None
+        self._part = part
         self._sound: Sound | None = None
         self._scaler = VideoReformatter()
         self._last_tick = -1

@@ -1,0 +1,100 @@
+"""Whole videos written again: with boxes drawn over them, or cut to a span.
+
+Frames keep their own times, so a variable frame rate stays one. An overlay keeps the original sound where mp4 and
+browsers allow; a clip is cut at the frame and at the sample, which needs both to be encoded again.
+"""
+
+from collections.abc import Mapping
+from os import PathLike
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.errors import QueryError
+from whenwhere.spans import Span
+from whenwhere.video.draw import COLOURS, draw_box
+from whenwhere.video.info import VideoInfo
+from whenwhere.video.stream import stream
+from whenwhere.video.write import FrameWriter
+
+Boxes = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
+def write_overlay(
+    info: VideoInfo, boxes: Boxes, path: str | PathLike[str], labels: Mapping[str, str] | None = None
+) -> list[str]:
+    """The whole video with boxes drawn over it and its sound.
+
+    Args:
+        info: the video.
+        boxes: tube id -> (times (n,), boxes (n, 4)): per-frame boxes in seconds and displayed pixels; a frame shows
+            the box nearest in time within half a frame, rows of NaN show none.
+        path: the mp4.
+        labels: tube id -> a word drawn beside its box.
+
+    Returns:
+        Warnings: sentences about frames that could not be decoded.
+
+    Raises:
+        MediaError: the video cannot be read.
+        OutputError: the file cannot be written.
+    """
+    labels = labels or {}
+    rows = {name: _rows(info, *series) for name, series in boxes.items()}
+    warnings: list[str] = []
+    at = 0
+    with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info) as writer:
+        for t, image in stream(info, warnings=warnings):
+            at = int(info.shown(t))
+            image = np.require(image, requirements="W")
+            for k, (name, per_frame) in enumerate(rows.items()):
+                if np.isfinite(per_frame[at]).all():
+                    draw_box(image, per_frame[at], COLOURS[k % len(COLOURS)], labels.get(name))
+            writer.write(image, t)
+    return warnings
+
+
+def _rows(info: VideoInfo, times: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
+    """Boxes spread over all frames, NaN where there is none, (frames, 4)."""
+    t, b = np.asarray(times, float).reshape(-1), np.asarray(boxes, float).reshape(-1, 4)
+    out = np.full((len(info.times), 4), np.nan)
+    if not len(t):
+        return out
+    order = np.argsort(t, kind="stable")
+    t, b = t[order], b[order]
+    right = np.searchsorted(t, info.times).clip(0, len(t) - 1)
+    left = (right - 1).clip(0)
+    nearest = np.where(np.abs(t[left] - info.times) <= np.abs(t[right] - info.times), left, right)
+    # Half of the way to the nearer neighbour frame; records round to milliseconds.
+    gaps = np.diff(info.times)
+    gap = float(gaps.min()) if len(gaps) else 1 / info.fps
+    near = np.abs(t[nearest] - info.times) <= max(gap / 2, 1e-3)
+    out[near] = b[nearest[near]]
+    return out
+
+
+def write_clip(info: VideoInfo, span: Span, path: str | PathLike[str]) -> list[str]:
+    """The part of a video inside a span, with its sound, cut at the frame shown at the start.
+
+    Args:
+        info: the video.
+        span: seconds; what lies outside the video is cut off.
+        path: the mp4; its time 0 is the span's start.
+
+    Returns:
+        Warnings: sentences about frames that could not be decoded.
+
+    Raises:
+        MediaError: the video cannot be read.
+        OutputError: the file cannot be written.
+        QueryError: the span lies outside the video.
+    """
+    start, end = max(span.start, 0.0), min(span.end, info.duration)
+    if start >= end:
+        raise QueryError(f"the span {span.start:g}-{span.end:g} s lies outside the video of {info.duration:.1f} s")
+    warnings: list[str] = []
+    first = float(info.times[info.shown(start)])
+    with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info, part=(start, end), crf=18) as writer:
+        for t, image in stream(info, start=first, end=end, warnings=warnings):
+            writer.write(image, max(t - start, 0.0))
+    return warnings

@@ -1,0 +1,230 @@
+"""Where a video comes from: a file, a folder of pictures, an address the user typed, or standard input.
+
+Whatever it is becomes a local file, because exact reading needs to seek. A folder of pictures is packed, without
+decoding a picture, into a temporary movie whose frames have exact times. Downloads are limited in size and time, and
+only http and https addresses typed by the user are opened: a playlist or a manifest never fetches anything.
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import BinaryIO, Self
+from urllib.parse import unquote, urlsplit
+
+import av
+
+from whenwhere.errors import MediaError, SettingError
+from whenwhere.video.info import exact_rate
+from whenwhere.video.media import check_file, shown_name, text_name
+
+# Packed as they are; other kinds become PNG first.
+_PACKED = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
+_PICTURES = {*_PACKED, ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+_CHUNK = 1 << 20
+
+
+class Source:
+    """A local video file, temporary or not; a context manager that removes what was temporary.
+
+    Attributes:
+        path: local file, for `probe`.
+        name: a short name for outputs: the file's, folder's or address's stem, or "stdin".
+        warnings: sentences a user should see.
+    """
+
+    def __init__(self, path: str, name: str, folder: str | None = None, warnings: tuple[str, ...] = ()) -> None:
+        self.path, self.name, self.warnings = path, name, warnings
+        self._folder = folder
+
+    def close(self) -> None:
+        """Remove the temporary file, if there is one."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_source(
+    source: str | os.PathLike[str] | bytes,
+    fps: float = 25.0,
+    max_bytes: int = 4 << 30,
+    max_seconds: float = 900.0,
+) -> Source:
+    """A local file for whatever the user named.
+
+    Args:
+        source: a file, a folder of pictures, an http(s) address, or "-" for standard input.
+        fps: frame rate of a folder of pictures.
+        max_bytes: most that is taken from an address or standard input.
+        max_seconds: longest that a download may take.
+
+    Raises:
+        MediaError: it does not exist, is empty, too large, not reachable, or a folder without pictures.
+        SettingError: the frame rate is not positive.
+    """
+    name = text_name(source)
+    if name == "-":
+        if sys.stdin.isatty():
+            raise MediaError("nothing is piped into standard input: write `... < video.mp4`, or name a file")
+        return _spooled(sys.stdin.buffer, "stdin", ".video", max_bytes)
+    if re.match(r"https?://", name, re.IGNORECASE):
+        return _downloaded(name, max_bytes, max_seconds)
+    if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
+        raise MediaError(f"{shown_name(name)}: only http and https addresses can be opened; download the video first")
+    if os.path.isdir(name):
+        return _packed(name, fps)
+    check_file(name)
+    return Source(name, Path(name).stem)
+
+
+def _spooled(stream: BinaryIO | Iterator[bytes], name: str, ending: str, max_bytes: int) -> Source:
+    """Bytes in a temporary file."""
+    folder = tempfile.mkdtemp(prefix="whenwhere-")
+    source = Source(os.path.join(folder, "video" + ending), name, folder)
+    chunks = stream if isinstance(stream, Iterator) and not hasattr(stream, "read") else _chunks(stream)  # type: ignore[arg-type]
+    try:
+        size = 0
+        with open(source.path, "wb") as f:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > max_bytes:
+                    raise MediaError(f"{name} is larger than {max_bytes / 1e9:.1f} GB: download it and name the file")
+                f.write(chunk)
+        if not size:
+            raise MediaError(f"{name} is empty: nothing came in")
+    except OSError as e:
+        source.close()
+        raise MediaError(f"{name} could not be stored ({e.strerror or e}): make room in the temporary folder") from e
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(_CHUNK):
+        yield chunk
+
+
+def _downloaded(address: str, max_bytes: int, max_seconds: float) -> Source:
+    import httpx2
+
+    stem = PurePosixPath(unquote(urlsplit(address).path))
+    ending = stem.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,5}", stem.suffix) else ".video"
+    deadline = time.monotonic() + max_seconds
+
+    def body(response: httpx2.Response) -> Iterator[bytes]:
+        for chunk in response.iter_bytes(_CHUNK):
+            if time.monotonic() > deadline:
+                raise MediaError(f"{address} takes longer than {max_seconds:g} s: download it and name the file")
+            yield chunk
+
+    try:
+        with httpx2.stream("GET", address, follow_redirects=True, timeout=min(30.0, max_seconds)) as response:
+            if response.status_code != 200:
+                raise MediaError(
+                    f"{address} answers {response.status_code} {response.reason_phrase}: check the address"
+                )
+            kind = response.headers.get("content-type", "").split(";")[0].strip()
+            if kind in ("text/html", "application/xhtml+xml"):
+                raise MediaError(f"{address} is a web page, not a video: give the address of the video file itself")
+            return _spooled(body(response), stem.stem or "video", ending, max_bytes)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as e:
+        raise MediaError(f"{address} cannot be downloaded ({e or type(e).__name__}): check it and the network") from e
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key with numbers as numbers: frame2 before frame10.
+
+    >>> sorted(["f10.png", "f2.png", "F1.png"], key=_natural)
+    ['F1.png', 'f2.png', 'f10.png']
+    """
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"([0-9]+)", name.casefold()) if p]
+
+
+def _packed(folder: str, fps: float) -> Source:
+    """A folder's pictures as a movie: one key frame each, exact times, no picture decoded."""
+    if not fps > 0:
+        raise SettingError(f"{fps:g} frames per second is not a positive rate for a folder of pictures")
+    shown = shown_name(folder)
+    names = sorted(
+        (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in _PICTURES and not n.startswith(".")),
+        key=_natural,
+    )
+    if not names:
+        raise MediaError(
+            f"{shown} is a folder without pictures (jpg, png, bmp, webp, tif): name a video or such a folder"
+        )
+    kinds = {_PACKED.get(os.path.splitext(n)[1].lower()) for n in names}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    rate = exact_rate(fps)
+    temporary = tempfile.mkdtemp(prefix="whenwhere-")
+    source = Source(os.path.join(temporary, "pictures.mov"), Path(folder).resolve().name, temporary)
+    skipped: list[str] = []
+    try:
+        with av.open("file:" + source.path, "w", format="mov") as out:
+            stream = None
+            count = 0
+            for name in names:
+                data = _picture(os.path.join(folder, name), kind)
+                if data is None:
+                    skipped.append(name)
+                    continue
+                if stream is None:
+                    with av.open(BytesIO(data), format="jpeg_pipe" if kind == "jpg" else "png_pipe") as first:
+                        stream = out.add_stream_from_template(first.streams.video[0])
+                    stream.time_base = 1 / rate
+                packet = av.Packet(data)
+                packet.stream, packet.time_base = stream, 1 / rate
+                packet.pts = packet.dts = count
+                packet.duration = 1
+                packet.is_keyframe = True
+                out.mux(packet)
+                count += 1
+        if not count:
+            raise MediaError(f"not one of the {len(names)} pictures in {shown} can be read: they are damaged")
+    except (av.error.FFmpegError, OSError) as e:
+        source.close()
+        raise MediaError(f"the pictures in {shown} cannot be read as a video ({e})") from e
+    except BaseException:
+        source.close()
+        raise
+    if skipped:
+        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        source.warnings = (f"left out unreadable pictures: {shown_name(skipped[0])}{more}",)
+    return source
+
+
+def _picture(path: str, kind: str | None) -> bytes | None:
+    """A picture's bytes, as PNG where the folder is mixed or of a kind a movie cannot hold; None where damaged."""
+    magic = {"jpg": b"\xff\xd8", "png": b"\x89PNG"}
+    try:
+        with open(path, "rb") as f:
+            data = f.read()
+        if kind is not None:
+            return data if data.startswith(magic[kind]) else None
+        from PIL import Image
+
+        with Image.open(BytesIO(data)) as picture:
+            buffer = BytesIO()
+            picture.convert("RGB").save(buffer, "PNG", compress_level=1)
+            return buffer.getvalue()
+    except (OSError, SyntaxError, ValueError):
+        return None
