@@ -12,16 +12,13 @@ Frames are scored at a width of 256 pixels, streaming, with one frame kept.
 
 import bisect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.tubes import Tube
-
-if TYPE_CHECKING:
-    from whenwhere.video import VideoInfo
+from whenwhere.video import VideoInfo, stream
 
 #: Mean HSV difference (0-255) that makes a cut.
 THRESHOLD = 27.0
@@ -33,7 +30,7 @@ WIDTH = 256
 _EPS = 1e-3
 
 
-def find_cuts(info: "VideoInfo", threshold: float = THRESHOLD, min_frames: int = MIN_FRAMES) -> list[float]:
+def find_cuts(info: VideoInfo, threshold: float = THRESHOLD, min_frames: int = MIN_FRAMES) -> list[float]:
     """Times of the first frame of each new shot.
 
     Args:
@@ -44,11 +41,9 @@ def find_cuts(info: "VideoInfo", threshold: float = THRESHOLD, min_frames: int =
     Returns:
         Increasing seconds; the video's own first frame is not among them.
     """
-    from whenwhere.video import stream
-
     rule = _Merge(min_frames)
     cuts: list[float] = []
-    previous: NDArray[np.uint8] | None = None
+    previous: NDArray[np.generic] | None = None
     for index, (time, image) in enumerate(stream(info, width=min(WIDTH, info.width))):
         hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
         score = 0.0 if previous is None else float(cv2.absdiff(hsv, previous).mean())
@@ -88,7 +83,7 @@ class _Merge:
         return None
 
 
-def anchor_cuts(tube: Tube, cuts: Sequence[float], info: "VideoInfo") -> Tube:
+def anchor_cuts(tube: Tube, cuts: Sequence[float], info: VideoInfo) -> Tube:
     """Boxes held up to each cut and from it on, so that even a linear fill never interpolates across it.
 
     Where a cut falls between two boxes of a segment, the earlier box is repeated on the last frame before the cut

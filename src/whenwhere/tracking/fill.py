@@ -13,16 +13,14 @@ box of its own gets none.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.tubes import Tube
-
-if TYPE_CHECKING:
-    from whenwhere.video import VideoInfo
+from whenwhere.video import VideoInfo
 
 Filler = Literal["linear", "pchip", "hold", "flow"]
 FILLERS: tuple[Filler, ...] = ("linear", "pchip", "hold", "flow")
@@ -35,7 +33,7 @@ def fill(
     tube: Tube,
     times: ArrayLike,
     method: Filler = "linear",
-    info: "VideoInfo | None" = None,
+    info: VideoInfo | None = None,
     cuts: Sequence[float] = (),
 ) -> NDArray[np.float64]:
     """Boxes of one tube at the given times.
@@ -68,7 +66,7 @@ def fill_all(
     tubes: Sequence[Tube],
     times: ArrayLike,
     method: Filler = "linear",
-    info: "VideoInfo | None" = None,
+    info: VideoInfo | None = None,
     cuts: Sequence[float] = (),
 ) -> list[NDArray[np.float64]]:
     """Boxes of several tubes of one video at the same times; `flow` then decodes the video once for all.

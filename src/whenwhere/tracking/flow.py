@@ -1,0 +1,144 @@
+"""The fill that looks at the pixels: which gaps are worth it, and one pass over the video for all of them.
+
+`whenwhere.tracking.gap` fills one gap. Here:
+
+- a gap is tracked unless it holds a shot cut or an absence, no time was asked for inside it, or nothing happens in it
+  (both boxes overlap by more than 0.9 and the thing is slow): there the straight line is as good and free;
+- things that are slow by their two boxes are tracked at about 12 frames a second, which drifts less and costs less;
+  what moves faster gets every frame up to 30 a second;
+- the video is decoded once for all tubes, at no more than 640 pixels of width, in grey. Only the frames of gaps that
+  are still open are held, so memory is bounded by the longest gap and not by the video.
+
+A frame's box holds from its time to the next frame's, as the picture does. So the box at a time is that of the frame
+shown then, and the box of a frame in which a known box was seen is that box.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.overlap import box_iou
+from whenwhere.tracking.gap import fill_gap
+from whenwhere.tubes import Tube
+from whenwhere.video import VideoInfo, stream
+
+#: Frames are looked at with at most this many pixels of width.
+WIDTH = 640
+#: Boxes that overlap more than this at less than this speed (box sizes per second) are not tracked.
+STILL_IOU, STILL_SPEED = 0.9, 0.1
+#: Slower than this (box sizes per second) is tracked at the first rate, the rest at the second, frames per second.
+SLOW, SLOW_FPS, FULL_FPS = 0.25, 12.5, 30.0
+#: A gap longer than this many frames is tracked at as many, evenly.
+MOST_FRAMES = 240
+#: Gaps further apart than this, in seconds, are decoded apart.
+SEEK = 2.0
+_EPS = 1e-3
+
+
+@dataclass
+class _Gap:
+    tube: int
+    first: int
+    """Index of the earlier box in its tube; the later is the next one."""
+    start: float
+    """Time of the frame in which the earlier box was seen."""
+    end: float
+    wanted: frozenset[float]
+    """Times of the frames to track through, both ends included."""
+    times: list[float] = field(default_factory=list)
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+
+
+def fill_flow(
+    tubes: Sequence[Tube], times: NDArray[np.float64], info: VideoInfo, cuts: Sequence[float] = ()
+) -> list[NDArray[np.float64]]:
+    """Boxes of several tubes of one video, from its pixels.
+
+    Args:
+        tubes: second-level boxes.
+        times: (n,) seconds, any order.
+        info: of the video.
+        cuts: times of the first frame of each new shot.
+
+    Returns:
+        One (n, 4) array per tube, rows of NaN where there is no box.
+
+    Raises:
+        MediaError: the video cannot be read.
+    """
+    from whenwhere.tracking.fill import fill_all
+
+    out = fill_all(tubes, times, "linear", cuts=cuts)
+    gaps = [
+        gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, times, info, np.sort(np.asarray(cuts, float)))
+    ]
+    for gap in _with_frames(gaps, info):
+        tube = tubes[gap.tube]
+        height, width = gap.frames[0].shape
+        scale = np.array([width / info.width, height / info.height] * 2)
+        seen = np.array(gap.times)
+        boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale)) / scale
+        lo, hi = tube.times[gap.first : gap.first + 2]
+        inside = np.flatnonzero((times > lo) & (times < hi))
+        shown = info.times[info.shown(times[inside])]
+        out[gap.tube][inside] = np.stack([np.interp(shown, seen, edge) for edge in boxes.T], 1)
+    return out
+
+
+def _gaps(
+    which: int, tube: Tube, times: NDArray[np.float64], info: VideoInfo, cuts: NDArray[np.float64]
+) -> Iterator[_Gap]:
+    for part in tube.segments():
+        for i in range(part.start, part.stop - 1):
+            lo, hi = tube.times[i : i + 2]
+            a, b = tube.boxes[i : i + 2]
+            if not ((times > lo) & (times < hi)).any() or ((cuts > lo + _EPS) & (cuts <= hi + _EPS)).any():
+                continue
+            size = np.sqrt(np.prod((a[2:] - a[:2]) * (b[2:] - b[:2])) ** 0.5)
+            speed = np.linalg.norm((a + np.roll(a, 2) - b - np.roll(b, 2))[:2] / 2) / size / (hi - lo)
+            if speed < STILL_SPEED and box_iou(a, b) > STILL_IOU:
+                continue
+            first, last = info.shown([lo, hi])
+            if last - first < 2:
+                continue
+            seen = info.times[first : last + 1]
+            rate = SLOW_FPS if speed < SLOW else FULL_FPS
+            steps = min(last - first, MOST_FRAMES, max(1, round((seen[-1] - seen[0]) * rate)))
+            if steps * 1.2 > last - first <= MOST_FRAMES:
+                steps = last - first
+            wanted = seen[np.round(np.linspace(0, last - first, steps + 1)).astype(int)]
+            yield _Gap(which, i, float(seen[0]), float(seen[-1]), frozenset(wanted.tolist()))
+
+
+def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[_Gap]:
+    """Each gap once its frames are decoded, in order of their ends; frames are let go with the gap."""
+    waiting = sorted(gaps, key=lambda g: g.start)
+    width = min(WIDTH, info.width)
+    threads = cv2.getNumThreads()
+    # The windows are tiny: threads cost more than they bring, on machines with many cores much more.
+    cv2.setNumThreads(1)
+    try:
+        while waiting:
+            group_end = waiting[0].end
+            group = 0
+            while group < len(waiting) and waiting[group].start <= group_end + SEEK:
+                group_end = max(group_end, waiting[group].end)
+                group += 1
+            todo, waiting = waiting[:group], waiting[group:]
+            open_gaps: list[_Gap] = []
+            for time, image in stream(info, width=width, start=todo[0].start, end=group_end + _EPS / 2, gray=True):
+                while todo and todo[0].start <= time + _EPS / 2:
+                    open_gaps.append(todo.pop(0))
+                for gap in [g for g in open_gaps if time in g.wanted]:
+                    gap.times.append(time)
+                    gap.frames.append(image)
+                    if time >= gap.end:
+                        open_gaps.remove(gap)
+                        if len(gap.frames) > 2:
+                            yield gap
+                        gap.frames = []
+    finally:
+        cv2.setNumThreads(threads)
