@@ -1,0 +1,131 @@
+"""Casting: who an actor is and what it looks like.
+
+Looks are drawn so that scenes hold both kinds of confusion on purpose: others of the same kind in another colour, and
+others of the same colour but another kind.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from whenwhere.stage.paint import mix, shade
+from whenwhere.stage.palette import HAIR, PAINTS, SKIN, Paint, may_be, vary
+from whenwhere.stage.people import PersonLook
+from whenwhere.stage.things import ThingLook
+from whenwhere.stage.vehicles import VehicleLook
+
+FAMILY = {
+    "car": "vehicle", "van": "vehicle", "truck": "vehicle", "bus": "vehicle", "man": "person", "woman": "person",
+    "child": "person", "dog": "animal", "cat": "animal", "horse": "animal",
+}  # fmt: skip
+
+#: Colour families that fur comes in.
+_FUR = ("brown", "black", "white", "grey", "orange")
+#: Textures of each split beside plain.
+TEXTURES = {"dev": ("striped",), "heldout": ("checked", "spotted")}
+
+
+class Cast(NamedTuple):
+    """One look with the words for it."""
+
+    kind: str
+    family: str
+    look: PersonLook | VehicleLook | ThingLook
+    paints: dict[str, Paint]
+    factor: float
+    big: str
+    texture: str
+
+
+def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    """A key with probability proportional to its weight.
+
+    >>> pick(np.random.default_rng(0), {"a": 0.0, "b": 2.0})
+    'b'
+    """
+    names = list(weights)
+    w = np.array([weights[n] for n in names], float)
+    return names[int(rng.choice(len(names), p=w / w.sum()))]
+
+
+def _paint(rng: np.random.Generator, split: str, families: tuple[str, ...] = (), other: tuple[str, ...] = ()) -> Paint:
+    """A paint of the split, of one of `families` where given, if possible not confusable with the `other` families."""
+    pool = [p for p in PAINTS[split] if not families or p.family in families]
+    apart = [p for p in pool if not any(may_be(p.family, f) for f in other)]
+    pool = apart or pool
+    return vary(rng, pool[int(rng.integers(len(pool)))])
+
+
+def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], floor: tuple[str, ...] = ()) -> Cast:
+    """The look of one actor of `kind`.
+
+    Args:
+        rng: stream of this actor's look.
+        split: `dev` or `heldout`.
+        kind: what it is.
+        others: those already cast: half of the time the colour keeps apart from theirs of the same kind, some of the
+            time it is taken over from one of another kind.
+        floor: colour families of the ground, which a body colour keeps apart from.
+    """
+    family = FAMILY.get(kind, "thing")
+    same = tuple(c.paints["body" if "body" in c.paints else "top"].family for c in others if c.kind == kind)
+    borrow = [p for c in others if c.kind != kind for name, p in c.paints.items() if name in ("body", "top")]
+    apart = (*same, *floor) if rng.random() < 0.75 else floor
+    texture = "plain"
+    if rng.random() < 0.22 and family in ("thing", "person"):
+        texture = TEXTURES[split][int(rng.integers(len(TEXTURES[split])))]
+    factor, big = 1.0, ""
+    if family in ("vehicle", "thing", "animal"):
+        u = rng.random()
+        factor, big = (
+            (1.32, "big") if u < 0.15 else (0.76, "small") if u < 0.3 else (float(rng.uniform(0.95, 1.08)), "")
+        )
+        if family == "vehicle" and kind != "car":
+            factor, big = float(rng.uniform(0.95, 1.05)), ""
+    else:
+        factor = float(rng.uniform(0.94, 1.06))
+    if family == "person":
+        return _person(rng, split, kind, apart, borrow, texture, factor)
+    if family == "animal":
+        fur = _paint(rng, split, _FUR, apart)
+        spots = rng.random() < 0.3
+        second = mix(fur.rgb, (250, 246, 238), 0.8) if fur.family != "white" else shade(fur.rgb, 0.35)
+        look: VehicleLook | ThingLook = ThingLook(kind, fur.rgb, second, "spotted" if spots else "plain")
+        return Cast(kind, family, look, {"body": fur}, factor, big, "plain")
+    body = borrow[int(rng.integers(len(borrow)))] if borrow and rng.random() < 0.2 else _paint(rng, split, (), apart)
+    if family == "vehicle":
+        stretch = float(rng.choice([0.0, 0.05] if split == "dev" else [-0.05, 0.1]))
+        stripe = shade(body.rgb, 1.8) if split == "heldout" and rng.random() < 0.4 else None
+        look = VehicleLook(kind, body.rgb, stretch=stretch, lights=bool(rng.random() < 0.6), stripe=stripe)
+        return Cast(kind, family, look, {"body": body}, factor, big, "plain")
+    second = (240.0, 238.0, 230.0) if body.family not in ("white", "grey") else (60.0, 62.0, 70.0)
+    look = ThingLook(kind, body.rgb, second, texture)
+    return Cast(kind, family, look, {"body": body}, factor, big, texture)
+
+
+def _person(
+    rng: np.random.Generator, split: str, kind: str, apart: tuple[str, ...], borrow: list[Paint], texture: str,
+    factor: float,
+) -> Cast:  # fmt: skip
+    top = borrow[int(rng.integers(len(borrow)))] if borrow and rng.random() < 0.2 else _paint(rng, split, (), apart)
+    bottom = _paint(rng, split, (), (top.family,))
+    hair = HAIR[split][int(rng.integers(len(HAIR[split])))]
+    pattern = (240.0, 240.0, 236.0) if top.family not in ("white", "grey", "yellow") else shade(top.rgb, 0.35)
+    woman = kind == "woman"
+    coat = bool(rng.random() < 0.25)
+    look = PersonLook(
+        hair=hair.rgb,
+        skin=SKIN[int(rng.integers(len(SKIN)))],
+        top=top.rgb,
+        bottom=bottom.rgb,
+        shoes=(46, 38, 34) if split == "dev" else (206, 202, 196),
+        long_hair=woman,
+        sleeves=bool(coat or rng.random() < 0.65),
+        skirt=bool(woman and rng.random() < 0.45 and not coat),
+        coat=coat,
+        child=kind == "child",
+        texture=texture,
+        pattern=pattern,
+        girth=float(rng.uniform(0.95, 1.25)) * (0.93 if woman else 1.0),
+    )
+    return Cast(kind, "person", look, {"top": top, "bottom": bottom, "hair": hair}, factor, "", texture)

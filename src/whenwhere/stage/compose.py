@@ -1,0 +1,287 @@
+"""From a world to pixels: plate, shadows, sprites from far to near, light, noise; and what of each actor is to be seen.
+
+The silhouette of an actor is where its own sprite's alpha exceeds one half, inside the picture. Its box is the
+tight box of that *un-occluded* silhouette: what annotators draw around somebody behind a pole. It has no box where
+others hide more than `HIDDEN` of the silhouette, or where less than `SLIVER` of the actor has come into the picture.
+Shadows belong to nobody.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.stage.paint import Image, Sprite
+from whenwhere.stage.people import PHASES as STEPS
+from whenwhere.stage.people import PersonLook, person_sprite
+from whenwhere.stage.script import Leg
+from whenwhere.stage.streams import stream
+from whenwhere.stage.things import PHASES as TROT
+from whenwhere.stage.things import ThingLook, thing_sprite
+from whenwhere.stage.vehicles import SPOKES, vehicle_sprite
+from whenwhere.stage.world import Actor, Prop, View, World
+
+#: Share of the silhouette that others must hide for the actor to count as gone.
+HIDDEN = 0.9
+#: Share of the whole actor that must be in the picture for it to count as there.
+SLIVER = 0.01
+#: No fewer pixels than this are a box.
+FEWEST = 8
+
+
+class Pasted(NamedTuple):
+    """One sprite in one frame: the rectangle it touches, its patch there, and its silhouette."""
+
+    x: int
+    y: int
+    rgba: Image
+    full: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What of every actor is to be seen: (actors, frames, 4) boxes with NaN rows, in pixels."""
+
+    boxes: NDArray[np.float64]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(actors, frames): whether there is a box."""
+        return ~np.isnan(self.boxes[..., 0])
+
+
+class _Draw(NamedTuple):
+    sprite: Sprite
+    x: float
+    y: float
+    k: float
+    theta: float
+    flip: bool
+    depth: float
+    owner: int
+
+
+def paste(
+    sprite: Sprite, x: float, y: float, k: float, theta: float, flip: bool, width: int, height: int
+) -> Pasted | None:
+    """The sprite scaled by k, turned by theta (radians, clockwise), its anchor at pixel position (x, y); None if outside."""
+    full = sprite.area * k * k
+    if k < 0.55:
+        sprite, k = sprite.half, k * sprite.per_unit / sprite.half.per_unit
+    return _warp(sprite.rgba, sprite.anchor, np.array([[k * (-1 if flip else 1), 0.0], [0.0, k]]), x, y, theta, full,
+                 width, height)  # fmt: skip
+
+
+def _warp(
+    picture: Image, anchor: tuple[float, float], a: NDArray[np.float64], x: float, y: float, theta: float, full: float,
+    width: int, height: int,
+) -> Pasted | None:  # fmt: skip
+    if theta:
+        c, s = np.cos(theta), np.sin(theta)
+        a = np.array([[c, -s], [s, c]]) @ a
+    h, w = picture.shape[:2]
+    corners = (np.array([[0, 0], [w, 0], [0, h], [w, h]]) - anchor) @ a.T + (x, y)
+    x1, y1 = np.maximum(np.floor(corners.min(0)), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(corners.max(0)), (width, height)).astype(int)
+    if x1 >= x2 or y1 >= y2:
+        return None
+    # OpenCV's coordinates are of pixel centres, ours of pixel edges: half a pixel goes in and out.
+    shift = a @ (0.5 - np.array(anchor)) + (x - x1 - 0.5, y - y1 - 0.5)
+    m = np.concatenate([a, shift[:, None]], 1)
+    patch = cv2.warpAffine(picture, m, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
+    return Pasted(int(x1), int(y1), patch, full)
+
+
+def _blend(frame: Image, p: Pasted) -> None:
+    h, w = p.rgba.shape[:2]
+    roi = frame[p.y : p.y + h, p.x : p.x + w]
+    keep = cv2.cvtColor(255 - p.rgba[..., 3], cv2.COLOR_GRAY2RGB)
+    cv2.multiply(roi, keep, dst=keep, scale=1 / 255)
+    roi[:] = cv2.add(keep, p.rgba[..., :3])
+
+
+class Compositor:
+    """Paints the frames of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._sprites: dict[tuple[int, str, int], Sprite] = {}
+        self._shadows: dict[int, Image] = {}
+        self._plates = [self._still(v) if not v.moving else None for v in world.views]
+        rng = stream(world.seed, "noise")
+        h, w = world.height + 64, world.width + 64
+        grey = rng.normal(0, world.noise * 0.85, (h, w, 1)) + rng.normal(0, world.noise * 0.5, (h, w, 3))
+        self._more = np.clip(grey, 0, 255).round().astype(np.uint8)
+        self._less = np.clip(-grey, 0, 255).round().astype(np.uint8)
+        self._shift = rng.integers(0, 64, (world.frames, 2))
+        tops = [np.nanmax([v.at(float(y)) for y in path.y if np.isfinite(y)] or [1.0]) * v.zoom.max()
+                for path, v in ((p, world.views[a.view]) for p, a in zip(world.paths, world.actors, strict=True))]  # fmt: skip
+        self._per_unit = [float(a.size * top * world.height) for a, top in zip(world.actors, tops, strict=True)]
+
+    def _still(self, v: View) -> Image:
+        return self._plate(v, 0)
+
+    def _plate(self, v: View, i: int) -> Image:
+        w = self.world
+        unit = v.plate.shape[0] / (1 + 2 * v.margin)
+        k = v.zoom[i] * w.height / unit
+        # picture x = ((X - aspect/2 - ox) zoom + aspect/2) H, plate x = (X + margin) unit
+        tx = ((-v.margin - w.aspect / 2 - v.ox[i]) * v.zoom[i] + w.aspect / 2) * w.height
+        ty = ((-v.margin - 0.5 - v.oy[i]) * v.zoom[i] + 0.5) * w.height
+        m = np.array([[k, 0, tx + 0.5 * k - 0.5], [0, k, ty + 0.5 * k - 0.5]])
+        return cv2.warpAffine(v.plate, m, (w.width, w.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+    def _place(self, v: View, i: int, x: float, y: float) -> tuple[float, float]:
+        w = self.world
+        return (((x - w.aspect / 2 - v.ox[i]) * v.zoom[i] + w.aspect / 2) * w.height,
+                ((y - 0.5 - v.oy[i]) * v.zoom[i] + 0.5) * w.height)  # fmt: skip
+
+    def _sprite(self, a: Actor, view: str, phase: int) -> Sprite:
+        key = (a.id, view, phase)
+        if key not in self._sprites:
+            per_unit = self._per_unit[a.id]
+            if isinstance(a.look, PersonLook):
+                made = person_sprite(a.look, view, phase, per_unit, a.seed)
+            elif isinstance(a.look, ThingLook):
+                made = thing_sprite(a.look, phase, per_unit, a.seed)
+            else:
+                made = vehicle_sprite(a.look, view, phase, per_unit, a.seed)
+            self._sprites[key] = made
+        return self._sprites[key]
+
+    def draw(self, a: Actor, i: int) -> _Draw | None:
+        """Where and how actor `a` is drawn in frame i, None while it is away."""
+        path, v = self.world.paths[a.id], self.world.views[a.view]
+        x, y = path.x[i], path.y[i]
+        if np.isnan(x):
+            return None
+        leg, vx, vy = a.legs[path.leg[i]], path.vx[i], path.vy[i]
+        scale = v.at(a.depth if a.depth is not None else float(y))
+        view, phase, flip, theta = _pose(a, leg, vx, vy, path.way[i], a.size * scale, v.above)
+        sprite = self._sprite(a, view, phase)
+        px, py = self._place(v, i, float(x), float(y))
+        k = a.size * scale * v.zoom[i] * self.world.height / sprite.per_unit
+        return _Draw(sprite, px, py, k, theta, flip, a.depth if a.depth is not None else float(y), a.id)
+
+    def _prop(self, v: View, p: Prop, i: int) -> _Draw:
+        px, py = self._place(v, i, p.x, p.y)
+        theta = p.sway * float(np.sin(i / self.world.fps * 2.1 + p.x * 9))
+        return _Draw(
+            p.sprite, px, py, p.size * v.zoom[i] * self.world.height / p.sprite.per_unit, theta, False, p.y, -1
+        )
+
+    def silhouette(self, a: Actor, i: int) -> NDArray[np.bool_]:
+        """(height, width): the actor's own silhouette in frame i, as if nobody else were there."""
+        w = self.world
+        mask = np.zeros((w.height, w.width), bool)
+        d = self.draw(a, i) if w.view_of[i] == a.view else None
+        p = paste(*d[:6], w.width, w.height) if d else None
+        if p:
+            mask[p.y : p.y + p.rgba.shape[0], p.x : p.x + p.rgba.shape[1]] = p.rgba[..., 3] > 127
+        return mask
+
+    def _shade(self, frame: Image, d: _Draw, v: View) -> None:
+        key = id(d.sprite)
+        if key not in self._shadows:
+            alpha = d.sprite.rgba[::2, ::2, 3]
+            pad = max(3, alpha.shape[0] // 10)
+            alpha = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0,))
+            self._shadows[key] = cv2.blur(cv2.blur(alpha, (pad, pad)), (pad, pad))
+        alpha = self._shadows[key]
+        pad = max(3, ((d.sprite.rgba.shape[0] + 1) // 2) // 10)
+        anchor = (d.sprite.anchor[0] / 2 + pad, d.sprite.anchor[1] / 2 + pad)
+        k = 2 * d.k
+        x, y = d.x, d.y
+        if v.above:
+            a = np.array([[k, 0.0], [0.0, k]])
+            x, y = x + v.sun.shear * d.sprite.per_unit * d.k * 0.1, y + v.sun.flat * d.sprite.per_unit * d.k * 0.1
+        else:
+            a = np.array([[k * (-1 if d.flip else 1), -k * v.sun.shear], [0.0, k * v.sun.flat]])
+        p = _warp(alpha, anchor, a, x, y, d.theta if v.above else 0.0, 0, self.world.width, self.world.height)
+        if p:
+            roi = frame[p.y : p.y + p.rgba.shape[0], p.x : p.x + p.rgba.shape[1]]
+            dark = cv2.convertScaleAbs(p.rgba, alpha=v.sun.strength)
+            cv2.multiply(roi, cv2.cvtColor(255 - dark, cv2.COLOR_GRAY2RGB), dst=roi, scale=1 / 255)
+
+    def frames(self) -> Iterator[tuple[Image, NDArray[np.float64]]]:
+        """Every frame in order: (h, w, 3) RGB and the (actors, 4) boxes in it, NaN where there is none."""
+        w = self.world
+        for i in range(w.frames):
+            v = w.views[w.view_of[i]]
+            still = self._plates[w.view_of[i]]
+            frame = self._plate(v, i) if still is None else still.copy()
+            here = [d for a in w.actors if a.view == w.view_of[i] and (d := self.draw(a, i))]
+            drawn = sorted([*here, *(self._prop(v, p, i) for p in v.props)], key=lambda d: d.depth)
+            for d in drawn:
+                self._shade(frame, d, v)
+            boxes = self._layers(frame, drawn)
+            yield self._light(frame, i), boxes
+
+    def _layers(self, frame: Image, drawn: list[_Draw]) -> NDArray[np.float64]:
+        w = self.world
+        boxes = np.full((len(w.actors), 4), np.nan)
+        owner = np.full((w.height, w.width), -2, np.int16)
+        pasted = []
+        for d in drawn:
+            p = paste(*d[:6], w.width, w.height)
+            if p is None:
+                continue
+            _blend(frame, p)
+            mask = p.rgba[..., 3] > 127
+            owner[p.y : p.y + mask.shape[0], p.x : p.x + mask.shape[1]][mask] = d.owner
+            pasted.append((d, p, mask))
+        for d, p, mask in pasted:
+            inside = int(np.count_nonzero(mask))
+            if d.owner < 0 or inside < max(FEWEST, SLIVER * p.full):
+                continue
+            region = owner[p.y : p.y + mask.shape[0], p.x : p.x + mask.shape[1]]
+            if np.count_nonzero(region == d.owner) < (1 - HIDDEN) * inside:
+                continue
+            x, y, bw, bh = cv2.boundingRect(mask.astype(np.uint8))
+            boxes[d.owner] = (p.x + x, p.y + y, p.x + x + bw, p.y + y + bh)
+        return boxes
+
+    def _light(self, frame: Image, i: int) -> Image:
+        gain = self.world.gain[i]
+        if np.abs(gain - 1).max() > 0.002:
+            table = np.clip(np.arange(256)[:, None] * gain, 0, 255).round().astype(np.uint8)
+            frame = cv2.LUT(frame, table[:, None, :])
+        dx, dy = self._shift[i]
+        h, w = frame.shape[:2]
+        cv2.add(frame, self._more[dy : dy + h, dx : dx + w], dst=frame)
+        return cv2.subtract(frame, self._less[dy : dy + h, dx : dx + w], dst=frame)
+
+
+def _pose(
+    a: Actor, leg: Leg, vx: float, vy: float, way: float, size: float, above: bool
+) -> tuple[str, int, bool, float]:
+    """Which picture of the actor, mirrored or not, turned how far."""
+    moving = leg.act == "go"
+    facing = leg.facing
+    if a.family == "person":
+        phase = int(way / (size * (0.95 if leg.fast else 0.68)) * STEPS) % STEPS if moving else -1
+        if moving:
+            if abs(vx) > 0.6 * abs(vy):
+                return ("run" if leg.fast else "side"), phase, vx < 0, 0.0
+            return ("back" if vy < 0 else "front"), phase, False, 0.0
+        if facing.startswith("reach-"):
+            return (
+                ("reach-back", -1, False, 0.0) if facing == "reach-back" else ("reach", -1, facing == "reach-left", 0.0)
+            )
+        if facing in ("left", "right"):
+            return "side", -1, facing == "left", 0.0
+        return facing or "front", -1, False, 0.0
+    if a.family == "vehicle":
+        turn = int(way / (size * 0.5) * SPOKES * 3) % SPOKES
+        if above:
+            return "above", 0, False, {"up": 0.0, "down": np.pi, "left": -np.pi / 2, "right": np.pi / 2}[facing or "up"]
+        return "side", turn, (facing == "left"), 0.0
+    if a.family == "animal":
+        phase = int(way / (size * (2.4 if leg.fast else 1.7)) * TROT) % TROT if moving else -1
+        return "side", phase, (vx < 0 if moving and abs(vx) > 1e-6 else facing == "left"), 0.0
+    if a.kind == "ball":
+        return "side", int(way / (np.pi * size) * TROT) % TROT, vx < 0, 0.0
+    return "side", 0, False, 0.0

@@ -1,0 +1,114 @@
+"""Staged clips on disk: the videos, their truth, and a manifest for batches.
+
+`truth.jsonl` holds one `Grounding` record per sentence, so that whatever reads answers reads the truth: `status` is
+`answered` or `absent`; `spans` the exact times; `tubes` one box per second and at both ends (the frame shown then,
+none where the referent is hidden); `filled` the boxes of every frame, with `fill` = `truth`. `settings.model` is
+`truth` and `reading` says what kind of sentence it is, of which actor, and how the clip was made. `manifest.jsonl` holds
+`{"video", "query"}` lines with paths relative to the folder.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+
+from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
+from whenwhere.stage.scene import Query, Scene, render
+from whenwhere.stage.streams import VERSION
+from whenwhere.store import write_text
+from whenwhere.tracking import second_level_times
+from whenwhere.tubes import Tube
+from whenwhere.video import VideoInfo, probe
+
+
+def second_level(query: Query, scene: Scene, info: VideoInfo, rate: float = 1.0) -> Tube:
+    """The query's boxes at the second-level times of its spans, as the frames shown then have them."""
+    times: list[float] = []
+    boxes = []
+    dense = dict(zip(info.shown(query.tube.times + 0.25 / scene.fps).tolist(), query.tube.boxes, strict=True))
+    for span in query.spans:
+        for t in second_level_times(span, rate, info.last_before(span.end)):
+            i = int(info.shown(t))
+            if i in dense:
+                times.append(float(t))
+                boxes.append(dense[i])
+    return Tube(query.spans, times, boxes, rate=rate, label=query.tube.label)
+
+
+def truth_record(query: Query, scene: Scene, info: VideoInfo, id: str) -> Grounding:
+    """One line of `truth.jsonl`."""
+    world = scene.world
+    return Grounding(
+        id=id,
+        video=info.record(),
+        query=query.text,
+        status="absent" if query.absent else "answered",
+        confidence=1.0,
+        spans=span_records(query.spans),
+        tubes=[] if query.absent else [tube_record(second_level(query, scene, info))],
+        filled=None if query.absent else filled_record("truth", "0", query.tube.times, query.tube.boxes),
+        settings=SettingsRecord(model="truth", pipeline="stage", rate=1.0, fill="truth", seed=world.seed % (1 << 32)),
+        reading={
+            "kind": query.kind,
+            "actor": query.actor,
+            "split": world.split,
+            "domain": world.domain,
+            "camera": [v.camera for v in world.views],
+            "cuts": [round(c, 3) for c in scene.cuts],
+            "version": VERSION,
+        },
+    )
+
+
+def write_stage(
+    out: str | os.PathLike[str], clips: int, seed: int = 0, split: str = "dev", *, domain: str | None = None,
+    width: int = 640, height: int = 360, fps: float = 15.0, seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:  # fmt: skip
+    """Renders clips into a folder, with their truth and a manifest.
+
+    Clip k has the seed `seed + k` and the name `<split>-<seed>.mp4`. When stopped early, the files name the clips done.
+
+    Args:
+        out: the folder; made where missing.
+        clips: how many.
+        seed: of the first clip.
+        split: see `render`.
+        domain: see `render`.
+        width: see `render`.
+        height: see `render`.
+        fps: see `render`.
+        seconds: see `render`.
+        progress: called with (clips done, clips) after every clip.
+
+    Returns:
+        Paths of the clips.
+
+    Raises:
+        SettingError: see `render`.
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(out)
+    paths: list[Path] = []
+    truth: list[str] = []
+    manifest: list[str] = []
+    try:
+        for k in range(clips):
+            path = folder / f"{split}-{seed + k:06d}.mp4"
+            scene = render(
+                path, seed + k, split, domain=domain, width=width, height=height, fps=fps, seconds=seconds
+            )
+            # the record names the clip as the manifest does: the folder may move
+            info = replace(probe(path), path=path.name)
+            for j, query in enumerate(scene.sentences):
+                truth.append(truth_record(query, scene, info, f"{path.stem}-{j:02d}").to_json())
+                manifest.append(json.dumps({"video": path.name, "query": query.text}))
+            paths.append(path)
+            if progress is not None:
+                progress(k + 1, clips)
+    finally:
+        write_text(folder / "truth.jsonl", "".join(line + "\n" for line in truth))
+        write_text(folder / "manifest.jsonl", "".join(line + "\n" for line in manifest))
+    return paths

@@ -1,0 +1,95 @@
+"""Colours: what they look like, what they are called, and which of them a viewer may confuse.
+
+A colour has one *family* (what a plain viewer would call it at a glance) and per split its own paints and words:
+the paints of `heldout` are other shades, called by other names. Two colours are told apart in a sentence
+only when their families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and
+white under changing light are another matter.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from whenwhere.stage.paint import Colour
+
+
+class Paint(NamedTuple):
+    """A family with one shade: `words` are its names in the sentences of its split."""
+
+    family: str
+    rgb: Colour
+    words: tuple[str, ...]
+
+
+#: Split → its paints. No word is in both.
+PAINTS: dict[str, tuple[Paint, ...]] = {
+    "dev": (
+        Paint("red", (190, 28, 32), ("red",)),
+        Paint("blue", (34, 74, 176), ("blue",)),
+        Paint("green", (38, 132, 60), ("green",)),
+        Paint("yellow", (226, 190, 36), ("yellow",)),
+        Paint("white", (232, 232, 230), ("white",)),
+        Paint("black", (30, 30, 34), ("black",)),
+        Paint("grey", (128, 130, 134), ("grey", "gray")),
+        Paint("orange", (228, 118, 28), ("orange",)),
+        Paint("purple", (112, 48, 150), ("purple",)),
+        Paint("pink", (232, 130, 172), ("pink",)),
+        Paint("brown", (112, 70, 40), ("brown",)),
+    ),
+    "heldout": (
+        Paint("red", (160, 16, 52), ("crimson", "dark red")),
+        Paint("red", (214, 48, 26), ("scarlet", "bright red")),
+        Paint("blue", (26, 36, 94), ("navy", "dark blue")),
+        Paint("blue", (92, 158, 216), ("sky-blue", "light blue")),
+        Paint("green", (96, 108, 38), ("olive", "olive green")),
+        Paint("green", (22, 146, 132), ("teal", "turquoise")),
+        Paint("yellow", (214, 168, 60), ("golden", "mustard")),
+        Paint("white", (240, 234, 214), ("cream-coloured", "ivory")),
+        Paint("black", (46, 48, 54), ("charcoal", "pitch-black")),
+        Paint("grey", (176, 182, 190), ("silver", "light grey")),
+        Paint("orange", (238, 142, 80), ("peach-coloured", "amber")),
+        Paint("purple", (146, 108, 196), ("violet", "lilac")),
+        Paint("pink", (216, 60, 132), ("magenta", "rose")),
+        Paint("brown", (176, 140, 98), ("tan", "beige")),
+    ),
+}
+
+#: Families that a viewer may take for one another, in one shade or another.
+_NEAR = (
+    {"white", "grey"}, {"black", "grey"}, {"red", "pink"}, {"red", "orange"}, {"orange", "yellow"},
+    {"purple", "pink"}, {"purple", "blue"}, {"brown", "orange"}, {"brown", "red"}, {"brown", "yellow"},
+    {"blue", "black"}, {"brown", "black"}, {"brown", "white"}, {"brown", "grey"}, {"pink", "orange"},
+    {"green", "blue"}, {"green", "yellow"}, {"white", "yellow"}, {"green", "brown"}, {"green", "black"},
+)  # fmt: skip
+
+#: Hair: family, shade, words per split.
+HAIR: dict[str, tuple[Paint, ...]] = {
+    "dev": (
+        Paint("black", (34, 28, 26), ("black",)),
+        Paint("brown", (92, 58, 34), ("brown",)),
+        Paint("yellow", (218, 184, 112), ("blonde", "blond")),
+    ),
+    "heldout": (
+        Paint("black", (24, 22, 24), ("jet-black", "raven-black")),
+        Paint("grey", (170, 170, 172), ("silvery", "white-grey")),
+        Paint("orange", (172, 78, 34), ("ginger", "auburn")),
+        Paint("yellow", (230, 204, 140), ("fair", "light-coloured")),
+    ),
+}
+
+SKIN: tuple[Colour, ...] = ((236, 198, 172), (214, 168, 136), (164, 112, 80), (104, 68, 48))
+
+
+def may_be(a: str, b: str) -> bool:
+    """Whether a viewer may call something of family `a` by family `b`.
+
+    >>> may_be("white", "grey"), may_be("red", "blue"), may_be("red", "red")
+    (True, False, True)
+    """
+    return a == b or {a, b} in _NEAR
+
+
+def vary(rng: np.random.Generator, paint: Paint, spread: float = 9.0) -> Paint:
+    """The same paint as one thing wears it: a little lighter, darker or off."""
+    rgb = np.clip(np.array(paint.rgb) * rng.normal(1, 0.04) + rng.normal(0, spread / 3, 3), 6, 250)
+    return paint._replace(rgb=tuple(float(c) for c in rgb))  # type: ignore[arg-type]

@@ -1,0 +1,232 @@
+"""Plots: the scripts that a role gives, laid out over a clip's frames.
+
+A role is what a sentence can later be about: crossing the picture, coming in, standing and leaving, turning round,
+coming back, parking, putting something down or taking it away. Each is a chain of cues; `Cue` keeps the clock.
+"""
+
+import numpy as np
+
+from whenwhere.stage.domains import Domain
+from whenwhere.stage.script import LAWS, Leg, Point
+from whenwhere.stage.world import View
+
+#: How fast a kind moves, in own lengths (heights) per second: walking or driving, and hurrying.
+PACE = {"vehicle": (0.65, 1.5), "person": (0.62, 1.45), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
+
+
+class Cue:
+    """Writes a script: a clock in frames, a position, and legs so far.
+
+    Args:
+        fps: frames per second.
+        at: where the actor is at first.
+        law: how it moves (`script.LAWS`).
+    """
+
+    def __init__(self, fps: float, at: Point, law: str) -> None:
+        self.fps, self.here, self.law, self.frame = fps, at, law, 0
+        self.legs: list[Leg] = []
+
+    def _add(self, act: str, frames: int, to: Point, **more: object) -> None:
+        if frames > 0:
+            self.legs.append(Leg(act, self.frame, self.frame + frames, self.here, to, **more))  # type: ignore[arg-type]
+            self.frame += frames
+        self.here = to
+
+    def away(self, frames: int, to: Point | None = None) -> None:
+        """Out of the picture for so many frames; then at `to`."""
+        self._add("away", frames, to or self.here)
+
+    def go(self, to: Point, speed: float, fast: bool = False, facing: str = "") -> None:
+        """To a place, at `speed` frame heights per second."""
+        d = float(np.hypot(to[0] - self.here[0], to[1] - self.here[1]))
+        self._add("go", max(3, round(d / speed * self.fps)), to, law=self.law, fast=fast, facing=facing)
+
+    def stand(self, seconds: float, facing: str = "front") -> None:
+        """Stay."""
+        self._add("stand", round(seconds * self.fps), self.here, facing=facing)
+
+    def act(self, name: str, seconds: float, to: Point) -> None:
+        """A thing's `put` or `taken` move."""
+        self._add(name, round(seconds * self.fps), to, law="steady")
+
+    def finish(self, frames: int, facing: str = "") -> list[Leg]:
+        """The legs, the rest filled with staying where it is (`facing` given) or being away."""
+        if self.frame < frames:
+            self._add("stand" if facing else "away", frames - self.frame, self.here, facing=facing)
+        return self.legs
+
+
+def border(view: View, aspect: float, side: str, y: float, half: float) -> Point:
+    """A point beyond the left or right border at ground height y, `half` = the actor's reach to the side.
+
+    The camera's offset is allowed for: outside means outside for every frame of the view.
+    """
+    lo, hi = float(view.ox.min()), float(view.ox.max())
+    return (lo - half - 0.04, y) if side == "left" else (aspect + hi + half + 0.04, y)
+
+
+def _other(side: str) -> str:
+    return {"left": "right", "right": "left", "up": "down", "down": "up"}[side]
+
+
+def mover(
+    rng: np.random.Generator, role: str, family: str, size: float, view: View, domain: Domain, aspect: float,
+    fps: float, frames: int, split: str, start: float,
+) -> list[Leg]:  # fmt: skip
+    """The script of somebody on foot, of an animal or of a ball.
+
+    Args:
+        rng: stream of this actor's motion.
+        role: `cross`, `visit`, `turnback`, `return` or `parked`.
+        family: `person`, `animal` or `thing`.
+        size: its height where the view's scale is 1.
+        view: where it acts.
+        domain: the place.
+        aspect: width over height of the picture.
+        fps: frames per second.
+        frames: length of the clip.
+        split: decides the laws of motion.
+        start: when it first does something, in seconds.
+    """
+    law = LAWS[split][int(rng.integers(len(LAWS[split])))]
+    fast = bool(rng.random() < (0.25 if family == "person" else 0.5))
+    near = np.array([0.0, 1.0]) * (domain.ground[1] - domain.ground[0]) + domain.ground[0]
+    y = float(rng.uniform(*near))
+    scale = view.at(y)
+    speed = size * scale * PACE[family][int(fast)] * float(rng.uniform(0.85, 1.2))
+    reach = size * scale * {"person": 0.5, "animal": 1.5, "thing": 0.9}[family]
+    side = "left" if rng.random() < 0.5 else "right"
+    out = side if rng.random() < 0.4 else _other(side)
+    spot = (float(rng.uniform(0.22, 0.78) * aspect), float(np.clip(y + rng.normal(0, 0.04), *near)))
+    facings = ("left", "right") if family == "animal" else ("front", "back", "left", "right")
+    facing = facings[int(rng.integers(len(facings)))]
+    cue = Cue(fps, border(view, aspect, side, y, reach), law)
+    if role == "parked":
+        cue.here = spot
+        cue.stand(start + 1.5, facing)
+        cue.go(border(view, aspect, out, spot[1], reach), speed, fast)
+        return cue.finish(frames)
+    cue.away(round(start * fps))
+    if role == "cross":
+        cue.go(border(view, aspect, _other(side), float(np.clip(y + rng.normal(0, 0.03), *near)), reach), speed, fast)
+    elif role == "visit":
+        cue.go(spot, speed, fast)
+        cue.stand(float(rng.uniform(1.8, 5.0)), facing)
+        cue.go(border(view, aspect, out, spot[1], reach), speed, fast)
+    elif role == "turnback":
+        cue.go(spot, speed, fast)
+        cue.go(border(view, aspect, side, spot[1], reach), speed, fast)
+    else:  # return: goes through, is away for a while, comes back and stays
+        cue.go(border(view, aspect, _other(side), y, reach), speed * 1.15, fast)
+        cue.away(round(float(rng.uniform(1.2, 2.5)) * fps))
+        cue.go(spot, speed * 1.15, fast)
+        return cue.finish(frames, facing)
+    return cue.finish(frames)
+
+
+def driver(
+    rng: np.random.Generator, role: str, size: float, view: View, domain: Domain, aspect: float, fps: float,
+    frames: int, split: str, start: float,
+) -> list[Leg]:  # fmt: skip
+    """The script of a vehicle in one of the domain's lanes; roles `cross`, `halt`, `park`, `parked`."""
+    laws = LAWS[split]
+    law = laws[int(rng.integers(len(laws)))] if split == "dev" else str(rng.choice(["steady", "jerky", "gathering"]))
+    across, way = domain.lanes[int(rng.integers(len(domain.lanes)))]
+    fast = bool(rng.random() < 0.3)
+    half = size * 0.56
+    if way in ("up", "down"):
+        x = aspect / 2 + across + float(rng.normal(0, 0.025))
+        ends: list[Point] = [(x, 1 + half + 0.04), (x, -half - 0.04)]
+        stop: Point = (x, float(rng.uniform(0.32, 0.68)))
+        scale = 1.0
+    else:
+        scale = view.at(across)
+        half *= scale
+        ends = [border(view, aspect, "left", across, half), border(view, aspect, "right", across, half)]
+        stop = (float(rng.uniform(0.3, 0.7)) * aspect, across)
+    if way in ("down", "left"):
+        ends.reverse()
+    speed = size * scale * PACE["vehicle"][int(fast)] * float(rng.uniform(0.85, 1.15))
+    cue = Cue(fps, ends[0], law)
+    if role == "parked":
+        cue.here = stop
+        cue.stand(start + 1.5, way)
+        cue.go(ends[1], speed, fast, way)
+        return cue.finish(frames)
+    cue.away(round(start * fps))
+    if role == "cross":
+        cue.go(ends[1], speed, fast, way)
+        return cue.finish(frames)
+    cue.go(stop, speed, fast, way)
+    if role == "park":
+        return cue.finish(frames, way)
+    cue.stand(float(rng.uniform(1.8, 4.0)), way)
+    cue.go(ends[1], speed, fast, way)
+    return cue.finish(frames)
+
+
+def handler(
+    rng: np.random.Generator, role: str, size: float, place: Point, lift: float, view: View, aspect: float, fps: float,
+    frames: int, split: str, start: float, slow: float = 1.0,
+) -> tuple[list[Leg], list[Leg]]:  # fmt: skip
+    """A person who puts a thing at `place`, or takes it away from there, and the thing's own script.
+
+    Args:
+        rng: stream of this pair's motion.
+        role: `put` or `take`.
+        size: the person's height at scale 1.
+        place: ground position of what the thing stands on.
+        lift: how far above that ground the thing stands, in frame heights.
+        view: where they act.
+        aspect: width over height of the picture.
+        fps: frames per second.
+        frames: length of the clip.
+        split: decides the laws of motion.
+        start: when the person comes in, in seconds.
+        slow: stretches the hand's movements.
+
+    Returns:
+        The person's legs and the thing's. The thing's points are where it is drawn.
+    """
+    law = LAWS[split][int(rng.integers(2))]
+    scale = view.at(place[1])
+    tall = size * scale
+    side = "left" if rng.random() < 0.5 else "right"
+    # stands beside the place, so that the hand's reach ends there, and faces it
+    sign = -1 if side == "left" else 1
+    spot = (place[0] + sign * 0.36 * tall, place[1] + 0.012)
+    hand = (spot[0] - sign * 0.2 * tall, spot[1] - 0.55 * tall)
+    rest = (place[0], place[1] - lift)
+    towards = f"reach-{'right' if side == 'left' else 'left'}"
+    calm = towards.removeprefix("reach-")
+    speed = tall * PACE["person"][0] * float(rng.uniform(0.9, 1.2))
+    out = side if rng.random() < 0.6 else _other(side)
+    person = Cue(fps, border(view, aspect, side, spot[1], 0.5 * tall), law)
+    person.away(round(start * fps))
+    person.go(spot, speed)
+    person.stand(float(rng.uniform(0.4, 1.0)), calm)
+    first = person.frame
+    move, after = slow * float(rng.uniform(0.8, 1.2)), slow * float(rng.uniform(0.4, 0.7))
+    person.stand(move + after, towards)
+    person.stand(float(rng.uniform(0.6, 2.5)), calm)
+    person.go(border(view, aspect, out, spot[1], 0.5 * tall), speed)
+    thing = Cue(fps, hand if role == "put" else rest, "steady")
+    if role == "put":
+        thing.away(first)
+        thing.act("put", move, rest)
+        thing.stand(frames / fps, "front")
+    else:
+        thing.stand(first / fps + after, "front")
+        thing.act("taken", move, hand)
+    return person.finish(frames), thing.finish(frames)
+
+
+def rester(rng: np.random.Generator, role: str, place: Point, fps: float, frames: int) -> list[Leg]:
+    """A thing that stands at `place`: all the time (`rest`), from some frame on (`appear`) or until then (`vanish`)."""
+    cue = Cue(fps, place, "steady")
+    when = round(float(rng.uniform(0.3, 0.7)) * frames)
+    if role == "appear":
+        cue.away(when)
+    cue.stand((frames if role != "vanish" else when) / fps, "front")
+    return cue.finish(frames)

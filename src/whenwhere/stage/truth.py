@@ -1,0 +1,233 @@
+"""What happens in a clip: every event with its exact time, read off the scripts and the pixels.
+
+Spans begin at the time of the first frame that shows the event and end where the frame after the last one begins.
+What each event means, and from when to when it lasts:
+
+- `there`: all the time the actor has a box. Being hidden for up to `GAP` seconds does not interrupt it (the tube has no
+  boxes there); leaving the picture, or a cut to another camera, does.
+- `cross`: one visit that goes straight through, from one border to another without stopping or turning: the whole
+  visit. Its direction is that of the movement: `left`, `right`, `up`, `down`.
+- `enter`: coming in, from the first frame until it stops or turns. `leave`: going out, from when it starts (or
+  turns) towards the border until it is gone. Visits that only cross have neither.
+- `back`: `enter` of a later visit: it has been in the picture before.
+- `stand`: not moving from its place for at least `STILL` seconds between (or before, or after) movements; for someone who
+  handles a thing, this includes the reaching.
+- `turn`: turning round and going back the way it came: from the turn until it is gone or stops.
+- `put`: a thing is put down: from when it shows in the reaching hand until the hand is withdrawn. `taken`: from when
+  the hand reaches for it until it is gone. `rest`: a thing lies or stands at its place.
+- `appear`, `vanish`: a thing that is suddenly there, or suddenly gone, without anybody: from the appearance on, or up to
+  the disappearance.
+
+Directions are dropped (empty) where the camera's motion makes the picture disagree with the world.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.spans import SpanSet
+from whenwhere.stage.compose import Seen
+from whenwhere.stage.script import Leg
+from whenwhere.stage.world import Actor, World
+
+#: An actor may be hidden for so many seconds within one visit.
+GAP = 1.0
+#: Standing shorter than this, in seconds, is no `stand`.
+STILL = 1.2
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something one actor does.
+
+    Attributes:
+        actor: its id.
+        what: one of the words above.
+        spans: when.
+        direction: of the movement, or empty.
+        fast: whether it is done in a hurry.
+    """
+
+    actor: int
+    what: str
+    spans: SpanSet
+    direction: str = ""
+    fast: bool = False
+
+    @property
+    def start(self) -> float:
+        """First instant, in seconds."""
+        return float(self.spans.starts[0])
+
+    @property
+    def end(self) -> float:
+        """Last instant, in seconds."""
+        return float(self.spans.ends[-1])
+
+
+def visits(world: World, seen: Seen, actor: Actor) -> list[tuple[int, int]]:
+    """Half-open frame intervals in which the actor is in the picture, short hiding bridged."""
+    present = np.flatnonzero(seen.present[actor.id])
+    if not len(present):
+        return []
+    out: list[list[int]] = []
+    x = world.paths[actor.id].x
+    for i in present.tolist():
+        if out and i - out[-1][1] <= GAP * world.fps:
+            gap = slice(out[-1][1], i)
+            if not np.isnan(x[gap]).any() and (world.view_of[gap] == actor.view).all():
+                out[-1][1] = i + 1
+                continue
+        out.append([i, i + 1])
+    return [(a, b) for a, b in out]
+
+
+def _span(world: World, a: int, b: int) -> tuple[float, float]:
+    return a / world.fps, b / world.fps
+
+
+def way_of(dx: float, dy: float) -> str:
+    """The plain word for a movement, empty where it is neither.
+
+    >>> way_of(1.0, 0.1), way_of(0.1, -1.0), way_of(1.0, 1.0)
+    ('right', 'up', '')
+    """
+    if abs(dx) > 1.5 * abs(dy):
+        return "right" if dx > 0 else "left"
+    if abs(dy) > 1.5 * abs(dx):
+        return "down" if dy > 0 else "up"
+    return ""
+
+
+def _direction(world: World, seen: Seen, actor: Actor, a: int, b: int) -> str:
+    """Direction of the movement over frames [a, b), as the world and the picture agree on it."""
+    path, boxes = world.paths[actor.id], seen.boxes[actor.id, a:b]
+    boxes = boxes[~np.isnan(boxes[:, 0])]
+    if len(boxes) < 2:
+        return ""
+    world_way = way_of(path.x[b - 1] - path.x[a], path.y[b - 1] - path.y[a])
+    if not world.views[actor.view].moving:
+        return world_way
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / world.height
+    move = centre[-1] - centre[0]
+    return world_way if way_of(*move) == world_way and np.abs(move).max() > 0.25 else ""
+
+
+def _edge(world: World, box: NDArray[np.float64]) -> bool:
+    """Whether a box touches the picture's border (within a few pixels)."""
+    slack = 0.02 * world.height
+    return bool(box[0] <= slack or box[1] <= slack or box[2] >= world.width - slack or box[3] >= world.height - slack)
+
+
+def _parts(legs: list[Leg], a: int, b: int, frames: int) -> list[tuple[Leg, int, int]]:
+    """The legs within frames [a, b) with the part of each inside, empty ones left out."""
+    cut = [(leg, max(leg.start, a), min(leg.end, b, frames)) for leg in legs if leg.act != "away"]
+    return [(leg, s, e) for leg, s, e in cut if s < e]
+
+
+def events(world: World, seen: Seen) -> list[Event]:
+    """Everything that happens, in the order of the actors."""
+    out: list[Event] = []
+    for actor in world.actors:
+        spans = visits(world, seen, actor)
+        if not spans:
+            continue
+        out.append(Event(actor.id, "there", SpanSet(_span(world, a, b) for a, b in spans)))
+        if actor.place:
+            out += _thing_events(world, actor, spans)
+        else:
+            for k, (a, b) in enumerate(spans):
+                out += _visit_events(world, seen, actor, a, b, k > 0)
+    return out
+
+
+def _thing_events(world: World, actor: Actor, spans: list[tuple[int, int]]) -> list[Event]:
+    out = []
+    first, last = spans[0][0], spans[-1][1]
+    hands = {leg.act: leg for leg in actor.legs if leg.act in ("put", "taken")}
+    withdraw = _reach_end(world, actor)
+    inside = lambda s, e: max(s, first) < min(e, last)  # noqa: E731
+    event = lambda what, s, e: Event(actor.id, what, SpanSet([_span(world, max(s, first), min(e, last))]))  # noqa: E731
+    rests = [leg for leg in actor.legs if leg.act == "stand"]
+    for leg in rests:
+        start, end = leg.start, min(leg.end, world.frames)
+        if "put" in hands:
+            start = withdraw
+        if "taken" in hands:
+            end = _reach_start(world, actor)
+        if start < end and inside(start, end):
+            out.append(event("rest", start, end))
+    if "put" in hands and inside(hands["put"].start, withdraw):
+        out.append(event("put", hands["put"].start, withdraw))
+    if "taken" in hands and inside(_reach_start(world, actor), hands["taken"].end):
+        out.append(event("taken", _reach_start(world, actor), hands["taken"].end))
+    if not hands and rests and rests[0].start > 0 and first == rests[0].start:
+        out.append(event("appear", rests[0].start, world.frames))
+    if not hands and rests and rests[-1].end < world.frames and last == rests[-1].end:
+        out.append(event("vanish", 0, rests[-1].end))
+    return out
+
+
+def _handler(world: World, thing: Actor) -> Leg:
+    """The reaching leg of the person whose hand moves `thing`."""
+    move = next(leg for leg in thing.legs if leg.act in ("put", "taken"))
+    reaches = [leg for a in world.actors if a.family == "person" and a.view == thing.view for leg in a.legs
+               if leg.facing.startswith("reach") and leg.start <= move.start and move.end <= leg.end]  # fmt: skip
+    return min(reaches, key=lambda leg: abs(leg.start - move.start) + abs(leg.end - move.end))
+
+
+def _reach_start(world: World, thing: Actor) -> int:
+    return _handler(world, thing).start if any(leg.act == "taken" for leg in thing.legs) else 0
+
+
+def _reach_end(world: World, thing: Actor) -> int:
+    return min(_handler(world, thing).end, world.frames) if any(leg.act == "put" for leg in thing.legs) else 0
+
+
+def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again: bool) -> list[Event]:
+    parts = _parts(actor.legs, a, b, world.frames)
+    boxes = seen.boxes[actor.id]
+    came = a > 0 and world.view_of[a - 1] == actor.view and _edge(world, boxes[a])
+    left = b < world.frames and world.view_of[b] == actor.view and _edge(world, boxes[b - 1])
+    out: list[Event] = []
+
+    def add(what: str, s: int, e: int, fast: bool) -> None:
+        out.append(Event(actor.id, what, SpanSet([_span(world, s, e)]), _direction(world, seen, actor, s, e), fast))
+
+    fast = any(leg.fast for leg, _, _ in parts)
+    if all(leg.act == "go" for leg, _, _ in parts) and len(parts) == 1:
+        if came and left:
+            add("cross", a, b, fast)
+        elif came or left:
+            add("partial", a, b, fast)  # the clip's end or a cut takes the rest: never asked about, may be confused
+    else:
+        merged = _stands(parts)
+        for s, e in merged:
+            if (e - s) / world.fps >= STILL:
+                add("stand", s, e, False)
+        if came and parts[0][0].act == "go":
+            add("enter", a, parts[0][2], fast)
+            if again:
+                add("back", a, parts[0][2], fast)
+        if left and parts[-1][0].act == "go":
+            add("leave", parts[-1][1], b, fast)
+        for (one, s1, e1), (two, s2, e2) in zip(parts[:-1], parts[1:], strict=True):
+            if one.act == two.act == "go":
+                d1, d2 = _direction(world, seen, actor, s1, e1), _direction(world, seen, actor, s2, e2)
+                if d1 and {d1, d2} in ({"left", "right"}, {"up", "down"}):
+                    add("turn", s2, e2, fast)
+    return out
+
+
+def _stands(parts: list[tuple[Leg, int, int]]) -> list[tuple[int, int]]:
+    """Frames of standing, neighbouring standing legs (waiting, reaching) taken together."""
+    out: list[list[int]] = []
+    for leg, s, e in parts:
+        if leg.act != "stand":
+            continue
+        if out and out[-1][1] == s:
+            out[-1][1] = e
+        else:
+            out.append([s, e])
+    return [(s, e) for s, e in out]
