@@ -79,6 +79,9 @@ class Decoder:
     Args:
         info: the video, with its packet table.
         threads: FFmpeg threads inside the decoder; 1 when several decoders work side by side.
+
+    Attributes:
+        doubtful: ticks of wanted frames that are damaged, or refer to frames that are.
     """
 
     def __init__(self, info: VideoInfo, threads: int = 1) -> None:
@@ -88,6 +91,8 @@ class Decoder:
         self._threads = threads
         self._drop = info.codec in _NONREF_CODECS
         self._ends = np.cumsum(self._table.size)
+        self._failed = False
+        self.doubtful: set[int] = set()
         self._open()
 
     def _open(self) -> None:
@@ -166,14 +171,22 @@ class Decoder:
         context = self._context
         drop = self._drop and not plain
         skipping = False
+        broken = False
         packet = self._go(start)
         for i in range(start, stop):
+            broken &= not self._table.key[i]
             if drop and skipping == (int(pts[i]) in wanted):
                 skipping = not skipping
                 context.skip_frame = "NONREF" if skipping else "DEFAULT"
             for frame in self._decode(packet):
                 if plain or frame.pts in wanted:
                     yield frame
+            if self._failed:
+                # Threads report an error some packets late. What follows up to the next key frame refers to garbage.
+                broken, self._failed = True, False
+                self.doubtful.update(wanted.intersection(pts[max(i + 1 - self._threads, start) : i].tolist()))
+            if broken and int(pts[i]) in wanted:
+                self.doubtful.add(int(pts[i]))
             if i + 1 < stop:
                 packet = self._next()
         for frame in self._decode(None):
@@ -185,9 +198,12 @@ class Decoder:
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
         try:
-            return self._context.decode(packet)
+            frames = self._context.decode(packet)
         except (av.error.FFmpegError, EOFError):
+            self._failed = True
             return []
+        self.doubtful.update(f.pts for f in frames if f.is_corrupt and f.pts is not None)
+        return frames
 
 
 def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:

@@ -1,7 +1,8 @@
 """Frames of runs as images, each wanted frame accounted for.
 
 A frame that did not come back is decoded again without any skipping. What is still missing was damaged (or never
-existed): the frame before it stands in, as in a player, and its tick is remembered so that a warning can name it.
+existed): the frame before it stands in, as in a player. Its tick, and those of frames that refer to damaged ones, are
+remembered so that a warning can name them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,17 +17,18 @@ from whenwhere.video.picture import Painter
 
 
 class Picker:
-    """A decoder with a painter, for one thread.
-
-    Attributes:
-        replaced: ticks of wanted frames that could not be decoded.
-    """
+    """A decoder with a painter, for one thread."""
 
     def __init__(self, info: VideoInfo, width: int | None, gray: bool = False, threads: int = 1) -> None:
         self._info = info
         self._decoder = Decoder(info, threads)
         self._painter = Painter(info, width, gray)
-        self.replaced: list[int] = []
+        self._replaced: set[int] = set()
+
+    @property
+    def damaged(self) -> set[int]:
+        """Ticks of frames that could not be decoded, or not without errors; some may not have been wanted."""
+        return self._replaced | self._decoder.doubtful
 
     def close(self) -> None:
         """Release the file."""
@@ -72,7 +74,7 @@ class Picker:
         try:
             return sorted(other.repair(ticks).items())
         finally:
-            self.replaced += other.replaced
+            self._replaced |= other.damaged
             other.close()
 
     def repair(self, ticks: list[int]) -> dict[int, NDArray[np.uint8]]:
@@ -84,8 +86,8 @@ class Picker:
             for tick, image, exact in fitted(stamped, run.ticks, self._painter):
                 got[tick] = image
                 if not exact:
-                    self.replaced.append(tick)
-            self.replaced += [t for t in run.ticks if t not in got]
+                    self._replaced.add(tick)
+            self._replaced.update(t for t in run.ticks if t not in got)
         return got
 
 
@@ -112,25 +114,24 @@ def fitted(
 
 
 def plainly(
-    info: VideoInfo, ticks: Iterable[int], painter: Painter, replaced: list[int]
+    info: VideoInfo, ticks: Iterable[int], painter: Painter, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Wanted ticks by decoding the whole file from its start: for streams whose packets cannot be trusted."""
     for tick, image, exact in fitted(every_frame(info), ticks, painter):
         if not exact:
-            replaced.append(tick)
+            damaged.add(tick)
         yield tick, image
 
 
-def missing_sentence(seconds: NDArray[np.float64]) -> str:
-    """A warning that names the seconds of frames that could not be decoded.
+def damage_sentence(seconds: NDArray[np.float64]) -> str:
+    """A warning that names the seconds of damaged frames.
 
-    >>> missing_sentence(np.array([3.0, 3.04, 3.1, 7.5]))
-    '4 frames could not be decoded (damaged): 3.0-3.1 s, 7.5 s; the frame before stands in'
+    >>> damage_sentence(np.array([3.0, 3.04, 3.1, 7.5]))
+    '4 frames are damaged: 3.0-3.1 s, 7.5 s; where one cannot be decoded, the frame before stands in'
     """
     seconds = np.sort(seconds)
     groups = np.split(seconds, np.flatnonzero(np.diff(seconds) > 1.0) + 1)
     named = [f"{g[0]:.1f}-{g[-1]:.1f} s" if g[-1] - g[0] >= 0.05 else f"{g[0]:.1f} s" for g in groups[:8]]
     more = f" and {len(groups) - 8} more places" if len(groups) > 8 else ""
-    n = len(seconds)
-    frames = "1 frame" if n == 1 else f"{n} frames"
-    return f"{frames} could not be decoded (damaged): {', '.join(named)}{more}; the frame before stands in"
+    frames = "1 frame is" if len(seconds) == 1 else f"{len(seconds)} frames are"
+    return f"{frames} damaged: {', '.join(named)}{more}; where one cannot be decoded, the frame before stands in"

@@ -44,7 +44,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
             raise MediaError(f"{shown_name(name)} has no clock in its video stream: convert it to mp4 first")
         tick = Fraction(stream.time_base)
         context = stream.codec_context
-        codec = context.name
+        codec = context.codec.canonical_name
         context.thread_type = "NONE"
         declared = _declared(stream, container.duration)
         past_end = _index_end(stream) > size
@@ -56,7 +56,9 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         first: VideoFrame | None = None
         hidden = _hides_frames(context)
         unstamped = False
+        torn = False
         for packet in packets(container, stream, errors):
+            torn = packet.is_corrupt
             pts, dts = packet.pts, packet.dts
             unstamped |= pts is None
             shown = not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10)
@@ -76,6 +78,9 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
                 first = _first_frame(context, held if len(held) > 1 else [packet])
                 if first is not None or len(held) >= 8:
                     held = None
+    if torn and len(rows) > 1:
+        # The file ends within this packet: its frame cannot be decoded.
+        rows.pop()
     if not rows:
         raise MediaError(f"{shown_name(name)} holds no video frames: copy or download it again")
     table = np.array([r[:4] for r in rows], np.int64)
@@ -97,7 +102,9 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         else:
             tick = 1 / Fraction(guessed[0] if guessed else 25)
             seconds = ticks * float(tick)
-    fps, vfr = _rate(seconds, float(tick), guessed)
+    # A file cut off among B-frames misses some of its last frames.
+    whole = seconds[:-16] if past_end and len(seconds) > 32 else seconds
+    fps, vfr = _rate(whole, float(tick), guessed)
     if last <= 0:
         last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
     else:

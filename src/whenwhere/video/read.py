@@ -19,7 +19,7 @@ from whenwhere.errors import MediaError
 from whenwhere.video.decode import LostError, Run, runs
 from whenwhere.video.info import VideoInfo, plan
 from whenwhere.video.media import shown_name
-from whenwhere.video.pick import Picker, missing_sentence, plainly
+from whenwhere.video.pick import Picker, damage_sentence, plainly
 from whenwhere.video.picture import Painter
 
 # What one decoder gains from n FFmpeg threads, as a share of n: they wait for each other's frames.
@@ -83,16 +83,16 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
         images[slot[tick]] = image
         got.add(tick)
 
-    replaced: list[int] = []
+    damaged: set[int] = set()
     if info.packets is not None and len(ticks):
         try:
-            replaced = _decode_runs(info, runs(info.packets, ticks), width, threads or cores(), store)
+            damaged = _decode_runs(info, runs(info.packets, ticks), width, threads or cores(), store)
         except LostError:
-            replaced = []
+            damaged = set()
             got.clear()
     # What has no packet of its own to trust is found by decoding everything.
     if len(ticks) and not got:
-        for tick, image in plainly(info, ticks.tolist(), Painter(info, width), replaced):
+        for tick, image in plainly(info, ticks.tolist(), Painter(info, width), damaged):
             store(tick, image)
     if len(got) < len(ticks):
         if not got:
@@ -101,12 +101,12 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
         for tick in ticks.tolist():
             if tick not in got:
                 images[slot[tick]] = images[slot[int(have[max(np.searchsorted(have, tick) - 1, 0)])]]
-                replaced.append(tick)
+                damaged.add(tick)
     if len(wanted) < len(inverse):
         images = images[first[inverse]]
     warnings = info.warnings
-    if replaced:
-        warnings = (*warnings, missing_sentence(info.times[np.searchsorted(info.ticks, np.unique(replaced))]))
+    if spoilt := damaged & slot.keys():
+        warnings = (*warnings, damage_sentence(info.times[np.searchsorted(info.ticks, sorted(spoilt))]))
     return Frames(images, p.actual, p.requested, warnings)
 
 
@@ -123,8 +123,8 @@ def _pieces(all_runs: list[Run], size: float) -> deque[list[Run]]:
     return out
 
 
-def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, threads: int, store: Store) -> list[int]:
-    """Decode runs side by side; returns the ticks that had to be replaced.
+def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, threads: int, store: Store) -> set[int]:
+    """Decode runs side by side; returns the ticks of damaged frames.
 
     Raises:
         LostError: the file's packets are not those of the probe.
@@ -138,13 +138,13 @@ def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, thread
         workers, inner = min(threads, len(work)), 1
     lock = threading.Lock()
 
-    def labour() -> list[int]:
+    def labour() -> set[int]:
         picker = Picker(info, width, threads=inner)
         try:
             while True:
                 with lock:
                     if not work:
-                        return picker.replaced
+                        return picker.damaged
                     piece = work.popleft()
                 for run in piece:
                     for tick, image in picker.pick(run).items():
@@ -155,4 +155,4 @@ def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, thread
     if workers == 1:
         return labour()
     with ThreadPoolExecutor(workers, "whenwhere-read") as pool:
-        return [t for f in [pool.submit(labour) for _ in range(workers)] for t in f.result()]
+        return set().union(*(f.result() for f in [pool.submit(labour) for _ in range(workers)]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from whenwhere.errors import SettingError
 from whenwhere.video.decode import LostError, Run, runs
 from whenwhere.video.info import VideoInfo
-from whenwhere.video.pick import Picker, missing_sentence, plainly
+from whenwhere.video.pick import Picker, damage_sentence, plainly
 from whenwhere.video.picture import Painter
 from whenwhere.video.read import cores
 
@@ -57,11 +57,11 @@ def stream(
         return
     ticks = info.ticks[index]
     times = dict(zip(ticks.tolist(), info.times[index].tolist(), strict=True))
-    replaced: list[int] = []
+    damaged: set[int] = set()
     done = ticks[0] - 1
     if info.packets is not None:
         try:
-            for tick, image in _ordered(info, ticks, width, gray, replaced):
+            for tick, image in _ordered(info, ticks, width, gray, damaged):
                 done = tick
                 yield times[tick], image
         except LostError:
@@ -70,10 +70,10 @@ def stream(
             done = ticks[-1]
     rest = ticks[ticks > done]
     if len(rest):
-        for tick, image in plainly(info, rest.tolist(), Painter(info, width, gray), replaced):
+        for tick, image in plainly(info, rest.tolist(), Painter(info, width, gray), damaged):
             yield times[tick], image
-    if replaced and warnings is not None:
-        warnings.append(missing_sentence(info.times[np.searchsorted(info.ticks, np.unique(replaced))]))
+    if warnings is not None and (spoilt := damaged & times.keys()):
+        warnings.append(damage_sentence(np.array([times[t] for t in spoilt])))
 
 
 def stream_index(
@@ -95,7 +95,7 @@ def stream_index(
 
 
 def _ordered(
-    info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, replaced: list[int]
+    info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     assert info.packets is not None
     all_runs = runs(info.packets, ticks)
@@ -107,14 +107,14 @@ def _ordered(
     # Leading pictures of one run may be shown before the last frames of the run before: only whole groups are in order.
     in_order = all(max(a.ticks) < min(b.ticks) for a, b in pairwise(all_runs))
     if threads > 1 and len(all_runs) > threads and in_order and largest * (ahead + 1) <= _AHEAD:
-        yield from _side_by_side(info, all_runs, width, gray, threads, ahead, replaced)
+        yield from _side_by_side(info, all_runs, width, gray, threads, ahead, damaged)
         return
     picker = Picker(info, width, gray, threads)
     try:
         for run in _joined(all_runs, in_order):
             yield from picker.pick_in_order(run)
     finally:
-        replaced += picker.replaced
+        damaged |= picker.damaged
         picker.close()
 
 
@@ -137,7 +137,7 @@ def _side_by_side(
     gray: bool,
     threads: int,
     ahead: int,
-    replaced: list[int],
+    damaged: set[int],
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     idle: SimpleQueue[Picker] = SimpleQueue()
     pickers = []
@@ -166,5 +166,5 @@ def _side_by_side(
                     future.cancel()
     finally:
         for picker in pickers:
-            replaced += picker.replaced
+            damaged |= picker.damaged
             picker.close()
