@@ -1,0 +1,113 @@
+"""From evidence to blobs: connected things in one frame, with box, area and colours by height.
+
+Two thresholds: a blob is a connected region of weak evidence that holds some strong evidence, so that the pale
+sleeve of a red jacket belongs to it while faint noise alone makes nothing. Small blobs are kept here (a far walker
+is a dozen pixels): whether something is an actor is decided over time, by the tracks.
+"""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion import background as bg
+from whenwhere.grounders.motion import colours
+
+#: Rows of a blob by height: head, shoulders, trunk, hips, legs.
+ZONES = np.array([0.0, 0.18, 0.36, 0.56, 0.76, 1.0])
+#: Fewest pixels (at the working width) that a blob needs.
+SMALLEST = 14
+_OPEN = np.ones((3, 3), np.uint8)
+_CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+
+
+@dataclass
+class Blob:
+    """One connected thing in one frame.
+
+    Attributes:
+        box: (4,) xyxy in working pixels.
+        area: pixels.
+        strong: share of its pixels with strong evidence.
+        colour: (5, 13) soft shares by height zone and column of `colours.COLUMNS`.
+        mask: its pixels within `box`.
+    """
+
+    box: NDArray[np.float64]
+    area: float
+    strong: float
+    colour: NDArray[np.float32]
+    mask: NDArray[np.bool_] = field(repr=False)
+
+    @property
+    def fill(self) -> float:
+        """Share of the box that its pixels cover."""
+        b = self.box
+        return float(self.area / max(1.0, (b[2] - b[0]) * (b[3] - b[1])))
+
+
+def masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Weak and strong foreground of one frame, uint8 0/1, cleaned of specks and small holes."""
+    strong = cv2.morphologyEx((score > bg.HIGH).astype(np.uint8), cv2.MORPH_OPEN, _OPEN)
+    weak = ((score > bg.LOW).astype(np.uint8) & cv2.dilate(strong, np.ones((15, 15), np.uint8))) | strong
+    weak = cv2.morphologyEx(weak, cv2.MORPH_OPEN, _OPEN) | strong
+    return cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSE), strong
+
+
+def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(5, 13) soft colour shares of the masked pixels, by height zone; an empty zone borrows its neighbour's."""
+    h = len(mask)
+    ys, xs = np.nonzero(mask)
+    if len(ys) > 700:
+        pick = np.linspace(0, len(ys) - 1, 700).astype(int)
+        ys, xs = ys[pick], xs[pick]
+    zone = np.searchsorted(ZONES, (ys + 0.5) / h, side="right") - 1
+    shares = colours.table()[colours.cells(rgb[ys, xs])]
+    one_hot = (zone[:, None] == np.arange(5)).astype(np.float32)
+    count = one_hot.sum(0)
+    out = one_hot.T @ shares / np.maximum(count, 1)[:, None]
+    if (count == 0).any() and count.any():
+        full = np.flatnonzero(count)
+        out = out[full[np.abs(np.arange(5)[:, None] - full).argmin(1)]]
+    return out.astype(np.float32)
+
+
+def find(score: NDArray[np.float32], rgb: NDArray[np.uint8]) -> list[Blob]:
+    """The blobs of one frame, largest first.
+
+    Args:
+        score: (h, w) evidence.
+        rgb: (h, w, 3) the frame, for colours.
+    """
+    weak, strong = masks(score)
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    if n <= 1:
+        return []
+    strong_count = np.bincount(labels[strong > 0], minlength=n)
+    out = []
+    for k in np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:60] + 1:
+        x, y, w, h, area = (int(v) for v in stats[k])
+        if area < SMALLEST or strong_count[k] < max(6, 0.06 * area) or w < 3 or h < 3:
+            continue
+        mask = labels[y : y + h, x : x + w] == k
+        colour = zone_colours(rgb[y : y + h, x : x + w], mask)
+        out.append(Blob(np.array([x, y, x + w, y + h], float), float(area), strong_count[k] / area, colour, mask))
+    return out
+
+
+def part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | None:
+    """The piece of a blob whose pixels are in `keep` (same shape as its mask), None if too small to be one."""
+    mask = blob.mask & keep
+    if mask.sum() < SMALLEST:
+        return None
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    # A few stray pixels must not decide where a piece ends.
+    columns, rows = mask.sum(0), mask.sum(1)
+    xs = np.flatnonzero(columns >= max(1, 0.04 * columns.max()))
+    ys = np.flatnonzero(rows >= max(1, 0.04 * rows.max()))
+    y1, y2, x1, x2 = ys[0], ys[-1] + 1, xs[0], xs[-1] + 1
+    cut = mask[y1:y2, x1:x2]
+    ox, oy = int(blob.box[0]), int(blob.box[1])
+    colour = zone_colours(rgb[oy + y1 : oy + y2, ox + x1 : ox + x2], cut)
+    return Blob(np.array([ox + x1, oy + y1, ox + x2, oy + y2], float), float(cut.sum()), blob.strong, colour, cut)

@@ -1,0 +1,110 @@
+"""Does the camera move, and if so, how: registration of sampled frames.
+
+Corners are followed from frame to frame and a similarity is fitted to them with RANSAC. The test for motion uses
+the *inliers* only, because an actor that fills the picture drags the mean of all corners along. A camera that moves
+a little (hand-held, slow zoom) is undone by warping every frame onto the middle one; one that pans away is not a
+case for a background model, and the caller is told so.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+#: Shift in pixels (at the working width) between neighbouring samples above which the camera is said to move.
+STILL = 0.6
+#: Largest drift, as a share of the frame's width, that warping onto one frame is trusted with.
+REACH = 0.28
+
+
+@dataclass
+class Camera:
+    """How the camera moved over a window of frames.
+
+    Attributes:
+        moving: more than the tremble of codec noise.
+        steady: the frames can be warped onto one reference.
+        to_reference: (n, 2, 3) similarity from each frame to the reference frame; identity when not moving.
+    """
+
+    moving: bool
+    steady: bool
+    to_reference: NDArray[np.float64]
+
+
+def _step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float64] | None, float, float]:
+    """Similarity from grey a to grey b, the share of corners that follow it, and the mean shift of a corner."""
+    corners = cv2.goodFeaturesToTrack(a, 160, 0.01, 7)
+    if corners is None or len(corners) < 12:
+        return None, 0.0, 0.0
+    moved, ok, _ = cv2.calcOpticalFlowPyrLK(a, b, corners, corners.copy(), winSize=(15, 15), maxLevel=3)
+    keep = ok.ravel() == 1
+    p, q = corners[keep].reshape(-1, 2), moved[keep].reshape(-1, 2)
+    if len(p) < 12:
+        return None, 0.0, 0.0
+    fit, inlier = cv2.estimateAffinePartial2D(p, q, method=cv2.RANSAC, ransacReprojThreshold=1.5, maxIters=300)
+    if fit is None:
+        return None, 0.0, 0.0
+    mask = inlier.ravel() == 1
+    h, w = a.shape
+    # How far the fit moves the picture, not how far the inliers happen to: inliers may sit in one corner.
+    grid = np.array([[0.2 * w, 0.2 * h], [0.8 * w, 0.2 * h], [0.2 * w, 0.8 * h], [0.8 * w, 0.8 * h]])
+    shift = float(np.linalg.norm(grid @ fit[:, :2].T + fit[:, 2] - grid, axis=1).mean())
+    still = float((np.linalg.norm(q - p, axis=1) < STILL).mean())
+    if still > 0.5:  # most corners have not moved at all: whatever RANSAC preferred, the camera stood
+        return np.eye(2, 3), still, 0.0
+    return fit, float(mask.mean()), shift
+
+
+def _chain(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The similarity that applies `a` first, then `b`."""
+    return np.vstack([b, [0, 0, 1]])[:2] @ np.vstack([a, [0, 0, 1]])
+
+
+def inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse similarity, (2, 3)."""
+    return np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2]
+
+
+def register(frames: NDArray[np.uint8]) -> Camera:
+    """Camera motion over `frames` (n, h, w, 3) RGB."""
+    n, h, w = frames.shape[:3]
+    identity = np.repeat(np.eye(2, 3)[None], n, 0)
+    if n < 3:
+        return Camera(False, True, identity)
+    probe = np.unique(np.linspace(0, n - 2, min(24, n - 1)).astype(int))
+    grey = {}
+
+    def g(i: int) -> NDArray[np.uint8]:
+        if i not in grey:
+            grey[i] = cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY)
+        return grey[i]
+
+    shifts = [s for fit, share, s in (_step(g(i), g(i + 1)) for i in probe) if fit is not None and share > 0.3]
+    # Slow drift hides between neighbours: look also over long gaps.
+    far = [s for fit, share, s in (_step(g(i), g(j)) for i, j in zip(probe[:-1:3], probe[3::3], strict=False))
+           if fit is not None and share > 0.4]  # fmt: skip
+    moving = bool(len(shifts) >= 3 and np.mean(np.array(shifts) > STILL) > 0.3) or bool(
+        len(far) >= 2 and np.median(far) > 3 * STILL
+    )
+    if not moving:
+        return Camera(False, True, identity)
+    reference = n // 2
+    to_reference = identity.copy()
+    grey.clear()
+    for order in (range(reference + 1, n), range(reference - 1, -1, -1)):
+        previous = reference
+        for i in order:
+            fit, share, _ = _step(g(i), g(previous))
+            if fit is None or share < 0.2:
+                fit = np.eye(2, 3)
+            to_reference[i] = _chain(fit, to_reference[previous])
+            grey.pop(previous, None)
+            previous = i
+        grey.clear()
+    centre = np.array([w / 2, h / 2])
+    drift = np.linalg.norm(to_reference[:, :, :2] @ centre + to_reference[:, :, 2] - centre, axis=1)
+    scale = np.sqrt(np.abs(np.linalg.det(to_reference[:, :, :2])))
+    steady = bool(drift.max() < REACH * w and scale.max() < 1.35 and scale.min() > 0.74)
+    return Camera(True, steady, to_reference)

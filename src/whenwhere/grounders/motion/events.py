@@ -1,0 +1,274 @@
+"""Parts of a track that verbs name: enters, leaves, stands, turns, jumps, picks up ...
+
+An event is read off the track's profile of speed, its contacts with the border, its box, and the places where the
+background's state changed. Each finder returns spans with a quality around 0 (negative: only weakly the event).
+Verbs that merely say that something moves (walks, drives, rides) name the whole stay.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.spans import Span
+
+#: Verbs that describe a stay, not a part of it.
+WHOLE = frozenset("walk run ride drive move pass throw catch".split())
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of an actor's time, and how well it is the event asked for."""
+
+    start: float
+    end: float
+    quality: float = 0.0
+
+
+def whole(actor: Actor, quality: float = 0.0) -> Part:
+    """The actor's whole stay."""
+    return Part(actor.span.start, actor.span.end, quality)
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(first, last) index of each run of True.
+
+    >>> runs(np.array([False, True, True, False, True]))
+    [(1, 2), (4, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def stands(actor: Actor, least: float = 0.8) -> list[tuple[float, float]]:
+    """Times when it stood still for at least `least` seconds; short interruptions are bridged."""
+    t = actor.times
+    out: list[tuple[float, float]] = []
+    for a, b in runs(actor.still):
+        if out and t[a] - out[-1][1] < 0.8 and _same_place(actor, out[-1], (t[a], t[b])):
+            out[-1] = (out[-1][0], t[b])
+        else:
+            out.append((t[a], t[b]))
+    return [(a, b) for a, b in out if b - a >= least]
+
+
+def _same_place(actor: Actor, x: tuple[float, float], y: tuple[float, float]) -> bool:
+    a, b = actor.at(np.array([(x[0] + x[1]) / 2, (y[0] + y[1]) / 2]))
+    shift = np.abs((a[:2] + a[2:]) - (b[:2] + b[2:])) / 2
+    return bool((shift < 0.5 * (a[2:] - a[:2])).all())
+
+
+def moves(actor: Actor, axis: int | None = None) -> list[tuple[float, float, NDArray[np.float64]]]:
+    """Stretches of motion between stands and reversals: (start, end, displacement in frame shares)."""
+    t = actor.times
+    if len(t) < 3:
+        return [(actor.span.start, actor.span.end, actor.shift)]
+    k = int(np.abs(actor.shift).argmax()) if axis is None else axis
+    sign = np.sign(actor.velocity[:, k])
+    strong = np.abs(actor.velocity[:, k]) > 0.15 * np.percentile(np.abs(actor.velocity[:, k]), 90) + 1e-4
+    sign = np.where(strong & ~actor.still, sign, 0)
+    out: list[tuple[float, float, NDArray[np.float64]]] = []
+    for s in (1, -1):
+        for a, b in runs(sign == s):
+            if t[b] - t[a] >= 0.3:
+                out.append((t[a], t[b], actor.centre[b] - actor.centre[a]))
+    out.sort(key=lambda m: m[0])
+    merged: list[tuple[float, float, NDArray[np.float64]]] = []
+    for start, end, d in out:
+        if merged and np.sign(merged[-1][2][k]) == np.sign(d[k]) and start - merged[-1][1] < 0.7:
+            merged[-1] = (merged[-1][0], end, merged[-1][2] + d)
+        else:
+            merged.append((start, end, d))
+    return merged
+
+
+def find(actor: Actor, event: str, duration: float) -> list[Part]:
+    """Spans of an event of one actor, best first; empty where it never happens.
+
+    Args:
+        actor: with its attributes.
+        event: a key of `lexicon.EVENTS`.
+        duration: of the video, seconds.
+    """
+    if event in WHOLE:
+        return _moving(actor, event)
+    finder = {
+        "enter": _enter, "leave": _leave, "return": _return, "stand": _stand, "stop": _stop, "start": _start,
+        "jump": _jump, "turn": _turn, "bend": _bend, "rise": _rise, "approach": _approach,
+        "pick_up": _reach, "put_down": _reach,
+    }[event]  # fmt: skip
+    return sorted(finder(actor), key=lambda p: -p.quality)
+
+
+def _moving(actor: Actor, event: str) -> list[Part]:
+    moving = float((~actor.still).mean())
+    pace = float(np.percentile(actor.pace, 70))
+    quality = 0.8 * (min(moving, 0.6) - 0.6)
+    if event == "run":
+        quality += 0.6 * float(np.clip(np.log(max(pace, 0.05) / 1.5), -1.0, 0.7))
+    if event == "pass" and actor.entry and actor.exit and actor.entry[0] != actor.exit[0]:
+        quality += 0.4
+    out = [whole(actor, quality)]
+    if moving < 0.6:
+        out += [Part(a, b, quality - 0.3) for a, b, d in moves(actor) if np.abs(d).max() > 0.05]
+    return out
+
+
+def _enter(actor: Actor) -> list[Part]:
+    out = []
+    for piece in actor.spans:
+        rows = np.flatnonzero(actor.within(piece.start, piece.end))
+        if not len(rows) or piece.start <= 0.05:
+            continue
+        t = actor.times
+        clear = next((t[i] for i in rows if not actor.touch[i].any()), None)
+        settled = next((a for a, _ in stands(actor) if a > piece.start), piece.end)
+        end = min(clear + 0.7 if clear is not None else piece.start + 2.0, piece.end, piece.start + 4.0)
+        if settled < piece.start + 4.0:
+            end = max(end, settled)
+        seen = bool(actor.entry) or bool(actor.touch[rows[0]].any())
+        out.append(Part(piece.start, max(end, min(piece.end, piece.start + 1.0)), 0.3 if seen else -0.5))
+    return out
+
+
+def _leave(actor: Actor) -> list[Part]:
+    out = []
+    pieces = list(actor.spans)
+    for n, piece in enumerate(pieces):
+        rows = np.flatnonzero(actor.within(piece.start, piece.end))
+        if not len(rows):
+            continue
+        seen = bool(actor.touch[rows[-3:]].any()) or (n == len(pieces) - 1 and bool(actor.exit))
+        gone = piece.end < pieces[-1].end or actor.span.end == piece.end
+        if not gone:
+            continue
+        axis = None
+        if n == len(pieces) - 1 and actor.exit:
+            axis = 0 if actor.exit[0] in ("left", "right") else 1
+        last = [m for m in moves(actor, axis) if m[1] > piece.end - 1.2 and m[0] < piece.end]
+        begin = last[-1][0] if last else piece.end - 2.0
+        # Someone who crosses the whole picture "leaves" only near its end.
+        whole_way = begin <= piece.start + 0.5
+        longest = 3.0 if not whole_way else min(3.0, max(1.0, 0.4 * piece.duration))
+        out.append(Part(max(begin, piece.end - longest, piece.start), piece.end, 0.3 if seen else -0.6))
+    return out
+
+
+def _return(actor: Actor) -> list[Part]:
+    out = []
+    pieces = list(actor.spans)
+    for piece in pieces[1:]:
+        arrived = next((a for a, _ in stands(actor) if a > piece.start + 0.3), None)
+        turn = next((m[1] for m in moves(actor) if m[0] <= piece.start + 0.6 and m[1] > piece.start + 0.3), None)
+        end = min([x for x in (arrived, turn, piece.end) if x is not None])
+        out.append(Part(piece.start, max(end, piece.start + 0.5), 0.6))
+    ways = moves(actor)
+    for previous, way in zip(ways, ways[1:], strict=False):
+        if previous[2] @ way[2] < 0 and np.abs(way[2]).max() > 0.08:
+            out.append(Part(way[0], way[1], 0.0))
+    return out
+
+
+def _stand(actor: Actor) -> list[Part]:
+    still = stands(actor)
+    total = sum(b - a for a, b in still)
+    if not still:
+        return [whole(actor, -1.0)]
+    out = [Part(a, b, 0.1 + 0.15 * float(np.log(max(b - a, 0.5) / 4))) for a, b in still]
+    if total > 0.55 * actor.span.duration:
+        out.append(whole(actor, max(p.quality for p in out) + 0.1))
+    return out
+
+
+def _stop(actor: Actor) -> list[Part]:
+    out = []
+    for a, b in stands(actor):
+        before = [m for m in moves(actor) if m[1] <= a + 0.7 and m[1] > a - 1.5]
+        if before:
+            out.append(Part(max(before[-1][0], a - 4.0), min(a + 0.8, b), 0.2 + 0.1 * min(b - a, 3)))
+    return out
+
+
+def _start(actor: Actor) -> list[Part]:
+    out = []
+    for a, b in stands(actor):
+        after = [m for m in moves(actor) if m[0] >= b - 0.7 and m[0] < b + 1.5]
+        if after:
+            out.append(Part(b, min(after[0][1], b + 4.0), 0.2 + 0.1 * min(b - a, 3)))
+    return out
+
+
+def _jump(actor: Actor) -> list[Part]:
+    """The lower edge rises and falls again within about a second and a half."""
+    t, bottom = actor.times, actor.boxes[:, 3]
+    height = float(np.median(actor.boxes[:, 3] - actor.boxes[:, 1]))
+    if len(t) < 5 or height <= 0:
+        return []
+    window = max(3, round(0.9 / max(1e-3, float(np.median(np.diff(t))))))
+    # ground line: the lowest the edge reached shortly before and shortly after, whichever is higher up
+    before = np.array([bottom[max(0, i - window) : i + 1].max() for i in range(len(t))])
+    after = np.array([bottom[i : i + window + 1].max() for i in range(len(t))])
+    lift = (np.minimum(before, after) - bottom) / height
+    out = []
+    for a, b in runs(lift > 0.08):
+        peak = float(lift[a : b + 1].max())
+        if peak > 0.12 and t[b] - t[a] < 2.0:
+            start, end = t[max(0, a - 1)], t[min(len(t) - 1, b + 1)]
+            out.append(Part(float(start), float(end), min(1.0, 2 * peak) - 0.2))
+    return out
+
+
+def _turn(actor: Actor) -> list[Part]:
+    ways = moves(actor)
+    out = []
+    for previous, way in zip(ways, ways[1:], strict=False):
+        if previous[2] @ way[2] < 0:
+            middle = (previous[1] + way[0]) / 2
+            half = max(0.7, (way[0] - previous[1]) / 2 + 0.3)
+            out.append(Part(max(actor.span.start, middle - half), min(actor.span.end, middle + half), 0.2))
+    # a corner: the heading changes by more than about 50 degrees while it keeps going
+    v = actor.velocity
+    step = max(1, round(0.6 / max(1e-3, float(np.median(np.diff(actor.times)))))) if len(actor.times) > 1 else 1
+    if len(v) > 2 * step:
+        a, b = v[: -2 * step], v[2 * step :]
+        cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-6)
+        going = ~actor.still[: -2 * step] & ~actor.still[2 * step :]
+        for i, j in runs((cosine < 0.6) & going):
+            out.append(Part(float(actor.times[i]), float(actor.times[min(j + 2 * step, len(v) - 1)]), 0.0))
+    return out
+
+
+def _bend(actor: Actor) -> list[Part]:
+    h = actor.boxes[:, 3] - actor.boxes[:, 1]
+    usual = np.percentile(h, 75)
+    free = ~actor.touch[:, [1, 3]].any(1)
+    out = []
+    for a, b in runs((h < 0.83 * usual) & free):
+        if actor.times[b] - actor.times[a] >= 0.3:
+            out.append(Part(float(actor.times[a]), float(actor.times[b]), 0.3))
+    return out
+
+
+def _rise(actor: Actor) -> list[Part]:
+    return [Part(max(actor.span.start, p.end - 1.0), min(actor.span.end, p.end + 1.0), p.quality) for p in _bend(actor)]
+
+
+def _approach(actor: Actor) -> list[Part]:
+    still = [a for a, _ in stands(actor) if a > actor.span.start + 0.5]
+    if still:
+        return [Part(actor.span.start, still[0], 0.2)]
+    return [whole(actor, -0.3)]
+
+
+def _reach(actor: Actor) -> list[Part]:
+    """Picking up or putting down without a change seen in the background: bends, else stands."""
+    bends = _bend(actor)
+    if bends:
+        return [Part(p.start, p.end, -0.3) for p in bends]
+    return [Part(a, b, -0.8) for a, b in stands(actor)] or [whole(actor, -1.0)]
+
+
+def overlap_share(span: Span, part: Part) -> float:
+    """Share of the part inside the span."""
+    return max(0.0, min(span.end, part.end) - max(span.start, part.start)) / max(1e-6, part.end - part.start)

@@ -1,0 +1,215 @@
+"""The built-in grounder: no weights, no network. Motion, shape and colour answer what they can.
+
+One look at the video makes an index (`index`), cached by the video's content; every sentence is then answered from
+it in about a millisecond: read (`reading`), choose (`choice`), judge (`abstention`). What it cannot see it says.
+"""
+
+import os
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from whenwhere.grounders.grounder import Found
+from whenwhere.grounders.motion import index as indexing
+from whenwhere.grounders.motion.abstention import judge
+from whenwhere.grounders.motion.attributes import Actor, actors
+from whenwhere.grounders.motion.choice import Candidate, Scene, choose, runner_up
+from whenwhere.grounders.motion.colours import COLOURS
+from whenwhere.grounders.motion.reading import read
+from whenwhere.spans import Span, SpanSet
+from whenwhere.store import Cache, content_hash
+from whenwhere.tracking import second_level_times
+from whenwhere.tubes import Tube
+from whenwhere.video import VideoInfo
+
+#: Candidates listed in an answer.
+LISTED = 8
+#: Videos whose actors are kept in memory between questions.
+_OPEN = 4
+
+
+class MotionGrounder:
+    """Grounds sentences by what moves.
+
+    Args:
+        cache: where indices are kept; None keeps them in memory only.
+        background: `auto`, or force `median` or `recurring`.
+    """
+
+    name = "motion"
+
+    def __init__(self, cache: Cache | None = None, background: str = "auto") -> None:
+        self.cache = cache or Cache(enabled=False)
+        self.background = background
+        self._hashes: dict[tuple[str, int, int], str] = {}
+        self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[Actor]]] = OrderedDict()
+
+    def look(self, info: VideoInfo, sample_fps: float | None = None) -> tuple[indexing.Index, list[Actor], int]:
+        """The video's index and actors, and how many frames had to be decoded for them now."""
+        fps = sample_fps or indexing.FPS
+        status = os.stat(info.path)
+        file = (info.path, status.st_size, status.st_mtime_ns)
+        if file not in self._hashes:
+            self._hashes[file] = content_hash(info.path)
+        key = (self._hashes[file], fps)
+        if key in self._scenes:
+            self._scenes.move_to_end(key)
+            return (*self._scenes[key], 0)
+        made: list[indexing.Index] = []
+
+        def make() -> dict[str, np.ndarray]:
+            made.append(indexing.build(info, fps, kind=self.background))
+            return made[0].arrays()
+
+        name = self.cache.key("motion", indexing.VERSION, key[0], fps, indexing.WIDTH, self.background)
+        # Also the first time through the stored form: a fresh answer and a cached one must be the same.
+        index = indexing.Index.from_arrays(self.cache.arrays(name, make))
+        self._scenes[key] = index, actors(index)
+        while len(self._scenes) > _OPEN:
+            self._scenes.popitem(last=False)
+        return (*self._scenes[key], made[0].frames if made else 0)
+
+    def estimate(self, info: VideoInfo, *, sample_fps: float | None = None) -> dict[str, int]:
+        """Frames that a first question would look at; later ones look at none."""
+        fps = min(sample_fps or indexing.FPS, info.fps or indexing.FPS)
+        return {"frames": int(np.ceil(info.duration * fps)), "calls": 0, "tokens": 0}
+
+    def ground(
+        self,
+        info: VideoInfo,
+        query: str,
+        *,
+        rate: float = 1.0,
+        sample_fps: float | None = None,
+        within: Span | None = None,
+        span: Span | None = None,
+        seed: int = 0,
+    ) -> Found:
+        """Answer one sentence; see `Grounder.ground`. Nothing is drawn at random, `seed` is not used."""
+        index, everyone, decoded = self.look(info, sample_fps)
+        reading = read(query)
+        warnings: list[str] = []
+        window = span or within
+        scene = Scene(
+            [a for a in everyone if window is None or _overlap(a.span, window) > 0.15],
+            index.rest, index.rest_colours, index.duration, index.width, index.height,
+        )  # fmt: skip
+        made = choose(reading, scene)
+        if within is not None and span is None:
+            made = _inside(made, within)
+        if span is not None:
+            made = _given(made, span)
+        found = Found(
+            "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
+        )
+        if index.moving > 0.3:
+            warnings.append(
+                "the camera moves; positions are less certain"
+                if index.unsteady < 0.3
+                else "the camera moves too far for a background to be known: answers are guesses"
+            )
+        if not made:
+            found.candidates = []
+            warnings.append("nothing was seen to move" if not everyone else "nothing was seen to move in that time")
+            return found
+        verdict = judge(reading, made, index.moving, index.unsteady, index.flood)
+        best = made[0]
+        other = runner_up(made)
+        assert found.reading is not None
+        found.reading["margin"] = round(verdict.margin, 2)
+        if verdict.reasons:
+            found.reading["doubts"] = verdict.reasons
+        found.confidence = round(verdict.confidence, 3)
+        found.ranked = [Span(c.hull.start, c.hull.end, round(_share(c, made), 4)) for c in _distinct(made)[:10]]
+        found.candidates = [_listed(c, info) for c in _distinct(made)[:LISTED]]
+        if other is not None:
+            found.reading["runner_up"] = [round(other.hull.start, 2), round(other.hull.end, 2)]
+        if span is not None or verdict.sure:
+            found.status = "answered"
+            found.spans = (
+                SpanSet([span]) if span is not None else _scored(best.spans, verdict.confidence).clip(info.duration)
+            )
+            tube = tube_of(best, found.spans, info, rate)
+            found.tubes = [tube.replace(label=reading.noun or None, score=round(verdict.confidence, 3))] if tube else []
+        return found
+
+
+def _overlap(a: Span, b: Span) -> float:
+    return max(0.0, min(a.end, b.end) - max(a.start, b.start)) if a and b else 0.0
+
+
+def _scored(spans: SpanSet, score: float) -> SpanSet:
+    return SpanSet(Span(s.start, s.end, round(score, 3)) for s in spans)
+
+
+def _inside(made: list[Candidate], window: Span) -> list[Candidate]:
+    out = []
+    for c in made:
+        cut = c.spans & SpanSet([window])
+        if cut.duration > 0.1:
+            # An answer that lies mostly elsewhere is less of an answer here.
+            c.score += float(np.log(max(0.05, cut.duration / c.spans.duration)))
+            c.spans = cut
+            out.append(c)
+    return sorted(out, key=lambda c: -c.score)
+
+
+def _given(made: list[Candidate], span: Span) -> list[Candidate]:
+    out: dict[int, Candidate] = {}
+    for c in made:
+        overlap = _overlap(c.actor.span, span) / span.duration
+        if overlap <= 0:
+            continue
+        c.score += 1.5 * float(np.log(max(0.05, overlap)))
+        if id(c.actor) not in out or c.score > out[id(c.actor)].score:
+            out[id(c.actor)] = c
+    return sorted(out.values(), key=lambda c: -c.score)
+
+
+def _share(c: Candidate, made: list[Candidate]) -> float:
+    """The candidate's weight among all, in 0-1."""
+    scores = np.array([x.score for x in made])
+    return float(np.exp(c.score - scores.max()) / np.exp(scores - scores.max()).sum())
+
+
+def _distinct(made: list[Candidate]) -> list[Candidate]:
+    seen: set[tuple[int, float, float]] = set()
+    out = []
+    for c in made:
+        key = (id(c.actor), round(c.hull.start, 1), round(c.hull.end, 1))
+        if key not in seen:
+            seen.add(key)
+            out.append(c)
+    return out
+
+
+def _listed(c: Candidate, info: VideoInfo) -> dict[str, Any]:
+    """A candidate as a person or a program would want to see it."""
+    middle = (c.hull.start + c.hull.end) / 2
+    box = c.place if c.place is not None else c.actor.at(np.array([middle]))[0]
+    names = np.array(COLOURS)[np.argsort(-c.actor.colour[:, : len(COLOURS)].mean(0))[:2]]
+    return {
+        "start": round(c.hull.start, 3),
+        "end": round(c.hull.end, 3),
+        "score": round(c.score, 3),
+        "t": round(middle, 3),
+        "box": [round(float(x), 1) for x in box],
+        "colours": names.tolist(),
+        "enters": c.actor.entry[0] if c.actor.entry else None,
+        "leaves": c.actor.exit[0] if c.actor.exit else None,
+        "why": {k: round(float(v), 2) for k, v in c.terms.items()},
+    }
+
+
+def tube_of(c: Candidate, spans: SpanSet, info: VideoInfo, rate: float) -> Tube | None:
+    """The candidate's boxes at the second-level times of the spans, inside the frame."""
+    times = np.concatenate([second_level_times(s, rate, last=info.last_before(s.end)) for s in spans])
+    boxes = np.repeat(c.place[None], len(times), 0) if c.place is not None else c.actor.at(times)
+    boxes = boxes.copy()
+    boxes[:, 0::2] = boxes[:, 0::2].clip(0, info.width)
+    boxes[:, 1::2] = boxes[:, 1::2].clip(0, info.height)
+    keep = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
+    if not keep.any():
+        return None
+    return Tube(spans, times[keep], boxes[keep], rate=rate)

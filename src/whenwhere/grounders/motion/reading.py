@@ -1,0 +1,480 @@
+"""A sentence read into what pixels can answer: kind, colours and what wears them, direction, side, order, event.
+
+No grammar beyond what is needed: the sentence is cut at sub-clause words (while, after ...), each clause is scanned
+for its head noun, colours are attached to the next noun, events are patterns over base forms. The reading is
+printed with every answer, so that a person sees at once what was understood and what was passed over.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from whenwhere.grounders.motion import lexicon as lex
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
+
+
+@dataclass
+class Reading:
+    """What was understood.
+
+    Attributes:
+        noun: the word for the thing asked for, "" if none was found.
+        kind: its kind (`lexicon.NOUNS`), None if unknown.
+        colours: (colour, part) pairs; part is whole, upper, lower, hair, head, feet, carried.
+        direction: left, right, up, down, towards, away: where it moves.
+        origin: side it comes from; side: where it is (left, right, top, bottom, middle, near, far).
+        order: 1 for the first ... -1 for the last; occurrence: the same for the event ("for the second time").
+        count: how many things, 1 by default.
+        size: big or small; speed: fast or slow; sleeves: short or long; skin: much skin is to be seen.
+        events: what happens, in the order told; object: another thing it happens to, with kind and colours.
+        together: several move as one.
+        relation: (while, after or before, the reading of the other clause).
+    """
+
+    noun: str = ""
+    kind: str | None = None
+    colours: list[tuple[str, str]] = field(default_factory=list)
+    direction: str | None = None
+    origin: str | None = None
+    side: str | None = None
+    order: int | None = None
+    occurrence: int | None = None
+    count: int = 1
+    size: str | None = None
+    speed: str | None = None
+    sleeves: str | None = None
+    child: bool = False
+    events: list[str] = field(default_factory=list)
+    object: "Reading | None" = None
+    passive: bool = False
+    together: bool = False
+    relation: "tuple[str, Reading] | None" = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether anything was understood that could tell one thing from another."""
+        return bool(
+            self.kind
+            or self.colours
+            or self.direction
+            or self.origin
+            or self.side
+            or self.events
+            or self.order
+            or self.size
+        )
+
+    @property
+    def telling(self) -> int:
+        """How many properties were named beyond the kind of thing."""
+        return (
+            len(self.colours)
+            + sum(x is not None for x in (self.direction or self.origin, self.side, self.order, self.size, self.speed))
+            + len(self.events)
+            + (self.relation is not None)
+        )
+
+    def record(self) -> dict[str, Any]:
+        """For the grounding record: only what was understood."""
+        out: dict[str, Any] = {}
+        if self.noun or self.kind:
+            out["thing"] = self.noun
+            out["kind"] = self.kind
+        if self.colours:
+            out["colours"] = [c if p == "whole" else f"{c} ({p})" for c, p in self.colours]
+        for name in ("direction", "origin", "side", "order", "occurrence", "size", "speed", "sleeves"):
+            if (value := getattr(self, name)) is not None:
+                out[name] = value
+        if self.count > 1:
+            out["count"] = self.count
+        if self.events:
+            out["events"] = list(self.events)
+        if self.object is not None:
+            out["object"] = self.object.record()
+        if self.relation is not None:
+            out[self.relation[0]] = self.relation[1].record()
+        return out
+
+
+@cache
+def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
+    gap = r"(?:\\S+ ){0,4}?"
+    return tuple(
+        (name, tuple(re.compile(r"(?<!\S)" + re.sub(r"_ ", gap, p) + r"(?!\S)") for p in patterns))
+        for name, patterns in lex.EVENTS.items()
+    )
+
+
+_VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
+_NOT_VERB_AFTER = frozenset("the a an his her its their this that my your".split())
+
+
+def tokens(sentence: str) -> list[str]:
+    """Lower-case words and commas; possessives and curly apostrophes straightened.
+
+    >>> tokens("A man's T-shirt, red")
+    ['a', "man's", 'tshirt', ',', 'red']
+    """
+    text = (
+        sentence.lower()
+        .replace("’", "'")
+        .replace("t-shirt", "tshirt")
+        .replace("tee shirt", "tshirt")
+        .replace("t shirt", "tshirt")
+    )
+    return _TOKEN.findall(text.replace("grey-blue", "grey blue"))
+
+
+def _clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
+    """The main clause first, then (relation, words) of sub-clauses."""
+    out: list[tuple[str | None, list[str]]] = [(None, [])]
+    for i, word in enumerate(words):
+        relation = lex.RELATIONS.get(word)
+        # "as" and "before" also stand in phrases without a clause; a clause needs a noun of its own later on.
+        if (
+            relation
+            and any(lex.kind_of(w) for w in words[i + 1 :])
+            and not (word == "as" and words[i + 1 : i + 2] == ["well"])
+        ):
+            out.append((relation, []))
+        else:
+            out[-1][1].append(word)
+    if not out[0][1] and len(out) > 1:
+        # "When the red car comes, a dog runs": the main clause follows the comma
+        relation, body = out[1]
+        if "," in body:
+            cut = body.index(",")
+            out = [(None, body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
+        else:
+            out = [(None, body), *out[2:]]
+    return out
+
+
+def read(sentence: str) -> Reading:
+    """Read a sentence.
+
+    >>> r = read("the second man in a red jacket walks from right to left while a white van parks")
+    >>> r.noun, r.kind, r.colours, r.direction, r.order
+    ('man', 'person', [('red', 'upper')], 'left', 2)
+    >>> r.relation[0], r.relation[1].kind, r.relation[1].events
+    ('while', 'vehicle', ['stop'])
+    >>> read("the hand puts the bottle back").record()
+    {'thing': 'hand', 'kind': 'hand', 'events': ['put_down'], 'object': {'thing': 'bottle', 'kind': 'object'}}
+    """
+    clauses = _clauses(tokens(sentence))
+    main = _read_clause(clauses[0][1])
+    for relation, body in clauses[1:]:
+        if relation and main.relation is None:
+            main.relation = (relation, _read_clause(body))
+    return main
+
+
+def _read_clause(words: list[str]) -> Reading:
+    r = Reading()
+    nouns = _nouns(words)
+    subject = _subject(words, nouns)
+    text = _base_text(words)
+    r.events = _events(text, words)
+    if subject is not None:
+        at, kind = subject
+        r.noun, r.kind = words[at], kind
+        if kind == "child":
+            r.kind, r.child = "person", True
+    riding = re.search(
+        r"\b(ride|cycle|pedal|on (a|the|his|her)( \S+)? (bike|bicycle|motorbike|scooter|motorcycle))\b", text
+    )
+    if riding and r.kind in ("person", None) and "horse" not in text:
+        r.kind = "cyclist"
+    others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
+    r.object = _object(words, others, subject)
+    r.passive = bool(
+        re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
+    )
+    _attach_colours(r, words, subject, others)
+    _places(r, words, text)
+    _numbers(r, words, subject)
+    for w in words:
+        for form in lex.lemmas(w):
+            r.speed = r.speed or lex.SPEEDS.get(form)
+        if w in lex.SLEEVES:
+            r.sleeves = lex.SLEEVES[w]
+        if w == "together" or text.find("side by side") >= 0 or text.find("each other") >= 0:
+            r.together = True
+    if subject is not None:
+        before = words[max(0, subject[0] - 4) : subject[0]]
+        r.size = next((lex.SIZES[w] for w in before if w in lex.SIZES), None)
+    return r
+
+
+def _base_text(words: list[str]) -> str:
+    """Words as base forms where a base form is a verb the events know, else as they are."""
+    out = []
+    for i, w in enumerate(words):
+        forms = lex.lemmas(w)
+        previous = words[i - 1] if i else ""
+        if w == "left":
+            # "left" is a verb only after a subject that could leave: not after an article or a preposition
+            out.append(
+                "left"
+                if previous in _NOT_VERB_AFTER | {"to", "on", "from", "at", "far", "towards", "toward", "and", "or"}
+                else "leave"
+            )
+            continue
+        out.append(next((f for f in forms if f in _VERBS), w))
+    return " ".join(out)
+
+
+def _events(text: str, words: list[str]) -> list[str]:
+    found: list[tuple[int, int, str]] = []
+    for rank, (name, patterns) in enumerate(_event_patterns()):
+        for pattern in patterns:
+            for match in pattern.finditer(text):
+                index = text[: match.start()].count(" ")
+                # "a parking lot", "the walking stick": a verb form straight before a noun, after an article
+                if (
+                    index
+                    and words[index - 1] in _NOT_VERB_AFTER
+                    and index + 1 < len(words)
+                    and " " not in match.group().strip()
+                ):
+                    if not lex.kind_of(words[index]):
+                        continue
+                    continue
+                found.append((match.start(), rank, name))
+    taken: dict[int, tuple[int, str]] = {}
+    for start, rank, name in found:
+        if start not in taken or rank < taken[start][0]:
+            taken[start] = (rank, name)
+    order = [taken[s][1] for s in sorted(taken)]
+    return list(dict.fromkeys(order))
+
+
+def _nouns(words: list[str]) -> list[tuple[int, str]]:
+    out = []
+    for i, w in enumerate(words):
+        if w in lex.COLOUR_WORDS and w in ("orange", "rose"):
+            continue
+        if lex.part_of(w) and not (lex.kind_of(w) == "object"):
+            continue
+        kind = lex.kind_of(w)
+        if kind:
+            out.append((i, kind))
+    return out
+
+
+_PREPOSITIONS = frozenset(
+    "in with on at near to towards toward from behind beside by under over past into onto of around through between wearing "
+    "holding carrying against using".split()
+)
+
+
+def _subject(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
+    """The thing asked for: the first noun that no preposition governs, else the first noun."""
+    for i, kind in nouns:
+        j = i - 1
+        while j >= 0 and words[j] not in _PREPOSITIONS and words[j] != "," and not _is_noun(words[j]):
+            j -= 1
+        governed = j >= 0 and words[j] in _PREPOSITIONS
+        # "one of the men", "a group of people", "the pair of dogs"
+        if governed and words[j] == "of":
+            governed = False
+        if i + 1 < len(words) and words[i].endswith("'s") and _is_noun(words[i + 1]):
+            continue
+        # "the car driver", "the delivery van": the last of adjoining nouns is the head
+        if (i + 1,) and any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
+            continue
+        if not governed:
+            return i, kind
+    return nouns[0] if nouns else None
+
+
+def _is_noun(word: str) -> bool:
+    return lex.kind_of(word) is not None or lex.part_of(word) is not None
+
+
+def _object(words: list[str], others: list[tuple[int, str]], subject: tuple[int, str] | None) -> "Reading | None":
+    """What the event happens to: the first further noun after the subject that is not merely a place."""
+    start = subject[0] if subject else -1
+    for i, kind in others:
+        if i < start or kind == "face":
+            continue
+        before = words[max(0, i - 3) : i]
+        if any(
+            w in ("at", "near", "behind", "beside", "by", "on", "onto", "in", "into", "from", "to", "towards", "of")
+            for w in before
+        ):
+            continue
+        return Reading(noun=words[i], kind=kind)
+    return None
+
+
+def _attach_colours(
+    r: Reading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
+) -> None:
+    other = {i for i, _ in others}
+    target = r.colours
+    for i, word in enumerate(words):
+        for part_word in (word, *word.split("-")):
+            colour = lex.COLOUR_WORDS.get(part_word)
+            if colour is None and part_word in ("dark", "light", "bright"):
+                following = words[i + 1] if i + 1 < len(words) else ""
+                if following not in lex.COLOUR_WORDS and part_word in lex.COLOURS:
+                    colour = part_word
+            if colour is not None:
+                break
+        else:
+            continue
+        if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold") and not any(
+            _is_noun(w) for w in words[i + 1 : i + 3]
+        ):
+            continue
+        if word in ("light", "dark") and (i + 1 >= len(words) or not any(_is_noun(w) for w in words[i + 1 : i + 4])):
+            continue
+        place: str | None = None
+        if "hair" in word:
+            place = "hair"
+        host_other = None
+        for j in range(i + 1, min(i + 6, len(words))):
+            w = words[j]
+            if place or w in (",",) or (w in _PREPOSITIONS and w not in ("of",)):
+                break
+            part = lex.part_of(w)
+            if part == "carried" and j in other and r.kind == "object":
+                part = None
+            if part:
+                place = part
+                break
+            if lex.kind_of(w) and w not in lex.COLOUR_WORDS:
+                place = "whole"
+                host_other = j if j in other else None
+                break
+        if place is None:
+            place = "hair" if colour == "blonde" else "whole"
+        if colour == "blonde" and r.kind == "person":
+            place = "hair"
+        if host_other is not None:
+            if r.object is not None and r.object.noun == words[host_other]:
+                r.object.colours.append((colour, "whole"))
+            elif r.kind == "cyclist" and lex.kind_of(words[host_other]) == "cyclist":
+                target.append((colour, "lower"))
+            continue
+        if (colour, place) not in target:
+            target.append((colour, place))
+    if any(form in lex.DENIM for w in words for form in lex.lemmas(w)) and not any(p == "lower" for _, p in target):
+        target.append(("denim", "lower"))
+
+
+def _side_after(words: list[str], i: int) -> str | None:
+    """The side named in the next few words, as in `from the far left of the picture`."""
+    for w in words[i + 1 : i + 5]:
+        if w in ("to", "from", "and", "while", ","):
+            return None
+        if w in lex.SIDES and w not in ("front", "back"):
+            return lex.SIDES[w]
+    return None
+
+
+def _places(r: Reading, words: list[str], text: str) -> None:
+    moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
+    opposite = {"left": "right", "right": "left", "top": "down", "bottom": "up"}
+    for i, w in enumerate(words):
+        if w in ("to", "towards", "toward", "leftwards", "into", "through", "off", "out") or (
+            w == "on" and "leave" in r.events
+        ):
+            side = _side_after(words, i)
+            if side in moves:
+                r.direction = r.direction or moves[side]
+        elif w == "from":
+            side = _side_after(words, i)
+            if side in moves:
+                r.origin = side
+        elif w in ("on", "at", "in") and r.side is None:
+            side = _side_after(words, i)
+            if side:
+                r.side = side
+        elif w in lex.DIRECTIONS:
+            upright = re.search(
+                rf"(walk|come|go|run|step|drive|pull|pick|stand|get|show|put|set|sit|bend|lie|lay|slow|lean) (\S+ )?{w}( to)?",
+                text,
+            )
+            vehicle_up = w in ("up", "down") and re.search(rf"(drive|ride|move|roll|walk|run|go) {w}(?! to)", text)
+            if w not in ("up", "down") or vehicle_up or not upright:
+                r.direction = r.direction or lex.DIRECTIONS[w]
+        elif (
+            w in ("left", "right")
+            and i
+            and words[i - 1]
+            in (
+                "turns",
+                "goes",
+                "moves",
+                "walks",
+                "going",
+                "moving",
+                "walking",
+                "driving",
+                "drives",
+                "heading",
+                "heads",
+                "running",
+                "runs",
+                "facing",
+                "turning",
+                "rides",
+                "riding",
+            )
+        ):
+            r.direction = r.direction or w
+        elif w in ("leftmost", "rightmost"):
+            r.side = w[:-4]
+        elif (
+            w in ("left", "right") and i + 1 < len(words) and lex.kind_of(words[i + 1]) and i and words[i - 1] == "the"
+        ):
+            r.side = w
+    if re.search(
+        r"(towards?|to|near|at) (the camera|us|the viewer|me\b)|(come|drive|walk|run) (closer|nearer)|headlights", text
+    ):
+        r.direction = r.direction or "towards"
+    elif re.search(r"away from (the camera|us|me\b)|into the (distance|background)", text):
+        r.direction = r.direction or "away"
+    if r.origin and r.direction is None and ("pass" in r.events or "enter" not in r.events):
+        r.direction = None  # the origin alone is scored
+    if r.origin and r.direction and moves.get(r.origin) == r.direction:
+        r.direction = opposite[r.origin]
+    if r.side in ("near", "far") and "queue" in text:
+        r.side = None
+
+
+def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> None:
+    for i, w in enumerate(words):
+        if w in lex.ORDINALS:
+            after = words[i + 1 : i + 4]
+            if "time" in after[:1]:
+                r.occurrence = lex.ORDINALS[w]
+            elif w == "another" or (w == "next" and after[:1] == ["to"]):
+                continue
+            elif (w == "second" or w == "seconds") and i and words[i - 1].isdigit():
+                continue
+            elif w in ("last", "first") and r.order is None and not any(lex.kind_of(x) for x in after):
+                if i and words[i - 1] in ("the", "very", "who", "comes", "appears", "enters"):
+                    r.order = lex.ORDINALS[w]
+            elif r.order is None:
+                r.order = lex.ORDINALS[w]
+        elif w == "again":
+            r.occurrence = r.occurrence or 2
+    if subject is not None:
+        at = subject[0]
+        near = words[max(0, at - 4) : at + 1]
+        for w in near:
+            if w in lex.GROUPS and w != "people":
+                r.count = max(r.count, lex.GROUPS[w])
+        if r.count == 1 and words[at] == "people":
+            r.count = 2
+        if "and" in words[at + 1 : at + 2] or re.search(
+            r"\band (a|an|the|another)\b", " ".join(words[at + 1 : at + 6])
+        ):
+            following = [lex.kind_of(x) for x in words[at + 1 : at + 6]]
+            if any(k in ("person", "child") for k in following) and r.kind == "person" and not r.colours:
+                r.count = max(r.count, 2)

@@ -1,0 +1,233 @@
+"""Things at rest: put down, taken away.
+
+A thing that rests is not motion; it is a change of the background's state at a place. While the frames pass, each
+pixel that differs from the empty scene and does not change any more is counted; a region that stays so, with sharp
+beginning or end, is a *state* of that place. Which of the two states (the background's or the other) holds the thing
+is told by its outline: the picture has an edge there when the thing is there. So
+
+- the other state holds the thing: it was put down at the state's start and taken away at its end;
+- the background holds the thing: it was taken away at the state's start and put back at its end.
+
+A person who stands still also stays; but people sway, so their region keeps changing a little and is left to the
+tracks.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion import background as bg
+from whenwhere.grounders.motion.blobs import zone_colours
+
+#: Seconds a pixel must keep still to count as resting.
+SETTLE = 1.0
+#: What `table` holds per thing.
+COLUMNS = ("start", "end", "x1", "y1", "x2", "y2", "area", "in_background", "starts_inside", "ends_inside", "contrast")
+
+
+@dataclass
+class Resting:
+    """A place whose state differed from the background's for a while.
+
+    Attributes:
+        start, end: seconds of the other state.
+        box: (4,) working pixels; area: share of the frame.
+        in_background: the background holds the thing, so it was *missing* from start to end.
+        starts_inside, ends_inside: the change was seen (not cut off by the window's ends).
+        contrast: how much clearer the outline is in the state that holds the thing.
+        colour: (13,) shares of the thing's pixels.
+    """
+
+    start: float
+    end: float
+    box: NDArray[np.float64]
+    area: float
+    in_background: bool
+    starts_inside: bool
+    ends_inside: bool
+    contrast: float
+    colour: NDArray[np.float32]
+
+
+class Stillness:
+    """Follows which pixels are foreground and still, at a quarter of the working resolution in each direction.
+
+    Args:
+        shape: (height, width) of the working frame.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.small = (max(2, shape[1] // 2), max(2, shape[0] // 2))
+        self.maps: list[NDArray[np.bool_]] = []
+        self.times: list[float] = []
+        self._past: list[NDArray[np.float32]] = []
+
+    def feed(self, t: float, score: NDArray[np.float32], lab: NDArray[np.uint8]) -> None:
+        """One frame: its evidence and its picture."""
+        small = cv2.resize(lab, self.small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        evident = cv2.resize(score, self.small, interpolation=cv2.INTER_AREA) > bg.LOW
+        still = np.zeros_like(evident)
+        if self._past:
+            change = np.abs(small - self._past[0])
+            change[..., 0] = np.abs(
+                small[..., 0] - self._past[0][..., 0] - np.median(small[..., 0] - self._past[0][..., 0])
+            )
+            still = change.sum(2) < 10
+        self._past = [*self._past[-5:], small]
+        self.maps.append(np.packbits(evident & still, axis=None))
+        self.times.append(t)
+
+    def finish(
+        self, scene: bg.Background, frames: NDArray[np.uint8], lab: NDArray[np.uint8], times: NDArray
+    ) -> list[Resting]:
+        """The resting things of the frames fed."""
+        n = len(self.maps)
+        if n < 10:
+            return []
+        w, h = self.small
+        maps = np.stack([np.unpackbits(m, count=w * h).reshape(h, w) for m in self.maps]).astype(bool)
+        step = float(np.median(np.diff(self.times)))
+        least = max(4, round(SETTLE / step))
+        return _regions(maps, least, step, scene, frames, lab, times)
+
+
+def _regions(
+    maps: NDArray[np.bool_],
+    least: int,
+    step: float,
+    scene: bg.Background,
+    frames: NDArray[np.uint8],
+    lab: NDArray[np.uint8],
+    times: NDArray,
+) -> list[Resting]:
+    n, h, w = maps.shape
+    # Per pixel the longest still run, allowing for short covers (a hand passes in front): closing over one second.
+    run = np.zeros((h, w), np.int32)
+    cover = np.zeros((h, w), np.int32)
+    start = np.zeros((h, w), np.int32)
+    best = np.zeros((h, w), np.int32)
+    first = np.zeros((h, w), np.int32)
+    last = np.zeros((h, w), np.int32)
+    counted = np.zeros((h, w), np.int32)
+    for i in range(n):
+        on = maps[i]
+        fresh = on & (run == 0)
+        start[fresh] = i
+        counted[fresh] = 0
+        cover = np.where(on, 0, cover + 1)
+        run = np.where(on, run + 1, np.where(cover > 2 * least, 0, run))
+        counted += on
+        better = on & (counted > best)
+        best[better] = counted[better]
+        first[better] = start[better]
+        last[better] = i
+    steady = (best >= 2 * least) & (best > 0.6 * (last - first + 1))
+    out = []
+    # Pixels belong together when they rested over about the same time.
+    key = np.where(steady, 1, 0).astype(np.uint8)
+    remaining = key.copy()
+    while True:
+        ys, xs = np.nonzero(remaining)
+        if not len(ys) or len(out) > 40:
+            break
+        longest = best[ys, xs].argmax()
+        f, e = first[ys[longest], xs[longest]], last[ys[longest], xs[longest]]
+        slack = 2 * least
+        alike = (remaining > 0) & (np.abs(first - f) <= slack) & (np.abs(last - e) <= slack)
+        remaining[alike] = 0
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), connectivity=8
+        )
+        for k in range(1, count):
+            if stats[k, cv2.CC_STAT_AREA] < 12:
+                continue
+            region = (labels == k) & alike
+            if region.sum() < 10:
+                continue
+            thing = _thing(
+                region, int(np.median(first[region])), int(np.median(last[region])), scene, frames, lab, times, least
+            )
+            if thing is not None:
+                out.append(thing)
+    return out
+
+
+def _thing(
+    region: NDArray[np.bool_],
+    first: int,
+    last: int,
+    scene: bg.Background,
+    frames: NDArray[np.uint8],
+    lab: NDArray[np.uint8],
+    times: NDArray,
+    least: int,
+) -> Resting | None:
+    shape = frames.shape[1:3]
+    mask = cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    area = float(mask.mean())
+    if area > 0.12:
+        return None
+    ys, xs = np.nonzero(mask)
+    box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float)
+    look = np.median(lab[np.linspace(first, last, 5).astype(int)], 0).astype(np.float32)
+    inside, outline = _contrasts(cv2.GaussianBlur(look, (0, 0), 1.0), scene.lab, mask)
+    in_background = outline < 0
+    if in_background:
+        # its colours are those of the background picture
+        rgb = cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    else:
+        rgb = frames[(first + last) // 2]
+    y1, y2, x1, x2 = int(box[1]), int(box[3]), int(box[0]), int(box[2])
+    colour = zone_colours(rgb[y1:y2, x1:x2], mask[y1:y2, x1:x2] > 0).mean(0)
+    starts_inside, ends_inside = first > 2 * least, last < len(times) - 1 - 2 * least
+    if not (starts_inside or ends_inside) or inside < 6:
+        return None
+    return Resting(
+        float(times[max(0, first - least)]),
+        float(times[last]),
+        box,
+        area,
+        in_background,
+        starts_inside,
+        ends_inside,
+        abs(outline),
+        colour,
+    )
+
+
+def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
+    """How much the two states differ inside, and how much clearer the outline is in `state` than in the scene."""
+    k = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    inner = cv2.erode(mask, k) > 0
+    if inner.sum() < 8:
+        inner = mask > 0
+    ring = (cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))) - cv2.dilate(mask, k)) > 0
+    edge = (cv2.dilate(mask, k) - cv2.erode(mask, k)) > 0
+
+    def edges(x: NDArray[np.float32]) -> float:
+        total = np.zeros(x.shape[:2], np.float32)
+        for c in range(3):
+            plane = np.ascontiguousarray(x[..., c])
+            total += cv2.magnitude(
+                cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=0.25), cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=0.25)
+            )
+        return float(total[edge].mean()) if edge.any() else 0.0
+
+    def apart(x: NDArray[np.float32]) -> float:
+        if not ring.any():
+            return 0.0
+        return float(np.abs(x[inner].mean(0) - x[ring].mean(0)).sum())
+
+    difference = float(np.abs(state[inner].mean(0) - scene[inner].mean(0)).sum())
+    return difference, (edges(state) - edges(scene)) + 0.25 * (apart(state) - apart(scene))
+
+
+def table(things: list[Resting], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, len(COLUMNS)) with boxes in displayed pixels."""
+    rows = [
+        [r.start, r.end, *(r.box * scale), r.area, r.in_background, r.starts_inside, r.ends_inside, r.contrast]
+        for r in things
+    ]
+    return np.array(rows, float).reshape(-1, len(COLUMNS))

@@ -1,0 +1,276 @@
+"""From blobs to tracks: linking, things that pass in front of each other, fragments, gaps.
+
+Linking is one assignment per frame between predicted boxes and blobs (overlap, distance, colours, size). Three
+things go wrong with plain linking and have an answer here:
+
+- two neighbours make *one blob* for a while: a blob claimed by several tracks is divided between them by where
+  each was about to be, and colours seen in that state are not trusted;
+- one actor makes *several blobs* (a belt that looks like the wall behind it): fragments that move inside a larger
+  track are absorbed by it;
+- an actor is *lost* for a moment (behind a pole, standing still): tracks whose end and start fit are stitched.
+
+Times are seconds, boxes xyxy in working pixels.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from whenwhere.grounders.motion.blobs import Blob, part
+from whenwhere.overlap import box_iou
+
+#: Seconds a track is kept waiting for a blob.
+PATIENCE = 0.9
+_REFUSED = 9.0
+
+
+@dataclass
+class Track:
+    """One thing over time; lists grow while it is live.
+
+    Attributes:
+        times, boxes, areas, strongs, colours: one entry per sighting.
+        shared: sightings where its blob was divided with a neighbour, or its box merged from fragments.
+    """
+
+    times: list[float] = field(default_factory=list)
+    boxes: list[NDArray[np.float64]] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
+    strongs: list[float] = field(default_factory=list)
+    colours: list[NDArray[np.float32]] = field(default_factory=list)
+    shared: list[bool] = field(default_factory=list)
+
+    def add(self, t: float, blob: Blob, shared: bool = False) -> None:
+        """One more sighting."""
+        self.times.append(t)
+        self.boxes.append(blob.box)
+        self.areas.append(blob.area)
+        self.strongs.append(blob.strong)
+        self.colours.append(blob.colour)
+        self.shared.append(shared)
+
+    def velocity(self) -> NDArray[np.float64]:
+        """Pixels per second of the box's edges over the last half second."""
+        k = max(0, len(self.times) - 4)
+        dt = self.times[-1] - self.times[k]
+        return (self.boxes[-1] - self.boxes[k]) / dt if dt > 0 else np.zeros(4)
+
+    def predicted(self, t: float) -> NDArray[np.float64]:
+        """Where its box should be at `t`: steady motion of the centre, size held."""
+        box, v = self.boxes[-1], self.velocity()
+        shift = (v[:2] + v[2:]) / 2 * min(t - self.times[-1], 0.5)
+        return box + np.concatenate([shift, shift])
+
+    def size(self) -> float:
+        """Typical area over the last sightings that were its own."""
+        own = [a for a, s in zip(self.areas[-6:], self.shared[-6:], strict=True) if not s]
+        return float(np.median(own or self.areas[-6:]))
+
+    def look(self, last: bool) -> NDArray[np.float32]:
+        """Mean colours at its end (or beginning), shared sightings left out where possible."""
+        index = range(len(self.times) - 8, len(self.times)) if last else range(8)
+        rows = [i for i in index if 0 <= i < len(self.times)]
+        own = [i for i in rows if not self.shared[i]] or rows
+        mean: NDArray[np.float32] = np.mean([self.colours[i].mean(0)[:11] for i in own], 0)
+        return mean
+
+
+class Linker:
+    """Links blobs frame by frame; memory grows with the tracks found, not with the frames seen.
+
+    Args:
+        shape: (height, width) of the working frame.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.height, self.width = shape
+        self.live: list[Track] = []
+        self.done: list[Track] = []
+
+    def feed(
+        self, t: float, blobs: list[Blob], rgb: NDArray[np.uint8], moved: NDArray[np.float64] | None = None
+    ) -> None:
+        """One frame.
+
+        Args:
+            t: its time.
+            blobs: what was found in it.
+            rgb: the frame, for the colours of divided blobs.
+            moved: (2, 3) camera motion since the last frame, when boxes live in a moving frame.
+        """
+        if moved is not None:
+            for track in self.live:
+                corners = track.boxes[-1].reshape(2, 2) @ moved[:, :2].T + moved[:, 2]
+                track.boxes[-1] = np.concatenate([corners.min(0), corners.max(0)])
+        self.done += [r for r in self.live if t - r.times[-1] > PATIENCE]
+        self.live = [r for r in self.live if t - r.times[-1] <= PATIENCE]
+        taken: dict[int, list[int]] = {}
+        if self.live and blobs:
+            cost, predicted = self._costs(t, blobs)
+            rows, columns = linear_sum_assignment(cost)
+            for r, c in zip(rows, columns, strict=True):
+                if cost[r, c] < 3.0:
+                    taken.setdefault(int(c), []).append(int(r))
+            self._claim(blobs, predicted, taken)
+            for c, owners in taken.items():
+                if len(owners) == 1:
+                    self.live[owners[0]].add(t, blobs[c])
+                else:
+                    self._divide(t, blobs[c], rgb, owners, predicted)
+        for c, blob in enumerate(blobs):
+            if c not in taken:
+                fresh = Track()
+                fresh.add(t, blob)
+                self.live.append(fresh)
+
+    def _costs(self, t: float, blobs: list[Blob]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        predicted = np.array([r.predicted(t) for r in self.live])
+        boxes = np.array([b.box for b in blobs])
+        overlap = box_iou(predicted[:, None], boxes[None])
+        centre = (predicted[:, :2] + predicted[:, 2:]) / 2
+        other = (boxes[:, :2] + boxes[:, 2:]) / 2
+        side = np.sqrt(np.prod(predicted[:, 2:] - predicted[:, :2], 1))[:, None]
+        distance = np.linalg.norm(centre[:, None] - other[None], axis=2) / (side + 8)
+        mine = np.array([r.colours[-1].mean(0)[:11] for r in self.live])
+        theirs = np.array([b.colour.mean(0)[:11] for b in blobs])
+        colour = np.abs(mine[:, None] - theirs[None]).sum(2) / 2
+        ratio = np.abs(
+            np.log(np.array([b.area for b in blobs])[None] / np.array([r.areas[-1] for r in self.live])[:, None])
+        )
+        waited = np.array([t - r.times[-1] for r in self.live])[:, None]
+        young = np.array([len(r.times) < 3 for r in self.live])[:, None]
+        cost = (1 - overlap) + 0.6 * distance + 0.6 * colour + 0.2 * ratio + 0.2 * waited
+        # something that just appeared has no known speed yet: allow it a longer step
+        reach = np.where(young, 2.2, 1.3)
+        cost[(overlap < 0.05) & (distance > reach)] = _REFUSED
+        cost[ratio > 2.0] = _REFUSED
+        return cost, predicted
+
+    def _claim(self, blobs: list[Blob], predicted: NDArray[np.float64], taken: dict[int, list[int]]) -> None:
+        """Tracks left without a blob claim a share of the blob that covers their place, if it is big enough for all."""
+        free = set(range(len(self.live))) - {r for rows in taken.values() for r in rows}
+        for r in sorted(free, key=lambda r: -len(self.live[r].times)):
+            if len(self.live[r].times) < 3:
+                continue
+            p = predicted[r]
+            best, covered = -1, 0.5
+            for c, blob in enumerate(blobs):
+                b = blob.box
+                wh = np.minimum(p[2:], b[2:]) - np.maximum(p[:2], b[:2])
+                share = wh[0] * wh[1] / max(1.0, (p[2] - p[0]) * (p[3] - p[1])) if (wh > 0).all() else 0.0
+                if share > covered and c in taken:
+                    best, covered = c, share
+            if best < 0:
+                continue
+            need = sum(self.live[k].size() for k in taken[best]) + self.live[r].size()
+            if blobs[best].area > 0.62 * need:
+                taken[best].append(r)
+
+    def _divide(
+        self, t: float, blob: Blob, rgb: NDArray[np.uint8], owners: list[int], predicted: NDArray[np.float64]
+    ) -> None:
+        """Give each owner the pixels nearest to where it was about to be."""
+        h, w = blob.mask.shape
+        # Owners' own predictions may together sit beside the blob: shift them so that their hull fits it.
+        hull = np.concatenate([predicted[owners, :2].min(0), predicted[owners, 2:].max(0)])
+        shift = ((blob.box[:2] + blob.box[2:]) - (hull[:2] + hull[2:])) / 2
+        x = np.arange(w)[None] + blob.box[0] + 0.5
+        y = np.arange(h)[:, None] + blob.box[1] + 0.5
+        distance = []
+        for r in owners:
+            p = predicted[r] + 0.5 * np.concatenate([shift, shift])
+            cx, cy = (p[0] + p[2]) / 2, (p[1] + p[3]) / 2
+            distance.append(np.maximum(np.abs(x - cx) / (p[2] - p[0]), np.abs(y - cy) / (p[3] - p[1])))
+        nearest = np.stack(distance).argmin(0)
+        for k, r in enumerate(owners):
+            piece = part(blob, rgb, nearest == k)
+            if piece is not None and piece.area > 0.25 * self.live[r].size():
+                self.live[r].add(t, piece, shared=True)
+
+    def finish(self) -> list[Track]:
+        """All tracks, fragments absorbed and gaps stitched, by start time."""
+        tracks = [r for r in self.done + self.live if len(r.times) >= 2]
+        self.done, self.live = [], []
+        return sorted(stitch(absorb(tracks)), key=lambda r: r.times[0])
+
+
+def absorb(tracks: list[Track]) -> list[Track]:
+    """Merge fragments into the larger track that they move inside of or right on top of."""
+    kept: list[Track] = []
+    for track in sorted(tracks, key=lambda r: -sum(r.areas)):
+        for host in kept:
+            if host.times[-1] < track.times[0] or host.times[0] > track.times[-1]:
+                continue
+            at = {t: i for i, t in enumerate(host.times)}
+            common = [(at[t], j) for j, t in enumerate(track.times) if t in at]
+            if len(common) < 0.6 * len(track.times):
+                continue
+            a = np.array([host.boxes[i] for i, _ in common])
+            b = np.array([track.boxes[j] for _, j in common])
+            wide = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+            tall = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
+            over = (wide > 0.6 * (b[:, 2] - b[:, 0])) & (tall > -0.12 * (a[:, 3] - a[:, 1]))
+            ratio = np.array([track.areas[j] / host.areas[i] for i, j in common])
+            # A neighbour of the same size that stays apart is someone else.
+            if over.mean() >= 0.7 and np.median(ratio) < 0.6:
+                for i, j in common:
+                    merged = np.concatenate(
+                        [
+                            np.minimum(host.boxes[i][:2], track.boxes[j][:2]),
+                            np.maximum(host.boxes[i][2:], track.boxes[j][2:]),
+                        ]
+                    )
+                    host.boxes[i] = merged
+                    host.areas[i] += track.areas[j]
+                break
+        else:
+            kept.append(track)
+    return kept
+
+
+def _fits(a: Track, b: Track, gap: float) -> float:
+    """Cost of b being the continuation of a; large where it is not."""
+    wait = b.times[0] - a.times[-1]
+    if not 0 < wait <= gap:
+        return _REFUSED
+    x, y = a.boxes[-1], b.boxes[0]
+    side = np.sqrt(max(1.0, (x[2] - x[0]) * (x[3] - x[1])))
+    v = a.velocity()
+    here = (x[:2] + x[2:]) / 2
+    ahead = here + (v[:2] + v[2:]) / 2 * min(wait, 1.0)
+    there = (y[:2] + y[2:]) / 2
+    distance = min(np.linalg.norm(here - there), np.linalg.norm(ahead - there)) / side
+    colour = float(np.abs(a.look(True) - b.look(False)).sum()) / 2
+    ratio = abs(float(np.log(a.size() / max(1.0, float(np.median(b.areas[:6]))))))
+    if distance > 0.9 + 0.3 * min(wait, 1.5) or colour > 0.45 or ratio > 1.4:
+        return _REFUSED
+    return float(distance) + colour + 0.3 * ratio + 0.2 * wait
+
+
+def stitch(tracks: list[Track], gap: float = 1.7) -> list[Track]:
+    """Join tracks whose end and start fit within `gap` seconds, best fits first."""
+    order = sorted(tracks, key=lambda r: r.times[0])
+    starts = np.array([r.times[0] for r in order])
+    pairs = []
+    for i, a in enumerate(order):
+        lo, hi = np.searchsorted(starts, [a.times[-1], a.times[-1] + gap], side="right")
+        pairs += [(_fits(a, order[j], gap), i, j) for j in range(lo, hi) if j != i]
+    after: dict[int, int] = {}
+    before: dict[int, int] = {}
+    for cost, i, j in sorted(pairs):
+        if cost < _REFUSED and i not in after and j not in before:
+            after[i], before[j] = j, i
+    out = []
+    for i, track in enumerate(order):
+        if i in before:
+            continue
+        k = i
+        while k in after:
+            k = after[k]
+            other = order[k]
+            for name in ("times", "boxes", "areas", "strongs", "colours", "shared"):
+                getattr(track, name).extend(getattr(other, name))
+        out.append(track)
+    return out
