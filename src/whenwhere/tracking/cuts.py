@@ -43,10 +43,10 @@ def find_cuts(info: VideoInfo, threshold: float = THRESHOLD, min_frames: int = M
     """
     rule = _Merge(min_frames)
     cuts: list[float] = []
-    previous: NDArray[np.generic] | None = None
+    previous: NDArray[np.uint8] | None = None
     for index, (time, image) in enumerate(stream(info, width=min(WIDTH, info.width))):
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-        score = 0.0 if previous is None else float(cv2.absdiff(hsv, previous).mean())
+        hsv = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.uint8)
+        score = 0.0 if previous is None else float(np.mean(cv2.absdiff(hsv, previous)))
         cut = rule.step(index, time, score >= threshold)
         if cut is not None:
             cuts.append(cut)

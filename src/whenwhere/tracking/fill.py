@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.errors import SettingError
+from whenwhere.tracking.flow import fill_flow
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
 
@@ -76,13 +77,13 @@ def fill_all(
     if method not in FILLERS:
         raise SettingError(f"there is no fill {method!r}; choose one of {', '.join(FILLERS)}")
     t = np.asarray(times, float).reshape(-1)
-    if method == "flow":
-        if info is None:
-            raise SettingError("the flow fill looks at the pixels: give it the video's info, or fill linearly")
-        from whenwhere.tracking.flow import fill_flow
-
-        return fill_flow(tubes, t, info, cuts)
-    return [_without_pixels(tube, t, method, np.sort(np.asarray(cuts, float))) for tube in tubes]
+    if method == "flow" and info is None:
+        raise SettingError("the flow fill looks at the pixels: give it the video's info, or fill linearly")
+    ordered = np.sort(np.asarray(cuts, float).reshape(-1))
+    out = [_without_pixels(tube, t, method, ordered) for tube in tubes]
+    if info is not None and method == "flow":
+        fill_flow(tubes, t, out, info, ordered)
+    return out
 
 
 def _without_pixels(

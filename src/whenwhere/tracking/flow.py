@@ -53,28 +53,25 @@ class _Gap:
 
 
 def fill_flow(
-    tubes: Sequence[Tube], times: NDArray[np.float64], info: VideoInfo, cuts: Sequence[float] = ()
-) -> list[NDArray[np.float64]]:
-    """Boxes of several tubes of one video, from its pixels.
+    tubes: Sequence[Tube],
+    times: NDArray[np.float64],
+    filled: Sequence[NDArray[np.float64]],
+    info: VideoInfo,
+    cuts: NDArray[np.float64],
+) -> None:
+    """Put what the pixels say into linearly filled boxes of several tubes of one video.
 
     Args:
         tubes: second-level boxes.
         times: (n,) seconds, any order.
+        filled: one (n, 4) array per tube; rows between two boxes that are worth tracking are overwritten.
         info: of the video.
-        cuts: times of the first frame of each new shot.
-
-    Returns:
-        One (n, 4) array per tube, rows of NaN where there is no box.
+        cuts: sorted times of the first frame of each new shot.
 
     Raises:
         MediaError: the video cannot be read.
     """
-    from whenwhere.tracking.fill import fill_all
-
-    out = fill_all(tubes, times, "linear", cuts=cuts)
-    gaps = [
-        gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, times, info, np.sort(np.asarray(cuts, float)))
-    ]
+    gaps = [gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, times, info, cuts)]
     for gap in _with_frames(gaps, info):
         tube = tubes[gap.tube]
         height, width = gap.frames[0].shape
@@ -84,8 +81,7 @@ def fill_flow(
         lo, hi = tube.times[gap.first : gap.first + 2]
         inside = np.flatnonzero((times > lo) & (times < hi))
         shown = info.times[info.shown(times[inside])]
-        out[gap.tube][inside] = np.stack([np.interp(shown, seen, edge) for edge in boxes.T], 1)
-    return out
+        filled[gap.tube][inside] = np.stack([np.interp(shown, seen, edge) for edge in boxes.T], 1)
 
 
 def _gaps(

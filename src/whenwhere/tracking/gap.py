@@ -144,7 +144,7 @@ def _step(here: Gray, there: Gray, box: Array) -> Array:
     scale = np.ones(2)
     if max(x2 - x1, y2 - y1) > WINDOW:
         shrunk = [max(8, round(side * WINDOW / max(x2 - x1, y2 - y1))) for side in (x2 - x1, y2 - y1)]
-        a, b = (cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA) for image in (a, b))
+        a, b = (np.asarray(cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA), np.uint8) for image in (a, b))
         scale = np.array(shrunk) / [x2 - x1, y2 - y1]
     ring = seen[:2] + _AROUND * size
     ring = ring[((ring >= 1) & (ring < [width - 2, height - 2])).all(1)]
@@ -180,6 +180,5 @@ def _step(here: Gray, there: Gray, box: Array) -> Array:
 
 def _lucas_kanade(a: Gray, b: Gray, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where the points of the first picture are in the second, and which were found."""
-    there = np.empty_like(points)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, points, there, None, None, (15, 15), 3, _STOP)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, points, points.copy(), None, None, (15, 15), 3, _STOP)
     return np.asarray(there, np.float32), np.asarray(found).ravel() == 1
