@@ -1,0 +1,76 @@
+"""The command line: one file per verb, and a few small ones they share.
+
+`main` is the only place that turns errors into exit statuses:
+
+- 0: done (an honest "unsure" counts as done);
+- 1: some of what was asked failed; the last line says how many;
+- 2: the command itself makes no sense (a wrong option, a reversed span);
+- 3: unsure, where `--require-answer` was given;
+- 130: interrupted; what was finished is kept.
+
+An error we can explain is one sentence on stderr. Anything else is a bug of ours: its traceback stays, with a hint.
+Each command imports what it needs when it runs, so `--help` is quick.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import whenwhere
+from whenwhere.cli.batch import batch
+from whenwhere.cli.demo import demo
+from whenwhere.cli.doctor import doctor
+from whenwhere.cli.ground import INTERRUPTED, ground
+from whenwhere.cli.stage import stage
+from whenwhere.errors import QueryError, SettingError, WhenwhereError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="whenwhere",
+    help="Ask a video when and where, in a sentence's words.",
+    epilog='Example: whenwhere ground clip.mp4 "the red car drives up" --out answers',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command, example in (
+    (ground, 'whenwhere ground clip.mp4 "the red car drives up" "a person leaves" --out answers --export html,srt'),
+    (batch, "whenwhere batch questions.jsonl --out answers --json > records.jsonl"),
+    (stage, "whenwhere stage clips --clips 8 --seed 1"),
+    (demo, "whenwhere demo --out demo"),
+    (doctor, "whenwhere doctor --json"),
+):
+    app.command(epilog=f"Example: {example}")(command)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(whenwhere.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that is not UTF-8 must not stop the line it is printed in.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except WhenwhereError as e:
+        sys.stderr.write(f"{e}\n")
+        sys.exit(2 if isinstance(e, SettingError | QueryError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
+    except Exception as e:
+        e.add_note(
+            "This is a bug of whenwhere, not of your input: please report it with what `whenwhere doctor` prints."
+        )
+        raise

@@ -1,0 +1,194 @@
+"""What a person reads: answers on stdout, everything else on stderr.
+
+On a terminal there is colour and, for whatever takes longer than two seconds, a moving line; in a pipe there is plain
+text, a line for each thing, so that logs and other programs can read it.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from whenwhere.records import Grounding
+from whenwhere.settings import printable
+
+#: Seconds before a moving line appears.
+PATIENCE = 2.0
+#: Candidates listed under an unsure answer.
+CANDIDATES = 5
+
+_COLOURS = {"answered": "bold green", "absent": "bold blue", "unsure": "bold yellow", "failed": "bold red"}
+
+# Neither wraps: a line of output is a line. Consoles look up sys.stdout and sys.stderr when they print.
+out = Console(soft_wrap=True, highlight=False)
+err = Console(soft_wrap=True, highlight=False, stderr=True)
+
+
+def note(text: str, style: str = "") -> None:
+    """A line on stderr."""
+    err.print(Text(text, style))
+
+
+class Waiting:
+    """A moving line on stderr for whatever takes long, if stderr is a terminal; a context manager.
+
+    Args:
+        what: is going on.
+        total: questions to come, for a bar; None for a spinner.
+    """
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        bar = [] if total is None else [BarColumn(), MofNCompleteColumn()]
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            *bar,
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task = self._progress.add_task(what, total=total)
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        self._arm()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hide()
+
+    def _arm(self) -> None:
+        if err.is_terminal:
+            self._timer = threading.Timer(PATIENCE, self._progress.start)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _hide(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._progress.stop()
+            self._timer = None
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Out of the way while something else is printed."""
+        self._hide()
+        yield
+        self._arm()
+
+    def step(self, what: str | None = None) -> None:
+        """One more question is done."""
+        self._progress.update(self._task, advance=1, description=what)
+
+
+class Teller:
+    """Prints records as they come: JSON Lines for a program, or words for a person, and failures on stderr.
+
+    Args:
+        json: print records.
+        brief: a line for each answer, naming its video, instead of a paragraph.
+        waiting: the moving line to step and to print beside.
+    """
+
+    def __init__(self, json: bool, brief: bool, waiting: Waiting) -> None:
+        self.json, self.brief, self.waiting = json, brief, waiting
+        self._last_failure = ""
+
+    def __call__(self, source: str, record: Grounding, files: list[Path]) -> None:
+        """Print one record of a video."""
+        with self.waiting.hidden():
+            if self.json:
+                sys.stdout.write(record.to_json() + "\n")
+                sys.stdout.flush()
+            elif record.error is None:
+                (brief if self.brief else tell)(record, files)
+            if record.error is not None and record.error.message != self._last_failure:
+                # All questions about a broken video fail for one reason: it is said once.
+                self._last_failure = record.error.message
+                named = printable(source) in record.error.message or not self.brief
+                note(record.error.message if named else f"{printable(source)}: {record.error.message}", "red")
+            for warning in record.warnings if self.json else ():
+                note(f"{record.query}: {warning}", "yellow")
+        self.waiting.step()
+
+
+def brief(record: Grounding, files: list[Path]) -> None:
+    """One answer in one line."""
+    spans = ", ".join(window(s.start, s.end) for s in record.spans)
+    name = Path(record.video.path).name if record.video else ""
+    line = Text(f"{name}: {record.query}: ").append(record.status, _COLOURS[record.status])
+    out.print(line.append(f" {spans}"))
+
+
+def tell(record: Grounding, files: list[Path]) -> None:
+    """One answer for a person: when, where, how the sentence was read, what else was seen, and files written."""
+    line = Text(record.query, "bold")
+    line.append("\n  ").append(record.status, _COLOURS[record.status])
+    if record.spans:
+        line.append("  " + ", ".join(window(s.start, s.end) for s in record.spans))
+    if record.confidence is not None:
+        line.append(f"  confidence {record.confidence:.2f}")
+    out.print(line)
+    for tube in record.tubes:
+        if tube.boxes:
+            first, rate = tube.boxes[0], record.settings.rate if record.settings else 1.0
+            x1, y1, x2, y2 = (round(v) for v in first.box)
+            label = f"{tube.label}: " if tube.label else ""
+            many = f"{len(tube.boxes)} boxes at {rate:g} per second" if len(tube.boxes) > 1 else "1 box"
+            out.print(Text(f"  {label}{many}, at {clock(first.t)}: x {x1}–{x2}, y {y1}–{y2}"))
+    for key, value in (record.reading or {}).items():
+        if value not in (None, "", [], {}):
+            out.print(Text(f"  {key}: {_plain(value)}", "dim"))
+    if record.status == "unsure" and record.candidates:
+        out.print(Text("  what was seen:"))
+        for candidate in record.candidates[:CANDIDATES]:
+            out.print(Text(f"    {_plain(candidate)}"))
+        if len(record.candidates) > CANDIDATES:
+            out.print(Text(f"    and {len(record.candidates) - CANDIDATES} more (--json lists them)"))
+    for warning in record.warnings:
+        out.print(Text(f"  warning: {warning}", "yellow"))
+    for file in files:
+        out.print(Text(f"  wrote {file}"))
+
+
+def window(start: float, end: float) -> str:
+    """A span for a person.
+
+    >>> window(0.5, 8), window(58, 61.2)
+    ('0.5–8.0 s', '58.0 s–1:01.2')
+    """
+    return f"{start:.1f}–{clock(end)}" if end < 60 else f"{clock(start)}–{clock(end)}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds for a person; minutes and hours where there are any.
+
+    >>> clock(7.25), clock(83.5), clock(3600)
+    ('7.2 s', '1:23.5', '1:00:00.0')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    lead = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{lead}:{rest / 10:04.1f}"
+
+
+def _plain(value: object) -> str:
+    """A JSON value as a person would write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(value)

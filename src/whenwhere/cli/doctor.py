@@ -1,0 +1,163 @@
+"""`whenwhere doctor`: what is installed, what works, what is missing and how to get it.
+
+Nothing is believed that can be tried: a few frames are really encoded and decoded, the cache folder is really written
+to. Packages and extras are read from the installed metadata, so this file never lists them.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from whenwhere import __version__
+
+State = Literal["ok", "missing", "broken"]
+
+#: Wheels that all install a `cv2` package: two of them overwrite each other's files.
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+#: Names under which distributions install Chromium.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass
+class Check:
+    """One thing looked at: `ok`, `missing` (something optional) or `broken` (something needed)."""
+
+    name: str
+    state: State
+    found: str
+    mend: str | None = None
+
+
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is installed, what works, what is missing and how to get it.
+
+    Exit status: 0 where everything needed works, else 1.
+    """
+    checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_browser()]
+    broken = [c for c in checks if c.state == "broken"]
+    if json_:
+        shown: dict[str, Any] = {"ok": not broken, "checks": [c.__dict__ for c in checks]}
+        sys.stdout.write(json.dumps(shown) + "\n")
+    else:
+        _show(checks)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _show(checks: list[Check]) -> None:
+    from rich.text import Text
+
+    from whenwhere.cli.console import out
+
+    signs = {"ok": ("ok     ", "green"), "missing": ("missing", "yellow"), "broken": ("BROKEN ", "bold red")}
+    width = max(len(c.name) for c in checks)
+    for c in checks:
+        out.print(
+            Text(signs[c.state][0], signs[c.state][1]).append(f"  {c.name:{width}}  {c.found}", "not bold default")
+        )
+        if c.mend and c.state != "ok":
+            out.print(Text(f"{'':{width + 11}}{c.mend}"))
+
+
+def _environment() -> Iterator[Check]:
+    yield Check("whenwhere", "ok", __version__)
+    yield Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield Check("system", "ok", f"{platform.platform()}, {os.cpu_count()} processors")
+
+
+def _requirements() -> dict[str, list[str]]:
+    """Packages by extra, "" for those always needed, as the installed metadata says."""
+    needed: dict[str, list[str]] = {}
+    for line in metadata.requires("whenwhere") or []:
+        requirement, _, marker = line.partition(";")
+        name = re.match(r"[\w.-]+", requirement.strip())
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
+        if name and name[0] != "whenwhere":
+            needed.setdefault(extra[1] if extra else "", []).append(name[0])
+    return needed
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> Iterator[Check]:
+    for package in _requirements().get("", []):
+        version = _version(package)
+        state: State = "ok" if version else "broken"
+        yield Check(package, state, version or "not installed", f"pip install {package}")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, packages in _requirements().items():
+        if extra:
+            missing = [p for p in packages if not _version(p)]
+            found = "missing " + ", ".join(missing) if missing else ", ".join(packages)
+            mend = f"pip install 'whenwhere[{extra}]'"
+            yield Check(f"extra [{extra}]", "missing" if missing else "ok", found, mend)
+
+
+def _opencv() -> Iterator[Check]:
+    present = [p for p in OPENCV if _version(p)]
+    if len(present) > 1:
+        mend = f"pip uninstall -y {' '.join(present)} && pip install opencv-python-headless"
+        yield Check("opencv wheels", "broken", f"{' and '.join(present)} overwrite each other's files", mend)
+
+
+def _video() -> Iterator[Check]:
+    """Really write and read a few frames of H.264."""
+    import numpy as np
+
+    try:
+        from whenwhere.video import FrameWriter, probe, read
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "check.mp4"
+            with FrameWriter(path, 64, 48, 10) as writer:
+                for i in range(8):
+                    writer.write(np.full((48, 64, 3), 30 * i, np.uint8))
+            frames = read(probe(path), [0.5]).images
+        level = float(frames.mean())
+        if abs(level - 150) > 8:
+            raise RuntimeError(f"a frame of grey 150 came back as {level:.0f}")
+        yield Check("H.264 video", "ok", "encoded and decoded")
+    except Exception as e:
+        yield Check("H.264 video", "broken", f"{type(e).__name__}: {e}", "pip install --force-reinstall av")
+
+
+def _cache() -> Iterator[Check]:
+    from whenwhere.store import cache_folder
+
+    folder = cache_folder()
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        yield Check("cache folder", "ok", f"{folder}, {size / 1e6:.1f} MB, may be deleted at any time")
+    except OSError as e:
+        # Answers come without it, only every index is computed again.
+        mend = "set WHENWHERE_CACHE to a folder that can be written"
+        yield Check("cache folder", "missing", f"{folder} cannot be written ({e.strerror})", mend)
+
+
+def _browser() -> Iterator[Check]:
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    mend = "apt-get install chromium (only the project's own tests of the page need it)"
+    yield Check("chromium", "ok" if found else "missing", found or "not on the PATH", mend)

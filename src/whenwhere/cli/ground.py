@@ -1,0 +1,123 @@
+"""`whenwhere ground`: one video, one or more sentences."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from whenwhere.cli import options
+
+if TYPE_CHECKING:
+    from whenwhere.cli.job import Job, Tally
+
+#: Exit status of an unsure answer where one was required.
+UNSURE = 3
+#: Exit status after Ctrl-C, as shells count it.
+INTERRUPTED = 130
+
+
+def ground(
+    video: Annotated[
+        str, typer.Argument(metavar="VIDEO", help="A file, a folder of pictures, an http(s) address, or - for stdin.")
+    ],
+    sentences: Annotated[
+        list[str], typer.Argument(metavar="SENTENCE...", help="What to look for; several are answered from one index.")
+    ],
+    model: options.Model = "motion",
+    rate: options.Rate = 1.0,
+    sample_fps: options.SampleFps = None,
+    fill: options.Fill = "flow",
+    smooth: options.Smooth = "none",
+    within: Annotated[str | None, typer.Option(metavar="A-B", help="Search only there: 12.5-20 or 0:12-0:20.")] = None,
+    span: Annotated[str | None, typer.Option(metavar="A-B", help="The time is known: find the boxes only.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for files; alone it writes the page.")] = None,
+    export: options.Export = None,
+    frames: options.Frames = False,
+    json_: options.Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
+    seed: options.Seed = 0,
+    cache: options.Cache = None,
+    frame_rate: options.FrameRate = 25.0,
+    max_download: options.MaxDownload = 4.0,
+    require_answer: Annotated[
+        bool, typer.Option("--require-answer", help=f"Exit with {UNSURE} where an answer is unsure.")
+    ] = False,
+) -> None:
+    """When and where is what a SENTENCE says in VIDEO?
+
+    Prints each answer; with --out it is also kept in OUT/<video>/, with a page to look at.
+
+    Exit status: 0 done, 1 some failed, 2 wrong usage, 3 unsure with --require-answer, 130 interrupted.
+    """
+    from whenwhere.cli.job import Job
+    from whenwhere.session import check_model
+    from whenwhere.settings import Settings
+
+    check_model(model)
+    settings = Settings(
+        rate=rate,
+        sample_fps=sample_fps,
+        fill=fill,  # type: ignore[arg-type]
+        smooth=smooth,  # type: ignore[arg-type]
+        within=options.read_span(within, "--within"),
+        span=options.read_span(span, "--span"),
+        frames=frames,
+        seed=seed,
+    )
+    exports = options.read_exports(export, out, default=("html",))
+    job = Job(settings, model, cache, frame_rate, max_download, out, exports)
+    if dry_run:
+        _estimate(job, video, sentences, json_)
+        return
+    options.check_folder(out)
+    tally = _answer(job, video, sentences, json_)
+    if tally.failed:
+        raise typer.Exit(1)
+    if require_answer and tally.statuses["unsure"]:
+        raise typer.Exit(UNSURE)
+
+
+def _answer(job: "Job", video: str, sentences: list[str], json: bool) -> "Tally":
+    from whenwhere.cli.console import Teller, Waiting, note, out
+    from whenwhere.cli.job import Tally, run
+    from whenwhere.settings import printable
+
+    tally = Tally()
+    with Waiting(f"looking at {printable(video)}") as waiting:
+        say = Teller(json, brief=False, waiting=waiting)
+        try:
+            page = run(job, video, sentences, tally, say)
+        except KeyboardInterrupt:
+            kept = f"; what is done is in {job.out}" if job.out else ""
+            note(f"interrupted after {tally.questions} of {len(sentences)} sentences{kept}")
+            raise typer.Exit(INTERRUPTED) from None
+    if tally.failed and len(sentences) > 1:
+        note(f"{tally.failed} of {len(sentences)} failed")
+    if page is not None:
+        (note if json else out.print)(f"page: {page}")
+    elif not json and job.out is None and out.is_terminal:
+        note("add --out DIR to see it: a page with the boxes drawn over the video", "dim")
+    return tally
+
+
+def _estimate(job: "Job", video: str, sentences: list[str], json_: bool) -> None:
+    """What the command would cost."""
+    from whenwhere.cli.console import out
+    from whenwhere.session import open as open_video
+
+    with open_video(video, job.model, job.cache, job.frame_rate, job.max_download) as session:
+        job.settings.check_video(session.info)
+        cost = session.estimate(job.settings)
+        info = session.info
+    if json_:
+        shown = {"video": video, "duration": round(info.duration, 3), "sentences": len(sentences), **cost}
+        sys.stdout.write(json.dumps(shown) + "\n")
+        return
+    out.print(
+        f"{video}: {info.duration:.1f} s, {info.width}×{info.height}, {info.fps:.4g} frames per second", markup=False
+    )
+    out.print(f"{len(sentences)} sentences: {', '.join(f'{k} {v}' for k, v in cost.items())}", markup=False)
+    if job.out is not None:
+        out.print(f"would write to {job.out}: {', '.join(job.exports)}", markup=False)

@@ -1,0 +1,437 @@
+"""A session: one video, opened and indexed once, asked as often as you like.
+
+    with whenwhere.open("clip.mp4") as video:
+        answer = video.ground("the red car drives up")
+        answer.spans, answer.tube.at(15.5)
+        answer.save("answer.srt")
+
+`Session.ground` is the whole way from a sentence to a record, readable top to bottom: ask the grounder, repair,
+smooth, clip to the video, hold boxes at shot cuts, write the record, fill frames where asked. Nothing else in the
+project takes these steps, so the command line, a batch and a notebook give the same answer.
+
+Boxes per frame are made late: only when they were asked for, or when something that shows frames is saved.
+
+Left out: several videos in one session (open several), and changing the model of an open session.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
+from whenwhere.grounders import Found, Grounder
+from whenwhere.records import (
+    CostRecord,
+    Grounding,
+    Status,
+    VideoRecord,
+    check_query,
+    filled_record,
+    span_records,
+    tube_record,
+)
+from whenwhere.settings import Settings, failure, identity, printable, settings_record
+from whenwhere.spans import Span, SpanSet
+from whenwhere.store import Cache, content_hash
+from whenwhere.tracking import anchor_cuts, fill, find_cuts, repair, smooth
+from whenwhere.tracking.fill import Filler
+from whenwhere.tracking.smooth import Smoother
+from whenwhere.tubes import Tube
+
+if TYPE_CHECKING:
+    from whenwhere.video import VideoInfo
+
+#: Records keep milliseconds; a time this close to a frame's own time means that frame.
+_ROUNDED = 0.6e-3
+
+
+def _motion(cache: Cache) -> Grounder:
+    from whenwhere.grounders.motion import MotionGrounder
+
+    return MotionGrounder(cache)
+
+
+#: The models that can be named, each with what makes it.
+GROUNDERS: dict[str, Callable[[Cache], Grounder]] = {"motion": _motion}
+
+
+#: Most gigabytes to take from an address or standard input, unless asked for more.
+MAX_DOWNLOAD = 4.0
+
+
+def check_model(name: str) -> None:
+    """Raise a `SettingError` where there is no such model."""
+    if name not in GROUNDERS:
+        raise SettingError(f"there is no model {name!r}; this version has {', '.join(GROUNDERS)}")
+
+
+def open(
+    source: str | os.PathLike[str],
+    model: str = "motion",
+    cache: str | os.PathLike[str] | Literal[False] | None = None,
+    frame_rate: float = 25.0,
+    max_download: float = MAX_DOWNLOAD,
+) -> "Session":
+    """Open a video for questions.
+
+    Args:
+        source: a file, a folder of pictures, an http(s) address, or `-` for standard input.
+        model: who answers; `motion` is built in.
+        cache: folder for what was computed about a video; None = the user's cache folder, False = none.
+        frame_rate: pictures per second, for a folder of pictures.
+        max_download: most gigabytes to take from an address or standard input.
+
+    Raises:
+        MediaError: the video is missing or cannot be read.
+        SettingError: an unknown model.
+    """
+    return Session(source, model, cache, frame_rate, max_download)
+
+
+class Session:
+    """An open video; a context manager, since an address or standard input leaves a temporary file behind.
+
+    Attributes:
+        source: what was opened, as it was named.
+        info: the probed video (`whenwhere.video.VideoInfo`).
+        model: the model's name.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        model: str = "motion",
+        cache: str | os.PathLike[str] | Literal[False] | None = None,
+        frame_rate: float = 25.0,
+        max_download: float = MAX_DOWNLOAD,
+    ) -> None:
+        from whenwhere.video import open_source, probe
+
+        check_model(model)
+        self.source = os.fspath(source)
+        self.model = model
+        self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
+        self._grounder = GROUNDERS[model](self._cache)
+        self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
+        try:
+            self.info = probe(self._local.path)
+            self._content = content_hash(self._local.path)
+        except MediaError as e:
+            self._local.close()
+            # The user knows an address or a folder, not the temporary file that was made of it.
+            raise MediaError(str(e).replace(printable(self._local.path), printable(self.source))) from e
+        self._cuts: list[float] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was fetched for this session; the video cannot be asked after that."""
+        self._local.close()
+
+    def __repr__(self) -> str:
+        i = self.info
+        return f"Session({self.source!r}, {i.duration:.1f} s, {i.width}×{i.height}, {i.fps:.4g} fps, {self.model})"
+
+    @property
+    def cuts(self) -> list[float]:
+        """Times of the first frame of each new shot, found once per video."""
+        if self._cuts is None:
+            key = self._cache.key("cuts", 1, self._content)
+            found = self._cache.arrays(key, lambda: {"cuts": np.array(find_cuts(self.info), float)})
+            self._cuts = found["cuts"].tolist()
+        return self._cuts
+
+    def ground(
+        self,
+        query: str,
+        rate: float = 1.0,
+        sample_fps: float | None = None,
+        fill: Filler = "flow",
+        smooth: Smoother = "none",
+        within: Span | tuple[float, float] | None = None,
+        span: Span | tuple[float, float] | None = None,
+        frames: bool = False,
+        seed: int = 0,
+    ) -> "Answer":
+        """When and where is what the sentence says?
+
+        Args:
+            query: the sentence.
+            rate: boxes per second in the answer.
+            sample_fps: frames per second to look at; None = the model's own choice.
+            fill: how boxes between seconds are made when frames are needed.
+            smooth: what steadies second-level boxes.
+            within: search only inside this time, seconds.
+            span: the time is given, only boxes are wanted.
+            frames: put a box for every frame into the record.
+            seed: for models that draw at random.
+
+        Returns:
+            The answer; its status may be `absent` or `unsure`.
+
+        Raises:
+            QueryError: an empty or overlong sentence, or a time outside the video.
+            SettingError: a setting out of range.
+            MediaError: the video broke while it was read.
+        """
+        return self.ask(query, Settings(rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed))
+
+    def ask(self, query: str, settings: Settings) -> "Answer":
+        """`ground` with the settings as one value."""
+        began = time.perf_counter()
+        query = check_query(query)
+        settings.check_video(self.info)
+        found = self._grounder.ground(
+            self.info,
+            query,
+            rate=settings.rate,
+            sample_fps=settings.sample_fps,
+            within=settings.within,
+            span=settings.span,
+            seed=settings.seed,
+        )
+        found = _repaired(found, self.info)
+        found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
+        found = _clipped(found, self.info, settings.within)
+        if any(len(tube) > 1 for tube in found.tubes):
+            found.tubes = [anchor_cuts(tube, self.cuts, self.info) for tube in found.tubes]
+        answer = Answer(self._record(query, settings, found), self)
+        if settings.frames:
+            answer.fill()
+        answer.record.cost.seconds = time.perf_counter() - began
+        return answer
+
+    def ground_many(self, queries: Iterable[str], settings: Settings | None = None) -> Iterator["Answer"]:
+        """One answer per sentence, each as soon as it is ready.
+
+        A sentence that cannot be answered gives a record with status `failed` instead of an error: one bad sentence
+        never stops the others.
+        """
+        for query in queries:
+            try:
+                yield self.ask(query, settings or Settings())
+            except WhenwhereError as e:
+                yield self.failed(query, settings or Settings(), e)
+
+    def failed(self, query: str, settings: Settings, error: Exception) -> "Answer":
+        """The answer that says why there is none."""
+        record = failure(self.identity(query, settings), query, self.model, settings, error)
+        record.video = self._video_record()
+        return Answer(record, self)
+
+    def identity(self, query: str, settings: Settings) -> str:
+        """The id of an answer: the same for the same video content, sentence, model and settings."""
+        return identity(self._content, query, self.model, settings)
+
+    def estimate(self, settings: Settings) -> dict[str, int]:
+        """What one sentence would cost: frames to decode, calls, tokens."""
+        return self._grounder.estimate(self.info, sample_fps=settings.sample_fps)
+
+    def _video_record(self) -> VideoRecord:
+        record = self.info.record()
+        record.path = printable(self.source)
+        return record
+
+    def _record(self, query: str, settings: Settings, found: Found) -> Grounding:
+        return Grounding(
+            id=self.identity(query, settings),
+            video=self._video_record(),
+            query=query,
+            status=found.status,
+            confidence=found.confidence,
+            spans=span_records(found.spans),
+            ranked=None if found.ranked is None else span_records(found.ranked),
+            curve=found.curve,
+            tubes=[tube_record(tube) for tube in found.tubes],
+            settings=settings_record(self.model, settings),
+            reading=found.reading,
+            candidates=found.candidates,
+            cost=CostRecord(frames_decoded=found.frames_decoded, frames_shown=found.frames_shown),
+            warnings=list(dict.fromkeys([*self._local.warnings, *self.info.warnings, *found.warnings])),
+        )
+
+
+class Answer:
+    """One sentence's answer: the record, and what can be done with it.
+
+    Attributes:
+        record: everything, in the form that is stored (`whenwhere.records.Grounding`).
+        session: the open video, for whatever needs its frames.
+    """
+
+    def __init__(self, record: Grounding, session: Session) -> None:
+        self.record = record
+        self.session = session
+        self._tubes: list[Tube] | None = None
+
+    @property
+    def query(self) -> str:
+        """The sentence."""
+        return self.record.query
+
+    @property
+    def status(self) -> Status:
+        """`answered`, `absent` (a claim: it is not there), `unsure` (no claim) or `failed`."""
+        return self.record.status
+
+    @property
+    def confidence(self) -> float | None:
+        """0-1, or None where the model has no notion of it."""
+        return self.record.confidence
+
+    @property
+    def spans(self) -> SpanSet:
+        """When."""
+        return self.record.span_set
+
+    @property
+    def tubes(self) -> list[Tube]:
+        """Where: boxes over time, usually of one thing."""
+        if self._tubes is None:
+            found = (self.record.tube(i) for i in range(len(self.record.tubes)))
+            self._tubes = [tube for tube in found if tube is not None]
+        return self._tubes
+
+    @property
+    def tube(self) -> Tube | None:
+        """The first tube, None where there is none."""
+        return self.tubes[0] if self.tubes else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences a user should read."""
+        return self.record.warnings
+
+    def fill(self) -> None:
+        """Put a box for every frame of the first tube into the record, made as the settings say."""
+        if self.record.filled is not None or not self.record.tubes or not self.record.tubes[0].boxes:
+            return
+        info, tube = self.session.info, _exact(self.record, self.session.info)
+        times = info.times[tube.spans.index(info.times) >= 0]
+        method: Filler = self.record.settings.fill if self.record.settings else "linear"  # type: ignore[assignment]
+        boxes = fill(tube, times, method, info, self.session.cuts)
+        self.record.filled = filled_record(method, tube.id, times, boxes)
+        self._tubes = None
+
+    def save(self, path: str | os.PathLike[str], format: str | None = None) -> list[Path]:
+        """Write the answer in the format of the name's ending, for example `out.srt`, `out.coco.json`, `out.html`.
+
+        Args:
+            path: where to.
+            format: name of the format, for a name whose ending does not say it.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OutputError: no such format, or the file cannot be written.
+        """
+        from whenwhere.export import FORMATS, NEEDS_FRAMES
+        from whenwhere.export.page import write_page
+
+        name = format or format_of(path)
+        if name not in FORMATS and name != "html":
+            raise OutputError(f"there is no export {name!r}; choose from {', '.join([*FORMATS, 'html'])}")
+        if name in NEEDS_FRAMES:
+            self.fill()
+        if name == "html":
+            write_page([self.record], self.session.info, Path(path))
+            return [Path(path)]
+        return FORMATS[name](self.record, self.session.info, Path(path))
+
+    def __str__(self) -> str:
+        said = {"failed": self.record.error.message if self.record.error else "", "absent": "it is not there"}
+        spans = ", ".join(f"{s.start:.1f}-{s.end:.1f} s" for s in self.spans)
+        sure = "" if self.confidence is None else f" (confidence {self.confidence:.2f})"
+        return f"{self.query}: {spans or said.get(self.status, self.status)}{sure}"
+
+    def __repr__(self) -> str:
+        return f"Answer({self.query!r}, {self.status}, {self.spans!r}, {len(self.tubes)} tubes)"
+
+    def _repr_html_(self) -> str:
+        from whenwhere.card import card
+
+        return card(self.record, self.session.info)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The export that a file name's ending asks for.
+
+    Raises:
+        OutputError: none does; lists the endings.
+
+    >>> format_of("out.clip.mp4"), format_of("out.mp4"), format_of("a.b/out.json")
+    ('clip', 'mp4', 'json')
+    """
+    from whenwhere.export import ENDINGS
+
+    name = os.path.basename(os.fspath(path)).lower()
+    for export, ending in sorted(ENDINGS.items(), key=lambda item: -len(item[1])):
+        if name.endswith(ending):
+            return export
+    raise OutputError(f"cannot tell the format of {name!r} by its ending; use one of {', '.join(ENDINGS.values())}")
+
+
+def _span(value: Span | tuple[float, float] | None) -> Span | None:
+    return value if value is None or isinstance(value, Span) else Span(*value)
+
+
+def _repaired(found: Found, info: "VideoInfo") -> Found:
+    """Boxes that lie outside the frame, out."""
+    tubes, dropped = [], 0
+    for tube in found.tubes:
+        times, _, n = repair(tube.times, tube.boxes, info.width, info.height)
+        tubes.append(_only(tube, np.isin(tube.times, times)) if n else tube)
+        dropped += n
+    warnings = [*found.warnings, f"{dropped} boxes lay outside the frame and were dropped"] if dropped else None
+    return replace(found, tubes=tubes, warnings=warnings or found.warnings)
+
+
+def _clipped(found: Found, info: "VideoInfo", within: Span | None) -> Found:
+    """Spans and tubes cut to the video, and to the time that was to be searched."""
+    start, end = (0.0, info.duration) if within is None else (max(0.0, within.start), min(info.duration, within.end))
+    spans = found.spans.clip(end, start)
+    if found.status == "answered" and not spans:
+        warnings = [*found.warnings, f"the answer {found.spans!r} lay outside the video"]
+        return replace(found, status="unsure", spans=spans, tubes=[], warnings=warnings)
+    tubes = []
+    for tube in found.tubes:
+        cut = tube.spans.clip(end, start)
+        inside = cut.index(tube.times) >= 0
+        if cut and cut != tube.spans:
+            tubes.append(_only(tube, inside).replace(spans=cut))
+        elif cut:
+            tubes.append(tube)
+    return replace(found, spans=spans, tubes=tubes)
+
+
+def _only(tube: Tube, keep: NDArray[np.bool_]) -> Tube:
+    sources = tuple(s for s, k in zip(tube.sources, keep, strict=True) if k) if tube.sources else ()
+    return tube.replace(times=tube.times[keep], boxes=tube.boxes[keep], sources=sources, filled=None)
+
+
+def _exact(record: Grounding, info: "VideoInfo") -> Tube:
+    """The record's first tube with times put back from milliseconds to the frames' own."""
+    tube = record.tube()
+    assert tube is not None
+
+    def exact(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        right = np.searchsorted(info.times, times).clip(1, len(info.times) - 1)
+        near = np.where(times - info.times[right - 1] < info.times[right] - times, right - 1, right)
+        return np.where(np.abs(info.times[near] - times) <= _ROUNDED, info.times[near], times)
+
+    spans = [Span(a, b) for a, b in zip(exact(tube.spans.starts), exact(tube.spans.ends), strict=True)]
+    return tube.replace(spans=SpanSet(spans), times=exact(tube.times), filled=None)

@@ -1,0 +1,135 @@
+"""How a question is asked, and what identifies its answer.
+
+`Settings` is everything a user may choose, checked once, before any video is opened. The identity of an answer is a
+hash of the video's *content*, the sentence, the model and the settings: a batch that is run again finds by it what is
+done already, whatever the files are called by then.
+"""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from whenwhere.errors import QueryError, SettingError, WhenwhereError
+from whenwhere.records import ErrorRecord, Grounding, SettingsRecord
+from whenwhere.spans import Span
+from whenwhere.tracking.fill import FILLERS, Filler
+from whenwhere.tracking.smooth import SMOOTHERS, Smoother
+
+if TYPE_CHECKING:
+    from whenwhere.video import VideoInfo
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to answer, the same for every sentence of a call.
+
+    Attributes:
+        rate: boxes per second in the answer, > 0.
+        sample_fps: frames per second to look at, > 0; None = the model's own choice.
+        fill: how boxes between seconds are made when frames are needed: `flow`, `linear`, `pchip` or `hold`.
+        smooth: what steadies second-level boxes: `none`, `gauss`, `rts` or `hampel`.
+        within: search only inside this time, seconds.
+        span: the time is given, only boxes are wanted.
+        frames: put a box for every frame into the record.
+        seed: for models that draw at random.
+
+    Raises:
+        SettingError: a number out of range or an unknown name.
+        QueryError: both `within` and `span`.
+
+    >>> Settings(rate=0)
+    Traceback (most recent call last):
+    ...
+    whenwhere.errors.SettingError: the rate must be a positive number of boxes per second, not 0
+    """
+
+    rate: float = 1.0
+    sample_fps: float | None = None
+    fill: Filler = "flow"
+    smooth: Smoother = "none"
+    within: Span | None = None
+    span: Span | None = None
+    frames: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
+        if self.sample_fps is not None and not (math.isfinite(self.sample_fps) and self.sample_fps > 0):
+            raise SettingError(f"the sampling must be a positive number of frames per second, not {self.sample_fps:g}")
+        if self.fill not in FILLERS:
+            raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLERS)}")
+        if self.smooth not in SMOOTHERS:
+            raise SettingError(f"there is no smoother {self.smooth!r}; choose one of {', '.join(SMOOTHERS)}")
+        if self.within is not None and self.span is not None:
+            raise QueryError(
+                "`within` says where to search and `span` says that the time is known: give one of the two"
+            )
+
+    def check_video(self, info: "VideoInfo") -> None:
+        """Raise a `QueryError` where the time asked for lies outside the video."""
+        for name, asked in (("span", self.span), ("within", self.within)):
+            if asked is not None and (asked.start >= info.duration or asked.end <= 0):
+                raise QueryError(
+                    f"the {name} {asked.start:g}-{asked.end:g} s lies outside the video, "
+                    f"which is {info.duration:.3f} s long"
+                )
+
+    def identity(self) -> dict[str, object]:
+        """What makes a difference to the answer, as JSON values; `frames` only adds to it."""
+        return {k: v for k, v in asdict(self).items() if k != "frames"}
+
+
+def identity(content: str, query: str, model: str, settings: Settings) -> str:
+    """A readable slug of the sentence and a hash of all that the answer depends on."""
+    parts = json.dumps([content, " ".join(query.split()), model, settings.identity()], sort_keys=True)
+    return f"{slug(query)}-{hashlib.blake2b(parts.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
+
+
+def failure(id: str, query: str, model: str, settings: Settings, error: Exception) -> Grounding:
+    """The record of a sentence without an answer; what is no `WhenwhereError` is a bug and says so."""
+    kind, message = "bug", f"unexpected {type(error).__name__}: {error}"
+    if isinstance(error, WhenwhereError):
+        kind, message = error.kind, str(error)
+    return Grounding(
+        id=id,
+        query=printable(" ".join(query.split())),
+        status="failed",
+        settings=settings_record(model, settings),
+        error=ErrorRecord(kind=kind, message=printable(message)),
+    )
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """Words of a sentence as a part of a file name; letters of any script stay.
+
+    >>> slug("The red car, driving up!"), slug("???")
+    ('the-red-car-driving-up', 'sentence')
+    """
+    words = re.sub(r"[\W_]+", "-", text.casefold()).strip("-")
+    return words[:longest].rstrip("-") or "sentence"
+
+
+def printable(text: str) -> str:
+    r"""Text that UTF-8 can hold: bytes of a file name that were not UTF-8 become question marks.
+
+    >>> printable("caf\\udce9.mp4")
+    'caf?.mp4'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def settings_record(model: str, settings: Settings) -> SettingsRecord:
+    """The settings in the record's form."""
+    return SettingsRecord(
+        model=model,
+        pipeline="second-level",
+        rate=settings.rate,
+        sample_fps=settings.sample_fps,
+        smooth=settings.smooth,
+        fill=settings.fill,
+        seed=settings.seed,
+    )
