@@ -6,6 +6,7 @@ of `whenwhere demo`. What is true of a clip is defined in `truth`, what a senten
 """
 
 from whenwhere.stage.build import build as build
+from whenwhere.stage.demo import demo_scene as demo_scene
 from whenwhere.stage.domains import DOMAINS as DOMAINS
 from whenwhere.stage.files import second_level as second_level
 from whenwhere.stage.files import truth_record as truth_record

@@ -4,6 +4,7 @@ Each has two dresses, one per split, that share the geometry (where one can walk
 material and colour. Surfaces carry 1/f noise, because a grounder that models the background must meet texture.
 """
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -209,7 +210,7 @@ def room(p: Plate, rng: np.random.Generator, split: str) -> None:
         p.line([(x + 1.125, 0.0), (x + 1.125, 0.3)], 0.012, (240, 240, 238))
         mid = (p.left + p.right) / 2
         rows = [0.53 + 0.09 * (1.3**k - 1) / 0.3 for k in range(8)]
-        for r, (y1, y2) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
+        for r, (y1, y2) in enumerate(itertools.pairwise(rows)):
             s1, s2 = 0.2 + 0.36 * (y1 - 0.53), 0.2 + 0.36 * (y2 - 0.53)
             for k in range(-8, 8):
                 tone = (204, 198, 186) if (r + k) % 2 else (134, 128, 122)
@@ -304,7 +305,7 @@ def park(p: Plate, rng: np.random.Generator, split: str) -> None:
 
 
 def yard(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """A paved yard seen from a window: a strip of wall at the top, slabs (dev) or bricks (held out) from y = 0.16 on."""
+    """A paved yard seen from a window: wall at the top, slabs (dev) or bricks (held out) from y = 0.16 on."""
     dev = split == "dev"
     stone: Colour = (
         shade((172, 164, 150), rng.uniform(0.85, 1.08)) if dev else shade((148, 96, 78), rng.uniform(0.85, 1.1))

@@ -61,10 +61,13 @@ def build(
     view_of, views = _shots(seed, frames, fps, two), []
     for k in range(int(view_of.max()) + 1):
         place = name if k == 0 else pick(stream(seed, "second domain"), dict.fromkeys(DOMAINS, 1.0))
-        views.append(_view(seed, k, place, split, aspect, height, frames, fps, camera))
+        views.append(make_view(seed, k, place, split, aspect, height, frames, fps, camera))
     world = World(
-        width, height, fps, frames, views, view_of, [], _light(seed, frames, fps), _noise(seed), seed, split, name
-    )
+        width, height, fps, frames, views, view_of, [], _light(seed, frames, fps),
+        noise=float(stream(seed, "noise level").uniform(1.2, 4.0)),
+        crf=int(stream(seed, "compression").integers(19, 31)),
+        seed=seed, split=split, domain=name,
+    )  # fmt: skip
     for k in range(len(views)):
         _people(world, k, len(views))
     return world
@@ -97,13 +100,10 @@ def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
     return gain
 
 
-def _noise(seed: int) -> float:
-    return float(stream(seed, "noise level").uniform(1.2, 4.0))
-
-
-def _view(
+def make_view(
     seed: int, k: int, name: str, split: str, aspect: float, height: int, frames: int, fps: float, camera: str | None
 ) -> View:  # fmt: skip
+    """Camera k of a clip: its plate, its motion and what stands before it; arguments as of `build`."""
     domain = DOMAINS[name]
     rng = stream(seed, "camera", k)
     kind = camera or pick(rng, domain.cameras)
@@ -134,10 +134,27 @@ def _props(view: View, domain: Domain, rng: np.random.Generator, split: str, asp
             max(domain.ground[1], max((c for c, _ in domain.lanes), default=0)),
         )
         view.props.append(Prop(_pole(height, split), x, y + 0.06, 1.0))
+    if rng.random() < domain.bushes:
+        y = domain.ground[0] - 0.02
+        for _ in range(int(rng.integers(1, 3))):
+            prop = Prop(_bush(height, split, rng), float(rng.uniform(0.05, 0.95)) * aspect, y, 0.9 * view.at(y), "bush")
+            prop.sway = float(rng.uniform(0.01, 0.04))
+            view.props.append(prop)
     if domain.table:
         y = domain.ground[0] + 0.04
         x = float(rng.uniform(0.35, 0.65)) * aspect
         view.props.append(Prop(_table(height, split, domain.table), x, y, view.at(y), domain.table))
+
+
+def _bush(per_unit: float, split: str, rng: np.random.Generator) -> Sprite:
+    """A bush that sways: pixels that change without anybody there."""
+    b = Brush(0.2, 0.2, 0.3, 0.01, per_unit)
+    leaf: Colour = (64, 102, 48) if split == "dev" else (116, 88, 58)
+    for _ in range(26):
+        r = float(rng.uniform(0.025, 0.05))
+        b.ellipse(float(rng.normal(0, 0.06)), float(abs(rng.normal(0.08, 0.06))) + r, r, r * 0.8,
+                  shade(leaf, float(rng.uniform(0.7, 1.3))))  # fmt: skip
+    return b.sprite(rng)
 
 
 def _pole(per_unit: float, split: str) -> Sprite:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.paint import Image, Sprite
+from whenwhere.stage.paint import Image, Sprite, image
 from whenwhere.stage.people import PHASES as STEPS
 from whenwhere.stage.people import PersonLook, person_sprite
 from whenwhere.stage.script import Leg
@@ -27,7 +27,7 @@ from whenwhere.stage.world import Actor, Prop, View, World
 #: Share of the silhouette that others must hide for the actor to count as gone.
 HIDDEN = 0.9
 #: Share of the whole actor that must be in the picture for it to count as there.
-SLIVER = 0.01
+SLIVER = 0.02
 #: No fewer pixels than this are a box.
 FEWEST = 8
 
@@ -67,7 +67,7 @@ class _Draw(NamedTuple):
 def paste(
     sprite: Sprite, x: float, y: float, k: float, theta: float, flip: bool, width: int, height: int
 ) -> Pasted | None:
-    """The sprite scaled by k, turned by theta (radians, clockwise), its anchor at pixel position (x, y); None if outside."""
+    """The sprite scaled by k, turned clockwise by theta (radians), its anchor at pixel (x, y); None if outside."""
     full = sprite.area * k * k
     if k < 0.55:
         sprite, k = sprite.half, k * sprite.per_unit / sprite.half.per_unit
@@ -92,7 +92,7 @@ def _warp(
     shift = a @ (0.5 - np.array(anchor)) + (x - x1 - 0.5, y - y1 - 0.5)
     m = np.concatenate([a, shift[:, None]], 1)
     patch = cv2.warpAffine(picture, m, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
-    return Pasted(int(x1), int(y1), patch, full)
+    return Pasted(int(x1), int(y1), image(patch), full)
 
 
 def _blend(frame: Image, p: Pasted) -> None:
@@ -110,19 +110,20 @@ class Compositor:
         self.world = world
         self._sprites: dict[tuple[int, str, int], Sprite] = {}
         self._shadows: dict[int, Image] = {}
-        self._plates = [self._still(v) if not v.moving else None for v in world.views]
+        self._plates = [None if v.moving else self._plate(v, 0) for v in world.views]
         rng = stream(world.seed, "noise")
         h, w = world.height + 64, world.width + 64
         grey = rng.normal(0, world.noise * 0.85, (h, w, 1)) + rng.normal(0, world.noise * 0.5, (h, w, 3))
         self._more = np.clip(grey, 0, 255).round().astype(np.uint8)
         self._less = np.clip(-grey, 0, 255).round().astype(np.uint8)
         self._shift = rng.integers(0, 64, (world.frames, 2))
-        tops = [np.nanmax([v.at(float(y)) for y in path.y if np.isfinite(y)] or [1.0]) * v.zoom.max()
-                for path, v in ((p, world.views[a.view]) for p, a in zip(world.paths, world.actors, strict=True))]  # fmt: skip
-        self._per_unit = [float(a.size * top * world.height) for a, top in zip(world.actors, tops, strict=True)]
+        self._per_unit = [self._largest(a) for a in world.actors]
 
-    def _still(self, v: View) -> Image:
-        return self._plate(v, 0)
+    def _largest(self, a: Actor) -> float:
+        """Pixels per unit of the actor's sprites: as large as it ever is drawn."""
+        v, y = self.world.views[a.view], self.world.paths[a.id].y
+        near = np.nanmax(y) if a.depth is None and np.isfinite(y).any() else a.depth or 1.0
+        return float(a.size * v.at(float(near)) * v.zoom.max() * self.world.height)
 
     def _plate(self, v: View, i: int) -> Image:
         w = self.world
@@ -132,7 +133,8 @@ class Compositor:
         tx = ((-v.margin - w.aspect / 2 - v.ox[i]) * v.zoom[i] + w.aspect / 2) * w.height
         ty = ((-v.margin - 0.5 - v.oy[i]) * v.zoom[i] + 0.5) * w.height
         m = np.array([[k, 0, tx + 0.5 * k - 0.5], [0, k, ty + 0.5 * k - 0.5]])
-        return cv2.warpAffine(v.plate, m, (w.width, w.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        size = (w.width, w.height)
+        return image(cv2.warpAffine(v.plate, m, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
 
     def _place(self, v: View, i: int, x: float, y: float) -> tuple[float, float]:
         w = self.world
@@ -188,8 +190,8 @@ class Compositor:
         if key not in self._shadows:
             alpha = d.sprite.rgba[::2, ::2, 3]
             pad = max(3, alpha.shape[0] // 10)
-            alpha = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0,))
-            self._shadows[key] = cv2.blur(cv2.blur(alpha, (pad, pad)), (pad, pad))
+            framed = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0,))
+            self._shadows[key] = image(cv2.blur(cv2.blur(framed, (pad, pad)), (pad, pad)))
         alpha = self._shadows[key]
         pad = max(3, ((d.sprite.rgba.shape[0] + 1) // 2) // 10)
         anchor = (d.sprite.anchor[0] / 2 + pad, d.sprite.anchor[1] / 2 + pad)
@@ -248,11 +250,11 @@ class Compositor:
         gain = self.world.gain[i]
         if np.abs(gain - 1).max() > 0.002:
             table = np.clip(np.arange(256)[:, None] * gain, 0, 255).round().astype(np.uint8)
-            frame = cv2.LUT(frame, table[:, None, :])
+            frame = image(cv2.LUT(frame, table[:, None, :]))
         dx, dy = self._shift[i]
         h, w = frame.shape[:2]
         cv2.add(frame, self._more[dy : dy + h, dx : dx + w], dst=frame)
-        return cv2.subtract(frame, self._less[dy : dy + h, dx : dx + w], dst=frame)
+        return image(cv2.subtract(frame, self._less[dy : dy + h, dx : dx + w], dst=frame))
 
 
 def _pose(

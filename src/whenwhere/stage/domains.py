@@ -24,6 +24,7 @@ class Domain:
         actors: fewest and most.
         sun: shadows.
         poles: probability of a pole in front.
+        bushes: probability of bushes that sway behind everybody.
         table: a table or counter on which small things stand.
         above: seen from straight above.
     """
@@ -39,6 +40,7 @@ class Domain:
     cameras: dict[str, float] = field(default_factory=lambda: {"static": 1.0})
     actors: tuple[int, int] = (2, 5)
     poles: float = 0.0
+    bushes: float = 0.0
     table: str = ""
     above: bool = False
 
@@ -62,6 +64,7 @@ DOMAINS: dict[str, Domain] = {
         {"vehicle": {"cross": 4.0, "halt": 1.6, "park": 0.8, "parked": 0.8}, "person": _FOLK,
          "animal": {"cross": 2.0, "turnback": 1.0, "return": 1.0}, "thing": {"cross": 1.0}},
         (0.5, 0.55), Sun(0.5, 0.16, 0.45), lanes=((0.71, "left"), (0.88, "right")), actors=(3, 6), poles=0.6,
+        bushes=0.4,
     ),
     "room": Domain(
         "room", (-0.2, 1.4), {"man": 0.64, "woman": 0.6, "child": 0.4, "cat": 0.13, "dog": 0.2, "ball": 0.1, **_SMALL},
@@ -79,8 +82,9 @@ DOMAINS: dict[str, Domain] = {
         "park", (-0.5, 2.0), {"man": 0.4, "woman": 0.385, "child": 0.27, "dog": 0.12, "horse": 0.3, "ball": 0.08,
                               "bag": 0.1, "box": 0.1},
         {"man": 2.0, "woman": 2.0, "child": 1.0, "dog": 3.0, "ball": 1.0},
-        {"person": _FOLK, "animal": {"cross": 2.0, "visit": 1.0, "turnback": 2.0, "return": 2.0}, "thing": {"cross": 1.0}},
-        (0.56, 0.92), Sun(-0.6, 0.18, 0.4), actors=(2, 4),
+        {"person": _FOLK, "animal": {"cross": 2.0, "visit": 1.0, "turnback": 2.0, "return": 2.0},
+         "thing": {"cross": 1.0}},
+        (0.56, 0.92), Sun(-0.6, 0.18, 0.4), actors=(2, 4), bushes=0.7,
         cameras={"static": 1.0, "shake": 2.0, "pan": 2.0, "zoom": 1.0},
     ),
     "yard": Domain(
@@ -89,6 +93,6 @@ DOMAINS: dict[str, Domain] = {
         {**_PEOPLE, "dog": 1.2, "cat": 0.4, "ball": 0.8},
         {"person": {**_FOLK, "put": 1.0, "take": 1.0}, "animal": {"cross": 2.0, "turnback": 1.5, "return": 1.5},
          "thing": {"cross": 1.0}},
-        (0.34, 0.95), Sun(0.7, 0.2, 0.45), actors=(3, 7), poles=0.5,
+        (0.34, 0.95), Sun(0.7, 0.2, 0.45), actors=(3, 7), poles=0.5, bushes=0.4,
     ),
 }  # fmt: skip

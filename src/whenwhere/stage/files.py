@@ -3,8 +3,8 @@
 `truth.jsonl` holds one `Grounding` record per sentence, so that whatever reads answers reads the truth: `status` is
 `answered` or `absent`; `spans` the exact times; `tubes` one box per second and at both ends (the frame shown then,
 none where the referent is hidden); `filled` the boxes of every frame, with `fill` = `truth`. `settings.model` is
-`truth` and `reading` says what kind of sentence it is, of which actor, and how the clip was made. `manifest.jsonl` holds
-`{"video", "query"}` lines with paths relative to the folder.
+`truth` and `reading` says what kind of sentence it is, of which actor, and how the clip was made.
+`manifest.jsonl` holds `{"video", "query"}` lines with paths relative to the folder.
 """
 
 import json
@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
 
 from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
 from whenwhere.stage.scene import Query, Scene, render
@@ -97,9 +96,7 @@ def write_stage(
     try:
         for k in range(clips):
             path = folder / f"{split}-{seed + k:06d}.mp4"
-            scene = render(
-                path, seed + k, split, domain=domain, width=width, height=height, fps=fps, seconds=seconds
-            )
+            scene = render(path, seed + k, split, domain=domain, width=width, height=height, fps=fps, seconds=seconds)
             # the record names the clip as the manifest does: the folder may move
             info = replace(probe(path), path=path.name)
             for j, query in enumerate(scene.sentences):

@@ -14,7 +14,8 @@ Kinds of sentences, and which time is the answer (the words in quotes are events
 - `enter`, `leave`, `return`, `stand`, `turn`, `put`, `taken`, `rest`, `appear`, `vanish`: that event's own time.
 - `while`: the time of the main clause's event, which lies almost wholly inside that of the other clause, so that
   the intersection, the other possible reading, is nearly the same.
-- `after`, `before`: the time of the main clause's event, which starts after the other has ended, or ends before it starts.
+- `after`, `before`: the time of the main clause's event, which starts after the other has ended, or ends
+  before it starts.
 - `absent`: nothing fits, neither carefully nor carelessly; the answer is empty. Half of them name something that is
   not there, half something that is there but does not do this.
 """
@@ -316,7 +317,8 @@ def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
                     continue  # a side is only named where it is needed
                 found = solver.unique(q, "there")
                 if found is not None and found.actor == e.actor:
-                    kind = kind or ("size" if q.size else "clothing" if q.part in ("top", "bottom", "hair") else "appearance")
+                    worn = q.part in ("top", "bottom", "hair")
+                    kind = kind or ("size" if q.size else "clothing" if worn else "appearance")
                     if q.order is not None and len(solver.ordered(q) or []) == 2 and q.order == -1:
                         q = replace(q, order=1)
                     text = speaker.clause(speaker.noun_phrase(q, actor), "there", "", actor.family, False, "")
@@ -338,8 +340,8 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
     """A sentence of two clauses: the event `e`, tied to another actor's event."""
     if e.what not in ("cross", "stand", "enter", "leave") or (e.what != "stand" and not e.direction):
         return None
-    others = [o for o in solver.events
-              if o.actor != e.actor and o.what in ("cross", "stand", "leave", "enter") and (o.what == "stand" or o.direction)]  # fmt: skip
+    others = [o for o in solver.events if o.actor != e.actor and (o.what == "stand" or (
+              o.direction and o.what in ("cross", "leave", "enter")))]  # fmt: skip
     actor = world.actors[e.actor]
     for o in (others[i] for i in rng.permutation(len(others))):
         overlap = (e.spans & o.spans).duration
@@ -355,7 +357,7 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
         for q in _phrases(world, sub, rng):
             od = "" if o.what == "stand" else o.direction
             found = solver.unique(q, o.what, od)
-            if found is None or found.actor != o.actor or od in ("up", "down") and o.what != "cross":
+            if found is None or found.actor != o.actor or (od in ("up", "down") and o.what != "cross"):
                 continue
             for p in _phrases(world, actor, rng):
                 d = "" if e.what == "stand" else e.direction
@@ -370,7 +372,8 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
                 main = speaker.clause(speaker.noun_phrase(p, actor), e.what, d, actor.family, e.fast, actor.place,
                                       True)  # fmt: skip
                 rest = speaker.clause(speaker.noun_phrase(q, sub), o.what, od, sub.family, o.fast, sub.place, True)
-                return Sentence(speaker.choose(speaker.words.links[link]).format(main=main, sub=rest), link, exact[0], p)
+                text = speaker.choose(speaker.words.links[link]).format(main=main, sub=rest)
+                return Sentence(text, link, exact[0], p)
     return None
 
 
@@ -399,11 +402,12 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
         if actor.kind == "ball":
             tries = tries[:2]
         for what, d in (tries[i] for i in rng.permutation(len(tries))):
-            if not solver.holders(p, what, d, True) and not solver.holders(replace(p, part="", paint=None), what, d, True):
+            # neither it nor another of its kind: "the red car" that does not turn must not be saved by a blue one
+            if not solver.holders(replace(p, part="", paint=None, second=None, texture=""), what, d, True):
                 text = speaker.clause(speaker.noun_phrase(p, actor), what, d, actor.family, False, actor.place)
                 return Sentence(text, "absent", None, p)
     for _ in range(12):
-        kind = pick(rng, {k: 1.0 for k in domain.sizes})
+        kind = pick(rng, dict.fromkeys(domain.sizes, 1.0))
         if world.split == "dev" and kind in ("vase", "suitcase", "horse"):
             continue
         family = FAMILY.get(kind, "thing")
@@ -417,7 +421,9 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
     return None
 
 
-def sentences(world: World, seen: Seen, happenings: list[Event], count: int = 6, absent: float = 0.12) -> list[Sentence]:
+def sentences(
+    world: World, seen: Seen, happenings: list[Event], count: int = 6, absent: float = 0.12
+) -> list[Sentence]:
     """Up to `count` sentences about a clip, of kinds as different as it offers.
 
     Args:

@@ -20,6 +20,11 @@ _LARGER = 2
 _SHIFT = 4
 
 
+def image(picture: ArrayLike) -> Image:
+    """OpenCV's results as what they are, 8-bit pictures: its annotations promise any number."""
+    return np.asarray(picture, np.uint8)
+
+
 def shade(colour: Colour, factor: float) -> Colour:
     """A darker (< 1) or lighter (> 1) colour.
 
@@ -68,7 +73,7 @@ class Sprite:
         """The same at half the size: pasting far below the drawn size from the large one would alias."""
         h, w = self.rgba.shape[:2]
         size = (max(1, w // 2), max(1, h // 2))
-        small = cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA)
+        small = image(cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA))
         sx, sy = size[0] / w, size[1] / h
         return Sprite(small, (self.anchor[0] * sx, self.anchor[1] * sy), self.per_unit * (sx + sy) / 2)
 

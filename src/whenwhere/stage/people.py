@@ -159,8 +159,9 @@ def _frontal(
     hy = 1.0 - head_r
     if look.long_hair and not back:
         b.ellipse(0, hy - 0.06, head_r * 1.25, head_r * 1.75, shade(look.hair, 0.85))
-    b.poly([(-0.05, shoulder + 0.02), (0.05, shoulder + 0.02), (0.125 * g, shoulder - 0.02), (0.118 * g, shoulder - 0.2),
-            (0.1 * g, hip), (0.105 * g + flare, hem), (-0.105 * g - flare, hem), (-0.1 * g, hip),
+    b.poly([(-0.05, shoulder + 0.02), (0.05, shoulder + 0.02), (0.125 * g, shoulder - 0.02),
+            (0.118 * g, shoulder - 0.2), (0.1 * g, hip), (0.105 * g + flare, hem),
+            (-0.105 * g - flare, hem), (-0.1 * g, hip),
             (-0.118 * g, shoulder - 0.2), (-0.125 * g, shoulder - 0.02)], look.top)  # fmt: skip
     b.limb([(0, neck - 0.01), (0, neck + 0.04)], 0.06, shade(look.skin, 0.88))
     b.ellipse(0, hy, head_r * 0.9, head_r, look.skin)

@@ -1,8 +1,8 @@
 """A rendered clip with its truth: boxes of every actor in every frame, cuts, events, and sentences with answers."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,11 @@ from whenwhere.stage.build import build
 from whenwhere.stage.compose import Compositor, Seen
 from whenwhere.stage.grammar import Sentence, sentences
 from whenwhere.stage.paint import Image
+from whenwhere.stage.sound import track
 from whenwhere.stage.truth import Event, events
 from whenwhere.stage.world import World
 from whenwhere.tubes import Tube
+from whenwhere.video import FrameWriter
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Scene:
     boxes: NDArray[np.float64]
     events: list[Event]
     sentences: list[Query]
+
+    @property
+    def seen(self) -> Seen:
+        """The boxes as `truth` and `grammar` take them."""
+        return Seen(self.boxes)
 
     @property
     def width(self) -> int:
@@ -105,11 +112,11 @@ class Stage:
 
     Args:
         world: what to paint.
-        count: how many sentences at most.
+        ask: which sentences belong to the clip.
     """
 
-    def __init__(self, world: World, count: int = 6) -> None:
-        self.world, self.count = world, count
+    def __init__(self, world: World, ask: Callable[[Scene], list[Sentence]] | None = None) -> None:
+        self.world, self._ask = world, ask or (lambda scene: sentences(scene.world, scene.seen, scene.events))
         self._boxes: list[NDArray[np.float64]] = []
 
     def frames(self) -> Iterator[Image]:
@@ -122,10 +129,8 @@ class Stage:
     def scene(self) -> Scene:
         """The truth of the frames that were painted."""
         seen = Seen(np.stack(self._boxes, 1))
-        happenings = events(self.world, seen)
-        scene = Scene(self.world, seen.boxes, happenings, [])
-        asked = sentences(self.world, seen, happenings, self.count)
-        return Scene(self.world, seen.boxes, happenings, [_query(scene, s) for s in asked])
+        scene = Scene(self.world, seen.boxes, events(self.world, seen), [])
+        return replace(scene, sentences=[_query(scene, s) for s in self._ask(scene)])
 
 
 def _query(scene: Scene, s: Sentence) -> Query:
@@ -160,12 +165,14 @@ def render(
         SettingError: an unknown split, domain or camera, or a size that cannot be made.
         OutputError: the file cannot be written.
     """
-    from whenwhere.stage.sound import track
-    from whenwhere.video import FrameWriter
+    world = build(seed, split, domain, width, height, fps, seconds, cuts, camera)
+    return write(path, Stage(world, lambda s: sentences(s.world, s.seen, s.events, queries)), sound)
 
-    stage = Stage(build(seed, split, domain, width, height, fps, seconds, cuts, camera), queries)
-    audio = track(stage.world) if sound else None
-    with FrameWriter(path, width, height, fps, audio=audio) as writer:
+
+def write(path: str | os.PathLike[str], stage: Stage, sound: bool = True) -> Scene:
+    """Writes what is staged as H.264 mp4, with its sound track unless not wanted, and returns its truth."""
+    w = stage.world
+    with FrameWriter(path, w.width, w.height, w.fps, audio=track(w) if sound else None, crf=w.crf) as writer:
         for frame in stage.frames():
             writer.write(frame)
     return stage.scene()

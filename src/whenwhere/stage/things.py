@@ -76,8 +76,8 @@ def _ball(b: Brush, look: ThingLook, phase: int) -> None:
     b.ellipse(0, 0.5, 0.5, 0.5, look.body)
     for k in range(3):
         a = turn + 2 * np.pi * k / 3
-        b.poly([(0, 0.5), (0.49 * np.cos(a), 0.5 - 0.49 * np.sin(a)), (0.49 * np.cos(a + 0.5), 0.5 - 0.49 * np.sin(a + 0.5))],
-               look.second if look.texture != "plain" else shade(look.body, 0.72))  # fmt: skip
+        rim = [(0.49 * np.cos(x), 0.5 - 0.49 * np.sin(x)) for x in (a, a + 0.5)]
+        b.poly([(0, 0.5), *rim], look.second if look.texture != "plain" else shade(look.body, 0.72))
     b.ellipse(-0.16, 0.68, 0.1, 0.08, mix(look.body, (255, 255, 255), 0.55))
 
 

@@ -10,17 +10,18 @@ What each event means, and from when to when it lasts:
 - `enter`: coming in, from the first frame until it stops or turns. `leave`: going out, from when it starts (or
   turns) towards the border until it is gone. Visits that only cross have neither.
 - `back`: `enter` of a later visit: it has been in the picture before.
-- `stand`: not moving from its place for at least `STILL` seconds between (or before, or after) movements; for someone who
-  handles a thing, this includes the reaching.
+- `stand`: not moving from its place for at least `STILL` seconds between (or before, or after) movements; for someone
+  who handles a thing, this includes the reaching.
 - `turn`: turning round and going back the way it came: from the turn until it is gone or stops.
 - `put`: a thing is put down: from when it shows in the reaching hand until the hand is withdrawn. `taken`: from when
   the hand reaches for it until it is gone. `rest`: a thing lies or stands at its place.
-- `appear`, `vanish`: a thing that is suddenly there, or suddenly gone, without anybody: from the appearance on, or up to
-  the disappearance.
+- `appear`, `vanish`: a thing that is suddenly there, or suddenly gone, without anybody: from the appearance on, or up
+  to the disappearance.
 
 Directions are dropped (empty) where the camera's motion makes the picture disagree with the world.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,7 +213,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
                 add("back", a, parts[0][2], fast)
         if left and parts[-1][0].act == "go":
             add("leave", parts[-1][1], b, fast)
-        for (one, s1, e1), (two, s2, e2) in zip(parts[:-1], parts[1:], strict=True):
+        for (one, s1, e1), (two, s2, e2) in itertools.pairwise(parts):
             if one.act == two.act == "go":
                 d1, d2 = _direction(world, seen, actor, s1, e1), _direction(world, seen, actor, s2, e2)
                 if d1 and {d1, d2} in ({"left", "right"}, {"up", "down"}):

@@ -1,8 +1,8 @@
 """Words of the development split, and the form that words take.
 
 A template's slots: `{np}` the noun phrase (with article), `{moves}` the verb for the actor and its pace, `{side}` left
-or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template without a finite verb,
-which cannot be a clause of a longer sentence. `heldout` holds the words that were kept out of
+or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template without a finite
+verb, which cannot be a clause of a longer sentence. `heldout` holds the words that were kept out of
 development; no noun, verb, colour or template is in both.
 """
 
@@ -42,8 +42,8 @@ DEV = Words(
     nouns={
         "car": ("car",), "van": ("van",), "truck": ("truck",), "bus": ("bus",), "vehicle": ("vehicle",),
         "man": ("man",), "woman": ("woman",), "child": ("child",), "person": ("person",),
-        "dog": ("dog",), "cat": ("cat",), "horse": ("horse",), "animal": ("animal",), "ball": ("ball",), "box": ("box",),
-        "bottle": ("bottle",), "cup": ("cup",), "bag": ("bag",), "book": ("book",), "vase": ("vase",),
+        "dog": ("dog",), "cat": ("cat",), "horse": ("horse",), "animal": ("animal",), "ball": ("ball",),
+        "box": ("box",), "bottle": ("bottle",), "cup": ("cup",), "bag": ("bag",), "book": ("book",), "vase": ("vase",),
         "suitcase": ("suitcase",),
     },
     moves={

@@ -128,6 +128,7 @@ class World:
         actors: everybody.
         gain: (n, 3) light of each frame, per channel.
         noise: standard deviation of the sensor noise, in grey levels.
+        crf: how strongly the file is compressed (x264's scale, larger is stronger).
         seed: of the noise.
         split: `dev` or `heldout`.
         domain: its name.
@@ -142,6 +143,7 @@ class World:
     actors: list[Actor]
     gain: NDArray[np.float64]
     noise: float
+    crf: int
     seed: int
     split: str
     domain: str
