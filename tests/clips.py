@@ -225,6 +225,21 @@ def _corrupt(path: Path) -> Clip:
     return clip
 
 
+def _hidden(path: Path) -> Clip:
+    """Frame 10 is a reference that is never shown: bit 4 of a VP8 frame says so."""
+
+    def hide(packets: list[av.Packet]) -> list[av.Packet]:
+        data = bytearray(bytes(packets[10]))
+        data[0] &= ~0x10
+        hidden = av.Packet(bytes(data))
+        hidden.pts, hidden.dts, hidden.time_base = packets[10].pts, packets[10].dts, packets[10].time_base
+        packets[10] = hidden
+        return packets
+
+    clip = write(path, n=60, gop=20, codec="libvpx", options=_VP8, change=hide)
+    return Clip(path, [k for k in clip.codes if k != 10], np.delete(clip.times, 10))
+
+
 def _matroska(path: Path) -> Clip:
     """29.97 frames a second on a clock of milliseconds."""
     clip = write(path, n=60, gop=20, fps=Fraction(30_000, 1001))
@@ -239,7 +254,7 @@ def _doubled(path: Path) -> Clip:
         packets[11].pts = packets[11].dts = 10
         return packets
 
-    clip = write(path, n=30, codec="mjpeg", pix_fmt="yuvj420p", change=double)
+    write(path, n=30, codec="mjpeg", pix_fmt="yuvj420p", change=double)
     codes = [k for k in range(30) if k != 10]
     return Clip(path, codes, np.array([10 if k == 11 else k for k in codes]) / 30)
 
@@ -282,9 +297,15 @@ CLIPS: dict[str, tuple[str, Callable[[Path], Clip]]] = {
     "avi": (".avi", lambda p: write(p, n=40, gop=20, codec="mpeg4", bf=0)),
     "mpeg2": (".mpg", lambda p: write(p, n=60, gop=15, codec="mpeg2video", bf=2, options={"b": "2000000"})),
     "hevc": (".mp4", lambda p: write(p, n=60, gop=20, codec="libx265", options=_X265)),
-    "vp9": (".webm", lambda p: write(p, n=60, gop=20, codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"})),
-    "vp8": (".webm", lambda p: write(p, n=60, gop=20, codec="libvpx", options=_VP8)),
-    "av1": (".mp4", lambda p: write(p, n=60, gop=20, codec="libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"})),
+    "vp9": (
+        ".webm",
+        lambda p: write(p, n=60, gop=20, codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
+    ),
+    "vp8": (".webm", _hidden),
+    "av1": (
+        ".mp4",
+        lambda p: write(p, n=60, gop=20, codec="libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"}),
+    ),
     "ten-bit": (".mp4", lambda p: write(p, n=30, gop=10, pix_fmt="yuv420p10le")),
     "odd": (".mkv", lambda p: write(p, n=20, codec="ffv1", pix_fmt="yuv444p", size=(163, 121))),
     "wide-pixels": (".mp4", lambda p: write(p, n=30, gop=10, sar=Fraction(4, 3))),
@@ -299,7 +320,8 @@ CLIPS: dict[str, tuple[str, Callable[[Path], Clip]]] = {
 }
 _X265 = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=20:bframes=3:open-gop=1:pools=1:frame-threads=1"}
 _VP9 = {"deadline": "realtime", "cpu-used": "8"}
-_VP8 = {"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16", "arnr-maxframes": "5"}
+_AV1 = {"preset": "11", "svtav1-params": "lp=1"}
+_VP8 = {"deadline": "realtime", "cpu-used": "5"}
 
 # Every displayed frame of these decodes.
 SOUND = sorted(set(CLIPS) - {"truncated", "indexless", "corrupt", "sound-only", "cover", "empty", "text", "text-file"})

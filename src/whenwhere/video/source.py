@@ -131,7 +131,7 @@ def _downloaded(address: str, max_bytes: int, max_seconds: float) -> Source:
     deadline = time.monotonic() + max_seconds
 
     def body(response: httpx2.Response) -> Iterator[bytes]:
-        for chunk in response.iter_bytes(_CHUNK):
+        for chunk in response.iter_bytes():
             if time.monotonic() > deadline:
                 raise MediaError(f"{address} takes longer than {max_seconds:g} s: download it and name the file")
             yield chunk

@@ -109,12 +109,9 @@ class FrameWriter:
             OutputError: the disk is full, or the image has another size.
         """
         if rgb.shape != (self.height, self.width, 3):
-            raise OutputError(
-                f"an image of {rgb.shape} does not fit a video of {self.height}x{self.width} for {self._path}"
-            )
-        odd = ((0, self.height % 2), (0, self.width % 2), (0, 0))
+            raise OutputError(f"an image of shape {rgb.shape} is not {self.height} rows of {self.width} RGB pixels")
         if self.height % 2 or self.width % 2:
-            rgb = np.pad(rgb, odd, mode="edge")
+            rgb = np.pad(rgb, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
         seconds = float(self._count / self._fps) if time is None else time
         tick = max(round(seconds * _CLOCK), self._last_tick + 1)
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
