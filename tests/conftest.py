@@ -24,6 +24,29 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["WHENWHERE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session")
+def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of 160 x 120: a red thing crosses to the right from 1 to 4 s, a blue one comes down from 3 s on."""
+    import numpy as np
+
+    from whenwhere.video import FrameWriter
+
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    tiles = np.random.default_rng(0).integers(60, 190, (15, 20, 3))
+    ground = np.kron(tiles, np.ones((8, 8, 1))).astype(np.uint8)
+    with FrameWriter(path, 160, 120, 10) as writer:
+        for i in range(60):
+            t, frame = i / 10, ground.copy()
+            if 1 <= t < 4:
+                x = int((t - 1) / 3 * 190) - 30
+                frame[60:84, max(0, x) : max(0, x + 30)] = (220, 30, 30)
+            if t >= 3:
+                y = int((t - 3) / 3 * 120) - 20
+                frame[max(0, y) : max(0, y + 20), 110:130] = (30, 40, 220)
+            writer.write(frame)
+    return path
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not os.environ.get("CI"):

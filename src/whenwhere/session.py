@@ -340,7 +340,6 @@ class Answer:
             OutputError: no such format, or the file cannot be written.
         """
         from whenwhere.export import FORMATS, NEEDS_FRAMES
-        from whenwhere.export.page import write_page
 
         name = format or format_of(path)
         if name not in FORMATS and name != "html":
@@ -348,6 +347,8 @@ class Answer:
         if name in NEEDS_FRAMES:
             self.fill()
         if name == "html":
+            from whenwhere.export.page import write_page
+
             write_page([self.record], self.session.info, Path(path))
             return [Path(path)]
         return FORMATS[name](self.record, self.session.info, Path(path))

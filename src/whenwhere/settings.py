@@ -116,7 +116,7 @@ def slug(text: str, longest: int = 40) -> str:
 def printable(text: str) -> str:
     r"""Text that UTF-8 can hold: bytes of a file name that were not UTF-8 become question marks.
 
-    >>> printable("caf\\udce9.mp4")
+    >>> printable("caf\udce9.mp4")
     'caf?.mp4'
     """
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
@@ -144,19 +144,40 @@ def tell(record: Grounding, files: list[Path]) -> None:
             label = f"{tube.label}: " if tube.label else ""
             many = f"{len(tube.boxes)} boxes at {rate:g} per second" if len(tube.boxes) > 1 else "1 box"
             out.print(Text(f"  {label}{many}, at {clock(first.t)}: x {x1}–{x2}, y {y1}–{y2}"))
-    for key, value in (record.reading or {}).items():
-        if value not in (None, "", [], {}):
-            out.print(Text(f"  {key}: {_plain(value)}", "dim"))
+    _tell_reading(record.reading or {})
     if record.status == "unsure" and record.candidates:
         out.print(Text("  what was seen:"))
         for candidate in record.candidates[:CANDIDATES]:
-            out.print(Text(f"    {_plain(candidate)}"))
+            out.print(Text(f"    {_candidate(candidate)}"))
         if len(record.candidates) > CANDIDATES:
             out.print(Text(f"    and {len(record.candidates) - CANDIDATES} more (--json lists them)"))
     for warning in record.warnings:
         out.print(Text(f"  warning: {warning}", "yellow"))
     for file in files:
         out.print(Text(f"  wrote {file}"))
+
+
+def _tell_reading(reading: dict[str, Any]) -> None:
+    """How the sentence was read, and how clear the answer was."""
+    words = {k: v for k, v in reading.items() if k not in ("margin", "runner_up", "doubts")}
+    out.print(Text(f"  read as: {_plain(words) or 'nothing it knows'}", "dim"))
+    if "margin" in reading:
+        other = reading.get("runner_up")
+        over = f" over the runner-up at {window(*other)}" if other else "; nothing else was seen"
+        out.print(Text(f"  margin: {reading['margin']:.2f}{over}", "dim"))
+    for doubt in reading.get("doubts", []):
+        out.print(Text(f"  doubt: {doubt}", "yellow"))
+
+
+def _candidate(candidate: dict[str, Any]) -> str:
+    """One thing that was seen, in a line: its time, then whatever the model says of it in words."""
+    words = {k: v for k, v in candidate.items() if isinstance(v, str | list) and k != "box"}
+    when = window(candidate["start"], candidate["end"]) if {"start", "end"} <= candidate.keys() else ""
+    where = ""
+    if "box" in candidate:
+        x1, y1, x2, y2 = (round(v) for v in candidate["box"])
+        where = f"  x {x1}–{x2}, y {y1}–{y2}"
+    return f"{when}{where}  {_plain(words)}".strip()
 
 
 def window(start: float, end: float) -> str:
@@ -186,7 +207,8 @@ def clock(seconds: float) -> str:
 def _plain(value: object) -> str:
     """A JSON value as a person would write it."""
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+        said = (f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
+        return ", ".join(said)
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     if isinstance(value, float):

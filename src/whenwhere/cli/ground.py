@@ -93,8 +93,8 @@ def _answer(job: "Job", video: str, sentences: list[str], json: bool) -> "Tally"
             kept = f"; what is done is in {job.out}" if job.out else ""
             note(f"interrupted after {tally.questions} of {len(sentences)} sentences{kept}")
             raise typer.Exit(INTERRUPTED) from None
-    if tally.failed and len(sentences) > 1:
-        note(f"{tally.failed} of {len(sentences)} failed")
+    if tally.failed and len(sentences) + tally.unwritten > 1:
+        note(f"{len(sentences)} sentences: {tally}")
     if page is not None:
         (note if json else out.print)(f"page: {page}")
     elif not json and job.out is None and out.is_terminal:
