@@ -1,0 +1,234 @@
+"""The fills: exact at their boxes, inside the picture, never across a cut or an absence; and flow follows pixels."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from whenwhere import SpanSet, Tube, box_iou
+from whenwhere.errors import SettingError
+from whenwhere.tracking import fill, fill_all, second_level_times
+from whenwhere.tracking.fill import FILLERS
+from whenwhere.tracking.gap import fill_gap
+from whenwhere.video import FrameWriter, VideoInfo, probe
+
+W, H, FPS, SECONDS = 160, 120, 15, 4
+law = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def texture(height: int, width: int, seed: int, low: int, high: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).uniform(low, high, (height // 4 + 2, width // 4 + 2, 3)).astype(np.float32)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+
+
+def scene(path: list[tuple[float, float]], size=(36, 28), width=W, height=H) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pictures of a textured patch whose left top corner follows the path, and its boxes cut to the picture."""
+    ground, patch = texture(height, width, 1, 60, 110), texture(size[1], size[0], 2, 120, 250)
+    images, boxes = [], []
+    for x, y in path:
+        shift = np.array([[1, 0, x], [0, 1, y]], float)
+        image = ground.copy()
+        cv2.warpAffine(patch, shift, (width, height), dst=image, borderMode=cv2.BORDER_TRANSPARENT)
+        images.append(image)
+        boxes.append([max(x, 0), max(y, 0), min(x + size[0], width), min(y + size[1], height)])
+    return images, np.array(boxes, float)
+
+
+def bouncing(n: int = FPS * SECONDS) -> list[tuple[float, float]]:
+    """To and fro once a second: second-level boxes hardly move while the thing does."""
+    t = np.arange(n) / FPS
+    return list(zip(60 + 40 * np.sin(2 * np.pi * t * 0.9), 40 + 10 * t, strict=True))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> tuple[VideoInfo, np.ndarray]:
+    path = tmp_path_factory.mktemp("fill") / "bounce.mp4"
+    images, boxes = scene(bouncing())
+    with FrameWriter(path, W, H, FPS) as out:
+        for image in images:
+            out.write(image)
+    return probe(path), boxes
+
+
+def second_level(info: VideoInfo, boxes: np.ndarray, spans: SpanSet, rate: float = 1.0) -> Tube:
+    times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
+    return Tube(spans, times, boxes[info.shown(times)], rate)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_array_equal(a, b)
+
+
+# --- laws
+
+
+@st.composite
+def tubes(draw: st.DrawFn) -> Tube:
+    """Boxes in a picture of 160 x 120 over up to four seconds, spans and absences anywhere."""
+    edges = sorted(draw(st.lists(st.integers(0, 39), min_size=2, max_size=4, unique=True)))
+    inside = SpanSet((a / 10, b / 10) for a, b in zip(edges[::2], edges[1::2], strict=False))
+    rate = draw(st.sampled_from([0.5, 1.0, 2.0, 4.0]))
+    times = [t for s in inside for t in second_level_times(s, rate).tolist() if draw(st.integers(0, 5))]
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    corner = rng.uniform(0, [W - 45, H - 45], (len(times), 2))
+    return Tube(inside, times, np.concatenate([corner, corner + rng.uniform(5, 45, (len(times), 2))], 1), rate)
+
+
+@law
+@given(tubes(), st.sampled_from(FILLERS), st.lists(st.integers(1, 59), max_size=3))
+def test_laws_of_every_fill(clip: tuple, tube: Tube, method: str, cut_frames: list[int]) -> None:
+    info, _ = clip
+    cuts = sorted(info.times[cut_frames].tolist())
+    times = np.concatenate([info.times, tube.times, [-1.0, 50.0]])
+    boxes = fill(tube, times, method, info, cuts)
+    there = ~np.isnan(boxes).any(1)
+    same(np.isnan(boxes).any(1), np.isnan(boxes).all(1))
+    # outside the spans and in absences there is none; elsewhere there is, but in shots without a box of their own
+    linear = tube.boxes_at(times)
+    assert not there[np.isnan(linear[:, 0])].any()
+    if not cuts:
+        same(there, ~np.isnan(linear[:, 0]))
+    # exact at the boxes' own times
+    at = slice(len(info.times), len(info.times) + len(tube))
+    same(boxes[at], tube.boxes)
+    # boxes, and inside the picture
+    b = boxes[there]
+    assert (b[:, :2] < b[:, 2:]).all() and (b >= -1e-9).all() and (b <= np.array([W, H, W, H]) + 1e-9).all()
+    # a shot's boxes know nothing of another shot's
+    shot, shot_of = np.searchsorted(cuts, times, side="right"), np.searchsorted(cuts, tube.times, side="right")
+    for i in np.flatnonzero(there):
+        own = tube.boxes[(shot_of == shot[i]) & (tube.span_of == tube.spans.index(times[i]))]
+        assert len(own)
+        if len(own) == 1:
+            same(boxes[i], own[0])
+
+
+@law
+@given(tubes(), st.sampled_from(["linear", "pchip", "hold"]))
+def test_filling_what_was_filled_changes_nothing(clip: tuple, tube: Tube, method: str) -> None:
+    info, _ = clip
+    times = np.union1d(info.times, tube.times)
+    boxes = fill(tube, times, method)
+    there = ~np.isnan(boxes[:, 0])
+    # the shortest step is a tick of the clock, the longest a frame: no absence may be read into the dense tube
+    dense = Tube(tube.spans, times[there], boxes[there], rate=tube.rate)
+    same(fill(dense, times[there], method), boxes[there])
+
+
+# --- the fills without pixels
+
+
+def three() -> Tube:
+    return Tube(SpanSet([(0, 3)]), [0, 1, 2], [[0, 0, 10, 10], [10, 0, 20, 10], [40, 0, 50, 10]])
+
+
+def test_hold_steps_at_each_box():
+    assert fill(three(), [0, 0.99, 1, 1.99, 2, 2.9], "hold")[:, 0].tolist() == [0, 0, 10, 10, 40, 40]
+
+
+def test_pchip_bends_without_overshoot():
+    x = fill(three(), np.linspace(0, 2, 41), "pchip")[:, 0]
+    assert (np.diff(x) > 0).all() and x[0] == 0 and x[-1] == 40
+    assert x[10] < 5  # slower at first, as the boxes say
+
+
+def test_a_shot_without_a_box_gets_none():
+    filled = fill(three(), [0.2, 0.5, 0.8, 1.5, 2.5], cuts=[0.4, 0.6])
+    assert filled[:, 0].tolist()[0::2] == [0, 10, 40] and np.isnan(filled[1]).all() and filled[3, 0] == 25
+
+
+def test_unknown_fill_and_flow_without_a_video():
+    with pytest.raises(SettingError, match="linear, pchip"):
+        fill(three(), [0], "cubic")
+    with pytest.raises(SettingError, match="pixels"):
+        fill(three(), [0], "flow")
+
+
+# --- flow
+
+
+def test_flow_follows_what_second_level_boxes_do_not_show(clip):
+    info, boxes = clip
+    tube = second_level(info, boxes, SpanSet([(0, SECONDS)]))
+    flow = box_iou(fill(tube, info.times, "flow", info), boxes).mean()
+    twice = second_level(info, boxes, SpanSet([(0, SECONDS)]), rate=2)
+    assert flow > 0.93
+    assert flow > box_iou(fill(tube, info.times), boxes).mean() + 0.3
+    assert flow > box_iou(fill(twice, info.times), boxes).mean() + 0.1
+
+
+def test_flow_gives_the_frame_shown_its_box_at_any_time_in_it(clip):
+    info, boxes = clip
+    tube = second_level(info, boxes, SpanSet([(0, SECONDS)]))
+    on_frames = fill(tube, info.times, "flow", info)
+    later = fill(tube, info.times[5:10] + 0.4 / FPS, "flow", info)
+    np.testing.assert_allclose(later, on_frames[5:10], atol=1e-9)
+
+
+def test_flow_of_many_tubes_is_that_of_each(clip):
+    info, boxes = clip
+    whole = second_level(info, boxes, SpanSet([(0, SECONDS)]))
+    parts = second_level(info, boxes, SpanSet([(0.3, 1.4), (2.1, 3.9)]), rate=2)
+    wrong = whole.replace(boxes=whole.boxes[::-1], id="wrong")
+    together = fill_all([whole, parts, wrong], info.times, "flow", info)
+    for tube, filled in zip([whole, parts, wrong], together, strict=True):
+        same(fill(tube, info.times, "flow", info), filled)
+
+
+def test_flow_does_not_track_what_hardly_moves(clip):
+    info, boxes = clip
+    still = Tube(SpanSet([(0, 4)]), range(4), np.tile(boxes[:1], (4, 1)) + np.arange(4)[:, None] * 0.2)
+    same(fill(still, info.times, "flow", info), fill(still, info.times))
+
+
+def test_flow_on_a_larger_picture_than_it_looks_at(tmp_path):
+    n = 16
+    images, boxes = scene([(20 + 16 * i + 60 * np.sin(i / 4), 150) for i in range(n)], (120, 90), 800, 448)
+    with FrameWriter(tmp_path / "large.mp4", 800, 448, FPS) as out:
+        for image in images:
+            out.write(image)
+    info = probe(tmp_path / "large.mp4")
+    tube = Tube(SpanSet([(0, info.duration)]), info.times[[0, n - 1]], boxes[[0, n - 1]])
+    filled = fill(tube, info.times, "flow", info)
+    assert box_iou(filled, boxes).min() > 0.9 and box_iou(fill(tube, info.times), boxes).min() < 0.7
+
+
+def test_a_box_that_enters_grows_as_the_thing_does():
+    # In from the left: at first only a sliver is seen, and it moves unevenly.
+    t = np.linspace(0, 1, 16)
+    images, boxes = scene([(-32 + 110 * v**2, 40) for v in t])
+    grey = [cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in images]
+    filled = fill_gap(grey, t, boxes[0], boxes[-1])
+    linear = (1 - t[:, None]) * boxes[0] + t[:, None] * boxes[-1]
+    assert box_iou(filled, boxes).mean() > 0.85 > 0.6 > box_iou(linear, boxes).mean()
+    out = fill_gap(grey[::-1], t, boxes[-1], boxes[0])[::-1]
+    assert box_iou(out, boxes).mean() > 0.85
+
+
+@pytest.mark.parametrize("level", [0, 128])
+def test_flow_without_any_texture_is_the_straight_line(level):
+    t = np.linspace(0, 1, 9)
+    flat = [np.full((H, W), level, np.uint8)] * 9
+    filled = fill_gap(flat, t, np.array([10.0, 10, 40, 40]), np.array([60.0, 30, 90, 60]))
+    assert np.isfinite(filled).all()
+    np.testing.assert_allclose(filled[4], [35, 20, 65, 50], atol=0.5)
+
+
+def test_flow_fill_with_boxes_over_the_border_and_tiny_ones(clip):
+    info, _ = clip
+    odd = Tube(SpanSet([(0, 4)]), range(4), [[0, 0, 2, 2], [0, 0, W, H], [W - 2, 10, W, 90], [0, 118, 90, H]])
+    boxes = fill(odd, info.times, "flow", info)
+    assert (boxes[:, :2] < boxes[:, 2:]).all() and (boxes >= 0).all() and (boxes <= [W, H, W, H]).all()
+
+
+def test_importing_whenwhere_loads_no_tracking(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, whenwhere; assert not {'cv2', 'av', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
