@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whenwhere.export.frames import frame_boxes
+from whenwhere.export.words import one_line
 
 if TYPE_CHECKING:
     from whenwhere.records import Grounding
@@ -17,9 +18,9 @@ def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write one answer; no file where there is nothing to draw."""
     from whenwhere.video import write_overlay
 
-    boxes = {on.tube.id: (info.times[on.present], on.boxes[on.present]) for on in frame_boxes(record, info)}
-    boxes = {name: drawn for name, drawn in boxes.items() if len(drawn[0])}
-    if not boxes:
+    drawn = [on for on in frame_boxes(record, info) if len(on.present)]
+    if not drawn:
         return []
-    write_overlay(info, boxes, path)
+    boxes = {on.tube.id: (info.times[on.present], on.boxes[on.present]) for on in drawn}
+    write_overlay(info, boxes, path, {on.tube.id: one_line(on.tube.label) for on in drawn if on.tube.label})
     return [path]
