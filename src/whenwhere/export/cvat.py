@@ -98,7 +98,7 @@ def _box(track: ET.Element, frame: int, box: NDArray[np.float64], *, key: bool, 
 
 
 def _label(on: FrameTube) -> str:
-    return _xml(on.tube.label or "")[:64] or "object"
+    return _xml(on.tube.label)[:64] if on.tube.label else "object"
 
 
 def _xml(text: str) -> str:

@@ -24,7 +24,8 @@ def text(record: "Grounding") -> str:
     """
     fields = record.model_dump(mode="json")
     lines = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in fields.items()]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    # Some editors and readers break lines at these two as well.
+    return ("{\n" + ",\n".join(lines) + "\n}\n").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:

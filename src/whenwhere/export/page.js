@@ -350,7 +350,7 @@ function claim({ record }) {
 function costLine({ record }) {
   const s = record.settings, c = record.cost;
   const how = s ? [s.model, s.pipeline, `${s.rate} box${s.rate === 1 ? "" : "es"}/s`,
-    s.sample_fps ? `${s.sample_fps} frames/s in` : null, `fill ${record.filled ? record.filled.fill : "linear"}`,
+    s.sample_fps ? `${s.sample_fps} frames/s in` : null, record.tubes.length ? `fill ${record.filled ? record.filled.fill : "linear"}` : null,
     s.smooth !== "none" ? `smooth ${s.smooth}` : null, `seed ${s.seed}`] : [];
   const paid = [c.frames_decoded ? `${plural(c.frames_decoded, "frame")} decoded` : null, c.calls ? plural(c.calls, "call") : null,
     c.prompt_tokens + c.output_tokens ? `${plural(c.prompt_tokens, "token")} in, ${c.output_tokens.toLocaleString("en")} out` : null,

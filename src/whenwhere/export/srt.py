@@ -1,7 +1,7 @@
 """SubRip subtitles: each span shows the sentence, and its score below it.
 
 SubRip has neither escapes nor comments, and players take `<…>` and `{…}` for styling: angle brackets become ‹ ›,
-curly ones ( ), and everything is put on one line. An answer without spans is an empty file.
+curly ones ( ), the arrow "-->" →, and everything is put on one line. An answer without spans is an empty file.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def text(record: "Grounding") -> str:
     a ‹b›dog
     score 0.8
     """
-    sentence = one_line(record.query).translate(_HARMLESS)
+    sentence = one_line(record.query).replace("-->", "→").translate(_HARMLESS)
     return "\n".join(
         f"{i}\n{clock(s.start, ',')} --> {clock(s.end, ',')}\n{sentence}\n"
         + (f"score {number(s.score)}\n" if s.score is not None else "")

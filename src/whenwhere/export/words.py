@@ -4,12 +4,14 @@ import unicodedata
 
 
 def one_line(text: str) -> str:
-    r"""The text on one line without control characters and halves of surrogate pairs.
+    r"""The text on one line without control characters and halves of surrogate pairs; "–" where nothing is left.
 
     >>> one_line("a\n\n  dog\x00 --> \u2028runs")
     'a dog --> runs'
+    >>> one_line("\n")
+    '–'
     """
-    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split())
+    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split()) or "–"
 
 
 def number(x: float) -> str:
