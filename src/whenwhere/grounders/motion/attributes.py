@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from whenwhere.grounders.motion import residents
 from whenwhere.grounders.motion.colours import COLUMNS
 from whenwhere.grounders.motion.index import Index
 from whenwhere.spans import Span, SpanSet
@@ -76,6 +77,11 @@ class Actor:
         """Length of the way of its centre, shares of the frame, trembling left out."""
         return float(np.linalg.norm(np.diff(self.centre[:: max(1, round(len(self.times) / 40))], axis=0), axis=1).sum())
 
+    @cached_property
+    def brisk(self) -> float:
+        """Its pace when it moves: the upper quartile, own sizes per second."""
+        return float(np.percentile(self.pace, 75))
+
     @property
     def mass(self) -> float:
         """Area times time: what a glance would notice."""
@@ -96,18 +102,11 @@ class Actor:
 
 def actors(index: Index) -> list[Actor]:
     """All tracks of an index with their attributes, by start time."""
-    if not len(index.times):
-        return []
-    bounds = np.flatnonzero(np.diff(index.track)) + 1
-    starts = np.concatenate([[0], bounds])
-    ends = np.concatenate([bounds, [len(index.track)]])
-    made = [_actor(index, slice(a, b)) for a, b in zip(starts, ends, strict=True)]
-    return sorted(made, key=lambda a: a.span.start)
+    return sorted((_actor(index, rows) for rows in residents.tracks(index)), key=lambda a: a.span.start)
 
 
-def _actor(index: Index, rows: slice) -> Actor:
-    times, raw = index.times[rows], index.boxes[rows]
-    shared = index.shared[rows]
+def _actor(index: Index, rows: residents.Rows) -> Actor:
+    times, raw, shared = rows["times"], rows["boxes"], rows["shared"]
     boxes = smoothed(times, raw)
     frame = np.array([index.width, index.height], float)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / frame
@@ -125,14 +124,14 @@ def _actor(index: Index, rows: slice) -> Actor:
     pace = np.linalg.norm(velocity * frame, axis=1) / max(4.0, float(typical))
     own = free & ~shared
     whole = own if own.sum() >= 3 else (free if free.sum() >= 3 else np.ones(len(times), bool))
-    areas = index.areas[rows]
+    areas = rows["areas"]
     weight = (areas * np.where(shared, 0.1, 1.0) * np.where(free, 1.0, 0.4))[:, None, None]
-    colour = (index.colours[rows] * weight).sum(0) / weight.sum()
+    colour = (rows["colours"] * weight).sum(0) / weight.sum()
     ratio = np.log(np.maximum(size[whole, 1] * frame[1], 1) / np.maximum(size[whole, 0] * frame[0], 1))
     fill = areas[whole] * frame.prod() / np.maximum(1, np.prod(boxes[whole, 2:] - boxes[whole, :2], 1))
     span, spans = _times_seen(index, times, touch)
     return Actor(
-        id=int(index.track[rows.start]),
+        id=int(rows["id"][0]),
         times=times,
         boxes=boxes,
         span=span,
@@ -151,7 +150,7 @@ def _actor(index: Index, rows: slice) -> Actor:
         wobble=float(np.std(ratio)),
         fill=float(np.median(fill)),
         contact=float((~free).mean()),
-        strong=float(index.strong[rows].mean()),
+        strong=float(rows["strong"].mean()),
     )
 
 
@@ -220,11 +219,16 @@ def _bell(x: float, centre: float, width: float) -> float:
     return -0.5 * ((x - centre) / width) ** 2
 
 
-def kind_score(actor: Actor, kind: str, others: list[Actor]) -> float:
-    """How well shape and motion fit a kind of thing; 0 is a good fit, -3 the worst that is ever said."""
-    pace = float(np.percentile(actor.pace, 75))
-    big = max((a.area for a in others), default=actor.area)
-    relative = float(np.log(actor.area / big))
+def kind_score(actor: Actor, kind: str, biggest: float) -> float:
+    """How well shape and motion fit a kind of thing; 0 is a good fit, -3 the worst that is ever said.
+
+    Args:
+        actor: whose fit is asked.
+        kind: a key of `lexicon.NOUNS`.
+        biggest: area of the clip's biggest actor, share of the frame.
+    """
+    pace = actor.brisk
+    relative = float(np.log(actor.area / biggest))
     skin = float(actor.colour[:, COLUMNS.index("skin")].mean())
     seen_whole = actor.contact < 0.8
     shape = 1.0 if seen_whole else 0.4

@@ -26,6 +26,8 @@ HIGH = 14.0
 LOW = 8.5
 #: Share of evident pixels above which a frame shows another scene (a light switched, the camera pushed).
 FLOOD = 0.42
+#: Widest soft shadow that is taken off a thing, in working pixels.
+PENUMBRA = 14
 _BLOCK = 8
 _SIGMA = 1.0
 
@@ -90,14 +92,12 @@ def _recurring(chunks: Lab, median: Lab) -> tuple[NDArray[np.float32], float]:
     nearest = np.abs(cells - np.median(cells, 1, keepdims=True)).mean(2).argmin(1)
     rows = np.arange(len(best))
     differs = (distance[rows, best, nearest] > 60) & (score[rows, best] > 1.25 * score[rows, nearest])
-    out = cv2.GaussianBlur(median, (0, 0), _SIGMA).astype(np.float32)
+    out = median.astype(np.float32)
     for block in np.flatnonzero(differs):
         y, x = block // wb * _BLOCK, block % wb * _BLOCK
         members = chunks[same[block, best[block]], y : y + _BLOCK, x : x + _BLOCK]
         out[y : y + _BLOCK, x : x + _BLOCK] = np.median(members, 0)
-    if differs.any():
-        out = cv2.GaussianBlur(out, (0, 0), _SIGMA)
-    return out, float(differs.mean())
+    return cv2.GaussianBlur(out, (0, 0), _SIGMA), float(differs.mean())
 
 
 def estimate(lab: Lab, chunks: Lab, kind: str = "auto") -> Background:
@@ -180,20 +180,47 @@ def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     """How strongly each pixel of one frame is not the empty scene, (h, w) float32; compare with HIGH and LOW."""
     d, predicted = _residual(lab, background)
     lightness = predicted + d[..., 0]
-    chroma = cv2.magnitude(d[..., 1], d[..., 2])
+    ratio = (lightness + 1) / (predicted + 1)
+    # Less light means less chroma too: the floor in a shadow is compared with a paler floor.
+    paler = (np.clip(ratio, 0.4, 1.2) - 1)[..., None] * (background.lab[..., 1:] - 128)
+    chroma = np.minimum(
+        cv2.magnitude(d[..., 1], d[..., 2]), cv2.magnitude(d[..., 1] - paler[..., 0], d[..., 2] - paler[..., 1])
+    )
     dl = np.abs(d[..., 0])
     gx = cv2.Sobel(d[..., 0], cv2.CV_32F, 1, 0, scale=0.25)
     gy = cv2.Sobel(d[..., 0], cv2.CV_32F, 0, 1, scale=0.25)
-    edges = cv2.blur(cv2.magnitude(gx, gy), (5, 5))
-    quiet = background.noise / 2.0
-    calm = np.maximum(1.0, quiet)
-    score = 0.6 * dl / calm + 1.6 * chroma / np.sqrt(calm) + 0.8 * np.maximum(edges - 1.5, 0) / calm
+    edges = cv2.magnitude(gx, gy)
+    calm = np.maximum(1.0, background.noise / 2.0)
+    score = 0.6 * dl / calm + 1.6 * chroma / np.sqrt(calm)
+    # Edges strengthen a difference; they must not widen it.
+    score += np.minimum(0.5 * np.maximum(edges - 1.5, 0) / calm, score)
     # Shadow or light: same chroma, and the texture is the background's under another lightness.
-    ratio = (lightness + 1) / (predicted + 1)
-    lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5 + 2.5 * (ratio < 0.97))
-    texture = edges < 2.2 + 0.06 * dl
+    lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5)
+    texture = cv2.blur(edges, (5, 5)) < 2.2 + 0.06 * dl
     shade = lit & texture & ((ratio < 0.97) | (_likeness(lightness, predicted) > 0.75))
     score[shade] *= 0.35
+    return _without_penumbra(score, ratio, chroma)
+
+
+def _without_penumbra(
+    score: NDArray[np.float32], ratio: NDArray[np.float32], chroma: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Removes soft shadows, however dark: darker ground that is reached from outside without crossing an edge."""
+    steep = cv2.magnitude(
+        cv2.Sobel(ratio, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(ratio, cv2.CV_32F, 0, 1, scale=0.125)
+    )
+    outside = score < LOW
+    # A shadow's border is a ramp, a thing's border a step: slopes are judged beside the depth reached there.
+    depth = cv2.dilate(np.clip(1 - ratio, 0, 1), np.ones((3, 3), np.uint8))
+    step = cv2.dilate((steep > 0.01 + 0.12 * depth).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    soft = ~step & (ratio < 0.97) & (ratio > 0.15) & (chroma < 5) & ~outside
+    if not soft.any():
+        return score
+    passable = cv2.morphologyEx((soft | outside).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    reached = outside.astype(np.uint8)
+    for _ in range(PENUMBRA):
+        reached = cv2.dilate(reached, np.ones((3, 3), np.uint8)) & passable
+    score[(reached > 0) & soft] = 0
     return score
 
 

@@ -72,7 +72,7 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
         pool = groups(pool, reading.count) or pool
     if not pool and not len(scene.rest):
         return []
-    base = {id(a): _who(a, reading, pool) for a in pool}
+    base = _who(reading, pool)
     made: list[Candidate] = []
     for actor in pool:
         made += _when(actor, reading, scene, base[id(actor)])
@@ -87,65 +87,77 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
     return made
 
 
-def _who(actor: Actor, reading: Reading, pool: list[Actor]) -> dict[str, float]:
-    """Terms that do not depend on when."""
-    heaviest = max(a.mass for a in pool)
-    terms = {"seen": max(-1.6, 0.3 * float(np.log(actor.mass / heaviest)))}
-    if np.abs(actor.shift).max() < 0.03 and actor.path < 0.1 and not actor.entry and not actor.exit:
-        terms["seen"] -= 0.8  # leaves, screens, reflections
-    if reading.kind is not None:
-        fits = [kind_score(a, reading.kind, pool) for a in pool]
-        terms["kind"] = 1.0 * (kind_score(actor, reading.kind, pool) - max(fits))
+def _who(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]]:
+    """Terms that do not depend on when, for every actor (by its id())."""
+    n = len(pool)
+    columns: dict[str, NDArray[np.float64]] = {}
+    mass = np.array([a.mass for a in pool])
+    seen = np.maximum(-1.6, 0.3 * np.log(mass / max(mass, default=1.0))) if n else mass
+    # leaves, screens, reflections: they tremble in one place and never come or go
+    idle = [np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not a.entry and not a.exit for a in pool]
+    columns["seen"] = seen - 0.8 * np.array(idle, float)
+    if reading.kind is not None and n:
+        biggest = max(a.area for a in pool)
+        fits = np.array([kind_score(a, reading.kind, biggest) for a in pool])
+        columns["kind"] = fits - fits.max()
+    person = reading.kind in ("person", "cyclist")
     for colour, part in reading.colours:
         name = colour if part == "whole" else f"{colour} {part}"
-        terms[name] = colour_term(actor, colour, part, pool, person=reading.kind in ("person", "cyclist"))
+        columns[name] = colour_terms(colour, part, pool, person)
     if reading.sleeves is not None:
-        skin = actor.share("skin", slice(1, 3))
-        terms["sleeves"] = float(np.clip((skin - 0.12) * 6, -0.7, 0.7)) * (1 if reading.sleeves == "short" else -1)
+        skin = np.array([a.share("skin", slice(1, 3)) for a in pool])
+        columns["sleeves"] = np.clip((skin - 0.12) * 6, -0.7, 0.7) * (1 if reading.sleeves == "short" else -1)
     if reading.size is not None or reading.child:
-        sizes = np.log([np.sqrt(a.area) for a in pool])
-        mine = (np.log(np.sqrt(actor.area)) - sizes.mean()) / max(0.25, float(sizes.std()))
         sign = -1 if reading.size == "small" or reading.child else 1
-        terms["size"] = float(np.clip(0.7 * sign * mine, -1.2, 1.2))
+        columns["size"] = 0.7 * sign * _standing([np.sqrt(a.area) for a in pool])
     if reading.speed is not None:
-        paces = np.log([np.percentile(a.pace, 75) + 0.05 for a in pool])
-        mine = (np.log(np.percentile(actor.pace, 75) + 0.05) - paces.mean()) / max(0.25, float(paces.std()))
-        terms["speed"] = float(np.clip((0.7 if reading.speed == "fast" else -0.7) * mine, -1.2, 1.2))
-    return terms
+        columns["speed"] = (0.7 if reading.speed == "fast" else -0.7) * _standing([a.brisk + 0.05 for a in pool])
+    return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
 
 
-def _mixture(share: NDArray[np.float32], word: str) -> float:
-    """How much of a (13,) colour row answers a colour word, in 0-1."""
-    weights = lexicon.COLOURS[word]
-    return float(min(1.0, sum(w * float(share[COLUMNS.index(c)]) for c, w in weights.items())))
+def _standing(values: list[float]) -> NDArray[np.float64]:
+    """Each value's place among all: deviations of its log from the mean, at most 1.7 either way."""
+    logs = np.log(np.array(values))
+    standing: NDArray[np.float64] = np.clip((logs - logs.mean()) / max(0.25, float(logs.std())), -1.7, 1.7)
+    return standing
 
 
-def colour_share(actor: Actor, word: str, part: str, person: bool = False) -> float:
-    """How much of the part of an actor that a word names has the colour, in 0-1."""
-    zones = actor.colour[_ZONES[part]]
-    share = _mixture(zones.mean(0), word)
+def _mixture(share: NDArray, word: str) -> NDArray[np.float64]:
+    """How much of (..., 13) colour rows answers a colour word, in 0-1."""
+    total = np.zeros(share.shape[:-1])
+    for column, weight in lexicon.COLOURS[word].items():
+        total = total + weight * share[..., COLUMNS.index(column)]
+    return np.minimum(1.0, total)
+
+
+def colour_shares(word: str, part: str, colour: NDArray, person: bool = False) -> NDArray[np.float64]:
+    """How much of the part that a word names has the colour, in 0-1; `colour` is (n, 5, 13)."""
+    zones = colour[:, _ZONES[part]]
+    share = _mixture(zones.mean(1), word)
     if part == "whole" and person:
         # "a man in black", "a girl in red": clothes, not head and feet
-        share = max(share, _mixture(actor.colour[1:4].mean(0), word))
-    elif part == "whole":
-        share = 0.6 * share + 0.4 * max(_mixture(row, word) for row in actor.colour)
-    elif part in ("carried", "head", "feet"):
-        share = max(_mixture(row, word) for row in zones)
+        return np.maximum(share, _mixture(colour[:, 1:4].mean(1), word))
+    if part == "whole":
+        return 0.6 * share + 0.4 * _mixture(zones, word).max(1)
+    if part in ("carried", "head", "feet"):
+        best: NDArray[np.float64] = _mixture(zones, word).max(1)
+        return best
     return share
 
 
-def colour_term(actor: Actor, word: str, part: str, pool: list[Actor], person: bool = False) -> float:
-    """Log-likelihood ratio of the colour, beside the clip's other actors and beside what is common."""
-    share = colour_share(actor, word, part, person)
+def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) -> NDArray[np.float64]:
+    """Log-likelihood ratios of the colour, beside the clip's other actors and beside what is common; (n,)."""
+    if not pool:
+        return np.zeros(0)
     main = max(lexicon.COLOURS[word], key=lambda c: lexicon.COLOURS[word][c])
-    common = _COMMON.get(main, 0.05)
-    weights = np.array([a.mass for a in pool])
-    shares = np.array([colour_share(a, word, part, person) for a in pool])
-    usual = 0.5 * common + 0.5 * float(np.average(np.minimum(shares, 0.5), weights=np.sqrt(weights)))
+    share = colour_shares(word, part, np.stack([a.colour for a in pool]), person)
+    weights = np.sqrt([a.mass for a in pool])
+    usual = 0.5 * _COMMON.get(main, 0.05) + 0.5 * float(np.average(np.minimum(share, 0.5), weights=weights))
     strength = {"whole": 1.2, "upper": 1.2, "lower": 1.0, "hair": 0.8}.get(part, 0.5)
     if main in COLOURS[3:]:
-        share = min(1.0, share * 1.6)  # windows, skin and shadow take their part of any coloured thing
-    return float(np.clip(strength * np.log((share + 0.05) / (usual + 0.05)), -2.2, 2.2))
+        share = np.minimum(1.0, share * 1.6)  # windows, skin and shadow take their part of any coloured thing
+    terms: NDArray[np.float64] = np.clip(strength * np.log((share + 0.05) / (usual + 0.05)), -2.2, 2.2)
+    return terms
 
 
 def _when(actor: Actor, reading: Reading, scene: Scene, who: dict[str, float]) -> list[Candidate]:
@@ -312,12 +324,14 @@ def together(members: list[Actor]) -> Actor | None:
 def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
     """Candidates from things that were put down or taken away."""
     asked = [e for e in reading.events if e in ("put_down", "pick_up")]
-    kinds = ("object", "ball", "vehicle", "animal")
-    by_thing = reading.kind in kinds
-    if not asked and not (by_thing and any(e in reading.events for e in ("enter", "leave", "stop", "start"))):
+    by_thing = reading.kind in ("object", "ball")
+    if not asked and not by_thing:
         return []
+    if not asked and (not reading.events or "stand" in reading.events):
+        return _lying(reading, scene)
     wanted = asked[0] if asked else ("put_down" if {"enter", "stop"} & set(reading.events) else "pick_up")
     out = []
+    others = _who(replace(reading, kind=None), scene.actors)
     for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
         start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
         box = np.array(box)
@@ -335,10 +349,7 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
             }
             thing = reading if by_thing else reading.object
             if thing is not None:
-                for word, part in thing.colours:
-                    terms[f"{word} thing"] = float(
-                        np.clip(np.log((_mixture(colour, word) * 1.4 + 0.06) / 0.2), -1.5, 1.5)
-                    )
+                terms.update(_thing_colours(thing, colour))
             if mover is None:
                 terms["event"] -= 0.5
                 actor, span = _still_actor(scene, box, t, area, colour)
@@ -346,10 +357,38 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
                 actor = mover
                 span = _visit(mover, box, t)
                 if not by_thing:
-                    terms.update(
-                        {k: v for k, v in _who(mover, replace(reading, kind=None), scene.actors).items() if k != "seen"}
-                    )
+                    terms.update({k: v for k, v in others[id(mover)].items() if k != "seen"})
             out.append(Candidate(actor, SpanSet([span]), 0.0, terms, box if by_thing or mover is None else None))
+    return out
+
+
+def _thing_colours(thing: Reading, colour: NDArray) -> dict[str, float]:
+    return {
+        f"{word} thing": float(np.clip(np.log((float(_mixture(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
+        for word, _ in thing.colours
+    }
+
+
+def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
+    """While a thing lies or stands at its place."""
+    out = []
+    for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
+        start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
+        there = [(start, end if ends_inside else scene.duration)]
+        if in_background:
+            there = [(0.0, start)] * bool(starts_inside) + [(end, scene.duration)] * bool(ends_inside)
+        there = [(a, b) for a, b in there if b - a > 0.5]
+        if not there:
+            continue
+        place = np.array(box)
+        terms = {
+            "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2,
+            "event": 0.6 + 0.3 * float(np.tanh(contrast / 4)),
+            **_thing_colours(reading, colour),
+        }
+        middle = (there[0][0] + there[0][1]) / 2
+        actor, _ = _still_actor(scene, place, middle, area, colour)
+        out.append(Candidate(actor, SpanSet(there), 0.0, terms, place))
     return out
 
 

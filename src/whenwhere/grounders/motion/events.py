@@ -116,42 +116,56 @@ def _moving(actor: Actor, event: str) -> list[Part]:
 
 
 def _enter(actor: Actor) -> list[Part]:
+    """From the first sight until it stops or turns; of someone who only crosses, until it is well inside."""
     out = []
+    ways = moves(actor, _axis(actor.entry))
     for piece in actor.spans:
         rows = np.flatnonzero(actor.within(piece.start, piece.end))
         if not len(rows) or piece.start <= 0.05:
             continue
         t = actor.times
-        clear = next((t[i] for i in rows if not actor.touch[i].any()), None)
-        settled = next((a for a, _ in stands(actor) if a > piece.start), piece.end)
-        end = min(clear + 0.7 if clear is not None else piece.start + 2.0, piece.end, piece.start + 4.0)
-        if settled < piece.start + 4.0:
-            end = max(end, settled)
+        first = [m for m in ways if m[1] > piece.start + 0.2 and m[0] < piece.start + 1.5]
+        stop = first[0][1] if first else piece.end
+        stop = min([stop, *(a for a, _ in stands(actor) if a > piece.start)])
+        if stop < piece.end - 1.0:
+            end = stop + 0.2
+        else:
+            clear = next((t[i] for i in rows if not actor.touch[i].any()), None)
+            end = min(clear + 0.7 if clear is not None else piece.start + 2.0, piece.end)
+            end = max(end, min(piece.end, piece.start + 0.4 * piece.duration))
         seen = bool(actor.entry) or bool(actor.touch[rows[0]].any())
         out.append(Part(piece.start, max(end, min(piece.end, piece.start + 1.0)), 0.3 if seen else -0.5))
     return out
 
 
+def _axis(sides: tuple[str, ...]) -> int | None:
+    return None if not sides else (0 if sides[0] in ("left", "right") else 1)
+
+
 def _leave(actor: Actor) -> list[Part]:
+    """From when it starts or turns towards the border until it is gone; of someone who only crosses, the last part."""
     out = []
     pieces = list(actor.spans)
     for n, piece in enumerate(pieces):
         rows = np.flatnonzero(actor.within(piece.start, piece.end))
-        if not len(rows):
+        last_piece = n == len(pieces) - 1
+        if not len(rows) or (
+            last_piece and not actor.exit and piece.end == actor.span.end and not actor.touch[rows[-3:]].any()
+        ):
+            if len(rows):
+                out.append(Part(max(piece.start, piece.end - 2.0), piece.end, -0.8))
             continue
-        seen = bool(actor.touch[rows[-3:]].any()) or (n == len(pieces) - 1 and bool(actor.exit))
-        gone = piece.end < pieces[-1].end or actor.span.end == piece.end
-        if not gone:
-            continue
-        axis = None
-        if n == len(pieces) - 1 and actor.exit:
-            axis = 0 if actor.exit[0] in ("left", "right") else 1
-        last = [m for m in moves(actor, axis) if m[1] > piece.end - 1.2 and m[0] < piece.end]
+        seen = bool(actor.touch[rows[-3:]].any()) or (last_piece and bool(actor.exit))
+        last = [
+            m
+            for m in moves(actor, _axis(actor.exit) if last_piece else None)
+            if m[1] > piece.end - 1.2 and m[0] < piece.end
+        ]
         begin = last[-1][0] if last else piece.end - 2.0
-        # Someone who crosses the whole picture "leaves" only near its end.
-        whole_way = begin <= piece.start + 0.5
-        longest = 3.0 if not whole_way else min(3.0, max(1.0, 0.4 * piece.duration))
-        out.append(Part(max(begin, piece.end - longest, piece.start), piece.end, 0.3 if seen else -0.6))
+        begin = max([begin, *(b for _, b in stands(actor) if b < piece.end - 0.2)])
+        if begin <= piece.start + 1.0:
+            begin = piece.end - max(1.0, 0.4 * piece.duration)
+        out.append(Part(max(begin - 0.1, piece.start), piece.end, 0.3 if seen else -0.6))
     return out
 
 

@@ -248,8 +248,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     ),
     "return": ("(return|reappear)", "(come|go|walk|run|drive|ride|move|get|head|step|bring) back", "(enter|appear|come in) again", "come again"),
     "leave": (
-        "(leave|exit|depart|disappear|vanish)", "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get|be) _ (out|away|off|offscreen)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry) (out|away|off|offscreen)", "(drive|pull|set) off", "go from view",
+        "(leave|exit|depart|disappear|vanish)", "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) _ (out|away|off|offscreen)",
+        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) (out|away|off|offscreen)", "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),
     "enter": (
@@ -257,7 +257,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come (out )?from", "be first seen",
     ),
     "approach": (
-        "(approach|near)", "(walk|come|go|run|move|step|drive) (up|over) to", "(walk|come|go|run|drive) (to|toward|towards) (a|the|his|her)",
+        "(approach|near)", "(walk|come|go|run|move|step|drive) (up|over) to", "(walk|come|go|run|drive) (to|toward|towards) (a|the|his|her) (?!(far |very )?(left|right|top|bottom|other|edge|side|upper|lower))",
     ),
     "stop": ("(stop|park|halt|brake|pause)", "pull (over|up|in)", "come to a", "(slow|draw) (down|up)"),
     "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?", "(set|move|pull) (off|out|away)", "take off"),

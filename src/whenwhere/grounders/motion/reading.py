@@ -124,7 +124,8 @@ def tokens(sentence: str) -> list[str]:
         .replace("tee shirt", "tshirt")
         .replace("t shirt", "tshirt")
     )
-    return _TOKEN.findall(text.replace("grey-blue", "grey blue"))
+    # "can" is a drink only after an article
+    return _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
 
 
 def _clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
@@ -368,9 +369,12 @@ def _attach_colours(
 
 def _side_after(words: list[str], i: int) -> str | None:
     """The side named in the next few words, as in `from the far left of the picture`."""
-    for w in words[i + 1 : i + 5]:
-        if w in ("to", "from", "and", "while", ","):
+    for k in range(i + 1, min(i + 5, len(words))):
+        w = words[k]
+        if w in ("to", "from", "and", "while", ",", "wearing", "with"):
             return None
+        if lex.part_of(w) and words[k - 1] not in ("the", "very", "at", "to", "from", "on"):
+            return None  # "in a red top"
         if w in lex.SIDES and w not in ("front", "back"):
             return lex.SIDES[w]
     return None
@@ -434,7 +438,9 @@ def _places(r: Reading, words: list[str], text: str) -> None:
         ):
             r.side = w
     if re.search(
-        r"(towards?|to|near|at) (the camera|us|the viewer|me\b)|(come|drive|walk|run) (closer|nearer)|headlights", text
+        r"towards? (the camera|us|the viewer|me\b)|(walk|come|run|drive|go|ride) (right )?(up )?to (the camera|us\b|me\b)"
+        r"|(come|drive|walk|run|go) (closer|nearer)|headlights",
+        text,
     ):
         r.direction = r.direction or "towards"
     elif re.search(r"away from (the camera|us|me\b)|into the (distance|background)", text):

@@ -167,7 +167,7 @@ def _thing(
     shape = frames.shape[1:3]
     mask = cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
     area = float(mask.mean())
-    if area > 0.12:
+    if area > 0.3:
         return None
     ys, xs = np.nonzero(mask)
     box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float)

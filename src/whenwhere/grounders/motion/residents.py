@@ -1,0 +1,104 @@
+"""Those who were there before they moved, or stay after they stopped: joining things at rest with tracks.
+
+A person who stands for most of a clip becomes part of the background. Their track then begins only when they walk
+off, and where they stood a ghost remains: the empty floor, which now differs from the background. The ghost tells
+when they were there. So, for every place whose background holds a thing that is missing for a while:
+
+- a still track of the ghost itself is nobody and is dropped;
+- a track that begins there when the thing goes missing is that thing: it is extended back to when it was there;
+- a track that ends there when the thing is back is extended forward likewise.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion.index import Index
+from whenwhere.grounders.motion.rest import COLUMNS
+from whenwhere.overlap import box_iou
+
+#: Seconds by which a track's end and a change at its place may differ.
+SLACK = 1.6
+#: Seconds between the sightings that are added.
+STEP = 0.5
+_C = {name: i for i, name in enumerate(COLUMNS)}
+
+Rows = dict[str, NDArray]
+
+
+def tracks(index: Index) -> list[Rows]:
+    """The index's tracks as arrays, ghosts dropped, those at rest extended; times in each increase."""
+    bounds = np.flatnonzero(np.diff(index.track)) + 1
+    parts = np.split(np.arange(len(index.track)), bounds) if len(index.track) else []
+    made = [
+        {
+            "id": index.track[rows[:1]], "times": index.times[rows], "boxes": index.boxes[rows], "areas": index.areas[rows],
+            "strong": index.strong[rows], "shared": index.shared[rows], "colours": index.colours[rows],
+        }
+        for rows in parts
+    ]  # fmt: skip
+    missing = index.rest[index.rest[:, _C["in_background"]] > 0] if len(index.rest) else index.rest
+    if not len(missing):
+        return made
+    made = [rows for rows in made if not _ghost(rows, missing)]
+    return [_extended(rows, missing, index) for rows in made]
+
+
+def _ghost(rows: Rows, missing: NDArray) -> bool:
+    """Whether a track is only the empty place of something that went away."""
+    boxes = rows["boxes"]
+    if np.ptp(boxes, axis=0).max() > 0.35 * (boxes[0, 2:] - boxes[0, :2]).max():
+        return False
+    middle = np.median(boxes, 0)
+    for gone in missing:
+        start, end = gone[_C["start"]], gone[_C["end"]]
+        during = (rows["times"] > start - SLACK) & (rows["times"] < end + SLACK)
+        if during.mean() > 0.8 and box_iou(middle, gone[_C["x1"] : _C["y2"] + 1]) > 0.4:
+            return True
+    return False
+
+
+def _extended(rows: Rows, missing: NDArray, index: Index) -> Rows:
+    for gone in missing:
+        place = gone[_C["x1"] : _C["y2"] + 1]
+        start, end = float(gone[_C["start"]]), float(gone[_C["end"]])
+        if gone[_C["starts_inside"]] and abs(rows["times"][0] - start) < SLACK and _at(rows["boxes"][0], place):
+            since = max([0.0, *(g[_C["end"]] for g in missing if _same(g, gone) and g[_C["end"]] < start)])
+            rows = _with(rows, np.arange(since, rows["times"][0] - 0.3, STEP), place, front=True)
+        if gone[_C["ends_inside"]] and abs(rows["times"][-1] - end) < SLACK and _at(rows["boxes"][-1], place):
+            until = min([index.duration, *(g[_C["start"]] for g in missing if _same(g, gone) and g[_C["start"]] > end)])
+            rows = _with(rows, np.arange(rows["times"][-1] + STEP, until, STEP), place, front=False)
+    return rows
+
+
+def _at(box: NDArray, place: NDArray) -> bool:
+    wh = np.minimum(box[2:], place[2:]) - np.maximum(box[:2], place[:2])
+    if (wh <= 0).any():
+        return False
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]), (place[2] - place[0]) * (place[3] - place[1]))
+    ratio = (box[2] - box[0]) * (box[3] - box[1]) / max(1.0, (place[2] - place[0]) * (place[3] - place[1]))
+    # Someone much bigger than the thing took it away; they are not it.
+    return bool(wh[0] * wh[1] > 0.35 * smaller and 0.25 < ratio < 3.5)
+
+
+def _same(a: NDArray, b: NDArray) -> bool:
+    return bool(box_iou(a[_C["x1"] : _C["y2"] + 1], b[_C["x1"] : _C["y2"] + 1]) > 0.4)
+
+
+def _with(rows: Rows, times: NDArray, place: NDArray, front: bool) -> Rows:
+    n = len(times)
+    if not n:
+        return rows
+    edge = 0 if front else -1
+    size = 4 if front else -4
+    more: Rows = {
+        "times": times,
+        "boxes": np.repeat(place[None], n, 0),
+        "areas": np.full(n, np.median(rows["areas"])),
+        "strong": np.full(n, rows["strong"][edge]),
+        "shared": np.ones(n, bool),
+        "colours": np.repeat(
+            (rows["colours"][:size] if front else rows["colours"][size:]).mean(0, keepdims=True), n, 0
+        ),
+    }
+    order = (more, rows) if front else (rows, more)
+    return {"id": rows["id"], **{k: np.concatenate([x[k] for x in order]) for k in more}}
