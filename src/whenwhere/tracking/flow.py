@@ -1,6 +1,6 @@
 """The fill that looks at the pixels: which gaps are worth it, and one pass over the video for all of them.
 
-`whenwhere.tracking.gap` fills one gap. Here:
+`whenwhere.tracking.gap` fills one gap, `whenwhere.tracking.outline` corrects the edges of its boxes. Here:
 
 - a gap is tracked unless it holds a shot cut or an absence, no time was asked for inside it, or nothing happens in it
   (both boxes overlap by more than 0.9 and the thing is slow): there the straight line is as good and free;
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.tracking.gap import fill_gap
+from whenwhere.tracking.outline import fit_outline
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, stream
 
@@ -77,7 +78,8 @@ def fill_flow(
         height, width = gap.frames[0].shape
         scale = np.array([width / info.width, height / info.height] * 2)
         seen = np.array(gap.times)
-        boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale)) / scale
+        boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale))
+        boxes = fit_outline(gap.frames, seen, boxes) / scale
         lo, hi = tube.times[gap.first : gap.first + 2]
         inside = np.flatnonzero((times > lo) & (times < hi))
         shown = info.times[info.shown(times[inside])]
