@@ -5,7 +5,11 @@ Real data is found through `WHENWHERE_DATA` alone (fixture `real_data`). In CI e
 """
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +49,29 @@ def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 frame[max(0, y) : max(0, y + 20), 110:130] = (30, 40, 220)
             writer.write(frame)
     return path
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own; `status=None` accepts any exit status."""
+
+    def run(*arguments: object, status: int | None = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "whenwhere", *map(os.fspath, map(_text, arguments))],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=120,
+            **options,
+        )
+        assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    return run
+
+
+def _text(argument: object) -> str | bytes:
+    return argument if isinstance(argument, bytes) else str(argument)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -12,6 +12,8 @@ An error we can explain is one sentence on stderr. Anything else is a bug of our
 Each command imports what it needs when it runs, so `--help` is quick.
 """
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -70,7 +72,12 @@ def main() -> None:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     except Exception as e:
-        e.add_note(
-            "This is a bug of whenwhere, not of your input: please report it with what `whenwhere doctor` prints."
-        )
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.stderr.write(f"cannot write to standard output: {e.strerror}\n")
+            # What is left in the buffer must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        from whenwhere.cli.console import BUG
+
+        e.add_note(BUG)
         raise

@@ -22,6 +22,9 @@ PATIENCE = 2.0
 #: Candidates listed under an unsure answer.
 CANDIDATES = 5
 
+#: Under the traceback of what is no error we explain.
+BUG = "This is a fault of whenwhere, not of your input: please report it with what `whenwhere doctor` prints."
+
 _COLOURS = {"answered": "bold green", "absent": "bold blue", "unsure": "bold yellow", "failed": "bold red"}
 
 # Neither wraps: a line of output is a line. Consoles look up sys.stdout and sys.stderr when they print.

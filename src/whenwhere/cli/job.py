@@ -4,7 +4,6 @@ The order on disk is: the answer's line, then its files, then the page. So what 
 files that an interruption left out are made from the stored line the next time.
 """
 
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import whenwhere.session
+from whenwhere.cli.console import BUG, note
 from whenwhere.cli.shelf import Shelf
 from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.records import Grounding
@@ -167,7 +167,7 @@ def _write(job: Job, shelf: Shelf, answer: Answer, tally: Tally, anew: bool) -> 
         except Exception as e:
             tally.unwritten += 1
             _show_bug(e)
-            sys.stderr.write(f"{path}: {e}\n")
+            note(f"{path.name}: {e}")
     return files
 
 
@@ -175,16 +175,17 @@ def _write_page(shelf: Shelf, session: Session, tally: Tally) -> None:
     from whenwhere.export.page import write_page
 
     try:
-        answers = [Answer(record, session) for record in shelf.records.values() if record.status != "failed"]
+        answers = [Answer(record, session) for record in shelf.records.values()]
         for answer in answers:
             answer.fill()
-        write_page([answer.record for answer in answers], session.info, shelf.page)
+        write_page([answer.record for answer in answers], session.info, shelf.page, shelf.files())
     except WhenwhereError as e:
         tally.unwritten += 1
-        sys.stderr.write(f"{e}\n")
+        note(f"{shelf.page.name}: {e}")
 
 
 def _show_bug(error: Exception) -> None:
     """A bug becomes a record like any failure, so that the rest goes on; its traceback is still shown."""
     if not isinstance(error, WhenwhereError):
         traceback.print_exception(error)
+        note(BUG)

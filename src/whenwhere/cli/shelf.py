@@ -57,6 +57,10 @@ class Shelf:
         """The page with all answers."""
         return self.folder / PAGE
 
+    def files(self) -> list[Path]:
+        """What lies beside the page."""
+        return sorted(p for p in self.folder.iterdir() if p.name != PAGE and not p.name.startswith("."))
+
     def done(self, query: str, id: str) -> Grounding | None:
         """The stored answer to this very question, None where there is none or it failed."""
         record = self.records.get(_key(query))
@@ -112,7 +116,7 @@ def _stored(log: Path) -> tuple[list[Grounding], bool]:
                 records.append(Grounding.model_validate(value))
             except ValidationError:
                 whole = False
-        lines = log.read_bytes().count(b"\n") if log.exists() else 0
+        lines = sum(1 for line in log.read_bytes().splitlines() if line.strip()) if log.exists() else 0
     except OSError as e:
         raise OutputError(f"cannot read {log}: {e.strerror or e}; choose another --out") from e
     return records, whole and lines == len(records)
