@@ -13,6 +13,7 @@ from whenwhere.errors import SettingError
 from whenwhere.tracking import fill, fill_all, second_level_times
 from whenwhere.tracking.fill import FILLERS
 from whenwhere.tracking.gap import fill_gap
+from whenwhere.tracking.outline import fit_outline
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
 W, H, FPS, SECONDS = 160, 120, 15, 4
@@ -217,6 +218,46 @@ def test_flow_without_any_texture_is_the_straight_line(level):
     filled = fill_gap(flat, t, np.array([10.0, 10, 40, 40]), np.array([60.0, 30, 90, 60]))
     assert np.isfinite(filled).all()
     np.testing.assert_allclose(filled[4], [35, 20, 65, 50], atol=0.5)
+
+
+def swinging(pan: float = 0.0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Grey pictures of a thing that goes right while it stretches and shrinks, and its boxes."""
+    n = 20
+    ground = cv2.cvtColor(texture(H, 2 * W, 1, 60, 110), cv2.COLOR_RGB2GRAY)
+    patch = cv2.cvtColor(texture(30, 80, 2, 150, 250), cv2.COLOR_RGB2GRAY)
+    images, boxes = [], []
+    for i in range(n):
+        wide = round(24 + 16 * abs(np.sin(i / (n - 1) * 2 * np.pi)))
+        x, y = 12 + 5 * i, 45
+        image = ground[:, round(pan * i) :][:, :W].copy()
+        image[y : y + 30, x - wide // 2 + 12 : x - wide // 2 + 12 + wide] = patch[:, 40 - wide // 2 :][:, :wide]
+        images.append(image)
+        boxes.append([x - wide // 2 + 12, y, x - wide // 2 + 12 + wide, y + 30])
+    return images, np.array(boxes, float)
+
+
+@pytest.mark.parametrize("pan", [0.0, 2.0])
+def test_the_outline_follows_a_change_of_shape(pan):
+    grey, boxes = swinging(pan)
+    t = np.linspace(0, 1, len(grey))
+    flow = fill_gap(grey, t, boxes[0], boxes[-1])
+    both = fit_outline(grey, t, flow)
+    assert box_iou(both, boxes).mean() > box_iou(flow, boxes).mean() + 0.05
+    assert box_iou(both, boxes).mean() > 0.85
+    same(both[[0, -1]], boxes[[0, -1]])
+
+
+def test_the_outline_changes_nothing_where_it_cannot_be_checked():
+    grey, boxes = swinging()
+    t = np.linspace(0, 1, len(grey))
+    # half of what the boxes hold does not stand out: something else was meant than what is measured
+    more = boxes.copy()
+    more[:, 3] += 28
+    flow = fill_gap(grey, t, more[0], more[-1])
+    same(fit_outline(grey, t, flow), flow)
+    # a thing that stays: its ground was never seen
+    still = np.tile(boxes[:1], (len(grey), 1))
+    np.testing.assert_allclose(fit_outline([grey[0]] * len(grey), t, still), still, atol=1e-6)
 
 
 def test_flow_fill_with_boxes_over_the_border_and_tiny_ones(clip):
