@@ -131,7 +131,8 @@ function onFrame(t) {
   state.time = frameTime(t);
   if (state.until !== null && !video.paused && state.time >= state.until - 1.5 / fps) {
     video.pause();
-    state.until = null;
+    seek(frameTime(state.until - 4 * SLACK));   // the last frame before the end, however fast it went
+    return;
   }
   draw();
 }

@@ -124,7 +124,8 @@ def _copy(info: "VideoInfo") -> bytes:
 
 def _href(path: Path, folder: Path) -> str:
     # Relative, so that page and files can move together; quoted, since names may hold anything.
-    return quote(os.path.relpath(os.path.abspath(path), os.path.abspath(folder)).replace(os.sep, "/"))
+    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder)).replace(os.sep, "/")
+    return quote(os.fsencode(relative))
 
 
 def page_data(
