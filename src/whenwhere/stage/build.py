@@ -34,7 +34,7 @@ def build(
         width: of the picture in pixels, even.
         height: of the picture in pixels, even.
         fps: frames per second.
-        seconds: length; None draws 8 to 16.
+        seconds: length; None draws 9 to 18.
         cuts: whether the clip has shots from two cameras; None draws (one clip in seven).
         camera: `static`, `shake`, `pan` or `zoom`; None draws what the domain has.
 
@@ -54,13 +54,14 @@ def build(
     if split == "heldout":
         seed += 1 << 32  # no script of one split is a script of the other
     name = domain or pick(stream(seed, "domain"), dict.fromkeys(DOMAINS, 1.0))
-    length = seconds if seconds is not None else float(stream(seed, "length").uniform(8, 16))
+    length = seconds if seconds is not None else float(stream(seed, "length").uniform(9, 18))
     frames = max(2, round(length * fps))
     two = cuts if cuts is not None else bool(stream(seed, "cuts").random() < 1 / 7)
     aspect = width / height
     view_of, views = _shots(seed, frames, fps, two), []
     for k in range(int(view_of.max()) + 1):
-        place = name if k == 0 else pick(stream(seed, "second domain"), dict.fromkeys(DOMAINS, 1.0))
+        others = dict.fromkeys((d for d in DOMAINS if d != name), 1.0)
+        place = name if k == 0 else pick(stream(seed, "second domain"), others)
         views.append(make_view(seed, k, place, split, aspect, height, frames, fps, camera))
     world = World(
         width, height, fps, frames, views, view_of, [], _light(seed, frames, fps),
@@ -218,7 +219,7 @@ def _people(world: World, k: int, views: int) -> None:
     count = int(rng.integers(lo, hi + 1)) if views == 1 else int(rng.integers(2, lo + 2))
     shown = np.flatnonzero(world.view_of == k)
     first, last = shown[0] / world.fps, (shown[-1] + 1) / world.fps
-    lag = 0.2 * (last - first)
+    lag = 0.33 * (last - first)
     slots = first - 0.3 + (last - first - lag) * (np.arange(count) + rng.uniform(0.0, 1.0, count)) / count
     casts: list[Cast] = []
     floor = _FLOORS.get(name, ())
@@ -264,7 +265,7 @@ def _enter(
         return False
     world.actors.append(actor)
     if thing is not None:
-        thing.id = len(world.actors)
+        thing.id, thing.hand = len(world.actors), actor.id
         world.actors.append(thing)
     return True
 

@@ -96,7 +96,8 @@ def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], fl
     if family == "vehicle":
         stretch = float(rng.choice([0.0, 0.05] if split == "dev" else [-0.05, 0.1]))
         stripe = shade(body.rgb, 1.8) if split == "heldout" and rng.random() < 0.4 else None
-        look = VehicleLook(kind, body.rgb, stretch=stretch, lights=bool(rng.random() < 0.6), stripe=stripe)
+        load = mix(body.rgb, (232.0, 232.0, 228.0), 0.2 if rng.random() < 0.6 else 0.95)
+        look = VehicleLook(kind, body.rgb, load, stretch=stretch, lights=bool(rng.random() < 0.6), stripe=stripe)
         return Cast(kind, family, look, {"body": body}, factor, big, "plain")
     second = (240.0, 238.0, 230.0) if body.family not in ("white", "grey") else (60.0, 62.0, 70.0)
     look = ThingLook(kind, body.rgb, second, texture)

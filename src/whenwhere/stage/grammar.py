@@ -63,6 +63,8 @@ _TAKEN_FOR = {
     "vanish": {"vanish", "taken"},
 }
 _KIND_OF = {"cross": "direction", "back": "return"}
+#: Kinds that nearly every clip offers.
+_COMMON = {"appearance", "clothing", "order", "side", "rest"}
 #: Seconds below which an event is too short to be asked about.
 SHORTEST = 0.8
 
@@ -114,6 +116,8 @@ class Solver:
             c = centre[a][~np.isnan(centre[a])]
             self.left[a] = (float(np.mean(c < 0.5)), float(c.min()), float(c.max()))
         areas = (seen.boxes[..., 2] - seen.boxes[..., 0]) * (seen.boxes[..., 3] - seen.boxes[..., 1])
+        tall = (seen.boxes[..., 3] - seen.boxes[..., 1]) / world.height
+        self.height = {a: float(np.nanmax(tall[a])) for a in self.there}
         self.area = {a: float(np.nanmax(areas[a])) for a in self.there}
 
     # -- noun phrases -------------------------------------------------------------------------------------------------
@@ -286,14 +290,17 @@ class Speaker:
         return text.format(np=np_text, moves=moves, side=direction, other=other, place=where)
 
 
-def _phrases(world: World, actor: Actor, rng: np.random.Generator) -> list[Phrase]:
-    """Noun phrases that are true of the actor, from poor to rich, in random order within."""
+def _phrases(solver: Solver, actor: Actor, rng: np.random.Generator) -> list[Phrase]:
+    """Noun phrases that are true of the actor and can be seen at its size, in random order."""
+    small = solver.height[actor.id] < 0.25
     groups = [g for g, members in _GROUPS.items() if actor.kind in members]
     nouns = [actor.kind] * 4 + groups
     noun = nouns[int(rng.integers(len(nouns)))]
     out = [Phrase(noun)]
     for part in actor.paints:
-        out.append(Phrase(noun, part, actor.paints[part]))
+        hidden = part == "bottom" and isinstance(actor.look, PersonLook) and actor.look.coat
+        if not (hidden or (part == "hair" and small)):
+            out.append(Phrase(noun, part, actor.paints[part]))
     main = "body" if "body" in actor.paints else "top"
     if actor.texture != "plain":
         out.append(Phrase(noun, main, actor.paints[main], texture=actor.texture))
@@ -308,7 +315,7 @@ def _phrases(world: World, actor: Actor, rng: np.random.Generator) -> list[Phras
 def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.random.Generator) -> Sentence | None:
     """A sentence of one clause for the event, None where no true phrase singles it out."""
     actor = world.actors[e.actor]
-    for p in _phrases(world, actor, rng):
+    for p in _phrases(solver, actor, rng):
         if e.what == "there":
             options = [(p, ""), (replace(p, side="left"), "side"), (replace(p, side="right"), "side")]
             options += [(replace(p, order=int(rng.choice([0, 1, 2, -1]))), "order")]
@@ -354,12 +361,12 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
         else:
             continue
         sub = world.actors[o.actor]
-        for q in _phrases(world, sub, rng):
+        for q in _phrases(solver, sub, rng):
             od = "" if o.what == "stand" else o.direction
             found = solver.unique(q, o.what, od)
             if found is None or found.actor != o.actor or (od in ("up", "down") and o.what != "cross"):
                 continue
-            for p in _phrases(world, actor, rng):
+            for p in _phrases(solver, actor, rng):
                 d = "" if e.what == "stand" else e.direction
                 if d in ("up", "down") and e.what != "cross":
                     continue
@@ -393,7 +400,7 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
     if rng.random() < 0.5 and solver.there:
         actors = [world.actors[a] for a in solver.there]
         actor = actors[int(rng.integers(len(actors)))]
-        p = next((p for p in _phrases(world, actor, rng) if p.part), Phrase(actor.kind))
+        p = next((p for p in _phrases(solver, actor, rng) if p.part), Phrase(actor.kind))
         tries = [("cross", d) for d in ("left", "right")] + [("stand", ""), ("turn", ""), ("back", "")]
         if actor.place:
             tries = [("put", ""), ("taken", "")]
@@ -401,6 +408,8 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
             tries = [("stand", ""), *([("cross", "up"), ("cross", "down")] if domain.above else tries[:2])]
         if actor.kind == "ball":
             tries = tries[:2]
+        if world.cuts:  # a cut back to the first camera may be taken for a return
+            tries = [t for t in tries if t[0] != "back"]
         for what, d in (tries[i] for i in rng.permutation(len(tries))):
             # neither it nor another of its kind: "the red car" that does not turn must not be saved by a blue one
             if not solver.holders(replace(p, part="", paint=None, second=None, texture=""), what, d, True):
@@ -453,10 +462,10 @@ def sentences(
         if asks[len(out)] and (s := _absent(world, solver, speaker, rng)) and s.text not in {x.text for x in out}:
             out.append(s)
             continue
-        # the kind that was used least so far, then the actor that was used least
+        # the kind that was used least so far, the rarer ones first, then the actor that was used least
         kinds = [x.kind for x in out]
         who = [x.event.actor for x in out if x.event]
-        rank = [(kinds.count(s.kind), who.count(s.event.actor) if s.event else 0) for s in pool]
+        rank = [(kinds.count(s.kind), s.kind in _COMMON, who.count(s.event.actor) if s.event else 0) for s in pool]
         s = pool.pop(min(range(len(pool)), key=lambda i: rank[i]))
         if s.text not in {x.text for x in out}:
             out.append(s)

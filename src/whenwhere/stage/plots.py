@@ -11,7 +11,7 @@ from whenwhere.stage.script import LAWS, Leg, Point
 from whenwhere.stage.world import View
 
 #: How fast a kind moves, in own lengths (heights) per second: walking or driving, and hurrying.
-PACE = {"vehicle": (0.65, 1.5), "person": (0.62, 1.45), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
+PACE = {"vehicle": (0.7, 1.5), "person": (0.72, 1.6), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
 
 
 class Cue:
@@ -107,6 +107,16 @@ def mover(
         cue.stand(start + 1.5, facing)
         cue.go(border(view, aspect, out, spot[1], reach), speed, fast)
         return cue.finish(frames)
+    if role == "return":  # is there, or goes through; is away for a while; comes back and stays
+        if rng.random() < 0.6:
+            cue.here = spot
+            cue.stand(0.4 * start + 1.2, facing)
+        else:
+            cue.away(round(0.2 * start * fps))
+        cue.go(border(view, aspect, out, y, reach), speed * 1.25, fast)
+        cue.away(round(float(rng.uniform(1.2, 2.5)) * fps))
+        cue.go((float(rng.uniform(0.22, 0.78) * aspect), y), speed * 1.25, fast)
+        return cue.finish(frames, facing)
     cue.away(round(start * fps))
     if role == "cross":
         cue.go(border(view, aspect, _other(side), float(np.clip(y + rng.normal(0, 0.03), *near)), reach), speed, fast)
@@ -114,14 +124,9 @@ def mover(
         cue.go(spot, speed, fast)
         cue.stand(float(rng.uniform(1.8, 5.0)), facing)
         cue.go(border(view, aspect, out, spot[1], reach), speed, fast)
-    elif role == "turnback":
+    else:  # turnback
         cue.go(spot, speed, fast)
         cue.go(border(view, aspect, side, spot[1], reach), speed, fast)
-    else:  # return: goes through, is away for a while, comes back and stays
-        cue.go(border(view, aspect, _other(side), y, reach), speed * 1.15, fast)
-        cue.away(round(float(rng.uniform(1.2, 2.5)) * fps))
-        cue.go(spot, speed * 1.15, fast)
-        return cue.finish(frames, facing)
     return cue.finish(frames)
 
 
@@ -168,7 +173,7 @@ def driver(
 
 def handler(
     rng: np.random.Generator, role: str, size: float, place: Point, lift: float, view: View, aspect: float, fps: float,
-    frames: int, split: str, start: float, slow: float = 1.0,
+    frames: int, split: str, start: float,
 ) -> tuple[list[Leg], list[Leg]]:  # fmt: skip
     """A person who puts a thing at `place`, or takes it away from there, and the thing's own script.
 
@@ -184,7 +189,6 @@ def handler(
         frames: length of the clip.
         split: decides the laws of motion.
         start: when the person comes in, in seconds.
-        slow: stretches the hand's movements.
 
     Returns:
         The person's legs and the thing's. The thing's points are where it is drawn.
@@ -207,7 +211,8 @@ def handler(
     person.go(spot, speed)
     person.stand(float(rng.uniform(0.4, 1.0)), calm)
     first = person.frame
-    move, after = slow * float(rng.uniform(0.8, 1.2)), slow * float(rng.uniform(0.4, 0.7))
+    # whole frames, so that the arm is out exactly as long as the thing moves
+    move, after = (round(float(rng.uniform(*r)) * fps) / fps for r in ((0.9, 1.4), (0.4, 0.8)))
     person.stand(move + after, towards)
     person.stand(float(rng.uniform(0.6, 2.5)), calm)
     person.go(border(view, aspect, out, spot[1], 0.5 * tall), speed)

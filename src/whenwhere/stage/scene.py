@@ -155,7 +155,7 @@ def render(
         width: pixels, even.
         height: pixels, even.
         fps: frames per second.
-        seconds: length; None draws 8 to 16.
+        seconds: length; None draws 9 to 18.
         cuts: True for shots from two cameras, False for none, None draws.
         camera: `static`, `shake`, `pan` or `zoom`; None draws what the domain has.
         queries: sentences at most.

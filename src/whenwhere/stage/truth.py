@@ -144,46 +144,35 @@ def events(world: World, seen: Seen) -> list[Event]:
 
 
 def _thing_events(world: World, actor: Actor, spans: list[tuple[int, int]]) -> list[Event]:
-    out = []
+    out: list[Event] = []
     first, last = spans[0][0], spans[-1][1]
-    hands = {leg.act: leg for leg in actor.legs if leg.act in ("put", "taken")}
-    withdraw = _reach_end(world, actor)
-    inside = lambda s, e: max(s, first) < min(e, last)  # noqa: E731
-    event = lambda what, s, e: Event(actor.id, what, SpanSet([_span(world, max(s, first), min(e, last))]))  # noqa: E731
-    rests = [leg for leg in actor.legs if leg.act == "stand"]
-    for leg in rests:
-        start, end = leg.start, min(leg.end, world.frames)
-        if "put" in hands:
-            start = withdraw
-        if "taken" in hands:
-            end = _reach_start(world, actor)
-        if start < end and inside(start, end):
-            out.append(event("rest", start, end))
-    if "put" in hands and inside(hands["put"].start, withdraw):
-        out.append(event("put", hands["put"].start, withdraw))
-    if "taken" in hands and inside(_reach_start(world, actor), hands["taken"].end):
-        out.append(event("taken", _reach_start(world, actor), hands["taken"].end))
-    if not hands and rests and rests[0].start > 0 and first == rests[0].start:
-        out.append(event("appear", rests[0].start, world.frames))
-    if not hands and rests and rests[-1].end < world.frames and last == rests[-1].end:
-        out.append(event("vanish", 0, rests[-1].end))
+    acts = {leg.act: leg for leg in actor.legs}
+    rest = acts["stand"]
+
+    def add(what: str, start: int, end: int) -> None:
+        s, e = max(start, first), min(end, last)
+        if s < e:
+            out.append(Event(actor.id, what, SpanSet([_span(world, s, e)])))
+
+    reached, back = _reach(world, actor) if actor.hand is not None else (0, 0)
+    add("rest", back if "put" in acts else rest.start, reached if "taken" in acts else min(rest.end, world.frames))
+    if "put" in acts:
+        add("put", acts["put"].start, back)
+    elif "taken" in acts:
+        add("taken", reached, acts["taken"].end)
+    else:
+        if rest.start > 0 and first == rest.start:
+            add("appear", rest.start, world.frames)
+        if rest.end < world.frames and last == rest.end:
+            add("vanish", 0, rest.end)
     return out
 
 
-def _handler(world: World, thing: Actor) -> Leg:
-    """The reaching leg of the person whose hand moves `thing`."""
-    move = next(leg for leg in thing.legs if leg.act in ("put", "taken"))
-    reaches = [leg for a in world.actors if a.family == "person" and a.view == thing.view for leg in a.legs
-               if leg.facing.startswith("reach") and leg.start <= move.start and move.end <= leg.end]  # fmt: skip
-    return min(reaches, key=lambda leg: abs(leg.start - move.start) + abs(leg.end - move.end))
-
-
-def _reach_start(world: World, thing: Actor) -> int:
-    return _handler(world, thing).start if any(leg.act == "taken" for leg in thing.legs) else 0
-
-
-def _reach_end(world: World, thing: Actor) -> int:
-    return min(_handler(world, thing).end, world.frames) if any(leg.act == "put" for leg in thing.legs) else 0
+def _reach(world: World, thing: Actor) -> tuple[int, int]:
+    """Frames in which the arm of the person who handles `thing` is out."""
+    assert thing.hand is not None
+    leg = next(leg for leg in world.actors[thing.hand].legs if leg.facing.startswith("reach"))
+    return leg.start, min(leg.end, world.frames)
 
 
 def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again: bool) -> list[Event]:

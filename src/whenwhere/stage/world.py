@@ -97,6 +97,7 @@ class Actor:
         texture: `plain`, `striped`, `checked` or `spotted`.
         depth: ground height that decides who hides whom; None: where it stands.
         place: for things: what it rests on (`table`, `floor`, ...).
+        hand: for things that are put down or taken away: the id of the person who does it.
     """
 
     id: int
@@ -112,6 +113,7 @@ class Actor:
     texture: str = "plain"
     depth: float | None = None
     place: str = ""
+    hand: int | None = None
 
 
 @dataclass
