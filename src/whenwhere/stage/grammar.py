@@ -108,7 +108,7 @@ class Solver:
     """
 
     def __init__(self, world: World, seen: Seen, happenings: list[Event]) -> None:
-        self.world, self.events = world, happenings
+        self.world, self.events, self.present = world, happenings, seen.present
         self.there = {e.actor: e for e in happenings if e.what == "there"}
         centre = (seen.boxes[..., 0] + seen.boxes[..., 2]) / 2 / world.width
         self.left = {}
@@ -182,6 +182,11 @@ class Solver:
         pool.sort(key=lambda a: self.there[a].start)
         starts = [self.there[a].start for a in pool]
         return pool if len(pool) > 1 and min(np.diff(starts)) >= 0.7 else None
+
+    def shown(self, e: Event) -> bool:
+        """Whether the event can be seen happening: its actor is hidden for less than a third of the time."""
+        inside = e.spans.index(np.arange(self.world.frames) / self.world.fps + 1e-9) >= 0
+        return bool(self.present[e.actor][inside].mean() > 2 / 3)
 
     # -- whole sentences ----------------------------------------------------------------------------------------------
 
@@ -447,7 +452,7 @@ def sentences(
     """
     rng = stream(world.seed, "sentences")
     solver, speaker = Solver(world, seen, happenings), Speaker(world, stream(world.seed, "words"))
-    askable = [e for e in happenings if e.what in _TAKEN_FOR and e.spans.duration >= SHORTEST]
+    askable = [e for e in happenings if e.what in _TAKEN_FOR and e.spans.duration >= SHORTEST and solver.shown(e)]
     pool: list[Sentence] = []
     for e in (askable[i] for i in rng.permutation(len(askable))):
         made = [_single(world, solver, speaker, e, rng)]
