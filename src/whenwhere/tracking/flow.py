@@ -72,7 +72,9 @@ def fill_flow(
     Raises:
         MediaError: the video cannot be read.
     """
-    gaps = [gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, times, info, cuts)]
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    gaps = [gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, ordered, info, cuts)]
     for gap in _with_frames(gaps, info):
         tube = tubes[gap.tube]
         height, width = gap.frames[0].shape
@@ -81,9 +83,14 @@ def fill_flow(
         boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale))
         boxes = fit_outline(gap.frames, seen, boxes) / scale
         lo, hi = tube.times[gap.first : gap.first + 2]
-        inside = np.flatnonzero((times > lo) & (times < hi))
+        inside = order[_between(ordered, lo, hi)]
         shown = info.times[info.shown(times[inside])]
         filled[gap.tube][inside] = np.stack([np.interp(shown, seen, edge) for edge in boxes.T], 1)
+
+
+def _between(times: NDArray[np.float64], lo: float, hi: float) -> slice:
+    """Which of the increasing times lie inside (lo, hi)."""
+    return slice(int(np.searchsorted(times, lo, side="right")), int(np.searchsorted(times, hi, side="left")))
 
 
 def _gaps(
@@ -93,7 +100,8 @@ def _gaps(
         for i in range(part.start, part.stop - 1):
             lo, hi = tube.times[i : i + 2]
             a, b = tube.boxes[i : i + 2]
-            if not ((times > lo) & (times < hi)).any() or ((cuts > lo + _EPS) & (cuts <= hi + _EPS)).any():
+            asked, cut = _between(times, lo, hi), np.searchsorted(cuts, [lo + _EPS, hi + _EPS], side="right")
+            if asked.start >= asked.stop or cut[0] < cut[1]:
                 continue
             size = np.sqrt(np.prod((a[2:] - a[:2]) * (b[2:] - b[:2])) ** 0.5)
             speed = np.linalg.norm((a + np.roll(a, 2) - b - np.roll(b, 2))[:2] / 2) / size / (hi - lo)
