@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Evidence above this is a thing; above `LOW` it belongs to a thing that it touches.
-HIGH = 14.0
-LOW = 8.5
+HIGH = 16.0
+LOW = 12.0
 #: Share of evident pixels above which a frame shows another scene (a light switched, the camera pushed).
 FLOOD = 0.42
 #: Widest soft shadow that is taken off a thing, in working pixels.
@@ -117,9 +117,13 @@ def estimate(lab: Lab, chunks: Lab, kind: str = "auto") -> Background:
         if kind == "recurring" or share > 0.01:
             chosen, used = recurring, "recurring"
     background = Background(chosen, np.ones(chosen.shape[:2], np.float32), used)
-    looks = lab[np.linspace(0, len(lab) - 1, min(len(lab), 24)).astype(int)]
-    residual = np.stack([np.abs(_residual(x, background)[0][..., 0]) for x in looks])
-    noise = 1.4826 * np.median(residual, 0)
+    # From changes over half a second, not from the distance to the background: a car that parks for most of the time
+    # is no noise, leaves are.
+    first = np.unique(np.linspace(0, max(0, len(lab) - 4), 32).astype(int))
+    later = np.minimum(first + 3, len(lab) - 1)
+    change = lab[later, ..., 0].astype(np.int16) - lab[first, ..., 0]
+    change = np.abs(change - np.median(change[:, ::4, ::4], axis=(1, 2), keepdims=True).astype(np.int16))
+    noise = 1.05 * np.partition(change, len(change) // 2, axis=0)[len(change) // 2].astype(np.float32)
     background.noise = cv2.blur(noise, (5, 5)).clip(1.0, 9.0)
     return background
 
@@ -186,6 +190,7 @@ def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     chroma = np.minimum(
         cv2.magnitude(d[..., 1], d[..., 2]), cv2.magnitude(d[..., 1] - paler[..., 0], d[..., 2] - paler[..., 1])
     )
+    vivid = cv2.magnitude(background.lab[..., 1] - 128, background.lab[..., 2] - 128)
     dl = np.abs(d[..., 0])
     gx = cv2.Sobel(d[..., 0], cv2.CV_32F, 1, 0, scale=0.25)
     gy = cv2.Sobel(d[..., 0], cv2.CV_32F, 0, 1, scale=0.25)
@@ -193,10 +198,10 @@ def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     calm = np.maximum(1.0, background.noise / 2.0)
     score = 0.6 * dl / calm + 1.6 * chroma / np.sqrt(calm)
     # Edges strengthen a difference; they must not widen it.
-    score += np.minimum(0.5 * np.maximum(edges - 1.5, 0) / calm, score)
+    score += np.minimum(.5 * np.maximum(edges - 1.5, 0) / calm, score)
     # Shadow or light: same chroma, and the texture is the background's under another lightness.
-    lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5)
-    texture = cv2.blur(edges, (5, 5)) < 2.2 + 0.06 * dl
+    lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5 + 0.1 * vivid)
+    texture = cv2.blur(edges, (3, 3)) < 2.2 + 0.06 * dl
     shade = lit & texture & ((ratio < 0.97) | (_likeness(lightness, predicted) > 0.75))
     score[shade] *= 0.35
     return _without_penumbra(score, ratio, chroma)
