@@ -8,7 +8,9 @@ Where packets lie (no time stamps, no key frame) the frames are counted by decod
 """
 
 import os
+from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -29,6 +31,24 @@ _NO_TICK = np.iinfo(np.int64).min
 _HEAD = 300
 
 
+@dataclass
+class _Survey:
+    """What one pass over the packets finds; the file is closed again."""
+
+    tick: Fraction
+    codec: str
+    declared: float | None
+    index_end: int
+    audio: bool
+    rates: list[Fraction]
+    sar: Fraction
+    first: VideoFrame | None
+    packets: PacketTable
+    durations: NDArray[np.int64]
+    unstamped: bool
+    errors: list[str]
+
+
 def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     """Everything known about a video before its frames are read.
 
@@ -37,94 +57,38 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     """
     name = text_name(path)
     size = check_file(name)
-    errors: list[str] = []
-    with opened(name) as container:
-        stream = video_stream(container, name)
-        if stream.time_base is None:
-            raise MediaError(f"{shown_name(name)} has no clock in its video stream: convert it to mp4 first")
-        tick = Fraction(stream.time_base)
-        context = stream.codec_context
-        codec = context.codec.canonical_name
-        context.thread_type = "NONE"
-        declared = _declared(stream, container.duration)
-        past_end = _index_end(stream) > size
-        audio = bool(container.streams.audio)
-        guessed = [r for r in (stream.guessed_rate, stream.average_rate) if r]
-        sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
-        rows: list[tuple[int, int, int, int, bool, bool]] = []
-        held: list[Packet] | None = []
-        first: VideoFrame | None = None
-        hidden = _hides_frames(context)
-        unstamped = False
-        torn = False
-        for packet in packets(container, stream, errors):
-            torn = packet.is_corrupt
-            pts, dts = packet.pts, packet.dts
-            unstamped |= pts is None
-            shown = not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10)
-            rows.append(
-                (
-                    _NO_TICK if pts is None else pts,
-                    _NO_TICK if dts is None else dts,
-                    packet.duration or 0,
-                    packet.size,
-                    packet.is_keyframe,
-                    shown,
-                )
-            )
-            if held is not None and (packet.is_keyframe or held):
-                # The first frame with a picture comes out of the first key packet alone in almost every file.
-                held.append(packet)
-                first = _first_frame(context, held if len(held) > 1 else [packet])
-                if first is not None or len(held) >= 8:
-                    held = None
-    if torn and len(rows) > 1:
-        # The file ends within this packet: its frame cannot be decoded.
-        rows.pop()
-    if not rows:
-        raise MediaError(f"{shown_name(name)} holds no video frames: copy or download it again")
-    table = np.array([r[:4] for r in rows], np.int64)
-    key, shown_ = (np.array([r[k] for r in rows], bool) for k in (4, 5))
-    first = first or _search_first(name)
-    packet_table: PacketTable | None = None
-    last, start = 0, 0.0
-    if not unstamped and key.any() and shown_.any():
-        packet_table = PacketTable(table[:, 0], table[:, 1], table[:, 3], key, shown_)
-        packet_table = _without_broken_head(name, packet_table)
-        ticks, at = _display_order(packet_table)
-        last, start = int(table[at, 2]), float(ticks[0] * tick)
-        seconds = (ticks - ticks[0]) * float(tick)
+    found = _survey(name)
+    first = found.first or _search_first(name)
+    tick = found.tick
+    table: PacketTable | None = None
+    if found.unstamped or not found.packets.key.any() or not found.packets.shown.any():
+        ticks, seconds, start, tick = _counted(name, tick, found.rates)
+        last_seconds = 0.0
     else:
-        stamps = _count(name)
-        ticks = np.arange(len(stamps), dtype=np.int64)
-        if (np.diff(stamps) > 0).all() and stamps[0] != _NO_TICK:
-            start, seconds = float(stamps[0] * tick), (stamps - stamps[0]) * float(tick)
-        else:
-            tick = 1 / Fraction(guessed[0] if guessed else 25)
-            seconds = ticks * float(tick)
+        table = _without_broken_head(name, found.packets)
+        ticks, last = _display_order(table)
+        seconds, start = (ticks - ticks[0]) * float(tick), float(ticks[0] * tick)
+        last_seconds = float(found.durations[last] * tick)
+
+    cut_off = found.index_end > size
     # A file cut off among B-frames misses some of its last frames.
-    whole = seconds[:-16] if past_end and len(seconds) > 32 else seconds
-    fps, vfr = _rate(whole, float(tick), guessed)
-    if last <= 0:
+    fps, vfr = _rate(seconds[:-16] if cut_off and len(seconds) > 32 else seconds, float(tick), found.rates)
+    if last_seconds <= 0:
         last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
-    else:
-        last_seconds = last * float(tick)
     duration = float(seconds[-1]) + last_seconds
     if vfr:
         fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
-
-    truncated = past_end or _ends_early(declared, duration, audio)
+    truncated = cut_off or _ends_early(found.declared, duration, found.audio)
     warnings = []
     if truncated:
-        claim = f" of {declared:.1f} s" if declared is not None and declared > duration else ""
+        claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
         warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
-    if errors:
-        warnings.append(f"the container is damaged in {len(errors)} places: frames there are lost")
+    if found.errors:
+        places = "1 place" if len(found.errors) == 1 else f"{len(found.errors)} places"
+        warnings.append(f"the container is damaged in {places}: frames there are lost")
 
     rotation = round(-(first.rotation or 0) / 90) * 90 % 360
-    if not 0.1 <= sar <= 10:
-        sar = Fraction(1)
-    width, height = max(round(first.width * sar), 1), first.height
+    width, height = max(round(first.width * found.sar), 1), first.height
     if rotation % 180:
         width, height = height, width
     return VideoInfo(
@@ -132,7 +96,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         size=size,
         sha256_1mb=sha256_1mb(name),
         duration=duration,
-        declared_duration=declared,
+        declared_duration=found.declared,
         start=start,
         width=width,
         height=height,
@@ -142,16 +106,77 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         fps_exact=fps,
         vfr=vfr,
         rotation=rotation,
-        sar=sar,
-        codec=codec,
+        sar=found.sar,
+        codec=found.codec,
         pix_fmt=first.format.name,
-        audio=audio,
+        audio=found.audio,
         truncated=truncated,
         warnings=tuple(warnings),
         times=seconds,
         ticks=ticks,
-        packets=packet_table,
+        packets=table,
     )
+
+
+def _survey(path: str) -> _Survey:
+    errors: list[str] = []
+    # Plain arrays of 64-bit numbers: an hour of video has 100 000 packets.
+    columns = [array("q") for _ in range(6)]
+    add_pts, add_dts, add_duration, add_size, add_key, add_shown = (column.append for column in columns)
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        if stream.time_base is None:
+            raise MediaError(f"{shown_name(path)} has no clock in its video stream: convert it to mp4 first")
+        context = stream.codec_context
+        context.thread_type = "NONE"
+        sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
+        tick, codec = Fraction(stream.time_base), context.codec.canonical_name
+        declared, index_end = _declared(stream, container.duration), _index_end(stream)
+        audio = bool(container.streams.audio)
+        rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
+        hidden = _hides_frames(context)
+        unstamped = torn = False
+        first: VideoFrame | None = None
+        # The packets tried for a first frame: the first key packet alone is enough for almost every file.
+        tried: list[Packet] | None = []
+        for packet in packets(container, stream, errors):
+            pts, dts = packet.pts, packet.dts
+            torn = packet.is_corrupt
+            unstamped |= pts is None
+            add_pts(_NO_TICK if pts is None else pts)
+            add_dts(_NO_TICK if dts is None else dts)
+            add_duration(packet.duration or 0)
+            add_size(packet.size)
+            add_key(packet.is_keyframe)
+            add_shown(not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10))
+            if tried is not None and (tried or packet.is_keyframe):
+                tried.append(packet)
+                first = _first_frame(context, tried)
+                if first is not None or len(tried) >= 8:
+                    tried = None
+    if torn and len(columns[0]) > 1:
+        # The file ends within this packet: its frame cannot be decoded.
+        for column in columns:
+            column.pop()
+    if not columns[0]:
+        raise MediaError(f"{shown_name(path)} holds no video frames: copy or download it again")
+    stamps, decoding, durations, sizes, keys, shown = (np.array(column, np.int64) for column in columns)
+    table = PacketTable(stamps, decoding, sizes, keys.astype(bool), shown.astype(bool))
+    # Nonsense in the header is taken for square pixels.
+    sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
+    return _Survey(tick, codec, declared, index_end, audio, rates, sar, first, table, durations, unstamped, errors)
+
+
+def _counted(
+    path: str, tick: Fraction, rates: list[Fraction]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], float, Fraction]:
+    """Numbers, seconds, start and clock of frames whose packets carry no usable times."""
+    stamps = _count(path)
+    numbers = np.arange(len(stamps), dtype=np.int64)
+    if stamps[0] != _NO_TICK and (np.diff(stamps) > 0).all():
+        return numbers, np.asarray((stamps - stamps[0]) * float(tick), float), float(stamps[0] * tick), tick
+    tick = 1 / (rates[0] if rates else Fraction(25))
+    return numbers, numbers * float(tick), 0.0, tick
 
 
 def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
