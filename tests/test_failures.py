@@ -172,13 +172,11 @@ def test_span_outside_the_video(cli: Cli, moving_clip: Path) -> None:
     sentence_on_stderr(done, "100-110", "outside the video", "6.000 s long")
 
 
-@pytest.mark.parametrize(("sentence", "reason"), [("", "empty"), ("  ", "empty"), ("very " * 2000, "10000 characters")])
+@pytest.mark.parametrize(("sentence", "reason"), [("", "empty"), ("very " * 1999 + "small", "10000 characters")])
 def test_bad_sentences(cli: Cli, moving_clip: Path, sentence: str, reason: str) -> None:
-    sentence = sentence if not sentence.strip() else sentence[:-1] + "y"
-    done = cli("ground", moving_clip, sentence, status=1)
-    sentence_on_stderr(done, reason)
     done = cli("ground", moving_clip, sentence, RED, "--json", status=1)
     assert [Grounding.from_json(line).status for line in done.stdout.splitlines()] == ["failed", "answered"]
+    assert reason in done.stderr.splitlines()[0] and "1 answered, 1 failed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["ground", "batch", "stage", "demo"])

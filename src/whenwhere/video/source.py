@@ -83,7 +83,7 @@ def open_source(
     if name == "-":
         if sys.stdin.isatty():
             raise MediaError("nothing is piped into standard input: write `... < video.mp4`, or name a file")
-        return _spooled(sys.stdin.buffer, "stdin", ".video", max_bytes)
+        return _spooled(sys.stdin.buffer, "stdin", "stdin", ".video", max_bytes)
     if re.match(r"https?://", name, re.IGNORECASE):
         return _downloaded(name, max_bytes, max_seconds)
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
@@ -94,8 +94,8 @@ def open_source(
     return Source(name, Path(name).stem)
 
 
-def _spooled(stream: BinaryIO | Iterator[bytes], name: str, ending: str, max_bytes: int) -> Source:
-    """Bytes in a temporary file."""
+def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending: str, max_bytes: int) -> Source:
+    """Bytes in a temporary file; `origin` is what the user knows them by."""
     folder = tempfile.mkdtemp(prefix="whenwhere-")
     source = Source(os.path.join(folder, "video" + ending), name, folder)
     chunks = stream if isinstance(stream, Iterator) and not hasattr(stream, "read") else _chunks(stream)  # type: ignore[arg-type]
@@ -105,13 +105,13 @@ def _spooled(stream: BinaryIO | Iterator[bytes], name: str, ending: str, max_byt
             for chunk in chunks:
                 size += len(chunk)
                 if size > max_bytes:
-                    raise MediaError(f"{name} is larger than {max_bytes / 1e9:.1f} GB: download it and name the file")
+                    raise MediaError(f"{origin} is larger than {max_bytes / 1e9:g} GB: download it and name the file")
                 f.write(chunk)
         if not size:
-            raise MediaError(f"{name} is empty: nothing came in")
+            raise MediaError(f"{origin} is empty: nothing came in")
     except OSError as e:
         source.close()
-        raise MediaError(f"{name} could not be stored ({e.strerror or e}): make room in the temporary folder") from e
+        raise MediaError(f"{origin} could not be stored ({e.strerror or e}): make room in the temporary folder") from e
     except BaseException:
         source.close()
         raise
@@ -145,7 +145,7 @@ def _downloaded(address: str, max_bytes: int, max_seconds: float) -> Source:
             kind = response.headers.get("content-type", "").split(";")[0].strip()
             if kind in ("text/html", "application/xhtml+xml"):
                 raise MediaError(f"{address} is a web page, not a video: give the address of the video file itself")
-            return _spooled(body(response), stem.stem or "video", ending, max_bytes)
+            return _spooled(body(response), address, stem.stem or "video", ending, max_bytes)
     except (httpx2.HTTPError, httpx2.InvalidURL) as e:
         raise MediaError(f"{address} cannot be downloaded ({e or type(e).__name__}): check it and the network") from e
 

@@ -89,7 +89,7 @@ class MotionGrounder:
         """Answer one sentence; see `Grounder.ground`. Nothing is drawn at random, `seed` is not used."""
         index, everyone, decoded = self.look(info, sample_fps)
         reading = read(query)
-        warnings: list[str] = []
+        warnings = list(index.warnings)
         window = span or within
         scene = Scene(
             [a for a in everyone if window is None or _overlap(a.span, window) > 0.15],

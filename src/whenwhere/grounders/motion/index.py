@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.tracks import Linker, Track, stitch
 from whenwhere.video import VideoInfo, stream
 
 #: Raise when the stored arrays or what is in them changes.
-VERSION = 1
+VERSION = 2
 #: Frames per second looked at, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
@@ -43,6 +43,7 @@ class Index:
         rest_colours: (m, 13).
         cuts: times of first frames of new shots.
         moving: share of time with a moving camera; flood: share of the picture in motion at most times (median, 95 %).
+        warnings: sentences about frames that are damaged.
         frames: how many frames were looked at; recurring: share of windows where the costlier background was used.
     """
 
@@ -65,6 +66,7 @@ class Index:
     flood: float
     frames: int
     recurring: float
+    warnings: tuple[str, ...]
 
     def arrays(self) -> dict[str, NDArray]:
         """As arrays, for the cache."""
@@ -76,6 +78,7 @@ class Index:
             "track": self.track, "times": self.times, "boxes": self.boxes.astype(np.float32), "areas": self.areas,
             "strong": self.strong, "shared": self.shared, "colours": self.colours.astype(np.float16),
             "rest": self.rest, "rest_colours": self.rest_colours.astype(np.float16), "cuts": self.cuts,
+            "warnings": np.array(self.warnings, str),
         }  # fmt: skip
 
     @classmethod
@@ -85,7 +88,7 @@ class Index:
         return cls(
             duration, step, int(width), int(height), a["track"], a["times"], a["boxes"].astype(float), a["areas"],
             a["strong"], a["shared"], a["colours"].astype(np.float32), a["rest"], a["rest_colours"].astype(np.float32),
-            a["cuts"], moving, unsteady, flood, int(frames), recurring,
+            a["cuts"], moving, unsteady, flood, int(frames), recurring, tuple(a["warnings"].tolist()),
         )  # fmt: skip
 
 
@@ -115,10 +118,11 @@ def build(info: VideoInfo, fps: float = FPS, width: int = WIDTH, kind: str = "au
     tracks: list[Track] = []
     resting: list[rest.Resting] = []
     cuts: list[float] = []
+    warnings: list[str] = []
     flood: list[float] = []
     looked = moved = unsteady = recurring = 0
     shape = (0, 0)
-    for frames, times, new_shot in _windows(stream(info, fps=fps, width=width)):
+    for frames, times, new_shot in _windows(stream(info, fps=fps, width=width, warnings=warnings)):
         shape = frames.shape[1:3]
         if new_shot and looked:
             cuts.append(float(times[0]))
@@ -131,7 +135,7 @@ def build(info: VideoInfo, fps: float = FPS, width: int = WIDTH, kind: str = "au
         resting += window.resting
         tracks = tracks + window.tracks if new_shot else _continue(tracks, window.tracks)
     step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
-    return _pack(info, shape, tracks, resting, cuts, flood, looked, moved, unsteady, recurring, step)
+    return _pack(info, shape, tracks, resting, cuts, flood, looked, moved, unsteady, recurring, step, warnings)
 
 
 def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tuple[NDArray[np.uint8], NDArray, bool]]:
@@ -281,6 +285,7 @@ def _pack(
     unsteady: int,
     recurring: int,
     step: float,
+    warnings: list[str],
 ) -> Index:
     height, width = shape if shape[0] else (1, 1)
     scale = np.array([info.width / width, info.height / height] * 2)
@@ -315,4 +320,5 @@ def _pack(
         flood=float(np.percentile(flood, 90)) if flood else 0.0,
         frames=looked,
         recurring=recurring / max(1, looked),
+        warnings=tuple(warnings),
     )
