@@ -171,6 +171,13 @@ def test_flow_gives_the_frame_shown_its_box_at_any_time_in_it(clip):
     np.testing.assert_allclose(later, on_frames[5:10], atol=1e-9)
 
 
+def test_the_order_of_the_times_does_not_matter(clip):
+    info, boxes = clip
+    tube = second_level(info, boxes, SpanSet([(0.5, 3.5)]))
+    mixed = np.random.default_rng(0).permutation(len(info.times))
+    same(fill(tube, info.times[mixed], "flow", info), fill(tube, info.times, "flow", info)[mixed])
+
+
 def test_flow_of_many_tubes_is_that_of_each(clip):
     info, boxes = clip
     whole = second_level(info, boxes, SpanSet([(0, SECONDS)]))
