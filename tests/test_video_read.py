@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -380,3 +381,48 @@ def test_real_clips(real_data: Path) -> None:
         assert not sparse.warnings
         for k, image in zip(numbers, sparse.images, strict=True):
             assert np.array_equal(painter(plain[int(info.ticks[k])]), image), (path.name, k)
+
+
+@pytest.mark.parametrize("name", clips.SOUND)
+def test_seeking_gives_the_same_as_reading_through(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny clips are read through; long ones are not. Here every run is reached by a seek, forwards and back."""
+    from whenwhere.video import decode
+
+    clip = clips.make(name, folder)
+    info = probe(clip.path)
+    if info.packets is None:
+        return
+    seeks = []
+    jump = decode.Decoder._jump
+    monkeypatch.setattr(decode, "_STRIDE", -1)
+    monkeypatch.setattr(decode.Decoder, "_jump", lambda self, start: seeks.append(jump(self, start)) or seeks[-1])
+    picker = Picker(info, 120)
+    wanted = info.ticks[:: max(len(info.ticks) // 9, 1)]
+    found = {}
+    for run in sorted(runs(info.packets, wanted), key=lambda r: -r.start):
+        found |= picker.pick(run)
+    picker.close()
+    assert seeks
+    assert codes(info, [image for _, image in sorted(found.items())]) == [
+        clip.codes[k] for k in np.searchsorted(info.ticks, wanted)
+    ]
+    if name not in ("ts-offset", "headless", "mpeg2"):
+        assert all(seeks), "an indexed file must be reached by seeking"
+
+
+@pytest.mark.parametrize("name", ["plain", "vp9"])
+def test_a_table_that_lies_is_given_up(name: str, folder: Path) -> None:
+    """A demuxer that gives other packets the second time: everything is decoded from the start instead."""
+    clip = clips.make(name, folder)
+    info = probe(clip.path)
+    table = info.packets
+    assert table is not None
+    pts = table.pts.copy()
+    pts[[1, 2]] = pts[[2, 1]]
+    lying = replace(info, packets=replace(table, pts=pts))
+    times = [0.1, 1.0, 1.9]
+    frames = read(lying, times)
+    assert codes(info, frames.images) == [clip.code_at(t) for t in times]
+    assert not frames.warnings
+    streamed = list(stream(lying, fps=2))
+    assert codes(info, [image for _, image in streamed]) == [0, 15, 30, 45]

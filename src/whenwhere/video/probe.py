@@ -176,7 +176,7 @@ def _counted(
     if stamps[0] != _NO_TICK and (np.diff(stamps) > 0).all():
         return numbers, np.asarray((stamps - stamps[0]) * float(tick), float), float(stamps[0] * tick), tick
     tick = 1 / (rates[0] if rates else Fraction(25))
-    return numbers, numbers * float(tick), 0.0, tick
+    return numbers, np.asarray(numbers * float(tick), float), 0.0, tick
 
 
 def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
