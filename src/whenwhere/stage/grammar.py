@@ -64,7 +64,7 @@ _TAKEN_FOR = {
 }
 _KIND_OF = {"cross": "direction", "back": "return"}
 #: Kinds that nearly every clip offers.
-_COMMON = {"appearance", "clothing", "order", "side", "rest"}
+_COMMON = {"order", "side", "rest", "while", "after", "before"}
 #: Seconds below which an event is too short to be asked about.
 SHORTEST = 0.8
 
@@ -467,11 +467,12 @@ def sentences(
         if asks[len(out)] and (s := _absent(world, solver, speaker, rng)) and s.text not in {x.text for x in out}:
             out.append(s)
             continue
-        # the kind that was used least so far, the rarer ones first, then the actor that was used least
+        # kinds and actors that were used little so far come first, and rare kinds before common ones, by and large
         kinds = [x.kind for x in out]
         who = [x.event.actor for x in out if x.event]
-        rank = [(kinds.count(s.kind), s.kind in _COMMON, who.count(s.event.actor) if s.event else 0) for s in pool]
-        s = pool.pop(min(range(len(pool)), key=lambda i: rank[i]))
+        used = [kinds.count(s.kind) + 0.3 * who.count(s.event.actor) for s in pool if s.event]
+        rank = np.array(used) + [0.35 * (s.kind in _COMMON) for s in pool] + rng.uniform(0, 0.6, len(pool))
+        s = pool.pop(int(rank.argmin()))
         if s.text not in {x.text for x in out}:
             out.append(s)
     return out
