@@ -418,13 +418,13 @@ def _mover(pool: list[Actor], box: NDArray[np.float64], t: float) -> Actor | Non
 
 
 def _visit(actor: Actor, box: NDArray[np.float64], t: float) -> Span:
-    """The mover's visit to the place around `t`, at most about two and a half seconds each way."""
+    """The mover's visit to the place around `t`, at most one and a half seconds each way."""
     inside = _touches(actor, box)
     bridged = inside.copy()
     visits = events.runs(bridged)
     a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
-    start = max(actor.span.start, float(actor.times[a]) - 0.3, t - 2.5)
-    end = min(actor.span.end, float(actor.times[b]) + 0.3, t + 2.0)
+    start = max(actor.span.start, float(actor.times[a]) - 0.3, t - 1.5)
+    end = min(actor.span.end, float(actor.times[b]) + 0.3, t + 1.5)
     if end - start < 0.5:
         start, end = max(actor.span.start, t - 1.0), min(actor.span.end, t + 1.0)
     return Span(start, end) if start < end else actor.span

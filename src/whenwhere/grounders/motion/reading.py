@@ -194,6 +194,8 @@ def _read_clause(words: list[str]) -> Reading:
         re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
     )
     _attach_colours(r, words, subject, others)
+    if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
+        r.colours += [(c, "carried") for c, _ in r.object.colours]
     _places(r, words, text)
     _numbers(r, words, subject)
     for w in words:
@@ -205,7 +207,8 @@ def _read_clause(words: list[str]) -> Reading:
             r.together = True
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
-        r.size = next((lex.SIZES[w] for w in before if w in lex.SIZES), None)
+        after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
+        r.size = next((lex.SIZES[w] for w in [*before, *after] if w in lex.SIZES), None)
     return r
 
 
@@ -216,12 +219,11 @@ def _base_text(words: list[str]) -> str:
         forms = lex.lemmas(w)
         previous = words[i - 1] if i else ""
         if w == "left":
-            # "left" is a verb only after a subject that could leave: not after an article or a preposition
-            out.append(
-                "left"
-                if previous in _NOT_VERB_AFTER | {"to", "on", "from", "at", "far", "towards", "toward", "and", "or"}
-                else "leave"
+            # "left" is a verb only after someone who could leave, or after "has", "who", "then"
+            verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
+                lex.kind_of(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
             )
+            out.append("leave" if verb else "left")
             continue
         out.append(next((f for f in forms if f in _VERBS), w))
     return " ".join(out)
@@ -342,7 +344,9 @@ def _attach_colours(
             if place or w in (",",) or (w in _PREPOSITIONS and w not in ("of",)):
                 break
             part = lex.part_of(w)
-            if part == "carried" and j in other and r.kind == "object":
+            if part == "carried" and (subject is not None and j == subject[0]):
+                part = None
+            if part == "carried" and r.object is not None and r.object.noun == w and "move" not in r.events:
                 part = None
             if part:
                 place = part
@@ -351,6 +355,8 @@ def _attach_colours(
                 place = "whole"
                 host_other = j if j in other else None
                 break
+        if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
+            continue  # "the white car overtakes the black one"
         if place is None:
             place = "hair" if colour == "blonde" else "whole"
         if colour == "blonde" and r.kind == "person":
@@ -464,7 +470,7 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
             elif (w == "second" or w == "seconds") and i and words[i - 1].isdigit():
                 continue
             elif w in ("last", "first") and r.order is None and not any(lex.kind_of(x) for x in after):
-                if i and words[i - 1] in ("the", "very", "who", "comes", "appears", "enters"):
+                if i and words[i - 1] in ("the", "very", "who") or (i and set(lex.lemmas(words[i - 1])) & _VERBS):
                     r.order = lex.ORDINALS[w]
             elif r.order is None:
                 r.order = lex.ORDINALS[w]

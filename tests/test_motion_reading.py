@@ -1,0 +1,87 @@
+"""What the motion grounder understands of a sentence."""
+
+import pytest
+
+from whenwhere.grounders.motion import lexicon
+from whenwhere.grounders.motion.reading import read
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("the red car drives from the bottom to the top of the picture",
+         {"kind": "vehicle", "colours": [("red", "whole")], "direction": "up", "origin": "bottom", "events": ["drive"]}),
+        ("a white lorry turns left", {"kind": "vehicle", "direction": "left", "events": ["turn"]}),
+        ("the second man who walks by from right to left", {"kind": "person", "order": 2, "direction": "left"}),
+        ("a person in a red jacket rides a bicycle", {"kind": "cyclist", "colours": [("red", "upper")]}),
+        ("the hand puts the bottle back", {"kind": "hand", "events": ["put_down"]}),
+        ("the woman leaves the picture", {"kind": "person", "events": ["leave"], "direction": None}),
+        ("the van has left", {"kind": "vehicle", "events": ["leave"]}),
+        ("the person on the left", {"side": "left", "events": [], "direction": None}),
+        ("two people walk past together", {"kind": "person", "count": 2, "together": True, "events": ["pass"]}),
+        ("the black dog runs away", {"kind": "animal", "colours": [("black", "whole")], "events": ["leave"]}),
+        ("the white van parks", {"kind": "vehicle", "events": ["stop"]}),
+        ("a woman with black hair and a grey knitted sweater",
+         {"colours": [("black", "hair"), ("grey", "upper")], "count": 1}),
+        ("the woman with long blonde hair dressed all in black",
+         {"colours": [("blonde", "hair"), ("black", "whole")]}),
+        ("a man in a light grey shirt and blue jeans", {"colours": [("grey", "upper"), ("blue", "lower")]}),
+        ("the man in a grey top", {"colours": [("grey", "upper")], "side": None}),
+        ("the brown and white dog is in the picture", {"colours": [("brown", "whole"), ("white", "whole")]}),
+        ("the man in jeans", {"colours": [("denim", "lower")]}),
+        ("an orange car", {"kind": "vehicle", "colours": [("orange", "whole")]}),
+        ("the pink bag is on the ground", {"kind": "object", "colours": [("pink", "whole")], "events": ["stand"]}),
+        ("a bottle is lifted off the table", {"kind": "object", "events": ["pick_up"], "passive": True}),
+        ("a green can", {"kind": "object", "colours": [("green", "whole")]}),
+        ("the purple van can be seen", {"kind": "vehicle", "colours": [("purple", "whole")], "events": []}),
+        ("the last person to enter the room", {"order": -1, "events": ["enter"]}),
+        ("the dog returns for the first time", {"occurrence": 1, "order": None, "events": ["return"]}),
+        ("a man stands with his back to the camera", {"direction": None, "events": ["stand"]}),
+        ("the lady walks towards the camera", {"direction": "towards"}),
+        ("the white car overtakes the black one", {"colours": [("white", "whole")]}),
+        ("it was the best of times", {"kind": None, "colours": [], "events": []}),
+    ],
+)  # fmt: skip
+def test_reading(sentence, expected):
+    reading = read(sentence)
+    assert {k: getattr(reading, k) for k in expected} == expected
+
+
+def test_object_of_an_event_has_its_own_colours():
+    reading = read("a person takes the red bag away")
+    assert (reading.kind, reading.colours) == ("person", [])
+    assert (reading.object.noun, reading.object.colours) == ("bag", [("red", "whole")])
+
+
+def test_what_is_carried_tells_the_person():
+    assert read("a woman with a red bag walks past").colours == [("red", "carried")]
+
+
+@pytest.mark.parametrize("sentence", [
+    "the blue car stops while a red van drives off", "while a red van drives off, the blue car stops",
+])  # fmt: skip
+def test_clauses(sentence):
+    reading = read(sentence)
+    relation, other = reading.relation
+    assert (reading.kind, reading.colours, reading.events) == ("vehicle", [("blue", "whole")], ["stop"])
+    assert (relation, other.noun, other.colours, other.events[0]) == ("while", "van", [("red", "whole")], "leave")
+
+
+def test_nothing_usable_is_said():
+    assert not read("Barack gives his thoughts on inflation").usable
+    assert read("the dog").usable
+    assert read("the dog").telling == 0
+
+
+def test_every_colour_word_has_a_mixture():
+    assert set(lexicon.COLOUR_WORDS.values()) <= set(lexicon.COLOURS)
+
+
+@pytest.mark.parametrize("word", ["men", "lorries", "buses", "puppies", "women", "cyclists", "children", "bottles"])
+def test_plurals_have_a_kind(word):
+    assert lexicon.kind_of(word)
+
+
+def test_any_text_is_read_without_error():
+    for text in ("", ",", "left right left", "the", "x" * 1900, "while while", "before after", "können Sie das lesen", "9 3/4"):
+        read(text).record()
