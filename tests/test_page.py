@@ -360,7 +360,7 @@ def test_a_link_leads_to_sentence_and_moment(chromium, file):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone(chromium, file, scheme, tmp_path):
+def test_phone(chromium, file, scheme):
     window, seen = visit(chromium, file, scheme=scheme, **PHONE)
     ready(window)
     assert window.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
@@ -375,7 +375,12 @@ def test_phone(chromium, file, scheme, tmp_path):
     window.locator(".lane.chosen .span.sure").nth(1).tap()
     assert settled(window) == pytest.approx(2.6, abs=0.1)
     assert (rgb(window, "body", "backgroundColor").mean() > 200) == (scheme == "light")
-    window.screenshot(path=tmp_path / "phone.png")
+    # A sentence further down opens below the picture, not behind it.
+    window.locator(".card .head").nth(2).tap()
+    window.wait_for_timeout(700)
+    opened = window.locator(".card.chosen .head").bounding_box()
+    assert opened["y"] >= window.locator(".stage").bounding_box()["height"]
+    assert opened["y"] < 500
     assert seen.errors == []
     window.context.close()
 

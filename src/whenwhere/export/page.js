@@ -405,7 +405,7 @@ function card(answer, i) {
     : [STATUS[record.status]];
   if (record.confidence !== null) note.push(`confidence ${Math.round(record.confidence * 100)} %`);
   return h("li", { class: "card", id: `sentence-${i + 1}`, "data-status": record.status, style: { "--c": answer.colour } },
-    h("button", { class: "head", type: "button", "aria-expanded": "false", click: () => { choose(i); start(i); } },
+    h("button", { class: "head", type: "button", "aria-expanded": "false", click: () => goToSentence(i) },
       h("span", { class: "number", "aria-hidden": "true" }, String(i + 1)),
       h("span", { class: "sentence" }, record.query),
       h("span", { class: "status" }, note.join(" · "))),
@@ -428,16 +428,24 @@ function choose(i) {
     el.querySelector(".head").setAttribute("aria-expanded", String(k === i));
   });
   for (const box of ["lanes", "gutter"]) [...$(box).children].forEach((el, k) => el.classList.toggle("chosen", k === i));
+  const lane = $("lanes").children[i], list = $("timeline"), top = ruler.offsetHeight + lane.offsetTop;
+  if (top - ruler.offsetHeight < list.scrollTop) list.scrollTop = top - ruler.offsetHeight - 4;
+  else if (top + lane.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top + lane.offsetHeight + 14 - list.clientHeight;
   draw();
 }
 
 function step(by) {
   const i = Math.min(Math.max(state.chosen + by, 0), answers.length - 1);
-  if (i === state.chosen) return;
+  if (i !== state.chosen) goToSentence(i);
+}
+
+function goToSentence(i) {
   choose(i);
   start(i);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  $(`sentence-${i + 1}`).scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  // In one column the open card begins below the picture that stays in view.
+  const block = matchMedia("(max-width: 900px)").matches ? "start" : "nearest";
+  $(`sentence-${i + 1}`).scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
 }
 
 function hop(by) {
@@ -543,7 +551,7 @@ function build() {
   $("sentences").append(...answers.map(card));
   $("lanes").append(...answers.map(lane));
   $("gutter").append(...answers.map((a, i) => h("button", { type: "button", style: { "--c": a.colour }, title: a.record.query,
-    "aria-label": `Sentence ${i + 1}: ${a.record.query}`, click: () => { choose(i); start(i); } }, String(i + 1))));
+    "aria-label": `Sentence ${i + 1}: ${a.record.query}`, click: () => goToSentence(i) }, String(i + 1))));
   document.body.classList.toggle("single", answers.length === 1);
   const foot = [];
   if (data.beside.length) foot.push(h("h2", {}, "Files beside this page"), h("ul", { class: "beside" }, data.beside.map((f) => h("li", {}, h("a", { href: f.href, download: f.name }, f.name)))));
@@ -570,6 +578,8 @@ function build() {
   addEventListener("hashchange", followLink);
   new ResizeObserver(() => { ticks(); draw(); }).observe(picture);
   new ResizeObserver(ticks).observe(tracks);
+  const stage = document.querySelector(".stage");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--stage", `${stage.offsetHeight}px`)).observe(stage);
   wireTimeline();
   watch();
   ticks();
