@@ -44,6 +44,8 @@ COPY_WIDTH, COPY_CRF = 640, 26
 #: What a second of such a copy takes at most in ordinary footage, sound included; decides beforehand.
 COPY_RATE = 130_000
 
+#: One script in the page, in this order.
+_SCRIPTS = ("tube.js", "page.js", "player.js", "timeline.js", "sentences.js", "start.js")
 _PLAYABLE = {"h264": ("mp4",), "vp8": ("webm",), "vp9": ("webm", "mp4"), "av1": ("mp4", "webm")}
 _EIGHT_BIT = {"yuv420p", "yuvj420p"}
 
@@ -194,8 +196,7 @@ def document(data: dict[str, Any], packed: bytes = b"") -> str:
         data: as `page_data` makes it.
         packed: the bytes of the video, if it goes into the page.
     """
-    style, program, tube, page = (_part(name) for name in ("page.css", "page.js", "tube.js", "page.html"))
-    script = tube + program
+    style, page, script = _part("page.css"), _part("page.html"), "\n".join(map(_part, _SCRIPTS))
     # `'self' file:` only where the video is a file of its own; a blob is what embedded bytes become.
     source = "blob:" if data["media"]["kind"] != "linked" else "'self' file:"
     policy = (

@@ -1,0 +1,120 @@
+// Time and playing, and the boxes over the picture.
+
+/** Time of the frame that is shown at t, and of the one `step` frames further. */
+function frameTime(t, step = 0) {
+  if (times) return times[Math.min(Math.max(countUpTo(times, t + SLACK / 2) - 1 + step, 0), times.length - 1)];
+  const last = Math.max(0, Math.round(duration * fps) - 1);
+  return Math.min(Math.max(Math.floor((t + 2 * SLACK) * fps) + step, 0), last) / fps;
+}
+
+function show(t) {
+  state.time = frameTime(t);
+  draw();
+}
+
+function seek(t, keep = false) {
+  const to = Math.min(Math.max(t, 0), duration);
+  if (!keep) state.until = null;
+  if (state.ready) video.currentTime = Math.max(0, to + offset + NUDGE);
+  show(to);
+}
+
+/** Where we are, even while a seek is under way. */
+const now = () => (state.ready ? Math.max(0, video.currentTime - offset) : state.time);
+
+function toggle() {
+  state.until = null;
+  if (video.paused) {
+    if (now() >= duration - 1.5 / fps) seek(0);
+    play();
+  } else video.pause();
+}
+
+function play() {
+  if (state.ready) video.play().catch(() => {});
+}
+
+function playSpan(span) {
+  focusOn(span);
+  seek(span.start);
+  state.until = span.end;
+  play();
+}
+
+function onFrame(t) {
+  if (!state.ready) return;   // the first picture comes before the first seek
+  state.time = frameTime(t);
+  if (state.until !== null && !video.paused && state.time >= state.until - 1.5 / fps) {
+    video.pause();
+    seek(frameTime(state.until - 4 * SLACK));   // the last frame before the end, however fast it went
+    return;
+  }
+  draw();
+}
+
+function watch() {
+  if ("requestVideoFrameCallback" in HTMLVideoElement.prototype) {
+    const next = (_, frame) => { onFrame(frame.mediaTime - offset); video.requestVideoFrameCallback(next); };
+    video.requestVideoFrameCallback(next);
+  } else {
+    const next = () => { if (!video.paused) onFrame(now()); requestAnimationFrame(next); };
+    requestAnimationFrame(next);
+  }
+  video.addEventListener("seeked", () => show(now()));
+  for (const event of ["play", "pause", "ended"]) video.addEventListener(event, showPlaying);
+}
+
+function showPlaying() {
+  setIcon($("play"), video.paused ? "play" : "pause");
+  $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+}
+
+/** The boxes of the chosen sentence now: `[{box, source, label, guess}]`. */
+function boxesNow() {
+  const { record, tracks: mine } = answers[state.chosen];
+  const out = mine.map((tr, i) => ({ ...boxAt(tr, state.time), label: record.tubes[i].label }));
+  const guess = state.focus && state.focus.of;
+  if (guess && Array.isArray(guess.box) && Math.abs(state.time - guess.t) <= GLANCE) out.push({ box: guess.box, source: "candidate", guess: true });
+  return out.filter((b) => b.box);
+}
+
+function draw() {
+  const found = boxesNow();
+  const ratio = window.devicePixelRatio || 1;
+  const w = Math.round(picture.clientWidth * ratio), hgt = Math.round(picture.clientHeight * ratio);
+  if (canvas.width !== w || canvas.height !== hgt) { canvas.width = w; canvas.height = hgt; }
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, w, hgt);
+  for (const b of found) drawBox(pen, b, w / width, hgt / height, ratio);
+  const t = Math.min(state.time, duration);
+  $("playhead").style.left = percent(t);
+  $("clock").textContent = clock(t, 2);
+  ruler.setAttribute("aria-valuenow", t.toFixed(2));
+  ruler.setAttribute("aria-valuetext", `${clock(t, 1)} of ${clock(duration, 1)}`);
+  const b = found[0];
+  const [x1, y1, x2, y2] = b ? b.box.map(Math.round) : [];
+  $("where").textContent = b ? `${x2 - x1} × ${y2 - y1} at ${x1}, ${y1} · ${b.source}` : "";
+  for (const el of document.querySelectorAll(".span")) el.classList.toggle("now", el.start <= t && t < el.end);
+}
+
+function drawBox(pen, { box, label, guess }, sx, sy, ratio) {
+  const colour = answers[state.chosen].colour, thick = 2.5 * ratio;
+  const x = box[0] * sx, y = box[1] * sy, w = (box[2] - box[0]) * sx, hgt = (box[3] - box[1]) * sy;
+  pen.lineJoin = "round";
+  pen.setLineDash(guess ? [7 * ratio, 5 * ratio] : []);
+  pen.strokeStyle = "rgba(0, 0, 0, .5)";
+  pen.lineWidth = thick + 2 * ratio;
+  pen.strokeRect(x, y, w, hgt);
+  pen.strokeStyle = colour;
+  pen.lineWidth = thick;
+  pen.strokeRect(x, y, w, hgt);
+  if (!label) return;
+  pen.font = `600 ${12 * ratio}px system-ui, sans-serif`;
+  const room = pen.measureText(label).width + 10 * ratio, tall = 18 * ratio;
+  const top = y >= tall ? y - tall : y;
+  pen.fillStyle = colour;
+  pen.fillRect(x - thick / 2, top, room, tall);
+  pen.fillStyle = "#111";
+  pen.textBaseline = "middle";
+  pen.fillText(label, x + 5 * ratio - thick / 2, top + tall / 2 + ratio);
+}

@@ -1,0 +1,83 @@
+// The ruler, and a lane per sentence: spans, candidates, second-level boxes, the curve.
+
+function ticks() {
+  const room = tracks.clientWidth || 600;
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200];
+  const step = steps.find((s) => (s / duration) * room >= 64) || 14400;
+  const out = [];
+  for (let k = 0; k * step <= duration + 1e-9; k++) {
+    const t = k * step;
+    const edge = t / duration > 1 - 24 / room ? "end" : k === 0 ? "start" : null;
+    out.push(h("span", { class: "tick", style: { left: percent(t) }, "data-edge": edge }, clock(t, step < 1 ? 1 : 0)));
+  }
+  ruler.replaceChildren(...out);
+}
+
+/** A span on a lane: click seeks, shift-click and Enter play it alone. */
+function spanBar(i, span, kind, name) {
+  const bar = h("button", {
+    class: "span " + kind, type: "button",
+    style: { left: percent(span.start), width: `max(4px, ${percent(span.end - span.start)})` },
+    "aria-label": `${name} ${between(span)}`,
+    title: between(span),
+    click: (e) => { choose(i); if (e.shiftKey) playSpan(span); else goTo(span); },
+    keydown: (e) => { if (e.key === "Enter") { e.preventDefault(); e.stopPropagation(); choose(i); playSpan(span); } },
+  });
+  bar.start = span.start;
+  bar.end = span.end;
+  bar.span = span;
+  bar.dataset.of = i;
+  return bar;
+}
+
+function curve({ start, step, values }) {
+  const lo = Math.min(...values), range = Math.max(...values) - lo || 1;
+  const points = values.map((v, i) => `${((start + i * step) / duration * 1000).toFixed(2)},${(96 - 88 * (v - lo) / range).toFixed(2)}`);
+  const first = (start / duration * 1000).toFixed(2), last = ((start + (values.length - 1) * step) / duration * 1000).toFixed(2);
+  return svg("svg", { class: "curve", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("path", { class: "area", d: `M${first},100 L${points.join(" L")} L${last},100 Z` }),
+    svg("polyline", { points: points.join(" ") }));
+}
+
+function lane(answer, i) {
+  const { record } = answer;
+  const dots = record.tubes.flatMap((tube) => tube.boxes.map((b) =>
+    h("i", { class: b.source === "propagated" ? "dot held" : "dot", style: { left: percent(b.t) } })));
+  // Candidates are in the way of an answer; without one they are all there is.
+  const guesses = record.spans.length ? [] : guessesOf(answer).map((g, k) => spanBar(i, g, "guess", `Candidate ${k + 1}`));
+  return h("div", { class: "lane", style: { "--c": answer.colour } },
+    record.curve && record.curve.values.length ? curve(record.curve) : null,
+    guesses,
+    record.spans.map((s, k) => spanBar(i, s, "sure", `Span ${k + 1}`)),
+    h("div", { class: "dots", "aria-hidden": "true" }, dots));
+}
+
+function timeAt(event) {
+  const edge = tracks.getBoundingClientRect();
+  return Math.min(Math.max((event.clientX - edge.left) / edge.width, 0), 1) * duration;
+}
+
+function wireTimeline() {
+  let dragging = false;
+  tracks.addEventListener("pointerdown", (e) => {
+    if (e.button !== 0 || e.target.closest(".span")) return;
+    dragging = true;
+    const i = [...$("lanes").children].indexOf(e.target.closest(".lane"));
+    if (i >= 0) choose(i);
+    tracks.setPointerCapture(e.pointerId);
+    seek(timeAt(e));
+  });
+  tracks.addEventListener("pointermove", (e) => {
+    if (dragging) seek(timeAt(e));
+    if (e.pointerType === "mouse" || dragging) {
+      const t = timeAt(e);
+      $("hair").hidden = false;
+      $("hair").style.left = percent(t);
+      $("hair").dataset.edge = t / duration > 0.5 ? "end" : "start";
+      $("hair-time").textContent = clock(t, 2);
+    }
+  });
+  for (const event of ["pointerup", "pointercancel"]) tracks.addEventListener(event, () => { dragging = false; });
+  tracks.addEventListener("pointerleave", () => { $("hair").hidden = true; });
+  tracks.addEventListener("lostpointercapture", () => { $("hair").hidden = true; });
+}
