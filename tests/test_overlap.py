@@ -85,3 +85,9 @@ def test_filled_boxes_are_preferred_by_at_and_ignored_by_overlaps():
     filled = plain.replace(filled=(np.array([0.0, 0.5]), np.array([[1.0, 1, 2, 2], [3, 3, 4, 4]])))
     assert filled.at(0.7) == (3, 3, 4, 4)
     assert v_iou(filled, plain) == 1.0
+
+
+def test_frames_left_out_of_a_fill_have_no_box():
+    times = np.array([0.0, 0.1, 0.2, 0.8, 0.9])
+    tube = still(0, 2).replace(filled=(times, np.tile([1.0, 1, 2, 2], (5, 1))))
+    assert tube.at(0.25) is not None and tube.at(0.5) is None and tube.at(1.5) == (1, 1, 2, 2)

@@ -119,9 +119,14 @@ class Tube:
         if np.isnan(box[0]):
             return None
         if self.filled is not None and len(self.filled[0]):
-            shown = int(np.searchsorted(self.filled[0], t + 1e-6, side="right")) - 1
-            if shown >= 0 and self.spans.index([self.filled[0][shown]])[0] == self.spans.index([t])[0]:
-                box = self.filled[1][shown]
+            times, boxes = self.filled
+            shown = int(np.searchsorted(times, t + 1e-6, side="right")) - 1
+            if shown >= 0 and self.spans.index([times[shown]])[0] == self.spans.index([t])[0]:
+                # Frames that were left out of the fill (a shot without a box of its own) show none.
+                frame = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
+                if shown + 1 < len(times) and times[shown + 1] - times[shown] > GAP * frame < t - times[shown]:
+                    return None
+                box = boxes[shown]
         return Box(*map(float, box))
 
     def boxes_at(self, times: ArrayLike) -> NDArray[np.float64]:
