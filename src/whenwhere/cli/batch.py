@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 def batch(
     manifest: Annotated[
-        Path, typer.Argument(help="A .jsonl, .csv or .parquet file with `video` and `query`, or a folder of videos.")
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A .jsonl, .csv or .parquet file with `video` and `query`, or a folder of videos."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for answers: OUT/<video>/grounding.jsonl and exports.")],
     sentence: Annotated[

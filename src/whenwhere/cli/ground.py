@@ -23,7 +23,7 @@ def ground(
         str, typer.Argument(metavar="VIDEO", help="A file, a folder of pictures, an http(s) address, or - for stdin.")
     ],
     sentences: Annotated[
-        list[str], typer.Argument(metavar="SENTENCE...", help="What to look for; several are answered from one index.")
+        list[str], typer.Argument(metavar="SENTENCE", help="What to look for; several are answered from one index.")
     ],
     model: options.Model = "motion",
     rate: options.Rate = 1.0,

@@ -7,7 +7,7 @@ import typer
 
 
 def stage(
-    out: Annotated[Path, typer.Argument(help="Folder for the clips, truth.jsonl and manifest.jsonl.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the clips, truth.jsonl and manifest.jsonl.")],
     clips: Annotated[int, typer.Option(min=1, help="How many clips.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
 ) -> None:

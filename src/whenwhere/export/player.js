@@ -7,6 +7,19 @@ function frameTime(t, step = 0) {
   return Math.min(Math.max(Math.floor((t + 2 * SLACK) * fps) + step, 0), last) / fps;
 }
 
+/** The first frame inside a span: one that began before it shows what was before. */
+function firstFrame(span) {
+  const shown = frameTime(span.start);
+  const inside = shown >= span.start - SLACK ? shown : frameTime(span.start, 1);
+  return inside < span.end ? inside : span.start;
+}
+
+/** Time of the first frame inside a span: one that begins between two frames begins with the later one. */
+function firstFrame(span) {
+  const shown = frameTime(span.start), next = frameTime(span.start, 1);
+  return shown < span.start - SLACK && next < span.end ? next : span.start;
+}
+
 function show(t) {
   state.time = frameTime(t);
   draw();
@@ -36,7 +49,7 @@ function play() {
 
 function playSpan(span) {
   focusOn(span);
-  seek(span.start);
+  seek(firstFrame(span));
   state.until = span.end;
   play();
 }

@@ -12,7 +12,7 @@ const same = (a, b) => Math.abs(a.start - b.start) < 2 * SLACK && Math.abs(a.end
 /** To the start of a span; to the moment of a candidate's box. */
 function goTo(span) {
   focusOn(span);
-  seek(span.of && Number.isFinite(span.of.t) ? span.of.t : span.start);
+  seek(span.of && Number.isFinite(span.of.t) ? span.of.t : firstFrame(span));
 }
 
 function focusOn(span) {
