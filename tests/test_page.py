@@ -535,3 +535,13 @@ def test_names_that_are_not_utf8(tmp_path, info, chromium):
     assert window.evaluate("document.querySelector('.beside a').getAttribute('href')") == "caf%E9.mp4"
     assert seen.errors == []
     window.context.close()
+
+
+def test_a_span_that_starts_between_two_frames_is_entered_at_the_first_frame_inside(at_rest):
+    start = (10.5) / FPS
+    at_rest.evaluate(f"goTo({{ start: {start}, end: {start + 1} }})")
+    settled(at_rest)
+    assert at_rest.evaluate("state.time") == pytest.approx(11 / FPS, abs=2e-3)
+    at_rest.evaluate(f"goTo({{ start: {start}, end: {start + 0.1 / FPS} }})")  # shorter than a frame
+    settled(at_rest)
+    assert at_rest.evaluate("state.time") == pytest.approx(10 / FPS, abs=2e-3)
