@@ -223,8 +223,8 @@ def special(folder: Path) -> list[Special]:
     """The small clips of the correctness table, ten seconds each unless they say otherwise."""
     even = np.arange(300) / FPS
     asked = [i + 0.5 for i in range(10)]
-    gaps = np.cumsum(np.tile([1, 1, 4, 2, 1, 9, 1, 3], 14)) / FPS
-    gaps -= gaps[0]
+    # A screen recording: lively for two seconds, then a picture now and then.
+    gaps = np.cumsum([0, *[1] * 60, *[9, 4, 15, 30, 2] * 4]) / FPS
 
     def shown(times: np.ndarray, t: float) -> int:
         return int(np.searchsorted(times, t + 1e-6, side="right")) - 1
@@ -277,7 +277,7 @@ def special(folder: Path) -> list[Special]:
         ("cut off, index in front", ".mp4", lambda p: cut(_small(p, even, muxer=front), 0.6), asked[:5], None, None),
         ("cut off, no index", ".mp4", lambda p: cut(_small(p, even), 0.6), asked[:5], None, None),
         ("damaged middle (3.3–4 s)", ".mp4", lambda p: damaged(_small(p, even)), asked, None, (99, 120)),
-        ("one frame", ".mp4", lambda p: _small(p, even[:1]), [0.0, 0.5], [0, 0], None),
+        ("one frame", ".mp4", lambda p: _small(p, even[:1]), [0.0], [0], None),
         ("sound only", ".m4a", sound, [0.5], None, None),
         ("empty", ".mp4", lambda p: plain(p, b""), [0.5], None, None),
         ("text", ".mp4", lambda p: plain(p, b"no video\n" * 50), [0.5], None, None),
