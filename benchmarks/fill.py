@@ -49,7 +49,8 @@ FIRST_SEED = 100
 def without(part: str) -> Iterator[None]:
     """The flow fill with one of its ideas switched off."""
     room, name, value = {
-        "outline": (flow, "fit_outline", lambda frames, times, boxes: boxes),
+        "outline": (flow, "fit_outline", lambda frames, times, boxes, camera, others: boxes),
+        "frames around": (flow, "AROUND", 0.0),
         "border": (gap, "BORDER", -1.0),
         "ring": (gap, "DIFFERENT", np.inf),
     }[part]
@@ -61,7 +62,7 @@ def without(part: str) -> Iterator[None]:
         setattr(room, name, kept)
 
 
-PARTS = ("outline", "border", "ring")
+PARTS = ("outline", "frames around", "border", "ring")
 
 
 def stratum(speed: float) -> str:

@@ -13,7 +13,7 @@ from whenwhere.errors import SettingError
 from whenwhere.tracking import fill, fill_all, second_level_times
 from whenwhere.tracking.fill import FILLERS
 from whenwhere.tracking.gap import fill_gap
-from whenwhere.tracking.outline import fit_outline
+from whenwhere.tracking.outline import Camera, Others, fit_outline
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
 W, H, FPS, SECONDS = 160, 120, 15, 4
@@ -243,12 +243,23 @@ def swinging(pan: float = 0.0) -> tuple[list[np.ndarray], np.ndarray]:
     return images, np.array(boxes, float)
 
 
+def camera(grey: list[np.ndarray]) -> np.ndarray:
+    moving = Camera()
+    return np.array([moving.step(g) for g in grey])
+
+
+def test_the_camera_is_measured():
+    grey, _ = swinging(pan=2.0)
+    np.testing.assert_allclose(camera(grey)[-1], [-2 * (len(grey) - 1), 0], atol=1.5)
+    assert not camera(swinging()[0]).any()
+
+
 @pytest.mark.parametrize("pan", [0.0, 2.0])
 def test_the_outline_follows_a_change_of_shape(pan):
     grey, boxes = swinging(pan)
     t = np.linspace(0, 1, len(grey))
     flow = fill_gap(grey, t, boxes[0], boxes[-1])
-    both = fit_outline(grey, t, flow)
+    both = fit_outline(grey, t, flow, camera(grey))
     assert box_iou(both, boxes).mean() > box_iou(flow, boxes).mean() + 0.05
     assert box_iou(both, boxes).mean() > 0.85
     same(both[[0, -1]], boxes[[0, -1]])
@@ -261,10 +272,26 @@ def test_the_outline_changes_nothing_where_it_cannot_be_checked():
     more = boxes.copy()
     more[:, 3] += 28
     flow = fill_gap(grey, t, more[0], more[-1])
-    same(fit_outline(grey, t, flow), flow)
+    same(fit_outline(grey, t, flow, camera(grey)), flow)
     # a thing that stays: its ground was never seen
     still = np.tile(boxes[:1], (len(grey), 1))
-    np.testing.assert_allclose(fit_outline([grey[0]] * len(grey), t, still), still, atol=1e-6)
+    at_rest = np.zeros((len(grey), 2))
+    np.testing.assert_allclose(fit_outline([grey[0]] * len(grey), t, still, at_rest), still, atol=1e-6)
+
+
+def test_the_outline_uses_the_ground_seen_before_and_after():
+    # A short gap in which the thing hardly leaves its place: its ground is seen only in the frames around.
+    grey, boxes = swinging()
+    shift = camera(grey)
+    part = np.s_[6:13]
+    t = np.linspace(0, 1, 7)
+    flow = fill_gap(grey[part], t, *boxes[part][[0, -1]])
+    rest = np.r_[0:6, 13 : len(grey)]
+    others = Others([grey[i] for i in rest], boxes[rest], shift[rest])
+    alone = fit_outline(grey[part], t, flow, shift[part])
+    helped = fit_outline(grey[part], t, flow, shift[part], others)
+    truth = boxes[part]
+    assert box_iou(helped, truth).mean() > box_iou(alone, truth).mean() + 0.02
 
 
 def test_flow_fill_with_boxes_over_the_border_and_tiny_ones(clip):

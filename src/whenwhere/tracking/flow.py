@@ -7,7 +7,8 @@
 - things that are slow by their two boxes are tracked at about 12 frames a second, which drifts less and costs less;
   what moves faster gets every frame up to 30 a second;
 - the video is decoded once for all tubes, at no more than 640 pixels of width, in grey. Only the frames of gaps that
-  are still open are held, so memory is bounded by the longest gap and not by the video.
+  are not done are held, and a few of the seconds around them for the background: memory is bounded by the longest
+  gap and not by the video.
 
 A frame's box holds from its time to the next frame's, as the picture does. So the box at a time is that of the frame
 shown then, and the box of a frame in which a known box was seen is that box.
@@ -15,6 +16,7 @@ shown then, and the box of a frame in which a known box was seen is that box.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.tracking.gap import fill_gap
-from whenwhere.tracking.outline import fit_outline
+from whenwhere.tracking.outline import Camera, Others, fit_outline
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, stream
 
@@ -36,6 +38,8 @@ SLOW, SLOW_FPS, FULL_FPS = 0.25, 12.5, 30.0
 MOST_FRAMES = 240
 #: Gaps further apart than this, in seconds, are decoded apart.
 SEEK = 2.0
+#: The background of a gap is also made of frames this far around it, one each so many seconds.
+AROUND, EVERY = 3.0, 0.25
 _EPS = 1e-3
 
 
@@ -51,6 +55,15 @@ class _Gap:
     """Times of the frames to track through, both ends included."""
     times: list[float] = field(default_factory=list)
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    camera: list[NDArray[np.float64]] = field(default_factory=list)
+
+
+class _Sample(NamedTuple):
+    """A frame kept for the backgrounds of the gaps around it."""
+
+    time: float
+    frame: NDArray[np.uint8]
+    camera: NDArray[np.float64]
 
 
 def fill_flow(
@@ -75,13 +88,14 @@ def fill_flow(
     order = np.argsort(times, kind="stable")
     ordered = times[order]
     gaps = [gap for k, tube in enumerate(tubes) for gap in _gaps(k, tube, ordered, info, cuts)]
-    for gap in _with_frames(gaps, info):
+    for gap, samples in _with_frames(gaps, info):
         tube = tubes[gap.tube]
         height, width = gap.frames[0].shape
         scale = np.array([width / info.width, height / info.height] * 2)
         seen = np.array(gap.times)
         boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale))
-        boxes = fit_outline(gap.frames, seen, boxes) / scale
+        others = _others(gap, samples, tube, cuts, scale)
+        boxes = fit_outline(gap.frames, seen, boxes, np.array(gap.camera), others) / scale
         lo, hi = tube.times[gap.first : gap.first + 2]
         inside = order[_between(ordered, lo, hi)]
         shown = info.times[info.shown(times[inside])]
@@ -119,8 +133,21 @@ def _gaps(
             yield _Gap(which, i, float(seen[0]), float(seen[-1]), frozenset(wanted.tolist()))
 
 
-def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[_Gap]:
-    """Each gap once its frames are decoded, in order of their ends; frames are let go with the gap."""
+def _others(
+    gap: _Gap, samples: Sequence[_Sample], tube: Tube, cuts: NDArray[np.float64], scale: NDArray[np.float64]
+) -> Others | None:
+    """Frames around a gap, of its own shot, in which the tube says where the thing is."""
+    near = [s for s in samples if gap.start - AROUND <= s.time < gap.start or gap.end < s.time <= gap.end + AROUND]
+    boxes = tube.boxes_at([s.time for s in near]) * scale
+    shot = np.searchsorted(cuts, [gap.start + _EPS, *(s.time + _EPS for s in near)], side="right")
+    use = np.flatnonzero(~np.isnan(boxes[:, 0]) & (shot[1:] == shot[0]))
+    if not len(use):
+        return None
+    return Others([near[i].frame for i in use], boxes[use], np.array([near[i].camera for i in use]))
+
+
+def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[tuple[_Gap, list[_Sample]]]:
+    """Each gap once it and the seconds after it are decoded, with the samples around it; frames are let go then."""
     waiting = sorted(gaps, key=lambda g: g.start)
     width = min(WIDTH, info.width)
     threads = cv2.getNumThreads()
@@ -128,23 +155,46 @@ def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[_Gap]:
     cv2.setNumThreads(1)
     try:
         while waiting:
-            group_end = waiting[0].end
-            group = 0
-            while group < len(waiting) and waiting[group].start <= group_end + SEEK:
-                group_end = max(group_end, waiting[group].end)
+            end, group = waiting[0].end, 0
+            while group < len(waiting) and waiting[group].start <= end + SEEK:
+                end = max(end, waiting[group].end)
                 group += 1
             todo, waiting = waiting[:group], waiting[group:]
-            open_gaps: list[_Gap] = []
-            for time, image in stream(info, width=width, start=todo[0].start, end=group_end + _EPS / 2, gray=True):
-                while todo and todo[0].start <= time + _EPS / 2:
-                    open_gaps.append(todo.pop(0))
-                for gap in [g for g in open_gaps if time in g.wanted]:
-                    gap.times.append(time)
-                    gap.frames.append(image)
-                    if time >= gap.end:
-                        open_gaps.remove(gap)
-                        if len(gap.frames) > 2:
-                            yield gap
-                        gap.frames = []
+            yield from _one_pass(todo, stream(info, width=width, start=todo[0].start, end=end + _EPS / 2, gray=True))
     finally:
         cv2.setNumThreads(threads)
+
+
+def _one_pass(
+    todo: list[_Gap], frames: Iterable[tuple[float, NDArray[np.uint8]]]
+) -> Iterator[tuple[_Gap, list[_Sample]]]:
+    camera = Camera()
+    samples: list[_Sample] = []
+    unfinished: list[_Gap] = []
+    finished: list[_Gap] = []
+    for time, image in frames:
+        while todo and todo[0].start <= time + _EPS / 2:
+            unfinished.append(todo.pop(0))
+        takers = [gap for gap in unfinished if time in gap.wanted]
+        sample = not samples or time - samples[-1].time >= EVERY - _EPS
+        if takers or sample:
+            shift = camera.step(image)
+        if sample:
+            samples.append(_Sample(time, image, shift))
+        for gap in takers:
+            gap.times.append(time)
+            gap.frames.append(image)
+            gap.camera.append(shift)
+            if time >= gap.end:
+                unfinished.remove(gap)
+                finished.append(gap)
+        for gap in [gap for gap in finished if time >= gap.end + AROUND]:
+            finished.remove(gap)
+            yield gap, samples
+            gap.frames = []
+        oldest = min((gap.start for gap in finished + unfinished), default=time)
+        while samples and samples[0].time < oldest - AROUND - EVERY:
+            samples.pop(0)
+    for gap in finished:
+        yield gap, samples
+        gap.frames = []

@@ -1,9 +1,10 @@
-"""Edges of the boxes of one gap, from what stands out against the background of that gap.
+"""Edges of the boxes of one gap, from what stands out against the background around it.
 
 Flow says where a thing is, but a shift and a size cannot follow a swinging limb or a turn: the *shape* of the box is
-what is left to gain. Within a gap the ground around a moving thing is seen at some time, so a background can be made
-of it: the median of the pixels that lie outside the filled boxes, with the camera's shift taken out (median of a
-coarse Lucas-Kanade grid). What differs from it near a filled box is the thing, and its extent corrects the box.
+what is left to gain. The ground around a moving thing is seen at some time, so a background can be made of it: the
+median, over the gap and some seconds before and after it, of the pixels that lie outside the filled boxes, with the
+camera's shift taken out (median of a coarse Lucas-Kanade grid). What differs from it near a filled box is the thing,
+and its extent corrects the box.
 
 The measure is trusted as far as it can be checked: it must reproduce the two known boxes (from IoU 0.6 on, fully from
 0.85), what it misses them by is taken off in between, and it may move an edge by no more than 0.3 of the box.
@@ -12,6 +13,7 @@ and nothing changes. Zoom, parallax and other things that pass close by make the
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -37,19 +39,70 @@ SHARE = 0.06
 CHECK = (0.6, 0.85)
 #: How much of the measured correction is applied at best.
 GAIN = 0.85
-#: Frames that the background is made of, at most; how often a pixel must be uncovered among them.
+#: The same for boxes of the other frames, which are filled linearly.
+AROUND_OTHERS = 0.25
+#: Frames of the gap that the background is made of, at most; how often a pixel must be uncovered among them.
 SAMPLES, UNCOVERED = 16, 2
 #: More pixels than this in all the compared pictures together are not worth it.
 MOST = 16_000_000
 
 
-def fit_outline(frames: Sequence[Gray], times: Array, boxes: Array) -> Array:
+@dataclass(frozen=True)
+class Others:
+    """Frames of the same shot before and after a gap, for its background.
+
+    Attributes:
+        frames: m grey pictures of the gap's size.
+        boxes: (m, 4) about where the thing is in them.
+        camera: (m, 2) how far the ground had moved in the picture then, on the scale of the gap's own.
+    """
+
+    frames: Sequence[Gray]
+    boxes: Array
+    camera: Array
+
+
+class Camera:
+    """How far the ground has moved in the picture since the first frame given; shifts only."""
+
+    def __init__(self) -> None:
+        self.shift = np.zeros(2)
+        self._last: Gray | None = None
+
+    def step(self, frame: Gray) -> Array:
+        """Take the next frame; the shift up to it, (2,) pixels."""
+        height, width = frame.shape
+        factor = max(1, round(max(height, width) / 160))
+        shape = (max(16, width // factor), max(16, height // factor))
+        small = np.asarray(cv2.resize(frame, shape, interpolation=cv2.INTER_AREA), np.uint8)
+        if self._last is not None:
+            lines = [np.linspace(0.05, 0.95, k) * side for k, side in zip((10, 6), shape, strict=True)]
+            points = np.stack(np.meshgrid(*lines), -1).reshape(-1, 2).astype(np.float32)
+            there, found, _ = cv2.calcOpticalFlowPyrLK(
+                self._last, small, points, points.copy(), None, None, (15, 15), 2, _STOP
+            )
+            good = np.asarray(found).ravel() == 1
+            if good.sum() > 10:
+                step = np.median((np.asarray(there) - points)[good], 0) * [width / shape[0], height / shape[1]]
+                self.shift = self.shift + np.where(np.abs(step) < 0.1, 0, step)  # a camera at rest stays at rest
+        self._last = small
+        return self.shift
+
+
+_STOP = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 8, 0.03)
+
+
+def fit_outline(
+    frames: Sequence[Gray], times: Array, boxes: Array, camera: Array, others: Others | None = None
+) -> Array:
     """The filled boxes of a gap with their edges corrected.
 
     Args:
         frames: n grey pictures of one size.
         times: (n,) increasing seconds.
         boxes: (n, 4) boxes inside the picture; the first and the last are known.
+        camera: (n, 2) how far the ground has moved in the picture (`Camera`).
+        others: more frames for the background.
 
     Returns:
         (n, 4); the first and the last unchanged, and all where the background tells nothing.
@@ -60,22 +113,25 @@ def fit_outline(frames: Sequence[Gray], times: Array, boxes: Array) -> Array:
     scale = min(1.0, SIDE / float(np.median(sizes.max(1))))
     if n < 5 or (sizes < 4 / scale).any():
         return boxes
-    camera = _camera(frames)
     search = np.concatenate([boxes[:, :2] - SEARCH * sizes, boxes[:, 2:] + SEARCH * sizes], 1)
     on_ground = search - np.tile(camera, 2)
     corner = np.floor(on_ground[:, :2].min(0))
     columns, rows = np.ceil((on_ground[:, 2:].max(0) - corner) * scale).astype(int).tolist()
-    if n * rows * columns > MOST:
+    more = others or Others([], np.empty((0, 4)), np.empty((0, 2)))
+    if (n + len(more.frames)) * rows * columns > MOST:
         return boxes
-    pictures = np.empty((n, rows, columns), np.uint8)
-    for i, frame in enumerate(frames):
-        shift = -(corner + camera[i]) * scale
+    everywhere = np.concatenate([camera, more.camera])
+    pictures = np.empty((len(everywhere), rows, columns), np.uint8)
+    for i, frame in enumerate([*frames, *more.frames]):
+        shift = -(corner + everywhere[i]) * scale
         to_ground = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
         cv2.blur(cv2.warpAffine(frame, to_ground, (columns, rows)), (3, 3), pictures[i])
     # place of each column and row in each frame's own picture
-    x = corner[0] + (np.arange(columns) + 0.5) / scale + camera[:, :1]
-    y = corner[1] + (np.arange(rows) + 0.5) / scale + camera[:, 1:]
-    background, noise = _background(pictures, x, y, boxes, (width, height))
+    x = corner[0] + (np.arange(columns) + 0.5) / scale + everywhere[:, :1]
+    y = corner[1] + (np.arange(rows) + 0.5) / scale + everywhere[:, 1:]
+    use = np.r_[np.unique(np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)), n : len(everywhere)]
+    covered = np.concatenate([_widened(boxes, AROUND), _widened(more.boxes, AROUND_OTHERS)])
+    background, noise = _background(pictures[use], x[use], y[use], covered[use], (width, height))
     limit = np.where(background < 0, -1.0, max(LEVELS, NOISE * noise))
     measured = np.full((n, 4), np.nan)
     for i in range(n):
@@ -100,45 +156,26 @@ def fit_outline(frames: Sequence[Gray], times: Array, boxes: Array) -> Array:
     return out
 
 
-def _camera(frames: Sequence[Gray]) -> Array:
-    """How far the ground has moved in the picture since the first frame, (n, 2) pixels; shifts only."""
-    height, width = frames[0].shape
-    factor = max(1, round(max(height, width) / 160))
-    shape = (max(16, width // factor), max(16, height // factor))
-    back = np.array([width / shape[0], height / shape[1]])
-    small = [cv2.resize(frame, shape, interpolation=cv2.INTER_AREA) for frame in frames]
-    lines = [np.linspace(0.05, 0.95, k) * side for k, side in zip((10, 6), shape, strict=True)]
-    points = np.stack(np.meshgrid(*lines), -1).reshape(-1, 2).astype(np.float32)
-    out = np.zeros((len(frames), 2))
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 8, 0.03)
-    for i in range(1, len(frames)):
-        there, found, _ = cv2.calcOpticalFlowPyrLK(
-            small[i - 1], small[i], points, points.copy(), None, None, (15, 15), 2, stop
-        )
-        good = np.asarray(found).ravel() == 1
-        shift = np.median((np.asarray(there) - points)[good], 0) * back if good.sum() > 10 else np.zeros(2)
-        out[i] = out[i - 1] + np.where(np.abs(shift) < 0.1, 0, shift)  # a camera at rest stays at rest
-    return out
+def _widened(boxes: Array, share: float) -> Array:
+    margin = share * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
 
 
 def _background(
     pictures: NDArray[np.uint8], x: Array, y: Array, boxes: Array, picture: tuple[int, int]
 ) -> tuple[Array, float]:
-    """Median of the uncovered pixels, -1 where too few are, and the median distance from it (grey levels)."""
-    sample = np.unique(np.linspace(0, len(pictures) - 1, min(SAMPLES, len(pictures))).astype(int))
-    x, y, b = x[sample], y[sample], boxes[sample, :, None]
-    mx, my = AROUND * (b[:, 2] - b[:, 0]), AROUND * (b[:, 3] - b[:, 1])
-    covered_x = (x > b[:, 0] - mx) & (x < b[:, 2] + mx)
-    covered_y = (y > b[:, 1] - my) & (y < b[:, 3] + my)
+    """Median of the pixels outside the boxes, -1 where too few are, and the median distance from it (grey levels)."""
+    b = boxes[:, :, None]
+    covered_x, covered_y = (x > b[:, 0]) & (x < b[:, 2]), (y > b[:, 1]) & (y < b[:, 3])
     inside = ((y >= 1) & (y < picture[1] - 1))[:, :, None] & ((x >= 1) & (x < picture[0] - 1))[:, None, :]
     seen = inside & ~(covered_y[:, :, None] & covered_x[:, None, :])
-    values = np.where(seen, pictures[sample], np.int16(999))
+    values = np.where(seen, pictures, np.int16(999))
     values.sort(0)
     count = seen.sum(0)
     middle = np.take_along_axis(values, np.maximum(count - 1, 0)[None] // 2, 0)[0]
     background = np.where(count >= UNCOVERED, middle, -1).astype(float)
-    usable = seen[::2] & (background >= 0)
-    distance = np.abs(pictures[sample[::2]] - background)[usable]
+    usable = seen[::4] & (background >= 0)
+    distance = np.abs(pictures[::4] - background)[usable]
     return background, float(np.median(distance)) if len(distance) else 0.0
 
 
