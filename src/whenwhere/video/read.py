@@ -1,7 +1,7 @@
 """Sparse reading: the frames shown at some times, exactly and fast.
 
 Runs of packets (see `decode`) are shared out to threads, each with a single-threaded decoder of its own; FFmpeg works
-outside Python's lock. Where there are too few runs to share out evenly, one decoder gets all the threads instead.
+outside Python's lock. What cannot be shared out evenly is decoded by one decoder with all the threads.
 Every wanted frame is checked to have come back (see `pick`).
 """
 
@@ -110,9 +110,9 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
     return Frames(images, p.actual, p.requested, warnings)
 
 
-def _pieces(all_runs: list[Run], size: float) -> deque[list[Run]]:
+def _pieces(all_runs: list[Run], size: float) -> list[list[Run]]:
     """Runs in groups of neighbours of about this cost."""
-    out: deque[list[Run]] = deque()
+    out: list[list[Run]] = []
     filled = size
     for run in all_runs:
         if filled >= size:
@@ -123,36 +123,69 @@ def _pieces(all_runs: list[Run], size: float) -> deque[list[Run]]:
     return out
 
 
+def _shares(costs: list[float], threads: int) -> tuple[list[int], list[int]]:
+    """Which pieces to decode side by side, and which afterwards by one decoder with all threads.
+
+    Seven equal pieces on two cores would leave one core idle while the seventh is decoded; it is cheaper to decode
+    three on each core and the seventh on both. Only the few largest and smallest are considered for that.
+
+    >>> _shares([100.0] * 7, 2)
+    ([0, 1, 2, 3, 4, 5], [6])
+    >>> _shares([100.0] * 8, 2), _shares([250.0, 50.0], 2)
+    (([0, 1, 2, 3, 4, 5, 6, 7], []), ([], [0, 1]))
+    """
+    everything = list(range(len(costs)))
+    if threads == 1:
+        return [], everything
+    if len(costs) > 8 * threads:
+        return everything, []
+    order = sorted(everything, key=lambda k: -costs[k])
+    best: tuple[float, list[int], list[int]] = (sum(costs) / (_FRAME_THREADS_GAIN * threads), [], everything)
+    few = min(3, len(costs) - 1)
+    for largest in range(few + 1):
+        for smallest in range(few + 1 - largest):
+            together = sorted(order[:largest] + order[len(order) - smallest :])
+            apart = [k for k in everything if k not in together]
+            busy = [0.0] * threads
+            for k in apart:
+                busy[busy.index(min(busy))] += costs[k]
+            wall = max(busy) + sum(costs[k] for k in together) / (_FRAME_THREADS_GAIN * threads)
+            if wall < best[0] - 1e-9:
+                best = (wall, apart, together)
+    return best[1], best[2]
+
+
 def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, threads: int, store: Store) -> set[int]:
     """Decode runs side by side; returns the ticks of damaged frames.
 
     Raises:
         LostError: the file's packets are not those of the probe.
     """
-    total = sum(r.cost for r in all_runs)
-    work = _pieces(all_runs, min(_PIECE, total / (3 * threads)))
-    side_by_side = max(total / threads, max(sum(r.cost for r in piece) for piece in work))
-    if threads == 1 or side_by_side > total / (_FRAME_THREADS_GAIN * threads):
-        workers, inner = 1, threads
-    else:
-        workers, inner = min(threads, len(work)), 1
+    pieces = _pieces(all_runs, min(_PIECE, sum(r.cost for r in all_runs) / (3 * threads)))
+    apart, together = _shares([sum(r.cost for r in piece) for piece in pieces], threads)
     lock = threading.Lock()
 
-    def labour() -> set[int]:
+    def labour(work: deque[int], inner: int) -> set[int]:
         picker = Picker(info, width, threads=inner)
         try:
             while True:
                 with lock:
                     if not work:
                         return picker.damaged
-                    piece = work.popleft()
+                    piece = pieces[work.popleft()]
                 for run in piece:
                     for tick, image in picker.pick(run).items():
                         store(tick, image)
         finally:
             picker.close()
 
-    if workers == 1:
-        return labour()
-    with ThreadPoolExecutor(workers, "whenwhere-read") as pool:
-        return set().union(*(f.result() for f in [pool.submit(labour) for _ in range(workers)]))
+    damaged: set[int] = set()
+    if apart:
+        queue = deque(apart)
+        workers = min(threads, len(apart))
+        with ThreadPoolExecutor(workers, "whenwhere-read") as pool:
+            for future in [pool.submit(labour, queue, 1) for _ in range(workers)]:
+                damaged |= future.result()
+    if together:
+        damaged |= labour(deque(together), threads)
+    return damaged
