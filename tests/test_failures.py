@@ -420,7 +420,7 @@ def test_a_bug_keeps_its_traceback_and_the_rest_goes_on(tmp_path: Path, moving_c
         "import sys, whenwhere.session as s\n"
         "class Odd:\n"
         "    name = 'odd'\n"
-        "    def __init__(self, cache): self.real = s.GROUNDERS['motion'](cache)\n"
+        "    def __init__(self, *given): self.real = s.GROUNDERS['motion'](*given)\n"
         "    def ground(self, info, query, **asked):\n"
         "        if 'odd' in query: raise ZeroDivisionError('a bug')\n"
         "        return self.real.ground(info, query, **asked)\n"

@@ -32,7 +32,7 @@ class Says:
     name = "says"
     found = Found("unsure")
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, progress: object) -> None:
         pass
 
     def ground(self, info, query, **asked) -> Found:  # type: ignore[no-untyped-def]

@@ -52,14 +52,18 @@ if TYPE_CHECKING:
 _ROUNDED = 0.6e-3
 
 
-def _motion(cache: Cache) -> Grounder:
+#: Told the share of a video that was looked at, 0-1.
+Progress = Callable[[float], None]
+
+
+def _motion(cache: Cache, progress: Progress | None) -> Grounder:
     from whenwhere.grounders.motion import MotionGrounder
 
-    return MotionGrounder(cache)
+    return MotionGrounder(cache, progress=progress)
 
 
 #: The models that can be named, each with what makes it.
-GROUNDERS: dict[str, Callable[[Cache], Grounder]] = {"motion": _motion}
+GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": _motion}
 
 
 #: Most gigabytes to take from an address or standard input, unless asked for more.
@@ -78,6 +82,7 @@ def open(
     cache: str | os.PathLike[str] | Literal[False] | None = None,
     frame_rate: float = 25.0,
     max_download: float = MAX_DOWNLOAD,
+    progress: Progress | None = None,
 ) -> "Session":
     """Open a video for questions.
 
@@ -87,12 +92,13 @@ def open(
         cache: folder for what was computed about a video; None = the user's cache folder, False = none.
         frame_rate: pictures per second, for a folder of pictures.
         max_download: most gigabytes to take from an address or standard input.
+        progress: told the share of the video that was looked at.
 
     Raises:
         MediaError: the video is missing or cannot be read.
         SettingError: an unknown model.
     """
-    return Session(source, model, cache, frame_rate, max_download)
+    return Session(source, model, cache, frame_rate, max_download, progress)
 
 
 class Session:
@@ -111,6 +117,7 @@ class Session:
         cache: str | os.PathLike[str] | Literal[False] | None = None,
         frame_rate: float = 25.0,
         max_download: float = MAX_DOWNLOAD,
+        progress: Progress | None = None,
     ) -> None:
         from whenwhere.video import open_source, probe
 
@@ -118,7 +125,7 @@ class Session:
         self.source = os.fspath(source)
         self.model = model
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
-        self._grounder = GROUNDERS[model](self._cache)
+        self._grounder = GROUNDERS[model](self._cache, progress)
         self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)

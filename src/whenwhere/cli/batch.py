@@ -71,14 +71,14 @@ def batch(
     for fault in asked.faults:
         note(printable(fault), "red")
     tally = Tally()
-    with Waiting(f"{len(asked)} questions about {len(asked.questions)} videos", total=len(asked)) as waiting:
-        say = Teller(json_, brief=True, waiting=waiting)
-        try:
+    try:
+        with Waiting(f"{len(asked)} questions about {len(asked.questions)} videos", total=len(asked)) as waiting:
+            say = Teller(json_, brief=True, waiting=waiting)
             for video, queries in asked.questions.items():
                 run(job, video, queries, tally, say)
-        except KeyboardInterrupt:
-            note(f"interrupted after {tally.questions} of {len(asked)} questions ({tally}); run it again to go on")
-            raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt:
+        note(f"interrupted after {tally.questions} of {len(asked)} questions ({tally}); run it again to go on")
+        raise typer.Exit(INTERRUPTED) from None
     faults = f"; {len(asked.faults)} lines of {manifest} could not be used" if asked.faults else ""
     note(f"{len(asked)} questions about {len(asked.questions)} videos: {tally}{faults}")
     if tally.failed or asked.faults:

@@ -42,22 +42,32 @@ class Waiting:
 
     Args:
         what: is going on.
-        total: questions to come, for a bar; None for a spinner.
+        total: questions to come; None where the bar shows the share of one video.
     """
 
     def __init__(self, what: str, total: int | None = None) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
-        bar = [] if total is None else [BarColumn(), MofNCompleteColumn()]
+        count = [TaskProgressColumn()] if total is None else [MofNCompleteColumn()]
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            *bar,
+            BarColumn(),
+            *count,
             TimeElapsedColumn(),
             console=err,
             transient=True,
         )
         self._task = self._progress.add_task(what, total=total)
+        self._total = total
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
@@ -87,9 +97,14 @@ class Waiting:
         yield
         self._arm()
 
-    def step(self, what: str | None = None) -> None:
-        """One more question is done."""
-        self._progress.update(self._task, advance=1, description=what)
+    def step(self) -> None:
+        """One more question is done; nothing to show where the bar is about one video."""
+        if self._total is not None:
+            self._progress.advance(self._task)
+
+    def share(self, done: float) -> None:
+        """This share of the video was looked at, 0-1."""
+        self._progress.update(self._task, total=1.0, completed=done)
 
 
 class Teller:
@@ -133,8 +148,7 @@ def brief(record: Grounding, files: list[Path]) -> None:
 
 def tell(record: Grounding, files: list[Path]) -> None:
     """One answer for a person: when, where, how the sentence was read, what else was seen, and files written."""
-    line = Text(record.query, "bold")
-    line.append("\n  ").append(record.status, _COLOURS[record.status])
+    line = Text().append(record.query, "bold").append("\n  ").append(record.status, _COLOURS[record.status])
     if record.spans:
         line.append("  " + ", ".join(window(s.start, s.end) for s in record.spans))
     if record.confidence is not None:
@@ -183,13 +197,24 @@ def _candidate(candidate: dict[str, Any]) -> str:
     return f"{when}{where}  {_plain(words)}".strip()
 
 
+def shortened(source: str) -> str:
+    """The last part of a path or an address, for a line that must be short.
+
+    >>> shortened("/films/2024/a.mp4"), shortened("https://host/b.mp4"), shortened("-")
+    ('a.mp4', 'b.mp4', 'standard input')
+    """
+    return "standard input" if source == "-" else printable(source).rstrip("/").rsplit("/", 1)[-1][:40]
+
+
 def window(start: float, end: float) -> str:
     """A span for a person.
 
     >>> window(0.5, 8), window(58, 61.2)
-    ('0.5–8.0 s', '58.0 s–1:01.2')
+    ('0.5–8.0 s', '0:58.0–1:01.2')
     """
-    return f"{start:.1f}–{clock(end)}" if end < 60 else f"{clock(start)}–{clock(end)}"
+    if end < 59.95:
+        return f"{start:.1f}–{end:.1f} s"
+    return f"{'0:' if start < 59.95 else ''}{clock(start).removesuffix(' s').zfill(4)}–{clock(end)}"
 
 
 def clock(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,19 +81,18 @@ def ground(
 
 
 def _answer(job: "Job", video: str, sentences: list[str], json: bool) -> "Tally":
-    from whenwhere.cli.console import Teller, Waiting, note, out
+    from whenwhere.cli.console import Teller, Waiting, note, out, shortened
     from whenwhere.cli.job import Tally, run
-    from whenwhere.settings import printable
 
     tally = Tally()
-    with Waiting(f"looking at {printable(video)}") as waiting:
-        say = Teller(json, brief=False, waiting=waiting)
-        try:
-            page = run(job, video, sentences, tally, say)
-        except KeyboardInterrupt:
-            kept = f"; what is done is in {job.out}" if job.out else ""
-            note(f"interrupted after {tally.questions} of {len(sentences)} sentences{kept}")
-            raise typer.Exit(INTERRUPTED) from None
+    try:
+        with Waiting(f"looking at {shortened(video)}") as waiting:
+            say = Teller(json, brief=False, waiting=waiting)
+            page = run(replace(job, progress=waiting.share), video, sentences, tally, say)
+    except KeyboardInterrupt:
+        kept = f"; what is done is in {job.out}" if job.out and tally.questions else ""
+        note(f"interrupted after {tally.questions} of {len(sentences)} sentences{kept}")
+        raise typer.Exit(INTERRUPTED) from None
     if tally.failed and len(sentences) + tally.unwritten > 1:
         note(f"{len(sentences)} sentences: {tally}")
     if page is not None:

@@ -31,6 +31,7 @@ class Job:
         max_download: most gigabytes to take from an address or standard input.
         out: where files go; None writes none.
         exports: names of files to write for each answer; `html` is one page per video.
+        progress: told the share of a video that was looked at.
         resume: take stored answers for what they are, instead of answering anew.
     """
 
@@ -41,6 +42,7 @@ class Job:
     max_download: float = 4.0
     out: Path | None = None
     exports: tuple[str, ...] = ()
+    progress: Callable[[float], None] | None = None
     resume: bool = False
 
 
@@ -91,7 +93,7 @@ def run(job: Job, source: str, queries: Sequence[str], tally: Tally, tell: Tell)
         OutputError: answers cannot be stored.
     """
     try:
-        session = whenwhere.session.open(source, job.model, job.cache, job.frame_rate, job.max_download)
+        session = whenwhere.session.open(source, job.model, job.cache, job.frame_rate, job.max_download, job.progress)
     except SettingError:
         raise
     except Exception as e:

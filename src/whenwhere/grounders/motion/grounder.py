@@ -6,6 +6,7 @@ it in about a millisecond: read (`reading`), choose (`choice`), judge (`abstenti
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,20 @@ class MotionGrounder:
     Args:
         cache: where indices are kept; None keeps them in memory only.
         background: `auto`, or force `median` or `recurring`.
+        progress: told the share of a video that was looked at.
     """
 
     name = "motion"
 
-    def __init__(self, cache: Cache | None = None, background: str = "auto") -> None:
+    def __init__(
+        self,
+        cache: Cache | None = None,
+        background: str = "auto",
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
         self.cache = cache or Cache(enabled=False)
         self.background = background
+        self.progress = progress
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[Actor]]] = OrderedDict()
 
@@ -59,7 +67,7 @@ class MotionGrounder:
         made: list[indexing.Index] = []
 
         def make() -> dict[str, np.ndarray]:
-            made.append(indexing.build(info, fps, kind=self.background))
+            made.append(indexing.build(info, fps, kind=self.background, progress=self.progress))
             return made[0].arrays()
 
         name = self.cache.key("motion", indexing.VERSION, key[0], fps, indexing.WIDTH, self.background)

@@ -6,7 +6,7 @@ its blobs and tracks; a track that goes on into the next window of the same shot
 a few kilobytes per minute, as plain arrays, keyed by the video's content.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -104,7 +104,13 @@ class _Window:
     recurring: bool
 
 
-def build(info: VideoInfo, fps: float = FPS, width: int = WIDTH, kind: str = "auto") -> Index:
+def build(
+    info: VideoInfo,
+    fps: float = FPS,
+    width: int = WIDTH,
+    kind: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Index:
     """Look at a whole video.
 
     Args:
@@ -112,6 +118,7 @@ def build(info: VideoInfo, fps: float = FPS, width: int = WIDTH, kind: str = "au
         fps: looks per second.
         width: working width in pixels.
         kind: background: `auto`, `median` or `recurring`.
+        progress: told the share of the video that is done, after each window.
     """
     cv2.setNumThreads(1)
     width = min(width, info.width)
@@ -134,6 +141,8 @@ def build(info: VideoInfo, fps: float = FPS, width: int = WIDTH, kind: str = "au
         flood += window.flood
         resting += window.resting
         tracks = tracks + window.tracks if new_shot else _continue(tracks, window.tracks)
+        if progress is not None:
+            progress(float(times[-1]) / info.duration)
     step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
     return _pack(info, shape, tracks, resting, cuts, flood, looked, moved, unsteady, recurring, step, warnings)
 
