@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from whenwhere.overlap import v_iou
 from whenwhere.stage import Scene, Stage, build
 from whenwhere.stage.compose import Compositor, Seen
-from whenwhere.stage.grammar import WORDS, Phrase, Solver, _tied
+from whenwhere.stage.grammar import WORDS, _tied
 from whenwhere.stage.palette import HAIR, PAINTS
 from whenwhere.stage.people import PersonLook
+from whenwhere.stage.solver import Phrase, Solver
 from whenwhere.stage.truth import GAP, STILL, Event, events
 
 SEEDS = range(24)

@@ -9,12 +9,13 @@ import os
 import numpy as np
 
 from whenwhere.stage.build import make_view
-from whenwhere.stage.grammar import Phrase, Sentence, Solver
+from whenwhere.stage.grammar import Sentence
 from whenwhere.stage.palette import PAINTS, Paint
 from whenwhere.stage.people import PersonLook
 from whenwhere.stage.plots import Cue, border
 from whenwhere.stage.scene import Scene, Stage, write
 from whenwhere.stage.script import Leg
+from whenwhere.stage.solver import Phrase, Solver
 from whenwhere.stage.vehicles import VehicleLook
 from whenwhere.stage.world import Actor, View, World
 
