@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -41,13 +42,13 @@ class Source:
 
     def __init__(self, path: str, name: str, folder: str | None = None, warnings: tuple[str, ...] = ()) -> None:
         self.path, self.name, self.warnings = path, name, warnings
-        self._folder = folder
+        # Runs at the latest when the interpreter ends.
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True) if folder else None
 
     def close(self) -> None:
         """Remove the temporary file, if there is one."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._remove is not None:
+            self._remove()
 
     def __enter__(self) -> Self:
         return self
@@ -55,9 +56,6 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
         self.close()
 
 
