@@ -7,6 +7,7 @@ scores from shape, rigidity and motion, never filters: no pixel evidence here co
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ class Actor:
         entry, exit: sides of the frame it came and went by, () if it appeared in the middle.
         aspect: log(height / width); wobble: deviation of that; fill: share of the box that is filled.
         contact: share of sightings at a border; strong: share of strong evidence.
+        members: of a group; memo: what `events` has worked out, for the next question.
     """
 
     id: int
@@ -64,6 +66,7 @@ class Actor:
     contact: float
     strong: float
     members: list["Actor"] = field(default_factory=list)
+    memo: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
@@ -147,7 +150,8 @@ def _actor(index: Index, rows: residents.Rows) -> Actor:
         entry=_side(times, raw, touch, velocity, frame, index.step, True) if span.start > 0 else (),
         exit=_side(times, raw, touch, velocity, frame, index.step, False) if span.end < index.duration - 1e-3 else (),
         aspect=float(np.median(ratio)),
-        wobble=float(np.std(ratio)),
+        # Seen whole too seldom, its shape says nothing about how rigid it is.
+        wobble=float(np.std(ratio)) if own.sum() >= 5 else 0.1,
         fill=float(np.median(fill)),
         contact=float((~free).mean()),
         strong=float(rows["strong"].mean()),
@@ -220,7 +224,7 @@ def _bell(x: float, centre: float, width: float) -> float:
 
 
 def kind_score(actor: Actor, kind: str, biggest: float) -> float:
-    """How well shape and motion fit a kind of thing; 0 is a good fit, -3 the worst that is ever said.
+    """How well shape and motion fit a kind of thing; 0 is a good fit, -1.8 the worst that is ever said.
 
     Args:
         actor: whose fit is asked.
@@ -253,4 +257,4 @@ def kind_score(actor: Actor, kind: str, biggest: float) -> float:
         score = -0.35 * max(0.0, relative + 2.0) + shape * 0.5 * _bell(actor.aspect, 0.0, 0.7)
     else:
         score = 0.0
-    return float(np.clip(score, -3.0, 0.0))
+    return float(np.clip(score, -1.8, 0.0))

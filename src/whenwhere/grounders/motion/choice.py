@@ -157,6 +157,8 @@ def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) 
     if main in COLOURS[3:]:
         share = np.minimum(1.0, share * 1.6)  # windows, skin and shadow take their part of any coloured thing
     terms: NDArray[np.float64] = np.clip(strength * np.log((share + 0.05) / (usual + 0.05)), -2.2, 2.2)
+    # A speaker names the colour of the one that shows it best: others fall behind it.
+    terms = terms + 0.7 * strength * np.maximum(np.log((share + 0.05) / (share.max() + 0.05)), -2.0)
     return terms
 
 
@@ -317,7 +319,7 @@ def together(members: list[Actor]) -> Actor | None:
     return replace(
         lead, id=-1, times=times, boxes=hull, span=span, spans=SpanSet([span]), centre=middle, size=size,
         touch=lead.touch[rows], velocity=lead.velocity[rows], pace=lead.pace[rows], still=lead.still[rows],
-        colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members,
+        colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo={},
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion.attributes import Actor
 from whenwhere.spans import Span
 
+#: Shortest standing, seconds.
+LEAST = 0.8
 #: Verbs that describe a stay, not a part of it.
 WHOLE = frozenset("walk run ride drive move pass throw catch".split())
 
@@ -41,8 +43,15 @@ def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def stands(actor: Actor, least: float = 0.8) -> list[tuple[float, float]]:
-    """Times when it stood still for at least `least` seconds; short interruptions are bridged."""
+def stands(actor: Actor) -> list[tuple[float, float]]:
+    """Times when it stood still for at least `LEAST` seconds; short interruptions are bridged."""
+    if "stands" not in actor.memo:
+        actor.memo["stands"] = _stands(actor)
+    known: list[tuple[float, float]] = actor.memo["stands"]
+    return known
+
+
+def _stands(actor: Actor) -> list[tuple[float, float]]:
     t = actor.times
     out: list[tuple[float, float]] = []
     for a, b in runs(actor.still):
@@ -50,7 +59,7 @@ def stands(actor: Actor, least: float = 0.8) -> list[tuple[float, float]]:
             out[-1] = (out[-1][0], t[b])
         else:
             out.append((t[a], t[b]))
-    return [(a, b) for a, b in out if b - a >= least]
+    return [(a, b) for a, b in out if b - a >= LEAST]
 
 
 def _same_place(actor: Actor, x: tuple[float, float], y: tuple[float, float]) -> bool:
@@ -61,10 +70,18 @@ def _same_place(actor: Actor, x: tuple[float, float], y: tuple[float, float]) ->
 
 def moves(actor: Actor, axis: int | None = None) -> list[tuple[float, float, NDArray[np.float64]]]:
     """Stretches of motion between stands and reversals: (start, end, displacement in frame shares)."""
+    key = ("moves", axis)
+    if key not in actor.memo:
+        actor.memo[key] = _moves(actor, axis)
+    known: list[tuple[float, float, NDArray[np.float64]]] = actor.memo[key]
+    return known
+
+
+def _moves(actor: Actor, axis: int | None) -> list[tuple[float, float, NDArray[np.float64]]]:
     t = actor.times
     if len(t) < 3:
         return [(actor.span.start, actor.span.end, actor.shift)]
-    k = int(np.abs(actor.shift).argmax()) if axis is None else axis
+    k = int(np.ptp(actor.centre, axis=0).argmax()) if axis is None else axis
     sign = np.sign(actor.velocity[:, k])
     strong = np.abs(actor.velocity[:, k]) > 0.15 * np.percentile(np.abs(actor.velocity[:, k]), 90) + 1e-4
     sign = np.where(strong & ~actor.still, sign, 0)
@@ -220,10 +237,15 @@ def _jump(actor: Actor) -> list[Part]:
     if len(t) < 5 or height <= 0:
         return []
     window = max(3, round(0.9 / max(1e-3, float(np.median(np.diff(t))))))
-    # ground line: the lowest the edge reached shortly before and shortly after, whichever is higher up
-    before = np.array([bottom[max(0, i - window) : i + 1].max() for i in range(len(t))])
-    after = np.array([bottom[i : i + window + 1].max() for i in range(len(t))])
-    lift = (np.minimum(before, after) - bottom) / height
+
+    def risen(y: NDArray[np.float64]) -> NDArray[np.float64]:
+        # ground line: the lowest it was shortly before and shortly after, whichever is higher up
+        before = np.array([y[max(0, i - window) : i + 1].max() for i in range(len(t))])
+        after = np.array([y[i : i + window + 1].max() for i in range(len(t))])
+        return (np.minimum(before, after) - y) / height
+
+    # The lower edge may be held down by a shadow or a leash: then the middle rises.
+    lift = np.maximum(risen(bottom), 0.7 * risen((actor.boxes[:, 1] + actor.boxes[:, 3]) / 2))
     out = []
     for a, b in runs(lift > 0.08):
         peak = float(lift[a : b + 1].max())

@@ -390,9 +390,8 @@ def _places(r: Reading, words: list[str], text: str) -> None:
     moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
     opposite = {"left": "right", "right": "left", "top": "down", "bottom": "up"}
     for i, w in enumerate(words):
-        if w in ("to", "towards", "toward", "leftwards", "into", "through", "off", "out") or (
-            w == "on" and "leave" in r.events
-        ):
+        leaving = w in ("on", "at", "by", "via") and i > 0 and "leave" in lex.lemmas(words[i - 1])
+        if leaving or w in ("to", "towards", "toward", "into", "through", "off", "out"):
             side = _side_after(words, i)
             if side in moves:
                 r.direction = r.direction or moves[side]

@@ -146,7 +146,21 @@ class Linker:
         reach = np.where(young, 2.2, 1.3)
         cost[(overlap < 0.05) & (distance > reach)] = _REFUSED
         cost[ratio > 2.0] = _REFUSED
+        # Other colours at another place: someone else, as when one leaves where the next one enters.
+        cost[(colour > 0.55) & (overlap < 0.3)] = _REFUSED
+        gone = np.array([self._gone(r) and t - r.times[-1] > 0.35 for r in self.live])
+        cost[gone] = _REFUSED
         return cost, predicted
+
+    def _gone(self, track: Track) -> bool:
+        """Whether it was on its way out over the border when last seen."""
+        box, v = track.boxes[-1], track.velocity()
+        left, up = (v[0] + v[2]) / 2, (v[1] + v[3]) / 2
+        pace = 0.15 * float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
+        return bool(
+            (box[0] <= 2 and left < -pace) or (box[2] >= self.width - 2 and left > pace)
+            or (box[1] <= 2 and up < -pace) or (box[3] >= self.height - 2 and up > pace)
+        )  # fmt: skip
 
     def _claim(self, blobs: list[Blob], predicted: NDArray[np.float64], taken: dict[int, list[int]]) -> None:
         """Tracks left without a blob claim a share of the blob that covers their place, if it is big enough for all."""
