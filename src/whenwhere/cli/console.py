@@ -143,7 +143,8 @@ def brief(record: Grounding, files: list[Path]) -> None:
     spans = ", ".join(window(s.start, s.end) for s in record.spans)
     name = Path(record.video.path).name if record.video else ""
     line = Text(f"{name}: {record.query}: ").append(record.status, _COLOURS[record.status])
-    out.print(line.append(f" {spans}"))
+    sure = "" if record.confidence is None else f" ({record.confidence:.2f})"
+    out.print(line.append(f" {spans}" if spans else "").append(sure))
 
 
 def tell(record: Grounding, files: list[Path]) -> None:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,6 +79,8 @@ def _environment() -> Iterator[Check]:
 
 def _requirements() -> dict[str, list[str]]:
     """Packages by extra, "" for those always needed, as the installed metadata says."""
+    from importlib import metadata
+
     needed: dict[str, list[str]] = {}
     for line in metadata.requires("whenwhere") or []:
         requirement, _, marker = line.partition(";")
@@ -91,6 +92,8 @@ def _requirements() -> dict[str, list[str]]:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

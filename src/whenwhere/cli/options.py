@@ -9,7 +9,7 @@ import typer
 from whenwhere.errors import OutputError, QueryError, SettingError
 from whenwhere.spans import Span
 
-Model = Annotated[str, typer.Option(help="Who answers.")]
+Model = Annotated[str, typer.Option(help="Who answers; motion is built in.")]
 Rate = Annotated[float, typer.Option(help="Boxes per second in the answer.")]
 SampleFps = Annotated[float | None, typer.Option(help="Frames per second to look at; the model's choice if left out.")]
 Fill = Annotated[str, typer.Option(help="Boxes between seconds: flow, linear, pchip or hold.")]
