@@ -10,6 +10,7 @@ The special clips (`special`) are small and each break one assumption that reade
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -183,6 +184,11 @@ class Special:
     lost: tuple[int, int] | None = None
 
 
+@lru_cache(maxsize=1)
+def _small_pictures() -> tuple[np.ndarray, ...]:
+    return tuple(pictures(300, 320, 240))
+
+
 def _small(
     path: Path,
     times: np.ndarray,
@@ -198,11 +204,11 @@ def _small(
         stream.time_base = stream.codec_context.time_base = clock
         stream.codec_context.gop_size = gop
         stream.codec_context.max_b_frames = 3
-        stream.codec_context.options = {"preset": "veryfast", "sc_threshold": "0"}
+        stream.codec_context.options = {"preset": "ultrafast", "x264-params": "bframes=3:b-adapt=0:scenecut=0"}
         if rotation:
             stream.set_display_rotation(-rotation)
         packets = []
-        for picture, t in zip(pictures(len(times), 320, 240), times, strict=True):
+        for picture, t in zip(_small_pictures(), times, strict=False):
             if rotation:
                 # The number must be readable when the picture stands upright.
                 upright = np.rot90(picture, -1).copy()
