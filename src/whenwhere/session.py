@@ -122,7 +122,7 @@ class Session:
         from whenwhere.video import open_source, probe
 
         check_model(model)
-        self.source = os.fspath(source)
+        self.source = os.fsdecode(source)
         self.model = model
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
         self._grounder = GROUNDERS[model](self._cache, progress)
