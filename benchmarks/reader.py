@@ -353,12 +353,33 @@ class Conductor:
         return [m for m in (*OURS, *PEERS) if m not in modes or m in better]
 
     def run(self) -> None:
-        """Measure what is missing."""
+        """Measure what is missing: first what needs no quiet machine."""
+        self.cache = Path(self.args.cache)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self.results["machine"] = facts(self.work("versions", []) if self.args.python else {})
+        if not self.args.only:
+            self.run_special()
+        self.run_cells()
+        if not self.args.only:
+            self.run_memory()
+
+    def run_special(self) -> None:
+        """The correctness table."""
         import clips
 
-        cache = Path(self.args.cache)
-        cache.mkdir(parents=True, exist_ok=True)
-        self.results["machine"] = facts(self.work("versions", []) if self.args.python else {})
+        for clip in clips.special(self.cache):
+            row = {} if self.args.redo else self.results["correct"].get(clip.name, {})
+            for method in ("whenwhere", "PyAV sequential", *PEERS[1:4:2], "decord", "OpenCV grab", "ffmpeg pipe"):
+                if method not in row or row[method].startswith("no --python"):
+                    answer = self.work(method, ["examine", str(clip.path), clip.times, clip.numbers, clip.lost], 60)
+                    row[method] = answer
+            self.results["correct"][clip.name] = row
+        self.save()
+
+    def run_cells(self) -> None:
+        """The speed table."""
+        import clips
+
         for stream, size, seconds, rate, runs in cells():
             name = cell_name(stream, size, seconds, rate)
             if self.args.only not in name:
@@ -371,7 +392,7 @@ class Conductor:
             if time.monotonic() > self.until:
                 print(f"time is up before {name}; run again to go on", file=sys.stderr)
                 return
-            path = str(clips.make(cache, stream, size, seconds))
+            path = str(clips.make(self.cache, stream, size, seconds))
             fresh: dict[str, Any] = {}
             for k in range(runs):
                 for method in methods if k % 2 == 0 else methods[::-1]:
@@ -385,16 +406,11 @@ class Conductor:
             self.results["cells"][name] = fresh
             self.save()
             print(row_of(name, fresh), file=sys.stderr)
-        if self.args.only:
-            return
-        for clip in clips.special(cache):
-            row = {} if self.args.redo else self.results["correct"].get(clip.name, {})
-            for method in ("whenwhere", "PyAV sequential", *PEERS[1:4:2], "decord", "OpenCV grab", "ffmpeg pipe"):
-                if method not in row or row[method].startswith("no --python"):
-                    answer = self.work(method, ["examine", str(clip.path), clip.times, clip.numbers, clip.lost], 60)
-                    row[method] = answer
-            self.results["correct"][clip.name] = row
-        self.save()
+
+    def run_memory(self) -> None:
+        """The memory table."""
+        import clips
+
         for minutes in (1, 10, 60):
             for method in ("whenwhere", "PyAV sequential", "torchcodec exact, 1 thread", "decord"):
                 key = f"{method} {minutes}"
@@ -404,7 +420,7 @@ class Conductor:
                     if time.monotonic() > self.until:
                         print("time is up before the memory table; run again to go on", file=sys.stderr)
                         return
-                    path = str(clips.make(cache, "h264 gop250", "360p", 60 * minutes))
+                    path = str(clips.make(self.cache, "h264 gop250", "360p", 60 * minutes))
                     self.results["memory"][key] = self.work(method, ["memory", path, 60 * minutes])
                     self.save()
 
