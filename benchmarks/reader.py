@@ -335,7 +335,8 @@ class Conductor:
         if done.returncode != 0:
             lines = [x for x in done.stderr.strip().splitlines() if x.strip()]
             missing = next((x for x in lines if "ModuleNotFoundError" in x), None)
-            return missing or (lines[-1][:100] if lines else f"exit {done.returncode}")
+            # The kind of error only: messages name paths of this machine.
+            return missing or (lines[-1].split(":")[0] if lines else f"exit {done.returncode}")
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     def methods(self, seconds: int, stream: str) -> list[str]:

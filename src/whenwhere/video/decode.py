@@ -11,7 +11,7 @@ Every packet is compared with the table as it passes; a file that is demuxed dif
 here (`LostError`) and read plainly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import av
@@ -154,7 +154,7 @@ class Decoder:
                 return True
         return False
 
-    def frames(self, run: Run, plain: bool = False) -> Iterator[VideoFrame]:
+    def frames(self, run: Run, plain: bool = False) -> Generator[VideoFrame, None, None]:
         """The wanted frames of a run, in display order.
 
         Args:
@@ -173,27 +173,30 @@ class Decoder:
         skipping = False
         broken = False
         packet = self._go(start)
-        for i in range(start, stop):
-            broken &= not self._table.key[i]
-            if drop and skipping == (int(pts[i]) in wanted):
-                skipping = not skipping
-                context.skip_frame = "NONREF" if skipping else "DEFAULT"
-            for frame in self._decode(packet):
+        try:
+            for i in range(start, stop):
+                broken &= not self._table.key[i]
+                if drop and skipping == (int(pts[i]) in wanted):
+                    skipping = not skipping
+                    context.skip_frame = "NONREF" if skipping else "DEFAULT"
+                for frame in self._decode(packet):
+                    if plain or frame.pts in wanted:
+                        yield frame
+                if self._failed:
+                    # Threads report an error some packets late. All up to the next key frame refers to garbage.
+                    broken, self._failed = True, False
+                    self.doubtful.update(wanted.intersection(pts[max(i + 1 - self._threads, start) : i].tolist()))
+                if broken and int(pts[i]) in wanted:
+                    self.doubtful.add(int(pts[i]))
+                if i + 1 < stop:
+                    packet = self._next()
+            for frame in self._decode(None):
                 if plain or frame.pts in wanted:
                     yield frame
-            if self._failed:
-                # Threads report an error some packets late. What follows up to the next key frame refers to garbage.
-                broken, self._failed = True, False
-                self.doubtful.update(wanted.intersection(pts[max(i + 1 - self._threads, start) : i].tolist()))
-            if broken and int(pts[i]) in wanted:
-                self.doubtful.add(int(pts[i]))
-            if i + 1 < stop:
-                packet = self._next()
-        for frame in self._decode(None):
-            if plain or frame.pts in wanted:
-                yield frame
-        context.flush_buffers()
-        if skipping:
+        finally:
+            # Also when the consumer stops early: the next run must find nothing of this one.
+            context.flush_buffers()
+            self._failed = False
             context.skip_frame = "DEFAULT"
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:

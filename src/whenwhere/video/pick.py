@@ -5,7 +5,8 @@ existed): the frame before it stands in, as in a player. Its tick, and those of 
 remembered so that a warning can name them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -45,24 +46,26 @@ class Picker:
             got |= self.repair(missing)
         return got
 
-    def pick_in_order(self, run: Run) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def pick_in_order(self, run: Run) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
         """The same, one image at a time: for runs too long to hold."""
         expected = sorted(run.ticks)
         k = 0
         held: VideoFrame | None = None
-        for frame in self._decoder.frames(run):
-            assert frame.pts is not None
-            if held is not None and held.pts is not None and frame.pts != held.pts:
-                yield held.pts, self._painter(held)
-            # Of two frames with one tick the later is the one that stays on the screen.
-            held = frame
-            late = []
-            while k < len(expected) and expected[k] < frame.pts:
-                late.append(expected[k])
-                k += 1
-            if late:
-                yield from self._repair_beside(late)
-            k += k < len(expected) and expected[k] == frame.pts
+        # Closed before the decoder is, when the consumer stops early.
+        with closing(self._decoder.frames(run)) as frames:
+            for frame in frames:
+                assert frame.pts is not None
+                if held is not None and held.pts is not None and frame.pts != held.pts:
+                    yield held.pts, self._painter(held)
+                # Of two frames with one tick the later is the one that stays on the screen.
+                held = frame
+                late = []
+                while k < len(expected) and expected[k] < frame.pts:
+                    late.append(expected[k])
+                    k += 1
+                if late:
+                    yield from self._repair_beside(late)
+                k += k < len(expected) and expected[k] == frame.pts
         if held is not None and held.pts is not None:
             yield held.pts, self._painter(held)
         if k < len(expected):

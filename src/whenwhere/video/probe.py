@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import av
 import numpy as np
@@ -250,37 +251,23 @@ def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
     pictures miss their reference. Which of them a decoder shows is its own decision, so the head is decoded to see.
     """
     keys = np.flatnonzero(table.key)
-    leading = table.shown[: keys[1] if len(keys) > 1 else None] & (
-        table.pts[: keys[1] if len(keys) > 1 else None] < table.pts[keys[0]]
-    )
-    if keys[0] == 0 and not leading.any():
-        return table
-    # Everything up to the first key frame, and what comes before it in display order.
     border = int(table.pts[keys[0]])
     doubtful = table.shown & (table.pts < border)
-    seen = set()
-    stop = int(np.flatnonzero(doubtful | table.key)[-1] if doubtful.any() else keys[0])
-    stop = min(stop, int(keys[0]) + _HEAD)
+    doubtful[keys[1] if len(keys) > 1 else len(table) :] = False
+    if not doubtful.any():
+        return table
+    seen: set[int | None] = set()
+    # A little more than the last of them, because decoders hold frames back.
+    last = min(int(np.flatnonzero(doubtful)[-1]) + 32, int(keys[0]) + _HEAD)
     with opened(path) as container:
         stream = video_stream(container, path)
-        for n, packet in enumerate([*_first_packets(packets(container, stream), stop + 32), None]):
+        for packet in (*islice(packets(container, stream), last), None):
             try:
                 seen |= {f.pts for f in stream.codec_context.decode(packet)}
             except av.error.FFmpegError:
                 continue
-            if n > stop and border in seen:
-                break
     gone = doubtful & ~np.isin(table.pts, np.array(sorted(p for p in seen if p is not None), np.int64))
     return PacketTable(table.pts, table.dts, table.size, table.key, table.shown & ~gone)
-
-
-def _first_packets(source: Iterable[Packet], n: int) -> list[Packet]:
-    out = []
-    for packet in source:
-        out.append(packet)
-        if len(out) >= n:
-            break
-    return out
 
 
 def _count(path: str) -> NDArray[np.int64]:
@@ -295,9 +282,7 @@ def _count(path: str) -> NDArray[np.int64]:
             except av.error.FFmpegError:
                 continue
     if not ticks:
-        raise MediaError(
-            f"not one frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again"
-        )
+        raise _undecodable(path)
     return np.array(ticks, np.int64)
 
 

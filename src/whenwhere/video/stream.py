@@ -8,6 +8,7 @@ at a time. Either way what is held is bounded by a constant, whatever the video'
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from queue import SimpleQueue
 
@@ -112,7 +113,8 @@ def _ordered(
     picker = Picker(info, width, gray, threads)
     try:
         for run in _joined(all_runs, in_order):
-            yield from picker.pick_in_order(run)
+            with closing(picker.pick_in_order(run)) as images:
+                yield from images
     finally:
         damaged |= picker.damaged
         picker.close()
