@@ -54,7 +54,9 @@ def best_constant(items: list[tuple[VideoInfo, Tube]]) -> tuple[float, float, np
     grid = [(a / 10, b / 10) for a in range(10) for b in range(a + 1, 11)]
 
     def mean_t(span: tuple[float, float]) -> float:
-        return float(np.mean([t_iou(SpanSet([(span[0] * i.duration, span[1] * i.duration)]), t.spans) for i, t in items]))
+        return float(
+            np.mean([t_iou(SpanSet([(span[0] * i.duration, span[1] * i.duration)]), t.spans) for i, t in items])
+        )
 
     span = max(grid, key=mean_t)
     boxes = [np.median(t.boxes, 0) / [i.width, i.height, i.width, i.height] for i, t in items]
@@ -63,7 +65,9 @@ def best_constant(items: list[tuple[VideoInfo, Tube]]) -> tuple[float, float, np
     def mean_v(box: np.ndarray) -> float:
         size = [np.array([i.width, i.height, i.width, i.height]) for i, _ in items]
         spans = [SpanSet([(span[0] * i.duration, span[1] * i.duration)]) for i, _ in items]
-        return float(np.mean([v_iou(constant(i, s, box * z), t) for (i, t), s, z in zip(items, spans, size, strict=True)]))
+        return float(
+            np.mean([v_iou(constant(i, s, box * z), t) for (i, t), s, z in zip(items, spans, size, strict=True)])
+        )
 
     return *span, max(tried, key=mean_v)
 
@@ -136,10 +140,13 @@ def main() -> int:
         chosen = [r for r in rows if group in (r["camera"], "all")]
         clips = [r["clip"] for r in chosen]
         means[group] = {
-            name: {k: bootstrap_mean([r[name][k] for r in chosen], clips)._asdict() for k in ("t", "v")} for name in names
+            name: {k: bootstrap_mean([r[name][k] for r in chosen], clips)._asdict() for k in ("t", "v")}
+            for name in names
         }
         means[group]["motion - whole clip"] = {
-            k: paired_difference([r["motion"][k] for r in chosen], [r["whole clip"][k] for r in chosen], clips)._asdict()
+            k: paired_difference(
+                [r["motion"][k] for r in chosen], [r["whole clip"][k] for r in chosen], clips
+            )._asdict()
             for k in ("t", "v")
         }
     result = {
@@ -151,7 +158,9 @@ def main() -> int:
     write_text(RESULTS / "real_clips.md", text)
     print(text)
     static = means["static"]["motion"]
-    broken = [f"static m_{k}IoU {static[k]['mean']:.3f} < {least}" for k, least in LEAST.items() if static[k]["mean"] < least]
+    broken = [
+        f"static m_{k}IoU {static[k]['mean']:.3f} < {least}" for k, least in LEAST.items() if static[k]["mean"] < least
+    ]
     for sentence in broken:
         print("REGRESSION:", sentence, file=sys.stderr)
     return 1 if broken else 0
@@ -174,7 +183,9 @@ def _table(result: dict) -> str:
     ]  # fmt: skip
     for r in result["rows"]:
         cells = [f"{100 * r[n]['t']:.0f} / {100 * r[n]['v']:.0f}" for n in names]
-        lines.append(f"| {r['id']} | {r['camera']} | {r['status']} | {r['confidence']:.2f} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| {r['id']} | {r['camera']} | {r['status']} | {r['confidence']:.2f} | " + " | ".join(cells) + " |"
+        )
     lines += ["", "Means with 95 % intervals (clips resampled; three clips make wide and rough intervals):", ""]
     lines += ["| camera | answer | t_IoU | v_IoU |", "|---|---|---|---|"]
     for group, table in result["means"].items():

@@ -134,7 +134,11 @@ def test_stopping_and_leaving(tmp_path):
 
 def test_crossing_neighbours_keep_their_identity(tmp_path):
     """Two that pass in front of each other make one blob for a while; both go on."""
-    info = clip(tmp_path / "meet.mp4", 7, [(RED, across(1, 45, y=30, size=(24, 40))), (BLUE, across(1, 45, y=36, size=(24, 40), left=False))])
+    info = clip(
+        tmp_path / "meet.mp4",
+        7,
+        [(RED, across(1, 45, y=30, size=(24, 40))), (BLUE, across(1, 45, y=36, size=(24, 40), left=False))],
+    )
     grounder = MotionGrounder()
     for query, direction in (("the red one goes to the right", 1), ("the blue one goes to the left", -1)):
         found = grounder.ground(info, query)
@@ -156,10 +160,18 @@ def hand(reach, withdraw, meet):
 
 
 def test_put_down_and_taken_away(tmp_path):
-    down = clip(tmp_path / "down.mp4", 12, [(BLUE, lambda t: (96, 40, 110, 64) if t >= 4 else None), ((200, 150, 120), hand(2.5, 5.5, 4))])
+    down = clip(
+        tmp_path / "down.mp4",
+        12,
+        [(BLUE, lambda t: (96, 40, 110, 64) if t >= 4 else None), ((200, 150, 120), hand(2.5, 5.5, 4))],
+    )
     found = MotionGrounder().ground(down, "the hand puts the blue bottle down")
     assert t_iou(found.spans, SpanSet([(2.5, 5.5)])) > 0.4
-    away = clip(tmp_path / "away.mp4", 12, [(BLUE, lambda t: (96, 40, 110, 64) if t < 8 else None), ((200, 150, 120), hand(6.5, 9.5, 8))])
+    away = clip(
+        tmp_path / "away.mp4",
+        12,
+        [(BLUE, lambda t: (96, 40, 110, 64) if t < 8 else None), ((200, 150, 120), hand(6.5, 9.5, 8))],
+    )
     found = MotionGrounder().ground(away, "the blue bottle is taken away")
     assert t_iou(found.spans, SpanSet([(6.5, 9.5)])) > 0.4
     assert box_iou(found.tubes[0].boxes[0], (96, 40, 110, 64)) > 0.4

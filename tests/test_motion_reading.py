@@ -83,5 +83,15 @@ def test_plurals_have_a_kind(word):
 
 
 def test_any_text_is_read_without_error():
-    for text in ("", ",", "left right left", "the", "x" * 1900, "while while", "before after", "können Sie das lesen", "9 3/4"):
+    for text in (
+        "",
+        ",",
+        "left right left",
+        "the",
+        "x" * 1900,
+        "while while",
+        "before after",
+        "können Sie das lesen",
+        "9 3/4",
+    ):
         read(text).record()

@@ -198,7 +198,7 @@ def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     calm = np.maximum(1.0, background.noise / 2.0)
     score = 0.6 * dl / calm + 1.6 * chroma / np.sqrt(calm)
     # Edges strengthen a difference; they must not widen it.
-    score += np.minimum(.5 * np.maximum(edges - 1.5, 0) / calm, score)
+    score += np.minimum(0.5 * np.maximum(edges - 1.5, 0) / calm, score)
     # Shadow or light: same chroma, and the texture is the background's under another lightness.
     lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5 + 0.1 * vivid)
     texture = cv2.blur(edges, (3, 3)) < 2.2 + 0.06 * dl

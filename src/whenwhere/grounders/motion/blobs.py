@@ -31,7 +31,8 @@ class Blob:
         area: pixels.
         strong: share of its pixels with strong evidence.
         colour: (5, 13) soft shares by height zone and column of `colours.COLUMNS`.
-        mask: its pixels within `box`.
+        mask: its pixels, from `corner` on.
+        corner: (x, y) of the mask's first pixel.
     """
 
     box: NDArray[np.float64]
@@ -39,6 +40,7 @@ class Blob:
     strong: float
     colour: NDArray[np.float32]
     mask: NDArray[np.bool_] = field(repr=False)
+    corner: tuple[int, int] = (0, 0)
 
     @property
     def fill(self) -> float:
@@ -92,8 +94,21 @@ def find(score: NDArray[np.float32], rgb: NDArray[np.uint8]) -> list[Blob]:
             continue
         mask = labels[y : y + h, x : x + w] == k
         colour = zone_colours(rgb[y : y + h, x : x + w], mask)
-        out.append(Blob(np.array([x, y, x + w, y + h], float), float(area), strong_count[k] / area, colour, mask))
+        out.append(Blob(_tight(x, y, w, h, score.shape), float(area), strong_count[k] / area, colour, mask, (x, y)))
     return out
+
+
+def _tight(x: int, y: int, w: int, h: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The box of a component without the pixel by which the blur widens it; not inside the frame's border."""
+    inset = 1.0 if min(w, h) > 8 else 0.5
+    return np.array(
+        [
+            x + inset * (x > 0),
+            y + inset * (y > 0),
+            x + w - inset * (x + w < shape[1]),
+            y + h - inset * (y + h < shape[0]),
+        ]
+    )
 
 
 def part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | None:
@@ -108,6 +123,6 @@ def part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | 
     ys = np.flatnonzero(rows >= max(1, 0.04 * rows.max()))
     y1, y2, x1, x2 = ys[0], ys[-1] + 1, xs[0], xs[-1] + 1
     cut = mask[y1:y2, x1:x2]
-    ox, oy = int(blob.box[0]), int(blob.box[1])
+    ox, oy = blob.corner
     colour = zone_colours(rgb[oy + y1 : oy + y2, ox + x1 : ox + x2], cut)
     return Blob(np.array([ox + x1, oy + y1, ox + x2, oy + y2], float), float(cut.sum()), blob.strong, colour, cut)

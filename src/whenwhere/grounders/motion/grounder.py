@@ -121,7 +121,7 @@ class MotionGrounder:
             found.candidates = []
             warnings.append("nothing was seen to move" if not everyone else "nothing was seen to move in that time")
             return found
-        verdict = judge(reading, made, index.moving, index.unsteady, index.flood)
+        verdict = judge(reading, made, index.unsteady, index.flood)
         best = made[0]
         other = runner_up(made)
         assert found.reading is not None

@@ -190,8 +190,8 @@ class Linker:
         # Owners' own predictions may together sit beside the blob: shift them so that their hull fits it.
         hull = np.concatenate([predicted[owners, :2].min(0), predicted[owners, 2:].max(0)])
         shift = ((blob.box[:2] + blob.box[2:]) - (hull[:2] + hull[2:])) / 2
-        x = np.arange(w)[None] + blob.box[0] + 0.5
-        y = np.arange(h)[:, None] + blob.box[1] + 0.5
+        x = np.arange(w)[None] + blob.corner[0] + 0.5
+        y = np.arange(h)[:, None] + blob.corner[1] + 0.5
         distance = []
         for r in owners:
             p = predicted[r] + 0.5 * np.concatenate([shift, shift])
