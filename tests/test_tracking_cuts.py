@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from whenwhere import SpanSet, Tube
+from whenwhere import Span, SpanSet, Tube
 from whenwhere.tracking import anchor_cuts, fill, find_cuts
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
@@ -54,6 +54,9 @@ def test_cuts_are_the_first_frames_of_the_new_shots(tmp_path):
     info = write_shots(tmp_path / "shots.mp4", [30, 40, 25])
     assert find_cuts(info) == [info.times[30], info.times[70]]
     assert find_cuts(info, threshold=256) == []
+    assert find_cuts(info, Span(info.times[40], info.times[71])) == [info.times[70]]
+    assert find_cuts(info, Span(info.times[30], info.times[70])) == [info.times[30]]
+    assert find_cuts(info, Span(info.times[31], info.times[69])) == []
 
 
 def test_real_clips_have_the_cuts_that_scenedetect_finds(real_data):

@@ -134,7 +134,7 @@ class Session:
             self._local.close()
             # The user knows an address or a folder, not the temporary file that was made of it.
             raise MediaError(str(e).replace(printable(self._local.path), printable(self.source))) from e
-        self._cuts: list[float] | None = None
+        self._cuts: dict[str, list[float]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -152,14 +152,16 @@ class Session:
         i = self.info
         return f"Session({self.source!r}, {i.duration:.1f} s, {i.width}×{i.height}, {i.fps:.4g} fps, {self.model})"
 
-    @property
-    def cuts(self) -> list[float]:
-        """Times of the first frame of each new shot, found once per video."""
-        if self._cuts is None:
-            key = self._cache.key("cuts", 1, self._content)
-            found = self._cache.arrays(key, lambda: {"cuts": np.array(find_cuts(self.info), float)})
-            self._cuts = found["cuts"].tolist()
-        return self._cuts
+    def cuts(self, spans: SpanSet) -> list[float]:
+        """Times of the first frame of each new shot inside the spans; each span is looked at once per video."""
+        return [t for span in spans for t in self._cuts_in(span)]
+
+    def _cuts_in(self, span: Span) -> list[float]:
+        key = self._cache.key("cuts", 2, self._content, round(span.start, 3), round(span.end, 3))
+        if key not in self._cuts:
+            found = self._cache.arrays(key, lambda: {"cuts": np.array(find_cuts(self.info, span), float)})
+            self._cuts[key] = found["cuts"].tolist()
+        return self._cuts[key]
 
     def ground(
         self,
@@ -214,7 +216,7 @@ class Session:
         found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
         found = _clipped(found, self.info, settings.within)
         if any(len(tube) > 1 for tube in found.tubes):
-            found.tubes = [anchor_cuts(tube, self.cuts, self.info) for tube in found.tubes]
+            found.tubes = [anchor_cuts(tube, self.cuts(tube.spans), self.info) for tube in found.tubes]
         answer = Answer(self._record(query, settings, found), self)
         if settings.frames:
             answer.fill()
@@ -329,7 +331,7 @@ class Answer:
         info, tube = self.session.info, _exact(self.record, self.session.info)
         times = info.times[tube.spans.index(info.times) >= 0]
         method: Filler = self.record.settings.fill if self.record.settings else "linear"  # type: ignore[assignment]
-        boxes = fill(tube, times, method, info, self.session.cuts)
+        boxes = fill(tube, times, method, info, self.session.cuts(tube.spans))
         self.record.filled = filled_record(method, tube.id, times, boxes)
         self._tubes = None
 

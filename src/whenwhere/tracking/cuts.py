@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.spans import Span
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, stream
 
@@ -30,11 +31,15 @@ WIDTH = 256
 _EPS = 1e-3
 
 
-def find_cuts(info: VideoInfo, threshold: float = THRESHOLD, min_frames: int = MIN_FRAMES) -> list[float]:
+def find_cuts(
+    info: VideoInfo, within: Span | None = None, threshold: float = THRESHOLD, min_frames: int = MIN_FRAMES
+) -> list[float]:
     """Times of the first frame of each new shot.
 
     Args:
         info: of the video.
+        within: look only there; None for the whole video. What is found is what the whole video would give, save
+            for passages of fast cuts that the border divides.
         threshold: mean HSV difference (0-255) between neighbouring frames that makes a cut.
         min_frames: cuts closer than this many frames are merged.
 
@@ -44,14 +49,19 @@ def find_cuts(info: VideoInfo, threshold: float = THRESHOLD, min_frames: int = M
     rule = _Merge(min_frames)
     cuts: list[float] = []
     previous: NDArray[np.uint8] | None = None
-    for index, (time, image) in enumerate(stream(info, width=min(WIDTH, info.width))):
+    # A little more on both sides: whether a change counts depends on the calm before and after it.
+    margin = 2 * (min_frames + 1) / info.fps if info.fps else 0.0
+    start = 0.0 if within is None else max(0.0, within.start - margin)
+    end = None if within is None else within.end + margin
+    frames = stream(info, width=min(WIDTH, info.width), start=start, end=end)
+    for index, (time, image) in enumerate(frames, start=int(info.shown([start])[0])):
         hsv = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.uint8)
         score = 0.0 if previous is None else float(np.mean(cv2.absdiff(hsv, previous)))
         cut = rule.step(index, time, score >= threshold)
         if cut is not None:
             cuts.append(cut)
         previous = hsv
-    return cuts
+    return [t for t in cuts if within is None or t in within]
 
 
 class _Merge:
