@@ -5,6 +5,7 @@ sizes and colours beside those of the clip's other actors. Kinds of things (pers
 scores from shape, rigidity and motion, never filters: no pixel evidence here could carry a filter.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -200,8 +201,8 @@ def _times_seen(index: Index, times: NDArray, touch: NDArray) -> tuple[Span, Spa
     """First to last sight with half a step at each end, and the same without absences beyond the border."""
     half = index.step / 2
     edges = [0, *(np.flatnonzero(np.diff(times) > ABSENCE) + 1).tolist(), len(times)]
-    pieces = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    pieces: list[tuple[float, float]] = []
+    for a, b in itertools.pairwise(edges):
         left = a > 0 and not touch[max(0, a - 3) : a].any()
         start = pieces[-1][1] if left and pieces else max(0.0, times[a] - half)
         if start < 1.6 * index.step and a == 0:

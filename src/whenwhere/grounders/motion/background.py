@@ -15,6 +15,7 @@ and water are noisy). Where the texture is still that of the background under an
 light, not a thing.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -97,7 +98,7 @@ def _recurring(chunks: Lab, median: Lab) -> tuple[NDArray[np.float32], float]:
         y, x = block // wb * _BLOCK, block % wb * _BLOCK
         members = chunks[same[block, best[block]], y : y + _BLOCK, x : x + _BLOCK]
         out[y : y + _BLOCK, x : x + _BLOCK] = np.median(members, 0)
-    return cv2.GaussianBlur(out, (0, 0), _SIGMA), float(differs.mean())
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), _SIGMA), np.float32), float(differs.mean())
 
 
 def estimate(lab: Lab, chunks: Lab, kind: str = "auto") -> Background:
@@ -222,9 +223,9 @@ def _without_penumbra(
     if not soft.any():
         return score
     passable = cv2.morphologyEx((soft | outside).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    reached = outside.astype(np.uint8)
+    reached: cv2.typing.MatLike = outside.astype(np.uint8)
     for _ in range(PENUMBRA):
-        reached = cv2.dilate(reached, np.ones((3, 3), np.uint8)) & passable
+        reached = cv2.bitwise_and(cv2.dilate(reached, np.ones((3, 3), np.uint8)), passable)
     score[(reached > 0) & soft] = 0
     return score
 
@@ -248,7 +249,7 @@ def stretches(chunks: Lab, background: Background) -> list[tuple[int, int]]:
     """
     flooded = np.array([float((evidence(c, background) > HIGH).mean()) > FLOOD * 0.8 for c in chunks])
     edges = [0, *(np.flatnonzero(flooded[1:] != flooded[:-1]) + 1).tolist(), len(chunks)]
-    runs = [(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    runs = [(a, b) for a, b in itertools.pairwise(edges)]
     merged: list[tuple[int, int]] = []
     for a, b in runs:
         # A single odd chunk is an actor that filled the picture, not another scene.

@@ -52,9 +52,10 @@ class Blob:
 def masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Weak and strong foreground of one frame, uint8 0/1, cleaned of specks and small holes."""
     strong = cv2.morphologyEx((score > bg.HIGH).astype(np.uint8), cv2.MORPH_OPEN, _OPEN)
-    weak = ((score > bg.LOW).astype(np.uint8) & cv2.dilate(strong, np.ones((15, 15), np.uint8))) | strong
-    weak = cv2.morphologyEx(weak, cv2.MORPH_OPEN, _OPEN) | strong
-    return cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSE), strong
+    near = cv2.dilate(strong, np.ones((15, 15), np.uint8))
+    weak = cv2.bitwise_or(cv2.bitwise_and((score > bg.LOW).astype(np.uint8), near), strong)
+    weak = cv2.bitwise_or(cv2.morphologyEx(weak, cv2.MORPH_OPEN, _OPEN), strong)
+    return np.asarray(cv2.morphologyEx(weak, cv2.MORPH_CLOSE, _CLOSE), np.uint8), np.asarray(strong, np.uint8)
 
 
 def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -185,8 +185,7 @@ def _spans(actor: Actor, reading: Reading, scene: Scene) -> list[tuple[SpanSet, 
     quality = float(np.mean([found[e][0].quality for e in passing])) if passing else 0.0
     if len(named) >= 2:
         # Several events told in a row: from the first of the first to the end of the last.
-        parts = [found[e] for e in named]
-        known = [max(p, key=lambda x: x.quality) for p in parts if p]
+        known = [max(found[e], key=lambda x: x.quality) for e in named if found[e]]
         missing = len(named) - len(known)
         if known:
             start = min(p.start for p in known)

@@ -94,4 +94,5 @@ def table() -> NDArray[np.float32]:
 def cells(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The table row of every pixel; (..., 3) uint8 to (...) uint16."""
     q = (rgb >> 3).astype(np.uint16)
-    return (q[..., 0] << 10) | (q[..., 1] << 5) | q[..., 2]
+    rows: NDArray[np.uint16] = ((q[..., 0] << 10) | (q[..., 1] << 5) | q[..., 2]).astype(np.uint16)
+    return rows

@@ -5,6 +5,7 @@ background's state changed. Each finder returns spans with a quality around 0 (n
 Verbs that merely say that something moves (walks, drives, rides) name the whole stay.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from whenwhere.spans import Span
 #: Shortest standing, seconds.
 LEAST = 0.8
 #: Verbs that describe a stay, not a part of it.
-WHOLE = frozenset("walk run ride drive move pass throw catch".split())
+WHOLE = frozenset({"walk", "run", "ride", "drive", "move", "pass", "throw", "catch"})
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _return(actor: Actor) -> list[Part]:
         end = min([x for x in (arrived, turn, piece.end) if x is not None])
         out.append(Part(piece.start, max(end, piece.start + 0.5), 0.6))
     ways = moves(actor)
-    for previous, way in zip(ways, ways[1:], strict=False):
+    for previous, way in itertools.pairwise(ways):
         if previous[2] @ way[2] < 0 and np.abs(way[2]).max() > 0.08:
             out.append(Part(way[0], way[1], 0.0))
     return out
@@ -258,7 +259,7 @@ def _jump(actor: Actor) -> list[Part]:
 def _turn(actor: Actor) -> list[Part]:
     ways = moves(actor)
     out = []
-    for previous, way in zip(ways, ways[1:], strict=False):
+    for previous, way in itertools.pairwise(ways):
         if previous[2] @ way[2] < 0:
             middle = (previous[1] + way[0]) / 2
             half = max(0.7, (way[0] - previous[1]) / 2 + 0.3)

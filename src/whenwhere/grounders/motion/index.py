@@ -261,7 +261,7 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
         scene = bg.Background(cv2.GaussianBlur(middle, (0, 0), 1.0), np.full(shape, 4.0, np.float32))
         score = bg.evidence(lab[i], scene)
         # Parallax and registration leave thin edges everywhere: only what is thick remains.
-        score = cv2.erode(score, np.ones((3, 3), np.uint8))
+        score = np.asarray(cv2.erode(score, np.ones((3, 3), np.uint8)), np.float32)
         share = float((score > bg.HIGH).mean())
         flood.append(share)
         moved = None

@@ -17,12 +17,18 @@ def _words(text: str) -> frozenset[str]:
 #: kind -> nouns. A kind is what `attributes` can tell apart by shape and motion, no finer.
 NOUNS: dict[str, frozenset[str]] = {
     "person": _words(
-        "person people man men woman women guy gentleman lady ladies adult human somebody someone anybody anyone pedestrian "
-        "walker passer-by passerby passersby bystander visitor customer shopper client worker employee clerk cashier waiter "
-        "waitress staff member guard officer policeman policewoman cop soldier student teacher tourist commuter stranger "
-        "figure individual male female grandfather grandmother grandpa grandma mother father mum mom dad parent wife husband "
-        "couple friend colleague runner jogger dancer player goalkeeper footballer athlete skater skateboarder performer "
-        "presenter speaker chef cook driver passenger engineer technician builder mechanic nurse doctor patient barista "
+        "person people man men woman women guy gentleman lady ladies adult human somebody someone anybody "
+        "anyone pedestrian "
+        "walker passer-by passerby passersby bystander visitor customer shopper client worker employee clerk "
+        "cashier waiter "
+        "waitress staff member guard officer policeman policewoman cop soldier student teacher tourist commuter "
+        "stranger "
+        "figure individual male female grandfather grandmother grandpa grandma mother father mum mom dad parent "
+        "wife husband "
+        "couple friend colleague runner jogger dancer player goalkeeper footballer athlete skater skateboarder "
+        "performer "
+        "presenter speaker chef cook driver passenger engineer technician builder mechanic nurse doctor patient "
+        "barista "
         "he she they him her pedestrians folk bloke chap dude owner host"
     ),
     "child": _words(
@@ -32,32 +38,44 @@ NOUNS: dict[str, frozenset[str]] = {
         "cyclist biker bicyclist rider motorcyclist motorbiker bike bicycle cycle motorcycle motorbike scooter moped"
     ),
     "vehicle": _words(
-        "car vehicle van truck lorry bus minibus taxi cab suv jeep sedan hatchback saloon pickup limousine coupe convertible "
-        "wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo firetruck caravan camper "
+        "car vehicle van truck lorry bus minibus taxi cab suv jeep sedan hatchback saloon pickup limousine "
+        "coupe convertible "
+        "wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo firetruck "
+        "caravan camper "
         "machine boat ship plane airplane aeroplane helicopter drone cart carriage hatchbacks traffic"
     ),
     "animal": _words(
-        "animal dog puppy cat kitten bird pigeon duck goose geese swan chicken hen rooster horse pony cow bull sheep lamb goat "
-        "pig rabbit bunny squirrel fox deer bear elephant lion tiger monkey fish hamster mouse rat pet donkey zebra giraffe "
-        "retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel kangaroo panda turtle"
+        "animal dog puppy cat kitten bird pigeon duck goose geese swan chicken hen rooster horse pony cow bull "
+        "sheep lamb goat "
+        "pig rabbit bunny squirrel fox deer bear elephant lion tiger monkey fish hamster mouse rat pet donkey "
+        "zebra giraffe "
+        "retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel kangaroo panda "
+        "turtle"
     ),
     "hand": _words("hand arm finger fist palm wrist glove"),
     "face": _words("face head"),
     "ball": _words("ball football basketball volleyball puck frisbee balloon soccerball baseball"),
     "object": _words(
-        "object thing item bottle cup mug glass can box parcel package carton bag backpack rucksack suitcase handbag luggage "
-        "purse briefcase book phone smartphone mobile telephone laptop computer tablet keyboard remote toy plate bowl fork "
-        "knife spoon pan pot kettle jar vase lamp chair stool table bench sofa umbrella hat helmet apple orange banana fruit "
-        "vegetable cucumber tomato carrot lemon melon pear peach potato pepper onion bread cake sandwich pizza food drink "
-        "newspaper paper document letter card pen pencil brush bucket basket trolley pram stroller pushchair wheelchair cone "
-        "sign door gate window screen monitor stick rope leash lead pillow blanket towel cloth scissors tool hammer block "
+        "object thing item bottle cup mug glass can box parcel package carton bag backpack rucksack suitcase "
+        "handbag luggage "
+        "purse briefcase book phone smartphone mobile telephone laptop computer tablet keyboard remote toy "
+        "plate bowl fork "
+        "knife spoon pan pot kettle jar vase lamp chair stool table bench sofa umbrella hat helmet apple orange "
+        "banana fruit "
+        "vegetable cucumber tomato carrot lemon melon pear peach potato pepper onion bread cake sandwich pizza "
+        "food drink "
+        "newspaper paper document letter card pen pencil brush bucket basket trolley pram stroller pushchair "
+        "wheelchair cone "
+        "sign door gate window screen monitor stick rope leash lead pillow blanket towel cloth scissors tool "
+        "hammer block "
         "brick stone tin container crate tray product pack key wallet coin watch camera flower plant bolt nut part"
     ),
 }
 
 #: Nouns that mean several things at once, with the least number.
 GROUPS: dict[str, int] = {
-    "people": 2, "couple": 2, "pair": 2, "group": 3, "crowd": 3, "both": 2, "several": 3, "two": 2, "three": 3, "four": 4,
+    "people": 2, "couple": 2, "pair": 2, "group": 3, "crowd": 3, "both": 2, "several": 3, "two": 2, "three": 3,
+    "four": 4,
     "five": 5, "trio": 3, "duo": 2, "twins": 2,
 }  # fmt: skip
 
@@ -98,34 +116,44 @@ COLOUR_WORDS: dict[str, str] = {
     **{c: c for c in COLOURS if c not in ("skin", "light", "dark", "denim")},
     "gray": "grey", "silvery": "silver", "scarlet": "red", "crimson": "red", "reddish": "red", "burgundy": "maroon",
     "violet": "purple", "lilac": "purple", "lavender": "purple", "magenta": "pink", "rose": "pink", "navy": "blue",
-    "azure": "blue", "bluish": "blue", "cyan": "turquoise", "teal": "turquoise", "aqua": "turquoise", "khaki": "beige",
-    "cream": "beige", "tan": "beige", "sandy": "beige", "ivory": "white", "olive": "green", "lime": "green", "mint": "green",
-    "greenish": "green", "chestnut": "brown", "auburn": "brown", "brunette": "brown", "ginger": "orange", "gold": "golden",
-    "blond": "blonde", "fair": "blonde", "fair-haired": "blonde", "charcoal": "grey", "mustard": "yellow", "amber": "orange",
+    "azure": "blue", "bluish": "blue", "cyan": "turquoise", "teal": "turquoise", "aqua": "turquoise",
+    "khaki": "beige",
+    "cream": "beige", "tan": "beige", "sandy": "beige", "ivory": "white", "olive": "green", "lime": "green",
+    "mint": "green",
+    "greenish": "green", "chestnut": "brown", "auburn": "brown", "brunette": "brown", "ginger": "orange",
+    "gold": "golden",
+    "blond": "blonde", "fair": "blonde", "fair-haired": "blonde", "charcoal": "grey", "mustard": "yellow",
+    "amber": "orange",
     "coloured": "colourful", "colorful": "colourful", "bright-coloured": "colourful", "yellowish": "yellow",
-    "whitish": "white", "greyish": "grey", "brownish": "brown", "pinkish": "pink", "blackish": "black", "snowy": "white",
-    "dark-coloured": "dark", "light-coloured": "light", "high-vis": "yellow", "fluorescent": "yellow", "neon": "yellow",
+    "whitish": "white", "greyish": "grey", "brownish": "brown", "pinkish": "pink", "blackish": "black",
+    "snowy": "white",
+    "dark-coloured": "dark", "light-coloured": "light", "high-vis": "yellow", "fluorescent": "yellow",
+    "neon": "yellow",
 }  # fmt: skip
 
 #: What is worn or carried: word -> the part of a body whose colours answer for it.
 PARTS: dict[str, frozenset[str]] = {
     "upper": _words(
-        "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt blazer polo waistcoat "
+        "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt "
+        "blazer polo waistcoat "
         "anorak parka raincoat windbreaker tunic jersey fleece sleeve sleeves tank-top singlet scarf shawl poncho bib"
     ),
     "lower": _words(
-        "trousers trouser pants pant jeans jean shorts skirt leggings legging tights chinos slacks joggers tracksuit-bottoms "
+        "trousers trouser pants pant jeans jean shorts skirt leggings legging tights chinos slacks joggers "
+        "tracksuit-bottoms "
         "sweatpants legs leg"
     ),
     "whole": _words(
-        "dress suit clothes clothing outfit uniform overalls overall robe gown costume tracksuit jumpsuit garment attire kit "
+        "dress suit clothes clothing outfit uniform overalls overall robe gown costume tracksuit jumpsuit "
+        "garment attire kit "
         "abaya burqa sari kimono fur coat-dress clothed"
     ),
     "hair": _words("hair haired ponytail plait braid braids bun curls beard moustache wig"),
     "head": _words("hat cap helmet beanie hood headscarf hijab turban bandana mask glasses sunglasses headphones"),
     "feet": _words("shoes shoe boots boot trainers trainer sneakers sneaker sandals sandal socks sock heels"),
     "carried": _words(
-        "bag backpack rucksack handbag suitcase umbrella briefcase purse luggage satchel tote box parcel basket trolley stick"
+        "bag backpack rucksack handbag suitcase umbrella briefcase purse luggage satchel tote box parcel basket "
+        "trolley stick"
     ),
 }
 
@@ -139,44 +167,56 @@ SLEEVES = {
 }
 
 SIDES: dict[str, str] = {
-    "left": "left", "left-hand": "left", "lefthand": "left", "right": "right", "right-hand": "right", "righthand": "right",
+    "left": "left", "left-hand": "left", "lefthand": "left", "right": "right", "right-hand": "right",
+    "righthand": "right",
     "top": "top", "bottom": "bottom", "upper": "top", "lower": "bottom", "middle": "middle", "centre": "middle",
-    "center": "middle", "above": "top", "below": "bottom", "background": "far", "distance": "far", "foreground": "near",
+    "center": "middle", "above": "top", "below": "bottom", "background": "far", "distance": "far",
+    "foreground": "near",
     "front": "near", "back": "far",
 }  # fmt: skip
 
 #: Words that say a direction by themselves.
 DIRECTIONS: dict[str, str] = {
-    "leftwards": "left", "leftward": "left", "rightwards": "right", "rightward": "right", "upwards": "up", "upward": "up",
+    "leftwards": "left", "leftward": "left", "rightwards": "right", "rightward": "right", "upwards": "up",
+    "upward": "up",
     "up": "up", "downwards": "down", "downward": "down", "down": "down",
 }  # fmt: skip
 
 SIZES: dict[str, str] = {
     "big": "big", "large": "big", "huge": "big", "tall": "big", "biggest": "big", "largest": "big", "tallest": "big",
-    "giant": "big", "bigger": "big", "larger": "big", "taller": "big", "fat": "big", "small": "small", "little": "small",
+    "giant": "big", "bigger": "big", "larger": "big", "taller": "big", "fat": "big", "small": "small",
+    "little": "small",
     "tiny": "small", "short": "small", "smallest": "small", "shortest": "small", "smaller": "small", "young": "small",
     "closest": "big", "nearest": "big", "farthest": "small", "furthest": "small", "far": "small",
 }  # fmt: skip
 
 SPEEDS: dict[str, str] = {
-    "fast": "fast", "quick": "fast", "quickly": "fast", "rapidly": "fast", "fastest": "fast", "hurriedly": "fast", "swiftly": "fast",
+    "fast": "fast", "quick": "fast", "quickly": "fast", "rapidly": "fast", "fastest": "fast", "hurriedly": "fast",
+    "swiftly": "fast",
     "slow": "slow", "slowly": "slow", "slowest": "slow", "leisurely": "slow", "speeding": "fast",
 }  # fmt: skip
 
 #: Irregular forms the rules cannot undo.
 IRREGULAR: dict[str, str] = {
-    "ran": "run", "went": "go", "gone": "go", "goes": "go", "came": "come", "left": "left", "leaves": "leave", "leaving": "leave",
-    "stood": "stand", "sat": "sit", "took": "take", "taken": "take", "puts": "put", "putting": "put", "drove": "drive",
-    "driven": "drive", "rode": "ride", "ridden": "ride", "threw": "throw", "thrown": "throw", "caught": "catch", "held": "hold",
-    "fell": "fall", "fallen": "fall", "flew": "fly", "flown": "fly", "swam": "swim", "began": "begin", "begun": "begin",
+    "ran": "run", "went": "go", "gone": "go", "goes": "go", "came": "come", "left": "left", "leaves": "leave",
+    "leaving": "leave",
+    "stood": "stand", "sat": "sit", "took": "take", "taken": "take", "puts": "put", "putting": "put",
+    "drove": "drive",
+    "driven": "drive", "rode": "ride", "ridden": "ride", "threw": "throw", "thrown": "throw", "caught": "catch",
+    "held": "hold",
+    "fell": "fall", "fallen": "fall", "flew": "fly", "flown": "fly", "swam": "swim", "began": "begin",
+    "begun": "begin",
     "met": "meet", "bent": "bend", "leapt": "leap", "knelt": "kneel", "lay": "lie", "laid": "lay", "lying": "lie",
     "got": "get", "gotten": "get", "set": "set", "is": "be", "are": "be", "was": "be", "were": "be", "been": "be",
     "being": "be", "'s": "be", "brought": "bring", "carried": "carry", "sets": "set", "setting": "set", "gets": "get",
-    "passes": "pass", "crosses": "cross", "passing": "pass", "passed": "pass", "crossing": "cross", "crossed": "cross",
+    "passes": "pass", "crosses": "cross", "passing": "pass", "passed": "pass", "crossing": "cross",
+    "crossed": "cross",
     "stopped": "stop", "stopping": "stop", "stops": "stop", "does": "do", "has": "have", "had": "have",
     "places": "place", "dropped": "drop", "dropping": "drop", "grabbed": "grab", "grabbing": "grab", "jogging": "jog",
-    "wolves": "wolf", "knives": "knife", "shelves": "shelf", "men": "men", "women": "women", "gives": "give", "gave": "give",
-    "hid": "hide", "hidden": "hide", "slid": "slide", "spun": "spin", "swung": "swing", "rose": "rose", "risen": "rise",
+    "wolves": "wolf", "knives": "knife", "shelves": "shelf", "men": "men", "women": "women", "gives": "give",
+    "gave": "give",
+    "hid": "hide", "hidden": "hide", "slid": "slide", "spun": "spin", "swung": "swing", "rose": "rose",
+    "risen": "rise",
 }  # fmt: skip
 
 
@@ -238,48 +278,66 @@ def part_of(word: str) -> str | None:
 #: Events, each with patterns over base forms. `_` stands for up to four words in between; checked in this order.
 EVENTS: dict[str, tuple[str, ...]] = {
     "put_down": (
-        "put _ (down|back|on|onto|away|in|into|there|aside)", "put (down|back|on|onto|away|in|into)", "set _ (down|back)",
-        "(place|deposit|drop|replace|abandon|unload|lay)", "return (the|it|a|his|her)", "leave (the|a|an|his|her|its) _ (on|behind|at|in|there)",
+        "put _ (down|back|on|onto|away|in|into|there|aside)", "put (down|back|on|onto|away|in|into)",
+        "set _ (down|back)",
+        "(place|deposit|drop|replace|abandon|unload|lay)", "return (the|it|a|his|her)",
+        "leave (the|a|an|his|her|its) _ (on|behind|at|in|there)",
         "be put", "be set down", "bring _ back", "put",
     ),
     "pick_up": (
-        "pick _ up", "pick up", "(lift|grab|remove|collect|steal|raise)", "take _ (out|away|off|from|up)", "take (the|a|an|something|it|one)",
+        "pick _ up", "pick up", "(lift|grab|remove|collect|steal|raise)", "take _ (out|away|off|from|up)",
+        "take (the|a|an|something|it|one)",
         "be take", "be pick", "(reach|grasp) (for|to|out)?", "take",
     ),
-    "return": ("(return|reappear)", "(come|go|walk|run|drive|ride|move|get|head|step|bring) back", "(enter|appear|come in) again", "come again"),
+    "return": ("(return|reappear)", "(come|go|walk|run|drive|ride|move|get|head|step|bring) back",
+        "(enter|appear|come in) again", "come again"),
     "leave": (
-        "(leave|exit|depart|disappear|vanish)", "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) _ (out|away|off|offscreen)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) (out|away|off|offscreen)", "(drive|pull|set) off", "go from view",
+        "(leave|exit|depart|disappear|vanish)",
+        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) _ (out|away|off|offscreen)",
+        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) (out|away|off|offscreen)",
+        "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),
     "enter": (
-        "(enter|arrive|appear|emerge)", "(come|walk|run|drive|ride|step|get|go|move|fly|cycle|roll|jog) (in|into|inside)",
-        "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come (out )?from", "be first seen",
+        "(enter|arrive|appear|emerge)",
+        "(come|walk|run|drive|ride|step|get|go|move|fly|cycle|roll|jog) (in|into|inside)",
+        "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come (out )?from",
+        "be first seen",
     ),
     "approach": (
-        "(approach|near)", "(walk|come|go|run|move|step|drive) (up|over) to", "(walk|come|go|run|drive) (to|toward|towards) (a|the|his|her) (?!(far |very )?(left|right|top|bottom|other|edge|side|upper|lower))",
+        "(approach|near)", "(walk|come|go|run|move|step|drive) (up|over) to",
+        "(walk|come|go|run|drive) (to|toward|towards) (a|the|his|her) (?!(far |very "
+        ")?(left|right|top|bottom|other|edge|side|upper|lower))",
     ),
     "stop": ("(stop|park|halt|brake|pause)", "pull (over|up|in)", "come to a", "(slow|draw) (down|up)"),
     "start": ("(start|begin) (to )?(move|walk|run|drive|ride|go)?", "(set|move|pull) (off|out|away)", "take off"),
     "jump": ("(jump|leap|hop|bounce)",),
-    "turn": ("turn (around|round|back|left|right|to|toward|towards|away|into|off)", "(turn|rotate|spin|swerve)", "change direction"),
+    "turn": ("turn (around|round|back|left|right|to|toward|towards|away|into|off)", "(turn|rotate|spin|swerve)",
+        "change direction"),
     "bend": ("(bend|crouch|kneel|duck|squat|stoop|bow)", "lean (over|down|forward)", "(sit|lie) down"),
     "rise": ("(stand|get|sit) up", "rise"),
-    "stand": ("(stand|wait|stay|remain|sit|linger|pose|rest|queue|lie)", "be (at|on|in front of|behind|beside|still|motionless|stationary)", "look at", "(stationary|still|motionless)"),
+    "stand": ("(stand|wait|stay|remain|sit|linger|pose|rest|queue|lie)",
+        "be (at|on|in front of|behind|beside|still|motionless|stationary)", "look at",
+        "(stationary|still|motionless)"),
     "pass": (
-        "(pass|cross)", "(walk|go|run|drive|ride|move|come|cycle|jog|fly|roll|step|speed|stroll) (by|past|through|across|along|over)", "across",
+        "(pass|cross)",
+        "(walk|go|run|drive|ride|move|come|cycle|jog|fly|roll|step|speed|stroll) (by|past|through|across|along|over)",
+        "across",
     ),
     "run": ("(run|jog|sprint|race|rush|dash|hurry|chase|gallop)",),
     "ride": ("(ride|cycle|pedal|bike)", "on (a|the|his|her) (bike|bicycle|motorbike|scooter|motorcycle|skateboard)"),
     "drive": ("drive",),
     "walk": ("(walk|stroll|wander|pace|stride|step|march|amble)",),
-    "move": ("(move|go|come|head|travel|roll|fly|slide|swim|crawl|dance|play|follow|push|pull|carry|drag|climb|swing|shake|wave|speed)",),
+    "move": ("(move|go|come|head|travel|roll|fly|slide|swim|crawl|dance|play|follow|push|pull|carry|drag)",
+        "(climb|swing|shake)",
+        "(wave|speed)",),
     "throw": ("(throw|toss|kick|hit|shoot|serve|fling)",),
     "catch": ("catch",),
 }  # fmt: skip
 
 #: Sub-clause words: what follows describes something else, or the time of something else.
 RELATIONS: dict[str, str] = {
-    "while": "while", "as": "while", "when": "while", "whilst": "while", "during": "while", "after": "after", "before": "before",
+    "while": "while", "as": "while", "when": "while", "whilst": "while", "during": "while", "after": "after",
+    "before": "before",
     "until": "before", "once": "after", "since": "after",
 }  # fmt: skip

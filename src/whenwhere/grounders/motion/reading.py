@@ -108,7 +108,7 @@ def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
 
 
 _VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
-_NOT_VERB_AFTER = frozenset("the a an his her its their this that my your".split())
+_NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "that", "my", "your"})
 
 
 def tokens(sentence: str) -> list[str]:
@@ -259,7 +259,7 @@ def _nouns(words: list[str]) -> list[tuple[int, str]]:
     for i, w in enumerate(words):
         if w in lex.COLOUR_WORDS and w in ("orange", "rose"):
             continue
-        if lex.part_of(w) and not (lex.kind_of(w) == "object"):
+        if lex.part_of(w) and lex.kind_of(w) != "object":
             continue
         kind = lex.kind_of(w)
         if kind:
@@ -268,8 +268,34 @@ def _nouns(words: list[str]) -> list[tuple[int, str]]:
 
 
 _PREPOSITIONS = frozenset(
-    "in with on at near to towards toward from behind beside by under over past into onto of around through between wearing "
-    "holding carrying against using".split()
+    {
+        "in",
+        "with",
+        "on",
+        "at",
+        "near",
+        "to",
+        "towards",
+        "toward",
+        "from",
+        "behind",
+        "beside",
+        "by",
+        "under",
+        "over",
+        "past",
+        "into",
+        "onto",
+        "of",
+        "around",
+        "through",
+        "between",
+        "wearing",
+        "holding",
+        "carrying",
+        "against",
+        "using",
+    }
 )
 
 
@@ -405,7 +431,8 @@ def _places(r: Reading, words: list[str], text: str) -> None:
                 r.side = side
         elif w in lex.DIRECTIONS:
             upright = re.search(
-                rf"(walk|come|go|run|step|drive|pull|pick|stand|get|show|put|set|sit|bend|lie|lay|slow|lean) (\S+ )?{w}( to)?",
+                rf"(walk|come|go|run|step|drive|pull|pick|stand|get|show|put|set|sit|bend|lie|lay|slow|lean) "
+                rf"(\S+ )?{w}( to)?",
                 text,
             )
             vehicle_up = w in ("up", "down") and re.search(rf"(drive|ride|move|roll|walk|run|go) {w}(?! to)", text)
@@ -443,7 +470,8 @@ def _places(r: Reading, words: list[str], text: str) -> None:
         ):
             r.side = w
     if re.search(
-        r"towards? (the camera|us|the viewer|me\b)|(walk|come|run|drive|go|ride) (right )?(up )?to (the camera|us\b|me\b)"
+        r"towards? (the camera|us|the viewer|me\b)"
+        r"|(walk|come|run|drive|go|ride) (right )?(up )?to (the camera|us\b|me\b)"
         r"|(come|drive|walk|run|go) (closer|nearer)|headlights",
         text,
     ):
@@ -464,12 +492,10 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
             after = words[i + 1 : i + 4]
             if "time" in after[:1]:
                 r.occurrence = lex.ORDINALS[w]
-            elif w == "another" or (w == "next" and after[:1] == ["to"]):
-                continue
-            elif (w == "second" or w == "seconds") and i and words[i - 1].isdigit():
+            elif w == "another" or (w == "next" and after[:1] == ["to"]) or (i and words[i - 1].isdigit()):
                 continue
             elif w in ("last", "first") and r.order is None and not any(lex.kind_of(x) for x in after):
-                if i and words[i - 1] in ("the", "very", "who") or (i and set(lex.lemmas(words[i - 1])) & _VERBS):
+                if i and (words[i - 1] in ("the", "very", "who") or set(lex.lemmas(words[i - 1])) & _VERBS):
                     r.order = lex.ORDINALS[w]
             elif r.order is None:
                 r.order = lex.ORDINALS[w]

@@ -29,10 +29,11 @@ def tracks(index: Index) -> list[Rows]:
     """The index's tracks as arrays, ghosts dropped, those at rest extended; times in each increase."""
     bounds = np.flatnonzero(np.diff(index.track)) + 1
     parts = np.split(np.arange(len(index.track)), bounds) if len(index.track) else []
-    made = [
+    made: list[Rows] = [
         {
-            "id": index.track[rows[:1]], "times": index.times[rows], "boxes": index.boxes[rows], "areas": index.areas[rows],
-            "strong": index.strong[rows], "shared": index.shared[rows], "colours": index.colours[rows],
+            "id": index.track[rows[:1]], "times": index.times[rows], "boxes": index.boxes[rows],
+            "areas": index.areas[rows], "strong": index.strong[rows],
+            "shared": index.shared[rows], "colours": index.colours[rows],
         }
         for rows in parts
     ]  # fmt: skip

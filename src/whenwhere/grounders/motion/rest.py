@@ -60,7 +60,7 @@ class Stillness:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.small = (max(2, shape[1] // 2), max(2, shape[0] // 2))
-        self.maps: list[NDArray[np.bool_]] = []
+        self.maps: list[NDArray[np.uint8]] = []
         self.times: list[float] = []
         self._past: list[NDArray[np.float32]] = []
 
@@ -124,7 +124,7 @@ def _regions(
         first[better] = start[better]
         last[better] = i
     steady = (best >= 2 * least) & (best > 0.6 * (last - first + 1))
-    out = []
+    out: list[Resting] = []
     # Pixels belong together when they rested over about the same time.
     key = np.where(steady, 1, 0).astype(np.uint8)
     remaining = key.copy()
@@ -165,7 +165,7 @@ def _thing(
     least: int,
 ) -> Resting | None:
     shape = frames.shape[1:3]
-    mask = cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    mask = np.asarray(cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     area = float(mask.mean())
     if area > 0.3:
         return None
@@ -176,7 +176,7 @@ def _thing(
     in_background = outline < 0
     if in_background:
         # its colours are those of the background picture
-        rgb = cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+        rgb = np.asarray(cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
     else:
         rgb = frames[(first + last) // 2]
     y1, y2, x1, x2 = int(box[1]), int(box[3]), int(box[0]), int(box[2])

@@ -110,9 +110,9 @@ class Linker:
         if self.live and blobs:
             cost, predicted = self._costs(t, blobs)
             rows, columns = linear_sum_assignment(cost)
-            for r, c in zip(rows, columns, strict=True):
+            for r, c in zip(rows.tolist(), columns.tolist(), strict=True):
                 if cost[r, c] < 3.0:
-                    taken.setdefault(int(c), []).append(int(r))
+                    taken.setdefault(c, []).append(r)
             self._claim(blobs, predicted, taken)
             for c, owners in taken.items():
                 if len(owners) == 1:
