@@ -206,7 +206,9 @@ def measure(method: str, path: str, rate: float, seconds: int) -> dict[str, Any]
     images = METHODS[method](path, times, rate, WIDTH)
     wall, cpu = time.perf_counter() - wall, _cpu() - cpu
     wrong = sum(clips.number(image) != e for image, e in zip(images, expected, strict=False))
-    return {"wall": wall, "cpu": cpu, "wrong": wrong + len(times) - len(images), "frames": len(times)}
+    result = {"wall": wall, "cpu": cpu, "wrong": wrong + len(times) - len(images), "frames": len(times)}
+    # More processes than cores: wall times of that run say little, CPU seconds still do.
+    return {**result, "load": os.getloadavg()[0]}
 
 
 def examine(method: str, path: str, times: list[float], numbers: list[int] | None, lost: list[int] | None) -> str:
@@ -510,13 +512,15 @@ def tables(results: dict[str, Any]) -> str:
     machine = results.get("machine", {})
     peers = machine.get("peers", {})
     peer_text = ", ".join(f"{k} {v}" for k, v in peers.items()) if isinstance(peers, dict) else peers
+    loads = [r["load"] for c in results["cells"].values() for m in c.values() if _ok(m) for r in m if "load" in r]
+    load = f" Median load of the machine while measuring: {statistics.median(loads):.1f}." if loads else ""
     lines = [
         f"{machine.get('cores')} cores ({machine.get('processor')}), Python {machine.get('python')}, "
         f"PyAV {machine.get('PyAV')}, libavcodec {machine.get('libavcodec')}; "
         f"peers: {peer_text}, ffmpeg command {machine.get('ffmpeg command')}.",
         "",
         "Wall / CPU seconds for all frames, medians; ✗n = n frames wrong or missing. `×` is ours against the fastest "
-        "peer whose frames are all right, by wall time.",
+        f"peer whose frames are all right, by wall time.{load}",
         "",
     ]
     heads = ["whenwhere", "PyAV seq.", "tc exact 1", "tc exact all", "tc approx. 1", "tc approx. all", "decord"]
