@@ -17,9 +17,8 @@ blended. What each part is for (gains measured by `benchmarks/fill.py`):
   the result is cut again. Without this a box that enters the picture is small for too long.
 
 Work is done in a window around the box, shrunk so that its longer side has at most 128 pixels: the cost does not
-grow with the resolution or the size of the thing. Ways tried and left out: dense flow (DIS) drifts into the
-background; spreading each track's end error over the gap, squared time weights, and flow's own scale lost on the
-development clips.
+grow with the resolution or the size of the thing. Ways tried and left out: spreading each track's end error over the
+gap, and flow's own scale, lost on the development clips.
 """
 
 from collections.abc import Sequence
