@@ -125,7 +125,8 @@ def table(s: dict) -> str:
     names = [k for k in s if k.startswith(("t, ", "v, ", "difference"))]
     lines = [
         "# The motion grounder on held-out Stage scenes", "",
-        f"{s['sentences']} sentences on {s['clips']} clips, {100 * s['answered']:.0f} % answered. x 100, 95 % over clips.", "",
+        f"{s['sentences']} sentences on {s['clips']} clips, {100 * s['answered']:.0f} % answered. x 100, "
+        "95 % over clips.", "",
         "| | |", "|---|---|", *(f"| {n} | {cell(s[n])} |" for n in names), "",
         "| kind | n | answered | t_IoU | v_IoU | whole t | whole v |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -138,7 +139,8 @@ def table(s: dict) -> str:
         )
     lines += [
         "",
-        f"Of {s['absent']['sentences']} sentences to which nothing answers {100 * s['absent']['answered']:.0f} % were answered.",
+        f"Of {s['absent']['sentences']} sentences to which nothing answers "
+        f"{100 * s['absent']['answered']:.0f} % were answered.",
         "",
     ]
     lines += [

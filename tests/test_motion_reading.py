@@ -10,7 +10,8 @@ from whenwhere.grounders.motion.reading import read
     ("sentence", "expected"),
     [
         ("the red car drives from the bottom to the top of the picture",
-         {"kind": "vehicle", "colours": [("red", "whole")], "direction": "up", "origin": "bottom", "events": ["drive"]}),
+         {"kind": "vehicle", "colours": [("red", "whole")], "direction": "up", "origin": "bottom",
+          "events": ["drive"]}),
         ("a white lorry turns left", {"kind": "vehicle", "direction": "left", "events": ["turn"]}),
         ("the second man who walks by from right to left", {"kind": "person", "order": 2, "direction": "left"}),
         ("a person in a red jacket rides a bicycle", {"kind": "cyclist", "colours": [("red", "upper")]}),

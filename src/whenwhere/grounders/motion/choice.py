@@ -370,6 +370,31 @@ def _thing_colours(thing: Reading, colour: NDArray) -> dict[str, float]:
     }
 
 
+def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of `rest` are things: parts of someone who stands there longer and is bigger are not."""
+    keep = np.ones(len(rest), bool)
+    for k, row in enumerate(rest):
+        start, end, x1, y1, x2, y2 = row[:6]
+        if row[7]:
+            continue  # missing from the background: nobody can stand in an absence
+        size = (x2 - x1) * (y2 - y1)
+        for actor in actors:
+            if actor.span.start > end or actor.span.end < start:
+                continue
+            rows = actor.within(start, end)
+            during = (min(end, actor.span.end) - max(start, actor.span.start)) / max(end - start, 1e-6)
+            if during < 0.6 or not rows.any():
+                continue
+            b = actor.boxes[rows]
+            inside = (np.minimum(b[:, 2], x2) - np.maximum(b[:, 0], x1)).clip(0)
+            inside *= (np.minimum(b[:, 3], y2) - np.maximum(b[:, 1], y1)).clip(0)
+            bigger = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) > 2.5 * size
+            if ((inside > 0.6 * size) & bigger).mean() > 0.6:
+                keep[k] = False
+                break
+    return keep
+
+
 def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
     """While a thing lies or stands at its place."""
     out = []

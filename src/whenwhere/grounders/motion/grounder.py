@@ -15,7 +15,7 @@ from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.motion import index as indexing
 from whenwhere.grounders.motion.abstention import judge
 from whenwhere.grounders.motion.attributes import Actor, actors
-from whenwhere.grounders.motion.choice import Candidate, Scene, choose, runner_up
+from whenwhere.grounders.motion.choice import Candidate, Scene, choose, runner_up, things
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.reading import read
 from whenwhere.spans import Span, SpanSet
@@ -73,7 +73,10 @@ class MotionGrounder:
         name = self.cache.key("motion", indexing.VERSION, key[0], fps, indexing.WIDTH, self.background)
         # Also the first time through the stored form: a fresh answer and a cached one must be the same.
         index = indexing.Index.from_arrays(self.cache.arrays(name, make))
-        self._scenes[key] = index, actors(index)
+        everyone = actors(index)
+        keep = things(everyone, index.rest)
+        index.rest, index.rest_colours = index.rest[keep], index.rest_colours[keep]
+        self._scenes[key] = index, everyone
         while len(self._scenes) > _OPEN:
             self._scenes.popitem(last=False)
         return (*self._scenes[key], made[0].frames if made else 0)
