@@ -38,6 +38,7 @@ from whenwhere.grounders.motion.reading import read
         ("the last person to enter the room", {"order": -1, "events": ["enter"]}),
         ("the dog returns for the first time", {"occurrence": 1, "order": None, "events": ["return"]}),
         ("a man stands with his back to the camera", {"direction": None, "events": ["stand"]}),
+        ("a white car drives away from us", {"direction": "away", "events": ["drive"]}),
         ("the lady walks towards the camera", {"direction": "towards"}),
         ("the white car overtakes the black one", {"colours": [("white", "whole")]}),
         ("it was the best of times", {"kind": None, "colours": [], "events": []}),

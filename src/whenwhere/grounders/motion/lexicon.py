@@ -293,8 +293,10 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "(enter|appear|come in) again", "come again"),
     "leave": (
         "(leave|exit|depart|disappear|vanish)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) _ (out|away|off|offscreen)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) (out|away|off|offscreen)",
+        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) "
+        "_ (out|away(?! from (us|me|the))|off|offscreen)",
+        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) "
+        "(out|away(?! from (us|me|the))|off|offscreen)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),
