@@ -355,8 +355,8 @@ def markdown(result: dict) -> str:
     if hard:
         lines += [
             "",
-            f"**Hard procedural clips** ({len(hard['seeds'])} clips, seeds from {hard['seeds'][0]} on, none of them used "
-            "in development).",
+            f"**Hard procedural clips** ({len(hard['seeds'])} clips, seeds from {hard['seeds'][0]} on, "
+            "none of them used in development).",
         ]
         rows = [
             row

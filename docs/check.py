@@ -2,11 +2,11 @@
 
 A table in README.md or docs/*.md between
 
-    <!-- benchmarks/results/NAME.md -->
+    <!-- benchmarks/results/NAME.md, table 1 -->
     ...
     <!-- end -->
 
-is the content of that result file, which a benchmark script wrote. `python docs/check.py --write` copies the tables
+is the first table of that result file, which a benchmark script wrote. `python docs/check.py --write` copies the tables
 in; without it a difference is an error. So no number is ever typed by hand.
 """
 
@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
@@ -34,7 +35,11 @@ def main() -> int:
             if not source.exists():
                 faults.append(f"{page.relative_to(ROOT)}: table of {match[2]}, which does not exist")
                 return match[0]
-            return f"{match[1]}{source.read_text(encoding='utf-8').strip()}\n{match[4]}"
+            tables = ROWS.findall(source.read_text(encoding="utf-8"))
+            if len(tables) < int(match[3]):
+                faults.append(f"{page.relative_to(ROOT)}: {match[2]} has no table {match[3]}")
+                return match[0]
+            return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
         fresh = TABLE.sub(table, text)
         if fresh != text and write:
