@@ -7,12 +7,11 @@ printed with every answer, so that a person sees at once what was understood and
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
+from whenwhere.grounders.motion import grammar
 from whenwhere.grounders.motion import lexicon as lex
-
-_TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
+from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
 
 
 @dataclass
@@ -98,61 +97,6 @@ class Reading:
         return out
 
 
-@cache
-def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
-    gap = r"(?:\\S+ ){0,4}?"
-    return tuple(
-        (name, tuple(re.compile(r"(?<!\S)" + re.sub(r"_ ", gap, p) + r"(?!\S)") for p in patterns))
-        for name, patterns in lex.EVENTS.items()
-    )
-
-
-_VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
-_NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "that", "my", "your"})
-
-
-def tokens(sentence: str) -> list[str]:
-    """Lower-case words and commas; possessives and curly apostrophes straightened.
-
-    >>> tokens("A man's T-shirt, red")
-    ['a', "man's", 'tshirt', ',', 'red']
-    """
-    text = (
-        sentence.lower()
-        .replace("’", "'")
-        .replace("t-shirt", "tshirt")
-        .replace("tee shirt", "tshirt")
-        .replace("t shirt", "tshirt")
-    )
-    # "can" is a drink only after an article
-    return _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
-
-
-def _clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
-    """The main clause first, then (relation, words) of sub-clauses."""
-    out: list[tuple[str | None, list[str]]] = [(None, [])]
-    for i, word in enumerate(words):
-        relation = lex.RELATIONS.get(word)
-        # "as" and "before" also stand in phrases without a clause; a clause needs a noun of its own later on.
-        if (
-            relation
-            and any(lex.kind_of(w) for w in words[i + 1 :])
-            and not (word == "as" and words[i + 1 : i + 2] == ["well"])
-        ):
-            out.append((relation, []))
-        else:
-            out[-1][1].append(word)
-    if not out[0][1] and len(out) > 1:
-        # "When the red car comes, a dog runs": the main clause follows the comma
-        relation, body = out[1]
-        if "," in body:
-            cut = body.index(",")
-            out = [(None, body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
-        else:
-            out = [(None, body), *out[2:]]
-    return out
-
-
 def read(sentence: str) -> Reading:
     """Read a sentence.
 
@@ -164,7 +108,7 @@ def read(sentence: str) -> Reading:
     >>> read("the hand puts the bottle back").record()
     {'thing': 'hand', 'kind': 'hand', 'events': ['put_down'], 'object': {'thing': 'bottle', 'kind': 'object'}}
     """
-    clauses = _clauses(tokens(sentence))
+    clauses = grammar.clauses(grammar.tokens(sentence))
     main = _read_clause(clauses[0][1])
     for relation, body in clauses[1:]:
         if relation and main.relation is None:
@@ -174,10 +118,10 @@ def read(sentence: str) -> Reading:
 
 def _read_clause(words: list[str]) -> Reading:
     r = Reading()
-    nouns = _nouns(words)
-    subject = _subject(words, nouns)
-    text = _base_text(words)
-    r.events = _events(text, words)
+    nouns = grammar.nouns_of(words)
+    subject = grammar.subject_of(words, nouns)
+    text = grammar.base_text(words)
+    r.events = grammar.events_of(text, words)
     if subject is not None:
         at, kind = subject
         r.noun, r.kind = words[at], kind
@@ -189,7 +133,8 @@ def _read_clause(words: list[str]) -> Reading:
     if riding and r.kind in ("person", None) and "horse" not in text:
         r.kind = "cyclist"
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
-    r.object = _object(words, others, subject)
+    if (thing := grammar.object_of(words, others, subject)) is not None:
+        r.object = Reading(noun=thing[0], kind=thing[1])
     r.passive = bool(
         re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
     )
@@ -212,133 +157,6 @@ def _read_clause(words: list[str]) -> Reading:
     return r
 
 
-def _base_text(words: list[str]) -> str:
-    """Words as base forms where a base form is a verb the events know, else as they are."""
-    out = []
-    for i, w in enumerate(words):
-        forms = lex.lemmas(w)
-        previous = words[i - 1] if i else ""
-        if w == "left":
-            # "left" is a verb only after someone who could leave, or after "has", "who", "then"
-            verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
-                lex.kind_of(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
-            )
-            out.append("leave" if verb else "left")
-            continue
-        out.append(next((f for f in forms if f in _VERBS), w))
-    return " ".join(out)
-
-
-def _events(text: str, words: list[str]) -> list[str]:
-    found: list[tuple[int, int, str]] = []
-    for rank, (name, patterns) in enumerate(_event_patterns()):
-        for pattern in patterns:
-            for match in pattern.finditer(text):
-                index = text[: match.start()].count(" ")
-                # "a parking lot", "the walking stick": a verb form straight before a noun, after an article
-                if (
-                    index
-                    and words[index - 1] in _NOT_VERB_AFTER
-                    and index + 1 < len(words)
-                    and " " not in match.group().strip()
-                ):
-                    if not lex.kind_of(words[index]):
-                        continue
-                    continue
-                found.append((match.start(), rank, name))
-    taken: dict[int, tuple[int, str]] = {}
-    for start, rank, name in found:
-        if start not in taken or rank < taken[start][0]:
-            taken[start] = (rank, name)
-    order = [taken[s][1] for s in sorted(taken)]
-    return list(dict.fromkeys(order))
-
-
-def _nouns(words: list[str]) -> list[tuple[int, str]]:
-    out = []
-    for i, w in enumerate(words):
-        if w in lex.COLOUR_WORDS and w in ("orange", "rose"):
-            continue
-        if lex.part_of(w) and lex.kind_of(w) != "object":
-            continue
-        kind = lex.kind_of(w)
-        if kind:
-            out.append((i, kind))
-    return out
-
-
-_PREPOSITIONS = frozenset(
-    {
-        "in",
-        "with",
-        "on",
-        "at",
-        "near",
-        "to",
-        "towards",
-        "toward",
-        "from",
-        "behind",
-        "beside",
-        "by",
-        "under",
-        "over",
-        "past",
-        "into",
-        "onto",
-        "of",
-        "around",
-        "through",
-        "between",
-        "wearing",
-        "holding",
-        "carrying",
-        "against",
-        "using",
-    }
-)
-
-
-def _subject(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
-    """The thing asked for: the first noun that no preposition governs, else the first noun."""
-    for i, kind in nouns:
-        j = i - 1
-        while j >= 0 and words[j] not in _PREPOSITIONS and words[j] != "," and not _is_noun(words[j]):
-            j -= 1
-        governed = j >= 0 and words[j] in _PREPOSITIONS
-        # "one of the men", "a group of people", "the pair of dogs"
-        if governed and words[j] == "of":
-            governed = False
-        if i + 1 < len(words) and words[i].endswith("'s") and _is_noun(words[i + 1]):
-            continue
-        # "the car driver", "the delivery van": the last of adjoining nouns is the head
-        if (i + 1,) and any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
-            continue
-        if not governed:
-            return i, kind
-    return nouns[0] if nouns else None
-
-
-def _is_noun(word: str) -> bool:
-    return lex.kind_of(word) is not None or lex.part_of(word) is not None
-
-
-def _object(words: list[str], others: list[tuple[int, str]], subject: tuple[int, str] | None) -> "Reading | None":
-    """What the event happens to: the first further noun after the subject that is not merely a place."""
-    start = subject[0] if subject else -1
-    for i, kind in others:
-        if i < start or kind == "face":
-            continue
-        before = words[max(0, i - 3) : i]
-        if any(
-            w in ("at", "near", "behind", "beside", "by", "on", "onto", "in", "into", "from", "to", "towards", "of")
-            for w in before
-        ):
-            continue
-        return Reading(noun=words[i], kind=kind)
-    return None
-
-
 def _attach_colours(
     r: Reading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
 ) -> None:
@@ -356,10 +174,10 @@ def _attach_colours(
         else:
             continue
         if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold") and not any(
-            _is_noun(w) for w in words[i + 1 : i + 3]
+            is_noun(w) for w in words[i + 1 : i + 3]
         ):
             continue
-        if word in ("light", "dark") and (i + 1 >= len(words) or not any(_is_noun(w) for w in words[i + 1 : i + 4])):
+        if word in ("light", "dark") and (i + 1 >= len(words) or not any(is_noun(w) for w in words[i + 1 : i + 4])):
             continue
         place: str | None = None
         if "hair" in word:
@@ -367,7 +185,7 @@ def _attach_colours(
         host_other = None
         for j in range(i + 1, min(i + 6, len(words))):
             w = words[j]
-            if place or w in (",",) or (w in _PREPOSITIONS and w not in ("of",)):
+            if place or w in (",",) or (w in PREPOSITIONS and w not in ("of",)):
                 break
             part = lex.part_of(w)
             if part == "carried" and (subject is not None and j == subject[0]):
@@ -495,7 +313,7 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
             elif w == "another" or (w == "next" and after[:1] == ["to"]) or (i and words[i - 1].isdigit()):
                 continue
             elif w in ("last", "first") and r.order is None and not any(lex.kind_of(x) for x in after):
-                if i and (words[i - 1] in ("the", "very", "who") or set(lex.lemmas(words[i - 1])) & _VERBS):
+                if i and (words[i - 1] in ("the", "very", "who") or set(lex.lemmas(words[i - 1])) & VERBS):
                     r.order = lex.ORDINALS[w]
             elif r.order is None:
                 r.order = lex.ORDINALS[w]

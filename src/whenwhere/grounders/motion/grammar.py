@@ -1,0 +1,200 @@
+"""The little grammar that reading needs: tokens, clauses, base forms, events, nouns, subject and object.
+
+Positions are indices into the clause's list of words.
+"""
+
+import re
+from functools import cache
+
+from whenwhere.grounders.motion import lexicon as lex
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
+
+
+@cache
+def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
+    gap = r"(?:\\S+ ){0,4}?"
+    return tuple(
+        (name, tuple(re.compile(r"(?<!\S)" + re.sub(r"_ ", gap, p) + r"(?!\S)") for p in patterns))
+        for name, patterns in lex.EVENTS.items()
+    )
+
+
+VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
+
+
+_NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "that", "my", "your"})
+
+
+PREPOSITIONS = frozenset(
+    {
+        "in",
+        "with",
+        "on",
+        "at",
+        "near",
+        "to",
+        "towards",
+        "toward",
+        "from",
+        "behind",
+        "beside",
+        "by",
+        "under",
+        "over",
+        "past",
+        "into",
+        "onto",
+        "of",
+        "around",
+        "through",
+        "between",
+        "wearing",
+        "holding",
+        "carrying",
+        "against",
+        "using",
+    }
+)
+
+
+def tokens(sentence: str) -> list[str]:
+    """Lower-case words and commas; possessives and curly apostrophes straightened.
+
+    >>> tokens("A man's T-shirt, red")
+    ['a', "man's", 'tshirt', ',', 'red']
+    """
+    text = (
+        sentence.lower()
+        .replace("’", "'")
+        .replace("t-shirt", "tshirt")
+        .replace("tee shirt", "tshirt")
+        .replace("t shirt", "tshirt")
+    )
+    # "can" is a drink only after an article
+    return _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
+
+
+def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
+    """The main clause first, then (relation, words) of sub-clauses."""
+    out: list[tuple[str | None, list[str]]] = [(None, [])]
+    for i, word in enumerate(words):
+        relation = lex.RELATIONS.get(word)
+        # "as" and "before" also stand in phrases without a clause; a clause needs a noun of its own later on.
+        if (
+            relation
+            and any(lex.kind_of(w) for w in words[i + 1 :])
+            and not (word == "as" and words[i + 1 : i + 2] == ["well"])
+        ):
+            out.append((relation, []))
+        else:
+            out[-1][1].append(word)
+    if not out[0][1] and len(out) > 1:
+        # "When the red car comes, a dog runs": the main clause follows the comma
+        relation, body = out[1]
+        if "," in body:
+            cut = body.index(",")
+            out = [(None, body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
+        else:
+            out = [(None, body), *out[2:]]
+    return out
+
+
+def base_text(words: list[str]) -> str:
+    """Words as base forms where a base form is a verb the events know, else as they are."""
+    out = []
+    for i, w in enumerate(words):
+        forms = lex.lemmas(w)
+        previous = words[i - 1] if i else ""
+        if w == "left":
+            # "left" is a verb only after someone who could leave, or after "has", "who", "then"
+            verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
+                lex.kind_of(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
+            )
+            out.append("leave" if verb else "left")
+            continue
+        out.append(next((f for f in forms if f in VERBS), w))
+    return " ".join(out)
+
+
+def events_of(text: str, words: list[str]) -> list[str]:
+    """Events in the order told; `text` is the words as base forms, one space between."""
+    found: list[tuple[int, int, str]] = []
+    for rank, (name, patterns) in enumerate(_event_patterns()):
+        for pattern in patterns:
+            for match in pattern.finditer(text):
+                index = text[: match.start()].count(" ")
+                # "a parking lot", "the walking stick": a verb form straight before a noun, after an article
+                if (
+                    index
+                    and words[index - 1] in _NOT_VERB_AFTER
+                    and index + 1 < len(words)
+                    and " " not in match.group().strip()
+                ):
+                    if not lex.kind_of(words[index]):
+                        continue
+                    continue
+                found.append((match.start(), rank, name))
+    taken: dict[int, tuple[int, str]] = {}
+    for start, rank, name in found:
+        if start not in taken or rank < taken[start][0]:
+            taken[start] = (rank, name)
+    order = [taken[s][1] for s in sorted(taken)]
+    return list(dict.fromkeys(order))
+
+
+def nouns_of(words: list[str]) -> list[tuple[int, str]]:
+    """(position, kind) of every noun that names a thing, garments left out."""
+    out = []
+    for i, w in enumerate(words):
+        if w in lex.COLOUR_WORDS and w in ("orange", "rose"):
+            continue
+        if lex.part_of(w) and lex.kind_of(w) != "object":
+            continue
+        kind = lex.kind_of(w)
+        if kind:
+            out.append((i, kind))
+    return out
+
+
+def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
+    """The thing asked for: the first noun that no preposition governs, else the first noun."""
+    for i, kind in nouns:
+        j = i - 1
+        while j >= 0 and words[j] not in PREPOSITIONS and words[j] != "," and not is_noun(words[j]):
+            j -= 1
+        governed = j >= 0 and words[j] in PREPOSITIONS
+        # "one of the men", "a group of people", "the pair of dogs"
+        if governed and words[j] == "of":
+            governed = False
+        if i + 1 < len(words) and words[i].endswith("'s") and is_noun(words[i + 1]):
+            continue
+        # "the car driver", "the delivery van": the last of adjoining nouns is the head
+        if (i + 1,) and any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
+            continue
+        if not governed:
+            return i, kind
+    return nouns[0] if nouns else None
+
+
+def is_noun(word: str) -> bool:
+    """Whether a word names a thing or something worn."""
+    return lex.kind_of(word) is not None or lex.part_of(word) is not None
+
+
+def object_of(
+    words: list[str], others: list[tuple[int, str]], subject: tuple[int, str] | None
+) -> tuple[str, str] | None:
+    """What the event happens to: the first further noun after the subject that is not merely a place."""
+    start = subject[0] if subject else -1
+    for i, kind in others:
+        if i < start or kind == "face":
+            continue
+        before = words[max(0, i - 3) : i]
+        if any(
+            w in ("at", "near", "behind", "beside", "by", "on", "onto", "in", "into", "from", "to", "towards", "of")
+            for w in before
+        ):
+            continue
+        return words[i], kind
+    return None

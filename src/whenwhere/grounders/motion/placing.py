@@ -1,0 +1,163 @@
+"""Candidates from things that lie, are put down or are taken away: changes of a place, and who made them."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.candidates import Candidate, Scene
+from whenwhere.grounders.motion.reading import Reading
+from whenwhere.grounders.motion.who import mixture, who_terms
+from whenwhere.spans import Span, SpanSet
+
+
+def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
+    """Candidates from things that were put down or taken away."""
+    asked = [e for e in reading.events if e in ("put_down", "pick_up")]
+    by_thing = reading.kind in ("object", "ball")
+    if not asked and not by_thing:
+        return []
+    if not asked and (not reading.events or "stand" in reading.events):
+        return _lying(reading, scene)
+    wanted = asked[0] if asked else ("put_down" if {"enter", "stop"} & set(reading.events) else "pick_up")
+    out = []
+    others = who_terms(replace(reading, kind=None), scene.actors)
+    for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
+        start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
+        box = np.array(box)
+        # (time, event): what happened at either end of the other state
+        happened = []
+        if starts_inside:
+            happened.append((start, "pick_up" if in_background else "put_down"))
+        if ends_inside:
+            happened.append((end, "put_down" if in_background else "pick_up"))
+        for t, event in happened:
+            mover = _mover(scene.actors, box, t)
+            terms = {
+                "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))),
+                "event": (1.3 if event == wanted else -0.6) + 0.3 * float(np.tanh(contrast / 4)),
+            }
+            thing = reading if by_thing else reading.object
+            if thing is not None:
+                terms.update(_thing_colours(thing, colour))
+            if mover is None:
+                terms["event"] -= 0.5
+                actor, span = _still_actor(scene, box, t, area, colour)
+            else:
+                actor = mover
+                span = _visit(mover, box, t)
+                if not by_thing:
+                    terms.update({k: v for k, v in others[id(mover)].items() if k != "seen"})
+            out.append(Candidate(actor, SpanSet([span]), 0.0, terms, box if by_thing or mover is None else None))
+    return out
+
+
+def _thing_colours(thing: Reading, colour: NDArray) -> dict[str, float]:
+    return {
+        f"{word} thing": float(np.clip(np.log((float(mixture(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
+        for word, _ in thing.colours
+    }
+
+
+def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of `rest` are things: parts of someone who stands there longer and is bigger are not."""
+    keep = np.ones(len(rest), bool)
+    for k, row in enumerate(rest):
+        start, end, x1, y1, x2, y2 = row[:6]
+        if row[7]:
+            continue  # missing from the background: nobody can stand in an absence
+        size = (x2 - x1) * (y2 - y1)
+        for actor in actors:
+            if actor.span.start > end or actor.span.end < start:
+                continue
+            rows = actor.within(start, end)
+            during = (min(end, actor.span.end) - max(start, actor.span.start)) / max(end - start, 1e-6)
+            if during < 0.6 or not rows.any():
+                continue
+            b = actor.boxes[rows]
+            inside = (np.minimum(b[:, 2], x2) - np.maximum(b[:, 0], x1)).clip(0)
+            inside *= (np.minimum(b[:, 3], y2) - np.maximum(b[:, 1], y1)).clip(0)
+            bigger = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) > 2.5 * size
+            if ((inside > 0.6 * size) & bigger).mean() > 0.6:
+                keep[k] = False
+                break
+    return keep
+
+
+def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
+    """While a thing lies or stands at its place."""
+    out = []
+    for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
+        start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
+        there = [(start, end if ends_inside else scene.duration)]
+        if in_background:
+            there = [(0.0, start)] * bool(starts_inside) + [(end, scene.duration)] * bool(ends_inside)
+        there = [(a, b) for a, b in there if b - a > 0.5]
+        if not there:
+            continue
+        place = np.array(box)
+        terms = {
+            "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2,
+            "event": 0.6 + 0.3 * float(np.tanh(contrast / 4)),
+            **_thing_colours(reading, colour),
+        }
+        middle = (there[0][0] + there[0][1]) / 2
+        actor, _ = _still_actor(scene, place, middle, area, colour)
+        out.append(Candidate(actor, SpanSet(there), 0.0, terms, place))
+    return out
+
+
+def _grown(box: NDArray[np.float64], share: float = 0.5) -> NDArray[np.float64]:
+    pad = (box[2:] - box[:2]) * share + 4
+    return np.concatenate([box[:2] - pad, box[2:] + pad])
+
+
+def _touches(actor: Actor, box: NDArray[np.float64]) -> NDArray[np.bool_]:
+    near = _grown(box)
+    b = actor.boxes
+    return (b[:, 0] < near[2]) & (b[:, 2] > near[0]) & (b[:, 1] < near[3]) & (b[:, 3] > near[1])
+
+
+def _mover(pool: list[Actor], box: NDArray[np.float64], t: float) -> Actor | None:
+    """Who was at the place when it changed: the one that touches it nearest to the time."""
+    best, nearest = None, 2.0
+    for actor in pool:
+        inside = _touches(actor, box)
+        # the change itself may have been tracked as a small still actor; it did not do it
+        if not inside.any() or (not actor.entry and not actor.exit and np.abs(actor.shift).max() < 0.04):
+            continue
+        gap = float(np.abs(actor.times[inside] - t).min())
+        if gap < nearest:
+            best, nearest = actor, gap
+    return best
+
+
+def _visit(actor: Actor, box: NDArray[np.float64], t: float) -> Span:
+    """The mover's visit to the place around `t`, at most one and a half seconds each way."""
+    inside = _touches(actor, box)
+    bridged = inside.copy()
+    visits = events.runs(bridged)
+    a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
+    start = max(actor.span.start, float(actor.times[a]) - 0.3, t - 1.5)
+    end = min(actor.span.end, float(actor.times[b]) + 0.3, t + 1.5)
+    if end - start < 0.5:
+        start, end = max(actor.span.start, t - 1.0), min(actor.span.end, t + 1.0)
+    return Span(start, end) if start < end else actor.span
+
+
+def _still_actor(
+    scene: Scene, box: NDArray[np.float64], t: float, area: float, colour: NDArray[np.float32]
+) -> tuple[Actor, Span]:
+    span = Span(max(0.0, t - 1.0), min(scene.duration, t + 1.0))
+    frame = np.array([scene.width, scene.height], float)
+    n = 2
+    boxes = np.repeat(box[None], n, 0)
+    return Actor(
+        id=-2, times=np.array([span.start, span.end]), boxes=boxes, span=span, spans=SpanSet([span]),
+        centre=(boxes[:, :2] + boxes[:, 2:]) / 2 / frame, size=(boxes[:, 2:] - boxes[:, :2]) / frame,
+        touch=np.zeros((n, 4), bool), velocity=np.zeros((n, 2)), pace=np.zeros(n), still=np.ones(n, bool),
+        colour=np.repeat(colour[None], 5, 0), area=area, entry=(), exit=(), aspect=0.0, wobble=0.0, fill=1.0,
+        contact=0.0, strong=1.0,
+    ), span  # fmt: skip

@@ -1,0 +1,113 @@
+"""When: an actor's stay, or the parts of it that the sentence's events and direction name, with their terms."""
+
+import numpy as np
+
+from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.candidates import Candidate, Scene
+from whenwhere.grounders.motion.reading import Reading
+from whenwhere.spans import Span, SpanSet
+
+
+def candidates_of(actor: Actor, reading: Reading, scene: Scene, who: dict[str, float]) -> list[Candidate]:
+    """The actor's candidates: its stay, and parts of it that the sentence's events or direction name."""
+    out: list[Candidate] = []
+    for spans, terms in _spans(actor, reading, scene):
+        terms = {**who, **terms}
+        hull = spans.hull
+        assert hull is not None
+        if reading.direction or reading.origin:
+            terms["direction"] = _direction(actor, hull, reading)
+        if reading.side is not None:
+            terms["side"] = _side(actor, hull, reading.side)
+        out.append(Candidate(actor, spans, 0.0, terms))
+    return out
+
+
+def _spans(actor: Actor, reading: Reading, scene: Scene) -> list[tuple[SpanSet, dict[str, float]]]:
+    named = [e for e in reading.events if e not in events.WHOLE]
+    passing = [e for e in reading.events if e in events.WHOLE]
+    found: dict[str, list[events.Part]] = {e: events.find(actor, e, scene.duration) for e in reading.events}
+    out: list[tuple[SpanSet, dict[str, float]]] = []
+    quality = float(np.mean([found[e][0].quality for e in passing])) if passing else 0.0
+    if len(named) >= 2:
+        # Several events told in a row: from the first of the first to the end of the last.
+        known = [max(found[e], key=lambda x: x.quality) for e in named if found[e]]
+        missing = len(named) - len(known)
+        if known:
+            start = min(p.start for p in known)
+            end = max(p.end for p in known)
+            fit = float(np.mean([p.quality for p in known])) - 0.7 * missing
+            if {"enter", "leave"} <= set(named) or {"approach", "leave"} <= set(named):
+                start, end = actor.span.start, actor.span.end
+            out.append((SpanSet([(start, end)]) & actor.spans or actor.spans, {"event": fit}))
+        else:
+            out.append((actor.spans, {"event": -1.2}))
+        return out
+    if named:
+        event = named[0]
+        parts = found[event]
+        if reading.occurrence is not None:
+            parts = sorted(parts, key=lambda p: p.start)
+            k = reading.occurrence - 1 if reading.occurrence > 0 else reading.occurrence
+            parts = parts[k : k + 1 or None] if -len(parts) <= k < len(parts) else parts[:1]
+        for part in parts[:4]:
+            spans = SpanSet([(part.start, part.end)])
+            out.append((spans, {"event": part.quality + 0.3 * quality}))
+        if not out:
+            out.append((actor.spans, {"event": -1.3}))
+        return out
+    out.append((actor.spans, {"event": quality} if passing else {}))
+    if reading.direction and reading.direction in ("left", "right", "up", "down"):
+        axis = 0 if reading.direction in ("left", "right") else 1
+        ways = events.moves(actor, axis)
+        if len(ways) > 1:
+            out += [
+                (SpanSet([(a, b)]), {"event": quality - 0.35})
+                for a, b, d in ways
+                if abs(d[axis]) > 0.08 and b - a > 0.4
+            ]
+    return out
+
+
+def _direction(actor: Actor, span: Span, reading: Reading) -> float:
+    rows = np.flatnonzero(actor.within(span.start, span.end))
+    if len(rows) < 2:
+        return -0.3
+    k = max(1, len(rows) // 8)
+    shift = np.median(actor.centre[rows[-k:]], 0) - np.median(actor.centre[rows[:k]], 0)
+    score = 0.0
+    wanted = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+    if reading.direction in wanted:
+        along = float(shift @ np.array(wanted[reading.direction]))
+        length = float(np.linalg.norm(shift)) + 0.04
+        score += 1.8 * float(np.tanh(6 * along)) * (0.4 + 0.6 * abs(along) / length)
+    elif reading.direction in ("towards", "away"):
+        size = np.log(np.sqrt(np.prod(actor.size, 1)) + 1e-6)
+        free = rows[~actor.touch[rows].any(1)]
+        use = free if len(free) >= 4 else rows
+        growth = float(np.median(size[use[-max(1, len(use) // 4) :]]) - np.median(size[use[: max(1, len(use) // 4)]]))
+        lower = float(shift[1])
+        sign = 1 if reading.direction == "towards" else -1
+        score += 0.9 * float(np.tanh(sign * 2.5 * growth)) + 0.6 * float(np.tanh(sign * 4 * lower))
+    if reading.origin is not None:
+        side = reading.origin
+        first = actor.centre[rows[: max(1, len(rows) // 10)]].mean(0)
+        away = {"left": first[0], "right": 1 - first[0], "top": first[1], "bottom": 1 - first[1]}[side]
+        score += 0.7 * float(np.tanh(4 * (0.4 - away)))
+        if reading.direction is None:
+            along = float(shift @ np.array({"left": (1, 0), "right": (-1, 0), "top": (0, 1), "bottom": (0, -1)}[side]))
+            score += 1.0 * float(np.tanh(5 * along))
+        if side in actor.entry[:1]:
+            score += 0.3
+    return score
+
+
+def _side(actor: Actor, span: Span, side: str) -> float:
+    rows = actor.within(span.start, span.end)
+    x, y = np.median(actor.centre[rows] if rows.any() else actor.centre, 0)
+    place = {
+        "left": 0.5 - x, "right": x - 0.5, "top": 0.5 - y, "bottom": y - 0.5, "middle": 0.2 - abs(x - 0.5),
+        "near": float(np.log(actor.area / 0.02)) / 6, "far": -float(np.log(actor.area / 0.02)) / 6,
+    }[side]  # fmt: skip
+    return 0.9 * float(np.tanh(5 * place))

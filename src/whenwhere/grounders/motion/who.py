@@ -1,0 +1,152 @@
+"""Terms that say who is meant, whenever it is: kind, colours, size, speed; and actors that go together as one."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion import lexicon
+from whenwhere.grounders.motion.attributes import Actor, kind_score
+from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
+from whenwhere.grounders.motion.reading import Reading
+from whenwhere.spans import Span, SpanSet
+
+_ZONES = {
+    "whole": slice(0, 5), "upper": slice(1, 3), "lower": slice(3, 5), "hair": slice(0, 1), "head": slice(0, 1),
+    "feet": slice(4, 5), "carried": slice(1, 4),
+}  # fmt: skip
+
+
+#: How common a colour is on anything that moves before any track is seen; pavement-like colours say little.
+_COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
+
+
+def who_terms(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]]:
+    """Terms that do not depend on when, for every actor (by its id())."""
+    n = len(pool)
+    columns: dict[str, NDArray[np.float64]] = {}
+    mass = np.array([a.mass for a in pool])
+    seen = np.maximum(-1.6, 0.3 * np.log(mass / max(mass, default=1.0))) if n else mass
+    # leaves, screens, reflections: they tremble in one place and never come or go
+    idle = [np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not a.entry and not a.exit for a in pool]
+    columns["seen"] = seen - 0.8 * np.array(idle, float)
+    if reading.kind is not None and n:
+        biggest = max(a.area for a in pool)
+        fits = np.array([kind_score(a, reading.kind, biggest) for a in pool])
+        columns["kind"] = fits - fits.max()
+    person = reading.kind in ("person", "cyclist")
+    for colour, part in reading.colours:
+        name = colour if part == "whole" else f"{colour} {part}"
+        columns[name] = colour_terms(colour, part, pool, person)
+    if reading.sleeves is not None:
+        skin = np.array([a.share("skin", slice(1, 3)) for a in pool])
+        columns["sleeves"] = np.clip((skin - 0.12) * 6, -0.7, 0.7) * (1 if reading.sleeves == "short" else -1)
+    if reading.size is not None or reading.child:
+        sign = -1 if reading.size == "small" or reading.child else 1
+        columns["size"] = 0.7 * sign * _standing([np.sqrt(a.area) for a in pool])
+    if reading.speed is not None:
+        columns["speed"] = (0.7 if reading.speed == "fast" else -0.7) * _standing([a.brisk + 0.05 for a in pool])
+    return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
+
+
+def _standing(values: list[float]) -> NDArray[np.float64]:
+    """Each value's place among all: deviations of its log from the mean, at most 1.7 either way."""
+    logs = np.log(np.array(values))
+    standing: NDArray[np.float64] = np.clip((logs - logs.mean()) / max(0.25, float(logs.std())), -1.7, 1.7)
+    return standing
+
+
+def mixture(share: NDArray, word: str) -> NDArray[np.float64]:
+    """How much of (..., 13) colour rows answers a colour word, in 0-1."""
+    total = np.zeros(share.shape[:-1])
+    for column, weight in lexicon.COLOURS[word].items():
+        total = total + weight * share[..., COLUMNS.index(column)]
+    return np.minimum(1.0, total)
+
+
+def colour_shares(word: str, part: str, colour: NDArray, person: bool = False) -> NDArray[np.float64]:
+    """How much of the part that a word names has the colour, in 0-1; `colour` is (n, 5, 13)."""
+    zones = colour[:, _ZONES[part]]
+    share = mixture(zones.mean(1), word)
+    if part == "whole" and person:
+        # "a man in black", "a girl in red": clothes, not head and feet
+        return np.maximum(share, mixture(colour[:, 1:4].mean(1), word))
+    if part == "whole":
+        return 0.6 * share + 0.4 * mixture(zones, word).max(1)
+    if part in ("carried", "head", "feet"):
+        best: NDArray[np.float64] = mixture(zones, word).max(1)
+        return best
+    return share
+
+
+def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) -> NDArray[np.float64]:
+    """Log-likelihood ratios of the colour, beside the clip's other actors and beside what is common; (n,)."""
+    if not pool:
+        return np.zeros(0)
+    main = max(lexicon.COLOURS[word], key=lambda c: lexicon.COLOURS[word][c])
+    share = colour_shares(word, part, np.stack([a.colour for a in pool]), person)
+    weights = np.sqrt([a.mass for a in pool])
+    usual = 0.5 * _COMMON.get(main, 0.05) + 0.5 * float(np.average(np.minimum(share, 0.5), weights=weights))
+    strength = {"whole": 1.2, "upper": 1.2, "lower": 1.0, "hair": 0.8}.get(part, 0.5)
+    if main in COLOURS[3:]:
+        share = np.minimum(1.0, share * 1.6)  # windows, skin and shadow take their part of any coloured thing
+    terms: NDArray[np.float64] = np.clip(strength * np.log((share + 0.05) / (usual + 0.05)), -2.2, 2.2)
+    # A speaker names the colour of the one that shows it best: others fall behind it.
+    terms = terms + 0.7 * strength * np.maximum(np.log((share + 0.05) / (share.max() + 0.05)), -2.0)
+    return terms
+
+
+def groups(pool: list[Actor], count: int) -> list[Actor]:
+    """Actors that go together as one: near each other, at the same time, the same way."""
+    out = []
+    for i, a in enumerate(pool):
+        for b in pool[i + 1 :]:
+            joint = together([a, b])
+            if joint is not None:
+                out.append(joint)
+    if count > 2:
+        grown = []
+        for g in out:
+            for c in pool:
+                if all(c is not m for m in g.members):
+                    joint = together([*g.members, c])
+                    if joint is not None:
+                        grown.append(joint)
+        out = grown or out
+    return out
+
+
+def together(members: list[Actor]) -> Actor | None:
+    """One actor whose boxes hold all members while all are seen; None if they do not go together."""
+    start, end = max(m.span.start for m in members), min(m.span.end for m in members)
+    longest = max(m.span.duration for m in members)
+    if end - start < max(0.6, 0.4 * longest):
+        return None
+    lead = max(members, key=lambda m: m.span.duration)
+    rows = lead.within(start, end)
+    times = lead.times[rows]
+    if len(times) < 3:
+        return None
+    boxes = np.stack([m.at(times) for m in members])
+    centre = (boxes[:, :, :2] + boxes[:, :, 2:]) / 2
+    reach = (boxes[:, :, 2:] - boxes[:, :, :2]).max(2).mean()
+    spread = float(np.median(np.linalg.norm(centre - centre.mean(0), axis=2)))
+    if spread > 1.5 * reach:
+        return None
+    v = np.stack(
+        [np.median(m.velocity[m.within(start, end)], 0) if m.within(start, end).any() else m.shift for m in members]
+    )
+    if np.linalg.norm(v - v.mean(0), axis=1).max() > 0.6 * np.linalg.norm(v, axis=1).max() + 0.02:
+        return None
+    hull = np.concatenate([boxes[:, :, :2].min(0), boxes[:, :, 2:].max(0)], 1)
+    ratio = (hull[:, 2:] - hull[:, :2]) / (lead.boxes[rows][:, 2:] - lead.boxes[rows][:, :2]).clip(1)
+    size = lead.size[rows] * ratio
+    # Together they are seen from the first one's entry to the last one's exit.
+    span = Span(min(m.span.start for m in members), max(m.span.end for m in members))
+    frame = lead.size[rows] / (lead.boxes[rows][:, 2:] - lead.boxes[rows][:, :2]).clip(1e-6)
+    middle = (hull[:, :2] + hull[:, 2:]) / 2 * frame
+    return replace(
+        lead, id=-1, times=times, boxes=hull, span=span, spans=SpanSet([span]), centre=middle, size=size,
+        touch=lead.touch[rows], velocity=lead.velocity[rows], pace=lead.pace[rows], still=lead.still[rows],
+        colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo={},
+    )  # fmt: skip
