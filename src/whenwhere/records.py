@@ -270,7 +270,7 @@ def tube_record(tube: Tube) -> TubeRecord:
         label=tube.label,
         score=tube.score,
         boxes=[
-            BoxRecord(t=float(t), box=tuple(map(float, b)), source=s)  # type: ignore[arg-type]
+            BoxRecord(t=float(t), box=tuple(map(float, b)), source=s)
             for t, b, s in zip(tube.times, tube.boxes, sources, strict=True)
         ],
     )
