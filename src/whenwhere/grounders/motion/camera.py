@@ -1,7 +1,8 @@
 """Does the camera move, and if so, how: registration of sampled frames.
 
-Corners are followed from frame to frame and a similarity is fitted to them with RANSAC. The test for motion uses
-the *inliers* only, because an actor that fills the picture drags the mean of all corners along. A camera that moves
+Corners are followed from frame to frame and a similarity is fitted to them with RANSAC. Corners alone are fooled by an
+actor with more of them than a plain background (a car on asphalt), so the picture votes: a motion counts only where
+it explains more of the picture's blocks than standing still does. A camera that moves
 a little (hand-held, slow zoom) is undone by warping every frame onto the middle one; one that pans away is not a
 case for a background model, and the caller is told so.
 """
@@ -52,9 +53,21 @@ def _step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float6
     grid = np.array([[0.2 * w, 0.2 * h], [0.8 * w, 0.2 * h], [0.2 * w, 0.8 * h], [0.8 * w, 0.8 * h]])
     shift = float(np.linalg.norm(grid @ fit[:, :2].T + fit[:, 2] - grid, axis=1).mean())
     still = float((np.linalg.norm(q - p, axis=1) < STILL).mean())
-    if still > 0.5:  # most corners have not moved at all: whatever RANSAC preferred, the camera stood
+    # most corners have not moved at all, or most of the picture: whatever RANSAC preferred, the camera stood
+    if still > 0.5 or (shift > STILL and not _explains(fit, a, b)):
         return np.eye(2, 3), still, 0.0
     return fit, float(mask.mean()), shift
+
+
+def _explains(fit: NDArray[np.float64], a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    """Whether far more blocks of the picture follow the motion than stand still; those that cannot tell do not vote."""
+    h, w = a.shape
+    # Detail only: automatic exposure changes the brightness of everything at once.
+    x, y = (cv2.GaussianBlur(g, (0, 0), 1.0).astype(np.float32) - cv2.blur(g, (15, 15)) for g in (a, b))
+    standing = np.abs(x - y)
+    following = np.abs(cv2.warpAffine(x, fit, (w, h), borderMode=cv2.BORDER_REPLICATE) - y)
+    still, follow = (cv2.resize(d, (16, 9), interpolation=cv2.INTER_AREA) for d in (standing, following))
+    return int((follow < 0.75 * still - 0.3).sum()) > 2 * int((still < 0.75 * follow - 0.3).sum())
 
 
 def _chain(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
