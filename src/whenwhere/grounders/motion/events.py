@@ -113,7 +113,8 @@ def find(actor: Actor, event: str, duration: float) -> list[Part]:
         return _moving(actor, event)
     finder = {
         "enter": _enter, "leave": _leave, "return": _return, "stand": _stand, "stop": _stop, "start": _start,
-        "jump": _jump, "turn": _turn, "bend": _bend, "rise": _rise, "approach": _approach,
+        "jump": _jump, "turn": _turn, "turn_back": _turn_back, "vanish": _vanish, "bend": _bend,
+        "rise": _rise, "approach": _approach,
         "pick_up": _reach, "put_down": _reach,
     }[event]  # fmt: skip
     return sorted(finder(actor), key=lambda p: -p.quality)
@@ -274,6 +275,26 @@ def _turn(actor: Actor) -> list[Part]:
         for i, j in runs((cosine < 0.6) & going):
             out.append(Part(float(actor.times[i]), float(actor.times[min(j + 2 * step, len(v) - 1)]), 0.0))
     return out
+
+
+def _turn_back(actor: Actor) -> list[Part]:
+    """From turning round until it stops or is gone."""
+    out = []
+    for axis in (0, 1):
+        for previous, way in itertools.pairwise(moves(actor, axis)):
+            turned = previous[2][axis] * way[2][axis] < 0
+            far = min(abs(previous[2][axis]), abs(way[2][axis]))
+            if not turned or way[0] - previous[1] > 2.0 or far < 0.03:
+                continue
+            start = (previous[1] + way[0]) / 2
+            stop = next((a for a, _ in stands(actor) if a > start + 0.5), actor.span.end)
+            piece = next((p.end for p in actor.spans if p.start <= start <= p.end), stop)
+            out.append(Part(start, max(min(stop, piece), start + 0.5), 0.1 + min(0.5, 2 * far)))
+    return out
+
+
+def _vanish(actor: Actor) -> list[Part]:
+    return [whole(actor, 0.2 if not actor.exit else -0.4)]
 
 
 def _bend(actor: Actor) -> list[Part]:

@@ -140,7 +140,22 @@ def events_of(text: str, words: list[str]) -> list[str]:
         if start not in taken or rank < taken[start][0]:
             taken[start] = (rank, name)
     order = [taken[s][1] for s in sorted(taken)]
-    return list(dict.fromkeys(order))
+    return _settled(list(dict.fromkeys(order)), text)
+
+
+def _settled(told: list[str], text: str) -> list[str]:
+    """Events that together mean one: "stops and waits" is a stand, "turns round and walks back" is a way back."""
+    out = list(told)
+    if "stand" in out and "stop" in out:
+        out.remove("stop")
+    if "return" in out and "enter" in out:
+        out.remove("enter")
+    if "turn" in out and re.search(r"turn .*\band (\S+ )?(\S+ )?(back|again|return|leave|away|off|out)\b", text):
+        rest = {"turn", "return", "leave", "move", "walk", "run", "drive", "ride"}
+        out = ["turn_back", *(e for e in out if e not in rest)]
+    if "vanish" in out:
+        out = [e for e in out if e not in ("move", "leave", "pick_up", "return")]
+    return out
 
 
 def nouns_of(words: list[str]) -> list[tuple[int, str]]:

@@ -281,7 +281,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "put _ (down|back|on|onto|away|in|into|there|aside)", "put (down|back|on|onto|away|in|into)",
         "set _ (down|back)",
         "(place|deposit|drop|replace|abandon|unload|lay)", "return (the|it|a|his|her)",
-        "leave (the|a|an|his|her|its) _ (on|behind|at|in|there)",
+        "leave (the|a|an|his|her|its) (?!(picture|frame|view|scene|image|video|shot|room|screen|house|building|shop|"
+        "store|car|place|area)(?!\\S))_ (on|behind|at|in|there)",
         "be put", "be set down", "bring _ back", "put",
     ),
     "pick_up": (
@@ -289,6 +290,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "take (the|a|an|something|it|one)",
         "be take", "be pick", "(reach|grasp) (for|to|out)?", "take",
     ),
+    "vanish": ("(until|till) (it|he|she|they) (be |have |has )?(go|disappear|vanish|take|remove|leave)",),
     "return": ("(return|reappear)", "(come|go|walk|run|drive|ride|move|get|head|step|bring) back",
         "(enter|appear|come in) again", "come again"),
     "leave": (
@@ -319,6 +321,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "bend": ("(bend|crouch|kneel|duck|squat|stoop|bow)", "lean (over|down|forward)", "(sit|lie) down"),
     "rise": ("(stand|get|sit) up", "rise"),
     "stand": ("(stand|wait|stay|remain|sit|linger|pose|rest|queue|lie)",
+        "(has|have|had) (just |now |already )?(stop|park|halt)",
         "be (at|on|in front of|behind|beside|still|motionless|stationary)", "look at",
         "(stationary|still|motionless)"),
     "pass": (

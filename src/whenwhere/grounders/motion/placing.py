@@ -10,6 +10,7 @@ from whenwhere.grounders.motion.attributes import Actor
 from whenwhere.grounders.motion.candidates import Candidate, Scene
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.grounders.motion.who import mixture, who_terms
+from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
 
 
@@ -62,10 +63,13 @@ def _thing_colours(thing: Reading, colour: NDArray) -> dict[str, float]:
 
 
 def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows of `rest` are things: parts of someone who stands there longer and is bigger are not."""
+    """Which rows of `rest` are things: not one who walked up and stands there, nor a part of one, nor their absence."""
     keep = np.ones(len(rest), bool)
     for k, row in enumerate(rest):
         start, end, x1, y1, x2, y2 = row[:6]
+        if any(_is_it(actor, row) for actor in actors):
+            keep[k] = False
+            continue
         if row[7]:
             continue  # missing from the background: nobody can stand in an absence
         size = (x2 - x1) * (y2 - y1)
@@ -86,20 +90,44 @@ def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
+def _is_it(actor: Actor, row: NDArray[np.float64]) -> bool:
+    """Whether the place changed because an actor of that size stood there and walked off, or came and stayed."""
+    if np.abs(actor.shift).max() < 0.1 and actor.path < 0.2:
+        return False  # it never went anywhere: it may be the thing itself
+    start, end, place, starts_inside, ends_inside = row[0], row[1], row[2:6], row[8], row[9]
+    size = float(np.prod(place[2:] - place[:2]))
+    usual = float(np.median(np.prod(actor.boxes[:, 2:] - actor.boxes[:, :2], 1)))
+    if not 0.4 < usual / max(size, 1.0) < 2.5:
+        return False
+    alike = 0
+    seen = [t for t, inside in ((start, starts_inside), (end, ends_inside)) if inside]
+    for t in seen:
+        near = actor.within(t - 1.6, t + 1.6)
+        if near.any():
+            alike += bool((box_iou(actor.boxes[near], place[None]) > 0.45).any())
+    return bool(seen) and alike == len(seen)
+
+
 def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
     """While a thing lies or stands at its place."""
     out = []
+    comes, goes = "enter" in reading.events, bool({"vanish", "leave"} & set(reading.events))
     for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
         start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
-        there = [(start, end if ends_inside else scene.duration)]
+        there = [(start if starts_inside else 0.0, end if ends_inside else scene.duration)]
         if in_background:
             there = [(0.0, start)] * bool(starts_inside) + [(end, scene.duration)] * bool(ends_inside)
         there = [(a, b) for a, b in there if b - a > 0.5]
         if not there:
             continue
+        if comes:
+            there = [x for x in there if x[0] > 0.3] or there
+        if goes:
+            there = [x for x in there if x[1] < scene.duration - 0.3] or there
+        misfit = (comes and there[0][0] <= 0.3) + (goes and there[-1][1] >= scene.duration - 0.3)
         place = np.array(box)
         terms = {
-            "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2,
+            "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2 - 0.8 * misfit,
             "event": 0.6 + 0.3 * float(np.tanh(contrast / 4)),
             **_thing_colours(reading, colour),
         }
