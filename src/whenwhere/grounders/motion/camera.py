@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 #: Shift in pixels (at the working width) between neighbouring samples above which the camera is said to move.
 STILL = 0.6
+#: The same over long gaps: a mast that sways by a few pixels is no moving camera.
+SLOW = 5.0
 #: Largest drift, as a share of the frame's width, that warping onto one frame is trusted with.
 REACH = 0.28
 
@@ -99,7 +101,7 @@ def register(frames: NDArray[np.uint8]) -> Camera:
     far = [s for fit, share, s in (_step(g(i), g(j)) for i, j in zip(probe[:-1:3], probe[3::3], strict=False))
            if fit is not None and share > 0.4]  # fmt: skip
     moving = bool(len(shifts) >= 3 and np.mean(np.array(shifts) > STILL) > 0.3) or bool(
-        len(far) >= 2 and np.median(far) > 3 * STILL
+        len(far) >= 2 and np.median(far) > SLOW
     )
     if not moving:
         return Camera(False, True, identity)
