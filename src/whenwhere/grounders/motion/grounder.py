@@ -17,6 +17,7 @@ from whenwhere.grounders.motion.abstention import judge
 from whenwhere.grounders.motion.attributes import Actor, actors
 from whenwhere.grounders.motion.choice import Candidate, Scene, choose, runner_up, things
 from whenwhere.grounders.motion.colours import COLOURS
+from whenwhere.grounders.motion.evidence import Surroundings
 from whenwhere.grounders.motion.reading import read
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
@@ -104,7 +105,7 @@ class MotionGrounder:
         window = span or within
         scene = Scene(
             [a for a in everyone if window is None or _overlap(a.span, window) > 0.15],
-            index.rest, index.rest_colours, index.duration, index.width, index.height,
+            index.rest, index.rest_colours, index.duration, index.width, index.height, index.cuts,
         )  # fmt: skip
         made = choose(reading, scene)
         if within is not None and span is None:
@@ -124,11 +125,13 @@ class MotionGrounder:
             found.candidates = []
             warnings.append("nothing was seen to move" if not everyone else "nothing was seen to move in that time")
             return found
-        verdict = judge(reading, made, index.unsteady, index.flood)
+        around = Surroundings(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
+        verdict = judge(query, reading, made, around)
         best = made[0]
         other = runner_up(made)
         assert found.reading is not None
-        found.reading["margin"] = round(verdict.margin, 2)
+        if verdict.margin is not None:
+            found.reading["margin"] = round(verdict.margin, 2)
         if verdict.reasons:
             found.reading["doubts"] = verdict.reasons
         found.confidence = round(verdict.confidence, 3)
@@ -136,8 +139,8 @@ class MotionGrounder:
         found.candidates = [_listed(c, info) for c in _distinct(made)[:LISTED]]
         if other is not None:
             found.reading["runner_up"] = [round(other.hull.start, 2), round(other.hull.end, 2)]
-        if span is not None or verdict.sure:
-            found.status = "answered"
+        found.status = "answered" if span is not None else verdict.status
+        if found.status == "answered":
             found.spans = (
                 SpanSet([span]) if span is not None else _scored(best.spans, verdict.confidence).clip(info.duration)
             )

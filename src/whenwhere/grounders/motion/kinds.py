@@ -1,0 +1,73 @@
+"""Person, vehicle or animal: how likely each is for a moving thing, by itself and not beside the clip's others.
+
+People are tall, wear other colours above than below and show skin at the top; vehicles keep their shape and are of
+one colour; animals are neither. A small softmax model of such facts, with weights fitted on Stage's development
+split (`benchmarks/fit_confidence.py`), is used for doubt alone: to see that none of the things that move in a clip
+is of the kind that was asked for. It does not choose among them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
+
+FAMILIES = ("person", "vehicle", "animal")
+#: Kinds of `lexicon.NOUNS` that are of a family; hands, balls and objects are of none.
+FAMILY_OF = {"person": 0, "cyclist": 0, "vehicle": 1, "animal": 2}
+#: Fact -> weight for each family; found by benchmarks/fit_confidence.py.
+WEIGHTS: dict[str, tuple[float, float, float]] = {
+    "constant": (0.25, -0.80, 0.55),
+    "aspect": (1.43, -0.01, -1.42),
+    "aspect squared": (0.29, 1.62, -1.91),
+    "wobble": (1.01, -1.54, 0.53),
+    "pace": (0.05, -0.01, -0.04),
+    "skin on top": (0.72, -1.68, 0.96),
+    "skin": (0.99, -1.53, 0.54),
+    "top unlike bottom": (0.97, 1.90, -2.87),
+    "upper unlike bottom": (2.02, -2.16, 0.15),
+    "fill": (-3.82, 3.30, 0.52),
+    "sideways": (0.76, -1.72, 0.96),
+    "aspect sideways": (1.74, -1.01, -0.74),
+}
+#: No likelihood is below this: painted clips are not the world.
+FLOOR = 0.04
+
+
+def look(actor: Actor) -> dict[str, float]:
+    """The facts the model goes by: log aspect and its square, how it wobbles, pace, skin, colours by height."""
+    aspect = float(np.clip(actor.aspect, -1.5, 1.8))
+    zones = actor.colour[:, : len(COLOURS)].astype(float)
+    skin = actor.colour[:, COLUMNS.index("skin")].astype(float)
+    sideways = float(abs(actor.shift[0]) / (np.abs(actor.shift).sum() + 0.02))
+    return {
+        "constant": 1.0,
+        "aspect": aspect,
+        "aspect squared": aspect**2,
+        "wobble": min(actor.wobble, 0.4),
+        "pace": float(np.log(max(actor.brisk, 0.05))),
+        "skin on top": float(skin[0]),
+        "skin": float(skin.mean()),
+        "top unlike bottom": float(np.abs(zones[0] - zones[4]).sum() / 2),
+        "upper unlike bottom": float(np.abs(zones[1] - zones[4]).sum() / 2),
+        "fill": actor.fill,
+        "sideways": sideways,
+        "aspect sideways": aspect * sideways,
+    }
+
+
+def likelihoods(actor: Actor) -> NDArray[np.float64]:
+    """(3,) how likely each of `FAMILIES` is, at least `FLOOR` each, sum 1."""
+    if "kinds" not in actor.memo:
+        facts = look(actor)
+        z = np.sum([np.multiply(WEIGHTS[name], value) for name, value in facts.items()], axis=0)
+        p = np.exp(z - z.max())
+        actor.memo["kinds"] = FLOOR + (1 - 3 * FLOOR) * p / p.sum()
+    known: NDArray[np.float64] = actor.memo["kinds"]
+    return known
+
+
+def likelihood(actor: Actor, kind: str | None) -> float | None:
+    """How likely the thing is of a kind's family, in 0-1; None where the kind is of none."""
+    family = FAMILY_OF.get(kind or "")
+    return None if family is None else float(likelihoods(actor)[family])
