@@ -44,3 +44,4 @@ class Scene:
     duration: float
     width: int
     height: int
+    cuts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))

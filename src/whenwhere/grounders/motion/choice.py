@@ -10,7 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion.attributes import Actor
 from whenwhere.grounders.motion.candidates import Candidate, Scene
+from whenwhere.grounders.motion.comeback import comebacks
 from whenwhere.grounders.motion.placing import at_rest, things
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.grounders.motion.when import candidates_of
@@ -35,6 +38,8 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
     made: list[Candidate] = []
     for actor in pool:
         made += candidates_of(actor, reading, scene, base[id(actor)])
+    if reading.kind in (None, "person", "animal", "hand") and reading.order is None and reading.count == 1:
+        made += _of_comebacks(reading, pool, scene, base)
     made += at_rest(reading, scene)
     if reading.relation is not None:
         _relate(made, reading, scene)
@@ -44,6 +49,25 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
     if reading.order is not None:
         made = _ordered(made, reading.order)
     return made
+
+
+def _of_comebacks(
+    reading: Reading, pool: list[Actor], scene: Scene, base: dict[int, dict[str, float]]
+) -> list[Candidate]:
+    """Those who went and came back, where that is asked for or where the sentence is about all their time."""
+    returns = "return" in reading.events
+    if not returns and (set(reading.events) - events.WHOLE or reading.direction or reading.origin):
+        return []
+    out = []
+    for actor in comebacks(pool, scene.cuts):
+        first, second = (base[id(m)] for m in actor.members)
+        who = {k: (first[k] + second[k]) / 2 for k in first}
+        # A sentence about somebody means every visit; each visit for itself is only a part of the answer.
+        who["seen"] = max(first["seen"], second["seen"]) + (0.0 if returns else 0.25)
+        for colour in who.keys() - {"seen", "kind", "size", "speed"}:
+            who[colour] = max(first[colour], second[colour])
+        out += candidates_of(actor, reading, scene, who)
+    return out
 
 
 def _relate(made: list[Candidate], reading: Reading, scene: Scene) -> None:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.attributes import STILL, Actor
 from whenwhere.spans import Span
 
 #: Shortest standing, seconds.
 LEAST = 0.8
+#: Own sizes per second at most at the edges of a stand.
+SLOW = 0.6
 #: Verbs that describe a stay, not a part of it.
 WHOLE = frozenset({"walk", "run", "ride", "drive", "move", "pass", "throw", "catch"})
 
@@ -54,12 +56,19 @@ def stands(actor: Actor) -> list[tuple[float, float]]:
 
 def _stands(actor: Actor) -> list[tuple[float, float]]:
     t = actor.times
+    # Pace is measured over a while, so a stand begins and ends where the pace is half of that of its movement.
+    slow = actor.pace < float(np.clip(0.5 * np.percentile(actor.pace, 85), STILL, SLOW))
     out: list[tuple[float, float]] = []
-    for a, b in runs(actor.still):
-        if out and t[a] - out[-1][1] < 0.8 and _same_place(actor, out[-1], (t[a], t[b])):
-            out[-1] = (out[-1][0], t[b])
+    for a, b in runs(slow):
+        if not actor.still[a : b + 1].any():
+            continue
+        start = actor.span.start if a == 0 else float(t[a])
+        end = actor.span.end if b == len(t) - 1 else float(t[b])
+        # Fidgeting in one place, or somebody who passes in front, does not end a stand.
+        if out and start - out[-1][1] < 1.5 and _same_place(actor, out[-1], (start, end)):
+            out[-1] = (out[-1][0], end)
         else:
-            out.append((t[a], t[b]))
+            out.append((start, end))
     return [(a, b) for a, b in out if b - a >= LEAST]
 
 

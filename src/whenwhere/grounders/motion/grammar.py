@@ -174,6 +174,8 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
 
 def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
     """The thing asked for: the first noun that no preposition governs, else the first noun."""
+    if words[:1] == ["who"]:
+        return 0, "person"  # "who leaves the bag?"
     for i, kind in nouns:
         j = i - 1
         while j >= 0 and words[j] not in PREPOSITIONS and words[j] != "," and not is_noun(words[j]):

@@ -29,7 +29,11 @@ NOUNS: dict[str, frozenset[str]] = {
         "performer "
         "presenter speaker chef cook driver passenger engineer technician builder mechanic nurse doctor patient "
         "barista "
-        "he she they him her pedestrians folk bloke chap dude owner host"
+        "he she they him her pedestrians folk bloke chap dude owner host "
+        "character actor actress singer musician guitarist drummer pianist artist hiker climber swimmer diver "
+        "surfer skier snowboarder gymnast boxer wrestler referee coach fighter sailor farmer gardener fisherman "
+        "hunter reporter journalist cameraman photographer interviewer guest king queen prince princess "
+        "pilot astronaut clown magician bride groom neighbour neighbor thief burglar"
     ),
     "child": _words(
         "child children kid boy girl toddler baby infant teenager teen youngster son daughter schoolboy schoolgirl"
@@ -42,7 +46,8 @@ NOUNS: dict[str, frozenset[str]] = {
         "coupe convertible "
         "wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo firetruck "
         "caravan camper "
-        "machine boat ship plane airplane aeroplane helicopter drone cart carriage hatchbacks traffic"
+        "machine watercraft canoe kayak yacht sailboat ferry raft dinghy aircraft jet tank "
+        "racecar boat ship plane airplane aeroplane helicopter drone cart carriage hatchbacks traffic"
     ),
     "animal": _words(
         "animal dog puppy cat kitten bird pigeon duck goose geese swan chicken hen rooster horse pony cow bull "
@@ -50,7 +55,10 @@ NOUNS: dict[str, frozenset[str]] = {
         "pig rabbit bunny squirrel fox deer bear elephant lion tiger monkey fish hamster mouse rat pet donkey "
         "zebra giraffe "
         "retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel kangaroo panda "
-        "turtle"
+        "turtle penguin leopard cheetah cattle calf snake crab crocodile alligator lizard frog snail butterfly bee "
+        "spider insect dolphin whale shark seal owl eagle "
+        "hawk ostrich peacock turkey sparrow stingray antelope buffalo "
+        "bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat"
     ),
     "hand": _words("hand arm finger fist palm wrist glove"),
     "face": _words("face head"),
@@ -68,7 +76,13 @@ NOUNS: dict[str, frozenset[str]] = {
         "wheelchair cone "
         "sign door gate window screen monitor stick rope leash lead pillow blanket towel cloth scissors tool "
         "hammer block "
-        "brick stone tin container crate tray product pack key wallet coin watch camera flower plant bolt nut part"
+        "brick stone tin container crate tray product pack key wallet coin watch camera flower plant bolt nut part "
+        "cellphone guitar piano violin drum bat racket racquet snowboard skateboard surfboard oar sled "
+        "faucet sink dish microwave oven stove refrigerator fridge cabinet closet cupboard drawer shelf wardrobe "
+        "television tv mirror bed mattress cushion rug carpet curtain vacuum broom mop duster mat doorknob doorway "
+        "snack candy chocolate egg cheese meat noodle rice soup coffee tea juice water wine beer medicine laundry "
+        "homework notebook magazine picture-frame painting poster kite ladder hose wheel tyre tire engine "
+        "microphone speaker headset charger cable notepad wrapper napkin jug pitcher container shelf crib"
     ),
 }
 

@@ -230,11 +230,17 @@ def _side_after(words: list[str], i: int) -> str | None:
     return None
 
 
+#: "leaves on the left" and "walks out of the picture on the left" say where it goes.
+_LEAVES = re.compile(
+    r"\b(leav(e|es|ing)|left|exit(s|ed|ing)?|disappears?|out of)( (the|picture|frame|view|scene|image|video|room))*$"
+)
+
+
 def _places(r: Reading, words: list[str], text: str) -> None:
     moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
     opposite = {"left": "right", "right": "left", "top": "down", "bottom": "up"}
     for i, w in enumerate(words):
-        leaving = w in ("on", "at", "by", "via") and i > 0 and "leave" in lex.lemmas(words[i - 1])
+        leaving = w in ("on", "at", "by", "via") and bool(_LEAVES.search(" ".join(words[max(0, i - 4) : i])))
         if leaving or w in ("to", "towards", "toward", "into", "through", "off", "out"):
             side = _side_after(words, i)
             if side in moves:
@@ -317,7 +323,7 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
                     r.order = lex.ORDINALS[w]
             elif r.order is None:
                 r.order = lex.ORDINALS[w]
-        elif w == "again":
+        elif w == "again" and not {"turn_back", "return"} & set(r.events):
             r.occurrence = r.occurrence or 2
     if subject is not None:
         at = subject[0]
