@@ -14,7 +14,7 @@ from whenwhere.grounders.motion.evidence import Surroundings, colour_fit
 from whenwhere.grounders.motion.reading import Reading
 
 #: Fewest things that must be clearly seen.
-FEWEST = 2
+FEWEST = 3
 #: Shorter tracks (seconds), with fewer sightings, are no witnesses.
 _LEAST = (0.8, 5)
 
@@ -43,4 +43,6 @@ def likeness(reading: Reading, around: Surroundings) -> float | None:
 
 
 def _clear(actor: Actor) -> bool:
-    return actor.span.duration >= _LEAST[0] and len(actor.times) >= _LEAST[1]
+    """Whether a track is a witness: long enough, and of something that comes, goes or gets about."""
+    goes = bool(actor.entry or actor.exit or actor.path > 0.15)
+    return goes and actor.span.duration >= _LEAST[0] and len(actor.times) >= _LEAST[1]

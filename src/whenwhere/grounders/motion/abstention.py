@@ -20,12 +20,14 @@ from whenwhere.grounders.motion.evidence import Surroundings, evidence, unread
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.records import Status
 
-#: Below this confidence the grounder says that it does not know: two in three such answers would be wrong.
-THRESHOLD = 0.33
+#: Below this confidence the grounder says that it does not know: seven in ten such answers would be wrong.
+THRESHOLD = 0.3
 #: From this confidence on more than four of five answers were right, measured on clips that had no part in the fit.
 CONFIDENT = 0.7
+#: Absence is claimed only where the best candidate's own chance is below this.
+DOUBTFUL = 0.5
 #: Below this likeness (see `absence`) of the likeliest thing the subject is not there; such claims held in nine of ten.
-ABSENT = -1.4
+ABSENT = -1.25
 #: Confidence of such a claim.
 ABSENT_CONFIDENCE = 0.8
 #: Logistic weights: found by benchmarks/fit_confidence.py.
@@ -75,7 +77,7 @@ def judge(sentence: str, reading: Reading, made: list[Candidate], around: Surrou
     chance = confidence({**facts, "unusable": float(not reading.usable)})
     reasons = _reasons(sentence, reading, made, around, facts)
     margin = None if facts["alone"] else facts["margin"]
-    if chance < CONFIDENT:
+    if chance < DOUBTFUL:
         like = likeness(reading, around)
         if like is not None and like < ABSENT:
             missing = f"nothing that moves here looks like {_what(reading)}"

@@ -31,7 +31,7 @@ WEIGHTS: dict[str, tuple[float, float, float]] = {
     "aspect sideways": (1.74, -1.01, -0.74),
 }
 #: No likelihood is below this: painted clips are not the world.
-FLOOR = 0.04
+FLOOR = 0.07
 
 
 def look(actor: Actor) -> dict[str, float]:
