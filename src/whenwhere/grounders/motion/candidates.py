@@ -45,3 +45,5 @@ class Scene:
     width: int
     height: int
     cuts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    lying: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 6)))
+    lying_colours: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 13), np.float32))

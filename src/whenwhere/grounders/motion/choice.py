@@ -32,7 +32,7 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
     pool = scene.actors
     if reading.count > 1:
         pool = groups(pool, reading.count) or pool
-    if not pool and not len(scene.rest):
+    if not pool and not len(scene.rest) and not len(scene.lying):
         return []
     base = who_terms(reading, pool)
     made: list[Candidate] = []

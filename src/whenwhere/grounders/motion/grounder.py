@@ -106,6 +106,7 @@ class MotionGrounder:
         scene = Scene(
             [a for a in everyone if window is None or _overlap(a.span, window) > 0.15],
             index.rest, index.rest_colours, index.duration, index.width, index.height, index.cuts,
+            index.lying, index.lying_colours,
         )  # fmt: skip
         made = choose(reading, scene)
         if within is not None and span is None:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import background as bg
-from whenwhere.grounders.motion import blobs, camera, rest
+from whenwhere.grounders.motion import blobs, camera, lying, rest
 from whenwhere.grounders.motion.tracks import Linker, Track, stitch
 from whenwhere.video import VideoInfo, stream
 
 #: Raise when the stored arrays or what is in them changes.
-VERSION = 2
+VERSION = 4
 #: Frames per second looked at, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
@@ -41,6 +41,7 @@ class Index:
         colours: (n, 5, 13) by height zone and column of `colours.COLUMNS`.
         rest: things that were put down or taken away, (m, len(rest.COLUMNS)).
         rest_colours: (m, 13).
+        lying: things that never move, (k, 6): start, end, box; lying_colours: (k, 13).
         cuts: times of first frames of new shots.
         moving: share of time with a moving camera; flood: share of the picture in motion at most times (median, 95 %).
         warnings: sentences about frames that are damaged.
@@ -60,6 +61,8 @@ class Index:
     colours: NDArray[np.float32]
     rest: NDArray[np.float64]
     rest_colours: NDArray[np.float32]
+    lying: NDArray[np.float64]
+    lying_colours: NDArray[np.float32]
     cuts: NDArray[np.float64]
     moving: float
     unsteady: float
@@ -77,7 +80,8 @@ class Index:
             ),
             "track": self.track, "times": self.times, "boxes": self.boxes.astype(np.float32), "areas": self.areas,
             "strong": self.strong, "shared": self.shared, "colours": self.colours.astype(np.float16),
-            "rest": self.rest, "rest_colours": self.rest_colours.astype(np.float16), "cuts": self.cuts,
+            "rest": self.rest, "rest_colours": self.rest_colours.astype(np.float16),
+            "lying": self.lying, "lying_colours": self.lying_colours.astype(np.float16), "cuts": self.cuts,
             "warnings": np.array(self.warnings, str),
         }  # fmt: skip
 
@@ -88,7 +92,8 @@ class Index:
         return cls(
             duration, step, int(width), int(height), a["track"], a["times"], a["boxes"].astype(float), a["areas"],
             a["strong"], a["shared"], a["colours"].astype(np.float32), a["rest"], a["rest_colours"].astype(np.float32),
-            a["cuts"], moving, unsteady, flood, int(frames), recurring, tuple(a["warnings"].tolist()),
+            a["lying"], a["lying_colours"].astype(np.float32), a["cuts"],
+            moving, unsteady, flood, int(frames), recurring, tuple(a["warnings"].tolist()),
         )  # fmt: skip
 
 
@@ -98,6 +103,7 @@ class _Window:
 
     tracks: list[Track]
     resting: list[rest.Resting]
+    lying: list[lying.Lying]
     moving: bool
     steady: bool
     flood: list[float]
@@ -124,6 +130,8 @@ def build(
     width = min(width, info.width)
     tracks: list[Track] = []
     resting: list[rest.Resting] = []
+    patches: list[lying.Lying] = []
+    shot: list[lying.Lying] = []
     cuts: list[float] = []
     warnings: list[str] = []
     flood: list[float] = []
@@ -140,11 +148,16 @@ def build(
         recurring += len(times) * window.recurring
         flood += window.flood
         resting += window.resting
+        if new_shot:
+            patches, shot = patches + shot, []
+        shot = lying.carried_on(shot, window.lying)
         tracks = tracks + window.tracks if new_shot else _continue(tracks, window.tracks)
         if progress is not None:
             progress(float(times[-1]) / info.duration)
     step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
-    return _pack(info, shape, tracks, resting, cuts, flood, looked, moved, unsteady, recurring, step, warnings)
+    return _pack(
+        info, shape, tracks, resting, patches + shot, cuts, flood, looked, moved, unsteady, recurring, step, warnings
+    )
 
 
 def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tuple[NDArray[np.uint8], NDArray, bool]]:
@@ -215,9 +228,10 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
             still.feed(float(times[i]), score, lab[i])
         resting += still.finish(scene, frames[a:b], lab[a:b], times[a:b])
     tracks = linker.finish()
+    patches = lying.find(whole.lab, float(times[0]), float(times[-1]))
     if motion.moving:
-        _unwarp(tracks, resting, times, motion)
-    return _Window(tracks, resting, motion.moving, motion.steady, flood, recurring)
+        _unwarp(tracks, resting, patches, times, motion)
+    return _Window(tracks, resting, patches, motion.moving, motion.steady, flood, recurring)
 
 
 def _outside(shape: tuple[int, int], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -226,8 +240,14 @@ def _outside(shape: tuple[int, int], matrix: NDArray[np.float64]) -> NDArray[np.
     return cv2.erode(inside, np.ones((9, 9), np.uint8)) == 0
 
 
-def _unwarp(tracks: list[Track], resting: list[rest.Resting], times: NDArray, motion: camera.Camera) -> None:
-    """Boxes from the reference frame back into the frames they were seen in."""
+def _unwarp(
+    tracks: list[Track],
+    resting: list[rest.Resting],
+    patches: list[lying.Lying],
+    times: NDArray,
+    motion: camera.Camera,
+) -> None:
+    """Boxes from the reference frame back into the frames they were seen in; what never moves, on average."""
     back = {float(t): camera.inverse(m) for t, m in zip(times, motion.to_reference, strict=True)}
 
     def move(box: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -238,6 +258,9 @@ def _unwarp(tracks: list[Track], resting: list[rest.Resting], times: NDArray, mo
         track.boxes = [move(b, back[t]) for t, b in zip(track.times, track.boxes, strict=True)]
     for thing in resting:
         thing.box = move(thing.box, back[min(back, key=lambda t: abs(t - thing.start))])
+    middle = np.median(list(back.values()), axis=0)
+    for patch in patches:
+        patch.box = move(patch.box, middle)
 
 
 def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camera) -> _Window:
@@ -270,7 +293,7 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
         if share < bg.FLOOD:
             found = [b for b in blobs.find(score, frames[i]) if b.area > 0.002 * shape[0] * shape[1]]
             linker.feed(float(times[i]), found, frames[i], moved)
-    return _Window(linker.finish(), [], True, False, flood, False)
+    return _Window(linker.finish(), [], [], True, False, flood, False)
 
 
 def _continue(before: list[Track], after: list[Track]) -> list[Track]:
@@ -287,6 +310,7 @@ def _pack(
     shape: tuple[int, int],
     tracks: list[Track],
     resting: list[rest.Resting],
+    patches: list[lying.Lying],
     cuts: list[float],
     flood: list[float],
     looked: int,
@@ -323,6 +347,8 @@ def _pack(
         colours=column("colours", (5, 13)).astype(np.float32),
         rest=rest.table(resting, scale),
         rest_colours=np.array([r.colour for r in resting], np.float32).reshape(-1, 13),
+        lying=np.array([[p.start, p.end, *(p.box * scale)] for p in patches], float).reshape(-1, 6),
+        lying_colours=np.array([p.colour for p in patches], np.float32).reshape(-1, 13),
         cuts=np.array(cuts),
         moving=moved / max(1, looked),
         unsteady=unsteady / max(1, looked),

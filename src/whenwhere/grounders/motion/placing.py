@@ -21,7 +21,7 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
     if not asked and not by_thing:
         return []
     if not asked and (not reading.events or "stand" in reading.events):
-        return _lying(reading, scene)
+        return _lying(reading, scene) + _always(reading, scene)
     wanted = asked[0] if asked else ("put_down" if {"enter", "stop"} & set(reading.events) else "pick_up")
     out = []
     others = who_terms(replace(reading, kind=None), scene.actors)
@@ -134,6 +134,29 @@ def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
         middle = (there[0][0] + there[0][1]) / 2
         actor, _ = _still_actor(scene, place, middle, area, colour)
         out.append(Candidate(actor, SpanSet(there), 0.0, terms, place))
+    return out
+
+
+def _always(reading: Reading, scene: Scene) -> list[Candidate]:
+    """Things that never move, by their colour: for as long as their shot lasts."""
+    if {"enter", "vanish", "leave"} & set(reading.events) or reading.direction or reading.origin:
+        return []
+    out = []
+    for row, colour in zip(scene.lying, scene.lying_colours, strict=True):
+        place = row[2:]
+        if len(scene.rest) and float(box_iou(scene.rest[:, 2:6], place[None]).max()) > 0.3:
+            continue  # seen to come or go
+        start = row[0] if (np.abs(scene.cuts - row[0]) < 0.3).any() else 0.0
+        later = scene.cuts[scene.cuts > row[0] + 0.3]
+        span = Span(start, float(later[0]) if len(later) else scene.duration)
+        area = float(np.prod(place[2:] - place[:2])) / (scene.width * scene.height)
+        actor, _ = _still_actor(scene, place, (span.start + span.end) / 2, area, colour)
+        terms = {
+            "seen": max(-1.5, 0.3 * float(np.log(max(area, 1e-5) / 0.01))) - 0.2,
+            "event": 0.4 if reading.colours else -0.2,
+            **_thing_colours(reading, colour),
+        }
+        out.append(Candidate(actor, SpanSet([span]), 0.0, terms, place))
     return out
 
 
