@@ -218,7 +218,7 @@ def _stand(actor: Actor) -> list[Part]:
     if not still:
         return [whole(actor, -1.0)]
     out = [Part(a, b, 0.1 + 0.15 * float(np.log(max(b - a, 0.5) / 4))) for a, b in still]
-    if total > 0.55 * actor.span.duration:
+    if total > 0.75 * actor.span.duration and (len(still) > 1 or total > 0.9 * actor.span.duration):
         out.append(whole(actor, max(p.quality for p in out) + 0.1))
     return out
 

@@ -141,6 +141,8 @@ def _always(reading: Reading, scene: Scene) -> list[Candidate]:
     """Things that never move, by their colour: for as long as their shot lasts."""
     if {"enter", "vanish", "leave"} & set(reading.events) or reading.direction or reading.origin:
         return []
+    if reading.kind == "ball" or reading.order is not None:  # a ball is asked about for its rolling, an order for times
+        return []
     out = []
     for row, colour in zip(scene.lying, scene.lying_colours, strict=True):
         place = row[2:]
