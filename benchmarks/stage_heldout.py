@@ -8,7 +8,8 @@ development clips before the first run. Expected: at least 15 points of t_IoU ab
 above 0; at 30 % coverage at least 80 % of the answers with t_IoU >= 0.5.
 
 Sentences to which nothing in the clip answers (kind `absent`) are kept apart: the whole clip and an answer are both
-wrong there, only silence is right. An unsure answer counts as 0, in a second column as the whole clip. Intervals are
+wrong there, only silence is right; where `absent` is claimed, it is judged like an answer (empty truth and empty answer
+are 1). An unsure answer counts as 0, in a second column as the whole clip. Intervals are
 95 % bootstraps over clips.
 """
 
@@ -55,7 +56,7 @@ def clip_rows(seed: int, folder: Path) -> list[dict]:
             {
                 "clip": seed, "n": number, "kind": q.kind, "status": found.status, "confidence": found.confidence,
                 "moving": scene.moving, "cuts": len(scene.cuts),
-                "t": t_iou(found.spans, q.spans) if found.status == "answered" else 0.0,
+                "t": t_iou(found.spans, q.spans) if found.status != "unsure" else 0.0,
                 "v": v_iou(found.tubes[0], q.tube) if found.tubes and not q.absent else 0.0,
                 "whole t": t_iou(full, q.spans), "whole v": 0.0 if q.absent else v_iou(whole, q.tube),
             }

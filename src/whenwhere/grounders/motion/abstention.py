@@ -33,7 +33,7 @@ ABSENT_CONFIDENCE = 0.8
 #: Logistic weights: found by benchmarks/fit_confidence.py.
 FITTED = {
     "constant": -0.94,
-    "margin": 0.43,
+    "lead": 1.04,
     "agreement": 0.53,
     "against": 0.28,
     "family": 0.78,
@@ -92,9 +92,24 @@ def confidence(facts: dict[str, float]) -> float:
 
 
 def _what(reading: Reading) -> str:
-    """The subject in a few words: `a red (upper) man`, `a dog`."""
-    colours = [c if part == "whole" else f"{c} ({part})" for c, part in reading.colours]
-    return " ".join(["a", *colours, reading.noun or "thing"])
+    """The subject in a few words.
+
+    >>> from whenwhere.grounders.motion.reading import read
+    >>> _what(read("the man in a red jacket")), _what(read("an orange cat runs"))
+    ('a man in red', 'an orange cat')
+    """
+    colours = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
+    noun = reading.noun or "thing"
+    if reading.kind in ("person", "cyclist"):
+        return _a(noun) + (f" in {colours}" if colours else "")
+    return _a(f"{colours} {noun}" if colours else noun)
+
+
+def _a(words: str) -> str:
+    """With the article; pronouns and "someone" take none."""
+    if words.split()[0] in ("he", "she", "they", "him", "them") or words.startswith(("some", "any")):
+        return words
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def _reasons(
@@ -111,10 +126,10 @@ def _reasons(
     if words := unread(sentence):
         out.append(f"not understood and passed over: {', '.join(words)}")
     if facts["finer"]:
-        out.append(f"a {reading.noun} cannot be told from another {reading.kind} by motion and colour")
+        out.append(f"{_a(reading.noun)} cannot be told from any other {reading.kind} by motion and colour")
     if facts["family"] < -0.7 and reading.kind in kinds.FAMILY_OF:
         looks = kinds.FAMILIES[int(np.argmax(kinds.likelihoods(best.actor)))]
-        out.append(f"the best fit looks more like {'an' if looks == 'animal' else 'a'} {looks} than a {reading.noun}")
+        out.append(f"the best fit looks more like {_a(looks)} than like {_a(reading.noun)}")
     if facts["colour"] < -0.7:
         named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
         out.append(f"even the best fit shows little {named}")
@@ -125,6 +140,5 @@ def _reasons(
     if facts["brief"] > 0.5:
         out.append("the best fit is seen for a moment only")
     if other is not None and facts["margin"] < 0.5:
-        hull = other.hull
-        out.append(f"something else fits nearly as well: {hull.start:.1f} to {hull.end:.1f} s")
+        out.append("something else fits nearly as well")
     return out

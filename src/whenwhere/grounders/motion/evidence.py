@@ -19,8 +19,13 @@ from whenwhere.grounders.motion.reading import Reading
 from whenwhere.grounders.motion.who import colour_shares
 from whenwhere.overlap import t_iou
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Words that carry no content of their own, and words about the film instead of what is in it.
-_EMPTY = frozenset(
+_EMPTY = _words(
     "a an the this that these those is are was were be been being has have had do does did will would can could may "
     "who whom whose which what where when how there here it its he she they them him her his their our us we i you my "
     "your one ones some any all each every no not and or but so if than then too very just only also again still once "
@@ -28,13 +33,13 @@ _EMPTY = frozenset(
     "through across along past near next beside behind before after during until between around under above below "
     "against about wearing wears worn dressed holding carrying having please find show tell me moment part point "
     "second seconds video clip camera picture frame view scene image shot film screen seen see sees visible shown "
-    "side edge corner way direction place same other another both own s t itself himself herself themselves floor ground counter "
-    "table road street lane pavement kerb grass lawn room shop park yard".split()
+    "side edge corner way direction place same other another both own s t itself himself herself themselves "
+    "floor ground counter table road street lane pavement kerb grass lawn room shop park yard"
 )
 #: Vehicles and animals whose nouns are everyday words for their kind; others say more than pixels can confirm here.
-_EVERYDAY = frozenset(
+_EVERYDAY = _words(
     "car vehicle van truck lorry bus minibus taxi cab suv automobile auto pickup traffic animal pet dog puppy cat "
-    "kitten horse bird".split()
+    "kitten horse bird"
 )
 #: Widest margin that still counts.
 WIDEST = 3.0
@@ -120,7 +125,8 @@ def colour_fit(reading: Reading, actor: Actor) -> float | None:
 def _family(c: Candidate, reading: Reading) -> float:
     """Log of how likely its family is, beside a coin of three sides; 0 where none was asked for."""
     p = kinds.likelihood(c.actor, reading.kind) if c.place is None else None
-    return 0.0 if p is None else float(np.log(3 * p))
+    # That something is of the kind asked for says little when all things are; that it is not says much.
+    return 0.0 if p is None else min(0.4, float(np.log(3 * p)))
 
 
 def _thing_colour(c: Candidate) -> float | None:
@@ -186,6 +192,7 @@ def evidence(sentence: str, reading: Reading, made: list[Candidate], around: Sur
     others = [c for c in made[1:] if c.score > best.score - 1.0 and t_iou(c.spans, best.spans) < 0.5]
     return {
         "margin": 1.0 if margin is None else margin,
+        "lead": float(np.sqrt(1.0 if margin is None else margin)),
         "alone": float(margin is None),
         "agreement": agreement(made),
         "rivals": min(4.0, float(len({id(c.actor) for c in others}))),
