@@ -72,3 +72,12 @@ def test_a_thing_that_never_moves_is_found_by_its_colour(twice):
     found = MotionGrounder().ground(twice, "the green box is on the floor")
     assert found.spans == SpanSet([(0, twice.duration)])
     assert box_iou(found.tubes[0].boxes[0], np.array([20, 90, 40, 102])) > 0.7
+
+
+def test_a_way_back_ends_where_it_turns_again(tmp_path):
+    def draw(image, t):  # to the right until 3 s, to the left until 6 s, to the right again
+        x = 10 + 40 * t if t < 3 else (130 - 40 * (t - 3) if t < 6 else 10 + 40 * (t - 6))
+        person(image, x)
+
+    found = MotionGrounder().ground(clip(tmp_path / "back.mp4", 9, draw), "the man turns round and walks back")
+    assert any(t_iou(SpanSet([s]), SpanSet([(3, 6)])) > 0.8 for s in found.ranked[:2])

@@ -287,16 +287,20 @@ def _turn(actor: Actor) -> list[Part]:
 
 
 def _turn_back(actor: Actor) -> list[Part]:
-    """From turning round until it stops or is gone."""
+    """From turning round until it stops, turns again or is gone."""
     out = []
     for axis in (0, 1):
-        for previous, way in itertools.pairwise(moves(actor, axis)):
+        ways = moves(actor, axis)
+        for k, (previous, way) in enumerate(itertools.pairwise(ways)):
             turned = previous[2][axis] * way[2][axis] < 0
             far = min(abs(previous[2][axis]), abs(way[2][axis]))
             if not turned or way[0] - previous[1] > 2.0 or far < 0.03:
                 continue
             start = (previous[1] + way[0]) / 2
             stop = next((a for a, _ in stands(actor) if a > start + 0.5), actor.span.end)
+            following = ways[k + 2] if k + 2 < len(ways) else None
+            if following is not None and following[2][axis] * way[2][axis] < 0 and abs(following[2][axis]) > 0.05:
+                stop = min(stop, (way[1] + following[0]) / 2)
             piece = next((p.end for p in actor.spans if p.start <= start <= p.end), stop)
             out.append(Part(start, max(min(stop, piece), start + 0.5), 0.1 + min(0.5, 2 * far)))
     return out

@@ -13,6 +13,9 @@ from whenwhere.grounders.motion.who import mixture, who_terms
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
 
+#: Seconds that putting down or taking away lasts at most, before and after the place changes.
+REACH = 1.2
+
 
 def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
     """Candidates from things that were put down or taken away."""
@@ -188,13 +191,13 @@ def _mover(pool: list[Actor], box: NDArray[np.float64], t: float) -> Actor | Non
 
 
 def _visit(actor: Actor, box: NDArray[np.float64], t: float) -> Span:
-    """The mover's visit to the place around `t`, at most one and a half seconds each way."""
+    """The mover's visit to the place around `t`, at most `REACH` seconds each way."""
     inside = _touches(actor, box)
     bridged = inside.copy()
     visits = events.runs(bridged)
     a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
-    start = max(actor.span.start, float(actor.times[a]) - 0.3, t - 1.5)
-    end = min(actor.span.end, float(actor.times[b]) + 0.3, t + 1.5)
+    start = max(actor.span.start, float(actor.times[a]) - 0.3, t - REACH)
+    end = min(actor.span.end, float(actor.times[b]) + 0.3, t + REACH)
     if end - start < 0.5:
         start, end = max(actor.span.start, t - 1.0), min(actor.span.end, t + 1.0)
     return Span(start, end) if start < end else actor.span
