@@ -209,6 +209,8 @@ def _return(actor: Actor) -> list[Part]:
     for previous, way in itertools.pairwise(ways):
         if previous[2] @ way[2] < 0 and np.abs(way[2]).max() > 0.08:
             out.append(Part(way[0], way[1], 0.0))
+    # Whoever was there before may not have been seen, or not as the same one: then it is a coming in.
+    out += [Part(p.start, p.end, p.quality - 0.8) for p in _enter(actor)]
     return out
 
 
@@ -218,7 +220,7 @@ def _stand(actor: Actor) -> list[Part]:
     if not still:
         return [whole(actor, -1.0)]
     out = [Part(a, b, 0.1 + 0.15 * float(np.log(max(b - a, 0.5) / 4))) for a, b in still]
-    if total > 0.75 * actor.span.duration and (len(still) > 1 or total > 0.9 * actor.span.duration):
+    if total > 0.8 * actor.span.duration:
         out.append(whole(actor, max(p.quality for p in out) + 0.1))
     return out
 
