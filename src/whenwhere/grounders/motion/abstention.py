@@ -20,10 +20,10 @@ from whenwhere.grounders.motion.evidence import Surroundings, evidence, unread
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.records import Status
 
-#: Below this confidence the grounder says that it does not know: seven in ten such answers would be wrong.
-THRESHOLD = 0.3
+#: Below this confidence the grounder says that it does not know: seven in eight such answers would be wrong.
+THRESHOLD = 0.22
 #: From this confidence on more than four of five answers were right, measured on clips that had no part in the fit.
-CONFIDENT = 0.7
+CONFIDENT = 0.72
 #: Absence is claimed only where the best candidate's own chance is below this.
 DOUBTFUL = 0.5
 #: Below this likeness (see `absence`) of the likeliest thing the subject is not there; such claims held in nine of ten.
@@ -32,16 +32,16 @@ ABSENT = -1.25
 ABSENT_CONFIDENCE = 0.8
 #: Logistic weights: found by benchmarks/fit_confidence.py.
 FITTED = {
-    "constant": -0.94,
-    "lead": 1.04,
-    "agreement": 0.53,
-    "against": 0.28,
-    "family": 0.78,
-    "colour": 0.54,
-    "direction": 0.66,
-    "event": 0.97,
-    "brief": -4.15,
-    "seen": 0.32,
+    "constant": -1.42,
+    "lead": 0.77,
+    "agreement": 1.14,
+    "against": 0.64,
+    "family": 1.26,
+    "colour": 0.61,
+    "direction": 0.58,
+    "event": 0.73,
+    "brief": -4.11,
+    "seen": 0.73,
 }
 #: Logistic weights set by judgement.
 SET = {"unread": -2.0, "finer": -1.5, "unsteady": -1.5, "flood": -2.0, "unusable": -4.0}
