@@ -78,7 +78,9 @@ def clip_rows(seed: int, folder: str | None = None) -> dict:
         folder: where indices are kept for another fit; None keeps nothing.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        path = Path(folder or temporary) / f"{seed}.mp4"
+        place = Path(folder or temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        path = place / f"{seed}.mp4"
         scene = render(path, seed, "dev", width=320, height=180, sound=False)
         info = probe(path)
         index, everyone, _ = MotionGrounder(Cache(Path(folder) / "cache") if folder else None).look(info)
