@@ -58,6 +58,17 @@ def test_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert target.read_text() == "{}"
+    assert len(os.listdir(tmp_path)) == 2
+    write_text(target, "[]")  # the next one that writes there sweeps up
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_a_living_process_is_writing_is_left_alone(tmp_path):
+    with atomic_path(tmp_path / "a.json") as mine:
+        mine.write_text("1")
+        write_text(tmp_path / "a.json", "2")
+        assert mine.exists()
+    assert (tmp_path / "a.json").read_text() == "1"
 
 
 def test_cache_stores_once_and_survives_damage(tmp_path):

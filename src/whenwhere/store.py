@@ -9,6 +9,7 @@ The cache maps a key made of *content* (a hash of the video's bytes, the setting
 Names and modification times never enter a key. A damaged or unwritable cache costs time, never an answer.
 """
 
+import glob
 import hashlib
 import io
 import json
@@ -41,7 +42,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
+        prefix = f".{target.stem[:40]}."
+        _sweep(target, prefix)
+        fd, name = tempfile.mkstemp(prefix=f"{prefix}{os.getpid()}.", suffix=target.suffix, dir=target.parent)
         os.close(fd)
     except OSError as e:
         raise _refusal(target, e) from e
@@ -58,6 +61,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(target: Path, prefix: str) -> None:
+    """Remove what a process that was killed while it wrote here left behind."""
+    for left in target.parent.glob(f"{glob.escape(prefix)}*{glob.escape(target.suffix)}"):
+        pid = left.name[len(prefix) :].split(".")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _umask() -> int:
