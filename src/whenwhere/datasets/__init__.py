@@ -1,0 +1,1 @@
+"""Benchmarks as they were released, read into one form: `Item`."""

@@ -1,0 +1,40 @@
+"""What a benchmark is to us: a name, a reader of its released files, and the protocol its papers score with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from whenwhere.datasets.item import Item
+
+#: What the answers of a benchmark are; decides which protocols make sense.
+Task = Literal["spans", "highlights", "moments", "tubes", "tracking", "detection", "qa"]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark; each lives in a file of its own and is listed in `whenwhere.datasets`.
+
+    Attributes:
+        name: as typed after `--benchmark`.
+        title: as its authors write it.
+        task: what an answer is.
+        read: path of the released file (or folder, where the release has several) → items. Raises `RecordError`
+            with file and line (or key) when the file is not that release.
+        protocol: name of the protocol its papers score with (`whenwhere.evaluate.PROTOCOLS`).
+        files: what to give to `--annotations`, in words.
+        source: paper and repository (with commit) that the format was taken from.
+        licence: as stated there.
+        standing: `released file` where the reader was run on the authors' file, `from public code` where no file was
+            at hand and the format was taken from code or documentation.
+    """
+
+    name: str
+    title: str
+    task: Task
+    read: Callable[[Path], list[Item]]
+    protocol: str
+    files: str
+    source: str
+    licence: str
+    standing: Literal["released file", "from public code"]
