@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whenwhere.stats import bootstrap_mean, paired_difference
+from whenwhere.stats import bootstrap_mean, bootstrap_means, paired_difference
 
 
 def test_coverage_of_clustered_items_is_near_nominal():
@@ -32,3 +32,22 @@ def test_pairs_must_be_pairs():
 def test_same_seed_same_interval():
     x = np.random.default_rng(0).random(20)
     assert bootstrap_mean(x, seed=3) == bootstrap_mean(x, seed=3) != bootstrap_mean(x, seed=4)
+
+
+def test_many_measures_are_drawn_together_and_as_one_alone(monkeypatch):
+    rng = np.random.default_rng(2)
+    x = rng.random((40, 3))
+    clusters = rng.integers(0, 7, 40).tolist()
+    whole = bootstrap_means(x, clusters, n=300, seed=5)
+    assert whole == [pytest.approx(bootstrap_mean(x[:, k], clusters, n=300, seed=5), abs=1e-12) for k in range(3)]
+    monkeypatch.setattr("whenwhere.stats._BLOCK", 50)  # many small blocks of draws, the same draws
+    assert bootstrap_means(x, clusters, n=300, seed=5) == whole
+
+
+def test_an_item_without_a_measure_is_left_out_of_it_alone():
+    x = np.array([[0.0, 1.0], [1.0, np.nan], [1.0, 1.0], [0.0, np.nan]])
+    first, second = bootstrap_means(x, n=200)
+    assert first.mean == 0.5
+    assert second == (1.0, 1.0, 1.0)
+    assert all(np.isnan(bootstrap_means(np.full((3, 1), np.nan))[0]))
+    assert all(np.isnan(bootstrap_mean([])))
