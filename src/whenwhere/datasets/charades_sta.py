@@ -1,0 +1,89 @@
+"""Charades-STA: sentences with seconds in Charades' home videos.
+
+Released as text, a line for each sentence: `VIDEO start end##sentence`. The file itself does not say how long the
+videos are; Charades' own table `Charades_v1_test.csv` (or `_train.csv`) does, and is read where it lies beside.
+
+Traps, as released: 562 of the 3720 test ends lie behind the video's end (kept: the field's numbers count them so);
+four train lines end before they start (kept as invalid items).
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.release import fault_of, number, read_text
+from whenwhere.errors import RecordError
+
+_LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)")
+
+
+def read(path: Path) -> list[Item]:
+    """Items of `charades_sta_test.txt` or `charades_sta_train.txt`; ids are `<video>#<n>`, n counting from 0 per video.
+
+    Args:
+        path: the text file; `Charades_v1_test.csv` / `Charades_v1_train.csv` beside it gives the durations.
+
+    Raises:
+        RecordError: not that file, or a line that is not `VIDEO start end##sentence`.
+    """
+    split = next((s for s in ("test", "train", "val") if s in path.stem), None)
+    seconds = _durations(path.parent / f"Charades_v1_{split}.csv")
+    seen: Counter[str] = Counter()
+    items = []
+    for line, content in enumerate(read_text(path).splitlines(), 1):
+        if not content.strip():
+            continue
+        place = f"{path}, line {line}"
+        match = _LINE.fullmatch(content.strip())
+        if match is None:
+            raise RecordError(
+                f"{place} is not `VIDEO start end##sentence`, so this is no Charades-STA file or the line is torn: "
+                "give charades_sta_test.txt or charades_sta_train.txt as released"
+            )
+        video, start, end, sentence = match.groups()
+        span = (number(start, f"{place}: start"), number(end, f"{place}: end"))
+        fault = fault_of([span])
+        items.append(
+            Item(
+                f"{video}#{seen[video]}",
+                video,
+                sentence,
+                span_array([span]),
+                duration=seconds.get(video),
+                status="invalid" if fault else "valid",
+                fault=fault,
+                split=split,
+                source="charades-sta",
+                licence=BENCHMARK.licence,
+                provenance={"file": path.name, "line": line},
+            )
+        )
+        seen[video] += 1
+    return items
+
+
+def _durations(path: Path) -> dict[str, float]:
+    """Video → seconds, from Charades' table; nothing where the table does not lie there."""
+    if not path.is_file():
+        return {}
+    rows = csv.DictReader(io.StringIO(read_text(path)))
+    if not {"id", "length"} <= set(rows.fieldnames or []):
+        raise RecordError(f"{path} has no columns `id` and `length`: put Charades' own table there, or none")
+    return {row["id"]: number(row["length"], f"{path}, line {rows.line_num}: length") for row in rows}
+
+
+BENCHMARK = Benchmark(
+    name="charades-sta",
+    title="Charades-STA",
+    task="spans",
+    read=read,
+    protocol="temporal",
+    files="charades_sta_test.txt (Charades_v1_test.csv beside it gives the durations)",
+    source="TALL, arXiv 1705.02101; file as in microsoft/2D-TAN@2f7410f",
+    licence="Charades, non-commercial",
+    standing="released file",
+)

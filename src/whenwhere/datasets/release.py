@@ -1,0 +1,161 @@
+"""Reading what a benchmark released, and saying in one sentence why it cannot be read.
+
+The readers of the single benchmarks share three questions: is the file whole (missing, empty, cut off in the middle),
+is it that benchmark's file (which key is missing, which are there), and is each value what it should be (a pair of
+finite numbers). Each answer names the file and the line or key, and says how to mend it. Faults of the *annotation*
+(an end before its start) are no errors: the item is kept and marked, see `fault_of`.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from whenwhere.errors import RecordError
+
+
+def read_text(path: Path) -> str:
+    """The whole text of a released file.
+
+    Raises:
+        RecordError: missing, a folder, not UTF-8 text, or empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as e:
+        raise RecordError(f"cannot read {path}: {e.strerror or e}; give the file that was released") from e
+    except UnicodeDecodeError as e:
+        raise RecordError(f"{path} is not text (byte {e.start} is no UTF-8): give the released annotation file") from e
+    if not text.strip():
+        raise RecordError(f"{path} is empty: fetch the released file again")
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        RecordError: as `read_text`, or not JSON; names the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except ValueError as e:
+        raise RecordError(f"{path}{_place(e)} is not JSON{_cut(e)}: {e}; fetch the released file again") from e
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) of each line of a JSON Lines file; the place is `file, line n` for messages.
+
+    Raises:
+        RecordError: as `read_text`, or a line that is no JSON object, such as a torn last one; names the line.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            value = json.loads(line)
+        except ValueError as e:
+            raise RecordError(f"{place} is not JSON{_cut(e)}: {e}; fetch the released file again") from e
+        yield place, mapping(value, place)
+
+
+def _place(e: ValueError) -> str:
+    return f", line {e.lineno}," if isinstance(e, json.JSONDecodeError) else ""
+
+
+def _cut(e: ValueError) -> str:
+    """Says so where the text ends too early."""
+    torn = isinstance(e, json.JSONDecodeError) and e.pos >= len(e.doc.rstrip()) - 1
+    torn = torn or "Unterminated string" in str(e)
+    return " and seems cut off" if torn else ""
+
+
+def mapping(value: Any, place: str) -> dict[str, Any]:
+    """`value` if it is an object, else an error that names the place."""
+    if not isinstance(value, dict):
+        raise RecordError(f"{place} is {_kind(value)} where an object is expected: is this another benchmark's file?")
+    return value
+
+
+def listing(value: Any, place: str) -> list[Any]:
+    """`value` if it is a list, else an error that names the place."""
+    if not isinstance(value, list):
+        raise RecordError(f"{place} is {_kind(value)} where a list is expected: is this another benchmark's file?")
+    return value
+
+
+def need(entry: Mapping[str, Any], keys: tuple[str, ...], place: str, title: str) -> None:
+    """Check that an entry has the keys that `title`'s files have.
+
+    Raises:
+        RecordError: names what is missing and what is there.
+
+    >>> need({"vid": "a"}, ("qid", "vid"), "val.jsonl, line 1", "QVHighlights")
+    Traceback (most recent call last):
+    ...
+    whenwhere.errors.RecordError: val.jsonl, line 1 has no 'qid', so this is no QVHighlights file: it has vid; give ...
+    """
+    missing = [k for k in keys if k not in entry]
+    if missing:
+        has = ", ".join(list(map(str, entry))[:8]) or "nothing"
+        raise RecordError(
+            f"{place} has no {' and no '.join(map(repr, missing))}, so this is no {title} file: it has {has}; "
+            f"give the file of {title} or the --benchmark that this file belongs to"
+        )
+
+
+def text(value: Any, place: str) -> str:
+    """`value` if it is text."""
+    if not isinstance(value, str):
+        raise RecordError(f"{place} is {_kind(value)} where text is expected; mend or remove that entry")
+    return value
+
+
+def number(value: Any, place: str) -> float:
+    """`value` as a finite float; numbers written as text count.
+
+    >>> number("1.5", "x"), number(2, "x")
+    (1.5, 2.0)
+    """
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        found = float(value)
+        if not math.isfinite(found):
+            raise ValueError
+    except ValueError:
+        raise RecordError(
+            f"{place} is {value!r} where a finite number is expected; mend or remove that entry"
+        ) from None
+    return found
+
+
+def pair(value: Any, place: str) -> tuple[float, float]:
+    """`value` as (start, end), both finite, in the order as given."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise RecordError(f"{place} is {value!r} where a pair [start, end] is expected; mend or remove that entry")
+    return number(value[0], place), number(value[1], place)
+
+
+def pairs(value: Any, place: str) -> list[tuple[float, float]]:
+    """`value` as a list of (start, end)."""
+    return [pair(v, f"{place}[{i}]") for i, v in enumerate(listing(value, place))]
+
+
+def fault_of(spans: list[tuple[float, float]]) -> str | None:
+    """What makes an item's truth unusable, None where nothing does.
+
+    >>> fault_of([(0, 4.5), (34.77, 34.77)])
+    'ends at 34.77 s, not after its start at 34.77 s'
+    """
+    for start, end in spans:
+        if not start < end:
+            return f"ends at {end:g} s, not after its start at {start:g} s"
+    return None
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "null", bool: "true or false"}
+    return names.get(type(value), "a number")
