@@ -47,6 +47,15 @@ def fraction(name: str, value: float) -> float:
     return value
 
 
+def percent(name: str, value: float) -> float:
+    """Percent with two digits, rounded as `format` rounds: how most evaluators of the field print.
+
+    >>> percent("mIoU", 0.53936)
+    53.94
+    """
+    return float(f"{100 * value:.2f}")
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A named way of counting.

@@ -1,0 +1,314 @@
+"""Temporal grounding: one answer in seconds against one or several true spans.
+
+Everybody prints "R1@m" and "mIoU", and everybody counts them a little differently. Each way is one `Count`, a row of
+switches, and every protocol here is a name for such a row. `default` is the definition of this project: the answered
+set of time against the true set of time, `>=`, no clipping, an absent thing answered as absent counts 1.
+
+R@n looks at the first n alternatives of a ranked answer (or at the spans in written order where nothing is ranked);
+it is given only where some answer has alternatives. Non-maximum suppression is part of making an answer, so no
+protocol does it. Text is parsed before (`answers.parse`), so what a repository's own parser loses is not in these
+numbers: they are equal to the original *given the same spans*.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.ragged import (
+    Floats,
+    Ragged,
+    cross,
+    highest,
+    hull_iou,
+    lengths,
+    merged,
+    quotient,
+    ragged,
+    set_iou,
+    shared,
+    total,
+)
+from whenwhere.evaluate.scores import Protocol, Scores, percent
+
+NONE = span_array()
+
+
+@dataclass(frozen=True)
+class Count:
+    """The switches of a way of counting.
+
+    Attributes:
+        truths: `set`: answered set against true set; `first`: against the first true span; `best`: against the true
+            span with the highest IoU.
+        strict: a hit is IoU > m instead of IoU >= m.
+        swap: a reversed answer is turned round; else it overlaps nothing.
+        drop: items without an answer leave the denominator (and are named in the notes); else they count 0.
+        thresholds: m of R@m.
+        ranks: n of R@n.
+        average: also give the mean of mIoU and all R1@m, as the original prints it.
+    """
+
+    truths: Literal["set", "first", "best"] = "first"
+    strict: bool = False
+    swap: bool = False
+    drop: bool = False
+    thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
+    ranks: tuple[int, ...] = (1,)
+    average: bool = False
+
+    def words(self) -> dict[str, str]:
+        """The switches as a reader sees them in the table of protocols."""
+        return {
+            "hit": "IoU > m" if self.strict else "IoU >= m",
+            "truths": {
+                "set": "all, as one set of time",
+                "first": "the first",
+                "best": "the one with the highest IoU",
+            }[self.truths],
+            "answer": "all spans, as one set of time" if self.truths == "set" else "first choice",
+            "reversed answer": "turned round" if self.swap else "0",
+            "clipping": "none",
+            "missing answer": "left out" if self.drop else "0",
+        }
+
+
+def choices(prediction: Prediction | None) -> Floats:
+    """(k, 2) alternatives, best first: the ranked spans, else the spans as written."""
+    if prediction is None or prediction.status not in ("answered", "absent"):
+        return NONE
+    return prediction.spans if prediction.ranked is None else prediction.ranked[:, :2]
+
+
+def answered(prediction: Prediction | None) -> Floats:
+    """(k, 2) the answer as a set of time: its spans, else the best ranked one alone; none for who claims absence."""
+    if prediction is None or prediction.status != "answered":
+        return NONE
+    if len(prediction.spans) or prediction.ranked is None:
+        return prediction.spans
+    return prediction.ranked[:1, :2]
+
+
+def claims(prediction: Prediction | None) -> bool:
+    """Whether something is claimed that can be right: a time, or that it is not there.
+
+    Spans without any time in them (reversed, zero length) claim nothing.
+    """
+    if prediction is None:
+        return False
+    if prediction.status == "absent":
+        return True
+    spans = answered(prediction)
+    return prediction.status == "answered" and (not len(spans) or bool((spans[:, 0] < spans[:, 1]).any()))
+
+
+def default_iou(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:
+    """(n,) t_IoU of the answered with the true set of time; the definition behind `default`.
+
+    Invalid items, lost answers and answers that claim nothing get 0.
+    """
+    truth = ragged([i.spans for i in items])
+    out = set_iou(ragged([answered(p) for p in predictions]), truth)
+    # An unreadable answer is not the claim that nothing is there, and a reversed truth is not an empty one.
+    empty = truth.counts == 0
+    real = np.fromiter((i.status == "valid" for i in items), bool, len(items))
+    said = np.fromiter(map(claims, predictions), bool, len(items))
+    return np.where(real & said & (empty | (merged(truth).counts > 0)), out, 0.0)
+
+
+def _candidates_against_sets(answers: Ragged, truth: Ragged) -> Floats:
+    """(rows,) IoU of each single alternative with the true set of time."""
+    rows = Ragged(answers.rows, np.arange(len(answers.rows) + 1))
+    truth = merged(truth)
+    owner = answers.owner
+    i, j, _ = cross(answers, truth)
+    common = total(shared(answers.rows[i], truth.rows[j]), i, len(answers.rows))
+    return quotient(common, np.where(lengths(rows) > 0, lengths(rows), np.inf) + lengths(truth)[owner] - common)
+
+
+def ious(
+    items: Sequence[Item], predictions: Sequence[Prediction | None], count: Count
+) -> tuple[Floats, dict[int, Floats]]:
+    """(n,) IoU that counts for R1 and mIoU, and for each further n of R@n the best among the first n alternatives."""
+    n = len(items)
+    answers = ragged([choices(p) for p in predictions])
+    if count.swap:
+        answers = Ragged(np.sort(answers.rows, axis=1), answers.starts)
+    more = [k for k in count.ranks if k > 1 and len(answers.rows) and answers.counts.max() > 1]
+    truth = ragged([i.spans[:1] if count.truths == "first" else i.spans for i in items])
+    if count.truths == "set":
+        each = _candidates_against_sets(answers, truth)
+        first = default_iou(items, predictions)
+        return first, {k: _among(each, answers, k, n) for k in more}
+    i, j, _ = cross(answers, truth)
+    each = highest(hull_iou(answers.rows[i], truth.rows[j]), i, len(answers.rows))
+    return _among(each, answers, 1, n), {k: _among(each, answers, k, n) for k in more}
+
+
+def _among(each: Floats, answers: Ragged, k: int, n: int) -> Floats:
+    first = Ragged(each, answers.starts).head(k)
+    return highest(first.rows, first.owner, n)
+
+
+def hits(iou: Floats, threshold: float, strict: bool = False) -> Floats:
+    """1.0 where the IoU reaches (strict: exceeds) the threshold."""
+    return ((iou > threshold) if strict else (iou >= threshold)).astype(np.float64)
+
+
+def look_up(
+    items: Sequence[Item], by_id: Mapping[str, Prediction], drop: bool = False
+) -> tuple[list[Item], list[Prediction | None], list[str]]:
+    """Items and their answers in step, and what must be said about lost ones.
+
+    Args:
+        items: of the benchmark.
+        by_id: answers; ids that are not among the items are the reader's business.
+        drop: leave items without an answer out, as some originals do.
+    """
+    found = [by_id.get(i.id) for i in items]
+    lost = sum(p is None for p in found)
+    notes = []
+    if lost:
+        fate = "left out of every mean, as the original does" if drop else "counted as wrong"
+        notes.append(f"{lost} of {len(items)} items have no answer: {fate}")
+    for status, word in (("unparsed", "could not be parsed"), ("failed", "are no answers"), ("unsure", "are unsure")):
+        if number := sum(p is not None and p.status == status for p in found):
+            notes.append(f"{number} answers {word}: counted as wrong")
+    if number := sum(i.status == "invalid" for i in items):
+        notes.append(f"{number} items are invalid in the release and stay in the denominator")
+    if drop and lost:
+        pairs = [(i, p) for i, p in zip(items, found, strict=True) if p is not None]
+        return [i for i, _ in pairs], [p for _, p in pairs], notes
+    return list(items), list(found), notes
+
+
+def grouped(items: Sequence[Item], columns: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+    """Means of the columns per kind of query, where the set has kinds."""
+    kinds: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        if item.type is not None:
+            kinds.setdefault(item.type, []).append(row)
+    return {
+        kind: {"n": float(len(rows))} | {name: float(column[rows].mean()) for name, column in columns.items()}
+        for kind, rows in sorted(kinds.items())
+    }
+
+
+def means(
+    items: Sequence[Item],
+    columns: dict[str, Floats],
+    notes: list[str],
+    shown: Sequence[str] | None = None,
+) -> Scores:
+    """Scores whose summary is the mean of each column (of `shown`; all by default); nan without items."""
+    names = list(columns) if shown is None else list(shown)
+    summary = {name: float(columns[name].mean()) if len(items) else float("nan") for name in names}
+    return Scores(
+        summary,
+        [i.id for i in items],
+        [i.video for i in items],
+        columns,
+        grouped(items, {name: columns[name] for name in names}),
+        notes,
+    )
+
+
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) -> Scores:
+    """Scores of one way of counting.
+
+    >>> item = Item("a", "v", spans=span_array([(2, 6)]))
+    >>> score([item], {"a": Prediction("a", spans=span_array([(0, 4)]))}, Count()).summary["R1@0.3"]
+    1.0
+    """
+    kept, predictions, notes = look_up(items, by_id, count.drop)
+    first, more = ious(kept, predictions, count)
+    columns = {f"R1@{m:g}": hits(first, m, count.strict) for m in count.thresholds}
+    for k, best in more.items():
+        columns |= {f"R{k}@{m:g}": hits(best, m, count.strict) for m in count.thresholds}
+    columns["mIoU"] = first
+    out = means(kept, columns, notes)
+    if count.average:
+        printed = [out.summary[f"R1@{m:g}"] for m in count.thresholds]
+        out.summary["avg"] = (sum(printed) + out.summary["mIoU"]) / (len(printed) + 1)
+    return out
+
+
+def threshold_curve(iou: Floats, thresholds: NDArray[np.float64], strict: bool = False) -> Floats:
+    """Share of items whose IoU reaches (strict: exceeds) each threshold; O((n + t) log n).
+
+    >>> threshold_curve(np.array([0.2, 0.5]), np.array([0.1, 0.5, 0.6]))
+    array([1. , 0.5, 0. ])
+    """
+    below = np.searchsorted(np.sort(iou), thresholds, side="right" if strict else "left")
+    return 1 - below / len(iou) if len(iou) else np.full(len(thresholds), np.nan)
+
+
+def _protocol(
+    name: str, count: Count, standing: Literal["equal to the original", "from reading", "ours"], source: str
+) -> Protocol:
+    headline = tuple(f"R{k}@{m:g}" for k in count.ranks for m in count.thresholds)
+    return Protocol(
+        name,
+        ("spans", "highlights", "moments", "tubes", "qa"),
+        partial(score, count=count),
+        standing,
+        source,
+        count.words(),
+        (*headline, "mIoU"),
+        percent,
+    )
+
+
+RANKS = (1, 5)
+USUAL = (
+    "the usual count of Charades-STA papers; run beside TencentARC/TimeLens evaluation/compute_metrics.py 5d90c06724"
+)
+
+PROTOCOLS = (
+    _protocol("default", Count("set", ranks=RANKS), "ours", "whenwhere.overlap.t_iou"),
+    _protocol("best-truth", Count("best", ranks=RANKS), "ours", "first choice against the best of several true spans"),
+    _protocol("charades-sta", Count(ranks=RANKS), "equal to the original", USUAL),
+    _protocol("activitynet-captions", Count(ranks=RANKS), "equal to the original", USUAL),
+    _protocol("tacos", Count(thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS), "equal to the original", USUAL),
+    _protocol(
+        "tvgbench",
+        Count(strict=True),
+        "equal to the original",
+        "xiaomi-research/time-r1 src/vllm_inference/eval_all.py 7f2b5944a0; missing answers count 0",
+    ),
+    _protocol(
+        "time-r1",
+        Count(strict=True, drop=True, average=True),
+        "equal to the original",
+        "xiaomi-research/time-r1 src/vllm_inference/eval_all.py 7f2b5944a0",
+    ),
+    _protocol(
+        "timelens",
+        Count(drop=True),
+        "equal to the original",
+        "TencentARC/TimeLens evaluation/compute_metrics.py 5d90c06724",
+    ),
+    _protocol(
+        "taro",
+        Count("best", swap=True, drop=True),
+        "equal to the original",
+        "oceanflowlab/TaRO standalone_eval/evaluate_vtg.py 143a234fe3",
+    ),
+    _protocol(
+        "lmms-eval",
+        Count(swap=True, drop=True),
+        "equal to the original",
+        "EvolvingLMMs-Lab/lmms-eval lmms_eval/tasks/charades_sta/eval_tvg.py 09df333e94",
+    ),
+    _protocol(
+        "2d-tan",
+        Count(strict=True, drop=True, thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS),
+        "equal to the original",
+        "microsoft/2D-TAN lib/core/eval.py 2f7410f0de, without its suppression step",
+    ),
+)
