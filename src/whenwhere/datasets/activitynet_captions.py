@@ -16,8 +16,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, listing, mapping, need, number, pairs, read_json, text
-from whenwhere.errors import RecordError
+from whenwhere.datasets.release import dense, fault_of, number
 
 
 def read(path: Path) -> list[Item]:
@@ -27,34 +26,25 @@ def read(path: Path) -> list[Item]:
         RecordError: not that file; names the video and key.
     """
     items = []
-    for video, entry in mapping(read_json(path), str(path)).items():
-        place = f"{path}, {video}"
-        entry = mapping(entry, place)
-        need(entry, ("duration", "timestamps", "sentences"), place, "ActivityNet Captions")
-        duration = number(entry["duration"], f"{place}: duration")
-        spans = pairs(entry["timestamps"], f"{place}: timestamps")
-        sentences = listing(entry["sentences"], f"{place}: sentences")
-        if len(spans) != len(sentences):
-            raise RecordError(
-                f"{place} has {len(spans)} timestamps but {len(sentences)} sentences: fetch the released file again"
+    for place, video, entry, n, span, sentence in dense(
+        path, "ActivityNet Captions", "timestamps", "sentences", "duration"
+    ):
+        fault = fault_of([span])
+        items.append(
+            Item(
+                f"{video}#{n}",
+                video,
+                sentence,
+                span_array([span]),
+                duration=number(entry["duration"], f"{place}: duration"),
+                status="invalid" if fault else "valid",
+                fault=fault,
+                split=path.stem,
+                source="activitynet-captions",
+                licence=BENCHMARK.licence,
+                provenance={"file": path.name, "key": video, "index": n},
             )
-        for n, (span, sentence) in enumerate(zip(spans, sentences, strict=True)):
-            fault = fault_of([span])
-            items.append(
-                Item(
-                    f"{video}#{n}",
-                    video,
-                    text(sentence, f"{place}: sentences[{n}]").strip(),
-                    span_array([span]),
-                    duration=duration,
-                    status="invalid" if fault else "valid",
-                    fault=fault,
-                    split=path.stem,
-                    source="activitynet-captions",
-                    licence=BENCHMARK.licence,
-                    provenance={"file": path.name, "key": video, "index": n},
-                )
-            )
+        )
     return items
 
 

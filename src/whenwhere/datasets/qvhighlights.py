@@ -25,7 +25,7 @@ def read(path: Path) -> list[Item]:
     return read_windows(path, TITLE, "qvhighlights", BENCHMARK.licence)
 
 
-def read_windows(path: Path, title: str, source: str, licence: str) -> list[Item]:
+def read_windows(path: Path, title: str, source: str, licence: str, kind: str = "") -> list[Item]:
     """Items of any set that is released in the form of QVHighlights; clips and votes may be absent.
 
     Args:
@@ -33,6 +33,7 @@ def read_windows(path: Path, title: str, source: str, licence: str) -> list[Item
         title: of the set, for messages.
         source: its name, for the items.
         licence: of its annotations.
+        kind: key of the kind of query, where the set has kinds.
     """
     items: list[Item] = []
     lines: dict[str, int] = {}
@@ -64,6 +65,7 @@ def read_windows(path: Path, title: str, source: str, licence: str) -> list[Item
                 duration=number(entry["duration"], f"{place}: duration"),
                 status="invalid" if fault else "valid",
                 fault=fault,
+                type=entry.get(kind),
                 split=next((s for s in ("train", "val", "test") if s in path.stem), None),
                 source=source,
                 licence=licence,

@@ -144,6 +144,35 @@ def pairs(value: Any, place: str) -> list[tuple[float, float]]:
     return [pair(v, f"{place}[{i}]") for i, v in enumerate(listing(value, place))]
 
 
+def dense(
+    path: Path, title: str, spans: str, sentences: str, *others: str
+) -> Iterator[tuple[str, str, dict[str, Any], int, tuple[float, float], str]]:
+    """Sentences of a file that holds, for each video, one list of spans and one of sentences.
+
+    Args:
+        path: JSON, video → object.
+        title: of the set, for messages.
+        spans: key of the list of [start, end].
+        sentences: key of the list of sentences.
+        others: further keys that must be there.
+
+    Yields:
+        place (for messages), video, the video's object, number of the sentence from 0, span, sentence.
+    """
+    for video, value in mapping(read_json(path), str(path)).items():
+        place = f"{path}, {video}"
+        entry = mapping(value, place)
+        need(entry, (spans, sentences, *others), place, title)
+        found = pairs(entry[spans], f"{place}: {spans}")
+        said = listing(entry[sentences], f"{place}: {sentences}")
+        if len(found) != len(said):
+            raise RecordError(
+                f"{place} has {len(found)} {spans} but {len(said)} {sentences}: fetch the released file again"
+            )
+        for n, (span, sentence) in enumerate(zip(found, said, strict=True)):
+            yield place, video, entry, n, span, text(sentence, f"{place}: {sentences}[{n}]").strip()
+
+
 def fault_of(spans: list[tuple[float, float]]) -> str | None:
     """What makes an item's truth unusable, None where nothing does.
 
