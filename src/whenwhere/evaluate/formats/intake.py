@@ -1,0 +1,300 @@
+"""Where answers from a file meet the items, and where everything that is wrong with them is said.
+
+Three rules hold for every format:
+
+- An entry is never dropped in silence. What cannot be used leaves a `Fault` of one sentence (file, line, what, how to
+  mend), and the item it belongs to keeps a `failed` answer or none; either way it stays in the denominator.
+- Answers stay as they were written. A span that ends before it starts, or outside the video, is reported and kept:
+  what it costs is the protocol's business.
+- The first answer to an item counts; later ones are reported.
+
+An entry belongs to the item with its id; where the ids differ, to all items that ask the same sentence of the same
+video (folders and the ending of the video's name do not count, nor do case and spacing of the sentence).
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.prediction import Fault, Prediction
+
+#: Seconds a span may end behind the released duration before it is called out of range: releases round durations.
+SLACK = 1.0
+_ENDING = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v|flv|mpe?g|ts|wmv|3gp)$", re.IGNORECASE)
+
+
+def video_key(video: str) -> str:
+    """The name of a video without folders and ending: what two files are likely to share.
+
+    >>> video_key("clips/AO8RW.mp4"), video_key("v_1.5x")
+    ('AO8RW', 'v_1.5x')
+    """
+    return _ENDING.sub("", video.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def question_key(video: str, query: str) -> tuple[str, str]:
+    """Video and sentence in the form they are matched by.
+
+    >>> question_key("a/b.mp4", " Who  sits? ")
+    ('b', 'who sits?')
+    """
+    return video_key(video), " ".join(query.split()).casefold().rstrip(".")
+
+
+class Intake:
+    """A file of predictions while it is read.
+
+    Attributes:
+        path: the file.
+        items: what was asked.
+        by_id: the answers so far.
+        faults: what was wrong so far.
+        asked: ids that need an answer: of the items, or the names of the videos where answers belong to videos.
+    """
+
+    def __init__(self, path: Path, items: Sequence[Item]) -> None:
+        self.path = path
+        self.items = items
+        self.by_id: dict[str, Prediction] = {}
+        self.faults: list[Fault] = []
+        self.known = {item.id: item for item in items}
+        self.asked = list(self.known)
+
+    @cached_property
+    def by_question(self) -> dict[tuple[str, str], list[Item]]:
+        """Items by video and sentence."""
+        out: dict[tuple[str, str], list[Item]] = {}
+        for item in self.items:
+            out.setdefault(question_key(item.video, item.query), []).append(item)
+        return out
+
+    @cached_property
+    def by_video(self) -> dict[str, list[Item]]:
+        """Items by the name of their video."""
+        out: dict[str, list[Item]] = {}
+        for item in self.items:
+            out.setdefault(video_key(item.video), []).append(item)
+        return out
+
+    # -- reading the file --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def value(self) -> Any:
+        """The whole file as one JSON value.
+
+        Raises:
+            RecordError: the file is not whole JSON.
+        """
+        try:
+            return json.loads(self.path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except json.JSONDecodeError as e:
+            raise RecordError(
+                f"{self.path}:{e.lineno}: not whole JSON ({e.msg}): write or download the file again"
+            ) from e
+        except UnicodeDecodeError as e:
+            raise RecordError(f"{self.path} is not UTF-8 text: give a file of predictions") from e
+
+    def lines(self) -> Iterator[tuple[int | str, bytes]]:
+        """(line number, line) of every line that is not blank; the entries of a JSON array likewise."""
+        with open(self.path, "rb") as f:
+            start = f.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+            if start.startswith(b"["):
+                value = self.value
+                yield from ((f"entry {i}", json.dumps(entry).encode()) for i, entry in enumerate(value))
+                return
+            f.seek(0)
+            for number, line in enumerate(f, 1):
+                text = line.strip().removeprefix(b"\xef\xbb\xbf")
+                if text:
+                    yield number, text
+
+    def objects(self) -> Iterator[tuple[int | str, dict[str, Any]]]:
+        """(line number, object) of every line; lines that hold none are faults."""
+        loads = json.loads
+        for at, line in self.lines():
+            try:
+                value = loads(line)
+            except ValueError:
+                self.torn(at)
+                continue
+            if isinstance(value, dict):
+                yield at, value
+            else:
+                self.fault(at, "wrong type", "is no JSON object", "write one object with an id on each line")
+
+    # -- saying what is wrong ----------------------------------------------------------------------------------------
+
+    def where(self, at: int | str) -> str:
+        """File and line, or file and key."""
+        return f"{self.path}:{at}" if isinstance(at, int) else f"{self.path}, {at}"
+
+    def fault(self, at: int | str, kind: str, what: str, mend: str) -> None:
+        """Note one fault: `where`: what; how to mend."""
+        where = self.where(at)
+        self.faults.append(Fault(where, kind, f"{where}: {what}; {mend}"))
+
+    def torn(self, at: int | str) -> None:
+        """A line that is not whole."""
+        self.fault(
+            at, "torn line", "this line is not whole JSON and holds no answer", "run the item that belongs here again"
+        )
+
+    # -- taking answers in -------------------------------------------------------------------------------------------
+
+    def find(self, at: int | str, id: Any = None, video: Any = None, query: Any = None) -> list[Item]:
+        """The items an entry answers; an entry that answers none is a fault."""
+        item = self.known.get(id if isinstance(id, str) else str(id))
+        if item is not None:
+            return [item]
+        if isinstance(video, str) and isinstance(query, str):
+            found = self.by_question.get(question_key(video, query))
+            if found:
+                return found
+            named = f"{id!r}: {query!r} of {video!r}" if id is not None else f"{query!r} of {video!r}"
+        elif id is None:
+            self.fault(at, "no id", "says neither its id nor video and query", "give every answer the id of its item")
+            return []
+        else:
+            named = repr(id)
+        self.fault(
+            at,
+            "unknown id",
+            f"{named} is no item of this benchmark and was left out",
+            "check that benchmark, split and ids belong together",
+        )
+        return []
+
+    def keep(self, at: int | str, prediction: Prediction) -> None:
+        """Take an answer in, unless its item has one already."""
+        if self.by_id.setdefault(prediction.id, prediction) is not prediction:
+            self.fault(
+                at,
+                "duplicate id",
+                f"{prediction.id!r} was answered before and the first answer counts",
+                "keep one answer for each id",
+            )
+
+    def fail(self, at: int | str, id: str, kind: str, what: str, mend: str, raw: str | None = None) -> None:
+        """Take in that this item has no usable answer."""
+        self.fault(at, kind, f"{what}, so the answer to {id!r} counts as wrong", mend)
+        self.keep(at, Prediction(id, status="failed", raw=raw))
+
+    def spans(self, at: int | str, item: Item, rows: Any, columns: tuple[int, ...]) -> NDArray[np.float64] | None:
+        """(k, c) float64 from written rows of start, end (and score), reversed and outside ones included.
+
+        None means that they hold something else than numbers; the item then has its `failed` answer.
+        """
+        try:
+            array = np.array(rows, np.float64)
+        except (ValueError, TypeError):
+            array = None
+        if array is not None and array.shape == (0,):
+            return array.reshape(0, columns[-1])
+        if array is None or array.ndim != 2 or array.shape[1] not in columns:
+            shape = " or ".join("[start, end]" if c == 2 else "[start, end, score]" for c in columns)
+            self.fail(at, item.id, "wrong type", "its spans are no list of equal rows", f"write rows of {shape}")
+            return None
+        top = 1e18 if item.duration is None else item.duration + SLACK
+        for row in array.tolist():
+            if not (0 <= row[0] < row[1] <= top and math.isfinite(row[-1])):
+                return self._doubtful(at, item, array)
+        return array
+
+    def _doubtful(self, at: int | str, item: Item, array: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        bad = ~np.isfinite(array).all(1)
+        if bad.any():
+            self.fail(
+                at,
+                item.id,
+                "not a number",
+                f"span {int(bad.argmax()) + 1} of {len(array)} holds a value that is no finite number",
+                "write seconds as finite numbers",
+            )
+            return None
+        bad = array[:, 1] <= array[:, 0]
+        if bad.any():
+            row = array[bad.argmax()]
+            self.fault(
+                at,
+                "reversed",
+                f"{int(bad.sum())} of {len(array)} spans of {item.id!r} end at or before their start"
+                f" (the first is {row[0]:g} to {row[1]:g} s) and hold no time",
+                "write the start first",
+            )
+        top = math.inf if item.duration is None else item.duration + SLACK
+        bad = (array[:, 0] < 0) | (array[:, 1] > top)
+        if bad.any():
+            row = array[bad.argmax()]
+            length = "" if item.duration is None else f" of {item.duration:g} s"
+            self.fault(
+                at,
+                "out of range",
+                f"{int(bad.sum())} of {len(array)} spans of {item.id!r} reach outside the video{length}"
+                f" (the first is {row[0]:g} to {row[1]:g} s) and count as written",
+                "write seconds from the video's first frame",
+            )
+        return array
+
+    def boxes(
+        self, at: int | str, id: str, times: Any, boxes: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Times (n,) increasing and boxes (n, 4); of several boxes at one time the first is kept.
+
+        None means that they hold something else than numbers; the item then has its `failed` answer.
+        """
+        try:
+            t, b = np.array(times, np.float64), np.array(boxes, np.float64)
+        except (ValueError, TypeError):
+            t = b = np.zeros((1, 1))
+        if not len(t) and not len(b):
+            return np.zeros(0), np.zeros((0, 4))
+        if t.ndim != 1 or b.shape != (len(t), 4):
+            self.fail(at, id, "wrong type", "a box is not four numbers", "write every box as x1, y1, x2, y2")
+            return None
+        if not (np.isfinite(t).all() and np.isfinite(b).all()):
+            self.fail(
+                at, id, "not a number", "a box or its time is no finite number", "write boxes of finite numbers only"
+            )
+            return None
+        if len(t) > 1 and (np.diff(t) <= 0).any():
+            t, first = np.unique(t, return_index=True)
+            if len(t) < len(b):
+                self.fault(
+                    at,
+                    "duplicate time",
+                    f"{len(b) - len(t)} boxes of {id!r} stand at the time of an earlier one, and the first counts",
+                    "write one box for each time",
+                )
+            b = b[first]
+        bad = int(((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1])).sum())
+        if bad:
+            self.fault(
+                at,
+                "reversed box",
+                f"{bad} of {len(b)} boxes of {id!r} are not x1 < x2, y1 < y2 and count as written",
+                "write left, top, right, bottom",
+            )
+        return t, b
+
+    def finish(self) -> None:
+        """Say once which items (or videos) have no answer at all."""
+        missing = [id for id in self.asked if id not in self.by_id]
+        if missing:
+            some = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
+            self.faults.append(
+                Fault(
+                    str(self.path),
+                    "missing",
+                    f"{self.path} has no answer to {len(missing)} of {len(self.asked)} items ({some}), which count as"
+                    " wrong; answer them, or score against the split that was answered",
+                )
+            )

@@ -1,0 +1,83 @@
+"""A submission to QVHighlights: ranked windows and one saliency score per 2-second clip.
+
+One line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
+"pred_saliency_scores": [...]}`, windows best first in the order written. The first window is the answer; the scores
+become the curve, whose values belong to the middles of the clips.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.evaluate.formats.format import Format
+from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.prediction import Prediction, Status
+from whenwhere.store import write_text
+
+#: Seconds of one clip.
+CLIP = 2.0
+
+
+def _read(intake: Intake) -> None:
+    for at, line in intake.objects():
+        for item in intake.find(at, line.get("qid"), line.get("vid"), line.get("query")):
+            ranked = intake.spans(at, item, line.get("pred_relevant_windows", ()), (3,))
+            if ranked is None:
+                continue
+            curve = None
+            if "pred_saliency_scores" in line:
+                try:
+                    values = np.array(line["pred_saliency_scores"], np.float64)
+                except (ValueError, TypeError):
+                    values = np.full(1, np.nan)
+                if values.ndim != 1 or not np.isfinite(values).all():
+                    intake.fail(
+                        at,
+                        item.id,
+                        "not a number",
+                        "pred_saliency_scores holds a value that is no finite number",
+                        "write one finite score for each clip",
+                    )
+                    continue
+                curve = (CLIP / 2, CLIP, values)
+            status: Status = "answered" if len(ranked) or "pred_relevant_windows" not in line else "absent"
+            spans = ranked[:1, :2] if len(ranked) else span_array()
+            kept = ranked if "pred_relevant_windows" in line else None
+            intake.keep(at, Prediction(item.id, status, spans, kept, curve=curve))
+
+
+def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
+    lines = []
+    for item in items:
+        p = predictions.get(item.id)
+        # A line without windows would claim that it is not there: what claims nothing gets no line.
+        if p is None or p.status in ("unsure", "unparsed", "failed"):
+            continue
+        line: dict[str, object] = {
+            "qid": int(item.id) if item.id.isdecimal() else item.id,
+            "query": item.query,
+            "vid": item.video,
+        }
+        if p.ranked is not None:
+            line["pred_relevant_windows"] = p.ranked.tolist()
+        elif len(p.spans) or p.status == "absent":
+            line["pred_relevant_windows"] = [[*row, 1.0] for row in p.spans.tolist()]
+        if p.curve is not None:
+            line["pred_saliency_scores"] = p.curve[2].tolist()
+        lines.append(json.dumps(line))
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+FORMAT = Format(
+    name="qvhighlights",
+    title="QVHighlights submission: windows and saliency scores",
+    layout="lines",
+    sniff=lambda line: "pred_relevant_windows" in line or "pred_saliency_scores" in line,
+    read=_read,
+    write=_write,
+    loses="boxes, confidence, status (what claims nothing is left out), an answer that is not the first window",
+    source="jayleicn/moment_detr b7e553a, standalone_eval/README.md",
+)

@@ -1,0 +1,100 @@
+"""The smallest format: one line per item, `{"id": "7", "spans": [[3.2, 7.5]]}`.
+
+Rows of two numbers are one answer, a set of time that may have several spans. Rows of three numbers are alternatives
+with their scores, best first; the first is the answer, and `"ranked"` holds them where the answer is another one.
+An empty list claims that it is not there. Optional: `status`, `confidence`, `answer` (question answering), and
+`video` with `query` in place of, or beside, the id.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.evaluate.formats.format import Format
+from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.prediction import Prediction, Status
+from whenwhere.store import write_text
+
+_STATUS = set(get_args(Status))
+
+
+def _read(intake: Intake) -> None:
+    for at, line in intake.objects():
+        for item in intake.find(at, line.get("id"), line.get("video"), line.get("query")):
+            _entry(intake, at, item, line)
+
+
+def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> None:
+    status: Any = line.get("status")
+    if status is not None and status not in _STATUS:
+        intake.fail(at, item.id, "wrong type", f"status {status!r} is unknown", f"use one of {', '.join(_STATUS)}")
+        return
+    written = line.get("spans", ())
+    rows = intake.spans(at, item, written, (2, 3))
+    if rows is None:
+        return
+    ranked = None
+    if "ranked" in line:
+        ranked = intake.spans(at, item, line["ranked"], (3,))
+        if ranked is None:
+            return
+    elif len(rows) and rows.shape[1] == 3:
+        ranked, rows = rows, rows[:1]
+    confidence = line.get("confidence")
+    if confidence is not None and not (isinstance(confidence, int | float) and math.isfinite(confidence)):
+        intake.fail(at, item.id, "not a number", f"confidence {confidence!r} is no number", "write a finite number")
+        return
+    answer = line.get("answer")
+    if status is None:
+        # Without spans and without an answer to the question the line claims that it is not there.
+        status = "answered" if len(rows) or answer is not None or ranked is not None else "absent"
+    intake.keep(
+        at,
+        Prediction(
+            item.id,
+            status,
+            span_array() if not len(rows) else rows[:, :2],
+            ranked,
+            answer=None if answer is None else str(answer),
+            confidence=confidence,
+        ),
+    )
+
+
+def line_of(prediction: Prediction) -> dict[str, Any]:
+    """One answer as the object that stands on a line."""
+    out: dict[str, Any] = {"id": prediction.id, "spans": prediction.spans.tolist()}
+    if prediction.ranked is not None and np.array_equal(prediction.ranked[:1, :2], prediction.spans):
+        out["spans"] = prediction.ranked.tolist()
+    elif prediction.ranked is not None:
+        out["ranked"] = prediction.ranked.tolist()
+    if prediction.status != ("answered" if len(prediction.spans) else "absent"):
+        out["status"] = prediction.status
+    if prediction.confidence is not None:
+        out["confidence"] = float(prediction.confidence)
+    if prediction.answer is not None:
+        out["answer"] = prediction.answer
+        out["status"] = prediction.status
+    return out
+
+
+def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
+    lines = [json.dumps(line_of(predictions[item.id])) for item in items if item.id in predictions]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+FORMAT = Format(
+    name="spans",
+    title="minimal JSON Lines: id and spans",
+    layout="lines",
+    sniff=lambda line: "spans" in line and "version" not in line,
+    read=_read,
+    write=_write,
+    loses="boxes, curve, labels, raw text",
+    source="ours",
+)

@@ -1,0 +1,135 @@
+"""Vidi's `tubes.csv`: one normalised box per second and query.
+
+Columns `query_id,time_ms,x0,y0,x1,y1` (`time_normalized` may stand among them and is not used). Times are rounded half
+up to whole seconds and of several boxes in one second the first counts, as the benchmark's own evaluator reads them;
+the answered time is the set of seconds [k, k + 1). Boxes are in parts of the frame and become pixels of the item's
+frame; VUE-STG does not say how large its frames are, so its items have a frame of 1 x 1.
+"""
+
+import csv
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.formats.format import Format
+from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.store import write_text
+
+COLUMNS = ("query_id", "time_ms", "x0", "y0", "x1", "y1")
+
+
+def whole_seconds(ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Milliseconds to the nearest second, half up.
+
+    >>> whole_seconds(np.array([1499, 1500, 2500])).tolist()
+    [1, 2, 3]
+    """
+    return (2 * ms + 1000) // 2000
+
+
+def second_spans(seconds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(k, 2) spans that cover [s, s + 1) of increasing whole seconds.
+
+    >>> second_spans(np.array([3, 4, 7])).tolist()
+    [[3.0, 5.0], [7.0, 8.0]]
+    """
+    if not len(seconds):
+        return span_array()
+    cut = np.flatnonzero(np.diff(seconds) > 1)
+    starts = seconds[np.r_[0, cut + 1]]
+    ends = seconds[np.r_[cut, len(seconds) - 1]] + 1
+    return np.stack([starts, ends], 1).astype(np.float64)
+
+
+def _read(intake: Intake) -> None:
+    with open(intake.path, encoding="utf-8-sig", newline="") as f:
+        rows = csv.reader(f)
+        header = next(rows, [])
+        missing = [c for c in COLUMNS if c not in header]
+        if missing:
+            raise RecordError(f"{intake.path}:1: no column {', '.join(missing)}: the header must name {COLUMNS}")
+        columns = [header.index(c) for c in COLUMNS]
+        tubes: dict[str, tuple[int, list[list[str]]]] = {}
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                intake.fault(
+                    rows.line_num,
+                    "torn line",
+                    f"this line has {len(row)} of {len(header)} columns and was left out",
+                    "write or download the file again",
+                )
+                continue
+            query, *numbers = (row[c] for c in columns)
+            tubes.setdefault(query, (rows.line_num, []))[1].append(numbers)
+    for query, (at, written) in tubes.items():
+        for item in intake.find(at, query):
+            _tube(intake, at, item, written)
+
+
+def _tube(intake: Intake, at: int, item: Item, written: list[list[str]]) -> None:
+    try:
+        table = np.array(written, np.float64)
+    except ValueError:
+        table = np.full((1, 5), np.nan)
+    if not np.isfinite(table).all():
+        intake.fail(
+            at, item.id, "not a number", "a time or box is no finite number", "write every row in finite numbers"
+        )
+        return
+    if item.width is None or item.height is None:
+        intake.fail(
+            at,
+            item.id,
+            "no frame size",
+            "its boxes are in parts of a frame whose size the annotations do not say",
+            "use a format with boxes in pixels",
+        )
+        return
+    seconds, first = np.unique(whole_seconds(table[:, 0].astype(np.int64)), return_index=True)
+    size = np.array([item.width, item.height, item.width, item.height], np.float64)
+    found = intake.boxes(at, item.id, seconds, table[first, 1:] * size)
+    if found is None:
+        return
+    times, boxes = found
+    spans = second_spans(times.astype(np.int64))
+    checked = intake.spans(at, item, spans, (2,))
+    if checked is not None:
+        intake.keep(at, Prediction(item.id, "answered", checked, boxes=[Boxes(times, boxes)], rate=1.0))
+
+
+def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
+    lines = [",".join(COLUMNS)]
+    for item in items:
+        p = predictions.get(item.id)
+        if p is None or not p.boxes:
+            continue
+        if item.width is None or item.height is None:
+            raise RecordError(f"{path}: this format needs the frame size of {item.id!r}, which the annotations lack")
+        size = np.array([item.width, item.height, item.width, item.height], np.float64)
+        tube = p.boxes[0]
+        id = f'"{item.id}"' if "," in item.id else item.id
+        lines += [
+            f"{id},{round(t * 1000)},{','.join(map(repr, box))}"
+            for t, box in zip(tube.times.tolist(), (tube.boxes / size).tolist(), strict=True)
+        ]
+    write_text(path, "\n".join(itertools.chain(lines, [""])))
+
+
+FORMAT = Format(
+    name="vidi",
+    title="Vidi's tubes.csv (VUE-STG): one normalised box per second",
+    layout="csv",
+    sniff=lambda header: set(COLUMNS) <= set(header),
+    read=_read,
+    write=_write,
+    loses="all but one box per whole second of one object; spans are the seconds that have a box",
+    source="bytedance/vidi fc30c87, VUE_STG/tube.py",
+)
