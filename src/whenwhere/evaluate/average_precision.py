@@ -1,0 +1,89 @@
+"""Average precision of scored spans: the part that QVHighlights, ActivityNet and Soccer-GMR have in common.
+
+Spans are matched within *cells* (a query; a class in a video): best score first, each takes the free true span with
+the highest IoU, if that reaches the threshold. Inside a cell this is a sequence, so the loop below runs over the rank
+within the cell and does all cells and all thresholds at once. What is then made of the true positives is the
+interpolated area under precision over recall of PASCAL VOC 2011.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.evaluate.ragged import Floats, Ragged, cross, quotient, shared
+
+Hits = NDArray[np.bool_]
+
+
+def sum_iou(a: Floats, b: Floats) -> Floats:
+    """IoU of two spans, row by row, with the union from the sum of the lengths; 0 where that is not positive."""
+    common = shared(a, b)
+    return quotient(common, (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - common)
+
+
+def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[Hits, Hits]:
+    """Which answers are true positives, and which true spans were found.
+
+    Args:
+        answers: spans per cell, best score first.
+        truth: true spans per cell.
+        thresholds: (t,) IoU that must be reached.
+
+    Returns:
+        (n, t) for the answers' rows and (m, t) for the truth's rows.
+
+    >>> from whenwhere.evaluate.ragged import ragged
+    >>> answers, truth = ragged([np.array([[0., 4], [0, 5]])]), ragged([np.array([[0., 5]])])
+    >>> true_positives(answers, truth, np.array([.5, .9]))[0].tolist()
+    [[True, False], [False, True]]
+    """
+    hit = np.zeros((len(answers.rows), len(thresholds)), bool)
+    found = np.zeros((len(truth.rows), len(thresholds)), bool)
+    row, other, _ = cross(answers, truth)
+    if not len(row):
+        return hit, found
+    iou = sum_iou(answers.rows[row], truth.rows[other])
+    # What reaches no threshold can never match: most pairs are gone before the loop.
+    near = iou >= thresholds.min()
+    row, other, iou = row[near], other[near], iou[near]
+    rank = (np.arange(len(answers.rows)) - np.repeat(answers.starts[:-1], answers.counts))[row]
+    order = np.argsort(rank, kind="stable")
+    row, other, iou = row[order], other[order], iou[order]
+    edges = np.searchsorted(rank[order], np.arange(rank.max(initial=-1) + 2))
+    columns = np.arange(len(thresholds))
+    for lo, hi in pairwise(edges):
+        if lo == hi:
+            continue
+        mine, theirs = row[lo:hi], other[lo:hi]
+        free = np.where(found[theirs], -1.0, iou[lo:hi, None])
+        first = np.flatnonzero(np.concatenate([[True], mine[1:] != mine[:-1]]))
+        best = np.maximum.reduceat(free, first)
+        size = np.diff(np.concatenate([first, [len(mine)]]))
+        # Of equal IoUs the later true span is taken, as a reversed ascending sort does.
+        place = np.where(free == np.repeat(best, size, axis=0), np.arange(len(mine))[:, None], -1)
+        taken = np.maximum.reduceat(place, first)
+        good = best >= thresholds
+        hit[mine[first]] = good
+        found[theirs[taken[good]], np.broadcast_to(columns, good.shape)[good]] = True
+    return hit, found
+
+
+def interpolated(hit: Hits, positives: NDArray[np.integer] | int, axis: int = -2) -> Floats:
+    """Average precision from true positives in order of falling score.
+
+    Args:
+        hit: (..., k, t) true positives, k ranks, t thresholds. Ranks that do not exist are False at the end.
+        positives: (...) number of true spans, > 0.
+        axis: of the ranks.
+
+    >>> float(interpolated(np.array([[True], [False], [True]]), 2)[0].round(4))
+    0.8333
+    """
+    hit = np.moveaxis(hit, axis, -2)
+    found = np.cumsum(hit, axis=-2)
+    precision = found / np.arange(1, hit.shape[-2] + 1)[:, None]
+    envelope = np.maximum.accumulate(precision[..., ::-1, :], axis=-2)[..., ::-1, :]
+    recall = found / np.asarray(positives, float)[..., None, None]
+    step = np.diff(recall, axis=-2, prepend=0.0)
+    return np.asarray((step * envelope).sum(axis=-2))

@@ -1,0 +1,231 @@
+"""QVHighlights: moments (MR) and highlights (HL) as the authors' `standalone_eval` counts them.
+
+MR-R1 takes the first window as written against the true window with the highest IoU. MR-mAP takes the first ten
+windows, sorts them by score and averages a per-query AP. `short`, `middle` and `long` keep only the true windows of
+up to 10, 30 and more seconds, and the queries that have such a window. HL compares clip scores with three
+annotators' votes at three levels: AP per annotator, and whether the clip with the highest score is liked by any.
+
+The names of measures and the two printed digits are the original's. An answer that is lost counts 0 here, where the
+original stops with an assertion; queries without any true window, which the original cannot score, count 1 for who
+answers "it is not there" (`null-query` benchmarks), and the notes say so.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.item import Item
+from whenwhere.evaluate.average_precision import interpolated, sum_iou, true_positives
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
+from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.temporal import look_up
+
+THRESHOLDS = np.array([float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10)])
+#: Name → (shortest excluded, longest included) length of a true window in seconds.
+LENGTHS = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, 150.0)}
+#: Name of the level → lowest vote of a positive clip.
+LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
+CLIP = 2
+WINDOWS = 10
+NOTHING = np.zeros((0, 3))
+
+
+def windows(prediction: Prediction | None) -> Floats:
+    """(k, 3) start, end, score as written; spans without scores share one score, so their order stands."""
+    if prediction is None or prediction.status != "answered":
+        return NOTHING
+    if prediction.ranked is not None:
+        return prediction.ranked
+    return np.concatenate([prediction.spans, np.ones((len(prediction.spans), 1))], 1)
+
+
+def by_score(answers: Ragged) -> Ragged:
+    """Start and end of each list's rows, best score first; equal scores stay in written order."""
+    order = np.lexsort((-answers.rows[:, 2], answers.owner))
+    return Ragged(answers.rows[order, :2], answers.starts)
+
+
+def average_precision(answers: Ragged, truth: Ragged, thresholds: Floats = THRESHOLDS) -> Floats:
+    """(n, t) AP of each query's ranked windows; 0 where there is no true window."""
+    hit, _ = true_positives(answers, truth, thresholds)
+    n, deep = len(truth.starts) - 1, max(1, int(answers.counts.max(initial=0)))
+    dense = np.zeros((n, deep, len(thresholds)), bool)
+    owner = answers.owner
+    dense[owner, np.arange(len(owner)) - answers.starts[:-1][owner]] = hit
+    return interpolated(dense, np.maximum(truth.counts, 1))
+
+
+def first_window(answers: Ragged, truth: Ragged) -> Floats:
+    """(n,) IoU of the first window with the true window that it overlaps most; 0 without one."""
+    top = answers.head(1)
+    i, j, owner = cross(top, truth)
+    a, b = top.rows[i, :2], truth.rows[j]
+    overlap = sum_iou(a, b)
+    # The true window is chosen by one formula of IoU and scored by another, as in the original; they differ in
+    # the last bit only.
+    n = len(truth.starts) - 1
+    best = overlap >= highest(overlap, owner, n, -1.0)[owner]
+    place = np.where(best, np.arange(len(i)), len(i))
+    out = np.zeros(n)
+    if len(i):
+        starts = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
+        chosen = np.minimum.reduceat(place, starts)
+        out[owner[chosen]] = hull_iou(a[chosen], b[chosen])
+    return out
+
+
+def votes(items: Sequence[Item]) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+    """(n, c, 3) votes 0-4 of three annotators for each two-second clip, and (n,) the number of clips."""
+    clips = np.array([int((i.duration or 0) / CLIP) for i in items], np.intp)
+    out = np.zeros((len(items), int(clips.max(initial=0)), 3), np.int8)
+    for row, item in enumerate(items):
+        ids = item.extra.get("relevant_clip_ids")
+        if ids is not None and len(ids):
+            out[row, np.asarray(ids, np.intp)] = item.extra["saliency_scores"]
+    return out, clips
+
+
+def clip_scores(
+    predictions: Sequence[Prediction | None], clips: NDArray[np.intp], width: int
+) -> tuple[Floats, NDArray[np.intp]]:
+    """(n, width) scores of the clips, and (n,) the clip with the highest score of all that were answered.
+
+    Clips without a score have 0, places behind the last clip -inf; no scores at all give nan and place -1.
+    """
+    out = np.zeros((len(predictions), width))
+    top = np.full(len(predictions), -1, np.intp)
+    for row, prediction in enumerate(predictions):
+        if prediction is None or prediction.curve is None or not len(prediction.curve[2]):
+            out[row] = np.nan
+            continue
+        values = prediction.curve[2]
+        top[row] = int(np.argmax(values))
+        out[row, : len(values)] = values[:width]
+    out[np.arange(width) >= clips[:, None]] = -np.inf
+    return out, top
+
+
+def highlight_precision(scores: Floats, liked: NDArray[np.bool_]) -> Floats:
+    """(n, ...) AP of clips sorted by score, per annotator and level.
+
+    Clips of one score are one step. The mean runs over the *steps* at which a liked clip is found, not over the
+    liked clips, as in the original.
+
+    Args:
+        scores: (n, c) of the clips, -inf behind the last.
+        liked: (n, c, ...) positives.
+    """
+    n, c = scores.shape
+    shape = liked.shape[2:]
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranked = np.take_along_axis(scores, order, 1)
+    found = np.cumsum(np.take_along_axis(liked.reshape(n, c, -1), order[:, :, None], 1), axis=1, dtype=np.int32)
+    last = np.concatenate([ranked[:, 1:] != ranked[:, :-1], np.ones((n, 1), bool)], 1)[:, :, None]
+    precision = np.where(last, found / np.arange(1, c + 1)[None, :, None], 0.0)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # How many were found at the end of the step before this one.
+    before = np.maximum.accumulate(np.where(last, found, 0), axis=1)
+    before = np.concatenate([np.zeros_like(before[:, :1]), before[:, :-1]], 1)
+    step = last & (found > before)
+    count = step.sum(1)
+    area = np.where(step, envelope, 0.0).sum(1)
+    return np.divide(area, count, out=np.zeros(area.shape), where=count > 0).reshape(n, *shape)
+
+
+def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Scores, int]:
+    """The MR half, and how many items have no true window."""
+    answers = ragged([windows(p)[:WINDOWS] for p in predictions], 3)
+    first, ranked = Ragged(answers.rows[:, :2], answers.starts), by_score(answers)
+    truth = ragged([i.spans for i in items])
+    summary: dict[str, float] = {}
+    groups: dict[str, dict[str, float]] = {}
+    columns: dict[str, Floats] = {}
+    absent = np.fromiter((p is not None and p.status == "absent" for p in predictions), bool, len(items))
+    length = truth.rows[:, 1] - truth.rows[:, 0]
+    for name, (low, high) in {**LENGTHS, "full": (-np.inf, np.inf)}.items():
+        kept = truth.keep((low < length) & (length <= high))
+        rows = np.ones(len(items), bool) if name == "full" else kept.counts > 0
+        iou, precision = first_window(first, kept), average_precision(ranked, kept)
+        if name == "full":
+            empty = kept.counts == 0
+            iou[empty] = absent[empty]
+            precision[empty] = absent[empty, None]
+        measures = {f"R1@{t:g}": (iou >= t).astype(float) for t in THRESHOLDS}
+        measures |= {f"mAP@{t:g}": precision[:, k] for k, t in enumerate(THRESHOLDS)}
+        measures["mAP"] = precision.mean(1)
+        with np.errstate(invalid="ignore"):
+            means = {m: float(v[rows].mean()) if rows.any() else float("nan") for m, v in measures.items()}
+        means["mAP"] = float(np.mean([means[f"mAP@{t:g}"] for t in THRESHOLDS]))
+        summary |= {f"MR-{name}-{m}": v for m, v in means.items()}
+        if name == "full":
+            columns = {f"MR-full-{m}": v for m, v in measures.items()}
+        else:
+            groups[name] = {"n": float(rows.sum())} | {f"MR-{m}": v for m, v in means.items()}
+    return Scores(summary, items=columns, groups=groups), int((truth.counts == 0).sum())
+
+
+def highlights(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> dict[str, Floats]:
+    """The HL half: (n,) columns of AP (mean over annotators) and HIT@1 for each level."""
+    vote, clips = votes(items)
+    scores, top = clip_scores(predictions, clips, vote.shape[1])
+    given = top >= 0
+    liked = np.stack([vote >= lowest for lowest in LEVELS.values()], -1)
+    precision = np.zeros((len(items), len(LEVELS)))
+    hit = np.zeros((len(items), len(LEVELS)))
+    if vote.shape[1]:
+        precision[given] = highlight_precision(scores[given], liked[given]).mean(1)
+        inside = given & (top < clips)
+        hit[inside] = liked[np.flatnonzero(inside), top[inside]].any(1)
+    columns = {f"HL-min-{level}-mAP": precision[:, k] for k, level in enumerate(LEVELS)}
+    return columns | {f"HL-min-{level}-Hit1": hit[:, k] for k, level in enumerate(LEVELS)}
+
+
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
+    """All numbers that the authors' evaluator prints; HL only where both votes and clip scores are given."""
+    kept, predictions, notes = look_up(items, by_id)
+    out, empty = moments(kept, predictions)
+    if empty:
+        notes.append(f"{empty} items have no true window, which the original cannot score: 1 for an answer 'absent'")
+    voted = any("saliency_scores" in i.extra for i in kept)
+    if voted and any(p is not None and p.curve is not None for p in predictions):
+        columns = highlights(kept, predictions)
+        out.items |= columns
+        out.summary |= {name: float(column.mean()) for name, column in columns.items()}
+        if without := sum(p is not None and p.curve is None for p in predictions):
+            notes.append(f"{without} answers have no clip scores: HL counts them 0")
+    out.ids, out.videos, out.notes = [i.id for i in kept], [i.video for i in kept], notes
+    return out
+
+
+PROTOCOLS = (
+    Protocol(
+        "qvhighlights",
+        ("highlights", "spans"),
+        score,
+        "equal to the original",
+        "jayleicn/moment_detr standalone_eval/eval.py b7e553ac3b",
+        {
+            "hit": "IoU >= m",
+            "truths": "R1: the one with the highest IoU; mAP: matched one to one",
+            "answer": "R1: first as written; mAP: first ten, by score",
+            "reversed answer": "0",
+            "clipping": "none",
+            "missing answer": "0 (the original refuses the file)",
+        },
+        (
+            "MR-full-R1@0.5",
+            "MR-full-R1@0.7",
+            "MR-full-mAP",
+            "MR-full-mAP@0.5",
+            "MR-full-mAP@0.75",
+            "MR-short-mAP",
+            "MR-middle-mAP",
+            "MR-long-mAP",
+            "HL-min-VeryGood-mAP",
+            "HL-min-VeryGood-Hit1",
+        ),
+        percent,
+    ),
+)
