@@ -2,7 +2,7 @@
 
     >>> from whenwhere.datasets import BENCHMARKS
     >>> BENCHMARKS["charades-sta"].protocol
-    'temporal'
+    'charades-sta'
 
 Each benchmark is one file that exports `BENCHMARK`. Nothing heavier than numpy is imported here.
 """
