@@ -4,6 +4,9 @@ Spans are matched within *cells* (a query; a class in a video): best score first
 the highest IoU, if that reaches the threshold. Inside a cell this is a sequence, so the loop below runs over the rank
 within the cell and does all cells and all thresholds at once. What is then made of the true positives is the
 interpolated area under precision over recall of PASCAL VOC 2011.
+
+All three originals divide 0 by 0 for two spans without length and take the result for a hit. Such spans occur in the
+released truth of ActivityNet, so the published digits contain it, and `IoU` here is infinite for them.
 """
 
 from itertools import pairwise
@@ -17,9 +20,10 @@ Hits = NDArray[np.bool_]
 
 
 def sum_iou(a: Floats, b: Floats) -> Floats:
-    """IoU of two spans, row by row, with the union from the sum of the lengths; 0 where that is not positive."""
+    """IoU of two spans, row by row, with the union from the sum of the lengths; infinite where that is 0."""
     common = shared(a, b)
-    return quotient(common, (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - common)
+    union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - common
+    return np.where(union == 0, np.inf, quotient(common, union))
 
 
 def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[Hits, Hits]:

@@ -3,8 +3,10 @@
 Importing it is light (numpy only): what needs SciPy imports it where it is used.
 """
 
-from whenwhere.evaluate import temporal
+from whenwhere.evaluate import detection, qvhighlights, temporal
 from whenwhere.evaluate.scores import Protocol
 
 #: Name → protocol, in the order they are listed to a reader.
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (*temporal.PROTOCOLS,)}
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p for p in (*temporal.PROTOCOLS, *qvhighlights.PROTOCOLS, *detection.PROTOCOLS)
+}
