@@ -23,6 +23,7 @@ import whenwhere
 from whenwhere.cli.batch import batch
 from whenwhere.cli.demo import demo
 from whenwhere.cli.doctor import doctor
+from whenwhere.cli.eval import eval_
 from whenwhere.cli.ground import INTERRUPTED, ground
 from whenwhere.cli.stage import stage
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
@@ -42,11 +43,12 @@ app = typer.Typer(
 for command, example in (
     (ground, 'whenwhere ground clip.mp4 "the red car drives up" "a person leaves" --out answers --export html,srt'),
     (batch, "whenwhere batch questions.jsonl --out answers --json > records.jsonl"),
+    (eval_, "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report"),
     (stage, "whenwhere stage clips --clips 8 --seed 1"),
     (demo, "whenwhere demo --out demo"),
     (doctor, "whenwhere doctor --json"),
 ):
-    app.command(epilog=f"Example: {example}")(command)
+    app.command(command.__name__.rstrip("_"), epilog=f"Example: {example}")(command)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,110 @@
+"""Two files of answers to the same items: which is better, and could it be chance?
+
+Every measure that is a mean over items is compared item by item (paired), the differences resampled by video, because
+sentences of one video are not independent. The interval says how sure the difference is for *these two files* on
+items like these; about two ways of training it says nothing, for that needs several runs of each.
+
+Different items are refused: a mean over other items is another quantity. Items that one file did not answer are not
+different items: they count as wrong on its side, as everywhere.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.evaluation import Report, plain
+from whenwhere.stats import Interval, bootstrap_means
+
+
+@dataclass(slots=True)
+class Comparison:
+    """First minus second.
+
+    Attributes:
+        first: path of the first file.
+        second: path of the second.
+        values: measure → (first, second), also of measures that are no means over items.
+        differences: measure → first - second with a 95 % interval.
+        items: how many were compared.
+        videos: clusters.
+        seed: of the resampling.
+        resamples: number of bootstrap resamples.
+    """
+
+    first: str
+    second: str
+    values: dict[str, tuple[float, float]]
+    differences: dict[str, Interval]
+    items: int
+    videos: int
+    seed: int
+    resamples: int
+
+    def data(self) -> dict[str, Any]:
+        """The comparison as a JSON object."""
+        return plain(
+            {
+                "first": self.first,
+                "second": self.second,
+                "items": self.items,
+                "videos": self.videos,
+                "values": self.values,
+                "differences": {
+                    name: {"mean": d.mean, "low": d.low, "high": d.high} for name, d in self.differences.items()
+                },
+                "bootstrap": {"resamples": self.resamples, "seed": self.seed, "clusters": "video", "level": 0.95},
+            }
+        )
+
+
+def compare(a: Report, b: Report) -> Comparison:
+    """Paired comparison of two reports made with one protocol on one set of items.
+
+    Raises:
+        RecordError: the protocols or the scored items differ.
+    """
+    first, second = a.files["predictions"], b.files["predictions"]
+    if a.protocol.name != b.protocol.name:
+        raise RecordError(
+            f"{first} was scored by {a.protocol.name} and {second} by {b.protocol.name}: use one protocol"
+        )
+    if a.scores.ids != b.scores.ids:
+        raise RecordError(f"{first} and {second} cannot be compared: {_other(a, b)}; compare answers to the same items")
+    for report in (a, b):
+        if not any(count for status, count in report.status.items() if status != "missing"):
+            raise RecordError(
+                f"{report.files['predictions']} answers none of the {len(report.ids)} items of "
+                f"{report.files.get('annotations', report.benchmark.name)}: compare answers to the same items"
+            )
+    names = [name for name in a.intervals if name in b.intervals]
+    found: list[Interval] = []
+    if names:
+        columns = np.stack([a.scores.items[name] - b.scores.items[name] for name in names], 1)
+        found = bootstrap_means(columns, a.scores.videos, a.resamples, a.seed)
+    return Comparison(
+        first=first,
+        second=second,
+        values={
+            name: (value, b.scores.summary[name])
+            for name, value in a.scores.summary.items()
+            if name in b.scores.summary
+        },
+        differences=dict(zip(names, found, strict=True)),
+        items=len(a.scores.ids),
+        videos=len(set(a.scores.videos)),
+        seed=a.seed,
+        resamples=a.resamples,
+    )
+
+
+def _other(a: Report, b: Report) -> str:
+    """How the items differ."""
+    mine, yours = set(a.scores.ids), set(b.scores.ids)
+    only = [*sorted(mine - yours), *sorted(yours - mine)]
+    if not only:
+        return "their items come in another order"
+    return (
+        f"{len(mine - yours)} items are scored for the first only, {len(yours - mine)} for the second only ({only[0]})"
+    )

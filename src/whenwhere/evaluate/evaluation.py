@@ -1,0 +1,367 @@
+"""One call from files to a report: annotations, answers, a named protocol, and all that stands beside the number.
+
+The protocol alone decides the number. Beside it stand, made by the same protocol on other answers: the constants, a
+blind run, the swaps and the oracles; and, whatever the protocol: intervals (bootstrap over videos), failure modes,
+and every fault of the file of answers. A fault is never a reason to leave an item out: what has no readable answer is
+wrong, and how many were is said.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.datasets import BENCHMARKS
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.evaluate.constants import constants
+from whenwhere.evaluate.diagnostics import Choices, by_type, diagnostics
+from whenwhere.evaluate.formats import read_predictions
+from whenwhere.evaluate.prediction import Fault, Prediction, Predictions
+from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.evaluate.scores import Protocol, Scores
+from whenwhere.evaluate.semantic import overlaps, query_swap, video_swap, wrong_object
+from whenwhere.stats import Interval, bootstrap_means
+
+
+@dataclass(slots=True)
+class Row:
+    """Other answers under the same protocol, beside the file's own.
+
+    Attributes:
+        name: of the row.
+        how: what the answers are, in words.
+        items: how many were scored.
+        summary: measure → value.
+        kind: `answers`, `constant`, `blind`, `swap` or `oracle`.
+    """
+
+    name: str
+    how: str
+    items: int
+    summary: dict[str, float]
+    kind: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome of an evaluation.
+
+    Attributes:
+        benchmark: what was asked.
+        protocol: how it was counted.
+        files: role → path: annotations, predictions, and train and blind where they were given.
+        format: name of the format of the predictions.
+        scores: the protocol's own outcome.
+        intervals: 95 % intervals of the measures that are means over items; resampled by video.
+        rows: what stands beside, the file's own answers first.
+        diagnostics: failure mode → value.
+        types: query type → failure mode → value.
+        status: of answers → how many items.
+        faults: of the file of answers, in its order.
+        notes: what a reader must know.
+        choices: first choices and the truths they are closest to, as arrays over `ids`; None for detection.
+        ids: of all items.
+        seed: of the resampling and the swaps.
+        resamples: number of bootstrap resamples.
+    """
+
+    benchmark: Benchmark
+    protocol: Protocol
+    files: dict[str, str]
+    format: str
+    scores: Scores
+    intervals: dict[str, Interval]
+    rows: list[Row]
+    diagnostics: dict[str, float]
+    types: dict[str, dict[str, float]]
+    status: dict[str, int]
+    faults: list[Fault]
+    notes: list[str]
+    choices: Choices | None
+    ids: list[str]
+    videos: int
+    seed: int
+    resamples: int
+    kinds: list[str | None] = field(default_factory=list)
+
+    @property
+    def headline(self) -> list[str]:
+        """The measures to print first: the protocol's own choice, as far as there are any."""
+        return [name for name in self.protocol.headline if name in self.scores.summary] or list(self.scores.summary)[:6]
+
+    def data(self) -> dict[str, Any]:
+        """The report as one JSON object; fractions in 0-1, unrounded, null where a number has no meaning."""
+        printed = {name: self.protocol.printed(name, value) for name, value in self.scores.summary.items()}
+        return plain(
+            {
+                "version": 1,
+                "benchmark": self.benchmark.name,
+                "protocol": {
+                    "name": self.protocol.name,
+                    "standing": self.protocol.standing,
+                    "source": self.protocol.source,
+                    "counts": self.protocol.counts,
+                },
+                "files": self.files,
+                "format": self.format,
+                "items": len(self.ids),
+                "scored": len(self.scores.ids),
+                "videos": self.videos,
+                "summary": self.scores.summary,
+                "printed": printed,
+                "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
+                "bootstrap": {"resamples": self.resamples, "seed": self.seed, "clusters": "video", "level": 0.95},
+                "rows": [
+                    {"name": r.name, "kind": r.kind, "how": r.how, "items": r.items, "summary": r.summary}
+                    for r in self.rows
+                ],
+                "groups": self.scores.groups,
+                "diagnostics": self.diagnostics,
+                "types": self.types,
+                "status": self.status,
+                "faults": [{"where": f.where, "kind": f.kind, "message": f.message} for f in self.faults],
+                "notes": self.notes,
+            }
+        )
+
+    def item_rows(self) -> list[dict[str, Any]]:
+        """One row for each item: what was answered, the truth closest to it, and every per-item measure.
+
+        Items that the protocol's original leaves out keep their row, with null for its measures.
+        """
+        place = {id: i for i, id in enumerate(self.scores.ids)}
+        rows = []
+        for n, id in enumerate(self.ids):
+            row: dict[str, Any] = {"id": id}
+            if n < len(self.kinds) and self.kinds[n]:
+                row["type"] = self.kinds[n]
+            if self.choices is not None:
+                c = self.choices
+                row |= {"status": c.status[n], "duration": float(c.duration[n])}
+                row |= {"answer": c.answer[n].tolist(), "truth": c.truth[n].tolist(), "t_IoU": float(c.iou[n])}
+            k = place.get(id)
+            row |= {name: None if k is None else float(v[k]) for name, v in self.scores.items.items()}
+            rows.append(plain(row))
+        return rows
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark of that name.
+
+    Raises:
+        SettingError: there is none; names the closest.
+    """
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    raise SettingError(f"there is no benchmark {name!r}{_close(name, BENCHMARKS)}; `whenwhere eval --list` shows all")
+
+
+def find_protocol(name: str | None, benchmark: Benchmark) -> Protocol:
+    """The protocol of that name, or the one that the benchmark's papers score with.
+
+    Raises:
+        SettingError: there is none, or it cannot score this benchmark's kind of answer.
+    """
+    asked = name or benchmark.protocol
+    if asked not in PROTOCOLS:
+        raise SettingError(
+            f"there is no protocol {asked!r}{_close(asked, PROTOCOLS)}; `whenwhere eval --list` shows all"
+        )
+    protocol = PROTOCOLS[asked]
+    if benchmark.task not in protocol.tasks:
+        fitting = ", ".join(p.name for p in PROTOCOLS.values() if benchmark.task in p.tasks)
+        raise SettingError(
+            f"protocol {asked!r} scores {', '.join(protocol.tasks)}, and answers to {benchmark.name} are "
+            f"{benchmark.task}: choose from {fitting}"
+        )
+    return protocol
+
+
+def read_items(benchmark: Benchmark, path: str | Path) -> list[Item]:
+    """The items of a released file.
+
+    Raises:
+        RecordError: it is not there, is not that release, or holds no items.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise RecordError(f"{source} does not exist: give {benchmark.files}")
+    items = benchmark.read(source)
+    if not items:
+        raise RecordError(f"{source} holds no items of {benchmark.name}: give {benchmark.files}")
+    return items
+
+
+def evaluate(
+    benchmark: str,
+    annotations: str | Path,
+    predictions: str | Path,
+    protocol: str | None = None,
+    *,
+    format: str | None = None,
+    train: str | Path | None = None,
+    blind: str | Path | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Report:
+    """Score a file of answers under a named protocol.
+
+    Args:
+        benchmark: its name (`whenwhere eval --list`).
+        annotations: its released file.
+        predictions: the answers, in any format of `whenwhere.evaluate.formats`.
+        protocol: how to count; None counts as the benchmark's papers do.
+        format: of the answers; None looks at the file.
+        train: released training file of the same benchmark, to fit the best constant on.
+        blind: answers that were made without showing the model any picture.
+        resamples: of the bootstrap.
+        seed: of the bootstrap and of the swaps.
+
+    Raises:
+        SettingError: an unknown name.
+        RecordError: a file is not there or is not what it should be as a whole; a bad entry is a fault instead.
+    """
+    bench = find_benchmark(benchmark)
+    counted = find_protocol(protocol, bench)
+    items = read_items(bench, annotations)
+    files = {"annotations": str(annotations), "predictions": str(predictions)}
+    files |= {"train": str(train)} if train else {}
+    files |= {"blind": str(blind)} if blind else {}
+    return assess(
+        bench,
+        counted,
+        items,
+        read_predictions(Path(predictions), items, bench, format),
+        train=read_items(bench, train) if train else None,
+        blind=read_predictions(Path(blind), items, bench, format) if blind else None,
+        files=files,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def assess(
+    benchmark: Benchmark,
+    protocol: Protocol,
+    items: Sequence[Item],
+    found: Predictions,
+    *,
+    train: Sequence[Item] | None = None,
+    blind: Predictions | None = None,
+    files: dict[str, str] | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Report:
+    """`evaluate` on what was read already."""
+    answers = found.by_id
+    scores = protocol.score(items, answers)
+    seen = None if benchmark.task == "detection" else Choices(items, answers)
+    rows = [Row("these answers", found.path, len(scores.ids), scores.summary, "answers")]
+    rows += [
+        _row(protocol, c.name, c.how, items, c.answers, "constant") for c in constants(items, benchmark.task, train)
+    ]
+    notes = list(scores.notes)
+    if blind is not None:
+        rows.append(_row(protocol, "blind", f"no pictures shown: {blind.path}", items, blind.by_id, "blind"))
+        notes += [f"blind: {fault.message}" for fault in blind.faults[:3]]
+    failures: dict[str, float] = {}
+    if seen is not None:
+        rows += _swaps(protocol, items, answers, seed)
+        failures = diagnostics(items, answers)
+        if any(item.tubes for item in items):
+            failures["wrong object at the right time"] = wrong_object(overlaps(items, answers))
+    return Report(
+        benchmark=benchmark,
+        protocol=protocol,
+        files=files or {"predictions": found.path},
+        format=found.format,
+        scores=scores,
+        intervals=intervals(scores, resamples, seed),
+        rows=rows,
+        diagnostics=failures,
+        types={} if seen is None else by_type(items, answers),
+        status=_statuses(items, answers, seen),
+        faults=found.faults,
+        notes=notes,
+        choices=seen,
+        ids=[item.id for item in items],
+        kinds=[item.type for item in items],
+        videos=len({item.video for item in items}),
+        seed=seed,
+        resamples=resamples,
+    )
+
+
+def intervals(scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
+    """95 % intervals of every measure that is a mean over items; those that are none (a pooled mAP) have none."""
+    names = [name for name, column in scores.items.items() if name in scores.summary and len(column)]
+    if not names:
+        return {}
+    found = bootstrap_means(np.stack([scores.items[name] for name in names], 1), scores.videos, resamples, seed)
+    return {
+        name: Interval(scores.summary[name], interval.low, interval.high)
+        for name, interval in zip(names, found, strict=True)
+        # a protocol's own rounding may differ from the mean, another way of averaging differs more
+        if math.isclose(interval.mean, scores.summary[name], abs_tol=1e-3)
+    }
+
+
+def _row(
+    protocol: Protocol, name: str, how: str, items: Sequence[Item], answers: Mapping[str, Prediction], kind: str
+) -> Row:
+    scores = protocol.score(items, answers)
+    return Row(name, how, len(scores.ids), scores.summary, kind)
+
+
+def _swaps(protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], seed: int) -> list[Row]:
+    rows = []
+    query = query_swap(items, answers)
+    if query is not None:
+        if len(query.items) < len(items):
+            own = {item.id: answers[item.id] for item in query.items if item.id in answers}
+            rows.append(
+                _row(
+                    protocol,
+                    "these answers, there",
+                    "the file's own answers to the items of the query swap",
+                    query.items,
+                    own,
+                    "swap",
+                )
+            )
+        rows.append(_row(protocol, query.name, query.how, query.items, query.answers, "swap"))
+    video = video_swap(items, answers, seed)
+    if video is not None:
+        rows.append(_row(protocol, video.name, video.how, video.items, video.answers, "swap"))
+    return rows
+
+
+def _statuses(items: Sequence[Item], answers: Mapping[str, Prediction], seen: Choices | None) -> dict[str, int]:
+    given = (
+        seen.status
+        if seen is not None
+        else [answers[v].status if v in answers else "missing" for v in dict.fromkeys(item.video for item in items)]
+    )
+    return {status: given.count(status) for status in dict.fromkeys(given)}
+
+
+def _close(name: str, names: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: no numpy, null for NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

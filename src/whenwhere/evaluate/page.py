@@ -1,0 +1,86 @@
+"""The report as one page: tables, three plots, no script, no network, light and dark.
+
+A content security policy lets nothing run and nothing load; ids and paths reach the page escaped.
+"""
+
+import html
+import string
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import whenwhere
+from whenwhere.evaluate.evaluation import Report
+from whenwhere.evaluate.plots import draw
+from whenwhere.stats import Interval
+from whenwhere.store import write_text
+
+if TYPE_CHECKING:
+    from whenwhere.evaluate.report import Table
+
+
+def write_page(report: Report, tables: "Sequence[Table]", path: Path) -> Path:
+    """Write the page.
+
+    Args:
+        report: what the plots are drawn from.
+        tables: what it shows.
+        path: of the page.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the page cannot be written.
+    """
+    room = files("whenwhere.evaluate")
+    style = (room / "page.css").read_text(encoding="utf-8")
+    pictures = {} if report.choices is None else draw(report.choices)
+    # No script can run; the plots carry their looks in style attributes, so styles may be inline.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=policy,
+        style=style,
+        title=html.escape(f"{report.benchmark.title}: {Path(report.files['predictions']).name}"),
+        heading=html.escape(report.benchmark.title),
+        facts=html.escape(
+            f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · "
+            f"{len(report.ids)} items of {report.videos} videos"
+        ),
+        headline="".join(_tile(report, name) for name in report.headline[:6]),
+        plots="".join(
+            f"<figure><figcaption>{html.escape(t)}</figcaption>{svg}</figure>" for t, svg in pictures.items()
+        ),
+        tables="".join(map(_table, tables)),
+        version=html.escape(whenwhere.__version__),
+    )
+    return write_text(path, page)
+
+
+def _tile(report: Report, name: str) -> str:
+    from whenwhere.evaluate.report import show
+
+    interval = report.intervals.get(name)
+    sure = f"<small>{show(interval)}</small>" if interval else ""
+    return f"<div><dt>{html.escape(name)}</dt><dd>{show(report.scores.summary[name])}{sure}</dd></div>"
+
+
+def _table(table: "Table") -> str:
+    from whenwhere.evaluate.report import show
+
+    numeric = [any(isinstance(row[k], int | float | Interval) for row in table.rows) for k in range(len(table.columns))]
+    sides = ["n" if number else "t" for number in numeric]
+    head = "".join(
+        f'<th class="{s}" scope="col">{html.escape(c)}</th>' for c, s in zip(table.columns, sides, strict=True)
+    )
+    kinds = table.kinds or [""] * len(table.rows)
+    body = "".join(
+        f'<tr data-kind="{html.escape(kind)}">'
+        + "".join(f'<td class="{s}">{html.escape(show(c))}</td>' for c, s in zip(row, sides, strict=True))
+        + "</tr>"
+        for row, kind in zip(table.rows, kinds, strict=True)
+    )
+    note = "".join(f"<p>{html.escape(line)}</p>" for line in table.note.splitlines())
+    return (
+        f'<section><h2>{html.escape(table.title)}</h2><div class="wide" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}</section>"
+    )
