@@ -191,7 +191,7 @@ def _print(reports: "list[Report]", json_: bool) -> None:
     for report in reports:
         if len(reports) == 2:
             out.rule(report.files["predictions"])
-        for table in tables(report):
+        for table in tables(report, brief=True):
             # what must be said was said on stderr
             if table.title != "What must be said":
                 _show(table)

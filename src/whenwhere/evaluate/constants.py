@@ -126,13 +126,17 @@ def constants(items: Sequence[Item], task: Task, train: Sequence[Item] | None = 
         label = Counter(item.query for item in source).most_common(1)[0][0] if source else ""
         said = f", class {label!r} (the most frequent)"
     span = best_span(source)
+    whole = "whole video"
+    best = ""
+    if span == (0.0, 1.0):
+        best, span = f"; it is also the best constant span on {fitted_on}", None
     rows: list[Constant] = []
     if task == "tubes":
-        rows += _boxed(items, (0.0, 1.0), "whole video")
-        if span is not None and span != (0.0, 1.0):
+        rows += _boxed(items, (0.0, 1.0), whole, best)
+        if span is not None:
             rows += _boxed(items, span, "best constant span", f", fitted on {fitted_on}")
         return rows
-    rows.append(Constant("whole video", f"[0, 1] of every video{said}", _spans(items, (0.0, 1.0), label)))
+    rows.append(Constant(whole, f"[0, 1] of every video{said}{best}", _spans(items, (0.0, 1.0), label)))
     if span is not None:
         words = f"[{span[0]:g}, {span[1]:g}] of every video{said}, fitted on {fitted_on}"
         rows.append(Constant("best constant span", words, _spans(items, span, label)))

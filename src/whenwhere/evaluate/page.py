@@ -79,8 +79,9 @@ def _table(table: "Table") -> str:
         + "</tr>"
         for row, kind in zip(table.rows, kinds, strict=True)
     )
+    full = ' class="full"' if len(table.columns) > 5 else ""
     note = "".join(f"<p>{html.escape(line)}</p>" for line in table.note.splitlines())
     return (
-        f'<section><h2>{html.escape(table.title)}</h2><div class="wide" tabindex="0"><table>'
+        f'<section{full}><h2>{html.escape(table.title)}</h2><div class="wide" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}</section>"
     )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Cell = str | int | float | Interval | None
 #: Letters of a row's name that are never folded on a terminal.
 NAME = 40
+#: Columns of groups on a terminal, where a protocol's groups have other measures than its headline.
+WIDE = 8
 #: Faults listed of each kind; the JSON file has all of them.
 FAULTS = 5
 
@@ -74,14 +76,19 @@ def show(cell: Cell) -> str:
     return f"{cell:.4f}"
 
 
-def tables(report: Report) -> list[Table]:
-    """All tables of a report, the most asked for first."""
+def tables(report: Report, brief: bool = False) -> list[Table]:
+    """All tables of a report, the most asked for first.
+
+    Args:
+        report: the outcome.
+        brief: headline measures only, for a terminal.
+    """
     return [
         t
         for t in (
-            _result(report),
+            _result(report, brief),
             _beside(report),
-            _groups(report),
+            _groups(report, brief),
             _diagnostics(report),
             _faults(report),
             _protocol(report),
@@ -90,8 +97,9 @@ def tables(report: Report) -> list[Table]:
     ]
 
 
-def _result(report: Report) -> Table:
-    order = [*report.headline, *(name for name in report.scores.summary if name not in report.headline)]
+def _result(report: Report, brief: bool) -> Table:
+    further = [name for name in report.scores.summary if name not in report.headline]
+    order = report.headline if brief else [*report.headline, *further]
     rows: list[list[Cell]] = []
     for name in order:
         value = report.scores.summary[name]
@@ -104,7 +112,8 @@ def _result(report: Report) -> Table:
         ["measure", "value", "95 % interval", "as the original prints it"],
         rows,
         ". ".join([counted, sure if report.intervals else "No measure is a mean over items, so none has an interval"])
-        + ".",
+        + "."
+        + (f" {len(further)} further measures: --out or --json." if brief and further else ""),
     )
 
 
@@ -120,13 +129,13 @@ def _beside(report: Report) -> Table:
     )
 
 
-def _groups(report: Report) -> Table | None:
+def _groups(report: Report, brief: bool) -> Table | None:
     if not report.scores.groups:
         return None
     first = next(iter(report.scores.groups.values()))
     names = [n for n in ("n", *report.headline) if n in first] or list(first)
     if names == ["n"]:
-        names = list(first)
+        names = list(first)[: WIDE if brief else None]
     rows: list[list[Cell]] = [
         [group, *(_counted(n, s.get(n)) for n in names)] for group, s in report.scores.groups.items()
     ]

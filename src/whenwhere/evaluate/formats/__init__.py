@@ -14,7 +14,17 @@ from typing import Any
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError
-from whenwhere.evaluate.formats import activitynet, qvhighlights, spans, vidi, whenwhere
+from whenwhere.evaluate.formats import (
+    activitynet,
+    didemo,
+    hcstvg,
+    qvhighlights,
+    spans,
+    stcat,
+    tubedetr,
+    vidi,
+    whenwhere,
+)
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Fault, Prediction, Predictions
@@ -23,7 +33,8 @@ __all__ = ["FORMATS", "Format", "read_predictions", "sniff", "write_predictions"
 
 #: All formats by name; sniffed in this order.
 FORMATS: dict[str, Format] = {
-    module.FORMAT.name: module.FORMAT for module in (whenwhere, qvhighlights, spans, activitynet, vidi)
+    module.FORMAT.name: module.FORMAT
+    for module in (whenwhere, qvhighlights, spans, activitynet, vidi, tubedetr, stcat, hcstvg, didemo)
 }
 
 #: Lines that may be torn before the format is given up.
