@@ -12,13 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from whenwhere.datasets.videos import VIDEOS
 from whenwhere.errors import MediaError, MissingExtraError, RecordError, SettingError
-
-#: Endings of files in a folder that are taken for videos.
-VIDEOS = {
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-    *(".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"),
-}
 
 
 @dataclass

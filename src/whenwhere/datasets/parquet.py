@@ -1,0 +1,221 @@
+"""Manifests as Parquet: the same fields as in JSON Lines, as typed columns.
+
+Written and read in groups of `ROWS` items, so that neither has to hold the file. What nests (spans, tubes) goes through
+Arrow's offsets and flat arrays instead of Python lists of floats: a tube of a thousand boxes costs five array slices.
+`provenance` and `extra` are JSON text, because every set has its own.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from whenwhere.datasets.item import Item
+from whenwhere.errors import MissingExtraError, RecordError
+from whenwhere.store import atomic_path
+from whenwhere.tubes import Tube
+
+if TYPE_CHECKING:
+    import pyarrow
+
+#: Items in a group.
+ROWS = 2048
+_TEXT = ("status", "fault", "type", "split", "source", "licence", "answer", "difficulty_of")
+_REAL = ("duration", "fps", "difficulty")
+_WHOLE = ("frames", "width", "height")
+_LISTS = ("captions", "options")
+_JSON = ("provenance", "extra")
+_SIDES = ("x1", "y1", "x2", "y2")
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as e:
+        raise MissingExtraError("pyarrow", "data", "Parquet manifests") from e
+    return pyarrow
+
+
+def schema() -> "pyarrow.Schema":
+    """The columns of a manifest.
+
+    Raises:
+        MissingExtraError: without pyarrow.
+    """
+    from whenwhere.datasets.manifest import VERSION
+
+    pa = _arrow()
+    spans = pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64())]))
+    reals = pa.list_(pa.float64())
+    tube = pa.struct(
+        [("id", pa.string()), ("label", pa.string()), ("score", pa.float64()), ("rate", pa.float64()), ("spans", spans)]
+        + [(name, reals) for name in ("times", *_SIDES)]
+        + [("sources", pa.list_(pa.string()))]
+    )
+    columns = [(name, pa.string()) for name in ("id", "video", "query")]
+    columns += [("spans", spans), ("tubes", pa.list_(tube))]
+    columns += [(name, pa.float64()) for name in _REAL] + [(name, pa.int64()) for name in _WHOLE]
+    columns += [(name, pa.string()) for name in (*_TEXT, *_JSON)]
+    columns += [(name, pa.list_(pa.string())) for name in _LISTS]
+    return pa.schema(columns, metadata={"whenwhere.manifest": str(VERSION)})
+
+
+def write_rows(items: Iterable[Item], path: Path) -> int:
+    """Write items as Parquet, whole or not at all; returns how many there were.
+
+    Raises:
+        RecordError: an item that cannot be written.
+        OutputError: the file cannot be written.
+        MissingExtraError: without pyarrow.
+    """
+    from whenwhere.datasets.manifest import check
+
+    pa = _arrow()
+    count = 0
+    rest = iter(items)
+    with atomic_path(path) as temporary, pa.parquet.ParquetWriter(temporary, schema()) as writer:
+        while group := list(itertools.islice(rest, ROWS)):
+            for item in group:
+                check(item)
+            try:
+                writer.write_batch(_batch(pa, group))
+            except (pa.ArrowException, ValueError, TypeError) as e:
+                ids = f"{group[0].id!r} to {group[-1].id!r}"
+                raise RecordError(f"items {ids} cannot be written as Parquet: {e}; mend or leave them out") from e
+            count += len(group)
+    return count
+
+
+def _batch(pa: Any, items: Sequence[Item]) -> "pyarrow.RecordBatch":
+    columns: dict[str, Any] = {}
+    for field in schema():
+        name = field.name
+        if name == "spans":
+            columns[name] = _span_lists(pa, [i.spans for i in items])
+        elif name == "tubes":
+            columns[name] = _tube_lists(pa, [i.tubes for i in items], field.type.value_type)
+        elif name in _JSON:
+            texts = [
+                json.dumps(v, ensure_ascii=False, allow_nan=False) if (v := getattr(i, name)) else None for i in items
+            ]
+            columns[name] = pa.array(texts, pa.string())
+        else:
+            columns[name] = pa.array([getattr(i, name) for i in items], field.type)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema())
+
+
+def _offsets(lengths: Iterable[int]) -> "np.ndarray[Any, np.dtype[np.int32]]":
+    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int32)
+
+
+def _span_lists(pa: Any, spans: Sequence[ArrayLike]) -> Any:
+    rows = [np.asarray(s, np.float64).reshape(-1, 2) for s in spans]
+    flat = np.concatenate(rows) if rows else np.zeros((0, 2))
+    pairs = pa.StructArray.from_arrays([pa.array(flat[:, 0]), pa.array(flat[:, 1])], ["start", "end"])
+    return pa.ListArray.from_arrays(_offsets(map(len, rows)), pairs)
+
+
+def _tube_lists(pa: Any, tubes: Sequence[Sequence[Tube]], kind: Any) -> Any:
+    flat = [t for some in tubes for t in some]
+    boxes = np.concatenate([t.boxes for t in flat]) if flat else np.zeros((0, 4))
+    times = np.concatenate([t.times for t in flat]) if flat else np.zeros(0)
+    ends = _offsets(map(len, flat))
+    reals = [pa.ListArray.from_arrays(ends, pa.array(np.ascontiguousarray(c))) for c in (times, *boxes.T)]
+    parts = [
+        pa.array([t.id for t in flat], pa.string()),
+        pa.array([t.label for t in flat], pa.string()),
+        pa.array([t.score for t in flat], pa.float64()),
+        pa.array([t.rate for t in flat], pa.float64()),
+        _span_lists(pa, [np.stack([t.spans.starts, t.spans.ends], axis=1) for t in flat]),
+        *reals,
+        pa.array([list(t.sources) for t in flat], pa.list_(pa.string())),
+    ]
+    struct = pa.StructArray.from_arrays(parts, fields=list(kind))
+    return pa.ListArray.from_arrays(_offsets(map(len, tubes)), struct)
+
+
+def entries(path: Path) -> Iterator[tuple[int, Any]]:
+    """(row from 1, the object that the same line of JSON would be), in a stream.
+
+    Files that other programs wrote are read too, as long as their columns are keys of the schema.
+
+    Raises:
+        RecordError: missing, or no Parquet.
+        MissingExtraError: without pyarrow.
+    """
+    pa = _arrow()
+    number = 0
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            version = (file.schema_arrow.metadata or {}).get(b"whenwhere.manifest")
+            for batch in file.iter_batches(ROWS):
+                names = batch.schema.names
+                for row in zip(*map(_values, names, batch.columns), strict=True):
+                    number += 1
+                    entry = {k: v for k, v in zip(names, row, strict=True) if v is not None}
+                    if version is not None:
+                        entry["version"] = int(version) if version.isdigit() else version.decode(errors="replace")
+                    yield number, entry
+    except OSError as e:
+        raise RecordError(f"cannot read {path}: {e.strerror or e}") from e
+    except pa.ArrowException as e:
+        raise RecordError(f"{path} is not Parquet: {str(e).splitlines()[0]}") from e
+
+
+def _values(name: str, column: Any) -> list[Any]:
+    """A column as JSON would have it; lists of numbers in our own form become arrays."""
+    if name == "spans" and _is_spans(column.type):
+        return _span_arrays(column)
+    if name == "tubes" and column.type == schema().field("tubes").type:
+        return _tube_entries(column)
+    values: list[Any] = column.to_pylist()
+    return [_loaded(v) for v in values] if name in _JSON else values
+
+
+def _is_spans(kind: Any) -> bool:
+    return bool(kind == schema().field("spans").type)
+
+
+def _cut(values: Any, column: Any) -> list[Any]:
+    """The rows of a list column, cut out of its flat values; None where the row is null."""
+    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    rows = zip(ends - lengths, ends, valid, strict=True)
+    return [values[a:b] if there else None for a, b, there in rows]
+
+
+def _span_arrays(column: Any) -> list[Any]:
+    """(k, 2) per row."""
+    start, end = (c.to_numpy(zero_copy_only=False) for c in column.flatten().flatten())
+    return _cut(np.stack([start, end], axis=1), column)
+
+
+def _tube_entries(column: Any) -> list[Any]:
+    """The objects of each row's tubes."""
+    tubes = column.flatten()
+    children = {}
+    for field, child in zip(tubes.type, tubes.flatten(), strict=True):
+        if field.name == "spans":
+            children[field.name] = _span_arrays(child)
+        elif field.name in ("times", *_SIDES):
+            children[field.name] = _cut(child.flatten().to_numpy(zero_copy_only=False), child)
+        else:
+            children[field.name] = child.to_pylist()
+    names = list(children)
+    entries = [
+        {k: v for k, v in zip(names, row, strict=True) if v is not None} for row in zip(*children.values(), strict=True)
+    ]
+    return _cut(entries, column)
+
+
+def _loaded(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -1,0 +1,96 @@
+"""What is in a set: counts, durations, lengths of spans and sentences, in one pass over a stream of items.
+
+Memory grows with the number of items by a few numbers each (medians need them all), never by their text or boxes.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from whenwhere.datasets.item import Item
+
+
+class Summary:
+    """A running description of items.
+
+    >>> from whenwhere.datasets.item import span_array
+    >>> summary = Summary()
+    >>> summary.add(Item("a", "v", "a dog runs", span_array([(2, 4)]), duration=10.0))
+    >>> summary.as_dict()["span_fraction"]["mean"], summary.as_dict()["words"]["median"]
+    (0.2, 3.0)
+    """
+
+    def __init__(self) -> None:
+        self.items = self.invalid = self.empty = self.past = self.tubes = self.boxes = 0
+        self.types: Counter[str] = Counter()
+        self.splits: Counter[str] = Counter()
+        self.sources: Counter[str] = Counter()
+        self.spans: Counter[str] = Counter()
+        self.durations: dict[str, float | None] = {}
+        self._words, self._seconds, self._fractions = array("d"), array("d"), array("d")
+
+    def add(self, item: Item) -> None:
+        """One more item."""
+        self.items += 1
+        self.invalid += item.status == "invalid"
+        for counter, value in ((self.types, item.type), (self.splits, item.split), (self.sources, item.source)):
+            if value is not None:
+                counter[value] += 1
+        k = len(item.spans)
+        self.spans["none" if k == 0 else "one" if k == 1 else "several"] += 1
+        # Windows of one video have durations of their own; the longest is nearest to the video's.
+        known = self.durations.get(item.video)
+        self.durations[item.video] = max((d for d in (known, item.duration) if d is not None), default=None)
+        self._words.append(len(item.query.split()))
+        if item.status == "valid" and k:
+            seconds = item.span_set.duration
+            self._seconds.append(seconds)
+            if item.duration:
+                self._fractions.append(seconds / item.duration)
+                self.past += bool(item.spans[:, 1].max() > item.duration)
+        self.tubes += len(item.tubes)
+        self.boxes += sum(map(len, item.tubes))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values: counts, and minimum, median, mean and maximum of what varies."""
+        return {
+            "items": self.items,
+            "videos": len(self.durations),
+            "invalid": self.invalid,
+            "spans": {name: self.spans[name] for name in ("none", "one", "several")},
+            "ends_past_the_video": self.past,
+            "tubes": self.tubes,
+            "boxes": self.boxes,
+            "types": dict(self.types.most_common()),
+            "splits": dict(self.splits.most_common()),
+            "sources": dict(self.sources.most_common()),
+            "duration": _spread([d for d in self.durations.values() if d is not None]),
+            "span_seconds": _spread(self._seconds),
+            "span_fraction": _spread(self._fractions),
+            "words": _spread(self._words),
+        }
+
+
+def summarise(items: Iterable[Item]) -> Summary:
+    """The summary of a stream of items."""
+    summary = Summary()
+    for item in items:
+        summary.add(item)
+    return summary
+
+
+def _spread(values: Iterable[float]) -> dict[str, float] | None:
+    """How values are spread; None where there is none."""
+    found = np.fromiter(values, np.float64)
+    if not len(found):
+        return None
+    return {
+        "n": len(found),
+        "min": float(found.min()),
+        "median": float(np.median(found)),
+        "mean": float(found.mean()),
+        "max": float(found.max()),
+    }

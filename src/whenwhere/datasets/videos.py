@@ -1,0 +1,53 @@
+"""Finding the file that a release means by a video's name.
+
+Releases name a video by its id (`3MSZA`), with an ending (`s30-d52.avi`, which may have become another one when the
+video was converted), or with a path. `VideoFolder.find` looks for that name in one folder.
+"""
+
+import os
+from pathlib import Path
+
+#: Endings of files that are taken for videos.
+VIDEOS = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
+        *(".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"),
+    }
+)
+
+
+class VideoFolder:
+    """A folder of videos; each folder below it is listed once, so that a million names are looked up quickly.
+
+    Args:
+        folder: where the videos lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._listed: dict[Path, tuple[frozenset[str], dict[str, str]]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """The file of a video, or None.
+
+        Args:
+            name: as the release says it: an id, a file name, or a path relative to the folder. Looked for as it
+                stands, then with any video ending added, then with its video ending replaced.
+        """
+        direct = self.folder / name
+        files, endings = self._list(direct.parent)
+        if direct.name in files:
+            return direct
+        stems = [direct.name, *([direct.stem] if direct.suffix.lower() in VIDEOS else [])]
+        return next((direct.parent / (stem + endings[stem]) for stem in stems if stem in endings), None)
+
+    def _list(self, folder: Path) -> tuple[frozenset[str], dict[str, str]]:
+        """Names of the files of a folder, and the endings of its videos by what stands before them."""
+        if folder not in self._listed:
+            try:
+                names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+            except OSError:
+                names = []
+            videos = [os.path.splitext(name) for name in names]
+            self._listed[folder] = frozenset(names), {stem: end for stem, end in videos if end.lower() in VIDEOS}
+        return self._listed[folder]
