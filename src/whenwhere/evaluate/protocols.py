@@ -3,10 +3,17 @@
 Importing it is light (numpy only): what needs SciPy imports it where it is used.
 """
 
-from whenwhere.evaluate import detection, qvhighlights, temporal
+from whenwhere.evaluate import detection, didemo, qa, qvhighlights, temporal
 from whenwhere.evaluate.scores import Protocol
 
 #: Name → protocol, in the order they are listed to a reader.
 PROTOCOLS: dict[str, Protocol] = {
-    p.name: p for p in (*temporal.PROTOCOLS, *qvhighlights.PROTOCOLS, *detection.PROTOCOLS)
+    p.name: p
+    for p in (
+        *temporal.PROTOCOLS,
+        *qvhighlights.PROTOCOLS,
+        *didemo.PROTOCOLS,
+        *qa.PROTOCOLS,
+        *detection.PROTOCOLS,
+    )
 }
