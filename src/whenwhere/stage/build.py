@@ -6,19 +6,23 @@ from numpy.typing import NDArray
 from whenwhere.errors import SettingError
 from whenwhere.stage.backgrounds import BACKGROUNDS, Plate
 from whenwhere.stage.casting import Cast, cast, pick
-from whenwhere.stage.domains import DOMAINS, Domain
+from whenwhere.stage.domains import Domain
 from whenwhere.stage.paint import Brush, Colour, Sprite, shade
 from whenwhere.stage.plots import driver, handler, mover, rester
 from whenwhere.stage.script import Leg, walk
+from whenwhere.stage.splits import EVERY_PLACE, PLACES, SPLITS
 from whenwhere.stage.streams import stream
+from whenwhere.stage.valplaces import VAL_BACKGROUNDS
 from whenwhere.stage.world import Actor, Prop, View, World
 
-SPLITS = ("dev", "heldout")
 #: Things that are small enough for a table, and things for the floor.
 _ON_TABLE = ("bottle", "cup", "book", "vase")
-_ON_FLOOR = ("bag", "box", "suitcase")
+_ON_FLOOR = ("bag", "box", "suitcase", "bucket", "chair")
 #: What a thing may stand on per domain; the floor's colour families are kept away from.
-_FLOORS = {"park": ("green",), "road": ("black", "grey")}
+_FLOORS = {
+    "park": ("green",), "road": ("black", "grey"), "motorway": ("grey",), "beach": ("brown", "white", "yellow"),
+    "farm": ("green",),
+}  # fmt: skip
 
 
 def build(
@@ -29,19 +33,20 @@ def build(
 
     Args:
         seed: any non-negative integer; the same seed gives the same world.
-        split: `dev`, or `heldout`: other paints, textures, shapes, backgrounds, laws of motion and words.
-        domain: a name in `domains.DOMAINS`; None draws one.
+        split: `dev`, or `val` or `heldout`: other paints, textures, shapes, places, laws of motion and words.
+        domain: a name in `splits.PLACES[split]`; None draws one.
         width: of the picture in pixels, even.
         height: of the picture in pixels, even.
         fps: frames per second.
-        seconds: length; None draws 9 to 18.
-        cuts: whether the clip has shots from two cameras; None draws (one clip in seven).
+        seconds: length; None draws 9 to 18 (`val`: 10 to 20).
+        cuts: whether the clip has shots from two cameras; None draws (one clip in seven; `val`: in five).
         camera: `static`, `shake`, `pan` or `zoom`; None draws what the domain has.
 
     Raises:
         SettingError: no such split, domain or camera, or an odd or tiny size.
     """
-    for value, known, name in ((split, SPLITS, "split"), (domain, (None, *DOMAINS), "domain"),
+    places = PLACES.get(split, {})
+    for value, known, name in ((split, tuple(SPLITS), "split"), (domain, (None, *places), "domain"),
                                (camera, (None, "static", "shake", "pan", "zoom"), "camera")):  # fmt: skip
         if value not in known:
             raise SettingError(f"stage knows no {name} {value!r}: use one of {', '.join(str(k) for k in known if k)}")
@@ -51,20 +56,23 @@ def build(
         )
     if seed < 0:
         raise SettingError(f"a seed must not be negative, as {seed} is")
-    if split == "heldout":
-        seed += 1 << 32  # no script of one split is a script of the other
-    name = domain or pick(stream(seed, "domain"), dict.fromkeys(DOMAINS, 1.0))
-    length = seconds if seconds is not None else float(stream(seed, "length").uniform(9, 18))
+    seed += SPLITS[split]
+    val = split == "val"
+    name = domain or pick(stream(seed, "domain"), dict.fromkeys(places, 1.0))
+    length = seconds if seconds is not None else float(stream(seed, "length").uniform(*((10, 20) if val else (9, 18))))
     frames = max(2, round(length * fps))
-    two = cuts if cuts is not None else bool(stream(seed, "cuts").random() < 1 / 7)
+    two = cuts if cuts is not None else bool(stream(seed, "cuts").random() < 1 / (5 if val else 7))
     aspect = width / height
     view_of, views = _shots(seed, frames, fps, two), []
     for k in range(int(view_of.max()) + 1):
-        others = dict.fromkeys((d for d in DOMAINS if d != name), 1.0)
+        others = dict.fromkeys((d for d in places if d != name), 1.0)
         place = name if k == 0 else pick(stream(seed, "second domain"), others)
         views.append(make_view(seed, k, place, split, aspect, height, frames, fps, camera))
+    gain = _light(seed, frames, fps)
+    if val:
+        gain *= _cloud(seed, frames)
     world = World(
-        width, height, fps, frames, views, view_of, [], _light(seed, frames, fps),
+        width, height, fps, frames, views, view_of, [], gain,
         noise=float(stream(seed, "noise level").uniform(1.2, 4.0)),
         crf=int(stream(seed, "compression").integers(19, 31)),
         seed=seed, split=split, domain=name,
@@ -101,28 +109,47 @@ def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
     return gain
 
 
+def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
+    """(frames, 1): in two validation clips of five, a cloud that comes or goes."""
+    rng = stream(seed, "cloud")
+    if rng.random() > 0.4:
+        return np.ones((frames, 1))
+    middle, dark = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.72, 0.9))
+    share = 1 / (1 + np.exp(-(np.linspace(0, 1, frames) - middle) * float(rng.choice([-14, 14]))))
+    return (1 - (1 - dark) * share)[:, None]
+
+
 def make_view(
     seed: int, k: int, name: str, split: str, aspect: float, height: int, frames: int, fps: float, camera: str | None
 ) -> View:  # fmt: skip
     """Camera k of a clip: its plate, its motion and what stands before it; arguments as of `build`."""
-    domain = DOMAINS[name]
+    domain = EVERY_PLACE[name]
     rng = stream(seed, "camera", k)
     kind = camera or pick(rng, domain.cameras)
     t = np.arange(frames) / fps
     ox, oy, zoom = np.zeros(frames), np.zeros(frames), np.ones(frames)
     if kind in ("shake", "pan", "zoom"):
         strength = rng.uniform(0.004, 0.014) * (0.5 if kind == "zoom" else 1.0)
+        waves = (0.35, 0.9, 1.7, 2.6) if split != "val" else (0.22, 0.6, 1.3, 3.4)
         for o in (ox, oy):
-            for f in (0.35, 0.9, 1.7, 2.6):
+            for f in waves:
                 o += strength / (1 + f) * np.sin(2 * np.pi * (f * rng.uniform(0.8, 1.2) * t + rng.random()))
     if kind == "pan":
         reach, period = rng.uniform(0.12, 0.26), rng.uniform(9, 20)
-        ox += reach * np.sin(2 * np.pi * (t / period + rng.random()))
-    if kind == "zoom":
+        if split == "val":  # one sweep instead of to and fro
+            ox += reach * float(rng.choice([-1, 1])) * np.tanh((t / t[-1] - rng.uniform(0.3, 0.7)) * 4)
+        else:
+            ox += reach * np.sin(2 * np.pi * (t / period + rng.random()))
+    if kind == "zoom" and split == "val":  # from near to wide
+        zoom += rng.uniform(0.2, 0.45) * 0.5 * (1 - np.tanh((t / t[-1] - rng.uniform(0.3, 0.6)) * 5))
+    elif kind == "zoom":
         zoom += rng.uniform(0.15, 0.4) * (0.5 - 0.5 * np.cos(2 * np.pi * t / rng.uniform(10, 22)))
     margin = float(max(np.abs(ox).max(), np.abs(oy).max())) + 0.03
     plate = Plate(aspect, float(height), margin)
-    BACKGROUNDS[domain.background](plate, stream(seed, "background", k), split)
+    if split == "val":
+        VAL_BACKGROUNDS[domain.background](plate, stream(seed, "background", k))
+    else:
+        BACKGROUNDS[domain.background](plate, stream(seed, "background", k), split)
     view = View(plate.picture(), margin, domain.scale, domain.above, ox, oy, zoom, domain.sun, [], kind, name)
     _props(view, domain, stream(seed, "props", k), split, aspect, height)
     return view
@@ -150,7 +177,7 @@ def _props(view: View, domain: Domain, rng: np.random.Generator, split: str, asp
 def _bush(per_unit: float, split: str, rng: np.random.Generator) -> Sprite:
     """A bush that sways: pixels that change without anybody there."""
     b = Brush(0.2, 0.2, 0.3, 0.01, per_unit)
-    leaf: Colour = (64, 102, 48) if split == "dev" else (116, 88, 58)
+    leaf: Colour = {"dev": (64, 102, 48), "val": (104, 112, 40), "heldout": (116, 88, 58)}[split]
     for _ in range(26):
         r = float(rng.uniform(0.025, 0.05))
         b.ellipse(float(rng.normal(0, 0.06)), float(abs(rng.normal(0.08, 0.06))) + r, r, r * 0.8,
@@ -160,7 +187,7 @@ def _bush(per_unit: float, split: str, rng: np.random.Generator) -> Sprite:
 
 def _pole(per_unit: float, split: str) -> Sprite:
     b = Brush(0.1, 0.1, 1.3, 0.02, per_unit)
-    c: Colour = (78, 82, 86) if split == "dev" else (70, 96, 78)
+    c: Colour = {"dev": (78, 82, 86), "val": (146, 142, 134), "heldout": (70, 96, 78)}[split]
     b.rect(-0.016, 0, 0.016, 1.3, c)
     b.rect(-0.03, 0, 0.03, 0.06, shade(c, 0.8))
     if split == "heldout":
@@ -170,8 +197,13 @@ def _pole(per_unit: float, split: str) -> Sprite:
 
 def _table(per_unit: float, split: str, name: str) -> Sprite:
     b = Brush(0.32, 0.32, 0.36, 0.04, per_unit)
-    top: Colour = (226, 224, 218) if split == "dev" else (176, 132, 88)
-    if name == "table":
+    top: Colour = {"dev": (226, 224, 218), "val": (78, 74, 72), "heldout": (176, 132, 88)}[split]
+    if name == "bench":
+        for x in (-0.24, 0.24):
+            b.rect(x - 0.02, 0, x + 0.02, 0.29, shade(top, 0.7))
+        b.poly([(-0.31, 0.28), (0.31, 0.28), (0.27, 0.33), (-0.27, 0.33)], shade((150, 108, 70), 1.0))
+        b.rect(-0.31, 0.255, 0.31, 0.285, (118, 82, 52))
+    elif name == "table":
         for x in (-0.2, 0.2):
             b.limb([(x, 0.28), (x * 1.15, 0.0)], 0.02, shade(top, 0.5))
         b.ellipse(0, 0.285, 0.3, 0.055, shade(top, 0.62))
@@ -199,7 +231,8 @@ def _collides(world: World, new: Actor) -> bool:
         near = _half(new, view.at(float(np.nanmean(path.y)))) + _half(other, view.at(float(np.nanmean(o.y))))
         with np.errstate(invalid="ignore"):
             if new.family == other.family == "vehicle":
-                long, wide = (gap_y, gap_x) if view.above else (gap_x, gap_y)
+                upright = any(leg.facing in ("up", "down") for leg in new.legs)
+                long, wide = (gap_y, gap_x) if upright else (gap_x, gap_y)
                 hit = (long < near * 1.12) & (wide < 0.12)
             else:
                 still = (np.hypot(path.vx, path.vy) < 1e-9) & (np.hypot(o.vx, o.vy) < 1e-9)
@@ -213,7 +246,7 @@ def _people(world: World, k: int, views: int) -> None:
     """Fills one view with actors."""
     view = world.views[k]
     name = view.domain
-    domain = DOMAINS[name]
+    domain = EVERY_PLACE[name]
     rng = stream(world.seed, "actors", k)
     lo, hi = domain.actors
     count = int(rng.integers(lo, hi + 1)) if views == 1 else int(rng.integers(2, lo + 2))
@@ -278,7 +311,7 @@ def _spot(world: World, k: int, domain: Domain, rng: np.random.Generator) -> tup
         p = tables[0]
         return (p.x + float(rng.uniform(-0.17, 0.17)) * p.size, p.y + 0.004), 0.3 * p.size, domain.table
     y = float(rng.uniform(domain.ground[0] + 0.06, domain.ground[1] - 0.04))
-    return (float(rng.uniform(0.25, 0.75)) * world.aspect, y), 0.0, "floor" if domain.table else "ground"
+    return (float(rng.uniform(0.25, 0.75)) * world.aspect, y), 0.0, domain.floor or ("floor" if domain.table else "ground")
 
 
 def _thing_kind(domain: Domain, place: str, split: str, rng: np.random.Generator) -> str:

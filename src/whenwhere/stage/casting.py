@@ -16,13 +16,14 @@ from whenwhere.stage.vehicles import VehicleLook
 
 FAMILY = {
     "car": "vehicle", "van": "vehicle", "truck": "vehicle", "bus": "vehicle", "man": "person", "woman": "person",
-    "child": "person", "dog": "animal", "cat": "animal", "horse": "animal",
+    "child": "person", "dog": "animal", "cat": "animal", "horse": "animal", "sheep": "animal",
 }  # fmt: skip
 
 #: Colour families that fur comes in.
 _FUR = ("brown", "black", "white", "grey", "orange")
 #: Textures of each split beside plain.
-TEXTURES = {"dev": ("striped",), "heldout": ("checked", "spotted")}
+TEXTURES = {"dev": ("striped",), "val": ("zigzag", "diamonds"), "heldout": ("checked", "spotted")}
+_SHOES = {"dev": (46, 38, 34), "val": (128, 52, 44), "heldout": (206, 202, 196)}
 
 
 class Cast(NamedTuple):
@@ -61,7 +62,7 @@ def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], fl
 
     Args:
         rng: stream of this actor's look.
-        split: `dev` or `heldout`.
+        split: `dev`, `val` or `heldout`.
         kind: what it is.
         others: those already cast: half of the time the colour keeps apart from theirs of the same kind, some of the
             time it is taken over from one of another kind.
@@ -80,10 +81,12 @@ def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], fl
         factor, big = (
             (1.32, "big") if u < 0.15 else (0.76, "small") if u < 0.3 else (float(rng.uniform(0.95, 1.08)), "")
         )
+        if split == "val" and big:
+            factor = 1.46 if big == "big" else 0.66
         if family == "vehicle" and kind != "car":
             factor, big = float(rng.uniform(0.95, 1.05)), ""
     else:
-        factor = float(rng.uniform(0.94, 1.06))
+        factor = float(rng.uniform(0.94, 1.06) if split != "val" else rng.uniform(0.86, 1.14))
     if family == "person":
         return _person(rng, split, kind, apart, borrow, texture, factor)
     if family == "animal":
@@ -94,10 +97,11 @@ def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], fl
         return Cast(kind, family, look, {"body": fur}, factor, big, "plain")
     body = borrow[int(rng.integers(len(borrow)))] if borrow and rng.random() < 0.2 else _paint(rng, split, (), apart)
     if family == "vehicle":
-        stretch = float(rng.choice([0.0, 0.05] if split == "dev" else [-0.05, 0.1]))
+        stretch = float(rng.choice({"dev": [0.0, 0.05], "val": [-0.08, 0.03], "heldout": [-0.05, 0.1]}[split]))
+        boxy = bool(split == "val" and rng.random() < 0.7)
         stripe = shade(body.rgb, 1.8) if split == "heldout" and rng.random() < 0.4 else None
         load = mix(body.rgb, (232.0, 232.0, 228.0), 0.2 if rng.random() < 0.6 else 0.95)
-        look = VehicleLook(kind, body.rgb, load, stretch=stretch, lights=bool(rng.random() < 0.6), stripe=stripe)
+        look = VehicleLook(kind, body.rgb, load, stretch, bool(rng.random() < 0.6), stripe, boxy)
         return Cast(kind, family, look, {"body": body}, factor, big, "plain")
     second = (240.0, 238.0, 230.0) if body.family not in ("white", "grey") else (60.0, 62.0, 70.0)
     look = ThingLook(kind, body.rgb, second, texture)
@@ -114,15 +118,18 @@ def _person(
     pattern = (240.0, 240.0, 236.0) if top.family not in ("white", "grey", "yellow") else shade(top.rgb, 0.35)
     woman = kind == "woman"
     coat = bool(rng.random() < 0.25)
+    shorts, bun = (bool(u < share) for u, share in zip(rng.random(2), (0.4, 0.7))) if split == "val" else (False, False)
     look = PersonLook(
         hair=hair.rgb,
         skin=SKIN[int(rng.integers(len(SKIN)))],
         top=top.rgb,
         bottom=bottom.rgb,
-        shoes=(46, 38, 34) if split == "dev" else (206, 202, 196),
+        shoes=_SHOES[split],
         long_hair=woman,
         sleeves=bool(coat or rng.random() < 0.65),
-        skirt=bool(woman and rng.random() < 0.45 and not coat),
+        skirt=bool(woman and rng.random() < 0.45 and not coat and not shorts),
+        shorts=shorts and not coat,
+        bun=bun and woman,
         coat=coat,
         child=kind == "child",
         texture=texture,

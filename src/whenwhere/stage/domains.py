@@ -26,6 +26,7 @@ class Domain:
         poles: probability of a pole in front.
         bushes: probability of bushes that sway behind everybody.
         table: a table or counter on which small things stand.
+        floor: what large things stand on; empty: the `floor` where there is a table, the `ground` elsewhere.
         above: seen from straight above.
     """
 
@@ -42,6 +43,7 @@ class Domain:
     poles: float = 0.0
     bushes: float = 0.0
     table: str = ""
+    floor: str = ""
     above: bool = False
 
 

@@ -27,17 +27,18 @@ import numpy as np
 
 from whenwhere.stage.casting import FAMILY, pick
 from whenwhere.stage.compose import Seen
-from whenwhere.stage.domains import DOMAINS
 from whenwhere.stage.heldout import HELDOUT
 from whenwhere.stage.palette import HAIR, PAINTS
 from whenwhere.stage.people import PersonLook
 from whenwhere.stage.solver import GROUPS, TAKEN_FOR, Phrase, Solver, referents
+from whenwhere.stage.splits import EVERY_PLACE
 from whenwhere.stage.streams import stream
 from whenwhere.stage.truth import Event
+from whenwhere.stage.val import VAL
 from whenwhere.stage.wordings import DEV, Words
 from whenwhere.stage.world import Actor, World
 
-WORDS: dict[str, Words] = {"dev": DEV, "heldout": HELDOUT}
+WORDS: dict[str, Words] = {"dev": DEV, "val": VAL, "heldout": HELDOUT}
 
 _KIND_OF = {"cross": "direction", "back": "return"}
 #: Kinds that nearly every clip offers.
@@ -69,11 +70,14 @@ class Speaker:
     def noun_phrase(self, p: Phrase, actor: Actor | None = None) -> str:
         """The phrase with its article."""
         w = self.words
-        noun = self.choose(w.nouns[p.noun])
+        nouns = w.nouns[p.noun] + (w.pronouns if p.noun == "person" and p.order is None else ())
+        noun = self.choose(nouns)
         before, after = [], ""
         if p.size:
             before.append(self.choose(w.size[p.size]))
-        if p.part == "body" and p.paint:
+        if p.part == "body" and p.paint and "body" in w.clothes and not p.texture and self.rng.random() < 0.25:
+            after = self.choose(w.clothes["body"]).format(c=self.choose(p.paint.words))
+        elif p.part == "body" and p.paint:
             before.append(self.choose(p.paint.words))
             if p.texture:
                 before.append(self.choose(w.texture[p.texture]))
@@ -87,8 +91,11 @@ class Speaker:
                 piece = "coat"
             if look and piece == "bottom" and look.skirt:
                 piece = "skirt"
+            if look and look.shorts and piece == "bottom":
+                piece = "shorts"
             if p.second:
-                after = self.choose(w.clothes["both"]).format(c=colour, d=self.choose(p.second.words))
+                both = "both shorts" if look and look.shorts else "both"
+                after = self.choose(w.clothes[both]).format(c=colour, d=self.choose(p.second.words))
             else:
                 # bare "in red" only where no texture word would be left hanging
                 options = tuple(o for o in w.clothes[piece] if not (p.texture and o.endswith("in {c}")))
@@ -97,10 +104,13 @@ class Speaker:
             ordinal = self.choose(w.order[p.order])
             article = "the " + ordinal
         else:
-            article = "the" if self.rng.random() < 0.6 else "a"
+            u = self.rng.random()
+            article = next(word for word, share in w.articles if u < share)
+            if noun in w.pronouns:
+                article = ""
         side = self.choose(w.sides[p.side]) if p.side else ""
         text = " ".join(part for part in (article, *before, noun, after, side) if part)
-        # no word here begins with a vowel letter and a consonant's sound
+        # no word here begins with a vowel letter and a consonant's sound, or the other way round
         return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
     def clause(
@@ -111,14 +121,21 @@ class Speaker:
         key = what
         if what == "cross" and direction in ("up", "down"):
             key = direction
-        if what == "stand" and family == "vehicle":
-            key = "stand vehicle"
+        if f"{key} {family}" in w.templates:
+            key = f"{key} {family}"
         other = {"left": "right", "right": "left", "up": "bottom", "down": "top"}.get(direction, "")
         options = tuple(o for o in w.templates[key] if not (finite and o.startswith("~")))
         moves = self.choose(w.moves[family][int(fast)]) if family in w.moves else ""
         where = self.choose(w.places[place]) if place else ""
-        text = self.choose(options).removeprefix("~")
-        return text.format(np=np_text, moves=moves, side=direction, other=other, place=where)
+        pattern = self.choose(options)
+        moving, move = w.forms.get(moves, ("", ""))
+        text = pattern.removeprefix("~").format(np=np_text, moves=moves, moving=moving, move=move, side=direction,
+                                                other=other, place=where)  # fmt: skip
+        return text if finite or pattern.startswith("~") else self.framed(text)
+
+    def framed(self, text: str) -> str:
+        """A whole clause as somebody who looks for it would type it."""
+        return self.choose(self.words.frames).format(s=text) if self.words.frames else text
 
 
 def _phrases(solver: Solver, actor: Actor, rng: np.random.Generator) -> list[Phrase]:
@@ -210,7 +227,10 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
                 main = speaker.clause(speaker.noun_phrase(p, actor), e.what, d, actor.family, e.fast, actor.place,
                                       True)  # fmt: skip
                 rest = speaker.clause(speaker.noun_phrase(q, sub), o.what, od, sub.family, o.fast, sub.place, True)
-                text = speaker.choose(speaker.words.links[link]).format(main=main, sub=rest)
+                pattern = speaker.choose(speaker.words.links[link])
+                text = pattern.format(main=main, sub=rest)
+                if pattern.startswith("{main}"):
+                    text = speaker.framed(text)
                 return Sentence(text, link, exact[0], p)
     return None
 
@@ -227,7 +247,7 @@ def _tied(e: Event, o: Event, link: str, careless: bool) -> bool:
 
 def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Generator) -> Sentence | None:
     """A sentence about something that is not there, or does not happen."""
-    domain = DOMAINS[world.domain]
+    domain = EVERY_PLACE[world.domain]
     if rng.random() < 0.5 and solver.there:
         actors = [world.actors[a] for a in solver.there]
         actor = actors[int(rng.integers(len(actors)))]
@@ -236,7 +256,8 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
         if actor.place:
             tries = [("put", ""), ("taken", "")]
         if actor.family == "vehicle":
-            tries = [("stand", ""), *([("cross", "up"), ("cross", "down")] if domain.above else tries[:2])]
+            upright = domain.above and domain.lanes[0][1] in ("up", "down")
+            tries = [("stand", ""), *([("cross", "up"), ("cross", "down")] if upright else tries[:2])]
         if actor.kind == "ball":
             tries = tries[:2]
         if world.cuts:  # a cut back to the first camera may be taken for a return

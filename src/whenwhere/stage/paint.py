@@ -143,7 +143,7 @@ class Brush:
         self.poly(np.stack([x + c * u - s * v, y + s * u + c * v], 1), colour)
 
     def pattern(self, kind: str, where: tuple[float, float, float, float], old: Colour, new: Colour) -> None:
-        """Stripes, checks or spots of `new` over what is painted exactly `old` in the box `where` (units)."""
+        """Stripes, checks, spots, zigzags or diamonds of `new` over what is painted exactly `old` in the box `where` (units)."""
         x1, y1, x2, y2 = where
         (px1, py2), (px2, py1) = (self._points([(x1, y1), (x2, y2)]) >> _SHIFT).tolist()
         px1, py1 = max(px1, 0), max(py1, 0)
@@ -156,6 +156,8 @@ class Brush:
             "striped": np.sin(gy * np.pi) > 0,
             "checked": (np.sin(gy * np.pi) > 0) ^ (np.sin(gx * np.pi) > 0),
             "spotted": np.sin(gy * np.pi) * np.sin(gx * np.pi) > 0.45,
+            "zigzag": (gy + np.abs(gx % 2 - 1)) % 2 > 1,
+            "diamonds": np.abs(gy % 2 - 1) + np.abs(gx % 2 - 1) < 0.75,
         }[kind]
         part[on & (np.abs(part.astype(np.int16) - wide).max(-1) <= 1)] = np.round(new).astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """Colours: what they look like, what they are called, and which of them a viewer may confuse.
 
 A colour has one *family* (what a plain viewer would call it at a glance) and per split its own paints and words:
-the paints of `heldout` are other shades, called by other names. Two colours are told apart in a sentence
+the paints of `val` and of `heldout` are other shades, called by other names. Two colours are told apart in a sentence
 only when their families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and
 white under changing light are another matter.
 """
@@ -21,7 +21,7 @@ class Paint(NamedTuple):
     words: tuple[str, ...]
 
 
-#: Split → its paints. No word is in both.
+#: Split → its paints. No word is in two of them.
 PAINTS: dict[str, tuple[Paint, ...]] = {
     "dev": (
         Paint("red", (190, 28, 32), ("red",)),
@@ -35,6 +35,20 @@ PAINTS: dict[str, tuple[Paint, ...]] = {
         Paint("purple", (112, 48, 150), ("purple",)),
         Paint("pink", (232, 130, 172), ("pink",)),
         Paint("brown", (112, 70, 40), ("brown",)),
+    ),
+    "val": (
+        Paint("red", (150, 16, 44), ("dark red", "maroon", "wine-red")),
+        Paint("blue", (74, 150, 232), ("light blue", "sky blue", "pale blue")),
+        Paint("green", (124, 190, 44), ("lime green", "light green", "lime-coloured")),
+        Paint("yellow", (246, 220, 84), ("bright yellow", "lemon yellow", "yellowish")),
+        Paint("white", (246, 242, 228), ("off-white", "cream-coloured", "whitish")),
+        Paint("black", (16, 16, 18), ("jet black", "pitch-black", "all-black")),
+        Paint("grey", (88, 92, 102), ("dark grey", "dark gray", "greyish")),
+        Paint("orange", (246, 146, 58), ("bright orange", "light orange", "orangey")),
+        Paint("purple", (150, 104, 204), ("light purple", "lilac", "purplish")),
+        Paint("pink", (218, 56, 132), ("hot pink", "bright pink", "dark pink")),
+        Paint("brown", (186, 148, 104), ("tan", "light brown", "sandy brown")),
+        Paint("turquoise", (26, 156, 156), ("turquoise", "teal", "blue-green")),
     ),
     "heldout": (
         Paint("red", (160, 16, 52), ("crimson", "dark red")),
@@ -60,6 +74,7 @@ _NEAR = (
     {"purple", "pink"}, {"purple", "blue"}, {"brown", "orange"}, {"brown", "red"}, {"brown", "yellow"},
     {"blue", "black"}, {"brown", "black"}, {"brown", "white"}, {"brown", "grey"}, {"pink", "orange"},
     {"green", "blue"}, {"green", "yellow"}, {"white", "yellow"}, {"green", "brown"}, {"green", "black"},
+    {"turquoise", "blue"}, {"turquoise", "green"}, {"turquoise", "grey"}, {"turquoise", "black"},
 )  # fmt: skip
 
 #: Hair: family, shade, words per split.
@@ -68,6 +83,12 @@ HAIR: dict[str, tuple[Paint, ...]] = {
         Paint("black", (34, 28, 26), ("black",)),
         Paint("brown", (92, 58, 34), ("brown",)),
         Paint("yellow", (218, 184, 112), ("blonde", "blond")),
+    ),
+    "val": (
+        Paint("black", (20, 20, 24), ("dark", "jet-black")),
+        Paint("red", (188, 84, 30), ("ginger", "auburn")),
+        Paint("white", (218, 218, 220), ("silver", "silvery")),
+        Paint("brown", (128, 88, 50), ("chestnut", "light-brown")),
     ),
     "heldout": (
         Paint("black", (24, 22, 24), ("jet-black", "raven-black")),

@@ -33,6 +33,8 @@ class PersonLook:
     texture: str = "plain"
     pattern: Colour = (240, 240, 240)
     girth: float = 1.0
+    shorts: bool = False
+    bun: bool = False
 
 
 def _bend(a: Point, upper: float, lower: float, angle: float, knee: float) -> list[Point]:
@@ -82,7 +84,9 @@ def _side(
         knee = (max(0.0, -sign * lift) * (1.1 if view == "run" else 0.75) + 0.06) if moving else 0.02
         leg = _bend((0, hip), thigh, shin, angle, knee)
         skin_leg = look.skirt
-        b.limb(leg, 0.068 * g, shade(look.skin if skin_leg else look.bottom, tone))
+        b.limb(leg, 0.068 * g, shade(look.skin if skin_leg or look.shorts else look.bottom, tone))
+        if look.shorts:
+            b.limb(leg[:2], 0.092 * g, shade(look.bottom, tone))
         foot = leg[2]
         b.limb([foot, (foot[0] + 0.055, foot[1] - 0.004)], 0.036, shade(look.shoes, tone))
         if sign < 0:
@@ -105,7 +109,9 @@ def _side(
     cap = np.stack([hx + 1.06 * head_r * np.cos(t), hy + 1.08 * head_r * np.sin(t)], 1)
     b.poly(np.concatenate([cap, [(hx - 0.25 * head_r, hy - 0.35 * head_r), (hx + 0.1 * head_r, hy + 0.35 * head_r)]]),
            look.hair)  # fmt: skip
-    if look.long_hair:
+    if look.bun:
+        b.ellipse(hx - head_r * 0.75, hy + head_r * 0.95, head_r * 0.5, head_r * 0.5, shade(look.hair, 0.85))
+    elif look.long_hair:
         b.poly([(hx - head_r * 1.05, hy + 0.03), (hx - 0.01, hy + 0.02), (hx - 0.03, hy - 0.13),
                 (hx - 0.07, hy - 0.21), (hx - head_r * 1.35, hy - 0.18)], shade(look.hair, 0.94))  # fmt: skip
     _arm_side(b, look, view, -swing, neck, 1.0, lean)
@@ -141,7 +147,9 @@ def _frontal(
         up = 0.055 * max(0.0, sign * swing)
         x = sign * 0.052 * g
         b.limb([(x, hip), (x * 1.05, hip * 0.5 + up * 0.7), (x * 1.05, 0.035 + up)], 0.078 * g,
-               shade(look.skin if look.skirt else look.bottom, 1 - 1.5 * up))  # fmt: skip
+               shade(look.skin if look.skirt or look.shorts else look.bottom, 1 - 1.5 * up))  # fmt: skip
+        if look.shorts:
+            b.limb([(x, hip), (x * 1.1, hip * 0.58 + up * 0.6)], 0.1 * g, shade(look.bottom, 1 - 1.5 * up))
         b.ellipse(x * 1.1, 0.022 + up, 0.038, 0.024, look.shoes)
     shoulder, hem = neck - 0.005, (0.27 if look.coat else hip - 0.03)
     flare = 0.035 if look.coat else 0.0
@@ -157,7 +165,9 @@ def _frontal(
                    (sign * 0.145 * g, shoulder - 0.34 + out)]  # fmt: skip
         _arm(b, look, arm, sleeve)
     hy = 1.0 - head_r
-    if look.long_hair and not back:
+    if look.bun:
+        b.ellipse(0, hy + head_r, head_r * 0.5, head_r * 0.46, shade(look.hair, 0.85))
+    elif look.long_hair and not back:
         b.ellipse(0, hy - 0.06, head_r * 1.25, head_r * 1.75, shade(look.hair, 0.85))
     b.poly([(-0.05, shoulder + 0.02), (0.05, shoulder + 0.02), (0.125 * g, shoulder - 0.02),
             (0.118 * g, shoulder - 0.2), (0.1 * g, hip), (0.105 * g + flare, hem),
@@ -167,7 +177,7 @@ def _frontal(
     b.ellipse(0, hy, head_r * 0.9, head_r, look.skin)
     if back:
         b.ellipse(0, hy + 0.008, head_r * 0.98, head_r * 1.0, look.hair)
-        if look.long_hair:
+        if look.long_hair and not look.bun:
             b.poly([(-head_r, hy), (head_r, hy), (head_r * 1.15, hy - 0.2), (0, hy - 0.24), (-head_r * 1.15, hy - 0.2)],
                    mix(look.hair, (0, 0, 0), 0.06))  # fmt: skip
     else:

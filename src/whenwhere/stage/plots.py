@@ -10,8 +10,13 @@ from whenwhere.stage.domains import Domain
 from whenwhere.stage.script import LAWS, Leg, Point
 from whenwhere.stage.world import View
 
-#: How fast a kind moves, in own lengths (heights) per second: walking or driving, and hurrying.
-PACE = {"vehicle": (0.7, 1.5), "person": (0.72, 1.6), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
+#: How fast a kind moves in each split, in own lengths (heights) per second: walking or driving, and hurrying.
+_PACE = {"vehicle": (0.7, 1.5), "person": (0.72, 1.6), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
+PACE = {
+    "dev": _PACE,
+    "val": {"vehicle": (0.54, 2.1), "person": (0.6, 2.0), "animal": (1.1, 4.4), "thing": (2.2, 8.0)},
+    "heldout": _PACE,
+}
 
 
 class Cue:
@@ -94,7 +99,7 @@ def mover(
     near = np.array([0.0, 1.0]) * (domain.ground[1] - domain.ground[0]) + domain.ground[0]
     y = float(rng.uniform(*near))
     scale = view.at(y)
-    speed = size * scale * PACE[family][int(fast)] * float(rng.uniform(0.85, 1.2))
+    speed = size * scale * PACE[split][family][int(fast)] * float(rng.uniform(0.85, 1.2))
     reach = size * scale * {"person": 0.5, "animal": 1.5, "thing": 0.9}[family]
     side = "left" if rng.random() < 0.5 else "right"
     out = side if rng.random() < 0.4 else _other(side)
@@ -135,8 +140,8 @@ def driver(
     frames: int, split: str, start: float,
 ) -> list[Leg]:  # fmt: skip
     """The script of a vehicle in one of the domain's lanes; roles `cross`, `halt`, `park`, `parked`."""
-    laws = LAWS[split]
-    law = laws[int(rng.integers(len(laws)))] if split == "dev" else str(rng.choice(["steady", "jerky", "gathering"]))
+    laws = [law for law in LAWS[split] if law != "bowed"]  # vehicles keep to their lanes
+    law = str(rng.choice(["steady", "jerky", "gathering"])) if split == "heldout" else laws[int(rng.integers(len(laws)))]
     across, way = domain.lanes[int(rng.integers(len(domain.lanes)))]
     fast = bool(rng.random() < 0.3)
     half = size * 0.56
@@ -152,7 +157,7 @@ def driver(
         stop = (float(rng.uniform(0.3, 0.7)) * aspect, across)
     if way in ("down", "left"):
         ends.reverse()
-    speed = size * scale * PACE["vehicle"][int(fast)] * float(rng.uniform(0.85, 1.15))
+    speed = size * scale * PACE[split]["vehicle"][int(fast)] * float(rng.uniform(0.85, 1.15))
     cue = Cue(fps, ends[0], law)
     if role == "parked":
         cue.here = stop
@@ -204,7 +209,7 @@ def handler(
     rest = (place[0], place[1] - lift)
     towards = f"reach-{'right' if side == 'left' else 'left'}"
     calm = towards.removeprefix("reach-")
-    speed = tall * PACE["person"][0] * float(rng.uniform(0.9, 1.2))
+    speed = tall * PACE[split]["person"][0] * float(rng.uniform(0.9, 1.2))
     out = side if rng.random() < 0.6 else _other(side)
     person = Cue(fps, border(view, aspect, side, spot[1], 0.5 * tall), law)
     person.away(round(start * fps))

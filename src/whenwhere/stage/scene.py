@@ -150,8 +150,8 @@ def render(
     Args:
         path: where the mp4 goes.
         seed: the clip; same seed, settings and version give the same pixels and the same truth.
-        split: `dev` for development; `heldout` has other looks, backgrounds, motion and words.
-        domain: `road`, `street`, `room`, `shop`, `park` or `yard`; None draws one.
+        split: `dev` for development; `val` and `heldout` have other looks, backgrounds, motion and words.
+        domain: a place of the split (`splits.PLACES`), such as `road` or `park`; None draws one.
         width: pixels, even.
         height: pixels, even.
         fps: frames per second.

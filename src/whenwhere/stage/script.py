@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 Point = tuple[float, float]
 
-#: How distance grows with time within a leg that moves. The last three are kept for the held-out split.
-LAWS = {"dev": ("steady", "eased"), "heldout": ("wavy", "jerky", "gathering")}
+#: How distance grows with time within a leg that moves, and along which line. No law is in two splits.
+LAWS = {
+    "dev": ("steady", "eased"),
+    "val": ("slowing", "surging", "bowed"),
+    "heldout": ("wavy", "jerky", "gathering"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ def progress(law: str, u: NDArray[np.float64], soft_start: bool, soft_end: bool)
         speed *= 1 + 0.75 * np.sin(2 * np.pi * grid * 3.0)
     elif law == "gathering":
         speed *= 0.5 + grid
+    elif law == "slowing":
+        speed *= 1.6 - 1.1 * grid
+    elif law == "surging":
+        speed *= 1 - 0.6 * np.cos(2 * np.pi * grid)
     ramp = 0.18
     if soft_start:
         speed *= np.clip(grid / ramp, 0.08, 1)
@@ -112,6 +120,8 @@ def walk(legs: list[Leg], frames: int) -> Path:
             d = np.hypot(bx - ax, by - ay) + 1e-9
             side = 0.03 * np.sin(2 * np.pi * 2 * u) * min(1.0, d)
             px, py = px - side * (by - ay) / d, py + side * (bx - ax) / d
+        if leg.law == "bowed" and leg.act == "go":
+            py = py + 0.045 * np.sin(np.pi * u) * min(1.0, abs(bx - ax))
         x[span], y[span] = px[:-1], py[:-1]
         vx[span], vy[span] = np.diff(px), np.diff(py)
     way = np.cumsum(np.hypot(vx, vy))

@@ -17,9 +17,10 @@ from whenwhere.stage.world import Actor, World
 _ALIKE = (
     {"car", "van"}, {"van", "truck"}, {"van", "bus"}, {"truck", "bus"}, {"dog", "cat"}, {"dog", "horse"},
     {"box", "bag"}, {"box", "suitcase"}, {"bag", "suitcase"}, {"bottle", "vase"}, {"cup", "vase"}, {"box", "book"},
-    {"child", "man"}, {"child", "woman"},
+    {"child", "man"}, {"child", "woman"}, {"sheep", "dog"}, {"sheep", "horse"}, {"bucket", "bag"}, {"bucket", "box"},
+    {"bucket", "cup"}, {"bucket", "vase"},
 )  # fmt: skip
-_PEOPLE, _VEHICLES, _ANIMALS = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}, {"dog", "cat", "horse"}
+_PEOPLE, _VEHICLES, _ANIMALS = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}, {"dog", "cat", "horse", "sheep"}
 GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
 
 #: Asked-for event → events that may be taken for it.

@@ -27,9 +27,9 @@ class ThingLook:
 def thing_sprite(look: ThingLook, phase: int, per_unit: float, seed: int) -> Sprite:
     """One picture of an animal (moving, or standing at phase -1) or of an object."""
     rng = np.random.default_rng(seed)
-    if look.kind in ("dog", "cat", "horse"):
+    if look.kind in ("dog", "cat", "horse", "sheep"):
         b = Brush(1.15, 1.25, 1.6, 0.1, per_unit)
-        _animal(b, look, phase)
+        (_sheep if look.kind == "sheep" else _animal)(b, look, phase)
     else:
         b = Brush(0.85, 0.85, 1.08, 0.06, per_unit)
         _OBJECTS[look.kind](b, look, phase)
@@ -69,6 +69,24 @@ def _animal(b: Brush, look: ThingLook, phase: int) -> None:
         drop = -0.22 if look.kind == "dog" else 0.2
         b.limb([(hx - 0.08, hy + 0.1), (hx - 0.13, hy + 0.1 + drop)], 0.1, shade(c, 0.72))
     b.ellipse(hx + 0.07, hy + 0.04, 0.03, 0.03, (20, 18, 18))
+
+
+def _sheep(b: Brush, look: ThingLook, phase: int) -> None:
+    swing = np.sin(2 * np.pi * phase / PHASES) if phase >= 0 else 0.0
+    c, skin = look.body, (58, 50, 46)
+    for tone, sign in ((0.7, -1), (1.0, 1)):
+        for x, s in ((-0.42, sign), (0.36, -sign)):
+            b.limb([(x, 0.5), (x + 0.22 * np.sin(0.6 * s * swing), 0.06)], 0.1, shade(skin, tone))
+    for k in range(11):  # the fleece is lumps around a body
+        a = 2 * np.pi * k / 11
+        b.ellipse(0.5 * np.cos(a) - 0.03, 0.74 + 0.21 * np.sin(a), 0.2, 0.18, shade(c, 0.94 if k % 2 else 1.0))
+    b.ellipse(-0.03, 0.74, 0.52, 0.28, c)
+    if look.texture == "spotted":
+        b.ellipse(-0.15, 0.8, 0.2, 0.13, look.second, 20)
+    b.ellipse(0.66, 0.94, 0.2, 0.14, skin, -35)
+    b.limb([(0.52, 1.0), (0.42, 0.95)], 0.08, skin)
+    b.ellipse(0.5, 1.06, 0.14, 0.11, c)
+    b.ellipse(0.69, 0.99, 0.026, 0.026, (235, 232, 220))
 
 
 def _ball(b: Brush, look: ThingLook, phase: int) -> None:
@@ -134,7 +152,24 @@ def _suitcase(b: Brush, look: ThingLook, phase: int) -> None:
         b.ellipse(x, 0.05, 0.06, 0.06, (30, 30, 32))
 
 
+def _bucket(b: Brush, look: ThingLook, phase: int) -> None:
+    a = np.linspace(0, np.pi, 11)
+    b.limb(np.stack([0.36 * np.cos(a), 0.66 + 0.3 * np.sin(a)], 1), 0.035, (96, 98, 102))
+    b.poly([(-0.4, 0.68), (0.4, 0.68), (0.29, 0.0), (-0.29, 0.0)], look.body)
+    b.ellipse(0, 0.68, 0.4, 0.07, shade(look.body, 0.6))
+    b.limb([(-0.35, 0.4), (0.35, 0.4)], 0.03, shade(look.body, 0.8))
+
+
+def _chair(b: Brush, look: ThingLook, phase: int) -> None:
+    dark = shade(look.body, 0.66)
+    for x, y in ((-0.24, 0.06), (0.36, 0.06), (-0.34, 0.0), (0.26, 0.0)):
+        b.limb([(x, 0.48), (x, y + 0.03)], 0.06, dark if y else look.body)
+    b.poly([(-0.37, 0.44), (0.29, 0.44), (0.39, 0.52), (-0.27, 0.52)], look.body)
+    b.poly([(-0.37, 0.46), (-0.37, 1.0), (-0.25, 1.02), (-0.25, 0.52)], look.body)
+    b.rect(-0.37, 0.38, 0.29, 0.45, look.body)
+
+
 _OBJECTS = {
     "ball": _ball, "box": _box, "bottle": _bottle, "cup": _cup, "bag": _bag, "book": _book, "vase": _vase,
-    "suitcase": _suitcase,
+    "suitcase": _suitcase, "bucket": _bucket, "chair": _chair,
 }  # fmt: skip

@@ -20,7 +20,8 @@ SPOKES = 4
 
 @dataclass(frozen=True)
 class VehicleLook:
-    """How one vehicle is painted: `kind` is car, van, truck or bus; `stretch` makes its cabin longer or shorter."""
+    """How one vehicle is painted: `kind` is car, van, truck or bus; `stretch` makes its cabin longer or shorter; `boxy`
+    is another build (off-roader, minibus, tanker, double-decker)."""
 
     kind: str
     body: Colour
@@ -28,6 +29,7 @@ class VehicleLook:
     stretch: float = 0.0
     lights: bool = True
     stripe: Colour | None = None
+    boxy: bool = False
 
 
 def vehicle_sprite(look: VehicleLook, view: str, phase: int, per_unit: float, seed: int) -> Sprite:
@@ -54,7 +56,9 @@ def _wheel(b: Brush, x: float, r: float, phase: int) -> None:
 def _side(b: Brush, look: VehicleLook, phase: int) -> None:
     c, dark = look.body, shade(look.body, 0.62)
     s = look.stretch
-    if look.kind == "car":
+    if look.boxy:
+        wheels, r = _boxy(b, look)
+    elif look.kind == "car":
         wheels, r = (-0.3, 0.31), 0.088
         b.poly([(-0.5, 0.07), (-0.495, 0.22), (-0.42, 0.25), (-0.36 - s, 0.255), (-0.24 - s, 0.375), (0.08, 0.385),
                 (0.22, 0.27), (0.42, 0.235), (0.495, 0.18), (0.5, 0.07)], c)  # fmt: skip
@@ -95,6 +99,44 @@ def _side(b: Brush, look: VehicleLook, phase: int) -> None:
         _wheel(b, x, r, phase)
     b.ellipse(0.478, 0.18, 0.02, 0.025, _LAMP if look.lights else (190, 190, 180))
     b.rect(-0.5, 0.17, -0.475, 0.215, _TAIL)
+
+
+def _boxy(b: Brush, look: VehicleLook) -> tuple[tuple[float, float], float]:
+    """The bodies of the boxy builds from the side: (positions of the wheels, their radius)."""
+    c, dark, s = look.body, shade(look.body, 0.62), look.stretch
+    if look.kind == "car":  # an off-roader: upright back, spare wheel, rails on the roof
+        b.rect(-0.545 + 0.03, 0.2, -0.47, 0.36, _TYRE, 0.02)
+        b.poly([(-0.48, 0.1), (-0.48, 0.3), (-0.45, 0.45), (0.12, 0.45), (0.2, 0.3), (0.46, 0.28), (0.5, 0.24), (0.5, 0.1)], c)
+        for x1, x2 in ((-0.43, -0.26), (-0.23, -0.07), (-0.04, 0.1)):
+            b.rect(x1, 0.31, x2, 0.415, _GLASS, 0.012)
+        b.limb([(-0.38, 0.475), (0.05, 0.475)], 0.012, (52, 54, 58))
+        for x in (-0.245, -0.055):
+            b.limb([(x, 0.3), (x, 0.13)], 0.006, dark)
+        return (-0.29, 0.3), 0.108
+    if look.kind == "van":  # a minibus: a short nose and windows all along
+        b.poly([(-0.5, 0.07), (-0.5, 0.38), (-0.46, 0.41), (0.34, 0.41), (0.46, 0.26), (0.5, 0.2), (0.5, 0.07)], c)
+        for x in (-0.45, -0.27, -0.09, 0.09):
+            b.rect(x, 0.255, x + 0.15, 0.37, _GLASS, 0.015)
+        b.poly([(0.27, 0.255), (0.27, 0.37), (0.335, 0.37), (0.42, 0.255)], _GLASS)
+        b.limb([(-0.47, 0.2), (0.46, 0.2)], 0.014, shade(c, 0.78))
+        return (-0.31, 0.31), 0.07
+    if look.kind == "truck":  # a tanker with a flat front
+        b.rect(-0.5, 0.1, 0.5, 0.135, (60, 60, 64))
+        b.rect(-0.5, 0.14, 0.2, 0.42, look.load, 0.13)
+        b.limb([(-0.4, 0.435), (0.1, 0.435)], 0.02, shade(look.load, 0.75))
+        for x in (-0.28, -0.03):
+            b.limb([(x, 0.15), (x, 0.41)], 0.012, shade(look.load, 0.8))
+        b.rect(0.23, 0.08, 0.5, 0.48, c, 0.03)
+        b.rect(0.36, 0.29, 0.49, 0.42, _GLASS, 0.012)
+        return (-0.34, 0.36), 0.085
+    b.rect(-0.5, 0.05, 0.5, 0.48, c, 0.04)  # a double-decker
+    for y in (0.17, 0.345):
+        for x in np.linspace(-0.46, 0.26, 6):
+            b.rect(x, y, x + 0.1, y + 0.085, _GLASS, 0.012)
+    b.rect(0.4, 0.08, 0.47, 0.26, _GLASS)
+    b.rect(0.4, 0.345, 0.47, 0.43, _GLASS, 0.012)
+    b.limb([(-0.48, 0.3), (0.48, 0.3)], 0.012, shade(c, 0.75))
+    return (-0.3, 0.33), 0.055
 
 
 def _above(b: Brush, look: VehicleLook) -> None:

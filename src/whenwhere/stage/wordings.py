@@ -1,12 +1,12 @@
 """Words of the development split, and the form that words take.
 
-A template's slots: `{np}` the noun phrase (with article), `{moves}` the verb for the actor and its pace, `{side}` left
-or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template without a finite
-verb, which cannot be a clause of a longer sentence. `heldout` holds the words that were kept out of
-development; no noun, verb, colour or template is in both.
+A template's slots: `{np}` the noun phrase (with article), `{moves}` the verb for the actor and its pace (`{moving}` and
+`{move}`: its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template without a finite
+verb, which cannot be a clause of a longer sentence. `val` and `heldout` hold words
+that were kept out of development; no noun, verb, colour or template is in two of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,20 @@ class Words:
     Attributes:
         nouns: kind or group (`person`, `vehicle`, `animal`) → words.
         moves: family → (verbs at a walk, verbs in a hurry), third person singular; `ball` has its own.
-        templates: event → patterns; `up` and `down` are crossings that have no sides; `stand vehicle` is for vehicles.
-        clothes: `top`, `coat`, `bottom`, `skirt`, `hair` → patterns for what a person wears; `{c}` is the colour.
+        templates: event → patterns; `up` and `down` are crossings that have no sides; an event and a family, such as
+            `stand vehicle`, goes before the event alone.
+        clothes: `top`, `coat`, `bottom`, `skirt`, `shorts`, `hair` → patterns for what a person wears; `{c}` is the
+            colour; `both` for two pieces; `body`, where there, for a colour said after the noun.
         texture: texture → words before the noun or the piece of clothing.
         size: `big`, `small` → words.
         order: first, second, third, last.
         sides: `left`, `right` → phrases after a noun phrase.
         links: `while`, `after`, `before` → patterns of a main and a subordinate clause, `{main}` and `{sub}`.
         places: place → word.
+        articles: (article, share up to which it is taken) in rising order, the last above 1.
+        pronouns: stand for a person, without an article.
+        forms: verb of `moves` → (present participle, infinitive), where a template asks for them.
+        frames: patterns around a whole clause `{s}`, such as questions.
     """
 
     nouns: dict[str, tuple[str, ...]]
@@ -36,6 +42,10 @@ class Words:
     sides: dict[str, tuple[str, ...]]
     links: dict[str, tuple[str, ...]]
     places: dict[str, tuple[str, ...]]
+    articles: tuple[tuple[str, float], ...] = (("the", 0.6), ("a", 1.1))
+    pronouns: tuple[str, ...] = ()
+    forms: dict[str, tuple[str, str]] = field(default_factory=dict)
+    frames: tuple[str, ...] = ()
 
 
 DEV = Words(

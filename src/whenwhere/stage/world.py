@@ -94,7 +94,7 @@ class Actor:
         view: which view it lives in.
         seed: of its grain.
         big: `big`, `small` or empty.
-        texture: `plain`, `striped`, `checked` or `spotted`.
+        texture: `plain`, or one of `casting.TEXTURES`.
         depth: ground height that decides who hides whom; None: where it stands.
         place: for things: what it rests on (`table`, `floor`, ...).
         hand: for things that are put down or taken away: the id of the person who does it.
@@ -132,7 +132,7 @@ class World:
         noise: standard deviation of the sensor noise, in grey levels.
         crf: how strongly the file is compressed (x264's scale, larger is stronger).
         seed: of the noise.
-        split: `dev` or `heldout`.
+        split: `dev`, `val` or `heldout`.
         domain: its name.
     """
 
