@@ -1,0 +1,81 @@
+"""What TubeDETR writes when it tests with `--test`: `log_stats.json`, with boxes by image and times by video.
+
+`{..."predictions": {"<number>_<frame>": {"boxes": [[x1, y1, x2, y2]]}}, ..."video_predictions": {"<number>":
+{"sted": [start, end), "qtype"}}}`; both keys may carry a prefix (`test_vidstg_`). Numbers are the running numbers of
+TubeDETR's own preprocessing, kept by our readers in `Item.extra["tubedetr"]`. Frames count from 0, also on HC-STVG,
+where its truth counts from 1: that slip belongs to its evaluator, not to this file. Its own runs hold boxes only
+inside the annotated time, because that is where it scores them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.formats.format import Format
+from whenwhere.evaluate.formats.frames import frame_range, numbered, numbers, take_dump
+from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.store import write_text
+
+_TAIL = "video_predictions"
+
+
+def dumps(value: Any) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """(boxes, times) of every data set in a dump: keys ending in `predictions` and `video_predictions`."""
+    if not isinstance(value, dict):
+        return []
+    heads = [key.removesuffix(_TAIL) for key in value if key.endswith(_TAIL)]
+    pairs = [(value.get(f"{head}predictions"), value[f"{head}{_TAIL}"]) for head in heads]
+    return [(boxes, times) for boxes, times in pairs if isinstance(boxes, dict) and isinstance(times, dict)]
+
+
+def by_frame(boxes: Mapping[str, Any]) -> bool:
+    """Are boxes keyed by image, "<number>_<frame>"?"""
+    first: Any = next(iter(boxes.values()), {"boxes": []})
+    return isinstance(first, dict) and "boxes" in first
+
+
+def _read(intake: Intake) -> None:
+    found = [pair for pair in dumps(intake.value) if by_frame(pair[0])]
+    if len(found) != 1:
+        raise RecordError(
+            f"{intake.path} holds {len(found)} TubeDETR results: one pair of predictions and video_predictions is read"
+        )
+    images, videos = found[0]
+    boxes: dict[str, dict[str, Any]] = {}
+    for image, entry in images.items():
+        number, _, frame = image.rpartition("_")
+        written = entry.get("boxes") if isinstance(entry, dict) else None
+        boxes.setdefault(number, {})[frame] = written[0] if written else None
+    intake.known = numbered(intake.items, "tubedetr")
+    take_dump(intake, videos, boxes, {})
+
+
+def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
+    images: dict[str, object] = {}
+    videos: dict[str, object] = {}
+    for number, item in numbered(items, "tubedetr").items():
+        p = predictions.get(item.id)
+        frames = frame_range(item, p) if p else None
+        if p is None or frames is None:
+            continue
+        videos[number] = {"sted": list(frames)} | ({"qtype": item.type} if item.type else {})
+        for tube in p.boxes[:1]:
+            for frame, box in zip(numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True):
+                images.setdefault(f"{number}_{frame}", {"boxes": [box]})
+    write_text(path, json.dumps({"predictions": images, "video_predictions": videos}))
+
+
+FORMAT = Format(
+    name="tubedetr",
+    title="TubeDETR's log_stats.json",
+    layout="json",
+    sniff=lambda value: any(by_frame(boxes) for boxes, _ in dumps(value)),
+    read=_read,
+    write=_write,
+    loses="all but one span (the hull) and one object; times between frames; whatever has no span",
+    source="antoyang/TubeDETR d70c0ee, datasets/vidstg_eval.py and main.py",
+)
