@@ -1,0 +1,35 @@
+r"""The letter of a chosen option: `\boxed{A}`, `(B)`, "C. the dog", "Correct Option: D", "the answer is A".
+
+A letter counts where it is marked as a choice. A sentence that begins with the word "A" is none.
+"""
+
+import re
+
+_BOXED = re.compile(r"\\boxed\s?\{\s?(?:\\text\s?\{)?\s?\(?([A-Ha-h])\)?\.?\s?\}?\s?\}")
+_WHOLE = re.compile(r"\W*\(?([A-H])\)?(?:[.):]\W*|\W*)")
+_LEADING = re.compile(r"\W*(?:\(([A-H])\)|([A-H])[.):])\s+\S")
+_SAID = re.compile(
+    r"\b(?:correct option|option|correct answer|final answer|answer|choice)\b(?:\s?(?:is|would be|should be))?\s?[:：]?\s{0,3}"
+    r"(?:option\s)?[\"'*(\[]{0,3}([A-H])(?![\w'])(?!\s[a-z])",
+    re.IGNORECASE,
+)
+
+
+def choice(answer: str, rest: str) -> str | None:
+    r"""The chosen letter, from the answer's container first, else from the text around it.
+
+    >>> choice("A man opens the door", ""), choice("(B)", ""), choice("", "so \\boxed{c}"), choice("D. a dog", "")
+    (None, 'B', 'C', 'D')
+    """
+    boxed = _BOXED.findall(answer) or _BOXED.findall(rest)
+    if boxed:
+        return str(boxed[-1]).upper()
+    answer = answer.strip()
+    whole = _WHOLE.fullmatch(answer[:40]) if len(answer) <= 40 else None
+    if whole:
+        return whole[1]
+    leading = _LEADING.match(answer[:60])
+    if leading:
+        return leading[1] or leading[2]
+    said = [m for m in _SAID.findall(answer[-4000:]) if m.isupper()]
+    return said[-1] if said else None

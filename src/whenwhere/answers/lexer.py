@@ -1,0 +1,164 @@
+r"""Text to tokens: times with their units, words, brackets, separators.
+
+One regular expression reads the text once. No alternative nests one repetition in another, so a megabyte of anything
+costs time in proportion (tests/test_answers_linear.py). What looks like a number but is no time is made harmless here:
+list numbers at the start of a line ("1. "), ratios and bad clocks ("16:9", "0:75"), versions ("1.2.3"), ordinals
+("the 2nd man"), and numbers glued to letters ("1080p").
+
+>>> [t.seconds for t in tokens("from 12.54s to 1:05.5, or 1m 5s") if t.kind == "time"]
+[12.54, 65.5, 65.0]
+"""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+#: seconds in one of each unit; `frame` and `%` are no time by themselves
+UNITS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+
+
+class Token(NamedTuple):
+    """A piece of text.
+
+    Attributes:
+        kind: `time`, `string`, `word`, `sep`, `open`, `close`, `comma`, `colon`, `stop` (end of a sentence), `line`,
+            `junk` (something that is none of these, or a number that is no time).
+        text: as written, lower case for words.
+        start: where it begins.
+        end: where it ends.
+        value: the number of a `time`, in its own unit.
+        unit: `s`, `ms`, `min`, `h`, `clock`, `frame`, `%` or "" (a bare number).
+        decimals: digits behind the point.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    value: float = 0.0
+    unit: str = ""
+    decimals: int = 0
+
+    @property
+    def seconds(self) -> float | None:
+        """The time in seconds; a bare number counts as seconds; None for frames and per cent."""
+        if self.unit in ("", "clock"):
+            return self.value
+        factor = UNITS.get(self.unit)
+        return None if factor is None else self.value * factor
+
+
+_SECOND = r"(?:seconds?|secs?|s|秒)"
+_MINUTE = r"(?:minutes?|mins?|分钟|分)"
+_UNIT = (
+    rf"(?:[ \t]{{0,2}}-?(?:(?P<ms>milliseconds?|msecs?|ms)|(?P<s>{_SECOND})|(?P<min>{_MINUTE})|(?P<m>m)"
+    r"|(?P<h>hours?|hrs?|h)|(?P<frame>frames?|帧)|(?P<percent>%|percent))(?![^\W\d_]))"
+)
+_TOKEN = re.compile(
+    rf"""
+    (?P<bullet>(?m:^)[ \t]*\(?\d{{1,2}}[.)](?=[ \t]))
+    |(?P<compound>\d{{1,3}}(?:[ \t]?{_MINUTE}|m)(?:[ \t]|,[ ]|[ ]and[ ])?[ \t]?\d{{1,2}}(?:\.\d{{1,6}})?[ \t]?{_SECOND}(?![^\W\d_]))
+    |(?P<prime>\d{{1,3}}['′]\d{{1,2}}(?:\.\d{{1,6}})?(?:["″]|''))
+    |(?P<clock>\d{{1,3}}(?::[0-5]\d){{1,2}}(?:[.,]\d{{1,6}})?(?![\d:]))
+    |(?P<dotted>\d+(?:\.\d+){{2,}}|\d+(?::\d+)+)
+    |(?P<number>(?:\d+(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d{{1,3}}(?!\w))?){_UNIT}?(?P<glued>(?:st|nd|rd|th)(?!\w)|[^\W\d]\w*)?
+    |(?P<word>[^\W\d_]\w*|_\w*)
+    |(?P<string>"(?:[^"\\\n]|\\.)*"|(?<=[\[{{(,:])'[^'\n]*'|(?<=[\[{{(,:][ ])'[^'\n]*')
+    |(?P<sep>\.{{2,}}|…|--+>?|->|=>|[-–—~→])
+    |(?P<line>\n)
+    |(?P<stop>[.!?;](?=\s|$|["'*)\]]))
+    |(?P<open>[\[({{])|(?P<close>[\])}}])|(?P<comma>,)|(?P<colon>:|=)
+    |(?P<skip>[\s*`$"'#>|])
+    |(?P<junk>.)
+    """,
+    re.VERBOSE,
+)
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
+_ORDINALS = {"st", "nd", "rd", "th"}
+_LONGEST = 15  # digits; more is no time in any video
+
+# One character becomes one character: positions stay.
+_PLAIN = str.maketrans({
+    "\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "\u2212": "-", "\u2010": "-",
+    "\u2011": "-", "\uff0d": "-", "\uff5e": "~", "\u301c": "~", "\u2013": "–", "\u2015": "—", "\uff1a": ":",
+    "\uff0c": ",", "\u3001": ",", "\uff08": "(", "\uff09": ")", "\uff3b": "[", "\uff3d": "]", "\u3010": "[",
+    "\u3011": "]", "\u3002": ".", "\uff0e": ".", "\u066b": ".", "\u060c": ",", "\u201c": '"', "\u201d": '"',
+    "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u2033": '"', "\u2032": "'", "\r": "\n",
+})  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Digits of any script, typographic signs and full-width forms as their ASCII twins, character by character.
+
+    >>> plain("１２．５ – ٣٫٥")
+    '12.5 – 3.5'
+    """
+    if text.isascii():
+        return text.translate({13: 10}) if "\r" in text else text
+    text = text.translate(_PLAIN)
+    odd = {c for c in set(text) if not c.isascii() and c.isdecimal()}
+    return text.translate({ord(c): str(unicodedata.decimal(c)) for c in odd}) if odd else text
+
+
+def tokens(text: str) -> list[Token]:
+    """All tokens of a text that went through `plain`."""
+    out: list[Token] = []
+    for m in _TOKEN.finditer(text):
+        kind = m.lastgroup or "junk"
+        if kind == "skip":
+            continue
+        token = _token(m)
+        if token.kind == "time" and out and _negates(out, token, text):
+            sign = out.pop()
+            token = token._replace(value=-token.value, start=sign.start, text=sign.text + token.text)
+        if token.kind == "time" and out and out[-1].unit == "h" and token.unit in ("min", "s", "clock"):
+            hours = out[-1]
+            if text[hours.end : token.start].strip(" ,") in ("", "and"):
+                seconds = (hours.seconds or 0.0) + (token.seconds or 0.0)
+                out[-1] = Token("time", text[hours.start : token.end], hours.start, token.end, seconds, "clock")
+                continue
+        out.append(token)
+    return out
+
+
+def _token(m: re.Match[str]) -> Token:
+    text, start, end = m.group(), m.start(), m.end()
+    if m["number"] is not None:
+        return _number(m)
+    if m["clock"] is not None:
+        parts = text.replace(",", ".").split(":")
+        value = 0.0
+        for part in parts:
+            value = value * 60 + float(part)
+        if len(parts) == 3:  # h:mm:ss; the sum above keeps the last digits exact enough, the usual form fully
+            value = int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
+        return Token("time", text, start, end, value, "clock", len(parts[-1].partition(".")[2]))
+    if m["compound"] is not None or m["prime"] is not None:
+        minutes, seconds = _DIGITS.findall(text)
+        return Token("time", text, start, end, int(minutes) * 60 + float(seconds), "clock")
+    if m["bullet"] is not None or m["dotted"] is not None:
+        return Token("junk", text, start, end)
+    if m["word"] is not None:
+        return Token("word", text.lower(), start, end)
+    kind = next(k for k in ("string", "sep", "line", "stop", "open", "close", "comma", "colon", "junk") if m[k])
+    return Token(kind, text, start, end)
+
+
+def _number(m: re.Match[str]) -> Token:
+    number, glued, text = m["number"], m["glued"], m.group()
+    unit = next((u for u in ("ms", "s", "min", "h", "frame") if m[u]), "%" if m["percent"] else "")
+    if glued or m["m"] or len(number) > _LONGEST:
+        # "12th", "1080p", "5m" (minutes or metres), numbers without end
+        kind = "ordinal" if glued in _ORDINALS and not unit else "junk"
+        return Token(kind, text, m.start(), m.end(), float(number[:_LONGEST]) if kind == "ordinal" else 0.0)
+    return Token("time", text, m.start(), m.end(), float(number), unit, len(number.partition(".")[2]))
+
+
+def _negates(before: list[Token], token: Token, text: str) -> bool:
+    """Whether the separator just before a number is its sign."""
+    sign = before[-1]
+    if sign.kind != "sep" or sign.text != "-" or sign.end != token.start:
+        return False
+    if sign.start and (text[sign.start - 1].isalnum() or text[sign.start - 1] in "])}%"):
+        return False
+    return len(before) < 2 or before[-2].kind != "time" or "\n" in text[before[-2].end : sign.start]

@@ -1,0 +1,177 @@
+"""`parse`: raw text of a model → `Answer`. Targets, rewards, difficulty and evaluation all call this one function.
+
+`strict` accepts one named form and nothing else: what a policy is trained to write. `lenient` reads any form, and says
+in `status` and `reasons` how sure that is; it prefers no answer to a wrong one. Faults are data, nothing raises on what
+a model wrote, and the time is linear in the length of the text.
+"""
+
+import re
+from dataclasses import replace
+from typing import Literal
+
+from whenwhere.answers.answer import Answer, Coordinates, Size, TimedBox, TimedPoint, judged
+from whenwhere.answers.choice import choice
+from whenwhere.answers.choose import chosen, denies
+from whenwhere.answers.lexer import Token, plain, tokens
+from whenwhere.answers.ranges import Range, ranges
+from whenwhere.answers.reading import read
+from whenwhere.answers.structure import structures
+from whenwhere.answers.tags import tagged
+from whenwhere.answers.thought import cut
+from whenwhere.errors import SettingError
+
+_SPAN_TAG = re.compile(r"<(glue|time|span|time_range)>([^<]*)</\1>", re.IGNORECASE)
+_OPEN_SPAN_TAG = re.compile(r"<(?:glue|time)>[^<]*$", re.IGNORECASE)
+_TARGET = re.compile(r"\btarget\s?id\s?[:=]\s?\[?(\d{1,6})\]?", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\s?\{([^{}]*)\}")
+_LATEX_SPACE = re.compile(r"\\[,;:! ]|\\quad")
+_BOXED = re.compile(r"\\boxed\s?\{([^{}]*)\}")
+
+
+def parse(
+    text: object,
+    mode: Literal["strict", "lenient"] = "lenient",
+    form: str | None = None,
+    size: Size | None = None,
+    duration: float | None = None,
+    *,
+    shown: Size | None = None,
+) -> Answer:
+    """What a model's text says.
+
+    Args:
+        text: as the model wrote it; anything that is no text is `unparsed`.
+        mode: `strict`: the named form to the letter, else no answer; `lenient`: any form.
+        form: name in `FORMS`; strict needs it; lenient uses it to know the coordinates.
+        size: width and height of the displayed frame: boxes come in its pixels where their kind is known.
+        duration: of the video in seconds: times in per cent can be read.
+        shown: width and height of the picture that the model saw; boxes in its pixels need it to become displayed.
+
+    Raises:
+        SettingError: unknown mode or form, or strict without a form.
+
+    >>> parse("The event happens in 12.5s - 17 seconds.").spans
+    ((12.5, 17.0),)
+    >>> parse("It does not occur in the video.").status
+    'absent'
+    >>> parse("17.8 to 12.5").status, parse("17.8 to 12.5").spans
+    ('reversed', ((17.8, 12.5),))
+    """
+    if mode not in ("strict", "lenient"):
+        raise SettingError(f"an answer is parsed strict or lenient, not {mode!r}")
+    kind: Coordinates | None = None
+    yx: bool | None = None
+    if not isinstance(text, str):
+        return Answer("unparsed", reasons=(f"not text but {type(text).__name__}",))
+    answer = _lenient(text, duration, kind, yx)
+    if size is not None and answer.coordinates not in (None, "unknown"):
+        if answer.coordinates != "pixels" or shown is not None:
+            answer = answer.displayed(size, shown)
+    return answer
+
+
+def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bool | None) -> Answer:
+    parts = cut(plain(text))
+    reasons = parts.reasons
+    scope = parts.answer
+    if scope.strip() == "" and parts.rest.strip():
+        scope = parts.rest
+    own = _own_scope(parts.rest, scope)
+    letter = choice(scope, parts.rest)
+    tags = tagged(scope if own is None else scope + "\n" + own)
+    rest = _cleaned(tags.rest if own is None else own)
+    all_tokens = tokens(rest)
+    nodes, unfinished = structures(all_tokens)
+    structured = read(nodes, duration, yx)
+    if own is not None and not (structured.boxes or structured.points):
+        more = read(structures(tokens(_cleaned(tagged(scope).rest)))[0], duration, yx)
+        structured.boxes, structured.points = more.boxes, more.points
+    found = _found(all_tokens, structured.ranges, nodes_spans(nodes), duration)
+    spans_of, ambiguous, noticed = chosen(rest, found)
+    reasons += [*structured.reasons, *noticed]
+    spans = tuple(span for r in spans_of for span in r.spans)
+    boxes = tuple([*tags.boxes, *structured.boxes])
+    points = tuple([*tags.points, *structured.points])
+    truncated = parts.truncated or tags.truncated or unfinished
+    if parts.truncated and not unfinished and spans and _cut_number(all_tokens, spans_of):
+        reasons.append("the last number may be cut short")
+        spans = spans[:-1]
+    target = _TARGET.search(rest)
+    target_id = target[1] if target else structured.target
+    letter = letter or structured.choice
+    read_any = bool(spans or boxes or points or letter or target_id)
+    absent = not read_any and not ambiguous and (structured.absent or denies(rest))
+    status = judged(
+        spans, boxes, points, read_any, ambiguous=ambiguous or bool(not read_any and structured.reasons),
+        truncated=truncated and (read_any or not absent), absent=absent,
+    )  # fmt: skip
+    if unfinished and read_any:
+        reasons.append("the text stops inside a list; what was whole is kept")
+    return Answer(
+        status, spans, boxes, points, _kind(boxes, points, kind or tags.coordinates), letter, target_id, parts.thought,
+        None, tuple(dict.fromkeys(reasons)),
+    )  # fmt: skip
+
+
+def nodes_spans(nodes: object) -> list[tuple[int, int]]:
+    """Where the structures lie in the text."""
+    return [(n.start, n.end) for n in nodes]  # type: ignore[attr-defined]
+
+
+def _own_scope(rest: str, scope: str) -> str | None:
+    """The content of the last `<glue>` or `<time>` that holds a number, else None."""
+    held = [m[2] for m in _SPAN_TAG.finditer(scope)] or [m[2] for m in _SPAN_TAG.finditer(rest)]
+    whole = [h for h in held if re.search(r"[\w\[]", h)]
+    return whole[-1] if whole else None
+
+
+def _cleaned(text: str) -> str:
+    text = _LATEX.sub(r"\1", text) if "\\" in text else text
+    if "\\" in text:
+        text = _LATEX_SPACE.sub(" ", text)
+        text = _BOXED.sub(r" \1 ", text)
+    return text
+
+
+def _found(
+    all_tokens: list[Token], structured: list[Range], places: list[tuple[int, int]], duration: float | None
+) -> list[Range]:
+    """Ranges of the prose outside the structures, and those of the structures."""
+    flat: list[Token] = []
+    inside = iter(places)
+    place = next(inside, None)
+    for t in all_tokens:
+        while place is not None and t.start >= place[1]:
+            place = next(inside, None)
+        if place is not None and place[0] <= t.start < place[1]:
+            continue
+        if t.kind == "string":
+            for s in tokens(t.text[1:-1]):
+                flat.append(s._replace(start=s.start + t.start + 1, end=s.end + t.start + 1))
+        else:
+            flat.append(t)
+    prose = ranges(flat, duration)
+    return sorted([*prose, *structured], key=lambda r: r.start)
+
+
+def _cut_number(all_tokens: list[Token], kept: list[Range]) -> bool:
+    """Whether the last number touches the end of a text that was cut, with fewer decimals than its partner."""
+    times = [t for t in all_tokens if t.kind == "time"]
+    if len(times) < 2 or all_tokens[-1] is not times[-1] or not kept or kept[-1].end != times[-1].end:
+        return False
+    return not times[-1].unit and times[-1].decimals < times[-2].decimals
+
+
+def _kind(boxes: tuple[TimedBox, ...], points: tuple[TimedPoint, ...], kind: Coordinates | None) -> Coordinates | None:
+    """The kind of the coordinates, as far as the numbers alone can tell."""
+    flat = [x for b in boxes for x in b.box] + [x for p in points for x in p.point]
+    if not flat:
+        return None
+    if kind is not None:
+        return kind
+    if max(flat) <= 1 and min(flat) >= 0:
+        return "unit"
+    return "pixels" if max(flat) > 1000 else "unknown"
+
+
+__all__ = ["parse", "replace"]

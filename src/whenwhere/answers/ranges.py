@@ -1,0 +1,431 @@
+"""Tokens to ranges of time: what joins two times, what labels them, and what only looks like a range.
+
+Three ways lead to a range: two times and a separator ("12.5s - 17", "from 12 until about 17"), two labelled times
+("starts at 3.2 s … ends at 7.5 s", in either order, or a start and a length), and a text that is nothing but two
+times ("12.54, 17.83"). A number counts only where the grammar asks for a time, so "2 people" never does, and a range
+of bare whole numbers before a noun ("2 to 3 people") is no range of time.
+
+Every range keeps its place, so that `whenwhere.answers.choose` can weigh what stands around it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whenwhere.answers.lexer import Token
+
+#: words that may stand between a time and its separator
+_SOFT = frozenset(
+    [
+        "mark",
+        "marks",
+        "the",
+        "a",
+        "an",
+        "into",
+        "in",
+        "of",
+        "at",
+        "point",
+        "time",
+        "times",
+        "timestamp",
+        "timestamps",
+        "about",
+        "approximately",
+        "around",
+        "roughly",
+        "nearly",
+        "almost",
+        "exactly",
+        "approx",
+        "ca",
+        "circa",
+        "seconds",
+        "second",
+        "sec",
+        "secs",
+        "s",
+        "video",
+        "clip",
+        "position",
+        "frame",
+        "frames",
+        "minute",
+        "minutes",
+    ]
+)
+_TO = frozenset(["to", "until", "till", "til", "through", "thru", "upto", "到", "至"])
+_BETWEEN = frozenset(["between", "and"])
+_START = frozenset(
+    [
+        "start",
+        "starts",
+        "started",
+        "starting",
+        "begin",
+        "begins",
+        "began",
+        "beginning",
+        "commence",
+        "commences",
+        "onset",
+        "from",
+        "start_time",
+        "starttime",
+        "begin_time",
+    ]
+)
+_END = frozenset(
+    [
+        "end",
+        "ends",
+        "ended",
+        "ending",
+        "finish",
+        "finishes",
+        "finished",
+        "finishing",
+        "stop",
+        "stops",
+        "stopped",
+        "conclude",
+        "concludes",
+        "concluded",
+        "until",
+        "till",
+        "end_time",
+        "endtime",
+    ]
+)
+_LENGTH = frozenset(["lasts", "lasting", "lasted", "last", "duration", "for"])
+#: words that may follow a bare range without making it a count of things
+_AFTER = frozenset(
+    [
+        "in",
+        "of",
+        "the",
+        "and",
+        "or",
+        "when",
+        "where",
+        "while",
+        "as",
+        "which",
+        "during",
+        "is",
+        "was",
+        "s",
+        "sec",
+        "second",
+        "seconds",
+        "mark",
+        "on",
+        "at",
+        "then",
+        "with",
+        "within",
+        "inclusive",
+        "video",
+        "clip",
+        "to",
+        "for",
+        "after",
+        "before",
+        "also",
+        "again",
+        "it",
+        "he",
+        "she",
+        "they",
+        "a",
+        "an",
+    ]
+)
+#: nouns whose number names a thing: "segment 1: 12 to 17", "Target ID: 3"
+_NAMES = frozenset(
+    [
+        "segment",
+        "event",
+        "clip",
+        "part",
+        "scene",
+        "step",
+        "span",
+        "moment",
+        "target",
+        "id",
+        "object",
+        "person",
+        "option",
+        "question",
+        "answer",
+        "shot",
+        "example",
+        "no",
+        "number",
+        "interval",
+        "occurrence",
+        "instance",
+        "case",
+        "chapter",
+    ]
+)
+_LOOK = 12  # tokens between two halves of a range
+
+
+@dataclass(slots=True)
+class Range:
+    """A range of time with its place.
+
+    Attributes:
+        spans: (start, end) in seconds as written; empty where the unit cannot be converted.
+        first: index of its first token.
+        last: index of its last token.
+        start: where it begins in the text.
+        end: where it ends.
+        strength: 1 bare numbers, 2 a unit or clock was written, 3 named by a key.
+        problem: why it cannot be read.
+    """
+
+    spans: list[tuple[float, float]]
+    first: int
+    last: int
+    start: int
+    end: int
+    strength: int = 1
+    problem: str | None = None
+
+
+def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range]:
+    """All ranges of time in the tokens, in written order."""
+    found = _joined(tokens, duration)
+    taken = set()
+    for r in found:
+        taken.update(range(r.first, r.last + 1))
+    if not any(not r.problem for r in found):
+        found += _labelled(tokens, taken, duration)
+    if not found:
+        found = _bare_pair(tokens, duration)
+    return sorted(found, key=lambda r: r.first)
+
+
+def span_of(a: Token, b: Token, duration: float | None) -> tuple[tuple[float, float] | None, str | None]:
+    """The span between two times, or why there is none."""
+    units = {a.unit, b.unit}
+    if "frame" in units:
+        return None, "counted in frames: the rate is not known"
+    if "%" in units:
+        if duration is None:
+            return None, "in per cent: the duration is not known"
+        return (a.value / 100 * duration, b.value / 100 * duration), None
+    if a.unit == "" and b.unit in ("min", "h", "ms"):  # "5 to 10 minutes"
+        a = a._replace(unit=b.unit)
+    if b.unit == "" and a.unit in ("min", "h", "ms", "clock"):
+        return None, "a bare number after a time with a unit"
+    if a.unit == "" and b.unit == "clock":
+        return None, "a bare number before a clock time"
+    x, y = a.seconds, b.seconds
+    if x is None or y is None:
+        return None, "not a time"
+    return (x, y), None
+
+
+def _strength(a: Token, b: Token) -> int:
+    return 2 if a.unit or b.unit else 1
+
+
+def _joined(tokens: Sequence[Token], duration: float | None) -> list[Range]:
+    out: list[Range] = []
+    n = len(tokens)
+    i = 0
+    while i < n:
+        a = tokens[i]
+        if a.kind != "time":
+            i += 1
+            continue
+        if _names(tokens, i):
+            i += 1
+            continue
+        comma = _decimal_comma(tokens, i)
+        j, between = _other_half(tokens, i)
+        if comma is None and j < 0:
+            i += 1
+            continue
+        i0 = i
+        if comma is not None:
+            a, b, j = comma
+        else:
+            b = tokens[j]
+        after = tokens[j + 1] if j + 1 < n else None
+        chained = j + 1 < n and _joins(tokens, j)
+        if chained and tokens[j].unit == "" and not between:
+            # "12 - 15 - 20": whatever it is, it is no range; skip the whole chain
+            i = j
+            while i < n and _joins(tokens, i):
+                i = _other_half(tokens, i)[0]
+            i += 1
+            continue
+        if _in_frames(tokens, i0):
+            out.append(Range([], i0, j, a.start, b.end, 1, "counted in frames: the rate is not known"))
+            i = j + 1
+            continue
+        if comma is None and _torn_comma(tokens, i0, j, out):
+            out.append(Range([], i0, j, a.start, b.end, 1, "a comma that may be a decimal point"))
+            i = j + 1
+            continue
+        counts = (
+            after is not None
+            and after.kind == "word"
+            and after.text not in _AFTER
+            and not a.unit + b.unit
+            and not a.decimals + b.decimals
+            and after.text not in _NAMES
+        ) or (after is not None and after.kind == "ordinal")
+        if not counts:
+            span, problem = span_of(a, b, duration)
+            out.append(Range([span] if span else [], i0, j, a.start, b.end, _strength(a, b), problem))
+        i = j + 1
+    return out
+
+
+def _joins(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a separator and another time follow the time at `i`."""
+    return _other_half(tokens, i)[0] >= 0
+
+
+def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
+    """Index of the time that a separator joins to the time at `i`, or -1; and whether "between … and …" did."""
+    between = any(t.text == "between" for t in tokens[max(0, i - 5) : i] if t.kind == "word")
+    separated = False
+    for j in range(i + 1, min(len(tokens), i + 1 + _LOOK)):
+        t = tokens[j]
+        if t.kind == "time":
+            return (j, between) if separated else (-1, False)
+        if t.kind == "sep" or (t.kind == "word" and t.text in _TO):
+            if separated and not (t.kind == "word" or tokens[j - 1].kind == "word"):
+                return -1, False
+            separated = True
+        elif t.kind == "word" and t.text == "and" and between and not separated:
+            separated = True
+        elif (
+            t.kind == "ordinal"
+            or (t.kind == "word" and t.text in _SOFT)
+            or (t.kind == "word" and t.text == "up" and j + 1 < len(tokens) and tokens[j + 1].text == "to")
+        ):
+            continue
+        else:
+            return -1, False
+    return -1, False
+
+
+def _names(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the bare whole number at `i` names a thing: "segment 1 - 12 to 17"."""
+    t = tokens[i]
+    if t.unit or t.decimals or not i:
+        return False
+    before = tokens[i - 1]
+    if before.kind == "colon" and i > 1:
+        return tokens[i - 2].text == "id"
+    return before.kind == "word" and before.text in _NAMES
+
+
+def _in_frames(tokens: Sequence[Token], i: int) -> bool:
+    return any(t.kind == "word" and t.text in ("frame", "frames", "帧") for t in tokens[max(0, i - 2) : i])
+
+
+def _decimal_comma(tokens: Sequence[Token], i: int) -> tuple[Token, Token, int] | None:
+    """The two times of "12,54 to 17,83" and the index of the last token, or None."""
+    a = _with_comma(tokens, i)
+    if a is None:
+        return None
+    j, _ = _other_half(tokens, i + 2)
+    b = _with_comma(tokens, j) if j >= 0 else None
+    if b is None or _joins(tokens, j + 2):
+        return None
+    return a, b, j + 2
+
+
+def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
+    """The number at `i` with its decimals behind a comma ("12,5"), or None."""
+    if i + 2 >= len(tokens):
+        return None
+    a, comma, b = tokens[i : i + 3]
+    whole = a.kind == b.kind == "time" and not a.unit and not a.decimals and not b.decimals and b.unit in ("", "s")
+    glued = comma.kind == "comma" and a.end == comma.start and comma.end == b.start
+    digits = b.text.rstrip("seconds \t-秒")
+    if not (whole and glued and len(digits) <= 2 and digits.isdigit()):
+        return None
+    value = float(f"{a.text}.{digits}")
+    return Token("time", a.text + "," + b.text, a.start, b.end, value, b.unit, len(digits))
+
+
+def _torn_comma(tokens: Sequence[Token], i: int, j: int, out: list[Range]) -> bool:
+    """Whether a comma without space ties one more number to the range: "1,234 to 5,678"."""
+    before = i >= 2 and tokens[i - 1].kind == "comma" and tokens[i - 2].kind == "time"
+    if before and tokens[i - 2].end == tokens[i - 1].start and tokens[i - 1].end == tokens[i].start:
+        if not (out and out[-1].last == i - 2):
+            return True
+    after = j + 2 < len(tokens) and tokens[j + 1].kind == "comma" and tokens[j + 2].kind == "time"
+    if after and tokens[j].end == tokens[j + 1].start and tokens[j + 1].end == tokens[j + 2].start:
+        return not _joins(tokens, j + 2)
+    return False
+
+
+def _length(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the word at `i` announces a length ("lasts about 5 s"), not a purpose ("start time for this event")."""
+    if tokens[i].text not in _LENGTH:
+        return False
+    after = [t for t in tokens[i + 1 : i + 4] if not (t.kind == "word" and t.text in _SOFT | _LENGTH)]
+    return bool(after) and after[0].kind == "time"
+
+
+def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) -> list[Range]:
+    """Ranges of a labelled start and a labelled end, or a start and a length."""
+    tagged: list[tuple[str, int]] = []
+    label, since = "", 0
+    for i, t in enumerate(tokens):
+        if t.kind == "word":
+            new = "start" if t.text in _START else "end" if t.text in _END else "length" if _length(tokens, i) else ""
+            if new:
+                label, since = new, i
+        elif t.kind == "time" and i not in taken:
+            if label and i - since <= 10 and not _names(tokens, i):
+                tagged.append((label, i))
+            label = ""
+    out: list[Range] = []
+    k = 0
+    while k + 1 < len(tagged):
+        (x, i), (y, j) = tagged[k], tagged[k + 1]
+        a, b = tokens[i], tokens[j]
+        span: tuple[float, float] | None = None
+        problem: str | None = None
+        if {x, y} == {"start", "end"}:
+            span, problem = span_of(*((a, b) if x == "start" else (b, a)), duration)
+        elif x == "start" and y == "length" and not (k + 2 < len(tagged) and tagged[k + 2][0] == "end"):
+            span, problem = span_of(a, b, duration)
+            span = (span[0], span[0] + span[1]) if span else None
+        elif x == "start" and y == "length":
+            tagged.pop(k + 1)
+            continue
+        else:
+            k += 1
+            continue
+        if _in_frames(tokens, i) or _in_frames(tokens, j):
+            span, problem = None, "counted in frames: the rate is not known"
+        out.append(Range([span] if span else [], i, j, a.start, b.end, max(2, _strength(a, b)), problem))
+        k += 2
+    return out
+
+
+def _bare_pair(tokens: Sequence[Token], duration: float | None) -> list[Range]:
+    """The range of a text that is nothing but two times."""
+    at = [i for i, t in enumerate(tokens) if t.kind == "time"]
+    if len(at) != 2:
+        return []
+    for t in tokens:
+        soft = t.kind == "word" and (t.text in _SOFT or t.text in _BETWEEN)
+        if not (soft or t.kind in ("time", "comma", "line", "stop", "open", "close", "colon") or t.text == "/"):
+            return []
+    a, b = tokens[at[0]], tokens[at[1]]
+    span, problem = span_of(a, b, duration)
+    return [Range([span] if span else [], at[0], at[1], a.start, b.end, _strength(a, b), problem)]

@@ -1,0 +1,418 @@
+"""Lists and dictionaries to spans, boxes and points, by the keys and shapes that models use.
+
+Shapes: two numbers are a span, four a box, a list of either is several. Keys decide before shapes do. A box gets the
+time beside it (`"time": 1.0, "bbox_2d": [...]`) or the key above it (`{"3.0": [...]}`). `box_2d` is y-first in
+Gemini's answers and x-first in others: without the form's name it is not read.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from whenwhere.answers.answer import TimedBox, TimedPoint
+from whenwhere.answers.lexer import Token, tokens
+from whenwhere.answers.ranges import Range, ranges, span_of
+from whenwhere.answers.structure import Item, Node
+
+_START = frozenset(
+    [
+        "start",
+        "starttime",
+        "starttimes",
+        "startsec",
+        "startsecs",
+        "startsecond",
+        "startseconds",
+        "startts",
+        "starttimestamp",
+        "begin",
+        "begintime",
+        "from",
+        "tstart",
+        "timestart",
+        "starts",
+        "startms",
+        "starttimems",
+    ]
+)
+_END = frozenset(
+    [
+        "end",
+        "endtime",
+        "endtimes",
+        "endsec",
+        "endsecs",
+        "endsecond",
+        "endseconds",
+        "endts",
+        "endtimestamp",
+        "stop",
+        "stoptime",
+        "to",
+        "tend",
+        "timeend",
+        "ends",
+        "finish",
+        "endms",
+        "endtimems",
+        "until",
+    ]
+)
+_TIME = frozenset(
+    [
+        "time",
+        "t",
+        "timestamp",
+        "timesec",
+        "timeseconds",
+        "timestamps",
+        "second",
+        "seconds",
+        "sec",
+        "secs",
+        "timems",
+        "ts",
+        "at",
+        "frametime",
+    ]
+)
+_SPAN = frozenset(
+    [
+        "time",
+        "timestamp",
+        "timestamps",
+        "timerange",
+        "timeranges",
+        "timespan",
+        "timespans",
+        "timeinterval",
+        "timeintervals",
+        "span",
+        "spans",
+        "segment",
+        "segments",
+        "interval",
+        "intervals",
+        "window",
+        "windows",
+        "moment",
+        "moments",
+        "period",
+        "periods",
+        "range",
+        "ranges",
+        "predrelevantwindows",
+        "glue",
+        "answer",
+        "timeperiod",
+    ]
+)
+_BOX = frozenset(
+    [
+        "bbox2d",
+        "bbox",
+        "box",
+        "boundingbox",
+        "boxes",
+        "bboxes",
+        "boundingboxes",
+        "boxxyxy",
+        "bboxxyxy",
+        "coordinates",
+        "predbbox",
+    ]
+)
+_POINT = frozenset(["point2d", "point", "points"])
+_LABEL = frozenset(["label", "object", "name", "category", "obj", "objectname", "ref", "class"])
+_ID = frozenset(["id", "trackid", "objectid", "targetid", "instanceid"])
+_ABSENT_IF_FALSE = frozenset(["exists", "exist", "present", "found", "visible", "occurs", "happens"])
+_ABSENT_IF_TRUE = frozenset(["absent", "notfound", "notpresent", "missing"])
+_CHOICE = frozenset(["answer", "choice", "option", "correctoption", "finalanswer"])
+_DEEPEST = 30
+_KEY = re.compile(r"[\W_]+")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What structures say.
+
+    Attributes:
+        ranges: one per structure that holds spans, with its place.
+        boxes: in written order.
+        points: in written order.
+        absent: a structure says that it is not there (an empty list, `"found": false`).
+        choice: letter of an option.
+        target: the object's number.
+        yx: `box_2d` was met: the order of its numbers depends on the model.
+        reasons: what could not be read.
+    """
+
+    ranges: list[Range] = field(default_factory=list)
+    boxes: list[TimedBox] = field(default_factory=list)
+    points: list[TimedPoint] = field(default_factory=list)
+    absent: bool = False
+    choice: str | None = None
+    target: str | None = None
+    yx: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+
+def read(nodes: Iterable[Node], duration: float | None = None, yx: bool | None = None) -> Reading:
+    """What the structures of a text say.
+
+    Args:
+        nodes: outermost brackets, in order.
+        duration: of the video in seconds, for times in per cent.
+        yx: order of `box_2d`: True y first, False x first, None unknown.
+    """
+    out = Reading()
+    for node in nodes:
+        spans: list[tuple[float, float]] = []
+        reader = _Reader(out, duration, yx, spans)
+        reader.value(node, 0)
+        if spans:
+            out.ranges.append(Range(spans, -1, -1, node.start, node.end, reader.strength))
+    return out
+
+
+def numbers(node: Item) -> list[float] | None:
+    """The seconds (or plain numbers) of a flat, whole list; None if it is anything else."""
+    if not isinstance(node, Node) or not node.whole or node.open == "{" or not node.items:
+        return None
+    out: list[float] = []
+    for value in node.values:
+        x = seconds(value)
+        if x is None:
+            return None
+        out.append(x)
+    return out
+
+
+def seconds(value: Item) -> float | None:
+    """A time as number, token or string with exactly one time; None otherwise."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return value
+    if isinstance(value, Token):
+        return value.seconds
+    if isinstance(value, str):
+        inside = [t for t in tokens(value[:80]) if t.kind not in ("line",)]
+        if len(inside) == 1 and inside[0].kind == "time":
+            return inside[0].seconds
+    return None
+
+
+class _Reader:
+    """One walk through one structure."""
+
+    def __init__(self, out: Reading, duration: float | None, yx: bool | None, spans: list[tuple[float, float]]) -> None:
+        self.out, self.duration, self.yx, self.spans = out, duration, yx, spans
+        self.strength = 1
+
+    def value(self, node: Item, depth: int) -> None:
+        """Read a list or dictionary by its shape."""
+        if not isinstance(node, Node) or depth > _DEEPEST:
+            return
+        if node.open == "{":
+            self.mapping(node, depth)
+            return
+        if not node.items:
+            self.out.absent |= node.whole
+            return
+        flat = numbers(node)
+        if flat is not None:
+            if any(isinstance(v, Token) and v.unit for v in node.values) and self.strength < 2:
+                self.strength = 2
+            self.flat(node, flat)
+            return
+        for value in node.values:
+            if isinstance(value, Node):
+                self.value(value, depth + 1)
+            elif isinstance(value, str):
+                self.text(value)
+
+    def flat(self, node: Node, flat: list[float]) -> None:
+        """A list of numbers by its length."""
+        if len(flat) == 2 or (len(flat) == 3 and 0 <= flat[2] <= 1 and flat[1] > 1):
+            self.span(flat[0], flat[1])
+        elif len(flat) == 4 and not any(isinstance(v, Token) and v.unit for v in node.values):
+            self.box(None, flat, None, None)
+
+    def span(self, start: float, end: float) -> None:
+        """Note a span with finite ends."""
+        if math.isfinite(start) and math.isfinite(end):
+            self.spans.append((start, end))
+        else:
+            self.out.reasons.append("a span that is not finite")
+
+    def text(self, text: str) -> None:
+        """A string that holds ranges."""
+        for r in ranges(tokens(text), self.duration):
+            if r.problem:
+                self.out.reasons.append(r.problem)
+            for start, end in r.spans:
+                self.span(start, end)
+
+    def box(self, time: float | None, flat: list[float], label: str | None, name: str | None) -> None:
+        """Note a box of finite numbers."""
+        if all(map(math.isfinite, flat)) and (time is None or math.isfinite(time)):
+            self.out.boxes.append(TimedBox(time, (flat[0], flat[1], flat[2], flat[3]), label, name))
+        else:
+            self.out.reasons.append("a box that is not finite")
+
+    def mapping(self, node: Node, depth: int) -> None:
+        """A dictionary by its keys."""
+        keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
+        if any("frame" in k and k != "frametime" for k in keys if k.startswith(("start", "end"))):
+            self.out.reasons.append("counted in frames: the rate is not known")
+            return
+        label = next((str(v) for k, v in keys.items() if k in _LABEL and isinstance(v, str)), None)
+        name = next((_name(v) for k, v in keys.items() if k in _ID), None)
+        used: set[str] = set()
+        if node.whole:
+            used |= self.labelled_span(keys)
+            time_key = next((k for k in keys if k in _TIME and seconds(keys[k]) is not None), None)
+            time = None if time_key is None else seconds(keys[time_key])
+            if time is not None and time_key == "timems":
+                time /= 1000
+            for k, v in keys.items():
+                if k in _BOX or k == "box2d":
+                    used.add(k)
+                    self.boxes(k, v, time, label, name, depth)
+                elif k in _POINT:
+                    used.add(k)
+                    for flat in _groups(v, 2):
+                        self.out.points.append(TimedPoint(time, (flat[0], flat[1]), label, name))
+                elif k in ("targetid", "target"):
+                    used.add(k)
+                    self.out.target = _name(v)
+            if used & (_BOX | _POINT | {"box2d"}):
+                used |= {k for k in keys if k in _TIME}
+        for key, v in node.items:
+            k = _KEY.sub("", key.lower()) if key is not None else ""
+            if k in used:
+                continue
+            self.entry(key or "", k, v, depth)
+
+    def labelled_span(self, keys: dict[str, Item]) -> set[str]:
+        """Read a start and an end; the keys that were used."""
+        s = next((k for k in keys if k in _START), None)
+        e = next((k for k in keys if k in _END), None)
+        if s is None or e is None:
+            return set()
+        a, b = _time_token(keys[s]), _time_token(keys[e])
+        if a is None or b is None:
+            self.out.reasons.append("a span that is not finite")
+            return {s, e}
+        span, problem = span_of(a, b, self.duration)
+        if problem and a.unit == b.unit == "":
+            problem = None
+        if span is None:
+            self.out.reasons.append(problem or "not a time")
+        else:
+            factor = 1e-3 if s.endswith("ms") and e.endswith("ms") and not a.unit and not b.unit else 1.0
+            self.span(span[0] * factor, span[1] * factor)
+            self.strength = 3
+        return {s, e}
+
+    def boxes(self, key: str, value: Item, time: float | None, label: str | None, name: str | None, depth: int) -> None:
+        """The value of a key that says box."""
+        if key == "box2d":
+            self.out.yx = True
+            if self.yx is None:
+                self.out.reasons.append("box_2d is y-first in some models: name the form")
+                return
+        if isinstance(value, Node) and value.open == "{" and not _corners(value):
+            for child_key, child in value.items:  # {"boxes": {"3.0": [...]}}
+                self.timed(child_key or "", child, label, name)
+            return
+        if (
+            isinstance(value, Node)
+            and value.open != "{"
+            and any(isinstance(v, Node) and v.open == "{" and not _corners(v) for v in value.values)
+        ):
+            self.value(value, depth + 1)
+            return
+        corners = _corners(value)
+        groups = [corners] if corners else [*_groups(value, 4), *_groups(value, 5)]
+        for flat in groups:
+            when = time
+            if len(flat) == 5:
+                when, flat = flat[0], flat[1:]
+            if key == "box2d" and self.yx:
+                flat = [flat[1], flat[0], flat[3], flat[2]]
+            self.box(when, flat, label, name)
+
+    def timed(self, key: str, value: Item, label: str | None, name: str | None) -> bool:
+        """Boxes under a key that is a time; whether it was one."""
+        time = seconds(key)
+        if time is None:
+            return False
+        corners = _corners(value)
+        for flat in [corners] if corners else _groups(value, 4):
+            self.box(time, flat, label, name)
+        return True
+
+    def entry(self, key: str, k: str, value: Item, depth: int) -> None:
+        """Any other key of a dictionary."""
+        if isinstance(value, bool):
+            self.out.absent |= (k in _ABSENT_IF_FALSE and not value) or (k in _ABSENT_IF_TRUE and value)
+        elif k in _SPAN or k in _START or k in _END or k in _TIME:
+            if value is None or (isinstance(value, Node) and not value.items and value.whole):
+                self.out.absent |= k in _SPAN
+            elif isinstance(value, str):
+                before = len(self.spans)
+                self.text(value)
+                if len(self.spans) > before:
+                    self.strength = 3
+                elif k in _CHOICE and re.fullmatch(r"\(?[A-H][).]?", value.strip()):
+                    self.out.choice = value.strip(" ().")
+            elif isinstance(value, Node):
+                before = len(self.spans)
+                self.value(value, depth + 1)
+                if len(self.spans) > before:
+                    self.strength = 3
+        elif k in _CHOICE and isinstance(value, str):
+            if re.fullmatch(r"\(?[A-H][).]?", value.strip()):
+                self.out.choice = value.strip(" ().")
+        elif isinstance(value, Node) and not self.timed(key, value, None, None):
+            self.value(value, depth + 1)
+
+
+def _time_token(value: Item) -> Token | None:
+    if isinstance(value, Token):
+        return value
+    if isinstance(value, str):
+        inside = tokens(value[:80])
+        return inside[0] if len(inside) == 1 and inside[0].kind == "time" else None
+    return None
+
+
+def _name(value: Item) -> str | None:
+    if isinstance(value, Token):
+        return value.text
+    return value if isinstance(value, str) else None
+
+
+def _corners(value: Item) -> list[float] | None:
+    """Four numbers of a dictionary of corners, or None."""
+    if not isinstance(value, Node) or value.open != "{":
+        return None
+    keys = {_KEY.sub("", (key or "").lower()): seconds(v) for key, v in value.items}
+    for names in (("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax")):
+        corners = [keys.get(n) for n in names]
+        if all(c is not None for c in corners):
+            return [c for c in corners if c is not None]
+    return None
+
+
+def _groups(value: Item, size: int) -> list[list[float]]:
+    """Lists of `size` numbers: the value itself or its items."""
+    flat = numbers(value)
+    if flat is not None:
+        return [flat] if len(flat) == size else []
+    if isinstance(value, Node) and value.open != "{":
+        return [f for f in map(numbers, value.values) if f is not None and len(f) == size]
+    return []

@@ -1,0 +1,134 @@
+"""Brackets and braces of a text as nested lists and dictionaries: JSON, Python literals and what models make of them.
+
+One pass over the tokens with an explicit stack. Anything between brackets that is no list or dictionary ("(the man)",
+"[12 - 17]") makes that bracket prose; what was well formed inside it is kept. Where the text stops, only what is whole
+is kept: an open list keeps its closed items, an open dictionary answers for nothing itself but its closed children do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from whenwhere.answers.lexer import Token
+
+Item: TypeAlias = "Token | str | float | bool | Node | None"
+
+_DEEPEST = 40
+_LITERALS: dict[str, Item] = {
+    "null": None, "none": None, "true": True, "false": False, "nan": float("nan"), "infinity": float("inf"),
+    "inf": float("inf"),
+}  # fmt: skip
+_PAIRS = {"]": "[", ")": "(", "}": "{"}
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A bracket.
+
+    Attributes:
+        open: `[`, `(` or `{`.
+        start: where it begins in the text.
+        end: where it ends.
+        items: (key, value); keys are None in lists.
+        whole: it was closed.
+    """
+
+    open: str
+    start: int
+    end: int = 0
+    items: list[tuple[str | None, "Item"]] = field(default_factory=list)
+    whole: bool = False
+    prose: bool = False
+    key: str | None = None
+    pending: list["Item"] = field(default_factory=list)
+
+    @property
+    def values(self) -> list["Item"]:
+        """The values without their keys."""
+        return [value for _, value in self.items]
+
+    @property
+    def children(self) -> list["Node"]:
+        """The brackets directly inside."""
+        return [value for _, value in self.items if isinstance(value, Node)]
+
+    def _commit(self) -> None:
+        if len(self.pending) > 1 or (self.open == "{" and self.pending and self.key is None):
+            self.prose = True
+        if self.pending:
+            self.items.extend((self.key, value) for value in self.pending)
+        self.pending, self.key = [], None
+
+
+def structures(tokens: Sequence[Token]) -> tuple[list[Node], bool]:
+    """The outermost well-formed brackets in order, and whether the text stops inside one."""
+    top: list[Node] = []
+    stack: list[Node] = []
+    skipped = 0  # brackets deeper than any answer
+
+    def close(node: Node) -> None:
+        parent = stack[-1] if stack else None
+        kept = [node] if not node.prose else node.children
+        if parent is None:
+            top.extend(kept)
+        elif node.prose:
+            parent.prose = True
+            parent.items.extend((None, child) for child in kept)
+        else:
+            parent.pending.append(node)
+
+    for token in tokens:
+        kind = token.kind
+        if kind == "open":
+            if len(stack) >= _DEEPEST:
+                skipped += 1
+                continue
+            stack.append(Node(token.text, token.start))
+            continue
+        if not stack:
+            continue
+        node = stack[-1]
+        if kind == "close":
+            if skipped:
+                skipped -= 1
+                continue
+            node._commit()
+            stack.pop()
+            node.end, node.whole = token.end, True
+            if _PAIRS[token.text] != node.open:
+                node.prose = True
+            close(node)
+        elif kind == "comma":
+            node._commit()
+        elif kind == "time":
+            node.pending.append(token)
+        elif kind == "string":
+            node.pending.append(token.text[1:-1])
+        elif kind == "colon":
+            if node.open == "{" and len(node.pending) == 1 and node.key is None:
+                node.key = _key(node.pending.pop())
+            else:
+                node.prose = True
+        elif kind == "word":
+            if node.open == "{" and node.key is None and not node.pending:
+                node.pending.append(token.text)
+            elif token.text in _LITERALS:
+                node.pending.append(_LITERALS[token.text])
+            else:
+                node.prose = True
+        elif kind != "line":
+            node.prose = True
+    unfinished = bool(stack)
+    while stack:
+        node = stack.pop()
+        # the last item may have been cut short: only a closed bracket is surely whole
+        node.items.extend((node.key, value) for value in node.pending if isinstance(value, Node))
+        node.end = tokens[-1].end
+        close(node)
+    return top, unfinished
+
+
+def _key(value: "Item") -> str | None:
+    if isinstance(value, Token):
+        return value.text
+    return value if isinstance(value, str) else None

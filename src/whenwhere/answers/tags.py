@@ -1,0 +1,131 @@
+"""Boxes and points in tags, taken out of the text so that a coordinate is never read as a time.
+
+`<obj>dog</obj><box>[1, 2, 3, 4]</box>at<t>3.0</t>s` (Open-o3-Video: a claim), `<ref>dog</ref><box>[[1, 2, 3, 4]]</box>`
+(InternVL, Qwen-VL), `<|box_start|>(1,2),(3,4)<|box_end|>` (Qwen2-VL), `<pred_bbox>…</pred_bbox>` (STVG-o1; its inside is
+not published, any list or dictionary is read) and `<tracks coords="0.0 1 380 822;0.5 1 …">dog</tracks>` or `<points …>`
+(Molmo2: time, then object, x, y for each object, thousandths; frames parted by tab, semicolon, colon or comma).
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
+from whenwhere.answers.lexer import tokens
+from whenwhere.answers.reading import read
+from whenwhere.answers.structure import structures
+
+_SPECIAL = {
+    "<|box_start|>": "<box>", "<|box_end|>": "</box>", "<|object_ref_start|>": "<ref>", "<|object_ref_end|>": "</ref>",
+}  # fmt: skip
+_CLAIM = re.compile(
+    r"<(?P<tag>obj|object|ref|box|bbox|pred_bbox|pred_box)>(?P<inside>[^<]*)</(?P=tag)>"
+    r"|at\s?<t>(?P<t>[^<]{1,20})</t>\s?s?",
+    re.IGNORECASE,
+)
+_TRACK = re.compile(
+    r'<(?P<tag>tracks|points|track|point)\b[^<>"]{0,80}(?:"[^"<>]*"[^<>"]{0,80})??\bcoords="(?P<coords>[^"<>]*)"[^<>]*>'
+    r"(?P<label>[^<]*)(?:</\w+>)?",
+    re.IGNORECASE,
+)
+_OPEN_TRACK = re.compile(r'<(?:tracks|points|track|point)\b[^<>]*\bcoords="(?P<coords>[^"<>]*)$', re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d{1,12}(?:\.\d{1,9})?")
+_TIME_TAG = re.compile(r"</?(?:t|time|timestamp|timestep)>", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Tagged:
+    """What the tags of a text hold.
+
+    Attributes:
+        rest: the text without them.
+        boxes: in written order.
+        points: in written order.
+        coordinates: kind, where the tag fixes it.
+        truncated: the text stops inside a tag.
+    """
+
+    rest: str
+    boxes: list[TimedBox] = field(default_factory=list)
+    points: list[TimedPoint] = field(default_factory=list)
+    coordinates: Coordinates | None = None
+    truncated: bool = False
+
+
+def tagged(text: str) -> Tagged:
+    """Boxes and points in tags, and the text without them.
+
+    >>> tagged("<obj>dog</obj><box>[1, 2, 30, 40]</box>at<t>3.5</t>s").boxes[0]
+    TimedBox(time=3.5, box=(1.0, 2.0, 30.0, 40.0), label='dog', id=None)
+    """
+    if "<" not in text:
+        return Tagged(text)
+    for special, tag in _SPECIAL.items():
+        text = text.replace(special, tag)
+    out = Tagged("")
+    text = _TRACK.sub(lambda m: _track(m["coords"], m["label"].strip() or None, out), text)
+    cut = _OPEN_TRACK.search(text) if 'coords="' in text else None
+    if cut:
+        out.truncated = True
+        # the last group of numbers may be cut short
+        _track(re.split(r"[\t;]", cut["coords"])[:-1], None, out)
+        text = text[: cut.start()]
+    text = _claims(text, out)
+    out.rest = _TIME_TAG.sub("", text)
+    return out
+
+
+def _track(coords: str | list[str], label: str | None, out: Tagged) -> str:
+    groups = coords if isinstance(coords, list) else re.split(r"[\t;:,]", coords)
+    for group in groups:
+        found = _NUMBER.findall(group)
+        if len(found) < 4 or len(found) % 3 != 1:
+            continue
+        time = float(found[0])
+        for k in range(1, len(found), 3):
+            name, x, y = found[k : k + 3]
+            out.points.append(TimedPoint(time, (float(x), float(y)), label, name))
+    out.coordinates = "thousand"
+    return " "
+
+
+def _claims(text: str, out: Tagged) -> str:
+    kept: list[str] = []
+    label: str | None = None
+    pending: list[int] = []  # boxes that wait for their time
+    at = 0
+    for m in _CLAIM.finditer(text):
+        gap = text[at : m.start()]
+        kept.append(gap)
+        if gap.strip():
+            pending = []
+        at = m.end()
+        if m["t"] is not None:
+            when = [t for t in tokens(m["t"]) if t.kind == "time"]
+            for i in pending if len(when) == 1 else []:
+                out.boxes[i] = out.boxes[i]._replace(time=when[0].seconds)
+            if not pending:
+                kept.append(m.group())
+            pending = []
+        elif m["tag"].lower() in ("obj", "object", "ref"):
+            label, pending = m["inside"].strip() or None, []
+        else:
+            for box in _boxes(m["inside"]):
+                pending.append(len(out.boxes))
+                out.boxes.append(box._replace(label=box.label or label))
+            if "[[" in m["inside"] and m["tag"].lower() == "box":
+                out.coordinates = "thousand"
+    kept.append(text[at:])
+    return " ".join(kept)
+
+
+def _boxes(inside: str) -> list[TimedBox]:
+    nodes, _ = structures(tokens(inside))
+    boxes = read(nodes).boxes
+    if boxes:
+        return boxes
+    # (x1,y1),(x2,y2) and x1, y1, x2, y2 without brackets
+    found = [t for t in tokens(inside) if t.kind == "time"]
+    if len(found) == 4:
+        x1, y1, x2, y2 = (t.value for t in found)
+        return [TimedBox(None, (x1, y1, x2, y2))]
+    return []
