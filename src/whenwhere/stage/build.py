@@ -311,7 +311,8 @@ def _spot(world: World, k: int, domain: Domain, rng: np.random.Generator) -> tup
         p = tables[0]
         return (p.x + float(rng.uniform(-0.17, 0.17)) * p.size, p.y + 0.004), 0.3 * p.size, domain.table
     y = float(rng.uniform(domain.ground[0] + 0.06, domain.ground[1] - 0.04))
-    return (float(rng.uniform(0.25, 0.75)) * world.aspect, y), 0.0, domain.floor or ("floor" if domain.table else "ground")
+    below = domain.floor or ("floor" if domain.table else "ground")
+    return (float(rng.uniform(0.25, 0.75)) * world.aspect, y), 0.0, below
 
 
 def _thing_kind(domain: Domain, place: str, split: str, rng: np.random.Generator) -> str:

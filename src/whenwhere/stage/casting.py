@@ -118,7 +118,8 @@ def _person(
     pattern = (240.0, 240.0, 236.0) if top.family not in ("white", "grey", "yellow") else shade(top.rgb, 0.35)
     woman = kind == "woman"
     coat = bool(rng.random() < 0.25)
-    shorts, bun = (bool(u < share) for u, share in zip(rng.random(2), (0.4, 0.7))) if split == "val" else (False, False)
+    shorts = split == "val" and bool(rng.random() < 0.4)
+    bun = split == "val" and bool(rng.random() < 0.7)
     look = PersonLook(
         hair=hair.rgb,
         skin=SKIN[int(rng.integers(len(SKIN)))],

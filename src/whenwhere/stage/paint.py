@@ -143,7 +143,7 @@ class Brush:
         self.poly(np.stack([x + c * u - s * v, y + s * u + c * v], 1), colour)
 
     def pattern(self, kind: str, where: tuple[float, float, float, float], old: Colour, new: Colour) -> None:
-        """Stripes, checks, spots, zigzags or diamonds of `new` over what is painted exactly `old` in the box `where` (units)."""
+        """Stripes, checks, ... of `new` over what is painted exactly `old` in the box `where` (units)."""
         x1, y1, x2, y2 = where
         (px1, py2), (px2, py1) = (self._points([(x1, y1), (x2, y2)]) >> _SHIFT).tolist()
         px1, py1 = max(px1, 0), max(py1, 0)

@@ -140,8 +140,11 @@ def driver(
     frames: int, split: str, start: float,
 ) -> list[Leg]:  # fmt: skip
     """The script of a vehicle in one of the domain's lanes; roles `cross`, `halt`, `park`, `parked`."""
-    laws = [law for law in LAWS[split] if law != "bowed"]  # vehicles keep to their lanes
-    law = str(rng.choice(["steady", "jerky", "gathering"])) if split == "heldout" else laws[int(rng.integers(len(laws)))]
+    if split == "heldout":
+        law = str(rng.choice(["steady", "jerky", "gathering"]))
+    else:
+        laws = [law for law in LAWS[split] if law != "bowed"]  # vehicles keep to their lanes
+        law = laws[int(rng.integers(len(laws)))]
     across, way = domain.lanes[int(rng.integers(len(domain.lanes)))]
     fast = bool(rng.random() < 0.3)
     half = size * 0.56

@@ -20,7 +20,8 @@ _ALIKE = (
     {"child", "man"}, {"child", "woman"}, {"sheep", "dog"}, {"sheep", "horse"}, {"bucket", "bag"}, {"bucket", "box"},
     {"bucket", "cup"}, {"bucket", "vase"},
 )  # fmt: skip
-_PEOPLE, _VEHICLES, _ANIMALS = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}, {"dog", "cat", "horse", "sheep"}
+_PEOPLE, _VEHICLES = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}
+_ANIMALS = {"dog", "cat", "horse", "sheep"}
 GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
 
 #: Asked-for event → events that may be taken for it.

@@ -8,6 +8,7 @@ small, a platform on which they are large.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.stage.backgrounds import Plate
 from whenwhere.stage.domains import Domain
@@ -68,6 +69,17 @@ VAL_DOMAINS: dict[str, Domain] = {
 }  # fmt: skip
 
 
+def _any(rng: np.random.Generator, low: float, high: float) -> Colour:
+    """Any colour between two levels."""
+    r, g, b = rng.uniform(low, high, 3).tolist()
+    return r, g, b
+
+
+def _down_to(x: NDArray[np.float64], y: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """(n + 2, 2): the outline between a curve and a level."""
+    return np.concatenate([np.stack([x, y], 1), [(x[-1], level), (x[0], level)]])
+
+
 def _motorway(p: Plate, rng: np.random.Generator) -> None:
     """Four lanes from side to side, seen from a bridge's height, with a green strip in the middle."""
     c: Colour = shade((112, 110, 112), rng.uniform(0.85, 1.15))
@@ -101,7 +113,7 @@ def _forecourt(p: Plate, rng: np.random.Generator) -> None:
         p.rect(x, 0.2, x + 0.22, 0.44, mix((236, 226, 180), (120, 150, 160), rng.uniform(0, 0.7)))
         for _ in range(6):
             a, h = x + rng.uniform(0.01, 0.17), rng.uniform(0.03, 0.1)
-            p.rect(a, 0.44 - h, a + 0.035, 0.44, tuple(float(v) for v in rng.uniform(70, 190, 3)))  # type: ignore[arg-type]
+            p.rect(a, 0.44 - h, a + 0.035, 0.44, _any(rng, 70, 190))
     for k in range(3):
         x = x0 + 0.05 + 0.62 * k
         p.rect(x, 0.1, x + 0.035, 0.53, (168, 170, 172))
@@ -136,12 +148,12 @@ def _beach(p: Plate, rng: np.random.Generator) -> None:
     p.band(0.5, p.bottom, shade(sand, 0.82), sand)
     x = np.linspace(p.left, p.right, 80)
     edge = 0.5 + 0.012 * np.sin(4 * x + rng.uniform(0, 6)) + 0.006 * np.sin(11 * x)
-    p.poly([*zip(x, edge + 0.02, strict=True), (p.right, 0.48), (p.left, 0.48)], shade(sand, 0.68))
-    p.poly([*zip(x, edge, strict=True), (p.right, 0.48), (p.left, 0.48)], (232, 238, 236))
-    p.poly([*zip(x, edge - 0.012, strict=True), (p.right, 0.48), (p.left, 0.48)], mix(sea, (170, 200, 190), 0.6))
+    p.poly(_down_to(x, edge + 0.02, 0.48), shade(sand, 0.68))
+    p.poly(_down_to(x, edge, 0.48), (232, 238, 236))
+    p.poly(_down_to(x, edge - 0.012, 0.48), mix(sea, (170, 200, 190), 0.6))
     for _ in range(int(rng.integers(2, 5))):
-        x0, y0, tone = rng.uniform(p.left, p.right), rng.uniform(0.53, 0.57), rng.uniform(110, 200, 3)
-        cloth: Colour = (float(tone[0]), float(tone[1]), float(tone[2]))
+        x0, y0 = rng.uniform(p.left, p.right), rng.uniform(0.53, 0.57)
+        cloth = _any(rng, 110, 200)
         p.poly([(x0, y0), (x0 + 0.12, y0), (x0 + 0.1, y0 + 0.03), (x0 - 0.03, y0 + 0.03)], cloth)
         p.line([(x0 + 0.05, y0), (x0 + 0.06, y0 - 0.14)], 0.006, (120, 104, 88))
         p.poly([(x0 - 0.04, y0 - 0.12), (x0 + 0.06, y0 - 0.17), (x0 + 0.16, y0 - 0.12)], shade(cloth, 0.85))
@@ -167,7 +179,7 @@ def _station(p: Plate, rng: np.random.Generator) -> None:
             p.line([(x + 0.25, 0.06), (x + 0.25, 0.48)], 0.005, shade(c, 0.7))
     else:
         for x in np.arange(p.left + rng.uniform(0, 0.4), p.right, 0.8):
-            p.rect(x, 0.08, x + 0.5, 0.34, tuple(float(v) for v in rng.uniform(90, 210, 3)))  # type: ignore[arg-type]
+            p.rect(x, 0.08, x + 0.5, 0.34, _any(rng, 90, 210))
             p.rect(x + 0.04, 0.12, x + 0.3, 0.15, (236, 234, 226))
             p.rect(x + 0.04, 0.18, x + 0.4, 0.2, (236, 234, 226))
     p.band(0.5, 0.585, (58, 52, 48), (42, 40, 40))

@@ -20,8 +20,11 @@ SPOKES = 4
 
 @dataclass(frozen=True)
 class VehicleLook:
-    """How one vehicle is painted: `kind` is car, van, truck or bus; `stretch` makes its cabin longer or shorter; `boxy`
-    is another build (off-roader, minibus, tanker, double-decker)."""
+    """How one vehicle is painted.
+
+    `kind` is car, van, truck or bus; `stretch` makes its cabin longer or shorter; `boxy` is another build, to be seen
+    from the side (off-roader, minibus, tanker, double-decker).
+    """
 
     kind: str
     body: Colour
@@ -103,10 +106,11 @@ def _side(b: Brush, look: VehicleLook, phase: int) -> None:
 
 def _boxy(b: Brush, look: VehicleLook) -> tuple[tuple[float, float], float]:
     """The bodies of the boxy builds from the side: (positions of the wheels, their radius)."""
-    c, dark, s = look.body, shade(look.body, 0.62), look.stretch
+    c, dark = look.body, shade(look.body, 0.62)
     if look.kind == "car":  # an off-roader: upright back, spare wheel, rails on the roof
-        b.rect(-0.545 + 0.03, 0.2, -0.47, 0.36, _TYRE, 0.02)
-        b.poly([(-0.48, 0.1), (-0.48, 0.3), (-0.45, 0.45), (0.12, 0.45), (0.2, 0.3), (0.46, 0.28), (0.5, 0.24), (0.5, 0.1)], c)
+        b.rect(-0.515, 0.2, -0.47, 0.36, _TYRE, 0.02)
+        b.poly([(-0.48, 0.1), (-0.48, 0.3), (-0.45, 0.45), (0.12, 0.45), (0.2, 0.3), (0.46, 0.28), (0.5, 0.24),
+                (0.5, 0.1)], c)  # fmt: skip
         for x1, x2 in ((-0.43, -0.26), (-0.23, -0.07), (-0.04, 0.1)):
             b.rect(x1, 0.31, x2, 0.415, _GLASS, 0.012)
         b.limb([(-0.38, 0.475), (0.05, 0.475)], 0.012, (52, 54, 58))

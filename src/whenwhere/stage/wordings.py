@@ -1,9 +1,9 @@
 """Words of the development split, and the form that words take.
 
 A template's slots: `{np}` the noun phrase (with article), `{moves}` the verb for the actor and its pace (`{moving}` and
-`{move}`: its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template without a finite
-verb, which cannot be a clause of a longer sentence. `val` and `heldout` hold words
-that were kept out of development; no noun, verb, colour or template is in two of them.
+`{move}`: its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading
+`~` marks a template that cannot be a clause of a longer sentence. `val` and `heldout` hold the words that were kept out
+of development; no noun, verb, colour or template of theirs is in the words below.
 """
 
 from dataclasses import dataclass, field
