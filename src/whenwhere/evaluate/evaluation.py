@@ -1,9 +1,9 @@
 """One call from files to a report: annotations, answers, a named protocol, and all that stands beside the number.
 
 The protocol alone decides the number. Beside it stand, made by the same protocol on other answers: the constants, a
-blind run, the swaps and the oracles; and, whatever the protocol: intervals (bootstrap over videos), failure modes,
-and every fault of the file of answers. A fault is never a reason to leave an item out: what has no readable answer is
-wrong, and how many were is said.
+blind run and the swaps; and, whatever the protocol: intervals (bootstrap over videos), failure modes, for tubes what
+is lost in time and what in space, and every fault of the file of answers. A fault is never a reason to leave an item
+out: what has no readable answer is wrong, and how many were is said.
 """
 
 import difflib
@@ -25,7 +25,8 @@ from whenwhere.evaluate.formats import read_predictions
 from whenwhere.evaluate.prediction import Fault, Prediction, Predictions
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.scores import Protocol, Scores
-from whenwhere.evaluate.semantic import overlaps, query_swap, video_swap, wrong_object
+from whenwhere.evaluate.semantic import query_swap, video_swap
+from whenwhere.evaluate.tubes.decomposition import decomposition
 from whenwhere.stats import Interval, bootstrap_means
 
 
@@ -38,7 +39,7 @@ class Row:
         how: what the answers are, in words.
         items: how many were scored.
         summary: measure → value.
-        kind: `answers`, `constant`, `blind`, `swap` or `oracle`.
+        kind: `answers`, `constant`, `blind` or `swap`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Report:
         format: name of the format of the predictions.
         scores: the protocol's own outcome.
         intervals: 95 % intervals of the measures that are means over items; resampled by video.
+        decomposition: t, s and v of tubes, with the truth in place of one of them; None elsewhere.
         rows: what stands beside, the file's own answers first.
         diagnostics: failure mode → value.
         types: query type → failure mode → value.
@@ -77,6 +79,7 @@ class Report:
     format: str
     scores: Scores
     intervals: dict[str, Interval]
+    decomposition: Scores | None
     rows: list[Row]
     diagnostics: dict[str, float]
     types: dict[str, dict[str, float]]
@@ -122,6 +125,8 @@ class Report:
                     for r in self.rows
                 ],
                 "groups": self.scores.groups,
+                "decomposition": self.decomposition
+                and {"all": self.decomposition.summary, **self.decomposition.groups},
                 "diagnostics": self.diagnostics,
                 "types": self.types,
                 "status": self.status,
@@ -147,6 +152,8 @@ class Report:
                 row |= {"answer": c.answer[n].tolist(), "truth": c.truth[n].tolist(), "t_IoU": float(c.iou[n])}
             k = place.get(id)
             row |= {name: None if k is None else float(v[k]) for name, v in self.scores.items.items()}
+            if self.decomposition is not None:
+                row |= {name: float(self.decomposition.items[name][n]) for name in ("t", "s", "v")}
             rows.append(plain(row))
         return rows
 
@@ -274,8 +281,6 @@ def assess(
     if seen is not None:
         rows += _swaps(protocol, items, answers, seed)
         failures = diagnostics(items, answers)
-        if any(item.tubes for item in items):
-            failures["wrong object at the right time"] = wrong_object(overlaps(items, answers))
     return Report(
         benchmark=benchmark,
         protocol=protocol,
@@ -283,6 +288,7 @@ def assess(
         format=found.format,
         scores=scores,
         intervals=intervals(scores, resamples, seed),
+        decomposition=decomposition(items, answers) if benchmark.task == "tubes" else None,
         rows=rows,
         diagnostics=failures,
         types={} if seen is None else by_type(items, answers),

@@ -30,6 +30,8 @@ Cell = str | int | float | Interval | None
 NAME = 40
 #: Columns of groups on a terminal, where a protocol's groups have other measures than its headline.
 WIDE = 8
+#: Groups that a terminal shows; of more (classes of a detection set) the files tell.
+MANY = 24
 #: Faults listed of each kind; the JSON file has all of them.
 FAULTS = 5
 
@@ -89,6 +91,7 @@ def tables(report: Report, brief: bool = False) -> list[Table]:
             _result(report, brief),
             _beside(report),
             _groups(report, brief),
+            _decomposition(report),
             _diagnostics(report),
             _faults(report),
             _protocol(report),
@@ -130,7 +133,7 @@ def _beside(report: Report) -> Table:
 
 
 def _groups(report: Report, brief: bool) -> Table | None:
-    if not report.scores.groups:
+    if not report.scores.groups or (brief and len(report.scores.groups) > MANY):
         return None
     first = next(iter(report.scores.groups.values()))
     names = [n for n in ("n", *report.headline) if n in first] or list(first)
@@ -140,6 +143,20 @@ def _groups(report: Report, brief: bool) -> Table | None:
         [group, *(_counted(n, s.get(n)) for n in names)] for group, s in report.scores.groups.items()
     ]
     return Table("By group", ["group", *names], rows)
+
+
+def _decomposition(report: Report) -> Table | None:
+    if report.decomposition is None:
+        return None
+    groups = {"all": report.decomposition.summary, **report.decomposition.groups}
+    names = list(report.decomposition.summary)
+    return Table(
+        "In time or in space",
+        ["", *groups],
+        [[name, *(values.get(name) for values in groups.values())] for name in names],
+        "By this project's definitions (v = t · s), whatever the protocol. oracle-time: v with the true time; "
+        "oracle-space: v with true boxes;\nwrong-object: t ≥ 0.5 and s < 0.1.",
+    )
 
 
 def _diagnostics(report: Report) -> Table | None:

@@ -7,7 +7,8 @@
   to the length of the video it is judged on. This is what the file's habits alone are worth.
 - blind: answers that somebody made without showing the model any picture, read from a file (`--blind`). No such row
   is made up here: what a model says without pixels only that model can tell.
-- wrong object at the right time (tubes): t_IoU >= 0.5 and s < 0.1, by this project's definitions.
+
+How often the wrong object was found at the right time stands with the decomposition of tubes.
 
 Swaps are permutations of the file's own answers, so they need no second run; they say nothing about what the model
 would have answered to the swapped question.
@@ -23,11 +24,6 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.constants import length
 from whenwhere.evaluate.prediction import Boxes, Prediction
-from whenwhere.overlap import s_iou, t_iou
-from whenwhere.tubes import Tube
-
-#: Wrong object at the right time: at least so much temporal, less than so much spatial overlap.
-RIGHT_TIME, WRONG_PLACE = 0.5, 0.1
 
 
 @dataclass(slots=True)
@@ -121,44 +117,3 @@ def _fitted(boxes: NDArray[np.float64], source: Item, target: Item) -> NDArray[n
     if not (source.width and source.height and target.width and target.height):
         return boxes
     return boxes * (np.array([target.width, target.height] * 2) / np.array([source.width, source.height] * 2))
-
-
-def overlaps(items: Sequence[Item], answers: Mapping[str, Prediction]) -> NDArray[np.float64]:
-    """(n, 2): t_IoU and s of each item by this project's own definitions; NaN where the truth has no tube.
-
-    The first answered object is compared with the first true one. Without a readable answer both are 0.
-    """
-    out = np.full((len(items), 2), np.nan)
-    for i, item in enumerate(items):
-        if not item.tubes:
-            continue
-        truth, given = item.tubes[0], answers.get(item.id)
-        if given is None or given.status in ("failed", "unparsed") or not given.boxes:
-            out[i] = 0.0 if given is None else (t_iou(given.span_set, truth.spans), 0.0)
-            continue
-        tube = _tube(given)
-        out[i] = t_iou(tube.spans, truth.spans), s_iou(tube, truth)
-    return out
-
-
-def _tube(given: Prediction) -> Tube:
-    boxes, spans = given.boxes[0], given.span_set
-    keep = (
-        (spans.index(boxes.times) >= 0)
-        & np.isfinite(boxes.boxes).all(1)
-        & (boxes.boxes[:, 0] < boxes.boxes[:, 2])
-        & (boxes.boxes[:, 1] < boxes.boxes[:, 3])
-    )
-    return Tube(spans, boxes.times[keep], boxes.boxes[keep], rate=given.rate)
-
-
-def wrong_object(pairs: NDArray[np.float64]) -> float:
-    """Share of items answered at the right time with the wrong object, from the pairs of `overlaps`.
-
-    >>> wrong_object(np.array([[0.9, 0.05], [0.9, 0.8], [0.1, 0.0], [np.nan, np.nan]]))
-    0.3333333333333333
-    """
-    known = pairs[np.isfinite(pairs).all(1)]
-    if not len(known):
-        return float("nan")
-    return float(((known[:, 0] >= RIGHT_TIME) & (known[:, 1] < WRONG_PLACE)).mean())
