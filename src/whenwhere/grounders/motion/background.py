@@ -183,6 +183,11 @@ def _local_offset(d: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     """How strongly each pixel of one frame is not the empty scene, (h, w) float32; compare with HIGH and LOW."""
+    return weighed(lab, background)[0]
+
+
+def weighed(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """`evidence`, and where the frame is but the empty scene under less light: hard shadow, or something as dark."""
     d, predicted = _residual(lab, background)
     lightness = predicted + d[..., 0]
     ratio = (lightness + 1) / (predicted + 1)
@@ -205,7 +210,8 @@ def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     texture = cv2.blur(edges, (3, 3)) < 2.2 + 0.06 * dl
     shade = lit & texture & ((ratio < 0.97) | (_likeness(lightness, predicted) > 0.75))
     score[shade] *= 0.35
-    return _without_penumbra(score, ratio, chroma)
+    dusk = (ratio > 0.25) & (ratio < 0.93) & (chroma < 5 + 0.1 * vivid)
+    return _without_penumbra(score, ratio, chroma), dusk
 
 
 def _without_penumbra(

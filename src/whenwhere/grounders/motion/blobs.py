@@ -16,6 +16,8 @@ from whenwhere.grounders.motion import colours
 
 #: Rows of a blob by height: head, shoulders, trunk, hips, legs.
 ZONES = np.array([0.0, 0.18, 0.36, 0.56, 0.76, 1.0])
+#: Thickness up to which darker ground beside a thing is its shadow, beside its height.
+THIN = 0.2
 #: Fewest pixels (at the working width) that a blob needs.
 SMALLEST = 14
 _OPEN = np.ones((3, 3), np.uint8)
@@ -76,14 +78,18 @@ def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     return out.astype(np.float32)
 
 
-def find(score: NDArray[np.float32], rgb: NDArray[np.uint8]) -> list[Blob]:
+def find(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray[np.bool_] | None = None) -> list[Blob]:
     """The blobs of one frame, largest first.
 
     Args:
         score: (h, w) evidence.
         rgb: (h, w, 3) the frame, for colours.
+        dusk: (h, w) where less light alone would explain it (`background.weighed`): cast shadows are taken off.
     """
     weak, strong = masks(score)
+    if dusk is not None:
+        weak = without_shadows(weak, dusk)
+        strong = strong & weak
     n, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     if n <= 1:
         return []
@@ -97,6 +103,36 @@ def find(score: NDArray[np.float32], rgb: NDArray[np.uint8]) -> list[Blob]:
         colour = zone_colours(rgb[y : y + h, x : x + w], mask)
         out.append(Blob(_tight(x, y, w, h, score.shape), float(area), strong_count[k] / area, colour, mask, (x, y)))
     return out
+
+
+def without_shadows(weak: NDArray[np.uint8], dusk: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The mask without the flat dark tails that hard light casts on the ground beside a thing.
+
+    A tail is darker ground of unchanged tint, thin beside the height of what casts it, and wider than tall.
+    """
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    out = weak.copy()
+    for k in range(1, n):
+        x, y, w, h, _ = (int(v) for v in stats[k])
+        if h < 12:
+            continue
+        part = (labels[y : y + h, x : x + w] == k).astype(np.uint8)
+        # What a vertical bar of that length does not fit into is thin.
+        bar = np.ones((max(4, round(THIN * min(h, 1.6 * w))), 1), np.uint8)
+        thin = part & (
+            1 - cv2.morphologyEx(cv2.copyMakeBorder(part, 1, 1, 0, 0, cv2.BORDER_CONSTANT), cv2.MORPH_OPEN, bar)[1:-1]
+        )
+        tail = cv2.morphologyEx(thin & dusk[y : y + h, x : x + w].astype(np.uint8), cv2.MORPH_CLOSE, _OPEN) & part
+        m, pieces, sizes, _ = cv2.connectedComponentsWithStats(tail, connectivity=8)
+        gone = [
+            j for j in range(1, m)
+            if sizes[j, cv2.CC_STAT_WIDTH] > max(4, 0.1 * h)
+            and sizes[j, cv2.CC_STAT_WIDTH] > 1.2 * sizes[j, cv2.CC_STAT_HEIGHT]
+        ]  # fmt: skip
+        if gone:
+            kept = cv2.morphologyEx(part & ~np.isin(pieces, gone).astype(np.uint8) & 1, cv2.MORPH_OPEN, _OPEN)
+            out[y : y + h, x : x + w][part > 0] = kept[part > 0]
+    return np.asarray(out, np.uint8)
 
 
 def _tight(x: int, y: int, w: int, h: int, shape: tuple[int, ...]) -> NDArray[np.float64]:

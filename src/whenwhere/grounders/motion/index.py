@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.tracks import Linker, Track, stitch
 from whenwhere.video import VideoInfo, stream
 
 #: Raise when the stored arrays or what is in them changes.
-VERSION = 4
+VERSION = 5
 #: Frames per second looked at, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
@@ -212,22 +212,26 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
     linker = Linker(shape)
     flood: list[float] = []
     resting: list[rest.Resting] = []
+    scenes: list[tuple[int, int, bg.Background]] = []
     recurring = whole.kind == "recurring"
     for first, end in bg.stretches(chunks, whole):
         a, b = first * size, len(lab) if end == len(chunks) else end * size
         scene = whole if (first, end) == (0, len(chunks)) else bg.estimate(lab[a:b], chunks[first:end], kind)
         still = rest.Stillness(shape)
         for i in range(a, b):
-            score = bg.evidence(lab[i], scene)
+            score, dusk = bg.weighed(lab[i], scene)
             if motion.moving:
                 score[_outside(shape, motion.to_reference[i])] = 0
             share = float((score > bg.HIGH).mean())
             flood.append(share)
             if share < bg.FLOOD * 1.4:
-                linker.feed(float(times[i]), blobs.find(score, frames[i]), frames[i])
+                linker.feed(float(times[i]), blobs.find(score, frames[i], dusk), frames[i])
             still.feed(float(times[i]), score, lab[i])
         resting += still.finish(scene, frames[a:b], lab[a:b], times[a:b])
+        scenes.append((a, b, scene))
     tracks = linker.finish()
+    empty = [x for a, b, scene in scenes for x in rest.absences(tracks, scene, frames[a:b], lab[a:b], times[a:b])]
+    resting = empty + resting
     patches = lying.find(whole.lab, float(times[0]), float(times[-1]))
     if motion.moving:
         _unwarp(tracks, resting, patches, times, motion)

@@ -29,7 +29,7 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
     out = []
     others = who_terms(replace(reading, kind=None), scene.actors)
     for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
-        start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
+        start, end, *box, area, in_background, starts_inside, ends_inside, contrast, _ = row
         box = np.array(box)
         # (time, event): what happened at either end of the other state
         happened = []
@@ -70,7 +70,7 @@ def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
     keep = np.ones(len(rest), bool)
     for k, row in enumerate(rest):
         start, end, x1, y1, x2, y2 = row[:6]
-        if any(_is_it(actor, row) for actor in actors):
+        if row[-1] or any(_is_it(actor, row) for actor in actors):
             keep[k] = False
             continue
         if row[7]:
@@ -116,7 +116,7 @@ def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
     out = []
     comes, goes = "enter" in reading.events, bool({"vanish", "leave"} & set(reading.events))
     for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
-        start, end, *box, area, in_background, starts_inside, ends_inside, contrast = row
+        start, end, *box, area, in_background, starts_inside, ends_inside, contrast, _ = row
         there = [(start if starts_inside else 0.0, end if ends_inside else scene.duration)]
         if in_background:
             there = [(0.0, start)] * bool(starts_inside) + [(end, scene.duration)] * bool(ends_inside)

@@ -47,9 +47,10 @@ def tracks(index: Index) -> list[Rows]:
 def _ghost(rows: Rows, missing: NDArray) -> bool:
     """Whether a track is only the empty place of something that went away."""
     boxes = rows["boxes"]
-    if np.ptp(boxes, axis=0).max() > 0.35 * (boxes[0, 2:] - boxes[0, :2]).max():
-        return False
     middle = np.median(boxes, 0)
+    # its last sightings may be those of the thing itself, on its way into its place
+    if (box_iou(boxes, middle[None]) > 0.5).mean() < 0.6:
+        return False
     for gone in missing:
         start, end = gone[_C["start"]], gone[_C["end"]]
         during = (rows["times"] > start - SLACK) & (rows["times"] < end + SLACK)
@@ -62,23 +63,40 @@ def _extended(rows: Rows, missing: NDArray, index: Index) -> Rows:
     for gone in missing:
         place = gone[_C["x1"] : _C["y2"] + 1]
         start, end = float(gone[_C["start"]]), float(gone[_C["end"]])
-        if gone[_C["starts_inside"]] and abs(rows["times"][0] - start) < SLACK and _at(rows["boxes"][0], place):
+        if gone[_C["starts_inside"]] and abs(rows["times"][0] - start) < SLACK and _at(rows, place, front=True):
+            rows = _unsqueezed(rows, front=True)
             since = max([0.0, *(g[_C["end"]] for g in missing if _same(g, gone) and g[_C["end"]] < start)])
             rows = _with(rows, np.arange(since, rows["times"][0] - 0.3, STEP), place, front=True)
-        if gone[_C["ends_inside"]] and abs(rows["times"][-1] - end) < SLACK and _at(rows["boxes"][-1], place):
+        if gone[_C["ends_inside"]] and abs(rows["times"][-1] - end) < SLACK and _at(rows, place, front=False):
+            rows = _unsqueezed(rows, front=False)
             until = min([index.duration, *(g[_C["start"]] for g in missing if _same(g, gone) and g[_C["start"]] > end)])
             rows = _with(rows, np.arange(rows["times"][-1] + STEP, until, STEP), place, front=False)
     return rows
 
 
-def _at(box: NDArray, place: NDArray) -> bool:
-    wh = np.minimum(box[2:], place[2:]) - np.maximum(box[:2], place[:2])
-    if (wh <= 0).any():
-        return False
-    smaller = min((box[2] - box[0]) * (box[3] - box[1]), (place[2] - place[0]) * (place[3] - place[1]))
-    ratio = (box[2] - box[0]) * (box[3] - box[1]) / max(1.0, (place[2] - place[0]) * (place[3] - place[1]))
+def _sizes(rows: Rows) -> NDArray:
+    return np.asarray(np.prod(rows["boxes"][:, 2:] - rows["boxes"][:, :2], axis=1))
+
+
+def _at(rows: Rows, place: NDArray, front: bool) -> bool:
+    """Whether a track of about the place's size begins (or ends) at the place."""
+    t = rows["times"]
+    near = t < t[0] + 1.0 if front else t > t[-1] - 1.0
+    boxes = rows["boxes"][near]
+    hull = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+    wh = np.minimum(hull[2:], place[2:]) - np.maximum(hull[:2], place[:2])
+    size = float(np.prod(place[2:] - place[:2]))
+    usual = float(np.median(_sizes(rows)))
     # Someone much bigger than the thing took it away; they are not it.
-    return bool(wh[0] * wh[1] > 0.35 * smaller and 0.25 < ratio < 3.5)
+    return bool((wh > 0).all() and wh[0] * wh[1] > 0.35 * min(size, usual) and 0.3 < usual / max(1.0, size) < 3.0)
+
+
+def _unsqueezed(rows: Rows, front: bool) -> Rows:
+    """Without the sightings at one end in which the thing was only partly told from its own empty place."""
+    sizes = _sizes(rows)
+    full = np.flatnonzero(sizes > 0.7 * np.median(sizes))
+    keep = slice(full[0], None) if front else slice(None, full[-1] + 1)
+    return {k: v if k == "id" else v[keep] for k, v in rows.items()}
 
 
 def _same(a: NDArray, b: NDArray) -> bool:

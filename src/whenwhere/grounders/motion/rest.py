@@ -20,11 +20,16 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import background as bg
 from whenwhere.grounders.motion.blobs import zone_colours
+from whenwhere.grounders.motion.tracks import Track
+from whenwhere.overlap import box_iou
 
 #: Seconds a pixel must keep still to count as resting.
 SETTLE = 1.0
+#: How much clearer the background's outline must be for a still track to be an empty place.
+EMPTY = 4.0
 #: What `table` holds per thing.
-COLUMNS = ("start", "end", "x1", "y1", "x2", "y2", "area", "in_background", "starts_inside", "ends_inside", "contrast")
+COLUMNS = ("start", "end", "x1", "y1", "x2", "y2", "area", "in_background", "starts_inside", "ends_inside", "contrast",
+           "tracked")  # fmt: skip
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Resting:
         starts_inside, ends_inside: the change was seen (not cut off by the window's ends).
         contrast: how much clearer the outline is in the state that holds the thing.
         colour: (13,) shares of the thing's pixels.
+        tracked: found as the still track of an empty place (`absences`): of use for who was there, not for what.
     """
 
     start: float
@@ -49,6 +55,7 @@ class Resting:
     ends_inside: bool
     contrast: float
     colour: NDArray[np.float32]
+    tracked: bool = False
 
 
 class Stillness:
@@ -197,6 +204,49 @@ def _thing(
     )
 
 
+def absences(
+    tracks: list[Track],
+    scene: bg.Background,
+    frames: NDArray[np.uint8],
+    lab: NDArray[np.uint8],
+    times: NDArray,
+) -> list[Resting]:
+    """Still tracks that are only the empty place of something that the background holds.
+
+    A car that parks for most of a clip is part of the background: until it comes, or once it is gone, its empty place
+    differs from it and is tracked. Shorter than what `Stillness` asks for, such a track is told by its outline too.
+    """
+    out = []
+    for track in tracks:
+        rows = [i for i, t in enumerate(track.times) if times[0] <= t <= times[-1]]
+        if len(rows) < 4:
+            continue
+        boxes = np.array([track.boxes[i] for i in rows])
+        middle = np.median(boxes, 0)
+        there = np.flatnonzero(box_iou(boxes, middle[None]) > 0.6)
+        if len(there) < max(4, 0.5 * len(rows)):
+            continue
+        first, last = (int(np.searchsorted(times, track.times[rows[k]] - 1e-6)) for k in (there[0], there[-1]))
+        look = lab[(first + last) // 2]
+        x1, y1, x2, y2 = np.round(middle).astype(int)
+        mask = np.zeros(look.shape[:2], np.uint8)
+        mask[y1:y2, x1:x2] = (bg.evidence(look, scene) > bg.LOW)[y1:y2, x1:x2]
+        if mask.sum() < 40 or (x2 - x1) * (y2 - y1) > 0.3 * mask.size:
+            continue
+        inside, outline = _contrasts(cv2.GaussianBlur(look.astype(np.float32), (0, 0), 1.0), scene.lab, mask)
+        if outline > -EMPTY or inside < 6:
+            continue
+        rgb = np.asarray(cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
+        colour = zone_colours(rgb[y1:y2, x1:x2], mask[y1:y2, x1:x2] > 0).mean(0)
+        out.append(
+            Resting(
+                float(times[first]), float(times[last]), middle, float(mask.mean()), True,
+                first > 2, last < len(times) - 3, -outline, colour, True,
+            )
+        )  # fmt: skip
+    return out
+
+
 def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
     """How much the two states differ inside, and how much clearer the outline is in `state` than in the scene."""
     k = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
@@ -227,7 +277,17 @@ def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDA
 def table(things: list[Resting], scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """(m, len(COLUMNS)) with boxes in displayed pixels."""
     rows = [
-        [r.start, r.end, *(r.box * scale), r.area, r.in_background, r.starts_inside, r.ends_inside, r.contrast]
+        [
+            r.start,
+            r.end,
+            *(r.box * scale),
+            r.area,
+            r.in_background,
+            r.starts_inside,
+            r.ends_inside,
+            r.contrast,
+            r.tracked,
+        ]
         for r in things
     ]
     return np.array(rows, float).reshape(-1, len(COLUMNS))

@@ -33,6 +33,7 @@ class Track:
     Attributes:
         times, boxes, areas, strongs, colours: one entry per sighting.
         shared: sightings where its blob was divided with a neighbour, or its box merged from fragments.
+        known: (5, 11) its colours by height zone, a running mean over the sightings that were its own.
     """
 
     times: list[float] = field(default_factory=list)
@@ -41,9 +42,14 @@ class Track:
     strongs: list[float] = field(default_factory=list)
     colours: list[NDArray[np.float32]] = field(default_factory=list)
     shared: list[bool] = field(default_factory=list)
+    known: NDArray[np.float32] | None = None
 
     def add(self, t: float, blob: Blob, shared: bool = False) -> None:
         """One more sighting."""
+        if self.known is None:
+            self.known = blob.colour[:, :11]
+        elif not shared:
+            self.known = 0.75 * self.known + 0.25 * blob.colour[:, :11]
         self.times.append(t)
         self.boxes.append(blob.box)
         self.areas.append(blob.area)
@@ -133,15 +139,20 @@ class Linker:
         other = (boxes[:, :2] + boxes[:, 2:]) / 2
         side = np.sqrt(np.prod(predicted[:, 2:] - predicted[:, :2], 1))[:, None]
         distance = np.linalg.norm(centre[:, None] - other[None], axis=2) / (side + 8)
-        mine = np.array([r.colours[-1].mean(0)[:11] for r in self.live])
-        theirs = np.array([b.colour.mean(0)[:11] for b in blobs])
-        colour = np.abs(mine[:, None] - theirs[None]).sum(2) / 2
+        mine = np.array([r.known for r in self.live])
+        theirs = np.array([b.colour[:, :11] for b in blobs])
+        # Over all of it and zone by zone: two people in the same two colours may wear them the other way round.
+        colour = np.abs(mine.mean(1)[:, None] - theirs.mean(1)[None]).sum(2) / 2
+        zones = np.abs(mine[:, None] - theirs[None]).sum(3).mean(2) / 2
+        blurred = np.array([r.shared[-1] for r in self.live])[:, None]
         ratio = np.abs(
             np.log(np.array([b.area for b in blobs])[None] / np.array([r.areas[-1] for r in self.live])[:, None])
         )
         waited = np.array([t - r.times[-1] for r in self.live])[:, None]
         young = np.array([len(r.times) < 3 for r in self.live])[:, None]
+        # After it was one blob with somebody else, its place says little and its colours say who it is.
         cost = (1 - overlap) + 0.6 * distance + 0.6 * colour + 0.2 * ratio + 0.2 * waited
+        cost += np.where(blurred, 1.2, 0.2) * zones
         # something that just appeared has no known speed yet: allow it a longer step
         reach = np.where(young, 2.2, 1.3)
         cost[(overlap < 0.05) & (distance > reach)] = _REFUSED
