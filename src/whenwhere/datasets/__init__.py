@@ -8,19 +8,30 @@ Each benchmark is one file that exports `BENCHMARK`. Nothing heavier than numpy 
 """
 
 from whenwhere.datasets import (
+    activitynet13,
     activitynet_captions,
     charades_cd,
     charades_sta,
     didemo,
+    got10k,
+    hcstvg,
+    lasot,
+    mot,
     nextgqa,
     null_query,
     qv_m2,
     qvhighlights,
     rextime,
+    st_align,
     tacos,
+    thumos14,
     timelens,
     timer1,
     tvgbench,
+    vidor,
+    vidstg,
+    vstar,
+    vue_stg,
     vue_tr,
 )
 from whenwhere.datasets.benchmark import Benchmark
@@ -45,5 +56,17 @@ BENCHMARKS: dict[str, Benchmark] = {
         rextime.BENCHMARK,
         nextgqa.BENCHMARK,
         timer1.BENCHMARK,
+        vidstg.BENCHMARK,
+        hcstvg.V1,
+        hcstvg.V2,
+        vue_stg.BENCHMARK,
+        vstar.BENCHMARK,
+        st_align.BENCHMARK,
+        vidor.BENCHMARK,
+        lasot.BENCHMARK,
+        got10k.BENCHMARK,
+        mot.BENCHMARK,
+        activitynet13.BENCHMARK,
+        thumos14.BENCHMARK,
     )
 }

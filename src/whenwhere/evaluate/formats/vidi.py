@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.item import Item
+from whenwhere.datasets.vue_stg import second_spans, whole_seconds
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
@@ -22,29 +22,6 @@ from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.store import write_text
 
 COLUMNS = ("query_id", "time_ms", "x0", "y0", "x1", "y1")
-
-
-def whole_seconds(ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Milliseconds to the nearest second, half up.
-
-    >>> whole_seconds(np.array([1499, 1500, 2500])).tolist()
-    [1, 2, 3]
-    """
-    return (2 * ms + 1000) // 2000
-
-
-def second_spans(seconds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(k, 2) spans that cover [s, s + 1) of increasing whole seconds.
-
-    >>> second_spans(np.array([3, 4, 7])).tolist()
-    [[3.0, 5.0], [7.0, 8.0]]
-    """
-    if not len(seconds):
-        return span_array()
-    cut = np.flatnonzero(np.diff(seconds) > 1)
-    starts = seconds[np.r_[0, cut + 1]]
-    ends = seconds[np.r_[cut, len(seconds) - 1]] + 1
-    return np.stack([starts, ends], 1).astype(np.float64)
 
 
 def _read(intake: Intake) -> None:

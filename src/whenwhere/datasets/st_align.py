@@ -1,0 +1,81 @@
+"""ST-Align benchmark of LLaVA-ST: a sentence, a range of frames, a box in every annotated frame.
+
+A list of entries with `video_path`, `conversations` and `meta`: `split` [first, last frame of the stretch],
+`time_token` {"<s>", "<e>"} in frames, `spatial_token` {"<bboxes>": {frame: [x, y, w, h]}}, `width`, `height`. No frame
+rate is released, so a frame lasts one second here and times are frame numbers; overlaps do not change. Both ends are
+inside. Ids are the running numbers of the entries. Its evaluation uses the first 2000 entries (`Item.extra["scored"]`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.release import listing, mapping, need, number, pair, read_json
+from whenwhere.datasets.tracks import frame_tube, from_xywh
+
+#: Entries that the benchmark's own code scores.
+SCORED = 2000
+
+
+def read(path: Path) -> list[Item]:
+    """Items of `stvg.json` or `svg.json`.
+
+    Raises:
+        RecordError: not that file; names the entry.
+    """
+    return [_item(path, n, entry) for n, entry in enumerate(listing(read_json(path), str(path)))]
+
+
+def _item(path: Path, n: int, value: Any) -> Item:
+    place = f"{path}, entry {n}"
+    entry = mapping(value, place)
+    need(entry, ("video_path", "meta", "conversations"), place, "ST-Align")
+    meta = mapping(entry["meta"], f"{place}: meta")
+    need(meta, ("split", "time_token", "spatial_token", "width", "height"), f"{place}: meta", "ST-Align")
+    segment = [int(x) for x in pair(meta["split"], f"{place}: meta.split")]
+    tokens = mapping(meta["time_token"], f"{place}: meta.time_token")
+    need(tokens, ("<s>", "<e>"), f"{place}: meta.time_token", "ST-Align")
+    begin, last = (int(number(tokens[k], f"{place}: meta.time_token")) for k in ("<s>", "<e>"))
+    drawn = mapping(mapping(meta["spatial_token"], place).get("<bboxes>", {}), f"{place}: meta.spatial_token")
+    frames = np.array(sorted(map(int, drawn)), np.int64)
+    boxes = from_xywh([drawn[str(f)] for f in frames.tolist()])
+    tube, dropped = frame_tube(frames, boxes, 1.0, (begin, last + 1))
+    said = listing(entry["conversations"], f"{place}: conversations")
+    valid = begin <= last
+    return Item(
+        str(n),
+        str(entry["video_path"]),
+        " ".join(str(mapping(said[0], place)["value"]).replace("<image>", "").replace("<video>", "").split()),
+        span_array([(begin, last + 1)]),
+        [tube] if len(tube) else [],
+        duration=float(segment[1] + 1),
+        fps=1.0,
+        frames=segment[1] + 1,
+        width=int(meta["width"]),
+        height=int(meta["height"]),
+        status="valid" if valid else "invalid",
+        fault=None if valid else f"ends at frame {last}, before its first frame {begin}",
+        type=path.stem,
+        split="test",
+        source="st-align",
+        licence=BENCHMARK.licence,
+        provenance={"file": path.name, "index": n, "times": "frame numbers"}
+        | ({"dropped_boxes": dropped} if dropped else {}),
+        extra={"segment": segment, "scored": n < SCORED},
+    )
+
+
+BENCHMARK = Benchmark(
+    name="st-align",
+    title="ST-Align",
+    task="tubes",
+    read=read,
+    protocol="st_align",
+    files="stvg.json (or svg.json) of the ST-Align benchmark",
+    source="arXiv 2501.08282; appletea233/LLaVA-ST@bacf6d6 inference/src/datasets.py",
+    licence="not stated",
+    standing="from public code",
+)

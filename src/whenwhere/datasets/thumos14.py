@@ -1,0 +1,32 @@
+"""THUMOS14 as a detection set, in ActivityNet's form: 20 classes, subsets `train` and `test`.
+
+`train` are the challenge's validation videos. Segments are written as text with one decimal and durations are not released. Ids are `<video>#<n>`.
+"""
+
+from pathlib import Path
+
+from whenwhere.datasets.activitynet13 import segments
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item
+
+
+def read(path: Path) -> list[Item]:
+    """Items of a `thumos_gt.json`.
+
+    Raises:
+        RecordError: not that file; names the video.
+    """
+    return segments(path, "thumos14", BENCHMARK.licence)
+
+
+BENCHMARK = Benchmark(
+    name="thumos14",
+    title="THUMOS14 (detection)",
+    task="detection",
+    read=read,
+    protocol="activitynet",
+    files="thumos_gt.json (ActivityNet's form)",
+    source="frostinassiky/gtad@6deb5b1; arXiv 1604.06182",
+    licence="not stated",
+    standing="released file",
+)

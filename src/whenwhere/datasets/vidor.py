@@ -1,0 +1,96 @@
+"""VidOR: every object of a video with its box in every frame; also the source of VidSTG's boxes.
+
+One JSON per video: `trajectories` holds one list per frame of `{"tid", "bbox": {xmin, ymin, xmax, ymax}, "generated",
+"tracker"}`. Boxes with `generated` 1 were not drawn by hand but tracked or interpolated. Here each object of a video
+is one item: its category is the sentence, its boxes are the tube. Relations between objects are left out until
+something asks for them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.release import listing, mapping, need, number, read_json
+from whenwhere.datasets.tracks import frame_tube
+from whenwhere.errors import RecordError
+
+_KEYS = ("video_id", "frame_count", "fps", "width", "height", "subject/objects", "trajectories")
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def trajectories(path: Path) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Target → frame numbers from 0 (n,) and xyxy boxes (n, 4) of one VidOR file.
+
+    Raises:
+        RecordError: not a VidOR file.
+    """
+    entry = mapping(read_json(path), str(path))
+    need(entry, _KEYS, str(path), "VidOR")
+    frames: dict[int, list[int]] = {}
+    boxes: dict[int, list[list[float]]] = {}
+    for n, shown in enumerate(listing(entry["trajectories"], f"{path}: trajectories")):
+        for one in shown:
+            try:
+                box = [one["bbox"][edge] for edge in _EDGES]
+                target = one["tid"]
+            except (KeyError, TypeError) as e:
+                raise RecordError(f"{path}: trajectories[{n}] holds no box with {e}: fetch the released file") from e
+            frames.setdefault(target, []).append(n)
+            boxes.setdefault(target, []).append(box)
+    return {t: (np.array(frames[t], np.int64), np.array(boxes[t], np.float64)) for t in frames}
+
+
+def read(path: Path) -> list[Item]:
+    """Items of one VidOR file or of a folder of them; ids are `<video>#<tid>`.
+
+    Raises:
+        RecordError: not VidOR files, or none there.
+    """
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise RecordError(f"{path} holds no .json file: give VidOR's folder of annotations")
+    return [item for file in files for item in _objects(file)]
+
+
+def _objects(path: Path) -> list[Item]:
+    entry = mapping(read_json(path), str(path))
+    tracks = trajectories(path)
+    fps = number(entry["fps"], f"{path}: fps")
+    items = []
+    for one in listing(entry["subject/objects"], f"{path}: subject/objects"):
+        frames, boxes = tracks.get(one["tid"], (np.zeros(0, np.int64), np.zeros((0, 4))))
+        tube, dropped = frame_tube(frames, boxes, fps, id=str(one["tid"]), label=one["category"])
+        items.append(
+            Item(
+                f"{entry['video_id']}#{one['tid']}",
+                str(entry["video_id"]),
+                str(one["category"]),
+                span_array([(s.start, s.end) for s in tube.spans]),
+                [tube] if len(tube) else [],
+                duration=entry["frame_count"] / fps,
+                fps=fps,
+                frames=int(entry["frame_count"]),
+                width=int(entry["width"]),
+                height=int(entry["height"]),
+                source="vidor",
+                licence=BENCHMARK.licence,
+                provenance={"file": path.name} | ({"dropped_boxes": dropped} if dropped else {}),
+            )
+        )
+    return items
+
+
+BENCHMARK = Benchmark(
+    name="vidor",
+    title="VidOR",
+    task="tubes",
+    read=read,
+    protocol="vidor_viou",
+    files="one VidOR annotation .json, or the folder of them",
+    source="xdshang/VidVRD-helper; format as read by antoyang/TubeDETR@d70c0ee preproc/preproc_vidstg.py",
+    licence="not stated",
+    standing="from public code",
+)

@@ -1,0 +1,192 @@
+"""VidSTG: a sentence or a question about one object in a stretch of a VidOR video; its boxes live in VidOR.
+
+Two ends in one file count differently: `temporal_gt.end_fid` is the first frame *after* the event (it equals
+frame_count in 768 of 4610 test entries), `used_segment.end_fid` is the last frame *inside* the stretch (it equals
+frame_count - 1 in 3543 of them). Frames count from 0.
+
+Boxes are joined by video and target from VidOR's files `<vid>.json`, looked for in a folder `vidor` beside the
+annotation file (in any depth: `vidor/training/0000/...`); without that folder the items have times only. TubeDETR's
+preprocessed `test.json` (`videos` and `trajectories`) is read as well. Frames of the event that VidOR has no box for,
+and boxes without area, are counted in `Item.provenance`.
+
+Ids are the running numbers of TubeDETR's preprocessing (per entry its questions, then its captions); STCAT numbers
+captions first (`Item.extra["stcat"]`).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.release import listing, mapping, need, number, read_json, text
+from whenwhere.datasets.tracks import frame_tube, from_xywh
+from whenwhere.datasets.vidor import trajectories
+from whenwhere.errors import RecordError
+
+_KEYS = ("vid", "fps", "frame_count", "used_segment", "width", "height", "temporal_gt", "captions", "questions")
+_TYPES = {"questions": "interrogative", "captions": "declarative"}
+
+
+def read(path: Path) -> list[Item]:
+    """Items of `train_annotations.json`, `val_annotations.json` or `test_annotations.json`, or of a folder with one.
+
+    Raises:
+        RecordError: not that file; names the entry.
+    """
+    if path.is_dir():
+        found = sorted(path.glob("*_annotations.json"))
+        if len(found) != 1:
+            raise RecordError(f"{path} holds {len(found)} files *_annotations.json: give the one to be read")
+        path = found[0]
+    value = read_json(path)
+    if isinstance(value, dict) and "trajectories" in value:
+        return _preprocessed(path, value)
+    items = _sentences(path, listing(value, str(path)))
+    vidor = path.parent / "vidor"
+    if vidor.is_dir():
+        _join(items, vidor)
+    return items
+
+
+def _sentences(path: Path, entries: list[Any]) -> list[Item]:
+    items: list[Item] = []
+    stcat = 0
+    for n, value in enumerate(entries):
+        place = f"{path}, entry {n}"
+        entry = mapping(value, place)
+        need(entry, _KEYS, place, "VidSTG")
+        captions = listing(entry["captions"], f"{place}: captions")
+        questions = listing(entry["questions"], f"{place}: questions")
+        kinds = {o["tid"]: o["category"] for o in entry.get("subject/objects", ())}
+        for key, said, before in (("questions", questions, len(captions)), ("captions", captions, 0)):
+            for k, sentence in enumerate(said):
+                sentence = mapping(sentence, f"{place}: {key}[{k}]")
+                need(sentence, ("description", "target_id"), f"{place}: {key}[{k}]", "VidSTG")
+                item = _item(
+                    str(len(items)),
+                    place,
+                    entry,
+                    text(sentence["description"], f"{place}: {key}[{k}]"),
+                    _TYPES[key],
+                    (entry["temporal_gt"]["begin_fid"], entry["temporal_gt"]["end_fid"]),
+                    (entry["used_segment"]["begin_fid"], entry["used_segment"]["end_fid"]),
+                    sentence["target_id"],
+                )
+                item.split = path.stem.removesuffix("_annotations")
+                item.provenance = {"file": path.name, "index": n, "key": f"{key}[{k}]"}
+                item.extra["stcat"] = stcat + before + k
+                item.extra["category"] = kinds.get(sentence["target_id"])
+                items.append(item)
+        stcat += len(captions) + len(questions)
+    return items
+
+
+def _item(
+    id: str,
+    place: str,
+    entry: Mapping[str, Any],
+    query: str,
+    kind: str,
+    event: tuple[int, int],
+    segment: tuple[int, int],
+    target: Any,
+) -> Item:
+    fps = number(entry["fps"], f"{place}: fps")
+    begin, end = (int(number(x, f"{place}: temporal_gt")) for x in event)
+    return Item(
+        id,
+        str(entry.get("vid", entry.get("original_video_id"))),
+        query.strip(),
+        span_array([(begin / fps, end / fps)]),
+        duration=entry["frame_count"] / fps,
+        fps=fps,
+        frames=int(entry["frame_count"]),
+        width=int(entry["width"]),
+        height=int(entry["height"]),
+        status="valid" if begin < end else "invalid",
+        fault=None if begin < end else f"ends at frame {end}, not after its first frame {begin}",
+        type=kind,
+        source="vidstg",
+        licence=BENCHMARK.licence,
+        extra={
+            "begin_fid": begin,
+            "end_fid": end,
+            "segment": [int(number(x, f"{place}: used_segment")) for x in segment],
+            "target_id": target,
+            "tubedetr": int(id),
+        },
+    )
+
+
+def _join(items: list[Item], vidor: Path) -> None:
+    """Add the boxes of VidOR, one video at a time."""
+    files = {file.stem: file for file in vidor.rglob("*.json")}
+    by_video: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        by_video[item.video].append(item)
+    for video, asked in by_video.items():
+        if video not in files:
+            raise RecordError(f"{vidor} has no {video}.json: give all files of this split, or take the folder away")
+        tracks = trajectories(files[video])
+        for item in asked:
+            frames, boxes = tracks.get(item.extra["target_id"], (np.zeros(0, np.int64), np.zeros((0, 4))))
+            _box(item, frames, boxes)
+
+
+def _box(item: Item, frames: np.ndarray, boxes: np.ndarray) -> None:
+    begin, end = item.extra["begin_fid"], item.extra["end_fid"]
+    tube, dropped = frame_tube(
+        frames, boxes, item.fps or 1.0, (begin, end), str(item.extra["target_id"]), item.extra.get("category")
+    )
+    item.tubes = [tube]
+    after = np.flatnonzero(frames == end)
+    if len(after):
+        # STCAT takes the first frame after the event for its last one.
+        item.extra["box_after"] = boxes[after[0]].tolist()
+    if dropped:
+        item.provenance["dropped_boxes"] = dropped
+    if len(tube) + dropped < end - begin:
+        item.provenance["frames_without_box"] = end - begin - len(tube) - dropped
+
+
+def _preprocessed(path: Path, value: dict[str, Any]) -> list[Item]:
+    """TubeDETR's form: one entry per sentence, xywh boxes by video, target and frame."""
+    items = []
+    tracks = mapping(value["trajectories"], f"{path}: trajectories")
+    for n, found in enumerate(listing(value.get("videos"), f"{path}: videos")):
+        place = f"{path}, videos[{n}]"
+        entry = mapping(found, place)
+        need(entry, ("video_id", "original_video_id", "tube_start_frame", "tube_end_frame", "caption"), place, "VidSTG")
+        item = _item(
+            str(entry["video_id"]),
+            place,
+            entry,
+            text(entry["caption"], f"{place}: caption"),
+            text(entry["qtype"], f"{place}: qtype"),
+            (entry["tube_start_frame"], entry["tube_end_frame"]),
+            (entry["start_frame"], entry["end_frame"]),
+            entry["target_id"],
+        )
+        item.split, item.provenance = path.stem, {"file": path.name, "index": n}
+        track = tracks.get(item.video, {}).get(str(entry["target_id"]), {})
+        frames = np.array(sorted(map(int, track)), np.int64)
+        _box(item, frames, from_xywh([track[str(f)]["bbox"] for f in frames.tolist()]))
+        items.append(item)
+    return items
+
+
+BENCHMARK = Benchmark(
+    name="vidstg",
+    title="VidSTG",
+    task="tubes",
+    read=read,
+    protocol="stcat",
+    files="test_annotations.json (val, train), with VidOR's files in a folder vidor beside it for the boxes",
+    source="arXiv 2001.06891; Guaranteer/VidSTG-Dataset@6820cb5; boxes: VidOR",
+    licence="not stated",
+    standing="released file",
+)
