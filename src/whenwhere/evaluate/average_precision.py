@@ -5,7 +5,7 @@ the highest IoU, if that reaches the threshold. Inside a cell this is a sequence
 within the cell and does all cells and all thresholds at once. What is then made of the true positives is the
 interpolated area under precision over recall of PASCAL VOC 2011.
 
-All three originals divide 0 by 0 for two spans without length and take the result for a hit. Such spans occur in the
+These originals divide 0 by 0 for two spans without length and take the result for a hit. Such spans occur in the
 released truth of ActivityNet, so the published digits contain it, and `IoU` here is infinite for them.
 """
 
@@ -26,28 +26,27 @@ def sum_iou(a: Floats, b: Floats) -> Floats:
     return np.where(union == 0, np.inf, quotient(common, union))
 
 
-def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[Hits, Hits]:
-    """Which answers are true positives, and which true spans were found.
+def greedy_iou(answers: Ragged, truth: Ragged, thresholds: Floats, first: bool = False) -> tuple[Floats, Hits]:
+    """IoU with which each answer was matched, one to one in the order given, and which true spans were found.
 
     Args:
-        answers: spans per cell, best score first.
+        answers: spans per cell, first come first served.
         truth: true spans per cell.
-        thresholds: (t,) IoU that must be reached.
+        thresholds: (t,) IoU that must be reached; -1 matches whatever is free.
+        first: of equally good true spans take the first, and let spans without length overlap nothing; else the
+            last, as a reversed ascending sort does, and such spans match (see the module).
 
     Returns:
-        (n, t) for the answers' rows and (m, t) for the truth's rows.
-
-    >>> from whenwhere.evaluate.ragged import ragged
-    >>> answers, truth = ragged([np.array([[0., 4], [0, 5]])]), ragged([np.array([[0., 5]])])
-    >>> true_positives(answers, truth, np.array([.5, .9]))[0].tolist()
-    [[True, False], [False, True]]
+        (n, t) for the answers' rows, -1 where nothing was matched, and (m, t) for the truth's rows.
     """
-    hit = np.zeros((len(answers.rows), len(thresholds)), bool)
+    value = np.full((len(answers.rows), len(thresholds)), -1.0)
     found = np.zeros((len(truth.rows), len(thresholds)), bool)
     row, other, _ = cross(answers, truth)
     if not len(row):
-        return hit, found
+        return value, found
     iou = sum_iou(answers.rows[row], truth.rows[other])
+    if first:
+        iou[np.isinf(iou)] = -2.0
     # What reaches no threshold can never match: most pairs are gone before the loop.
     near = iou >= thresholds.min()
     row, other, iou = row[near], other[near], iou[near]
@@ -60,17 +59,39 @@ def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[
         if lo == hi:
             continue
         mine, theirs = row[lo:hi], other[lo:hi]
-        free = np.where(found[theirs], -1.0, iou[lo:hi, None])
-        first = np.flatnonzero(np.concatenate([[True], mine[1:] != mine[:-1]]))
-        best = np.maximum.reduceat(free, first)
-        size = np.diff(np.concatenate([first, [len(mine)]]))
-        # Of equal IoUs the later true span is taken, as a reversed ascending sort does.
-        place = np.where(free == np.repeat(best, size, axis=0), np.arange(len(mine))[:, None], -1)
-        taken = np.maximum.reduceat(place, first)
+        free = np.where(found[theirs], -2.0, iou[lo:hi, None])
+        start = np.flatnonzero(np.concatenate([[True], mine[1:] != mine[:-1]]))
+        best = np.maximum.reduceat(free, start)
+        size = np.diff(np.concatenate([start, [len(mine)]]))
+        at, equal = np.arange(len(mine))[:, None], free == np.repeat(best, size, axis=0)
+        if first:
+            taken = np.minimum.reduceat(np.where(equal, at, len(mine)), start)
+        else:
+            taken = np.maximum.reduceat(np.where(equal, at, -1), start)
         good = best >= thresholds
-        hit[mine[first]] = good
+        value[mine[start]] = np.where(good, best, -1.0)
         found[theirs[taken[good]], np.broadcast_to(columns, good.shape)[good]] = True
-    return hit, found
+    return value, found
+
+
+def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[Hits, Hits]:
+    """Which answers are true positives, and which true spans were found.
+
+    Args:
+        answers: spans per cell, best score first.
+        truth: true spans per cell.
+        thresholds: (t,) IoU that must be reached, > 0.
+
+    Returns:
+        (n, t) for the answers' rows and (m, t) for the truth's rows.
+
+    >>> from whenwhere.evaluate.ragged import ragged
+    >>> answers, truth = ragged([np.array([[0., 4], [0, 5]])]), ragged([np.array([[0., 5]])])
+    >>> true_positives(answers, truth, np.array([.5, .9]))[0].tolist()
+    [[True, False], [False, True]]
+    """
+    value, found = greedy_iou(answers, truth, thresholds)
+    return value > 0, found
 
 
 def interpolated(hit: Hits, positives: NDArray[np.integer] | int, axis: int = -2) -> Floats:

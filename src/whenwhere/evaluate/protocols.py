@@ -3,7 +3,7 @@
 Importing it is light (numpy only): what needs SciPy imports it where it is used.
 """
 
-from whenwhere.evaluate import detection, didemo, qa, qvhighlights, temporal
+from whenwhere.evaluate import absence, detection, didemo, multispan, qa, qvhighlights, temporal
 from whenwhere.evaluate.scores import Protocol
 
 #: Name → protocol, in the order they are listed to a reader.
@@ -11,9 +11,11 @@ PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
         *temporal.PROTOCOLS,
+        *multispan.PROTOCOLS,
         *qvhighlights.PROTOCOLS,
         *didemo.PROTOCOLS,
         *qa.PROTOCOLS,
+        *absence.PROTOCOLS,
         *detection.PROTOCOLS,
     )
 }
