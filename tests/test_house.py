@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -118,20 +119,26 @@ def test_core_needs_no_torch() -> None:
 
 
 def commands() -> dict[str, str]:
-    """Each command's --help, as it is printed."""
-    group = typer.main.get_command(app)
+    """Each command's --help as it is printed, those of groups (`data convert`) too."""
     environment = os.environ | {"COLUMNS": "200"}
+
+    def names(group: Any, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+        found = []
+        for name, command in group.commands.items():
+            found += [(*before, name), *(names(command, (*before, name)) if hasattr(command, "commands") else [])]
+        return found
+
     return {
-        name: subprocess.check_output(
-            [sys.executable, "-m", "whenwhere", name, "--help"], text=True, encoding="utf-8", env=environment
+        " ".join(name): subprocess.check_output(
+            [sys.executable, "-m", "whenwhere", *name, "--help"], text=True, encoding="utf-8", env=environment
         )
-        for name in group.commands  # type: ignore[attr-defined]
+        for name in names(typer.main.get_command(app))
     }
 
 
 def test_help_of_each_command_has_an_example() -> None:
     found = commands()
-    assert {"ground", "batch", "stage", "demo", "doctor"} <= found.keys()
+    assert {"ground", "batch", "stage", "demo", "doctor", "data", "data convert"} <= found.keys()
     assert [name for name, text in found.items() if f"Example: whenwhere {name}" not in text] == []
 
 

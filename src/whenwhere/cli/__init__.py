@@ -21,6 +21,7 @@ import typer
 
 import whenwhere
 from whenwhere.cli.batch import batch
+from whenwhere.cli.data import data
 from whenwhere.cli.demo import demo
 from whenwhere.cli.doctor import doctor
 from whenwhere.cli.eval import eval_
@@ -49,6 +50,7 @@ for command, example in (
     (doctor, "whenwhere doctor --json"),
 ):
     app.command(command.__name__.rstrip("_"), epilog=f"Example: {example}")(command)
+app.add_typer(data)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,289 @@
+"""`whenwhere data`: bring sets into one form, check them, and say what is in them.
+
+`convert` reads what a benchmark released and writes a manifest; `validate` checks a manifest line by line, or a
+released file by scoring its own truth; `stats` describes a manifest. What an exit status means stands in
+`whenwhere.cli`.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from whenwhere.datasets.item import Item
+    from whenwhere.evaluate.validate import Validation
+
+#: Lines or items named of each kind of fault.
+SHOWN = 3
+
+data = typer.Typer(
+    name="data",
+    help="Convert, check and describe sets of questions with their truth.",
+    epilog="Example: whenwhere data convert --benchmark tvgbench --annotations tvgbench.json --out tvgbench.jsonl",
+    no_args_is_help=True,
+)
+
+Manifest = Annotated[Path, typer.Argument(metavar="FILE", help="A manifest: .jsonl or .parquet.")]
+Benchmark = Annotated[str, typer.Option(help="Name of the benchmark (`whenwhere eval --list` shows all).")]
+Annotations = Annotated[
+    Path, typer.Option(metavar="FILE", help="The benchmark's released file, or folder where it has several.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def convert(
+    benchmark: Benchmark,
+    annotations: Annotations,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Manifest to write: .jsonl or .parquet.")],
+    videos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the videos lie: names become paths that `batch` finds.")
+    ] = None,
+) -> None:
+    """Write a benchmark's released file as a manifest.
+
+    Exit status: 0 done, 1 the file cannot be used, 2 wrong usage.
+    """
+    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.datasets import manifest
+    from whenwhere.evaluate.evaluation import find_benchmark, read_items
+
+    bench = find_benchmark(benchmark)
+    if videos is not None:
+        _check_folder(videos)
+    lost: set[str] = set()
+    with Waiting(f"reading {annotations.name}"):
+        items = read_items(bench, annotations)
+        count = manifest.write(_located(items, videos, out.parent, lost) if videos else items, out)
+    stdout.print(f"wrote {out}: {count} items of {len({i.video for i in items})} videos")
+    if invalid := sum(i.status == "invalid" for i in items):
+        note(f"{invalid} items are invalid in the release; they are kept and marked", "yellow")
+    if lost:
+        note(f"{len(lost)} videos are not in {videos}, such as {min(lost)}; their names stay as released", "yellow")
+
+
+def _show(table: "Table") -> None:
+    """A table; in a pipe as wide as it needs."""
+    from rich.console import Console
+
+    from whenwhere.cli.console import out
+
+    (out if out.is_terminal else Console(width=10_000, highlight=False)).print(table)
+
+
+def _check_folder(folder: Path) -> None:
+    from whenwhere.errors import SettingError
+
+    if not folder.is_dir():
+        raise SettingError(f"--videos {folder} is no folder: give the one in which the videos lie")
+
+
+def _located(items: "Iterable[Item]", videos: Path, folder: Path, lost: set[str]) -> "Iterator[Item]":
+    """Items whose videos are paths from the manifest's folder; the released name stays in `provenance`."""
+    import os
+
+    from whenwhere.datasets.videos import VideoFolder
+
+    there = VideoFolder(videos)
+    for item in items:
+        path = there.find(item.video)
+        if path is None:
+            lost.add(item.video)
+        else:
+            item.provenance["video"], item.video = item.video, os.path.relpath(path, folder)
+        yield item
+
+
+def validate(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A manifest: .jsonl or .parquet.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Check a benchmark's released file instead of a manifest.")
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file.")] = None,
+    videos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also check that every video of the manifest is there.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Check a manifest line by line, or a benchmark's file: its own truth must get the full score.
+
+    Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.
+    """
+    from whenwhere.errors import SettingError
+
+    if (file is None) == (benchmark is None) or (benchmark is None) != (annotations is None):
+        raise SettingError("give a manifest to check, or --benchmark NAME with --annotations FILE")
+    if videos is not None:
+        if benchmark is not None:
+            raise SettingError("--videos goes with a manifest: convert the benchmark's file first")
+        _check_folder(videos)
+    if file is not None:
+        passed = _check_manifest(file, videos, json_)
+    else:
+        assert benchmark is not None and annotations is not None
+        passed = _check_release(benchmark, annotations, json_)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
+    """Whether every line can be read, ids are unique and videos are there; says what is not."""
+    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.datasets import manifest
+    from whenwhere.datasets.videos import VideoFolder
+
+    there = VideoFolder(videos) if videos else None
+    faults: Counter[str] = Counter()
+    named: list[str] = []
+    # Hashes instead of the names themselves: a manifest may have millions of lines.
+    ids: set[int] = set()
+    seen: set[int] = set()
+    lines = invalid = 0
+
+    def fault(kind: str, sentence: str) -> None:
+        faults[kind] += 1
+        if faults[kind] <= SHOWN:
+            named.append(sentence)
+
+    with Waiting(f"checking {file.name}"):
+        for line in manifest.scan(file):
+            lines += 1
+            if line.item is None:
+                fault(line.kind or "", line.fault or "")
+                continue
+            item = line.item
+            invalid += item.status == "invalid"
+            if hash(item.id) in ids:
+                fault("repeated id", f"{file}, line {line.number}: the id {item.id!r} stands on an earlier line too")
+            ids.add(hash(item.id))
+            video = hash(item.video)
+            if there and video not in seen and there.find(item.video) is None:
+                fault("missing video", f"{file}, line {line.number}: the video {item.video!r} is not in {videos}")
+            seen.add(video)
+    for sentence in named:
+        note(sentence, "red")
+    if json_:
+        found = {"file": str(file), "lines": lines, "videos": len(seen), "invalid": invalid, "faults": dict(faults)}
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return not faults
+    stdout.print(f"{file}: {lines} lines, {len(seen)} videos, {invalid} items marked invalid")
+    for kind, count in faults.most_common():
+        stdout.print(f"  {count} × {kind}", style="red")
+    if not faults:
+        stdout.print("  nothing is wrong", style="green")
+    return not faults
+
+
+def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
+    from whenwhere.cli.console import Waiting
+    from whenwhere.evaluate.evaluation import find_benchmark, read_items
+    from whenwhere.evaluate.validate import validate as score_truth
+
+    bench = find_benchmark(benchmark)
+    with Waiting(f"scoring the truth of {annotations.name}"):
+        found = score_truth(bench, read_items(bench, annotations))
+    if json_:
+        sys.stdout.write(json.dumps(found.as_dict(), ensure_ascii=False) + "\n")
+    else:
+        _tell(found, annotations)
+    return found.passed
+
+
+def _tell(found: "Validation", annotations: Path) -> None:
+    """A validation for a person."""
+    from rich.table import Table
+
+    from whenwhere.cli.console import note, out
+
+    out.print(f"{annotations}: {found.items} items of {found.videos} videos")
+    for count, what in (
+        (len(found.faults), "invalid (kept in every denominator)"),
+        (found.empty, 'with the truth "it is not there"'),
+        (found.past, "with an end behind the video's end (kept as released)"),
+    ):
+        if count:
+            out.print(f"  {count} {what}")
+    for name, fault in found.faults[:SHOWN]:
+        out.print(f"    {name} {fault}")
+    table = Table("protocol", "measure", "truth gets", "must get", "why not 1", title="The set's own truth, scored")
+    for c in found.checks:
+        must = "unknown" if c.full is None else f"{c.full:.12g}"
+        style = None if c.passed else "bold red"
+        table.add_row(c.protocol, c.measure, f"{c.gold:.12g}", must, c.reason, style=style)
+    _show(table)
+    for said in found.skipped:
+        note(f"not scored under {said}", "yellow")
+    for name in found.repeated[:SHOWN]:
+        note(f"the id {name!r} belongs to more than one item", "red")
+    for c in found.checks:
+        if not c.passed:
+            some = ", ".join(c.short[:SHOWN]) or "the summary"
+            note(f"{c.protocol} {c.measure}: {len(c.short)} items fall short, such as {some}", "red")
+    if found.passed:
+        out.print("the truth gets all it can", style="green")
+
+
+def stats(file: Manifest, json_: Json = False) -> None:
+    """Say what is in a manifest: items, videos, kinds, durations, lengths of spans and sentences.
+
+    Exit status: 0 done, 1 a line cannot be read, 2 wrong usage.
+    """
+    from whenwhere.cli.console import Waiting
+    from whenwhere.datasets import manifest
+    from whenwhere.datasets.summary import summarise
+
+    with Waiting(f"reading {file.name}"):
+        found = summarise(manifest.read(file)).as_dict()
+    if json_:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    else:
+        _describe(file, found)
+
+
+def _describe(file: Path, found: dict[str, Any]) -> None:
+    """A summary for a person."""
+    from rich.table import Table
+
+    from whenwhere.cli.console import out
+
+    out.print(f"{file}: {found['items']} items, {found['videos']} videos, {found['invalid']} invalid")
+    spans = ", ".join(f"{count} with {name}" for name, count in found["spans"].items() if count)
+    past = f"; {found['ends_past_the_video']} ends lie behind the video's end" if found["ends_past_the_video"] else ""
+    out.print(f"  spans: {spans}{past}")
+    if found["tubes"]:
+        out.print(f"  tubes: {found['tubes']} with {found['boxes']} boxes")
+    spread = Table("", "n", "least", "median", "mean", "most")
+    for key, name in (
+        ("duration", "video, seconds"),
+        ("span_seconds", "truth, seconds"),
+        ("span_fraction", "truth, share of the video"),
+        ("words", "words of a sentence"),
+    ):
+        if (row := found[key]) is not None:
+            spread.add_row(name, str(row["n"]), *(f"{row[k]:.4g}" for k in ("min", "median", "mean", "max")))
+    _show(spread)
+    for key in ("types", "splits", "sources"):
+        if found[key]:
+            kinds = Table(key.removesuffix("s"), "items", "share")
+            for name, count in found[key].items():
+                kinds.add_row(name, str(count), f"{count / found['items']:.1%}")
+            _show(kinds)
+
+
+for command, example in (
+    (
+        convert,
+        "whenwhere data convert --benchmark qvhighlights --annotations highlight_val_release.jsonl --out qvh.parquet",
+    ),
+    (validate, "whenwhere data validate sta.jsonl --videos clips"),
+    (stats, "whenwhere data stats sta.jsonl --json"),
+):
+    data.command(command.__name__, epilog=f"Example: {example}")(command)

@@ -1,0 +1,254 @@
+"""Is a set read rightly? The gold answer must get everything.
+
+The truth of every item is turned into an answer (floats as they are, boxes on the annotation's own grid) and scored,
+under `default` and under the protocol that the benchmark's papers use. Whatever is not exactly 1 is a fault of the
+reader, of the protocol or of the set, and each is said:
+
+- invalid items (an end before its start) get 0 and stay in the denominator, so a set with them cannot reach 1;
+- some sets have a *ceiling* of their own: three of DiDeMo's annotators must agree for a full score and on a quarter of
+  its items they do not; QVHighlights' highlights are votes of three people, and its mean AP looks at ten windows. Where
+  the ceiling can be computed without the protocol it is, and the gold answer must reach exactly that.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item
+from whenwhere.evaluate import didemo
+from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.evaluate.qvhighlights import CLIP, WINDOWS, votes
+from whenwhere.evaluate.scores import Protocol, Scores
+
+
+@dataclass(slots=True)
+class Check:
+    """One measure of the gold answer.
+
+    Attributes:
+        protocol: it was scored under.
+        measure: name.
+        gold: what the gold answer gets, over all items.
+        full: what it must get; None where nobody can say what a perfect answer gets.
+        reason: why that is less than 1, where it is.
+        short: ids of items that do not get what they must.
+    """
+
+    protocol: str
+    measure: str
+    gold: float
+    full: float | None
+    reason: str = ""
+    short: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gold answer gets exactly what it must, on every item and over all."""
+        return not self.short and self.full in (None, self.gold)
+
+
+@dataclass(slots=True)
+class Validation:
+    """What was found when a set was checked.
+
+    Attributes:
+        benchmark: its name.
+        items: how many.
+        videos: how many.
+        empty: valid items of which the truth is that it is not there.
+        past: items with an end behind the video's end.
+        faults: (id, fault) of every invalid item.
+        repeated: ids that more than one item has.
+        checks: of every measure under every protocol.
+        skipped: protocols that could not be asked, with the reason.
+    """
+
+    benchmark: str
+    items: int
+    videos: int
+    empty: int
+    past: int
+    faults: list[tuple[str, str]]
+    repeated: list[str]
+    checks: list[Check]
+    skipped: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed and ids are unique."""
+        return not self.repeated and all(c.passed for c in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        checks = [asdict(c) | {"passed": c.passed} for c in self.checks]
+        return asdict(self) | {"checks": checks, "passed": self.passed}
+
+
+def gold(items: Sequence[Item]) -> dict[str, Prediction]:
+    """The answers that say the truth, by id; of a set of detections one answer for each video.
+
+    >>> from whenwhere.datasets.item import span_array
+    >>> gold([Item("a", "v", spans=span_array([(1, 2)]))])["a"].spans
+    array([[1., 2.]])
+    """
+    return {item.id: _answer(item) for item in items}
+
+
+def detections(items: Sequence[Item]) -> dict[str, Prediction]:
+    """The true segments of each video as ranked answers; the class is the item's query."""
+    by_video: dict[str, list[Item]] = {}
+    for item in items:
+        by_video.setdefault(item.video, []).append(item)
+    out = {}
+    for video, some in by_video.items():
+        rows = [(start, end, 1.0) for item in some for start, end in item.spans.tolist()]
+        labels = [item.query for item in some for _ in item.spans]
+        out[video] = Prediction(video, ranked=np.array(rows).reshape(-1, 3), labels=labels)
+    return out
+
+
+def _answer(item: Item) -> Prediction:
+    there = bool(len(item.spans)) or any(len(t) for t in item.tubes)
+    return Prediction(
+        item.id,
+        "answered" if there else "absent",
+        item.spans,
+        ranked=_moments(item) if "times" in item.extra else None,
+        boxes=[Boxes(t.times, t.boxes, t.id, t.label, t.score) for t in item.tubes],
+        rate=item.tubes[0].rate if item.tubes else 1.0,
+        curve=_saliency(item) if "saliency_scores" in item.extra else None,
+        answer=item.answer,
+        confidence=1.0,
+    )
+
+
+def _moments(item: Item) -> NDArray[np.float64]:
+    """DiDeMo: the moment that suits its annotators best, then what each of them said, then the rest; in seconds."""
+    times = np.asarray(item.extra["times"], np.int64).reshape(-1, 2)
+    ious = np.sort(didemo.chunk_iou(didemo.MOMENTS[:, None], times[None]), axis=1)[:, -didemo.BEST :]
+    said = Counter(map(tuple, times.tolist()))
+    often = np.array([said[a, b] for a, b in didemo.MOMENTS.tolist()])
+    best = int(ious.mean(1).argmax())
+    order = np.array([best, *(k for k in np.argsort(-often, kind="stable") if k != best)])
+    seconds = didemo.CHUNK * (didemo.MOMENTS[order] + [0, 1])
+    return np.column_stack([seconds, np.linspace(1, 0, len(order))])
+
+
+def _saliency(item: Item) -> tuple[float, float, NDArray[np.float64]]:
+    """QVHighlights: clips by the votes they got; the most liked by any annotator first, then by the mean."""
+    cast, clips = votes([item])
+    values = cast[0, : clips[0]].astype(np.float64)
+    return 0.0, float(CLIP), values.max(1, initial=0) + values.mean(1) / 10
+
+
+def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
+    """Score the gold answer to a set under `default` and under the protocol its papers use.
+
+    Args:
+        benchmark: whose items they are.
+        items: as its reader gave them.
+    """
+    times = Counter(i.id for i in items)
+    checks: list[Check] = []
+    skipped = []
+    for name in dict.fromkeys(("default", benchmark.protocol)):
+        protocol = PROTOCOLS.get(name)
+        if protocol is None:
+            skipped.append(f"{name}: there is no such protocol")
+        elif benchmark.task not in protocol.tasks:
+            skipped.append(f"{name}: it does not score {benchmark.task}")
+        else:
+            answers = detections(items) if benchmark.task == "detection" else gold(items)
+            checks += _checks(protocol, items, protocol.score(items, answers))
+    return Validation(
+        benchmark.name,
+        len(items),
+        len({i.video for i in items}),
+        sum(i.status == "valid" and not len(i.spans) for i in items),
+        sum(i.duration is not None and bool((i.spans[:, 1:] > i.duration).any()) for i in items),
+        [(i.id, i.fault or "no reason is given") for i in items if i.status == "invalid"],
+        [name for name, n in times.items() if n > 1],
+        checks,
+        skipped,
+    )
+
+
+def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[Check]:
+    """A check of each headline measure that the protocol gave."""
+    row = {item.id: item for item in items}
+    kept = [row[name] for name in scores.ids]
+    valid = np.array([item.status == "valid" for item in kept], bool)
+    out = []
+    for measure in protocol.headline:
+        if measure not in scores.summary:
+            continue
+        got, column = scores.summary[measure], scores.items.get(measure)
+        reach, reason = _ceiling(protocol.name, measure, kept)
+        if not valid.all():
+            reason = f"{reason}; {(~valid).sum()} invalid items".removeprefix("; ")
+        if reach is None or column is None:
+            # A measure that is no mean over items has a value that is known before only where nothing is amiss.
+            out.append(Check(protocol.name, measure, got, None if reach is None or reason else 1.0, reason))
+            continue
+        due = np.where(valid & ~np.isnan(reach), reach, column)
+        short = [i.id for i in itertools.compress(kept, column != due)]
+        full = None if np.isnan(reach).any() else float(due.mean())
+        out.append(Check(protocol.name, measure, got, full, reason, short))
+    return out
+
+
+def _ceiling(protocol: str, measure: str, items: Sequence[Item]) -> tuple[NDArray[np.float64] | None, str]:
+    """What a perfect answer gets on each item (nan: unknown), and why that is less than 1; None: nobody can say."""
+    for (name, prefix), (reach, reason) in _CEILINGS.items():
+        if protocol == name and measure.startswith(prefix):
+            if reach is None:
+                return None, reason
+            found = reach(items)
+            # written so that nan counts as less
+            return found, "" if (found >= 1).all() else reason
+    return np.ones(len(items)), ""
+
+
+def _agreed(items: Sequence[Item]) -> NDArray[np.float64]:
+    """1 where three annotators chose the same moment."""
+    most = [max(Counter(map(tuple, i.extra["times"])).values(), default=0) for i in items]
+    return (np.array(most) >= didemo.BEST).astype(np.float64)
+
+
+def _liked(items: Sequence[Item]) -> NDArray[np.float64]:
+    """1 where some annotator gave some clip the highest vote."""
+    cast, _ = votes(items)
+    return (cast == 4).any(axis=(1, 2)).astype(np.float64)
+
+
+def _ten(items: Sequence[Item]) -> NDArray[np.float64]:
+    """1 where there are no more true windows than an answer may have."""
+    return np.array([1.0 if len(i.spans) <= WINDOWS else np.nan for i in items])
+
+
+def _single(items: Sequence[Item]) -> NDArray[np.float64]:
+    """1 where one span is the whole truth."""
+    return np.array([1.0 if len(i.spans) == 1 else np.nan for i in items])
+
+
+_Reach = Callable[[Sequence[Item]], NDArray[np.float64]]
+
+#: (protocol, beginning of the measure) → what each item can reach, and why; the first that fits counts.
+_CEILINGS: dict[tuple[str, str], tuple[_Reach | None, str]] = {
+    ("default", "R5"): (_single, "an alternative is one span, and the truth of some items is not"),
+    ("didemo", "mIoU"): (didemo.ceiling, "on some items no three annotators agree"),
+    ("didemo", "Rank@1"): (_agreed, "on some items no three annotators agree"),
+    ("qvhighlights", "HL-min-VeryGood-Hit1"): (_liked, "some items have no clip that anybody found very good"),
+    ("qvhighlights", "HL"): (None, "three annotators vote differently; no order of clips suits them all"),
+    ("qvhighlights", "MR-short"): (None, "windows of other lengths count against the answer"),
+    ("qvhighlights", "MR-middle"): (None, "windows of other lengths count against the answer"),
+    ("qvhighlights", "MR-long"): (None, "windows of other lengths count against the answer"),
+    ("qvhighlights", "MR-full-mAP"): (_ten, "only ten windows of an answer count, and some items have more"),
+}
