@@ -1,6 +1,7 @@
 """THUMOS14 as a detection set, in ActivityNet's form: 20 classes, subsets `train` and `test`.
 
-`train` are the challenge's validation videos. Segments are written as text with one decimal and durations are not released. Ids are `<video>#<n>`.
+`train` are the videos that the challenge calls validation. Segments are written as text with one decimal, durations are
+not released. Ids are `<video>#<n>`.
 """
 
 from pathlib import Path

@@ -60,6 +60,7 @@ class Prediction:
         answer: chosen option or free answer to the question (question answering).
         confidence: chance that the answer is right, or any score that grows with it.
         raw: the model's text, where that is what the file holds.
+        parse: how that text was read, a status word of `answers.Answer`.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Prediction:
     answer: str | None = None
     confidence: float | None = None
     raw: str | None = None
+    parse: str | None = None
 
     @property
     def span_set(self) -> SpanSet:

@@ -21,6 +21,7 @@ from whenwhere.evaluate.formats import (
     qvhighlights,
     spans,
     stcat,
+    text,
     tubedetr,
     vidi,
     whenwhere,
@@ -34,7 +35,7 @@ __all__ = ["FORMATS", "Format", "read_predictions", "sniff", "write_predictions"
 #: All formats by name; sniffed in this order.
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT
-    for module in (whenwhere, qvhighlights, spans, activitynet, vidi, tubedetr, stcat, hcstvg, didemo)
+    for module in (whenwhere, qvhighlights, spans, text, activitynet, vidi, tubedetr, stcat, hcstvg, didemo)
 }
 
 #: Lines that may be torn before the format is given up.

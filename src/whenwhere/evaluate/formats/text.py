@@ -1,0 +1,119 @@
+"""Raw text of a model, one line per item: `{"id": "7", "text": "<answer>3.2 to 7.5</answer>"}`.
+
+The text stands under `text`, `response`, `output`, `prediction`, `completion`, `generated` or `answer` (the first of
+these that is there); `video` with `query` may stand in place of the id. It is read by `answers.parse`, the parser that
+rewards and targets use, and kept beside what was read (`Prediction.raw`, `Prediction.parse`). What cannot be read, and
+several ranges that nothing chooses between, are `unparsed`: wrong, and counted as parse failures.
+
+Text that holds boxes with times and no span claims the seconds that it has boxes for. Boxes become pixels of the
+item's frame; which kind they were is taken from the text or from `form` on the line (a name of the parser's forms),
+and boxes in pixels of a resized picture need that picture's size as `shown`: [width, height].
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere import answers
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import SettingError
+from whenwhere.evaluate.formats.format import Format
+from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.prediction import Boxes, Prediction, Status
+from whenwhere.store import write_text
+
+#: Keys that hold the text, the first that is there.
+KEYS = ("text", "response", "output", "prediction", "completion", "generated", "answer")
+_ABSENT = "It is not in the video."
+
+
+def _read(intake: Intake) -> None:
+    for at, line in intake.objects():
+        key = next((k for k in KEYS if k in line), None)
+        for item in intake.find(at, line.get("id"), line.get("video"), line.get("query")):
+            written = line[key] if key else None
+            if isinstance(written, str):
+                _entry(intake, at, item, written, line)
+            else:
+                intake.fail(at, item.id, "wrong type", "it holds no text", 'write the model\'s text under "text"')
+
+
+def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mapping[str, Any]) -> None:
+    shown = line.get("shown")
+    size = None if item.width is None or item.height is None else (float(item.width), float(item.height))
+    try:
+        found = answers.parse(
+            written,
+            form=line.get("form"),
+            size=size,
+            duration=item.duration,
+            shown=None if shown is None else (float(shown[0]), float(shown[1])),
+        )
+    except (SettingError, TypeError, ValueError, IndexError) as e:
+        intake.fail(at, item.id, "wrong type", f"form or shown is wrong ({e})", "name a form and give [width, height]")
+        return
+    if found.status in ("unparsed", "ambiguous"):
+        intake.keep(at, Prediction(item.id, "unparsed", raw=written, parse=found.status))
+        return
+    timed = [b for b in found.boxes if b.time is not None]
+    spans = span_array(found.spans or found.spans_of_boxes())
+    checked = intake.spans(at, item, spans, (2,))
+    boxes = _boxes(intake, at, item, timed) if timed and found.coordinates == "displayed" else []
+    if timed and found.coordinates != "displayed":
+        intake.fault(
+            at,
+            "unknown coordinates",
+            f"the boxes of {item.id!r} are in coordinates that the text does not tell and were left out",
+            'write the model\'s "form", and "shown": [width, height] for boxes in pixels of a resized picture',
+        )
+    if checked is None or boxes is None:
+        return
+    answer = found.choice
+    if answer is None and item.answer is not None:
+        answer = written.strip()
+    read = len(checked) or boxes or answer is not None
+    status: Status = "absent" if found.status == "absent" else "answered" if read else "unparsed"
+    intake.keep(at, Prediction(item.id, status, checked, boxes=boxes, answer=answer, raw=written, parse=found.status))
+
+
+def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.TimedBox]) -> list[Boxes] | None:
+    """One `Boxes` per object of the text; None where the answer failed."""
+    out = []
+    for name in dict.fromkeys((b.id, None if b.id else b.label) for b in timed):
+        mine = [b for b in timed if (b.id, None if b.id else b.label) == name]
+        found = intake.boxes(at, item.id, [b.time for b in mine], np.array([b.box for b in mine]))
+        if found is None:
+            return None
+        out.append(Boxes(*found, id=name[0] or str(len(out)), label=mine[0].label))
+    return out
+
+
+def text_of(prediction: Prediction) -> str:
+    """The model's text, or one that the parser reads as the same answer."""
+    if prediction.raw is not None:
+        return prediction.raw
+    if prediction.status == "absent":
+        return _ABSENT
+    if prediction.answer is not None and not len(prediction.spans):
+        return prediction.answer
+    return json.dumps(prediction.spans.tolist()) if len(prediction.spans) else ""
+
+
+def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
+    found = [predictions[item.id] for item in items if item.id in predictions]
+    write_text(path, "".join(json.dumps({"id": p.id, "text": text_of(p)}) + "\n" for p in found))
+
+
+FORMAT = Format(
+    name="text",
+    title="raw text of a model, read by the parser",
+    layout="lines",
+    sniff=lambda line: any(isinstance(line.get(k), str) for k in KEYS),
+    read=_read,
+    write=_write,
+    loses="everything but the text; without one, everything but the spans (or the choice)",
+    source="ours: whenwhere.answers",
+)
