@@ -3,7 +3,7 @@
 Importing it is light (numpy only): what needs SciPy imports it where it is used.
 """
 
-from whenwhere.evaluate import absence, detection, didemo, multispan, qa, qvhighlights, temporal
+from whenwhere.evaluate import absence, detection, didemo, multispan, qa, qvhighlights, temporal, tubes
 from whenwhere.evaluate.scores import Protocol
 
 #: Name → protocol, in the order they are listed to a reader.
@@ -17,5 +17,6 @@ PROTOCOLS: dict[str, Protocol] = {
         *qa.PROTOCOLS,
         *absence.PROTOCOLS,
         *detection.PROTOCOLS,
+        *tubes.PROTOCOLS,
     )
 }

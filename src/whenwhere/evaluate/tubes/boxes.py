@@ -1,0 +1,216 @@
+"""Many tubes as flat arrays: gathering boxes of truths and answers, and filling answers at the frames that count.
+
+All protocols of this package compare boxes that stand in two flat arrays, tube after tube. Answers are filled linearly
+by the rules of `whenwhere.tubes` (nothing is filled across an absence; before the first and after the last box it is
+held, but only inside the answered time), so that a second-level answer can be counted on frames. An answer that has a
+box on a frame keeps exactly that box: dense answers in somebody's native format are compared as they are.
+
+Lookups run on integer keys (tube, microsecond) over whole arrays; there is no loop over frames, and work is cut into
+blocks of tubes so that memory stays small however large the file is.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.boxes import valid_boxes
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.tubes import GAP
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+#: Boxes in one block of tubes; about 100 bytes of working memory each, several arrays at a time.
+BLOCK = 400_000
+#: Slack in seconds for times that went through text, as in `whenwhere.tubes`.
+EPS = 1e-3
+_BITS = 40
+
+
+class Boxed(NamedTuple):
+    """Boxes of many tubes, tube after tube.
+
+    Attributes:
+        times: (n,) seconds, increasing within a tube.
+        boxes: (n, 4) xyxy.
+        starts: (m + 1,) tube i has the rows starts[i] : starts[i + 1].
+    """
+
+    times: Floats
+    boxes: Floats
+    starts: Index
+
+    @property
+    def owner(self) -> Index:
+        """(n,) tube of each row."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+def boxed(times: Sequence[Floats], boxes: Sequence[Floats]) -> Boxed:
+    """One `Boxed` from the times and boxes of each tube; either may be empty.
+
+    >>> boxed([np.zeros(0), np.array([0.5])], [np.zeros((0, 4)), np.ones((1, 4))]).starts.tolist()
+    [0, 0, 1]
+    """
+    starts = np.zeros(len(times) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, times), np.int64, len(times)), out=starts[1:])
+    if not starts[-1]:
+        return Boxed(np.zeros(0), np.zeros((0, 4)), starts)
+    return Boxed(np.concatenate(times), np.concatenate(boxes), starts)
+
+
+def clean(answers: Boxed) -> Boxed:
+    """Only what is a box at a time: finite, x1 < x2, y1 < y2; sorted by time, the first of equal times."""
+    good = valid_boxes(answers.boxes) & np.isfinite(answers.times)
+    owner, times, boxes = answers.owner[good], answers.times[good], answers.boxes[good]
+    same = owner[1:] == owner[:-1]
+    if (same & (times[1:] <= times[:-1])).any():
+        order = np.lexsort((times, owner))
+        owner, times, boxes = owner[order], times[order], boxes[order]
+        first = np.concatenate([[True], (owner[1:] != owner[:-1]) | (times[1:] > times[:-1])])
+        owner, times, boxes = owner[first], times[first], boxes[first]
+    if len(times) == len(answers.times):
+        return Boxed(times, boxes, answers.starts)
+    starts = np.searchsorted(owner, np.arange(len(answers.starts)))
+    return Boxed(times, boxes, starts.astype(np.int64))
+
+
+def answered_object(prediction: Prediction | None) -> Boxes | None:
+    """The first object of an answer that claims something; None without boxes."""
+    if prediction is None or prediction.status != "answered" or not prediction.boxes:
+        return None
+    return prediction.boxes[0]
+
+
+_NO_TIMES, _NO_BOXES = np.zeros(0), np.zeros((0, 4))
+
+
+def gather_answers(predictions: Sequence[Prediction | None]) -> Boxed:
+    """Boxes of the first answered object of each prediction, cleaned."""
+    found = [answered_object(p) for p in predictions]
+    times = [_NO_TIMES if b is None else b.times for b in found]
+    return clean(boxed(times, [_NO_BOXES if b is None else b.boxes for b in found]))
+
+
+def gather_truth(items: Sequence[Item]) -> Boxed:
+    """Boxes of the first true object of each item."""
+    return boxed(
+        [i.tubes[0].times if i.tubes else _NO_TIMES for i in items],
+        [i.tubes[0].boxes if i.tubes else _NO_BOXES for i in items],
+    )
+
+
+def gather_hull(predictions: Sequence[Prediction | None]) -> Floats:
+    """(m, 2) first start and last end of each answered time as written; NaN without an answer."""
+    out = np.full((len(predictions), 2), np.nan)
+    for i, p in enumerate(predictions):
+        if p is None or p.status != "answered":
+            continue
+        spans = p.spans if len(p.spans) or p.ranked is None else p.ranked[:1, :2]
+        if len(spans) == 1:
+            out[i] = spans[0]
+        elif len(spans):
+            out[i] = spans[:, 0].min(), spans[:, 1].max()
+    return out
+
+
+def rates(predictions: Sequence[Prediction | None]) -> Floats:
+    """(m,) boxes per second of each answer; 1 without one."""
+    return np.fromiter((1.0 if p is None else p.rate for p in predictions), np.float64, len(predictions))
+
+
+def frame_rates(items: Sequence[Item]) -> Floats:
+    """(m,) frames per second that the items count in.
+
+    Raises:
+        RecordError: an item has none: a protocol on frames cannot count it.
+    """
+    for item in items:
+        if not item.fps:
+            raise RecordError(f"item {item.id} has no fps, which a protocol on frames needs: use default-tubes")
+    return np.fromiter((i.fps or 0.0 for i in items), np.float64, len(items))
+
+
+def _keys(owner: Index, times: Floats) -> Index:
+    micro = np.rint(np.clip(times, -5e5, 5e5) * 1e6).astype(np.int64)
+    return (owner.astype(np.int64) << _BITS) + micro + (1 << (_BITS - 1))
+
+
+def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats | None = None) -> Floats:
+    """Boxes of the answers at given times, filled linearly: (n, 4), NaN rows where there is none.
+
+    Args:
+        answers: cleaned answers, one tube each.
+        owner: (n,) which tube is asked for.
+        times: (n,) seconds.
+        rate: (m,) boxes per second of each tube: a longer gap than `GAP` steps is an absence.
+        held: (m, 2) seconds inside which the first and last box are held; None = never.
+
+    >>> tube = boxed([np.array([0.0, 1.0])], [np.array([[0.0, 0, 2, 2], [2.0, 0, 4, 2]])])
+    >>> fill(tube, np.zeros(3, int), np.array([0.5, 1.0, 1.5]), np.ones(1))[:, 0].tolist()
+    [1.0, 2.0, nan]
+    """
+    out = np.full((len(times), 4), np.nan)
+    if not len(answers.times) or not len(times):
+        return out
+    lo_row, hi_row = answers.starts[owner], answers.starts[owner + 1] - 1
+    anchors, asked = _keys(answers.owner, answers.times), _keys(owner, times)
+    left = np.searchsorted(anchors, asked, side="right") - 1
+    exact = (left >= 0) & (anchors[np.maximum(left, 0)] == asked)
+    out[exact] = answers.boxes[left[exact]]
+    if exact.all():
+        return out
+    rest = np.flatnonzero(~exact & (lo_row <= hi_row))
+    lo, hi, t = lo_row[rest], hi_row[rest], times[rest]
+    a, b = np.clip(left[rest], lo, hi), np.clip(left[rest] + 1, lo, hi)
+    step = answers.times[b] - answers.times[a]
+    weight = np.divide(t - answers.times[a], step, out=np.zeros(len(t)), where=step > 0)[:, None]
+    inside = (left[rest] >= lo) & (left[rest] < hi) & (step <= GAP / rate[owner[rest]] + EPS)
+    if held is not None:
+        ends = held[owner[rest]]
+        outer = (left[rest] < lo) | (left[rest] >= hi)
+        inside |= outer & (t >= ends[:, 0] - EPS) & (t < ends[:, 1] + EPS)
+    filled = (1 - weight) * answers.boxes[a] + weight * answers.boxes[b]
+    out[rest[inside]] = filled[inside]
+    return out
+
+
+def spread(starts: Index, counts: Index) -> tuple[Index, Index]:
+    """Frames counted up from each start: (owner, frame) of all tubes.
+
+    >>> [x.tolist() for x in spread(np.array([3, 7]), np.array([2, 1]))]
+    [[0, 0, 1], [3, 4, 7]]
+    """
+    counts = np.maximum(counts, 0)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, starts[owner] + np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]
+
+
+def blocks(sizes: Sequence[int]) -> Iterator[slice]:
+    """Runs of neighbouring tubes with about `BLOCK` boxes each.
+
+    >>> list(blocks([BLOCK, 1, 1]))
+    [slice(0, 1, None), slice(1, 3, None)]
+    """
+    first, size = 0, 0
+    for i, n in enumerate(sizes):
+        if size and size + n > BLOCK:
+            yield slice(first, i)
+            first, size = i, 0
+        size += n
+    if first < len(sizes):
+        yield slice(first, len(sizes))
+
+
+def sums(values: Floats, owner: Index, n: int) -> Floats:
+    """(n,) sum of the values of each tube, added in order."""
+    return np.bincount(owner, values, n).astype(np.float64) if len(owner) else np.zeros(n)
+
+
+def ratio(a: Floats, b: Floats, empty: float = 0.0) -> Floats:
+    """Quotient a / b where b > 0, else `empty`."""
+    return np.divide(a, b, out=np.full(np.shape(a), empty, np.float64), where=np.asarray(b) > 0)

@@ -1,0 +1,289 @@
+"""Tubes on frames: HC-STVG's own evaluator, TubeDETR, STCAT and its descendants, each a row of switches.
+
+All of them print m_tIoU, m_vIoU and vIoU@R and write the same formula: sum of box IoU over the frames that both spans
+hold, divided by the frames that either holds. They differ in which frames those are, whether an end is inclusive, and
+what a missing box or answer costs, so that the same answers give different numbers. Each way is one `Count`.
+
+The spans of an item and of an answer are half-open seconds; frame numbers are `rint(seconds * fps)`, so a frame-aligned
+span comes back exactly, `[first, last + 1)`. A repository consists of an evaluator and of a reader that makes frame
+bounds from the released file, and some readers slip by a frame. `truth = "item"` gives the evaluator the true bounds
+(this is what was run beside the originals); the protocols whose name ends in `-released` give it the bounds that the
+repository's own reader would (HC-STVG: `st_frame`, which counts from 1, taken as if it counted from 0, or an inclusive
+end read as exclusive), which is what a published number contains.
+
+`gt_viou` is the mean box IoU over the true frames, whatever time was answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import Literal
+
+import numpy as np
+
+from whenwhere.datasets.item import Item
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.temporal import look_up, means
+from whenwhere.evaluate.tubes.boxes import (
+    Floats,
+    Index,
+    blocks,
+    fill,
+    frame_rates,
+    gather_answers,
+    gather_hull,
+    gather_truth,
+    rates,
+    ratio,
+    sums,
+)
+from whenwhere.overlap import box_iou
+
+#: Clips that STCAT's reader leaves out of HC-STVG v1.
+STCAT_DROPS = ("10__Gvp-cj3bmIY", "1_aMYcLyh9OhU")
+
+
+@dataclass(frozen=True)
+class Count:
+    """The switches of a way of counting frames.
+
+    Attributes:
+        grid: `native`: every frame; `5 fps`: the frames TubeDETR samples, at most 200 a video.
+        closed: one frame more in the ranges of intersection and union: ends are inclusive there.
+        t: `spans`: IoU of the two spans; `keys`: frames with a box in both tubes over the hull.
+        truth: `item`: the item's own bounds; otherwise those that the repository's reader makes.
+        absent: a missing answer is counted as 0 (`zero`), or leaves the denominator (`drop`).
+        stops: the original ends with an error at a true frame without an answered box; here such a frame counts 0,
+            and a note says so.
+        whole_truth: also give `gt_viou`.
+        drops: names of videos that the original leaves out.
+    """
+
+    grid: Literal["native", "5 fps"] = "native"
+    closed: bool = False
+    t: Literal["spans", "keys"] = "spans"
+    truth: Literal["item", "tubedetr reader", "stcat reader"] = "item"
+    absent: Literal["zero", "drop"] = "zero"
+    stops: bool = False
+    whole_truth: bool = True
+    drops: tuple[str, ...] = ()
+
+    def words(self) -> dict[str, str]:
+        """The switches as a reader sees them in the table of protocols."""
+        reader = {
+            "item": "[first, last + 1) of the item",
+            "tubedetr reader": "HC-STVG one frame late (1-based st_frame read as 0-based)",
+            "stcat reader": "HC-STVG without its last frame; VidSTG cut at the segment's inclusive end",
+        }
+        return {
+            "grid": "every frame" if self.grid == "native" else "5 frames/s, at most 200, the last frame left out",
+            "truth": reader[self.truth],
+            "t": "hull of the spans, half-open" if self.t == "spans" else "frames with a box in both / hull",
+            "v": "sum / frames of the hull" + (" + 1, inclusive" if self.closed else ""),
+            "hit": "vIoU > R",
+            "missing answer": "left out" if self.absent == "drop" else "0",
+            "missing box": "0 (the original stops with an error)" if self.stops else "0",
+            "boxes": "xyxy, no + 1; answers filled linearly to frames",
+            "videos left out": ", ".join(self.drops) or "none",
+        }
+
+
+def bounds(items: Sequence[Item], fps: Floats, truth: str) -> tuple[Index, Index, Index]:
+    """First frame and end frame of each truth as the reader in question makes them, and its shift in frames."""
+    spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in items]).reshape(-1, 2)
+    first, end = np.rint(spans * fps[:, None]).astype(np.int64).T
+    shift = np.zeros(len(items), np.int64)
+    if truth == "item":
+        return first, end, shift
+    for i, item in enumerate(items):
+        if (item.source or "").startswith("hcstvg"):
+            if truth == "tubedetr reader":
+                shift[i] = 1
+            else:
+                end[i] -= 1
+        elif truth == "stcat reader" and "segment" in item.extra:
+            end[i] = min(end[i], item.extra["segment"][1])
+    return first + shift, end + shift, shift
+
+
+def sampled(first: int, last: int, fps: float) -> Index:
+    """Frames that TubeDETR samples from [first, last): the first of each fifth of a second, thinned to 200.
+
+    >>> sampled(0, 20, 10.0).tolist()
+    [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+    """
+    step = np.floor(np.arange(first, last) * (5 / fps))
+    frames = first + np.concatenate([[0], np.flatnonzero(np.diff(step)) + 1])
+    if len(frames) > 200:
+        frames = frames[(np.arange(200) * len(frames)) // 200]
+    return frames.astype(np.int64)
+
+
+def _grids(items: Sequence[Item], fps: Floats, ends: Index) -> tuple[Index, Index]:
+    cache: dict[tuple[int, int, float], Index] = {}
+    out = []
+    for item, rate, end in zip(items, fps.tolist(), ends.tolist(), strict=True):
+        begin, last = item.extra.get("segment") or (0, (item.frames or end + 1) - 1)
+        key = (int(begin), int(last), rate)
+        if key not in cache:
+            cache[key] = sampled(*key)
+        out.append(cache[key])
+    owner = np.repeat(np.arange(len(out)), [len(f) for f in out])
+    return owner, np.concatenate(out) if out else np.zeros(0, np.int64)
+
+
+def columns(
+    items: Sequence[Item], predictions: Sequence[Prediction | None], count: Count
+) -> tuple[dict[str, Floats], Index]:
+    """Per-item tIoU, vIoU and gt_viou, and the number of true frames of each item that have no answered box."""
+    n = len(items)
+    fps = frame_rates(items)
+    first, end, shift = bounds(items, fps, count.truth)
+    hull = gather_hull(predictions)
+    held = np.where(np.isfinite(hull), hull, 0.0)
+    start_p, end_p = np.rint(held * fps[:, None]).astype(np.int64).T
+    has = np.isfinite(hull).all(1)
+
+    truth = gather_truth(items)
+    owner, boxes = truth.owner, truth.boxes
+    frame = np.rint(truth.times * fps[owner]).astype(np.int64)
+    if count.grid == "5 fps":
+        grid_owner, grid = _grids(items, fps, end)
+        # Boxes stand on the reader's frames: a shifted reader shows the box of the frame before.
+        keys = (owner << 32) + frame + shift[owner]
+        at = np.searchsorted(keys, (grid_owner << 32) + grid)
+        match = keys[np.minimum(at, max(len(keys) - 1, 0))] == (grid_owner << 32) + grid if len(keys) else at < 0
+        union = _within(grid_owner, grid, np.minimum(first, start_p), np.maximum(end, end_p), n)
+        owner, frame, boxes = grid_owner[match], grid[match], boxes[at[match]]
+    else:
+        frame = frame + shift[owner]
+        union = (np.maximum(end, end_p) - np.minimum(first, start_p) + count.closed).astype(np.float64)
+
+    answered = fill(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), held)
+    there = ~np.isnan(answered[:, 0])
+    iou = np.where(there, box_iou(boxes, answered), 0.0)
+    lo, hi = np.maximum(first, start_p), np.minimum(end, end_p) + count.closed
+    both = (frame >= lo[owner]) & (frame < hi[owner])
+
+    inter = np.minimum(end, end_p) - lo
+    if count.t == "keys":
+        t = ratio(sums((both & there).astype(np.float64), owner, n), union)
+    else:
+        t = np.where(inter > 0, inter / np.where(inter > 0, (end - first) + (end_p - start_p) - inter, 1), 0.0)
+    out = {
+        "m_tIoU": np.where(has, t, 0.0),
+        "m_vIoU": np.where(has, sums(iou * both, owner, n) / np.maximum(union, 1), 0),
+    }
+    if count.whole_truth:
+        here = sums(np.ones(len(owner)), owner, n)
+        out["gt_viou"] = np.where(has, sums(iou, owner, n) / np.maximum(here, 1), 0.0)
+    lacking = np.bincount(owner[~there], minlength=n) * has
+    return out, lacking
+
+
+def _within(owner: Index, grid: Index, lo: Index, hi: Index, n: int) -> Floats:
+    return sums(((grid >= lo[owner]) & (grid < hi[owner])).astype(np.float64), owner, n)
+
+
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) -> Scores:
+    """Scores of one way of counting frames."""
+    dropped = [i for i in items if PurePath(i.video).stem in count.drops] if count.drops else []
+    if dropped:
+        items = [i for i in items if PurePath(i.video).stem not in count.drops]
+    kept, predictions, notes = look_up(items, by_id, count.absent == "drop")
+    if dropped:
+        notes.append(f"{len(dropped)} items of videos that the original leaves out are left out")
+    parts, lacking = [], np.zeros(0, np.int64)
+    for block in blocks([len(i.tubes[0]) + 8 if i.tubes else 8 for i in kept]):
+        part, missing = columns(kept[block], predictions[block], count)
+        parts.append(part)
+        lacking = np.concatenate([lacking, missing])
+    names = parts[0] if parts else ("m_tIoU", "m_vIoU")
+    merged = {name: np.concatenate([p[name] for p in parts]) if parts else np.zeros(0) for name in names}
+    valid = np.fromiter((i.status == "valid" for i in kept), bool, len(kept))
+    merged = {name: np.where(valid, column, 0.0) for name, column in merged.items()}
+    for name, short in (("m_vIoU", "vIoU"), ("gt_viou", "gt_viou")):
+        if name in merged:
+            merged |= {f"{short}@{m}": (merged[name] > m).astype(np.float64) for m in (0.3, 0.5)}
+    if number := int((lacking > 0).sum()):
+        fate = "the original stops there with an error" if count.stops else "as in the original"
+        notes.append(f"{number} answers lack a box on some true frame: 0 on those frames ({fate})")
+    notes += said(kept, predictions)
+    return means(kept, merged, notes)
+
+
+def said(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> list[str]:
+    """What a reader must know about objects and boxes: several where one counts, or none at all."""
+    notes = []
+    if number := sum(not i.tubes or not len(i.tubes[0]) for i in items):
+        notes.append(f"{number} items have no true boxes: their v_IoU is 0")
+    if number := sum(len(i.tubes) > 1 for i in items):
+        notes.append(f"{number} items have several true objects: the first counts")
+    if number := sum(p is not None and len(p.boxes) > 1 for p in predictions):
+        notes.append(f"{number} answers hold several objects: the first counts")
+    if number := sum(p is not None and len(p.spans) > 1 for p in predictions):
+        notes.append(f"{number} answers have several spans: their hull counts")
+    return notes
+
+
+_STCAT = Count(stops=True, absent="drop")
+_RUN = Literal["equal to the original", "from reading", "ours"]
+
+
+def _protocol(name: str, count: Count, standing: _RUN, source: str) -> Protocol:
+    head = ("m_tIoU", "m_vIoU", "vIoU@0.3", "vIoU@0.5") + (("gt_viou",) if count.whole_truth else ())
+    return Protocol(name, ("tubes",), partial(score, count=count), standing, source, count.words(), head, percent)
+
+
+PROTOCOLS = (
+    _protocol(
+        "hcstvg_official",
+        Count(t="keys", whole_truth=False),
+        "equal to the original",
+        "tzhhhh123/HC-STVG eval_hcvg.py 94ab6e96f8; keys outside the answered span do not count",
+    ),
+    _protocol(
+        "tubedetr",
+        Count("5 fps", stops=True),
+        "equal to the original",
+        "antoyang/TubeDETR datasets/hcstvg_eval.py, vidstg_eval.py d70c0eed94",
+    ),
+    _protocol(
+        "tubedetr-released",
+        Count("5 fps", stops=True, truth="tubedetr reader"),
+        "from reading",
+        "antoyang/TubeDETR preproc/preproc_hcstvg.py and the evaluators d70c0eed94",
+    ),
+    _protocol(
+        "stcat",
+        _STCAT,
+        "equal to the original",
+        "jy0205/STCAT datasets/evaluation/hcstvg_eval.py, vidstg_eval.py 400f548149",
+    ),
+    _protocol(
+        "stcat-released",
+        Count(stops=True, absent="drop", truth="stcat reader", drops=STCAT_DROPS),
+        "from reading",
+        "jy0205/STCAT datasets/hcstvg.py, vidstg.py and the evaluators 400f548149",
+    ),
+    _protocol(
+        "cg",
+        Count(absent="drop"),
+        "equal to the original",
+        "HengLan/CGSTVG datasets/evaluation/hcstvg_eval.py f062d84 (VidSTG: a missing box stops it, as in STCAT)",
+    ),
+    _protocol(
+        "ta",
+        Count(absent="drop"),
+        "equal to the original",
+        "HengLan/TA-STVG datasets/evaluation/hcstvg_eval.py, vidstg_eval.py 904ad0c",
+    ),
+    _protocol(
+        "llava_next_stvg",
+        Count(closed=True, absent="drop"),
+        "equal to the original",
+        "zaiquanyang/LLaVA_Next_STVG stvg/datasets/evaluation/hcstvg_eval.py d904f1a7e8",
+    ),
+)

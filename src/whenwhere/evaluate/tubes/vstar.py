@@ -1,0 +1,144 @@
+"""V-STaR: what, when and where of one reasoning chain, and their means AM and LGM.
+
+"When" is the hull IoU of seconds. "Where" looks at the annotated seconds alone: the mean over them of the box IoU at
+exactly that time, 0 where no box was answered there, the best one where several objects were. Extra boxes are free and
+the answered time plays no part, so its "m_vIoU" is no v_IoU: the question tells the model the true seconds.
+AP@m is the share of annotated seconds with IoU >= m.
+
+AM is the mean of accuracy, m_tIoU and m_vIoU, LGM the mean of -ln(1 - x) of the three (infinite at 1). The original
+has a 72-billion-parameter model judge whether a free answer is right; here an answer is right if it is the true one up
+to case, spaces and a final stop, so accuracy, AM and LGM are comparable between our own runs, not with its paper. An
+item without an answer to the question is skipped by the original in "when" and "where" but counts in the accuracy; so
+it is here. Where no answer in the file has one, nothing is skipped and AM and LGM are not given. Each of the two chains
+of the benchmark is a file of its own.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from whenwhere.datasets.item import Item
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.ragged import hull_iou
+from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.temporal import look_up
+from whenwhere.evaluate.tubes.boxes import Floats, boxed, clean, gather_hull, gather_truth, ratio, sums
+from whenwhere.overlap import box_iou
+
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def right(item: Item, prediction: Prediction | None) -> bool:
+    """Whether the answer to the question is the true one, up to case, spaces and a final stop."""
+
+    def plain(text: str) -> str:
+        return " ".join(text.lower().split()).rstrip(". ")
+
+    said = prediction.answer if prediction is not None else None
+    return said is not None and item.answer is not None and plain(said) == plain(item.answer)
+
+
+def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Floats, dict[float, Floats]]:
+    """(n,) mean box IoU over the annotated seconds, and the share of them at each level."""
+    n = len(items)
+    truth = gather_truth(items)
+    keys = (truth.owner << 42) + np.rint(truth.times * 1000).astype(np.int64)
+    best = np.zeros(len(keys))
+    objects = [(i, b) for i, p in enumerate(predictions) if p is not None for b in p.boxes]
+    flat = clean(boxed([b.times for _, b in objects], [b.boxes for _, b in objects]))
+    item_of = np.array([i for i, _ in objects], np.int64)
+    if len(flat.times) and len(keys):
+        asked = (item_of[flat.owner] << 42) + np.rint(flat.times * 1000).astype(np.int64)
+        at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+        match = keys[at] == asked
+        np.maximum.at(best, at[match], box_iou(truth.boxes[at[match]], flat.boxes[match]))
+    count = sums(np.ones(len(keys)), truth.owner, n)
+    levels = {m: ratio(sums((best >= m).astype(np.float64), truth.owner, n), count) for m in LEVELS}
+    return ratio(sums(best, truth.owner, n), count), levels
+
+
+def _means(columns: Mapping[str, Floats], rows: np.ndarray, below: int) -> dict[str, float]:
+    out = {}
+    for name, column in columns.items():
+        values = column[rows]
+        if name == "Acc":
+            out[name] = float(np.nansum(values) / below) if below else math.nan
+        else:
+            there = values[~np.isnan(values)]
+            out[name] = float(there.mean()) if len(there) else math.nan
+    if "Acc" in out:
+        three = (out["Acc"], out["m_tIoU"], out["m_vIoU"])
+        out["AM"] = sum(three) / 3
+        out["LGM"] = math.inf if max(three) >= 1 else -sum(math.log(1 - x) for x in three) / 3
+    return out
+
+
+def _lengths(items: Sequence[Item]) -> list[str]:
+    names = []
+    for item in items:
+        seconds = item.duration
+        if item.frames and item.fps:
+            seconds = round(item.frames / item.fps, 2)
+        names.append("" if seconds is None else "Short" if seconds < 60 else "Medium" if seconds < 180 else "Long")
+    return names
+
+
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
+    """Scores as V-STaR prints them, with exact answers in place of its judge."""
+    kept, predictions, notes = look_up(items, by_id)
+    hull = gather_hull(predictions)
+    spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in kept]).reshape(-1, 2)
+    t = np.where(np.isfinite(hull).all(1), hull_iou(spans, np.nan_to_num(hull)), 0.0)
+    v, levels = spatial(kept, predictions)
+    columns = {f"R1@{m}": (t >= m).astype(np.float64) for m in (0.3, 0.5, 0.7)} | {"m_tIoU": t}
+    columns |= {f"AP@{m}": column for m, column in levels.items()} | {"m_vIoU": v}
+    asked = np.fromiter((p is not None and bool(p.answer) for p in predictions), bool, len(kept))
+    if asked.any():
+        correct = np.fromiter(map(right, kept, predictions), bool, len(kept))
+        columns = {name: np.where(asked, column, np.nan) for name, column in columns.items()}
+        columns = {"Acc": correct.astype(np.float64)} | columns
+        notes.append("answers are compared as text: the original asks a model whether they are right")
+        if number := int((~asked).sum()):
+            notes.append(f"{number} items without an answer to the question are left out of time and space, as there")
+    else:
+        notes.append("no answer to the question in this file: neither Acc nor AM nor LGM")
+    everything = np.ones(len(kept), bool)
+    lengths = np.array(_lengths(kept))
+    groups = {}
+    for name in ("Short", "Medium", "Long"):
+        if (rows := lengths == name).any():
+            below = int((rows & asked).sum())
+            groups[name] = {"n": float(rows.sum())} | _means(columns, rows, below)
+    return Scores(
+        _means(columns, everything, len(kept)),
+        [i.id for i in kept],
+        [i.video for i in kept],
+        columns,
+        groups,
+        notes,
+    )
+
+
+PROTOCOLS = (
+    Protocol(
+        "vstar",
+        ("tubes", "qa"),
+        score,
+        "equal to the original",
+        "V-STaR-Bench/V-STaR eval.py 1894682b15, except the judge of free answers",
+        {
+            "grid": "the annotated seconds",
+            "truth": "the annotated boxes",
+            "t": "hull, seconds",
+            "v": "mean over the annotated seconds; no union in time",
+            "hit": "IoU >= R",
+            "missing answer": "0; without an answer to the question left out of t and v",
+            "missing box": "0",
+            "boxes": "xyxy, no + 1; exactly at that time; the best of several",
+            "objects": "the best at each second",
+        },
+        ("Acc", "m_tIoU", "m_vIoU", "AM", "LGM"),
+        percent,
+    ),
+)
