@@ -21,7 +21,7 @@ class Paint(NamedTuple):
     words: tuple[str, ...]
 
 
-#: Split → its paints. No word is in two of them.
+#: Split → its paints. No word of `dev` is in another.
 PAINTS: dict[str, tuple[Paint, ...]] = {
     "dev": (
         Paint("red", (190, 28, 32), ("red",)),

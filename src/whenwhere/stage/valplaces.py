@@ -142,8 +142,8 @@ def _beach(p: Plate, rng: np.random.Generator) -> None:
     p.band(0.28, 0.5, shade(sea, 0.85), mix(sea, (170, 200, 190), 0.5))
     for _ in range(60):
         y = 0.29 + 0.2 * float(rng.random()) ** 1.3
-        x, w = rng.uniform(p.left, p.right), 0.02 + 0.3 * (y - 0.28)
-        p.line([(x, y), (x + w, y + 0.002)], 0.003, shade(sea, rng.uniform(1.1, 1.6)))
+        left, w = rng.uniform(p.left, p.right), 0.02 + 0.3 * (y - 0.28)
+        p.line([(left, y), (left + w, y + 0.002)], 0.003, shade(sea, rng.uniform(1.1, 1.6)))
     sand = shade((214, 190, 148), rng.uniform(0.9, 1.06))
     p.band(0.5, p.bottom, shade(sand, 0.82), sand)
     x = np.linspace(p.left, p.right, 80)
