@@ -39,9 +39,9 @@ PAINTS: dict[str, tuple[Paint, ...]] = {
     "val": (
         Paint("red", (150, 16, 44), ("dark red", "maroon", "wine-red")),
         Paint("blue", (74, 150, 232), ("light blue", "sky blue", "pale blue")),
-        Paint("green", (124, 190, 44), ("lime green", "light green", "lime-coloured")),
+        Paint("green", (124, 190, 44), ("lime green", "light green", "lime")),
         Paint("yellow", (246, 220, 84), ("bright yellow", "lemon yellow", "yellowish")),
-        Paint("white", (246, 242, 228), ("off-white", "cream-coloured", "whitish")),
+        Paint("white", (246, 242, 228), ("off-white", "cream", "whitish")),
         Paint("black", (16, 16, 18), ("jet black", "pitch-black", "all-black")),
         Paint("grey", (88, 92, 102), ("dark grey", "dark gray", "greyish")),
         Paint("orange", (246, 146, 58), ("bright orange", "light orange", "orangey")),
