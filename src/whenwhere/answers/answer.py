@@ -196,7 +196,8 @@ def judged(
         return "reversed"
     if any(end == start for start, end in spans):
         return "instant"
-    timed = [(m.time, m.id, m.label if m.id is None else None) for m in (*boxes, *points) if m.time is not None]
+    mentions: list[TimedBox | TimedPoint] = [*boxes, *points]
+    timed = [(m.time, m.id, m.label if m.id is None else None) for m in mentions if m.time is not None]
     if len(set(timed)) < len(timed):
         return "duplicate-time"
     if ambiguous:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 
 from whenwhere.answers.ranges import Range
+from whenwhere.answers.thought import last_match
 
 _CORRECTION = re.compile(
     r"\b(?:actually|correction|no,? wait|wait,|on second thought|let me correct|more precisely|i mean|rather,|instead,|"
@@ -69,9 +70,7 @@ def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[s
     """The ranges that are the answer, whether that is ambiguous, and what was noticed."""
     reasons: list[str] = []
     kept = list(found)
-    correction = None
-    for correction in _CORRECTION.finditer(text):
-        pass
+    correction = last_match(_CORRECTION, text)
     if correction is not None:
         later = [r for r in kept if r.start >= correction.start()]
         if later and len(later) < len(kept):

@@ -6,12 +6,13 @@ a model wrote, and the time is linear in the length of the text.
 """
 
 import re
-from dataclasses import replace
 from typing import Literal
 
 from whenwhere.answers.answer import Answer, Coordinates, Size, TimedBox, TimedPoint, judged
+from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.choice import choice
 from whenwhere.answers.choose import chosen, denies
+from whenwhere.answers.forms import FAMILIES
 from whenwhere.answers.lexer import Token, plain, tokens
 from whenwhere.answers.ranges import Range, ranges
 from whenwhere.answers.reading import read
@@ -59,15 +60,29 @@ def parse(
     """
     if mode not in ("strict", "lenient"):
         raise SettingError(f"an answer is parsed strict or lenient, not {mode!r}")
-    kind: Coordinates | None = None
-    yx: bool | None = None
+    kind, yx = _family(form)
+    if mode == "strict" and form not in FORMS:
+        raise SettingError(f"a strict reading needs the name of a form with a fixed writing: {', '.join(FORMS)}")
     if not isinstance(text, str):
         return Answer("unparsed", reasons=(f"not text but {type(text).__name__}",))
-    answer = _lenient(text, duration, kind, yx)
+    answer = FORMS[form].parse(text) if form in FORMS else Answer()
+    if mode == "lenient" and not answer.valid:
+        answer = _lenient(text, duration, kind, yx)
     if size is not None and answer.coordinates not in (None, "unknown"):
         if answer.coordinates != "pixels" or shown is not None:
             answer = answer.displayed(size, shown)
     return answer
+
+
+def _family(form: str | None) -> tuple[Coordinates | None, bool | None]:
+    """Coordinates of a form or family, and the order of its `box_2d`."""
+    if form is None:
+        return None, None
+    if form in FORMS:
+        return FORMS[form].coordinates, False
+    if form in FAMILIES:
+        return FAMILIES[form]
+    raise SettingError(f"unknown form {form!r}: choose from {', '.join([*FORMS, *FAMILIES])}")
 
 
 def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bool | None) -> Answer:
@@ -172,6 +187,3 @@ def _kind(boxes: tuple[TimedBox, ...], points: tuple[TimedPoint, ...], kind: Coo
     if max(flat) <= 1 and min(flat) >= 0:
         return "unit"
     return "pixels" if max(flat) > 1000 else "unknown"
-
-
-__all__ = ["parse", "replace"]

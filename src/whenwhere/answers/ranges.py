@@ -199,7 +199,7 @@ class Range:
 def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range]:
     """All ranges of time in the tokens, in written order."""
     found = _joined(tokens, duration)
-    taken = set()
+    taken: set[int] = set()
     for r in found:
         taken.update(range(r.first, r.last + 1))
     if not any(not r.problem for r in found):

@@ -65,9 +65,7 @@ class Cut:
 def cut(text: str) -> Cut:
     """Thinking and answer of a text; see the module's rules."""
     reasons: list[str] = []
-    channel = None
-    for channel in _CHANNEL.finditer(text):
-        pass
+    channel = last_match(_CHANNEL, text)
     before = ""
     if channel is not None:
         before, text = text[: channel.start()], text[channel.end() :]
@@ -77,6 +75,14 @@ def cut(text: str) -> Cut:
         thought = (before + "\n" + (thought or "")).strip()
     answer, cut_short = _container(rest, reasons)
     return Cut(answer, thought, rest, unclosed or cut_short, reasons)
+
+
+def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The last match in a text, or None."""
+    found = None
+    for m in pattern.finditer(text):
+        found = m
+    return found
 
 
 def _without_thoughts(text: str, reasons: list[str]) -> tuple[str, str | None, bool]:
@@ -154,9 +160,7 @@ def _container(rest: str, reasons: list[str]) -> tuple[str, bool]:
             return _unboxed(rest[opened:]), True
         if whole:
             return _unboxed(whole[-1]), False
-    last = None
-    for last in _MARKER.finditer(rest):
-        pass
+    last = last_match(_MARKER, rest)
     if last is not None and re.search(r"\w", rest[last.end() :]):
         return rest[last.end() :], False
     return rest, False
