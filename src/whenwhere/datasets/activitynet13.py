@@ -1,8 +1,9 @@
 """ActivityNet 1.3 as a detection set: every segment of every class in a video is one item.
 
 `{"database": {video: {"subset", "duration", "annotations": [{"label", "segment": [start, end]}]}}}`; the class is the
-sentence, ids are `<video>#<n>`. Videos without annotations (the test split) give no items. The official evaluation
-takes one subset, `validation` unless told otherwise: `Item.split` is the subset.
+sentence, ids are `<video>#<n>`. Videos without annotations (the test split) give no items. A file with several subsets
+gives the one that is scored, as the official evaluator takes `validation` unless told otherwise; a file without it
+gives what it has. `Item.split` is the subset.
 """
 
 from pathlib import Path
@@ -19,11 +20,13 @@ def read(path: Path) -> list[Item]:
     Raises:
         RecordError: not that file; names the video.
     """
-    return segments(path, "activitynet", BENCHMARK.licence)
+    return segments(path, "activitynet", "validation", BENCHMARK.licence)
 
 
-def segments(path: Path, source: str, licence: str) -> list[Item]:
+def segments(path: Path, source: str, scored: str, licence: str) -> list[Item]:
     """Items of a file in this form, which THUMOS14 is released in as well; numbers may be written as text.
+
+    Only those of the subset `scored` where the file has it.
 
     Raises:
         RecordError: not such a file; names the video.
@@ -40,7 +43,8 @@ def segments(path: Path, source: str, licence: str) -> list[Item]:
             items.append(_item(f"{place}, annotation {n}", video, n, one, duration))
             items[-1].split, items[-1].source, items[-1].licence = entry["subset"], source, licence
             items[-1].provenance = {"file": path.name, "key": video, "index": n}
-    return items
+    chosen = [item for item in items if item.split == scored]
+    return chosen or items
 
 
 def _item(place: str, video: str, n: int, value: Any, duration: float | None) -> Item:
@@ -65,7 +69,7 @@ BENCHMARK = Benchmark(
     task="detection",
     read=read,
     protocol="activitynet",
-    files="activity_net.v1-3.min.json, or a part of it",
+    files="activity_net.v1-3.min.json, or a part of it; the validation subset where there is one",
     source="activitynet/ActivityNet@82304fa Evaluation",
     licence="not stated",
     standing="released file",

@@ -1,7 +1,7 @@
 """THUMOS14 as a detection set, in ActivityNet's form: 20 classes, subsets `train` and `test`.
 
 `train` are the videos that the challenge calls validation. Segments are written as text with one decimal, durations are
-not released. Ids are `<video>#<n>`.
+not released. A file with both gives `test`, which is what is scored. Ids are `<video>#<n>`.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ def read(path: Path) -> list[Item]:
     Raises:
         RecordError: not that file; names the video.
     """
-    return segments(path, "thumos14", BENCHMARK.licence)
+    return segments(path, "thumos14", "test", BENCHMARK.licence)
 
 
 BENCHMARK = Benchmark(
@@ -25,8 +25,8 @@ BENCHMARK = Benchmark(
     title="THUMOS14 (detection)",
     task="detection",
     read=read,
-    protocol="activitynet",
-    files="thumos_gt.json (ActivityNet's form)",
+    protocol="thumos14",
+    files="thumos_gt.json (ActivityNet's form); the test subset where there is one",
     source="frostinassiky/gtad@6deb5b1; arXiv 1604.06182",
     licence="not stated",
     standing="released file",

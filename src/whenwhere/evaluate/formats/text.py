@@ -81,7 +81,7 @@ def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mappin
 
 def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.TimedBox]) -> list[Boxes] | None:
     """One `Boxes` per object of the text; None where the answer failed."""
-    out = []
+    out: list[Boxes] = []
     for name in dict.fromkeys((b.id, None if b.id else b.label) for b in timed):
         mine = [b for b in timed if (b.id, None if b.id else b.label) == name]
         found = intake.boxes(at, item.id, [b.time for b in mine], np.array([b.box for b in mine]))
