@@ -1,8 +1,8 @@
 """VUE-TR: find all moments of a video, a minute to more than an hour long, that a keyword, phrase or sentence means.
 
-Released as one list: `query_id`, `video_id`, `duration`, `query`, `gt` (any number of [start, end], whole seconds), and
-three kinds that its authors report apart: `duration_category`, `query_format`, `query_modality`. The query's format is
-`Item.type`; all three stand in `Item.extra`. The first and the second version have the same form.
+Released as one list: `query_id`, `video_id`, `duration`, `query`, `gt` (any number of [start, end], nearly all in whole
+seconds), and three kinds that its authors report apart: `duration_category`, `query_format`, `query_modality`. The
+query's format is `Item.type`; all three stand in `Item.extra`. The first and the second version have the same form.
 
 A trap for predictions, not for the truth: the authors' script rounds answers outwards to whole seconds before it scores
 them. Their protocol does that, the reader does not.
@@ -55,7 +55,7 @@ BENCHMARK = Benchmark(
     title="VUE-TR",
     task="spans",
     read=read,
-    protocol="multispan",
+    protocol="vue-tr",
     files="VUE-TR_ground_truth.json or VUE-TRv2_ground_truth.json",
     source="arXiv 2504.15681; bytedance/vidi@fc30c87",
     licence="CC BY-NC 4.0",

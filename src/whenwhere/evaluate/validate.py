@@ -195,7 +195,8 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[C
             reason = f"{reason}; {(~valid).sum()} invalid items".removeprefix("; ")
         if reach is None or column is None:
             # A measure that is no mean over items has a value that is known before only where nothing is amiss.
-            out.append(Check(protocol.name, measure, got, None if reach is None or reason else 1.0, reason))
+            best = 0.0 if measure in _LOWER else 1.0
+            out.append(Check(protocol.name, measure, got, None if reach is None or reason else best, reason))
             continue
         due = np.where(valid & ~np.isnan(reach), reach, column)
         short = [i.id for i in itertools.compress(kept, column != due)]
@@ -238,11 +239,21 @@ def _single(items: Sequence[Item]) -> NDArray[np.float64]:
     return np.array([1.0 if len(i.spans) == 1 else np.nan for i in items])
 
 
+#: Measures that are 0 at their best.
+_LOWER = {"false-rejection"}
+
 _Reach = Callable[[Sequence[Item]], NDArray[np.float64]]
 
 #: (protocol, beginning of the measure) → what each item can reach, and why; the first that fits counts.
 _CEILINGS: dict[tuple[str, str], tuple[_Reach | None, str]] = {
     ("default", "R5"): (_single, "an alternative is one span, and the truth of some items is not"),
+    ("vue-tr", "IoU"): (
+        None,
+        "answers are rounded outwards to whole seconds, and an IoU of 1 fails the last threshold",
+    ),
+    ("vue-tr", "Precision"): (None, "answers are rounded outwards to whole seconds"),
+    ("qv-m2", "MR-full-mAP@"): (None, "only ten windows of an answer count, and some items have more"),
+    ("qv-m2", "MR-full-mAP"): (_ten, "only ten windows of an answer count, and some items have more"),
     ("didemo", "mIoU"): (didemo.ceiling, "on some items no three annotators agree"),
     ("didemo", "Rank@1"): (_agreed, "on some items no three annotators agree"),
     ("qvhighlights", "HL-min-VeryGood-Hit1"): (_liked, "some items have no clip that anybody found very good"),
