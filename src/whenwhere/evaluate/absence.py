@@ -126,10 +126,9 @@ def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         whole = head.counts + truth.counts - pairs
         columns[f"G-mIoU@{k}"] = np.where((head.counts == 0) & ~there, 1.0, quotient(iou, whole))
     out = means(kept, columns, notes)
-    rows = np.flatnonzero(there)
     mine, theirs = spans.keep(there[spans.owner]), truth
     first_ten = by_score(ranked.head(WINDOWS))
-    summary["mAP"] = float(average_precision(first_ten, truth)[rows].mean())
+    summary["mAP"] = _mean(average_precision(first_ten, truth)[there])
     several = truth.counts >= 2
     for k in (1, 3, 5):
         head = mine.head(k)
@@ -141,8 +140,8 @@ def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         best = highest(forced.clip(0), head.owner, len(kept))
         size = truth.counts[:, None]
         summary |= {
-            f"mR@{k}": _mean((pairs / np.maximum(size, 1))[there].mean(0)),
-            f"mR+@{k}": _mean(((pairs - 1).clip(0) / np.maximum(size - 1, 1))[several].mean(0)),
+            f"mR@{k}": _mean((pairs / np.maximum(size, 1))[there]),
+            f"mR+@{k}": _mean(((pairs - 1).clip(0) / np.maximum(size - 1, 1))[several]),
             f"mIoU@{k}": _mean((sums / np.maximum(count, 1))[there]),
             f"mIoU+@{k}": _mean(((sums - best) / np.maximum(count - 1, 1) * (count > 1))[several]),
         }
@@ -151,7 +150,7 @@ def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
 
 
 def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else 0.0
+    return float(values.mean()) if values.size else 0.0
 
 
 def score_na_vmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:

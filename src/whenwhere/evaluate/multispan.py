@@ -187,7 +187,8 @@ def score_qv_m2(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Score
         value, _ = greedy_iou(mine, theirs, M2, first=True)
         recall = (value >= 0).sum(0) / max(1, k * int(able.sum()))
         summary |= {f"MR-full-R{k}@{t:g}": float(r) for t, r in zip(M2, recall, strict=True)}
-        # The original averages what it has rounded to two digits of a percent.
+        # The original averages what it has rounded to two digits of a percent; where that mean lies half way
+        # between two digits, ours may print the other one.
         summary[f"MR-full-mR{k}"] = float(np.mean([percent("", r) for r in recall])) / 100
         forced, _ = greedy_iou(mine, theirs, np.array([-1.0]), first=True)
         forced = forced[forced >= 0]

@@ -152,15 +152,17 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
             empty = kept.counts == 0
             iou[empty] = absent[empty]
             precision[empty] = absent[empty, None]
-        measures = {f"R1@{t:g}": (iou >= t).astype(float) for t in THRESHOLDS}
-        measures |= {f"mAP@{t:g}": precision[:, k] for k, t in enumerate(THRESHOLDS)}
-        measures["mAP"] = precision.mean(1)
-        with np.errstate(invalid="ignore"):
-            means = {m: float(v[rows].mean()) if rows.any() else float("nan") for m, v in measures.items()}
-        means["mAP"] = float(np.mean([means[f"mAP@{t:g}"] for t in THRESHOLDS]))
+        found = {f"R1@{t:g}": (iou >= t).astype(float) for t in THRESHOLDS}
+        # Rows are added up one after the other, as the original's mean over queries does: the last bit decides ties.
+        area = precision[rows].mean(0) if rows.any() else np.full(len(THRESHOLDS), np.nan)
+        means = {m: float(v[rows].mean()) if rows.any() else float("nan") for m, v in found.items()}
+        means |= {f"mAP@{t:g}": float(v) for t, v in zip(THRESHOLDS, area, strict=True)}
+        means["mAP"] = float(np.mean(area))
         summary |= {f"MR-{name}-{m}": v for m, v in means.items()}
         if name == "full":
-            columns = {f"MR-full-{m}": v for m, v in measures.items()}
+            columns = {f"MR-full-{m}": v for m, v in found.items()}
+            columns |= {f"MR-full-mAP@{t:g}": precision[:, k] for k, t in enumerate(THRESHOLDS)}
+            columns["MR-full-mAP"] = precision.mean(1)
         else:
             groups[name] = {"n": float(rows.sum())} | {f"MR-{m}": v for m, v in means.items()}
     return Scores(summary, items=columns, groups=groups), int((truth.counts == 0).sum())
