@@ -1,0 +1,77 @@
+"""What one family of models wants to see, how it is asked, and what its answers mean.
+
+A dialect is data and words, no code that runs a model: the same dialect serves a checkpoint in this process and the
+same checkpoint behind an endpoint. What it states comes from the family's own documentation, code or training recipe;
+`source` says which, and nothing here was tried with real weights unless `verified` says so.
+
+A family states three things that go wrong most often:
+
+- how *time* goes in. `stamps`: the family's processor writes the time of each (merged) frame as text; `positions`: time
+  is in the rotary positions only (Qwen2.5-VL), the words must name the unit; `ours`: the processor tells the model
+  nothing, so the prompt interleaves the times we write;
+- how many frames share one stamp (`merge`), and what to do about it at one frame a second (`frames`): `pairs` hands
+  frames over as they are and two of them get the mean of their times; `repeat` shows each frame twice, so that a stamp
+  is a frame's own time; `images` shows single pictures with the time written before each;
+- which *coordinates* its boxes are in: see `whenwhere.answers.Coordinates`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from whenwhere.answers.answer import Coordinates
+
+Frames = Literal["pairs", "repeat", "images"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to talk to one family.
+
+    Attributes:
+        name: the family, as typed by a user.
+        model_types: `model_type` of the configurations that speak it (transformers), lower case.
+        names: parts of a model's name that tell the family where there is no configuration (endpoints), lower case.
+        time: how time goes in (see the module).
+        merge: frames that share one stamp.
+        frames: how frames are handed over unless asked otherwise.
+        resolution: seconds that a stamp is rounded to; 1.0 = whole seconds only.
+        coordinates: of its boxes; None where the family answers with points or without places.
+        points: it answers with points; boxes are small squares around them, and the record says so.
+        spans_form: name of the form (`whenwhere.answers.FORMS`) that an answer about time is asked in.
+        boxes_form: name of the form that boxes are asked in.
+        when: words that ask for spans; {query} and {duration} are put in.
+        where: words that ask for one box at each listed time; {query}, {target}, {times} are put in.
+        which: words that ask for a description of the target; {query} is put in.
+        source: where prompt and coordinates are stated.
+        verified: with which weights it was tried; empty = with none.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    names: tuple[str, ...]
+    time: Literal["stamps", "positions", "ours"]
+    merge: int
+    frames: Frames
+    resolution: float
+    coordinates: Coordinates | None
+    points: bool
+    spans_form: str
+    boxes_form: str
+    when: str
+    where: str
+    which: str
+    source: str
+    verified: str = ""
+
+    def ask_when(self, query: str, duration: float) -> str:
+        """The question about time."""
+        return self.when.format(query=query, duration=f"{duration:.1f}")
+
+    def ask_where(self, query: str, target: str, times: Sequence[float]) -> str:
+        """The question about places, one box per listed second."""
+        return self.where.format(query=query, target=target or query, times=", ".join(f"{t:.1f}" for t in times))
+
+    def ask_which(self, query: str) -> str:
+        """The question what the sentence's thing looks like."""
+        return self.which.format(query=query)
