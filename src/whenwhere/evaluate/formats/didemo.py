@@ -49,7 +49,7 @@ def _read(intake: Intake) -> None:
 def _ranking(intake: Intake, at: str, item: Item, chunks: Any) -> None:
     try:
         table = np.array(chunks, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         table = np.zeros(0)
     if table.ndim != 2 or table.shape[1] != 2:
         intake.fail(at, item.id, "wrong type", "it is no list of [first, last] chunks", "write pairs of chunk numbers")

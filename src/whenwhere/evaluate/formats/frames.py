@@ -67,7 +67,7 @@ def take(
     try:
         span = np.array([frames], np.float64) - first
         times = np.fromiter(map(int, boxes), np.float64, len(boxes)) - first
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         intake.fail(at, item.id, "wrong type", "a frame number is no number", "write whole frame numbers")
         return
     spans = intake.spans(at, item, span / item.fps, (2,))

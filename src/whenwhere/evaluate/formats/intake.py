@@ -102,6 +102,8 @@ class Intake:
             ) from e
         except UnicodeDecodeError as e:
             raise RecordError(f"{self.path} is not UTF-8 text: give a file of predictions") from e
+        except (ValueError, RecursionError) as e:
+            raise RecordError(f"{self.path} holds no JSON that can be read ({e}): give a file of predictions") from e
 
     def lines(self) -> Iterator[tuple[int | str, bytes]]:
         """(line number, line) of every line that is not blank; the entries of a JSON array likewise."""
@@ -123,7 +125,7 @@ class Intake:
         for at, line in self.lines():
             try:
                 value = loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.torn(at)
                 continue
             if isinstance(value, dict):
@@ -195,7 +197,7 @@ class Intake:
         """
         try:
             array = np.array(rows, np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             array = None
         if array is not None and array.shape == (0,):
             return array.reshape(0, columns[-1])
@@ -253,7 +255,7 @@ class Intake:
         """
         try:
             t, b = np.array(times, np.float64), np.array(boxes, np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             t = b = np.zeros((1, 1))
         if not len(t) and not len(b):
             return np.zeros(0), np.zeros((0, 4))

@@ -31,7 +31,7 @@ def _read(intake: Intake) -> None:
             if "pred_saliency_scores" in line:
                 try:
                     values = np.array(line["pred_saliency_scores"], np.float64)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, OverflowError):
                     values = np.full(1, np.nan)
                 if values.ndim != 1 or not np.isfinite(values).all():
                     intake.fail(

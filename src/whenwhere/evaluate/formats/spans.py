@@ -46,9 +46,12 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
     elif len(rows) and rows.shape[1] == 3:
         ranked, rows = rows, rows[:1]
     confidence = line.get("confidence")
-    if confidence is not None and not (isinstance(confidence, int | float) and math.isfinite(confidence)):
-        intake.fail(at, item.id, "not a number", f"confidence {confidence!r} is no number", "write a finite number")
-        return
+    if confidence is not None:
+        confidence = _number(confidence)
+        if confidence is None:
+            what = "its confidence is no finite number"
+            intake.fail(at, item.id, "not a number", what, "write a number, or leave it out")
+            return
     answer = line.get("answer")
     if status is None:
         # Without spans and without an answer to the question the line claims that it is not there.
@@ -64,6 +67,14 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
             confidence=confidence,
         ),
     )
+
+
+def _number(value: Any) -> float | None:
+    try:
+        found = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def line_of(prediction: Prediction) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.frames import frame_range, numbered, numbers, take_dump
 from whenwhere.evaluate.formats.intake import Intake
-from whenwhere.evaluate.formats.tubedetr import by_frame, dumps
+from whenwhere.evaluate.formats.tubedetr import dumps
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.store import write_text
 
@@ -63,7 +63,7 @@ FORMAT = Format(
     name="stcat",
     title="STCAT's (CG-STVG's, TA-STVG's) test results as JSON",
     layout="json",
-    sniff=lambda value: any(not by_frame(boxes) for boxes, _ in dumps(value)),
+    sniff=lambda value: bool(dumps(value)),
     read=_read,
     write=_write,
     loses="all but one span (the hull) and one object; times between frames; whatever has no span",

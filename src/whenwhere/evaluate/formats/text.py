@@ -42,7 +42,6 @@ def _read(intake: Intake) -> None:
 
 
 def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mapping[str, Any]) -> None:
-    shown = line.get("shown")
     size = None if item.width is None or item.height is None else (float(item.width), float(item.height))
     try:
         found = answers.parse(
@@ -50,9 +49,9 @@ def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mappin
             form=line.get("form"),
             size=size,
             duration=item.duration,
-            shown=None if shown is None else (float(shown[0]), float(shown[1])),
+            shown=_size(line.get("shown")),
         )
-    except (SettingError, TypeError, ValueError, IndexError) as e:
+    except (SettingError, TypeError, ValueError, OverflowError) as e:
         intake.fail(at, item.id, "wrong type", f"form or shown is wrong ({e})", "name a form and give [width, height]")
         return
     if found.status in ("unparsed", "ambiguous"):
@@ -77,6 +76,15 @@ def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mappin
     read = len(checked) or boxes or answer is not None
     status: Status = "absent" if found.status == "absent" else "answered" if read else "unparsed"
     intake.keep(at, Prediction(item.id, status, checked, boxes=boxes, answer=answer, raw=written, parse=found.status))
+
+
+def _size(shown: Any) -> tuple[float, float] | None:
+    if shown is None:
+        return None
+    if not isinstance(shown, list):
+        raise ValueError(f"shown is {type(shown).__name__}")
+    width, height = map(float, shown)
+    return width, height
 
 
 def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.TimedBox]) -> list[Boxes] | None:

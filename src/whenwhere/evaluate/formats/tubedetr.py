@@ -49,7 +49,7 @@ def _read(intake: Intake) -> None:
     for image, entry in images.items():
         number, _, frame = image.rpartition("_")
         written = entry.get("boxes") if isinstance(entry, dict) else None
-        boxes.setdefault(number, {})[frame] = written[0] if written else None
+        boxes.setdefault(number, {})[frame] = written[0] if isinstance(written, list) and written else None
     intake.known = numbered(intake.items, "tubedetr")
     take_dump(intake, videos, boxes, {})
 
@@ -73,7 +73,7 @@ FORMAT = Format(
     name="tubedetr",
     title="TubeDETR's log_stats.json",
     layout="json",
-    sniff=lambda value: any(by_frame(boxes) for boxes, _ in dumps(value)),
+    sniff=lambda value: "vid2names" not in value and any(by_frame(boxes) for boxes, _ in dumps(value)),
     read=_read,
     write=_write,
     loses="all but one span (the hull) and one object; times between frames; whatever has no span",

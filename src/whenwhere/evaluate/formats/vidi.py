@@ -70,7 +70,7 @@ def _tube(intake: Intake, at: int, item: Item, written: list[list[str]]) -> None
             "use a format with boxes in pixels",
         )
         return
-    seconds, first = np.unique(whole_seconds(table[:, 0].astype(np.int64)), return_index=True)
+    seconds, first = np.unique(whole_seconds(table[:, 0].clip(-1e15, 1e15).astype(np.int64)), return_index=True)
     size = np.array([item.width, item.height, item.width, item.height], np.float64)
     found = intake.boxes(at, item.id, seconds, table[first, 1:] * size)
     if found is None:
