@@ -41,7 +41,7 @@ def segments(path: Path, source: str, scored: str, licence: str) -> list[Item]:
         duration = number(entry["duration"], f"{place}: duration") if "duration" in entry else None
         for n, one in enumerate(listing(entry["annotations"], f"{place}: annotations")):
             items.append(_item(f"{place}, annotation {n}", video, n, one, duration))
-            items[-1].split, items[-1].source, items[-1].licence = entry["subset"], source, licence
+            items[-1].split, items[-1].source, items[-1].licence = str(entry["subset"]), source, licence
             items[-1].provenance = {"file": path.name, "key": video, "index": n}
     chosen = [item for item in items if item.split == scored]
     return chosen or items

@@ -13,8 +13,9 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import listing, mapping, need, number, read_json, text
-from whenwhere.datasets.tracks import frame_tube, from_xywh
+from whenwhere.datasets.release import listing, mapping, need, read_json, text
+from whenwhere.datasets.tracks import frame_tube, from_xywh, numbers, whole
+from whenwhere.errors import RecordError
 
 #: Seconds of every clip.
 LENGTH = 20.0
@@ -37,6 +38,8 @@ def _released(path: Path, n: int, video: str, value: Any, version: str) -> Item:
     if size is None:
         need(entry, ("width", "height"), place, "HC-STVG")
         size = [entry["height"], entry["width"]]
+    if len(size) < 2:
+        raise RecordError(f"{place}: img_size is no [height, width, 3]; mend or remove that entry")
     said = "English" if "English" in entry else "caption"
     need(entry, (said,), place, "HC-STVG")
     return _item(path, place, n, video, entry["img_num"], entry["st_frame"], entry["bbox"], size, entry[said], version)
@@ -64,10 +67,10 @@ def _item(
     said: Any,
     version: str,
 ) -> Item:
-    count = int(number(frames, f"{place}: img_num"))
-    first = int(number(first, f"{place}: st_frame"))
+    count = whole(frames, f"{place}: img_num", 1)
+    first = whole(first, f"{place}: st_frame")
     fps = count / LENGTH
-    found = from_xywh(listing(boxes, f"{place}: bbox"))
+    found = from_xywh(numbers(boxes, f"{place}: bbox"))
     begin, end = first - 1, first - 1 + len(found)
     tube, dropped = frame_tube(range(begin, end), found, fps, (begin, end))
     return Item(
@@ -79,8 +82,8 @@ def _item(
         duration=LENGTH,
         fps=fps,
         frames=count,
-        width=int(size[1]),
-        height=int(size[0]),
+        width=whole(size[1], f"{place}: width", 1),
+        height=whole(size[0], f"{place}: height", 1),
         status="valid" if len(found) else "invalid",
         fault=None if len(found) else "has no box",
         split=next((s for s in ("train", "val", "test") if path.stem.startswith(s)), None),

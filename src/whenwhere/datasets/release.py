@@ -125,7 +125,7 @@ def number(value: Any, place: str) -> float:
         found = float(value)
         if not math.isfinite(found):
             raise ValueError
-    except ValueError:
+    except (ValueError, OverflowError):
         raise RecordError(
             f"{place} is {value!r} where a finite number is expected; mend or remove that entry"
         ) from None

@@ -13,8 +13,8 @@ import numpy as np
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import listing, mapping, need, number, pair, read_json
-from whenwhere.datasets.tracks import frame_tube, from_xywh
+from whenwhere.datasets.release import listing, mapping, need, pair, read_json
+from whenwhere.datasets.tracks import frame_tube, from_xywh, numbers, whole
 
 #: Entries that the benchmark's own code scores.
 SCORED = 2000
@@ -35,27 +35,29 @@ def _item(path: Path, n: int, value: Any) -> Item:
     need(entry, ("video_path", "meta", "conversations"), place, "ST-Align")
     meta = mapping(entry["meta"], f"{place}: meta")
     need(meta, ("split", "time_token", "spatial_token", "width", "height"), f"{place}: meta", "ST-Align")
-    segment = [int(x) for x in pair(meta["split"], f"{place}: meta.split")]
+    segment = [whole(x, f"{place}: meta.split") for x in pair(meta["split"], f"{place}: meta.split")]
     tokens = mapping(meta["time_token"], f"{place}: meta.time_token")
     need(tokens, ("<s>", "<e>"), f"{place}: meta.time_token", "ST-Align")
-    begin, last = (int(number(tokens[k], f"{place}: meta.time_token")) for k in ("<s>", "<e>"))
+    begin, last = (whole(tokens[k], f"{place}: meta.time_token") for k in ("<s>", "<e>"))
     drawn = mapping(mapping(meta["spatial_token"], place).get("<bboxes>", {}), f"{place}: meta.spatial_token")
-    frames = np.array(sorted(map(int, drawn)), np.int64)
-    boxes = from_xywh([drawn[str(f)] for f in frames.tolist()])
+    by_frame = {whole(frame, f"{place}: meta.spatial_token"): box for frame, box in drawn.items()}
+    frames = np.array(sorted(by_frame), np.int64)
+    boxes = from_xywh(numbers([by_frame[f] for f in frames.tolist()], f"{place}: meta.spatial_token"))
     tube, dropped = frame_tube(frames, boxes, 1.0, (begin, last + 1))
-    said = listing(entry["conversations"], f"{place}: conversations")
+    said = mapping(next(iter(listing(entry["conversations"], f"{place}: conversations")), None), place)
+    need(said, ("value",), f"{place}: conversations[0]", "ST-Align")
     valid = begin <= last
     return Item(
         str(n),
         str(entry["video_path"]),
-        " ".join(str(mapping(said[0], place)["value"]).replace("<image>", "").replace("<video>", "").split()),
+        " ".join(str(said["value"]).replace("<image>", "").replace("<video>", "").split()),
         span_array([(begin, last + 1)]),
         [tube] if len(tube) else [],
         duration=float(segment[1] + 1),
         fps=1.0,
         frames=segment[1] + 1,
-        width=int(meta["width"]),
-        height=int(meta["height"]),
+        width=whole(meta["width"], f"{place}: meta.width", 1),
+        height=whole(meta["height"], f"{place}: meta.height", 1),
         status="valid" if valid else "invalid",
         fault=None if valid else f"ends at frame {last}, before its first frame {begin}",
         type=path.stem,

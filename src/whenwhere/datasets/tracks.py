@@ -7,14 +7,63 @@ an absence is what it is.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.boxes import valid_boxes
+from whenwhere.datasets.release import number
 from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
+
+
+def whole(value: Any, place: str, least: int = 0) -> int:
+    """`value` as a whole number of at least `least`.
+
+    Raises:
+        RecordError: it is none; names the place.
+
+    >>> whole(3.0, "x")
+    3
+    """
+    found = number(value, place)
+    if found != int(found) or not least <= found < 2**53:
+        raise RecordError(f"{place} is {found:g} where a whole number from {least} on is expected; mend that entry")
+    return int(found)
+
+
+def rate(value: Any, place: str) -> float:
+    """`value` as frames per second.
+
+    Raises:
+        RecordError: it is not above 0; names the place.
+    """
+    found = number(value, place)
+    if not 1e-3 <= found <= 1e6:
+        raise RecordError(f"{place} is {found:g} where frames per second are expected; mend that entry")
+    return found
+
+
+def numbers(rows: Any, place: str) -> NDArray[np.float64]:
+    """(n, 4) float64 from a list of rows of four numbers.
+
+    Raises:
+        RecordError: it is none; names the place.
+
+    >>> numbers([[1, 2, 3, 4]], "x").shape, numbers([], "x").shape
+    ((1, 4), (0, 4))
+    """
+    try:
+        table = np.array(rows, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        table = np.zeros(1)
+    if not table.size and isinstance(rows, list) and not rows:
+        return np.zeros((0, 4))
+    if table.ndim != 2 or table.shape[1] != 4:
+        raise RecordError(f"{place} is no list of boxes of four numbers; mend or remove that entry")
+    return table
 
 
 def from_xywh(boxes: ArrayLike, first: float = 0.0) -> NDArray[np.float64]:

@@ -7,14 +7,15 @@ something asks for them.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import listing, mapping, need, number, read_json
-from whenwhere.datasets.tracks import frame_tube
+from whenwhere.datasets.release import listing, mapping, need, read_json, text
+from whenwhere.datasets.tracks import frame_tube, rate, whole
 from whenwhere.errors import RecordError
 
 _KEYS = ("video_id", "frame_count", "fps", "width", "height", "subject/objects", "trajectories")
@@ -32,15 +33,23 @@ def trajectories(path: Path) -> dict[int, tuple[NDArray[np.int64], NDArray[np.fl
     frames: dict[int, list[int]] = {}
     boxes: dict[int, list[list[float]]] = {}
     for n, shown in enumerate(listing(entry["trajectories"], f"{path}: trajectories")):
-        for one in shown:
+        for one in listing(shown, f"{path}: trajectories[{n}]"):
             try:
-                box = [one["bbox"][edge] for edge in _EDGES]
-                target = one["tid"]
-            except (KeyError, TypeError) as e:
-                raise RecordError(f"{path}: trajectories[{n}] holds no box with {e}: fetch the released file") from e
+                box = [float(one["bbox"][edge]) for edge in _EDGES]
+                target = int(one["tid"])
+            except (KeyError, TypeError, ValueError, OverflowError) as e:
+                raise RecordError(f"{path}: trajectories[{n}] holds what is no box ({e}); fetch the file again") from e
             frames.setdefault(target, []).append(n)
             boxes.setdefault(target, []).append(box)
     return {t: (np.array(frames[t], np.int64), np.array(boxes[t], np.float64)) for t in frames}
+
+
+def categories(value: Any, place: str) -> dict[int, str]:
+    """Target → category of a list of `{"tid", "category"}`."""
+    found = [mapping(one, f"{place}: subject/objects") for one in listing(value, f"{place}: subject/objects")]
+    for one in found:
+        need(one, ("tid", "category"), f"{place}: subject/objects", "VidOR")
+    return {whole(one["tid"], f"{place}: tid"): text(one["category"], f"{place}: category") for one in found}
 
 
 def read(path: Path) -> list[Item]:
@@ -58,23 +67,25 @@ def read(path: Path) -> list[Item]:
 def _objects(path: Path) -> list[Item]:
     entry = mapping(read_json(path), str(path))
     tracks = trajectories(path)
-    fps = number(entry["fps"], f"{path}: fps")
+    fps = rate(entry["fps"], f"{path}: fps")
+    count = whole(entry["frame_count"], f"{path}: frame_count", 1)
+    width, height = (whole(entry[key], f"{path}: {key}", 1) for key in ("width", "height"))
     items = []
-    for one in listing(entry["subject/objects"], f"{path}: subject/objects"):
-        frames, boxes = tracks.get(one["tid"], (np.zeros(0, np.int64), np.zeros((0, 4))))
-        tube, dropped = frame_tube(frames, boxes, fps, id=str(one["tid"]), label=one["category"])
+    for target, category in categories(entry["subject/objects"], str(path)).items():
+        frames, boxes = tracks.get(target, (np.zeros(0, np.int64), np.zeros((0, 4))))
+        tube, dropped = frame_tube(frames, boxes, fps, id=str(target), label=category)
         items.append(
             Item(
-                f"{entry['video_id']}#{one['tid']}",
+                f"{entry['video_id']}#{target}",
                 str(entry["video_id"]),
-                str(one["category"]),
+                category,
                 span_array([(s.start, s.end) for s in tube.spans]),
                 [tube] if len(tube) else [],
-                duration=entry["frame_count"] / fps,
+                duration=count / fps,
                 fps=fps,
-                frames=int(entry["frame_count"]),
-                width=int(entry["width"]),
-                height=int(entry["height"]),
+                frames=count,
+                width=width,
+                height=height,
                 source="vidor",
                 licence=BENCHMARK.licence,
                 provenance={"file": path.name} | ({"dropped_boxes": dropped} if dropped else {}),

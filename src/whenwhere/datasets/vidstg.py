@@ -22,9 +22,9 @@ import numpy as np
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import listing, mapping, need, number, read_json, text
-from whenwhere.datasets.tracks import frame_tube, from_xywh
-from whenwhere.datasets.vidor import trajectories
+from whenwhere.datasets.release import listing, mapping, need, read_json, text
+from whenwhere.datasets.tracks import frame_tube, from_xywh, numbers, rate, whole
+from whenwhere.datasets.vidor import categories, trajectories
 from whenwhere.errors import RecordError
 
 _KEYS = ("vid", "fps", "frame_count", "used_segment", "width", "height", "temporal_gt", "captions", "questions")
@@ -61,7 +61,8 @@ def _sentences(path: Path, entries: list[Any]) -> list[Item]:
         need(entry, _KEYS, place, "VidSTG")
         captions = listing(entry["captions"], f"{place}: captions")
         questions = listing(entry["questions"], f"{place}: questions")
-        kinds = {o["tid"]: o["category"] for o in entry.get("subject/objects", ())}
+        kinds = categories(entry.get("subject/objects", []), place)
+        event, segment = (_ends(entry[key], f"{place}: {key}") for key in ("temporal_gt", "used_segment"))
         for key, said, before in (("questions", questions, len(captions)), ("captions", captions, 0)):
             for k, sentence in enumerate(said):
                 sentence = mapping(sentence, f"{place}: {key}[{k}]")
@@ -72,17 +73,23 @@ def _sentences(path: Path, entries: list[Any]) -> list[Item]:
                     entry,
                     text(sentence["description"], f"{place}: {key}[{k}]"),
                     _TYPES[key],
-                    (entry["temporal_gt"]["begin_fid"], entry["temporal_gt"]["end_fid"]),
-                    (entry["used_segment"]["begin_fid"], entry["used_segment"]["end_fid"]),
-                    sentence["target_id"],
+                    event,
+                    segment,
+                    whole(sentence["target_id"], f"{place}: {key}[{k}]"),
                 )
                 item.split = path.stem.removesuffix("_annotations")
                 item.provenance = {"file": path.name, "index": n, "key": f"{key}[{k}]"}
                 item.extra["stcat"] = stcat + before + k
-                item.extra["category"] = kinds.get(sentence["target_id"])
+                item.extra["category"] = kinds.get(item.extra["target_id"])
                 items.append(item)
         stcat += len(captions) + len(questions)
     return items
+
+
+def _ends(value: Any, place: str) -> tuple[int, int]:
+    found = mapping(value, place)
+    need(found, ("begin_fid", "end_fid"), place, "VidSTG")
+    return whole(found["begin_fid"], place), whole(found["end_fid"], place)
 
 
 def _item(
@@ -93,20 +100,22 @@ def _item(
     kind: str,
     event: tuple[int, int],
     segment: tuple[int, int],
-    target: Any,
+    target: int,
 ) -> Item:
-    fps = number(entry["fps"], f"{place}: fps")
-    begin, end = (int(number(x, f"{place}: temporal_gt")) for x in event)
+    need(entry, ("fps", "frame_count", "width", "height"), place, "VidSTG")
+    fps = rate(entry["fps"], f"{place}: fps")
+    frames = whole(entry["frame_count"], f"{place}: frame_count", 1)
+    begin, end = event
     return Item(
         id,
         str(entry.get("vid", entry.get("original_video_id"))),
         query.strip(),
         span_array([(begin / fps, end / fps)]),
-        duration=entry["frame_count"] / fps,
+        duration=frames / fps,
         fps=fps,
-        frames=int(entry["frame_count"]),
-        width=int(entry["width"]),
-        height=int(entry["height"]),
+        frames=frames,
+        width=whole(entry["width"], f"{place}: width", 1),
+        height=whole(entry["height"], f"{place}: height", 1),
         status="valid" if begin < end else "invalid",
         fault=None if begin < end else f"ends at frame {end}, not after its first frame {begin}",
         type=kind,
@@ -115,7 +124,7 @@ def _item(
         extra={
             "begin_fid": begin,
             "end_fid": end,
-            "segment": [int(number(x, f"{place}: used_segment")) for x in segment],
+            "segment": list(segment),
             "target_id": target,
             "tubedetr": int(id),
         },
@@ -155,28 +164,38 @@ def _box(item: Item, frames: np.ndarray, boxes: np.ndarray) -> None:
 
 def _preprocessed(path: Path, value: dict[str, Any]) -> list[Item]:
     """TubeDETR's form: one entry per sentence, xywh boxes by video, target and frame."""
+    keys = ("video_id", "original_video_id", "tube_start_frame", "tube_end_frame", "start_frame", "end_frame")
     items = []
     tracks = mapping(value["trajectories"], f"{path}: trajectories")
     for n, found in enumerate(listing(value.get("videos"), f"{path}: videos")):
         place = f"{path}, videos[{n}]"
         entry = mapping(found, place)
-        need(entry, ("video_id", "original_video_id", "tube_start_frame", "tube_end_frame", "caption"), place, "VidSTG")
+        need(entry, (*keys, "caption", "qtype", "target_id"), place, "VidSTG")
+        begin, end, start, last = (whole(entry[key], f"{place}: {key}") for key in keys[2:])
         item = _item(
-            str(entry["video_id"]),
+            str(whole(entry["video_id"], f"{place}: video_id")),
             place,
             entry,
             text(entry["caption"], f"{place}: caption"),
             text(entry["qtype"], f"{place}: qtype"),
-            (entry["tube_start_frame"], entry["tube_end_frame"]),
-            (entry["start_frame"], entry["end_frame"]),
-            entry["target_id"],
+            (begin, end),
+            (start, last),
+            whole(entry["target_id"], f"{place}: target_id"),
         )
         item.split, item.provenance = path.stem, {"file": path.name, "index": n}
-        track = tracks.get(item.video, {}).get(str(entry["target_id"]), {})
-        frames = np.array(sorted(map(int, track)), np.int64)
-        _box(item, frames, from_xywh([track[str(f)]["bbox"] for f in frames.tolist()]))
+        _box(item, *_track(tracks, item, place))
         items.append(item)
     return items
+
+
+def _track(tracks: dict[str, Any], item: Item, place: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        track = tracks.get(item.video, {}).get(str(item.extra["target_id"]), {})
+        frames = np.array(sorted(map(int, track)), np.int64)
+        rows = [track[str(frame)]["bbox"] for frame in frames.tolist()]
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as e:
+        raise RecordError(f"{place}: its trajectory is none ({e}); make the file again") from e
+    return frames, from_xywh(numbers(rows, f"{place}: its trajectory"))
 
 
 BENCHMARK = Benchmark(

@@ -15,6 +15,7 @@ from whenwhere.boxes import valid_boxes
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import fault_of, listing, mapping, need, number, pair, read_json, text
+from whenwhere.datasets.tracks import rate, whole
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
@@ -46,7 +47,8 @@ def _item(path: Path, n: int, value: Any) -> Item:
     boxes = table[first, 1:]
     keep = valid_boxes(boxes) & (times >= span[0]) & (times <= span[1])
     tubes = [Tube(SpanSet([span]), times[keep], boxes[keep], rate=1.0)] if fault is None and keep.any() else []
-    fps = number(entry["fps"], f"{place}: fps")
+    fps = rate(entry["fps"], f"{place}: fps")
+    frames = whole(entry["frame_count"], f"{place}: frame_count", 1)
     left = int((~keep).sum())
     return Item(
         str(n),
@@ -54,14 +56,14 @@ def _item(path: Path, n: int, value: Any) -> Item:
         text(entry["temporal_question"], f"{place}: temporal_question").strip(),
         span_array([span]),
         tubes,
-        duration=round(number(entry["frame_count"], f"{place}: frame_count") / fps, 2),
+        duration=round(frames / fps, 2),
         fps=fps,
-        frames=int(entry["frame_count"]),
-        width=int(entry["width"]),
-        height=int(entry["height"]),
+        frames=frames,
+        width=whole(entry["width"], f"{place}: width", 1),
+        height=whole(entry["height"], f"{place}: height", 1),
         status="valid" if fault is None else "invalid",
         fault=fault,
-        type=entry.get("domain"),
+        type=str(entry["domain"]) if "domain" in entry else None,
         split="test",
         source="v-star",
         licence=BENCHMARK.licence,
