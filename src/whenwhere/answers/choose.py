@@ -42,6 +42,7 @@ _ABSENCE = re.compile(
     r"""
     ^\W*(?:none|null|nil|n/?a|nothing|never|not\ (?:present|found|applicable|there|in\ the\ video)|no\ (?:answer|match(?:es)?|such
         \ (?:event|moment|segment)|relevant\ (?:moment|segment|clip|event)s?|event|moment|segment)s?|absent)\W*$
+    |^\W*there\ (?:is|are)\ none\W*$
     |\bno\ (?:such|matching|relevant|corresponding)\ [\w\ ]{0,40}\b(?:event|moment|segment|clip|action|scene|interval|content|object|person|thing|span)
     |\bthere\ (?:is|are|was|were)\ no\ (?:such|matching|relevant|corresponding|moment|event|segment|clip|time|instance|occurrence)
     |\b(?:does|do|did|is|was|are|were)(?:\ not|n't)\ (?:actually\ |ever\ )?(?:happen|occur|appear|take\ place|exist|present|shown|depicted|
@@ -59,56 +60,71 @@ _PARTLY = re.compile(
     r"but|however|although|though|while)\b|\d",
     re.IGNORECASE,
 )
-_LIST_GAP = re.compile(
-    r"[\s,;&/|+*•·–-]*(?:and|then|also|plus|or|和|、|\d{1,2}[.)]|\(\d{1,2}\)|[\s,;&/|+*•·–-])*", re.IGNORECASE
+_LIST_WORDS = re.compile(
+    r"\b(?:s|secs?|seconds?|and|then|also|plus|again|from|between|at|in|to)\b|和|(?<!\w)\(?\d{1,2}[.)](?=\s)",
+    re.IGNORECASE,
 )
-_LINE_LABEL = re.compile(r"[^\n]{0,200}\n[^\n]{0,80}")
-_SENTENCE = re.compile(r"[.!?](?=\s)|\n")
+_LIST_LABEL = re.compile(
+    r"\W*(?:segment|event|clip|part|span|moment|interval|occurrence|time)\W*\d{0,2}\W*", re.IGNORECASE
+)
+_EXCLUDED = re.compile(r"\b(?:not|rather than|instead of)\W+(?:from |between |in |at |during )?\W*$", re.IGNORECASE)
+_TURN = re.compile(r"\b(?:but|instead|rather)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
+#: more ranges than this in prose are the loop of a model that does not stop
+_MOST = 200
 
 
 def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[str]]:
     """The ranges that are the answer, whether that is ambiguous, and what was noticed."""
     reasons: list[str] = []
     kept = list(found)
-    correction = last_match(_CORRECTION, text)
+    if len(kept) > _MOST:
+        return [], True, [f"{len(kept)} ranges in prose: no answer but a loop"]
+    correction = last_match(_CORRECTION, text) if len(kept) > 1 else None
     if correction is not None:
         later = [r for r in kept if r.start >= correction.start()]
         if later and len(later) < len(kept):
             reasons.append("corrected: what stands before the correction is left out")
             kept = later
-    context = {id(r): _before(text, r) for r in kept}
-    denied = [r for r in kept if _DENIAL.search(context[id(r)]) and not re.search(r"\bbut\b", context[id(r)])]
-    examples = [r for r in kept if _EXAMPLE.search(context[id(r)])]
-    if denied:
+    before = {id(r): _before(text, r) for r in kept}
+    excluded = [r for r in kept if _EXCLUDED.search(before[id(r)])]
+    denied = [r for r in kept if r not in excluded and _denied(before[id(r)])]
+    examples = [r for r in kept if _EXAMPLE.search(before[id(r)])]
+    if denied or excluded:
         reasons.append("a range that the text denies")
-    rest = [r for r in kept if r not in denied and r not in examples]
+    out = {id(r) for r in (*denied, *excluded, *examples)}
+    rest = [r for r in kept if id(r) not in out]
     if not rest:
         if kept and not denied:
             reasons.append("only an example")
-        return [], bool(denied), reasons
-    kept = rest
-    for r in kept:
-        if r.problem:
-            reasons.append(r.problem)
-    readable = [r for r in kept if not r.problem]
-    if not readable:
+        return [], bool(denied or excluded), reasons
+    reasons += [r.problem for r in rest if r.problem]
+    kept = [r for r in rest if not r.problem]
+    if not kept:
         return [], True, reasons
-    kept = readable
     if any(r.strength == 3 for r in kept):
         return [r for r in kept if r.strength == 3], False, reasons
     if _is_list(text, kept):
         return kept, False, reasons
-    claims = [r for r in kept if _CLAIM.search(context[id(r)])]
-    if claims:
-        listed = _with_neighbours(text, kept, claims)
-        return listed, False, reasons
-    united = [r for r in kept if r.strength == 2]
-    if united and len(united) < len(kept):
-        kept = united
-    if len(kept) == 1 or _is_list(text, kept) or len({tuple(r.spans) for r in kept}) == 1:
-        return kept if len({tuple(r.spans) for r in kept}) > 1 else kept[:1], False, reasons
+    claimed = {id(r) for r in kept if _CLAIM.search(before[id(r)])}
+    if claimed:
+        return _with_neighbours(text, kept, claimed), False, reasons
+    for better in (
+        [r for r in kept if r.strength == 2],
+        [r for r in kept if all(s < e for s, e in r.spans)],  # a score of 2-1 beside a range
+    ):
+        kept = better or kept
+    if len({tuple(r.spans) for r in kept}) == 1:
+        return kept[:1], False, reasons
+    if _is_list(text, kept):
+        return kept, False, reasons
     reasons.append(f"{len(kept)} ranges, and nothing says which is the answer")
     return kept, True, reasons
+
+
+def _denied(before: str) -> bool:
+    denial = last_match(_DENIAL, before)
+    return denial is not None and not _TURN.search(before, denial.start())
 
 
 def denies(text: str) -> bool:
@@ -148,22 +164,16 @@ def _listed(text: str, a: Range, b: Range) -> bool:
     gap = text[a.end : b.start]
     if len(gap) > 300:
         return False
-    if _LIST_GAP.fullmatch(gap) or re.fullmatch(r"\W*", gap):
-        return True
-    words = re.sub(r"\b(?:s|secs?|seconds?|and|then|also|again|from|between|at|in|to)\b", " ", gap, flags=re.IGNORECASE)
-    if re.fullmatch(r"\W*", words):
-        return True
-    # "Segment 1: 3 to 5\nSegment 2: 9 to 12"
-    labelled = re.fullmatch(
-        r"\W*\n?\W*(?:segment|event|clip|part|span|moment|interval|occurrence|time)\W*\d{0,2}\W*", words, re.IGNORECASE
-    )
-    return labelled is not None
+    words = _LIST_WORDS.sub(" ", gap)
+    return not re.search(r"\w", words) or _LIST_LABEL.fullmatch(words) is not None
 
 
-def _with_neighbours(text: str, kept: Sequence[Range], claims: Sequence[Range]) -> list[Range]:
+def _with_neighbours(text: str, kept: Sequence[Range], claimed: set[int]) -> list[Range]:
     """The claimed ranges and those that form a list with them."""
     out: list[Range] = []
+    last: Range | None = None
     for r in kept:
-        if r in claims or (out and out[-1] is kept[kept.index(r) - 1] and _listed(text, out[-1], r)):
+        if id(r) in claimed or (last is not None and out and out[-1] is last and _listed(text, last, r)):
             out.append(r)
+        last = r
     return out

@@ -22,7 +22,7 @@ class Token(NamedTuple):
 
     Attributes:
         kind: `time`, `string`, `word`, `sep`, `open`, `close`, `comma`, `colon`, `stop` (end of a sentence), `line`,
-            `junk` (something that is none of these, or a number that is no time).
+            `ordinal`, `junk` (something that is none of these, or a number that is no time).
         text: as written, lower case for words.
         start: where it begins.
         end: where it ends.
@@ -52,17 +52,17 @@ _SECOND = r"(?:seconds?|secs?|s|秒)"
 _MINUTE = r"(?:minutes?|mins?|分钟|分)"
 _UNIT = (
     rf"(?:[ \t]{{0,2}}-?(?:(?P<ms>milliseconds?|msecs?|ms)|(?P<s>{_SECOND})|(?P<min>{_MINUTE})|(?P<m>m)"
-    r"|(?P<h>hours?|hrs?|h)|(?P<frame>frames?|帧)|(?P<percent>%|percent))(?![^\W\d_]))"
+    r"|(?P<h>hours?|hrs?|h)|(?P<frame>frames?|帧)|(?P<percent>%|percent))(?![A-Za-z_]))"
 )
 _TOKEN = re.compile(
     rf"""
     (?P<bullet>(?m:^)[ \t]*\(?\d{{1,2}}[.)](?=[ \t]))
-    |(?P<compound>\d{{1,3}}(?:[ \t]?{_MINUTE}|m)(?:[ \t]|,[ ]|[ ]and[ ])?[ \t]?\d{{1,2}}(?:\.\d{{1,6}})?[ \t]?{_SECOND}(?![^\W\d_]))
+    |(?P<compound>\d{{1,3}}(?:[ \t]?{_MINUTE}|m)(?:[ \t]|,[ ]|[ ]and[ ])?[ \t]?\d{{1,2}}(?:\.\d{{1,6}})?[ \t]?{_SECOND}(?![A-Za-z_]))
     |(?P<prime>\d{{1,3}}['′]\d{{1,2}}(?:\.\d{{1,6}})?(?:["″]|''))
     |(?P<clock>\d{{1,3}}(?::[0-5]\d){{1,2}}(?:[.,]\d{{1,6}})?(?![\d:]))
     |(?P<dotted>\d+(?:\.\d+){{2,}}|\d+(?::\d+)+)
-    |(?P<number>(?:\d+(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d{{1,3}}(?!\w))?){_UNIT}?(?P<glued>(?:st|nd|rd|th)(?!\w)|[^\W\d]\w*)?
-    |(?P<word>[^\W\d_]\w*|_\w*)
+    |(?P<number>(?:\d+(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][+-]?\d{{1,3}}(?!\w))?){_UNIT}?(?P<glued>(?:st|nd|rd|th)(?!\w)|[A-Za-z_][A-Za-z0-9_]*)?
+    |(?P<word>[A-Za-z_][A-Za-z0-9_]*|[^\W\d_])
     |(?P<string>"(?:[^"\\\n]|\\.)*"|(?<=[\[{{(,:])'[^'\n]*'|(?<=[\[{{(,:][ ])'[^'\n]*')
     |(?P<sep>\.{{2,}}|…|--+>?|->|=>|[-–—~→])
     |(?P<line>\n)
@@ -111,6 +111,9 @@ def tokens(text: str) -> list[Token]:
         if token.kind == "time" and out and _negates(out, token, text):
             sign = out.pop()
             token = token._replace(value=-token.value, start=sign.start, text=sign.text + token.text)
+        if token.kind == "word" and token.text in ("second", "seconds") and out and out[-1].kind == "ordinal":
+            nth = out.pop()  # "the 12th second"
+            token = nth._replace(kind="time", unit="s", end=token.end)
         if token.kind == "time" and out and out[-1].unit == "h" and token.unit in ("min", "s", "clock"):
             hours = out[-1]
             if text[hours.end : token.start].strip(" ,") in ("", "and"):
@@ -147,7 +150,7 @@ def _token(m: re.Match[str]) -> Token:
 def _number(m: re.Match[str]) -> Token:
     number, glued, text = m["number"], m["glued"], m.group()
     unit = next((u for u in ("ms", "s", "min", "h", "frame") if m[u]), "%" if m["percent"] else "")
-    if glued or m["m"] or len(number) > _LONGEST:
+    if glued or m["m"] or len(number) > _LONGEST or float(number) > 1e9:
         # "12th", "1080p", "5m" (minutes or metres), numbers without end
         kind = "ordinal" if glued in _ORDINALS and not unit else "junk"
         return Token(kind, text, m.start(), m.end(), float(number[:_LONGEST]) if kind == "ordinal" else 0.0)

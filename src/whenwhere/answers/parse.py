@@ -26,6 +26,8 @@ _OPEN_SPAN_TAG = re.compile(r"<(?:glue|time)>[^<]*$", re.IGNORECASE)
 _TARGET = re.compile(r"\btarget\s?id\s?[:=]\s?\[?(\d{1,6})\]?", re.IGNORECASE)
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\s?\{([^{}]*)\}")
 _LATEX_SPACE = re.compile(r"\\[,;:! ]|\\quad")
+_SECOND_MARKS = re.compile(r"(\d)\"(\s?[-–—~]\s?)(\d{1,6}(?:\.\d{1,6})?)\"")
+_YES = re.compile(r"\W*(?:yes|no|true|correct)\W*", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s?\{([^{}]*)\}")
 
 
@@ -89,8 +91,8 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     parts = cut(plain(text))
     reasons = parts.reasons
     scope = parts.answer
-    if scope.strip() == "" and parts.rest.strip():
-        scope = parts.rest
+    if (not scope.strip() or (len(scope) < 40 and _YES.fullmatch(scope))) and parts.rest.strip():
+        scope = parts.rest  # "It is from 3 to 5. So the answer is yes."
     own = _own_scope(parts.rest, scope)
     letter = choice(scope, parts.rest)
     tags = tagged(scope if own is None else scope + "\n" + own)
@@ -101,7 +103,7 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     if own is not None and not (structured.boxes or structured.points):
         more = read(structures(tokens(_cleaned(tagged(scope).rest)))[0], duration, yx)
         structured.boxes, structured.points = more.boxes, more.points
-    found = _found(all_tokens, structured.ranges, nodes_spans(nodes), duration)
+    found = _found(all_tokens, structured.ranges, [(n.start, n.end) for n in nodes], duration)
     spans_of, ambiguous, noticed = chosen(rest, found)
     reasons += [*structured.reasons, *noticed]
     spans = tuple(span for r in spans_of for span in r.spans)
@@ -117,7 +119,7 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     read_any = bool(spans or boxes or points or letter or target_id)
     absent = not read_any and not ambiguous and (structured.absent or denies(rest))
     status = judged(
-        spans, boxes, points, read_any, ambiguous=ambiguous or bool(not read_any and structured.reasons),
+        spans, boxes, points, read_any, ambiguous=ambiguous or (structured.unclear and not read_any),
         truncated=truncated and (read_any or not absent), absent=absent,
     )  # fmt: skip
     if unfinished and read_any:
@@ -128,11 +130,6 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     )  # fmt: skip
 
 
-def nodes_spans(nodes: object) -> list[tuple[int, int]]:
-    """Where the structures lie in the text."""
-    return [(n.start, n.end) for n in nodes]  # type: ignore[attr-defined]
-
-
 def _own_scope(rest: str, scope: str) -> str | None:
     """The content of the last `<glue>` or `<time>` that holds a number, else None."""
     held = [m[2] for m in _SPAN_TAG.finditer(scope)] or [m[2] for m in _SPAN_TAG.finditer(rest)]
@@ -141,6 +138,7 @@ def _own_scope(rest: str, scope: str) -> str | None:
 
 
 def _cleaned(text: str) -> str:
+    text = _SECOND_MARKS.sub(r"\1s\2\3s", text)
     text = _LATEX.sub(r"\1", text) if "\\" in text else text
     if "\\" in text:
         text = _LATEX_SPACE.sub(" ", text)
@@ -172,7 +170,8 @@ def _found(
 def _cut_number(all_tokens: list[Token], kept: list[Range]) -> bool:
     """Whether the last number touches the end of a text that was cut, with fewer decimals than its partner."""
     times = [t for t in all_tokens if t.kind == "time"]
-    if len(times) < 2 or all_tokens[-1] is not times[-1] or not kept or kept[-1].end != times[-1].end:
+    ends = all_tokens[:-1] if all_tokens and all_tokens[-1].kind == "stop" else all_tokens
+    if len(times) < 2 or ends[-1] is not times[-1] or not kept or kept[-1].end != times[-1].end:
         return False
     return not times[-1].unit and times[-1].decimals < times[-2].decimals
 

@@ -401,6 +401,9 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
         problem: str | None = None
         if {x, y} == {"start", "end"}:
             span, problem = span_of(*((a, b) if x == "start" else (b, a)), duration)
+        elif x == "length" and y == "start" and not (k + 2 < len(tagged) and tagged[k + 2][0] == "end"):
+            span, problem = span_of(b, a, duration)
+            span = (span[0], span[0] + span[1]) if span else None
         elif x == "start" and y == "length" and not (k + 2 < len(tagged) and tagged[k + 2][0] == "end"):
             span, problem = span_of(a, b, duration)
             span = (span[0], span[0] + span[1]) if span else None

@@ -144,7 +144,7 @@ class Reading:
         absent: a structure says that it is not there (an empty list, `"found": false`).
         choice: letter of an option.
         target: the object's number.
-        yx: `box_2d` was met: the order of its numbers depends on the model.
+        unclear: something stands there that could be read in more ways than one.
         reasons: what could not be read.
     """
 
@@ -154,7 +154,7 @@ class Reading:
     absent: bool = False
     choice: str | None = None
     target: str | None = None
-    yx: bool = False
+    unclear: bool = False
     reasons: list[str] = field(default_factory=list)
 
 
@@ -251,6 +251,7 @@ class _Reader:
         """A string that holds ranges."""
         for r in ranges(tokens(text), self.duration):
             if r.problem:
+                self.out.unclear = True
                 self.out.reasons.append(r.problem)
             for start, end in r.spans:
                 self.span(start, end)
@@ -266,6 +267,7 @@ class _Reader:
         """A dictionary by its keys."""
         keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
         if any("frame" in k and k != "frametime" for k in keys if k.startswith(("start", "end"))):
+            self.out.unclear = True
             self.out.reasons.append("counted in frames: the rate is not known")
             return
         label = next((str(v) for k, v in keys.items() if k in _LABEL and isinstance(v, str)), None)
@@ -302,6 +304,9 @@ class _Reader:
         e = next((k for k in keys if k in _END), None)
         if s is None or e is None:
             return set()
+        if keys[s] is None and keys[e] is None:
+            self.out.absent = True
+            return {s, e}
         a, b = _time_token(keys[s]), _time_token(keys[e])
         if a is None or b is None:
             self.out.reasons.append("a span that is not finite")
@@ -310,6 +315,7 @@ class _Reader:
         if problem and a.unit == b.unit == "":
             problem = None
         if span is None:
+            self.out.unclear = True
             self.out.reasons.append(problem or "not a time")
         else:
             factor = 1e-3 if s.endswith("ms") and e.endswith("ms") and not a.unit and not b.unit else 1.0
@@ -320,8 +326,8 @@ class _Reader:
     def boxes(self, key: str, value: Item, time: float | None, label: str | None, name: str | None, depth: int) -> None:
         """The value of a key that says box."""
         if key == "box2d":
-            self.out.yx = True
             if self.yx is None:
+                self.out.unclear = True
                 self.out.reasons.append("box_2d is y-first in some models: name the form")
                 return
         if isinstance(value, Node) and value.open == "{" and not _corners(value):

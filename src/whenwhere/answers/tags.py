@@ -59,9 +59,11 @@ def tagged(text: str) -> Tagged:
     """
     if "<" not in text:
         return Tagged(text)
+    out = Tagged("")
+    if "<|box_start|>" in text:
+        out.coordinates = "thousand"
     for special, tag in _SPECIAL.items():
         text = text.replace(special, tag)
-    out = Tagged("")
     text = _TRACK.sub(lambda m: _track(m["coords"], m["label"].strip() or None, out), text)
     cut = _OPEN_TRACK.search(text) if 'coords="' in text else None
     if cut:

@@ -97,6 +97,8 @@ def _without_thoughts(text: str, reasons: list[str]) -> tuple[str, str | None, b
         at = tag.end()
         if depth:
             inside.append(piece)
+        elif closes and inside and not text[at:].strip():
+            outside.append(piece)  # closed twice
         elif closes and not _ANSWER.search(piece) and not any(_ANSWER.search(p) for p in outside[-1:]):
             # a thought whose opening tag stands in the prompt
             inside.extend([*outside, piece])
