@@ -62,11 +62,15 @@ def convert(
     with Waiting(f"reading {annotations.name}"):
         items = read_items(bench, annotations)
         count = manifest.write(_located(items, videos, out.parent, lost) if videos else items, out)
-    stdout.print(f"wrote {out}: {count} items of {len({i.video for i in items})} videos")
+    stdout.print(f"wrote {out}: {_many(count, 'item')} of {_many(len({i.video for i in items}), 'video')}")
     if invalid := sum(i.status == "invalid" for i in items):
-        note(f"{invalid} items are invalid in the release; they are kept and marked", "yellow")
+        note(f"invalid in the release, kept and marked: {_many(invalid, 'item')}", "yellow")
     if lost:
-        note(f"{len(lost)} videos are not in {videos}, such as {min(lost)}; their names stay as released", "yellow")
+        note(f"not in {videos}, named as released: {_many(len(lost), 'video')}, such as {min(lost)}", "yellow")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _show(table: "Table") -> None:
@@ -174,7 +178,9 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
         found = {"file": str(file), "lines": lines, "videos": len(seen), "invalid": invalid, "faults": dict(faults)}
         sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
         return not faults
-    stdout.print(f"{file}: {lines} lines, {len(seen)} videos, {invalid} items marked invalid")
+    stdout.print(
+        f"{file}: {_many(lines, 'line')}, {_many(len(seen), 'video')}, {_many(invalid, 'item')} marked invalid"
+    )
     for kind, count in faults.most_common():
         stdout.print(f"  {count} × {kind}", style="red")
     if not faults:
@@ -203,7 +209,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
 
     from whenwhere.cli.console import note, out
 
-    out.print(f"{annotations}: {found.items} items of {found.videos} videos")
+    out.print(f"{annotations}: {_many(found.items, 'item')} of {_many(found.videos, 'video')}")
     for count, what in (
         (len(found.faults), "invalid (kept in every denominator)"),
         (found.empty, 'with the truth "it is not there"'),
@@ -226,7 +232,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
     for c in found.checks:
         if not c.passed:
             some = ", ".join(c.short[:SHOWN]) or "the summary"
-            note(f"{c.protocol} {c.measure}: {len(c.short)} items fall short, such as {some}", "red")
+            note(f"{c.protocol} {c.measure}: short on {_many(len(c.short), 'item')}, such as {some}", "red")
     if found.passed:
         out.print("the truth gets all it can", style="green")
 
@@ -254,7 +260,7 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
 
     from whenwhere.cli.console import out
 
-    out.print(f"{file}: {found['items']} items, {found['videos']} videos, {found['invalid']} invalid")
+    out.print(f"{file}: {_many(found['items'], 'item')}, {_many(found['videos'], 'video')}, {found['invalid']} invalid")
     spans = ", ".join(f"{count} with {name}" for name, count in found["spans"].items() if count)
     past = f"; {found['ends_past_the_video']} ends lie behind the video's end" if found["ends_past_the_video"] else ""
     out.print(f"  spans: {spans}{past}")
