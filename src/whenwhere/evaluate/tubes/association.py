@@ -3,8 +3,8 @@
 HOTA (Luiten et al., IJCV 2021): at each of 19 thresholds true and answered boxes of a frame are paired one to one so
 that objects which agree over the whole video are preferred; DetA is the share of pairs among pairs, misses and
 inventions, AssA how well the pairs of one object stay with one answered object, HOTA the root of their product, all
-averaged over the thresholds. Over several items detections are pooled, so long and crowded items weigh more. No class, no ignored
-regions: every box counts.
+averaged over the thresholds. Over several items detections are pooled, so long and crowded items weigh more. No class,
+no ignored regions: every box counts.
 
 m-HIoU is the mean of HOTA and of the mean temporal IoU of the true objects. Each true object is given the answered
 object that it was paired with on most frames at threshold 0.5; the time is the answer's first choice against the best

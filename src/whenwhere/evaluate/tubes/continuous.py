@@ -15,6 +15,7 @@ search nor a loop is needed. The result equals `overlap.v_iou` pair by pair.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Boxes, Prediction
@@ -113,7 +114,7 @@ def s_ious(a: Side, b: Side) -> Floats:
     return out
 
 
-def _ends(side: Side, left: Index, span: Index, lo: Floats, hi: Floats) -> tuple[Floats, Floats, np.ndarray]:
+def _ends(side: Side, left: Index, span: Index, lo: Floats, hi: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Boxes at both ends of each cell, seen from inside it, and where there is none."""
     tubes = side.tubes
     if not len(tubes.times):

@@ -6,10 +6,13 @@ what a missing box or answer costs, so that the same answers give different numb
 
 The spans of an item and of an answer are half-open seconds; frame numbers are `rint(seconds * fps)`, so a frame-aligned
 span comes back exactly, `[first, last + 1)`. A repository consists of an evaluator and of a reader that makes frame
-bounds from the released file, and some readers slip by a frame. `truth = "item"` gives the evaluator the true bounds
-(this is what was run beside the originals); the protocols whose name ends in `-released` give it the bounds that the
-repository's own reader would (HC-STVG: `st_frame`, which counts from 1, taken as if it counted from 0, or an inclusive
-end read as exclusive), which is what a published number contains.
+bounds from the released file, and some readers slip by a frame:
+
+- TubeDETR takes HC-STVG's `st_frame`, which counts from 1, for a number that counts from 0, so its truth is one frame
+  late. `tubedetr` does so for items that state `st_frame`: a file of its own gets the number that TubeDETR prints.
+- STCAT reads HC-STVG's last frame as an exclusive end, and VidSTG's exclusive end as an inclusive one that it cuts at
+  the segment; sentences with missing boxes and two clips are left out. `stcat`, `cg` and `ta` are the evaluators on the
+  item's true bounds; `stcat-released` is the evaluator on the bounds of that reader, which published numbers contain.
 
 `gt_viou` is the mean box IoU over the true frames, whatever time was answered.
 """
@@ -51,14 +54,13 @@ class Count:
 
     Attributes:
         grid: `native`: every frame; `5 fps`: the frames TubeDETR samples, at most 200 a video.
-        closed: one frame more in the ranges of intersection and union: ends are inclusive there.
+        closed: one frame more in the ranges of intersection and union, as if ends were inclusive; not on VidSTG.
         t: `spans`: IoU of the two spans; `keys`: frames with a box in both tubes over the hull.
         truth: `item`: the item's own bounds; otherwise those that the repository's reader makes.
         absent: a missing answer is counted as 0 (`zero`), or leaves the denominator (`drop`).
         stops: the original ends with an error at a true frame without an answered box; here such a frame counts 0,
             and a note says so.
         whole_truth: also give `gt_viou`.
-        drops: names of videos that the original leaves out.
     """
 
     grid: Literal["native", "5 fps"] = "native"
@@ -68,25 +70,23 @@ class Count:
     absent: Literal["zero", "drop"] = "zero"
     stops: bool = False
     whole_truth: bool = True
-    drops: tuple[str, ...] = ()
 
     def words(self) -> dict[str, str]:
         """The switches as a reader sees them in the table of protocols."""
         reader = {
             "item": "[first, last + 1) of the item",
-            "tubedetr reader": "HC-STVG one frame late (1-based st_frame read as 0-based)",
+            "tubedetr reader": "[first, last + 1) of the item; HC-STVG one frame late",
             "stcat reader": "HC-STVG without its last frame; VidSTG cut at the segment's inclusive end",
         }
         return {
             "grid": "every frame" if self.grid == "native" else "5 frames/s, at most 200, the last frame left out",
             "truth": reader[self.truth],
             "t": "hull of the spans, half-open" if self.t == "spans" else "frames with a box in both / hull",
-            "v": "sum / frames of the hull" + (" + 1, inclusive" if self.closed else ""),
+            "v": "sum / frames of the hull" + (" + 1 (VidSTG: + 0)" if self.closed else ""),
             "hit": "vIoU > R",
             "missing answer": "left out" if self.absent == "drop" else "0",
             "missing box": "0 (the original stops with an error)" if self.stops else "0",
             "boxes": "xyxy, no + 1; answers filled linearly to frames",
-            "videos left out": ", ".join(self.drops) or "none",
         }
 
 
@@ -98,12 +98,12 @@ def bounds(items: Sequence[Item], fps: Floats, truth: str) -> tuple[Index, Index
     if truth == "item":
         return first, end, shift
     for i, item in enumerate(items):
-        if (item.source or "").startswith("hcstvg"):
+        if "st_frame" in item.extra:
             if truth == "tubedetr reader":
-                shift[i] = 1
+                shift[i] = item.extra["st_frame"] - first[i]
             else:
                 end[i] -= 1
-        elif truth == "stcat reader" and "segment" in item.extra:
+        elif truth == "stcat reader" and "end_fid" in item.extra:
             end[i] = min(end[i], item.extra["segment"][1])
     return first + shift, end + shift, shift
 
@@ -149,6 +149,11 @@ def columns(
     truth = gather_truth(items)
     owner, boxes = truth.owner, truth.boxes
     frame = np.rint(truth.times * fps[owner]).astype(np.int64)
+    if count.truth == "stcat reader":
+        owner, frame, boxes = _box_after(items, owner, frame, boxes)
+    more = np.zeros(n, np.int64)
+    if count.closed:
+        more = np.fromiter((i.source != "vidstg" for i in items), np.int64, n)
     if count.grid == "5 fps":
         grid_owner, grid = _grids(items, fps, end)
         # Boxes stand on the reader's frames: a shifted reader shows the box of the frame before.
@@ -159,12 +164,12 @@ def columns(
         owner, frame, boxes = grid_owner[match], grid[match], boxes[at[match]]
     else:
         frame = frame + shift[owner]
-        union = (np.maximum(end, end_p) - np.minimum(first, start_p) + count.closed).astype(np.float64)
+        union = (np.maximum(end, end_p) - np.minimum(first, start_p) + more).astype(np.float64)
 
     answered = fill(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), held)
     there = ~np.isnan(answered[:, 0])
     iou = np.where(there, box_iou(boxes, answered), 0.0)
-    lo, hi = np.maximum(first, start_p), np.minimum(end, end_p) + count.closed
+    lo, hi = np.maximum(first, start_p), np.minimum(end, end_p) + more
     both = (frame >= lo[owner]) & (frame < hi[owner])
 
     inter = np.minimum(end, end_p) - lo
@@ -183,18 +188,42 @@ def columns(
     return out, lacking
 
 
+def _box_after(items: Sequence[Item], owner: Index, frame: Index, boxes: Floats) -> tuple[Index, Index, Floats]:
+    """VidSTG's exclusive end taken for a frame of the truth: its box, or the last one again."""
+    more = [
+        (i, item.extra["end_fid"], item.extra.get("box_after", item.tubes[0].boxes[-1]))
+        for i, item in enumerate(items)
+        if "end_fid" in item.extra and item.tubes and len(item.tubes[0])
+        if item.extra["end_fid"] <= item.extra["segment"][1]
+    ]
+    if not more:
+        return owner, frame, boxes
+    owners, frames, after = zip(*more, strict=True)
+    owner, frame = np.concatenate([owner, owners]), np.concatenate([frame, frames])
+    order = np.lexsort((frame, owner))
+    return owner[order], frame[order], np.concatenate([boxes, after])[order]
+
+
+def _spoiled(item: Item) -> bool:
+    """Whether STCAT's reader leaves the item out: two clips of HC-STVG, and VidSTG's tubes with missing boxes."""
+    if PurePath(item.video).stem in STCAT_DROPS:
+        return True
+    event = item.extra.get("end_fid", 0) - item.extra.get("begin_fid", 0)
+    return "end_fid" in item.extra and bool(item.tubes) and len(item.tubes[0]) < event
+
+
 def _within(owner: Index, grid: Index, lo: Index, hi: Index, n: int) -> Floats:
     return sums(((grid >= lo[owner]) & (grid < hi[owner])).astype(np.float64), owner, n)
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) -> Scores:
     """Scores of one way of counting frames."""
-    dropped = [i for i in items if PurePath(i.video).stem in count.drops] if count.drops else []
-    if dropped:
-        items = [i for i in items if PurePath(i.video).stem not in count.drops]
+    left = [i for i in items if _spoiled(i)] if count.truth == "stcat reader" else []
+    if left:
+        items = [i for i in items if not _spoiled(i)]
     kept, predictions, notes = look_up(items, by_id, count.absent == "drop")
-    if dropped:
-        notes.append(f"{len(dropped)} items of videos that the original leaves out are left out")
+    if left:
+        notes.append(f"{len(left)} items that STCAT's reader leaves out are left out")
     parts, lacking = [], np.zeros(0, np.int64)
     for block in blocks([len(i.tubes[0]) + 8 if i.tubes else 8 for i in kept]):
         part, missing = columns(kept[block], predictions[block], count)
@@ -246,15 +275,9 @@ PROTOCOLS = (
     ),
     _protocol(
         "tubedetr",
-        Count("5 fps", stops=True),
+        Count("5 fps", stops=True, truth="tubedetr reader"),
         "equal to the original",
         "antoyang/TubeDETR datasets/hcstvg_eval.py, vidstg_eval.py d70c0eed94",
-    ),
-    _protocol(
-        "tubedetr-released",
-        Count("5 fps", stops=True, truth="tubedetr reader"),
-        "from reading",
-        "antoyang/TubeDETR preproc/preproc_hcstvg.py and the evaluators d70c0eed94",
     ),
     _protocol(
         "stcat",
@@ -264,7 +287,7 @@ PROTOCOLS = (
     ),
     _protocol(
         "stcat-released",
-        Count(stops=True, absent="drop", truth="stcat reader", drops=STCAT_DROPS),
+        Count(stops=True, absent="drop", truth="stcat reader"),
         "from reading",
         "jy0205/STCAT datasets/hcstvg.py, vidstg.py and the evaluators 400f548149",
     ),
@@ -284,6 +307,6 @@ PROTOCOLS = (
         "llava_next_stvg",
         Count(closed=True, absent="drop"),
         "equal to the original",
-        "zaiquanyang/LLaVA_Next_STVG stvg/datasets/evaluation/hcstvg_eval.py d904f1a7e8",
+        "zaiquanyang/LLaVA_Next_STVG stvg/datasets/evaluation/hcstvg_eval.py, vidstg_eval.py d904f1a7e8",
     ),
 )

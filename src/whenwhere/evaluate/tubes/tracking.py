@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
@@ -30,6 +31,7 @@ from whenwhere.evaluate.tubes.boxes import (
     Index,
     blocks,
     fill,
+    frame_rates,
     gather_answers,
     gather_truth,
     rates,
@@ -48,7 +50,8 @@ class Pairs(NamedTuple):
 
     Attributes:
         owner: (n,) sequence of each frame.
-        first: (n,) whether it is the first true frame.
+        first: (n,) whether it is the first frame of the video.
+        seen: (n,) whether the target is not fully covered.
         truth: (n, 4) xyxy.
         answer: (n, 4) xyxy, NaN where there is none.
         size: (m, 2) width and height of the frames; infinite where unknown.
@@ -56,7 +59,8 @@ class Pairs(NamedTuple):
     """
 
     owner: Index
-    first: np.ndarray
+    first: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
     truth: Floats
     answer: Floats
     size: Floats
@@ -68,14 +72,19 @@ def pairs(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Pa
     n = len(items)
     truth: Boxed = gather_truth(items)
     owner = truth.owner
+    frame = np.rint(truth.times * frame_rates(items)[owner]).astype(np.int64)
     forever = np.tile([-np.inf, np.inf], (n, 1))
     answer = fill(gather_answers(predictions), owner, truth.times, rates(predictions), forever)
-    first = np.zeros(len(owner), bool)
-    first[truth.starts[:-1][np.diff(truth.starts) > 0]] = True
     size = np.array([(i.width or np.inf, i.height or np.inf) for i in items], np.float64).reshape(-1, 2)
     counted = np.diff(truth.starts)
     frames = [i.frames or int(k) for i, k in zip(items, counted, strict=True)]
-    return Pairs(owner, first, truth.boxes, answer, size, np.array(frames, np.float64))
+    # GOT-10k's own: frames with the target fully covered.
+    seen = np.ones(len(owner), bool)
+    for i, item in enumerate(items):
+        if "cover" in item.extra:
+            rows = slice(truth.starts[i], truth.starts[i + 1])
+            seen[rows] = np.asarray(item.extra["cover"])[frame[rows]] > 0
+    return Pairs(owner, frame == 0, seen, truth.boxes, answer, size, np.array(frames, np.float64))
 
 
 def _wh(boxes: Floats) -> Floats:
@@ -101,7 +110,8 @@ def _overlaps(items: Sequence[Item], predictions: Sequence[Prediction | None]) -
     p = pairs(items, predictions)
     size = p.size[p.owner]
     iou = _iou(_clip(p.answer, size), _clip(p.truth, size), False)
-    return iou[~p.first], p.owner[~p.first]
+    counts = ~p.first & p.seen
+    return iou[counts], p.owner[counts]
 
 
 def _sizes(items: Sequence[Item]) -> list[int]:
@@ -150,7 +160,7 @@ class Curves(NamedTuple):
     normalised: Floats
 
 
-def _share(hit: np.ndarray, owner: Index, below: Floats) -> Floats:
+def _share(hit: NDArray[np.bool_], owner: Index, below: Floats) -> Floats:
     return ratio(sums(hit.astype(np.float64), owner, len(below)), below)
 
 

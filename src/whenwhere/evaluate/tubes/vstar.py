@@ -17,13 +17,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, boxed, clean, gather_hull, gather_truth, ratio, sums
+from whenwhere.evaluate.tubes.boxes import Floats, boxed, clean, gather_hull, ratio, sums
 from whenwhere.overlap import box_iou
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -42,23 +43,35 @@ def right(item: Item, prediction: Prediction | None) -> bool:
 def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Floats, dict[float, Floats]]:
     """(n,) mean box IoU over the annotated seconds, and the share of them at each level."""
     n = len(items)
-    truth = gather_truth(items)
-    keys = (truth.owner << 42) + np.rint(truth.times * 1000).astype(np.int64)
-    best = np.zeros(len(keys))
+    tables = [_annotated(i) for i in items]
+    owner = np.repeat(np.arange(n), [len(t) for t in tables])
+    table = np.concatenate(tables) if n else np.zeros((0, 5))
+    order = np.argsort(key := (owner << 42) + np.rint(table[:, 0] * 1000).astype(np.int64), kind="stable")
+    owner, table, key = owner[order], table[order], key[order]
+    best = np.zeros(len(key))
     objects = [(i, b) for i, p in enumerate(predictions) if p is not None for b in p.boxes]
     flat = clean(boxed([b.times for _, b in objects], [b.boxes for _, b in objects]))
     item_of = np.array([i for i, _ in objects], np.int64)
-    if len(flat.times) and len(keys):
+    if len(flat.times) and len(key):
         asked = (item_of[flat.owner] << 42) + np.rint(flat.times * 1000).astype(np.int64)
-        at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-        match = keys[at] == asked
-        np.maximum.at(best, at[match], box_iou(truth.boxes[at[match]], flat.boxes[match]))
-    count = sums(np.ones(len(keys)), truth.owner, n)
-    levels = {m: ratio(sums((best >= m).astype(np.float64), truth.owner, n), count) for m in LEVELS}
-    return ratio(sums(best, truth.owner, n), count), levels
+        lo, hi = np.searchsorted(key, asked, "left"), np.searchsorted(key, asked, "right")
+        given = np.repeat(np.arange(len(asked)), hi - lo)
+        at = lo[given] + np.arange(len(given)) - np.repeat(np.cumsum(hi - lo) - (hi - lo), hi - lo)
+        np.maximum.at(best, at, box_iou(table[at, 1:], flat.boxes[given]))
+    count = sums(np.ones(len(key)), owner, n)
+    levels = {m: ratio(sums((best >= m).astype(np.float64), owner, n), count) for m in LEVELS}
+    return ratio(sums(best, owner, n), count), levels
 
 
-def _means(columns: Mapping[str, Floats], rows: np.ndarray, below: int) -> dict[str, float]:
+def _annotated(item: Item) -> Floats:
+    """(k, 5) annotated second and box, as released; those of the true tube where the release is not at hand."""
+    if "boxes_at_seconds" in item.extra:
+        return np.asarray(item.extra["boxes_at_seconds"], np.float64).reshape(-1, 5)
+    tube = item.tubes[0] if item.tubes else None
+    return np.zeros((0, 5)) if tube is None else np.concatenate([tube.times[:, None], tube.boxes], 1)
+
+
+def _means(columns: Mapping[str, Floats], rows: NDArray[np.bool_], below: int) -> dict[str, float]:
     out = {}
     for name, column in columns.items():
         values = column[rows]
