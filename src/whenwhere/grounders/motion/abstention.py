@@ -126,10 +126,10 @@ def _reasons(
     if words := unread(sentence):
         out.append(f"not understood and passed over: {', '.join(words)}")
     if facts["finer"]:
-        out.append(f"{_a(reading.noun)} cannot be told from any other {reading.kind} by motion and colour")
+        out.append(f"{_a(reading.noun or 'thing')} cannot be told from any other {reading.kind} by motion and colour")
     if facts["family"] < -0.7 and reading.kind in kinds.FAMILY_OF:
         looks = kinds.FAMILIES[int(np.argmax(kinds.likelihoods(best.actor)))]
-        out.append(f"the best fit looks more like {_a(looks)} than like {_a(reading.noun)}")
+        out.append(f"the best fit looks more like {_a(looks)} than like {_what(reading)}")
     if facts["colour"] < -0.7:
         named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
         out.append(f"even the best fit shows little {named}")

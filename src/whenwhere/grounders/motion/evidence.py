@@ -77,10 +77,10 @@ def _content(sentence: str) -> list[str]:
 
 
 def _known(word: str) -> bool:
-    if lexicon.kind_of(word) or lexicon.part_of(word):
+    if lexicon.kind_of(word) or lexicon.part_of(word) or lexicon.colour_of(word):
         return True
     for table in (
-        lexicon.COLOUR_WORDS, lexicon.COLOURS, lexicon.SIDES, lexicon.SIZES, lexicon.SPEEDS, lexicon.ORDINALS,
+        lexicon.COLOURS, lexicon.SIDES, lexicon.SIZES, lexicon.SPEEDS, lexicon.ORDINALS,
         lexicon.DIRECTIONS, lexicon.GROUPS, lexicon.RELATIONS, lexicon.SLEEVES,
     ):  # fmt: skip
         if word in table:

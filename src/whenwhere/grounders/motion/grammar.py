@@ -7,6 +7,7 @@ import re
 from functools import cache
 
 from whenwhere.grounders.motion import lexicon as lex
+from whenwhere.grounders.motion.wording import plain
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
 
@@ -71,8 +72,22 @@ def tokens(sentence: str) -> list[str]:
         .replace("tee shirt", "tshirt")
         .replace("t shirt", "tshirt")
     )
+    text = plain(text)
     # "can" is a drink only after an article
-    return _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
+    words = _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
+    return _shades_joined(words)
+
+
+def _shades_joined(words: list[str]) -> list[str]:
+    """Words that shade a colour joined to it, so that "jet black" is no jet and "lemon yellow" no fruit."""
+    out: list[str] = []
+    for word in words:
+        # "dark blue", "jet black", "blue green", "sandy brown"; a light thing stays light
+        if out and lex.colour_of(word) and (out[-1] in lex.SHADES or lex.colour_of(out[-1])) and out[-1] != "and":
+            out[-1] += "-" + word
+        else:
+            out.append(word)
+    return out
 
 
 def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
@@ -153,6 +168,8 @@ def _settled(told: list[str], text: str) -> list[str]:
     if "turn" in out and re.search(r"turn .*\band (\S+ )?(\S+ )?(back|again|return|leave|away|off|out)\b", text):
         rest = {"turn", "return", "leave", "move", "walk", "run", "drive", "ride"}
         out = ["turn_back", *(e for e in out if e not in rest)]
+    if "turn_back" in out:
+        out = [e for e in out if e not in {"turn", "return", "leave", "move", "walk", "run", "drive", "ride"}]
     if "vanish" in out:
         out = [e for e in out if e not in ("move", "leave", "pick_up", "return")]
     return out
@@ -162,7 +179,9 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
     """(position, kind) of every noun that names a thing, garments left out."""
     out = []
     for i, w in enumerate(words):
-        if w in lex.COLOUR_WORDS and w in ("orange", "rose"):
+        if lex.colour_of(w):
+            continue  # "orange", "rose"
+        if w in ("heading", "headed") or (w == "heads" and words[i - 1 : i] not in (["the"], ["their"], ["two"])):
             continue
         if lex.part_of(w) and lex.kind_of(w) != "object":
             continue

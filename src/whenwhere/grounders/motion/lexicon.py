@@ -9,6 +9,10 @@ What is left out on purpose: names, on-screen text, feelings, speech: nothing he
 
 from functools import cache
 
+import numpy as np
+
+from whenwhere.grounders.motion import colours
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -31,12 +35,17 @@ NOUNS: dict[str, frozenset[str]] = {
         "barista "
         "he she they him her pedestrians folk bloke chap dude owner host "
         "character actor actress singer musician guitarist drummer pianist artist hiker climber swimmer diver "
-        "surfer skier snowboarder gymnast boxer wrestler referee coach fighter sailor farmer gardener fisherman "
+        "surfer skier snowboarder gymnast boxer wrestler referee fighter sailor farmer gardener fisherman "
         "hunter reporter journalist cameraman photographer interviewer guest king queen prince princess "
+        "human fellow fella geezer gal gals lass lassie lad chick mate senior elder pensioner granny gran "
+        "businessman businesswoman salesman saleswoman shopkeeper assistant attendant janitor cleaner courier postman "
+        "mailman firefighter fireman paramedic soldier sergeant captain monk priest nun beggar tramp tourist "
+        "spectator participant opponent teammate acrobat juggler contestant newcomer latecomer folks persons "
         "pilot astronaut clown magician bride groom neighbour neighbor thief burglar"
     ),
     "child": _words(
-        "child children kid boy girl toddler baby infant teenager teen youngster son daughter schoolboy schoolgirl"
+        "child children kid kids kiddo boy girl toddler tot baby infant preschooler adolescent minor pupil "
+        "teenager teen youngster son daughter schoolboy schoolgirl"
     ),
     "cyclist": _words(
         "cyclist biker bicyclist rider motorcyclist motorbiker bike bicycle cycle motorcycle motorbike scooter moped"
@@ -47,6 +56,8 @@ NOUNS: dict[str, frozenset[str]] = {
         "wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo firetruck "
         "caravan camper "
         "machine watercraft canoe kayak yacht sailboat ferry raft dinghy aircraft jet tank "
+        "motorcar motor roadster estate hearse lorries semi rig coach trolleybus streetcar dumper digger excavator "
+        "tanker roadroller motorhome rv hgv wheels beetle buggy juggernaut "
         "racecar boat ship plane airplane aeroplane helicopter drone cart carriage hatchbacks traffic"
     ),
     "animal": _words(
@@ -56,13 +67,16 @@ NOUNS: dict[str, frozenset[str]] = {
         "zebra giraffe "
         "retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel kangaroo panda "
         "turtle penguin leopard cheetah cattle calf snake crab crocodile alligator lizard frog snail butterfly bee "
+        "doggy doggie doggo pooch mutt hound pup whelp canine feline puss pussycat moggy tabby tomcat steed stallion "
+        "mare nag colt filly gelding ewe ram calf heifer ox oxen creature beast critter mongrel collie husky beagle "
+        "bulldog dachshund corgi greyhound sheepdog mule llama alpaca elk moose boar hare badger ferret weasel "
         "spider insect dolphin whale shark seal owl eagle "
         "hawk ostrich peacock turkey sparrow stingray antelope buffalo "
         "bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat"
     ),
     "hand": _words("hand arm finger fist palm wrist glove"),
     "face": _words("face head"),
-    "ball": _words("ball football basketball volleyball puck frisbee balloon soccerball baseball"),
+    "ball": _words("ball beachball balls football basketball volleyball puck frisbee balloon soccerball baseball"),
     "object": _words(
         "object thing item bottle cup mug glass can box parcel package carton bag backpack rucksack suitcase "
         "handbag luggage "
@@ -77,11 +91,15 @@ NOUNS: dict[str, frozenset[str]] = {
         "sign door gate window screen monitor stick rope leash lead pillow blanket towel cloth scissors tool "
         "hammer block "
         "brick stone tin container crate tray product pack key wallet coin watch camera flower plant bolt nut part "
-        "cellphone guitar piano violin drum bat racket racquet snowboard skateboard surfboard oar sled "
+        "cellphone guitar piano violin bat racket racquet snowboard skateboard surfboard oar sled "
         "faucet sink dish microwave oven stove refrigerator fridge cabinet closet cupboard drawer shelf wardrobe "
         "television tv mirror bed mattress cushion rug carpet curtain vacuum broom mop duster mat doorknob doorway "
         "snack candy chocolate egg cheese meat noodle rice soup coffee tea juice water wine beer medicine laundry "
         "homework notebook magazine picture-frame painting poster kite ladder hose wheel tyre tire engine "
+        "teacup beaker goblet tumbler flask thermos canteen canister jerrycan pail barrel drum vat tub basin bin chest "
+        "trunk casket case holdall tote duffel sack pouch knapsack urn pitcher pot flowerpot planter amphora decanter "
+        "hardback paperback novel textbook diary journal manual tome dictionary volume stool seat armchair ottoman "
+        "cardboard-box packet hamper punnet bundle vessel ewer "
         "microphone speaker headset charger cable notepad wrapper napkin jug pitcher container shelf crib"
     ),
 }
@@ -95,7 +113,9 @@ GROUPS: dict[str, int] = {
 
 ORDINALS: dict[str, int] = {
     "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
-    "sixth": 6, "6th": 6, "seventh": 7, "eighth": 8, "last": -1, "final": -1, "next": 2, "another": 2,
+    "sixth": 6, "6th": 6, "seventh": 7, "eighth": 8, "last": -1, "earliest": 1, "initial": 1, "opening": 1,
+    "latest": -1, "closing": -1,
+    "ultimate": -1, "hindmost": -1, "final": -1, "next": 2, "another": 2,
 }  # fmt: skip
 
 #: Colour words as mixtures of the table's columns (weights say how well a column answers the word).
@@ -126,6 +146,13 @@ COLOURS: dict[str, dict[str, float]] = {
     "skin": {"skin": 1.0},
 }  # fmt: skip
 
+#: What the basic colours look like on a screen, for shades of them.
+PROTOTYPES: dict[str, tuple[int, int, int]] = {
+    "black": (25, 25, 25), "white": (240, 240, 240), "grey": (128, 128, 128), "red": (200, 30, 35),
+    "orange": (240, 130, 30), "yellow": (240, 210, 40), "green": (40, 140, 60), "blue": (40, 80, 190),
+    "purple": (120, 50, 150), "pink": (240, 140, 180), "brown": (115, 70, 40), "turquoise": (40, 170, 170),
+}  # fmt: skip
+
 COLOUR_WORDS: dict[str, str] = {
     **{c: c for c in COLOURS if c not in ("skin", "light", "dark", "denim")},
     "gray": "grey", "silvery": "silver", "scarlet": "red", "crimson": "red", "reddish": "red", "burgundy": "maroon",
@@ -134,7 +161,12 @@ COLOUR_WORDS: dict[str, str] = {
     "khaki": "beige",
     "cream": "beige", "tan": "beige", "sandy": "beige", "ivory": "white", "olive": "green", "lime": "green",
     "mint": "green",
-    "greenish": "green", "chestnut": "brown", "auburn": "brown", "brunette": "brown", "ginger": "orange",
+    "greenish": "green", "chestnut": "brown", "auburn": "brown", "off-white": "white", "offwhite": "white",
+    "wine": "maroon", "claret": "maroon",
+    "rusty": "brown", "chocolate": "brown", "emerald": "green", "ebony": "black", "inky": "black",
+    "ruby": "red", "vermilion": "red", "fuchsia": "pink", "indigo": "purple", "mauve": "purple", "plum": "purple",
+    "cobalt": "blue", "sapphire": "blue", "jade": "green", "slate": "grey", "ash": "grey",
+    "brunette": "brown", "ginger": "orange",
     "gold": "golden",
     "blond": "blonde", "fair": "blonde", "fair-haired": "blonde", "charcoal": "grey", "mustard": "yellow",
     "amber": "orange",
@@ -150,19 +182,27 @@ PARTS: dict[str, frozenset[str]] = {
     "upper": _words(
         "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt "
         "blazer polo waistcoat "
+        "overcoat trench trenchcoat topcoat cloak cape tee tees tank camisole kaftan turtleneck rollneck "
+        "dungaree gilet "
+        "bomber blazer puffer cagoule duffel smock bodice shirtsleeves "
         "anorak parka raincoat windbreaker tunic jersey fleece sleeve sleeves tank-top singlet scarf shawl poncho bib"
     ),
     "lower": _words(
         "trousers trouser pants pant jeans jean shorts skirt leggings legging tights chinos slacks joggers "
         "tracksuit-bottoms "
-        "sweatpants legs leg"
+        "sweatpants bottoms breeches culottes dungarees kilt miniskirt sweats khakis slacks hotpants capris cords "
+        "corduroys jodhpurs stockings legs leg"
     ),
     "whole": _words(
+        "gear garb getup frock gown sundress dungaree romper onesie pyjamas pajamas "
         "dress suit clothes clothing outfit uniform overalls overall robe gown costume tracksuit jumpsuit "
         "garment attire kit "
         "abaya burqa sari kimono fur coat-dress clothed"
     ),
-    "hair": _words("hair haired ponytail plait braid braids bun curls beard moustache wig"),
+    "hair": _words(
+        "hair haired hairdo locks mane curls fringe ponytails pigtails "
+        "haired ponytail plait braid braids bun curls beard moustache wig"
+    ),
     "head": _words("hat cap helmet beanie hood headscarf hijab turban bandana mask glasses sunglasses headphones"),
     "feet": _words("shoes shoe boots boot trainers trainer sneakers sneaker sandals sandal socks sock heels"),
     "carried": _words(
@@ -200,7 +240,10 @@ SIZES: dict[str, str] = {
     "big": "big", "large": "big", "huge": "big", "tall": "big", "biggest": "big", "largest": "big", "tallest": "big",
     "giant": "big", "bigger": "big", "larger": "big", "taller": "big", "fat": "big", "small": "small",
     "little": "small",
-    "tiny": "small", "short": "small", "smallest": "small", "shortest": "small", "smaller": "small", "young": "small",
+    "tiny": "small", "short": "small", "smallest": "small", "shortest": "small", "smaller": "small",
+    "mini": "small", "miniature": "small", "oversized": "big", "massive": "big", "enormous": "big",
+    "gigantic": "big", "sizeable": "big", "bulky": "big", "compact": "small", "minuscule": "small", "wee": "small",
+    "diminutive": "small", "teeny": "small", "great": "big", "petite": "small", "undersized": "small",
     "closest": "big", "nearest": "big", "farthest": "small", "furthest": "small", "far": "small",
 }  # fmt: skip
 
@@ -230,7 +273,9 @@ IRREGULAR: dict[str, str] = {
     "wolves": "wolf", "knives": "knife", "shelves": "shelf", "men": "men", "women": "women", "gives": "give",
     "gave": "give",
     "hid": "hide", "hidden": "hide", "slid": "slide", "spun": "spin", "swung": "swing", "rose": "rose",
-    "risen": "rise",
+    "risen": "rise", "sitting": "sit", "sits": "sit", "shut": "shut", "strode": "stride", "crept": "creep",
+    "sped": "speed",
+    "swept": "sweep", "stole": "steal", "stolen": "steal", "fled": "flee", "broke": "break", "shown": "show",
 }  # fmt: skip
 
 
@@ -265,6 +310,68 @@ def lemmas(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(out))
 
 
+_LIGHT = _words("light pale soft pastel powder baby sky sandy faded washed-out ice icy whitish fair lighter")
+_DARK = _words("dark deep midnight wine bottle forest navy charcoal blackish darker racing oxblood")
+_PLAIN = _words(
+    "bright vivid hot jet pitch lemon lime rose brick blood cherry tomato snow coal raven ink canary "
+    "banana apple grass "
+    "emerald olive mint ocean sea royal electric chocolate coffee chestnut slate steel ash shocking neon acid all "
+    "pure solid plain rich strong mid medium dusty fire candy bubblegum salmon grape poppy mustard milk bone "
+    "snowy coffee ruby cobalt cornflower duck-egg"
+)
+#: Words that say which shade of the colour after them: "jet black", "sky blue".
+SHADES = _LIGHT | _DARK | _PLAIN
+
+
+@cache
+def colour_of(word: str) -> str | None:
+    """The colour that a word names, None if none: a key of `COLOURS`, or light or dark before one.
+
+    >>> [colour_of(w) for w in ("reddish", "orangey", "wine-red", "lime-coloured", "pale-blue", "blue-green", "tall")]
+    ['red', 'orange', 'dark red', 'green', 'light blue', 'turquoise', None]
+    """
+    if word in COLOUR_WORDS:
+        return COLOUR_WORDS[word]
+    for ending in ("-coloured", "-colored", "coloured", "colored", "-tinted", "-toned", "-ish"):
+        if word.endswith(ending) and len(word) > len(ending):
+            return colour_of(word.removesuffix(ending))
+    if "-" in word:
+        first, last = word.rsplit("-", 1)
+        end = colour_of(last)
+        if end is None:
+            return None
+        if {colour_of(first), end} == {"blue", "green"}:
+            return "turquoise"
+        shade = "light" if first in _LIGHT else "dark" if first in _DARK else None
+        return f"{shade} {end}" if shade and end in PROTOTYPES and end not in ("black", "white") else end
+    for ending, instead in (("ish", ""), ("ish", "e"), ("y", ""), ("y", "e"), ("ey", "")):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            stem = word[: -len(ending)]
+            for base in (stem + instead, stem[:-1] if stem[-1] == stem[-2] else stem + instead):
+                if base in PROTOTYPES:
+                    return base
+    return None
+
+
+@cache
+def mix_of(colour: str) -> dict[str, float]:
+    """How well each column of the colour table answers a colour: `COLOURS`, or that of a lighter or darker shade.
+
+    >>> sorted(mix_of("dark red"))
+    ['brown', 'orange', 'pink', 'red']
+    """
+    if colour in COLOURS:
+        return COLOURS[colour]
+    shade, name = colour.split()
+    rgb = np.array(PROTOTYPES[name], float)
+    rgb = 0.55 * rgb + 0.45 * 255 if shade == "light" else 0.5 * rgb
+    around = np.array([[r, g, b] for r in (-18, 0, 18) for g in (-18, 0, 18) for b in (-18, 0, 18)])
+    pixels = np.clip(rgb + around, 0, 255).astype(np.uint8)
+    share = colours.table()[colours.cells(pixels)][:, : len(colours.COLOURS)].mean(0)
+    made = {c: float(v / share.max()) for c, v in zip(colours.COLOURS, share, strict=True) if v > 0.15 * share.max()}
+    return {**made, **{c: max(made.get(c, 0.0), 0.8 * w) for c, w in COLOURS[name].items()}}
+
+
 @cache
 def kind_of(word: str) -> str | None:
     """The kind of thing a noun names, None if it names nothing that can be told.
@@ -297,28 +404,32 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "(place|deposit|drop|replace|abandon|unload|lay)", "return (the|it|a|his|her)",
         "leave (the|a|an|his|her|its) (?!(picture|frame|view|scene|image|video|shot|room|screen|house|building|shop|"
         "store|car|place|area)(?!\\S))_ (on|behind|at|in|there)",
-        "be put", "be set down", "bring _ back", "put",
+        "be put", "be set down", "bring _ back", "put", "be lay",
     ),
     "pick_up": (
-        "pick _ up", "pick up", "(lift|grab|remove|collect|steal|raise)", "take _ (out|away|off|from|up)",
+        "pick _ up", "pick up", "(lift|grab|remove|collect|steal|raise|seize|pocket)", "carry _ (off|away)",
+        "take _ (out|away|off|from|up)",
         "take (the|a|an|something|it|one)",
         "be take", "be pick", "(reach|grasp) (for|to|out)?", "take",
     ),
-    "vanish": ("(until|till) (it|he|she|they) (be |have |has )?(go|disappear|vanish|take|remove|leave)",),
-    "return": ("(return|reappear)", "(come|go|walk|run|drive|ride|move|get|head|step|bring) back",
+    "turn_back": (
+        "(double|turn) back", "head back", "({M}) back (along )?the (same )?way",
+        "({M}) back (to )?where", "turn tail",
+    ),
+    "vanish": ("until it be go",
+    "(until|till) (it|he|she|they) (be |have |has )?(go|disappear|vanish|take|remove|leave)", ),
+    "return": ("(return|reappear)", "({M}|bring) back",
         "(enter|appear|come in) again", "come again"),
     "leave": (
-        "(leave|exit|depart|disappear|vanish)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get) "
-        "_ (out|away(?! from (us|me|the))|off|offscreen)",
-        "(go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|be) "
-        "(out|away(?! from (us|me|the))|off|offscreen)",
+        "(leave|exit|depart|disappear|vanish|scram|scarper)",
+        "({M}) _ (out|away(?! from (us|me|the))|off|offscreen|offstage)",
+        "({M}|be) (out|away(?! from (us|me|the))|off|offscreen|offstage)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),
     "enter": (
-        "(enter|arrive|appear|emerge)",
-        "(come|walk|run|drive|ride|step|get|go|move|fly|cycle|roll|jog) (in|into|inside)",
+        "(enter|arrive|appear|emerge|materialise|materialize)",
+        "({M}) (in|into|inside|onscreen)", "({M}) on from", "join (the|us)", "come (back )?on",
         "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come (out )?from",
         "be first seen",
     ),
@@ -334,25 +445,38 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "change direction"),
     "bend": ("(bend|crouch|kneel|duck|squat|stoop|bow)", "lean (over|down|forward)", "(sit|lie) down"),
     "rise": ("(stand|get|sit) up", "rise"),
-    "stand": ("(stand|wait|stay|remain|sit|linger|pose|rest|queue|lie)",
+    "stand": ("(stand|wait|stay|remain|sit|linger|pose|rest|queue|lie|idle|loiter|freeze|perch|stand still)",
         "(has|have|had) (just |now |already )?(stop|park|halt)",
         "be (at|on|in front of|behind|beside|still|motionless|stationary)", "look at",
         "(stationary|still|motionless)"),
     "pass": (
         "(pass|cross)",
-        "(walk|go|run|drive|ride|move|come|cycle|jog|fly|roll|step|speed|stroll) (by|past|through|across|along|over)",
+        "({M}) (by|past|through|across|along|over)", "traverse",
         "across",
     ),
-    "run": ("(run|jog|sprint|race|rush|dash|hurry|chase|gallop)",),
+    "run": ("(run|jog|sprint|race|rush|dash|hurry|chase|gallop|bolt|charge|scurry|scamper|tear|bound|canter)",),
     "ride": ("(ride|cycle|pedal|bike)", "on (a|the|his|her) (bike|bicycle|motorbike|scooter|motorcycle|skateboard)"),
     "drive": ("drive",),
-    "walk": ("(walk|stroll|wander|pace|stride|step|march|amble)",),
+
+    "walk": ("(walk|stroll|wander|pace|stride|step|march|amble|saunter|trot|shuffle|plod|trudge|waddle|pad|lope)",
+        "(prance|stagger|limp|creep|sneak|roam)"),
     "move": ("(move|go|come|head|travel|roll|fly|slide|swim|crawl|dance|play|follow|push|pull|carry|drag)",
         "(climb|swing|shake)",
-        "(wave|speed)",),
+        "(wave|speed|zoom|cruise|trundle|rumble|hop|skip|crawl|glide|drift|whizz|storm|skate|sail|tumble|coast)",
+        "pass through"),
     "throw": ("(throw|toss|kick|hit|shoot|serve|fling)",),
     "catch": ("catch",),
 }  # fmt: skip
+
+#: Verbs of getting about, for patterns of `EVENTS` that need one.
+MOVING = (
+    "go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get|dash|race|wander|stroll|stride|"
+    "amble|march|gallop|trot|canter|zoom|speed|rush|sprint|bolt|scurry|trundle|rumble|cruise|pull|hop|"
+    "skip|bounce|crawl|creep|slip|saunter|shuffle|plod|trudge|sneak|stagger|limp|scamper|bound|prance|"
+    "glide|drift|slide|whizz|storm|barge|burst|sweep|waddle|pad|lope|travel|pace|tear|charge|steam|bowl|"
+    "tumble|swim|skate|ski|pedal|bike|sail|coast|shoot|flee|clear|make|come"
+)
+EVENTS = {name: tuple(p.replace("{M}", MOVING) for p in patterns) for name, patterns in EVENTS.items()}
 
 #: Sub-clause words: what follows describes something else, or the time of something else.
 RELATIONS: dict[str, str] = {

@@ -163,15 +163,10 @@ def _attach_colours(
     other = {i for i, _ in others}
     target = r.colours
     for i, word in enumerate(words):
-        for part_word in (word, *word.split("-")):
-            colour = lex.COLOUR_WORDS.get(part_word)
-            if colour is None and part_word in ("dark", "light", "bright"):
-                following = words[i + 1] if i + 1 < len(words) else ""
-                if following not in lex.COLOUR_WORDS and part_word in lex.COLOURS:
-                    colour = part_word
-            if colour is not None:
-                break
-        else:
+        colour = lex.colour_of(word) or next((c for part in word.split("-")[:-1] if (c := lex.colour_of(part))), None)
+        if colour is None and word in ("dark", "light"):
+            colour = word
+        if colour is None:
             continue
         if word in ("fair", "tan", "cream", "rose", "mint", "lime", "gold") and not any(
             is_noun(w) for w in words[i + 1 : i + 3]
@@ -195,7 +190,7 @@ def _attach_colours(
             if part:
                 place = part
                 break
-            if lex.kind_of(w) and w not in lex.COLOUR_WORDS:
+            if lex.kind_of(w) and not lex.colour_of(w):
                 place = "whole"
                 host_other = j if j in other else None
                 break
@@ -254,13 +249,9 @@ def _places(r: Reading, words: list[str], text: str) -> None:
             if side:
                 r.side = side
         elif w in lex.DIRECTIONS:
-            upright = re.search(
-                rf"(walk|come|go|run|step|drive|pull|pick|stand|get|show|put|set|sit|bend|lie|lay|slow|lean) "
-                rf"(\S+ )?{w}( to)?",
-                text,
-            )
-            vehicle_up = w in ("up", "down") and re.search(rf"(drive|ride|move|roll|walk|run|go) {w}(?! to)", text)
-            if w not in ("up", "down") or vehicle_up or not upright:
+            # "walks up the road" is a direction, "picks up", "turns up" and "up to" are none
+            onwards = re.search(rf"\b({lex.MOVING}) {w}(?! (to|and))\b", text)
+            if w not in ("up", "down") or onwards:
                 r.direction = r.direction or lex.DIRECTIONS[w]
         elif (
             w in ("left", "right")
@@ -306,8 +297,20 @@ def _places(r: Reading, words: list[str], text: str) -> None:
         r.direction = None  # the origin alone is scored
     if r.origin and r.direction and moves.get(r.origin) == r.direction:
         r.direction = opposite[r.origin]
+    if r.direction in ("left", "right") and not r.origin and not _goes(r.events, words):
+        r.side, r.direction = r.side or r.direction, None  # "the cup over to the right", "to the left of the door"
+    if r.side in ("left", "right") and "enter" in r.events and r.origin is None and r.direction is None:
+        r.side, r.origin = None, r.side  # "appears on the left"
     if r.side in ("near", "far") and "queue" in text:
         r.side = None
+
+
+def _goes(events: list[str], words: list[str]) -> bool:
+    """Whether anything is said to move, turn or look to a side."""
+    faces = {"face", "look", "point", "bound", "head", "way", "direction"}
+    return bool(set(events) - {"stand", "put_down", "pick_up", "vanish"}) or any(
+        form in faces for w in words for form in lex.lemmas(w)
+    )
 
 
 def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> None:

@@ -23,6 +23,10 @@ from whenwhere.overlap import box_iou
 
 #: Seconds a track is kept waiting for a blob.
 PATIENCE = 0.9
+#: Longest meeting, in seconds, after which looks are matched again.
+MEETING = 4.0
+#: Difference of looks (`unlike`) from which they are somebody else's.
+OTHER = 0.33
 _REFUSED = 9.0
 
 
@@ -33,6 +37,7 @@ class Track:
     Attributes:
         times, boxes, areas, strongs, colours: one entry per sighting.
         shared: sightings where its blob was divided with a neighbour, or its box merged from fragments.
+        met_first, met_last: it was cut there (`separate`).
         known: (5, 11) its colours by height zone, a running mean over the sightings that were its own.
     """
 
@@ -43,6 +48,8 @@ class Track:
     colours: list[NDArray[np.float32]] = field(default_factory=list)
     shared: list[bool] = field(default_factory=list)
     known: NDArray[np.float32] | None = None
+    met_first: bool = False
+    met_last: bool = False
 
     def add(self, t: float, blob: Blob, shared: bool = False) -> None:
         """One more sighting."""
@@ -75,12 +82,24 @@ class Track:
         return float(np.median(own or self.areas[-6:]))
 
     def look(self, last: bool) -> NDArray[np.float32]:
-        """Mean colours at its end (or beginning), shared sightings left out where possible."""
+        """(5, 11) mean colours at its end (or beginning), shared sightings left out where possible."""
         index = range(len(self.times) - 8, len(self.times)) if last else range(8)
         rows = [i for i in index if 0 <= i < len(self.times)]
         own = [i for i in rows if not self.shared[i]] or rows
-        mean: NDArray[np.float32] = np.mean([self.colours[i].mean(0)[:11] for i in own], 0)
+        mean: NDArray[np.float32] = np.mean([self.colours[i][:, :11] for i in own], 0)
         return mean
+
+    def piece(self, start: int, end: int) -> "Track":
+        """The sightings from `start` up to `end` as a track of their own."""
+        return Track(*(getattr(self, name)[start:end] for name in _LISTS))
+
+
+_LISTS = ("times", "boxes", "areas", "strongs", "colours", "shared")
+
+
+def unlike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """How differently two (5, 11) looks are coloured, 0-1: half over all, half zone by zone."""
+    return float(np.abs(a.mean(0) - b.mean(0)).sum() / 4 + np.abs(a - b).sum(1).mean() / 4)
 
 
 class Linker:
@@ -218,7 +237,7 @@ class Linker:
         """All tracks, fragments absorbed and gaps stitched, by start time."""
         tracks = [r for r in self.done + self.live if len(r.times) >= 2]
         self.done, self.live = [], []
-        return sorted(stitch(absorb(tracks)), key=lambda r: r.times[0])
+        return sorted(stitch(separate(absorb(tracks), self.width, self.height)), key=lambda r: r.times[0])
 
 
 def absorb(tracks: list[Track]) -> list[Track]:
@@ -255,10 +274,41 @@ def absorb(tracks: list[Track]) -> list[Track]:
     return kept
 
 
+def separate(tracks: list[Track], width: int, height: int) -> list[Track]:
+    """Tracks cut where one look goes into a meeting or to the border and another comes out of it.
+
+    Two who cross, or one who leaves where another enters, are one blob for a while, and which of them a track follows
+    afterwards is a guess. Their colours tell; the pieces are for `stitch` to join anew.
+    """
+    out = []
+    for track in tracks:
+        boxes = np.array(track.boxes)
+        border = (boxes[:, :2] <= 2).any(1) | (boxes[:, 2] >= width - 2) | (boxes[:, 3] >= height - 2)
+        clear = np.flatnonzero(~border & ~np.array(track.shared))
+        start = 0
+        for k in np.flatnonzero(np.diff(clear) > 1):
+            i, j = int(clear[k]), int(clear[k + 1])
+            before, after = clear[max(0, k - 5) : k + 1], clear[k + 1 : k + 7]
+            before = before[before >= start]
+            if len(before) < 3 or len(after) < 3:
+                continue
+            looks = [np.mean([track.colours[x][:, :11] for x in rows], 0) for rows in (before, after)]
+            if unlike(*looks) > OTHER:
+                piece = track.piece(start, i + 1)
+                piece.met_first, piece.met_last = start > 0, True
+                out.append(piece)
+                start = j
+        rest = track.piece(start, len(track.times)) if start else track
+        rest.met_first = start > 0
+        out.append(rest)
+    return out
+
+
 def _fits(a: Track, b: Track, gap: float) -> float:
     """Cost of b being the continuation of a; large where it is not."""
     wait = b.times[0] - a.times[-1]
-    if not 0 < wait <= gap:
+    met = a.met_last and b.met_first
+    if not 0 < wait <= (MEETING if met else gap):
         return _REFUSED
     x, y = a.boxes[-1], b.boxes[0]
     side = np.sqrt(max(1.0, (x[2] - x[0]) * (x[3] - x[1])))
@@ -267,9 +317,9 @@ def _fits(a: Track, b: Track, gap: float) -> float:
     ahead = here + (v[:2] + v[2:]) / 2 * min(wait, 1.0)
     there = (y[:2] + y[2:]) / 2
     distance = min(np.linalg.norm(here - there), np.linalg.norm(ahead - there)) / side
-    colour = float(np.abs(a.look(True) - b.look(False)).sum()) / 2
+    colour = unlike(a.look(True), b.look(False))
     ratio = abs(float(np.log(a.size() / max(1.0, float(np.median(b.areas[:6]))))))
-    if distance > 0.9 + 0.3 * min(wait, 1.5) or colour > 0.45 or ratio > 1.4:
+    if distance > 0.9 + 0.3 * min(wait, 1.5) + 0.6 * met or colour > (0.4 if met else 0.45) or ratio > 1.4:
         return _REFUSED
     return float(distance) + colour + 0.3 * ratio + 0.2 * wait
 
@@ -280,7 +330,7 @@ def stitch(tracks: list[Track], gap: float = 1.7) -> list[Track]:
     starts = np.array([r.times[0] for r in order])
     pairs = []
     for i, a in enumerate(order):
-        lo, hi = np.searchsorted(starts, [a.times[-1], a.times[-1] + gap], side="right")
+        lo, hi = np.searchsorted(starts, [a.times[-1], a.times[-1] + max(gap, MEETING * a.met_last)], side="right")
         pairs += [(_fits(a, order[j], gap), i, j) for j in range(lo, hi) if j != i]
     after: dict[int, int] = {}
     before: dict[int, int] = {}
@@ -295,7 +345,7 @@ def stitch(tracks: list[Track], gap: float = 1.7) -> list[Track]:
         while k in after:
             k = after[k]
             other = order[k]
-            for name in ("times", "boxes", "areas", "strongs", "colours", "shared"):
+            for name in _LISTS:
                 getattr(track, name).extend(getattr(other, name))
         out.append(track)
     return out

@@ -59,7 +59,7 @@ def _standing(values: list[float]) -> NDArray[np.float64]:
 def mixture(share: NDArray, word: str) -> NDArray[np.float64]:
     """How much of (..., 13) colour rows answers a colour word, in 0-1."""
     total = np.zeros(share.shape[:-1])
-    for column, weight in lexicon.COLOURS[word].items():
+    for column, weight in lexicon.mix_of(word).items():
         total = total + weight * share[..., COLUMNS.index(column)]
     return np.minimum(1.0, total)
 
@@ -83,7 +83,7 @@ def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) 
     """Log-likelihood ratios of the colour, beside the clip's other actors and beside what is common; (n,)."""
     if not pool:
         return np.zeros(0)
-    main = max(lexicon.COLOURS[word], key=lambda c: lexicon.COLOURS[word][c])
+    main = max(lexicon.mix_of(word), key=lambda c: lexicon.mix_of(word)[c])
     share = colour_shares(word, part, np.stack([a.colour for a in pool]), person)
     weights = np.sqrt([a.mass for a in pool])
     usual = 0.5 * _COMMON.get(main, 0.05) + 0.5 * float(np.average(np.minimum(share, 0.5), weights=weights))

@@ -1,0 +1,168 @@
+"""Ways of saying the same: requests, fronted phrases and turns of phrase, put into plain words before reading.
+
+People ask ("can you find where you can see ..."), they front ("in from the left comes ..."), they say what is not
+("isn't moving") and what is where it belongs ("whose trousers are dark blue"). The rules of `reading` know one order of
+words; these rewrites bring the others to it. They are general English, without any knowledge of things or colours
+beyond the words for them.
+"""
+
+import re
+from functools import cache
+
+from whenwhere.grounders.motion import lexicon as lex
+
+_DET = r"(?:the|a|an|this|that|some|somebody|someone|his|her)"
+_SHOWN = (
+    r"(?:(?:is|are|was|can be|gets|who is|that is|which is) )?(?:(?:clearly |just )?visible|to be seen|seen|shown|"
+    r"(?:present )?(?:on|in) (?:the )?(?:screen|shot|frame|picture|video|view|clip|footage|scene|sight|image|camera)|"
+    r"on camera|around|in (?:this|it|them|there)|anywhere(?: in (?:the |this )?(?:video|clip|footage))?)"
+)
+#: Requests before what is asked for.
+_ASKED = re.compile(
+    r"^(?:(?:please|hey|ok|okay|so|just|and|now)[, ]+)*"
+    r"(?:(?:can|could|would|will) (?:you|we|i|anyone) (?:please )?|(?:i'm|i am|we're|we are) |(?:i|we) "
+    r"(?:want|need|would "
+    r"like|'d like) (?:you )?(?:to )?|let me |let's )?"
+    r"(?:(?:find|show|give|get|tell|point(?: out)?|locate|spot|see|looking|look|search(?:ing)?|identify|"
+    r"highlight|mark|"
+    r"fetch|pick out|track(?: down)?)(?: me| us)?(?: out)? (?:for |to |at )?)?"
+    r"(?:(?:all|any|every|each|both) (?:of )?(?:the )?)?"
+    r"(?:(?:the |a |some )?(?:exact |very |precise |single )?(?:moments?|bits?|parts?|times?|points?|sections?|"
+    r"segments?|clips?|scenes?|stretch|instant|interval|frames|places?|footage|occasions?|shot)\b(?: in "
+    r"(?:the )?(?:video|clip))? ?(?:in which|at which|during which|when|where|that|with|of|"
+    r"showing|containing|as|while|(?=we |you |i ))? ?)?"
+    r"(?:(?:when|where|wherever|whenever|for how long|how long|what time|at what (?:time|point)) )?"
+    r"(?:(?:is|are|was|does|do|did|can|could|will) (?=(?:the|a|an|this|that|some|any|there|you|we|i|someone|"
+    r"somebody)\b))?"
+    r"(?:(?:you|we|i|one) (?:can |could |do |get to )?(?:see|spot|find|notice|observe|have) )?"
+    r"(?:there (?:is|are|was) |there's )?"
+)
+_REWRITES: tuple[tuple[str, str], ...] = (
+    (r"[?!.]+\s*$", ""),
+    (r"\b(is|are|was|were|do|does|did|has|have|ca|could|wo)n't\b", r"\1 not"),
+    (r"\b(who|that|he|she|it)(?:'s| has) got\b", r"\1 has"),
+    (r"\b(who|that|he|she|it|there)'s\b", r"\1 is"),
+    (r"\b(?:over|at|during|for|in) (?:exactly )?the same (?:time|moment|period) (?:that|as|when|while)\b|"
+     r"\bfor as long as\b"
+     r"|\ball the while (?:that )?(?!\w+ing)", "while"),
+    # who stands does not move
+    (r"\b(?:(?:is|are|was|does|do|did|be|just) )*(?:not|never|without|hardly|barely) "
+     r"(?:(?:even |really )?(?:moving|move|moves|budging|budge|going anywhere|go anywhere|walking|stirring)|"
+     r"taking a step)"
+     r"(?: at all| an inch| a muscle)?\b", "stands still"),
+    (r"\b(stay|stand|sit|remain|keep|hold)(s|ing|ed)? (put|still|where (it|he|she) is|in (one|the same) "
+     r"(place|spot))\b",
+     r"stands still"),
+    (r"\b(?:stops|stopping|stopped|pauses|pausing|paused|halts|halting|halted|waits|waiting|lingers|lingering)"
+     r"(?: (?:around|about|there))? (?:for|a) (?:a |some )?(?:while|bit|moment|time|second|little|few "
+     r"seconds)\b", "stands still"),
+    (r"\b(stand|wait|hang|linger|loiter|sit)(s|ing|ed)? (?:around|about)\b", "stands still"),
+    (r"\b(?:stood|hung|sat) (?:around|about)\b", "stands still"),
+    # and who stays never goes
+    (r"\b(?:and )?(?:never|does not|do not) (?:goes?|leaves?|disappears?|vanish(?:es)?)(?: away| "
+     r"again)?\b", "and stays there"),
+    # turning back
+    (r"\b(?:has|having|have|gets) second thoughts(?: and)?|\bchang(?:es|ing|ed) (?:his|her|its|their) "
+     r"minds?(?: and)?", "turns back"),
+    (r"\b(?:does|do|doing|makes|making) (?:a|an) (?:u-turn|about-face|about-turn|one-eighty)\b", "turns back"),
+    (r"\b(?:retraces?|retracing) (?:his|her|its|their) (?:steps|way)\b|\bbacktrack(?:s|ing)?\b", "turns back"),
+    # coming and going
+    (r"\b(?:makes?|making|made) (?:an|his|her|its|their) (?:entrance|appearance|entry)\b", "enters"),
+    (r"\b(?:makes?|making|made) (?:an|his|her|its|their) exit\b", "leaves"),
+    (r"\b(turn|pop|show|crop)(s|ping|ing|ped|ed|n)? up\b", "appears"),
+    (r"\b(?:come|comes|coming|came) along\b(?= (?:from|on))", "comes in"),
+    (r"\b(?:come|comes|coming|came|go|goes|going) into (?:view|sight|shot|frame|the (?:frame|picture|"
+     r"shot))\b", "enters"),
+    (r"\b(?:drop|drops|dropping|slip|slips|slipping|go|goes|going|pass|passes) (?:out of|from) (?:view|"
+     r"sight|shot|frame)\b",
+     "leaves"),
+    (r"\bfor good\b|\bout of nowhere\b|\ball of a sudden\b|\bsuddenly\b|\bat some point\b|\bat all\b|"
+     r"\bonto? the scene\b", " "),
+    # what stood somewhere is gone
+    (r"\b(?:up to|until|till|up until|before|and then|right up to)(?: the (?:moment|point|time))?(?: when| "
+     r"that| where)? "
+     r"(?:(?:it|he|she|they) )?(?:(?:is|are|has|have|been|gets?|then) )*(?:gone|disappears?|disappeared|"
+     r"vanish(?:es|ed)?|not "
+     r"there(?: any ?more)?|no longer there|missing|taken(?: away)?|removed)\b", "until it is gone"),
+    # put somewhere
+    (r"\b(?:is|are|gets?|getting|got|was|been|being) (?:left|laid|set|placed|deposited|dropped|dumped|plonked|stood)"
+     r"(?= (?:on|onto|in|at|behind|there|down|upon|by)\b|$)", "is put"),
+    (r"\b(?:gets?|getting|got) (\S+(?:ed|en|ght|ut|et)\b)", r"is \1"),
+    (r"\b(?:snatch|swipe|nick|pinch|whisk|fetch|retrieve)(?:e?s|ing|e?d)?\b", "takes away"),
+    (r"\bis takes away\b", "is taken away"),
+    (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
+    (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),
+    # what has a colour of its own accord
+    (r",? (?:of|in) an? (\S+(?: \S+)?) (?:colour|color|shade|tone)\b", r" that is \1"),
+    (r"\bonce (?:more|again)\b|\bone more time\b|\ba second time\b|\banother time\b|\bfor another\b", "again"),
+    (r"\bafter (?:going|having gone|leaving|having left|being)(?: (?:away|out|off|gone))?\b", "again"),
+    (r"\byoung (?=lady|woman|man|guy|fellow|bloke|gentleman)", ""),
+)  # fmt: skip
+_FRONTED = re.compile(
+    rf"^(?P<way>(?:in|off|out|away|back|up|down|on|at|over|into|along|across|through|behind|from)\b(?: \S+){{0,6}}?) "
+    rf"(?P<verb>[a-z]+(?:s|ed|me|nt|ode|an|ood|at|oes)) (?P<who>{_DET} .+)$"
+)
+_PLACE_FIRST = re.compile(rf"^(?P<way>(?:on|at|in|by) the (?:\S+ ){{1,2}}?)(?P<who>{_DET}(?= |$).*)$")
+
+
+@cache
+def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(a), b) for a, b in _REWRITES)
+
+
+def plain(sentence: str) -> str:
+    """A lower-case sentence in plain words and order.
+
+    >>> plain("can you find where you can see a van?")
+    'a van'
+    >>> plain("in from the right comes the girl in red")
+    'the girl in red comes in from the right'
+    >>> plain("the man whose top is dark blue isn't moving")
+    'the man with dark blue top stands still'
+    """
+    text = " ".join(sentence.split())
+    for pattern, by in _compiled():
+        text = " ".join(pattern.sub(by, text).split())
+    cut = text[_ASKED.match(text).end() :] if _ASKED.match(text) else text  # type: ignore[union-attr]
+    # "when" and "while" may open a sentence of two clauses; then they are no request.
+    if cut and not (re.match(r"(when|while|as)\b", text) and ", " in text):
+        text = cut
+    shorter = re.sub(rf"(?:(?<=\w)|,) {_SHOWN}$", "", re.sub(r" in (?:this|it|them)$", "", text))
+    text = shorter if len(shorter.split()) > 1 or shorter == text else text
+    text = re.sub(r"^(?:it's|it is) ", "", text)
+    if (m := _FRONTED.match(text)) and not lex.kind_of(m["verb"]):
+        text = f"{m['who']} {m['verb']} {m['way']}"
+    elif m := _PLACE_FIRST.match(text):
+        text = f"{m['who']} {m['way'].strip()}"
+    return _worn(text)
+
+
+_WHOSE = re.compile(
+    r"\b(?:whose|with (?:a|an|his|her)|his|her) (?P<part>[a-z-]+(?: [a-z-]+)?) (?:is|are|looks?|was|were) "
+    r"(?P<colour>(?:[a-z-]+ )??[a-z-]+)(?=$| and| who| that| which| in| on| at| from| to| [a-z]+s\b| [a-z]+ing\b|,)"
+)
+_IS = re.compile(
+    r"^(?P<np>(?:the|a|an|this|that) (?:\S+ ){0,3}?\S+),? (?:that is|which is|who is|that are|in) "
+    r"(?P<colour>(?:[a-z-]+ )??[a-z-]+)(?= |$)"
+)
+
+
+def _worn(text: str) -> str:
+    """The words "whose top is red" and "the cup that is dark blue" with the colour before the noun."""
+
+    def before(m: re.Match[str]) -> str:
+        return f"with {m['colour']} {m['part']}" if _coloured(m["colour"]) else m.group()
+
+    text = _WHOSE.sub(before, text)
+    m = _IS.match(text)
+    if m and _coloured(m["colour"]) and _coloured(m["colour"].split()[-1]):
+        words = m["np"].split()
+        follows = text[m.end() :].split()
+        kind = lex.kind_of(words[-1])
+        if not (follows and lex.part_of(follows[0])) and kind not in ("person", "child"):
+            text = " ".join([words[0], m["colour"], *words[1:], *follows])
+    return text
+
+
+def _coloured(words: str) -> bool:
+    return any(lex.colour_of(w) for w in words.split())
