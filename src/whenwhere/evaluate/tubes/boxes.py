@@ -29,6 +29,7 @@ BLOCK = 400_000
 #: Slack in seconds for times that went through text, as in `whenwhere.tubes`.
 EPS = 1e-3
 _BITS = 40
+_FAR = 5e11
 
 
 class Boxed(NamedTuple):
@@ -66,6 +67,12 @@ def boxed(times: Sequence[Floats], boxes: Sequence[Floats]) -> Boxed:
 def clean(answers: Boxed) -> Boxed:
     """Only what is a box at a time: finite, x1 < x2, y1 < y2; sorted by time, the first of equal times."""
     good = valid_boxes(answers.boxes) & np.isfinite(answers.times)
+    # Where time goes back it must be because the next tube begins.
+    back = np.zeros(len(answers.times) + 1, bool)
+    back[1:-1] = answers.times[1:] <= answers.times[:-1]
+    back[answers.starts] = False
+    if good.all() and not back.any():
+        return answers
     owner, times, boxes = answers.owner[good], answers.times[good], answers.boxes[good]
     same = owner[1:] == owner[:-1]
     if (same & (times[1:] <= times[:-1])).any():
@@ -73,8 +80,6 @@ def clean(answers: Boxed) -> Boxed:
         owner, times, boxes = owner[order], times[order], boxes[order]
         first = np.concatenate([[True], (owner[1:] != owner[:-1]) | (times[1:] > times[:-1])])
         owner, times, boxes = owner[first], times[first], boxes[first]
-    if len(times) == len(answers.times):
-        return Boxed(times, boxes, answers.starts)
     starts = np.searchsorted(owner, np.arange(len(answers.starts)))
     return Boxed(times, boxes, starts.astype(np.int64))
 
@@ -136,8 +141,10 @@ def frame_rates(items: Sequence[Item]) -> Floats:
 
 
 def _keys(owner: Index, times: Floats) -> Index:
-    micro = np.rint(np.clip(times, -5e5, 5e5) * 1e6).astype(np.int64)
-    return (owner.astype(np.int64) << _BITS) + micro + (1 << (_BITS - 1))
+    micro = times * 1e6
+    if len(micro) and (micro.max() > _FAR or micro.min() < -_FAR):
+        micro = micro.clip(-_FAR, _FAR)
+    return (owner << _BITS) + (np.rint(micro).astype(np.int64) + (1 << (_BITS - 1)))
 
 
 def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats | None = None) -> Floats:
@@ -154,16 +161,16 @@ def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats
     >>> fill(tube, np.zeros(3, int), np.array([0.5, 1.0, 1.5]), np.ones(1))[:, 0].tolist()
     [1.0, 2.0, nan]
     """
-    out = np.full((len(times), 4), np.nan)
     if not len(answers.times) or not len(times):
-        return out
-    lo_row, hi_row = answers.starts[owner], answers.starts[owner + 1] - 1
+        return np.full((len(times), 4), np.nan)
     anchors, asked = _keys(answers.owner, answers.times), _keys(owner, times)
     left = np.searchsorted(anchors, asked, side="right") - 1
-    exact = (left >= 0) & (anchors[np.maximum(left, 0)] == asked)
-    out[exact] = answers.boxes[left[exact]]
+    exact = anchors[np.maximum(left, 0)] == asked
     if exact.all():
-        return out
+        return answers.boxes[left]
+    out = np.full((len(times), 4), np.nan)
+    out[exact] = answers.boxes[left[exact]]
+    lo_row, hi_row = answers.starts[owner], answers.starts[owner + 1] - 1
     rest = np.flatnonzero(~exact & (lo_row <= hi_row))
     lo, hi, t = lo_row[rest], hi_row[rest], times[rest]
     a, b = np.clip(left[rest], lo, hi), np.clip(left[rest] + 1, lo, hi)

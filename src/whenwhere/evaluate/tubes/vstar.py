@@ -24,7 +24,7 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, boxed, clean, gather_hull, ratio, sums
+from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean, gather_hull, ratio, sums
 from whenwhere.overlap import box_iou
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -103,7 +103,12 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     hull = gather_hull(predictions)
     spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in kept]).reshape(-1, 2)
     t = np.where(np.isfinite(hull).all(1), hull_iou(spans, np.nan_to_num(hull)), 0.0)
-    v, levels = spatial(kept, predictions)
+    v, levels = np.zeros(len(kept)), {m: np.zeros(len(kept)) for m in LEVELS}
+    sizes = [8 + (sum(len(b.times) for b in p.boxes) if p is not None else 0) for p in predictions]
+    for block in blocks(sizes):
+        v[block], part = spatial(kept[block], predictions[block])
+        for m, column in part.items():
+            levels[m][block] = column
     columns = {f"R1@{m}": (t >= m).astype(np.float64) for m in (0.3, 0.5, 0.7)} | {"m_tIoU": t}
     columns |= {f"AP@{m}": column for m, column in levels.items()} | {"m_vIoU": v}
     asked = np.fromiter((p is not None and bool(p.answer) for p in predictions), bool, len(kept))
