@@ -70,6 +70,18 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
         assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_a_manifest_is_evaluated(cli: Cli, tmp_path: Path) -> None:
+    source = write_release("qvhighlights", tmp_path)
+    out = tmp_path / "m.parquet"
+    cli("data", "convert", "--benchmark", "qvhighlights", "--annotations", source, "--out", out)
+    answers = tmp_path / "a.jsonl"
+    answers.write_text('{"id": "7", "spans": [[0, 4], [8, 10]]}\n')
+    done = cli("eval", "--benchmark", "manifest", "--annotations", out, "--predictions", answers, "--json")
+    assert '"mIoU": 0.75' in done.stdout
+    for name in ("manifest", "manifest-tubes"):
+        cli("data", "validate", "--benchmark", name, "--annotations", out)
+
+
 def test_validate_a_manifest(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "v.mkv").touch()
     good = {"id": "a", "video": "v.mp4", "query": "q", "spans": [[1, 2]]}

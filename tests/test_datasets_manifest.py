@@ -2,9 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+import tracemalloc
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,10 @@ from hypothesis import strategies as st
 
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.summary import summarise
 from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-
-Cli = Callable[..., CompletedProcess[str]]
 
 REALS = st.floats(allow_nan=False, allow_infinity=False)
 WORDS = st.text(max_size=12)
@@ -210,6 +208,20 @@ def test_parquet_of_others(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"id": ["a"], "video": ["v"], "question": ["q"]}), path)
     with pytest.raises(RecordError, match="line 1: unknown key 'question'"):
         list(manifest.read(path))
+
+
+def test_reading_is_a_stream(tmp_path: Path) -> None:
+    """Memory does not grow with the file: its 12 000 items together take many times the bound."""
+    path = tmp_path / "m.jsonl"
+    some = (Item(str(i), f"v{i % 50}", f"sentence {i}", span_array([(i, i + 1.5)])) for i in range(12000))
+    assert manifest.write(some, path) == 12000
+    assert next(manifest.read(path)).id == "0"
+    tracemalloc.start()
+    summary = summarise(manifest.read(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert summary.items == 12000 and summary.as_dict()["span_seconds"]["max"] == 1.5
+    assert peak < 2_000_000
 
 
 def test_groups_of_parquet_rows(tmp_path: Path) -> None:

@@ -281,6 +281,24 @@ def test_released_files(name: str, file: str, count: int, invalid: int, past: in
         assert by_name["default", "mIoU"].gold == 1.0
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "sure"),
+    [
+        ("vidstg", "vidstg/val_annotations.json", "m_tIoU"),
+        ("vue-stg", "vue_stg", "m_vIoU"),
+        ("lasot", "lasot/boxes.zip", "m_vIoU"),
+        ("mot", "mot15/TUD-Campus.gt.txt", "m_tIoU"),
+        ("activitynet", "activitynet13/activitynet13_val_gt.json", None),
+        ("thumos14", "thumos14/thumos_gt.json", "mAP"),
+    ],
+)
+def test_truth_of_released_tubes_and_segments(name: str, file: str, sure: str | None, real_data: Path) -> None:
+    benchmark = BENCHMARKS[name]
+    found = validate(benchmark, benchmark.read(real_data / "annotations" / file))
+    assert found.passed and not found.skipped and not found.repeated
+    assert sure is None or [c.gold for c in found.checks if c.measure == sure and c.full is not None] == [1.0]
+
+
 def test_released_kinds(real_data: Path) -> None:
     some = BENCHMARKS["tvgbench"].read(real_data / "annotations/tvgbench/tvgbench.json")
     assert len({i.type for i in some}) == 11

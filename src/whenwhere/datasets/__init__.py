@@ -19,6 +19,7 @@ from whenwhere.datasets import (
     mot,
     nextgqa,
     null_query,
+    own,
     qv_m2,
     qvhighlights,
     rextime,
@@ -68,5 +69,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         mot.BENCHMARK,
         activitynet13.BENCHMARK,
         thumos14.BENCHMARK,
+        own.SPANS,
+        own.TUBES,
     )
 }

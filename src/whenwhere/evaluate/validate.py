@@ -1,13 +1,17 @@
 """Is a set read rightly? The gold answer must get everything.
 
 The truth of every item is turned into an answer (floats as they are, boxes on the annotation's own grid) and scored,
-under `default` and under the protocol that the benchmark's papers use. Whatever is not exactly 1 is a fault of the
-reader, of the protocol or of the set, and each is said:
+under our own definition (`default`, `default-tubes`) and under the protocol that the benchmark's papers use. Whatever
+is not exactly 1 is a fault of the reader, of the protocol or of the set, and each is said:
 
 - invalid items (an end before its start) get 0 and stay in the denominator, so a set with them cannot reach 1;
 - some sets have a *ceiling* of their own: three of DiDeMo's annotators must agree for a full score and on a quarter of
   its items they do not; QVHighlights' highlights are votes of three people, and its mean AP looks at ten windows. Where
-  the ceiling can be computed without the protocol it is, and the gold answer must reach exactly that.
+  the ceiling can be computed without the protocol it is, and the gold answer must reach exactly that;
+- protocols of others for tubes count on grids of frames on which even the truth gets less than 1; what it gets is
+  shown and not judged. Ours must give 1;
+- an answer has one set of time for all its objects, so the truth of several objects with times of their own cannot be
+  said by one, and is not judged either.
 """
 
 import itertools
@@ -19,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.benchmark import Benchmark, Task
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate import didemo
 from whenwhere.evaluate.prediction import Boxes, Prediction
@@ -149,7 +153,7 @@ def _saliency(item: Item) -> tuple[float, float, NDArray[np.float64]]:
 
 
 def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
-    """Score the gold answer to a set under `default` and under the protocol its papers use.
+    """Score the gold answer to a set under our own definition and under the protocol its papers use.
 
     Args:
         benchmark: whose items they are.
@@ -158,7 +162,7 @@ def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
     times = Counter(i.id for i in items)
     checks: list[Check] = []
     skipped = []
-    for name in dict.fromkeys(("default", benchmark.protocol)):
+    for name in dict.fromkeys((*_OURS[benchmark.task], benchmark.protocol)):
         protocol = PROTOCOLS.get(name)
         if protocol is None:
             skipped.append(f"{name}: there is no such protocol")
@@ -180,6 +184,15 @@ def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
     )
 
 
+#: Protocols of our own definition for each kind of answer.
+_OURS: dict[Task, tuple[str, ...]] = {
+    **dict.fromkeys(("spans", "highlights", "moments", "qa"), ("default",)),
+    "tubes": ("default", "default-tubes"),
+    "tracking": ("default-tubes",),
+    "detection": (),
+}
+
+
 def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[Check]:
     """A check of each headline measure that the protocol gave."""
     row = {item.id: item for item in items}
@@ -190,7 +203,7 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[C
         if measure not in scores.summary:
             continue
         got, column = scores.summary[measure], scores.items.get(measure)
-        reach, reason = _ceiling(protocol.name, measure, kept)
+        reach, reason = _ceiling(protocol, measure, kept)
         if not valid.all():
             reason = f"{reason}; {(~valid).sum()} invalid items".removeprefix("; ")
         if reach is None or column is None:
@@ -205,10 +218,12 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[C
     return out
 
 
-def _ceiling(protocol: str, measure: str, items: Sequence[Item]) -> tuple[NDArray[np.float64] | None, str]:
+def _ceiling(protocol: Protocol, measure: str, items: Sequence[Item]) -> tuple[NDArray[np.float64] | None, str]:
     """What a perfect answer gets on each item (nan: unknown), and why that is less than 1; None: nobody can say."""
+    if protocol.standing != "ours" and {"tubes", "tracking"} & set(protocol.tasks) and "spans" not in protocol.tasks:
+        return None, "on its own grid of frames the truth may get less"
     for (name, prefix), (reach, reason) in _CEILINGS.items():
-        if protocol == name and measure.startswith(prefix):
+        if protocol.name == name and measure.startswith(prefix):
             if reach is None:
                 return None, reason
             found = reach(items)
@@ -239,6 +254,12 @@ def _single(items: Sequence[Item]) -> NDArray[np.float64]:
     return np.array([1.0 if len(i.spans) == 1 else np.nan for i in items])
 
 
+def _one_time(items: Sequence[Item]) -> NDArray[np.float64]:
+    """1 where one answer can say where everything is."""
+    sure = [bool(i.tubes) and all(t.spans == i.span_set for t in i.tubes) for i in items]
+    return np.where(sure, 1.0, np.nan)
+
+
 #: Measures that are 0 at their best.
 _LOWER = {"false-rejection"}
 
@@ -247,6 +268,8 @@ _Reach = Callable[[Sequence[Item]], NDArray[np.float64]]
 #: (protocol, beginning of the measure) → what each item can reach, and why; the first that fits counts.
 _CEILINGS: dict[tuple[str, str], tuple[_Reach | None, str]] = {
     ("default", "R5"): (_single, "an alternative is one span, and the truth of some items is not"),
+    ("default-tubes", "m_tIoU"): (lambda items: np.ones(len(items)), ""),
+    ("default-tubes", ""): (_one_time, "some items have no boxes, or several objects with times of their own"),
     ("vue-tr", "IoU"): (
         None,
         "answers are rounded outwards to whole seconds, and an IoU of 1 fails the last threshold",
