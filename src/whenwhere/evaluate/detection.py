@@ -120,7 +120,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Fl
     summary = {f"mAP@{t}": float(value) for t, value in zip(at, precision.mean(0) if known else [], strict=False)}
     summary["mAP"] = float(np.mean(list(summary.values()))) if known else float("nan")
     columns = {f"recall@{t}": found[:, k].astype(float) for k, t in enumerate(at)}
-    summary |= {name: float(column.mean()) for name, column in columns.items()}
+    summary |= {name: float(column.mean()) if len(items) else float("nan") for name, column in columns.items()}
     count = np.bincount(truth_class, minlength=known)
     groups = {
         name: {"n": float(count[k]), "AP": float(precision[k].mean())}
