@@ -12,8 +12,8 @@ Scoring only: reading files and building each side's own structures is not timed
 process, alternating, and each round gives one ratio. The peers' code is imported as it is, with these exceptions, none
 in arithmetic: ActivityNet is Python 2, so print statements, `iteritems`, `xrange`, `np.float` and an unused import are
 replaced on loading, and joblib runs its classes one after another (its own 200 processes are slower on few cores);
-torch, torchvision and hostlist, which TubeDETR and STCAT import but do not use for scoring, are empty modules where torch
-is not installed; and their evaluators get the truth directly instead of from their own files.
+torch, torchvision and hostlist, which TubeDETR and STCAT import but do not use for scoring, are empty modules where
+torch is not installed; and their evaluators get the truth directly instead of from their own files.
 """
 
 import argparse

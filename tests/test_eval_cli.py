@@ -376,19 +376,74 @@ def test_without_matplotlib_the_page_is_left_out_or_refused(charades, tmp_path):
     assert not (tmp_path / "x" / "report.html").exists()
 
 
+# -- matrices and short answers ----------------------------------------------------------------------------------------
+
+
+def test_retrieval_from_a_matrix(cli, tmp_path):
+    similarity = np.eye(8) + np.random.default_rng(0).normal(0, 0.01, (8, 8))
+    similarity[0] = [0.1, 0.9, *[0] * 6]  # the right one comes second
+    np.savez(tmp_path / "sims.npz", similarity=similarity)
+    np.save(tmp_path / "sims.npy", similarity)
+    for name in ("sims.npz", "sims.npy"):
+        done = cli(
+            "eval", "--benchmark", "retrieval", "--predictions", tmp_path / name, "--json", "--out", tmp_path / "o"
+        )
+        found = json.loads(done.stdout)
+        assert found["summary"]["t2v-R@1"] == 7 / 8 and found["summary"]["t2v-R@5"] == 1
+        assert found["summary"]["t2v-MnR"] == 9 / 8
+        assert row(found, "chance")["summary"]["t2v-R@5"] == 5 / 8
+    np.savez(tmp_path / "two.npz", similarity=np.repeat(np.eye(4), 2, 0), video_of=np.repeat(np.arange(4), 2))
+    for protocol in ("retrieval", "retrieval-grouped", "retrieval-dual-softmax"):
+        call = ("eval", "--benchmark", "retrieval", "--predictions", tmp_path / "two.npz", "--protocol", protocol)
+        assert json.loads(cli(*call, "--json").stdout)["summary"]["v2t-R@1"] == 1
+    np.savez(tmp_path / "bad.npz", similarity=np.eye(4)[:, :3])
+    assert "bad.npz" in cli("eval", "--benchmark", "retrieval", "--predictions", tmp_path / "bad.npz", status=1).stderr
+    (tmp_path / "text.npz").write_text("no arrays")
+    for name in ("text.npz", "nowhere.npz"):
+        said = cli("eval", "--benchmark", "retrieval", "--predictions", tmp_path / name, status=1).stderr
+        assert name in said and len(said.splitlines()) == 1
+
+
+def test_recognition_from_scores(cli, tmp_path):
+    scores = np.eye(6)[[0, 1, 2, 0]] + np.linspace(0, 0.1, 6)
+    np.savez(tmp_path / "scores.npz", scores=scores, labels=np.array([0, 1, 2, 2]))
+    found = json.loads(
+        cli("eval", "--benchmark", "recognition", "--predictions", tmp_path / "scores.npz", "--json").stdout
+    )
+    assert found["summary"] == {"top-1": 0.75, "top-5": 1.0, "mean-class-accuracy": pytest.approx(2.5 / 3)}
+    assert row(found, "most frequent class")["summary"]["top-1"] == 0.5
+    np.savez(tmp_path / "scores.npz", scores=scores, labels=np.array([0, 1, 2, 9]))
+    call = ("eval", "--benchmark", "recognition", "--predictions", tmp_path / "scores.npz")
+    assert "outside 0 to 5" in cli(*call, status=1).stderr
+
+
+def test_vqa_from_lines(cli, tmp_path):
+    truth, answers = tmp_path / "truth.jsonl", tmp_path / "answers.jsonl"
+    truth.write_text("".join(json.dumps({"id": k, "answers": ["red"] * 4 + ["blue"] * 6}) + "\n" for k in "abc"))
+    answers.write_text('{"id": "a", "answer": "Red."}\n{"id": "z", "answer": "x"}\n{"id": "b", "ans')
+    call = ("eval", "--benchmark", "vqa", "--annotations", truth, "--predictions", answers, "--json")
+    found = json.loads(cli(*call).stdout)
+    assert found["summary"] == {"VQA-accuracy": 1 / 3, "exact-match": 1 / 3}
+    assert {f["kind"] for f in found["faults"]} == {"unknown id", "torn line", "missing"}
+    assert row(found, "most frequent answer")["summary"]["exact-match"] == 1
+    cli(*call, "--strict", status=1)
+    assert "--annotations" in cli("eval", "--benchmark", "vqa", "--predictions", answers, status=2).stderr
+
+
 # -- lists ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_list_names_everything_with_switches_and_standing(cli):
     from whenwhere.datasets import BENCHMARKS
+    from whenwhere.evaluate import matrices
     from whenwhere.evaluate.formats import FORMATS
     from whenwhere.evaluate.protocols import PROTOCOLS
 
     rows = [json.loads(line) for line in cli("eval", "--list", "--json").stdout.splitlines()]
-    assert {r["benchmark"] for r in rows if "benchmark" in r} == set(BENCHMARKS)
+    assert {r["benchmark"] for r in rows if "benchmark" in r} == {*BENCHMARKS, *matrices.MATRICES}
     assert {r["--format"] for r in rows if "--format" in r} == set(FORMATS)
     listed = {r["protocol"]: r for r in rows if "standing" in r}
-    assert set(listed) == set(PROTOCOLS)
+    assert set(listed) == {*PROTOCOLS, *matrices.PROTOCOLS}
     assert listed["time-r1"]["hit"] == "IoU > m" and listed["charades-sta"]["hit"] == "IoU >= m"
     assert listed["time-r1"]["standing"] == "equal to the original"
     shown = cli("eval", "--list").stdout

@@ -121,7 +121,10 @@ def _evaluate(
     from whenwhere.errors import SettingError
     from whenwhere.evaluate.evaluation import assess, find_benchmark, find_protocol, read_items
     from whenwhere.evaluate.formats import read_predictions
+    from whenwhere.evaluate.matrices import MATRICES, report
 
+    if benchmark in MATRICES:
+        return [report(benchmark, path, annotations, protocol, seed=seed) for path in predictions]
     bench = find_benchmark(benchmark)
     counted = find_protocol(protocol, bench)
     if annotations is None:

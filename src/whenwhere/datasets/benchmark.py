@@ -7,8 +7,9 @@ from typing import Literal
 
 from whenwhere.datasets.item import Item
 
-#: What the answers of a benchmark are; decides which protocols make sense.
-Task = Literal["spans", "highlights", "moments", "tubes", "tracking", "detection", "qa"]
+#: What the answers of a benchmark are; decides which protocols make sense. `scores` are matrices and short answers of
+#: any set (retrieval, recognition, VQA), which need no items.
+Task = Literal["spans", "highlights", "moments", "tubes", "tracking", "detection", "qa", "scores"]
 
 
 @dataclass(frozen=True)

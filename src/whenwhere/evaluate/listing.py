@@ -5,6 +5,8 @@ Made from the benchmarks, protocols and formats themselves, so they cannot be ou
 
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.evaluate.formats import FORMATS
+from whenwhere.evaluate.matrices import MATRICES
+from whenwhere.evaluate.matrices import PROTOCOLS as MATRIX_PROTOCOLS
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.report import Table
 from whenwhere.evaluate.scores import Protocol
@@ -17,7 +19,7 @@ def benchmark_table() -> Table:
         ["benchmark", "title", "answers", "protocol", "--annotations", "reader from", "licence"],
         [
             [b.name, b.title, b.task, b.protocol, b.files, b.standing, b.licence]
-            for b in sorted(BENCHMARKS.values(), key=lambda b: b.task)
+            for b in sorted([*BENCHMARKS.values(), *MATRICES.values()], key=lambda b: b.task)
         ],
     )
 
@@ -25,7 +27,7 @@ def benchmark_table() -> Table:
 def protocol_tables() -> list[Table]:
     """Protocols with all their switches, one table for each set of switches."""
     families: dict[tuple[str, ...], list[Protocol]] = {}
-    for protocol in PROTOCOLS.values():
+    for protocol in (*PROTOCOLS.values(), *MATRIX_PROTOCOLS.values()):
         families.setdefault(tuple(protocol.counts), []).append(protocol)
     return [
         Table(
