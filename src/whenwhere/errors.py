@@ -42,6 +42,18 @@ class SettingError(WhenwhereError):
     kind = "setting"
 
 
+class ChatError(WhenwhereError):
+    """A model behind an address gives no usable answer: not reachable, refuses, hangs, or answers nonsense."""
+
+    kind = "endpoint"
+
+
+class BudgetError(ChatError):
+    """Asking on would cost more calls or tokens than were allowed."""
+
+    kind = "budget"
+
+
 class MissingExtraError(WhenwhereError):
     """A feature needs a package that only an extra installs.
 

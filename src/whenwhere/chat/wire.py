@@ -1,0 +1,289 @@
+"""The protocol's own words: requests written, answers read.
+
+Servers that call themselves compatible differ in what they know. Where one declines a field by name, the question is
+put again without it, and the completion says so (`conceded`): `json_schema` (then any JSON is asked for, with the
+schema in words), `json_object` (the schema in words alone), `max_tokens` (the newer name `max_completion_tokens` is
+used), `temperature`, `seed`, `stream_options`. Nothing else is ever left out.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from whenwhere.chat.completion import Choice, Completion, Finish
+from whenwhere.chat.line import Fault
+from whenwhere.chat.question import Message, Question, Text
+
+#: Status of answers that decline a request as it stands.
+_DECLINED = {400, 404, 415, 422, 501}
+_UNKNOWN = re.compile(
+    r"support|unknown|unrecogni|unexpected|invalid|extra|permitted|allowed|unavailable|cannot|does not|enable", re.I
+)
+_TOO_LONG = re.compile(r"context.?(length|window)|maximum.{0,20}(context|length)|too (long|many tokens)", re.I)
+# (what is conceded, the question uses it, how a server that declines it speaks of it), tried in this order
+_CONCESSIONS: tuple[tuple[str, Callable[[Question], bool], str], ...] = (
+    ("max_tokens", lambda q: True, r"max_completion_tokens"),
+    ("json_schema", lambda q: q.schema is not None, r"response_format|json_schema|structured|guided|grammar|schema"),
+    ("json_object", lambda q: q.schema is not None, r"response_format|json_object|structured|guided|json"),
+    ("stream_options", lambda q: True, r"stream_options|include_usage"),
+    ("temperature", lambda q: True, r"\btemperature\b"),
+    ("seed", lambda q: q.seed is not None, r"\bseed\b"),
+)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """A server's error.
+
+    Attributes:
+        message: in its words, one line, at most 300 characters.
+        code: its own word for it, or a number as text; may be empty.
+        parameter: the field that it is about; may be empty.
+    """
+
+    message: str
+    code: str = ""
+    parameter: str = ""
+
+
+def body(question: Question, model: str, conceded: frozenset[str], stream: bool) -> bytes:
+    """The request as JSON."""
+    messages = list(question.messages)
+    request: dict[str, Any] = {"model": model}
+    if question.schema is not None:
+        if "json_schema" not in conceded:
+            form = {"name": "answer", "schema": question.schema, "strict": True}
+            request["response_format"] = {"type": "json_schema", "json_schema": form}
+        else:
+            last = messages[-1]
+            words = f"Answer with JSON only, following this JSON schema: {json.dumps(question.schema)}"
+            messages[-1] = Message(last.role, [*last.content(), Text(words)])
+            if "json_object" not in conceded:
+                request["response_format"] = {"type": "json_object"}
+    request["messages"] = [m.wire() for m in messages]
+    request["max_completion_tokens" if "max_tokens" in conceded else "max_tokens"] = question.max_tokens
+    if "temperature" not in conceded:
+        request["temperature"] = question.temperature
+    if question.seed is not None and "seed" not in conceded:
+        request["seed"] = question.seed
+    if question.n > 1:
+        request["n"] = question.n
+    if stream:
+        request["stream"] = True
+        if "stream_options" not in conceded:
+            request["stream_options"] = {"include_usage": True}
+    return json.dumps(request | question.extra, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def concession(question: Question, conceded: frozenset[str], stream: bool, status: int, said: Complaint) -> str | None:
+    """What a server that declined a question would do without; None where that is not what it complains of."""
+    text = f"{said.parameter} {said.code} {said.message}"
+    if status not in _DECLINED or not _UNKNOWN.search(text) or _TOO_LONG.search(text):
+        return None
+    for name, used, words in _CONCESSIONS:
+        if name in conceded or not used(question) or not re.search(words, text, re.I):
+            continue
+        if name == "json_object" and "json_schema" not in conceded:
+            continue
+        if name == "stream_options" and not stream:
+            continue
+        return name
+    return None
+
+
+def complaint(data: bytes | Any) -> Complaint:
+    """What a server says is wrong, whatever form it says it in.
+
+    >>> complaint(b'{"error": {"message": "no such model", "code": "model_not_found"}}')
+    Complaint(message='no such model', code='model_not_found', parameter='')
+    >>> complaint(b'{"detail": [{"loc": ["body", "n"], "msg": "too large"}]}').message
+    'body n: too large'
+    >>> complaint(b"<html>Bad gateway").message
+    '<html>Bad gateway'
+    """
+    value = data
+    if isinstance(data, bytes):
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            value = data.decode("utf-8", "replace")
+    error = value.get("error", value) if isinstance(value, dict) else value
+    if not isinstance(error, dict):
+        return Complaint(one_line(error if isinstance(error, str) else ""))
+    message = error.get("message") or error.get("detail") or error.get("msg") or ""
+    if isinstance(message, list):
+        parts = [m for m in message if isinstance(m, dict)]
+        message = "; ".join(f"{' '.join(map(str, m.get('loc', ())))}: {m.get('msg', '')}" for m in parts)
+    return Complaint(one_line(str(message)), str(error.get("code") or ""), str(error.get("param") or ""))
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    r"""A server's words for a person: no control characters, not too long.
+
+    >>> one_line("bad\x1b[31m\nthing")
+    'bad [31m thing'
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def whole(text: str) -> str:
+    r"""Text without halves of characters: halves that belong together are joined, lone ones replaced.
+
+    >>> whole("\ud83d\ude00 \ud83d")
+    '😀 �'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@dataclass
+class _Draft:
+    """One choice as it is being read."""
+
+    text: str = ""
+    thought: str = ""
+    refusal: str = ""
+    finish: str | None = None
+
+    def choice(self) -> Choice:
+        finish: Finish = "stop"
+        if self.refusal or self.finish == "content_filter":
+            finish = "refused"
+        elif self.finish in ("length", "max_tokens"):
+            finish = "length"
+        return Choice(whole(self.text or self.refusal), finish, whole(self.thought))
+
+
+@dataclass
+class Reader:
+    """Reads one answer, plain or streamed.
+
+    Args:
+        question: what was asked, for estimates where the server does not count.
+        on_text: called with each piece of the first answer.
+    """
+
+    question: Question
+    on_text: Callable[[str], None] | None = None
+    _drafts: dict[int, _Draft] = field(default_factory=dict)
+    _usage: dict[str, Any] = field(default_factory=dict)
+    _model: str = ""
+
+    def plain(self, data: bytes) -> Completion:
+        """The completion of a JSON body.
+
+        Raises:
+            Fault: it is not the protocol's.
+        """
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError) as e:
+            raise Fault(f"answers with broken JSON ({one_line(str(e), 100)})") from None
+        self._take(value, "message")
+        return self._completion()
+
+    def streamed(self, chunks: Iterator[bytes]) -> Completion:
+        """The completion of a stream of events.
+
+        Raises:
+            Fault: it is not the protocol's, or ends before the answer does.
+        """
+        for data in events(chunks):
+            if data == b"[DONE]":
+                break
+            try:
+                value = json.loads(data)
+            except (ValueError, RecursionError) as e:
+                raise Fault(f"streams broken JSON ({one_line(str(e), 100)})") from None
+            self._take(value, "delta")
+        else:
+            # some servers never say [DONE]; an answer is whole when each choice gave its reason to end
+            if not self._drafts or any(d.finish is None for d in self._drafts.values()):
+                raise Fault("ended the stream in the middle of the answer", again=True, line=True)
+        return self._completion()
+
+    def _take(self, value: Any, part: str) -> None:
+        if not isinstance(value, dict):
+            raise Fault("answers with JSON that is no chat completion")
+        if value.get("error"):
+            said = complaint(value)
+            again = said.code == "429" or (said.code.isdigit() and int(said.code) >= 500)
+            raise Fault(f"reports an error: {said.message or said.code or 'unnamed'}", again=again)
+        if isinstance(value.get("usage"), dict):
+            self._usage = value["usage"]
+        if isinstance(value.get("model"), str):
+            self._model = one_line(value["model"], 200)
+        choices = value.get("choices")
+        if not isinstance(choices, list):
+            if part == "delta" and choices is None:
+                return
+            raise Fault("answers with JSON that is no chat completion: it has no choices")
+        for place, choice in enumerate(choices):
+            if not isinstance(choice, dict) or not isinstance(choice.get(part) or {}, dict):
+                raise Fault("answers with JSON that is no chat completion: a choice has no message")
+            index = choice.get("index")
+            self._add(index if isinstance(index, int) else place, choice.get(part) or {}, choice.get("finish_reason"))
+
+    def _add(self, index: int, said: dict[str, Any], finish: Any) -> None:
+        draft = self._drafts.setdefault(index, _Draft())
+        piece = _words(said.get("content"))
+        draft.text += piece
+        draft.thought += _words(said.get("reasoning_content") or said.get("reasoning"))
+        draft.refusal += _words(said.get("refusal"))
+        if isinstance(finish, str):
+            draft.finish = finish
+        if piece and index == 0 and self.on_text is not None:
+            self.on_text(piece)
+
+    def _completion(self) -> Completion:
+        if not self._drafts:
+            raise Fault("answers without an answer: the list of choices is empty")
+        choices = tuple(self._drafts[i].choice() for i in sorted(self._drafts))
+        prompt, output = _count(self._usage.get("prompt_tokens")), _count(self._usage.get("completion_tokens"))
+        details = self._usage.get("prompt_tokens_details")
+        cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+        return Completion(
+            choices=choices,
+            prompt_tokens=self.question.prompt_tokens() if prompt is None else prompt,
+            output_tokens=sum(Text(c.thought + c.text).tokens() for c in choices) if output is None else output,
+            cached_tokens=cached or 0,
+            counted=prompt is not None and output is not None,
+            model=self._model,
+        )
+
+
+def _words(content: Any) -> str:
+    """Text of a message's content: a string, or parts of which the text ones count; nothing named there is fetched."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+    return ""
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    r"""Data of server-sent events; split at line feeds only, as JSON may hold other line separators.
+
+    >>> list(events(iter([b"data: a\r\n\r\n: hm\ndata:", b" b\ndata: c\n\ndata: d"])))
+    [b'a', b'b\nc', b'd']
+    """
+    rest, data = b"", list[bytes]()
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if not line and data:
+                yield b"\n".join(data)
+                data = []
+            elif line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+    if rest.startswith(b"data:"):
+        data.append(rest.removesuffix(b"\r")[5:].removeprefix(b" "))
+    if data:
+        yield b"\n".join(data)
