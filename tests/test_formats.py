@@ -515,3 +515,55 @@ def test_numbers_of_peers_codes_are_followed(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["video_predictions"]["1"] == {"sted": [10, 20]}
     found = read_predictions(path, items)
     assert found.by_id["0"].spans.tolist() == [[1, 2]]
+
+
+# -- what a format cannot hold is lost as it says --------------------------------------------------------------------
+
+
+def test_frame_formats_write_the_hull_and_leave_out_what_has_no_time(tmp_path: Path) -> None:
+    given = {
+        "7": Prediction("7", spans=span_array([(1, 2), (3, 4)])),
+        "8": Prediction("8", spans=span_array([(5, 4)])),
+        "9": Prediction("9", "absent"),
+        "10": Prediction("10", spans=span_array([(1.001, 1.002)])),
+    }
+    for form in ("tubedetr", "stcat", "hcstvg"):
+        path = write_predictions(tmp_path / f"{form}.json", given, ITEMS, form)
+        found = read_predictions(path, ITEMS, format=form).by_id
+        assert {id: p.spans.tolist() for id, p in found.items()} == {"7": [[1, 4]], "10": [[1, 1.04]]}
+
+
+def test_a_submission_to_qvhighlights_claims_nothing_for_what_claims_nothing(tmp_path: Path) -> None:
+    given = {
+        "7": Prediction("7", "unsure"),
+        "8": Prediction("8", "absent"),
+        "9": Prediction("9", spans=span_array([(1, 2)])),
+    }
+    path = write_predictions(tmp_path / "q.jsonl", given, ITEMS, "qvhighlights")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(x["qid"], x["pred_relevant_windows"]) for x in lines] == [(8, []), (9, [[1, 2, 1]])]
+    assert lines[0]["vid"] == "clip_1.mp4" and lines[0]["query"] == "somebody opens door 1"
+
+
+def test_free_seconds_become_the_nearest_chunks_of_didemo(tmp_path: Path) -> None:
+    rows = np.array([(4.1, 11.0, 0.9), (5.2, 9.9, 0.8), (6.0, 6.1, 0.7), (21.0, 29.0, 0.1)])
+    path = write_predictions(tmp_path / "d.json", {"8": Prediction("8", ranked=rows)}, ITEMS, "didemo")
+    assert json.loads(path.read_text()) == [[], [[1, 1], [4, 5]], [], []]
+
+
+def test_records_merge_what_overlaps_and_fail_what_holds_no_time(tmp_path: Path) -> None:
+    given = {
+        "7": Prediction("7", spans=span_array([(3, 5), (1, 4), (9, 8)])),
+        "8": Prediction("8", spans=span_array([(2, 2)]), confidence=7.0),
+    }
+    found = read_predictions(write_predictions(tmp_path / "r.jsonl", given, ITEMS, "whenwhere"), ITEMS).by_id
+    assert found["7"].spans.tolist() == [[1, 5]]
+    assert (found["8"].status, found["8"].confidence) == ("failed", None)
+
+
+def test_writing_goes_by_the_items_and_takes_a_read_file_as_it_is(tmp_path: Path) -> None:
+    given = {id: Prediction(id, spans=span_array([(1, 2)])) for id in ("10", "7", "stranger")}
+    path = write_predictions(tmp_path / "s.jsonl", given, ITEMS, "spans")
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["7", "10"]
+    again = write_predictions(tmp_path / "t.jsonl", read_predictions(path, ITEMS), ITEMS, "spans")
+    assert again.read_text() == path.read_text()

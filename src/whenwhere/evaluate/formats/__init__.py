@@ -5,6 +5,7 @@ reading and never shrinks a denominator: it becomes a `Fault` (see `intake`). On
 `FORMAT`, whose `loses` says what the format cannot hold.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,8 @@ def sniff(path: str | os.PathLike[str]) -> Format:
 def _sniffed(intake: Intake) -> Format:
     by_layout = {layout: [f for f in FORMATS.values() if f.layout == layout] for layout in ("lines", "json", "csv")}
     with open(intake.path, "rb") as f:
-        head = [line.removeprefix(b"\xef\xbb\xbf").strip() for line, _ in zip(f, range(_TRIES), strict=False)]
+        head = [line.removeprefix(b"\xef\xbb\xbf").strip() for line in itertools.islice(f, _TRIES)]
+        whole = not f.read(1)
     head = [line for line in head if line]
     if not head[0].startswith((b"{", b"[")):
         header = head[0].decode("utf-8").replace('"', "").split(",")
@@ -136,8 +138,11 @@ def _sniffed(intake: Intake) -> Format:
         for line in head:
             try:
                 firsts.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
+        if whole and len(head) == len(firsts) == 1:
+            # A file of one line is its own value: a dump of many megabytes is not parsed twice.
+            intake.value = firsts[0]
     for first in firsts:
         for form in by_layout["lines"]:
             if isinstance(first, dict) and form.sniff(first):
