@@ -207,13 +207,14 @@ def _span(start: float, end: float, decimals: int) -> tuple[float, float]:
         raise RecordError(f"a span from {start:g} to {end:g} s cannot be written: its end is not after its start")
     a, b = _rounded(start, decimals), _rounded(end, decimals)
     if b <= a:
-        b = float(f"{a + 10**-decimals:.{decimals}f}")
+        a = math.floor(start * 10**decimals) / 10**decimals
+        a, b = float(f"{a:.{decimals}f}"), float(f"{a + 10**-decimals:.{decimals}f}")
     return a, b
 
 
 def _label(label: str | None) -> str | None:
-    """A label that fits between tags: one line, without angle brackets."""
-    words = re.sub(r"[<>\"\\]", " ", label or "").split()
+    """A label that fits between tags and quotes: one line, without either's signs."""
+    words = re.sub(r"[<>\"\\`]", " ", label or "").split()
     return " ".join(words) or None
 
 

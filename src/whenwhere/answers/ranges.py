@@ -26,6 +26,7 @@ _SOFT = frozenset(
         "of",
         "at",
         "point",
+        "t",
         "time",
         "times",
         "timestamp",
@@ -353,7 +354,7 @@ def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
     whole = a.kind == b.kind == "time" and not a.unit and not a.decimals and not b.decimals and b.unit in ("", "s")
     glued = comma.kind == "comma" and a.end == comma.start and comma.end == b.start
     digits = b.text.rstrip("seconds \t-秒")
-    if not (whole and glued and len(digits) <= 2 and digits.isdigit()):
+    if not (whole and glued and a.text.isdigit() and len(digits) <= 2 and digits.isdigit()):
         return None
     value = float(f"{a.text}.{digits}")
     return Token("time", a.text + "," + b.text, a.start, b.end, value, b.unit, len(digits))

@@ -294,8 +294,8 @@ class _Reader:
                 used |= {k for k in keys if k in _TIME}
         for key, v in node.items:
             k = _KEY.sub("", key.lower()) if key is not None else ""
-            if k in used:
-                continue
+            if k in used or (not node.whole and k not in _SPAN and numbers(v) is not None):
+                continue  # a cut dictionary: a box without the time that may have followed is not whole
             self.entry(key or "", k, v, depth)
 
     def labelled_span(self, keys: dict[str, Item]) -> set[str]:
