@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion import lexicon
 from whenwhere.grounders.motion.attributes import Actor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
+from whenwhere.grounders.motion.kinds import likelihood
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.spans import Span, SpanSet
 
@@ -17,6 +18,8 @@ _ZONES = {
 }  # fmt: skip
 
 
+#: Weights of the two opinions on what kind of thing something is.
+SHAPE, FITTED = 0.5, 0.7
 #: How common a colour is on anything that moves before any track is seen; pavement-like colours say little.
 _COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
 
@@ -32,7 +35,7 @@ def who_terms(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]
     columns["seen"] = seen - 0.8 * np.array(idle, float)
     if reading.kind is not None and n:
         biggest = max(a.area for a in pool)
-        fits = np.array([kind_score(a, reading.kind, biggest) for a in pool])
+        fits = np.array([_kind(a, reading.kind, biggest) for a in pool])
         columns["kind"] = fits - fits.max()
     person = reading.kind in ("person", "cyclist")
     for colour, part in reading.colours:
@@ -43,16 +46,27 @@ def who_terms(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]
         columns["sleeves"] = np.clip((skin - 0.12) * 6, -0.7, 0.7) * (1 if reading.sleeves == "short" else -1)
     if reading.size is not None or reading.child:
         sign = -1 if reading.size == "small" or reading.child else 1
-        columns["size"] = 0.7 * sign * _standing([np.sqrt(a.area) for a in pool])
+        # "The big ball" is big for a ball.
+        alike = np.exp(2.0 * columns["kind"]) if "kind" in columns else np.ones(n)
+        columns["size"] = 0.7 * sign * _standing([np.sqrt(a.area) for a in pool], alike)
     if reading.speed is not None:
         columns["speed"] = (0.7 if reading.speed == "fast" else -0.7) * _standing([a.brisk + 0.05 for a in pool])
     return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
 
 
-def _standing(values: list[float]) -> NDArray[np.float64]:
-    """Each value's place among all: deviations of its log from the mean, at most 1.7 either way."""
+def _kind(actor: Actor, kind: str, biggest: float) -> float:
+    """How well it is of a kind: by hand-set shapes, and by the fitted model where that knows the kind's family."""
+    fit = kind_score(actor, kind, biggest)
+    p = likelihood(actor, kind)
+    return fit if p is None else SHAPE * fit + FITTED * float(np.log(3 * p))
+
+
+def _standing(values: list[float], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Each value's place among all: deviations of its log from the (weighted) mean, at most 1.7 either way."""
     logs = np.log(np.array(values))
-    standing: NDArray[np.float64] = np.clip((logs - logs.mean()) / max(0.25, float(logs.std())), -1.7, 1.7)
+    mean = float(np.average(logs, weights=weights))
+    spread = float(np.sqrt(np.average((logs - mean) ** 2, weights=weights)))
+    standing: NDArray[np.float64] = np.clip((logs - mean) / max(0.25, spread), -1.7, 1.7)
     return standing
 
 
