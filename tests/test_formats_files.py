@@ -112,7 +112,7 @@ LINES = {
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_known_in_one_line_indented_and_after_a_torn_line(tmp_path: Path, name: str) -> None:
-    texts = [LINES[name], "\ufeff" + LINES[name], "\n" + LINES[name]]
+    texts = [LINES[name], "\ufeff" + LINES[name], "\n" * 50 + LINES[name]]
     if FORMATS[name].layout == "json":
         texts.append(json.dumps(json.loads(LINES[name]), indent=1))
     if FORMATS[name].layout == "lines":

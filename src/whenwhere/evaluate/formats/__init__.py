@@ -122,9 +122,11 @@ def sniff(path: str | os.PathLike[str]) -> Format:
 def _sniffed(intake: Intake) -> Format:
     by_layout = {layout: [f for f in FORMATS.values() if f.layout == layout] for layout in ("lines", "json", "csv")}
     with open(intake.path, "rb") as f:
-        head = [line.removeprefix(b"\xef\xbb\xbf").strip() for line in itertools.islice(f, _TRIES)]
+        cleaned = (line.removeprefix(b"\xef\xbb\xbf").strip() for line in f)
+        head = list(itertools.islice((line for line in cleaned if line), _TRIES))
         whole = not f.read(1)
-    head = [line for line in head if line]
+    if not head:
+        raise _unknown(intake.path)
     if not head[0].startswith((b"{", b"[")):
         header = head[0].decode("utf-8").replace('"', "").split(",")
         for form in by_layout["csv"]:
