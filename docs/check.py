@@ -6,8 +6,12 @@ A table in README.md or docs/*.md between
     ...
     <!-- end -->
 
-is the first table of that result file, which a benchmark script wrote. `python docs/check.py --write` copies the tables
-in; without it a difference is an error. So no number is ever typed by hand.
+is the first table of that result file, which a benchmark script wrote; what stands after
+
+    <!-- whenwhere eval --list, protocols -->
+
+is made from the protocols (or `benchmarks`, `formats`) themselves. `python docs/check.py --write` copies the tables in;
+without it a difference is an error. So no number and no switch is ever typed by hand.
 """
 
 import re
@@ -16,8 +20,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
+
+
+def listed(match: re.Match[str]) -> str:
+    """A list of what can be evaluated, as it is now."""
+    from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables
+    from whenwhere.evaluate.report import markdown
+
+    tables = {"benchmarks": [benchmark_table()], "protocols": protocol_tables(), "formats": [format_table()]}[match[2]]
+    if len(tables) == 1:
+        tables[0].title = ""
+    return f"{match[1]}{markdown(tables).replace('## ', '### ')}{match[4]}"
 
 
 def main() -> int:
@@ -41,7 +57,7 @@ def main() -> int:
                 return match[0]
             return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
-        fresh = TABLE.sub(table, text)
+        fresh = LISTED.sub(listed, TABLE.sub(table, text))
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")
         elif fresh != text:
