@@ -180,7 +180,8 @@ def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats
     if held is not None:
         ends = held[owner[rest]]
         outer = (left[rest] < lo) | (left[rest] >= hi)
-        inside |= outer & (t >= ends[:, 0] - EPS) & (t < ends[:, 1] + EPS)
+        # Half-open: the frame at the very end is not held, whatever the last digits of a division are.
+        inside |= outer & (t >= ends[:, 0] - EPS) & (t < ends[:, 1] - 1e-6)
     filled = (1 - weight) * answers.boxes[a] + weight * answers.boxes[b]
     out[rest[inside]] = filled[inside]
     return out
