@@ -82,6 +82,11 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.address.base}#{self.address.model})"
 
+    @property
+    def conceded(self) -> frozenset[str]:
+        """What the server turned out not to know (see `wire`)."""
+        return self._conceded
+
     def complete(self, question: Question, on_text: Callable[[str], None] | None = None) -> Completion:
         """Ask one question.
 

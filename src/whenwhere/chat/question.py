@@ -32,6 +32,15 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def picture_tokens(width: int, height: int) -> int:
+    """About how many tokens a picture costs: one for 28 x 28 pixels, as Qwen2.5-VL counts; many need fewer.
+
+    >>> picture_tokens(640, 360)
+    301
+    """
+    return math.ceil(width / 28) * math.ceil(height / 28) + 2
+
+
 @dataclass(frozen=True)
 class Text:
     """Words."""
@@ -94,9 +103,8 @@ class Picture:
         return {"picture": self.digest, "quality": self.quality}
 
     def tokens(self) -> int:
-        """About how many tokens it is: one for 28 x 28 pixels, as Qwen2.5-VL counts; others need fewer."""
-        height, width = self.pixels.shape[:2]
-        return math.ceil(width / 28) * math.ceil(height / 28) + 2
+        """About how many tokens it is; see `picture_tokens`."""
+        return picture_tokens(self.pixels.shape[1], self.pixels.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
