@@ -2,13 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from whenwhere.datasets import BENCHMARKS
+from whenwhere.datasets import BENCHMARKS, manifest
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.protocols import PROTOCOLS
@@ -186,7 +187,7 @@ def changed(entry: dict[str, Any], **changes: Any) -> str:
             "tacos",
             "t.json",
             '{"v": {"fps": 0, "num_frames": 9, "timestamps": [[1, 2]], "sentences": ["a"]}}',
-            "fps is 0",
+            "fps is 0 where a positive",
         ),
         ("didemo", "d.json", changed(DIDEMO, times=[[4, 6]]), r"times has \[4, 6\]"),
         ("didemo", "d.json", changed(DIDEMO, times=[[4, 4.5]]), r"times has \[4, 4.5\]"),
@@ -202,6 +203,45 @@ def test_wrong_values_are_named(name: str, file: str, content: str, words: str, 
     (tmp_path / file).write_text(content)
     with pytest.raises(RecordError, match=words):
         BENCHMARKS[name].read(tmp_path / file)
+
+
+JUNK = (None, True, -1, 10**400, float("nan"), "", "x", [], {}, [1, 2], [[]])
+
+
+def spoiled(value: Any) -> Iterator[Any]:
+    """The value with one part of it left out or replaced by something else."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in list(parts):
+        rest = value.copy()
+        del rest[key]
+        yield rest
+        for other in (*JUNK, *spoiled(part)):
+            whole = value.copy()
+            whole[key] = other
+            yield whole
+
+
+@pytest.mark.parametrize("name", [n for n in RELEASES if n != "charades-sta"])
+def test_anything_wrong_is_one_sentence(name: str, tmp_path: Path) -> None:
+    """Whatever one part of a file is: items that a manifest holds and protocols can score, or one sentence."""
+    path = write_release(name, tmp_path)
+    lines = path.suffix == ".jsonl"
+    whole = [json.loads(line) for line in path.read_text().splitlines()] if lines else json.loads(path.read_text())
+    read = refused = 0
+    for value in spoiled(whole):
+        path.write_text("\n".join(map(json.dumps, value)) if lines else json.dumps(value))
+        try:
+            found = BENCHMARKS[name].read(path)
+        except RecordError as e:
+            assert str(path) in str(e) and "\n" not in str(e)
+            refused += 1
+            continue
+        for item in found:
+            assert manifest.from_dict(manifest.to_dict(item)).status == item.status
+        if found:
+            validate(BENCHMARKS[name], found)
+        read += 1
+    assert refused > 30 and read
 
 
 def test_next_gqa_needs_its_table(tmp_path: Path) -> None:

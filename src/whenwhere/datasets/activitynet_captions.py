@@ -16,7 +16,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import dense, fault_of, number
+from whenwhere.datasets.release import dense, fault_of, positive
 
 
 def read(path: Path) -> list[Item]:
@@ -36,7 +36,7 @@ def read(path: Path) -> list[Item]:
                 video,
                 sentence,
                 span_array([span]),
-                duration=number(entry["duration"], f"{place}: duration"),
+                duration=positive(entry["duration"], f"{place}: duration"),
                 status="invalid" if fault else "valid",
                 fault=fault,
                 split=path.stem,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, number, read_text
+from whenwhere.datasets.release import fault_of, number, positive, read_text
 from whenwhere.errors import RecordError
 
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)")
@@ -73,7 +73,7 @@ def _durations(path: Path) -> dict[str, float]:
     rows = csv.DictReader(io.StringIO(read_text(path)))
     if not {"id", "length"} <= set(rows.fieldnames or []):
         raise RecordError(f"{path} has no columns `id` and `length`: put Charades' own table there, or none")
-    return {row["id"]: number(row["length"], f"{path}, line {rows.line_num}: length") for row in rows}
+    return {row["id"]: positive(row["length"], f"{path}, line {rows.line_num}: length") for row in rows}
 
 
 BENCHMARK = Benchmark(

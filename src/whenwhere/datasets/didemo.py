@@ -10,7 +10,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import listing, mapping, need, number, pairs, read_json, text
+from whenwhere.datasets.release import filled, listing, mapping, name, need, pairs, positive, read_json, text
 from whenwhere.errors import RecordError
 
 #: Seconds in a chunk.
@@ -29,7 +29,7 @@ def read(path: Path) -> list[Item]:
         place = f"{path}, entry {n}"
         entry = mapping(entry, place)
         need(entry, _KEYS, place, "DiDeMo")
-        count = number(entry["num_segments"], f"{place}: num_segments")
+        count = positive(entry["num_segments"], f"{place}: num_segments")
         times = pairs(entry["times"], f"{place}: times")
         for first, last in times:
             if not (first == int(first) and last == int(last) and 0 <= first <= last < count):
@@ -39,8 +39,8 @@ def read(path: Path) -> list[Item]:
                 )
         items.append(
             Item(
-                str(entry["annotation_id"]),
-                text(entry["video"], f"{place}: video"),
+                name(entry["annotation_id"], f"{place}: annotation_id"),
+                filled(entry["video"], f"{place}: video"),
                 text(entry["description"], f"{place}: description"),
                 span_array([(CHUNK * first, CHUNK * (last + 1)) for first, last in times]),
                 duration=CHUNK * count,

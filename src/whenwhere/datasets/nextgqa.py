@@ -12,7 +12,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, mapping, need, number, pairs, read_json, read_text
+from whenwhere.datasets.release import fault_of, mapping, need, pairs, positive, read_json, read_text
 from whenwhere.errors import RecordError
 
 _OPTIONS = ("a0", "a1", "a2", "a3", "a4")
@@ -33,7 +33,7 @@ def read(path: Path) -> list[Item]:
         place = f"{path}, {video}"
         entry = mapping(value, place)
         need(entry, ("duration", "location", "fps"), place, "NExT-GQA")
-        duration, fps = number(entry["duration"], f"{place}: duration"), number(entry["fps"], f"{place}: fps")
+        duration, fps = positive(entry["duration"], f"{place}: duration"), positive(entry["fps"], f"{place}: fps")
         for qid, moments in mapping(entry["location"], f"{place}: location").items():
             row = questions.get((video, qid))
             if row is None:
@@ -48,9 +48,9 @@ def read(path: Path) -> list[Item]:
                     span_array(spans),
                     duration=duration,
                     fps=fps,
-                    frames=int(row["frame_count"]),
-                    width=int(row["width"]),
-                    height=int(row["height"]),
+                    frames=int(float(row["frame_count"])),
+                    width=int(float(row["width"])),
+                    height=int(float(row["height"])),
                     status="invalid" if fault else "valid",
                     fault=fault,
                     type=row["type"],
@@ -76,7 +76,7 @@ def _questions(path: Path) -> dict[tuple[str, str], dict[str, str]]:
         if any(row[c] is None for c in _COLUMNS):
             raise RecordError(f"{path}, line {rows.line_num} is cut off: fetch the released file again")
         for column in ("frame_count", "width", "height"):
-            number(row[column], f"{path}, line {rows.line_num}: {column}")
+            positive(row[column], f"{path}, line {rows.line_num}: {column}")
         found[row["video_id"], row["qid"]] = row
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.qvhighlights import read_windows
-from whenwhere.datasets.release import fault_of, listing, mapping, need, number, pair, read_json, text
+from whenwhere.datasets.release import fault_of, listing, mapping, need, pair, positive, read_json, text
 from whenwhere.errors import RecordError
 
 
@@ -32,7 +32,7 @@ def read(path: Path) -> list[Item]:
         place = f"{path}, {video}"
         entry = mapping(value, place)
         need(entry, ("sts", "duration"), place, "relevance feedback (RF)")
-        duration = number(entry["duration"], f"{place}: duration")
+        duration = positive(entry["duration"], f"{place}: duration")
         for n, asked in enumerate(listing(entry["sts"], f"{place}: sts")):
             here = f"{place}: sts[{n}]"
             asked = mapping(asked, here)

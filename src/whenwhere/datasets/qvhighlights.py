@@ -10,10 +10,15 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, listing, need, number, pairs, read_jsonl, text
+from whenwhere.datasets.release import fault_of, filled, listing, name, need, pairs, positive, read_jsonl, text
 from whenwhere.errors import RecordError
 
 TITLE = "QVHighlights"
+#: Seconds in a clip.
+CLIP = 2
+VOTERS = 3
+#: The highest vote.
+BEST = 4
 
 
 def read(path: Path) -> list[Item]:
@@ -40,40 +45,53 @@ def read_windows(path: Path, title: str, source: str, licence: str, kind: str = 
     for place, entry in read_jsonl(path):
         need(entry, ("qid", "query", "vid", "duration"), place, title)
         need(entry, ("relevant_windows",), place, f"{title} with truth")
+        duration = positive(entry["duration"], f"{place}: duration")
         spans = pairs(entry["relevant_windows"], f"{place}: relevant_windows")
-        extra: dict[str, Any] = {}
-        for key in ("relevant_clip_ids", "saliency_scores"):
-            if key in entry:
-                extra[key] = listing(entry[key], f"{place}: {key}")
-        if len(extra) == 2 and len(extra["relevant_clip_ids"]) != len(extra["saliency_scores"]):
-            raise RecordError(
-                f"{place} has {len(extra['relevant_clip_ids'])} clips but {len(extra['saliency_scores'])} votes: "
-                "fetch the released file again"
-            )
         line = int(place.rsplit(" ", 1)[1])
-        name = str(entry["qid"])
-        if name in lines:
-            raise RecordError(f"{place} has the qid {name} of line {lines[name]} again: remove one of them")
-        lines[name] = line
+        qid = name(entry["qid"], f"{place}: qid")
+        if qid in lines:
+            raise RecordError(f"{place} has the qid {qid} of line {lines[qid]} again: remove one of them")
+        lines[qid] = line
         fault = fault_of(spans)
         items.append(
             Item(
-                name,
-                text(entry["vid"], f"{place}: vid"),
+                qid,
+                filled(entry["vid"], f"{place}: vid"),
                 text(entry["query"], f"{place}: query"),
                 span_array(spans),
-                duration=number(entry["duration"], f"{place}: duration"),
+                duration=duration,
                 status="invalid" if fault else "valid",
                 fault=fault,
-                type=entry.get(kind),
+                type=text(entry[kind], f"{place}: {kind}") if kind in entry else None,
                 split=next((s for s in ("train", "val", "test") if s in path.stem), None),
                 source=source,
                 licence=licence,
                 provenance={"file": path.name, "line": line},
-                extra=extra,
+                extra=_votes(entry, duration, place),
             )
         )
     return items
+
+
+def _votes(entry: dict[str, Any], duration: float, place: str) -> dict[str, Any]:
+    """The relevant clips, and what each of three annotators gave each of them, where the file has them."""
+    extra: dict[str, Any] = {
+        k: listing(entry[k], f"{place}: {k}") for k in ("relevant_clip_ids", "saliency_scores") if k in entry
+    }
+    clips, votes = extra.get("relevant_clip_ids", []), extra.get("saliency_scores")
+    if not all(type(c) is int and 0 <= c < int(duration / CLIP) for c in clips):
+        raise RecordError(
+            f"{place}: relevant_clip_ids has a clip that the video has not: fetch the released file again"
+        )
+    if votes is not None:
+        if len(votes) != len(clips):
+            raise RecordError(f"{place} has {len(clips)} clips but {len(votes)} votes: fetch the released file again")
+        for vote in votes:
+            if not isinstance(vote, list) or len(vote) != VOTERS or any(v not in range(BEST + 1) for v in vote):
+                raise RecordError(
+                    f"{place}: saliency_scores has {vote!r}, not three votes of 0-{BEST}; mend that entry"
+                )
+    return extra
 
 
 BENCHMARK = Benchmark(

@@ -107,10 +107,17 @@ def need(entry: Mapping[str, Any], keys: tuple[str, ...], place: str, title: str
 
 
 def text(value: Any, place: str) -> str:
-    """`value` if it is text."""
+    """`value` if it is text, which may be empty."""
     if not isinstance(value, str):
         raise RecordError(f"{place} is {_kind(value)} where text is expected; mend or remove that entry")
     return value
+
+
+def filled(value: Any, place: str) -> str:
+    """`value` if it is text with something in it."""
+    if not text(value, place):
+        raise RecordError(f"{place} is empty; mend or remove that entry")
+    return str(value)
 
 
 def number(value: Any, place: str) -> float:
@@ -130,6 +137,25 @@ def number(value: Any, place: str) -> float:
             f"{place} is {value!r} where a finite number is expected; mend or remove that entry"
         ) from None
     return found
+
+
+def positive(value: Any, place: str) -> float:
+    """`value` as a finite float above 0: a duration, a frame rate, a count of frames."""
+    found = number(value, place)
+    if not found > 0:
+        raise RecordError(f"{place} is {value!r} where a positive number is expected; mend or remove that entry")
+    return found
+
+
+def name(value: Any, place: str) -> str:
+    """An identifier as text; whole numbers count.
+
+    >>> name(2579, "x"), name("anet_val1", "x")
+    ('2579', 'anet_val1')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise RecordError(f"{place} is {value!r} where an identifier is expected; mend or remove that entry")
+    return str(value)
 
 
 def pair(value: Any, place: str) -> tuple[float, float]:

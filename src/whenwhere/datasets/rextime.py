@@ -11,12 +11,14 @@ from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import (
     fault_of,
+    filled,
     listing,
     mapping,
+    name,
     need,
-    number,
     pair,
     pairs,
+    positive,
     read_json,
     read_jsonl,
     text,
@@ -48,14 +50,14 @@ def read(path: Path) -> list[Item]:
         options = listing(entry.get("options", []), f"{place}: options")
         items.append(
             Item(
-                text(entry["qid"], f"{place}: qid"),
-                text(entry["vid"], f"{place}: vid"),
+                name(entry["qid"], f"{place}: qid"),
+                filled(entry["vid"], f"{place}: vid"),
                 text(entry[question], f"{place}: {question}"),
                 span_array(spans),
-                duration=number(entry["duration"], f"{place}: duration") if "duration" in entry else None,
+                duration=positive(entry["duration"], f"{place}: duration") if "duration" in entry else None,
                 status="invalid" if fault else "valid",
                 fault=fault,
-                type=entry.get("category"),
+                type=text(entry["category"], f"{place}: category") if "category" in entry else None,
                 split=next((s for s in ("train", "val", "test") if s in path.stem), None),
                 source="rextime",
                 licence=BENCHMARK.licence,

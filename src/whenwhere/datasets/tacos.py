@@ -9,8 +9,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import dense, fault_of, number
-from whenwhere.errors import RecordError
+from whenwhere.datasets.release import dense, fault_of, positive
 
 
 def read(path: Path) -> list[Item]:
@@ -23,10 +22,8 @@ def read(path: Path) -> list[Item]:
     for place, video, entry, n, frames, sentence in dense(
         path, "TACoS", "timestamps", "sentences", "fps", "num_frames"
     ):
-        fps = number(entry["fps"], f"{place}: fps")
-        if not fps > 0:
-            raise RecordError(f"{place}: fps is {fps:g}, which counts no frames: fetch the released file again")
-        count = int(number(entry["num_frames"], f"{place}: num_frames"))
+        fps = positive(entry["fps"], f"{place}: fps")
+        count = int(positive(entry["num_frames"], f"{place}: num_frames"))
         span = (frames[0] / fps, frames[1] / fps)
         fault = fault_of([span])
         items.append(

@@ -12,7 +12,7 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, listing, mapping, need, number, pair, read_json, text
+from whenwhere.datasets.release import fault_of, filled, listing, mapping, need, number, pair, positive, read_json, text
 from whenwhere.errors import RecordError
 
 _KEYS = ("qid", "video", "duration", "timestamp", "sentence", "difficulty")
@@ -34,14 +34,14 @@ def read(path: Path) -> list[Item]:
         if not 0 <= ease <= 100:
             raise RecordError(f"{place}: difficulty is {ease:g}, not 100 times an IoU: fetch the released file again")
         fault = fault_of([span])
-        name = text(entry["qid"], f"{place}: qid")
+        name = filled(entry["qid"], f"{place}: qid")
         items.append(
             Item(
                 name,
-                PurePosixPath(text(entry["video"], f"{place}: video")).name,
+                PurePosixPath(filled(entry["video"], f"{place}: video")).name,
                 text(entry["sentence"], f"{place}: sentence"),
                 span_array([span]),
-                duration=number(entry["duration"], f"{place}: duration"),
+                duration=positive(entry["duration"], f"{place}: duration"),
                 status="invalid" if fault else "valid",
                 fault=fault,
                 split="train",
@@ -63,8 +63,8 @@ def _extra(entry: dict[str, Any], name: str, ease: float, place: str) -> dict[st
     if entry.get("pred") is not None:
         extra["pred"] = list(pair(entry["pred"], f"{place}: pred"))
     if entry.get("video_start") is not None:
-        start, end = entry["video_start"], entry.get("video_end")
-        extra["window"] = [number(start, f"{place}: video_start"), number(end, f"{place}: video_end")]
+        window = [entry["video_start"], entry.get("video_end")]
+        extra["window"] = list(pair(window, f"{place}: video_start and video_end"))
     return extra
 
 

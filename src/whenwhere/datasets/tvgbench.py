@@ -15,7 +15,7 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, listing, mapping, need, number, read_json, text
+from whenwhere.datasets.release import fault_of, filled, listing, mapping, need, pair, positive, read_json, text
 from whenwhere.errors import RecordError
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -39,14 +39,14 @@ def read(path: Path) -> list[Item]:
             raise RecordError(f"{place}: answer is {entry['answer']!r}, not `start-end` in seconds: mend that entry")
         span = (float(match[1]), float(match[2]))
         fault = fault_of([span])
-        file = PurePosixPath(text(entry["path"], f"{place}: path"))
+        file = PurePosixPath(filled(entry["path"], f"{place}: path"))
         items.append(
             Item(
                 f"{file.stem}#{seen[file.stem]}",
                 file.name,
                 text(entry["question"], f"{place}: question"),
                 span_array([span]),
-                duration=number(entry["duration"], f"{place}: duration"),
+                duration=positive(entry["duration"], f"{place}: duration"),
                 status="invalid" if fault else "valid",
                 fault=fault,
                 type=text(entry["qsemtype"], f"{place}: qsemtype"),
@@ -65,7 +65,7 @@ def _extra(entry: dict[str, Any], place: str) -> dict[str, Any]:
     """Which set it comes from, and the window of the longer video where there is one."""
     extra: dict[str, Any] = {"dataset": mapping(entry.get("bins", {}), f"{place}: bins").get("dataset")}
     if entry.get("start") is not None:
-        extra["window"] = [number(entry["start"], f"{place}: start"), number(entry["end"], f"{place}: end")]
+        extra["window"] = list(pair([entry["start"], entry.get("end")], f"{place}: start and end"))
     return extra
 
 

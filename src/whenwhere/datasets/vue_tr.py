@@ -12,7 +12,7 @@ from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, listing, mapping, need, number, pairs, read_json, text
+from whenwhere.datasets.release import fault_of, filled, listing, mapping, name, need, pairs, positive, read_json, text
 
 _KINDS = ("duration_category", "query_format", "query_modality")
 
@@ -32,11 +32,11 @@ def read(path: Path) -> list[Item]:
         fault = fault_of(spans)
         items.append(
             Item(
-                str(entry["query_id"]),
-                text(entry["video_id"], f"{place}: video_id"),
+                name(entry["query_id"], f"{place}: query_id"),
+                filled(entry["video_id"], f"{place}: video_id"),
                 text(entry["query"], f"{place}: query"),
                 span_array(spans),
-                duration=number(entry["duration"], f"{place}: duration"),
+                duration=positive(entry["duration"], f"{place}: duration"),
                 status="invalid" if fault else "valid",
                 fault=fault,
                 type=text(entry["query_format"], f"{place}: query_format"),
@@ -44,7 +44,7 @@ def read(path: Path) -> list[Item]:
                 source="vue-tr",
                 licence=BENCHMARK.licence,
                 provenance={"file": path.name, "index": n},
-                extra={kind: entry[kind] for kind in _KINDS},
+                extra={kind: text(entry[kind], f"{place}: {kind}") for kind in _KINDS},
             )
         )
     return items
