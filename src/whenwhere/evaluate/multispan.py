@@ -76,7 +76,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     truth = ragged([i.spans for i in kept])
     n = len(kept)
     real = np.fromiter((i.status == "valid" for i in kept), bool, n)
-    real &= np.fromiter(map(claims, predictions), bool, n) | (answers.counts > 0)
+    real &= claims(predictions, answers)
     f1, mean = matched(answers, truth)
     top = answers.head(1)
     i, j, owner = cross(top, truth)

@@ -10,6 +10,7 @@ protocol does it. Text is parsed before (`answers.parse`), so what a repository'
 numbers: they are equal to the original *given the same spans*.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from whenwhere.evaluate.ragged import (
     hull_iou,
     lengths,
     merged,
+    proper,
     quotient,
     ragged,
     set_iou,
@@ -37,6 +39,7 @@ from whenwhere.evaluate.ragged import (
 from whenwhere.evaluate.scores import Protocol, Scores, percent
 
 NONE = span_array()
+CLAIMS = ("answered", "absent")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Count:
 
 def choices(prediction: Prediction | None) -> Floats:
     """(k, 2) alternatives, best first: the ranked spans, else the spans as written."""
-    if prediction is None or prediction.status not in ("answered", "absent"):
+    if prediction is None or prediction.status not in CLAIMS:
         return NONE
     return prediction.spans if prediction.ranked is None else prediction.ranked[:, :2]
 
@@ -94,17 +97,17 @@ def answered(prediction: Prediction | None) -> Floats:
     return prediction.ranked[:1, :2]
 
 
-def claims(prediction: Prediction | None) -> bool:
-    """Whether something is claimed that can be right: a time, or that it is not there.
+def claims(predictions: Sequence[Prediction | None], answers: Ragged) -> NDArray[np.bool_]:
+    """(n,) whether something is claimed that can be right: a time, or that it is not there.
 
     Spans without any time in them (reversed, zero length) claim nothing.
+
+    Args:
+        predictions: in the items' order.
+        answers: `answered` of each.
     """
-    if prediction is None:
-        return False
-    if prediction.status == "absent":
-        return True
-    spans = answered(prediction)
-    return prediction.status == "answered" and (not len(spans) or bool((spans[:, 0] < spans[:, 1]).any()))
+    said = np.fromiter((p is not None and p.status in CLAIMS for p in predictions), bool, len(predictions))
+    return said & ((answers.counts == 0) | (proper(answers).counts > 0))
 
 
 def default_iou(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:
@@ -112,13 +115,11 @@ def default_iou(items: Sequence[Item], predictions: Sequence[Prediction | None])
 
     Invalid items, lost answers and answers that claim nothing get 0.
     """
-    truth = ragged([i.spans for i in items])
-    out = set_iou(ragged([answered(p) for p in predictions]), truth)
+    truth, answers = ragged([i.spans for i in items]), ragged([answered(p) for p in predictions])
     # An unreadable answer is not the claim that nothing is there, and a reversed truth is not an empty one.
-    empty = truth.counts == 0
     real = np.fromiter((i.status == "valid" for i in items), bool, len(items))
-    said = np.fromiter(map(claims, predictions), bool, len(items))
-    return np.where(real & said & (empty | (merged(truth).counts > 0)), out, 0.0)
+    real &= (truth.counts == 0) | (proper(truth).counts > 0)
+    return np.where(real & claims(predictions, answers), set_iou(answers, truth), 0.0)
 
 
 def _candidates_against_sets(answers: Ragged, truth: Ragged) -> Floats:
@@ -140,7 +141,9 @@ def ious(
     if count.swap:
         answers = Ragged(np.sort(answers.rows, axis=1), answers.starts)
     more = [k for k in count.ranks if k > 1 and len(answers.rows) and answers.counts.max() > 1]
-    truth = ragged([i.spans[:1] if count.truths == "first" else i.spans for i in items])
+    truth = ragged([i.spans for i in items])
+    if count.truths == "first":
+        truth = truth.head(1)
     if count.truths == "set":
         each = _candidates_against_sets(answers, truth)
         first = default_iou(items, predictions)
@@ -170,17 +173,19 @@ def look_up(
         by_id: answers; ids that are not among the items are the reader's business.
         drop: leave items without an answer out, as some originals do.
     """
-    found = [by_id.get(i.id) for i in items]
-    lost = sum(p is None for p in found)
+    get = by_id.get
+    found = [get(i.id) for i in items]
+    status = Counter(p.status if p is not None else "lost" for p in found)
+    lost = status["lost"]
     notes = []
     if lost:
         fate = "left out of every mean, as the original does" if drop else "counted as wrong"
         notes.append(f"{lost} of {len(items)} items have no answer: {fate}")
-    for status, word in (("unparsed", "could not be parsed"), ("failed", "are no answers"), ("unsure", "are unsure")):
-        if number := sum(p is not None and p.status == status for p in found):
-            notes.append(f"{number} answers {word}: counted as wrong")
-    if number := sum(i.status == "invalid" for i in items):
-        notes.append(f"{number} items are invalid in the release and stay in the denominator")
+    for kind, word in (("unparsed", "could not be parsed"), ("failed", "are no answers"), ("unsure", "are unsure")):
+        if status[kind]:
+            notes.append(f"{status[kind]} answers {word}: counted as wrong")
+    if invalid := Counter(i.status for i in items)["invalid"]:
+        notes.append(f"{invalid} items are invalid in the release and stay in the denominator")
     if drop and lost:
         pairs = [(i, p) for i, p in zip(items, found, strict=True) if p is not None]
         return [i for i, _ in pairs], [p for _, p in pairs], notes
