@@ -279,7 +279,7 @@ def assess(
         notes += [f"blind: {fault.message}" for fault in blind.faults[:3]]
     failures: dict[str, float] = {}
     if seen is not None:
-        rows += _swaps(protocol, items, answers, seed)
+        rows += _swaps(protocol, items, answers, seed, stretch=benchmark.task != "moments")
         failures = diagnostics(items, answers)
     return Report(
         benchmark=benchmark,
@@ -325,7 +325,9 @@ def _row(
     return Row(name, how, len(scores.ids), scores.summary, kind)
 
 
-def _swaps(protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], seed: int) -> list[Row]:
+def _swaps(
+    protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], seed: int, stretch: bool
+) -> list[Row]:
     rows = []
     query = query_swap(items, answers)
     if query is not None:
@@ -342,7 +344,7 @@ def _swaps(protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Pred
                 )
             )
         rows.append(_row(protocol, query.name, query.how, query.items, query.answers, "swap"))
-    video = video_swap(items, answers, seed)
+    video = video_swap(items, answers, seed, stretch)
     if video is not None:
         rows.append(_row(protocol, video.name, video.how, video.items, video.answers, "swap"))
     return rows

@@ -67,13 +67,16 @@ def query_swap(items: Sequence[Item], answers: Mapping[str, Prediction]) -> Swap
     return Swap("query swap", f"answers to the next sentence on the same video; {many}", chosen, given)
 
 
-def video_swap(items: Sequence[Item], answers: Mapping[str, Prediction], seed: int = 0) -> Swap | None:
+def video_swap(
+    items: Sequence[Item], answers: Mapping[str, Prediction], seed: int = 0, stretch: bool = True
+) -> Swap | None:
     """Each item gets the answer to a sentence about as long in another video; None where there is one video only.
 
     Args:
         items: with durations where the releases have them: times are scaled by the ratio of the two.
         answers: by item id.
         seed: breaks ties among sentences of one length.
+        stretch: scale times to the other video's length; off where answers are chunks of fixed length.
     """
     if len({item.video for item in items}) < 2:
         return None
@@ -88,8 +91,9 @@ def video_swap(items: Sequence[Item], answers: Mapping[str, Prediction], seed: i
             if other.video != item.video:
                 break
         if other.id in answers:
-            given[item.id] = _scaled(answers[other.id], other, item)
-    how = "answers to a sentence about as long on another video, times scaled to this one"
+            answer = answers[other.id]
+            given[item.id] = _scaled(answer, other, item) if stretch else replace(answer, id=item.id)
+    how = "answers to a sentence about as long on another video" + ", times scaled to this one" * stretch
     return Swap("video swap", f"{how}; seed {seed}", list(items), given)
 
 

@@ -1,0 +1,174 @@
+"""`whenwhere eval` on every kind of answer, on files that the tests write: the paths that the reference tests take."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def evaluated(cli: Run) -> Callable[..., dict]:
+    def run(benchmark: str, annotations: Path, predictions: Path, *options: object) -> dict:
+        done = cli("eval", "--benchmark", benchmark, "--annotations", annotations, "--predictions", predictions,
+                   "--json", *options)  # fmt: skip
+        return json.loads(done.stdout)
+
+    return run
+
+
+def rows(report: dict) -> dict[str, dict]:
+    return {r["name"]: r["summary"] for r in report["rows"]}
+
+
+# -- tubes on frames --------------------------------------------------------------------------------------------------
+
+COUNT, FRAMES, FPS = 6, 500, 25
+
+
+def hcstvg(folder: Path, shift: int = 0, wrong: int | None = None) -> tuple[Path, Path]:
+    """A small HC-STVG v1 and a challenge result: the truth, moved in time, and one answer on the wrong side."""
+    truth, answers = {}, {}
+    rng = np.random.default_rng(0)
+    for n in range(COUNT):
+        first, length = int(rng.integers(40, 200)), 60 + 20 * n
+        boxes = [[100.0 + k, 80.0, 60.0, 120.0] for k in range(length)]
+        truth[f"{n}.mp4"] = {
+            "bbox": boxes, "st_frame": first, "img_num": FRAMES, "st_time": (first - 1) / FPS,
+            "ed_time": (first - 1 + length) / FPS, "caption": f"the person {n} walks", "width": 640, "height": 360,
+        }  # fmt: skip
+        moved = {first + k + shift: [x, y, x + w, y + h] for k, (x, y, w, h) in enumerate(boxes)}
+        if n == wrong:
+            moved = {f: [500, 300, 520, 340] for f in moved}
+        answers[f"{n}.mp4"] = {"st_frame": first + shift, "ed_frame": first + shift + length - 1, "bbox": moved}
+    (folder / "test.json").write_text(json.dumps(truth))
+    (folder / "results.json").write_text(json.dumps(answers))
+    return folder / "test.json", folder / "results.json"
+
+
+def test_true_tubes_score_one_where_the_protocol_lets_them(evaluated, tmp_path):
+    truth, answers = hcstvg(tmp_path)
+    for protocol in ("default-tubes", "hcstvg_official", "stcat"):
+        summary = evaluated("hcstvg-v1", truth, answers, "--protocol", protocol)["summary"]
+        assert summary["m_tIoU"] == pytest.approx(1) and summary["m_vIoU"] == pytest.approx(1), protocol
+    # a perfect answer still loses where the truth is read a frame late
+    assert evaluated("hcstvg-v1", truth, answers, "--protocol", "tubedetr")["summary"]["m_tIoU"] < 1
+
+
+def test_tubes_have_constants_and_say_where_they_lose(evaluated, tmp_path):
+    found = evaluated("hcstvg-v1", *hcstvg(tmp_path, shift=30, wrong=2), "--protocol", "default-tubes")
+    beside = rows(found)
+    assert {"whole video, whole-frame box", "whole video, centre box"} <= beside.keys()
+    assert 0 < beside["whole video, whole-frame box"]["m_vIoU"] < 0.1
+    assert any(name.startswith("best constant span") for name in beside)
+    lost = found["decomposition"]["all"]
+    assert lost["wrong-object"] == pytest.approx(1 / COUNT)
+    assert lost["t"] == pytest.approx(found["summary"]["m_tIoU"]) == lost["oracle-space"]
+    assert lost["v"] < lost["oracle-time"] < 1
+    assert found["diagnostics"]["start error, mean (s)"] == pytest.approx(30 / FPS)
+    # the wrong one is found in the wrong place, not at the wrong time
+    assert lost["s"] < 1 - 1 / COUNT + 1e-9
+
+
+def test_the_table_of_tubes_is_printed(cli, tmp_path):
+    truth, answers = hcstvg(tmp_path, wrong=0)
+    shown = cli("eval", "--benchmark", "hcstvg-v1", "--annotations", truth, "--predictions", answers).stdout
+    assert "In time or in space" in shown and "wrong-object" in shown
+
+
+# -- one box per second -----------------------------------------------------------------------------------------------
+
+
+def test_one_box_a_second(evaluated, tmp_path):
+    (tmp_path / "video.csv").write_text("video_id,video_duration\nk,60.0\n")
+    (tmp_path / "query.csv").write_text("query_id,query_text,video_id\na,a kite,k\nb,a dog,k\n")
+    head = "query_id,time_ms,time_normalized,x0,y0,x1,y1\n"
+    truth = [f"{q},{t * 1000},{t / 60},0.1,0.1,0.5,0.5\n" for q, s in (("a", 4), ("b", 20)) for t in range(s, s + 8)]
+    (tmp_path / "tubes.csv").write_text(head + "".join(truth))
+    (tmp_path / "answers.csv").write_text(head + "".join(truth[:4]))  # half of the first, none of the second
+    found = evaluated("vue-stg", tmp_path, tmp_path / "answers.csv")
+    assert found["summary"]["t_IoU"] == 0.25 and found["summary"]["v_IoU_Int"] == pytest.approx(1)
+    assert found["status"] == {"answered": 1, "missing": 1}
+    assert any(f["kind"] == "missing" for f in found["faults"])
+
+
+# -- highlights, chunks, detection, questions -------------------------------------------------------------------------
+
+
+def test_highlights(evaluated, tmp_path):
+    gold, given = [], []
+    for qid in range(8):
+        clips = [2 * qid % 10, 2 * qid % 10 + 1]
+        gold.append({
+            "qid": qid, "query": f"query {qid}", "vid": f"v{qid // 2}", "duration": 40,
+            "relevant_windows": [[2 * clips[0], 2 * clips[1] + 2]], "relevant_clip_ids": clips,
+            "saliency_scores": [[4, 4, 4], [4, 4, 4]],
+        })  # fmt: skip
+        saliency = [float(c in clips) for c in range(20)]
+        given.append({
+            "qid": qid, "query": f"query {qid}", "vid": f"v{qid // 2}", "pred_saliency_scores": saliency,
+            "pred_relevant_windows": [[2 * clips[0], 2 * clips[1] + 2, 0.9], [0, 40, 0.1]],
+        })  # fmt: skip
+    for name, values in (("gold", gold), ("given", given)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(v) + "\n" for v in values))
+    found = evaluated("qvhighlights", tmp_path / "gold.jsonl", tmp_path / "given.jsonl")
+    assert found["printed"]["MR-full-R1@0.7"] == found["printed"]["HL-min-VeryGood-Hit1"] == 100
+    assert found["printed"]["MR-full-mAP"] == 100
+    assert rows(found)["query swap"]["MR-full-R1@0.5"] == 0
+
+
+def test_chunks(evaluated, tmp_path):
+    entries = [
+        {"annotation_id": n, "description": f"moment {n}", "video": f"v{n}", "dl_link": "", "num_segments": 6,
+         "times": [[n % 6, n % 6]] * 4}
+        for n in range(12)
+    ]  # fmt: skip
+    truth, answers = tmp_path / "val_data.json", tmp_path / "rankings.json"
+    truth.write_text(json.dumps(entries))
+    every = [[a, b] for a in range(6) for b in range(a, 6)]
+    answers.write_text(json.dumps([[e["times"][0], *(m for m in every if m != e["times"][0])] for e in entries]))
+    found = evaluated("didemo", truth, answers)
+    assert found["summary"]["Rank@1"] == found["summary"]["mIoU"] == 1
+    beside = rows(found)
+    assert beside["most frequent moments"]["Rank@1"] == pytest.approx(1 / 6)
+    assert beside["whole video"]["mIoU"] == pytest.approx(1 / 6)
+
+
+def test_detection(evaluated, tmp_path):
+    database: dict = {}
+    for n in range(6):
+        segments = [{"label": f"class {n % 2}", "segment": s} for s in ([5.0 + n, 15.0 + n], [30.0, 50.0])]
+        database[f"v{n}"] = {"subset": "validation", "duration": 60.0, "annotations": segments}
+    results = {v: [{"label": a["label"], "score": 0.9, "segment": a["segment"]} for a in d["annotations"]]
+               for v, d in database.items()}  # fmt: skip
+    del results["v5"]
+    truth, answers = tmp_path / "truth.json", tmp_path / "answers.json"
+    truth.write_text(json.dumps({"database": database, "taxonomy": [], "version": "VERSION 1.3"}))
+    answers.write_text(json.dumps({"results": results, "version": "VERSION 1.3", "external_data": {}}))
+    found = evaluated("activitynet", truth, answers)
+    assert found["summary"]["mAP@0.5"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["status"] == {"answered": 5, "missing": 1}
+    assert rows(found)["whole video"]["mAP"] < 0.1
+
+
+# -- raw model text ---------------------------------------------------------------------------------------------------
+
+
+def test_raw_text_is_parsed_and_failures_are_counted(evaluated, tmp_path):
+    (tmp_path / "charades_sta_test.txt").write_text("".join(f"V{n} 3.0 9.0##a person sits down.\n" for n in range(4)))
+    texts = [
+        "<think>2 people</think><answer>3.0 to 9.0</answer>",
+        "From 3.0s - 9.0s",
+        "00:03 to 00:09",
+        "I cannot tell.",
+    ]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"id": f"V{n}#0", "text": t}) + "\n" for n, t in enumerate(texts)))
+    found = evaluated("charades-sta", tmp_path / "charades_sta_test.txt", answers)
+    assert found["summary"]["R1@0.7"] == 0.75
+    assert found["diagnostics"]["parse-failure rate"] == 0.25
+    assert found["scored"] == 4
