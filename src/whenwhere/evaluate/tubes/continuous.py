@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Boxes, Prediction
-from whenwhere.evaluate.ragged import Ragged, merged, ragged, set_iou
+from whenwhere.evaluate.ragged import Ragged, merged, proper, ragged, set_iou
 from whenwhere.evaluate.scores import Protocol, Scores, percent
-from whenwhere.evaluate.temporal import answered, claims, look_up, means
+from whenwhere.evaluate.temporal import answered, default_iou, look_up, means
 from whenwhere.evaluate.tubes.boxes import EPS, Boxed, Floats, Index, blocks, boxed, clean, ratio, spread, sums
 from whenwhere.overlap import box_iou
 from whenwhere.tubes import GAP
@@ -172,6 +172,16 @@ def answer_side(
     return Side(spans, flat, rate)
 
 
+def _sound(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> NDArray[np.bool_]:
+    """Where something can be right: a valid truth, and an answer that claims a time, or that it is not there."""
+    n = len(items)
+    out = np.fromiter((i.status == "valid" for i in items), bool, n)
+    out &= np.fromiter((p is not None and p.status in ("answered", "absent") for p in predictions), bool, n)
+    for spans in (ragged([i.spans for i in items]), ragged([answered(p) for p in predictions])):
+        out &= (spans.counts == 0) | (proper(spans).counts > 0)
+    return out
+
+
 def _objects(prediction: Prediction | None) -> list[Boxes | None]:
     if prediction is None or prediction.status != "answered" or not prediction.boxes:
         return [None]
@@ -184,12 +194,8 @@ def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], ora
     Keys: m_tIoU, m_sIoU, m_vIoU, and oracle-time.
     """
     n = len(items)
-    truth = merged(ragged([i.spans for i in items]))
-    real = np.fromiter((i.status == "valid" for i in items), bool, n)
-    raw = np.fromiter((len(i.spans) for i in items), np.int64, n)
-    said = np.fromiter(map(claims, predictions), bool, n)
-    sound = real & said & ((raw == 0) | (truth.counts > 0))
-    t = np.where(sound, set_iou(ragged([answered(p) for p in predictions]), truth), 0.0)
+    sound = _sound(items, predictions)
+    t = default_iou(items, predictions)
 
     objects = [_objects(p) for p in predictions]
     many_true = np.fromiter((max(len(i.tubes), 1) for i in items), np.int64, n)
