@@ -160,10 +160,12 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
         means["mAP"] = float(np.mean(area))
         summary |= {f"MR-{name}-{m}": v for m, v in means.items()}
         if name == "full":
-            columns = {f"MR-full-{m}": v for m, v in found.items()}
+            columns |= {f"MR-full-{m}": v for m, v in found.items()}
             columns |= {f"MR-full-mAP@{t:g}": precision[:, k] for k, t in enumerate(THRESHOLDS)}
             columns["MR-full-mAP"] = precision.mean(1)
         else:
+            # nan leaves a query out of the mean, and so out of its interval
+            columns[f"MR-{name}-mAP"] = np.where(rows, precision.mean(1), np.nan)
             groups[name] = {"n": float(rows.sum())} | {f"MR-{m}": v for m, v in means.items()}
     return Scores(summary, items=columns, groups=groups), int((truth.counts == 0).sum())
 

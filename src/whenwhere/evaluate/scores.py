@@ -29,7 +29,8 @@ class Scores:
         ids: of the rows of `items`, in the items' order; all items, also missing and invalid ones, unless the
             protocol's original drops some, which `notes` then says.
         videos: cluster of each row.
-        items: per-item columns (n,): every measure that is a mean over items, so that it can be resampled.
+        items: per-item columns (n,): every measure that is a mean over items, so that it can be resampled; nan leaves
+            an item out of that mean.
         groups: name of a group (query type, length, size) → summary of its items.
         notes: what a reader must know: dropped items, missing answers, switches that changed the count.
     """
