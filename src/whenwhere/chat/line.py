@@ -8,6 +8,7 @@ Redirects are not followed (the key and the pictures are for the host that the u
 `LARGEST` are cut off: no answer is, and memory is finite.
 """
 
+import logging
 import socket
 import threading
 import time
@@ -79,6 +80,10 @@ class Line:
     def _http(self) -> "httpx2.Client":
         import httpx2
 
+        log = logging.getLogger("httpcore2")
+        if self._key and log.level < logging.INFO:
+            # its debug log writes down what servers send in headers, and some repeat the key
+            log.setLevel(logging.INFO)
         p = self.patience
         return httpx2.Client(
             timeout=httpx2.Timeout(connect=p.connect, read=min(p.read, p.total), write=min(p.read, p.total), pool=None),
