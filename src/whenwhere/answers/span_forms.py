@@ -3,6 +3,7 @@ r"""Forms that answer with times: Time-R1, VideoChat-R1, TaRO, TimeLens, TVG-R1,
 Each is one pattern with two numbers (`_one`), or a pair of small functions where it holds more.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,6 +85,29 @@ def _read_target(contents: list[str], tail: str) -> Answer | None:
 def _write_target(answer: Answer) -> tuple[list[str], str]:
     s, e = answer.spans[0]
     return [f"Target ID: {answer.target}, Time range: {s:.2f} to {e:.2f}"], ""
+
+
+def _read_json(contents: list[str], tail: str) -> Answer | None:
+    fenced = re.fullmatch(r"```json\n([^`]*)\n```", tail)
+    try:
+        rows = json.loads(fenced[1] if fenced else tail)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(rows, list):
+        return None
+    spans: list[tuple[float, float]] = []
+    for row in rows:
+        if not isinstance(row, dict) or row.keys() != {"start", "end"}:
+            return None
+        # as they stand in the text: no booleans, no exponents, nothing that is not finite
+        if not all(isinstance(v, (int, float)) and re.fullmatch(NUMBER, str(v)) for v in row.values()):
+            return None
+        spans.append((float(row["start"]), float(row["end"])))
+    return Answer(spans=tuple(spans))
+
+
+def _write_json(answer: Answer) -> tuple[list[str], str]:
+    return [], "[" + ", ".join(f'{{"start": {s:.1f}, "end": {e:.1f}}}' for s, e in answer.spans) + "]"
 
 
 _to = _one("N to N", "{s} to {e}")
@@ -182,5 +206,16 @@ SPAN_FORMS = (
         "<think>The dog runs.</think>\n<answer>From <t>12.3</t>s to <t>15.6</t>s.</answer>",
         *_one("From <t>N</t>s to <t>N</t>s\\.", "From <t>{s}</t>s to <t>{e}</t>s.", 1),
         decimals=1,
+    ),
+    Form(
+        "spans",
+        "this project, asked of families without a form of their own: a list, empty where it does not happen",
+        '[{"start": 12.5, "end": 17.8}]',
+        _read_json,
+        _write_json,
+        tags=(),
+        spans=None,
+        decimals=1,
+        empty=True,
     ),
 )

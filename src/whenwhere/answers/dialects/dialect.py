@@ -17,9 +17,10 @@ A family states three things that go wrong most often:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from whenwhere.answers.answer import Coordinates
+from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
+from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
 
 Frames = Literal["pairs", "repeat", "images"]
 
@@ -33,13 +34,14 @@ class Dialect:
         model_types: `model_type` of the configurations that speak it (transformers), lower case.
         names: parts of a model's name that tell the family where there is no configuration (endpoints), lower case.
         time: how time goes in (see the module).
-        merge: frames that share one stamp.
+        merge: frames that share one stamp (a family without stamps: frames that become one step in time).
         frames: how frames are handed over unless asked otherwise.
         resolution: seconds that a stamp is rounded to; 1.0 = whole seconds only.
-        coordinates: of its boxes; None where the family answers with points or without places.
+        coordinates: of its boxes or points; None where nothing says that the family answers with places: it is asked
+            about time alone.
         points: it answers with points; boxes are small squares around them, and the record says so.
         spans_form: name of the form (`whenwhere.answers.FORMS`) that an answer about time is asked in.
-        boxes_form: name of the form that boxes are asked in.
+        boxes_form: name of the form that boxes are asked in; empty where it is not asked for any.
         when: words that ask for spans; {query} and {duration} are put in.
         where: words that ask for one box at each listed time; {query}, {target}, {times} are put in.
         which: words that ask for a description of the target; {query} is put in.
@@ -75,3 +77,30 @@ class Dialect:
     def ask_which(self, query: str) -> str:
         """The question what the sentence's thing looks like."""
         return self.which.format(query=query)
+
+    def when_schema(self) -> dict[str, Any]:
+        """JSON schema of the answer about time."""
+        return spans_schema()
+
+    def where_schema(self, times: Sequence[float]) -> dict[str, Any] | None:
+        """JSON schema of the answer about places at these times; None where the family's form is not JSON."""
+        if self.boxes_form not in ("qwen3-vl", "qwen2.5-vl"):
+            return None
+        return boxes_schema(self.coordinates, len(times))
+
+
+def point_boxes(points: Sequence[TimedPoint], side: float = 40.0) -> tuple[TimedBox, ...]:
+    """Small squares around points, where a family has no boxes; whoever records them must say so.
+
+    Args:
+        points: as answered.
+        side: of the square in the points' own coordinates; 40 thousandths by default.
+
+    >>> point_boxes([TimedPoint(0.5, (380.0, 822.0), "dog", "1")])[0].box
+    (360.0, 802.0, 400.0, 842.0)
+    """
+    half = side / 2
+    return tuple(
+        TimedBox(p.time, (p.point[0] - half, p.point[1] - half, p.point[0] + half, p.point[1] + half), p.label, p.id)
+        for p in points
+    )

@@ -1,0 +1,31 @@
+"""InternVL 3.5 (and 3): frames carry an index and no time.
+
+The processor writes `Frame1: `, `Frame2: `, ... before the frames of a video; it is never told their times. We
+therefore hand over single pictures, each with its time before it. The family's own form of a box,
+`<ref>dog</ref><box>[[...]]</box>`, has no place for a time; boxes are asked for in JSON with times, in the family's
+thousandths.
+"""
+
+from whenwhere.answers.dialects.dialect import Dialect
+from whenwhere.answers.dialects.words import THOUSAND, WHEN, WHERE, WHICH
+
+INTERNVL3_5 = Dialect(
+    name="internvl3.5",
+    model_types=("internvl",),
+    names=("internvl3", "internvl-3"),
+    time="ours",
+    merge=1,
+    frames="images",
+    resolution=0.1,
+    coordinates="thousand",
+    points=False,
+    spans_form="spans",
+    boxes_form="qwen3-vl",
+    when=WHEN,
+    where=WHERE + THOUSAND,
+    which=WHICH,
+    source=(
+        "index only: transformers 5.23 models/internvl/processing_internvl.py; thousandths: InternVL 2 grounding "
+        "template on the hub; words and the form with times: ours"
+    ),
+)
