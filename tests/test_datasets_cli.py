@@ -9,9 +9,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from whenwhere.cli.data import convert
 from whenwhere.cli.manifest import read_manifest
 from whenwhere.datasets import BENCHMARKS, manifest
 from whenwhere.datasets.videos import VideoFolder
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.evaluate.validate import validate as score_truth
 
 sys.path.insert(0, str(Path(__file__).parent))
 from releases import RELEASES, write_release
@@ -59,15 +62,40 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
     cli("data", "convert", "--benchmark", "qvhighlights", "--annotations", source, "--out", out)
     (item,) = manifest.read(out)
     assert item.video == "k_0.0_12.0" and item.extra["relevant_clip_ids"] == [0, 1, 4, 5]
-    for arguments, status, words in (
-        (("--benchmark", "qvhighlight", "--annotations", source, "--out", out), 2, "did you mean qvhighlights"),
-        (("--benchmark", "qvhighlights", "--annotations", tmp_path / "no", "--out", out), 1, "does not exist"),
-        (("--benchmark", "qvhighlights", "--annotations", source, "--out", tmp_path / "x.csv"), 1, "ends in .jsonl"),
-        (("--benchmark", "didemo", "--annotations", source, "--out", out), 1, "where a list is expected"),
-        (("--benchmark", "qvhighlights", "--annotations", source, "--out", out, "--videos", "no"), 2, "is no folder"),
+    done = cli("data", "convert", "--benchmark", "qvhighlight", "--annotations", source, "--out", out, status=2)
+    assert "did you mean qvhighlights" in done.stderr and done.stderr.count("\n") == 1
+    for name, annotations, target, videos, error, words in (
+        ("qvhighlights", tmp_path / "no", out, None, RecordError, "does not exist"),
+        ("qvhighlights", source, tmp_path / "x.csv", None, RecordError, r"ends in \.jsonl"),
+        ("didemo", source, out, None, RecordError, "where a list is expected"),
+        ("qvhighlights", source, out, tmp_path / "no", SettingError, "is no folder"),
     ):
-        done = cli("data", "convert", *arguments, status=status)
-        assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        with pytest.raises(error, match=words):
+            convert(name, annotations, target, videos)
+
+
+def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
+    """Stage → manifest with truth → batch → evaluation, and the truth itself gets everything."""
+    cli("stage", tmp_path / "clips", "--clips", 1, "--seed", 4)
+    truth = tmp_path / "clips" / "truth.jsonl"
+    items = BENCHMARKS["stage"].read(truth)
+    assert items and all(i.video == items[0].video and i.type and i.fps == 15 for i in items)
+    assert sum(len(i.tubes[0]) for i in items if i.tubes) > 30
+    checked = score_truth(BENCHMARKS["stage"], items)
+    full = {c.measure: c.gold for c in checked.checks if c.protocol == "default-tubes"}
+    assert checked.passed and full["m_vIoU"] == full["m_tIoU"] == 1.0
+    asked = tmp_path / "clips" / "asked.parquet"
+    cli("data", "convert", "--benchmark", "stage", "--annotations", truth, "--out", asked)
+    answers = cli("batch", asked, "--out", tmp_path / "out", "--json").stdout
+    assert len(answers.splitlines()) == len(items)
+    (tmp_path / "answers.jsonl").write_text(answers)
+    given = ("--annotations", asked, "--predictions", tmp_path / "answers.jsonl")
+    done = cli("eval", "--benchmark", "manifest-tubes", *given, "--json")
+    assert "have no answer" not in done.stderr and json.loads(done.stdout)
+    lines = truth.read_text().replace('"model":"truth"', '"model":"motion"')
+    truth.write_text(lines)
+    with pytest.raises(RecordError, match="line 1 is no truth of a staged clip"):
+        BENCHMARKS["stage"].read(truth)
 
 
 def test_a_manifest_is_evaluated(cli: Cli, tmp_path: Path) -> None:

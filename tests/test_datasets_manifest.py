@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from whenwhere.datasets import manifest
+from whenwhere.datasets import BENCHMARKS, manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.summary import summarise
 from whenwhere.errors import RecordError
@@ -231,3 +231,15 @@ def test_groups_of_parquet_rows(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     assert manifest.write(iter(some), path) == 5000
     assert list(map(exactly, manifest.read(path))) == list(map(exactly, some))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("vue-stg", "vue_stg"), ("mot", "mot15/TUD-Stadtmitte.gt.txt"), ("vidstg", "vidstg/test_annotations.json")],
+)
+def test_released_tubes_round_trip(name: str, file: str, real_data: Path, tmp_path: Path) -> None:
+    some = BENCHMARKS[name].read(real_data / "annotations" / file)
+    for ending in ("jsonl", "parquet"):
+        path = tmp_path / f"m.{ending}"
+        manifest.write(some, path)
+        assert list(map(exactly, manifest.read(path))) == list(map(exactly, some))

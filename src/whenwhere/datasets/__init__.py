@@ -24,6 +24,7 @@ from whenwhere.datasets import (
     qvhighlights,
     rextime,
     st_align,
+    staged,
     tacos,
     thumos14,
     timelens,
@@ -69,6 +70,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         mot.BENCHMARK,
         activitynet13.BENCHMARK,
         thumos14.BENCHMARK,
+        staged.BENCHMARK,
         own.SPANS,
         own.TUBES,
     )
