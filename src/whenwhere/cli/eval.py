@@ -83,9 +83,9 @@ def eval_(
         _complain(report)
     if strict:
         _refuse(reports)
+    files = _write(reports, out, names) if out is not None else []
     _print(reports, json_)
-    if out is not None:
-        _write(reports, out, names, json_)
+    _tell(files, json_, lacks_page=export is None and "html" not in names)
 
 
 def _files(export: str | None) -> tuple[str, ...]:
@@ -215,23 +215,32 @@ def _show(table: "Table") -> None:
     shown.print(rich_table(table))
 
 
-def _write(reports: "list[Report]", out: Path, names: tuple[str, ...], json_: bool) -> None:
+def _write(reports: "list[Report]", out: Path, names: tuple[str, ...]) -> list[Path]:
     """The files; of two reports each gets a folder of its own, and the comparison stands beside them."""
-    from whenwhere.cli.console import note
-    from whenwhere.cli.console import out as stdout
     from whenwhere.evaluate.compare import compare
     from whenwhere.evaluate.report import comparison_tables, markdown, write
     from whenwhere.store import write_text
 
-    folders = [out] if len(reports) == 1 else [out / "first", out / "second"]
+    found = compare(*reports) if len(reports) == 2 else None
+    folders = [out] if found is None else [out / "first", out / "second"]
     files = [path for report, folder in zip(reports, folders, strict=True) for path in write(report, folder, names)]
-    if len(reports) == 2:
-        found = compare(*reports)
+    if found is not None:
         files.append(write_text(out / "comparison.json", json.dumps(found.data(), ensure_ascii=False, indent=1) + "\n"))
         files.append(write_text(out / "comparison.md", markdown(comparison_tables(found))))
+    return files
+
+
+def _tell(files: list[Path], json_: bool, lacks_page: bool) -> None:
+    """What was written."""
+    from whenwhere.cli.console import note
+    from whenwhere.cli.console import out as stdout
+
     for path in files:
-        (note if json_ else stdout.print)(f"wrote {path}")
-    if "html" not in names:
+        if json_:
+            note(f"wrote {path}")
+        else:
+            stdout.print(f"wrote {path}", markup=False)
+    if files and lacks_page:
         note("no report.html: it needs matplotlib: pip install 'whenwhere[report]'", "dim")
 
 

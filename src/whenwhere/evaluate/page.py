@@ -79,7 +79,7 @@ def _table(table: "Table") -> str:
         + "</tr>"
         for row, kind in zip(table.rows, kinds, strict=True)
     )
-    full = ' class="full"' if len(table.columns) > 5 else ""
+    full = ' class="full"' if len(table.columns) > 7 else ""
     note = "".join(f"<p>{html.escape(line)}</p>" for line in table.note.splitlines())
     return (
         f'<section{full}><h2>{html.escape(table.title)}</h2><div class="wide" tabindex="0"><table>'

@@ -32,6 +32,8 @@ NAME = 40
 WIDE = 8
 #: Groups that a terminal shows; of more (classes of a detection set) the files tell.
 MANY = 24
+#: Query types that a terminal shows failure modes of.
+TYPES = 3
 #: Faults listed of each kind; the JSON file has all of them.
 FAULTS = 5
 
@@ -92,7 +94,7 @@ def tables(report: Report, brief: bool = False) -> list[Table]:
             _beside(report),
             _groups(report, brief),
             _decomposition(report),
-            _diagnostics(report),
+            _diagnostics(report, brief),
             _faults(report),
             _protocol(report),
         )
@@ -159,19 +161,17 @@ def _decomposition(report: Report) -> Table | None:
     )
 
 
-def _diagnostics(report: Report) -> Table | None:
+def _diagnostics(report: Report, brief: bool) -> Table | None:
     if not report.diagnostics:
         return None
+    types = {} if brief and len(report.types) > TYPES else report.types
     rows: list[list[Cell]] = [
-        [name, *(_counted(name, column.get(name)) for column in (report.diagnostics, *report.types.values()))]
+        [name, *(_counted(name, column.get(name)) for column in (report.diagnostics, *types.values()))]
         for name in report.diagnostics
     ]
-    return Table(
-        "Failure modes",
-        ["", "all", *report.types],
-        rows,
-        "Of first choices; seconds are signed, negative is too early.",
-    )
+    more = "" if types or not report.types else f" By {len(report.types)} types: --out or --json."
+    note = f"Of first choices; seconds are signed, negative is too early.{more}"
+    return Table("Failure modes", ["", "all", *types], rows, note)
 
 
 def _counted(name: str, value: float | None) -> Cell:
