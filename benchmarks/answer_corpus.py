@@ -69,12 +69,18 @@ ONE: tuple[tuple[str, str], ...] = (
     ("VideoChat-R1", "<answer>B</answer> <glue>[[{s.1}, {e.1}]]</glue>"),
     ("STVG-R1", "<answer>Target ID: 1, Time range: {s} to {e}</answer>"),
     ("STVG-R1", "<answer>Target ID: 12, Time range: [{s} to {e}]</answer>"),
-    ("STVG-o1", "<time>{s.1} to {e.1}</time><think_bbox>[[1, 2, 3, 4]]</think_bbox><pred_bbox>[[1, 2, 3, 4]]</pred_bbox>"),
+    (
+        "STVG-o1",
+        "<time>{s.1} to {e.1}</time><think_bbox>[[1, 2, 3, 4]]</think_bbox><pred_bbox>[[1, 2, 3, 5]]</pred_bbox>",
+    ),
     ("Open-o3-Video", "<answer>From <t>{s.1}</t>s to <t>{e.1}</t>s.</answer>"),
     ("LongVT", '<tool_call>{{"start_time": 1, "end_time": 2}}</tool_call><answer>[{s}, {e}]</answer>'),
     ("GLM", "<|begin_of_box|>{s.0} to {e.0} seconds<|end_of_box|>"),
     ("GLM", "The moment is <|begin_of_box|>[{s.0}, {e.0}]<|end_of_box|>."),
-    ("Qwen", '```json\n[\n\t{{"start_time": "{s.cf}", "end_time": "{e.cf}", "description": "he sits down at table 4"}}\n]\n```'),
+    (
+        "Qwen",
+        '```json\n[\n\t{{"start_time": "{s.cf}", "end_time": "{e.cf}", "description": "he sits at table 4"}}\n]\n```',
+    ),
     ("Qwen", '{{"start": "{s.cf}", "end": "{e.cf}"}}'),
     ("Qwen", "{s.cf} - {e.cf}"),
     ("Qwen", "The described moment occurs from {s.1} seconds to {e.1} seconds in the video."),
@@ -142,7 +148,11 @@ SEVERAL: tuple[tuple[str, str], ...] = (
     ("Vidi", "[[{s}, {e}], [{u}, {v}]]"),
     ("Vidi", "{s.h}-{e.h}, {u.h}-{v.h}"),
     ("JSON", '[{{"start": {s}, "end": {e}}}, {{"start": {u}, "end": {v}}}]'),
-    ("JSON", '{{"segments": [{{"start_time": "{s.c}", "end_time": "{e.c}"}}, {{"start_time": "{u.c}", "end_time": "{v.c}"}}]}}'),
+    (
+        "JSON",
+        '{{"segments": [{{"start_time": "{s.c}", "end_time": "{e.c}"}}, '
+        '{{"start_time": "{u.c}", "end_time": "{v.c}"}}]}}',
+    ),
     ("JSON", '{{"spans": ["{s} - {e}", "{u} - {v}"]}}'),
     ("prose", "{s} to {e}, {u} to {v}"),
     ("prose", "{s}s - {e}s; {u}s - {v}s"),

@@ -35,7 +35,7 @@ def test_whole_corpus_is_read_rightly() -> None:
     assert wrong == []
 
 
-# --- thoughts never leak --------------------------------------------------------------------------------------------
+# --- thoughts never leak ------------------------------
 
 THOUGHTS = st.text("abc 0123456789.-to<>/[]{}\"'\n,:", max_size=60).map(lambda t: "3.0 to 5.0 " + t + " [4, 6]")
 
@@ -78,7 +78,12 @@ def test_cutting(text: str, spans: tuple[tuple[float, float], ...], status: str)
         assert "12 to 17" not in found.thought
 
 
-# --- the strings on which other parsers disagree ----------------------------------------------------------------------
+def test_a_thought_that_is_closed_twice_or_repeated() -> None:
+    assert parse("<think>a</think>12 to 17</think>").spans == ((12, 17),)
+    assert parse("<think>3 to 5</think>x<think>4 to 6</think>12 to 17").spans == ((12, 17),)
+
+
+# --- the strings on which other parsers disagree ------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,13 @@ def test_cutting(text: str, spans: tuple[tuple[float, float], ...], status: str)
         ("1h 2m 3s to 1h 2m 10s", ((3723, 3730),)),
         ("12 -17", ((12, 17),)),
         ("１２．５ － １７．８", ((12.5, 17.8),)),
+        ("00:12 - 00:17: She opens the door.", ((12, 17),)),
+        ("from t = 12.5 s to t = 17.8 s", ((12.5, 17.8),)),
+        ("<time>12.5</time> to <time>17.8</time>", ((12.5, 17.8),)),
+        ('12"-17"', ((12, 17),)),
+        ("12 to 17. No wait, actually 20 to 25", ((20, 25),)),
+        ("1 to 2 of the 5 men, 12s to 17s", ((12, 17),)),
+        ("The query 'from 3 to 5' happens in 12.0 - 17.0 seconds.", ((12, 17),)),
         ('{"start_ms": 12500, "end_ms": 17800}', ((12.5, 17.8),)),
         ('{"event": "he enters at 3 to 5", "start": 12.5, "end": 17.8}', ((12.5, 17.8),)),
         ("[[12.5, 17.8, 0.93], [20, 25, 0.5]]", ((12.5, 17.8), (20, 25))),
@@ -159,9 +171,10 @@ def test_of_a_cut_text_only_what_is_whole_is_kept(text: str, spans: tuple[tuple[
     assert (found.spans, len(found.boxes), found.status) == (spans, n, "truncated")
 
 
-# --- boxes --------------------------------------------------------------------------------------------------------------
+# --- boxes ------------------------------
 
-QWEN = '[{"time": 1.0, "bbox_2d": [100, 200, 300, 400], "label": "dog"}, {"time": 2.0, "bbox_2d": [1, 2, 3, 4], "label": "dog"}]'  # noqa: E501
+QWEN = """[{"time": 1.0, "bbox_2d": [100, 200, 300, 400], "label": "dog"},
+{"time": 2.0, "bbox_2d": [1, 2, 3, 4], "label": "dog"}]"""
 
 
 def test_coordinates_stay_as_written_until_their_kind_and_sizes_are_known() -> None:
@@ -225,7 +238,7 @@ def test_tracks() -> None:
     assert parse('<tracks coords="0.0 1 380 822\t0.5 1 37').points[-1].time == 0.0
 
 
-# --- choices ------------------------------------------------------------------------------------------------------------
+# --- choices ------------------------------
 
 
 @pytest.mark.parametrize(
@@ -242,7 +255,7 @@ def test_choices(text: str, letter: str | None) -> None:
     assert parse(text).choice == letter
 
 
-# --- settings -----------------------------------------------------------------------------------------------------------
+# --- settings ------------------------------
 
 
 def test_settings_are_checked() -> None:

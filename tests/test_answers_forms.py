@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from whenwhere.answers import FORMS, Answer, TimedBox, TimedPoint, parse
 from whenwhere.errors import RecordError, SettingError
 
+SECOND = '<think>x</think><answer>[{"span": [1, 2], "boxes": [{}]}]</answer>'
 SIZE, SHOWN = (1280.0, 720.0), (644.0, 364.0)
 TIMES = st.floats(0, 20_000, allow_nan=False)
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
@@ -129,9 +130,9 @@ def test_strict_refuses_anything_around(name: str, spoil: str) -> None:
         ("museg", "<think>x</think><answer></answer>", "unparsed"),
         ("museg", "<think>x</think><answer>1-2 4-3</answer>", "reversed"),
         ("second-level", "<think>x</think><answer>[]</answer>", "absent"),
-        ("second-level", '<think>x</think><answer>[{"span": [1, 2], "boxes": [[1, NaN, 1, 2, 3]]}]</answer>', "unparsed"),
-        ("second-level", '<think>x</think><answer>[{"span": [1, 2], "boxes": [[1, 1, 2, 3]]}]</answer>', "unparsed"),
-        ("second-level", '<think>x</think><answer>[{"span": [1, 2], "boxes": [[1, 1, 1, 2, 3], [1, 1, 1, 2, 4]]}]</answer>', "duplicate-time"),
+        ("second-level", SECOND.replace("{}", "[1, NaN, 1, 2, 3]"), "unparsed"),
+        ("second-level", SECOND.replace("{}", "[1, 1, 2, 3]"), "unparsed"),
+        ("second-level", SECOND.replace("{}", "[1, 1, 1, 2, 3], [1, 1, 1, 2, 4]"), "duplicate-time"),
         ("second-level", "<think>x</think><answer>" + "[" * 100_000 + "</answer>", "unparsed"),
         ("qwen3-vl", "[]", "absent"),
         ("qwen3-vl", '[{"time": 1, "bbox_2d": [1, 2, 3, "4"], "label": ""}]', "unparsed"),

@@ -1,4 +1,4 @@
-"""Forms that answer with boxes or points: Qwen, InternVL, Open-o3, VideoChat-R1 tracking, Molmo2, and the project's own.
+"""Forms that answer with boxes or points: Qwen, InternVL, Open-o3, VideoChat-R1 tracking, Molmo2, and our own.
 
 The own form, `second-level`, holds all that a grounding answer is made of: spans to a tenth of a second, one box per
 second in thousandths inside each of them, and an empty list for "it is not there". A box costs five numbers and no

@@ -9,10 +9,13 @@ _BOXED = re.compile(r"\\boxed\s?\{\s?(?:\\text\s?\{)?\s?\(?([A-Ha-h])\)?\.?\s?\}
 _WHOLE = re.compile(r"\W*\(?([A-H])\)?(?:[.):]\W*|\W*)")
 _LEADING = re.compile(r"\W*(?:\(([A-H])\)|([A-H])[.):])\s+\S")
 _SAID = re.compile(
-    r"\b(?:correct option|option|correct answer|final answer|answer|choice)\b(?:\s?(?:is|would be|should be))?\s?[:：]?\s{0,3}"
+    r"\b(?:correct option|option|correct answer|final answer|answer|choice)\b"
+    r"(?:\s?(?:is|would be|should be))?\s?[:：]?\s{0,3}"
     r"(?:option\s)?[\"'*(\[]{0,3}([A-H])(?![\w'])(?!\s[a-z])",
     re.IGNORECASE,
 )
+
+_TAGS = re.compile(r"</?[A-Za-z]\w{0,11}>")
 
 
 def choice(answer: str, rest: str) -> str | None:
@@ -24,7 +27,7 @@ def choice(answer: str, rest: str) -> str | None:
     boxed = _BOXED.findall(answer) or _BOXED.findall(rest)
     if boxed:
         return str(boxed[-1]).upper()
-    answer = answer.strip()
+    answer = _TAGS.sub(" ", answer).strip()
     whole = _WHOLE.fullmatch(answer[:40]) if len(answer) <= 40 else None
     if whole:
         return whole[1]

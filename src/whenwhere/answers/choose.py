@@ -12,6 +12,7 @@ Peers take the first range (TimeLens) or the last (Time-R1); both are wrong half
    given in written order and the status says so.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -24,39 +25,43 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _CLAIM = re.compile(
-    r"\b(?:happen(?:s|ed|ing)?|occur(?:s|red|ring)?|tak(?:es|ing) place|took place|answer|time (?:range|span|interval|"
-    r"period|window|segment)|(?:the|this|target|described|relevant|queried) (?:event|moment|action|segment|query)|timestamps?|"
-    r"event[^.\n]{0,80}\b(?:is|are|from|starts?)|corresponds?|relevant|matches|therefore|thus|hence|so the)\b",
+    r"\b(?:happen(?:s|ed|ing)?|occur(?:s|red|ring)?|tak(?:es|ing) place|took place|answer|corresponds?|relevant|"
+    r"matches|time (?:range|span|interval|period|window|segment)|timestamps?|therefore|thus|hence|so the|"
+    r"(?:the|this|target|described|relevant|queried) (?:event|moment|action|segment|query)|"
+    r"event[^.\n]{0,80}\b(?:is|are|from|starts?))\b",
     re.IGNORECASE,
 )
 _EXAMPLE = re.compile(
     r"\b(?:for example|e\.g\.?|example|for instance|such as|in the format|format should)", re.IGNORECASE
 )
 _DENIAL = re.compile(
-    r"\b(?:does not|doesn't|do not|don't|did not|didn't|never|isn't|is not|are not|aren't|was not|wasn't|cannot|can't|no)"
-    r"\b[^.!?\n]{0,60}?\b(?:happen|occur|appear|take place|exist|seen|shown?|visible|present|found|event|moment|evidence|"
-    r"such|match(?:ing)?|relevant|there)",
+    r"\b(?:(?:does|do|did|is|are|was) not|(?:does|do|did|is|are|was|ca)n't|never|cannot|no)\b[^.!?\n]{0,60}?"
+    r"\b(?:happen|occur|appear|take place|exist|seen|shown?|visible|present|found|event|moment|evidence|such|"
+    r"match(?:ing)?|relevant|there)",
     re.IGNORECASE,
 )
 _ABSENCE = re.compile(
     r"""
-    ^\W*(?:none|null|nil|n/?a|nothing|never|not\ (?:present|found|applicable|there|in\ the\ video)|no\ (?:answer|match(?:es)?|such
-        \ (?:event|moment|segment)|relevant\ (?:moment|segment|clip|event)s?|event|moment|segment)s?|absent)\W*$
-    |^\W*there\ (?:is|are)\ none\W*$
-    |\bno\ (?:such|matching|relevant|corresponding)\ [\w\ ]{0,40}\b(?:event|moment|segment|clip|action|scene|interval|content|object|person|thing|span)
-    |\bthere\ (?:is|are|was|were)\ no\ (?:such|matching|relevant|corresponding|moment|event|segment|clip|time|instance|occurrence)
-    |\b(?:does|do|did|is|was|are|were)(?:\ not|n't)\ (?:actually\ |ever\ )?(?:happen|occur|appear|take\ place|exist|present|shown|depicted|
-        found|contained|in\ the\ video)\b
+    ^\W*(?:none|null|nil|n/?a|nothing|never|absent|there\ (?:is|are)\ none|no\ answer
+        |not\ (?:present|found|applicable|there|in\ the\ video)
+        |no\ (?:(?:such|relevant|matching)\ )?(?:event|moment|segment|clip|match(?:es)?)s?
+        |there\ (?:is|are)\ no\ [\w\ '-]{1,60}\ in\ (?:the|this)\ (?:video|clip))\W*$
+    |\bno\ (?:such|matching|relevant|corresponding)\ [\w\ ]{0,40}
+        \b(?:event|moment|segment|clip|action|scene|interval|content|object|person|thing|span)
+    |\bthere\ (?:is|are|was|were)\ no
+        \ (?:such|matching|relevant|corresponding|moment|event|segment|clip|time|instance|occurrence)
+    |\b(?:does|do|did|is|was|are|were)(?:\ not|n't)\ (?:actually\ |ever\ )?
+        (?:happen|occur|appear|take\ place|exist|present|shown|depicted|found|contained|in\ the\ video|match\ any)\b
     |\bnever\ (?:happens?|occurs?|appears?|takes?\ place|shown|seen)\b
     |\b(?:video|clip|footage)\ (?:does|do|did)(?:\ not|n't)\ (?:contain|show|include|depict|have|feature)\b
-    |\b(?:cannot|can't|could\ not|couldn't)\ be\ found\b|\bnot\ found\ in\ the\ (?:video|clip)\b
-    |\bnot\ present\ in\ the\ (?:video|clip)\b
+    |\b(?:could|can|did)(?:\ not|not|n't)\ find\ (?:the|any|such)\b
+    |\b(?:cannot|can't|could\ not|couldn't)\ be\ found\b|\bnot\ (?:found|present)\ in\ the\ (?:video|clip)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 #: words that turn "does not appear" into a claim about a part of the video
 _PARTLY = re.compile(
-    r"\b(?:until|till|before|after|first|initially|beginning|half|at\ \d|yet|again|anymore|any\ longer|clear|clearly|sure|only|"
+    r"\b(?:until|till|before|after|first|initially|beginning|half|yet|again|anymore|any longer|clear|clearly|sure|only|"
     r"but|however|although|though|while)\b|\d",
     re.IGNORECASE,
 )
@@ -109,17 +114,23 @@ def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[s
     claimed = {id(r) for r in kept if _CLAIM.search(before[id(r)])}
     if claimed:
         return _with_neighbours(text, kept, claimed), False, reasons
-    for better in (
-        [r for r in kept if r.strength == 2],
-        [r for r in kept if all(s < e for s, e in r.spans)],  # a score of 2-1 beside a range
-    ):
-        kept = better or kept
+    kept = [r for r, united in zip(kept, _united(text, kept), strict=True) if united] or kept
+    kept = [r for r in kept if all(s < e for s, e in r.spans)] or kept  # a score of 2-1 beside a range
     if len({tuple(r.spans) for r in kept}) == 1:
         return kept[:1], False, reasons
     if _is_list(text, kept):
         return kept, False, reasons
     reasons.append(f"{len(kept)} ranges, and nothing says which is the answer")
     return kept, True, reasons
+
+
+def _united(text: str, kept: Sequence[Range]) -> list[bool]:
+    """Which ranges have a unit, of their own or of the next in one breath: "12 to 17 or 20 to 25 seconds"."""
+    out = [r.strength == 2 for r in kept]
+    for i in reversed(range(len(kept) - 1)):
+        gap = text[kept[i].end : kept[i + 1].start]
+        out[i] |= out[i + 1] and len(gap) < 20 and re.fullmatch(r"\W*(?:or|and)?\W*(?:from)?\W*", gap) is not None
+    return out
 
 
 def _denied(before: str) -> bool:
@@ -156,7 +167,7 @@ def _before(text: str, r: Range) -> str:
 
 
 def _is_list(text: str, kept: Sequence[Range]) -> bool:
-    return all(_listed(text, a, b) for a, b in zip(kept, kept[1:], strict=False))
+    return all(_listed(text, a, b) for a, b in itertools.pairwise(kept))
 
 
 def _listed(text: str, a: Range, b: Range) -> bool:

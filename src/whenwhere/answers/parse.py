@@ -15,7 +15,7 @@ from whenwhere.answers.choose import chosen, denies
 from whenwhere.answers.forms import FAMILIES
 from whenwhere.answers.lexer import Token, plain, tokens
 from whenwhere.answers.ranges import Range, ranges
-from whenwhere.answers.reading import read
+from whenwhere.answers.reading import read, seconds
 from whenwhere.answers.structure import structures
 from whenwhere.answers.tags import tagged
 from whenwhere.answers.thought import cut
@@ -70,10 +70,8 @@ def parse(
     answer = FORMS[form].parse(text) if form in FORMS else Answer()
     if mode == "lenient" and not answer.valid:
         answer = _lenient(text, duration, kind, yx)
-    if size is not None and answer.coordinates not in (None, "unknown"):
-        if answer.coordinates != "pixels" or shown is not None:
-            answer = answer.displayed(size, shown)
-    return answer
+    known = answer.coordinates in ("unit", "thousand") or (answer.coordinates == "pixels" and shown is not None)
+    return answer.displayed(size, shown) if size is not None and known else answer
 
 
 def _family(form: str | None) -> tuple[Coordinates | None, bool | None]:
@@ -107,8 +105,8 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     spans_of, ambiguous, noticed = chosen(rest, found)
     reasons += [*structured.reasons, *noticed]
     spans = tuple(span for r in spans_of for span in r.spans)
-    boxes = tuple([*tags.boxes, *structured.boxes])
-    points = tuple([*tags.points, *structured.points])
+    boxes = (*tags.boxes, *structured.boxes)
+    points = (*tags.points, *structured.points)
     truncated = parts.truncated or tags.truncated or unfinished
     if parts.truncated and not unfinished and spans and _cut_number(all_tokens, spans_of):
         reasons.append("the last number may be cut short")
@@ -133,7 +131,7 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
 def _own_scope(rest: str, scope: str) -> str | None:
     """The content of the last `<glue>` or `<time>` that holds a number, else None."""
     held = [m[2] for m in _SPAN_TAG.finditer(scope)] or [m[2] for m in _SPAN_TAG.finditer(rest)]
-    whole = [h for h in held if re.search(r"[\w\[]", h)]
+    whole = [h for h in held if re.search(r"[\w\[]", h) and seconds(h) is None]  # not the two halves of a range
     return whole[-1] if whole else None
 
 

@@ -8,169 +8,46 @@ of bare whole numbers before a noun ("2 to 3 people") is no range of time.
 Every range keeps its place, so that `whenwhere.answers.choose` can weigh what stands around it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whenwhere.answers.lexer import Token
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: words that may stand between a time and its separator
-_SOFT = frozenset(
-    [
-        "mark",
-        "marks",
-        "the",
-        "a",
-        "an",
-        "into",
-        "in",
-        "of",
-        "at",
-        "point",
-        "t",
-        "time",
-        "times",
-        "timestamp",
-        "timestamps",
-        "about",
-        "approximately",
-        "around",
-        "roughly",
-        "nearly",
-        "almost",
-        "exactly",
-        "approx",
-        "ca",
-        "circa",
-        "seconds",
-        "second",
-        "sec",
-        "secs",
-        "s",
-        "video",
-        "clip",
-        "position",
-        "frame",
-        "frames",
-        "minute",
-        "minutes",
-    ]
-)
+_SOFT = _words("""
+    mark marks the a an into in of at point t time times timestamp timestamps about approximately around roughly
+    nearly almost exactly approx ca circa seconds second sec secs s video clip position frame frames minute
+    minutes
+""")
 _TO = frozenset(["to", "until", "till", "til", "through", "thru", "upto", "到", "至"])
 _BETWEEN = frozenset(["between", "and"])
-_START = frozenset(
-    [
-        "start",
-        "starts",
-        "started",
-        "starting",
-        "begin",
-        "begins",
-        "began",
-        "beginning",
-        "commence",
-        "commences",
-        "onset",
-        "from",
-        "start_time",
-        "starttime",
-        "begin_time",
-    ]
-)
-_END = frozenset(
-    [
-        "end",
-        "ends",
-        "ended",
-        "ending",
-        "finish",
-        "finishes",
-        "finished",
-        "finishing",
-        "stop",
-        "stops",
-        "stopped",
-        "conclude",
-        "concludes",
-        "concluded",
-        "until",
-        "till",
-        "end_time",
-        "endtime",
-    ]
-)
+_START = _words("""
+    start starts started starting begin begins began beginning commence commences onset from start_time
+    starttime begin_time
+""")
+_END = _words("""
+    end ends ended ending finish finishes finished finishing stop stops stopped conclude concludes concluded
+    until till end_time endtime
+""")
 _LENGTH = frozenset(["lasts", "lasting", "lasted", "last", "duration", "for"])
 #: words that may follow a bare range without making it a count of things
-_AFTER = frozenset(
-    [
-        "in",
-        "of",
-        "the",
-        "and",
-        "or",
-        "when",
-        "where",
-        "while",
-        "as",
-        "which",
-        "during",
-        "is",
-        "was",
-        "s",
-        "sec",
-        "second",
-        "seconds",
-        "mark",
-        "on",
-        "at",
-        "then",
-        "with",
-        "within",
-        "inclusive",
-        "video",
-        "clip",
-        "to",
-        "for",
-        "after",
-        "before",
-        "also",
-        "again",
-        "it",
-        "he",
-        "she",
-        "they",
-        "a",
-        "an",
-    ]
-)
+_AFTER = _words("""
+    in of the and or when where while as which during is was s sec second seconds mark on at then with within
+    inclusive video clip to for after before also again it he she they a an
+""")
 #: nouns whose number names a thing: "segment 1: 12 to 17", "Target ID: 3"
-_NAMES = frozenset(
-    [
-        "segment",
-        "event",
-        "clip",
-        "part",
-        "scene",
-        "step",
-        "span",
-        "moment",
-        "target",
-        "id",
-        "object",
-        "person",
-        "option",
-        "question",
-        "answer",
-        "shot",
-        "example",
-        "no",
-        "number",
-        "interval",
-        "occurrence",
-        "instance",
-        "case",
-        "chapter",
-    ]
-)
+_NAMES = _words("""
+    segment event clip part scene step span moment target id object person option question answer shot example
+    no number interval occurrence instance case chapter
+""")
+#: words before a bare range that make it a range of something else: "aged 20-30"
+_COUNTED = _words("age aged ages page pages score scored size speed verse verses chapter chapters")
 _LOOK = 12  # tokens between two halves of a range
 
 
@@ -282,6 +159,7 @@ def _joined(tokens: Sequence[Token], duration: float | None) -> list[Range]:
             and not a.decimals + b.decimals
             and after.text not in _NAMES
         ) or (after is not None and after.kind == "ordinal")
+        counts |= _counted(tokens, i0) and not a.unit + b.unit
         if not counts:
             span, problem = span_of(a, b, duration)
             out.append(Range([span] if span else [], i0, j, a.start, b.end, _strength(a, b), problem))
@@ -309,8 +187,8 @@ def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
         elif t.kind == "word" and t.text == "and" and between and not separated:
             separated = True
         elif (
-            t.kind == "ordinal"
-            or (t.kind == "word" and t.text in _SOFT)
+            (t.kind == "word" and t.text in _SOFT)
+            or (t.kind == "colon" and tokens[j - 1].text in ("t", "time"))
             or (t.kind == "word" and t.text == "up" and j + 1 < len(tokens) and tokens[j + 1].text == "to")
         ):
             continue
@@ -328,6 +206,11 @@ def _names(tokens: Sequence[Token], i: int) -> bool:
     if before.kind == "colon" and i > 1:
         return tokens[i - 2].text == "id"
     return before.kind == "word" and before.text in _NAMES
+
+
+def _counted(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the word before says that the range counts something else than seconds."""
+    return i > 0 and tokens[i - 1].kind == "word" and tokens[i - 1].text in _COUNTED
 
 
 def _in_frames(tokens: Sequence[Token], i: int) -> bool:
@@ -353,7 +236,7 @@ def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
     a, comma, b = tokens[i : i + 3]
     whole = a.kind == b.kind == "time" and not a.unit and not a.decimals and not b.decimals and b.unit in ("", "s")
     glued = comma.kind == "comma" and a.end == comma.start and comma.end == b.start
-    digits = b.text.rstrip("seconds \t-秒")
+    digits = re.match(r"\d*", b.text)[0]  # type: ignore[index]
     if not (whole and glued and a.text.isdigit() and len(digits) <= 2 and digits.isdigit()):
         return None
     value = float(f"{a.text}.{digits}")
@@ -363,9 +246,9 @@ def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
 def _torn_comma(tokens: Sequence[Token], i: int, j: int, out: list[Range]) -> bool:
     """Whether a comma without space ties one more number to the range: "1,234 to 5,678"."""
     before = i >= 2 and tokens[i - 1].kind == "comma" and tokens[i - 2].kind == "time"
-    if before and tokens[i - 2].end == tokens[i - 1].start and tokens[i - 1].end == tokens[i].start:
-        if not (out and out[-1].last == i - 2):
-            return True
+    glued = before and tokens[i - 2].end == tokens[i - 1].start and tokens[i - 1].end == tokens[i].start
+    if glued and not (out and out[-1].last == i - 2):
+        return True
     after = j + 2 < len(tokens) and tokens[j + 1].kind == "comma" and tokens[j + 2].kind == "time"
     if after and tokens[j].end == tokens[j + 1].start and tokens[j + 1].end == tokens[j + 2].start:
         return not _joins(tokens, j + 2)

@@ -15,114 +15,30 @@ from whenwhere.answers.lexer import Token, tokens
 from whenwhere.answers.ranges import Range, ranges, span_of
 from whenwhere.answers.structure import Item, Node
 
-_START = frozenset(
-    [
-        "start",
-        "starttime",
-        "starttimes",
-        "startsec",
-        "startsecs",
-        "startsecond",
-        "startseconds",
-        "startts",
-        "starttimestamp",
-        "begin",
-        "begintime",
-        "from",
-        "tstart",
-        "timestart",
-        "starts",
-        "startms",
-        "starttimems",
-    ]
-)
-_END = frozenset(
-    [
-        "end",
-        "endtime",
-        "endtimes",
-        "endsec",
-        "endsecs",
-        "endsecond",
-        "endseconds",
-        "endts",
-        "endtimestamp",
-        "stop",
-        "stoptime",
-        "to",
-        "tend",
-        "timeend",
-        "ends",
-        "finish",
-        "endms",
-        "endtimems",
-        "until",
-    ]
-)
-_TIME = frozenset(
-    [
-        "time",
-        "t",
-        "timestamp",
-        "timesec",
-        "timeseconds",
-        "timestamps",
-        "second",
-        "seconds",
-        "sec",
-        "secs",
-        "timems",
-        "ts",
-        "at",
-        "frametime",
-    ]
-)
-_SPAN = frozenset(
-    [
-        "time",
-        "timestamp",
-        "timestamps",
-        "timerange",
-        "timeranges",
-        "timespan",
-        "timespans",
-        "timeinterval",
-        "timeintervals",
-        "span",
-        "spans",
-        "segment",
-        "segments",
-        "interval",
-        "intervals",
-        "window",
-        "windows",
-        "moment",
-        "moments",
-        "period",
-        "periods",
-        "range",
-        "ranges",
-        "predrelevantwindows",
-        "glue",
-        "answer",
-        "timeperiod",
-    ]
-)
-_BOX = frozenset(
-    [
-        "bbox2d",
-        "bbox",
-        "box",
-        "boundingbox",
-        "boxes",
-        "bboxes",
-        "boundingboxes",
-        "boxxyxy",
-        "bboxxyxy",
-        "coordinates",
-        "predbbox",
-    ]
-)
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_START = _words("""
+    start starttime starttimes startsec startsecs startsecond startseconds startts starttimestamp begin
+    begintime from tstart timestart starts startms starttimems
+""")
+_END = _words("""
+    end endtime endtimes endsec endsecs endsecond endseconds endts endtimestamp stop stoptime to tend timeend
+    ends finish endms endtimems until
+""")
+_TIME = _words("""
+    time t timestamp timesec timeseconds timestamps second seconds sec secs timems ts at frametime
+""")
+_SPAN = _words("""
+    time timestamp timestamps timerange timeranges timespan timespans timeinterval timeintervals span spans
+    segment segments interval intervals window windows moment moments period periods range ranges
+    predrelevantwindows glue answer timeperiod
+""")
+_BOX = _words("""
+    bbox2d bbox box boundingbox boxes bboxes boundingboxes boxxyxy bboxxyxy coordinates predbbox
+""")
 _POINT = frozenset(["point2d", "point", "points"])
 _LABEL = frozenset(["label", "object", "name", "category", "obj", "objectname", "ref", "class"])
 _ID = frozenset(["id", "trackid", "objectid", "targetid", "instanceid"])
@@ -266,7 +182,7 @@ class _Reader:
     def mapping(self, node: Node, depth: int) -> None:
         """A dictionary by its keys."""
         keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
-        if any("frame" in k and k != "frametime" for k in keys if k.startswith(("start", "end"))):
+        if any("frame" in k for k in keys if k.startswith(("start", "end"))):
             self.out.unclear = True
             self.out.reasons.append("counted in frames: the rate is not known")
             return
@@ -325,11 +241,10 @@ class _Reader:
 
     def boxes(self, key: str, value: Item, time: float | None, label: str | None, name: str | None, depth: int) -> None:
         """The value of a key that says box."""
-        if key == "box2d":
-            if self.yx is None:
-                self.out.unclear = True
-                self.out.reasons.append("box_2d is y-first in some models: name the form")
-                return
+        if key == "box2d" and self.yx is None:
+            self.out.unclear = True
+            self.out.reasons.append("box_2d is y-first in some models: name the form")
+            return
         if isinstance(value, Node) and value.open == "{" and not _corners(value):
             for child_key, child in value.items:  # {"boxes": {"3.0": [...]}}
                 self.timed(child_key or "", child, label, name)

@@ -1,9 +1,11 @@
 """Boxes and points in tags, taken out of the text so that a coordinate is never read as a time.
 
-`<obj>dog</obj><box>[1, 2, 3, 4]</box>at<t>3.0</t>s` (Open-o3-Video: a claim), `<ref>dog</ref><box>[[1, 2, 3, 4]]</box>`
-(InternVL, Qwen-VL), `<|box_start|>(1,2),(3,4)<|box_end|>` (Qwen2-VL), `<pred_bbox>…</pred_bbox>` (STVG-o1; its inside is
-not published, any list or dictionary is read) and `<tracks coords="0.0 1 380 822;0.5 1 …">dog</tracks>` or `<points …>`
-(Molmo2: time, then object, x, y for each object, thousandths; frames parted by tab, semicolon, colon or comma).
+- `<obj>dog</obj><box>[1, 2, 3, 4]</box>at<t>3.0</t>s`: a claim of Open-o3-Video.
+- `<ref>dog</ref><box>[[1, 2, 3, 4]]</box>`: InternVL, Qwen-VL.
+- `<|box_start|>(1,2),(3,4)<|box_end|>`: Qwen2-VL.
+- `<pred_bbox>…</pred_bbox>`: STVG-o1; its inside is not published, any list or dictionary is read.
+- `<tracks coords="0.0 1 380 822;0.5 1 …">dog</tracks>` and `<points …>`: Molmo2; time, then object, x, y for each
+  object, in thousandths; frames parted by tab, semicolon, colon or comma.
 """
 
 import re
@@ -72,7 +74,7 @@ def tagged(text: str) -> Tagged:
         _track(re.split(r"[\t;]", cut["coords"])[:-1], None, out)
         text = text[: cut.start()]
     text = _claims(text, out)
-    out.rest = _TIME_TAG.sub("", text)
+    out.rest = _TIME_TAG.sub(" ", text)
     return out
 
 
