@@ -218,6 +218,7 @@ def test_stream_without_done(connect: Make) -> None:
 
 
 SCHEMA = {"type": "object", "properties": {"spans": {"type": "array"}}}
+LIST = {"type": "array", "items": {"type": "number"}}
 
 
 def test_schema_is_held(connect: Make) -> None:
@@ -247,6 +248,15 @@ def test_schema_falls_back(connect: Make, lacks: list[str], conceded: tuple[str,
         plain = client.complete(Question.of("z"))
         assert len(server.requests) == requests + 2 and plain.conceded == ()
         assert server.requests[-1].text() == "z" and "response_format" not in server.requests[-1].body
+
+
+@pytest.mark.parametrize("lacks", ["json_schema", "response_format"])
+def test_a_list_is_never_asked_for_as_any_json(connect: Make, lacks: str) -> None:
+    """That form of answer is always an object: servers that cannot hold a list are told in words alone."""
+    with ChatServer(lacks=[lacks]) as server:
+        assert connect(server).complete(Question.of("x", schema=LIST)).conceded == ("json_schema",)
+        assert len(server.requests) == 2 and "response_format" not in server.requests[1].body
+        assert json.dumps(LIST) in server.requests[1].text()
 
 
 @pytest.mark.parametrize("lacks", ["max_tokens", "temperature", "seed", "stream_options"])

@@ -22,11 +22,18 @@ _UNKNOWN = re.compile(
     r"support|unknown|unrecogni|unexpected|invalid|extra|permitted|allowed|unavailable|cannot|does not|enable", re.I
 )
 _TOO_LONG = re.compile(r"context.?(length|window)|maximum.{0,20}(context|length)|too (long|many tokens)", re.I)
+
+
+def _is_object(question: Question) -> bool:
+    """Held to "any JSON", servers let nothing but an object through: a list of spans would come out wrapped."""
+    return question.schema is not None and question.schema.get("type") == "object"
+
+
 # (what is conceded, the question uses it, how a server that declines it speaks of it), tried in this order
 _CONCESSIONS: tuple[tuple[str, Callable[[Question], bool], str], ...] = (
     ("max_tokens", lambda q: True, r"max_completion_tokens"),
     ("json_schema", lambda q: q.schema is not None, r"response_format|json_schema|structured|guided|grammar|schema"),
-    ("json_object", lambda q: q.schema is not None, r"response_format|json_object|structured|guided|json"),
+    ("json_object", _is_object, r"response_format|json_object|structured|guided|json"),
     ("stream_options", lambda q: True, r"stream_options|include_usage"),
     ("temperature", lambda q: True, r"\btemperature\b"),
     ("seed", lambda q: q.seed is not None, r"\bseed\b"),
@@ -60,7 +67,7 @@ def body(question: Question, model: str, conceded: frozenset[str], stream: bool)
             last = messages[-1]
             words = f"Answer with JSON only, following this JSON schema: {json.dumps(question.schema)}"
             messages[-1] = Message(last.role, [*last.content(), Text(words)])
-            if "json_object" not in conceded:
+            if "json_object" not in conceded and _is_object(question):
                 request["response_format"] = {"type": "json_object"}
     request["messages"] = [m.wire() for m in messages]
     request["max_completion_tokens" if "max_tokens" in conceded else "max_tokens"] = question.max_tokens
