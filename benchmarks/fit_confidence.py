@@ -1,22 +1,24 @@
-"""How sure the motion grounder may be: fits its confidence on Stage's development split and says what it is worth.
+"""How sure the motion grounder may be: fits its confidence on Stage's worlds and says what it is worth.
 
-    python benchmarks/fit_confidence.py [--clips 240] [--jobs 2] [--folder KEPT] [--fresh]
+    python benchmarks/fit_confidence.py [--clips 320] [--jobs 2] [--folder KEPT] [--fresh]
 
-Renders dev clips of seeds that nothing else uses, asks every sentence, and fits two small models: which family a moving
+Renders clips of two worlds (Stage's splits `dev` and `val`), of seeds that nothing else uses, asks every sentence, and
+fits two small models: which family a moving
 thing is of (`kinds.WEIGHTS`), and a logistic model with few weights of fixed sign (L2 penalty) of whether the best
 candidate reached t_IoU 0.5 (`abstention.FITTED`). Beside Stage's own sentences a clip is asked one invented sentence
 for each family of things that it does not have ("the dog barks" on a road): its answers are wrong whatever they are.
 They count `EXTRA` each, so that the share of sentences about nothing stays natural. One fact of the second model comes
 from the first as committed: after changing `kinds.WEIGHTS`, run again.
 
-Quality is measured on sentences whose clip, whose whole domain, or whose kind of sentence had no part in the fit. The
-last two are the nearest thing to another look and another wording that development may use; the held-out split is not
-touched here. Prints the weights to put into the two files, risk and coverage, calibration, and what `absent` is worth;
+Quality is measured on sentences whose clip, whose whole domain, whose whole world (other looks, motion and wording), or
+whose kind of sentence had no part in the fit; per world too. The held-out split is not touched here. Prints the
+weights to put into the two files, risk and coverage, calibration, and what `absent` is worth;
 result files hold the figures. About fifteen minutes on two cores, most of it indexing.
 """
 
 import argparse
 import json
+import pickle
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -70,18 +72,27 @@ INVENTED = {
 }  # fmt: skip
 
 
-def clip_rows(seed: int, folder: str | None = None) -> dict:
+#: Splits that development may use.
+WORLDS = ("dev", "val")
+
+
+def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
     """One clip's sentences with the facts about their best candidates, and its actors with what they are.
 
     Args:
-        seed: of the clip.
-        folder: where indices are kept for another fit; None keeps nothing.
+        name: split and seed of the clip.
+        folder: where clips and indices are kept for another fit; None keeps nothing.
     """
+    world, seed = name
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary)
         place.mkdir(parents=True, exist_ok=True)
-        path = place / f"{seed}.mp4"
-        scene = render(path, seed, "dev", width=320, height=180, sound=False)
+        path, kept = place / f"{world}-{seed}.mp4", place / f"{world}-{seed}.scene"
+        if kept.exists():
+            scene = pickle.loads(kept.read_bytes())
+        else:
+            scene = render(path, seed, world, width=320, height=180, sound=False)
+            kept.write_bytes(pickle.dumps(scene))
         info = probe(path)
         index, everyone, _ = MotionGrounder(Cache(Path(folder) / "cache") if folder else None).look(info)
     asked = [(q.text, q.kind, q.spans) for q in scene.sentences]
@@ -92,13 +103,24 @@ def clip_rows(seed: int, folder: str | None = None) -> dict:
         reading = read(text)
         made = choose(
             reading,
-            Scene(everyone, index.rest, index.rest_colours, index.duration, index.width, index.height, index.cuts),
+            Scene(
+                everyone,
+                index.rest,
+                index.rest_colours,
+                index.duration,
+                index.width,
+                index.height,
+                index.cuts,
+                index.lying,
+                index.lying_colours,
+            ),
         )
         if made:
             full = SpanSet([(0.0, info.duration)])
             rows.append(
                 {
-                    "clip": seed, "domain": scene.world.domain, "kind": kind, "t": t_iou(made[0].spans, spans),
+                    "clip": seed, "world": world, "domain": scene.world.domain, "kind": kind,
+                    "t": t_iou(made[0].spans, spans),
                     "whole": t_iou(full, spans), "like": likeness(reading, around),
                     "facts": {**evidence(text, reading, made, around), "unusable": float(not reading.usable)},
                 }
@@ -108,7 +130,7 @@ def clip_rows(seed: int, folder: str | None = None) -> dict:
         for actor in everyone
         if actor.span.duration > 1 and (family := _family(actor, scene)) in kinds.FAMILIES
     ]
-    return {"clip": seed, "rows": rows, "things": things}
+    return {"clip": f"{world} {seed}", "rows": rows, "things": things}
 
 
 def _family(actor: Actor, scene: Staged) -> str | None:
@@ -248,6 +270,29 @@ class Table:
         }
 
 
+def worlds(table: Table, chance: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    """Totals of each world's own sentences, with confidence from a fit on the other world."""
+    out = {}
+    world = np.array([r["world"] for r in table.rows])
+    whole = np.array([r["whole"] for r in table.rows])
+    own = table.kind != "invented"
+    for name in WORLDS:
+        rows, there = own & (world == name), own & (world == name) & ~table.absent
+
+        def right(mask: NDArray[np.bool_]) -> float:
+            order = np.flatnonzero(mask)[np.argsort(-chance[mask])]
+            return float(table.right[order[: round(0.3 * len(order))]].mean())
+
+        sure = rows & (chance >= abstention.CONFIDENT)
+        out[name] = {
+            "t": float(table.t[there].mean()),
+            "unsure 0": float((table.t * (chance >= abstention.THRESHOLD))[there].mean()),
+            "whole": float(whole[there].mean()), "right 30": right(rows), "right 30 true": right(there),
+            "sure": float(sure.sum() / rows.sum()), "sure right": float(table.right[sure].mean()),
+        }  # fmt: skip
+    return out
+
+
 def absent_worth(table: Table) -> list[dict]:
     """Precision and recall of `absent` around its threshold."""
     like = np.array([np.inf if r["like"] is None else r["like"] for r in table.rows])
@@ -270,8 +315,16 @@ def absent_worth(table: Table) -> list[dict]:
 def report(result: dict) -> str:
     """The result as Markdown."""
     lines = [
-        "# What the motion grounder's confidence is worth, Stage development split", "",
+        "# What the motion grounder's confidence is worth, Stage worlds `dev` and `val`", "",
         f"{result['sentences']} sentences on {result['clips']} clips; x 100.", "",
+        *(
+            f"World {w}: t_IoU {100 * v['t']:.1f} if all is answered, {100 * v['unsure 0']:.1f} with unsure = 0, whole "
+            f"clip {100 * v['whole']:.1f}; at 30 % coverage {100 * v['right 30']:.0f} % right "
+            f"({100 * v['right 30 true']:.0f} % "
+            "among true sentences), fitted on the other world. At the committed threshold "
+            f"{100 * v['sure right']:.0f} % right at {100 * v['sure']:.0f} % coverage.\n"
+            for w, v in result["worlds"].items()
+        ),
         "Share of best candidates with t_IoU >= 0.5, surest first; the model never saw the clip, domain or kind:", "",
         "| left out | " + " | ".join(result["by"]["clip"]["right at coverage"]) + " | confident | calibration error |",
         "|---" * 13 + "|",
@@ -309,7 +362,7 @@ def report(result: dict) -> str:
 def main() -> int:
     """Run what is missing, fit, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=240)
+    parser.add_argument("--clips", type=int, default=320)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", help="keep clips and indices here for the next fit")
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows")
@@ -317,19 +370,21 @@ def main() -> int:
     if args.fresh:
         ROWS.unlink(missing_ok=True)
     done = {entry["clip"]: entry for entry in read_lines(ROWS)}
-    seeds = range(SEED, SEED + args.clips)
+    seeds = [(w, s) for s in range(SEED, SEED + args.clips // 2) for w in WORLDS]
     with ProcessPoolExecutor(args.jobs) as pool:
-        missing = [s for s in seeds if s not in done]
+        missing = [s for s in seeds if f"{s[0]} {s[1]}" not in done]
         for entry in pool.map(partial(clip_rows, folder=args.folder), missing):
             done[entry["clip"]] = entry
             append_line(ROWS, json.dumps(entry))
-            print(f"clip {entry['clip'] - SEED + 1} of {args.clips}", file=sys.stderr)
-    table = Table([r for s in seeds for r in done[s]["rows"]])
-    things = [t for s in seeds for t in done[s]["things"]]
+            print(f"clip {entry['clip']}", file=sys.stderr)
+    entries = [done[f"{w} {s}"] for w, s in seeds]
+    table = Table([r for e in entries for r in e["rows"]])
+    things = [t for e in entries for t in e["things"]]
     weights = table.fit(np.ones(len(table.rows), bool))
     groups = {
         "clip": (np.array([r["clip"] % 8 for r in table.rows]), None),
         "domain": (np.array([r["domain"] for r in table.rows]), None),
+        "world": (np.array([r["world"] for r in table.rows]), None),
         "kind": (np.where(table.absent, "absent", table.kind), table.absent),
     }
     frozen = np.array([abstention.FITTED["constant"], *(abstention.FITTED[n] for n in SIGNS)])
@@ -340,6 +395,7 @@ def main() -> int:
             **{n: table.risk(table.crossed(*g)) for n, g in groups.items()},
             "nothing (as committed)": table.risk(table.chance(frozen)),
         },
+        "worlds": worlds(table, table.crossed(*groups["world"])),
         "absent": absent_worth(table), "kinds right": kinds_right(things),
         "kinds fitted": {n: np.round(w, 2).tolist() for n, w in fit_kinds(things).items()},
     }  # fmt: skip

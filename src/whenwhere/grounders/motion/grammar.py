@@ -24,7 +24,7 @@ def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
 VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
 
 
-_NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "that", "my", "your"})
+_NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "my", "your"})
 
 
 PREPOSITIONS = frozenset(

@@ -192,7 +192,11 @@ def _attach_colours(
                 break
             if lex.kind_of(w) and not lex.colour_of(w):
                 place = "whole"
-                host_other = j if j in other else None
+                # "coffee cup", "motor vehicle": the last of adjoining nouns is the head
+                head = j
+                while head + 1 < len(words) and is_noun(words[head + 1]) and not lex.colour_of(words[head + 1]):
+                    head += 1
+                host_other = head if head in other else None
                 break
         if words[i + 1 : i + 2] == ["one"] and subject is not None and i > subject[0]:
             continue  # "the white car overtakes the black one"

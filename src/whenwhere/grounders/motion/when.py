@@ -8,12 +8,17 @@ from whenwhere.grounders.motion.candidates import Candidate, Scene
 from whenwhere.grounders.motion.reading import Reading
 from whenwhere.spans import Span, SpanSet
 
+#: How much what happens counts beside who it is; from Stage's `dev` and `val` worlds.
+EVENT = 1.4
+
 
 def candidates_of(actor: Actor, reading: Reading, scene: Scene, who: dict[str, float]) -> list[Candidate]:
     """The actor's candidates: its stay, and parts of it that the sentence's events or direction name."""
     out: list[Candidate] = []
     for spans, terms in _spans(actor, reading, scene):
         terms = {**who, **terms}
+        if "event" in terms:
+            terms["event"] *= EVENT
         hull = spans.hull
         assert hull is not None
         if reading.direction or reading.origin:

@@ -66,7 +66,19 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      r"minds?(?: and)?", "turns back"),
     (r"\b(?:does|do|doing|makes|making) (?:a|an) (?:u-turn|about-face|about-turn|one-eighty)\b", "turns back"),
     (r"\b(?:retraces?|retracing) (?:his|her|its|their) (?:steps|way)\b|\bbacktrack(?:s|ing)?\b", "turns back"),
+    (r"\b(?:turns?|spins?|flips?|wheels?|swings?|whirls?|swivels?)(?:ing|ning|ping)? (?:a?round|about)(?: and| to)? "
+     r"(?:goes|heads|walks|runs|comes|moves|strolls|sets off|starts|going|heading|walking|running|head|go|walk|run)"
+     r"(?: (?:back|off|away|in))?(?: (?:along )?the (?:same|other|opposite) (?:way|direction))?\b", "turns back"),
+    (r"\b(?:goes|heads|walks|runs|comes|moves|going|heading) (?:back )?the (?:other|opposite) way\b", "turns back"),
+    (r"\b(?:reverses?|reversing) (?:course|direction)\b", "turns back"),
     # coming and going
+    (r"\b(?:takes?|taking|took|sets?|setting) off (?=to the|towards?|on the|out)", "goes off "),
+    (r"\b(comes|drives|walks|runs|rolls|rides|strolls|coming|driving|walking) up (?=from )", r"comes in "),
+    (r"\b(?:following|after) (?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
+     r"at which)?\b", "after"),
+    (r"\b(?:before|until|till) (?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
+     r"at which)?\b", "before"),
+    (r"\b(?:and )?(?:is|are) (?:still )?there (?:to|until|till) the end\b", "and stays there"),
     (r"\b(?:makes?|making|made) (?:an|his|her|its|their) (?:entrance|appearance|entry)\b", "enters"),
     (r"\b(?:makes?|making|made) (?:an|his|her|its|their) exit\b", "leaves"),
     (r"\b(turn|pop|show|crop)(s|ping|ing|ped|ed|n)? up\b", "appears"),
