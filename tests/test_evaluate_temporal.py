@@ -211,7 +211,7 @@ def test_every_switch_counts_as_a_loop_does(data, strict, swap, drop, truths):
 @given(benchmark())
 def test_more_candidates_and_lower_thresholds_never_cost(data):
     items, answers = data
-    for name in ("best-truth", "charades-sta"):
+    for name in ("default", "best-truth", "charades-sta"):
         s = PROTOCOLS[name].score(items, answers).summary
         assert s["R1@0.3"] >= s["R1@0.5"] >= s["R1@0.7"]
         if "R5@0.5" in s:
@@ -226,6 +226,13 @@ def test_the_same_answer_under_different_protocols():
     assert PROTOCOLS["timelens"].score([half], {"a": exactly}).summary["R1@0.5"] == 1.0
     assert PROTOCOLS["time-r1"].score([half], {"a": exactly}).summary["R1@0.5"] == 0.0
     assert PROTOCOLS["time-r1"].score([half], {"a": exactly}).summary["avg"] == pytest.approx((0.5 + 1 + 0 + 0) / 4)
+
+
+@pytest.mark.parametrize("name", ["default", "best-truth", "charades-sta", "taro"])
+def test_an_absent_thing_called_absent_is_right_under_every_count(name):
+    items = [Item("a", "v", spans=span_array()), Item("b", "v", spans=span_array())]
+    answers = {"a": Prediction("a", "absent"), "b": Prediction("b", spans=span_array([(0, 1)]))}
+    assert PROTOCOLS[name].score(items, answers).items["mIoU"].tolist() == [1.0, 0.0]
 
 
 def test_a_missing_answer_is_wrong_or_named():

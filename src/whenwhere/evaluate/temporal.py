@@ -147,7 +147,8 @@ def ious(
     if count.truths == "set":
         each = _candidates_against_sets(answers, truth)
         first = default_iou(items, predictions)
-        return first, {k: _among(each, answers, k, n) for k in more}
+        # The answered set is itself the first alternative, so that more alternatives never cost.
+        return first, {k: np.maximum(first, _among(each, answers, k, n)) for k in more}
     i, j, _ = cross(answers, truth)
     each = highest(hull_iou(answers.rows[i], truth.rows[j]), i, len(answers.rows))
     return _among(each, answers, 1, n), {k: _among(each, answers, k, n) for k in more}
@@ -232,6 +233,11 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) 
     """
     kept, predictions, notes = look_up(items, by_id, count.drop)
     first, more = ious(kept, predictions, count)
+    if count.truths != "set" and (nothing := [row for row, i in enumerate(kept) if not len(i.spans)]):
+        right = np.array([p is not None and p.status == "absent" for p in (predictions[row] for row in nothing)], float)
+        for column in (first, *more.values()):
+            column[nothing] = right
+        notes.append(f"{len(nothing)} items have no true span: 1 for an answer 'absent'")
     columns = {f"R1@{m:g}": hits(first, m, count.strict) for m in count.thresholds}
     for k, best in more.items():
         columns |= {f"R{k}@{m:g}": hits(best, m, count.strict) for m in count.thresholds}
