@@ -18,6 +18,7 @@ import json
 import math
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -25,10 +26,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from PIL import Image
+
+#: Certificate and key of localhost, made for these tests; it protects nothing.
+CERTIFICATE = Path(__file__).parent / "localhost.pem"
 
 Kind = Literal[
     "status",  # answers `status` with an error in OpenAI's form
@@ -169,6 +174,7 @@ class ChatServer:
         lacks: names of fields that the server does not know: it declines requests with them.
         seconds: that each answer takes.
         always: misbehaviour of every request.
+        tls: speak https, with the certificate `CERTIFICATE` that nobody trusts unless told to.
     """
 
     def __init__(
@@ -180,10 +186,11 @@ class ChatServer:
         lacks: Iterable[str] = (),
         seconds: float = 0.0,
         always: Fault | None = None,
+        tls: bool = False,
     ) -> None:
         self.answer, self.models, self.key, self.seconds, self.always = answer, list(models), key, seconds, always
         self.faults: deque[Fault | None] = deque(faults)
-        self.lacks = set(lacks)
+        self.lacks, self.tls = set(lacks), tls
         self.requests: list[Request] = []
         self.answered = self.under_way = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -195,8 +202,12 @@ class ChatServer:
         class Handler(_Handler):
             server_: ChatServer = owner
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = _Server(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
@@ -214,11 +225,18 @@ class ChatServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._http.server_address[1]}/v1"
 
     def prompt_tokens(self, request: Request) -> int:
         sizes = [p.shape for p in request.pictures()]
         return tokens(request.text()) + sum(math.ceil(h / 28) * math.ceil(w / 28) for h, w, _ in sizes)
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # clients that hang up are part of the tests
 
 
 class _Handler(BaseHTTPRequestHandler):

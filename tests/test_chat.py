@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import ChatServer, Fault, Request, Said, tokens
+from chat_server import CERTIFICATE, ChatServer, Fault, Request, Said, tokens
 
 from whenwhere.chat import (
     Address,
@@ -561,7 +563,116 @@ def test_closing_ends_what_is_under_way(connect: Make) -> None:
             client.complete(Question.of("c"))
 
 
+INTERRUPTED = """
+import sys, time
+from whenwhere.chat import Client, Question
+from whenwhere.store import Cache
+client = Client(sys.argv[1], cache=Cache(None, enabled=False), at_once=3)
+try:
+    client.complete_all([Question.of(str(i)) for i in range(9)])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+sys.stdin.readline()
+print(client.complete(Question.of("x")).text)
+"""
+
+
+@pytest.mark.parametrize("fault", [Fault("hang", seconds=60), Fault("status", 429, headers={"Retry-After": "50"})])
+def test_an_interrupt_ends_at_once_and_one_may_ask_on(fault: Fault) -> None:
+    with ChatServer(always=fault) as server:
+        name = f"{server.url}#test-model"
+        child = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        while len(server.requests) < 3:
+            assert child.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.1)
+        began = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        assert child.stdout is not None and child.stdout.readline() == "interrupted\n"
+        server.always = None
+        out, _ = child.communicate("\n", timeout=10)
+        assert out == "hello\n" and child.returncode == 0 and time.monotonic() - began < 5
+        assert len(server.requests) == 4
+
+
+def test_closing_wakes_those_who_wait_for_their_turn(connect: Make) -> None:
+    with ChatServer(always=Fault("hang", seconds=20)) as server:
+        client = connect(server, at_once=1, times={"read": 30, "total": 30})
+        found: list[str] = []
+
+        def ask(text: str) -> None:
+            try:
+                client.complete(Question.of(text))
+            except ChatError as e:
+                found.append(str(e))
+
+        threads = [threading.Thread(target=ask, args=(str(i),)) for i in range(3)]
+        for thread in threads:
+            thread.start()
+        while not server.under_way:
+            time.sleep(0.01)
+        client.close()
+        for thread in threads:
+            thread.join(5)
+        assert len(found) == 3 and sum("was closed" in f for f in found) == 2
+
+
 # --- addresses
+
+
+def test_tls(connect: Make, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-some-length")
+    with ChatServer(lambda r: r.text(), tls=True, key="a-key-of-some-length") as server:
+        with pytest.raises(ChatError, match=r"cannot be reached .*certificate"):
+            connect(server).complete(Question.of("x"))
+        assert server.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        client = connect(server, stream=stream, times={"read": 0.4, "total": 0.8})
+        assert client.complete(Question.of("x")).text == "x"
+        for kind in ("hang", "drip", "drip-headers"):
+            server.faults.append(Fault(kind, seconds=20))  # type: ignore[arg-type]
+            began = time.monotonic()
+            with pytest.raises(ChatError, match=r"went silent|did not finish its answer"):
+                client.complete(Question.of(f"y{kind}"))
+            assert 0.3 < time.monotonic() - began < 2.5
+        assert client.complete(Question.of("z")).text == "z"
+
+
+def test_what_is_stored_needs_no_network(connect: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with ChatServer() as server:
+        name = server.url.replace("127.0.0.1", "localhost") + "#test-model"
+        assert connect(name, cache=Cache(tmp_path)).complete(Question.of("x")).text == "hello"
+
+        def nothing(*args: object, **how: object) -> None:
+            raise socket.gaierror("no network")
+
+        monkeypatch.setattr(socket, "getaddrinfo", nothing)
+        client = connect(name, cache=Cache(tmp_path))
+        assert client.complete(Question.of("x")).stored
+        with pytest.raises(ChatError, match="not a name that the network knows"):
+            client.complete(Question.of("y"))
+
+
+def test_a_name_that_becomes_public_is_not_talked_to(connect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule is checked when the connection is made, not only when the address is typed."""
+    import socket
+
+    answers = [OSError("not yet"), [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 0))]]
+
+    def lookup(*args: object, **how: object) -> Any:
+        found = answers.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    client = connect("http://lab-server/v1#m")
+    with pytest.raises(SettingError, match="unencrypted through a public network"):
+        client.complete(Question.of("x"))
 
 
 def test_the_only_model_is_taken(connect: Make) -> None:
@@ -598,9 +709,9 @@ def test_addresses_that_are_refused(name: str, sentence: str) -> None:
     assert "secretword" not in str(caught.value)
 
 
-def test_unknown_host() -> None:
+def test_unknown_host(connect: Make) -> None:
     with pytest.raises(ChatError, match="not a name that the network knows"):
-        Client("http://no-such-host.invalid/v1#m")
+        connect("http://no-such-host.invalid/v1#m").complete(Question.of("x"))
 
 
 @pytest.mark.parametrize(

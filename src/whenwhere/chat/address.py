@@ -19,7 +19,7 @@ class Address:
     """Where a model answers.
 
     Attributes:
-        base: the address without a trailing slash; `/chat/completions` is added to it.
+        base: the address without a trailing slash and without `/chat/completions`, which is added to it.
         model: its name there; empty = the only one that the server has.
 
     >>> Address.parse("http://localhost:8000/v1/#Qwen/Qwen3-VL-8B-Instruct")
@@ -49,7 +49,8 @@ class Address:
             raise SettingError(f"{name!r} is not an address of a model: write it as {shape}")
         if parts.query:
             raise SettingError(f"the address of a model takes no question mark: write it as {shape}")
-        return cls(f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/"), parts.fragment)
+        path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+        return cls(f"{parts.scheme}://{parts.netloc}{path}", parts.fragment)
 
     @property
     def host(self) -> str:

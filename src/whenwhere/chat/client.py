@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -61,7 +61,8 @@ class Client:
         if at_once < 1:
             raise SettingError(f"at least one question is asked at once, not {at_once}")
         self.address = Address.parse(model)
-        self.address.check()
+        with suppress(ChatError):
+            self.address.check()
         self.budget = budget or Budget()
         self.patience = patience or Patience()
         self.stream = stream
@@ -75,6 +76,8 @@ class Client:
         self._lock = threading.Lock()
         self._conceded: frozenset[str] = frozenset()
         self._down = self._closed = False
+        # set where waiting and trying again is to end; renewed, as a notebook's user asks again after an interrupt
+        self._stop = threading.Event()
         if not self.address.model:
             self.address = replace(self.address, model=self._only_model())
         self.memory = Memory(cache or Cache(), self.address)
@@ -137,12 +140,12 @@ class Client:
         try:
             return list(pool.map(one, questions))
         except BaseException:
-            # an interrupt must not wait for answers that may take minutes
+            # an interrupt does not wait for answers that may take minutes
             pool.shutdown(wait=False, cancel_futures=True)
-            self.close()
+            self._end()
             raise
         finally:
-            pool.shutdown(wait=not self._closed)
+            pool.shutdown(wait=False)
 
     def models(self) -> list[str]:
         """Names of the models that the server has.
@@ -162,13 +165,14 @@ class Client:
     def close(self) -> None:
         """End what is under way and close the connections."""
         self._closed = True
-        for line in self._lines:
-            line.cut()
-        while True:
-            try:
-                self._free.get_nowait().close()
-            except queue.Empty:
-                return
+        self._end()
+        idle = []
+        with suppress(queue.Empty):
+            while True:
+                idle.append(self._free.get_nowait())
+        for line in idle:
+            line.close()
+            self._free.put(line)
 
     def __enter__(self) -> Self:
         return self
@@ -178,19 +182,26 @@ class Client:
     ) -> None:
         self.close()
 
+    def _end(self) -> None:
+        """End what is under way."""
+        self._stop.set()
+        self._stop = threading.Event()
+        for line in self._lines:
+            line.cut()
+
     @contextmanager
     def _line(self) -> Iterator[Line]:
         """A line of our own for one question, waited for while all are taken."""
-        if self._closed:
-            raise ChatError(f"the connection to {self.address.base} was closed")
         line = self._free.get()
         try:
+            if self._closed:
+                raise ChatError(f"the connection to {self.address.base} was closed")
             yield line
         finally:
             if self._closed:
                 line.close()
-            else:
-                self._free.put(line)
+            # even a closed one: somebody may be waiting for it
+            self._free.put(line)
 
     def _only_model(self) -> str:
         names = self.models()
@@ -227,7 +238,7 @@ class Client:
 
     def _tried(self, attempt: Callable[[], T]) -> tuple[T, int]:
         """The result of an attempt that may be repeated, and how many it took."""
-        tries = 0
+        tries, stop = 0, self._stop
         while True:
             tries += 1
             try:
@@ -237,13 +248,14 @@ class Client:
             except Fault as fault:
                 # Once the server was given up on, the questions that wait for it are tried once each, not all anew
                 # with the whole patience.
-                last = tries > self.patience.retries or self._closed or (fault.line and self._down)
+                last = tries > self.patience.retries or stop.is_set() or (fault.line and self._down)
                 too_long = fault.wait is not None and fault.wait > self.patience.longest
                 if fault.again and not last and not too_long:
-                    with self._lock:
-                        self.usage.retries += 1
-                    self.patience.sleep(self.patience.wait(tries, fault.wait))
-                    continue
+                    (self.patience.sleep or stop.wait)(self.patience.wait(tries, fault.wait))
+                    if not stop.is_set():
+                        with self._lock:
+                            self.usage.retries += 1
+                        continue
                 self._down = fault.line
                 sentence = f"{self.address.base} {fault.sentence}"
                 if too_long:

@@ -80,6 +80,8 @@ class Line:
     def _http(self) -> "httpx2.Client":
         import httpx2
 
+        # At the last moment, so that what is stored can be had where the host's name is not known.
+        self.address.check()
         log = logging.getLogger("httpcore2")
         if self._key and log.level < logging.INFO:
             # its debug log writes down what servers send in headers, and some repeat the key

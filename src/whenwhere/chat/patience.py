@@ -9,7 +9,6 @@ where it asks for more than `longest` the call fails at once and says so.
 import email.utils
 import math
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ class Patience:
         first: the first wait.
         longest: the longest wait.
         draw: gives numbers in [0, 1) for the jitter.
-        sleep: waits.
+        sleep: waits so many seconds; None = as the client does, which an interrupt ends.
     """
 
     connect: float = 10.0
@@ -36,7 +35,7 @@ class Patience:
     first: float = 0.5
     longest: float = 60.0
     draw: Callable[[], float] = random.random
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
 
     def wait(self, tried: int, asked: float | None = None) -> float:
         """Seconds before try number `tried` + 1.
