@@ -42,6 +42,12 @@ class SettingError(WhenwhereError):
     kind = "setting"
 
 
+class ModelError(WhenwhereError):
+    """A checkpoint in this process cannot be had, loaded or run, or is not what it should be."""
+
+    kind = "model"
+
+
 class ChatError(WhenwhereError):
     """A model behind an address gives no usable answer: not reachable, refuses, hangs, or answers nonsense."""
 

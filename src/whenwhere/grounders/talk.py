@@ -55,6 +55,7 @@ class Reply:
         finish: `length` means that the answer was cut off.
         cached: it was answered before and cost nothing now.
         shown: (width, height) in pixels of the frames as the model saw them: absolute coordinates refer to it.
+        memory: most bytes of accelerator memory in use at a time; 0 where nothing was measured (CPU, endpoints).
         error: one sentence where the call failed.
     """
 
@@ -65,6 +66,7 @@ class Reply:
     finish: Literal["stop", "length", "refused", "error"] = "stop"
     cached: bool = False
     shown: tuple[int, int] = (0, 0)
+    memory: int = 0
     error: str | None = None
 
 
