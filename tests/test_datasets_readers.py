@@ -221,8 +221,7 @@ def spoiled(value: Any) -> Iterator[Any]:
             yield whole
 
 
-# A spoiled file may leave a protocol's group of items empty: its mean is nan, and numpy says so.
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", [n for n in RELEASES if n != "charades-sta"])
 def test_anything_wrong_is_one_sentence(name: str, tmp_path: Path) -> None:
     """Whatever one part of a file is: items that a manifest holds and protocols can score, or one sentence."""

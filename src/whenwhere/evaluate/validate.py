@@ -124,7 +124,7 @@ def _answer(item: Item) -> Prediction:
         item.id,
         "answered" if there else "absent",
         item.spans,
-        ranked=_moments(item) if "times" in item.extra else None,
+        ranked=_moments(item) if item.extra.get("times") else None,
         boxes=[Boxes(t.times, t.boxes, t.id, t.label, t.score) for t in item.tubes],
         rate=item.tubes[0].rate if item.tubes else 1.0,
         curve=_saliency(item) if "saliency_scores" in item.extra else None,
