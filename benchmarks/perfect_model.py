@@ -286,8 +286,8 @@ def table(result: dict) -> str:
         lines.append(f"| {row['row']} | {row['protocol']} | {values} | {noted} | {why} |")
     lines += [
         "",
-        "The note has 73.8 as the 5th centile under TubeDETR; over sentences it is the value above, and what the note took"
-        " it of is not known. All other figures of the note are met to the last digit unless a row says otherwise.",
+        "The note has 73.8 as the 5th centile under TubeDETR; over sentences it is the value above, and what the note"
+        " took it of is not known. All its other figures are met to the last digit unless a row says otherwise.",
     ]
     found = result["vue_stg"]
     models = list(found["models"])

@@ -136,6 +136,22 @@ def test_several_objects_are_paired_and_too_many_cost() -> None:
     assert v([*swapped, ghost]) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("name", ["default-tubes", "hota", "svag"])
+def test_the_truth_of_several_objects_that_come_and_go_scores_one(name: str) -> None:
+    lives = [(0, 9), (4, 20), (15, 30)]
+    tubes = [
+        Tube(
+            SpanSet([(a / 10, b / 10)]), np.arange(a, b) / 10, [[9 * k, 0, 9 * k + 5, 5]] * (b - a), rate=10, id=str(k)
+        )
+        for k, (a, b) in enumerate(lives)
+    ]
+    item = Item("a", "v", spans=span_array([(0, 3)]), tubes=tubes, fps=10.0, frames=30)
+    objects = [Boxes(t.times, t.boxes, t.id) for t in tubes]
+    given = Prediction("a", spans=item.spans, boxes=objects[::-1], rate=10.0)
+    found = PROTOCOLS[name].score([item], {"a": given}).summary
+    assert found[PROTOCOLS[name].headline[0 if name != "default-tubes" else 2]] == pytest.approx(1.0, abs=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(tubes(empty=False), tubes())
 def test_decomposition_replaces_one_half_by_the_truth(a: Tube, b: Tube) -> None:

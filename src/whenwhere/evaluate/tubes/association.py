@@ -7,9 +7,10 @@ averaged over the thresholds. Over several items detections are pooled, so long 
 no ignored regions: every box counts.
 
 m-HIoU is the mean of HOTA and of the mean temporal IoU of the true objects. Each true object is given the answered
-object that it was paired with on most frames at threshold 0.5; the time is the answer's first choice against the best
-of the object's spans. True objects that were never paired are left out of that mean, as its toolkit leaves them out.
-The benchmark prints the mean of its three subsets; here the items are one set.
+object that it was paired with on most frames at threshold 0.5; the time is the answer's first choice (of several
+objects: from the first box of that one until one step after its last) against the best of the true object's spans.
+True objects that were never paired are left out of that mean, as its toolkit leaves them out. The benchmark prints the
+mean of its three subsets; here the items are one set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, Index, boxed, clean, frame_rates
+from whenwhere.evaluate.tubes.boxes import Floats, Index, boxed, clean, frame_rates, gather_hull
 from whenwhere.evaluate.tubes.volumetric import answered_frames
 from whenwhere.overlap import box_iou
 
@@ -147,8 +148,14 @@ def detections(item: Item, prediction: Prediction | None) -> tuple[Detections, D
     given = prediction.boxes
     flat = clean(boxed([b.times for b in given], [b.boxes for b in given]))
     n = len(given)
-    rows = answered_frames([item] * n, [prediction] * n, np.repeat(fps, n), flat)
-    owner, frame, boxes = rows
+    # An object is there from its first box until one step after its last: not all are there throughout the answer.
+    hull = np.repeat(gather_hull([prediction]), n, 0)
+    some = np.diff(flat.starts) > 0
+    first, last = flat.starts[:-1][some], flat.starts[1:][some] - 1
+    hull[~some] = np.nan
+    hull[some, 0] = np.maximum(hull[some, 0], flat.times[first])
+    hull[some, 1] = np.minimum(hull[some, 1], flat.times[last] + 1 / prediction.rate)
+    owner, frame, boxes = answered_frames([item] * n, [prediction] * n, np.repeat(fps, n), flat, hull)
     return truth, Detections(frame, owner, boxes)
 
 
@@ -156,10 +163,13 @@ def _times(item: Item, prediction: Prediction | None, paired: dict[int, int]) ->
     """(k,) temporal IoU of each true object; NaN where it was never paired."""
     out = np.full(len(item.tubes), np.nan)
     top = None if prediction is None else prediction.top
-    if top is None:
+    if top is None or prediction is None:
         return out
     for k, tube in enumerate(item.tubes):
         if k in paired and len(tube.spans):
+            if len(prediction.boxes) > 1:
+                times = prediction.boxes[paired[k]].times
+                top = np.array([times.min(), times.max() + 1 / prediction.rate])
             spans = np.stack([tube.spans.starts, tube.spans.ends], 1)
             out[k] = hull_iou(spans, np.asarray(top, np.float64)).max()
     return out

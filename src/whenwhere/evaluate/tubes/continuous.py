@@ -24,7 +24,8 @@ from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import answered, default_iou, look_up, means
 from whenwhere.evaluate.tubes.boxes import EPS, Boxed, Floats, Index, blocks, boxed, clean, ratio, spread, sums
 from whenwhere.overlap import box_iou
-from whenwhere.tubes import GAP
+from whenwhere.spans import SpanSet
+from whenwhere.tubes import GAP, Tube
 
 
 def inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
@@ -143,9 +144,33 @@ def tubes_owner(side: Side, span: Index) -> Index:
     return side.spans.owner[span]
 
 
-def truth_side(items: Sequence[Item], rows: Sequence[tuple[int, int]]) -> Side:
-    """True tubes: `rows` names (item, object) of each."""
-    tubes = [items[i].tubes[k] for i, k in rows]
+def lives(times: Floats, rate: float, within: SpanSet) -> SpanSet:
+    """When an object is there: from each run of boxes until one step after its last, inside `within`.
+
+    >>> lives(np.array([0.0, 1.0, 5.0]), 1.0, SpanSet([(0, 5.5)]))
+    SpanSet([0, 2), [5, 5.5))
+    """
+    if not len(times):
+        return SpanSet()
+    cut = np.flatnonzero(np.diff(times) > GAP / rate + EPS)
+    first, last = times[np.concatenate([[0], cut + 1])], times[np.concatenate([cut, [len(times) - 1]])]
+    return SpanSet(zip(first.tolist(), (last + 1 / rate).tolist(), strict=True)) & within
+
+
+def living(item: Item) -> list[Tube]:
+    """The true objects of an item; where there are several, each while it has boxes."""
+    if len(item.tubes) < 2:
+        return item.tubes
+    out = []
+    for tube in item.tubes:
+        spans = lives(tube.times, tube.rate, item.span_set)
+        kept = spans.index(tube.times) >= 0
+        out.append(Tube(spans, tube.times[kept], tube.boxes[kept], rate=tube.rate, id=tube.id))
+    return out
+
+
+def truth_side(tubes: Sequence[Tube]) -> Side:
+    """True tubes, one of each pair."""
     spans = ragged([np.stack([t.spans.starts, t.spans.ends], 1) for t in tubes])
     flat = boxed([t.times for t in tubes], [t.boxes for t in tubes])
     span_of = np.concatenate([t.span_of for t in tubes]) if len(flat.times) else np.zeros(0, np.int64)
@@ -203,15 +228,18 @@ def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], ora
     owner, index = spread(np.zeros(n, np.int64), many_true * many_said)
     row_true, row_said = index // many_said[owner], index % many_said[owner]
     pairs = list(zip(owner.tolist(), row_true.tolist(), row_said.tolist(), strict=True))
-    bare = [i for i in items if not i.tubes]
-    a = truth_side(items, [(i, k) for i, k, _ in pairs]) if not bare else _bare_truth(items, pairs)
+    single = (many_true == 1) & (many_said == 1)
+    true = [living(i) or [Tube(i.span_set)] for i in items]
+    a = truth_side([true[i][k] for i, k, _ in pairs])
     said_by = [predictions[i] for i, _, _ in pairs]
     each = [objects[i][k] for i, _, k in pairs]
-    b = answer_side(said_by, each)
+    times = None
+    if not single.all():
+        times = merged(ragged([_time(predictions[i], objects[i][k], bool(single[i])) for i, _, k in pairs]))
+    b = answer_side(said_by, each, times)
     s = s_ious(a, b)
     v = set_iou(a.spans, b.spans) * s
     columns = {"m_tIoU": t}
-    single = (many_true == 1) & (many_said == 1)
     first = np.cumsum(many_true * many_said) - many_true * many_said
     best_v = np.where(single, v[first], 0.0)
     best_s = np.where(single, s[first], 0.0)
@@ -233,29 +261,13 @@ def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], ora
     return columns
 
 
-def _bare_truth(items: Sequence[Item], pairs: Sequence[tuple[int, int, int]]) -> Side:
-    """True tubes where some items have none: those are spans without a box."""
-    spans, times, boxes, rows, rate = [], [], [], [], []
-    empty = np.zeros(0, np.int64)
-    for i, k, _ in pairs:
-        item = items[i]
-        if item.tubes:
-            tube = item.tubes[k]
-            spans.append(np.stack([tube.spans.starts, tube.spans.ends], 1))
-            times.append(tube.times)
-            boxes.append(tube.boxes)
-            rows.append(tube.span_of)
-            rate.append(tube.rate)
-        else:
-            truth = item.span_set
-            spans.append(np.stack([truth.starts, truth.ends], 1))
-            times.append(np.zeros(0))
-            boxes.append(np.zeros((0, 4)))
-            rows.append(empty)
-            rate.append(1.0)
-    together, flat = ragged(spans), boxed(times, boxes)
-    span_of = np.concatenate(rows) + together.starts[:-1][flat.owner] if rows else empty
-    return Side(together, flat, np.array(rate), span_of.astype(np.int64))
+def _time(prediction: Prediction | None, boxes: Boxes | None, alone: bool) -> Floats:
+    """(k, 2) when an answered object is there: the answered time, or its own share of it beside others."""
+    if alone or prediction is None or boxes is None:
+        return answered(prediction)
+    found = clean(boxed([boxes.times], [boxes.boxes]))
+    spans = lives(found.times, prediction.rate, prediction.span_set)
+    return np.stack([spans.starts, spans.ends], 1)
 
 
 def _assign(v: Floats, s: Floats) -> tuple[float, float]:

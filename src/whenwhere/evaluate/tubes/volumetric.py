@@ -35,10 +35,15 @@ LIMIT = 100_000
 
 
 def answered_frames(
-    items: Sequence[Item], predictions: Sequence[Prediction | None], fps: Floats, answers: Boxed
+    items: Sequence[Item],
+    predictions: Sequence[Prediction | None],
+    fps: Floats,
+    answers: Boxed,
+    hull: Floats | None = None,
 ) -> tuple[Index, Index, Floats]:
-    """Answered boxes on every native frame of the answered hull that has one: (owner, frame, boxes)."""
-    hull = gather_hull(predictions)
+    """Answered boxes on every native frame of the answered hull (or another) that has one: (owner, frame, boxes)."""
+    if hull is None:
+        hull = gather_hull(predictions)
     held = np.where(np.isfinite(hull), hull, 0.0)
     # No frame beyond the video: an absurd end must not cost memory.
     limit = np.fromiter((i.frames or LIMIT for i in items), np.int64, len(items))
