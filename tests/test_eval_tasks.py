@@ -153,6 +153,10 @@ def test_detection(evaluated, tmp_path):
     assert found["summary"]["mAP@0.5"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["status"] == {"answered": 5, "missing": 1}
     assert rows(found)["whole video"]["mAP"] < 0.1
+    # a pooled number has an interval too, from videos left out in turn
+    low, high = found["intervals"]["mAP"]
+    assert low < found["summary"]["mAP"] < high
+    assert found["jackknife"]["measures"] == ["mAP@0.5", "mAP@0.75", "mAP@0.95", "mAP"]
 
 
 # -- raw model text ---------------------------------------------------------------------------------------------------

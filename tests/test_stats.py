@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whenwhere.stats import bootstrap_mean, bootstrap_means, paired_difference
+from whenwhere.stats import bootstrap_mean, bootstrap_means, jackknife, paired_difference
 
 
 def test_coverage_of_clustered_items_is_near_nominal():
@@ -51,3 +51,18 @@ def test_an_item_without_a_measure_is_left_out_of_it_alone():
     assert second == (1.0, 1.0, 1.0)
     assert all(np.isnan(bootstrap_means(np.full((3, 1), np.nan))[0]))
     assert all(np.isnan(bootstrap_mean([])))
+
+
+def test_the_jackknife_of_a_mean_is_as_wide_as_its_bootstrap():
+    rng = np.random.default_rng(3)
+    ratios, hits = [], 0
+    for _ in range(60):
+        x = rng.normal(0, 1, 600)
+        groups = np.arange(600) % 30
+        found = jackknife(x.mean(), [x[groups != g].mean() for g in range(30)])
+        other = bootstrap_mean(x, n=500)
+        ratios.append((found.high - found.low) / (other.high - other.low))
+        hits += found.low <= 0 <= found.high
+    assert 0.9 < np.mean(ratios) < 1.1
+    assert hits >= 51  # 95 % of 60 are 57
+    assert np.isnan(jackknife(0.5, [0.5]).low)

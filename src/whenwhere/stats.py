@@ -7,11 +7,11 @@ of answers on resampled items; claims about training need seeds (research on tha
 
 import warnings
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-
 
 #: Numbers of one block of draws (16 MB).
 _BLOCK = 2_000_000
@@ -104,6 +104,29 @@ def bootstrap_means(
         low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
         mean = held.sum(0) / there.sum(0)
     return [Interval(float(m), float(lo), float(hi)) for m, lo, hi in zip(mean, low, high, strict=True)]
+
+
+def jackknife(whole: float, without: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of a number that is no mean over items (a pooled mAP), from its values without one group of clusters.
+
+    Delete-a-group jackknife with a normal interval: groups of about equal size, each left out once.
+
+    Args:
+        whole: the number on all items.
+        without: (g,) the same number with group i left out.
+        level: coverage.
+
+    Source: Kott 2001, The delete-a-group jackknife.
+
+    >>> jackknife(0.5, [0.5, 0.5, 0.5])
+    Interval(mean=0.5, low=0.5, high=0.5)
+    """
+    x = np.asarray(without, float)
+    if len(x) < 2 or not np.isfinite(x).all():
+        return Interval(whole, float("nan"), float("nan"))
+    spread = float(np.sqrt((len(x) - 1) / len(x) * ((x - x.mean()) ** 2).sum()))
+    reach = NormalDist().inv_cdf((1 + level) / 2) * spread
+    return Interval(whole, whole - reach, whole + reach)
 
 
 def paired_difference(

@@ -1,8 +1,9 @@
 """Two files of answers to the same items: which is better, and could it be chance?
 
 Every measure that is a mean over items is compared item by item (paired), the differences resampled by video, because
-sentences of one video are not independent. The interval says how sure the difference is for *these two files* on
-items like these; about two ways of training it says nothing, for that needs several runs of each.
+sentences of one video are not independent; pooled headline measures are compared with the same groups of videos left
+out of both. The interval says how sure the difference is for *these two files* on items like these; about two ways of
+training it says nothing, for that needs several runs of each.
 
 Different items are refused: a mean over other items is another quantity. Items that one file did not answer are not
 different items: they count as wrong on its side, as everywhere.
@@ -15,7 +16,7 @@ import numpy as np
 
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.evaluation import Report, plain
-from whenwhere.stats import Interval, bootstrap_means
+from whenwhere.stats import Interval, bootstrap_means, jackknife
 
 
 @dataclass(slots=True)
@@ -78,11 +79,16 @@ def compare(a: Report, b: Report) -> Comparison:
                 f"{report.files['predictions']} answers none of the {len(report.ids)} items of "
                 f"{report.files.get('annotations', report.benchmark.name)}: compare answers to the same items"
             )
-    names = [name for name in a.intervals if name in b.intervals]
+    names = [name for name in a.intervals if name in b.intervals and name in a.scores.items]
     found: list[Interval] = []
     if names:
         columns = np.stack([a.scores.items[name] - b.scores.items[name] for name in names], 1)
         found = bootstrap_means(columns, a.scores.videos, a.resamples, a.seed)
+    differences = dict(zip(names, found, strict=True))
+    for name in a.without.keys() & b.without.keys():
+        # the same groups were left out on both sides
+        gap = a.scores.summary[name] - b.scores.summary[name]
+        differences[name] = jackknife(gap, a.without[name] - b.without[name])
     return Comparison(
         first=first,
         second=second,
@@ -91,7 +97,7 @@ def compare(a: Report, b: Report) -> Comparison:
             for name, value in a.scores.summary.items()
             if name in b.scores.summary
         },
-        differences=dict(zip(names, found, strict=True)),
+        differences=differences,
         items=len(a.scores.ids),
         videos=len(set(a.scores.videos)),
         seed=a.seed,

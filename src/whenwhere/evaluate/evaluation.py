@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.benchmark import Benchmark
@@ -27,7 +28,10 @@ from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.scores import Protocol, Scores
 from whenwhere.evaluate.semantic import query_swap, video_swap
 from whenwhere.evaluate.tubes.decomposition import decomposition
-from whenwhere.stats import Interval, bootstrap_means
+from whenwhere.stats import Interval, bootstrap_means, jackknife
+
+#: Groups of videos that are left out in turn, for measures that are no means over items.
+GROUPS = 30
 
 
 @dataclass(slots=True)
@@ -59,7 +63,9 @@ class Report:
         files: role → path: annotations, predictions, and train and blind where they were given.
         format: name of the format of the predictions.
         scores: the protocol's own outcome.
-        intervals: 95 % intervals of the measures that are means over items; resampled by video.
+        intervals: 95 % intervals: of means over items by resampling videos, of other headline measures from `without`.
+        without: headline measures that are no means over items (pooled ones) → their values without each group of
+            videos in turn.
         decomposition: t, s and v of tubes, with the truth in place of one of them; None elsewhere.
         rows: what stands beside, the file's own answers first.
         diagnostics: failure mode → value.
@@ -79,6 +85,7 @@ class Report:
     format: str
     scores: Scores
     intervals: dict[str, Interval]
+    without: dict[str, NDArray[np.float64]]
     decomposition: Scores | None
     rows: list[Row]
     diagnostics: dict[str, float]
@@ -119,6 +126,7 @@ class Report:
                 "summary": self.scores.summary,
                 "printed": printed,
                 "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
+                "jackknife": {"measures": list(self.without), "groups": GROUPS} if self.without else None,
                 "bootstrap": {"resamples": self.resamples, "seed": self.seed, "clusters": "video", "level": 0.95},
                 "rows": [
                     {"name": r.name, "kind": r.kind, "how": r.how, "items": r.items, "summary": r.summary}
@@ -166,7 +174,8 @@ def find_benchmark(name: str) -> Benchmark:
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    raise SettingError(f"there is no benchmark {name!r}{_close(name, BENCHMARKS)}; `whenwhere eval --list` shows all")
+    near = _close(name, {**BENCHMARKS, "retrieval": None, "recognition": None, "vqa": None})
+    raise SettingError(f"there is no benchmark {name!r}{near}; `whenwhere eval --list` shows all")
 
 
 def find_protocol(name: str | None, benchmark: Benchmark) -> Protocol:
@@ -277,6 +286,10 @@ def assess(
     if blind is not None:
         rows.append(_row(protocol, "blind", f"no pictures shown: {blind.path}", items, blind.by_id, "blind"))
         notes += [f"blind: {fault.message}" for fault in blind.faults[:3]]
+    sure = intervals(scores, resamples, seed)
+    pooled = [name for name in protocol.headline if name in scores.summary and name not in sure]
+    without = leave_out(protocol, items, answers, pooled, seed)
+    sure |= {name: jackknife(scores.summary[name], values) for name, values in without.items()}
     failures: dict[str, float] = {}
     if seen is not None:
         rows += _swaps(protocol, items, answers, seed, stretch=benchmark.task != "moments")
@@ -287,7 +300,8 @@ def assess(
         files=files or {"predictions": found.path},
         format=found.format,
         scores=scores,
-        intervals=intervals(scores, resamples, seed),
+        intervals=sure,
+        without=without,
         decomposition=decomposition(items, answers) if benchmark.task == "tubes" else None,
         rows=rows,
         diagnostics=failures,
@@ -305,7 +319,7 @@ def assess(
 
 
 def intervals(scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
-    """95 % intervals of every measure that is a mean over items; those that are none (a pooled mAP) have none."""
+    """95 % intervals of every measure that is a mean over items; those that are none (a pooled mAP) see `leave_out`."""
     names = [name for name, column in scores.items.items() if name in scores.summary and len(column)]
     if not names:
         return {}
@@ -316,6 +330,26 @@ def intervals(scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
         # a protocol's own rounding may differ from the mean, another way of averaging differs more
         if math.isclose(interval.mean, scores.summary[name], abs_tol=1e-3)
     }
+
+
+def leave_out(
+    protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], names: Sequence[str], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Measures without each of `GROUPS` random groups of videos in turn: (groups,) values of each name."""
+    videos = list(dict.fromkeys(item.video for item in items))
+    if not names or len(videos) < 2:
+        return {}
+    groups = min(GROUPS, len(videos))
+    place = dict(zip(videos, (np.random.default_rng(seed).permutation(len(videos)) % groups).tolist(), strict=True))
+    group = [place[item.video] for item in items]
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for g in range(groups):
+        out = {key for item, k in zip(items, group, strict=True) if k == g for key in (item.id, item.video)}
+        kept = [item for item, k in zip(items, group, strict=True) if k != g]
+        summary = protocol.score(kept, {id: given for id, given in answers.items() if id not in out}).summary
+        for name in names:
+            found[name].append(summary.get(name, math.nan))
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def _row(

@@ -116,6 +116,7 @@ def report(
         format=predictions.suffix.lstrip("."),
         scores=scores,
         intervals=intervals(scores, resamples, seed),
+        without={},
         decomposition=None,
         rows=[Row("these answers", str(predictions), len(scores.ids), scores.summary, "answers"), beside],
         diagnostics={},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.diagnostics import COUNTS
-from whenwhere.evaluate.evaluation import Report
+from whenwhere.evaluate.evaluation import GROUPS, Report
 from whenwhere.stats import Interval
 from whenwhere.store import atomic_path, write_text
 
@@ -112,6 +112,9 @@ def _result(report: Report, brief: bool) -> Table:
         rows.append([name, value, report.intervals.get(name), None if printed == value else f"{printed:.10g}"])
     counted = f"{len(report.scores.ids) or len(report.ids)} items of {report.videos} videos"
     sure = f"95 % intervals: bootstrap over videos, {report.resamples} resamples, seed {report.seed}"
+    if report.without:
+        names = ", ".join(report.without)
+        sure += f"; of {names}: jackknife, {GROUPS} groups of videos left out in turn"
     return Table(
         f"{report.benchmark.title} under {report.protocol.name}",
         ["measure", "value", "95 % interval", "as the original prints it"],
