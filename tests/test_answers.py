@@ -118,6 +118,11 @@ def test_a_thought_that_is_closed_twice_or_repeated() -> None:
         ("12 to 17. No wait, actually 20 to 25", ((20, 25),)),
         ("1 to 2 of the 5 men, 12s to 17s", ((12, 17),)),
         ("The query 'from 3 to 5' happens in 12.0 - 17.0 seconds.", ((12, 17),)),
+        ('{"size": [640, 360], "span": [12, 17], "video": [0, 30]}', ((12, 17),)),
+        ('{"pred_relevant_windows": [[12, 17, 0.9]], "pred_saliency_scores": [0.1, 0.2]}', ((12, 17),)),
+        ("12.2s-17.4s (0:12-0:17)", ((12.2, 17.4),)),
+        ("From: 12s\nTo: 17s", ((12, 17),)),
+        ("12 sec. to 17 sec.", ((12, 17),)),
         ('{"start_ms": 12500, "end_ms": 17800}', ((12.5, 17.8),)),
         ('{"event": "he enters at 3 to 5", "start": 12.5, "end": 17.8}', ((12.5, 17.8),)),
         ("[[12.5, 17.8, 0.93], [20, 25, 0.5]]", ((12.5, 17.8), (20, 25))),
@@ -138,6 +143,7 @@ def test_several_ranges_without_a_claim_are_ambiguous_and_all_given() -> None:
     found = parse("0:00-0:05 she sits. 0:05-0:10 she stands.")
     assert found.status == "ambiguous"
     assert found.spans == ((0, 5), (5, 10))
+    assert parse('{"start": 1, "end": 2} or {"start": 3, "end": 4}').status == "ambiguous"
     assert parse("either 12 to 17 or 20 to 25 seconds").status == "ambiguous"
 
 

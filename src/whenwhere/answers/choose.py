@@ -73,6 +73,7 @@ _LIST_LABEL = re.compile(
     r"\W*(?:segment|event|clip|part|span|moment|interval|occurrence|time)\W*\d{0,2}\W*", re.IGNORECASE
 )
 _EXCLUDED = re.compile(r"\b(?:not|rather than|instead of)\W+(?:from |between |in |at |during )?\W*$", re.IGNORECASE)
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:but|instead|rather)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
 #: more ranges than this in prose are the loop of a model that does not stop
@@ -107,8 +108,11 @@ def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[s
     kept = [r for r in rest if not r.problem]
     if not kept:
         return [], True, reasons
-    if any(r.strength == 3 for r in kept):
-        return [r for r in kept if r.strength == 3], False, reasons
+    named = [r for r in kept if r.strength == 3]
+    if named:
+        either = any(_OR.search(text, a.end, b.start) for a, b in itertools.pairwise(named))
+        return named, either, [*reasons, *(["one or the other"] if either else [])]
+    kept = _once(text, kept)
     if _is_list(text, kept):
         return kept, False, reasons
     claimed = {id(r) for r in kept if _CLAIM.search(before[id(r)])}
@@ -122,6 +126,17 @@ def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[s
         return kept, False, reasons
     reasons.append(f"{len(kept)} ranges, and nothing says which is the answer")
     return kept, True, reasons
+
+
+def _once(text: str, kept: Sequence[Range]) -> list[Range]:
+    """Without ranges that only say the one before again, in brackets: "8.5s - 12.4s (0:08 - 0:12)"."""
+    out = list(kept[:1])
+    for a, b in itertools.pairwise(kept):
+        again = text[a.end : b.start].strip() == "(" and len(a.spans) == len(b.spans) == 1
+        near = again and max(abs(x - y) for x, y in zip(a.spans[0], b.spans[0], strict=True)) <= 1
+        if not near:
+            out.append(b)
+    return out
 
 
 def _united(text: str, kept: Sequence[Range]) -> list[bool]:

@@ -188,7 +188,8 @@ def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
             separated = True
         elif (
             (t.kind == "word" and t.text in _SOFT)
-            or (t.kind == "colon" and tokens[j - 1].text in ("t", "time"))
+            or (t.kind == "colon" and tokens[j - 1].text in ("t", "time", "to"))
+            or (t.kind == "line" and j + 1 < len(tokens) and tokens[j + 1].text == "to")
             or (t.kind == "word" and t.text == "up" and j + 1 < len(tokens) and tokens[j + 1].text == "to")
         ):
             continue

@@ -225,7 +225,7 @@ class _Reader:
             return {s, e}
         a, b = _time_token(keys[s]), _time_token(keys[e])
         if a is None or b is None:
-            self.out.reasons.append("a span that is not finite")
+            self.out.reasons.append("a start or an end that is no time")
             return {s, e}
         span, problem = span_of(a, b, self.duration)
         if problem and a.unit == b.unit == "":
@@ -298,8 +298,8 @@ class _Reader:
         elif k in _CHOICE and isinstance(value, str):
             if re.fullmatch(r"\(?[A-H][).]?", value.strip()):
                 self.out.choice = value.strip(" ().")
-        elif isinstance(value, Node) and not self.timed(key, value, None, None):
-            self.value(value, depth + 1)
+        elif isinstance(value, Node) and not self.timed(key, value, None, None) and numbers(value) is None:
+            self.value(value, depth + 1)  # bare numbers under any other key ("size": [640, 360]) are no answer
 
 
 def _time_token(value: Item) -> Token | None:
