@@ -51,6 +51,8 @@ Kind = Literal[
     "no-done",  # a stream without [DONE]
     "redirect",  # 307 to `message`
     "endless",  # sends and sends
+    "zip",  # says that the answer is packed, which it is not
+    "garbage",  # another protocol
 ]
 
 
@@ -455,6 +457,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_json({"hello": ["world"]})
         elif fault.kind == "error-in-200":
             self.send_json({"error": {"message": fault.message, "code": fault.status}})
+        elif fault.kind == "zip":
+            self.start("application/json", {"Content-Encoding": "gzip", "Content-Length": "2"}, 200)
+            self.wfile.write(b"{}")
+        elif fault.kind == "garbage":
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
+            self.close_connection = True
         elif fault.kind == "hang":
             self.server_.stopping.wait(fault.seconds)
             self.close_connection = True

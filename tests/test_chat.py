@@ -379,6 +379,8 @@ ONCE = [
         Fault("redirect", message="http://127.0.0.1:1/v1/chat/completions"),
         "redirects to http://127.0.0.1:1/.*not follow",
     ),
+    (Fault("zip"), "packed its answer wrongly"),
+    (Fault("garbage"), "does not speak HTTP .*is this the address of a chat server"),
     (Fault("error-in-200", 400, "context too long"), "reports an error: context too long"),
 ]
 
@@ -418,7 +420,7 @@ def test_a_hang_ends(connect: Make, clock: Clock, stream: bool, kind: Any) -> No
         began = time.monotonic()
         with pytest.raises(ChatError, match=r"went silent for 0\.4 s|did not finish its answer in 0\.8 s"):
             client.complete(Question.of("x"))
-        assert 0.3 < time.monotonic() - began < 2.5
+        assert 0.3 < time.monotonic() - began < 8
         # asked again it might cost again
         assert len(server.requests) == 1 and clock.waits == []
         assert client.complete(Question.of("x")).text == "hello"
@@ -558,7 +560,7 @@ def test_closing_ends_what_is_under_way(connect: Make) -> None:
         began = time.monotonic()
         client.close()
         thread.join(5)
-        assert time.monotonic() - began < 3 and len(found) == 2 and all(isinstance(f, ChatError) for f in found)
+        assert time.monotonic() - began < 8 and len(found) == 2 and all(isinstance(f, ChatError) for f in found)
         with pytest.raises(ChatError, match="was closed"):
             client.complete(Question.of("c"))
 
@@ -625,7 +627,7 @@ def test_closing_wakes_those_who_wait_for_their_turn(connect: Make) -> None:
 def test_tls(connect: Make, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-some-length")
     with ChatServer(lambda r: r.text(), tls=True, key="a-key-of-some-length") as server:
-        with pytest.raises(ChatError, match=r"cannot be reached .*certificate"):
+        with pytest.raises(ChatError, match=r"secure connection \(.*certificate.*speak https\?$"):
             connect(server).complete(Question.of("x"))
         assert server.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
@@ -636,8 +638,17 @@ def test_tls(connect: Make, stream: bool, monkeypatch: pytest.MonkeyPatch) -> No
             began = time.monotonic()
             with pytest.raises(ChatError, match=r"went silent|did not finish its answer"):
                 client.complete(Question.of(f"y{kind}"))
-            assert 0.3 < time.monotonic() - began < 2.5
+            assert 0.3 < time.monotonic() - began < 8
         assert client.complete(Question.of("z")).text == "z"
+
+
+@pytest.mark.parametrize(("name", "value"), [("ALL_PROXY", "socks9://127.0.0.1:9"), ("SSL_CERT_FILE", "/nowhere.pem")])
+def test_an_environment_that_does_not_work(
+    connect: Make, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with ChatServer(tls=True) as server, pytest.raises(ChatError, match=r"cannot be (asked|reached)"):
+        connect(server).complete(Question.of("x"))
 
 
 def test_what_is_stored_needs_no_network(connect: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

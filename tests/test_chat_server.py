@@ -14,6 +14,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, Fault, Request, Said, tokens
 
+from whenwhere.chat import Client, Picture, Question
+from whenwhere.store import Cache
+
 
 def words(request: Request) -> str | Said:
     said = request.text()
@@ -149,6 +152,43 @@ def test_retried_by_the_official_client(server: ChatServer) -> None:
     with openai.OpenAI(base_url=server.url, api_key="x", max_retries=2) as client:
         got = client.chat.completions.create(model="test-model", messages=say("again"))
     assert got.choices[0].message.content == "0: again [] 😀" and len(server.requests) == before + 3
+
+
+def test_our_requests_are_the_official_ones(server: ChatServer) -> None:
+    """Field by field what the official client sends for the same question."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    schema = {"type": "object", "properties": {}}
+    ours = Question.of("look", Picture(pixels), max_tokens=9, temperature=0.5, seed=2, n=2, schema=schema)
+    url = "data:image/jpeg;base64," + base64.b64encode(Picture(pixels).jpeg).decode()
+    before = len(server.requests)
+    for stream in (False, True):
+        with Client(f"{server.url}#test-model", cache=Cache(None, enabled=False), stream=stream) as client:
+            client.complete(ours)
+        how = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        with openai.OpenAI(base_url=server.url, api_key="x") as official:
+            got = official.chat.completions.create(  # type: ignore[call-overload]
+                model="test-model",
+                messages=[
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}],
+                    }
+                ],
+                max_tokens=9,
+                temperature=0.5,
+                seed=2,
+                n=2,
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": schema, "strict": True},
+                },
+                **how,
+            )
+            if stream:
+                list(got)
+        mine, theirs = (r.body for r in server.requests[before:])
+        assert mine == theirs
+        before += 2
 
 
 def test_most_at_once() -> None:

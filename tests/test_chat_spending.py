@@ -153,8 +153,8 @@ def test_kill_9_loses_only_what_was_under_way(server: ChatServer, tmp_path: Path
     asked = Client(name, cache=Cache(tmp_path), at_once=2)
     found = asked.complete_all([Question.of(f"question {i}") for i in range(40)])
     assert [f.text for f in found if not isinstance(f, ChatError)] == [f"0 of question {i}" for i in range(40)]
-    # two were under way, and two more may have been on their way to the disk
-    assert paid - 4 <= asked.usage.stored <= paid and len(server.requests) - paid == 40 - asked.usage.stored
+    # two were under way: with the server, or between it and the disk
+    assert paid - 2 <= asked.usage.stored <= paid and len(server.requests) - paid == 40 - asked.usage.stored
     assert [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".json"] == []
 
 

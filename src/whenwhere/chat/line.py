@@ -9,6 +9,7 @@ Redirects are not followed (the key and the pictures are for the host that the u
 """
 
 import logging
+import re
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Most bytes of one answer, unpacked.
 LARGEST = 64 << 20
+#: How the HTTP library says that the other side hung up; anything else that it calls a protocol error is one.
+_BROKEN_OFF = re.compile(r"disconnected|closed|incomplete", re.IGNORECASE)
 
 
 class Fault(Exception):
@@ -87,15 +90,20 @@ class Line:
             # its debug log writes down what servers send in headers, and some repeat the key
             log.setLevel(logging.INFO)
         p = self.patience
-        return httpx2.Client(
-            timeout=httpx2.Timeout(connect=p.connect, read=min(p.read, p.total), write=min(p.read, p.total), pool=None),
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-            follow_redirects=False,
-            # loading certificates takes a while, and plain http has no use for them
-            verify=self.address.secure,
-            # A proxy from the environment is fine for TLS, which it cannot read; plain http goes there directly.
-            trust_env=self.address.secure,
-        )
+        silence = min(p.read, p.total)
+        try:
+            return httpx2.Client(
+                timeout=httpx2.Timeout(connect=p.connect, read=silence, write=silence, pool=None),
+                limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+                follow_redirects=False,
+                # loading certificates takes a while, and plain http has no use for them
+                verify=self.address.secure,
+                # A proxy from the environment is fine for TLS, which it cannot read; plain http goes there directly.
+                trust_env=self.address.secure,
+            )
+        except (ImportError, ValueError, OSError, httpx2.InvalidURL) as e:
+            detail = " ".join(str(e).split())[:200]
+            raise Fault(f"cannot be asked: look at the proxy and certificates in the environment ({detail})") from None
 
     @contextmanager
     def request(self, method: str, path: str, body: bytes | None = None) -> Iterator[Incoming]:
@@ -161,10 +169,14 @@ class Line:
         if isinstance(e, httpx2.TimeoutException):
             return Fault(f"went silent for {min(p.read, p.total):g} s after {seconds:.1f} s: is the server stuck?")
         detail = " ".join(str(e).split())[:200] or type(e).__name__
+        if isinstance(e, httpx2.ConnectError) and "SSL" in detail:
+            return Fault(f"does not get a secure connection ({detail}): is its certificate right, does it speak https?")
         if isinstance(e, httpx2.ConnectError):
             return Fault(f"cannot be reached ({detail}): is the server up, is the address right?", True, line=True)
         if isinstance(e, httpx2.DecodingError):
             return Fault(f"packed its answer wrongly ({detail})")
+        if isinstance(e, httpx2.RemoteProtocolError) and not _BROKEN_OFF.search(detail):
+            return Fault(f"does not speak HTTP ({detail}): is this the address of a chat server?")
         if isinstance(e, (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError)):
             return Fault(f"broke off the connection ({detail})", True, line=True)
         return Fault(f"cannot be asked ({detail}): check the address")
