@@ -163,6 +163,17 @@ def test_protocols_count_differently_and_say_how(charades, scored):
     assert dropped["protocol"]["counts"]["missing answer"] == "left out"
 
 
+def test_what_is_left_out_is_said_where_the_number_stands(cli, charades, tmp_path):
+    answers = write(tmp_path / "answers.jsonl", dict(list(truths(charades).items())[1:]))
+    call = ("eval", "--benchmark", "charades-sta", "--annotations", charades, "--protocol", "timelens")
+    assert "35 counted of 36 items" in cli(*call, "--predictions", answers).stdout
+    # nothing counted at all is no number, and no crash
+    answers.write_text('{"id": "Z#0", "spans": [[1, 2]]}\n')
+    done = cli(*call, "--predictions", answers, "--out", tmp_path / "out")
+    assert "0 counted of 36 items" in done.stdout and "–" in done.stdout
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["summary"]["mIoU"] is None
+
+
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,12 @@ class Report:
         """The measures to print first: the protocol's own choice, as far as there are any."""
         return [name for name in self.protocol.headline if name in self.scores.summary] or list(self.scores.summary)[:6]
 
+    @property
+    def counted(self) -> str:
+        """How many items the protocol counted, and of how many where its original leaves some out."""
+        scored, items = len(self.scores.ids), len(self.ids)
+        return f"{items} items" if scored == items else f"{scored} counted of {items} items"
+
     def data(self) -> dict[str, Any]:
         """The report as one JSON object; fractions in 0-1, unrounded, null where a number has no meaning."""
         printed = {name: self.protocol.printed(name, value) for name, value in self.scores.summary.items()}

@@ -44,7 +44,7 @@ def write_page(report: Report, tables: "Sequence[Table]", path: Path) -> Path:
         heading=html.escape(report.benchmark.title),
         facts=html.escape(
             f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · "
-            f"{len(report.ids)} items of {report.videos} videos"
+            f"{report.counted} of {report.videos} videos"
         ),
         headline="".join(_tile(report, name) for name in report.headline[:6]),
         plots="".join(

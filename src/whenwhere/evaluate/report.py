@@ -110,7 +110,7 @@ def _result(report: Report, brief: bool) -> Table:
         value = report.scores.summary[name]
         printed = report.protocol.printed(name, value)
         rows.append([name, value, report.intervals.get(name), None if printed == value else f"{printed:.10g}"])
-    counted = f"{len(report.scores.ids) or len(report.ids)} items of {report.videos} videos"
+    counted = f"{report.counted} of {report.videos} videos"
     sure = f"95 % intervals: bootstrap over videos, {report.resamples} resamples, seed {report.seed}"
     if report.without:
         names = ", ".join(report.without)
