@@ -47,6 +47,8 @@ class Dialect:
         which: words that ask for a description of the target; {query} is put in.
         source: where prompt and coordinates are stated.
         verified: with which weights it was tried; empty = with none.
+        stamp: regular expression of one stamp in the finished prompt of a video, its time as the only group; {video}
+            and {image} stand for the family's tokens. Empty where its processor writes none.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Dialect:
     which: str
     source: str
     verified: str = ""
+    stamp: str = ""
 
     def ask_when(self, query: str, duration: float) -> str:
         """The question about time."""

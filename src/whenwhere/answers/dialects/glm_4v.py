@@ -32,6 +32,7 @@ GLM_4V = Dialect(
         "stamps: transformers 5.23 models/glm4v/processing_glm4v.py; thousandths: zai-org/GLM-V README, Grounding; "
         "words and the form with times: ours"
     ),
+    stamp=r"{image}(?:<\|end_of_image\|>)?(\d+)",
 )
 
 GLM_4_6V = replace(
@@ -40,5 +41,6 @@ GLM_4_6V = replace(
     model_types=("glm46v",),
     names=("glm-4.6v", "glm4.6v"),
     resolution=0.1,
+    stamp=r"{image}(?:<\|end_of_image\|>)?(\d+\.\d) seconds",
     source=GLM_4V.source.replace("models/glm4v/processing_glm4v.py", "models/glm46v/processing_glm46v.py"),
 )

@@ -27,4 +27,5 @@ MOLMO2 = Dialect(
         "stamps: transformers 5.23 models/molmo2/processing_molmo2.py; tracks, thousandths: Molmo2 report, appendix on "
         "points; the words of the questions: ours"
     ),
+    stamp=r"(\d+\.\d) <frame_start>",
 )

@@ -28,4 +28,5 @@ QWEN3_VL = Dialect(
         "stamps: transformers 5.23 models/qwen3_vl/processing_qwen3_vl.py; boxes, thousandths: QwenLM/Qwen3-VL "
         "cookbooks/video_understanding and cookbooks/2d_grounding; words about time: ours"
     ),
+    stamp=r"<(\d+\.\d) seconds>(?:<\|vision_start\|>)?{video}",
 )

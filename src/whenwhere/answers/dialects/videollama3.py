@@ -26,4 +26,5 @@ VIDEOLLAMA3 = Dialect(
     source=(
         "stamps: transformers 5.23 models/video_llama_3/processing_video_llama_3.py; words: ours; boxes: nothing found"
     ),
+    stamp=r"Time (\d+\.\d)s:{video}",
 )

@@ -1,0 +1,368 @@
+"""A vision-language checkpoint in this process as a talker: `Qwen/Qwen3-VL-8B-Instruct`, or a folder.
+
+The frames are the ones that the pipeline chose; the family's own processor makes its inputs of them, told their true
+times (`whenwhere.models.frames`), and what it made is checked before a token is generated: the words are all there,
+every stamp is true, and there are as many picture tokens as features. A call that fails is a reply with an error; a
+checkpoint that can answer nothing (no template, torn weights) is a `ModelError`.
+
+Calls with frames of equal shape are generated together. What a call answers does not depend on its batch, up to the
+rounding of the hardware; a batch that does not fit is split.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from whenwhere.answers.dialects import Dialect, Frames
+from whenwhere.errors import ModelError, OutputError, SettingError
+from whenwhere.grounders.talk import Call, Reply
+from whenwhere.models.decoding import Drawn, Held, together
+from whenwhere.models.frames import Layout, TemplateError, check_positions, check_stamps, check_words, fitted, lay_out
+from whenwhere.models.grammar import Grammar
+from whenwhere.models.vlm import Checkpoint, DType, feature_count, grid_size, out_of_memory
+from whenwhere.store import Cache, write_text
+
+#: Most pixels of a frame: what the Qwen families give a frame of a video at most (768 tokens).
+PIXELS = 768 * 28 * 28
+#: Raise when what is stored or what its key is made of changes.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A call as the model takes it."""
+
+    inputs: dict[str, Any]
+    shown: tuple[int, int]
+    tokens: int
+
+
+class LocalTalker:
+    """Asks a checkpoint in this process.
+
+    Args:
+        name: hub id, or a folder.
+        dialect: how the family is asked; None = by the checkpoint's `model_type`.
+        frames: how frames are handed over; None = as the dialect does.
+        long_side: most pixels of a frame's longer side; None = any.
+        pixels: most pixels of a frame; None = as many as the family's processor lets through.
+        batch: calls that are generated together at most.
+        cache: where answers are kept; None = nowhere.
+        revision: branch, tag or commit on the hub.
+        dtype: `bf16`, `fp16`, `fp32` or `auto`; None = bf16 on an accelerator, fp32 on a CPU.
+        device: where to run; None = an accelerator where there is one.
+        device_map: passed on to transformers.
+        quantization: a quantisation configuration of transformers, passed on.
+        offline: never ask the hub.
+
+    Attributes:
+        checkpoint: model and processor; the weights are loaded with the first question.
+
+    Raises:
+        MissingExtraError, ModelError, SettingError: see `whenwhere.models.vlm.Checkpoint`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dialect: Dialect | None = None,
+        frames: Frames | None = None,
+        long_side: int | None = None,
+        pixels: int | None = PIXELS,
+        batch: int = 4,
+        cache: Cache | None = None,
+        revision: str | None = None,
+        dtype: DType | None = None,
+        device: str | None = None,
+        device_map: Any = None,
+        quantization: Any = None,
+        offline: bool = False,
+    ) -> None:
+        if frames not in (None, "images", "pairs", "repeat"):
+            raise SettingError(f"frames go to a model as images, pairs or repeat, not as {frames!r}")
+        if batch < 1:
+            raise SettingError(f"at least 1 call is generated at a time, not {batch}")
+        self.checkpoint = Checkpoint(
+            name,
+            dialect=dialect,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            device_map=device_map,
+            quantization=quantization,
+            offline=offline,
+        )
+        self.name = name
+        self.dialect = self.checkpoint.dialect
+        self.frames: Frames = frames or self.dialect.frames
+        self.long_side, self.pixels, self.batch, self.cache = long_side, pixels, batch, cache
+        self._picture_tokens = lru_cache(maxsize=64)(self._count)
+
+    def ask(self, calls: Sequence[Call]) -> list[Reply]:
+        """One reply per call, in order; calls with frames of equal shape together."""
+        replies: dict[int, Reply] = {}
+        groups: dict[Any, list[int]] = {}
+        for k, call in enumerate(calls):
+            kept = self._kept(call)
+            if kept is not None:
+                replies[k] = kept
+            else:
+                groups.setdefault((call.images.shape, call.max_tokens), []).append(k)
+        for group in groups.values():
+            for first in range(0, len(group), self.batch):
+                chunk = group[first : first + self.batch]
+                for k, reply in zip(chunk, self._answered([calls[k] for k in chunk]), strict=True):
+                    replies[k] = reply
+                    self._keep(calls[k], reply)
+        return [replies[k] for k in range(len(calls))]
+
+    def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
+        """Tokens that a call with so many frames of this size costs; nothing but the processor runs."""
+        words = len(self.checkpoint.tokenizer(prompt)["input_ids"])
+        return words + self._picture_tokens(frames, width, height)
+
+    def prepare(self, call: Call) -> dict[str, Any]:
+        """A call's inputs as the family's processor makes them, checked; a batch of one, on the CPU.
+
+        Raises:
+            ModelError: a stamp is not true, or tokens and features do not match.
+        """
+        return self._prepared(call).inputs
+
+    def _prepared(self, call: Call) -> _Prepared:
+        images = fitted(call.images, self.long_side, self.pixels)
+        prompt = self._defused(call.prompt)
+        layout = lay_out(images, call.times, prompt, self.dialect, self.frames)
+        rendered = self._rendered(layout, thinks=call.schema is None)
+        inputs = self._processed(rendered, layout)
+        self._check(inputs, layout)
+        size = (images.shape[2], images.shape[1]) if len(images) else (0, 0)
+        shown = grid_size(inputs, self.checkpoint.processor) or size
+        return _Prepared(inputs, shown, int(inputs["input_ids"].shape[1]))
+
+    def _defused(self, prompt: str) -> str:
+        """The words without anything that the tokenizer would take for a control token: users type what they like."""
+        for token in self.checkpoint.control:
+            prompt = prompt.replace(token, f"{token[0]} {token[1:]}")
+        return prompt
+
+    def _rendered(self, layout: Layout, thinks: bool) -> str:
+        processor = self.checkpoint.processor
+        options: dict[str, Any] = {} if thinks else {"enable_thinking": False}
+        try:
+            text = processor.apply_chat_template(
+                [{"role": "user", "content": layout.content}], add_generation_prompt=True, tokenize=False, **options
+            )
+        except Exception as e:  # templates are programs; jinja2's errors share no base with ours
+            said = " ".join(str(e).split())[:200]
+            raise ModelError(
+                f"the chat template of {self.name} does not work on a question with pictures: {said}"
+            ) from e
+        check_words(text, layout, processor.image_token)
+        if layout.video is not None and text.count(processor.video_token) != 1:
+            raise TemplateError(
+                f"the chat template of {self.name} makes no place for a video: hand the frames over as pictures "
+                "(frames=images)"
+            )
+        return str(text)
+
+    def _processed(self, rendered: str, layout: Layout) -> dict[str, Any]:
+        processor, tokenizer = self.checkpoint.processor, self.checkpoint.tokenizer
+        options: dict[str, Any] = {"return_tensors": "pt"}
+        if layout.video is not None:
+            options |= {"videos": [layout.video], "video_metadata": [layout.metadata], "do_sample_frames": False}
+        if layout.images:
+            options["images"] = layout.images
+        if tokenizer.bos_token and rendered.startswith(tokenizer.bos_token):
+            options["add_special_tokens"] = False  # the template wrote it already
+        try:
+            inputs = processor(text=[rendered], **options)
+        except (ValueError, RuntimeError, TypeError, IndexError) as e:
+            if out_of_memory(e):
+                raise
+            said = " ".join(str(e).split())[:200]
+            raise ModelError(f"the processor of {self.name} does not take these frames: {said}") from e
+        return {key: value for key, value in inputs.items() if hasattr(value, "ndim")}
+
+    def _check(self, inputs: dict[str, Any], layout: Layout) -> None:
+        """Proves that the prompt tells the truth, before anything is generated."""
+        processor, config = self.checkpoint.processor, self.checkpoint.config
+        ids = inputs["input_ids"][0].tolist()
+        # LLaVA calls its tokens' numbers indices
+        names = ("image_token_id", "video_token_id", "image_token_index", "video_token_index")
+        pictures = {getattr(config, name, None) for name in names} - {None}
+        runs = [t for k, t in enumerate(ids) if t not in pictures or k == 0 or ids[k - 1] != t]
+        text = self.checkpoint.tokenizer.decode(runs, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        check_stamps(text, layout, self.dialect, processor.video_token, processor.image_token)
+        if self.dialect.time == "positions" and inputs.get("second_per_grid_ts") is not None:
+            step = float(inputs["second_per_grid_ts"][0])
+            check_positions(layout, step, float(config.vision_config.tokens_per_second))
+        features = feature_count(inputs, processor)
+        tokens = sum(t in pictures for t in ids)
+        if features is not None and tokens != features:
+            raise ModelError(f"{tokens} picture tokens for {features} features: the processor is not this model's")
+
+    def _answered(self, calls: list[Call]) -> list[Reply]:
+        prepared: list[_Prepared | None] = []
+        replies: list[Reply] = [Reply(finish="error")] * len(calls)
+        for k, call in enumerate(calls):
+            try:
+                prepared.append(self._prepared(call))
+            except TemplateError:
+                raise
+            except ModelError as e:
+                prepared.append(None)
+                replies[k] = Reply(finish="error", error=str(e))
+        rows = [k for k, p in enumerate(prepared) if p is not None]
+        if rows:
+            ready = [p for p in prepared if p is not None]
+            for k, reply in zip(rows, self._generated([calls[k] for k in rows], ready), strict=True):
+                replies[k] = reply
+        return replies
+
+    def _generated(self, calls: list[Call], rows: list[_Prepared]) -> list[Reply]:
+        model = self.checkpoint.model
+        began = time.perf_counter()
+        _forget_peak()
+        try:
+            texts = self._generate(model, calls, rows)
+        except (RuntimeError, MemoryError) as e:
+            if not out_of_memory(e):
+                raise
+            _free()
+            if len(calls) == 1:
+                shape = "x".join(map(str, calls[0].images.shape[:3]))
+                said = f"out of memory with {shape} frames and {rows[0].tokens} tokens: show fewer or smaller frames"
+                return [Reply(finish="error", shown=rows[0].shown, prompt_tokens=rows[0].tokens, error=said)]
+            half = len(calls) // 2
+            return self._generated(calls[:half], rows[:half]) + self._generated(calls[half:], rows[half:])
+        except ValueError as e:
+            if "do not match" not in str(e):
+                raise
+            said = "picture tokens and features do not match: the processor is not this model's"
+            return [Reply(finish="error", shown=row.shown, error=said) for row in rows]
+        seconds = (time.perf_counter() - began) / len(calls)
+        peak = _peak()
+        return [
+            Reply(
+                text=text,
+                prompt_tokens=row.tokens,
+                output_tokens=count,
+                seconds=seconds,
+                finish="stop" if ended else "length",
+                shown=row.shown,
+                memory=peak,
+            )
+            for row, (text, count, ended) in zip(rows, texts, strict=True)
+        ]
+
+    def _generate(self, model: Any, calls: list[Call], rows: list[_Prepared]) -> list[tuple[str, int, bool]]:
+        """Text, number of tokens, and whether it ended by itself, per call."""
+        import torch
+
+        tokenizer, ends = self.checkpoint.tokenizer, set(self.checkpoint.ends)
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
+        inputs = together([row.inputs for row in rows], pad)
+        inputs = {
+            key: value.to(model.device, model.dtype) if key.startswith("pixel_values") else value.to(model.device)
+            for key, value in inputs.items()
+        }
+        prompt = inputs["input_ids"].shape[1]
+        processors: list[Any] = []
+        if any(call.schema is not None for call in calls):
+            grammars = [None if call.schema is None else _grammar(json.dumps(call.schema)) for call in calls]
+            processors.append(Held(grammars, self.checkpoint.pieces, prompt))
+        if any(call.temperature > 0 for call in calls):
+            processors.append(Drawn([call.temperature for call in calls], [call.seed for call in calls]))
+        with torch.inference_mode():
+            out = model.generate(
+                **inputs,
+                max_new_tokens=calls[0].max_tokens,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=pad,
+                logits_processor=processors,
+            )
+        texts = []
+        for new in out[:, prompt:].tolist():
+            end = next((k for k, token in enumerate(new) if token in ends), None)
+            kept = new if end is None else new[:end]
+            text = tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            texts.append((text, len(kept) + (end is not None), end is not None))
+        return texts
+
+    def _count(self, frames: int, width: int, height: int) -> int:
+        """Tokens of the frames and of the template around them."""
+        # noise: families that drop what does not change must not drop it all
+        picture = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), dtype=np.uint8)
+        small = fitted(picture, self.long_side, self.pixels)
+        images = np.concatenate([np.roll(small, 5 * k, axis=2) for k in range(frames)] or [small[:0]])
+        call = Call(images, np.arange(frames, dtype=np.float64), ".")
+        return self._prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
+
+    def _key(self, call: Call) -> str:
+        images = hashlib.blake2b(memoryview(np.ascontiguousarray(call.images)), digest_size=16).hexdigest()
+        parts: list[Any] = [
+            _VERSION, self.checkpoint.fingerprint(), self.dialect.name, self.frames, self.long_side, self.pixels,
+            images, list(call.images.shape), np.asarray(call.times).tolist(), call.prompt, call.schema,
+            call.max_tokens, call.temperature, call.seed if call.temperature > 0 else 0,
+        ]  # fmt: skip
+        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+
+    def _kept(self, call: Call) -> Reply | None:
+        if self.cache is None or not self.cache.enabled:
+            return None
+        key = self._key(call)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            stored: Any = json.loads((self.cache.folder / "vlm" / key[:3] / f"{key}.json").read_bytes())
+            if stored["key"] == key:
+                reply = Reply(**stored["reply"])
+                return replace(reply, shown=(reply.shown[0], reply.shown[1]), seconds=0.0, cached=True)
+        return None
+
+    def _keep(self, call: Call, reply: Reply) -> None:
+        if self.cache is not None and self.cache.enabled and reply.error is None:
+            key = self._key(call)
+            with suppress(OutputError):
+                text = json.dumps({"key": key, "reply": asdict(reply)})
+                write_text(self.cache.folder / "vlm" / key[:3] / f"{key}.json", text + "\n")
+
+
+@lru_cache(maxsize=32)
+def _grammar(schema: str) -> Grammar:
+    return Grammar(json.loads(schema))
+
+
+def _forget_peak() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak() -> int:
+    """Most bytes in use since `_forget_peak`, over all CUDA devices; 0 without any."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    return sum(int(torch.cuda.max_memory_allocated(device)) for device in range(torch.cuda.device_count()))
+
+
+def _free() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

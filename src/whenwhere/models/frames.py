@@ -1,0 +1,229 @@
+"""How frames are handed to a family's processor, and the proof that the prompt tells their true times.
+
+We sample the frames; a processor that sampled or dated them itself would be wrong in ways that nobody sees (fps
+missing: 24 is assumed; frames not on a grid: any time). Families that date frames do it by frame number / fps. We
+tell them a rate of 1000 and numbers in milliseconds, so that frames need not lie on any grid.
+
+`check_words`, `check_stamps` and `check_positions` look at what really stands in the finished prompt, before anything
+is generated: every stamp must be the mean of the true times of the frames that it covers.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.answers.dialects import Dialect, Frames
+from whenwhere.errors import ModelError
+
+#: Frame numbers per second that families are told.
+CLOCK = 1000
+#: A millisecond is lost in the numbers; a little more in floating point.
+_SLACK = 0.0015
+
+
+class TemplateError(ModelError):
+    """A checkpoint's chat template cannot be used: no call of it can be answered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Frames and words as they go to the processor.
+
+    Attributes:
+        content: of the user's message, in the form that chat templates take.
+        images: single pictures, or empty.
+        video: (n, h, w, 3) frames of one video, or None.
+        metadata: of the video.
+        times: (k,) true times of what one stamp, or one step in time, stands for.
+        stamps: what is written before each picture; empty for a video.
+    """
+
+    content: list[dict[str, Any]]
+    images: list[NDArray[np.uint8]]
+    video: NDArray[np.uint8] | None
+    metadata: dict[str, Any] | None
+    times: NDArray[np.float64]
+    stamps: list[str]
+
+
+def lay_out(
+    images: NDArray[np.uint8], times: NDArray[np.float64], prompt: str, dialect: Dialect, frames: Frames
+) -> Layout:
+    """Frames and words as a family takes them.
+
+    Args:
+        images: (n, h, w, 3) RGB frames.
+        times: (n,) their own times in seconds, in order.
+        prompt: the question.
+        dialect: of the family.
+        frames: how to hand the frames over.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    question = {"type": "text", "text": prompt}
+    if not len(images):
+        return Layout([question], [], None, None, times, [])
+    if frames == "images":
+        stamps = written(times)
+        content = [p for s in stamps for p in ({"type": "text", "text": s}, {"type": "image"})]
+        return Layout([*content, question], list(images), None, None, times, stamps)
+    if dialect.time != "stamps":
+        question = {"type": "text", "text": f"{dated(times)}\n{prompt}"}
+    if frames == "repeat":
+        images, times = np.repeat(images, dialect.merge, axis=0), np.repeat(times, dialect.merge)
+    elif missing := -len(times) % dialect.merge:
+        # as the processors do it: the last frame again
+        images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        times = np.concatenate([times, np.repeat(times[-1:], missing)])
+    # A processor takes the mean of the first and the last of the frames that it merges.
+    steps = times.reshape(-1, dialect.merge)[:, [0, -1]].mean(axis=1)
+    numbers = np.round(times * CLOCK).astype(int)
+    total = int(numbers[-1]) + 1
+    if dialect.time == "positions":
+        # The step in time is worked out of the number of frames and how long they last; it must not fall short of the
+        # true one, for positions are cut down to whole numbers.
+        step = (steps[-1] - steps[0]) / (len(steps) - 1) if len(steps) > 1 else 1.0
+        total = int(np.ceil(round(step * CLOCK * len(steps), 6)))
+    height, width = images.shape[1:3]
+    metadata = {
+        "total_num_frames": max(total, 1),
+        "fps": float(CLOCK),
+        "frames_indices": numbers.tolist(),
+        "duration": total / CLOCK,
+        "height": int(height),
+        "width": int(width),
+        "video_backend": "whenwhere",
+    }
+    return Layout([{"type": "video"}, question], [], images, metadata, steps, [])
+
+
+def written(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
+    """Times as they are written before single pictures: more decimals where two would read the same.
+
+    >>> written([0.0, 0.5, 61.04]), written([0.5, 0.54])
+    (['<0.0 seconds>', '<0.5 seconds>', '<61.0 seconds>'], ['<0.50 seconds>', '<0.54 seconds>'])
+    """
+    for decimals in (1, 2, 3):
+        stamps = [f"<{t:.{decimals}f} seconds>" for t in times]
+        if len(set(stamps)) == len(stamps):
+            break
+    return stamps
+
+
+def dated(times: NDArray[np.float64]) -> str:
+    """A sentence with the frames' times, for families whose processor tells the model none, or not from where on.
+
+    >>> dated(np.array([12.0, 13.0]))
+    'The video is shown by 2 frames. These frames are located at 12.00s,13.00s.'
+    """
+    listed = ",".join(f"{t:.2f}s" for t in times)
+    return f"The video is shown by {len(times)} frames. These frames are located at {listed}."
+
+
+def fitted(images: NDArray[np.uint8], long_side: int | None, pixels: int | None) -> NDArray[np.uint8]:
+    """Frames made smaller, never larger, to a long side and a number of pixels.
+
+    Args:
+        images: (n, h, w, 3).
+        long_side: most pixels of the longer side; None = any.
+        pixels: most pixels of a frame; None = any.
+    """
+    height, width = images.shape[1:3]
+    factor = min(1.0, (long_side or max(height, width)) / max(height, width))
+    factor = min(factor, ((pixels or height * width) / (height * width)) ** 0.5)
+    if factor >= 1 or not len(images):
+        return images
+    import cv2
+
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images])
+
+
+def check_words(rendered: str, layout: Layout, image_token: str) -> None:
+    """That the chat template kept the words, and each picture behind its time.
+
+    Args:
+        rendered: what the chat template made, before pictures are put in.
+        layout: what it was given.
+        image_token: what stands for one picture.
+
+    Raises:
+        TemplateError: it did not.
+    """
+    words = layout.content[-1]["text"]
+    if words.strip() not in rendered:
+        raise TemplateError("the checkpoint's chat template drops the question: give it the family's own template")
+    if not layout.images:
+        return
+    before = rendered.split(image_token)[:-1]
+    if len(before) != len(layout.images):
+        raise TemplateError(
+            f"the checkpoint's chat template makes {len(before)} places for {len(layout.images)} pictures: give it the "
+            "family's own template"
+        )
+    for stamp, text in zip(layout.stamps, before, strict=True):
+        last = text.rfind("seconds>")
+        if last < 0 or not text[: last + 8].endswith(stamp):
+            raise TemplateError(
+                "the checkpoint's chat template moves pictures away from the times written before them: hand them over "
+                "as one video (frames=pairs or repeat)"
+            )
+
+
+def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, image_token: str) -> None:
+    """That the stamps which the family's processor wrote are the true times.
+
+    Args:
+        text: the finished prompt, each run of picture tokens as one.
+        layout: what the processor was given.
+        dialect: of the family.
+        video_token: the family's token for a piece of a video.
+        image_token: the family's token for a piece of a picture.
+
+    Raises:
+        ModelError: a stamp is missing, or is not the mean of the true times of the frames that it covers.
+    """
+    if layout.video is None or not dialect.stamp:
+        return
+    pattern = dialect.stamp.replace("{video}", re.escape(video_token)).replace("{image}", re.escape(image_token))
+    found = [float(stamp) for stamp in re.findall(pattern, text)]
+    if len(found) != len(layout.times):
+        raise ModelError(
+            f"the prompt dates {len(found)} pieces of the video instead of {len(layout.times)}: the checkpoint's "
+            f"processor is not that of {dialect.name}; name another dialect"
+        )
+    for stamp, true in zip(found, layout.times.tolist(), strict=True):
+        # whole seconds are cut off, not rounded
+        low, high = (0.0, 1.0) if dialect.resolution >= 1 else (-dialect.resolution / 2, dialect.resolution / 2)
+        if not low - _SLACK <= true - stamp <= high + _SLACK:
+            raise ModelError(
+                f"the prompt says {stamp:g} s for frames whose mean time is {true:.3f} s: hand each frame over twice "
+                "(frames=repeat) or as pictures (frames=images)"
+            )
+
+
+def check_positions(layout: Layout, step: float, per_second: float) -> None:
+    """That positions in time, where they are all that the model learns of time, stand for the true times.
+
+    Args:
+        layout: what the processor was given.
+        step: seconds per step that it worked out.
+        per_second: positions per second of the model.
+
+    Raises:
+        ModelError: they do not, or two steps fall together.
+    """
+    if layout.video is None:
+        return
+    # in the model's own arithmetic: single precision, cut off
+    positions = np.floor(np.arange(len(layout.times), dtype=np.float32) * np.float32(per_second * np.float32(step)))
+    true = layout.times - layout.times[0]
+    off = np.abs(positions / per_second - true)
+    if (off > 1 / per_second + _SLACK).any() or (np.diff(positions) < 1).any():
+        raise ModelError(
+            f"frames at these times cannot be told by position: steps must be even and at least {1 / per_second:g} s; "
+            "hand the frames over as pictures (frames=images)"
+        )

@@ -1,0 +1,310 @@
+"""A vision-language checkpoint in this process, by hub id or path, through transformers.
+
+The processor is loaded at once, the weights when they are first needed: planning a run costs seconds, not gigabytes.
+Code that comes with a checkpoint is never run (`trust_remote_code=False`): a family that transformers does not know
+is an error. Weights that a checkpoint lacks are an error too; transformers would fill them with random numbers.
+
+Everything that can go wrong here is said in one sentence (`ModelError`); torch is imported by what needs it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from whenwhere.answers.dialects import Dialect, dialect_for
+from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.models.grammar import Pieces
+
+DType = Literal["auto", "bf16", "fp16", "fp32"]
+_DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+class Checkpoint:
+    """A model, its processor and how its family is asked.
+
+    Args:
+        name: hub id, or a folder.
+        dialect: of the family; None = by the configuration's `model_type`.
+        revision: branch, tag or commit on the hub.
+        dtype: of the weights; None = bf16 on an accelerator, fp32 on a CPU.
+        device: `cuda`, `cuda:1`, `mps`, `cpu`; None = an accelerator where there is one.
+        device_map: passed on to transformers, for models that need several devices; instead of `device`.
+        quantization: a quantisation configuration of transformers, passed on as it is.
+        offline: read from the local cache of the hub only.
+
+    Attributes:
+        config: the model's configuration.
+        processor: of the family, with `tokenizer`.
+
+    Raises:
+        MissingExtraError: torch, torchvision or transformers is not installed.
+        ModelError: the checkpoint cannot be had, or is of no use here.
+        SettingError: an unknown dtype.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dialect: Dialect | None = None,
+        revision: str | None = None,
+        dtype: DType | None = None,
+        device: str | None = None,
+        device_map: Any = None,
+        quantization: Any = None,
+        offline: bool = False,
+    ) -> None:
+        if dtype is not None and dtype not in _DTYPES:
+            raise SettingError(f"weights are of the dtype {', '.join(_DTYPES)}, not {dtype!r}")
+        required()
+        from transformers import AutoConfig, AutoProcessor
+
+        self.name, self.revision = name, revision
+        self.dtype, self.device_map, self.quantization = dtype, device_map, quantization
+        self._device = device
+        self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
+        if revision is not None:
+            self._source["revision"] = revision
+        with _explained(name):
+            self.config: Any = AutoConfig.from_pretrained(name, **self._source)
+            self.processor: Any = AutoProcessor.from_pretrained(name, **self._source)
+        if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
+            raise ModelError(f"{name} has no processor for pictures: it is not a vision-language checkpoint")
+        if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
+            raise ModelError(f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint")
+        self.dialect = dialect or dialect_for(self.config.model_type)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    @cached_property
+    def device(self) -> str:
+        """Where inputs go: the device asked for, or the first accelerator, or the CPU."""
+        import torch
+
+        if self._device is not None:
+            return self._device
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+
+    @cached_property
+    def model(self) -> Any:
+        """The model with its weights, loaded when first asked for.
+
+        Raises:
+            ModelError: weights are missing, torn, of another model, or do not fit into memory.
+        """
+        import torch
+        from transformers import AutoModelForImageTextToText
+
+        dtype = self.dtype or ("fp32" if self.device == "cpu" else "bf16")
+        options: dict[str, Any] = {"dtype": _DTYPES[dtype] if dtype == "auto" else getattr(torch, _DTYPES[dtype])}
+        if self.quantization is not None:
+            options["quantization_config"] = self.quantization
+        if self.device_map is not None:
+            options["device_map"] = self.device_map
+        elif self.device != "cpu":
+            options["device_map"] = {"": self.device}
+        with _explained(self.name):
+            model, info = AutoModelForImageTextToText.from_pretrained(
+                self.name, output_loading_info=True, **options, **self._source
+            )
+        lacking = sorted(info["missing_keys"])
+        if lacking:
+            raise ModelError(f"{self.name} lacks {len(lacking)} weights, {lacking[0]} among them: it is not complete")
+        return model.eval()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return "model" in self.__dict__
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Numbers of the tokens that end an answer."""
+        ends = self.model.generation_config.eos_token_id
+        ends = [ends] if isinstance(ends, int) else list(ends or [])
+        if self.tokenizer.eos_token_id is not None:
+            ends.append(self.tokenizer.eos_token_id)
+        if not ends:
+            raise ModelError(f"{self.name} names no token that ends an answer: set eos_token_id in its configuration")
+        return sorted(set(ends))
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """The bytes of the tokenizer's pieces, for held answers."""
+        return Pieces(piece_bytes(self.tokenizer), self.ends)
+
+    @cached_property
+    def control(self) -> list[str]:
+        """Writings that the tokenizer takes for control tokens, longest first."""
+        added = [str(token.content) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        return sorted({*added, *map(str, self.tokenizer.all_special_tokens)} - {""}, key=len, reverse=True)
+
+    def fingerprint(self) -> list[Any]:
+        """What answers depend on: names, settings, and of a folder its files' sizes and times."""
+        import transformers
+
+        path = Path(self.name)
+        files = (
+            sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in path.iterdir()) if path.is_dir() else []
+        )
+        commit = getattr(self.config, "_commit_hash", None)
+        quantization = repr(self.quantization) if self.quantization is not None else None
+        return [
+            self.name, self.revision, commit, self.dtype, self.device, quantization, transformers.__version__, files,
+        ]  # fmt: skip
+
+
+def required() -> None:
+    """Raise a MissingExtraError where a package of the extra `vlm` is missing."""
+    for package in ("torch", "torchvision", "transformers"):
+        try:
+            __import__(package)
+        except ImportError as e:
+            raise MissingExtraError(package, "vlm", "a vision-language model in this process") from e
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turns whatever loading can raise into one sentence."""
+    try:
+        yield
+    except MemoryError as e:
+        raise ModelError(too_big(name)) from e
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as e:
+        if out_of_memory(e):
+            raise ModelError(too_big(name)) from e
+        raise ModelError(_reason(name, e)) from e
+    except Exception as e:
+        if type(e).__name__ != "SafetensorError":  # a class of a compiled module, not derived from anything above
+            raise
+        raise ModelError(f"the weights of {name} are torn: fetch them again") from e
+
+
+def _reason(name: str, error: BaseException) -> str:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and len(chain) < 8:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    names = {type(e).__name__ for e in chain}
+    said = " ".join(str(error).split())
+    if Path(name).is_dir():
+        if "config.json" in said or not (Path(name) / "config.json").exists():
+            return f"the folder {name} holds no checkpoint: config.json is missing or not readable"
+    elif "GatedRepoError" in names:
+        return f"{name} is gated: accept its licence on the hub and log in (hf auth login)"
+    elif names & {"RepositoryNotFoundError", "HFValidationError"}:
+        return f"{name} is neither a folder nor a model on the hub that may be read without logging in"
+    elif "RevisionNotFoundError" in names:
+        return f"{name} has no such revision on the hub"
+    elif names & _OFFLINE or "connect" in said.lower() or "offline" in said.lower():
+        return f"{name} is not in the local cache and the hub cannot be reached: download it first, or name a folder"
+    if "does not recognize this architecture" in said or "Unrecognized model" in said:
+        import transformers
+
+        return (
+            f"{name} is of a kind that transformers {transformers.__version__} does not know: update transformers "
+            "(code that comes with a checkpoint is not run)"
+        )
+    if "trust_remote_code" in said:
+        return f"{name} needs code that comes with it, which is not run here: serve it elsewhere and name the address"
+    if "Unrecognized configuration class" in said:
+        return f"{name} is not a model that reads pictures and writes text"
+    return f"{name} cannot be loaded: {said[:300]}"
+
+
+_OFFLINE = {
+    "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout",
+    "ReadTimeout", "MaxRetryError", "NameResolutionError", "ProxyError", "SSLError",
+}  # fmt: skip
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is the accelerator's or the CPU allocator's way to say that memory is full."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
+        return "memory" in str(error).lower() or isinstance(error, MemoryError)
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+
+
+def too_big(name: str) -> str:
+    """The sentence on weights that do not fit."""
+    return f"the weights of {name} do not fit into memory: take a smaller model, a quantised one, or a device map"
+
+
+def piece_bytes(tokenizer: Any) -> list[bytes | None]:
+    """The bytes that each token of a tokenizer stands for; None for control tokens and holes.
+
+    Byte-level vocabularies (Qwen, GLM, Llama 3) write bytes as letters; the others write a space as `▁` and single
+    bytes as `<0x0A>`.
+    """
+    vocabulary = tokenizer.get_vocab()
+    special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
+    letters = _byte_letters()
+    byte_level = "Ġ" in vocabulary
+    pieces: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+    added = {i: str(t.content) for i, t in tokenizer.added_tokens_decoder.items()}
+    for token, number in vocabulary.items():
+        if number in special:
+            continue
+        if number in added:
+            pieces[number] = added[number].encode()
+        elif byte_level:
+            with suppress(KeyError):
+                pieces[number] = bytes(letters[c] for c in token)
+        elif len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            pieces[number] = bytes([int(token[3:5], 16)])
+        else:
+            pieces[number] = token.replace("▁", " ").encode()
+    return pieces
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letters that byte-level vocabularies write bytes as (GPT-2's table)."""
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    moved = [b for b in range(256) if b not in kept]
+    return {chr(b): b for b in kept} | {chr(256 + k): b for k, b in enumerate(moved)}
+
+
+def grid_size(inputs: Any, processor: Any) -> tuple[int, int] | None:
+    """(width, height) in pixels of the pictures as the model sees them; None where the inputs do not tell.
+
+    Args:
+        inputs: of the family's processor, one call.
+        processor: the family's.
+    """
+    for key, part in (("video_grid_thw", "video_processor"), ("image_grid_thw", "image_processor")):
+        if inputs.get(key) is not None and len(inputs[key]):
+            _, rows, columns = (int(n) for n in inputs[key][0])
+            side = getattr(processor, part).patch_size
+            return columns * side, rows * side
+    return None
+
+
+def feature_count(inputs: Any, processor: Any) -> int | None:
+    """How many features the model will make of the pictures; None where only the model itself knows.
+
+    Args:
+        inputs: of the family's processor.
+        processor: the family's.
+    """
+    if inputs.get("video_compression_mask") is not None:  # VideoLLaMA 3 drops what does not change
+        return int(inputs["video_compression_mask"].sum())
+    count, told = 0, False
+    for key, part in (("video_grid_thw", "video_processor"), ("image_grid_thw", "image_processor")):
+        if inputs.get(key) is not None and getattr(getattr(processor, part), "merge_size", None):
+            merge = getattr(processor, part).merge_size ** 2
+            count += sum(int(np.prod(row.tolist())) // merge for row in inputs[key])
+            told = True
+    if not told and hasattr(processor, "image_seq_length") and inputs.get("pixel_values") is not None:
+        return len(inputs["pixel_values"]) * int(processor.image_seq_length)
+    return count if told else None
