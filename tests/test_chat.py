@@ -566,7 +566,8 @@ def test_closing_ends_what_is_under_way(connect: Make) -> None:
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell's background job has it switched off
 from whenwhere.chat import Client, Question
 from whenwhere.store import Cache
 client = Client(sys.argv[1], cache=Cache(None, enabled=False), at_once=3)
