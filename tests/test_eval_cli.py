@@ -396,9 +396,7 @@ def test_retrieval_from_a_matrix(cli, tmp_path):
     np.savez(tmp_path / "sims.npz", similarity=similarity)
     np.save(tmp_path / "sims.npy", similarity)
     for name in ("sims.npz", "sims.npy"):
-        done = cli(
-            "eval", "--benchmark", "retrieval", "--predictions", tmp_path / name, "--json", "--out", tmp_path / "o"
-        )
+        done = cli("eval", "--benchmark", "retrieval", "--predictions", tmp_path / name, "--json")
         found = json.loads(done.stdout)
         assert found["summary"]["t2v-R@1"] == 7 / 8 and found["summary"]["t2v-R@5"] == 1
         assert found["summary"]["t2v-MnR"] == 9 / 8

@@ -176,3 +176,25 @@ def test_raw_text_is_parsed_and_failures_are_counted(evaluated, tmp_path):
     assert found["summary"]["R1@0.7"] == 0.75
     assert found["diagnostics"]["parse-failure rate"] == 0.25
     assert found["scored"] == 4
+
+
+# -- from Python ------------------------------------------------------------------------------------------------------
+
+
+def test_from_python_it_is_the_same(evaluated, tmp_path):
+    from whenwhere.errors import RecordError
+    from whenwhere.evaluate.compare import compare
+    from whenwhere.evaluate.evaluation import evaluate
+
+    truth, answers = hcstvg(tmp_path, shift=12)
+    report = evaluate("hcstvg-v1", truth, answers, "default-tubes")
+    printed = evaluated("hcstvg-v1", truth, answers, "--protocol", "default-tubes")
+    assert report.data() == printed
+    with pytest.raises(RecordError, match="use one protocol"):
+        compare(report, evaluate("hcstvg-v1", truth, answers, "stcat"))
+    # other items
+    part = json.loads(truth.read_text())
+    del part["0.mp4"]
+    (tmp_path / "part.json").write_text(json.dumps(part))
+    with pytest.raises(RecordError, match=r"1 items are scored for the first only.*0\.mp4"):
+        compare(report, evaluate("hcstvg-v1", tmp_path / "part.json", answers, "default-tubes"))
