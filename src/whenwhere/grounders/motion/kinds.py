@@ -1,9 +1,9 @@
 """Person, vehicle or animal: how likely each is for a moving thing, by itself and not beside the clip's others.
 
 People are tall, wear other colours above than below and show skin at the top; vehicles keep their shape and are of
-one colour; animals are neither. A small softmax model of such facts, with weights fitted on Stage's development
-split (`benchmarks/fit_confidence.py`), is used for doubt alone: to see that none of the things that move in a clip
-is of the kind that was asked for. It does not choose among them.
+one colour; animals are neither. A small softmax model of such facts, with weights fitted on Stage's two development
+worlds (`benchmarks/fit_confidence.py`), has its say in the choice (`who`) and in doubt: whether none of what moves
+in a clip is of the kind that was asked for.
 """
 
 import numpy as np
@@ -17,18 +17,18 @@ FAMILIES = ("person", "vehicle", "animal")
 FAMILY_OF = {"person": 0, "cyclist": 0, "vehicle": 1, "animal": 2}
 #: Fact -> weight for each family; found by benchmarks/fit_confidence.py.
 WEIGHTS: dict[str, tuple[float, float, float]] = {
-    "constant": (0.25, -0.80, 0.55),
-    "aspect": (1.43, -0.01, -1.42),
-    "aspect squared": (0.29, 1.62, -1.91),
-    "wobble": (1.01, -1.54, 0.53),
-    "pace": (0.05, -0.01, -0.04),
-    "skin on top": (0.72, -1.68, 0.96),
-    "skin": (0.99, -1.53, 0.54),
-    "top unlike bottom": (0.97, 1.90, -2.87),
-    "upper unlike bottom": (2.02, -2.16, 0.15),
-    "fill": (-3.82, 3.30, 0.52),
-    "sideways": (0.76, -1.72, 0.96),
-    "aspect sideways": (1.74, -1.01, -0.74),
+    "constant": (-1.51, -2.06, 3.56),
+    "aspect": (1.63, -0.28, -1.35),
+    "aspect squared": (1.56, 1.94, -3.50),
+    "wobble": (1.59, -1.31, -0.28),
+    "pace": (0.06, -0.27, 0.20),
+    "skin on top": (0.88, -0.92, 0.04),
+    "skin": (0.47, -1.41, 0.95),
+    "top unlike bottom": (0.92, 0.94, -1.86),
+    "upper unlike bottom": (2.51, -1.89, -0.62),
+    "fill": (-2.56, 4.47, -1.90),
+    "sideways": (0.63, -1.05, 0.43),
+    "aspect sideways": (1.78, -1.60, -0.18),
 }
 #: No likelihood is below this: painted clips are not the world.
 FLOOR = 0.07
