@@ -10,26 +10,28 @@ A call that fails is a reply with an error. What was answered before comes from 
 are encoded only when they are really sent.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers.dialects import Dialect, Frames
+from whenwhere.answers.dialects import Dialect, Frames, dialect_for
 from whenwhere.chat import Budget, Client, Clip, Completion, Part, Patience, Picture, Question, Text
 from whenwhere.chat.question import QUALITY, picture_tokens
 from whenwhere.errors import ChatError, SettingError
 from whenwhere.grounders.talk import Call, Reply
+from whenwhere.models.frames import lay_out
 from whenwhere.store import Cache
 
+#: Most pixels of a frame, as for a checkpoint in this process: what the Qwen families give a frame of a video at most.
+PIXELS = 768 * 28 * 28
 #: Families that answer in pixels mean those of the picture after their own resizing to multiples of this; frames that
 #: have such sides already are not resized there, so that the pixels are known here. (Qwen2.5-VL: patch 14, merge 2.)
 _SIDE = 28
 #: Tokens of a written time.
 _STAMP = 8
-#: vLLM is told times as frame numbers at this rate.
-_CLOCK = 1000
 
 
 class Endpoint:
@@ -39,8 +41,10 @@ class Endpoint:
         name: `https://host/v1#model-name`; without a model's name the server's only model is taken.
         dialect: how the family is asked; None = told from the model's name.
         frames: how frames are handed over: `images`, or to vLLM `pairs` or `repeat`.
+        long_side: most pixels of a frame's longer side; None = any.
+        pixels: most pixels of a frame; None = any.
         quality: of the JPEG pictures, 1-100.
-        cache: where answers are kept.
+        cache: where answers are kept; None = in the cache folder.
         budget: what may be spent; None = no limit.
         patience: time-outs and further tries.
         at_once: most calls with the server at a time.
@@ -60,6 +64,8 @@ class Endpoint:
         *,
         dialect: Dialect | None = None,
         frames: Frames = "images",
+        long_side: int | None = None,
+        pixels: int | None = PIXELS,
         quality: int = QUALITY,
         cache: Cache | None = None,
         budget: Budget | None = None,
@@ -72,6 +78,8 @@ class Endpoint:
             raise SettingError(f"frames go to an endpoint as images, pairs or repeat, not as {frames!r}")
         if not 1 <= quality <= 100:
             raise SettingError(f"the quality of JPEG pictures is between 1 and 100, not {quality}")
+        if (long_side is not None and long_side < 1) or (pixels is not None and pixels < 1):
+            raise SettingError("frames are shown with at least one pixel")
         self.client = Client(
             name,
             cache=cache,
@@ -82,31 +90,24 @@ class Endpoint:
             key_variable=key_variable,
         )
         self.name = f"{self.client.address.base}#{self.client.address.model}"
-        if dialect is None:
-            from whenwhere.answers.dialects import dialect_for
-
-            dialect = dialect_for(self.client.address.model)
-        self.dialect = dialect
+        self.dialect = dialect or dialect_for(self.client.address.model)
         self.frames: Frames = frames
-        self.quality = quality
+        self.long_side, self.pixels, self.quality = long_side, pixels, quality
 
     def ask(self, calls: Sequence[Call]) -> list[Reply]:
         """One reply per call, in order; as many at once as the client may."""
         questions, sizes = [], []
         for call in calls:
             images = self._sized(call.images)
-            questions.append(self.question(call, images))
+            questions.append(self._question(call, images))
             sizes.append((images.shape[2], images.shape[1]) if len(images) else (0, 0))
         answers = self.client.complete_all(questions)
         return [_reply(answer, size) for answer, size in zip(answers, sizes, strict=True)]
 
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
         """About the tokens of a call with so many frames of this size; the server's own count comes with its reply."""
-        words = Text(prompt).tokens() + 4
-        if self.frames == "images":
-            return words + frames * (picture_tokens(width, height) + _STAMP)
-        shown = frames if self.frames == "repeat" else (frames + 1) // 2
-        return words + shown * (picture_tokens(width, height) + _STAMP)
+        steps = math.ceil(frames / self.dialect.merge) if self.frames == "pairs" else frames
+        return Text(prompt).tokens() + 4 + steps * (picture_tokens(*self._size(width, height)) + _STAMP)
 
     def warnings(self) -> list[str]:
         """Sentences on what the server cannot do and was therefore not asked for."""
@@ -122,24 +123,25 @@ class Endpoint:
         """Close the connections."""
         self.client.close()
 
-    def question(self, call: Call, images: NDArray[np.uint8]) -> Question:
-        """A call in the protocol's terms; `images` are the call's frames at the size that is sent."""
+    def _question(self, call: Call, images: NDArray[np.uint8]) -> Question:
+        """A call in the protocol's terms, laid out as for a checkpoint in this process."""
+        layout = lay_out(images, call.times, call.prompt, self.dialect, self.frames)
+        singles = iter(layout.images)
         parts: list[Part] = []
         extra: dict[str, Any] = {}
-        pictures = [Picture(image, self.quality) for image in images]
-        if self.frames == "images" or not pictures:
-            for stamp, picture in zip(stamps(call.times), pictures, strict=True):
-                parts += [Text(stamp), picture]
-        else:
-            times = np.asarray(call.times, dtype=np.float64)
-            if self.frames == "repeat":
-                pictures = [p for p in pictures for _ in range(self.dialect.merge)]
-                times = np.repeat(times, self.dialect.merge)
-            parts.append(Clip(pictures))
-            extra["media_io_kwargs"] = {"video": clock(times, self.dialect.time == "positions")}
+        for part in layout.content:
+            if part["type"] == "text":
+                parts.append(Text(part["text"]))
+            elif part["type"] == "image":
+                parts.append(Picture(next(singles), self.quality))
+            elif layout.video is not None and layout.metadata is not None:
+                parts.append(Clip([Picture(image, self.quality) for image in layout.video]))
+                told = {k: layout.metadata[k] for k in ("fps", "frames_indices", "duration")}
+                total = max(layout.metadata["total_num_frames"], len(layout.video))
+                # without the first of these the server would show no more than 32 frames
+                extra["media_io_kwargs"] = {"video": {"num_frames": -1, "total_num_frames": total, **told}}
         return Question.of(
             *parts,
-            Text(call.prompt),
             max_tokens=call.max_tokens,
             temperature=call.temperature,
             seed=call.seed,
@@ -147,51 +149,23 @@ class Endpoint:
             extra=extra,
         )
 
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) at which frames are sent: never larger, but for sides that must be multiples."""
+        factor = min(1.0, (self.long_side or max(width, height)) / max(width, height))
+        factor = min(factor, math.sqrt((self.pixels or width * height) / (width * height)))
+        step = _SIDE if self.dialect.coordinates == "pixels" else 1
+        return max(round(width * factor / step), 1) * step, max(round(height * factor / step), 1) * step
+
     def _sized(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frames as they are sent: of a size that a family which answers in pixels does not change."""
-        if self.dialect.coordinates != "pixels" or not len(images):
+        if not len(images):
             return images
-        height, width = (max(round(n / _SIDE), 1) * _SIDE for n in images.shape[1:3])
-        if (height, width) == images.shape[1:3]:
+        height, width = images.shape[1:3]
+        size = self._size(width, height)
+        if size == (width, height):
             return images
         import cv2
 
-        return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])
-
-
-def stamps(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
-    """Times as they are written before pictures: with one decimal, with more where two would read the same.
-
-    >>> stamps([0.0, 0.5, 61.04]), stamps([0.5, 0.54])
-    (['<0.0 seconds>', '<0.5 seconds>', '<61.0 seconds>'], ['<0.50 seconds>', '<0.54 seconds>'])
-    """
-    for decimals in (1, 2, 3):
-        written = [f"<{t:.{decimals}f} seconds>" for t in times]
-        if len(set(written)) == len(written):
-            break
-    return written
-
-
-def clock(times: NDArray[np.float64], relative: bool) -> dict[str, Any]:
-    """Frames' true times in vLLM's terms: frame numbers of a video with 1000 frames per second.
-
-    Args:
-        times: (n,) seconds, in order, n > 0.
-        relative: count from the first frame and state how long the frames last: families that know time by position
-            (Qwen2.5-VL) divide the one by the other.
-
-    >>> clock(np.array([2.0, 2.5, 3.04]), relative=False)["frames_indices"]
-    [2000, 2500, 3040]
-    """
-    numbers = np.round(times * _CLOCK).astype(int)
-    total = int(numbers[-1]) + 1
-    if relative:
-        numbers = numbers - numbers[0]
-        # the last frame lasts as long as the others do
-        total = max(round(float(numbers[-1]) * len(numbers) / max(len(numbers) - 1, 1)), len(numbers))
-    # num_frames: the server would show no more than 32 frames otherwise
-    total = max(total, len(numbers))
-    return {"num_frames": -1, "fps": _CLOCK, "frames_indices": numbers.tolist(), "total_num_frames": total}
+        return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images])
 
 
 def _reply(answer: Completion | ChatError, shown: tuple[int, int]) -> Reply:
