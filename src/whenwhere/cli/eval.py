@@ -207,12 +207,15 @@ def _print(reports: "list[Report]", json_: bool) -> None:
 def _show(table: "Table") -> None:
     """A table; in a pipe as wide as it needs."""
     from rich.console import Console
+    from rich.text import Text
 
     from whenwhere.cli.console import out
     from whenwhere.evaluate.report import rich_table
 
     shown = out if out.is_terminal else Console(width=10_000, highlight=False)
     shown.print(rich_table(table))
+    if table.note:
+        shown.print(Text(f"{table.note}\n", "dim"), soft_wrap=False)
 
 
 def _write(reports: "list[Report]", out: Path, names: tuple[str, ...]) -> list[Path]:

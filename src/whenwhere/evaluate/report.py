@@ -291,13 +291,12 @@ def comma_separated(found: Sequence[Table]) -> str:
 
 
 def rich_table(t: Table) -> "RichTable":
-    """A table for the terminal."""
+    """A table for the terminal, without its note: a narrow table would fold that."""
     from rich import box
     from rich.table import Table as Rich
     from rich.text import Text
 
-    shown = Rich(title=Text(t.title, "bold"), box=box.SIMPLE, title_justify="left", caption_justify="left")
-    shown.caption = Text(t.note) if t.note else None
+    shown = Rich(title=Text(t.title, "bold"), box=box.SIMPLE, title_justify="left")
     for k, column in enumerate(t.columns):
         numeric = any(isinstance(row[k], int | float | Interval) for row in t.rows)
         widest = max(len(show(row[k])) for row in t.rows)
