@@ -129,7 +129,7 @@ def test_a_better_best_never_loses_margin_or_agreement(traffic):
 
 
 def test_thresholds_are_in_order():
-    assert 0.2 <= THRESHOLD < CONFIDENT < 0.95
+    assert 0.1 <= THRESHOLD < CONFIDENT < 0.95
 
 
 def test_confidence_means_something_on_painted_clips(tmp_path):

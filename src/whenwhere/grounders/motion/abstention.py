@@ -26,7 +26,7 @@ THRESHOLD = 0.18
 CONFIDENT = 0.68
 #: Absence is claimed only where the best candidate's own chance is below this.
 DOUBTFUL = 0.5
-#: Below this likeness (see `absence`) of the likeliest thing the subject is not there; such claims held in four of five.
+#: Below this likeness (see `absence`) of the likeliest thing the subject is not there; four in five such claims held.
 ABSENT = -1.25
 #: Confidence of such a claim.
 ABSENT_CONFIDENCE = 0.8

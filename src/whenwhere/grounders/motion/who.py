@@ -18,8 +18,8 @@ _ZONES = {
 }  # fmt: skip
 
 
-#: Weights of the two opinions on what kind of thing something is.
-SHAPE, FITTED = 0.5, 0.7
+#: Weights of the two opinions on what kind of thing something is; more for the fitted one costs on real clips.
+SHAPE, FITTED = 0.6, 0.5
 #: How common a colour is on anything that moves before any track is seen; pavement-like colours say little.
 _COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
 
