@@ -278,13 +278,14 @@ def test_fields_that_a_server_does_not_know(connect: Make, lacks: str) -> None:
     "message",
     [
         "'max_tokens' or 'max_completion_tokens' is too large: 512. This model's maximum context length is 400 tokens.",
+        "Invalid request: 'max_tokens' or 'max_completion_tokens' exceeds the maximum context length of 400 tokens.",
         "Invalid image",
         "Unknown error",
     ],
 )
 def test_other_complaints_are_not_taken_for_missing_fields(connect: Make, message: str, clock: Clock) -> None:
     with ChatServer(always=Fault("status", 400, message)) as server:
-        with pytest.raises(ChatError, match=r"declines the question \(400\)") as caught:
+        with pytest.raises(ChatError, match=r"\(400\)") as caught:
             connect(server).complete(Question.of("x", schema=SCHEMA, seed=1))
         assert message[:40] in str(caught.value) and len(server.requests) == 1 and clock.waits == []
 
@@ -370,6 +371,10 @@ ONCE = [
     (Fault("status", 404, "The model does not exist"), "no such address or model.*'test-model'.*does not exist"),
     (Fault("status", 413), "too large.*fewer or smaller frames"),
     (Fault("status", 422, "\x1b[31mred\n\nline"), r"\(422\): \[31mred line$"),
+    (
+        Fault("status", 400, "maximum context length is 4096 tokens"),
+        "longer than the model can read: show fewer or sma",
+    ),
     (Fault("status", 408), r"declines the question \(408\)"),
     (Fault("malformed"), "broken JSON"),
     (Fault("html"), "answers with text/html and not JSON"),

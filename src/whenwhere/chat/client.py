@@ -313,4 +313,8 @@ class Client:
             return Fault(f"knows no such address or model ({status}; model {model!r}; addresses end in /v1){words}")
         if status == 413:
             return Fault(f"finds the question too large ({status}): show fewer or smaller frames{words}")
+        if wire.too_long(said):
+            return Fault(
+                f"finds the question longer than the model can read: show fewer or smaller frames ({status}){words}"
+            )
         return Fault(f"declines the question ({status}){words}")

@@ -40,6 +40,11 @@ _CONCESSIONS: tuple[tuple[str, Callable[[Question], bool], str], ...] = (
 )
 
 
+def too_long(said: "Complaint") -> bool:
+    """Whether a server says that the question does not fit into the model's context."""
+    return said.code == "context_length_exceeded" or _TOO_LONG.search(said.message) is not None
+
+
 @dataclass(frozen=True)
 class Complaint:
     """A server's error.
@@ -87,7 +92,7 @@ def body(question: Question, model: str, conceded: frozenset[str], stream: bool)
 def concession(question: Question, conceded: frozenset[str], stream: bool, status: int, said: Complaint) -> str | None:
     """What a server that declined a question would do without; None where that is not what it complains of."""
     text = f"{said.parameter} {said.code} {said.message}"
-    if status not in _DECLINED or not _UNKNOWN.search(text) or _TOO_LONG.search(text):
+    if status not in _DECLINED or not _UNKNOWN.search(text) or too_long(said):
         return None
     for name, used, words in _CONCESSIONS:
         if name in conceded or not used(question) or not re.search(words, text, re.I):
