@@ -93,6 +93,13 @@ def tubes(draw: st.DrawFn) -> Tube:
     return Tube(SpanSet([(0, 10), (20, 30)]), times, np.concatenate([centre - half, centre + half], 1))
 
 
+def test_a_box_that_a_filter_throws_out_of_the_segment_stays_as_it_was() -> None:
+    boxes = [[-30.0, 0.0, -28.0, 10.0], [-24.0, 0.0, -22.0, 10.0], [-12.0, 0.0, 16.0, 10.0]]
+    new = smooth(Tube(SpanSet([(0, 2)]), [0, 0.25, 0.5], boxes, rate=4), "rts")
+    assert np.isfinite(new.boxes).all() and (new.boxes[:, 2:] > new.boxes[:, :2]).all()
+    assert new.boxes[:, 0].min() >= -30 and new.boxes[:, 2].max() <= 16
+
+
 @law
 @given(tubes(), st.sampled_from(SMOOTHERS))
 def test_smoothing_is_bounded_and_keeps_times_and_spans(tube: Tube, method: str) -> None:

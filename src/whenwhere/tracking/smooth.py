@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.boxes import valid_boxes
 from whenwhere.errors import SettingError
 from whenwhere.overlap import box_iou
 from whenwhere.tubes import Tube
@@ -77,8 +78,9 @@ def smooth(tube: Tube, method: Smoother = "none", sigma: float = 0.5, noise: flo
         else:
             new = _hampel(t, b)
         low, high = b.min(0), b.max(0)
-        boxes[part, :2] = np.maximum(new[:, :2], low[:2])
-        boxes[part, 2:] = np.minimum(new[:, 2:], high[2:])
+        new = np.concatenate([np.maximum(new[:, :2], low[:2]), np.minimum(new[:, 2:], high[2:])], 1)
+        # a box that ran out of the rectangle as a whole is no box any more: the old one stays
+        boxes[part] = np.where(valid_boxes(new)[:, None], new, b)
     changed = np.any(np.abs(boxes - tube.boxes) > 1e-6, axis=1)
     if not changed.any():
         return tube
