@@ -44,8 +44,9 @@ def test_a_rerun_costs_nothing(server: ChatServer, tmp_path: Path) -> None:
     questions = [Question.of("look", Picture(IMAGE + i), seed=1) for i in range(5)]
     first = client(server, tmp_path).complete_all(questions)
     again = client(server, tmp_path)
-    # equal pixels in other arrays, one of them not contiguous
-    same = [Question.of("look", Picture(np.array((IMAGE + i)[::-1])[::-1]), seed=1) for i in range(5)]
+    # equal pixels, laid out otherwise in memory
+    others = (lambda x: np.array(x[::-1])[::-1], np.asfortranarray, np.array)
+    same = [Question.of("look", Picture(others[i % 3](IMAGE + i)), seed=1) for i in range(5)]
     second = again.complete_all(same)
     assert len(server.requests) == 5 and again.usage.calls == 0 and again.usage.stored == 5
     for a, b in zip(first, second, strict=True):
