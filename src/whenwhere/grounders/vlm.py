@@ -156,16 +156,16 @@ class LocalTalker:
 
     def _rendered(self, layout: Layout, thinks: bool) -> str:
         processor = self.checkpoint.processor
-        options: dict[str, Any] = {} if thinks else {"enable_thinking": False}
+        template = str(getattr(processor, "chat_template", None) or self.checkpoint.tokenizer.chat_template)
+        # a held answer has no place for a thought; templates without the switch warn about it
+        options: dict[str, Any] = {"enable_thinking": False} if not thinks and "enable_thinking" in template else {}
         try:
             text = processor.apply_chat_template(
                 [{"role": "user", "content": layout.content}], add_generation_prompt=True, tokenize=False, **options
             )
         except Exception as e:  # templates are programs; jinja2's errors share no base with ours
             said = " ".join(str(e).split())[:200]
-            raise ModelError(
-                f"the chat template of {self.name} does not work on a question with pictures: {said}"
-            ) from e
+            raise TemplateError(f"the chat template of {self.name} does not work on pictures: {said}") from e
         check_words(text, layout, processor.image_token)
         if layout.video is not None and text.count(processor.video_token) != 1:
             raise TemplateError(
@@ -230,6 +230,9 @@ class LocalTalker:
 
     def _generated(self, calls: list[Call], rows: list[_Prepared]) -> list[Reply]:
         model = self.checkpoint.model
+        if len(calls) > 1 and any(key.endswith("_token_pooling") for key in rows[0].inputs):
+            # Molmo2's inputs point at each other by number: a batch is not one call's behind the other's
+            return [r for call, row in zip(calls, rows, strict=True) for r in self._generated([call], [row])]
         began = time.perf_counter()
         _forget_peak()
         try:
@@ -312,7 +315,7 @@ class LocalTalker:
         return self._prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
 
     def _key(self, call: Call) -> str:
-        images = hashlib.blake2b(memoryview(np.ascontiguousarray(call.images)), digest_size=16).hexdigest()
+        images = hashlib.blake2b(np.ascontiguousarray(call.images).data, digest_size=16).hexdigest()
         parts: list[Any] = [
             _VERSION, self.checkpoint.fingerprint(), self.dialect.name, self.frames, self.long_side, self.pixels,
             images, list(call.images.shape), np.asarray(call.times).tolist(), call.prompt, call.schema,

@@ -85,7 +85,8 @@ def lay_out(
     if dialect.time == "positions":
         # The step in time is worked out of the number of frames and how long they last; it must not fall short of the
         # true one, for positions are cut down to whole numbers.
-        step = (steps[-1] - steps[0]) / (len(steps) - 1) if len(steps) > 1 else 1.0
+        # The median: a last frame that is shown twice to fill its pair makes the last step shorter.
+        step = float(np.median(np.diff(steps))) if len(steps) > 1 else 1.0
         total = int(np.ceil(round(step * CLOCK * len(steps), 6)))
     height, width = images.shape[1:3]
     metadata = {

@@ -6,7 +6,7 @@ knows the bytes of a tokenizer's pieces and tells which of them may come next; w
 and kept.
 
 JSON is written in one way only, `", "` and `": "`, fields in the order of the schema: fewer ways to begin means fewer
-tokens that have to be asked about, and any reader reads it. Times have at most two decimals. Strings hold whole
+tokens that have to be asked about, and any reader reads it. Numbers have at most one decimal. Strings hold whole
 characters and no escapes. Of JSON schema there is what our forms use and what an outsider would write by hand:
 `type`, `properties`, `required`, `items`, `minItems`, `maxItems`, `minimum`, `maximum`, `maxLength`, `enum`, `const`,
 `anyOf`.
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from whenwhere.errors import SettingError
 
 #: Digits before the point of a number without a maximum.
-_DIGITS = 6
-_DECIMALS = 2
+_DIGITS = 5
+_DECIMALS = 1
 #: Characters of a string without `maxLength`; items of a list without `maxItems`.
 _CHARACTERS = 200
 _ITEMS = 64

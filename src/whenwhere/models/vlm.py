@@ -73,7 +73,7 @@ class Checkpoint:
             self.config: Any = AutoConfig.from_pretrained(name, **self._source)
             self.processor: Any = AutoProcessor.from_pretrained(name, **self._source)
         if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
-            raise ModelError(f"{name} has no processor for pictures: it is not a vision-language checkpoint")
+            raise ModelError(no_pictures(name))
         if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
             raise ModelError(f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint")
         self.dialect = dialect or dialect_for(self.config.model_type)
@@ -198,7 +198,7 @@ def _reason(name: str, error: BaseException) -> str:
     names = {type(e).__name__ for e in chain}
     said = " ".join(str(error).split())
     if Path(name).is_dir():
-        if "config.json" in said or not (Path(name) / "config.json").exists():
+        if not (Path(name) / "config.json").exists() or "valid JSON" in said:
             return f"the folder {name} holds no checkpoint: config.json is missing or not readable"
     elif "GatedRepoError" in names:
         return f"{name} is gated: accept its licence on the hub and log in (hf auth login)"
@@ -208,6 +208,8 @@ def _reason(name: str, error: BaseException) -> str:
         return f"{name} has no such revision on the hub"
     elif names & _OFFLINE or "connect" in said.lower() or "offline" in said.lower():
         return f"{name} is not in the local cache and the hub cannot be reached: download it first, or name a folder"
+    if "image processor" in said or "preprocessor_config.json" in said:
+        return no_pictures(name)
     if "does not recognize this architecture" in said or "Unrecognized model" in said:
         import transformers
 
@@ -226,6 +228,11 @@ _OFFLINE = {
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout",
     "ReadTimeout", "MaxRetryError", "NameResolutionError", "ProxyError", "SSLError",
 }  # fmt: skip
+
+
+def no_pictures(name: str) -> str:
+    """The sentence on a model of words."""
+    return f"{name} has no processor for pictures: it is not a vision-language checkpoint, or not a whole one"
 
 
 def out_of_memory(error: BaseException) -> bool:

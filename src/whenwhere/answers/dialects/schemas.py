@@ -7,11 +7,11 @@ hosted models know are used.
 
 from typing import Any
 
-#: Digits of a label; a model that cannot stop writing one would never come to its numbers.
-LABEL = 40
+#: Characters of a label; a model that cannot stop writing one would never come to its numbers.
+LABEL = 24
 
 
-def spans_schema(most: int = 16) -> dict[str, Any]:
+def spans_schema(most: int = 12) -> dict[str, Any]:
     """Schema of the form `spans`: at most so many; none where it does not happen."""
     time = {"type": "number", "minimum": 0}
     return _list({"start": time, "end": time}, most)
