@@ -1,0 +1,79 @@
+"""Second-level grounding in two tables that are never mixed: its ceiling, and its cost.
+
+    python benchmarks/second_level.py ceiling       # oracle boxes, no model; WHENWHERE_DATA adds real tracks
+    python benchmarks/second_level.py cost          # the pipeline against framewise and uniform-N, one answering server
+    python benchmarks/second_level.py report        # both tables from the rows that are there
+
+Cost: ceiling about two minutes for the real tracks and half a minute a procedural clip, cost about fifteen minutes,
+two cores. Both resume. Expected: one box a second with linear fill 91 / 81 / 68 / 38 by motion quartile of real
+tracks; smoothing gains nothing on errors with the memory that real models' errors have; at least 10 times fewer
+output tokens and calls than framewise at 25 frames a second.
+
+The ceiling says what rate, fill and smoothing would give if every second were answered right but for a drawn error
+(`benchmarks/ceiling.py`, `benchmarks/box_noise.py`). The cost table runs the real pipeline against answers that are
+computed from procedural clips' truth, restricted to the frames shown (`benchmarks/world_model.py`): its scores say what
+the pipeline loses, not how good any model is. What trained models give is neither.
+
+Written: benchmarks/results/second_level.json (aggregates and ids only) and second_level.md. Rows go to
+benchmarks/cache/second_level.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import ceiling
+from box_noise import Measured, measure
+
+from whenwhere import Tube
+from whenwhere.boxes import valid_boxes
+from whenwhere.datasets import vue_stg
+from whenwhere.evaluate.formats import read_predictions
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / "cache" / "second_level"
+#: Models whose answers on VUE-STG are public.
+MODELS = ("vidi2", "gpt-5")
+
+
+def real_errors(data: Path | None) -> dict[str, Measured]:
+    """How the boxes of real models are wrong; empty without the data."""
+    if data is None:
+        return {}
+    items = vue_stg.read(data / "annotations" / "vue_stg")
+    truths = {i.id: i.tubes[0] for i in items if i.tubes}
+    out = {}
+    for model in MODELS:
+        answers = read_predictions(data / "predictions" / "vue_stg" / f"{model}.tubes.csv", items).by_id
+        tubes = {}
+        for name, truth in truths.items():
+            if name in answers and answers[name].boxes:
+                given = answers[name].boxes[0]
+                keep = (truth.spans.index(given.times) >= 0) & valid_boxes(given.boxes)
+                tubes[name] = Tube(truth.spans, given.times[keep], given.boxes[keep])
+        out[model] = measure(truths, tubes)
+    return out
+
+
+def errors_of(measured: dict[str, Measured]) -> list[tuple[float, float]]:
+    """Size and memory of the errors that boxes are asked with."""
+    return ceiling.noises({k: (round(m.robust, 3), round(m.memory, 3)) for k, m in measured.items()})
+
+
+def main() -> None:
+    """Measure what is not measured yet, write the results."""
+    options = argparse.ArgumentParser()
+    options.add_argument("part", choices=("ceiling", "cost", "report"))
+    options.add_argument("--clips", type=int, default=18, help="procedural clips of the ceiling")
+    options.add_argument("--each", type=int, default=15, help="clips of one real track")
+    asked = options.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    data = Path(os.environ["WHENWHERE_DATA"]) if os.environ.get("WHENWHERE_DATA") else None
+    measured = real_errors(data)
+    if asked.part == "ceiling":
+        tracks = data / "annotations" / "lasot" / "boxes.zip" if data else None
+        ceiling.measure(CACHE / "ceiling.jsonl", errors_of(measured), tracks, asked.each, asked.clips)
+
+
+if __name__ == "__main__":
+    main()
