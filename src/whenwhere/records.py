@@ -127,6 +127,7 @@ class SettingsRecord(_Strict):
     smooth: str = "none"
     fill: str = "flow"
     seed: int = 0
+    samples: int = 1
 
 
 class ParseRecord(_Strict):
@@ -137,7 +138,10 @@ class ParseRecord(_Strict):
 
 
 class CostRecord(_Strict):
-    """What the answer cost."""
+    """What the answer cost; calls that were answered before, from the store, cost nothing.
+
+    `peak_memory`: most bytes of accelerator memory in use at a time, 0 where nothing was measured.
+    """
 
     frames_decoded: int = 0
     frames_shown: int = 0
@@ -145,6 +149,7 @@ class CostRecord(_Strict):
     prompt_tokens: int = 0
     output_tokens: int = 0
     seconds: Float = 0.0
+    peak_memory: int = 0
 
 
 class ErrorRecord(_Strict):

@@ -17,19 +17,24 @@ Left out: several videos in one session (open several), and changing the model o
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Found, Grounder
+from whenwhere.grounders.naming import check as check_name
+from whenwhere.grounders.naming import close as disconnect
+from whenwhere.grounders.naming import connect, warnings_of
+from whenwhere.grounders.talk import Spent
+from whenwhere.grounders.trimming import clipped, repaired
 from whenwhere.records import (
     CostRecord,
     Grounding,
+    ParseRecord,
     Status,
     VideoRecord,
     check_query,
@@ -40,7 +45,7 @@ from whenwhere.records import (
 from whenwhere.settings import Settings, failure, identity, printable, settings_record
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
-from whenwhere.tracking import anchor_cuts, fill, find_cuts, repair, smooth
+from whenwhere.tracking import anchor_cuts, fill, find_cuts, smooth
 from whenwhere.tracking.fill import Filler
 from whenwhere.tracking.smooth import Smoother
 from whenwhere.tubes import Tube
@@ -62,7 +67,7 @@ def _motion(cache: Cache, progress: Progress | None) -> Grounder:
     return MotionGrounder(cache, progress=progress)
 
 
-#: The models that can be named, each with what makes it.
+#: The models that are built in, each with what makes it; what other names mean: `whenwhere.grounders.naming`.
 GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": _motion}
 
 
@@ -70,10 +75,20 @@ GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": 
 MAX_DOWNLOAD = 4.0
 
 
-def check_model(name: str) -> None:
-    """Raise a `SettingError` where there is no such model."""
+def check_model(name: str, settings: Settings | None = None, device: str | None = None) -> None:
+    """Say what is wrong with a model's name, or with the settings for this model, before a video is opened.
+
+    Raises:
+        SettingError: no such model, or it has no such pipeline, samples or device.
+        MissingExtraError: it needs packages that are not installed.
+    """
     if name not in GROUNDERS:
-        raise SettingError(f"there is no model {name!r}; this version has {', '.join(GROUNDERS)}")
+        check_name(name, device)
+        return
+    if device is not None:
+        raise SettingError(f"a device is for a checkpoint in this process; {name} is none")
+    if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
+        raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
 
 
 def open(
@@ -83,22 +98,27 @@ def open(
     frame_rate: float = 25.0,
     max_download: float = MAX_DOWNLOAD,
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> "Session":
     """Open a video for questions.
 
     Args:
         source: a file, a folder of pictures, an http(s) address, or `-` for standard input.
-        model: who answers; `motion` is built in.
+        model: who answers: `motion` is built in; a folder or hub id of a vision-language model; or an address that
+            serves one, `http://host:8000/v1#name`. Frames leave this machine only for such an address.
         cache: folder for what was computed about a video; None = the user's cache folder, False = none.
         frame_rate: pictures per second, for a folder of pictures.
         max_download: most gigabytes to take from an address or standard input.
         progress: told the share of the video that was looked at.
+        device: where a checkpoint runs, such as `cuda:1` or `cpu`; None = an accelerator where there is one.
 
     Raises:
         MediaError: the video is missing or cannot be read.
         SettingError: an unknown model.
+        MissingExtraError: the model needs packages that are not installed.
+        ChatError, ModelError: the model cannot be had.
     """
-    return Session(source, model, cache, frame_rate, max_download, progress)
+    return Session(source, model, cache, frame_rate, max_download, progress, device)
 
 
 class Session:
@@ -118,14 +138,17 @@ class Session:
         frame_rate: float = 25.0,
         max_download: float = MAX_DOWNLOAD,
         progress: Progress | None = None,
+        device: str | None = None,
     ) -> None:
         from whenwhere.video import open_source, probe
 
-        check_model(model)
+        check_model(model, device=device)
         self.source = os.fsdecode(source)
         self.model = model
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
-        self._grounder = GROUNDERS[model](self._cache, progress)
+        self._progress = progress
+        self._built_in = GROUNDERS[model](self._cache, progress) if model in GROUNDERS else None
+        self._talker = None if model in GROUNDERS else connect(model, self._cache, device)
         self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
@@ -146,6 +169,8 @@ class Session:
 
     def close(self) -> None:
         """Remove what was fetched for this session; the video cannot be asked after that."""
+        if self._talker is not None:
+            disconnect(self._talker)
         self._local.close()
 
     def __repr__(self) -> str:
@@ -174,6 +199,9 @@ class Session:
         span: Span | tuple[float, float] | None = None,
         frames: bool = False,
         seed: int = 0,
+        pipeline: str = "second-level",
+        samples: int = 1,
+        trace: bool = False,
     ) -> "Answer":
         """When and where is what the sentence says?
 
@@ -187,6 +215,9 @@ class Session:
             span: the time is given, only boxes are wanted.
             frames: put a box for every frame into the record.
             seed: for models that draw at random.
+            pipeline: how a vision-language model is asked: `second-level`, `framewise` or `uniform`.
+            samples: how often it is asked for the time; how well its answers agree is the confidence.
+            trace: put what it was asked and said into the record.
 
         Returns:
             The answer; its status may be `absent` or `unsure`.
@@ -195,15 +226,19 @@ class Session:
             QueryError: an empty or overlong sentence, or a time outside the video.
             SettingError: a setting out of range.
             MediaError: the video broke while it was read.
+            ChatError, ModelError: the model gave no answer at all.
         """
-        return self.ask(query, Settings(rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed))
+        settings = Settings(
+            rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed, pipeline, samples, trace
+        )
+        return self.ask(query, settings)
 
     def ask(self, query: str, settings: Settings) -> "Answer":
         """`ground` with the settings as one value."""
         began = time.perf_counter()
         query = check_query(query)
         settings.check_video(self.info)
-        found = self._grounder.ground(
+        found = self._grounder(settings).ground(
             self.info,
             query,
             rate=settings.rate,
@@ -212,9 +247,9 @@ class Session:
             span=settings.span,
             seed=settings.seed,
         )
-        found = _repaired(found, self.info)
+        found = repaired(found, self.info)
         found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
-        found = _clipped(found, self.info, settings.within)
+        found = clipped(found, self.info, settings.within)
         if any(len(tube) > 1 for tube in found.tubes):
             found.tubes = [anchor_cuts(tube, self.cuts(tube.spans), self.info) for tube in found.tubes]
         answer = Answer(self._record(query, settings, found), self)
@@ -222,6 +257,24 @@ class Session:
             answer.fill()
         answer.record.cost.seconds = time.perf_counter() - began
         return answer
+
+    def _grounder(self, settings: Settings) -> Grounder:
+        """Who answers, asked as the settings say."""
+        check_model(self.model, settings)
+        if self._talker is None:
+            assert self._built_in is not None
+            return self._built_in
+        if settings.pipeline == "framewise":
+            from whenwhere.grounders.framewise import Framewise
+
+            return Framewise(self._talker, progress=self._progress)
+        if settings.pipeline == "uniform":
+            from whenwhere.grounders.uniform import Uniform
+
+            return Uniform(self._talker, progress=self._progress)
+        from whenwhere.grounders.second_level import SecondLevel
+
+        return SecondLevel(self._talker, settings.samples, progress=self._progress)
 
     def ground_many(self, queries: Iterable[str], settings: Settings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.
@@ -245,9 +298,19 @@ class Session:
         """The id of an answer: the same for the same video content, sentence, model and settings."""
         return identity(self._content, query, self.model, settings)
 
-    def estimate(self, settings: Settings) -> dict[str, int]:
-        """What one sentence would cost: frames to decode, calls, tokens."""
-        return self._grounder.estimate(self.info, sample_fps=settings.sample_fps)
+    def estimate(self, settings: Settings, query: str = "") -> dict[str, Any]:
+        """What one sentence would cost: frames, calls, tokens; for vision-language models also step by step.
+
+        Nothing is asked. Where the time is not given, an answer of usual length is assumed (`assumed_seconds`).
+        """
+        return self._grounder(settings).estimate(
+            self.info,
+            query=query,
+            rate=settings.rate,
+            sample_fps=settings.sample_fps,
+            within=settings.within,
+            span=settings.span,
+        )
 
     def _video_record(self) -> VideoRecord:
         record = self.info.record()
@@ -255,6 +318,8 @@ class Session:
         return record
 
     def _record(self, query: str, settings: Settings, found: Found) -> Grounding:
+        spent = found.spent or Spent()
+        said = [] if self._talker is None else warnings_of(self._talker)
         return Grounding(
             id=self.identity(query, settings),
             video=self._video_record(),
@@ -268,8 +333,17 @@ class Session:
             settings=settings_record(self.model, settings),
             reading=found.reading,
             candidates=found.candidates,
-            cost=CostRecord(frames_decoded=found.frames_decoded, frames_shown=found.frames_shown),
-            warnings=list(dict.fromkeys([*self._local.warnings, *self.info.warnings, *found.warnings])),
+            raw=spent.trace if settings.trace else None,
+            parse=None if found.parse is None else ParseRecord(mode="lenient", status=found.parse),
+            cost=CostRecord(
+                frames_decoded=found.frames_decoded,
+                frames_shown=found.frames_shown,
+                calls=spent.calls,
+                prompt_tokens=spent.prompt_tokens,
+                output_tokens=spent.output_tokens,
+                peak_memory=spent.memory,
+            ),
+            warnings=list(dict.fromkeys([*self._local.warnings, *self.info.warnings, *found.warnings, *said])),
         )
 
 
@@ -397,40 +471,6 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 def _span(value: Span | tuple[float, float] | None) -> Span | None:
     return value if value is None or isinstance(value, Span) else Span(*value)
-
-
-def _repaired(found: Found, info: "VideoInfo") -> Found:
-    """Boxes that lie outside the frame, out."""
-    tubes, dropped = [], 0
-    for tube in found.tubes:
-        times, _, n = repair(tube.times, tube.boxes, info.width, info.height)
-        tubes.append(_only(tube, np.isin(tube.times, times)) if n else tube)
-        dropped += n
-    warnings = [*found.warnings, f"{dropped} boxes lay outside the frame and were dropped"] if dropped else None
-    return replace(found, tubes=tubes, warnings=warnings or found.warnings)
-
-
-def _clipped(found: Found, info: "VideoInfo", within: Span | None) -> Found:
-    """Spans and tubes cut to the video, and to the time that was to be searched."""
-    start, end = (0.0, info.duration) if within is None else (max(0.0, within.start), min(info.duration, within.end))
-    spans = found.spans.clip(end, start)
-    if found.status == "answered" and not spans:
-        warnings = [*found.warnings, f"the answer {found.spans!r} lay outside the video"]
-        return replace(found, status="unsure", spans=spans, tubes=[], warnings=warnings)
-    tubes = []
-    for tube in found.tubes:
-        cut = tube.spans.clip(end, start)
-        inside = cut.index(tube.times) >= 0
-        if cut and cut != tube.spans:
-            tubes.append(_only(tube, inside).replace(spans=cut))
-        elif cut:
-            tubes.append(tube)
-    return replace(found, spans=spans, tubes=tubes)
-
-
-def _only(tube: Tube, keep: NDArray[np.bool_]) -> Tube:
-    sources = tuple(s for s, k in zip(tube.sources, keep, strict=True) if k) if tube.sources else ()
-    return tube.replace(times=tube.times[keep], boxes=tube.boxes[keep], sources=sources, filled=None)
 
 
 def _exact(record: Grounding, info: "VideoInfo") -> Tube:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
+#: Ways to ask a model; `motion` has its own, which it calls `second-level` too because of its boxes.
+PIPELINES = ("second-level", "framewise", "uniform")
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to answer, the same for every sentence of a call.
@@ -35,9 +39,12 @@ class Settings:
         span: the time is given, only boxes are wanted.
         frames: put a box for every frame into the record.
         seed: for models that draw at random.
+        pipeline: how a model is asked: `second-level`, `framewise` or `uniform`.
+        samples: how often a model is asked for the time; how well the answers agree is the confidence.
+        trace: put what a model was asked and said into the record.
 
     Raises:
-        SettingError: a number out of range or an unknown name.
+        SettingError: a number out of range, an unknown name, or samples where nothing is drawn.
         QueryError: both `within` and `span`.
 
     >>> Settings(rate=0)
@@ -54,6 +61,9 @@ class Settings:
     span: Span | None = None
     frames: bool = False
     seed: int = 0
+    pipeline: str = "second-level"
+    samples: int = 1
+    trace: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rate) and self.rate > 0):
@@ -64,6 +74,12 @@ class Settings:
             raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLERS)}")
         if self.smooth not in SMOOTHERS:
             raise SettingError(f"there is no smoother {self.smooth!r}; choose one of {', '.join(SMOOTHERS)}")
+        if self.pipeline not in PIPELINES:
+            raise SettingError(f"there is no pipeline {self.pipeline!r}; choose one of {', '.join(PIPELINES)}")
+        if not 1 <= self.samples <= 64:
+            raise SettingError(f"a model is asked between 1 and 64 times, not {self.samples}")
+        if self.samples > 1 and self.pipeline != "second-level":
+            raise SettingError(f"several samples are for the pipeline second-level; {self.pipeline} asks once")
         if self.within is not None and self.span is not None:
             raise QueryError(
                 "`within` says where to search and `span` says that the time is known: give one of the two"
@@ -79,8 +95,8 @@ class Settings:
                 )
 
     def identity(self) -> dict[str, object]:
-        """What makes a difference to the answer, as JSON values; `frames` only adds to it."""
-        return {k: v for k, v in asdict(self).items() if k != "frames"}
+        """What makes a difference to the answer, as JSON values; `frames` and `trace` only add to it."""
+        return {k: v for k, v in asdict(self).items() if k not in ("frames", "trace")}
 
 
 def identity(content: str, query: str, model: str, settings: Settings) -> str:
@@ -126,10 +142,11 @@ def settings_record(model: str, settings: Settings) -> SettingsRecord:
     """The settings in the record's form."""
     return SettingsRecord(
         model=model,
-        pipeline="second-level",
+        pipeline=settings.pipeline,
         rate=settings.rate,
         sample_fps=settings.sample_fps,
         smooth=settings.smooth,
         fill=settings.fill,
         seed=settings.seed,
+        samples=settings.samples,
     )

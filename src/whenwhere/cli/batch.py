@@ -33,6 +33,8 @@ def batch(
     ] = None,
     sentences: Annotated[Path | None, typer.Option(help="File with one sentence per line, for a folder.")] = None,
     model: options.Model = "motion",
+    pipeline: options.Pipeline = "second-level",
+    samples: options.Samples = 1,
     rate: options.Rate = 1.0,
     sample_fps: options.SampleFps = None,
     fill: options.Fill = "flow",
@@ -40,7 +42,9 @@ def batch(
     export: options.Export = None,
     frames: options.Frames = False,
     json_: options.Json = False,
+    trace: options.Trace = False,
     seed: options.Seed = 0,
+    device: options.Device = None,
     cache: options.Cache = None,
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
@@ -56,7 +60,6 @@ def batch(
     from whenwhere.session import check_model
     from whenwhere.settings import Settings, printable
 
-    check_model(model)
     settings = Settings(
         rate=rate,
         sample_fps=sample_fps,
@@ -64,8 +67,13 @@ def batch(
         smooth=smooth,  # type: ignore[arg-type]
         frames=frames,
         seed=seed,
+        pipeline=pipeline,
+        samples=samples,
+        trace=trace,
     )
-    job = Job(settings, model, cache, frame_rate, max_download, out, options.read_exports(export, out, ()), resume=True)
+    check_model(model, settings, device)
+    exports = options.read_exports(export, out, ())
+    job = Job(settings, model, cache, frame_rate, max_download, out, exports, resume=True, device=device)
     asked = _read(manifest, sentence or [], sentences)
     options.check_folder(out)
     for fault in asked.faults:

@@ -162,7 +162,8 @@ def tell(record: Grounding, files: list[Path]) -> None:
             label = f"{tube.label}: " if tube.label else ""
             many = f"{len(tube.boxes)} boxes at {rate:g} per second" if len(tube.boxes) > 1 else "1 box"
             out.print(Text(f"  {label}{many}, at {clock(first.t)}: x {x1}–{x2}, y {y1}–{y2}"))
-    _tell_reading(record.reading or {})
+    if record.reading is not None:
+        _tell_reading(record.reading)
     if record.status == "unsure" and record.candidates:
         out.print(Text("  what was seen:"))
         for candidate in record.candidates[:CANDIDATES]:

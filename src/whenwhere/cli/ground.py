@@ -4,11 +4,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whenwhere.cli import options
+from whenwhere.records import check_query
 
 if TYPE_CHECKING:
     from whenwhere.cli.job import Job, Tally
@@ -27,6 +28,8 @@ def ground(
         list[str], typer.Argument(metavar="SENTENCE", help="What to look for; several are answered from one index.")
     ],
     model: options.Model = "motion",
+    pipeline: options.Pipeline = "second-level",
+    samples: options.Samples = 1,
     rate: options.Rate = 1.0,
     sample_fps: options.SampleFps = None,
     fill: options.Fill = "flow",
@@ -38,7 +41,9 @@ def ground(
     frames: options.Frames = False,
     json_: options.Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and do nothing.")] = False,
+    trace: options.Trace = False,
     seed: options.Seed = 0,
+    device: options.Device = None,
     cache: options.Cache = None,
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
@@ -56,7 +61,6 @@ def ground(
     from whenwhere.session import check_model
     from whenwhere.settings import Settings
 
-    check_model(model)
     settings = Settings(
         rate=rate,
         sample_fps=sample_fps,
@@ -66,9 +70,13 @@ def ground(
         span=options.read_span(span, "--span"),
         frames=frames,
         seed=seed,
+        pipeline=pipeline,
+        samples=samples,
+        trace=trace,
     )
+    check_model(model, settings, device)
     exports = options.read_exports(export, out, default=("html",))
-    job = Job(settings, model, cache, frame_rate, max_download, out, exports)
+    job = Job(settings, model, cache, frame_rate, max_download, out, exports, device=device)
     if dry_run:
         _estimate(job, video, sentences, json_)
         return
@@ -105,12 +113,13 @@ def _answer(job: "Job", video: str, sentences: list[str], json: bool) -> "Tally"
 def _estimate(job: "Job", video: str, sentences: list[str], json_: bool) -> None:
     """What the command would cost."""
     from whenwhere.cli.console import out
-    from whenwhere.session import open as open_video
 
-    with open_video(video, job.model, job.cache, job.frame_rate, job.max_download) as session:
+    with job.open(video) as session:
         job.settings.check_video(session.info)
-        cost = session.estimate(job.settings)
+        costs = [session.estimate(job.settings, check_query(sentence)) for sentence in sentences]
         info = session.info
+    # a built-in model looks at a video once, whatever the number of sentences
+    cost = _together(costs) if "steps" in costs[0] else costs[0]
     if json_:
         shown = {"video": video, "duration": round(info.duration, 3), "sentences": len(sentences), **cost}
         sys.stdout.write(json.dumps(shown) + "\n")
@@ -118,6 +127,25 @@ def _estimate(job: "Job", video: str, sentences: list[str], json_: bool) -> None
     out.print(
         f"{video}: {info.duration:.1f} s, {info.width}×{info.height}, {info.fps:.4g} frames per second", markup=False
     )
-    out.print(f"{len(sentences)} sentences: {', '.join(f'{k} {v}' for k, v in cost.items())}", markup=False)
+    out.print(f"{len(sentences)} sentences: {_counted(cost)}", markup=False)
+    for name, step in cost.get("steps", {}).items():
+        out.print(f"  {name}: {_counted(step)}", markup=False)
+    if "assumed_seconds" in cost and job.settings.span is None:
+        out.print(f"  if each sentence's answer is one span of {cost['assumed_seconds']:g} s", markup=False)
     if job.out is not None:
         out.print(f"would write to {job.out}: {', '.join(job.exports)}", markup=False)
+
+
+def _counted(cost: dict[str, Any]) -> str:
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in cost.items() if isinstance(v, int))
+
+
+def _together(costs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The costs of several sentences added up; what is assumed of each is the same for all."""
+    total = dict(costs[0])
+    for key, value in total.items():
+        if key == "steps":
+            total[key] = {name: _together([c["steps"][name] for c in costs]) for name in value}
+        elif isinstance(value, int):
+            total[key] = sum(c[key] for c in costs)
+    return total

@@ -33,6 +33,7 @@ class Job:
         exports: names of files to write for each answer; `html` is one page per video.
         progress: told the share of a video that was looked at.
         resume: take stored answers for what they are, instead of answering anew.
+        device: where a checkpoint runs; None = an accelerator where there is one.
     """
 
     settings: Settings
@@ -44,6 +45,13 @@ class Job:
     exports: tuple[str, ...] = ()
     progress: Callable[[float], None] | None = None
     resume: bool = False
+    device: str | None = None
+
+    def open(self, source: str) -> Session:
+        """The video as a session of this job."""
+        return whenwhere.session.open(
+            source, self.model, self.cache, self.frame_rate, self.max_download, self.progress, self.device
+        )
 
 
 @dataclass
@@ -93,7 +101,7 @@ def run(job: Job, source: str, queries: Sequence[str], tally: Tally, tell: Tell)
         OutputError: answers cannot be stored.
     """
     try:
-        session = whenwhere.session.open(source, job.model, job.cache, job.frame_rate, job.max_download, job.progress)
+        session = job.open(source)
     except SettingError:
         raise
     except Exception as e:
@@ -105,6 +113,8 @@ def run(job: Job, source: str, queries: Sequence[str], tally: Tally, tell: Tell)
         try:
             for query in queries:
                 stored = shelf.done(query, session.identity(query, job.settings)) if shelf and job.resume else None
+                if stored is not None and job.settings.trace and stored.raw is None:
+                    stored = None
                 answer = Answer(stored, session) if stored else _ask(session, query, job)
                 fresh |= stored is None
                 tally.statuses[answer.status] += 1

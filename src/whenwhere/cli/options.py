@@ -9,7 +9,17 @@ import typer
 from whenwhere.errors import OutputError, QueryError, SettingError
 from whenwhere.spans import Span
 
-Model = Annotated[str, typer.Option(help="Who answers; motion is built in.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Who answers: motion (built in), a folder or hub id of a vision-language model, or an address that serves "
+        "one, http://host:8000/v1#name. Frames leave this machine only for an address that you name here."
+    ),
+]
+Pipeline = Annotated[str, typer.Option(help="How a model is asked: second-level, framewise or uniform.")]
+Samples = Annotated[int, typer.Option(help="Ask a model so often for the time; agreement is the confidence.")]
+Trace = Annotated[bool, typer.Option("--trace", help="Put what a model was asked and said into the records.")]
+Device = Annotated[str | None, typer.Option(help="Where a checkpoint runs: cuda, cuda:1, cpu; the best if left out.")]
 Rate = Annotated[float, typer.Option(help="Boxes per second in the answer.")]
 SampleFps = Annotated[float | None, typer.Option(help="Frames per second to look at; the model's choice if left out.")]
 Fill = Annotated[str, typer.Option(help="Boxes between seconds: flow, linear, pchip or hold.")]

@@ -62,9 +62,11 @@ class Shelf:
         return sorted(p for p in self.folder.iterdir() if p.name != PAGE and not p.name.startswith("."))
 
     def done(self, query: str, id: str) -> Grounding | None:
-        """The stored answer to this very question, None where there is none or it failed."""
+        """The stored answer to this very question, None where there is none, it failed, or a call for it failed."""
         record = self.records.get(_key(query))
-        return record if record is not None and record.id == id and record.status != "failed" else None
+        if record is None or record.id != id or record.status == "failed":
+            return None
+        return None if record.parse is not None and record.parse.status == "incomplete" else record
 
     def add(self, record: Grounding) -> None:
         """Store an answer; the same failure again is not stored twice.

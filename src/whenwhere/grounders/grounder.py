@@ -13,6 +13,7 @@ from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
 if TYPE_CHECKING:
+    from whenwhere.grounders.talk import Spent
     from whenwhere.video import VideoInfo
 
 
@@ -32,6 +33,8 @@ class Found:
         frames_decoded: decoded for this answer (0 when an index was reused).
         frames_shown: given to a model, or analysed.
         warnings: sentences for the user.
+        spent: what calls to a model cost, and their trace; None where no model was asked.
+        parse: how well the model's texts could be read, the worst of them; None where there was none.
     """
 
     status: Status
@@ -45,6 +48,8 @@ class Found:
     frames_decoded: int = 0
     frames_shown: int = 0
     warnings: list[str] = field(default_factory=list)
+    spent: "Spent | None" = None
+    parse: str | None = None
 
 
 class Grounder(Protocol):
@@ -76,6 +81,18 @@ class Grounder(Protocol):
         """
         ...
 
-    def estimate(self, info: "VideoInfo", *, sample_fps: float | None = None) -> dict[str, int]:
-        """What `ground` would cost: frames to decode, calls, tokens."""
+    def estimate(
+        self,
+        info: "VideoInfo",
+        *,
+        query: str = "",
+        rate: float = 1.0,
+        sample_fps: float | None = None,
+        within: Span | None = None,
+        span: Span | None = None,
+    ) -> dict[str, Any]:
+        """What `ground` would cost, without doing it: `frames`, `calls`, tokens; and `steps`, the same for each.
+
+        Arguments as in `ground`.
+        """
         ...

@@ -79,6 +79,7 @@ class Spent:
     output_tokens: int = 0
     frames_decoded: int = 0
     frames_shown: int = 0
+    memory: int = 0
     trace: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, call: Call, reply: Reply) -> None:
@@ -87,6 +88,7 @@ class Spent:
             self.calls += 1
             self.prompt_tokens += reply.prompt_tokens
             self.output_tokens += reply.output_tokens
+            self.memory = max(self.memory, reply.memory)
         self.frames_shown += len(call.times)
         self.trace.append(
             {

@@ -82,8 +82,17 @@ class MotionGrounder:
             self._scenes.popitem(last=False)
         return (*self._scenes[key], made[0].frames if made else 0)
 
-    def estimate(self, info: VideoInfo, *, sample_fps: float | None = None) -> dict[str, int]:
-        """Frames that a first question would look at; later ones look at none."""
+    def estimate(
+        self,
+        info: VideoInfo,
+        *,
+        query: str = "",
+        rate: float = 1.0,
+        sample_fps: float | None = None,
+        within: Span | None = None,
+        span: Span | None = None,
+    ) -> dict[str, int]:
+        """Frames that a first question would look at, whatever it is; later ones look at none."""
         fps = min(sample_fps or indexing.FPS, info.fps or indexing.FPS)
         return {"frames": int(np.ceil(info.duration * fps)), "calls": 0, "tokens": 0}
 
