@@ -81,7 +81,7 @@ def test_it_takes_what_json_writes_and_nothing_else(numbers: list[tuple[int, boo
 
 def test_allowed_tokens_are_exactly_those_that_can_go_on() -> None:
     """Against asking every token one by one, in every state on the way through an answer."""
-    grammar = Grammar(DIALECTS["qwen3-vl"].where_schema([0.0, 1.0]) or {})
+    grammar = Grammar(DIALECTS["qwen3-vl"].where_schema([0.0] * 40) or {})
     text = '[{"time": 10.5, "bbox_2d": [0, 1, 1000, 10], "label": "a hélloé"}, {"time": 0'.encode()
     for cut in range(len(text)):
         state = grammar.step(grammar.start, text[:cut])

@@ -17,7 +17,7 @@ No torch in here: masks are arrays of token numbers.
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +44,11 @@ class Literal:
 
     nullable = False
 
+    @property
+    def shortest(self) -> int:
+        """Fewest bytes that have to come."""
+        return len(self.text)
+
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
         if self.text[0] != byte:
@@ -62,6 +67,11 @@ class Whole:
     def nullable(self) -> bool:
         """Whether nothing more has to come."""
         return self.value is not None
+
+    @property
+    def shortest(self) -> int:
+        """Fewest bytes that have to come."""
+        return int(self.value is None)
 
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
@@ -83,6 +93,11 @@ class Decimals:
         """Whether nothing more has to come."""
         return not self.begun or self.left < _DECIMALS
 
+    @property
+    def shortest(self) -> int:
+        """Fewest bytes that have to come."""
+        return int(not self.nullable)
+
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
         if not self.begun:
@@ -97,6 +112,7 @@ class Text:
     left: int
 
     nullable = True
+    shortest = 0
 
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
@@ -118,13 +134,23 @@ class Rest:
 
     nullable = False
 
+    @property
+    def shortest(self) -> int:
+        """Fewest bytes that have to come; the items left out."""
+        return 1
+
+    def clipped(self, longest: int) -> "Rest":
+        """The same list for whoever looks no further ahead than so many bytes."""
+        seen = longest // max(sum(node.shortest for node in self.item), 1) + 2
+        return replace(self, fewest=min(self.fewest, seen), most=min(self.most, seen))
+
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
         if byte == 0x5D:
             return [()] if self.fewest <= 0 else []
         if not self.most:
             return []
-        after = Rest(self.item, self.fewest - 1, self.most - 1, False)
+        after = Rest(self.item, max(self.fewest - 1, 0), self.most - 1, False)
         one = self.item if self.first else (Literal(b", "), *self.item)
         return [(*left, after) for left in _step(one, byte)]
 
@@ -139,6 +165,11 @@ class Either:
     def nullable(self) -> bool:
         """Whether nothing more has to come."""
         return any(all(node.nullable for node in option) for option in self.options)
+
+    @property
+    def shortest(self) -> int:
+        """Fewest bytes that have to come."""
+        return min(sum(node.shortest for node in option) for option in self.options)
 
     def step(self, byte: int) -> list["Stack"]:
         """What may follow this byte."""
@@ -256,9 +287,14 @@ class Pieces:
         self.pieces = [p if p and _whole(p) else None for p in pieces]
         self.ends = sorted(set(ends))
         self._kept: OrderedDict[State, NDArray[np.int64]] = OrderedDict()
+        self._strings: dict[int, NDArray[np.int64]] = {}
 
     def allowed(self, state: State) -> NDArray[np.int64]:
         """Numbers of the tokens that may come next in a state; the ends where the text may end."""
+        # How many items are left makes no difference to a token that is too short for them.
+        state = frozenset(
+            tuple(node.clipped(self._longest) if isinstance(node, Rest) else node for node in stack) for stack in state
+        )
         if state in self._kept:
             self._kept.move_to_end(state)
             return self._kept[state]
@@ -266,15 +302,18 @@ class Pieces:
         left = max((s[0].left for s in state if s and isinstance(s[0], Text)), default=0)
         # Inside a string nearly every token may come; only those that leave it have to be followed.
         self._walk(self._leaving if left else self._all, state, found)
-        numbers = np.asarray(found, dtype=np.int64)
-        if left:
-            numbers = np.union1d(numbers, np.flatnonzero((self._characters > 0) & (self._characters <= left)))
-        if Grammar.complete(state):
-            numbers = np.concatenate([numbers, np.asarray(self.ends, dtype=np.int64)])
+        parts = [found, self._inside(left) if left else [], self.ends if Grammar.complete(state) else []]
+        numbers = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
         self._kept[state] = numbers
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return numbers
+
+    def _inside(self, left: int) -> NDArray[np.int64]:
+        """Tokens that may stand inside a string with so many characters left."""
+        if left not in self._strings:
+            self._strings[left] = np.flatnonzero((self._characters > 0) & (self._characters <= left))
+        return self._strings[left]
 
     def _walk(self, tree: dict[int, Any], state: State, found: list[int]) -> None:
         for byte, branch in tree.items():
@@ -282,6 +321,10 @@ class Pieces:
                 found += branch
             elif after := Grammar.step(state, bytes([byte])):
                 self._walk(branch, after, found)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max((len(p) for p in self.pieces if p), default=0)
 
     @cached_property
     def _characters(self) -> NDArray[np.int64]:
