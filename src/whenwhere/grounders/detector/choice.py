@@ -1,0 +1,132 @@
+"""Which of the things found is meant: a vision-language model chooses a number.
+
+The candidates' boxes are drawn on a few frames, each with its number, the same in all of them; the answer is
+"Target ID: 3" (the form of STVG-R1), or 0 where none of them is meant. Frames are chosen so that every candidate is
+seen.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.answers import Answer
+from whenwhere.grounders.detector.tracks import Track
+from whenwhere.video.draw import COLOURS, draw_box
+
+#: Most candidates and most frames in one question.
+CANDIDATES, FRAMES = 9, 8
+#: Most tokens of the answer, and of a usual one.
+MOST_TOKENS, TOKENS = 64, 6
+
+CHOOSE = (
+    "In these frames {count} candidates are boxed and numbered; a number is the same thing in every frame. Which of "
+    'them is meant by "{query}"?{target} Output Format: "Target ID: 1", with the number of the candidate, or '
+    '"Target ID: 0" if none of them is meant.'
+)
+
+
+def question(query: str, target: str, count: int) -> str:
+    """The words that ask for a number."""
+    said = f" It was described as: {target}" if target else ""
+    return CHOOSE.format(count=count, query=query, target=said)
+
+
+def schema(count: int) -> dict[str, Any]:
+    """JSON schema of the answer: the form in quotes, for models that can be held to one."""
+    return {"type": "string", "enum": [f"Target ID: {n}" for n in range(count + 1)]}
+
+
+def chosen(answer: Answer, count: int) -> int | None:
+    """The number that was answered, 0 for none of them; None where there is no such candidate.
+
+    >>> from whenwhere.answers import parse
+    >>> chosen(parse("<answer>Target ID: 2</answer>"), 3), chosen(parse("Target ID: 7"), 3), chosen(parse("2"), 3)
+    (2, None, None)
+    """
+    if answer.target is None or not answer.target.isdecimal():
+        return 0 if answer.status == "absent" else None
+    number = int(answer.target)
+    return number if number <= count else None
+
+
+def ranked(tracks: Sequence[Track], most: int = CANDIDATES) -> list[Track]:
+    """The things that most speaks for, in order of appearance, numbered from 1."""
+    best = sorted(tracks, key=lambda t: -t.weight)[:most]
+    best.sort(key=lambda t: (t.times[0], t.boxes[0][0]))
+    for number, track in enumerate(best, start=1):
+        track.number = number
+    return best
+
+
+def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int = FRAMES) -> NDArray[np.float64]:
+    """Times at which to show the candidates: each is seen at one at least, as many as possible together, spread out.
+
+    Args:
+        tracks: the candidates.
+        times: (n,) increasing seconds to choose from.
+        most: how many.
+
+    Returns:
+        (m,) increasing, m <= most.
+
+    >>> one, two = Track(1), Track(2)
+    >>> for t in range(6): one.add(float(t), np.array([0.0, 0, 9, 9]), "model", 0.5)
+    >>> two.add(5.0, np.array([9.0, 0, 19, 9]), "model", 0.5)
+    >>> telling_times([one, two], np.arange(6.0), 2).tolist()
+    [0.0, 5.0]
+    """
+    seen = np.array([[track.at(t) is not None for t in times] for track in tracks]).reshape(len(tracks), -1)
+    picked: list[int] = []
+    missing = np.ones(len(tracks), bool)
+    while len(picked) < most and (seen[missing].sum(0) > 0).any():
+        k = int(seen[missing].sum(0).argmax())
+        picked.append(k)
+        missing &= ~seen[:, k]
+    usable = [k for k in range(len(times)) if seen[:, k].any() and k not in picked]
+    while usable and len(picked) < most:
+        # the time farthest from all that are shown already; of several the one with most to see
+        distance = [min(abs(times[k] - times[p]) for p in picked) for k in usable]
+        k = max(zip(distance, [int(seen[:, k].sum()) for k in usable], [-k for k in usable], usable, strict=True))[-1]
+        usable.remove(k)
+        picked.append(k)
+    return times[np.sort(picked)]
+
+
+def drawn(image: NDArray[np.uint8], boxes: dict[int, NDArray[np.float64]]) -> NDArray[np.uint8]:
+    """A copy of a frame with numbered boxes.
+
+    Args:
+        image: (h, w, 3) RGB.
+        boxes: number → xyxy pixels of this image.
+    """
+    out = image.copy()
+    for number, box in boxes.items():
+        draw_box(out, box, COLOURS[(number - 1) % len(COLOURS)])
+    tags: list[tuple[int, int, int, int]] = []
+    for number, box in boxes.items():
+        tags.append(_tag(out, str(number), box, COLOURS[(number - 1) % len(COLOURS)], tags))
+    return out
+
+
+def _tag(
+    image: NDArray[np.uint8], text: str, box: NDArray[np.float64], colour: tuple[int, int, int],
+    taken: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """A number in a corner of its box, in one where no other number stands if there is one."""
+    import cv2
+
+    height, width = image.shape[:2]
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, max(min(width, height) / 480, 0.45)
+    thick = max(round(1.6 * size), 1)
+    (w, h), _ = cv2.getTextSize(text, font, size, thick)
+    w, h = w + 6, h + 6
+    x1, y1, x2, y2 = (round(float(v)) for v in box)
+    corners = [(x1, y1), (x2 - w, y1), (x1, y2 - h), (x2 - w, y2 - h), (x1, y1 - h)]
+    places = [(min(max(x, 0), max(width - w, 0)), min(max(y, 0), max(height - h, 0))) for x, y in corners]
+    free = [(x, y) for x, y in places if all(x + w <= a or c <= x or y + h <= b or d <= y for a, b, c, d in taken)]
+    x, y = (free or places)[0]
+    image[y : y + h, x : x + w] = colour
+    cv2.putText(image, text, (x + 3, y + h - 3), font, size, (0, 0, 0), thick, cv2.LINE_AA)
+    return x, y, x + w, y + h

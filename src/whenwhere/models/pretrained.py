@@ -1,0 +1,98 @@
+"""What checkpoints that find and follow things have in common: loaded by hub id or path, weights when first needed.
+
+Detectors and trackers are small next to a vision-language model; they run in fp32 unless asked otherwise, on an
+accelerator where there is one. As everywhere, code that comes with a checkpoint is not run, and a checkpoint without
+some of its weights is an error.
+"""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from whenwhere.errors import ModelError, SettingError
+from whenwhere.models.vlm import _DTYPES, DType, _explained, required
+
+
+class Pretrained:
+    """A model and its processor.
+
+    Args:
+        name: hub id, or a folder.
+        revision: branch, tag or commit on the hub.
+        dtype: of the weights; None = fp32.
+        device: `cuda`, `cuda:1`, `mps`, `cpu`; None = an accelerator where there is one.
+        offline: read from the local cache of the hub only.
+
+    Attributes:
+        config: the checkpoint's configuration.
+        processor: of the family.
+
+    Raises:
+        MissingExtraError: torch, torchvision or transformers is not installed.
+        ModelError: the checkpoint cannot be had, or is of a kind that is of no use here.
+        SettingError: an unknown dtype.
+    """
+
+    #: model_type → classes of the model and of the processor, in transformers.
+    KINDS: ClassVar[dict[str, tuple[str, str]]]
+    #: What the checkpoint should do, and one that does, for the error of one that does not.
+    PURPOSE: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        dtype: DType | None = None,
+        device: str | None = None,
+        offline: bool = False,
+    ) -> None:
+        if dtype is not None and dtype not in _DTYPES:
+            raise SettingError(f"weights are of the dtype {', '.join(_DTYPES)}, not {dtype!r}")
+        required()
+        import transformers
+
+        self.name, self.dtype, self._device = name, dtype or "fp32", device
+        self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
+        if revision is not None:
+            self._source["revision"] = revision
+        with _explained(name):
+            self.config: Any = transformers.AutoConfig.from_pretrained(name, **self._source)
+        if self.config.model_type not in self.KINDS:
+            raise ModelError(f"{name} is of the kind {self.config.model_type}, not {self.PURPOSE}")
+        self._class, processor = (getattr(transformers, c) for c in self.KINDS[self.config.model_type])
+        with _explained(name):
+            self.processor: Any = processor.from_pretrained(name, **self._source)
+
+    @cached_property
+    def device(self) -> str:
+        """Where the model runs: the device asked for, or the first accelerator, or the CPU."""
+        import torch
+
+        if self._device is not None:
+            return self._device
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+
+    @cached_property
+    def model(self) -> Any:
+        """The model with its weights, loaded when first asked for.
+
+        Raises:
+            ModelError: weights are missing, torn, or do not fit into memory.
+        """
+        import torch
+
+        dtype = _DTYPES[self.dtype]
+        with _explained(self.name):
+            model, info = self._class.from_pretrained(
+                self.name,
+                dtype=dtype if self.dtype == "auto" else getattr(torch, dtype),
+                output_loading_info=True,
+                **self._source,
+            )
+            if lacking := sorted(info["missing_keys"]):
+                raise ModelError(
+                    f"{self.name} lacks {len(lacking)} weights, {lacking[0]} among them: it is not complete"
+                )
+            return model.to(self.device).eval()
