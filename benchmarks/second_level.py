@@ -23,6 +23,7 @@ import os
 from pathlib import Path
 
 import ceiling
+import cost
 from box_noise import Measured, measure
 
 from whenwhere import Tube
@@ -65,6 +66,8 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("part", choices=("ceiling", "cost", "report"))
     options.add_argument("--clips", type=int, default=18, help="procedural clips of the ceiling")
+    options.add_argument("--stage", type=int, default=6, help="staged clips of the cost table")
+    options.add_argument("--longest", type=int, default=10800, help="seconds of the cost table's longest video")
     options.add_argument("--each", type=int, default=15, help="clips of one real track")
     asked = options.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -73,6 +76,8 @@ def main() -> None:
     if asked.part == "ceiling":
         tracks = data / "annotations" / "lasot" / "boxes.zip" if data else None
         ceiling.measure(CACHE / "ceiling.jsonl", errors_of(measured), tracks, asked.each, asked.clips)
+    elif asked.part == "cost":
+        cost.measure(CACHE / "cost.jsonl", asked.stage, asked.longest)
 
 
 if __name__ == "__main__":

@@ -303,7 +303,7 @@ def question(prompt: str, dialect: Dialect) -> tuple[str, str, NDArray[np.float6
 
 
 def seen_spans(spans: SpanSet, times: NDArray[np.float64], frame: float) -> list[tuple[float, float]]:
-    """Spans as frames tell them: between two shown frames that differ, an end is as likely at any of the frames left out.
+    """Spans as frames tell them: between two shown frames that differ, an end may be at any frame left out.
 
     Args:
         spans: when it is true.
@@ -312,8 +312,10 @@ def seen_spans(spans: SpanSet, times: NDArray[np.float64], frame: float) -> list
 
     >>> seen_spans(SpanSet([(1.2, 3.1)]), np.arange(0, 5, 0.5), 0.1)
     [(1.3, 3.3)]
-    >>> seen_spans(SpanSet([(1.2, 3.1)]), np.arange(50) / 10, 0.1), seen_spans(SpanSet([(1, 9)]), np.arange(2, 4.0), 0.1)
-    ([(1.2, 3.1)], [(2.0, 4.0)])
+    >>> seen_spans(SpanSet([(1.2, 3.1)]), np.arange(50) / 10, 0.1)
+    [(1.2, 3.1)]
+    >>> seen_spans(SpanSet([(1, 9)]), np.arange(2, 4.0), 0.1)
+    [(2.0, 4.0)]
     """
     shows = spans.index(times + 1e-6) >= 0
     step = float(np.median(np.diff(times))) if len(times) > 1 else frame
