@@ -238,6 +238,9 @@ def test_an_empty_file_is_all_wrong(charades, scored):
     ("options", "status", "said"),
     [
         (["--benchmark", "charades-st"], 2, "charades-sta"),
+        (["--benchmark", "Charades-STA"], 2, "did you mean charades-sta?"),
+        (["--benchmark", "charades"], 2, "did you mean charades-sta or charades-cd?"),
+        (["--protocol", "ActivityNet_Captions"], 2, "did you mean activitynet-captions?"),
         (["--protocol", "tacoz"], 2, "tacos"),
         (["--protocol", "activitynet-1.3"], 2, None),
         (["--annotations", "nowhere.txt"], 1, "nowhere.txt"),
@@ -255,6 +258,35 @@ def test_wrong_usage_is_one_sentence(cli, charades, tmp_path, options, status, s
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert said is None or said in done.stderr
+
+
+def test_a_negative_seed_is_wrong_usage(cli, charades, tmp_path):
+    answers = write(tmp_path / "answers.jsonl", truths(charades))
+    call = ("eval", "--benchmark", "charades-sta", "--annotations", charades, "--predictions", answers)
+    said = cli(*call, "--seed", "-1", status=2).stderr
+    assert "--seed" in said and "fault of whenwhere" not in said
+
+
+def test_options_that_a_matrix_cannot_use_are_refused(cli, tmp_path):
+    np.save(tmp_path / "sims.npy", np.eye(4))
+    call = ("eval", "--benchmark", "retrieval", "--predictions", tmp_path / "sims.npy")
+    for option in ("--blind", "--train", "--format"):
+        assert option in cli(*call, option, "spans", status=2).stderr
+
+
+def test_strict_says_how_many_answers_are_missing(cli, charades, tmp_path):
+    part = write(tmp_path / "part.jsonl", dict(list(truths(charades).items())[5:]))
+    call = ("eval", "--benchmark", "charades-sta", "--annotations", charades, "--predictions", part)
+    assert "5 × missing" in cli(*call, "--strict", status=1).stderr.splitlines()[-1]
+
+
+def test_a_zero_is_printed_as_the_original_prints_it(cli, charades, tmp_path):
+    answers = write(tmp_path / "answers.jsonl", {key: [0.0, 0.01] for key in truths(charades)})
+    out = tmp_path / "out"
+    cli("eval", "--benchmark", "charades-sta", "--annotations", charades, "--predictions", answers,
+        "--out", out, "--export", "csv")  # fmt: skip
+    cells = {(r["row"], r["column"]): r["value"] for r in csv.DictReader((out / "report.csv").open())}
+    assert cells["R1@0.7", "value"] == "0.0" and cells["R1@0.7", "as the original prints it"] == "0"
 
 
 def test_what_is_needed_is_said(cli, tmp_path):
@@ -336,6 +368,8 @@ def test_tables_hold_the_same_numbers(written):
         bars = [line.count("|") - line.count("\\|") for line in block.splitlines() if line.startswith("|")]
         assert len(set(bars)) <= 1
     tex = (written / "report.tex").read_text()
+    # notes of several lines are sentences in a caption, and sentences in cells break
+    assert "The same protocol on other answers. whole video: " in tex and r"{lp{0.6\linewidth}}" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\begin{table}") >= 4
     assert f"{value:.4f}" in tex
     for line in tex.splitlines()[1:]:

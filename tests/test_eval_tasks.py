@@ -80,6 +80,19 @@ def test_the_table_of_tubes_is_printed(cli, tmp_path):
     assert "In time or in space" in shown and "wrong-object" in shown
 
 
+def test_a_set_without_boxes_says_so(cli, tmp_path):
+    truth, answers = hcstvg(tmp_path)
+    released = json.loads(truth.read_text())
+    for entry in released.values():
+        entry["bbox"] = []
+    truth.write_text(json.dumps(released))
+    done = cli("eval", "--benchmark", "hcstvg-v1", "--annotations", truth, "--predictions", answers,
+               "--protocol", "default-tubes", "--json")  # fmt: skip
+    assert json.loads(done.stdout)["decomposition"] is None
+    said = [note for note in json.loads(done.stdout)["notes"] if "has a true box" in note]
+    assert len(said) == 1 and str(truth) in said[0]
+
+
 # -- one box per second -----------------------------------------------------------------------------------------------
 
 
@@ -176,6 +189,27 @@ def test_raw_text_is_parsed_and_failures_are_counted(evaluated, tmp_path):
     assert found["summary"]["R1@0.7"] == 0.75
     assert found["diagnostics"]["parse-failure rate"] == 0.25
     assert found["scored"] == 4
+    # what a model said is its answer, not a fault of the file
+    assert evaluated("charades-sta", tmp_path / "charades_sta_test.txt", answers, "--strict") == found
+
+
+def test_many_measures_stand_behind_what_stands_beside_them(cli, tmp_path):
+    (tmp_path / "val.jsonl").write_text(
+        "".join(
+            json.dumps({
+                "qid": n, "query": "a dog runs", "duration": 20, "vid": f"v{n}", "relevant_windows": [[4, 10]],
+                "relevant_clip_ids": [2, 3, 4], "saliency_scores": [[4, 4, 4]] * 3,
+            }) + "\n"
+            for n in range(3)
+        )
+    )  # fmt: skip
+    (tmp_path / "answers.jsonl").write_text(
+        "".join(json.dumps({"qid": n, "pred_relevant_windows": [[4, 10, 0.9]]}) + "\n" for n in range(3))
+    )
+    cli("eval", "--benchmark", "qvhighlights", "--annotations", tmp_path / "val.jsonl",
+        "--predictions", tmp_path / "answers.jsonl", "--out", tmp_path / "out", "--export", "md")  # fmt: skip
+    titles = [line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("## ")]
+    assert titles.index("## What stands beside it") < titles.index("## Further measures")
 
 
 # -- from Python ------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def eval_(
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of the answers.", show_default="found by looking at the file")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the resampling and the swaps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling and the swaps.")] = 0,
     list_: Annotated[
         bool, typer.Option("--list", help="Print all benchmarks, protocols and formats, and leave.")
     ] = False,
@@ -124,6 +124,11 @@ def _evaluate(
     from whenwhere.evaluate.matrices import MATRICES, report
 
     if benchmark in MATRICES:
+        for name, value in (("--train", train), ("--blind", blind), ("--format", format)):
+            if value is not None:
+                raise SettingError(
+                    f"{name} does not go with {benchmark}, whose file holds all that is scored: leave it out"
+                )
         return [report(benchmark, path, annotations, protocol, seed=seed) for path in predictions]
     bench = find_benchmark(benchmark)
     counted = find_protocol(protocol, bench)
@@ -172,6 +177,9 @@ def _refuse(reports: "list[Report]") -> None:
         faults: list[Fault] = report.faults
         if faults:
             kinds = Counter(fault.kind for fault in faults)
+            if "missing" in kinds:
+                # one sentence names them all
+                kinds["missing"] = report.status.get("missing", kinds["missing"])
             said = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
             raise RecordError(
                 f"{report.files['predictions']} is refused by --strict: {said}; mend the file, or leave --strict out "

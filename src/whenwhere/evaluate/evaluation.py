@@ -8,7 +8,7 @@ out: what has no readable answer is wrong, and how many were is said.
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from whenwhere.stats import Interval, bootstrap_means, jackknife
 
 #: Groups of videos that are left out in turn, for measures that are no means over items.
 GROUPS = 30
+#: Faults of the blind file that are said.
+SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Report:
         intervals: 95 % intervals: of means over items by resampling videos, of other headline measures from `without`.
         without: headline measures that are no means over items (pooled ones) → their values without each group of
             videos in turn.
-        decomposition: t, s and v of tubes, with the truth in place of one of them; None elsewhere.
+        decomposition: t, s and v of tubes, with the truth in place of one of them; None elsewhere, and where no item
+            has a true box.
         rows: what stands beside, the file's own answers first.
         diagnostics: failure mode → value.
         types: query type → failure mode → value.
@@ -180,7 +183,7 @@ def find_benchmark(name: str) -> Benchmark:
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    near = _close(name, {**BENCHMARKS, "retrieval": None, "recognition": None, "vqa": None})
+    near = _close(name, [*BENCHMARKS, "retrieval", "recognition", "vqa"])
     raise SettingError(f"there is no benchmark {name!r}{near}; `whenwhere eval --list` shows all")
 
 
@@ -291,7 +294,15 @@ def assess(
     notes = list(scores.notes)
     if blind is not None:
         rows.append(_row(protocol, "blind", f"no pictures shown: {blind.path}", items, blind.by_id, "blind"))
-        notes += [f"blind: {fault.message}" for fault in blind.faults[:3]]
+        notes += [f"blind: {fault.message}" for fault in blind.faults[:SHOWN]]
+        if len(blind.faults) > SHOWN:
+            notes.append(f"blind: {len(blind.faults) - SHOWN} more faults of {blind.path}")
+    boxed = any(len(tube) for item in items for tube in item.tubes)
+    if benchmark.task in ("tubes", "tracking") and not boxed:
+        notes.append(
+            f"no item of {(files or {}).get('annotations', benchmark.title)} has a true box, so measures of boxes say "
+            f"nothing: give {benchmark.files}"
+        )
     sure = intervals(scores, resamples, seed)
     pooled = [name for name in protocol.headline if name in scores.summary and name not in sure]
     without = leave_out(protocol, items, answers, pooled, seed)
@@ -308,7 +319,7 @@ def assess(
         scores=scores,
         intervals=sure,
         without=without,
-        decomposition=decomposition(items, answers) if benchmark.task == "tubes" else None,
+        decomposition=decomposition(items, answers) if benchmark.task == "tubes" and boxed else None,
         rows=rows,
         diagnostics=failures,
         types={} if seen is None else by_type(items, answers),
@@ -399,9 +410,17 @@ def _statuses(items: Sequence[Item], answers: Mapping[str, Prediction], seen: Ch
     return {status: given.count(status) for status in dict.fromkeys(given)}
 
 
-def _close(name: str, names: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f" (did you mean {near[0]}?)" if near else ""
+def _close(name: str, names: Iterable[str]) -> str:
+    """The names that were probably meant: those that differ in case, begin alike, or are alike.
+
+    >>> names = ["charades-cd", "charades-sta", "tacos"]
+    >>> _close("Charades_STA", names), _close("charades", names), _close("taco", names), _close("x", names)
+    (' (did you mean charades-sta?)', ' (did you mean charades-cd or charades-sta?)', ' (did you mean tacos?)', '')
+    """
+    plain_name = "-".join(name.casefold().replace("_", " ").split())
+    begin = [known for known in names if plain_name and known.startswith(plain_name)]
+    near = [plain_name] if plain_name in begin else begin or difflib.get_close_matches(plain_name, names, 1)
+    return f" (did you mean {' or '.join(near[:3])}?)" if near else ""
 
 
 def plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.diagnostics import COUNTS
 from whenwhere.evaluate.evaluation import GROUPS, Report
+from whenwhere.evaluate.scores import fraction
 from whenwhere.stats import Interval
 from whenwhere.store import atomic_path, write_text
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 Cell = str | int | float | Interval | None
 #: Letters of a row's name that are never folded on a terminal.
 NAME = 40
+#: Column of sentences in LaTeX, which must break their lines.
+PARAGRAPH = r"p{0.6\linewidth}"
+#: Columns of a result.
+RESULT = ["measure", "value", "95 % interval", "as the original prints it"]
 #: Columns of groups on a terminal, where a protocol's groups have other measures than its headline.
 WIDE = 8
 #: Groups that a terminal shows; of more (classes of a detection set) the files tell.
@@ -74,6 +79,8 @@ def show(cell: Cell) -> str:
     if isinstance(cell, str | int):
         return str(cell)
     if isinstance(cell, Interval):
+        if math.isnan(cell.low):
+            return "–"
         return f"{cell.low:.4f} – {cell.high:.4f}"
     if not math.isfinite(cell):
         return "–" if math.isnan(cell) else str(cell)
@@ -96,6 +103,7 @@ def tables(report: Report, brief: bool = False) -> list[Table]:
             _decomposition(report),
             _diagnostics(report, brief),
             _faults(report),
+            None if brief else _further(report),
             _protocol(report),
         )
         if t is not None and t.rows
@@ -104,12 +112,7 @@ def tables(report: Report, brief: bool = False) -> list[Table]:
 
 def _result(report: Report, brief: bool) -> Table:
     further = [name for name in report.scores.summary if name not in report.headline]
-    order = report.headline if brief else [*report.headline, *further]
-    rows: list[list[Cell]] = []
-    for name in order:
-        value = report.scores.summary[name]
-        printed = report.protocol.printed(name, value)
-        rows.append([name, value, report.intervals.get(name), None if printed == value else f"{printed:.10g}"])
+    rows = _values(report, report.headline)
     counted = f"{report.counted} of {report.videos} videos"
     sure = f"95 % intervals: bootstrap over videos, {report.resamples} resamples, seed {report.seed}"
     if report.without:
@@ -117,12 +120,27 @@ def _result(report: Report, brief: bool) -> Table:
         sure += f"; of {names}: jackknife, {GROUPS} groups of videos left out in turn"
     return Table(
         f"{report.benchmark.title} under {report.protocol.name}",
-        ["measure", "value", "95 % interval", "as the original prints it"],
+        RESULT,
         rows,
         ". ".join([counted, sure if report.intervals else "No measure is a mean over items, so none has an interval"])
         + "."
-        + (f" {len(further)} further measures: --out or --json." if brief and further else ""),
+        + (f" {len(further)} further measures: {'--out or --json' if brief else 'below'}." if further else ""),
     )
+
+
+def _further(report: Report) -> Table | None:
+    """What is seldom asked for: of some protocols a hundred numbers, which must not stand before the constants."""
+    further = [name for name in report.scores.summary if name not in report.headline]
+    return Table("Further measures", RESULT, _values(report, further)) if further else None
+
+
+def _values(report: Report, names: Sequence[str]) -> list[list[Cell]]:
+    """Rows of measures; the last cell stays empty where the original prints fractions as they are."""
+    asis, given = report.protocol.printed is fraction, report.scores.summary
+    return [
+        [n, given[n], report.intervals.get(n), None if asis else f"{report.protocol.printed(n, given[n]):.10g}"]
+        for n in names
+    ]
 
 
 def _beside(report: Report) -> Table:
@@ -250,16 +268,26 @@ def tex(text: str) -> str:
     return "".join(_TEX.get(c, c) for c in text)
 
 
+def _sentences(note: str) -> str:
+    r"""The lines of a note in one, each ended.
+
+    >>> _sentences("One; two.\nb: c")
+    'One; two. b: c.'
+    """
+    return " ".join(line if line.endswith((".", ";", ":")) else f"{line}." for line in note.splitlines())
+
+
 def latex(found: Sequence[Table]) -> str:
     """Tables as LaTeX, with booktabs; each a `table` of its own."""
     parts = []
     for t in found:
         numeric = [any(isinstance(r[k], int | float | Interval) for r in t.rows) for k in range(len(t.columns))]
-        align = "".join("r" if n else "l" for n in numeric)
+        wide = [max(len(show(r[k])) for r in t.rows) > NAME for k in range(len(t.columns))]
+        align = "".join("r" if n else PARAGRAPH if w else "l" for n, w in zip(numeric, wide, strict=True))
         lines = [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{tex(t.title)}{'. ' + tex(' '.join(t.note.splitlines())) if t.note else ''}}}",
+            rf"\caption{{{tex(t.title)}{'. ' + tex(_sentences(t.note)) if t.note else ''}}}",
             rf"\begin{{tabular}}{{{align}}}",
             r"\toprule",
             " & ".join(map(tex, t.columns)) + r" \\",
