@@ -4,8 +4,9 @@
 
 Resumes: every clip's rows are appended to benchmarks/cache/stage_heldout.jsonl and used again. About four minutes on
 two cores. Rules and both thresholds of `grounders.motion.abstention` were frozen on Stage's dev and val splits and the
-three development clips before the run; what of this split was seen before is said at `SEED`. Expected: at least 15 points of t_IoU above the whole clip with an interval
-above 0; at 30 % coverage at least 80 % of the answers with t_IoU >= 0.5.
+three development clips before the run; what of this split was seen before is said at `SEED`. Expected: at least 15
+points of t_IoU above the whole clip with an interval above 0; at 30 % coverage at least 80 % of the answers with
+t_IoU >= 0.5.
 
 Sentences to which nothing in the clip answers (kind `absent`) are kept apart: the whole clip and an answer are both
 wrong there, only silence is right; where `absent` is claimed, it is judged like an answer (empty truth and empty answer
@@ -34,13 +35,13 @@ from whenwhere.video import probe
 
 HERE = Path(__file__).parent
 ROWS = HERE / "cache" / "stage_heldout.jsonl"
-#: First seed; development used seeds of the other splits, whose looks and words are others whatever the seed. Two earlier
-#: looks, in their totals and figures by kind only, none of whose scenes was read and whose seeds are not used again:
-#: 5000-5063 (first form: t_IoU 48.7, whole clip 37.9, 67 % right at 30 % coverage) and 6000-6063 (second form: 50.6, whole
-#: clip 35.8, 74 % at 30 %). After the second look a third split, `val`, was written without reading this one, and the
-#: grounder was developed on `dev` and `val`. What was seen of the held-out split by those who developed: part of its
-#: word lists once (before the first look, after the lexicon was written), the dress of its places in `backgrounds.py`,
-#: its paints and colour words in `palette.py` and the names of its laws of motion (before the third).
+#: First seed; development used seeds of the other splits, whose looks and words are others whatever the seed. Two
+#: earlier looks, in their totals and figures by kind only, none of whose scenes was read and whose seeds are not used
+#: again: 5000-5063 (first form: t_IoU 48.7, whole clip 37.9, 67 % right at 30 % coverage) and 6000-6063 (second form:
+#: 50.6, whole clip 35.8, 74 % at 30 %). After the second look a third split, `val`, was written without reading this
+#: one, and the grounder was developed on `dev` and `val`. What was seen of the held-out split by those who developed:
+#: part of its word lists once (before the first look, after the lexicon was written), the dress of its places in
+#: `backgrounds.py`, its paints and colour words in `palette.py` and the names of its laws of motion (before the third).
 SEED = 9000
 
 
