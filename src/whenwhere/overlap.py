@@ -13,6 +13,8 @@ The definitions (one place; evaluation, rewards and difficulty import them):
 Other people's counts over frame grids are protocols of `whenwhere.evaluate`, never variants of these.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -59,26 +61,49 @@ def s_iou(a: Tube, b: Tube) -> float:
     >>> round(s_iou(left, right), 6)
     0.333333
     """
+    if not len(a.spans) and not len(b.spans):
+        return 1.0
+    return float(np.clip(over_time(a, b, box_iou), 0, 1))
+
+
+def over_time(
+    a: Tube, b: Tube, measure: Callable[[ArrayLike, ArrayLike], NDArray[np.float64]], neither: float = 1.0
+) -> float:
+    """Time average of a measure of two boxes where both tubes' spans overlap, both filled linearly.
+
+    Args:
+        a: one tube.
+        b: the other.
+        measure: of (n, 4) and (n, 4) boxes, (n,); taken at both ends of every cell of the common grid (trapezoid rule).
+        neither: its value where neither tube has a box; where one has none it is 0.
+
+    Returns:
+        The average, 0 where the spans never overlap.
+
+    >>> still = Tube(SpanSet([(0, 2)]), [0, 1.9], [[0, 0, 4, 2]] * 2, rate=0.5)
+    >>> over_time(still, still, lambda x, y: (np.asarray(x) - y)[:, 0] + 3)
+    3.0
+    """
     both = a.spans & b.spans
     if not len(both):
-        return 1.0 if not len(a.spans) and not len(b.spans) else 0.0
+        return 0.0
     knots = np.concatenate([a.times, b.times, both.starts, both.ends])
     grid = np.unique(knots)
     lo, hi = grid[:-1], grid[1:]
-    mid = (lo + hi) / 2
-    keep = both.index(mid) >= 0
-    lo, hi, mid = lo[keep], hi[keep], mid[keep]
+    keep = both.index((lo + hi) / 2) >= 0
+    lo, hi = lo[keep], hi[keep]
     # Inside one cell of the common grid each tube is either absent or linear, but it may jump at the cell's ends
     # (an absence begins, a span ends): so the ends' values are the limits from inside the cell.
+    inner = (lo + (hi - lo) * np.array([[0.25], [0.5], [0.75]])).ravel()
     ends = []
     for tube in (a, b):
-        quarter, middle, three = (tube.boxes_at(lo + (hi - lo) * w) for w in (0.25, 0.5, 0.75))
+        quarter, middle, three = tube.boxes_at(inner).reshape(3, -1, 4)
         half = three - quarter
         ends.append((middle - half, middle + half, np.isnan(middle[:, 0])))
     (a0, a1, no_a), (b0, b1, no_b) = ends
-    iou = (box_iou(a0, b0) + box_iou(a1, b1)) / 2
-    iou = np.where(no_a & no_b, 1.0, np.where(no_a | no_b, 0.0, iou))
-    return float(np.clip((iou * (hi - lo)).sum() / (hi - lo).sum(), 0, 1))
+    value = (measure(a0, b0) + measure(a1, b1)) / 2
+    value = np.where(no_a & no_b, neither, np.where(no_a | no_b, 0.0, value))
+    return float((value * (hi - lo)).sum() / (hi - lo).sum())
 
 
 def v_iou(a: Tube, b: Tube) -> float:
