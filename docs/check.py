@@ -10,7 +10,11 @@ is the first table of that result file, which a benchmark script wrote; what sta
 
     <!-- whenwhere eval --list, protocols -->
 
-is made from the protocols (or `benchmarks`, `formats`) themselves. `python docs/check.py --write` copies the tables in;
+is made from the protocols (or `benchmarks`, `formats`) themselves, and what stands after
+
+    <!-- dialects -->
+
+from the dialects. `python docs/check.py --write` copies the tables in;
 without it a difference is an error. So no number and no switch is ever typed by hand.
 """
 
@@ -21,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+DIALECTS = re.compile(r"(<!-- dialects -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
@@ -34,6 +39,26 @@ def listed(match: re.Match[str]) -> str:
     if len(tables) == 1:
         tables[0].title = ""
     return f"{match[1]}{markdown(tables).replace('## ', '### ')}{match[4]}"
+
+
+def dialects(match: re.Match[str]) -> str:
+    """How each family is asked, as its dialect says."""
+    from whenwhere.answers.dialects import DIALECTS
+
+    heads = [
+        "dialect", "`model_type`", "time", "frames per stamp", "handed over as", "stamps to", "boxes",
+        "asked in the forms", "prompt and coordinates: source", "verified with weights",
+    ]  # fmt: skip
+    rows = [heads, ["---"] * len(heads)]
+    for d in DIALECTS.values():
+        boxes = "none found" if d.coordinates is None else f"{d.coordinates}, as points" if d.points else d.coordinates
+        forms = ", ".join(f"`{form}`" for form in (d.spans_form, d.boxes_form) if form)
+        kinds = ", ".join(f"`{kind}`" for kind in d.model_types) or "any other"
+        rows.append(
+            [f"`{d.name}`", kinds, d.time, str(d.merge), f"`{d.frames}`", f"{d.resolution:g} s", boxes, forms, d.source,
+             d.verified or "no"]
+        )  # fmt: skip
+    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
 
 
 def main() -> int:
@@ -57,7 +82,7 @@ def main() -> int:
                 return match[0]
             return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
-        fresh = LISTED.sub(listed, TABLE.sub(table, text))
+        fresh = DIALECTS.sub(dialects, LISTED.sub(listed, TABLE.sub(table, text)))
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")
         elif fresh != text:
