@@ -498,3 +498,9 @@ def test_every_benchmark_names_a_protocol_that_can_score_it():
     from whenwhere.evaluate.evaluation import find_protocol
 
     assert [find_protocol(None, b).name for b in BENCHMARKS.values()] == [b.protocol for b in BENCHMARKS.values()]
+
+
+def test_benchmarks_without_items_are_the_same_in_both_places():
+    from whenwhere.evaluate import evaluation, matrices
+
+    assert set(evaluation.MATRICES) == set(matrices.MATRICES)

@@ -1,5 +1,6 @@
 """`whenwhere eval` on every kind of answer, on files that the tests write: the paths that the reference tests take."""
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -208,8 +209,34 @@ def test_many_measures_stand_behind_what_stands_beside_them(cli, tmp_path):
     )
     cli("eval", "--benchmark", "qvhighlights", "--annotations", tmp_path / "val.jsonl",
         "--predictions", tmp_path / "answers.jsonl", "--out", tmp_path / "out", "--export", "md")  # fmt: skip
+    # two files: on a terminal the headline only, in the file the headline first
+    answers = tmp_path / "answers.jsonl"
+    call = ("eval", "--benchmark", "qvhighlights", "--annotations", tmp_path / "val.jsonl")
+    shown = cli(*call, "--predictions", answers, answers, "--out", tmp_path / "two").stdout.partition(
+        "First minus second"
+    )[2]
+    assert "MR-full-mAP " in shown and "MR-long-mAP@0.95" not in shown and "further measures" in shown
+    names = [line.split(" | ")[0] for line in (tmp_path / "two" / "comparison.md").read_text().splitlines()]
+    assert names.index("| MR-full-mAP") < names.index("| MR-long-mAP@0.95")
     titles = [line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("## ")]
     assert titles.index("## What stands beside it") < titles.index("## Further measures")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_name_or_number_is_broken_on_a_narrow_terminal(width):
+    from rich.console import Console
+
+    from whenwhere.evaluate.report import Table, rich_table
+
+    names = ["answers", "MR-full-R1@0.5", "MR-full-mAP@0.75", "HL-min-VeryGood-Hit1", "t_Precision", "items"]
+    table = Table("Beside", names, [["whole video, whole-frame box", 0.25, 0.5, 0.125, 0.75, 1550]], "a note")
+    parts = table.within(width)
+    console = Console(width=width, record=True, file=io.StringIO())
+    for part in parts:
+        console.print(rich_table(part))
+    text = console.export_text()
+    assert all(name in text for name in names) and max(map(len, text.splitlines())) <= width
+    assert [c for p in parts for c in p.columns[1:]] == names[1:] and [p.note for p in parts][-1] == "a note"
 
 
 # -- from Python ------------------------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def _print(reports: "list[Report]", json_: bool) -> None:
                 _show(table)
         for said in report.notes:
             note(said, "yellow")
-    for table in comparison_tables(found) if found is not None else ():
+    for table in comparison_tables(found, brief=True) if found is not None else ():
         _show(table)
 
 
@@ -221,7 +221,8 @@ def _show(table: "Table") -> None:
     from whenwhere.evaluate.report import rich_table
 
     shown = out if out.is_terminal else Console(width=10_000, highlight=False)
-    shown.print(rich_table(table))
+    for part in table.within(shown.width):
+        shown.print(rich_table(part))
     if table.note:
         shown.print(Text(f"{table.note}\n", "dim"), soft_wrap=False)
 

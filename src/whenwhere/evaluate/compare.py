@@ -26,6 +26,7 @@ class Comparison:
     Attributes:
         first: path of the first file.
         second: path of the second.
+        headline: the measures to print first.
         values: measure → (first, second), also of measures that are no means over items.
         differences: measure → first - second with a 95 % interval.
         items: how many were compared.
@@ -36,6 +37,7 @@ class Comparison:
 
     first: str
     second: str
+    headline: list[str]
     values: dict[str, tuple[float, float]]
     differences: dict[str, Interval]
     items: int
@@ -92,6 +94,7 @@ def compare(a: Report, b: Report) -> Comparison:
     return Comparison(
         first=first,
         second=second,
+        headline=a.headline,
         values={
             name: (value, b.scores.summary[name])
             for name, value in a.scores.summary.items()

@@ -32,6 +32,8 @@ from whenwhere.stats import Interval, bootstrap_means, jackknife
 
 #: Groups of videos that are left out in turn, for measures that are no means over items.
 GROUPS = 30
+#: Benchmarks without items, scored by `matrices`, which builds on this module.
+MATRICES = ("retrieval", "recognition", "vqa")
 #: Faults of the blind file that are said.
 SHOWN = 3
 
@@ -183,7 +185,9 @@ def find_benchmark(name: str) -> Benchmark:
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]
-    near = _close(name, [*BENCHMARKS, "retrieval", "recognition", "vqa"])
+    if name in MATRICES:
+        raise SettingError(f"{name} has no items of its own, only `whenwhere eval` takes it: give another benchmark")
+    near = _close(name, [*BENCHMARKS, *MATRICES])
     raise SettingError(f"there is no benchmark {name!r}{near}; `whenwhere eval --list` shows all")
 
 

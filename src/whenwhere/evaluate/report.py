@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Cell = str | int | float | Interval | None
 #: Letters of a row's name that are never folded on a terminal.
 NAME = 40
+#: Letters between two columns on a terminal.
+GAP = 3
 #: Column of sentences in LaTeX, which must break their lines.
 PARAGRAPH = r"p{0.6\linewidth}"
 #: Columns of a result.
@@ -66,6 +68,37 @@ class Table:
         keep = [k for k, name in enumerate(self.columns) if name not in columns]
         rows = [[row[k] for k in keep] for row in self.rows]
         return replace(self, columns=[self.columns[k] for k in keep], rows=rows)
+
+    def within(self, width: int) -> "list[Table]":
+        """The table in parts that fit a terminal, so that no number and no name is broken.
+
+        Columns that do not fit stand below, beside the rows' names again. A table of sentences stays whole and folds.
+
+        >>> wide = Table("t", ["name", "a", "b"], [["x", 0.25, 0.5]], "note")
+        >>> [(t.title, t.columns, t.note) for t in wide.within(20)]
+        [('t', ['name', 'a'], ''), ('', ['name', 'b'], 'note')]
+        >>> len(wide.within(40))
+        1
+        """
+        widths = [max([len(c), *(len(show(row[k])) for row in self.rows)]) for k, c in enumerate(self.columns)]
+        if not self.rows or max(widths) > NAME or sum(widths) + GAP * len(widths) <= width:
+            return [self]
+        parts: list[list[int]] = [[]]
+        room = width - widths[0] - GAP
+        for k in range(1, len(widths)):
+            if parts[-1] and sum(widths[j] + GAP for j in [*parts[-1], k]) > room:
+                parts.append([])
+            parts[-1].append(k)
+        return [
+            replace(
+                self,
+                title="" if n else self.title,
+                columns=[self.columns[k] for k in (0, *part)],
+                rows=[[row[k] for k in (0, *part)] for row in self.rows],
+                note=self.note if n == len(parts) - 1 else "",
+            )
+            for n, part in enumerate(parts)
+        ]
 
 
 def show(cell: Cell) -> str:
@@ -161,7 +194,10 @@ def _groups(report: Report, brief: bool) -> Table | None:
     first = next(iter(report.scores.groups.values()))
     names = [n for n in ("n", *report.headline) if n in first] or list(first)
     if names == ["n"]:
-        names = list(first)[: WIDE if brief else None]
+        # measures of a group that are called like those of the whole
+        asked = {name.rsplit("-", 1)[-1] for name in report.headline}
+        alike = [n for n in first if n == "n" or n.rsplit("-", 1)[-1] in asked]
+        names = (alike if len(alike) > 1 else list(first)[:WIDE]) if brief else list(first)
     rows: list[list[Cell]] = [
         [group, *(_counted(n, s.get(n)) for n in names)] for group, s in report.scores.groups.items()
     ]
@@ -219,10 +255,18 @@ def _protocol(report: Report) -> Table:
     return Table(f"How {p.name} counts", ["switch", "setting"], rows)
 
 
-def comparison_tables(found: Comparison) -> list[Table]:
-    """The table of two files of answers."""
+def comparison_tables(found: Comparison, brief: bool = False) -> list[Table]:
+    """The table of two files of answers, headline measures first.
+
+    Args:
+        found: the outcome.
+        brief: headline measures only, for a terminal.
+    """
     rows: list[list[Cell]] = []
-    for name, (a, b) in found.values.items():
+    first = [name for name in found.headline if name in found.values]
+    further = [name for name in found.values if name not in first]
+    for name in first if brief else [*first, *further]:
+        a, b = found.values[name]
         gap = found.differences.get(name)
         sure = "" if gap is None else "yes" if gap.low > 0 or gap.high < 0 else "no"
         rows.append([name, a, b, a - b, gap, sure])
@@ -232,7 +276,8 @@ def comparison_tables(found: Comparison) -> list[Table]:
             ["measure", "first", "second", "difference", "95 % interval", "excludes 0"],
             rows,
             f"first: {found.first}; second: {found.second}; {found.items} items of {found.videos} videos, paired "
-            f"bootstrap over videos, {found.resamples} resamples, seed {found.seed}.",
+            f"bootstrap over videos, {found.resamples} resamples, seed {found.seed}."
+            + (f" {len(further)} further measures: --out or --json." if brief and further else ""),
         )
     ]
 
@@ -324,7 +369,7 @@ def rich_table(t: Table) -> "RichTable":
     from rich.table import Table as Rich
     from rich.text import Text
 
-    shown = Rich(title=Text(t.title, "bold"), box=box.SIMPLE, title_justify="left")
+    shown = Rich(title=Text(t.title, "bold") if t.title else None, box=box.SIMPLE, title_justify="left")
     for k, column in enumerate(t.columns):
         numeric = any(isinstance(row[k], int | float | Interval) for row in t.rows)
         widest = max(len(show(row[k])) for row in t.rows)
