@@ -29,7 +29,7 @@ from whenwhere.grounders import Found, Grounder
 from whenwhere.grounders.naming import check as check_name
 from whenwhere.grounders.naming import close as disconnect
 from whenwhere.grounders.naming import connect, warnings_of
-from whenwhere.grounders.talk import Spent
+from whenwhere.grounders.talk import Spent, Talker
 from whenwhere.grounders.trimming import clipped, repaired
 from whenwhere.records import (
     CostRecord,
@@ -148,15 +148,20 @@ class Session:
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
         self._progress = progress
         self._built_in = GROUNDERS[model](self._cache, progress) if model in GROUNDERS else None
-        self._talker = None if model in GROUNDERS else connect(model, self._cache, device)
+        self._talker: Talker | None = None
         self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
             self._content = content_hash(self._local.path)
+            if self._built_in is None:
+                self._talker = connect(model, self._cache, device)
         except MediaError as e:
             self._local.close()
             # The user knows an address or a folder, not the temporary file that was made of it.
             raise MediaError(str(e).replace(printable(self._local.path), printable(self.source))) from e
+        except WhenwhereError:
+            self._local.close()
+            raise
         self._cuts: dict[str, list[float]] = {}
 
     def __enter__(self) -> Self:
@@ -264,17 +269,9 @@ class Session:
         if self._talker is None:
             assert self._built_in is not None
             return self._built_in
-        if settings.pipeline == "framewise":
-            from whenwhere.grounders.framewise import Framewise
+        from whenwhere.grounders.pipelines import pipeline
 
-            return Framewise(self._talker, progress=self._progress)
-        if settings.pipeline == "uniform":
-            from whenwhere.grounders.uniform import Uniform
-
-            return Uniform(self._talker, progress=self._progress)
-        from whenwhere.grounders.second_level import SecondLevel
-
-        return SecondLevel(self._talker, settings.samples, progress=self._progress)
+        return pipeline(settings.pipeline, self._talker, settings.samples, self._progress)
 
     def ground_many(self, queries: Iterable[str], settings: Settings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.

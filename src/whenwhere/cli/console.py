@@ -170,6 +170,13 @@ def tell(record: Grounding, files: list[Path]) -> None:
             out.print(Text(f"    {_candidate(candidate)}"))
         if len(record.candidates) > CANDIDATES:
             out.print(Text(f"    and {len(record.candidates) - CANDIDATES} more (--json lists them)"))
+    if record.parse is not None:
+        c = record.cost
+        tokens = f"{c.prompt_tokens} and {c.output_tokens} tokens"
+        paid = f"{c.calls} calls, {tokens}" if c.calls else "nothing, all calls were answered before"
+        out.print(Text(f"  cost: {paid}; {c.frames_shown} frames shown", "dim"))
+    for call in record.raw or []:
+        out.print(Text(f"  {_call(call)}", "dim"))
     for warning in record.warnings:
         out.print(Text(f"  warning: {warning}", "yellow"))
     for file in files:
@@ -197,6 +204,14 @@ def _candidate(candidate: dict[str, Any]) -> str:
         x1, y1, x2, y2 = (round(v) for v in candidate["box"])
         where = f"  x {x1}–{x2}, y {y1}–{y2}"
     return f"{when}{where}  {_plain(words)}".strip()
+
+
+def _call(call: dict[str, Any]) -> str:
+    """One call to a model, in a line."""
+    when = f" at {call['first']:.1f}–{call['last']:.1f} s" if call["frames"] else ""
+    cost = "asked before" if call["cached"] else f"{call['prompt_tokens']} and {call['output_tokens']} tokens"
+    said = " ".join((call["error"] or call["text"]).split())
+    return f"{call['step']}: {call['frames']} frames{when}, {cost}: {said if len(said) <= 160 else said[:157] + '...'}"
 
 
 def shortened(source: str) -> str:

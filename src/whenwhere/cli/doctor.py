@@ -45,7 +45,7 @@ def doctor(
 
     Exit status: 0 where everything needed works, else 1.
     """
-    checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_browser()]
+    checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), *_browser()]
     broken = [c for c in checks if c.state == "broken"]
     if json_:
         shown: dict[str, Any] = {"ok": not broken, "checks": [c.__dict__ for c in checks]}
@@ -114,6 +114,32 @@ def _extras() -> Iterator[Check]:
             found = "missing " + ", ".join(missing) if missing else ", ".join(packages)
             mend = f"pip install 'whenwhere[{extra}]'"
             yield Check(f"extra [{extra}]", "missing" if missing else "ok", found, mend)
+
+
+def _models() -> Iterator[Check]:
+    """What a checkpoint in this process would run with."""
+    mend = "pip install 'whenwhere[vlm]' (models behind an address need none of it)"
+    for package in ("torch", "transformers"):
+        version = _version(package)
+        if version is None:
+            yield Check(package, "missing", "not installed: no checkpoints in this process", mend)
+        elif package == "transformers":
+            yield Check(package, "ok", version)
+        else:
+            yield _torch(version, mend)
+
+
+def _torch(version: str, mend: str) -> Check:
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            cards = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+            return Check("torch", "ok", f"{version}, on {', '.join(cards)}")
+        on = "mps" if torch.backends.mps.is_available() else "the CPU only"
+        return Check("torch", "ok", f"{version}, on {on}")
+    except Exception as e:  # a torch that does not fit its drivers fails in many ways
+        return Check("torch", "missing", f"{version} does not load ({type(e).__name__}: {e})", mend)
 
 
 def _opencv() -> Iterator[Check]:

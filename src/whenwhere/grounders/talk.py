@@ -83,8 +83,8 @@ class Spent:
     trace: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, call: Call, reply: Reply) -> None:
-        """Count one call; answers from the cache cost nothing but stay in the trace."""
-        if not reply.cached:
+        """Count one call; answers from the cache and failures cost nothing, but stay in the trace."""
+        if not reply.cached and reply.error is None:
             self.calls += 1
             self.prompt_tokens += reply.prompt_tokens
             self.output_tokens += reply.output_tokens
