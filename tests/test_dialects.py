@@ -1,5 +1,8 @@
 """Dialects: every one can be asked, is found by its names, and says where its statements come from."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -158,3 +161,16 @@ def test_frames_are_made_smaller_and_never_larger() -> None:
     assert fitted(IMAGES, 100, 10_000) is IMAGES
     assert fitted(IMAGES, 6, None).shape == (5, 4, 6, 3)
     assert fitted(IMAGES, None, 24).shape == (5, 4, 6, 3)
+
+
+def test_without_torch_there_is_a_sentence() -> None:
+    code = (
+        "import sys\nfor name in ('torch', 'torchvision', 'transformers'): sys.modules[name] = None\n"
+        "from whenwhere.grounders.vlm import LocalTalker\n"
+        "from whenwhere.errors import MissingExtraError\n"
+        "try: LocalTalker('a/model')\nexcept MissingExtraError as e: print(e)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
+    assert said == (
+        "a vision-language model in this process needs torch, which is not installed: pip install 'whenwhere[vlm]'"
+    )

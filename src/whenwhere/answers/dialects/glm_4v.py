@@ -30,7 +30,7 @@ GLM_4V = Dialect(
     which=WHICH,
     source=(
         "stamps: transformers 5.23 models/glm4v/processing_glm4v.py; thousandths: zai-org/GLM-V README, Grounding; "
-        "words and the form with times: ours"
+        "`bbox_2d`: zai-org/GLM-skills glmv-grounding; words about time and the form with times: ours"
     ),
     stamp=r"{image}(?:<\|end_of_image\|>)?(\d+)",
 )

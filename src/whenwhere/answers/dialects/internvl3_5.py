@@ -25,7 +25,7 @@ INTERNVL3_5 = Dialect(
     where=WHERE + THOUSAND,
     which=WHICH,
     source=(
-        "index only: transformers 5.23 models/internvl/processing_internvl.py; thousandths: InternVL 2 grounding "
-        "template on the hub; words and the form with times: ours"
+        "index only: transformers 5.23 models/internvl/processing_internvl.py; thousandths: general "
+        "knowledge of InternVL 2's grounding data, not read; words and the form with times: ours"
     ),
 )
