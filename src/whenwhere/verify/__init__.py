@@ -1,0 +1,25 @@
+"""Rewards that can be verified: terms over answers and truth, their weighted sum, and adapters for trainers.
+
+>>> from whenwhere.spans import SpanSet
+>>> from whenwhere.verify import TERMS, Truth, Verifier
+>>> verifier = Verifier({"t_iou": 0.5, "v_iou": 0.5})
+>>> text = '<think></think><answer>[{"span": [2.0, 6.0], "boxes": []}]</answer>'
+>>> verifier.score(text, Truth(SpanSet([(2, 4)]))).log()
+{'total': 0.6, 'reward': 0.5, 'format': 1.0, 't_iou': 0.5}
+>>> [name for name, term in TERMS.items() if "recall" in name and term.gameable]
+['recall']
+
+No torch here, and nothing that reads pixels unless the semantic term does. Not here: group statistics, advantages and
+losses (training), and published counts over frame grids (evaluate).
+"""
+
+from whenwhere.verify.claim import Claim, claimed
+from whenwhere.verify.semantic import Encoder, Semantic, View
+from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.terms import TERMS
+from whenwhere.verify.truth import Truth
+from whenwhere.verify.verifier import Reward, Verifier
+
+__all__ = [
+    "TERMS", "Beside", "Claim", "Encoder", "Reward", "Semantic", "Term", "Truth", "Verifier", "View", "claimed",
+]  # fmt: skip

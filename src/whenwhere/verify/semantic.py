@@ -1,0 +1,168 @@
+"""The semantic term: does what was pointed at look like the sentence, to an encoder that is frozen?
+
+Frames inside the answered spans, cut to the answered boxes, are compared with the sentence (a). That must beat the
+frames outside the spans (b), where boxes were answered also the same frames with the box painted over (c), and the
+same cut-outs against a sentence that is not meant (d):
+
+    min(1, max(0, (a − max(b, c, d)) / margin))
+
+An answer that is the whole video leaves nothing to compare with and gets 0, so does one that says "it is not there":
+absence is judged by the terms about time.
+
+The encoder is a callable of yours: pictures and sentences in, similarities out. It must not be the one that judges the
+result; names are compared, and the same one is refused. It can be fooled as every learned score can, so the term is
+gameable and never stands alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.answers.answer import Size
+from whenwhere.errors import SettingError
+from whenwhere.spans import SpanSet
+from whenwhere.verify.claim import Claim
+
+Pictures = NDArray[np.uint8]
+
+
+class Encoder(Protocol):
+    """A frozen image-text encoder."""
+
+    @property
+    def name(self) -> str:
+        """What it is: compared with the judge's name."""
+        ...
+
+    def __call__(self, pictures: Sequence[Pictures], sentences: Sequence[str]) -> ArrayLike:
+        """Similarities, (n, m), of n pictures (h, w, 3; sizes differ) with m sentences."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What the encoder may look at for one question.
+
+    Attributes:
+        look: (n,) seconds → (n, h, w, 3) pictures of the frames shown then, at any scale.
+        duration: of the video in seconds.
+        size: width and height of the displayed frame, in whose pixels the boxes are.
+        query: the sentence.
+        swapped: another sentence, best of the same video.
+    """
+
+    look: Callable[[NDArray[np.float64]], Pictures]
+    duration: float
+    size: Size
+    query: str
+    swapped: str
+
+    @classmethod
+    def open(cls, path: str, query: str, swapped: str, width: int = 224) -> "View":
+        """A view of a video file, its frames read at `width` pixels.
+
+        Raises:
+            MediaError: the video cannot be read.
+        """
+        from whenwhere.video import probe, read
+
+        info = probe(path)
+        size = (float(info.width), float(info.height))
+        return cls(lambda times: read(info, times, width=width).images, info.duration, size, query, swapped)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Semantic:
+    """An encoder as a reward.
+
+    Attributes:
+        encoder: the callable.
+        judge: name of the encoder that will judge the result; must be another one.
+        margin: difference of similarities that is worth 1; about .1 for CLIP's cosines.
+        frames: looked at on either side.
+
+    Raises:
+        SettingError: the encoder is the judge, or the margin is not positive.
+    """
+
+    encoder: Encoder
+    judge: str
+    margin: float = 0.1
+    frames: int = 4
+
+    def __post_init__(self) -> None:
+        if _plain(self.encoder.name) == _plain(self.judge):
+            raise SettingError(
+                f"the encoder {self.encoder.name!r} also judges the result: a policy must not be trained on its judge; "
+                "give the reward another one"
+            )
+        if not self.margin > 0:
+            raise SettingError(f"the margin of the semantic reward must be positive, not {self.margin:g}")
+
+    def score(self, claim: Claim, view: View) -> float:
+        """The value in 0-1; 0 where there is nothing to compare, or a similarity is not finite."""
+        if not claim.spans or claim.tube is None:
+            return 0.0
+        within = claim.spans.clip(view.duration)
+        without = complement(within, view.duration)
+        if not within or not without:
+            return 0.0
+        times = spread(within, self.frames)
+        inside = view.look(times)
+        scale = np.array([inside.shape[2] / view.size[0], inside.shape[1] / view.size[1]] * 2)
+        boxes = claim.tube.boxes_at(times) * scale
+        shown, hidden = [], []
+        for picture, box in zip(inside, boxes, strict=True):
+            cut = _window(box, picture)
+            shown.append(picture if cut is None else picture[cut])
+            if cut is not None:
+                covered = picture.copy()
+                covered[cut] = picture.reshape(-1, 3).mean(0)
+                hidden.append(covered)
+        outside = list(view.look(spread(without, self.frames)))
+        found = np.asarray(self.encoder([*shown, *outside, *hidden], [view.query, view.swapped]), float)
+        n, m = len(shown), len(shown) + len(outside)
+        rivals = [found[n:m, 0].mean(), found[:n, 1].mean(), *([found[m:, 0].mean()] if hidden else [])]
+        gain = (found[:n, 0].mean() - max(rivals)) / self.margin
+        return float(np.clip(gain, 0, 1)) if np.isfinite(found).all() else 0.0
+
+
+def complement(spans: SpanSet, duration: float) -> SpanSet:
+    """The rest of the video.
+
+    >>> complement(SpanSet([(2, 3)]), 10)
+    SpanSet([0, 2), [3, 10))
+    """
+    edges = [0.0, *(t for s in spans for t in (s.start, s.end)), duration]
+    return SpanSet((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
+
+
+def spread(spans: SpanSet, n: int) -> NDArray[np.float64]:
+    """Midpoints of n equal parts of the set's time.
+
+    >>> spread(SpanSet([(0, 2), (8, 10)]), 4).tolist()
+    [0.5, 1.5, 8.5, 9.5]
+    """
+    lengths = spans.ends - spans.starts
+    before = np.concatenate([[0.0], np.cumsum(lengths)])
+    at = (np.arange(n) + 0.5) / n * before[-1]
+    i = np.searchsorted(before, at, side="right") - 1
+    return np.asarray(spans.starts[i] + at - before[i])
+
+
+def _window(box: NDArray[np.float64], picture: Pictures) -> tuple[slice, slice] | None:
+    """Rows and columns of a box, at least one pixel; None without a box or outside the picture."""
+    if not np.isfinite(box).all():
+        return None
+    h, w = picture.shape[:2]
+    x1, y1 = (max(0, int(np.floor(v))) for v in box[:2])
+    x2, y2 = min(w, int(np.ceil(box[2]))), min(h, int(np.ceil(box[3])))
+    return (slice(y1, y2), slice(x1, x2)) if x1 < x2 and y1 < y2 else None
+
+
+def _plain(name: str) -> str:
+    """A model's name without owner, revision and case: `OpenAI/CLIP-ViT-B-32@main` is `clip-vit-b-32`."""
+    return name.strip().rstrip("/").rsplit("/", 1)[-1].split("@")[0].casefold()

@@ -1,0 +1,149 @@
+"""Reward terms about places over time. b is the answered, b* the true box, both tubes filled linearly.
+
+The three denominators of v_IoU: time in the union of both sets (ours; an answer must be right in time and place), in
+their intersection, and in the truth. The last two do not count time that was answered wrongly, or left out; nor do the
+terms of others that are taken over the intersection.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whenwhere.overlap import box_iou, over_time, s_iou, t_iou
+from whenwhere.tubes import Tube
+from whenwhere.verify.claim import Claim
+from whenwhere.verify.temporal import recall
+from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.truth import Truth
+
+#: t_IoU from which places count in `s_gated`.
+GATE = 0.5
+#: Seconds between an answered and a true time that still belong together in `boxes_near`.
+NEAR = 1.0
+
+
+def _tubes(claim: Claim, truth: Truth) -> tuple[Tube, Tube]:
+    assert claim.tube is not None and truth.tube is not None  # what `Term.needs` has checked
+    return claim.tube, truth.tube
+
+
+def v_union(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """`whenwhere.overlap.v_iou`: t_IoU · s, with the truth's own spans."""
+    p, s = _tubes(claim, truth)
+    t = t_iou(p.spans, s.spans)
+    return t * s_iou(p, s) if t else 0.0
+
+
+def v_intersection(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """`whenwhere.overlap.s_iou`: box IoU averaged over the time that both claim."""
+    return s_iou(*_tubes(claim, truth))
+
+
+def v_truth(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """Box IoU summed over the common time, divided by the true time (V-STaR)."""
+    return s_iou(*_tubes(claim, truth)) * recall(claim, truth, beside)
+
+
+def s_gated(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """Box overlap where the time is right: s if t_IoU ≥ .5, else 0."""
+    p, s = _tubes(claim, truth)
+    return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE else 0.0
+
+
+def boxes_near(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """Mean over the answered boxes of IoU with the true box at the nearest true time, 0 where that is 1 s off or more.
+
+    The original's gate lacks the absolute value, so that any earlier true time passed.
+    """
+    p, s = _tubes(claim, truth)
+    if not len(p) or not len(s):
+        return 0.0
+    there = s.boxes_at(p.times)
+    right = np.clip(np.searchsorted(s.times, p.times), 1, max(1, len(s) - 1))
+    left = right - 1
+    right = np.minimum(right, len(s) - 1)
+    nearest = np.where(np.abs(s.times[left] - p.times) <= np.abs(s.times[right] - p.times), left, right)
+    outside = np.isnan(there[:, 0])
+    there[outside] = s.boxes[nearest[outside]]
+    near = ~outside | (np.abs(s.times[nearest] - p.times) < NEAR)
+    return float((box_iou(p.boxes, there) * near).mean())
+
+
+def box_giou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Generalised IoU of boxes, (n, 4) and (n, 4) → (n,) in (-1, 1].
+
+    >>> box_giou([[0, 0, 1, 1]], [[2, 0, 3, 1]]).round(3).tolist()
+    [-0.333]
+    """
+    x, y = np.asarray(a, float), np.asarray(b, float)
+    hull = np.prod(np.maximum(x[:, 2:], y[:, 2:]) - np.minimum(x[:, :2], y[:, :2]), 1)
+    inter = np.prod((np.minimum(x[:, 2:], y[:, 2:]) - np.maximum(x[:, :2], y[:, :2])).clip(0), 1)
+    union = np.prod(x[:, 2:] - x[:, :2], 1) + np.prod(y[:, 2:] - y[:, :2], 1) - inter
+    return inter / union - (hull - union) / hull
+
+
+def giou_l1(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """GIoU − L1 averaged over the common time, not below 0.
+
+    L1 is the mean of the four sides' distances as shares of the frame; the paper does not say which.
+    """
+    assert truth.size is not None  # what `Term.needs` has checked
+    p, s = _tubes(claim, truth)
+    frame = np.array(truth.size * 2)
+
+    def measure(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):  # rows without a box are NaN and are not used
+            return box_giou(a, b) - (np.abs(np.asarray(a) - np.asarray(b)) / frame).mean(1).clip(0, 1)
+
+    return max(0.0, over_time(p, s, measure))
+
+
+_INSIDE = "the spans do not count: a sliver of the event with right boxes gets as much as all of it"
+
+SPATIAL = (
+    Term(
+        "v_iou",
+        v_union,
+        "t_IoU · s; s = mean of IoU(b, b*) over S∩P",
+        "arXiv 2606.29023 (`mv_IoU`, its formula is not stated); DESIGN",
+        ("spans", "tube"),
+    ),
+    Term(
+        "v_iou_intersection",
+        v_intersection,
+        "s = mean of IoU(b, b*) over S∩P",
+        "`v_IoU_Int` of VUE-STG; `mv_iou` of LLaVA-Grounding's evaluation",
+        ("spans", "tube"),
+        _INSIDE,
+    ),
+    Term(
+        "v_iou_truth",
+        v_truth,
+        "s · |S∩P| / |S|",
+        "V-STaR",
+        ("spans", "tube"),
+        "time answered outside the event is free: the whole video with right boxes gets 1",
+    ),
+    Term(
+        "giou_l1",
+        giou_l1,
+        "max(0, mean of GIoU − L1 over S∩P)",
+        "STVG-o1 (arXiv 2511.21375); there down to −2, so that no box was better than a wrong one",
+        ("spans", "tube", "size"),
+        _INSIDE,
+    ),
+    Term(
+        "s_gated",
+        s_gated,
+        "s · 1[t_IoU ≥ .5]",
+        "Open-o3-Video's gating of places by time, on t_IoU",
+        ("spans", "tube"),
+    ),
+    Term(
+        "boxes_near",
+        boxes_near,
+        "mean over answered boxes of IoU with the true box nearest in time, 0 from 1 s on",
+        "Open-o3-Video, `thk_spatial`; gate mended",
+        ("spans", "tube"),
+        "one box at one easy second gets as much as all of them",
+    ),
+)

@@ -1,0 +1,88 @@
+"""A reward term: one number in a known range for one answer, and what is known about how it can be abused.
+
+*Gameable* says that a policy can get as much without finding the event: some constant answer, or an answer that hardly
+overlaps the truth (t_IoU ≤ .1), scores on average what an answer with t_IoU ≥ .5 gets. It is a stated fact of each term
+and is measured (`whenwhere.verify.gaming`, tests/test_verify_gaming.py). Such terms are useful beside others and
+refused alone.
+
+Rules that hold for all, in one place here: a faulty answer gets the lowest value a term can give, 0; where the truth is
+empty, an answer that says so gets 1 and any other 0; terms about time give 0 to an answer that says nothing about it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from whenwhere.verify.claim import Claim
+from whenwhere.verify.semantic import Semantic, View
+from whenwhere.verify.truth import Truth
+
+Need = Literal["spans", "tube", "duration", "size", "choice", "shuffled", "view"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """What only the trainer knows about one answer.
+
+    Attributes:
+        progress: share of the training that is done, 0-1, for terms that are annealed.
+        shuffled: what the policy answers to the same question with the frames shuffled.
+        semantic: the encoder and its setting.
+        view: the video, the sentence and another sentence, for the encoder.
+    """
+
+    progress: float = 1.0
+    shuffled: Claim | None = None
+    semantic: Semantic | None = None
+    view: View | None = None
+
+
+Score = Callable[[Claim, Truth, Beside], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One reward term, with values in 0-1; the exact truth gets 1.
+
+    Attributes:
+        name: as recipes write it.
+        score: of a claim without a fault; where `needs` names spans, neither side is empty.
+        formula: in the signs of docs/rewards.md.
+        source: where it was read.
+        needs: what must be known for it to apply.
+        gameable: how a policy gets it without finding the event; "" where it does not.
+    """
+
+    name: str
+    score: Score
+    formula: str
+    source: str
+    needs: tuple[Need, ...] = ("spans",)
+    gameable: str = ""
+
+    def applies(self, truth: Truth, beside: Beside) -> bool:
+        """Whether all that the term needs is known for this question."""
+        absent = truth.spans is not None and not len(truth.spans)
+        known = {
+            "spans": truth.spans is not None,
+            "tube": truth.tube is not None or absent,
+            "duration": truth.duration is not None or absent,
+            "size": truth.size is not None or absent,
+            "choice": truth.choice is not None,
+            "shuffled": beside.shuffled is not None,
+            "view": beside.view is not None and beside.semantic is not None,
+        }
+        return all(known[need] for need in self.needs)
+
+    def __call__(self, claim: Claim, truth: Truth, beside: Beside | None = None) -> float:
+        """The value, in 0-1 and finite."""
+        if claim.fault is not None:
+            return 0.0
+        if "spans" in self.needs or "tube" in self.needs:
+            if claim.spans is None or truth.spans is None:
+                return 0.0
+            if not len(truth.spans) or not len(claim.spans):
+                return float(len(truth.spans) == len(claim.spans))
+        value = float(self.score(claim, truth, beside or Beside()))
+        return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0

@@ -1,0 +1,27 @@
+"""All reward terms by name: one line per file of terms, and the semantic one."""
+
+from whenwhere.verify.claim import Claim
+from whenwhere.verify.spatial import SPATIAL
+from whenwhere.verify.temporal import TEMPORAL
+from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.truth import Truth
+from whenwhere.verify.wording import WORDING
+
+
+def semantic(claim: Claim, truth: Truth, beside: Beside) -> float:
+    """`whenwhere.verify.semantic.Semantic.score`."""
+    assert beside.semantic is not None and beside.view is not None  # what `Term.needs` has checked
+    return beside.semantic.score(claim, beside.view)
+
+
+SEMANTIC = Term(
+    "semantic",
+    semantic,
+    "min(1, max(0, (a − max(b, c, d)) / margin)) of a frozen encoder's similarities",
+    "arXiv 2507.18100 asks for semantic alignment; the formula is ours",
+    ("view",),
+    "as every learned score: pictures that please the encoder",
+)
+
+#: name → term; a new one is a line in its file's tuple
+TERMS: dict[str, Term] = {term.name: term for term in (*TEMPORAL, *SPATIAL, *WORDING, SEMANTIC)}

@@ -1,0 +1,146 @@
+"""What is true about one question, as a reward needs it, and its form as plain data.
+
+The plain form (`target`) is what data sets of trainers carry: JSON that survives a parquet column, and the one string
+that some engines hand to a reward. Unknown keys are refused: a misspelt `duration` would silently switch terms off.
+
+    {"spans": [[3.2, 5.9]], "boxes": [[3.2, 10, 20, 110, 220], ...], "rate": 1.0, "duration": 20.0, "fps": 30.0,
+     "size": [640, 360], "shown": [448, 252], "choice": "B", "query": "the dog runs in"}
+
+Only `spans` or `choice` must be there. `"spans": []` says that it is not there; without `spans`, time is not asked.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whenwhere.answers.answer import Answer, Size, TimedBox
+from whenwhere.errors import RecordError, WhenwhereError
+from whenwhere.spans import SpanSet
+from whenwhere.tracking.rate import UNKNOWN_FRAME, second_level_times
+from whenwhere.tubes import Tube
+
+_KEYS = ("spans", "boxes", "rate", "duration", "fps", "size", "shown", "choice", "query")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The truth of one question.
+
+    Attributes:
+        spans: when; empty says that it is not there; None where time is not asked.
+        tube: where, in pixels of the displayed frame; None where places are not asked.
+        duration: of the video in seconds.
+        size: width and height of the displayed frame.
+        shown: width and height of the picture that the policy sees, for forms in its pixels.
+        choice: letter of the right option, where there are options.
+        fps: frames per second of the video or the annotation; says where the last frame before an end lies.
+        query: the sentence.
+
+    Raises:
+        RecordError: a duration, rate or size that is not positive and finite.
+    """
+
+    spans: SpanSet | None
+    tube: Tube | None = None
+    duration: float | None = None
+    size: Size | None = None
+    shown: Size | None = None
+    choice: str | None = None
+    fps: float | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("duration", [self.duration]), ("fps", [self.fps]), ("size", self.size or ()), ("shown", self.shown or ()),
+        ):  # fmt: skip
+            if any(v is not None and not (math.isfinite(v) and v > 0) for v in values):
+                raise RecordError(f"the {name} of a target must be positive and finite, not {values!r}")
+        if self.spans is None and self.choice is None:
+            raise RecordError("a target needs `spans` (empty for absence) or `choice`")
+
+    @classmethod
+    def of(cls, target: "Truth | Mapping[str, Any] | str") -> "Truth":
+        """The truth from its plain form, or from that as a JSON string.
+
+        Raises:
+            RecordError: not such a form; says what is wrong.
+
+        >>> Truth.of('{"spans": [[3.2, 5.9]], "duration": 20}').spans
+        SpanSet([3.2, 5.9))
+        """
+        if isinstance(target, Truth):
+            return target
+        try:
+            data = json.loads(target) if isinstance(target, str) else target
+        except ValueError as e:
+            raise RecordError(f"a target is no JSON ({e})") from e
+        if not isinstance(data, Mapping):
+            raise RecordError(f"a target is a mapping with spans or choice, not {type(data).__name__}")
+        unknown = sorted(set(data) - set(_KEYS))
+        if unknown:
+            raise RecordError(f"a target has the unknown key {unknown[0]!r}: it may have {', '.join(_KEYS)}")
+        # Columns of a table give every row every key: None is the same as not there.
+        given = {k: v for k, v in data.items() if v is not None}
+        try:
+            spans = SpanSet((float(s), float(e)) for s, e in given["spans"]) if "spans" in given else None
+            tube = None
+            if "boxes" in given and spans is not None and len(spans):
+                rows = np.asarray(given["boxes"], float).reshape(-1, 5)
+                tube = Tube(spans, rows[:, 0], rows[:, 1:], rate=float(given.get("rate", 1.0)))
+            size, shown = ((float(s[0]), float(s[1])) if s is not None else None for s in map(given.get, _KEYS[5:7]))
+            duration, fps = (float(s) if s is not None else None for s in map(given.get, ("duration", "fps")))
+        except WhenwhereError as e:
+            raise RecordError(f"a target is wrong: {e}") from e
+        except (TypeError, ValueError, IndexError) as e:
+            raise RecordError(f"a target has fields of the wrong kind ({e})") from e
+        return cls(spans, tube, duration, size, shown, given.get("choice"), fps, given.get("query"))
+
+    def target(self) -> dict[str, Any]:
+        """The plain form; `Truth.of` reads it back."""
+        data: dict[str, Any] = {}
+        if self.spans is not None:
+            data["spans"] = [[s.start, s.end] for s in self.spans]
+        if self.tube is not None:
+            data["boxes"] = np.c_[self.tube.times, self.tube.boxes].tolist()
+            data["rate"] = self.tube.rate
+        for name in ("duration", "fps", "choice", "query"):
+            if getattr(self, name) is not None:
+                data[name] = getattr(self, name)
+        return data | {n: list(v) for n, v in (("size", self.size), ("shown", self.shown)) if v is not None}
+
+    def answer(self, rate: float | None = 1.0) -> Answer:
+        """The right answer: what a target of SFT is rendered from.
+
+        Args:
+            rate: boxes per second, at second-level times; None: the truth's own boxes.
+
+        >>> tube = Tube(SpanSet([(0.4, 2)]), [0.4, 1.96], [[0, 0, 10, 10], [10, 0, 20, 10]], rate=0.5)
+        >>> [b.time for b in Truth(tube.spans, tube, fps=25).answer().boxes]
+        [0.4, 1.0, 1.96]
+        """
+        spans = self.spans if self.spans is not None else SpanSet()
+        boxes: list[TimedBox] = []
+        if self.tube is not None:
+            times = self.tube.times
+            if rate is not None:
+                frame = 1 / self.fps if self.fps else UNKNOWN_FRAME
+                times = np.concatenate(
+                    [second_level_times(s, rate, last=max(s.start, s.end - frame)) for s in spans] or [times]
+                )
+            boxes = [
+                TimedBox(t, (b[0], b[1], b[2], b[3]))
+                for t, b in zip(times.tolist(), self.tube.boxes_at(times).tolist(), strict=True)
+                if not math.isnan(b[0])
+            ]
+        said = bool(len(spans) or self.choice)
+        return Answer(
+            "ok" if said else "absent",
+            tuple((s.start, s.end) for s in spans),
+            tuple(boxes),
+            coordinates="displayed" if boxes else None,
+            choice=self.choice,
+        )

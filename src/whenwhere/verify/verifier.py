@@ -1,0 +1,212 @@
+"""The verifier: a weighted sum of reward terms, declared once, the same for rewards, difficulty and ceilings.
+
+R = Σ w·term / Σ w over the terms that apply to the question; ½·t_IoU + ½·v_IoU unless the recipe says otherwise. R is 1
+for the exact truth; with t_IoU or v_IoU among the terms, only for it. The format term is kept apart: what is trained on
+is R + λ·format, λ = .1, and what difficulty is measured in is R alone.
+
+A question without boxes has no v_IoU: its weight goes to the terms that do apply, so that sets with and without boxes
+can be mixed; the log of each answer says which applied. Where none does, the recipe does not fit the data and that is
+an error, not a reward.
+
+Truth that went through text is no longer exact: `ceiling` is what the right answer gets after it was written in a form.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from whenwhere.answers import FAMILIES, FORMS, Answer, parse
+from whenwhere.errors import SettingError
+from whenwhere.verify.claim import Claim, claimed
+from whenwhere.verify.semantic import Semantic
+from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.terms import TERMS
+from whenwhere.verify.truth import Truth
+from whenwhere.verify.wording import graded
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What one answer got.
+
+    Attributes:
+        reward: R, in 0-1, without the format term.
+        format: value of the format term, in 0-1.
+        total: R + λ·format: what is trained on.
+        terms: value of each term that applied.
+        status: of the reading (`whenwhere.answers`).
+        fault: why the answer got nothing, or None.
+    """
+
+    reward: float
+    format: float
+    total: float
+    terms: dict[str, float]
+    status: str
+    fault: str | None
+
+    @property
+    def difficulty(self) -> float:
+        """1 − R: high is hard."""
+        return 1.0 - self.reward
+
+    def log(self) -> dict[str, float]:
+        """All numbers by name, `total` first."""
+        return {"total": self.total, "reward": self.reward, "format": self.format, **self.terms}
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A reward as a recipe declares it.
+
+    Attributes:
+        weights: term → weight, as shares: they are divided by their sum.
+        format: the term that stands for the form.
+        format_weight: λ.
+        form: what answers must be written in (`whenwhere.answers.FORMS`); a family's name where `mode` is lenient.
+        mode: `strict` for training; `lenient` reads any form.
+        rate: boxes per second that are asked for.
+        gameable: allow that all terms are gameable.
+        semantic: the encoder, where the semantic term is used.
+
+    Raises:
+        SettingError: a term, form or weight that cannot be, or only gameable terms without having asked for that.
+
+    >>> from whenwhere.spans import SpanSet
+    >>> verifier = Verifier({"t_iou": 1}, form="time-r1")
+    >>> truth = Truth(SpanSet([(12.5, 17.5)]))
+    >>> verifier.score("<think>At 12 s.</think><answer>12.5 to 17.5</answer>", truth).total
+    1.1
+    >>> verifier.score("<think>At 12 s.</think><answer>17.5 to 12.5</answer>", truth).total
+    0.0
+    >>> Verifier({"recall": 1})
+    Traceback (most recent call last):
+    ...
+    whenwhere.errors.SettingError: every term of the reward can be had without finding the event (recall: the whole
+    video gets 1): add t_iou or v_iou, or say gameable=True
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: {"t_iou": 0.5, "v_iou": 0.5})
+    format: str = "format"
+    format_weight: float = 0.1
+    form: str = "second-level"
+    mode: Literal["strict", "lenient"] = "strict"
+    rate: float = 1.0
+    gameable: bool = False
+    semantic: Semantic | None = None
+
+    def __post_init__(self) -> None:
+        for name in (*self.weights, self.format):
+            if name not in TERMS:
+                near = difflib.get_close_matches(name, TERMS, 1)
+                raise SettingError(
+                    f"there is no reward term {name!r}"
+                    + (f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(TERMS)}")
+                )
+        if TERMS[self.format].needs:
+            raise SettingError(f"{self.format!r} is no term about the form: take 'format' or 'format_graded'")
+        numbers = [*self.weights.values(), self.format_weight]
+        if not all(math.isfinite(w) and w >= 0 for w in numbers) or not sum(self.weights.values()) > 0:
+            raise SettingError(f"weights of a reward must be finite, not negative and not all 0: {dict(self.weights)}")
+        used = [TERMS[name] for name, weight in self.weights.items() if weight > 0]
+        if not self.gameable and all(term.gameable for term in used):
+            how = "; ".join(f"{term.name}: {term.gameable}" for term in used)
+            raise SettingError(
+                f"every term of the reward can be had without finding the event ({how}): add t_iou or v_iou, or say "
+                "gameable=True"
+            )
+        if self.form not in FORMS and (self.mode == "strict" or self.form not in FAMILIES):
+            known = [*FORMS, *(FAMILIES if self.mode == "lenient" else ())]
+            raise SettingError(f"there is no form {self.form!r} to read {self.mode}: choose from {', '.join(known)}")
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
+        if any(term.name == "semantic" for term in used) and self.semantic is None:
+            raise SettingError("the semantic term needs an encoder: give semantic=Semantic(encoder, judge=...)")
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms with a weight."""
+        return [TERMS[name] for name, weight in self.weights.items() if weight > 0]
+
+    def read(self, text: object, truth: Truth) -> Claim:
+        """What a text claims.
+
+        Raises:
+            SettingError: the truth has boxes but not the sizes that the form's coordinates need.
+        """
+        kind = FORMS[self.form].coordinates if self.form in FORMS else FAMILIES[self.form][0]
+        lacking = [n for n in ("size", *(["shown"] if kind == "pixels" else [])) if getattr(truth, n) is None]
+        if truth.tube is not None and kind is not None and lacking and any("tube" in t.needs for t in self.terms):
+            raise SettingError(
+                f"the form {self.form} writes boxes in {kind}: targets with boxes need {' and '.join(lacking)}"
+            )
+        answer = parse(text, self.mode, self.form, truth.size, truth.duration, shown=truth.shown)
+        return claimed(answer, self.rate, text if isinstance(text, str) else None, self.form)
+
+    def score(self, said: object, truth: Truth, beside: Beside | None = None) -> Reward:
+        """The reward of a text, or of an `Answer` with boxes in pixels of the displayed frame.
+
+        Args:
+            said: anything that is neither is a text that cannot be read.
+            truth: what is true.
+            beside: progress, the answer to shuffled frames, the view of the encoder.
+
+        Raises:
+            SettingError: no term of the recipe applies to this question.
+        """
+        claim = claimed(said, self.rate, form=self.form) if isinstance(said, Answer) else self.read(said, truth)
+        return self.judge(claim, truth, beside)
+
+    def judge(self, claim: Claim, truth: Truth, beside: Beside | None = None) -> Reward:
+        """The reward of a claim; see `score`."""
+        beside = beside or Beside()
+        if self.semantic is not None and beside.semantic is None:
+            beside = Beside(beside.progress, beside.shuffled, self.semantic, beside.view)
+        values = {term.name: term(claim, truth, beside) for term in self.terms if term.applies(truth, beside)}
+        if not values:
+            raise SettingError(
+                f"no term of the reward ({', '.join(t.name for t in self.terms)}) applies to this question: its target "
+                f"lacks what they need ({', '.join(sorted({n for t in self.terms for n in t.needs}))})"
+            )
+        weight = sum(self.weights[name] for name in values)
+        reward = sum(self.weights[name] * value for name, value in values.items()) / weight
+        # A graded format looks at texts whose answer is void; everything else is 0 there.
+        form = self._format(claim, truth, beside)
+        total = reward + self.format_weight * form
+        return Reward(reward, form, total, values, claim.answer.status, claim.fault)
+
+    def _format(self, claim: Claim, truth: Truth, beside: Beside) -> float:
+        term = TERMS[self.format]
+        if claim.fault is not None and term.name == "format_graded":
+            return graded(claim) if claim.answer.form is None else 0.0
+        return term(claim, truth, beside)
+
+    def ceiling(self, truth: Truth, form: str | None = None) -> float:
+        """R of the right answer after it was written in a form and read again: R(quantise(gold), gold).
+
+        Args:
+            truth: what is true.
+            form: other than the verifier's own.
+
+        Raises:
+            RecordError: the form cannot hold the answer.
+            SettingError: a size is missing.
+
+        >>> from whenwhere.spans import SpanSet
+        >>> round(Verifier({"t_iou": 1}).ceiling(Truth(SpanSet([(0.04, 2.0)]))), 3)
+        0.98
+        """
+        gold = FORMS[form or self.form].quantise(truth.answer(self.rate), truth.size, truth.shown)
+        if gold.boxes and truth.size is not None:
+            gold = gold.displayed(truth.size, truth.shown)
+        return self.judge(claimed(gold, self.rate, form=form or self.form), truth).reward
+
+    def settings(self) -> dict[str, Any]:
+        """The declaration as plain data, for a record of a run."""
+        return {
+            "weights": dict(self.weights), "format": self.format, "format_weight": self.format_weight,
+            "form": self.form, "mode": self.mode, "rate": self.rate, "gameable": self.gameable,
+            "semantic": self.semantic.encoder.name if self.semantic else None,
+        }  # fmt: skip
