@@ -303,6 +303,67 @@ def llava_onevision() -> tuple[Any, Any]:
     return LlavaOnevisionForConditionalGeneration(config), processor
 
 
+def llava_next_video() -> tuple[Any, Any]:
+    from transformers import (
+        LlavaNextImageProcessor,
+        LlavaNextVideoConfig,
+        LlavaNextVideoForConditionalGeneration,
+        LlavaNextVideoProcessor,
+        LlavaNextVideoVideoProcessor,
+    )
+
+    words = tokenizer([*SPECIAL[:3], "<image>", "<video>"], image_token="<image>", video_token="<video>")
+    template = QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<video>\n")
+    template = template.replace("<|vision_start|><|image_pad|><|vision_end|>", "<image>\n")
+    size, crop = {"shortest_edge": 56}, {"height": 56, "width": 56}
+    processor = LlavaNextVideoProcessor(
+        video_processor=LlavaNextVideoVideoProcessor(size=size, crop_size=crop, do_center_crop=True),
+        image_processor=LlavaNextImageProcessor(size=size, crop_size=crop, image_grid_pinpoints=[[56, 112], [112, 56]]),
+        tokenizer=words,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+    )
+    config = LlavaNextVideoConfig(
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(words)},
+        vision_config={
+            "model_type": "clip_vision_model", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 64, "image_size": 56, "patch_size": 14, "projection_dim": 32,
+        },
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        video_token_index=words.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[56, 112], [112, 56]],
+    )  # fmt: skip
+    return LlavaNextVideoForConditionalGeneration(config), processor
+
+
+def glm46v() -> tuple[Any, Any]:
+    from transformers import (
+        Glm46VConfig,
+        Glm46VForConditionalGeneration,
+        Glm46VImageProcessor,
+        Glm46VProcessor,
+        Glm46VVideoProcessor,
+    )
+
+    older, like = glm4v()
+    size = {"shortest_edge": 28 * 28, "longest_edge": 112 * 112 * 64}
+    processor = Glm46VProcessor(
+        image_processor=Glm46VImageProcessor(size=size),
+        tokenizer=like.tokenizer,
+        video_processor=Glm46VVideoProcessor(size=size),
+        chat_template=like.chat_template,
+    )
+    names = ("image", "video", "image_start", "image_end", "video_start", "video_end")
+    config = Glm46VConfig(
+        text_config=older.config.text_config.to_dict(),
+        vision_config=older.config.vision_config.to_dict(),
+        **{f"{name}_token_id": getattr(older.config, f"{name}_token_id") for name in names},
+    )
+    return Glm46VForConditionalGeneration(config), processor
+
+
 def molmo2() -> tuple[Any, Any]:
     from transformers import (
         Molmo2Config,
@@ -346,7 +407,18 @@ def molmo2() -> tuple[Any, Any]:
 
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     made.__name__: made
-    for made in (qwen3_vl, qwen3_5, qwen2_5_vl, glm4v, internvl, video_llama_3, llava_onevision, molmo2)
+    for made in (
+        qwen3_vl,
+        qwen3_5,
+        qwen2_5_vl,
+        glm4v,
+        glm46v,
+        internvl,
+        video_llama_3,
+        llava_next_video,
+        llava_onevision,
+        molmo2,
+    )
 }
 
 
