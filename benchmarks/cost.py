@@ -150,7 +150,7 @@ def _length(path: Path, name: str, seconds: int, want: Callable[..., None], rows
                 long_video.write(path, seconds, FPS)
                 info = probe(path)
 
-            def make(truth: Known = truth, how: dict[str, Any] = how) -> dict[str, Any]:
+            def make(truth: Known = truth, how: dict[str, Any] = how, info: VideoInfo | None = info) -> dict[str, Any]:
                 assert info is not None
                 world = World([truth], NOISES["as vidi2"])
                 if how["by"] is Framewise and seconds > EVERY_FRAME:

@@ -19,17 +19,22 @@ benchmarks/cache/second_level.
 """
 
 import argparse
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import ceiling
 import cost
+import second_level_tables as tables
 from box_noise import Measured, measure
 
 from whenwhere import Tube
 from whenwhere.boxes import valid_boxes
 from whenwhere.datasets import vue_stg
 from whenwhere.evaluate.formats import read_predictions
+from whenwhere.store import read_lines, write_text
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / "cache" / "second_level"
@@ -61,6 +66,44 @@ def errors_of(measured: dict[str, Measured]) -> list[tuple[float, float]]:
     return ceiling.noises({k: (round(m.robust, 3), round(m.memory, 3)) for k, m in measured.items()})
 
 
+def rows_of(name: str) -> list[dict]:
+    """Rows that were measured, the last of each."""
+    path = CACHE / name
+    rows = list(read_lines(path)) if path.exists() else []
+    return list({(r.get("world"), str(r.get("id", r.get("key")))): r for r in rows}.values())
+
+
+def report(measured: dict[str, Measured], complete: bool) -> None:
+    """Both tables; they are written only where the real data is at hand."""
+    result = {
+        "errors": {name: asdict(m) for name, m in measured.items()},
+        "ceiling": tables.ceiling_report(rows_of("ceiling.jsonl")),
+        "cost": tables.cost_report(rows_of("cost.jsonl")),
+    }
+    lines = [
+        "Two tables that are never mixed: what second-level boxes could give at best, and what asking for them costs."
+    ]
+    lines += tables.goals(result)
+    lines += tables.cost_markdown(result["cost"])
+    lines += ["", *tables.ceiling_markdown(result["ceiling"], measured, errors_of(measured))]
+    text = "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+    if complete:
+        write_text(HERE / "results" / "second_level.json", json.dumps(rounded(result), indent=1) + "\n")
+        write_text(HERE / "results" / "second_level.md", text)
+    print(text)
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to three places; what is not there is null."""
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    if isinstance(value, float):
+        return None if value != value else round(value, 3)
+    return value
+
+
 def main() -> None:
     """Measure what is not measured yet, write the results."""
     options = argparse.ArgumentParser()
@@ -78,6 +121,8 @@ def main() -> None:
         ceiling.measure(CACHE / "ceiling.jsonl", errors_of(measured), tracks, asked.each, asked.clips)
     elif asked.part == "cost":
         cost.measure(CACHE / "cost.jsonl", asked.stage, asked.longest)
+    else:
+        report(measured, data is not None)
 
 
 if __name__ == "__main__":
