@@ -148,6 +148,23 @@ def test_no_frames_is_a_question_of_words(talker: Callable[..., LocalTalker]) ->
     assert reply.output_tokens == 3
 
 
+def test_a_family_without_a_dialect_is_shown_pictures_with_times(talker: Callable[..., LocalTalker]) -> None:
+    one = talker("gemma3")
+    assert (one.dialect.name, one.frames) == ("plain", "images")
+    calls = [ask(max_tokens=8), ask("Where?", max_tokens=8), ask(schema=one.dialect.when_schema(), max_tokens=400)]
+    replies = one.ask(calls)
+    prompt = prompt_of(one, calls[0])
+    assert [prompt.count(f"<{t}.0 seconds>") for t in (3, 4, 5, 6)] == [1, 1, 1, 1]
+    assert prompt.count("<image_soft_token>") == 16
+    inputs = one.prepare(calls[0])
+    out = one.checkpoint.model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert replies[0].text == one.checkpoint.tokenizer.decode(out, skip_special_tokens=True)
+    assert replies[1].text == one.ask([calls[1]])[0].text
+    assert parse(replies[2].text).read
+    with pytest.raises(ModelError, match="makes no place for a video"):
+        talker("gemma3", "pairs").ask(calls)
+
+
 def test_times_that_a_family_cannot_tell_are_an_error_and_cost_nothing(talker: Callable[..., LocalTalker]) -> None:
     apart = ask(times=np.array([0.0, 1.0, 9.0, 10.0]), max_tokens=4)
     reply = talker("qwen2_5_vl", "repeat").ask([apart])[0]
@@ -358,7 +375,7 @@ def test_a_device_map_is_passed_on(folder: Callable[[str], Path]) -> None:
 
 
 def test_a_quantisation_is_passed_on(folder: Callable[[str], Path]) -> None:
-    """Where its package is missing, transformers refuses, in one sentence; where it is there, the model is quantised."""
+    """Where its package is missing, transformers refuses, in one sentence; where it is there, it is used."""
     from transformers import BitsAndBytesConfig
 
     one = LocalTalker(str(folder("qwen3_vl")), device="cpu", quantization=BitsAndBytesConfig(load_in_8bit=True))

@@ -405,6 +405,37 @@ def molmo2() -> tuple[Any, Any]:
     return Molmo2ForConditionalGeneration(config), processor
 
 
+def gemma3() -> tuple[Any, Any]:
+    """A family without a dialect of its own, and without videos."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessor, Gemma3Processor
+
+    words = tokenizer(
+        [*SPECIAL[:3], "<start_of_image>", "<end_of_image>", "<image_soft_token>"],
+        boi_token="<start_of_image>",
+        eoi_token="<end_of_image>",
+        image_token="<image_soft_token>",
+    )
+    template = QWEN.replace("<|vision_start|><|image_pad|><|vision_end|>", "<start_of_image>")
+    processor = Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": 56, "width": 56}),
+        tokenizer=words,
+        image_seq_length=4,
+        chat_template=template.replace("<|vision_start|><|video_pad|><|vision_end|>", ""),
+    )
+    config = Gemma3Config(
+        text_config={**TEXT, "vocab_size": len(words), "head_dim": 16, "sliding_window": 512},
+        vision_config={
+            "model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 64, "image_size": 56, "patch_size": 14, "vision_use_head": False,
+        },
+        mm_tokens_per_image=4,
+        boi_token_index=words.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=words.convert_tokens_to_ids("<end_of_image>"),
+        image_token_index=words.convert_tokens_to_ids("<image_soft_token>"),
+    )  # fmt: skip
+    return Gemma3ForConditionalGeneration(config), processor
+
+
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     made.__name__: made
     for made in (
@@ -427,7 +458,7 @@ def save(family: str, folder: Path, seed: int = 0) -> Path:
     import torch
 
     torch.manual_seed(seed)
-    model, processor = FAMILIES[family]()
+    model, processor = gemma3() if family == "gemma3" else FAMILIES[family]()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:

@@ -166,8 +166,9 @@ class LocalTalker:
         except Exception as e:  # templates are programs; jinja2's errors share no base with ours
             said = " ".join(str(e).split())[:200]
             raise TemplateError(f"the chat template of {self.name} does not work on pictures: {said}") from e
-        check_words(text, layout, processor.image_token)
-        if layout.video is not None and text.count(processor.video_token) != 1:
+        check_words(text, layout, _token(processor, "image_token"))
+        video_token = _token(processor, "video_token")
+        if layout.video is not None and (not video_token or text.count(video_token) != 1):
             raise TemplateError(
                 f"the chat template of {self.name} makes no place for a video: hand the frames over as pictures "
                 "(frames=images)"
@@ -201,7 +202,8 @@ class LocalTalker:
         pictures = {getattr(config, name, None) for name in names} - {None}
         runs = [t for k, t in enumerate(ids) if t not in pictures or k == 0 or ids[k - 1] != t]
         text = self.checkpoint.tokenizer.decode(runs, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        check_stamps(text, layout, self.dialect, processor.video_token, processor.image_token)
+        tokens_of = _token(processor, "video_token"), _token(processor, "image_token")
+        check_stamps(text, layout, self.dialect, *tokens_of)
         if self.dialect.time == "positions" and inputs.get("second_per_grid_ts") is not None:
             step = float(inputs["second_per_grid_ts"][0])
             check_positions(layout, step, float(config.vision_config.tokens_per_second))
@@ -340,6 +342,11 @@ class LocalTalker:
             with suppress(OutputError):
                 text = json.dumps({"key": key, "reply": asdict(reply)})
                 write_text(self.cache.folder / "vlm" / key[:3] / f"{key}.json", text + "\n")
+
+
+def _token(processor: Any, name: str) -> str:
+    """What stands for a picture or a video in a family's prompts; empty where it knows none of them."""
+    return str(getattr(processor, name, None) or "")
 
 
 @lru_cache(maxsize=32)

@@ -159,7 +159,7 @@ def check_words(rendered: str, layout: Layout, image_token: str) -> None:
         raise TemplateError("the checkpoint's chat template drops the question: give it the family's own template")
     if not layout.images:
         return
-    before = rendered.split(image_token)[:-1]
+    before = rendered.split(image_token)[:-1] if image_token else []
     if len(before) != len(layout.images):
         raise TemplateError(
             f"the checkpoint's chat template makes {len(before)} places for {len(layout.images)} pictures: give it the "
