@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.models.vlm import _DTYPES, DType, _explained, required
+from whenwhere.models.vlm import DTYPES, DType, explained, required
 
 
 class Pretrained:
@@ -46,21 +46,21 @@ class Pretrained:
         device: str | None = None,
         offline: bool = False,
     ) -> None:
-        if dtype is not None and dtype not in _DTYPES:
-            raise SettingError(f"weights are of the dtype {', '.join(_DTYPES)}, not {dtype!r}")
-        required()
+        if dtype is not None and dtype not in DTYPES:
+            raise SettingError(f"weights are of the dtype {', '.join(DTYPES)}, not {dtype!r}")
+        required("a detector or tracker")
         import transformers
 
         self.name, self.dtype, self._device = name, dtype or "fp32", device
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        with _explained(name):
+        with explained(name):
             self.config: Any = transformers.AutoConfig.from_pretrained(name, **self._source)
         if self.config.model_type not in self.KINDS:
             raise ModelError(f"{name} is of the kind {self.config.model_type}, not {self.PURPOSE}")
         self._class, processor = (getattr(transformers, c) for c in self.KINDS[self.config.model_type])
-        with _explained(name):
+        with explained(name):
             self.processor: Any = processor.from_pretrained(name, **self._source)
 
     @cached_property
@@ -83,8 +83,8 @@ class Pretrained:
         """
         import torch
 
-        dtype = _DTYPES[self.dtype]
-        with _explained(self.name):
+        dtype = DTYPES[self.dtype]
+        with explained(self.name):
             model, info = self._class.from_pretrained(
                 self.name,
                 dtype=dtype if self.dtype == "auto" else getattr(torch, dtype),

@@ -20,7 +20,8 @@ from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.grammar import Pieces
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
-_DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+#: How dtypes are called here and in torch.
+DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 class Checkpoint:
@@ -58,8 +59,8 @@ class Checkpoint:
         quantization: Any = None,
         offline: bool = False,
     ) -> None:
-        if dtype is not None and dtype not in _DTYPES:
-            raise SettingError(f"weights are of the dtype {', '.join(_DTYPES)}, not {dtype!r}")
+        if dtype is not None and dtype not in DTYPES:
+            raise SettingError(f"weights are of the dtype {', '.join(DTYPES)}, not {dtype!r}")
         required()
         from transformers import AutoConfig, AutoProcessor
 
@@ -69,7 +70,7 @@ class Checkpoint:
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        with _explained(name):
+        with explained(name):
             self.config: Any = AutoConfig.from_pretrained(name, **self._source)
             self.processor: Any = AutoProcessor.from_pretrained(name, **self._source)
         if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
@@ -105,14 +106,14 @@ class Checkpoint:
         from transformers import AutoModelForImageTextToText
 
         dtype = self.dtype or ("fp32" if self.device == "cpu" else "bf16")
-        options: dict[str, Any] = {"dtype": _DTYPES[dtype] if dtype == "auto" else getattr(torch, _DTYPES[dtype])}
+        options: dict[str, Any] = {"dtype": DTYPES[dtype] if dtype == "auto" else getattr(torch, DTYPES[dtype])}
         if self.quantization is not None:
             options["quantization_config"] = self.quantization
         if self.device_map is not None:
             options["device_map"] = self.device_map
         elif self.device != "cpu":
             options["device_map"] = {"": self.device}
-        with _explained(self.name):
+        with explained(self.name):
             model, info = AutoModelForImageTextToText.from_pretrained(
                 self.name, output_loading_info=True, **options, **self._source
             )
@@ -163,17 +164,17 @@ class Checkpoint:
         ]  # fmt: skip
 
 
-def required() -> None:
+def required(purpose: str = "a vision-language model in this process") -> None:
     """Raise a MissingExtraError where a package of the extra `vlm` is missing."""
     for package in ("torch", "torchvision", "transformers"):
         try:
             __import__(package)
         except ImportError as e:
-            raise MissingExtraError(package, "vlm", "a vision-language model in this process") from e
+            raise MissingExtraError(package, "vlm", purpose) from e
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Turns whatever loading can raise into one sentence."""
     try:
         yield
