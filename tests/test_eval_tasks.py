@@ -92,6 +92,8 @@ def test_a_set_without_boxes_says_so(cli, tmp_path):
     assert json.loads(done.stdout)["decomposition"] is None
     said = [note for note in json.loads(done.stdout)["notes"] if "has a true box" in note]
     assert len(said) == 1 and str(truth) in said[0]
+    done = cli("data", "validate", "--benchmark", "hcstvg-v1", "--annotations", truth)
+    assert "no item has a true box" in done.stderr and str(truth) in done.stderr
 
 
 # -- one box per second -----------------------------------------------------------------------------------------------
@@ -154,18 +156,18 @@ def test_chunks(evaluated, tmp_path):
 
 def test_detection(evaluated, tmp_path):
     database: dict = {}
-    for n in range(6):
+    for n in range(12):
         segments = [{"label": f"class {n % 2}", "segment": s} for s in ([5.0 + n, 15.0 + n], [30.0, 50.0])]
         database[f"v{n}"] = {"subset": "validation", "duration": 60.0, "annotations": segments}
     results = {v: [{"label": a["label"], "score": 0.9, "segment": a["segment"]} for a in d["annotations"]]
                for v, d in database.items()}  # fmt: skip
-    del results["v5"]
+    del results["v5"], results["v11"]
     truth, answers = tmp_path / "truth.json", tmp_path / "answers.json"
     truth.write_text(json.dumps({"database": database, "taxonomy": [], "version": "VERSION 1.3"}))
     answers.write_text(json.dumps({"results": results, "version": "VERSION 1.3", "external_data": {}}))
     found = evaluated("activitynet", truth, answers)
     assert found["summary"]["mAP@0.5"] == pytest.approx((1 + 2 / 3) / 2)
-    assert found["status"] == {"answered": 5, "missing": 1}
+    assert found["status"] == {"answered": 10, "missing": 2}
     assert rows(found)["whole video"]["mAP"] < 0.1
     # a pooled number has an interval too, from videos left out in turn
     low, high = found["intervals"]["mAP"]
@@ -237,6 +239,26 @@ def test_no_name_or_number_is_broken_on_a_narrow_terminal(width):
     text = console.export_text()
     assert all(name in text for name in names) and max(map(len, text.splitlines())) <= width
     assert [c for p in parts for c in p.columns[1:]] == names[1:] and [p.note for p in parts][-1] == "a note"
+
+
+@pytest.mark.parametrize("videos", [4, 24])
+def test_intervals_of_pooled_measures_are_possible_values(evaluated, tmp_path, videos):
+    lines, answers = [], []
+    for n in range(2 * videos):
+        there = n % 2 == 0
+        windows = [[4.0, 10.0]] if there else []
+        lines.append({"qid": n, "query": f"goal {n}", "vid": f"v{n // 2}", "duration": 30, "relevant_windows": windows})
+        answers.append({"id": str(n), "spans": windows if n % 9 else [[1.0, 2.0]], "confidence": 0.9})
+    for name, rows in (("test.jsonl", lines), ("answers.jsonl", answers)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = evaluated("null-query", tmp_path / "test.jsonl", tmp_path / "answers.jsonl")
+    # confidence is that of the answer: a sure "it is not there" is a sure no
+    assert found["summary"]["AUROC"] > 0.9
+    # of very few videos a jackknife says nothing
+    assert ("AUROC" in found["intervals"]) == (videos > 4)
+    assert all(0 <= low <= high <= 1 for low, high in found["intervals"].values())
+    if videos > 4:
+        assert found["jackknife"]["groups"] == videos
 
 
 # -- from Python ------------------------------------------------------------------------------------------------------

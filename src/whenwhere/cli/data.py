@@ -189,13 +189,16 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
 
 
 def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
-    from whenwhere.cli.console import Waiting
+    from whenwhere.cli.console import Waiting, note
     from whenwhere.evaluate.evaluation import find_benchmark, read_items
     from whenwhere.evaluate.validate import validate as score_truth
 
     bench = find_benchmark(benchmark)
     with Waiting(f"scoring the truth of {annotations.name}"):
-        found = score_truth(bench, read_items(bench, annotations))
+        items = read_items(bench, annotations)
+        found = score_truth(bench, items)
+    if bench.task in ("tubes", "tracking") and not any(len(tube) for item in items for tube in item.tubes):
+        note(f"{annotations}: no item has a true box, so nothing about boxes was checked: give {bench.files}", "yellow")
     if json_:
         sys.stdout.write(json.dumps(found.as_dict(), ensure_ascii=False) + "\n")
     else:

@@ -38,7 +38,11 @@ def eval_(
         str | None, typer.Option(help="How to count.", show_default="as the benchmark's papers do")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a file with any fault instead of counting it as wrong.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse a file with any fault instead of counting it as wrong; what a model said is no fault.",
+        ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the report and the score of every item.")] = None,
     export: Annotated[

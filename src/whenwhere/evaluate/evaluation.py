@@ -32,6 +32,10 @@ from whenwhere.stats import Interval, bootstrap_means, jackknife
 
 #: Groups of videos that are left out in turn, for measures that are no means over items.
 GROUPS = 30
+#: Videos that a jackknife needs: of fewer its interval says nothing.
+FEWEST = 10
+#: Pooled measures that may exceed 1.
+UNBOUNDED = ("LGM",)
 #: Benchmarks without items, scored by `matrices`, which builds on this module.
 MATRICES = ("retrieval", "recognition", "vqa")
 #: Faults of the blind file that are said.
@@ -111,6 +115,11 @@ class Report:
         return [name for name in self.protocol.headline if name in self.scores.summary] or list(self.scores.summary)[:6]
 
     @property
+    def groups(self) -> int:
+        """Groups of videos that the jackknife left out in turn."""
+        return min(GROUPS, self.videos)
+
+    @property
     def counted(self) -> str:
         """How many items the protocol counted, and of how many where its original leaves some out."""
         scored, items = len(self.scores.ids), len(self.ids)
@@ -137,7 +146,7 @@ class Report:
                 "summary": self.scores.summary,
                 "printed": printed,
                 "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
-                "jackknife": {"measures": list(self.without), "groups": GROUPS} if self.without else None,
+                "jackknife": {"measures": list(self.without), "groups": self.groups} if self.without else None,
                 "bootstrap": {"resamples": self.resamples, "seed": self.seed, "clusters": "video", "level": 0.95},
                 "rows": [
                     {"name": r.name, "kind": r.kind, "how": r.how, "items": r.items, "summary": r.summary}
@@ -310,7 +319,7 @@ def assess(
     sure = intervals(scores, resamples, seed)
     pooled = [name for name in protocol.headline if name in scores.summary and name not in sure]
     without = leave_out(protocol, items, answers, pooled, seed)
-    sure |= {name: jackknife(scores.summary[name], values) for name, values in without.items()}
+    sure |= {name: possible(name, jackknife(scores.summary[name], values)) for name, values in without.items()}
     failures: dict[str, float] = {}
     if seen is not None:
         rows += _swaps(protocol, items, answers, seed, stretch=benchmark.task != "moments")
@@ -358,7 +367,7 @@ def leave_out(
 ) -> dict[str, NDArray[np.float64]]:
     """Measures without each of `GROUPS` random groups of videos in turn: (groups,) values of each name."""
     videos = list(dict.fromkeys(item.video for item in items))
-    if not names or len(videos) < 2:
+    if not names or len(videos) < FEWEST:
         return {}
     groups = min(GROUPS, len(videos))
     place = dict(zip(videos, (np.random.default_rng(seed).permutation(len(videos)) % groups).tolist(), strict=True))
@@ -371,6 +380,16 @@ def leave_out(
         for name in names:
             found[name].append(summary.get(name, math.nan))
     return {name: np.array(values) for name, values in found.items()}
+
+
+def possible(name: str, interval: Interval) -> Interval:
+    """The interval cut to values that the measure can have: near its ends a symmetric one reaches beyond.
+
+    >>> possible("AUROC", Interval(0.95, 0.85, 1.05))
+    Interval(mean=0.95, low=0.85, high=1.0)
+    """
+    top = math.inf if name in UNBOUNDED else 1.0
+    return Interval(interval.mean, max(interval.low, 0.0), min(interval.high, top))
 
 
 def _row(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.diagnostics import COUNTS
-from whenwhere.evaluate.evaluation import GROUPS, Report
+from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.scores import fraction
 from whenwhere.stats import Interval
 from whenwhere.store import atomic_path, write_text
@@ -150,10 +150,9 @@ def _result(report: Report, brief: bool) -> Table:
     sure = f"95 % intervals: bootstrap over videos, {report.resamples} resamples, seed {report.seed}"
     if report.without:
         names = ", ".join(report.without)
-        sure += f"; of {names}: jackknife, {GROUPS} groups of videos left out in turn"
-    return Table(
+        sure += f"; of {names}: jackknife, {report.groups} groups of videos left out in turn"
+    return _lean(
         f"{report.benchmark.title} under {report.protocol.name}",
-        RESULT,
         rows,
         ". ".join([counted, sure if report.intervals else "No measure is a mean over items, so none has an interval"])
         + "."
@@ -164,7 +163,13 @@ def _result(report: Report, brief: bool) -> Table:
 def _further(report: Report) -> Table | None:
     """What is seldom asked for: of some protocols a hundred numbers, which must not stand before the constants."""
     further = [name for name in report.scores.summary if name not in report.headline]
-    return Table("Further measures", RESULT, _values(report, further)) if further else None
+    return _lean("Further measures", _values(report, further)) if further else None
+
+
+def _lean(title: str, rows: list[list[Cell]], note: str = "") -> Table:
+    """A table of results without columns that hold nothing."""
+    empty = [name for k, name in enumerate(RESULT) if k > 1 and all(row[k] is None for row in rows)]
+    return Table(title, RESULT, rows, note).without(*empty)
 
 
 def _values(report: Report, names: Sequence[str]) -> list[list[Cell]]:
