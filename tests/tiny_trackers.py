@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the red blue white car man person dog thing in on . ? , ##s".split()
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "red", "blue", "white", "car", "man", "dog", "in", "."]
 
 
 def grounding_dino(folder: Path) -> tuple[Any, Any]:

@@ -19,6 +19,8 @@ from whenwhere.video.draw import COLOURS, draw_box
 CANDIDATES, FRAMES = 9, 8
 #: Most tokens of the answer, and of a usual one.
 MOST_TOKENS, TOKENS = 64, 6
+#: A number may hide this share of its box.
+_HIDDEN = 0.1
 
 CHOOSE = (
     "In these frames {count} candidates are boxed and numbered; a number is the same thing in every frame. Which of "
@@ -77,7 +79,7 @@ def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int
     >>> telling_times([one, two], np.arange(6.0), 2).tolist()
     [0.0, 5.0]
     """
-    seen = np.array([[track.at(t) is not None for t in times] for track in tracks]).reshape(len(tracks), -1)
+    seen = np.array([[track.at(t) is not None for t in times] for track in tracks]).reshape(len(tracks), len(times))
     picked: list[int] = []
     missing = np.ones(len(tracks), bool)
     while len(picked) < most and (seen[missing].sum(0) > 0).any():
@@ -91,7 +93,7 @@ def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int
         k = max(zip(distance, [int(seen[:, k].sum()) for k in usable], [-k for k in usable], usable, strict=True))[-1]
         usable.remove(k)
         picked.append(k)
-    return times[np.sort(picked)]
+    return times[sorted(picked)] if picked else times[:0]
 
 
 def drawn(image: NDArray[np.uint8], boxes: dict[int, NDArray[np.float64]]) -> NDArray[np.uint8]:
@@ -114,7 +116,7 @@ def _tag(
     image: NDArray[np.uint8], text: str, box: NDArray[np.float64], colour: tuple[int, int, int],
     taken: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    """A number in a corner of its box, in one where no other number stands if there is one."""
+    """A number in a corner of its box, or beside a small one; where no other number stands if there is such a place."""
     import cv2
 
     height, width = image.shape[:2]
@@ -123,7 +125,11 @@ def _tag(
     (w, h), _ = cv2.getTextSize(text, font, size, thick)
     w, h = w + 6, h + 6
     x1, y1, x2, y2 = (round(float(v)) for v in box)
-    corners = [(x1, y1), (x2 - w, y1), (x1, y2 - h), (x2 - w, y2 - h), (x1, y1 - h)]
+    inside = [(x1, y1), (x2 - w, y1), (x1, y2 - h), (x2 - w, y2 - h)]
+    outside = [(x1, y1 - h), (x1, y2), (x2, y1), (x1 - w, y1)]
+    # it must not hide the thing
+    small = w * h > _HIDDEN * max(x2 - x1, 1) * max(y2 - y1, 1)
+    corners = outside + inside if small else inside + outside
     places = [(min(max(x, 0), max(width - w, 0)), min(max(y, 0), max(height - h, 0))) for x, y in corners]
     free = [(x, y) for x, y in places if all(x + w <= a or c <= x or y + h <= b or d <= y for a, b, c, d in taken)]
     x, y = (free or places)[0]

@@ -27,8 +27,8 @@ _ARTICLES = _words("a an the this that these those some one any its his her thei
 _STOPS = _words(
     "who whom whose which what that is are was were be being been am has have had does do did will would can could may "
     "might shall should must to at on near next by beside behind before after above below under over between among "
-    "through across along from into onto out off up down away around toward towards past against inside outside and or but "
-    "then while when as until if because so not also again for during about like than where there here"
+    "through across along from into onto out off up down away around toward towards past against inside outside "
+    "and or but then while when as until if because so not also again for during about like than where there here"
 )
 _HAS = frozenset(["in", "with", "wearing", "carrying", "holding", "of"])
 _PLACES = _words(

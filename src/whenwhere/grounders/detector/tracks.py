@@ -2,10 +2,9 @@
 
 A detector's boxes have no names. `Linker` gives them numbers, second by second: where something followed the things
 through the frames in between (`carried`), a box belongs to the thing whose carried box it overlaps; else to the thing
-whose last box, moved on as fast as it last moved, it is nearest to. Nearness is the generalised IoU, which still tells
-near from far where boxes do not touch: at one box a second a quarter of real targets move by three quarters of their
-size, and plain IoU would lose them. Pairs are chosen together (Hungarian
-method), not one after the other.
+whose last box, moved on as fast as it last moved, it is nearest to. Nearness is measured in box sizes and not by
+overlap: at one box a second a quarter of real targets move by three quarters of their size, and someone who walks past
+has left the width of a body behind long before. Pairs are chosen together (Hungarian method), not one after the other.
 
 Left out: telling things apart by their looks. Two alike that cross between two seconds may swap numbers; that is what
 propagation is for.
@@ -18,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.models.detection import Detections
+from whenwhere.overlap import box_iou
 from whenwhere.records import Source
 
-#: Least overlap with a carried box, and least generalised IoU with a box that was only moved on.
-CARRIED, NEAR = 0.3, -0.35
+#: Least overlap with a carried box.
+CARRIED = 0.3
+#: How far from where it was expected a thing may be, in box sizes: at once, and more for each second since it was seen.
+NEAR, NEAR_PER_SECOND = 0.4, 1.2
 #: Seconds after which a thing that was not seen is given up; a box then is a new thing.
 PATIENCE = 2.5
 
@@ -114,13 +116,16 @@ class Linker:
         if carried:
             numbers = [n for n in carried if n in self.tracks]
             boxes = np.array([carried[n] for n in numbers]).reshape(-1, 4)
-            left = self._link(time, found, numbers, boxes, left, CARRIED, out)
+            values = box_iou(boxes[:, None], found.boxes[None, left])
+            left = self._link(time, found, numbers, values - CARRIED, left, out)
         waiting = [
             n for n, t in self.tracks.items()
             if n not in out and n not in (carried or {}) and time - t.times[-1] <= PATIENCE
         ]  # fmt: skip
         boxes = np.array([self.tracks[n].expected(time) for n in waiting]).reshape(-1, 4)
-        left = self._link(time, found, waiting, boxes, left, NEAR, out)
+        gone = np.array([time - self.tracks[n].times[-1] for n in waiting]).reshape(-1, 1)
+        values = NEAR + NEAR_PER_SECOND * gone - apart(boxes, found.boxes[left])
+        left = self._link(time, found, waiting, values, left, out)
         for k in left:
             self.tracks[self._next] = Track(self._next)
             self._take(time, found, self._next, k, out)
@@ -128,11 +133,11 @@ class Linker:
         return out
 
     def _link(
-        self, time: float, found: Detections, numbers: Sequence[int], boxes: NDArray[np.float64], left: list[int],
-        least: float, out: dict[int, NDArray[np.float64]],
+        self, time: float, found: Detections, numbers: Sequence[int], values: NDArray[np.float64], left: list[int],
+        out: dict[int, NDArray[np.float64]],
     ) -> list[int]:  # fmt: skip
         """Take what belongs to these things; what is left over."""
-        pairs = assigned(nearness(boxes, found.boxes[left]), least)
+        pairs = assigned(values)
         for i, k in pairs:
             self._take(time, found, numbers[i], left[k], out)
         taken = {left[k] for _, k in pairs}
@@ -143,8 +148,10 @@ class Linker:
         out[number] = found.boxes[k]
 
 
-def nearness(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Generalised IoU of all pairs, -1 to 1; the IoU minus the share of the common hull that neither covers.
+def apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How different boxes are in place and size, in box sizes, all pairs.
+
+    The size is that of the larger box: what comes in at the frame's edge is a sliver first.
 
     Args:
         a: (n, 4) xyxy.
@@ -153,24 +160,25 @@ def nearness(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float
     Returns:
         (n, m).
 
-    >>> nearness(np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])).round(3).tolist()
-    [[1.0, -0.333]]
+    >>> others = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 10, 20]])
+    >>> apart(np.array([[0.0, 0, 10, 10]]), others).round(2).tolist()
+    [[0.0, 2.0, 0.79]]
     """
     a, b = a[:, None], b[None]
-    inter = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0).prod(-1)
-    hull = (np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])).prod(-1)
-    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inter
-    return inter / union - (hull - union) / hull
+    size_a, size_b = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
+    moved = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    scale = np.maximum(size_a.prod(-1), size_b.prod(-1))
+    return np.sqrt(((moved**2).sum(-1) + ((size_a - size_b) ** 2).sum(-1)) / scale)
 
 
-def assigned(values: NDArray[np.float64], least: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the greatest sum, none below `least`.
+def assigned(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs (row, column) with the greatest sum; none that is negative.
 
-    >>> assigned(np.array([[0.9, 0.8], [0.85, 0.1]]), 0.3)
+    >>> assigned(np.array([[0.9, 0.8], [0.85, -0.1]]))
     [(0, 1), (1, 0)]
     """
     from scipy.optimize import linear_sum_assignment
 
     # what must not be paired counts as nothing, so that it cannot push a good pair aside
-    rows, columns = linear_sum_assignment(np.where(values >= least, values - least + 1e-9, 0.0), maximize=True)
-    return [(int(i), int(k)) for i, k in zip(rows, columns, strict=True) if values[i, k] >= least]
+    rows, columns = linear_sum_assignment(values.clip(0), maximize=True)
+    return [(int(i), int(k)) for i, k in zip(rows, columns, strict=True) if values[i, k] >= 0]
