@@ -421,6 +421,15 @@ def test_chat_templates(folder: Callable[[str], Path], tmp_path: Path) -> None:
             LocalTalker(name, device="cpu").ask([ask()])
 
 
+def test_a_prompt_that_the_model_cannot_hold(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    config = json.loads((folder("qwen3_vl") / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 100
+    small = LocalTalker(changed(folder("qwen3_vl"), tmp_path / "s", config__json=json.dumps(config)), device="cpu")
+    long, short = small.ask([ask(max_tokens=2), ask("When?", IMAGES[:1], max_tokens=2)])
+    assert long.error == "125 tokens of prompt, and the model holds 100: show fewer or smaller frames"
+    assert short.error is None
+
+
 def test_a_template_that_moves_pictures_is_found_out(talker: Callable[..., LocalTalker]) -> None:
     with pytest.raises(ModelError, match="moves pictures away from the times"):
         talker("llava_onevision", "images").ask([ask()])

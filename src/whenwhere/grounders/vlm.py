@@ -188,7 +188,9 @@ class LocalTalker:
             inputs = processor(text=[rendered], **options)
         except (ValueError, RuntimeError, TypeError, IndexError) as e:
             if out_of_memory(e):
-                raise
+                raise ModelError(
+                    f"out of memory preparing {len(layout.times)} frames: show fewer or smaller ones"
+                ) from e
             said = " ".join(str(e).split())[:200]
             raise ModelError(f"the processor of {self.name} does not take these frames: {said}") from e
         return {key: value for key, value in inputs.items() if hasattr(value, "ndim")}
@@ -207,6 +209,9 @@ class LocalTalker:
         if self.dialect.time == "positions" and inputs.get("second_per_grid_ts") is not None:
             step = float(inputs["second_per_grid_ts"][0])
             check_positions(layout, step, float(config.vision_config.tokens_per_second))
+        room = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if room is not None and len(ids) >= room:
+            raise ModelError(f"{len(ids)} tokens of prompt, and the model holds {room}: show fewer or smaller frames")
         features = feature_count(inputs, processor)
         tokens = sum(t in pictures for t in ids)
         if features is not None and tokens != features:
