@@ -57,7 +57,7 @@ class Measured:
     Attributes:
         size: standard deviation of a side's error in box sizes; `robust` = from the median absolute error.
         memory: correlation of errors one second apart, what is constant within an answer included.
-        memory_within: the same without each answer's own mean: what a smoother could see.
+        memory_within: the same without each answer's own mean; to be read beside `within_if`.
         other: share of boxes at the right time that are of another thing (IoU < 0.3).
         seconds, answers: that it rests on.
     """
@@ -71,6 +71,8 @@ class Measured:
     other: float
     seconds: int
     answers: int
+    within_if_fading: float = float("nan")
+    within_if_constant: float = float("nan")
 
 
 def measure(truths: dict[str, Tube], answers: dict[str, Tube]) -> Measured:
@@ -110,6 +112,28 @@ def measure(truths: dict[str, Tube], answers: dict[str, Tube]) -> Measured:
         float(ratio + part.high), float(table[:, 2].sum() / table[:, 3].sum()), 1 - right / both, len(every),
         len(errors),
     )  # fmt: skip
+
+
+def within_if(truths: dict[str, Tube], answers: dict[str, Tube], found: Measured) -> tuple[float, float]:
+    """What `memory_within` would be for the same answers if their errors were drawn with the measured size and memory.
+
+    Means of short runs take much of the correlation with them, so the measured number says nothing alone.
+
+    Returns:
+        For errors that fade (`drawn`); and for a constant error of each answer plus fresh ones.
+    """
+    rng = np.random.default_rng(0)
+    fading, constant = {}, {}
+    for name, answer in answers.items():
+        times, i, _ = np.intersect1d(truths[name].times, answer.times, return_indices=True)
+        if not len(times):
+            continue
+        boxes, spans = truths[name].boxes[i], truths[name].spans
+        fading[name] = Tube(spans, times, shaken(boxes, drawn(times, found.robust, found.memory, rng)))
+        always, fresh = rng.normal(0, found.robust, (1, 4)), rng.normal(0, found.robust, (len(times), 4))
+        errors = np.sqrt(found.memory) * always + np.sqrt(1 - found.memory) * fresh
+        constant[name] = Tube(spans, times, shaken(boxes, errors))
+    return measure(truths, fading).memory_within, measure(truths, constant).memory_within
 
 
 def unsteadiness(boxes: NDArray[np.float64], step: float) -> float:

@@ -21,14 +21,14 @@ benchmarks/cache/second_level.
 import argparse
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import ceiling
 import cost
 import second_level_tables as tables
-from box_noise import Measured, measure
+from box_noise import Measured, measure, within_if
 
 from whenwhere import Tube
 from whenwhere.boxes import valid_boxes
@@ -57,7 +57,9 @@ def real_errors(data: Path | None) -> dict[str, Measured]:
                 given = answers[name].boxes[0]
                 keep = (truth.spans.index(given.times) >= 0) & valid_boxes(given.boxes)
                 tubes[name] = Tube(truth.spans, given.times[keep], given.boxes[keep])
-        out[model] = measure(truths, tubes)
+        found = measure(truths, tubes)
+        fading, constant = within_if(truths, tubes, found)
+        out[model] = replace(found, within_if_fading=fading, within_if_constant=constant)
     return out
 
 
