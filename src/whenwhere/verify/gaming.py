@@ -19,13 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from whenwhere.answers.answer import Answer
-from whenwhere.spans import Span, SpanSet
+from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.verify.claim import Claim
 from whenwhere.verify.term import Beside, Term
 from whenwhere.verify.truth import Truth
 
-#: Thought of a made answer: names its ends.
 _Made = tuple[Claim, Truth]
 
 
@@ -84,78 +83,88 @@ def constants(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tuple[str,
 
 
 def half_right(truth: Truth) -> list[Claim]:
-    """Answers with t_IoU of a half to an event of one span (the hull of several), see the module's list."""
-    s = _hull(truth)
-    d = s.duration
-    ways = [(s.start + d / 2, s.end), (s.start, s.end - d / 2), (s.start + d / 4, s.end - d / 4)]
-    length = max(truth.duration or math.inf, s.end)
-    ways += [(a, b) for a, b in ((s.start - d, s.end), (s.start, s.end + d), (s.start - d / 2, s.end + d / 2))
-             if a >= 0 and b <= length]  # fmt: skip
-    return [made([w], truth, _tube(truth, w, 1 / 3), truth.choice) for w in ways]
+    """Answers with a t_IoU of one half; to several spans each loses a half of its own."""
+    spans = [(s.start, s.end) for s in truth.spans or ()]
+    ways = [[(s + a * (e - s), e - b * (e - s)) for s, e in spans] for a, b in ((0.5, 0), (0, 0.5), (0.25, 0.25))]
+    if len(spans) == 1:
+        (s, e), d, length = spans[0], spans[0][1] - spans[0][0], _length(truth)
+        wide = [(s - d, e), (s, e + d), (s - d / 2, e + d / 2)]
+        ways += [[w] for w in wide if w[0] >= 0 and w[1] <= length]
+    return [made(w, truth, _tube(truth, w, 1 / 3), truth.choice) for w in ways]
 
 
 def slips(truth: Truth) -> dict[str, Claim]:
-    """Answers with t_IoU of at most .1, right boxes and letter: a sliver of the event, and far too much around it."""
-    s = _hull(truth)
-    found = {"a sliver": (s.start, s.start + 0.1 * s.duration)}
-    length = max(truth.duration or 0.0, s.end)
-    if s.duration <= 0.1 * length:
-        start = min(max(0.0, s.start - 9 * s.duration), length - 10 * s.duration)
-        found["ten times as long"] = (max(0.0, start), max(0.0, start) + 10 * s.duration)
-        found["the whole video"] = (0.0, length)
-    return {how: made([w], truth, _tube(truth, w, 0.0), truth.choice) for how, w in found.items()}
+    """Answers with a t_IoU of at most .1, right boxes and letter: a sliver of the event, and far too much around it."""
+    spans = [(s.start, s.end) for s in truth.spans or ()]
+    found = {"a sliver": [(s, s + 0.1 * (e - s)) for s, e in spans]}
+    length = _length(truth)
+    if len(spans) == 1 and (d := spans[0][1] - spans[0][0]) <= 0.1 * length:
+        start = max(0.0, min(spans[0][0] - 9 * d, length - 10 * d))
+        found |= {"ten times as long": [(start, start + 10 * d)], "the whole video": [(0.0, length)]}
+    return {how: made(w, truth, _tube(truth, w, 0.0), truth.choice) for how, w in found.items()}
 
 
-def audit(term: Term, truths: Sequence[Truth], step: float = 0.1, beside: Beside | None = None) -> Audit:
-    """Measure a term; questions it does not apply to, without an event or without a duration are left out.
+def audit(
+    terms: Iterable[Term], truths: Sequence[Truth], step: float = 0.1, beside: Beside | None = None
+) -> dict[str, Audit]:
+    """Measure terms; questions without an event or a duration, or that a term does not apply to, are left out.
 
     Args:
-        term: any.
+        terms: any; those that apply to no question are left out.
         truths: of a data set.
         step: of the grid of constant spans, as a share of the duration.
-        beside: what the term needs; without it, shuffled frames get the same answer from a constant and nothing from
-            the others.
+        beside: what the terms need; without it, a constant says the same to shuffled frames and others say nothing.
     """
     known = [t for t in truths if t.spans and t.duration]
+    used = [t for t in terms if any(t.applies(k, beside or Beside(shuffled=made([], k, None, None))) for k in known)]
 
-    def mean(pairs: Iterable[_Made], constant: bool = False) -> float:
-        values = []
+    def means(pairs: Iterable[_Made], constant: bool = False) -> dict[str, float]:
+        values: dict[str, list[float]] = {t.name: [] for t in used}
         for claim, truth in pairs:
             seen = beside or Beside(shuffled=claim if constant else made([], truth, None, None))
-            if term.applies(truth, seen):
-                values.append(term(claim, truth, seen))
-        return float(np.mean(values)) if values else math.nan
+            for term in used:
+                if term.applies(truth, seen):
+                    values[term.name].append(term(claim, truth, seen))
+        return {name: float(np.mean(v)) if v else math.nan for name, v in values.items()}
 
-    best, words = -math.inf, ""
+    best = {t.name: (-math.inf, "") for t in used}
     for how, row in constants(known, step):
-        value = mean(row, constant=True)
-        if value > best:
-            best, words = value, how
+        for name, value in means(row, constant=True).items():
+            best[name] = max(best[name], (value, how), key=lambda pair: pair[0])
     by_way: dict[str, list[_Made]] = {}
     for truth in known:
         for how, claim in slips(truth).items():
             by_way.setdefault(how, []).append((claim, truth))
-    half = float(np.nanmean([mean((c, t) for c in half_right(t)) for t in known]))
-    return Audit(best, words, max([mean(row) for row in by_way.values()], default=math.nan), half)
+    slipped = [means(row) for row in by_way.values()]
+    halves = [means((c, t) for c in half_right(t)) for t in known]
+    return {
+        t.name: Audit(
+            *best[t.name],
+            max((m[t.name] for m in slipped if not math.isnan(m[t.name])), default=math.nan),
+            float(np.nanmean([m[t.name] for m in halves])),
+        )
+        for t in used
+    }
 
 
-def _hull(truth: Truth) -> Span:
-    hull = truth.spans.hull if truth.spans is not None else None
-    assert hull is not None  # `audit` keeps events only
-    return hull
+def _length(truth: Truth) -> float:
+    return max(truth.duration or 0.0, float(truth.spans.ends[-1]) if truth.spans else 0.0)
 
 
-def _tube(truth: Truth, span: tuple[float, float], shift: float) -> Tube | None:
-    """The true boxes in another span, held before the first and after the last, moved by a share of their width."""
+def _tube(truth: Truth, spans: Sequence[tuple[float, float]], shift: float) -> Tube | None:
+    """The true boxes in other spans, held where the truth has none, moved by a share of their width."""
     if truth.tube is None or not len(truth.tube):
         return None
-    rows = truth.tube.boxes + shift * (truth.tube.boxes[:, 2:3] - truth.tube.boxes[:, :1]) * [1, 0, 1, 0]
-    s = truth.tube.spans
-    keep = (truth.tube.times >= span[0]) & (truth.tube.times < span[1])
-    first = truth.tube.boxes_at([max(span[0], float(s.starts[0]))])[0]
-    times, boxes = truth.tube.times[keep], rows[keep]
-    if not len(times) or times[0] > span[0]:
-        start = first if np.isfinite(first).all() else truth.tube.boxes[0]
-        moved = start + shift * (start[2] - start[0]) * np.array([1, 0, 1, 0])
-        times, boxes = np.r_[span[0], times], np.r_[moved[None], boxes]
-    return Tube(SpanSet([span]), times, boxes, rate=min(truth.tube.rate, 1 / (span[1] - span[0])))
+    true = truth.tube
+    moved = true.boxes + shift * (true.boxes[:, 2:3] - true.boxes[:, :1]) * [1, 0, 1, 0]
+    times, boxes = [], []
+    for start, end in spans:
+        keep = (true.times > start) & (true.times < end)
+        first = max(0, int(np.searchsorted(true.times, start, side="right")) - 1)
+        # the box at the start: the truth's there, else the last before it, else the first of all
+        there = true.boxes_at([start])[0]
+        box = moved[first] if np.isnan(there[0]) else there + shift * (there[2] - there[0]) * np.array([1, 0, 1, 0])
+        times += [np.r_[start, true.times[keep]]]
+        boxes += [np.r_[box[None], moved[keep]]]
+    longest = max(e - s for s, e in spans)
+    return Tube(SpanSet(spans), np.concatenate(times), np.concatenate(boxes), rate=min(true.rate, 1 / longest))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from whenwhere.overlap import box_iou, over_time, s_iou, t_iou
 from whenwhere.tubes import Tube
 from whenwhere.verify.claim import Claim
-from whenwhere.verify.temporal import recall
+from whenwhere.verify.temporal import ROUNDING, recall
 from whenwhere.verify.term import Beside, Term
 from whenwhere.verify.truth import Truth
 
@@ -46,7 +46,7 @@ def v_truth(claim: Claim, truth: Truth, beside: Beside) -> float:
 def s_gated(claim: Claim, truth: Truth, beside: Beside) -> float:
     """Box overlap where the time is right: s if t_IoU ≥ .5, else 0."""
     p, s = _tubes(claim, truth)
-    return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE else 0.0
+    return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE - ROUNDING else 0.0
 
 
 def boxes_near(claim: Claim, truth: Truth, beside: Beside) -> float:

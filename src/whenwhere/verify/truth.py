@@ -59,6 +59,8 @@ class Truth:
         ):  # fmt: skip
             if any(v is not None and not (math.isfinite(v) and v > 0) for v in values):
                 raise RecordError(f"the {name} of a target must be positive and finite, not {values!r}")
+        if self.choice is not None and not isinstance(self.choice, str):
+            raise RecordError(f"the choice of a target is a letter, not {self.choice!r}")
         if self.spans is None and self.choice is None:
             raise RecordError("a target needs `spans` (empty for absence) or `choice`")
 
@@ -88,8 +90,10 @@ class Truth:
         try:
             spans = SpanSet((float(s), float(e)) for s, e in given["spans"]) if "spans" in given else None
             tube = None
-            if "boxes" in given and spans is not None and len(spans):
-                rows = np.asarray(given["boxes"], float).reshape(-1, 5)
+            if spans and len(given.get("boxes", ())):
+                rows = np.array([[float(x) for x in row] for row in given["boxes"]])
+                if rows.shape[1:] != (5,):
+                    raise RecordError("boxes are rows of time, x1, y1, x2, y2")
                 tube = Tube(spans, rows[:, 0], rows[:, 1:], rate=float(given.get("rate", 1.0)))
             size, shown = ((float(s[0]), float(s[1])) if s is not None else None for s in map(given.get, _KEYS[5:7]))
             duration, fps = (float(s) if s is not None else None for s in map(given.get, ("duration", "fps")))

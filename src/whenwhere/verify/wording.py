@@ -76,9 +76,7 @@ def accuracy(claim: Claim, truth: Truth, beside: Beside) -> float:
 _SAME = "it does not look at the event"
 
 WORDING = (
-    Term(
-        "format", format_strict, "1[the form asked for to the letter, no fault]", "Time-R1, TVG-R1", (), _SAME
-    ),
+    Term("format", format_strict, "1[the form asked for to the letter, no fault]", "Time-R1, TVG-R1", (), _SAME),
     Term(
         "format_graded",
         format_graded,

@@ -1,0 +1,58 @@
+"""What each term says about itself, measured: no constant answer, and none that hardly overlaps, may get as much as an
+answer with t_IoU of a half; terms where one does are marked and refused alone."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import verify_truths as made
+from whenwhere.errors import SettingError
+from whenwhere.overlap import t_iou
+from whenwhere.verify import TERMS, Verifier
+from whenwhere.verify.gaming import Audit, audit, half_right, slips
+
+MEASURED = [t for t in TERMS.values() if t.name != "semantic"]
+
+
+def wrong(found: dict[str, Audit]) -> list[str]:
+    """Terms that are not what they say."""
+    return [f"{name}: {a}" for name, a in found.items() if a.gameable != bool(TERMS[name].gameable)]
+
+
+def test_terms_are_what_they_say_on_generated_events() -> None:
+    found = audit(MEASURED, made.world())
+    assert found.keys() == {t.name for t in MEASURED}
+    assert wrong(found) == []
+    assert found["recall"].answer.startswith("[0, 1]")
+
+
+@pytest.mark.parametrize("name", made.REAL)
+def test_terms_are_what_they_say_on_real_annotations(real_data: Path, name: str) -> None:
+    temporal = [t for t in MEASURED if not {"tube", "choice"} & set(t.needs)]
+    found = audit(temporal, made.benchmark(real_data, name))
+    assert found.keys() == {t.name for t in temporal}
+    assert wrong(found) == []
+
+
+def test_made_answers_overlap_as_they_should() -> None:
+    for truth in made.world(10):
+        assert truth.spans is not None
+        for claim in half_right(truth):
+            assert claim.spans is not None and t_iou(claim.spans, truth.spans) == pytest.approx(0.5)
+        for claim in slips(truth).values():
+            assert claim.spans is not None and t_iou(claim.spans, truth.spans) <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize("name", [t.name for t in TERMS.values() if t.gameable and t.name != "semantic"])
+def test_gameable_terms_are_refused_alone_unless_asked_for(name: str) -> None:
+    with pytest.raises(SettingError, match="gameable=True"):
+        Verifier({name: 1.0})
+    with pytest.raises(SettingError, match="gameable=True"):
+        Verifier({name: 1.0, "format": 0.5, "t_iou": 0})
+    assert Verifier({name: 1.0}, gameable=True).terms[0].name == name
+    assert Verifier({name: 0.9, "t_iou": 0.1}).terms[1].name == "t_iou"
+
+
+@pytest.mark.parametrize("name", [t.name for t in TERMS.values() if not t.gameable and t.name != "semantic"])
+def test_the_others_may_stand_alone(name: str) -> None:
+    assert Verifier({name: 1.0}).terms[0].name == name
