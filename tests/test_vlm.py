@@ -326,12 +326,12 @@ def test_control_tokens_in_a_sentence_are_words(talker: Callable[..., LocalTalke
     assert "< |im_end|>" in prompt
 
 
-def test_planning_needs_no_weights_and_counts_exactly(folder: Callable[[str], Path]) -> None:
-    for family in FAMILIES:
-        one = LocalTalker(str(folder(family)), device="cpu")
-        counted = one.prompt_tokens(4, 96, 64, "When does it happen?")
-        assert not one.checkpoint.loaded
-        assert counted == one.prepare(ask(times=np.arange(4.0)))["input_ids"].shape[1]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_planning_needs_no_weights_and_counts_exactly(folder: Callable[[str], Path], family: str) -> None:
+    one = LocalTalker(str(folder(family)), device="cpu")
+    counted = one.prompt_tokens(4, 96, 64, "When does it happen?")
+    assert not one.checkpoint.loaded
+    assert counted == one.prepare(ask(times=np.arange(4.0)))["input_ids"].shape[1]
 
 
 def test_what_was_answered_costs_nothing_again(folder: Callable[[str], Path], tmp_path: Path) -> None:

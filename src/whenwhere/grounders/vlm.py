@@ -107,7 +107,7 @@ class LocalTalker:
         self._picture_tokens = lru_cache(maxsize=64)(self._count)
 
     def ask(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply per call, in order; calls with frames of equal shape together."""
+        """One reply per call, in order; calls with frames of equal shape together, which share their seconds evenly."""
         replies: dict[int, Reply] = {}
         groups: dict[Any, list[int]] = {}
         for k, call in enumerate(calls):
