@@ -1,4 +1,4 @@
-"""Following things through a video on tiny, random checkpoints of the real classes, saved and loaded by `from_pretrained`.
+"""Following things through a video, on tiny, random checkpoints of the real classes loaded by `from_pretrained`.
 
 Proved here: what is streamed and forgotten changes nothing of what the models compute, and what is held does not grow;
 boxes are those of the masks; one sentence for each checkpoint that cannot be used.

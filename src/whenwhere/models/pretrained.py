@@ -12,6 +12,19 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import DTYPES, DType, explained, required
 
 
+def configuration(name: str, **source: Any) -> Any:
+    """A checkpoint's configuration, which tells what kind of model it is (`model_type`).
+
+    Raises:
+        MissingExtraError, ModelError: see `Pretrained`.
+    """
+    required("a detector or tracker")
+    from transformers import AutoConfig
+
+    with explained(name):
+        return AutoConfig.from_pretrained(name, **({"trust_remote_code": False} | source))
+
+
 class Pretrained:
     """A model and its processor.
 
@@ -55,8 +68,7 @@ class Pretrained:
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        with explained(name):
-            self.config: Any = transformers.AutoConfig.from_pretrained(name, **self._source)
+        self.config: Any = configuration(name, **self._source)
         if self.config.model_type not in self.KINDS:
             raise ModelError(f"{name} is of the kind {self.config.model_type}, not {self.PURPOSE}")
         self._class, processor = (getattr(transformers, c) for c in self.KINDS[self.config.model_type])
