@@ -57,3 +57,21 @@ def test_from_a_folder_to_a_record(family: str, span: tuple[float, float] | None
     if span is not None:
         assert record.status == "answered" and [(s.start, s.end) for s in record.spans] == [span]
     assert again.cost.calls == 0 and (again.spans, again.tubes) == (record.spans, record.tubes)
+
+
+def test_a_small_context_is_kept_to(tmp_path: Path) -> None:
+    """Families with room for a few thousand tokens are shown less at a time, not cut off."""
+    from tiny_models import save
+
+    from whenwhere.grounders.naming import connect, context_of
+    from whenwhere.grounders.pipelines import pipeline
+    from whenwhere.grounders.second_level import SecondLevel
+    from whenwhere.store import Cache
+
+    talker = connect(str(save("qwen3_vl", tmp_path / "m")), Cache(tmp_path), "cpu")
+    assert context_of(talker) == 32768
+    made = pipeline("second-level", talker, 1, None)
+    assert isinstance(made, SecondLevel) and made.sight.tokens == 16_000
+    talker.checkpoint.config.get_text_config().max_position_embeddings = 4096  # type: ignore[attr-defined]
+    made = pipeline("second-level", talker, 1, None)
+    assert isinstance(made, SecondLevel) and made.sight.tokens == 2867

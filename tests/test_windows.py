@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import ChatServer, Request
+from chat_server import ChatServer, Fault, Request
 
 from whenwhere.answers import Answer, TimedBox
 from whenwhere.answers.dialects import DIALECTS
@@ -24,7 +24,7 @@ from whenwhere.grounders.windows import Sight, covered, frame_times, merged, sha
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
-from whenwhere.video import VideoInfo, probe
+from whenwhere.video import FrameWriter, VideoInfo, probe
 
 
 @given(st.integers(1, 300), st.integers(1, 60))
@@ -213,15 +213,41 @@ def test_only_time_is_asked_of_a_family_that_has_no_boxes(small: tuple[Red, Seco
     assert "where" not in grounder.estimate(info, query="red")["steps"]
 
 
-def test_one_group_of_failures_ends_the_asking(info: VideoInfo, tmp_path: Path) -> None:
-    with ChatServer() as server:
+def test_two_groups_in_vain_end_the_asking(info: VideoInfo, tmp_path: Path) -> None:
+    """A call that fails alone is no reason to give up; a model that is gone is not asked for every part of a film."""
+    with ChatServer(faults=[Fault("status", status=400), None]) as server:
         talker = Endpoint(f"{server.url}#test-model", cache=Cache(tmp_path))
         asking = Asking(talker, info)
-        look = Look("when", info.times[:2], 160, "?", None, 10, 1)
-        assert [r.text for r in asking.ask([look])] == ["hello"]
-        talker.client.close()
-        asked = asking.ask([look, Look("when", info.times[2:4], 80, "?", None, 10, 1)] * 20)
+        looks = [Look("when", info.times[k : k + 1], 80 + 2 * (k % 2), "?", None, 10, 1) for k in range(12)]
+        first = asking.ask(looks[:2])
+        assert [bool(r.error) for r in first] == [True, False]
+        server.always = Fault("status", status=400)
+        rest = asking.ask(looks[2:])
         talker.close()
-    # the stored answer comes; of the rest only the first group was tried
-    assert asked[0].text == "hello" and all(r.error for r in asked[1::2])
-    assert "calls failed" in asking.sentences()[0]
+    assert all(r.error for r in rest) and len(server.requests) == 4
+    assert "11 of 12 calls failed, so the answer is incomplete: " in asking.sentences()[0]
+    assert asking.spent.calls == 1 and len(asking.spent.trace) == 4
+
+
+def test_times_closer_than_a_tenth_keep_their_own_boxes(tmp_path: Path) -> None:
+    """At more than ten boxes a second times are listed with two decimals, and each frame gets its own box."""
+    path = tmp_path / "quick.mp4"
+    with FrameWriter(path, 80, 60, 50) as writer:
+        for k in range(100):
+            writer.write(np.full((60, 80, 3), k, np.uint8))
+
+    def says(request: Request) -> str:
+        prompt = request.text()
+        if "Which one" in prompt:
+            return "it"
+        times = [float(t) for t in prompt.split("at these seconds: ")[1].split(". ")[0].split(", ")]
+        return json.dumps([{"time": t, "bbox_2d": [0, 0, round(400 * t) + 10, 500], "label": ""} for t in times])
+
+    quick = probe(path)
+    with ChatServer(says) as server:
+        talker = Endpoint(f"{server.url}#test-model", cache=Cache(tmp_path))
+        found = SecondLevel(talker, sight=Sight(boxes=10)).ground(quick, "it", span=Span(0.5, 1.5), rate=50)
+        talker.close()
+    (tube,) = found.tubes
+    assert len(tube) == 50 and found.warnings == []
+    assert np.allclose(tube.boxes[:, 2], (400 * tube.times + 10) * 80 / 1000, atol=0.1)

@@ -6,8 +6,8 @@ A `Look` is a call before its frames are decoded. The same looks are priced for 
 Memory: looks are decoded in groups of bounded size, whatever the length of the video. Calls of a group go to the talker
 together, which may compute or send them side by side.
 
-An answer that was cut off is asked for once more with more tokens. Where every call of a group fails, the model is
-taken for gone and is not asked again: an endpoint that died half-way costs one group's patience, not that of all.
+An answer that was cut off is asked for once more with more tokens. Where every call of two groups in a row fails, the
+model is taken for gone and is not asked again: an endpoint that died half-way costs two groups' patience, not all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,8 @@ GROUP_BYTES = 96 << 20
 GROUP_CALLS = 32
 #: How many times more tokens an answer gets that was cut off.
 MORE = 4
+#: Groups in a row without any answer after which a model is not asked again.
+IN_VAIN = 2
 
 #: How badly a text could be read, worst first; the words are those of `whenwhere.answers.answer` and two more:
 #: `incomplete`: a call failed; `refused`: the model declined to answer.
@@ -85,14 +87,14 @@ class Asking:
     _failed: int = 0
     _cut: int = 0
     _error: str | None = None
-    _gone: bool = False
+    _in_vain: int = 0
 
     def ask(self, looks: Sequence[Look]) -> list[Reply]:
         """One reply per look, in order; after the model is gone, replies with its error."""
         replies: list[Reply] = []
         for group in groups(looks, self.info):
             self._asked += len(group)
-            if self._gone:
+            if self._in_vain >= IN_VAIN:
                 replies += [Reply(finish="error", error=self._error)] * len(group)
                 self._failed += len(group)
                 continue
@@ -101,7 +103,7 @@ class Asking:
             self._failed += len(failed)
             if failed:
                 self._error = self._error or failed[0].error
-                self._gone = len(failed) == len(got)
+            self._in_vain = self._in_vain + 1 if len(failed) == len(got) else 0
             replies += got
             if self.progress is not None:
                 self.progress(len(replies) / len(looks))

@@ -93,6 +93,16 @@ def _local(name: str, device: str | None, folder: str, enabled: bool) -> Talker:
     return LocalTalker(name, device=device, cache=Cache(folder, enabled=enabled))
 
 
+def context_of(talker: Talker) -> int | None:
+    """Tokens that a checkpoint was made for, prompt and answer together; None where it does not say."""
+    from whenwhere.grounders.vlm import LocalTalker
+
+    if not isinstance(talker, LocalTalker):
+        return None
+    words = talker.checkpoint.config.get_text_config().to_dict()
+    return int(words.get("max_position_embeddings") or 0) or None
+
+
 def warnings_of(talker: Talker) -> list[str]:
     """Sentences on what a model turned out to be unable to do."""
     from whenwhere.grounders.endpoint import Endpoint

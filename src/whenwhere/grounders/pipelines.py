@@ -1,12 +1,18 @@
 """The ways to ask a vision-language model, by name (`whenwhere.settings.PIPELINES`): one line each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.grounder import Grounder
+from whenwhere.grounders.naming import context_of
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.talk import Talker
 from whenwhere.grounders.uniform import Uniform
+from whenwhere.grounders.windows import Sight
+
+#: Share of a small model's context that a prompt may take; the rest is for the answer.
+_PROMPT = 0.7
 
 
 def pipeline(name: str, talker: Talker, samples: int, progress: Callable[[float], None] | None) -> Grounder:
@@ -15,8 +21,11 @@ def pipeline(name: str, talker: Talker, samples: int, progress: Callable[[float]
     Raises:
         SettingError: the model's family cannot be asked so.
     """
+    sight, context = Sight(), context_of(talker)
+    if context is not None:
+        sight = replace(sight, tokens=min(sight.tokens, int(_PROMPT * context)))
     if name == "framewise":
-        return Framewise(talker, progress=progress)
+        return Framewise(talker, sight, progress)
     if name == "uniform":
-        return Uniform(talker, progress=progress)
-    return SecondLevel(talker, samples, progress=progress)
+        return Uniform(talker, sight, progress)
+    return SecondLevel(talker, samples, sight, progress)

@@ -186,7 +186,7 @@ class SecondLevel:
         times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
         shown, back = np.unique(info.times[info.shown(times)], return_inverse=True)
         boxes = np.full((len(shown), 4), np.nan)
-        left, size = 0, (0, 0)
+        left, size, reach = 0, (0, 0), tolerance(shown, dialect.resolution)
         for chunk in self._chunks(info, query, target, shown):
             handed = None
             if chunk.before is not None and not dialect.points:
@@ -197,11 +197,11 @@ class SecondLevel:
             answer = boxes_said(reply, dialect, info) if reply.text else None
             asking.note(reply, answer)
             if answer is not None:
-                fits = tolerance(shown, dialect.resolution)
-                # a box of the frame that was handed over is no new one
-                new = [b for b in answer.boxes if handed is None or b.time is None or abs(b.time - handed[0]) > fits]
-                got, over = matched(new, chunk.times, fits)
-                boxes[np.searchsorted(shown, chunk.times)] = got
+                # a box of the frame that was handed over is matched to it, and is no new one
+                listed = chunk.times if handed is None else np.concatenate([[handed[0]], chunk.times])
+                untimed = all(b.time is None for b in answer.boxes) and len(answer.boxes) == len(chunk.times)
+                got, over = matched(answer.boxes, chunk.times if untimed else listed, reach)
+                boxes[np.searchsorted(shown, chunk.times)] = got[-len(chunk.times) :]
                 left += over
         if left:
             asking.warnings.append(f"{left} boxes belonged to no second that was asked for and were dropped")

@@ -75,7 +75,7 @@ class Dialect:
 
     def ask_where(self, query: str, target: str, times: Sequence[float]) -> str:
         """The question about places, one box per listed second."""
-        return self.where.format(query=query, target=target or query, times=", ".join(f"{t:.1f}" for t in times))
+        return self.where.format(query=query, target=target or query, times=", ".join(written_times(times)))
 
     def ask_which(self, query: str) -> str:
         """The question what the sentence's thing looks like."""
@@ -90,6 +90,20 @@ class Dialect:
         if self.boxes_form not in ("qwen3-vl", "qwen2.5-vl"):
             return None
         return boxes_schema(self.coordinates, len(times))
+
+
+def written_times(times: Sequence[float]) -> list[str]:
+    """Times with one decimal, with more where two would read the same.
+
+    >>> written_times([1.0, 2.5]), written_times([1.0, 1.04])
+    (['1.0', '2.5'], ['1.00', '1.04'])
+    """
+    written: list[str] = []
+    for decimals in (1, 2, 3):
+        written = [f"{t:.{decimals}f}" for t in times]
+        if len(set(written)) == len(written):
+            break
+    return written
 
 
 def point_boxes(points: Sequence[TimedPoint], side: float = 40.0) -> tuple[TimedBox, ...]:
