@@ -4,10 +4,10 @@ The answers are computed (`world_model`) from the frames that each way of asking
 measured on a real model (vidi2: size 0.046, memory 0.776; `box_noise`) and none, so that the scores say what a way of
 asking loses, never how good a model is. Tokens are those of Qwen3-VL's picture grid and pre-tokenizer.
 
-Two sets: staged clips of 9 to 18 s at 25 frames a second without shot cuts (`stage`, input fps × output rate), and one procedural video
-of each length from 10 s to 3 h (`lengths`). Framewise is asked for every frame up to ten minutes; above, its planner
-counts what it would ask (`planned`). Seconds are wall time of decoding, asking and reading the computed answers: a real
-model's own time comes on top and goes with its tokens. A row is one sentence asked in one way.
+Two sets: staged clips of 9 to 18 s at 25 frames a second, without shot cuts (`stage`, input fps × output rate), and one
+procedural video of each length from 10 s to 3 h (`lengths`). Framewise is asked for every frame up to ten minutes;
+above, its planner counts what it would ask (`planned`). Seconds are wall time of decoding, asking and reading the
+computed answers: a real model's own time comes on top and goes with its tokens. A row is one sentence asked in one way.
 """
 
 import json
