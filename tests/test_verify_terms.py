@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import verify_truths as made
 from whenwhere.answers.answer import Answer, TimedBox
 from whenwhere.evaluate import multispan
 from whenwhere.evaluate.ragged import ragged
@@ -17,6 +17,9 @@ from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.verify import TERMS, Beside, Truth, claimed
 from whenwhere.verify.spatial import box_giou
+
+sys.path.insert(0, str(Path(__file__).parent))
+import verify_truths as made
 
 EACH = pytest.mark.parametrize("name", TERMS)
 #: perfect, but not the highest: nothing to compare with outside an answer that is the whole video, or no picture at all

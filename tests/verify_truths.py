@@ -42,10 +42,10 @@ def answers(draw: st.DrawFn, least: int = 0) -> Answer:
                 x, y = rng.integers(0, 600), rng.integers(0, 320)
                 box = (float(x), float(y), float(x + rng.integers(1, 41)), float(y + rng.integers(1, 41)))
                 boxes.append(TimedBox(float(t), box))
-    letter = draw(st.sampled_from([None, "A", "B"]))
+    letter = draw(st.sampled_from([None, "A", "B"])) if found else None
     thought = " then ".join(f"{t:.1f} s" for pair in found for t in pair)
     return Answer(
-        "ok" if found or letter else "absent", found, tuple(boxes), coordinates="displayed" if boxes else None,
+        "ok" if found else "absent", found, tuple(boxes), coordinates="displayed" if boxes else None,
         choice=letter, thought=thought, form="second-level",
     )  # fmt: skip
 
