@@ -89,6 +89,16 @@ def test_allowed_tokens_are_exactly_those_that_can_go_on() -> None:
         assert sorted(PIECES.allowed(state).tolist()) == slow
 
 
+@pytest.mark.parametrize("most", range(1, 9))
+def test_a_token_of_several_items_counts_them_all(most: int) -> None:
+    pieces = Pieces([b"[", b"]", b"1", b", ", b"1, 1, 1, 1, 1", b", 1, 1, 1"], [END])
+    grammar = Grammar({"type": "array", "items": {"const": 1}, "minItems": most - 1, "maxItems": most})
+    for text in ("[", "[1", "[1, 1", "[1, "):
+        state = grammar.step(grammar.start, text.encode())
+        slow = [k for k, piece in enumerate(pieces.pieces) if piece and grammar.step(state, piece)]
+        assert sorted(pieces.allowed(state).tolist()) == slow
+
+
 def test_long_lists_cost_no_more_than_short_ones() -> None:
     """A list of 2000 boxes is followed without unrolling it."""
     grammar = Grammar(DIALECTS["qwen3-vl"].where_schema([0.0] * 2000) or {})
