@@ -149,7 +149,7 @@ def test_following_gives_a_box_per_frame_and_new_things_are_taken_up() -> None:
     frames = [(k / 10, np.full((4, 4, 3), k, np.uint8)) for k in range(31)]
     following = Shifted(places)
     tracks = follow(
-        frames, {0.0, 1.0, 2.0, 3.0}, lambda image: found(*places[int(image[0, 0, 0])].values()), following, 2.0
+        frames, {0.0, 1.0, 2.0, 3.0}, lambda image: found(*places[int(image[0, 0, 0])].values()), lambda: following, 2.0
     )
     a, b, c = tracks
     assert [len(t.times) for t in tracks] == [31, 26, 11]
@@ -166,10 +166,42 @@ def test_only_so_many_are_followed() -> None:
     boxes = {f"{k}": at(40 * k) for k in range(FOLLOWED + 3)}
     following = Shifted([boxes] * 11)
     frames = [(k / 10, np.zeros((4, 4, 3), np.uint8)) for k in range(11)]
-    tracks = follow(frames, {0.0, 1.0}, lambda image: found(*boxes.values()), following)
+    tracks = follow(frames, {0.0, 1.0}, lambda image: found(*boxes.values()), lambda: following)
     assert len(tracks) == FOLLOWED + 3
     assert [len(shown) for shown in following.shown] == [FOLLOWED, FOLLOWED]
     assert sorted(len(t.times) for t in tracks) == [2] * 3 + [11] * FOLLOWED
+
+
+def test_passers_by_do_not_fill_the_tracker() -> None:
+    """Four new things every two seconds, gone after two: far more than are followed at a time."""
+    count, began = 10, list[Shifted]()
+    places = [
+        {f"{k // 20}.{n}": at(100.0 * n + k % 20, 50 + 200 * (k // 20 % 3)) for n in range(4)}
+        for k in range(20 * count)
+    ]
+    frames = [(k / 10, np.full((4, 4, 3), k, np.uint8)) for k in range(20 * count)]
+
+    def begin() -> Shifted:
+        following = Shifted(places)
+        following.frame = began[-1].frame - 1 if began else -1  # the frame is shown to it once more
+        began.append(following)
+        return following
+
+    tracks = follow(frames, {float(k) for k in range(2 * count)}, lambda i: found(*places[i[0, 0, 0]].values()), begin)
+    assert [len(t.times) for t in tracks] == [20] * 4 * count
+    assert 2 <= len(began) <= count
+    assert all(len(following.names) <= FOLLOWED for following in began)
+
+
+def test_long_videos_are_linked_in_time() -> None:
+    import time
+
+    linker, began = Linker(), time.process_time()
+    for t in range(6000):
+        linker.add(float(t), found(*(at(500.0 * ((t // 3) % 50) + 100 * n, 50 + 90 * n) for n in range(3))))
+    group = ranked(list(linker.tracks.values()))
+    assert len(linker.tracks) > 1000 and len(telling_times(group, np.arange(6000.0))) == 8
+    assert time.process_time() - began < 15
 
 
 def tracks(*lives: tuple[int, int]) -> list[Track]:

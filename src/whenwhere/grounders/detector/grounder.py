@@ -46,7 +46,7 @@ from whenwhere.grounders.detector.tracks import Linker, Track
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLevel
 from whenwhere.grounders.talk import Call, Talker
-from whenwhere.grounders.windows import Sight, part_of, shown_width
+from whenwhere.grounders.windows import Sight, fitting, part_of, shown_width
 from whenwhere.models.detection import Detections, Detector
 from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
 from whenwhere.spans import Span, SpanSet
@@ -58,7 +58,7 @@ from whenwhere.video.picture import output_size
 #: Frames are given to detectors and trackers at this width at most; they make them smaller still.
 WIDTH = 1333
 #: Pictures that a detector looks at together.
-TOGETHER = 8
+TOGETHER = 4
 #: Things that are followed at a time; each costs as much as the first.
 FOLLOWED = 12
 
@@ -262,7 +262,7 @@ class DetectorGrounder:
                 yield t, image
 
         factor = asking.info.width / min(asking.info.width, WIDTH)
-        tracks = follow(frames(), set(shown.tolist()), detect, propagator.follow(), factor)
+        tracks = follow(frames(), set(shown.tolist()), detect, propagator.follow, factor)
         _log(asking, began, detector=detector.name, propagator=propagator.name, passes=len(shown), **counted)
         return tracks
 
@@ -285,8 +285,9 @@ class DetectorGrounder:
     ) -> Call:
         """The drawn frames of one span and the question which number is meant."""
         info = asking.info
-        times = telling_times(group, _frames(info, span, rate))
-        width = shown_width(info, self.steps.sight.close_side)
+        width, words = shown_width(info, self.steps.sight.close_side), question(query, target, len(group))
+        most = fitting(self.talker, *output_size(info, width), words, self.steps.sight.tokens)
+        times = telling_times(group, _frames(info, span, rate), min(most, FRAMES))
         pictures = read(info, times, width=width)
         asking.spent.frames_decoded += len(times)
         images = []
@@ -294,8 +295,7 @@ class DetectorGrounder:
             there = {track.number: box for track in group if (box := track.at(t)) is not None}
             images.append(drawn(image, {n: box * (width / info.width) for n, box in there.items()}))
         return Call(
-            np.stack(images), pictures.times, question(query, target, len(group)), schema(len(group)), MOST_TOKENS,
-            seed=seed, step="choose",
+            np.stack(images), pictures.times, words, schema(len(group)), MOST_TOKENS, seed=seed, step="choose"
         )  # fmt: skip
 
 
@@ -303,7 +303,7 @@ def follow(
     frames: Iterable[tuple[float, NDArray[np.uint8]]],
     shown: Set[float],
     detect: Callable[[NDArray[np.uint8]], Detections],
-    following: BoxFollowing,
+    begin: Callable[[], BoxFollowing],
     factor: float = 1.0,
 ) -> list[Track]:
     """Things detected at some frames and followed through all.
@@ -315,13 +315,13 @@ def follow(
         frames: times and RGB images, in order.
         shown: times of the frames at which to detect.
         detect: boxes in pixels of the image.
-        following: nothing is followed by it yet.
+        begin: gives a tracker that follows nothing yet; asked again when it is full of things that are gone.
         factor: how many times larger the displayed frame is than the images.
 
     Returns:
         Things with a box at every frame at which they were seen, pixels of the displayed frame.
     """
-    linker, known = Linker(), set[int]()
+    linker, following, known = Linker(), begin(), set[int]()
     for t, image in frames:
         carried = following.step(image)
         for number, box in carried.items():
@@ -329,8 +329,16 @@ def follow(
         if t in shown:
             carried = {number: box * factor for number, box in carried.items()}
             linked = linker.add(t, detect(image).scaled(factor), carried)
-            known |= set([n for n in linked if n not in known][: FOLLOWED - len(known)])
-            following.show({n: box / factor for n, box in linked.items() if n in known})
+            new = [n for n in linked if n not in known]
+            there = carried | linked
+            if len(known) + len(new) > FOLLOWED and known - there.keys():
+                # a tracker cannot be told to let go of something
+                following, known = begin(), known & there.keys()
+                following.step(image)
+            else:
+                there = linked
+            known |= set(new[: FOLLOWED - len(known)])
+            following.show({n: box / factor for n, box in there.items() if n in known})
     return list(linker.tracks.values())
 
 

@@ -10,6 +10,7 @@ Left out: telling things apart by their looks. Two alike that cross between two 
 propagation is for.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -70,13 +71,13 @@ class Track:
         >>> track.at(2.0).tolist(), track.at(2.5)
         ([0.0, 0.0, 5.0, 5.0], None)
         """
-        k = int(np.searchsorted(self.times, time - 1e-6))
+        k = bisect_left(self.times, time - 1e-6)
         return self.boxes[k] if k < len(self.times) and self.times[k] <= time + 1e-6 else None
 
     def expected(self, time: float) -> NDArray[np.float64]:
         """Its last box, moved on as it moved in the half second before."""
         last = self.boxes[-1]
-        k = max(int(np.searchsorted(self.times, self.times[-1] - 0.5, side="right")) - 1, 0)
+        k = max(bisect_right(self.times, self.times[-1] - 0.5) - 1, 0)
         if k == len(self.times) - 1:
             return last
         before, step = self.boxes[k], self.times[-1] - self.times[k]
@@ -97,6 +98,7 @@ class Linker:
     def __init__(self, first: int = 1) -> None:
         self.tracks: dict[int, Track] = {}
         self._next = first
+        self._recent: dict[int, Track] = {}
 
     def add(
         self, time: float, found: Detections, carried: dict[int, NDArray[np.float64]] | None = None
@@ -118,10 +120,8 @@ class Linker:
             boxes = np.array([carried[n] for n in numbers]).reshape(-1, 4)
             values = box_iou(boxes[:, None], found.boxes[None, left])
             left = self._link(time, found, numbers, values - CARRIED, left, out)
-        waiting = [
-            n for n, t in self.tracks.items()
-            if n not in out and n not in (carried or {}) and time - t.times[-1] <= PATIENCE
-        ]  # fmt: skip
+        self._recent = {n: track for n, track in self._recent.items() if time - track.times[-1] <= PATIENCE}
+        waiting = [n for n in self._recent if n not in out and n not in (carried or {})]
         boxes = np.array([self.tracks[n].expected(time) for n in waiting]).reshape(-1, 4)
         gone = np.array([time - self.tracks[n].times[-1] for n in waiting]).reshape(-1, 1)
         values = NEAR + NEAR_PER_SECOND * gone - apart(boxes, found.boxes[left])
@@ -145,6 +145,7 @@ class Linker:
 
     def _take(self, time: float, found: Detections, number: int, k: int, out: dict[int, NDArray[np.float64]]) -> None:
         self.tracks[number].add(time, found.boxes[k], "model", float(found.scores[k]))
+        self._recent[number] = self.tracks[number]
         out[number] = found.boxes[k]
 
 
