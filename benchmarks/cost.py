@@ -6,8 +6,9 @@ asking loses, never how good a model is. Tokens are those of Qwen3-VL's picture 
 
 Two sets: staged clips of 9 to 18 s at 25 frames a second, without shot cuts (`stage`, input fps × output rate), and one
 procedural video of each length from 10 s to 3 h (`lengths`). Framewise is asked for every frame up to ten minutes;
-above, its planner counts what it would ask (`planned`). Seconds are wall time of decoding, asking and reading the
-computed answers: a real model's own time comes on top and goes with its tokens. A row is one sentence asked in one way.
+above, its planner counts what it would ask, and the answers are counted without pictures (`planned`). Seconds are wall
+time of decoding, asking and reading the computed answers: a real model's own time comes on top and goes with its
+tokens. A row is one sentence asked in one way.
 """
 
 import json
@@ -19,9 +20,11 @@ from typing import Any
 import long_video
 import numpy as np
 from box_noise import unsteadiness
-from world_model import Faults, Known, World, WorldTalker, known
+from numpy.typing import NDArray
+from world_model import Asked, Faults, Known, World, WorldTalker, known, tokens
 
 from whenwhere import SpanSet, Tube, box_iou, s_iou, t_iou, v_iou
+from whenwhere.answers import FORMS, Answer
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
@@ -93,6 +96,15 @@ def asked(truth: Known, info: VideoInfo, world: World, by: Any, fps: float | Non
     return row
 
 
+def framewise_tokens(truth: Known, world: World, times: NDArray[np.float64], size: tuple[int, int]) -> int:
+    """Tokens of the answers about every single frame; a plan takes each for a box, where most are empty."""
+    dialect = DIALECTS["qwen3-vl"]
+    there = world.perceived(truth).index(times + 1e-6) >= 0
+    prompts = [(dialect.ask_where(truth.text, "", [float(t)]), np.array([t])) for t in times[there]]
+    written = sum(tokens(world.answer(Asked(prompt, at, size), dialect)) for prompt, at in prompts)
+    return written + int((~there).sum()) * tokens(FORMS[dialect.boxes_form].render(Answer("absent")))
+
+
 def measure(store: Path, clips: int, longest: int, said: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """All rows; those in `store` are not measured again."""
     rows = {r["key"]: r for r in read_lines(store)} if store.exists() else {}
@@ -155,8 +167,9 @@ def _length(path: Path, name: str, seconds: int, want: Callable[..., None], rows
                 world = World([truth], NOISES["as vidi2"])
                 if how["by"] is Framewise and seconds > EVERY_FRAME:
                     plan = Framewise(WorldTalker(world, DIALECTS["qwen3-vl"])).estimate(info, query=truth.text)
-                    counts = {k: plan[k] for k in ("calls", "prompt_tokens", "output_tokens")}
-                    return {"planned": True, "absent": not len(truth.spans)} | counts
+                    counts = {k: plan[k] for k in ("calls", "prompt_tokens")}
+                    written = framewise_tokens(truth, world, info.times, (info.width, info.height))
+                    return {"planned": True, "absent": not len(truth.spans), "output_tokens": written} | counts
                 return asked(truth, info, world, **how)
 
             want(key, make, set="lengths", length=name, way=way)
