@@ -251,7 +251,9 @@ def cost_markdown(result: dict[str, Any]) -> list[str]:
         "Means a sentence, absent ones included in m_tIoU and m_vIoU; s over sentences that are true somewhere. The "
         "answering model is the same for all and sees only the frames shown; its scores are no model's. Seconds: "
         "decoding, encoding nothing, computing answers; flow is extra. Tokens: Qwen3-VL's picture grid (32 pixels) and "
-        "pre-tokenizer. `fps` = frames shown a second when looking for the time; `/s` = boxes a second."
+        "pre-tokenizer. `fps` = frames shown a second when looking for the time; `/s` = boxes a second. "
+        "Frames go as single pictures (`images`; each one twice, `repeat`, costs and tells the same); `pairs`: two "
+        "under one stamp, so that a model knows one time and one place for both."
     )
     for noise, ways in result["stage"].items():
         base = ways.get(every)
