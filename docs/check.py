@@ -14,7 +14,11 @@ is made from the protocols (or `benchmarks`, `formats`) themselves, and what sta
 
     <!-- dialects -->
 
-from the dialects. `python docs/check.py --write` copies the tables in;
+from the dialects, and what stands after
+
+    <!-- rewards -->
+
+from the reward terms. `python docs/check.py --write` copies the tables in;
 without it a difference is an error. So no number and no switch is ever typed by hand.
 """
 
@@ -26,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 DIALECTS = re.compile(r"(<!-- dialects -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+REWARDS = re.compile(r"(<!-- rewards -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
@@ -61,6 +66,18 @@ def dialects(match: re.Match[str]) -> str:
     return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
 
 
+def rewards(match: re.Match[str]) -> str:
+    """What each reward term says about itself."""
+    from whenwhere.verify import TERMS
+
+    rows = [["term", "formula", "gameable", "needs", "source"], ["---"] * 5]
+    for term in TERMS.values():
+        formula = term.formula.replace("|", "\\|")
+        gameable = f"yes: {term.gameable}" if term.gameable else "no"
+        rows.append([f"`{term.name}`", formula, gameable, ", ".join(term.needs) or "–", term.source])
+    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+
+
 def main() -> int:
     """Check (or with --write, fill) all documents; the number of faults."""
     write = "--write" in sys.argv[1:]
@@ -83,6 +100,7 @@ def main() -> int:
             return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
         fresh = DIALECTS.sub(dialects, LISTED.sub(listed, TABLE.sub(table, text)))
+        fresh = REWARDS.sub(rewards, fresh)
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")
         elif fresh != text:

@@ -168,3 +168,21 @@ def test_openrlhf() -> None:
     assert all(isinstance(v, torch.Tensor) and v.shape == (3,) for v in found["extra_logs"].values())
     one = openrlhf(VERIFIER)(queries[:1], [prompt], TARGETS[:1])
     assert float(one["rewards"]) == pytest.approx(CEILINGS[0])
+
+
+def test_scoring_loads_nothing_heavy() -> None:
+    """Engines import the reward in many workers."""
+    import subprocess
+
+    code = (
+        "import sys\nfrom whenwhere.verify import Verifier\nfrom whenwhere.verify.adapters import scorer\n"
+        "scorer(Verifier({'t_iou': 1}, form='answer'))('<answer>1.0 to 2.0</answer>', {'spans': [[1, 2]]})\n"
+        "assert not {'torch', 'cv2', 'av', 'scipy', 'pyarrow', 'PIL'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("adapter", [trl, verl, ms_swift, easyr1, openrlhf])
+def test_terms_that_an_engine_cannot_serve_are_refused(adapter: Any) -> None:
+    with pytest.raises(SettingError, match="'order' needs what no engine hands"):
+        adapter(Verifier({"t_iou": 1, "order": 1}))

@@ -213,15 +213,3 @@ def test_a_right_letter_needs_no_time() -> None:
     term = TERMS["accuracy"]
     assert [term(claimed(Answer("ok", choice=c)), truth) for c in ("B", "A")] == [1, 0]
     assert not TERMS["t_iou"].applies(truth, Beside())
-
-
-def test_each_term_stands_in_the_documents_as_it_is() -> None:
-    page = (Path(__file__).parents[1] / "docs/rewards.md").read_text(encoding="utf-8")
-    rows = {r.split("|")[1].strip(" `"): r for r in page.replace("\\|", "¦").splitlines() if r.startswith("| `")}
-    assert [n for n in TERMS if n not in rows] == []
-    for name, term in TERMS.items():
-        cells = [c.strip() for c in rows[name].split("|")]
-        assert cells[2] == term.formula.replace("|", "¦"), name
-        assert cells[3] == (f"yes: {term.gameable}" if term.gameable else "no"), name
-        assert cells[4] == ", ".join(term.needs), name
-        assert cells[5] == term.source, name

@@ -13,11 +13,12 @@ from whenwhere.verify import Beside, Claim, Semantic, Truth, View, claimed
 
 SIZE = (640.0, 360.0)
 DURATION = 60.0
-#: real sets of the temporal kind: name of the reader, file
+#: real sets: name of the reader, file or folder
 REAL = {
     "charades-sta": "charades_sta/charades_sta_test.txt",
     "activitynet-captions": "activitynet_captions/val_1.json",
     "qvhighlights": "qvhighlights/highlight_val_release.jsonl",
+    "vue-stg": "vue_stg",
 }
 
 
@@ -116,7 +117,15 @@ def world(n: int = 30, seed: int = 0) -> list[Truth]:
 
 
 def benchmark(data: Path, name: str, n: int = 60) -> list[Truth]:
-    """A fixed sample of a real set's items with an event and a duration."""
+    """A fixed sample of a real set's items with an event and a duration, with boxes where it has them."""
     items = [i for i in BENCHMARKS[name].read(data / "annotations" / REAL[name]) if i.duration and len(i.span_set)]
     chosen = np.random.default_rng(0).choice(len(items), n, replace=False)
-    return [Truth(items[k].span_set, duration=items[k].duration, choice="ABCD"[j % 4]) for j, k in enumerate(chosen)]
+    return [
+        Truth(
+            i.span_set,
+            i.tubes[0] if i.tubes else None,
+            i.duration,
+            (float(i.width), float(i.height)) if i.width and i.height else None,
+        )
+        for i in (items[k] for k in chosen)
+    ]

@@ -9,7 +9,7 @@
 >>> [name for name, term in TERMS.items() if "recall" in name and term.gameable]
 ['recall']
 
-No torch here, and nothing that reads pixels unless the semantic term does. Not here: group statistics, advantages and
+No torch here, and no video library until the semantic term looks at one. Not here: group statistics, advantages and
 losses (training), and published counts over frame grids (evaluate).
 """
 

@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from whenwhere.errors import WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.verify.term import Beside
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.verifier import Verifier
@@ -82,6 +82,12 @@ def _plain(text: object, prefix: str) -> object:
 
 def _safe(verifier: Verifier, prefix: str) -> Core:
     """The core signature for a run: a wrong target is a warning and zeros."""
+    unseen = [term.name for term in verifier.terms if {"shuffled", "view"} & set(term.needs)]
+    if unseen:
+        raise SettingError(
+            f"the term {unseen[0]!r} needs what no engine hands to a reward: leave it out, or write the engine's "
+            "function around adapters.scorer, whose meta takes it"
+        )
     score = scorer(verifier, prefix)
     nothing = dict.fromkeys(["total", "reward", "format", *(t.name for t in verifier.terms)], 0.0)
     said: set[str] = set()

@@ -20,7 +20,6 @@ import numpy as np
 from whenwhere.answers.answer import Answer, Size, TimedBox
 from whenwhere.errors import RecordError, WhenwhereError
 from whenwhere.spans import SpanSet
-from whenwhere.tracking.rate import UNKNOWN_FRAME, second_level_times
 from whenwhere.tubes import Tube
 
 _KEYS = ("spans", "boxes", "rate", "duration", "fps", "size", "shown", "choice", "query")
@@ -126,6 +125,9 @@ class Truth:
         >>> [b.time for b in Truth(tube.spans, tube, fps=25).answer().boxes]
         [0.4, 1.0, 1.96]
         """
+        # The room loads OpenCV, which workers that only score have no use for.
+        from whenwhere.tracking.rate import UNKNOWN_FRAME, second_level_times
+
         spans = self.spans if self.spans is not None else SpanSet()
         boxes: list[TimedBox] = []
         if self.tube is not None:

@@ -1,8 +1,8 @@
 """The verifier: a weighted sum of reward terms, declared once, the same for rewards, difficulty and ceilings.
 
 R = Σ w·term / Σ w over the terms that apply to the question; ½·t_IoU + ½·v_IoU unless the recipe says otherwise. R is 1
-for the exact truth; with t_IoU or v_IoU among the terms, only for it. The format term is kept apart: what is trained on
-is R + λ·format, λ = .1, and what difficulty is measured in is R alone.
+for the exact truth, and only for it where t_IoU (of time) or v_IoU (of time and place) is among the terms. The format
+term is kept apart: what is trained on is R + λ·format, λ = .1, and what difficulty is measured in is R alone.
 
 A question without boxes has no v_IoU: its weight goes to the terms that do apply, so that sets with and without boxes
 can be mixed; the log of each answer says which applied. Where none does, the recipe does not fit the data and that is
