@@ -4,6 +4,7 @@ Spans within a tenth of a second, boxes that fit, costs counted to the call, and
 endpoint can let one down half-way.
 """
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -401,6 +402,10 @@ def test_an_endpoint_that_dies_half_way(
     assert served.answered - before == 1
     assert (again.cost.calls, again.cost.prompt_tokens, again.cost.output_tokens) == (0, 0, 0)
     assert (again.spans, again.tubes, again.id) == (whole.spans, whole.tubes, whole.id)
+    # a trace that was not asked for the first time is had for nothing
+    traced = Grounding.from_json(cli(*arguments, "--out", out, "--trace").stdout)
+    assert traced.raw is not None and all(call["cached"] for call in traced.raw) and traced.cost.calls == 0
+    assert served.answered - before == 1
     page = (tmp_path / "elsewhere" / "clip" / "page.html").read_text("utf-8")
     assert "#test-model" in page and "long" in page
 
@@ -469,3 +474,11 @@ def test_a_checkpoint_without_torch_is_one_sentence(monkeypatch: pytest.MonkeyPa
 def test_the_video_is_named_before_the_model_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(whenwhere.errors.MediaError):
         whenwhere.open(tmp_path / "missing.mp4", "http://localhost:1/v1")
+
+
+def test_doctor_says_what_checkpoints_would_run_on(cli: Cli) -> None:
+    checks = {c["name"]: c for c in json.loads(cli("doctor", "--json", status=None).stdout)["checks"]}
+    for package in ("torch", "transformers"):
+        there = importlib.util.find_spec(package) is not None
+        assert checks[package]["state"] == ("ok" if there else "missing")
+        assert there or "pip install 'whenwhere[vlm]'" in checks[package]["mend"]
