@@ -314,7 +314,7 @@ PROTOCOLS = (
         "lmms-eval",
         Count(swap=True, drop=True),
         "equal to the original",
-        "EvolvingLMMs-Lab/lmms-eval lmms_eval/tasks/charades_sta/eval_tvg.py 09df333e94",
+        "EvolvingLMMs-Lab/lmms-eval lmms_eval/tasks/charades_sta/eval_tvg.py 75571cfe0f",
     ),
     _protocol(
         "2d-tan",

@@ -38,6 +38,7 @@ from whenwhere.evaluate.tubes.boxes import (
     gather_answers,
     gather_hull,
     gather_truth,
+    on_frames,
     rates,
     ratio,
     sums,
@@ -147,22 +148,20 @@ def columns(
     has = np.isfinite(hull).all(1)
 
     truth = gather_truth(items)
-    owner, boxes = truth.owner, truth.boxes
-    frame = np.rint(truth.times * fps[owner]).astype(np.int64)
-    if count.truth == "stcat reader":
-        owner, frame, boxes = _box_after(items, owner, frame, boxes)
     more = np.zeros(n, np.int64)
     if count.closed:
         more = np.fromiter((i.source != "vidstg" for i in items), np.int64, n)
     if count.grid == "5 fps":
         grid_owner, grid = _grids(items, fps, end)
         # Boxes stand on the reader's frames: a shifted reader shows the box of the frame before.
-        keys = (owner << 32) + frame + shift[owner]
-        at = np.searchsorted(keys, (grid_owner << 32) + grid)
-        match = keys[np.minimum(at, max(len(keys) - 1, 0))] == (grid_owner << 32) + grid if len(keys) else at < 0
+        at = on_frames(truth, grid_owner, grid - shift[grid_owner], fps)
         union = _within(grid_owner, grid, np.minimum(first, start_p), np.maximum(end, end_p), n)
-        owner, frame, boxes = grid_owner[match], grid[match], boxes[at[match]]
+        owner, frame, boxes = grid_owner[at >= 0], grid[at >= 0], truth.boxes[at[at >= 0]]
     else:
+        owner, boxes = truth.owner, truth.boxes
+        frame = np.rint(truth.times * fps[owner]).astype(np.int64)
+        if count.truth == "stcat reader":
+            owner, frame, boxes = _box_after(items, owner, frame, boxes)
         frame = frame + shift[owner]
         union = (np.maximum(end, end_p) - np.minimum(first, start_p) + more).astype(np.float64)
 

@@ -78,7 +78,8 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     has = np.isfinite(hull).all(1)
     spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in items]).reshape(-1, 2)
     bounds = [_position(s, fps, begin, long) for s in (spans, np.where(np.isfinite(hull), hull, 0.0))]
-    (a0, a1), (b0, b1) = ((np.round(x, 3) for x in pair) for pair in bounds)
+    # Python's rounding is that of the exact value; numpy's scales first and differs near a half.
+    (a0, a1), (b0, b1) = ((np.array([round(v, 3) for v in x.tolist()]) for x in pair) for pair in bounds)
     t = ratio((np.minimum(a1, b1) - np.maximum(a0, b0)).clip(0), np.maximum(a1, b1) - np.minimum(a0, b0))
     return {
         "m_tIoU": np.where(has, t, 0.0),
