@@ -1,0 +1,314 @@
+"""Log-probabilities of a group's branches from one forward of the prompt they share.
+
+A group of G completions to one video prompt of P tokens costs G (P + C) tokens when the prompt is repeated, as trainers
+do, and P + G C here; the vision tower runs once instead of G times. Gradients are the same, on every parameter (Prefix
+Grouper, arXiv 2506.05433). Back ends:
+
+- `repeat`: the prompt and its pictures G times, through the model's own forward. The oracle.
+- `packed4d`: one row, a dense mask. Costs the square of the row in memory.
+- `shared_prefix`: one row, `training.attention`. The default where layers are attention.
+- `fork`: the prompt once with its states kept, which then fork into G rows. The default where layers carry a recurrent
+  state (Qwen3.5): attention alone cannot share that, and the two back ends above are refused there. Caches do not
+  outlive gradient checkpointing, so under it such a model can only repeat.
+
+`Scorer` compares the back end with `repeat` on its first group, log-probabilities and gradients, and falls back loudly.
+
+What differs from repeating, and is not mended here: a mixture-of-experts' load-balancing loss counts the prompt once;
+dropout (LoRA's too) draws one mask for the prompt instead of G; a branch's padding is computed and thrown away.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
+from whenwhere.errors import ModelError, SettingError
+from whenwhere.training.attention import Packed, attach
+from whenwhere.training.group import Branch, Group, Pictures, Tokens
+from whenwhere.training.logprobs import Scores, scored
+from whenwhere.training.positions import Rule
+from whenwhere.training.tower import Tower
+
+Backend = Literal["repeat", "packed4d", "shared_prefix", "fork"]
+
+
+def padded(tower: Tower, group: Group) -> tuple[Any, Any, Any, Any]:
+    """Branches padded on the right: (G, W) tokens, (G, W) where they count, (3, P) and (3, G, W) positions."""
+    import torch
+
+    ahead, following = tower.positions(group.prompt)
+    rows, width = len(group.branches), group.width
+    # any word will do: what follows a branch's end is seen by nothing that counts
+    ids = torch.zeros(rows, width, dtype=torch.long, device=tower.device)
+    mask = torch.zeros(rows, width, dtype=torch.bool, device=tower.device)
+    places = torch.zeros(3, rows, width, dtype=torch.long, device=tower.device)
+    for k, branch in enumerate(group.branches):
+        length = len(branch.ids)
+        ids[k, :length] = torch.as_tensor(branch.ids, device=tower.device)
+        mask[k, :length] = True if branch.scored is None else torch.as_tensor(branch.scored, device=tower.device)
+        places[:, k, :length], _ = tower.positions(branch, following)
+    return ids, mask, ahead, places
+
+
+def repeat(tower: Tower, group: Group) -> Any:
+    """(G, W, D) hidden states that predict the branches' tokens: the prompt once for each."""
+    import torch
+
+    ids, _, ahead, places = padded(tower, group)
+    rows, cut = len(group.branches), len(group.prompt.ids)
+    whole = torch.cat([_row(tower, group).expand(rows, -1), ids], 1)
+    where = torch.cat([ahead[:, None].expand(-1, rows, -1), places], 2)
+    stretches = [s for branch in group.branches for s in (group.prompt, branch)]
+    hidden = _stock(tower, whole, where, stretches)
+    return hidden[:, cut - 1 : -1]
+
+
+def _stock(tower: Tower, ids: Any, places: Any, stretches: list[Tokens]) -> Any:
+    """Hidden states by the model's own forward, pictures and all; by the text tower alone where features are given."""
+    import torch
+
+    parts = {
+        "": [s.images for s in stretches if s.images is not None],
+        "_videos": [s.videos for s in stretches if s.videos is not None],
+    }
+    every: list[Pictures] = parts[""] + parts["_videos"]
+    if any(p.features is not None for p in every):
+        return tower.text(**tower.inputs(ids, stretches), position_ids=places, use_cache=False).last_hidden_state
+    pictures: dict[str, Any] = {}
+    for ending, found in parts.items():
+        if found:
+            grid = "video_grid_thw" if ending else "image_grid_thw"
+            pictures[f"pixel_values{ending}"] = torch.cat([p.patches.to(tower.device) for p in found])
+            pictures[grid] = torch.cat([torch.as_tensor(p.grids, device=tower.device) for p in found])
+    return tower.inner(input_ids=ids, position_ids=places, use_cache=False, **pictures).last_hidden_state
+
+
+def _row(tower: Tower, group: Group) -> Any:
+    import torch
+
+    return torch.as_tensor(group.prompt.ids, device=tower.device)[None]
+
+
+def _packed(tower: Tower, group: Group, **how: Any) -> Any:
+    """Hidden states of one row: the prompt, then its branches side by side."""
+    import torch
+
+    ids, _, ahead, places = padded(tower, group)
+    row = torch.cat([_row(tower, group), ids.flatten()[None]], 1)
+    where = torch.cat([ahead, places.flatten(1)], 1)[:, None]
+    inputs = tower.inputs(row, [group.prompt, *group.branches])
+    hidden = tower.text(**inputs, position_ids=where, use_cache=False, **how).last_hidden_state
+    cut = len(group.prompt.ids)
+    # the first token of each branch is predicted by the prompt's last
+    first = hidden[:, cut - 1 : cut].expand(len(ids), -1, -1)
+    return torch.cat([first, hidden[0, cut:].unflatten(0, ids.shape)[:, :-1]], 1)
+
+
+def packed4d(tower: Tower, group: Group) -> Any:
+    """(G, W, D) as `repeat`: one row, a mask of the whole row."""
+    import torch
+
+    rows, width, cut = len(group.branches), group.width, len(group.prompt.ids)
+    branch = torch.arange(1, rows + 1, device=tower.device).repeat_interleave(width)
+    of = torch.cat([branch.new_zeros(cut), branch])
+    mask = torch.ones(len(of), len(of), dtype=torch.bool, device=tower.device).tril()
+    mask &= (of[:, None] == of[None]) | (of[None] == 0)
+    attach(tower.text)
+    return _packed(tower, group, attention_mask=mask[None, None])
+
+
+def shared_prefix(tower: Tower, group: Group) -> Any:
+    """(G, W, D) as `repeat`: one row, each branch sees the prompt and itself."""
+    attach(tower.text)
+    plan = Packed(len(group.prompt.ids), len(group.branches), group.width)
+    return _packed(tower, group, prefix_plan=plan)
+
+
+def fork(tower: Tower, group: Group) -> Any:
+    """(G, W, D) as `repeat`: the prompt's states, keys and values fork into G rows."""
+    import torch
+
+    ids, _, ahead, places = padded(tower, group)
+    states = kept_states(tower)
+    ahead_of = tower.text(
+        **tower.inputs(_row(tower, group), [group.prompt]), position_ids=ahead[:, None], past_key_values=states,
+        use_cache=True,
+    ).last_hidden_state  # fmt: skip
+    first = ahead_of[:, -1:].expand(len(ids), -1, -1)
+    states.reorder_cache(torch.zeros(len(ids), dtype=torch.long, device=tower.device))
+    behind = tower.text(
+        **tower.inputs(ids, group.branches), position_ids=places, past_key_values=states, use_cache=True
+    ).last_hidden_state
+    return torch.cat([first, behind[:, :-1]], 1)
+
+
+def kept_states(tower: Tower) -> Any:
+    """An empty cache whose states can be differentiated: they are replaced, never overwritten."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import LinearAttentionLayer
+
+    states = DynamicCache(config=tower.settings)
+    states.layers = [_kept_layer()() if type(layer) is LinearAttentionLayer else layer for layer in states.layers]
+    return states
+
+
+@cache
+def _kept_layer() -> Any:
+    from transformers.cache_utils import LinearAttentionLayer
+
+    class Kept(LinearAttentionLayer):  # type: ignore[misc]
+        def update_recurrent_state(self, recurrent_states: Any, state_idx: int = 0, **_: Any) -> Any:
+            self.recurrent_states[state_idx] = recurrent_states
+            self.is_recurrent_states_initialized[state_idx] = True
+            return recurrent_states
+
+    return Kept
+
+
+BACKENDS: dict[str, Callable[[Tower, Group], Any]] = {
+    "shared_prefix": shared_prefix, "packed4d": packed4d, "fork": fork, "repeat": repeat,
+}  # fmt: skip
+
+
+def refusal(tower: Tower, backend: Backend) -> str | None:
+    """Why a back end would be wrong for a model, in a sentence; None where it is right."""
+    if backend in ("shared_prefix", "packed4d"):
+        if tower.recurrent:
+            return f"layers with a recurrent state cannot share a prompt by attention ({backend}): take fork or repeat"
+        if "sliding_attention" in (getattr(tower.settings, "layer_types", None) or ()):
+            return f"layers with a sliding window count tokens along the row, which {backend} breaks: take repeat"
+        if tower.core.training and getattr(tower.settings, "attention_dropout", 0.0):
+            return f"{backend} needs attention_dropout = 0"
+    if backend == "fork" and tower.checkpointed:
+        return "gradient checkpointing drops the states that fork hands on: switch it off, or take repeat"
+    return None
+
+
+def scores(tower: Tower, group: Group, backend: Backend = "shared_prefix", temperature: float = 1.0,
+           entropies: bool = False) -> Scores:  # fmt: skip
+    """Log-probabilities, and entropies, of a group's branches by one back end.
+
+    Several groups: one after another, each with its own backward pass, so that only one is in memory.
+
+    Args:
+        tower: of the model.
+        group: prompt and branches.
+        backend: how.
+        temperature: that logits are divided by.
+        entropies: wanted too.
+
+    Raises:
+        ModelError: the back end would be wrong for the model, or the sample is torn.
+        SettingError: an unknown back end.
+    """
+    if backend not in BACKENDS:
+        raise SettingError(f"back ends are {', '.join(BACKENDS)}, not {backend!r}")
+    if reason := refusal(tower, backend):
+        raise ModelError(reason)
+    ids, mask, _, _ = padded(tower, group)
+    return scored(BACKENDS[backend](tower, group), tower.head, ids, mask, temperature, entropies)
+
+
+class FallbackWarning(UserWarning):
+    """A back end was not equal to repeating the prompt and is not used."""
+
+
+class Scorer:
+    """Scores groups by a back end that was seen to equal `repeat` on the first of them.
+
+    Args:
+        model: of a known family.
+        backend: None = what suits the model.
+        rule: of positions behind a video.
+        temperature: that logits are divided by.
+
+    Attributes:
+        tower: the model's parts.
+        backend: the one in use.
+        reasons: why others are not, in order.
+
+    Raises:
+        ModelError: the back end asked for is wrong for the model.
+    """
+
+    def __init__(
+        self, model: Any, backend: Backend | None = None, rule: Rule = "original", temperature: float = 1.0
+    ) -> None:
+        if backend is not None and backend not in BACKENDS:
+            raise SettingError(f"back ends are {', '.join(BACKENDS)}, not {backend!r}")
+        self.tower, self.temperature = Tower(model, rule), temperature
+        if backend is not None and (reason := refusal(self.tower, backend)):
+            raise ModelError(reason)
+        self.backend: Backend = backend or ("fork" if self.tower.recurrent else "shared_prefix")
+        self.reasons: list[str] = []
+        self._checked = False
+
+    def __call__(self, group: Group, entropies: bool = False) -> Scores:
+        """Scores of a group; the first call checks the back end.
+
+        Args:
+            group: prompt and branches.
+            entropies: wanted too.
+        """
+        if not self._checked:
+            self._settle(group)
+        return scores(self.tower, group, self.backend, self.temperature, entropies)
+
+    def _settle(self, group: Group) -> None:
+        """Falls back until what is left is equal to repeating."""
+        # two branches show whether siblings see each other, and keep the oracle affordable
+        small = Group(group.prompt, group.branches[:2])
+        while self.backend != "repeat":
+            reason = self._fault(small)
+            if reason is None:
+                break
+            following: Backend = "packed4d" if self.backend == "shared_prefix" else "repeat"
+            self.reasons.append(f"{self.backend}: {reason}")
+            warnings.warn(
+                f"the back end {self.backend} is not used: {reason}; going on with {following}, which costs more",
+                FallbackWarning,
+                stacklevel=3,
+            )
+            self.backend = following
+        self._checked = True
+
+    def _fault(self, group: Group) -> str | None:
+        """What is wrong with the back end; None if nothing."""
+        if reason := refusal(self.tower, self.backend):
+            return reason
+        wanted, slopes = self._probe(group, "repeat")
+        try:
+            found, others = self._probe(group, self.backend)
+        except (RuntimeError, TypeError, ValueError, ModelError) as e:
+            return f"it fails ({type(e).__name__}: {' '.join(str(e).split())[:200]})"
+        exact = wanted.dtype.itemsize == 4 and self.tower.head.weight.dtype.itemsize >= 4
+        off = float((found - wanted).abs().mean())
+        if not off <= (1e-4 if exact else 0.05):
+            return f"log-probabilities are off by {off:.3g} on average"
+        for name in slopes:
+            size = float(slopes[name].norm())
+            gap = float((others[name] - slopes[name]).norm()) / max(size, 1e-12)
+            if size > 1e-9 and not gap <= (1e-3 if exact else 0.1):
+                return f"the gradient of {name} is off by {100 * gap:.3g} %"
+        return None
+
+    def _probe(self, group: Group, backend: Backend) -> tuple[Any, dict[str, Any]]:
+        """Log-probabilities, and gradients of the first trained weight and the last: the longest and shortest way."""
+        import torch
+
+        trained = [(n, p) for n, p in self.tower.core.named_parameters() if p.requires_grad and p.ndim > 1]
+        ends = dict(trained[:1] + trained[-1:]) if torch.is_grad_enabled() else {}
+        with torch.random.fork_rng(devices=[]):  # dropout must not move the run's own random numbers
+            made = scores(self.tower, group, backend, self.temperature)
+            slopes: tuple[Any, ...] = ()
+            if ends:
+                # branches weigh differently, or errors that swap them would cancel
+                weights = torch.arange(1, len(made.logps) + 1, device=made.logps.device)[:, None]
+                slopes = torch.autograd.grad(
+                    (made.logps * weights).sum() / made.mask.sum(), list(ends.values()), allow_unused=True
+                )
+        whole = [torch.zeros_like(p) if s is None else s for s, p in zip(slopes, ends.values(), strict=True)]
+        return made.logps.detach(), dict(zip(ends, whole, strict=True))
+
+
+__all__ = ["BACKENDS", "Backend", "Branch", "FallbackWarning", "Group", "Scorer", "refusal", "scores"]
