@@ -221,5 +221,5 @@ def test_a_thousand_completions_in_half_a_second() -> None:
     texts = [form.render(t.answer(), t.size) for t in truths]
     start = time.process_time()
     for k in range(1000):
-        DEFAULT.score(texts[k % 125], truths[k // 8])
+        DEFAULT.score(texts[k // 8], truths[k // 8])
     assert time.process_time() - start < 1.5
