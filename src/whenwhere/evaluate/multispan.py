@@ -237,7 +237,8 @@ PROTOCOLS = (
         "Zhuo-Cao/QV-M2 standalone_eval/eval.py d5d40388a5",
         _words(
             "IoU >= m", "one to one, greedily", "first 1, 2, 3 windows; mAP: ten", "0 (the original refuses the file)"
-        ),
+        )
+        | {"rounding": "averages of percentages already rounded to two digits, as printed there: up to 0.005 off"},
         ("MR-full-mAP", "MR-full-mAP@1_tgt", "MR-full-mAP@2_tgt", "MR-full-mAP@3+tgt", "MR-full-mR1", "MR-full-mR2"),
         percent,
     ),

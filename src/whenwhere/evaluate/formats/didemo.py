@@ -13,6 +13,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
+from whenwhere.evaluate.didemo import MOMENTS, snap
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Prediction
@@ -69,10 +70,10 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
         if p is None:
             continue
         rows = p.spans if p.ranked is None else p.ranked
-        first = np.floor(rows[:, 0] / CHUNK + 0.5).astype(int)
-        last = np.maximum(np.floor(rows[:, 1] / CHUNK + 0.5).astype(int) - 1, first)
-        # Free seconds that fall on the same chunks are one moment.
-        out[i] = list(dict.fromkeys(zip(first.tolist(), last.tolist(), strict=True)))
+        # As the protocol counts seconds: the nearest moment; what overlaps none is left out, and spans that fall on
+        # the same moment are one.
+        near = snap(rows)
+        out[i] = list(dict.fromkeys((a, b) for a, b in MOMENTS[near[near >= 0]].tolist()))
     write_text(path, json.dumps(out))
 
 

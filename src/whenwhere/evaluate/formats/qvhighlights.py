@@ -2,10 +2,12 @@
 
 One line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
 "pred_saliency_scores": [...]}`, windows best first in the order written. The first window is the answer; the scores
-become the curve, whose values belong to the middles of the clips.
+become the curve, whose values belong to the middles of the clips. `pred_exist_score`, which Soccer-GMR's submissions
+add (how sure it is that the moment exists at all), is the confidence.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,10 +45,20 @@ def _read(intake: Intake) -> None:
                     )
                     continue
                 curve = (CLIP / 2, CLIP, values)
+            sure = line.get("pred_exist_score")
+            if sure is not None and not (type(sure) in (int, float) and math.isfinite(sure)):
+                intake.fail(
+                    at,
+                    item.id,
+                    "not a number",
+                    "pred_exist_score is no finite number",
+                    "write a number or leave it out",
+                )
+                continue
             status: Status = "answered" if len(ranked) or "pred_relevant_windows" not in line else "absent"
             spans = ranked[:1, :2] if len(ranked) else span_array()
             kept = ranked if "pred_relevant_windows" in line else None
-            intake.keep(at, Prediction(item.id, status, spans, kept, curve=curve))
+            intake.keep(at, Prediction(item.id, status, spans, kept, curve=curve, confidence=sure))
 
 
 def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
@@ -67,6 +79,8 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
             line["pred_relevant_windows"] = [[*row, 1.0] for row in p.spans.tolist()]
         if p.curve is not None:
             line["pred_saliency_scores"] = p.curve[2].tolist()
+        if p.confidence is not None:
+            line["pred_exist_score"] = p.confidence
         lines.append(json.dumps(line))
     write_text(path, "".join(f"{line}\n" for line in lines))
 
@@ -78,6 +92,6 @@ FORMAT = Format(
     sniff=lambda line: "pred_relevant_windows" in line or "pred_saliency_scores" in line,
     read=_read,
     write=_write,
-    loses="boxes, confidence, status (what claims nothing is left out), an answer that is not the first window",
+    loses="boxes, status (what claims nothing is left out), an answer that is not the first window",
     source="jayleicn/moment_detr b7e553a, standalone_eval/README.md",
 )
