@@ -9,9 +9,11 @@ The whole name is part of what identifies an answer.
 """
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import MissingExtraError, SettingError
+from whenwhere.grounders.naming import kind_of
 from whenwhere.models.detection import Detector
 from whenwhere.models.pretrained import configuration
 from whenwhere.models.propagation import Concept, Propagator
@@ -34,12 +36,27 @@ def parts(pipeline: str) -> tuple[str, str | None]:
     _, colon, named = pipeline.partition(":")
     if not colon:
         return DETECTOR, None
-    if Path(named).is_dir():
+    if named and Path(named).expanduser().is_dir():
         return named, None
     detector, plus, propagator = named.rpartition("+") if "+" in named else (named, "", "")
     if not detector.strip() or (plus and not propagator.strip()):
         raise SettingError(f"{pipeline!r} names no model: write detector:DETECTOR or detector:DETECTOR+PROPAGATOR")
     return detector.strip(), propagator.strip() if plus else None
+
+
+def check(pipeline: str) -> None:
+    """Say now what would only be found after the video was opened.
+
+    Raises:
+        SettingError: a name that can be no detector's or propagator's.
+        MissingExtraError: the packages to run them are not installed.
+    """
+    for name in parts(pipeline):
+        if name is not None and kind_of(name) == "endpoint":
+            raise SettingError(f"a detector runs in this process: name a folder or a hub id instead of {name}")
+    for package in ("torch", "torchvision", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "vlm", "the pipeline detector")
 
 
 @lru_cache(maxsize=1)
@@ -49,6 +66,13 @@ def load(pipeline: str, device: str | None = None) -> tuple[Detector | Concept, 
     Raises:
         SettingError, MissingExtraError, ModelError: they cannot be had.
     """
-    name, propagator = parts(pipeline)
+    name, propagator = (n and _folder(n) for n in parts(pipeline))
+    assert name is not None
     find = Concept if configuration(name).model_type in Concept.KINDS else Detector
     return find(name, device=device), None if propagator is None else Propagator(propagator, device=device)
+
+
+def _folder(name: str) -> str:
+    """A folder's name without `~`; any other name as it is."""
+    path = Path(name).expanduser()
+    return str(path) if path.is_dir() else name
