@@ -287,3 +287,18 @@ def test_any_text_gets_an_answer(text: str) -> None:
     found = parse(text)
     assert all(abs(x) < 1e12 for span in found.spans for x in span)
     assert found.read == (found.status not in ("unparsed",)) or found.status in ("truncated", "ambiguous")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The person sits down from 3 to 7 secondes.", "It hapens betwen 3 and 7 sec.", "from 3 secondes to 7 secondes"],
+)
+def test_typing_faults_in_units_and_between(text):
+    assert parse(text).spans == ((3.0, 7.0),)
+
+
+@pytest.mark.parametrize(
+    "text", ["I could not find this event anywhere in the video.", "This event is absent from the video."]
+)
+def test_further_words_for_absence(text):
+    assert parse(text).status == "absent"

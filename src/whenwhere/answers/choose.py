@@ -54,7 +54,8 @@ _ABSENCE = re.compile(
         (?:happen|occur|appear|take\ place|exist|present|shown|depicted|found|contained|in\ the\ video|match\ any)\b
     |\bnever\ (?:happens?|occurs?|appears?|takes?\ place|shown|seen)\b
     |\b(?:video|clip|footage)\ (?:does|do|did)(?:\ not|n't)\ (?:contain|show|include|depict|have|feature)\b
-    |\b(?:could|can|did)(?:\ not|not|n't)\ find\ (?:the|any|such)\b
+    |\b(?:could|can|did)(?:\ not|not|n't)\ find\ (?:the|this|that|any|such|it)\b
+    |\bis\ (?:absent|missing)\ from\ (?:the|this)\ (?:video|clip)\b
     |\b(?:cannot|can't|could\ not|couldn't)\ be\ found\b|\bnot\ (?:found|present)\ in\ the\ (?:video|clip)\b
     """,
     re.IGNORECASE | re.VERBOSE,

@@ -48,7 +48,7 @@ class Token(NamedTuple):
         return None if factor is None else self.value * factor
 
 
-_SECOND = r"(?:seconds?|secs?\.?|s|秒)"
+_SECOND = r"(?:seconde?s?|secs?\.?|s|秒)"
 _MINUTE = r"(?:minutes?|mins?|分钟|分)"
 _UNIT = (
     rf"(?:[ \t]{{0,2}}-?(?:(?P<ms>milliseconds?|msecs?|ms)|(?P<s>{_SECOND})|(?P<min>{_MINUTE})|(?P<m>m)"

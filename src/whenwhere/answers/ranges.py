@@ -174,7 +174,7 @@ def _joins(tokens: Sequence[Token], i: int) -> bool:
 
 def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
     """Index of the time that a separator joins to the time at `i`, or -1; and whether "between … and …" did."""
-    between = any(t.text == "between" for t in tokens[max(0, i - 5) : i] if t.kind == "word")
+    between = any(t.text in ("between", "betwen", "beetween", "bewteen") for t in tokens[max(0, i - 5) : i] if t.kind == "word")
     separated = False
     for j in range(i + 1, min(len(tokens), i + 1 + _LOOK)):
         t = tokens[j]
