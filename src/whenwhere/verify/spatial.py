@@ -104,7 +104,7 @@ SPATIAL = (
         "v_iou",
         v_union,
         "t_IoU · s; s = mean of IoU(b, b*) over S∩P",
-        "arXiv 2606.29023 (`mv_IoU`, its formula is not stated); DESIGN",
+        "arXiv 2606.29023 (`mv_IoU`; it states no formula, the product is ours)",
         ("spans", "tube"),
     ),
     Term(

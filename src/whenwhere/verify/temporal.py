@@ -149,7 +149,7 @@ def order(claim: Claim, truth: Truth, beside: Beside) -> float:
 
 
 TEMPORAL = (
-    Term("t_iou", iou, "|S∩P| / |S∪P|", "TimeLens, TVG-R1 (arXiv 2507.18100), VideoChat-R1; DESIGN"),
+    Term("t_iou", iou, "|S∩P| / |S∪P|", "TimeLens, TVG-R1 (arXiv 2507.18100), VideoChat-R1"),
     Term(
         "boundary_iou",
         boundary_iou,
