@@ -221,7 +221,7 @@ NOTED = {
         "t, unanswered left out": 19.0,
     },
 }
-#: What was noted for Vidi2.5, whose answers are not at hand: the order of the definitions is the same.
+#: What was noted for Vidi2.5, whose answers come from its repository: the order of the definitions is the same.
 VIDI25 = {
     "t, set of seconds (the benchmark)": 58.4,
     "t, hull": 58.2,
@@ -237,12 +237,12 @@ VIDI25 = {
 }
 
 
-def vue(folder: Path) -> dict:
-    """The second table, by model and definition."""
+def vue(folder: Path, more: list[Path]) -> dict:
+    """The second table, by model and definition; `more` are further files of answers, named after their folders."""
     items = BENCHMARKS["vue-stg"].read(folder / "annotations" / "vue_stg")
     out: dict[str, dict[str, float]] = {}
-    for model in NOTED:
-        path = folder / "predictions" / "vue_stg" / f"{model}.tubes.csv"
+    files = {model: folder / "predictions" / "vue_stg" / f"{model}.tubes.csv" for model in NOTED}
+    for model, path in (files | {path.parent.name: path for path in more}).items():
         answers = dict(read_predictions(path, items, BENCHMARKS["vue-stg"]).by_id)
         found = {name: float(100 * np.nanmean(column)) for name, column in definitions(items, answers).items()}
         either = "v, sum / seconds in either (the benchmark)"
@@ -296,7 +296,7 @@ def table(result: dict) -> str:
         "# The same answers by other definitions",
         "",
         f"VUE-STG, {found['queries']} queries, one box a second; x 100. Noted: an earlier count of the same answers;"
-        " for Vidi2.5, whose answers are not at hand, only noted.",
+        " for Vidi2.5 it is in a column of its own.",
         "",
         f"| definition | {' | '.join(f'{m} | noted' for m in models)} | Vidi2.5 noted |  |",
         "|---" * (2 * len(models) + 3) + "|",
@@ -305,7 +305,7 @@ def table(result: dict) -> str:
         cells: list[str] = []
         why = ""
         for model in models:
-            value, before = found["models"][model][name], NOTED[model].get(name)
+            value, before = found["models"][model][name], NOTED.get(model, {}).get(name)
             cells += [f"{value:.2f}", "" if before is None else f"{before:g}"]
             why = why or (REMARKS.get(name, "differs") if remark(value, before) else "")
         lines.append(f"| {name} | {' | '.join(cells)} | {VIDI25.get(name, '')} | {why} |")
@@ -316,10 +316,15 @@ def main() -> None:
     """Count, and write the result files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("WHENWHERE_DATA"), help="folder with annotations/")
-    folder = parser.parse_args().data
+    parser.add_argument(
+        "--predictions", type=Path, nargs="*", default=[],
+        help="further answers to VUE-STG, <model>/tubes.csv, as in bytedance/vidi VUE_STG/results",
+    )  # fmt: skip
+    options = parser.parse_args()
+    folder = options.data
     if not folder or not Path(folder).is_dir():
         sys.exit("give --data DIR or set WHENWHERE_DATA to the folder with annotations/ and predictions/")
-    result = {"vidstg": perfect(Path(folder)), "vue_stg": vue(Path(folder))}
+    result = {"vidstg": perfect(Path(folder)), "vue_stg": vue(Path(folder), options.predictions)}
     text = table(result)
     write_text(HERE / "results" / "perfect_model.json", json.dumps(result, indent=1) + "\n")
     write_text(HERE / "results" / "perfect_model.md", text)

@@ -27,6 +27,8 @@ _SOFT = _words("""
 """)
 _TO = frozenset(["to", "until", "till", "til", "through", "thru", "upto", "到", "至"])
 _BETWEEN = frozenset(["between", "and"])
+#: "between", also as it is often mistyped
+_AMID = frozenset(["between", "betwen", "beetween", "bewteen"])
 _START = _words("""
     start starts started starting begin begins began beginning commence commences onset from start_time
     starttime begin_time
@@ -174,7 +176,7 @@ def _joins(tokens: Sequence[Token], i: int) -> bool:
 
 def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
     """Index of the time that a separator joins to the time at `i`, or -1; and whether "between … and …" did."""
-    between = any(t.text in ("between", "betwen", "beetween", "bewteen") for t in tokens[max(0, i - 5) : i] if t.kind == "word")
+    between = any(t.text in _AMID for t in tokens[max(0, i - 5) : i] if t.kind == "word")
     separated = False
     for j in range(i + 1, min(len(tokens), i + 1 + _LOOK)):
         t = tokens[j]

@@ -28,6 +28,8 @@ from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import claims, default_iou, hits, look_up, means, threshold_curve
 
 AT = (0.3, 0.5, 0.7)
+#: Thresholds of MUSEG's F1.
+LOOSE = (0.1, 0.3, 0.5, 0.7)
 FINE = np.linspace(0, 1, 101)
 M2 = np.array([float(f"{t:.2f}") for t in np.linspace(0.3, 0.95, 14)])
 
@@ -69,6 +71,34 @@ def matched(answers: Ragged, truth: Ragged, thresholds: Sequence[float] = AT) ->
     return f1, mean
 
 
+def loose_f1(answers: Ragged, truth: Ragged) -> dict[str, Floats]:
+    """F1 as MUSEG counts it on temporal action localisation, per item, and its mean over the four thresholds.
+
+    Not one to one: an answer is right if any true span reaches the threshold with it, a true span is found if any
+    answer does, so that one answer may find several and repeated answers cost nothing (from reading THUNLP-MT/MUSEG
+    data/eval/et_bench/compute_metrics.py `tal_eval` 889565e78b; its `F1` on a single span is R1).
+
+    >>> one, two = ragged([np.array([[0., 4.], [0., 4.]])]), ragged([np.array([[0., 4.], [6., 9.]])])
+    >>> loose_f1(one, two)["MUSEG-F1"].round(3).tolist()
+    [0.667]
+    """
+    i, j, _ = cross(answers, truth)
+    iou = hull_iou(answers.rows[i], truth.rows[j])
+    right, found = np.zeros(len(answers.rows)), np.zeros(len(truth.rows))
+    np.maximum.at(right, i, iou)
+    np.maximum.at(found, j, iou)
+    n = len(answers.counts)
+    nothing = (answers.counts == 0) & (truth.counts == 0)
+    out = {}
+    for m in LOOSE:
+        precision = np.bincount(answers.owner, right >= m, n) / np.maximum(answers.counts, 1)
+        recall = np.bincount(truth.owner, found >= m, n) / np.maximum(truth.counts, 1)
+        both = precision + recall
+        f1 = np.divide(2 * precision * recall, both, out=np.zeros(n), where=both > 0)
+        out[f"MUSEG-F1@{m:g}"] = np.where(nothing, 1.0, f1)
+    return {"MUSEG-F1": np.mean(list(out.values()), axis=0)} | out
+
+
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     """MIoU of sets, IoU of the best single pair, F1 and mean IoU of the one-to-one matching, right counts."""
     kept, predictions, notes = look_up(items, by_id)
@@ -85,6 +115,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     columns = {"mIoU": default_iou(kept, predictions), "best-mIoU": best * real}
     columns |= {f"R1@{m:g}": hits(best * real, m) for m in AT}
     columns |= {f"F1@{m:g}": f1[:, k] * real for k, m in enumerate(AT)}
+    columns |= {name: column * real for name, column in loose_f1(answers, truth).items()}
     columns |= {"matched-mIoU": mean * real, "right-count": ((answers.counts == truth.counts) & real).astype(float)}
     return means(kept, columns, notes)
 
