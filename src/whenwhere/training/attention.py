@@ -79,7 +79,7 @@ def attention(
 
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
-        )  # type: ignore[no-any-return]
+        )
     if dropout:
         raise ModelError("branches cannot share a prompt under attention dropout: set attention_dropout to 0")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.attention import Packed, attach
-from whenwhere.training.group import Branch, Group, Pictures, Tokens
+from whenwhere.training.group import Group, Pictures, Tokens
 from whenwhere.training.logprobs import Scores, scored
 from whenwhere.training.positions import Rule
 from whenwhere.training.tower import Tower
@@ -156,7 +156,7 @@ def kept_states(tower: Tower) -> Any:
 def _kept_layer() -> Any:
     from transformers.cache_utils import LinearAttentionLayer
 
-    class Kept(LinearAttentionLayer):  # type: ignore[misc]
+    class Kept(LinearAttentionLayer):
         def update_recurrent_state(self, recurrent_states: Any, state_idx: int = 0, **_: Any) -> Any:
             self.recurrent_states[state_idx] = recurrent_states
             self.is_recurrent_states_initialized[state_idx] = True
@@ -309,6 +309,3 @@ class Scorer:
                 )
         whole = [torch.zeros_like(p) if s is None else s for s, p in zip(slopes, ends.values(), strict=True)]
         return made.logps.detach(), dict(zip(ends, whole, strict=True))
-
-
-__all__ = ["BACKENDS", "Backend", "Branch", "FallbackWarning", "Group", "Scorer", "refusal", "scores"]

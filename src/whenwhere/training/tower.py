@@ -56,7 +56,7 @@ class Tower:
     @property
     def checkpointed(self) -> bool:
         """Whether layers are computed again in the backward pass, which silently drops every cache."""
-        return bool(self.core.training and self.core.is_gradient_checkpointing)
+        return self.core.training and any(layer.gradient_checkpointing for layer in self.text.layers)
 
     def kinds(self, ids: Any) -> Any:
         """What each token is: text, of an image, or of a video."""
@@ -98,14 +98,20 @@ class Tower:
             return pictures.features
         look = self.inner.get_video_features if video else self.inner.get_image_features
         made = look(pictures.patches.to(self.device), torch.as_tensor(pictures.grids, device=self.device))
-        return Features(tuple(made.pooler_output), tuple(tuple(d) for d in getattr(made, "deepstack_features", None) or ()))
+        return Features(
+            tuple(made.pooler_output), tuple(tuple(d) for d in getattr(made, "deepstack_features", None) or ())
+        )
 
     def frozen(self, tokens: Tokens) -> Tokens:
         """The same tokens with features in place of patches, computed without gradient: for a frozen vision tower."""
         import torch
 
         def once(part: Pictures | None, video: bool) -> Pictures | None:
-            return None if part is None else Pictures(part.grids, features=self.features(part, video), seconds=part.seconds)
+            return (
+                None
+                if part is None
+                else Pictures(part.grids, features=self.features(part, video), seconds=part.seconds)
+            )
 
         with torch.no_grad():
             images, videos = once(tokens.images, False), once(tokens.videos, True)
@@ -139,7 +145,9 @@ class Tower:
                 continue
             joined = torch.cat([f for m in made for f in m.pooled]).to(embeddings.dtype)
             embeddings = embeddings.masked_scatter(places[..., None], joined)
-            deep.append((places, tuple(torch.cat([f for m in made for f in m.deep[k]]) for k in range(len(made[0].deep)))))
+            deep.append(
+                (places, tuple(torch.cat([f for m in made for f in m.deep[k]]) for k in range(len(made[0].deep))))
+            )
         inputs: dict[str, Any] = {"inputs_embeds": embeddings}
         if deep and deep[0][1]:
             seen = kinds != 0
