@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Found, Grounder
+from whenwhere.grounders.detector.named import check as check_detector
 from whenwhere.grounders.naming import check as check_name
 from whenwhere.grounders.naming import close as disconnect
 from whenwhere.grounders.naming import connect, warnings_of
@@ -84,6 +85,8 @@ def check_model(name: str, settings: Settings | None = None, device: str | None 
     """
     if name not in GROUNDERS:
         check_name(name, device)
+        if settings is not None and settings.pipeline.partition(":")[0] == "detector":
+            check_detector(settings.pipeline)
         return
     if device is not None:
         raise SettingError(f"a device is for a checkpoint in this process; {name} is none")
@@ -146,7 +149,7 @@ class Session:
         self.source = os.fsdecode(source)
         self.model = model
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
-        self._progress = progress
+        self._progress, self._device = progress, device
         self._built_in = GROUNDERS[model](self._cache, progress) if model in GROUNDERS else None
         self._talker: Talker | None = None
         self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
@@ -220,7 +223,7 @@ class Session:
             span: the time is given, only boxes are wanted.
             frames: put a box for every frame into the record.
             seed: for models that draw at random.
-            pipeline: how a vision-language model is asked: `second-level`, `framewise` or `uniform`.
+            pipeline: how a vision-language model is asked: `second-level`, `framewise`, `uniform` or `detector`.
             samples: how often it is asked for the time; how well its answers agree is the confidence.
             trace: put what it was asked and said into the record.
 
@@ -271,7 +274,7 @@ class Session:
             return self._built_in
         from whenwhere.grounders.pipelines import pipeline
 
-        return pipeline(settings.pipeline, self._talker, settings.samples, self._progress)
+        return pipeline(settings.pipeline, self._talker, settings.samples, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: Settings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 #: Ways to ask a model; `motion` has its own, which it calls `second-level` too because of its boxes.
-PIPELINES = ("second-level", "framewise", "uniform")
+PIPELINES = ("second-level", "framewise", "uniform", "detector")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Settings:
         span: the time is given, only boxes are wanted.
         frames: put a box for every frame into the record.
         seed: for models that draw at random.
-        pipeline: how a model is asked: `second-level`, `framewise` or `uniform`.
+        pipeline: how a model is asked: `second-level`, `framewise`, `uniform`, or `detector`, which may name its
+            models: `detector:DETECTOR` or `detector:DETECTOR+PROPAGATOR`.
         samples: how often a model is asked for the time; how well the answers agree is the confidence.
         trace: put what a model was asked and said into the record.
 
@@ -74,12 +75,13 @@ class Settings:
             raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLERS)}")
         if self.smooth not in SMOOTHERS:
             raise SettingError(f"there is no smoother {self.smooth!r}; choose one of {', '.join(SMOOTHERS)}")
-        if self.pipeline not in PIPELINES:
+        kind, _, named = self.pipeline.partition(":")
+        if kind not in PIPELINES or (named and kind != "detector"):
             raise SettingError(f"there is no pipeline {self.pipeline!r}; choose one of {', '.join(PIPELINES)}")
         if not 1 <= self.samples <= 64:
             raise SettingError(f"a model is asked between 1 and 64 times, not {self.samples}")
-        if self.samples > 1 and self.pipeline != "second-level":
-            raise SettingError(f"several samples are for the pipeline second-level; {self.pipeline} asks once")
+        if self.samples > 1 and kind not in ("second-level", "detector"):
+            raise SettingError(f"several samples are for the pipelines second-level and detector; {kind} asks once")
         if self.within is not None and self.span is not None:
             raise QueryError(
                 "`within` says where to search and `span` says that the time is known: give one of the two"

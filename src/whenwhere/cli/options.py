@@ -16,7 +16,13 @@ Model = Annotated[
         "one, http://host:8000/v1#name. Frames leave this machine only for an address that you name here."
     ),
 ]
-Pipeline = Annotated[str, typer.Option(help="How a model is asked: second-level, framewise or uniform.")]
+Pipeline = Annotated[
+    str,
+    typer.Option(
+        help="How a model is asked: second-level, framewise, uniform, or detector: it chooses among what "
+        "a detector finds (detector:DETECTOR+PROPAGATOR names other models than Grounding DINO alone)."
+    ),
+]
 Samples = Annotated[int, typer.Option(help="Ask a model so often for the time; agreement is the confidence.")]
 Trace = Annotated[bool, typer.Option("--trace", help="Put what a model was asked and said into the records.")]
 Device = Annotated[str | None, typer.Option(help="Where a checkpoint runs: cuda, cuda:1, cpu; the best if left out.")]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from whenwhere.grounders.detector.grounder import DetectorGrounder
+from whenwhere.grounders.detector.named import load
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.grounder import Grounder
 from whenwhere.grounders.naming import context_of
@@ -15,15 +17,20 @@ from whenwhere.grounders.windows import Sight
 _PROMPT = 0.7
 
 
-def pipeline(name: str, talker: Talker, samples: int, progress: Callable[[float], None] | None) -> Grounder:
-    """A grounder that asks this model in this way.
+def pipeline(
+    name: str, talker: Talker, samples: int, progress: Callable[[float], None] | None, device: str | None = None
+) -> Grounder:
+    """A grounder that asks this model in this way; the device is for what else it needs.
 
     Raises:
         SettingError: the model's family cannot be asked so.
+        MissingExtraError, ModelError: a detector or tracker cannot be had.
     """
     sight, context = Sight(), context_of(talker)
     if context is not None:
         sight = replace(sight, tokens=min(sight.tokens, int(_PROMPT * context)))
+    if name.partition(":")[0] == "detector":
+        return DetectorGrounder(talker, *load(name, device), samples=samples, sight=sight, progress=progress)
     if name == "framewise":
         return Framewise(talker, sight, progress)
     if name == "uniform":
