@@ -219,7 +219,8 @@ def cost_report(rows: list[dict[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {"stage": {}, "lengths": {}, "clips": sorted({r["seed"] for r in rows if r["set"] == "done"})}
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for r in rows:
-        if r["set"] == "stage":
+        # a clip that is not finished would count some ways more often than others
+        if r["set"] == "stage" and r["seed"] in out["clips"]:
             groups["stage", r["noise"], r["way"]].append(r)
         elif r["set"] == "lengths":
             groups["lengths", r["length"], r["way"]].append(r)
