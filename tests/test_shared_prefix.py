@@ -357,6 +357,32 @@ def test_a_sound_back_end_stays_and_is_checked_once(monkeypatch: pytest.MonkeyPa
     assert scorer.backend == "shared_prefix" and len(asked) == 1
 
 
+def test_the_check_under_checkpointing() -> None:
+    from whenwhere.training.shared_prefix import Scorer
+
+    model = made("qwen3_vl")
+    model.gradient_checkpointing_enable()
+    scorer = Scorer(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer(ragged(model))
+    assert scorer.backend == "shared_prefix"
+    model.gradient_checkpointing_enable({"use_reentrant": True})
+    with pytest.raises(ModelError, match="use_reentrant"):
+        Scorer(model)(ragged(model))
+
+
+def test_half_precision_passes_the_check() -> None:
+    import torch
+
+    from whenwhere.training.shared_prefix import Scorer
+
+    model = made("qwen3_vl", sharp=2.0).to(torch.bfloat16)
+    scorer = Scorer(model)
+    scorer(ragged(model))
+    assert scorer.backend == "shared_prefix" and scorer.reasons == []
+
+
 def test_what_cannot_be_equal_is_refused() -> None:
     from whenwhere.training.group import Branch, Group, Pictures, Tokens, completions
     from whenwhere.training.shared_prefix import Scorer, scores
