@@ -32,9 +32,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from PIL import Image
 
-#: Certificate and key of localhost, made for these tests; it protects nothing.
-CERTIFICATE = Path(__file__).parent / "localhost.pem"
-
 Kind = Literal[
     "status",  # answers `status` with an error in OpenAI's form
     "reset",  # closes the connection without a word
@@ -176,7 +173,7 @@ class ChatServer:
         lacks: names of fields that the server does not know: it declines requests with them.
         seconds: that each answer takes.
         always: misbehaviour of every request.
-        tls: speak https, with the certificate `CERTIFICATE` that nobody trusts unless told to.
+        tls: speak https, with a certificate made on the spot, which nobody trusts unless told to (`trust`).
     """
 
     def __init__(
@@ -207,8 +204,11 @@ class ChatServer:
         self._http = _Server(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         if self.tls:
+            import trustme
+
+            self._authority = trustme.CA()
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(CERTIFICATE)
+            self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -224,6 +224,11 @@ class ChatServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def trust(self, path: Path) -> Path:
+        """Writes the certificate of whoever signed the server's, for `SSL_CERT_FILE`."""
+        self._authority.cert_pem.write_to_path(str(path))
+        return path
 
     @property
     def url(self) -> str:

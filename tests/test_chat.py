@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import CERTIFICATE, ChatServer, Fault, Request, Said, tokens
+from chat_server import ChatServer, Fault, Request, Said, tokens
 
 from whenwhere.chat import (
     Address,
@@ -630,13 +630,13 @@ def test_closing_wakes_those_who_wait_for_their_turn(connect: Make) -> None:
 # --- addresses
 
 
-def test_tls(connect: Make, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls(connect: Make, stream: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-some-length")
     with ChatServer(lambda r: r.text(), tls=True, key="a-key-of-some-length") as server:
         with pytest.raises(ChatError, match=r"secure connection \(.*certificate.*speak https\?$"):
             connect(server).complete(Question.of("x"))
         assert server.requests == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.trust(tmp_path / "authority.pem")))
         client = connect(server, stream=stream, times={"read": 0.4, "total": 0.8})
         assert client.complete(Question.of("x")).text == "x"
         for kind in ("hang", "drip", "drip-headers"):
