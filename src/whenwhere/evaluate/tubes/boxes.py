@@ -24,8 +24,9 @@ from whenwhere.tubes import GAP
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-#: Boxes in one block of tubes; about 100 bytes of working memory each, several arrays at a time.
-BLOCK = 400_000
+#: Boxes in one block of tubes; about 100 bytes of working memory each, several arrays at a time. Small enough for the
+#: arrays to stay in the processor's cache: four times as many take half as long again.
+BLOCK = 100_000
 #: Slack in seconds for times that went through text, as in `whenwhere.tubes`.
 EPS = 1e-3
 _BITS = 40
