@@ -90,7 +90,7 @@ def report(measured: dict[str, Measured], complete: bool) -> None:
     lines += ["", *tables.ceiling_markdown(result["ceiling"], measured, errors_of(measured))]
     text = "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
     if complete:
-        write_text(HERE / "results" / "second_level.json", json.dumps(rounded(result), indent=1) + "\n")
+        write_text(HERE / "results" / "second_level.json", json.dumps(rounded(result), separators=(",", ":")) + "\n")
         write_text(HERE / "results" / "second_level.md", text)
     print(text)
 

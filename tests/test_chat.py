@@ -735,7 +735,9 @@ def test_unknown_host(connect: Make) -> None:
     "name", ["http://127.0.0.1:9/v1#m", "http://localhost:9/v1#m", "http://10.0.0.7/v1#m", "https://8.8.8.8/v1#m"]
 )
 def test_addresses_that_are_taken(name: str) -> None:
-    Client(name).close()
+    client = Client(name)
+    client.close()
+    assert client.address.model == "m" and client.address.base == name.removesuffix("#m")
 
 
 def test_bad_questions() -> None:

@@ -127,7 +127,7 @@ def _estimate(job: "Job", video: str, sentences: list[str], json_: bool) -> None
     out.print(
         f"{video}: {info.duration:.1f} s, {info.width}×{info.height}, {info.fps:.4g} frames per second", markup=False
     )
-    out.print(f"{len(sentences)} sentences: {_counted(cost)}", markup=False)
+    out.print(f"{len(sentences)} sentence{'s' * (len(sentences) != 1)}: {_counted(cost)}", markup=False)
     for name, step in cost.get("steps", {}).items():
         out.print(f"  {name}: {_counted(step)}", markup=False)
     if "assumed_seconds" in cost and job.settings.span is None:
