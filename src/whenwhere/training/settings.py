@@ -1,0 +1,98 @@
+"""Settings of training runs, under the names that TRL's users know.
+
+One dataclass per stage; recipes (TOML) fill them, and a key that is in neither is an error there.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What both stages have.
+
+    Attributes:
+        learning_rate: peak.
+        lr_scheduler_type: how it goes on behind the warm-up.
+        warmup_steps: linear, from 0.
+        max_steps: updates of the whole run.
+        weight_decay: of AdamW, on matrices.
+        adam_beta2: of AdamW.
+        max_grad_norm: gradients are clipped to it.
+        bf16: weights stay fp32, computation runs in bf16.
+        gradient_checkpointing: layers are computed again in the backward pass.
+        backend: how log-probabilities are computed (`training.shared_prefix`).
+        seed: of everything that is drawn.
+        logging_steps: updates between lines of metrics.
+        save_steps: updates between checkpoints.
+        max_prompt_length: tokens; a longer prompt is skipped, counted and named.
+    """
+
+    learning_rate: float = 1e-5
+    lr_scheduler_type: Literal["constant", "cosine", "linear"] = "cosine"
+    warmup_steps: int = 0
+    max_steps: int = 1000
+    weight_decay: float = 0.01
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    backend: Literal["shared_prefix", "packed4d", "fork", "repeat"] = "shared_prefix"
+    seed: int = 0
+    logging_steps: int = 10
+    save_steps: int = 100
+    max_prompt_length: int = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class SFTSettings(Settings):
+    """Supervised fine-tuning.
+
+    Attributes:
+        samples_per_step: clips per update and process, each with all its sentences.
+        soft_targets: width in steps of the Gaussian that stands for a coordinate or time token; 0 = the token alone.
+    """
+
+    samples_per_step: int = 8
+    soft_targets: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RLSettings(Settings):
+    """RL with a verifier (GRPO and its relatives).
+
+    Attributes:
+        loss_type: how token losses are weighted and summed.
+        num_generations: G, completions per prompt.
+        prompts_per_step: groups per update and process.
+        num_iterations: updates per set of completions.
+        epsilon: clipping below.
+        epsilon_high: clipping above (DAPO's clip-higher); None = epsilon.
+        beta: weight of the KL divergence from the starting policy.
+        entropy_coef: weight of an entropy bonus.
+        scale_rewards: what advantages are divided by.
+        zero_variance: what becomes of groups whose rewards are all the same.
+        temperature: of drawing.
+        top_p: of drawing.
+        top_k: of drawing; 0 = all.
+        max_completion_length: tokens.
+        mask_truncated_completions: leave answers that did not end out of the loss.
+        stop_window: updates over which reward and its spread must stand still to stop early; 0 = never.
+    """
+
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "gspo"] = "dapo"
+    num_generations: int = 8
+    prompts_per_step: int = 8
+    num_iterations: int = 1
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    beta: float = 0.0
+    entropy_coef: float = 0.0
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    zero_variance: Literal["drop", "resample", "keep"] = "drop"
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_completion_length: int = 512
+    mask_truncated_completions: bool = False
+    stop_window: int = 0
