@@ -26,6 +26,12 @@ class Settings:
         logging_steps: updates between lines of metrics.
         save_steps: updates between checkpoints.
         max_prompt_length: tokens; a longer prompt is skipped, counted and named.
+        freeze_vision_tower: it is not trained, and computed once a sample without gradient.
+        lora_r: rank of LoRA's matrices, which alone are trained then; 0 = all weights are.
+        lora_alpha: LoRA's scale is lora_alpha / lora_r.
+        lora_dropout: of what goes into LoRA's matrices.
+        lora_target_modules: layers that get them, by the end of their names.
+        dataloader_prefetch: updates whose samples are prepared ahead, beside the computation; 0 = none.
     """
 
     learning_rate: float = 1e-5
@@ -42,6 +48,12 @@ class Settings:
     logging_steps: int = 10
     save_steps: int = 100
     max_prompt_length: int = 16_384
+    freeze_vision_tower: bool = False
+    lora_r: int = 0
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.0
+    lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    dataloader_prefetch: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""A run's last good state: one file, whole or absent, from which the run goes on as if it had never stopped.
+
+It holds what an update depends on: weights that are trained, the optimiser's moments, the state of every random number
+generator, the number of updates done, and what the stage keeps. Not held: frozen weights (they are the checkpoint's
+own) and the place in the data, which follows from the number of updates.
+
+Lines of a run's JSON Lines files carry the update in which they were written (`step`); those behind the state are cut
+off before the run goes on, so that nothing stands there twice.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from whenwhere.errors import OutputError, RecordError
+from whenwhere.store import atomic_path, read_lines, write_text
+
+#: The file in a run's folder.
+STATE = Path("state") / "last.pt"
+#: Raise when what is in it changes.
+VERSION = 1
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write a run's state over the last one.
+
+    Args:
+        folder: of the run.
+        state: tensors, numbers, texts, and lists and dicts of them.
+
+    Raises:
+        OutputError: it cannot be written; the last one is still there.
+    """
+    import torch
+
+    target = folder / STATE
+    with atomic_path(target) as temporary:
+        try:
+            torch.save({"version": VERSION, **state}, temporary)
+        except RuntimeError as e:  # torch's writer reports a full disk so
+            raise OutputError(
+                f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there, the state before is kept"
+            ) from e
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """A run's last good state; None where there is none.
+
+    Raises:
+        RecordError: it cannot be read, or another version of whenwhere wrote it.
+    """
+    import pickle
+
+    import torch
+
+    target = folder / STATE
+    if not target.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as e:
+        raise RecordError(f"{target} cannot be read: take it away to begin the run anew") from e
+    if state.get("version") != VERSION:
+        raise RecordError(f"{target} was written by another version of whenwhere: finish the run with that one")
+    return state
+
+
+def random_state(device: Any) -> dict[str, Any]:
+    """The state of every random number generator that training may draw from."""
+    import numpy as np
+    import torch
+
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (libraries draw from it)
+    state = {
+        "python": random.getstate(), "torch": torch.get_rng_state(), "numpy": [name, keys.tolist(), *rest],
+    }  # fmt: skip
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, Any], device: Any) -> None:
+    """Put back what `random_state` gave."""
+    import numpy as np
+    import torch
+
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.asarray(keys, np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def cut_back(folder: Path, step: int) -> None:
+    """Drop lines of a run's JSON Lines files that were written behind an update, and torn ones.
+
+    Args:
+        folder: of the run.
+        step: the last update whose lines stay.
+    """
+    for file in sorted(folder.rglob("*.jsonl")):
+        lines = [json.dumps(line, ensure_ascii=False) for line in read_lines(file) if line.get("step", 0) <= step]
+        text = "".join(f"{line}\n" for line in lines)
+        if text != file.read_text(encoding="utf-8", errors="replace"):
+            write_text(file, text)
