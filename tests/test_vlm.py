@@ -356,7 +356,7 @@ def test_sizes_are_what_the_model_saw(folder: Callable[[str], Path]) -> None:
         width, height = one.ask([ask(images=big, max_tokens=2)])[0].shown
         assert width % 28 == height % 28 == 0
         assert width * height <= 112 * 112  # the processor's own limit
-    assert LocalTalker(name, device="cpu", long_side=96)._prepared(ask(images=big)).shown == (84, 56)
+    assert LocalTalker(name, device="cpu", long_side=96).prepared(ask(images=big)).shown == (84, 56)
 
 
 def test_weights_in_bf16(folder: Callable[[str], Path]) -> None:

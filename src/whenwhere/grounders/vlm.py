@@ -36,19 +36,27 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A call as the model takes it."""
+class Prepared:
+    """A call as the model takes it.
+
+    Attributes:
+        inputs: of the family's processor, a batch of one, on the CPU.
+        shown: width and height of the pictures that the model sees.
+        tokens: of the prompt.
+        rendered: what the chat template wrote, before pictures were put in.
+    """
 
     inputs: dict[str, Any]
     shown: tuple[int, int]
     tokens: int
+    rendered: str
 
 
 class LocalTalker:
     """Asks a checkpoint in this process.
 
     Args:
-        name: hub id, or a folder.
+        name: hub id, or a folder; or a checkpoint that is loaded already, to which the options of loading do not apply.
         dialect: how the family is asked; None = by the checkpoint's `model_type`.
         frames: how frames are handed over; None = as the dialect does.
         long_side: most pixels of a frame's longer side; None = any.
@@ -71,7 +79,7 @@ class LocalTalker:
 
     def __init__(
         self,
-        name: str,
+        name: str | Checkpoint,
         *,
         dialect: Dialect | None = None,
         frames: Frames | None = None,
@@ -90,18 +98,19 @@ class LocalTalker:
             raise SettingError(f"frames go to a model as images, pairs or repeat, not as {frames!r}")
         if batch < 1:
             raise SettingError(f"at least 1 call is generated at a time, not {batch}")
-        self.checkpoint = Checkpoint(
-            name,
-            dialect=dialect,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            quantization=quantization,
-            offline=offline,
-        )
-        self.name = name
-        self.dialect = self.checkpoint.dialect
+        if isinstance(name, str):
+            name = Checkpoint(
+                name,
+                dialect=dialect,
+                revision=revision,
+                dtype=dtype,
+                device=device,
+                device_map=device_map,
+                quantization=quantization,
+                offline=offline,
+            )
+        self.checkpoint, self.name = name, name.name
+        self.dialect = dialect or self.checkpoint.dialect
         self.frames: Frames = frames or self.dialect.frames
         self.long_side, self.pixels, self.batch, self.cache = long_side, pixels, batch, cache
         self._picture_tokens = lru_cache(maxsize=64)(self._count)
@@ -130,25 +139,26 @@ class LocalTalker:
         return words + self._picture_tokens(frames, width, height)
 
     def prepare(self, call: Call) -> dict[str, Any]:
-        """A call's inputs as the family's processor makes them, checked; a batch of one, on the CPU.
+        """A call's inputs as the family's processor makes them, checked; as in `prepared`."""
+        return self.prepared(call).inputs
+
+    def prepared(self, call: Call) -> Prepared:
+        """A call as the model takes it, checked.
 
         Raises:
             ModelError: a stamp is not true, or tokens and features do not match.
         """
-        return self._prepared(call).inputs
-
-    def _prepared(self, call: Call) -> _Prepared:
         images = fitted(call.images, self.long_side, self.pixels)
-        prompt = self._defused(call.prompt)
+        prompt = self.defused(call.prompt)
         layout = lay_out(images, call.times, prompt, self.dialect, self.frames)
         rendered = self._rendered(layout, thinks=call.schema is None)
         inputs = self._processed(rendered, layout)
         self._check(inputs, layout)
         size = (images.shape[2], images.shape[1]) if len(images) else (0, 0)
         shown = grid_size(inputs, self.checkpoint.processor) or size
-        return _Prepared(inputs, shown, int(inputs["input_ids"].shape[1]))
+        return Prepared(inputs, shown, int(inputs["input_ids"].shape[1]), rendered)
 
-    def _defused(self, prompt: str) -> str:
+    def defused(self, prompt: str) -> str:
         """The words without anything that the tokenizer would take for a control token: users type what they like."""
         for token in self.checkpoint.control:
             prompt = prompt.replace(token, f"{token[0]} {token[1:]}")
@@ -218,11 +228,11 @@ class LocalTalker:
             raise ModelError(f"{tokens} picture tokens for {features} features: the processor is not this model's")
 
     def _answered(self, calls: list[Call]) -> list[Reply]:
-        prepared: list[_Prepared | None] = []
+        prepared: list[Prepared | None] = []
         replies: list[Reply] = [Reply(finish="error")] * len(calls)
         for k, call in enumerate(calls):
             try:
-                prepared.append(self._prepared(call))
+                prepared.append(self.prepared(call))
             except TemplateError:
                 raise
             except ModelError as e:
@@ -235,7 +245,7 @@ class LocalTalker:
                 replies[k] = reply
         return replies
 
-    def _generated(self, calls: list[Call], rows: list[_Prepared]) -> list[Reply]:
+    def _generated(self, calls: list[Call], rows: list[Prepared]) -> list[Reply]:
         model = self.checkpoint.model
         if len(calls) > 1 and any(key.endswith("_token_pooling") for key in rows[0].inputs):
             # Molmo2's inputs point at each other by number: a batch is not one call's behind the other's
@@ -274,7 +284,7 @@ class LocalTalker:
             for row, (text, count, ended) in zip(rows, texts, strict=True)
         ]
 
-    def _generate(self, model: Any, calls: list[Call], rows: list[_Prepared]) -> list[tuple[str, int, bool]]:
+    def _generate(self, model: Any, calls: list[Call], rows: list[Prepared]) -> list[tuple[str, int, bool]]:
         """Text, number of tokens, and whether it ended by itself, per call."""
         import torch
 
@@ -319,7 +329,7 @@ class LocalTalker:
         small = fitted(picture, self.long_side, self.pixels)
         images = np.concatenate([np.roll(small, 5 * k, axis=2) for k in range(frames)] or [small[:0]])
         call = Call(images, np.arange(frames, dtype=np.float64), ".")
-        return self._prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
+        return self.prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
 
     def _key(self, call: Call) -> str:
         images = hashlib.blake2b(np.ascontiguousarray(call.images).data, digest_size=16).hexdigest()
