@@ -5,8 +5,10 @@ a stretch at a time, and made again in the backward pass instead of being kept.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+#: Whether entropies are wanted: `trained` = with their gradient, which the bonus of RL needs.
+Entropies = bool | Literal["trained"]
 #: Tokens whose logits are in memory at once.
 STRETCH = 1024
 
@@ -17,7 +19,7 @@ class Scores:
 
     Attributes:
         logps: (G, W) log-probability of each token, float32; 0 where it does not count.
-        entropies: (G, W) of the distributions that they were drawn from, without gradient; None = not asked for.
+        entropies: (G, W) of the distributions that they were drawn from; None = not asked for.
         mask: (G, W) True where a token counts.
     """
 
@@ -27,7 +29,7 @@ class Scores:
 
 
 def scored(
-    hidden: Any, head: Any, targets: Any, mask: Any, temperature: float = 1.0, entropies: bool = False,
+    hidden: Any, head: Any, targets: Any, mask: Any, temperature: float = 1.0, entropies: Entropies = False,
     stretch: int = STRETCH,
 ) -> Scores:  # fmt: skip
     """Scores of tokens.
@@ -38,7 +40,7 @@ def scored(
         targets: (G, W) tokens.
         mask: (G, W) True where a token counts.
         temperature: that logits are divided by, as when they were sampled.
-        entropies: also the entropy at each token.
+        entropies: also the entropy at each token; without gradient unless `trained`.
         stretch: tokens whose logits are in memory at once.
     """
     import torch
@@ -50,7 +52,7 @@ def scored(
         found = logits.gather(-1, wanted[:, None])[:, 0] - total
         if not entropies:
             return found, None
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and entropies == "trained"):
             all_logps = logits - total[:, None]
             return found, -(all_logps.exp() * all_logps).sum(-1)
 

@@ -11,7 +11,7 @@ and in what the sum is divided by:
 An update is more than one group, and each group has its own backward pass. So the divisors are those of the whole
 update (`Over`), and the sum of the groups' losses is the loss.
 
-Names, formulas and signs are TRL 1.16's, and equal to it on fixed tensors (tests/test_training_losses.py); `gspo` is its
+Names, formulas and signs are TRL 1.16's, equal to it on fixed tensors (tests/test_training_losses.py); `gspo` is its
 `loss_type="grpo", importance_sampling_level="sequence"`. One thing is finer: TRL averages entropies over each
 micro-batch, we over the update.
 

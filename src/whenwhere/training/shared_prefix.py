@@ -25,7 +25,7 @@ from typing import Any, Literal
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.attention import Packed, attach
 from whenwhere.training.group import Branch, Group, Pictures, Tokens
-from whenwhere.training.logprobs import Scores, scored
+from whenwhere.training.logprobs import Entropies, Scores, scored
 from whenwhere.training.positions import Rule
 from whenwhere.training.tower import Tower
 
@@ -185,7 +185,7 @@ def refusal(tower: Tower, backend: Backend) -> str | None:
 
 
 def scores(tower: Tower, group: Group, backend: Backend = "shared_prefix", temperature: float = 1.0,
-           entropies: bool = False) -> Scores:  # fmt: skip
+           entropies: Entropies = False) -> Scores:  # fmt: skip
     """Log-probabilities, and entropies, of a group's branches by one back end.
 
     Several groups: one after another, each with its own backward pass, so that only one is in memory.
@@ -195,7 +195,7 @@ def scores(tower: Tower, group: Group, backend: Backend = "shared_prefix", tempe
         group: prompt and branches.
         backend: how.
         temperature: that logits are divided by.
-        entropies: wanted too.
+        entropies: wanted too; `trained` = with their gradient.
 
     Raises:
         ModelError: the back end would be wrong for the model, or the sample is torn.
@@ -248,12 +248,12 @@ class Scorer:
         self.reasons: list[str] = []
         self._checked = False
 
-    def __call__(self, group: Group, entropies: bool = False) -> Scores:
+    def __call__(self, group: Group, entropies: Entropies = False) -> Scores:
         """Scores of a group; the first call checks the back end.
 
         Args:
             group: prompt and branches.
-            entropies: wanted too.
+            entropies: wanted too; `trained` = with their gradient.
         """
         if not self._checked:
             self._settle(group)
