@@ -6,7 +6,7 @@ loop skips it, counts it and names it.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,5 +60,22 @@ class Source(Protocol):
 
         Raises:
             WhenwhereError: this one cannot be had (an unreadable video, a wrong truth).
+        """
+        ...
+
+
+@runtime_checkable
+class Course(Source, Protocol):
+    """A source with an order of its own: a curriculum."""
+
+    def at(self, place: int, progress: float) -> Sample:
+        """The sample that stands at a place of a run.
+
+        Args:
+            place: from 0; grows by one for every sample of the run.
+            progress: share of the updates that are done, 0-1.
+
+        Raises:
+            WhenwhereError: this one cannot be had.
         """
         ...

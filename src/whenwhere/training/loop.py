@@ -28,6 +28,7 @@ import numpy as np
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.store import append_line
 from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.example import Course, Sample, Source
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.policy import Policy
 from whenwhere.training.processes import Processes
@@ -308,6 +309,23 @@ def order(number: int, size: int, seed: int) -> int:
         raise SettingError("there is nothing to learn from: the source is empty")
     epoch, place = divmod(number, size)
     return int(_permutation(size, seed, epoch)[place])
+
+
+def sample_at(source: Source, place: int, progress: float, seed: int) -> Sample:
+    """The sample that stands at a place of a run: in `order`, or where a curriculum puts it.
+
+    Args:
+        source: of samples.
+        place: from 0.
+        progress: share of the updates that are done, 0-1.
+        seed: of the run.
+
+    Raises:
+        WhenwhereError: this one cannot be had.
+    """
+    if isinstance(source, Course):
+        return source.at(place, progress)
+    return source[order(place, len(source), seed)]
 
 
 @lru_cache(maxsize=4)
