@@ -59,7 +59,7 @@ def test_what_a_form_writes_it_reads_back_exactly(name: str) -> None:
         assert form.quantise(exact, SIZE, SHOWN) == exact
         # as near as its digits allow
         for (s, e), (a, b) in zip(gold.spans, exact.spans, strict=True):
-            assert max(abs(s - a), abs(e - b)) <= 1.01 * 10**-form.decimals
+            assert max(abs(s - a), abs(e - b)) <= 1.01 * (form.tick or 10**-form.decimals)
             assert a < b
         for box in exact.boxes:
             assert box.box[0] < box.box[2]
@@ -103,8 +103,8 @@ def test_examples(name: str) -> None:
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("spoil", ["{} and more", "so: {}", "{}{}", "<answer>{}</answer>"])
 def test_strict_refuses_anything_around(name: str, spoil: str) -> None:
-    if name == "internvl" and spoil == "{}{}":
-        return  # it has no frame around it: two are a list
+    if name in ("internvl", "tokens") and spoil == "{}{}":
+        return  # they have no frame around them: two are a list
     found = parse(spoil.replace("{}", FORMS[name].example), "strict", name)
     assert not found.valid
     assert found.spans == found.boxes == found.points == ()
@@ -134,12 +134,50 @@ def test_strict_refuses_anything_around(name: str, spoil: str) -> None:
         ("second-level", SECOND.replace("{}", "[1, 1, 2, 3]"), "unparsed"),
         ("second-level", SECOND.replace("{}", "[1, 1, 1, 2, 3], [1, 1, 1, 2, 4]"), "duplicate-time"),
         ("second-level", "<think>x</think><answer>" + "[" * 100_000 + "</answer>", "unparsed"),
+        ("tokens", "<none>", "absent"),
+        ("tokens", "<none><none>", "unparsed"),
+        ("tokens", "<2.0s><5.5s><none>", "unparsed"),
+        ("tokens", "<2.0s>", "unparsed"),
+        ("tokens", "<2.0s><5.5s><120><400><300><620>", "unparsed"),
+        ("tokens", "<2.0s><5.5s><2.0s><120><400><300>", "unparsed"),
+        ("tokens", "<2.0s><5.5s> <2.0s><120><400><300><620>", "unparsed"),
+        ("tokens", "<2.0s><5.3s>", "unparsed"),
+        ("tokens", "<02.0s><5.0s>", "unparsed"),
+        ("tokens", "<2.0s><5.5s><2.0s><125><400><300><620>", "unparsed"),
+        ("tokens", "<2.0s><5.5s><2.0s><1010><400><300><620>", "unparsed"),
+        ("tokens", "<5.5s><2.0s>", "reversed"),
+        ("tokens", "<2.0s><2.0s>", "instant"),
+        ("tokens", "<2.0s><5.5s><2.0s><0><0><10><10><2.0s><0><0><10><10>", "duplicate-time"),
         ("qwen3-vl", "[]", "absent"),
         ("qwen3-vl", '[{"time": 1, "bbox_2d": [1, 2, 3, "4"], "label": ""}]', "unparsed"),
     ],
 )  # fmt: skip
 def test_strict_statuses(name: str, text: str, status: str) -> None:
     assert parse(text, "strict", name).status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "spans", "boxes"),
+    [
+        ("<2.0s><5.5s><2.0s><120><400><300>", "truncated", ((2.0, 5.5),), 0),
+        ("<2.0s><5.5s><2.0s><120><400><300><62", "truncated", ((2.0, 5.5),), 0),
+        ("<2.0s><5.5s><120><400><300><620>", "ok", ((2.0, 5.5),), 0),
+        ("<2.0s><5.5s><2.0s><120><400><3.0s><0><0><10><10>", "ok", ((2.0, 5.5),), 1),
+        ("<2.2s> <5.5s>\n<2.2s><125><400><300><620>", "ok", ((2.2, 5.5),), 1),
+        ("<2.0s><5.0s><7.5s><9.0s><8.0s><0><0><10><10>", "ok", ((2.0, 5.0), (7.5, 9.0)), 1),
+        ("<5.5s><2.0s>", "reversed", ((5.5, 2.0),), 0),
+        ("It is <none> I think", "absent", (), 0),
+        ("<none><none>", "absent", (), 0),
+        ("<2.0s>", "unparsed", (), 0),
+        ("", "unparsed", (), 0),
+    ],
+)  # fmt: skip
+def test_tokens_are_read_leniently_when_the_form_is_named(
+    text: str, status: str, spans: tuple[tuple[float, float], ...], boxes: int
+) -> None:
+    found = parse(text, form="tokens")
+    assert (found.status, found.spans, len(found.boxes)) == (status, spans, boxes)
+    assert found.coordinates == ("thousand" if boxes else None)
 
 
 def test_strict_and_lenient_differ_where_they_should() -> None:

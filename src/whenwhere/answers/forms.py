@@ -38,8 +38,10 @@ class Form:
         tags: blocks in order; `think` is one of them where the form thinks.
         spans: how many spans it holds: 0, 1, or None for any number.
         decimals: digits behind the point of a time.
+        tick: seconds that times are multiples of; None = the last of those digits.
         coordinates: kind of its boxes or points; None where it has none.
         steps: digits behind the point of a coordinate.
+        grain: what coordinates are multiples of, in their last digit.
         holds: other fields it holds: `boxes`, `points`, `choice`, `target`.
         empty: it can say "it is not there".
         timed: its boxes carry times.
@@ -54,8 +56,10 @@ class Form:
     tags: tuple[str, ...] = ("think", "answer")
     spans: int | None = 1
     decimals: int = 2
+    tick: float | None = None
     coordinates: Coordinates | None = None
     steps: int = 0
+    grain: int = 1
     holds: tuple[str, ...] = ()
     empty: bool = False
     timed: bool = True
@@ -99,7 +103,7 @@ class Form:
 
     def quantise(self, answer: Answer, size: Size | None = None, shown: Size | None = None) -> Answer:
         """What of the answer survives being written; arguments and errors as in `render`."""
-        spans = tuple(_span(*s, self.decimals) for s in answer.spans) if self.spans != 0 else ()
+        spans = tuple(_span(*s, self.decimals, self.tick) for s in answer.spans) if self.spans != 0 else ()
         if self.spans == 1 and len(spans) > 1:
             raise RecordError(f"the form {self.name} holds one span, not {len(spans)}: choose a form for several")
         if not spans and self.spans != 0 and not self.empty and not (self.spans is None and "boxes" in self.holds):
@@ -142,7 +146,7 @@ class Form:
         for k, b in enumerate(boxes):
             if self.timed and b.time is None:
                 raise RecordError(f"the form {self.name} needs a time for every box")
-            time = _rounded(b.time, self.decimals) if self.timed and b.time is not None else None
+            time = _rounded(b.time, self.decimals, self.tick) if self.timed and b.time is not None else None
             x1, x2 = self._side(b.box[0] * sx, b.box[2] * sx, width)
             y1, y2 = self._side(b.box[1] * sy, b.box[3] * sy, height)
             box = TimedBox(time, (x1, y1, x2, y2), _label(b.label) if self.labelled else None)
@@ -157,7 +161,7 @@ class Form:
         for p in points:
             if p.time is None or not re.fullmatch("[0-9]{1,6}", p.id or ""):
                 raise RecordError(f"the form {self.name} needs a time and a numbered object for every point")
-            time = _rounded(p.time, self.decimals)
+            time = _rounded(p.time, self.decimals, self.tick)
             x = min(max(round(p.point[0] * sx), 0), int(width))
             y = min(max(round(p.point[1] * sy), 0), int(height))
             label = _label(points[0].label) if self.labelled else None
@@ -168,7 +172,7 @@ class Form:
         """Both ends of a box's side, in steps, at least one apart, inside the frame."""
         if not (math.isfinite(low) and math.isfinite(high)):
             raise RecordError("a box with a side that is not finite cannot be written")
-        unit = 10**self.steps
+        unit = 10**self.steps / self.grain
         most = math.floor(extent * unit + 1e-9) if math.isfinite(extent) else 10**9
         a = min(max(round(low * unit), 0), most - 1)
         b = min(max(round(high * unit), a + 1), most)
@@ -191,24 +195,25 @@ def inside(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBo
     return [b for b in boxes if b.time is not None and span[0] <= b.time <= span[1]]
 
 
-def _rounded(x: float, decimals: int) -> float:
+def _rounded(x: float, decimals: int, tick: float | None = None) -> float:
     if not math.isfinite(x) or x < 0 or x >= 1e9:
         raise RecordError(f"a time of {x:g} s cannot be written: clip the answer to the video first")
-    return float(f"{x:.{decimals}f}")
+    return float(f"{x if tick is None else round(x / tick) * tick:.{decimals}f}")
 
 
-def _span(start: float, end: float, decimals: int) -> tuple[float, float]:
-    """A span in steps of a decimal place, at least one step long.
+def _span(start: float, end: float, decimals: int, tick: float | None = None) -> tuple[float, float]:
+    """A span in steps of a decimal place or of a tick, at least one step long.
 
-    >>> _span(3.01, 3.02, 1), _span(3.26, 9.99, 1)
-    ((3.0, 3.1), (3.3, 10.0))
+    >>> _span(3.01, 3.02, 1), _span(3.26, 9.99, 1), _span(3.26, 9.8, 1, 0.5)
+    ((3.0, 3.1), (3.3, 10.0), (3.5, 10.0))
     """
     if not start < end:
         raise RecordError(f"a span from {start:g} to {end:g} s cannot be written: its end is not after its start")
-    a, b = _rounded(start, decimals), _rounded(end, decimals)
+    a, b = _rounded(start, decimals, tick), _rounded(end, decimals, tick)
     if b <= a:
-        a = math.floor(start * 10**decimals) / 10**decimals
-        a, b = float(f"{a:.{decimals}f}"), float(f"{a + 10**-decimals:.{decimals}f}")
+        steps = 10**decimals if tick is None else 1 / tick
+        a = math.floor(start * steps) / steps
+        a, b = float(f"{a:.{decimals}f}"), float(f"{a + 1 / steps:.{decimals}f}")
     return a, b
 
 

@@ -19,6 +19,7 @@ from whenwhere.answers.reading import read, seconds
 from whenwhere.answers.structure import structures
 from whenwhere.answers.tags import tagged
 from whenwhere.answers.thought import cut
+from whenwhere.answers.token_form import TOKEN_FORM, token_answer
 from whenwhere.errors import SettingError
 
 _SPAN_TAG = re.compile(r"<(glue|time|span|time_range)>([^<]*)</\1>", re.IGNORECASE)
@@ -69,7 +70,8 @@ def parse(
         return Answer("unparsed", reasons=(f"not text but {type(text).__name__}",))
     answer = FORMS[form].parse(text) if form in FORMS else Answer()
     if mode == "lenient" and not answer.valid:
-        answer = _lenient(text, duration, kind, yx)
+        in_tokens = token_answer(text, form == TOKEN_FORM.name)
+        answer = _lenient(text, duration, kind, yx) if in_tokens is None else in_tokens
     known = answer.coordinates in ("unit", "thousand") or (answer.coordinates == "pixels" and shown is not None)
     return answer.displayed(size, shown) if size is not None and known else answer
 

@@ -1,0 +1,114 @@
+"""The form `tokens`: every time and every coordinate is one token, for policies with a vocabulary of their own.
+
+    <2.0s><5.5s><2.0s><120><400><300><620><3.0s><140><400><320><620>
+
+A span is two times; its boxes follow, each a time and x1, y1, x2, y2 in thousandths. Times are whole and half seconds,
+coordinates multiples of ten. Several spans stand one after the other, and `<none>` says that it is not there. Nothing
+has to be counted ahead: a time behind a time ends a span, a coordinate behind a time begins a box.
+
+Read strictly, every piece must be one of the vocabulary's and stand where it belongs. Read leniently, runs of pieces are
+found inside other text, off the grid too, and what is whole before a fault is kept.
+"""
+
+import re
+from typing import Any
+
+from whenwhere.answers.answer import Answer, TimedBox, judged
+from whenwhere.answers.forms import Form, inside
+
+_TIME = r"<(?:0|[1-9][0-9]{0,8})\.[05]s>"
+_COORDINATE = r"<(?:0|[1-9][0-9]?0|1000)>"
+_STRICT = re.compile(rf"(?:{_TIME}{_TIME}(?:{_TIME}(?:{_COORDINATE}){{4}})*)+")
+_PIECE = re.compile(r"<([0-9]{1,9}(?:\.[0-9]{1,3})?)(s?)>", re.ASCII)
+#: Two times that touch: what nothing but this form writes.
+_MARK = re.compile(r"<[0-9]{1,9}(?:\.[0-9]{1,3})?s>\s?<[0-9]{1,9}(?:\.[0-9]{1,3})?s>", re.ASCII)
+_OPEN = re.compile(r"<[0-9]{0,9}(?:\.[0-9]{0,3})?s?$", re.ASCII)
+NONE = "<none>"
+
+
+def _read(contents: list[str], tail: str) -> Answer | None:
+    if tail == NONE:
+        return Answer()
+    if not _STRICT.fullmatch(tail):
+        return None
+    spans, boxes, _ = _gathered(tail)
+    return Answer(spans=tuple(spans), boxes=tuple(boxes))
+
+
+def _write(answer: Answer) -> tuple[list[str], str]:
+    left = list(answer.boxes)
+    parts: list[str] = []
+    for span in answer.spans:
+        here = inside(left, span)
+        left = [b for b in left if b not in here]
+        parts += [f"<{t:.1f}s>" for t in span]
+        parts += [f"<{b.time:.1f}s>" + "".join(f"<{x:.0f}>" for x in b.box) for b in here]
+    return [], "".join(parts) or NONE
+
+
+def _gathered(text: str) -> tuple[list[tuple[float, float]], list[TimedBox], list[str]]:
+    """Spans and boxes in written order, and what could not be used, one clause each."""
+    spans: list[tuple[float, float]] = []
+    boxes: list[TimedBox] = []
+    reasons: list[str] = []
+    times: list[float] = []
+    sides: list[float] = []
+    for number, second in _PIECE.findall(text):
+        value = float(number)
+        if second:
+            if sides:
+                reasons.append("a box with fewer than four sides")
+            times, sides = ([*times, value] if not sides else [value]), []
+            if len(times) == 2:
+                spans.append((times[0], times[1]))
+                times = []
+        elif not times:
+            reasons.append("a coordinate without a time")
+        else:
+            sides.append(value)
+            if len(sides) == 4:
+                boxes.append(TimedBox(times[0], (sides[0], sides[1], sides[2], sides[3])))
+                times, sides = [], []
+    if times:
+        reasons.append("the text stops inside a span or a box; what was whole is kept")
+    return spans, boxes, list(dict.fromkeys(reasons))
+
+
+def token_answer(text: str, named: bool) -> Answer | None:
+    """A text with pieces of this form in it, read leniently; None where it is not in this form.
+
+    Args:
+        text: as the model wrote it.
+        named: it is known that this form was asked for; otherwise two times must touch somewhere.
+
+    >>> token_answer("It is at <2.0s><5.5s><2.0s><120><400><300>", named=False).status
+    'truncated'
+    >>> token_answer("from <b>3</b> to 5", named=False) is None
+    True
+    """
+    if not _MARK.search(text):
+        if named and NONE in text and not _PIECE.search(text):
+            return Answer("absent", reasons=() if text.strip() == NONE else ("words around the answer",))
+        return None
+    spans, boxes, reasons = _gathered(text)
+    cut = bool(_OPEN.search(text)) or any("stops inside" in reason for reason in reasons)
+    status = judged(spans, boxes, (), True, truncated=cut)
+    kind: Any = "thousand" if boxes else None
+    return Answer(status, tuple(spans), tuple(boxes), coordinates=kind, reasons=tuple(reasons))
+
+
+TOKEN_FORM = Form(
+    "tokens",
+    "this project: one token per time and coordinate, for policies with a vocabulary of their own",
+    "<2.0s><5.5s><2.0s><120><400><300><620><3.0s><140><400><320><620>",
+    _read,
+    _write,
+    tags=(),
+    spans=None,
+    decimals=1,
+    tick=0.5,
+    coordinates="thousand",
+    grain=10,
+    holds=("boxes",),
+    empty=True,
+)

@@ -1,0 +1,240 @@
+"""A policy of a few million parameters of the Qwen3-VL classes, with a small tokenizer of its own.
+
+Everything that trains, loads and asks a Qwen3-VL runs on it unchanged, on a laptop. Sizes and weights are ours; the
+classes, the processor and the folder's files are transformers' own.
+
+What is small, and why:
+
+- Patches of 8 pixels: the family's 16 would leave four tokens of a frame of 64. A second of two such frames is one step
+  in time of 16 tokens between two marks, behind one stamp.
+- Every word is one token of a closed list; anything else is `<unk>`. Case and punctuation are dropped. Stamps, times
+  and coordinates are one token each, so that an answer of the form `tokens` costs two tokens a span and five a box.
+- The chat template writes the messages as they are and `<|answer|>` before the answer, nothing else.
+
+Left out: pictures larger than `side`. The processor makes frames smaller until they have no more tokens than a square
+of that side; what reads a video may do so more finely before.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.errors import SettingError
+
+#: Frames per step in time, and patches per token along a side; the family's own.
+TEMPORAL, MERGE = 2, 2
+#: Latest second that has tokens.
+LAST = 64
+#: Numbers of one head; the family's is 128.
+HEAD = 32
+#: Most parameters that `build` makes.
+MOST = 4_000_000
+
+PAD, END, UNKNOWN, ANSWER = "<|pad|>", "<|end|>", "<unk>", "<|answer|>"
+VISION_START, VISION_END, IMAGE, VIDEO = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
+SPECIAL = (PAD, END, UNKNOWN, ANSWER, VISION_START, VISION_END, IMAGE, VIDEO)
+#: What the answers of the form `tokens` are made of: whole and half seconds, hundredths of a side, and "not there".
+TIMES = tuple(f"<{k / 2:.1f}s>" for k in range(2 * LAST + 1))
+COORDINATES = tuple(f"<{k}>" for k in range(0, 1001, 10))
+NONE = "<none>"
+#: What the processor writes before frames that lie on half seconds, by twos (.2 for a quarter: floats round to even, .8
+#: for three quarters) or each twice (.0 and .5).
+STAMPS = tuple(f"<{k / 4:.1f} seconds>" for k in range(4 * LAST + 1))
+#: Words of a tokenizer that is told no others.
+WORDS = tuple(
+    "a an the is are and or of in on at to from with by it which what when where first last second before after while "
+    "left right top bottom up down red green blue yellow purple orange white black gray square circle triangle star "
+    "moves moving stands still appears disappears small large".split()
+)
+
+_TEMPLATE = (
+    "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
+    # the processor itself puts each step in time between marks
+    "{% if c.type == 'video' %}" + VIDEO + "{% elif c.type == 'image' %}" + VISION_START + IMAGE + VISION_END +
+    "{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
+    "{% if m.role == 'assistant' %}" + END + "{% elif not loop.last or add_generation_prompt %}" + ANSWER + "{% endif %}"
+    "{% endfor %}"
+)  # fmt: skip
+
+
+def build(
+    folder: str | Path,
+    seed: int = 0,
+    *,
+    words: Sequence[str] = WORDS,
+    hidden: int = 160,
+    layers: int = 5,
+    mlp: int = 3,
+    vision_hidden: int = 128,
+    vision_layers: int = 3,
+    vision_mlp: int = 3,
+    deepstack: Sequence[int] = (0, 1),
+    side: int = 64,
+    patch: int = 8,
+) -> Path:
+    """Make an untrained checkpoint: model, processor with tokenizer and chat template, in fp32.
+
+    Args:
+        folder: for the files; made where it is missing.
+        seed: of the weights; the same seed makes the same weights.
+        words: that the policy knows, lower case.
+        hidden: of the text tower, a multiple of 32.
+        layers: of the text tower.
+        mlp: inner size of its layers, in multiples of `hidden`.
+        vision_hidden: of the vision tower, a multiple of 32.
+        vision_layers: of the vision tower.
+        vision_mlp: inner size of its layers, in multiples of `vision_hidden`.
+        deepstack: layers of the vision tower whose features also go into the first layers of the text tower.
+        side: of the square that a frame has no more tokens than, pixels.
+        patch: side of a patch in pixels.
+
+    Returns:
+        The folder.
+
+    Raises:
+        MissingExtraError: torch, torchvision or transformers is not installed.
+        SettingError: sizes that do not fit together, or more than 4 million parameters.
+    """
+    from whenwhere.models.vlm import required
+
+    if hidden % HEAD or vision_hidden % HEAD or side % (patch * MERGE):
+        raise SettingError(
+            f"sizes do not fit together: hidden ({hidden}) and vision_hidden ({vision_hidden}) are multiples of {HEAD}, "
+            f"side ({side}) of {MERGE} patches of {patch}"
+        )
+    required("a tiny policy")
+    import torch
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    folder = Path(folder)
+    made = processor(words, side=side, patch=patch)
+    number = made.tokenizer.convert_tokens_to_ids
+    tokens = {"pad_token_id": number(PAD), "bos_token_id": None, "eos_token_id": number(END)}
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(made.tokenizer), "hidden_size": hidden, "intermediate_size": mlp * hidden,
+            "num_hidden_layers": layers, "num_attention_heads": hidden // HEAD, "num_key_value_heads": hidden // HEAD,
+            "head_dim": HEAD, "max_position_embeddings": 4096, "tie_word_embeddings": True, **tokens,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True,
+            },
+        },
+        vision_config={
+            "depth": vision_layers, "hidden_size": vision_hidden, "intermediate_size": vision_mlp * vision_hidden,
+            "num_heads": vision_hidden // HEAD, "out_hidden_size": hidden, "patch_size": patch, "in_channels": 3,
+            "spatial_merge_size": MERGE, "temporal_patch_size": TEMPORAL, "deepstack_visual_indexes": list(deepstack),
+            "num_position_embeddings": (side // patch) ** 2,
+        },
+        image_token_id=number(IMAGE), video_token_id=number(VIDEO),
+        vision_start_token_id=number(VISION_START), vision_end_token_id=number(VISION_END), tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3VLForConditionalGeneration(config)
+    size = sum(weight.numel() for weight in model.parameters())
+    if size > MOST:
+        raise SettingError(f"a tiny policy has at most {MOST:,} parameters, not {size:,}: take smaller or fewer layers")
+    model.generation_config.eos_token_id = number(END)
+    model.generation_config.pad_token_id = number(PAD)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    made.save_pretrained(folder)
+    return folder
+
+
+def processor(words: Sequence[str] = WORDS, *, side: int = 64, patch: int = 8) -> Any:
+    """The family's processor over the small tokenizer; arguments as in `build`."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    sizes = {"patch_size": patch, "merge_size": MERGE, "temporal_patch_size": TEMPORAL}
+    least = (patch * MERGE) ** 2
+    return Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**sizes, min_pixels=least, max_pixels=side * side),
+        tokenizer=tokenizer(words),
+        video_processor=Qwen3VLVideoProcessor(
+            **sizes,
+            # pixels of all frames together; the cap below is that of one
+            size={"shortest_edge": least, "longest_edge": side * side * TEMPORAL * LAST},
+            cap_pixels_per_frame=True,
+            max_video_tokens=(side // (patch * MERGE)) ** 2,
+        ),
+        chat_template=_TEMPLATE,
+    )
+
+
+def vocabulary(words: Sequence[str]) -> list[str]:
+    """All tokens in the order of their numbers; words come last and are written with the space before them.
+
+    >>> vocabulary(["red", "Red"])[-2:], len(vocabulary([]))
+    (['<none>', '▁red'], 496)
+    """
+    parts = [part for word in words for part in re.sub(r"[^\w]+", " ", word.lower()).split()]
+    fixed = [*SPECIAL, *STAMPS, *TIMES, *COORDINATES, NONE]
+    return [*dict.fromkeys(fixed), *dict.fromkeys(f"▁{part}" for part in parts)]
+
+
+def tokenizer(words: Sequence[str]) -> Any:
+    """A tokenizer of whole words: lower case, punctuation dropped, what is not in the list `<unk>`."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    listed = vocabulary(words)
+    made = Tokenizer(models.WordLevel({token: k for k, token in enumerate(listed)}, unk_token=UNKNOWN))
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\w]+"), " "), normalizers.Strip()]
+    )
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL])
+    # not special: they are what an answer is made of, and decoding must keep them
+    made.add_tokens([AddedToken(t, normalized=False) for t in listed if t.startswith("<") and t not in SPECIAL])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        eos_token=END,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        extra_special_tokens={
+            "image_token": IMAGE, "video_token": VIDEO, "vision_bos_token": VISION_START,
+            "vision_eos_token": VISION_END,
+        },
+    )  # fmt: skip
+
+
+def patchify(images: NDArray[np.uint8], patch: int = 8) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What the video processor makes of frames that need no resizing, without torch and much faster.
+
+    Args:
+        images: (n, h, w, 3) RGB frames of one video, h and w multiples of two patches; an odd last one is shown twice.
+        patch: side of a patch in pixels.
+
+    Returns:
+        (t·rows·columns, 3·2·patch²) patches from -1 to 1, those of a token one after the other, and (1, 3) the grid
+        t, rows, columns in patches: `pixel_values_videos` and `video_grid_thw`.
+
+    Raises:
+        SettingError: no frames, or sides that are no multiples of two patches.
+
+    >>> patches, grid = patchify(np.zeros((3, 16, 32, 3), np.uint8))
+    >>> patches.shape, grid.tolist(), float(patches[0, 0])
+    ((16, 384), [[2, 2, 4]], -1.0)
+    """
+    n, height, width = images.shape[:3]
+    if not n or height % (MERGE * patch) or width % (MERGE * patch) or not height or not width:
+        raise SettingError(f"frames of {width}x{height} cannot be cut into tokens of {MERGE * patch} pixels")
+    if n % TEMPORAL:
+        images = np.concatenate([images, images[-1:]])
+    steps, rows, columns = len(images) // TEMPORAL, height // patch, width // patch
+    parts = images.reshape(
+        steps, TEMPORAL, rows // MERGE, MERGE, patch, columns // MERGE, MERGE, patch, 3
+    )  # fmt: skip
+    # moved about as bytes, which is a quarter of the work
+    moved = np.ascontiguousarray(parts.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7))
+    patches = moved.reshape(steps * rows * columns, -1).astype(np.float32)
+    patches -= np.float32(127.5)
+    patches /= np.float32(127.5)
+    return patches, np.array([[steps, rows, columns]])
