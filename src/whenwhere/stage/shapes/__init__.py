@@ -1,0 +1,11 @@
+"""A world of shapes: small procedural clips, made fast, for training from nothing.
+
+`make(World(...), seed)` gives a clip with sentences, their exact spans and per-frame boxes.
+"""
+
+from whenwhere.stage.shapes.clip import Clip as Clip
+from whenwhere.stage.shapes.clip import Query as Query
+from whenwhere.stage.shapes.clip import make as make
+from whenwhere.stage.shapes.words import WORDS as WORDS
+from whenwhere.stage.shapes.world import SPLITS as SPLITS
+from whenwhere.stage.shapes.world import World as World

@@ -1,0 +1,175 @@
+"""Makes clips: frames, sentences with their exact truth, and whatever else is known about them.
+
+A sentence is asked only if the painted clip bears it out: its referent is seen in the first and in the last frame of
+every span and in at least half of the frames in between. That is decided at two frames per second and 64 pixels
+whatever is asked for, so that a clip has the same sentences at every size.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.spans import SpanSet
+from whenwhere.stage.shapes.motion import paths
+from whenwhere.stage.shapes.paint import Painted, View, paint
+from whenwhere.stage.shapes.plan import Ask, Plan, Thing, plan
+from whenwhere.stage.shapes.words import SIDES, VERBS, noun
+from whenwhere.stage.shapes.world import TICKS, World
+from whenwhere.tubes import Tube
+
+#: Frames at which sentences are checked against the picture.
+_CHECK = (2.0, 64)
+#: Share of the side that a moving camera may lose at every border.
+_MARGIN = 0.07
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A sentence and its truth.
+
+    Attributes:
+        text: words of `WORDS`.
+        spans: when it holds, ends on multiples of half a second; empty where it never does.
+        tube: boxes of every frame in which the referent is seen within the spans; `rate` is the frame rate.
+        kind: `there`, `texture`, `relation` or `action`.
+        referents: how many shapes it fits, 0 where it is absent; with more than one, spans and tube are of all
+            of them (they are there at different times).
+        label: what a careless annotator would have written, or None without label noise; the truth stays clean.
+    """
+
+    text: str
+    spans: SpanSet
+    tube: Tube
+    kind: str
+    referents: int
+    label: SpanSet | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip with its truth.
+
+    Attributes:
+        id: split and seed.
+        images: (n, side, side, 3) uint8 RGB.
+        times: (n,) seconds.
+        duration: seconds.
+        queries: sentences.
+        captions: what is to be seen, coarse and fine.
+        questions: multiple choice.
+        actions: labels with their spans.
+        cuts: seconds of the first frame of every new shot.
+    """
+
+    id: str
+    images: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    duration: float
+    queries: list[Query]
+    captions: list[dict[str, object]] = field(default_factory=list)
+    questions: list[dict[str, object]] = field(default_factory=list)
+    actions: list[dict[str, object]] = field(default_factory=list)
+    cuts: list[float] = field(default_factory=list)
+
+
+def _view(world: World, seed: int, ticks: int) -> tuple[View, float]:
+    """The camera, the cuts and the backgrounds of a clip; and the margin that they need."""
+    cut = world.stream(seed, "cuts")
+    shares = np.cumsum(world.cuts) / np.sum(world.cuts)
+    count = min(int(np.searchsorted(shares, cut.random(), side="right")), len(world.cuts) - 1, ticks // 6)
+    shots = [0]
+    if count:
+        shots += sorted(int(t) for t in 2 + cut.choice(ticks // 2 - 2, count, replace=False) * 2)
+    grounds = world.stream(seed, "background").choice(world.backgrounds, len(shots), replace=False).tolist()
+    rng = world.stream(seed, "camera")
+    u = rng.random(3)
+    kind = int(np.searchsorted(np.cumsum(world.cameras) / np.sum(world.cameras), u[0], side="right"))
+    knots = np.empty((3, ticks + 1))
+    knots[:2], knots[2] = 0.5, 1
+    way = np.linspace(-1, 1, ticks + 1)
+    if kind == 1:
+        knots[:2] += np.outer((np.cos(2 * np.pi * u[1]), np.sin(2 * np.pi * u[1])), _MARGIN * way)
+    elif kind == 2:
+        zoom = 1 + (way + 1) / 2 * 0.16
+        knots[2] = zoom if u[1] < 0.5 else zoom[::-1]
+    elif count:
+        for k, start in enumerate(shots):
+            jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k else (0.0, 0.0)
+            knots[:2, start:] = 0.5 + np.array(jump)[:, None]
+    return View(knots, shots, grounds), _MARGIN if kind or count else 0.0
+
+
+def _times(plan: Plan, ask: Ask) -> list[tuple[int, int, int]]:
+    """(shape, first tick, tick after the last) of everything that a sentence is about."""
+    out = []
+    for i in ask.things:
+        thing = plan.things[i]
+        spans = [(thing.start, thing.end)] if ask.verb is None else [
+            (a.start, a.end) for a in thing.acts if a.verb == ask.verb]  # fmt: skip
+        out += [(i, a, b) for a, b in spans]
+    return out
+
+
+def _borne_out(painted: Painted, times: list[tuple[int, int, int]]) -> bool:
+    """Whether what a sentence says is seen (frames are ticks)."""
+    for i, a, b in times:
+        seen = painted.seen[i, a:b]
+        if seen[0] < 0.5 or seen[-1] < 0.5 or (seen >= 0.5).mean() < 0.5:
+            return False
+    return True
+
+
+def _text(ask: Ask) -> str:
+    words = noun(*ask.noun, ask.texture)
+    if ask.verb is not None:
+        return f"{words} {VERBS[ask.verb]}"
+    return f"{words} {SIDES[ask.side]} the bar" if ask.side is not None else words
+
+
+def _query(plan: Plan, ask: Ask, painted: Painted, fps: float) -> Query:
+    times = _times(plan, ask)
+    spans = SpanSet((a / TICKS, b / TICKS) for _, a, b in times)
+    frames, boxes = [], []
+    for i, a, b in times:
+        k = np.arange(round(a / TICKS * fps - 1e-9 + 0.499999), painted.boxes.shape[1])
+        k = k[k < b / TICKS * fps - 1e-9]
+        k = k[~np.isnan(painted.boxes[i, k, 0])]
+        frames.append(k)
+        boxes.append(painted.boxes[i, k])
+    text = _text(ask)
+    if not frames:
+        return Query(text, spans, Tube(spans, rate=fps, label=text), ask.kind, 0)
+    at = np.concatenate(frames)
+    order = at.argsort()
+    tube = Tube(spans, at[order] / fps, np.concatenate(boxes)[order], rate=fps, label=text)
+    return Query(text, spans, tube, ask.kind, len(ask.things))
+
+
+def make(world: World, seed: int) -> Clip:
+    """One clip of a world.
+
+    Args:
+        world: the distribution.
+        seed: which of its clips; the same gives the same.
+
+    Returns:
+        The clip.
+    """
+    what = plan(world, seed)
+    view, margin = _view(world, seed, what.ticks)
+    where = paths(world, seed, what, margin)
+    painted = paint(what, where, view, world.fps, world.side)
+    checked = painted if (world.fps, world.side) == _CHECK else paint(what, where, view, *_CHECK)
+    asks = [ask for ask in what.asks if _borne_out(checked, _times(what, ask))]
+    return Clip(
+        f"{world.split}-{seed:07d}",
+        painted.images,
+        np.arange(len(painted.images)) / world.fps,
+        what.ticks / TICKS,
+        [_query(what, ask, painted, world.fps) for ask in asks],
+        cuts=[s / TICKS for s in view.shots[1:]],
+    )
+
+
+__all__ = ["Clip", "Query", "Thing", "make"]

@@ -1,0 +1,153 @@
+"""Where every shape is at every tick, and how large: paths as knots, straight in between.
+
+Because paths are straight between ticks, a clip rendered at two frames per second holds all there is to know about
+them, and one at thirty shows the same movement. Lengths are shares of the side.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.stage.shapes.plan import MOST, Plan, Thing
+from whenwhere.stage.shapes.words import VERBS
+from whenwhere.stage.shapes.world import SPEEDS, TICKS, World
+
+#: Half the bar's width.
+BAR = 0.04
+#: No shape travels further than this within a clip.
+_FURTHEST = 0.5
+_TRIES = 10
+_WAYS = {VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)))}
+
+
+@dataclass
+class Paths:
+    """Centre x, centre y and half size of every shape at every tick: (3, shapes, ticks + 1); `bar` its middle."""
+
+    knots: NDArray[np.float64]
+    bar: float
+
+
+def _speed(world: World, u: NDArray[np.float64], slowest: int = 0) -> float:
+    """A speed in box sizes per second: a quartile by its weight, uniform within it."""
+    weights = np.array(world.speeds, float)
+    weights[:slowest] = 0
+    if not weights.sum():
+        weights[slowest] = 1
+    k = int(np.searchsorted(weights.cumsum() / weights.sum(), u[0], side="right").clip(0, 3))
+    return SPEEDS[k] + float(u[1]) * (SPEEDS[k + 1] - SPEEDS[k])
+
+
+def _wander(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.float64], rng_law: float,
+            noise: NDArray[np.float64]) -> NDArray[np.float64]:  # fmt: skip
+    """Movement of itself, relative to where it starts: (2, ticks + 1)."""
+    out = np.zeros((2, ticks + 1))
+    weights = np.cumsum(world.laws) / np.sum(world.laws)
+    law = int(np.searchsorted(weights, rng_law, side="right").clip(0, 4))
+    n = thing.end - thing.start
+    if law == 0 or not thing.free:
+        return out
+    step = _speed(world, u) * size / TICKS
+    angle = np.full(n, u[2] * 2 * np.pi)
+    rate = np.full(n, step)
+    if law == 2:
+        rate[(np.arange(n) // 2) % 2 == 1] = 0
+        rate[rate > 0] = 2 * step
+    elif law == 3:
+        angle[int(u[3] * n) :] += np.pi / 2 + u[4] * np.pi
+    elif law == 4:
+        angle = noise[0, :n] * 2 * np.pi
+    walk = np.cumsum(np.stack([rate * np.cos(angle), rate * np.sin(angle)]), axis=1)
+    extent = float(np.ptp(walk, axis=1).max())
+    if extent > _FURTHEST:
+        walk *= _FURTHEST / extent
+    out[:, thing.start + 1 : thing.end + 1] = walk
+    out[:, thing.end + 1 :] = walk[:, -1:]
+    return out
+
+
+def _acts(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Movement and scale by what it does: (3, ticks + 1)."""
+    out = np.zeros((3, ticks + 1))
+    out[2] = 1
+    for k, act in enumerate(thing.acts):
+        n = act.end - act.start
+        verb = VERBS[act.verb]
+        ramp = np.clip(np.arange(ticks + 1) - act.start, 0, n) / n
+        if verb in _WAYS:
+            far = min(max(0.25 * size, _speed(world, u[2 * k : 2 * k + 2], 2) * size / TICKS) * n, _FURTHEST)
+            out[:2] += np.outer(_WAYS[verb], far * ramp)
+        elif verb == "grows":
+            out[2] *= 1 + 0.6 * ramp
+        elif verb == "shrinks":
+            out[2] *= 1 - 0.4 * ramp
+    return out
+
+
+def paths(world: World, seed: int, plan: Plan, margin: float) -> Paths:
+    """Lays out a clip: sizes, movements, and places where as little as can be is hidden.
+
+    Args:
+        world: its factors.
+        seed: of the clip.
+        plan: what happens.
+        margin: share of the side, along every border, that the camera may lose.
+
+    Returns:
+        The paths.
+    """
+    things, ticks = plan.things, plan.ticks
+    sizes = world.sizes[0] + world.stream(seed, "sizes").random(MOST) * (world.sizes[1] - world.sizes[0])
+    speeds = world.stream(seed, "speeds").random((MOST, 5))
+    laws = world.stream(seed, "laws")
+    law, noise = laws.random(MOST), laws.random((MOST, 1, ticks))
+    rng = world.stream(seed, "places")
+    u, mess = rng.random((MOST, 2, _TRIES)), rng.random() < world.overlap
+    middle = 0.4 + 0.2 * float(world.stream(seed, "bar-place").random())
+    knots = np.zeros((3, len(things), ticks + 1))
+    bar_axis = plan.bar - 1
+    for i, thing in enumerate(things):
+        size = float(sizes[i])
+        if thing.side >= 0:
+            size = min(size, 0.25)
+        rel = _acts(world, thing, size, ticks, speeds[i])
+        if thing.free:
+            rel[:2] += _wander(world, thing, size, ticks, speeds[i], float(law[i]), noise[i])
+        half = size / 2 * rel[2]
+        now = slice(thing.start, thing.end)
+        grown = float(half[now].max())
+        lo = margin + grown - rel[:2, now].min(axis=1)
+        hi = 1 - margin - grown - rel[:2, now].max(axis=1)
+        if thing.side >= 0:
+            if thing.side % 2 == 0:
+                hi[bar_axis] = middle - BAR - grown
+            else:
+                lo[bar_axis] = middle + BAR + grown
+        tight = lo > hi
+        lo[tight] = hi[tight] = ((lo + hi) / 2)[tight]
+        spots = lo[:, None] + u[i] * (hi - lo)[:, None]
+        best = 0 if mess else _clearest(spots, rel, half, thing, things[:i], knots, bar_axis, middle)
+        knots[:2, i] = spots[:, best, None] + rel[:2]
+        knots[2, i] = half
+    return Paths(knots, middle)
+
+
+def _clearest(spots: NDArray[np.float64], rel: NDArray[np.float64], half: NDArray[np.float64], thing: Thing,
+              others: list[Thing], knots: NDArray[np.float64], bar_axis: int, middle: float) -> int:  # fmt: skip
+    """The candidate place where a shape overlaps least with the shapes that are already placed."""
+    a, b = thing.start, thing.end
+    x = spots[:, :, None] + rel[:2, None, a:b]  # (2, tries, ticks)
+    cost = np.zeros(spots.shape[1])
+    n = len(others)
+    if n:
+        there = np.zeros((n, b - a), bool)
+        for k, o in enumerate(others):
+            there[k, max(o.start - a, 0) : max(o.end - a, 0)] = True
+        reach = knots[2, :n, a:b] + half[a:b]  # (n, ticks)
+        gap = reach[None, None] - np.abs(x[:, :, None] - knots[:2, None, :n, a:b])  # (2, tries, n, ticks)
+        cost += (gap.clip(0).prod(axis=0) * there).sum(axis=(1, 2))
+    if bar_axis >= 0:
+        reach = half[a:b] + BAR
+        cost += 0.1 * (reach - np.abs(x[bar_axis] - middle)).clip(0).sum(axis=1)
+    return int(cost.argmin())

@@ -1,0 +1,256 @@
+"""What happens in a clip, before anything is painted: shapes, when they are there, what they do, what is asked.
+
+A clip has n events. Each is either the time in which a shape is there, or something that a shape does while it is
+there for longer. All events draw their times in the same way whatever they are, so that no word tells when. Starts are
+stratified over the clip: uniform for each event, spread out among those of one clip, so that no single span answers
+many of its sentences.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.stage.shapes.words import COLOURS, SHAPES, TEXTURES, VERBS
+from whenwhere.stage.shapes.world import TICKS, World
+
+#: No clip has more shapes than this; every stream draws for so many, whatever the count.
+MOST = 24
+#: No two ticks of a clip are further apart than 64 s.
+_MOVES = 4
+
+
+def held_out_noun(colour: int, shape: int) -> bool:
+    """Whether shapes of this colour are kept out of every split but `ood-look`."""
+    return colour == shape
+
+
+def held_out_texture(texture: int, shape: int) -> bool:
+    """Whether shapes with this texture are kept out of every split but `ood-look`."""
+    return texture > 0 and shape == 2 * (texture - 1)
+
+
+def held_out_act(verb: int, shape: int) -> bool:
+    """Whether this is done by this shape in `ood-look` only."""
+    return verb == shape + 2
+
+
+@dataclass
+class Act:
+    """Something a shape does, from tick `start` to tick `end`: `verb` is an index into `VERBS`."""
+
+    verb: int
+    start: int
+    end: int
+
+
+@dataclass
+class Thing:
+    """A shape in a clip.
+
+    Attributes:
+        number: its place in the clip's lists and in the painted order.
+        colour: index into `COLOURS`.
+        shape: index into `SHAPES`.
+        texture: index into `TEXTURES`.
+        start: the tick from which it is there.
+        end: the tick from which it is gone.
+        acts: what it does, in order of time.
+        side: index into `SIDES` where a sentence says so, else -1.
+        free: whether it may move about of itself.
+    """
+
+    number: int
+    colour: int
+    shape: int
+    texture: int
+    start: int
+    end: int
+    acts: list[Act] = field(default_factory=list)
+    side: int = -1
+    free: bool = False
+
+
+@dataclass
+class Ask:
+    """A sentence to be: its kind, the shapes it is about, and what it says of them."""
+
+    kind: str
+    things: tuple[int, ...]
+    noun: tuple[int, int]
+    texture: int | None = None
+    verb: int | None = None
+    side: int | None = None
+
+
+@dataclass
+class Plan:
+    """What happens in a clip of `ticks` half seconds; `bar` is 0 (none), 1 (upright) or 2 (level)."""
+
+    ticks: int
+    things: list[Thing]
+    asks: list[Ask]
+    bar: int
+
+
+def _spans(world: World, seed: int, ticks: int, count: int) -> list[tuple[int, int]]:
+    """Times of the events, in ticks."""
+    lo, hi = world.fraction
+    share = lo * (hi / lo) ** world.stream(seed, "fractions").random(MOST)[:count]
+    rng = world.stream(seed, "starts")
+    within, order = rng.random(MOST)[:count], rng.permutation(count)
+    room = max(1, ticks // 3) if world.split == "ood-later" else ticks
+    length = np.clip(np.rint(share * ticks), 1, min(room, ticks - 1)).astype(int)
+    start = ticks - room + np.floor((order + within) / count * (room - length + 1)).astype(int)
+    return [(int(a), int(a + n)) for a, n in zip(start, length, strict=True)]
+
+
+class _Looks:
+    """Hands out colours, shapes and textures so that every noun of a clip is one shape's alone."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        rng = world.stream(seed, "looks")
+        pairs = [(c, s) for c in range(len(COLOURS)) for s in range(len(SHAPES))]
+        pairs = [pairs[i] for i in rng.permutation(len(pairs))]
+        self.other = world.split == "ood-look"
+        held = [p for p in pairs if held_out_noun(*p)]
+        self.nouns = [p for p in pairs if not held_out_noun(*p)]
+        if self.other:
+            self.nouns = held + self.nouns
+        self.textures = world.stream(seed, "textures").random((MOST, len(TEXTURES)))
+        self.textures[:, 0] *= 0.55  # the smallest wins: about half of all shapes are plain
+
+    def noun(self) -> tuple[int, int]:
+        return self.nouns.pop(0)
+
+    def ranked(self, number: int, shape: int) -> list[int]:
+        """Textures for a shape, best first."""
+        order = [int(t) for t in self.textures[number].argsort()]
+        if self.other:
+            return sorted(order, key=lambda t: not held_out_texture(t, shape))
+        return [t for t in order if not held_out_texture(t, shape)]
+
+
+def _verbs(world: World, rng: NDArray[np.float64], shape: int) -> list[int]:
+    """Verbs for a shape, best first."""
+    order = [int(v) for v in rng.argsort()]
+    if world.split == "ood-look":
+        return sorted(order, key=lambda v: not held_out_act(v, shape))
+    return [v for v in order if not held_out_act(v, shape)]
+
+
+def _apart(spans: list[tuple[int, int]], among: list[int], count: int) -> list[int] | None:
+    """The first `count` of the events that share no time, in order of time; None where there are none."""
+    for some in itertools.combinations(among, count):
+        some_in_time = sorted(some, key=lambda k: spans[k])
+        if all(spans[a][1] <= spans[b][0] for a, b in itertools.pairwise(some_in_time)):
+            return some_in_time
+    return None
+
+
+def plan(world: World, seed: int) -> Plan:
+    """Everything that happens in one clip."""
+    lo, hi = world.seconds
+    ticks = TICKS * (lo + int(world.stream(seed, "length").random() * (hi - lo + 1)))
+    count = int(world.stream(seed, "events").integers(world.events[0], world.events[1] + 1))
+    spans = _spans(world, seed, ticks, count)
+    looks = _Looks(world, seed)
+    bar = world.stream(seed, "bar").random(2)
+    barred = 0 if bar[0] >= world.bars else 1 + int(bar[1] * 2)
+    rng = world.stream(seed, "roles")
+    chance = rng.random(8)
+    free = [int(k) for k in rng.permutation(count)]
+    verbs = world.stream(seed, "acts").random((MOST, len(VERBS)))
+    around = world.stream(seed, "presence").random((MOST, 3))
+    things: list[Thing] = []
+    asks: list[Ask] = []
+
+    def add(noun: tuple[int, int], start: int, end: int, texture: int | None = None, free: bool = True) -> Thing:
+        number = len(things)
+        texture = looks.ranked(number, noun[1])[0] if texture is None else texture
+        things.append(Thing(number, *noun, texture, start, end, free=free))
+        return things[-1]
+
+    def acting(events: list[int]) -> None:
+        noun = looks.noun()
+        first, last = spans[events[0]][0], spans[events[-1]][1]
+        u = around[len(things)]
+        start, end = (0, ticks) if u[0] < 0.5 else (int(u[1] * (first + 1)), last + int(u[2] * (ticks - last + 1)))
+        thing = add(noun, start, end, free=False)
+        for verb, k in zip(_verbs(world, verbs[thing.number], noun[1]), events, strict=False):
+            thing.acts.append(Act(verb, *spans[k]))
+            asks.append(Ask("action", (thing.number,), noun, verb=verb))
+            free.remove(k)
+
+    if chance[0] < world.twofold and (pair := _apart(spans, free, 2)):
+        acting(pair)
+    if chance[1] < world.acts and free:
+        acting(free[:1])
+    if barred and chance[2] < 0.8 and len(free) >= 2:
+        noun = looks.noun()
+        flip = chance[3] < 0.5
+        for side in (0, 1):
+            thing = add(noun, *spans[free.pop(0)], free=False)
+            thing.side = 2 * (barred - 1) + (side ^ flip)
+            asks.append(Ask("relation", (thing.number,), noun, side=thing.side))
+    if chance[4] < 0.5 and len(free) >= 2:
+        noun = looks.noun()
+        for texture in looks.ranked(len(things), noun[1])[:2]:
+            thing = add(noun, *spans[free.pop(0)], texture)
+            asks.append(Ask("texture", (thing.number,), noun, texture))
+    several = 2 + (chance[6] < 0.3)
+    if chance[5] < world.ambiguous and (group := _apart(spans, free, several)):
+        noun = looks.noun()
+        asks.append(Ask("there", tuple(add(noun, *spans[k]).number for k in group), noun))
+        free = [k for k in free if k not in group]
+    for k in free:
+        noun = looks.noun()
+        asks.append(Ask("there", (add(noun, *spans[k]).number,), noun))
+    _company(world, seed, ticks, things, add, looks)
+    _absent(world, seed, things, asks, looks)
+    order = world.stream(seed, "order").random(3 * MOST)[: len(asks)].argsort()
+    return Plan(ticks, things, [asks[i] for i in order], barred)
+
+
+def _company(world: World, seed: int, ticks: int, things: list[Thing], add, looks: _Looks) -> None:  # type: ignore[no-untyped-def]
+    """Shapes that nothing is asked about: one there at the very time of another, and as many more as are due."""
+    rng = world.stream(seed, "company")
+    wanted = int(rng.integers(world.objects[0], world.objects[1] + 1))
+    chance, u = rng.random(2), rng.random((MOST, 3))
+    passing = [t for t in things if not t.acts]
+    if passing and chance[0] < world.cotemporal and len(things) < 20:
+        same = passing[int(chance[1] * len(passing))]
+        add(looks.noun(), same.start, same.end)
+    lo, hi = world.fraction
+    while len(things) < min(wanted, 20):
+        a, b, c = u[len(things)]
+        length = max(1, min(ticks - 1, round(lo * (hi / lo) ** float(a) * ticks)))
+        start = int(b * (ticks - length + 1))
+        if c < 0.4:
+            start, length = 0, ticks
+        add(looks.noun(), start, start + length)
+
+
+def _absent(world: World, seed: int, things: list[Thing], asks: list[Ask], looks: _Looks) -> None:
+    """Sentences about what is not there, or is there and does not do it."""
+    rng = world.stream(seed, "absent")
+    u = rng.random((MOST, 4))
+    doing = [t for t in things if t.acts]
+    for k in range(len(asks)):
+        if u[k, 0] >= world.absent / (1 - world.absent):
+            continue
+        what = u[k, 1]
+        if what < 0.3 and doing:
+            thing = doing[int(u[k, 2] * len(doing))]
+            done = {a.verb for a in thing.acts}
+            verbs = [v for v in range(len(VERBS)) if v not in done and not held_out_act(v, thing.shape)]
+            noun = (thing.colour, thing.shape)
+            ask = Ask("action", (), noun, verb=verbs[int(u[k, 3] * len(verbs))])
+        else:
+            noun = looks.nouns[int(u[k, 2] * len(looks.nouns))]
+            textures = [t for t in range(len(TEXTURES)) if not held_out_texture(t, noun[1])]
+            texture = textures[int(u[k, 3] * len(textures))]
+            ask = Ask("texture", (), noun, texture) if what < 0.5 else Ask("there", (), noun)
+        if ask not in asks:
+            asks.append(ask)

@@ -1,0 +1,55 @@
+"""The closed vocabulary of the world of shapes, and how a sentence is made of it.
+
+Words are short and few, so that a policy of a million parameters has one token for each. No punctuation, all lower
+case, one space in between.
+"""
+
+#: Colours by name: RGB.
+COLOURS = {
+    "red": (230, 40, 40),
+    "green": (40, 190, 60),
+    "blue": (60, 90, 245),
+    "yellow": (235, 220, 50),
+    "purple": (165, 60, 210),
+    "orange": (245, 140, 30),
+    "cyan": (60, 215, 225),
+    "white": (240, 240, 240),
+}
+SHAPES = ("square", "circle", "triangle", "diamond", "cross", "ring")
+TEXTURES = ("plain", "striped", "dotted", "checked")
+#: What a shape can do, all of it to be seen at two frames per second.
+VERBS = (
+    "moves left",
+    "moves right",
+    "moves up",
+    "moves down",
+    "grows",
+    "shrinks",
+    "blinks",
+    "turns grey",
+)
+#: Where a shape is, seen from the bar.
+SIDES = ("left of", "right of", "above", "below")
+ORDERS = ("first", "second", "third", "last")
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_GRAMMAR = ("the", "bar", "of", "and", "then", "is", "are", "there", "no", "yes", "what", "which", "how", "many", "do",
+            "does", "when", "while", "after", "before", "colour", "shape", "shapes", "it", "a", "not")  # fmt: skip
+
+
+def _closed() -> tuple[str, ...]:
+    phrases = (*COLOURS, *SHAPES, *TEXTURES, *VERBS, *SIDES, *ORDERS, *NUMBERS, *_GRAMMAR)
+    return tuple(dict.fromkeys(word for phrase in phrases for word in phrase.split()))
+
+
+#: Every word that a sentence, caption, question or answer of this world can hold.
+WORDS = _closed()
+
+
+def noun(colour: int, shape: int, texture: int | None = None) -> str:
+    """The noun phrase of a shape.
+
+    >>> noun(0, 1), noun(0, 1, 2)
+    ('the red circle', 'the dotted red circle')
+    """
+    said = f"{TEXTURES[texture]} " if texture is not None else ""
+    return f"the {said}{tuple(COLOURS)[colour]} {SHAPES[shape]}"

@@ -1,0 +1,89 @@
+"""The factors of the world of shapes, and the splits that are drawn from it.
+
+A `World` is a distribution over clips; `make(world, seed)` draws one. Each field belongs to one factor and each factor
+draws from a seed stream of its own (`whenwhere.stage.streams`), so that a change of one leaves the rest of a clip as it
+was. The split is part of every stream's name: the same seed in two splits gives unrelated clips, so splits cannot
+overlap.
+
+Lengths of time are counted in ticks of half a second, because whatever happens begins and ends on one: two frames per
+second show it exactly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whenwhere.errors import SettingError
+from whenwhere.stage.streams import stream
+
+#: Ticks per second.
+TICKS = 2
+SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-faster", "ood-look")
+#: Edges of the quartiles of speed in LaSOT, in box sizes per second, closed off at a speed still seen as movement.
+SPEEDS = (0.0, 0.136, 0.301, 0.752, 1.5)
+
+
+@dataclass(frozen=True)
+class World:
+    """A distribution over clips.
+
+    Attributes:
+        split: one of `SPLITS`; the `ood-` ones override the one factor in their name.
+        seconds: shortest and longest clip, whole seconds.
+        fps: frames per second.
+        side: width and height of a frame in pixels.
+        events: fewest and most things that happen and are asked about.
+        fraction: shortest and longest event as a share of the clip, log-uniform in between.
+        objects: fewest and most shapes in a clip; events that need more of them get them, up to 20.
+        sizes: smallest and largest shape, as a share of the side.
+        cameras: shares of clips with a still, a panning and a zooming camera.
+        cuts: shares of clips with 0, 1, ... cuts.
+        bars: share of clips with a bar that hides what passes behind it.
+        overlap: share of clips whose shapes may lie over one another at random.
+        speeds: weights of the four quartiles of speed (`SPEEDS`).
+        laws: weights of rest, constant velocity, stop and go, one turn, and jitter.
+        cotemporal: share of clips with another shape there at the very time of one asked about.
+        twofold: share of clips (where events allow) with a shape that does two things at two times.
+        acts: share of clips with a further shape that does one thing.
+        ambiguous: share of clips with a sentence that fits two or three shapes.
+        absent: share of sentences about what is not there or does not happen.
+        backgrounds: how many backgrounds all clips share.
+    """
+
+    split: str = "train"
+    seconds: tuple[int, int] = (4, 16)
+    fps: float = 2.0
+    side: int = 64
+    events: tuple[int, int] = (5, 8)
+    fraction: tuple[float, float] = (0.06, 0.4)
+    objects: tuple[int, int] = (4, 10)
+    sizes: tuple[float, float] = (0.13, 0.3)
+    cameras: tuple[float, float, float] = (0.8, 0.12, 0.08)
+    cuts: tuple[float, ...] = (0.88, 0.08, 0.04)
+    bars: float = 0.3
+    overlap: float = 0.1
+    speeds: tuple[float, float, float, float] = (1, 1, 1, 1)
+    laws: tuple[float, float, float, float, float] = (0.4, 0.3, 0.1, 0.1, 0.1)
+    cotemporal: float = 0.5
+    twofold: float = 0.6
+    acts: float = 0.4
+    ambiguous: float = 0.25
+    absent: float = 0.1
+    backgrounds: int = 64
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise SettingError(f"split '{self.split}' is none of {', '.join(SPLITS)}")
+        if self.split == "ood-longer" and self.seconds == (4, 16):
+            object.__setattr__(self, "seconds", (17, 32))
+        if self.split == "ood-faster":
+            object.__setattr__(self, "speeds", (0, 0, 0, 1))
+        lo, hi = self.seconds
+        if not (2 <= lo <= hi <= 64):
+            raise SettingError(f"clips last from 2 to 64 whole seconds, not {lo} to {hi}: give seconds=(4, 16)")
+        if not (0 <= self.absent <= 0.25):
+            raise SettingError(f"at most a quarter of the sentences may be absent, not {self.absent:g}")
+
+    def stream(self, seed: int, factor: str) -> np.random.Generator:
+        """The generator of one factor of one clip."""
+        return stream(seed, "shapes", self.split, factor)
