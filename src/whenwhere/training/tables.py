@@ -1,0 +1,117 @@
+"""Tables of a TOML file as dataclasses: every key and value is checked, and errors name the key and the nearest one.
+
+A dataclass is the schema: its fields are the keys, its annotations the types, its defaults what is not said.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from whenwhere.errors import SettingError
+
+T = TypeVar("T")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """What was meant, as the end of a sentence.
+
+    >>> near("lerning_rate", ["learning_rate", "beta"]), near("x", ["a", "b"])
+    (': did you mean learning_rate?', ': choose from a, b')
+    """
+    known = list(known)
+    found = difflib.get_close_matches(name, known, 1)
+    return f": did you mean {found[0]}?" if found else f": choose from {', '.join(known)}"
+
+
+@cache
+def types(kind: Any) -> dict[str, Any]:
+    """Field → its annotation."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
+    """A table as its dataclass.
+
+    Args:
+        kind: the dataclass.
+        table: as TOML has it.
+        place: file and table, for errors.
+
+    Raises:
+        SettingError: a key that is not there, a value that cannot be; names place and key.
+    """
+    known, values = types(kind), {}
+    for key, value in table.items():
+        if key not in known:
+            raise SettingError(f"{place} has no key {key!r}{near(key, known)}")
+        values[key] = _value(known[key], value, f"{place} {key}")
+    try:
+        return kind(**values)
+    except SettingError as e:
+        raise SettingError(f"{place}: {e}") from e
+    except TypeError as e:
+        lacking = [f.name for f in fields(kind) if f.name not in values]  # type: ignore[arg-type]
+        raise SettingError(f"{place} needs {' and '.join(lacking)}") from e
+
+
+def _value(kind: Any, value: Any, place: str) -> Any:
+    """A value of an annotated type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        # "none" is how TOML, which has no null, says that there is none
+        if value == "none" or value is None:
+            return None
+        return _value(next(t for t in inner if t is not NoneType), value, place)
+    if origin is Literal:
+        if value not in inner:
+            raise SettingError(f"{place} is {value!r}{near(str(value), map(str, inner))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise SettingError(f"{place} is {value!r}, not a list")
+        each = [inner[0]] * len(value) if inner[1:] == (Ellipsis,) else list(inner)
+        if len(each) != len(value):
+            raise SettingError(f"{place} has {len(value)} values, not {len(each)}")
+        return tuple(_value(t, v, place) for t, v in zip(each, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise SettingError(f"{place} is {value!r}, not a table")
+        return {k: _value(inner[1], v, f"{place}.{k}") for k, v in value.items()}
+    if is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise SettingError(f"{place} is {value!r}, not a table")
+        return checked(kind, value, place)  # type: ignore[arg-type]
+    return _plain(kind, value, place)
+
+
+def _plain(kind: Any, value: Any, place: str) -> Any:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    right = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not right:
+        raise SettingError(f"{place} is {value!r}, not {names[kind]}")
+    if kind is float and not math.isfinite(value):
+        raise SettingError(f"{place} is {value}, not a finite number")
+    if kind in (int, float) and value < 0:
+        raise SettingError(f"{place} is {value}, and must not be negative")
+    return value
+
+
+def parsed(text: str) -> Any:
+    """A value as it is typed on the command line: TOML where it is that, else text.
+
+    >>> parsed("1e-4"), parsed("[4, 8]"), parsed("true"), parsed("cosine"), parsed("runs/a")
+    (0.0001, [4, 8], True, 'cosine', 'runs/a')
+    """
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return found["value"] if len(found) == 1 else text
