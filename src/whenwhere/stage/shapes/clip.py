@@ -14,7 +14,7 @@ from whenwhere.spans import SpanSet
 from whenwhere.stage.shapes.motion import paths
 from whenwhere.stage.shapes.paint import Painted, View, paint
 from whenwhere.stage.shapes.plan import Ask, Plan, Thing, plan
-from whenwhere.stage.shapes.words import SIDES, VERBS, noun
+from whenwhere.stage.shapes.words import ORDERS, SIDES, VERBS, noun
 from whenwhere.stage.shapes.world import TICKS, World
 from whenwhere.tubes import Tube
 
@@ -122,6 +122,8 @@ def _borne_out(painted: Painted, times: list[tuple[int, int, int]]) -> bool:
 
 def _text(ask: Ask) -> str:
     words = noun(*ask.noun, ask.texture)
+    if ask.order is not None:
+        words = words.replace("the ", f"the {ORDERS[ask.order]} ", 1)
     if ask.verb is not None:
         return f"{words} {VERBS[ask.verb]}"
     return f"{words} {SIDES[ask.side]} the bar" if ask.side is not None else words

@@ -51,7 +51,7 @@ def background(number: int, side: int, light: bool = False) -> NDArray[np.uint8]
     grid = np.linspace(0, 4 - 1e-9, n)
     k = grid.astype(int)
     w = (grid - k)[:, None]
-    field = rng.uniform(0, 80, (1, 1, 3)) + rng.uniform(-25, 25, (6, 6, 3))
+    field = rng.uniform(5, 50, (1, 1, 3)) + rng.uniform(-20, 20, (6, 6, 3))
     rows = field[k] * (1 - w[:, :, None]) + field[k + 1] * w[:, :, None]
     full = rows[:, k] * (1 - w) + rows[:, k + 1] * w
     grain = rng.normal(0, 5, (96, 96, 1))
@@ -112,7 +112,7 @@ def _tones(thing: Thing, ticks: NDArray[np.float64]) -> NDArray[np.uint8]:
         if VERBS[act.verb] == "turns grey":
             base[now] = _GREY
         elif VERBS[act.verb] == "blinks":  # dark for the first half of every tick
-            base[now & (ticks % 1 < 0.5)] *= 0.3
+            base[now & (ticks % 1 < 0.5)] *= 0.45
     return np.stack([base, 0.4 * base], axis=1).astype(np.uint8)
 
 

@@ -17,8 +17,6 @@ from whenwhere.stage.shapes.world import TICKS, World
 
 #: No clip has more shapes than this; every stream draws for so many, whatever the count.
 MOST = 24
-#: No two ticks of a clip are further apart than 64 s.
-_MOVES = 4
 
 
 def held_out_noun(colour: int, shape: int) -> bool:
@@ -82,6 +80,7 @@ class Ask:
     texture: int | None = None
     verb: int | None = None
     side: int | None = None
+    order: int | None = None
 
 
 @dataclass
@@ -204,6 +203,11 @@ def plan(world: World, seed: int) -> Plan:
         noun = looks.noun()
         asks.append(Ask("there", tuple(add(noun, *spans[k]).number for k in group), noun))
         free = [k for k in free if k not in group]
+    if chance[7] < world.orders and (group := _apart(spans, free, 2)):
+        noun = looks.noun()
+        for place, k in enumerate(group):
+            asks.append(Ask("order", (add(noun, *spans[k]).number,), noun, order=place))
+        free = [k for k in free if k not in group]
     for k in free:
         noun = looks.noun()
         asks.append(Ask("there", (add(noun, *spans[k]).number,), noun))
@@ -247,10 +251,13 @@ def _absent(world: World, seed: int, things: list[Thing], asks: list[Ask], looks
             verbs = [v for v in range(len(VERBS)) if v not in done and not held_out_act(v, thing.shape)]
             noun = (thing.colour, thing.shape)
             ask = Ask("action", (), noun, verb=verbs[int(u[k, 3] * len(verbs))])
+        elif what < 0.5:  # a noun that is there, in a texture that is not
+            thing = things[int(u[k, 2] * len(things))]
+            noun = (thing.colour, thing.shape)
+            worn = {t.texture for t in things if (t.colour, t.shape) == noun}
+            others = [t for t in range(len(TEXTURES)) if t not in worn and not held_out_texture(t, thing.shape)]
+            ask = Ask("texture", (), noun, others[int(u[k, 3] * len(others))])
         else:
-            noun = looks.nouns[int(u[k, 2] * len(looks.nouns))]
-            textures = [t for t in range(len(TEXTURES)) if not held_out_texture(t, noun[1])]
-            texture = textures[int(u[k, 3] * len(textures))]
-            ask = Ask("texture", (), noun, texture) if what < 0.5 else Ask("there", (), noun)
+            ask = Ask("there", (), looks.nouns[int(u[k, 2] * len(looks.nouns))])
         if ask not in asks:
             asks.append(ask)

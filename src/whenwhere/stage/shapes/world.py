@@ -46,6 +46,8 @@ class World:
         twofold: share of clips (where events allow) with a shape that does two things at two times.
         acts: share of clips with a further shape that does one thing.
         ambiguous: share of clips with a sentence that fits two or three shapes.
+        orders: share of clips with a pair told apart as `first` and `second`; none by default, because such a word
+            tells when without a look at the picture.
         absent: share of sentences about what is not there or does not happen.
         backgrounds: how many backgrounds all clips share.
     """
@@ -68,6 +70,7 @@ class World:
     twofold: float = 0.6
     acts: float = 0.4
     ambiguous: float = 0.25
+    orders: float = 0.0
     absent: float = 0.1
     backgrounds: int = 64
 
