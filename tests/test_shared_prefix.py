@@ -514,7 +514,8 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
         seen = shown(model, 1 + k, seed=30 + k, rows=2, columns=4, before=2, after=3)
         told.append(turns(first, seen, words(0, 0)))
     seconds = rollout.go_on(told, Sampling(5, temperature=0))
-    assert len(asked) == 2  # the frames zoomed into; the prompt's were not asked for again
+    # the frames zoomed into, at once unless rows are drawn one by one; the prompt's were not asked for again
+    assert len(asked) == (2 if family == "qwen3_5" else 1)
     whole = [Branch(torch.cat([b.ids, s]), b.images, b.videos) for b, s in zip(told, seconds, strict=True)]
     with torch.no_grad():
         logits = tower.head(BACKENDS["repeat"](tower, Group(prompt, whole)))

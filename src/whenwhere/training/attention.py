@@ -6,8 +6,9 @@ attention for good.
 
 Two plans:
 
-- `Packed`: one row, the prompt and then its branches side by side. The prompt sees itself; each branch sees the prompt
-  and itself, never a sibling. No mask of the whole row is made.
+- `Packed`: the prompt and then its branches side by side; several such stretches may share a row. The prompt sees
+  itself; each branch sees the prompt and itself, never a sibling. No mask of the whole row is made, and branches are
+  padded to one width here alone: everything else runs on the tokens that there are.
 - `Prefix`: rows that follow a prompt whose keys and values were kept once, for generation.
 
 What a branch sees is taken in two pieces, the prompt and its own tokens, each with the logarithm of its sum of weights,
@@ -27,19 +28,27 @@ from whenwhere.errors import ModelError
 NAME = "whenwhere_shared_prefix"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packed:
-    """A row of a prompt and its branches.
+    """A stretch of a row: a prompt and its branches.
 
     Attributes:
         prompt: tokens.
         branches: how many.
-        width: tokens of each, padded ones included.
+        width: tokens of the longest.
+        places: (n,) where each token of the branches, one after the other, stands in `branches` rows of `width`; None
+            where all are as long as the longest.
     """
 
     prompt: int
     branches: int
     width: int
+    places: Any = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the stretch."""
+        return self.prompt + (self.branches * self.width if self.places is None else len(self.places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +80,7 @@ def attach(text: Any) -> None:
 
 def attention(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None,
-    dropout: float = 0.0, prefix_plan: Packed | Prefix | None = None, **more: Any,
+    dropout: float = 0.0, prefix_plan: tuple[Packed, ...] | Prefix | None = None, **more: Any,
 ) -> tuple[Any, None]:  # fmt: skip
     """As transformers calls it: (B, heads, L, size) in, (B, L, heads, size) out."""
     if prefix_plan is None:
@@ -80,11 +89,19 @@ def attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
         )
+    import torch
+
     if dropout:
         raise ModelError("branches cannot share a prompt under attention dropout: set attention_dropout to 0")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    if isinstance(prefix_plan, Packed):
-        out = _packed(query, key, value, prefix_plan, scale)
+    if isinstance(prefix_plan, tuple):
+        lengths = [plan.length for plan in prefix_plan]
+        if query.shape[0] != 1 or query.shape[2] != sum(lengths):
+            raise ModelError("the row that reached the attention is not the one that was packed")
+        # autocast leaves some of the three in full precision
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        stretches = zip(*(t.split(lengths, 2) for t in (query, key, value)), prefix_plan, strict=True)
+        out = torch.cat([_packed(*stretch, scale) for stretch in stretches], 2)
     else:
         at = module.layer_idx
         out = _behind(query, key, value, attention_mask, prefix_plan.keys[at], prefix_plan.values[at], scale)
@@ -96,16 +113,24 @@ def _packed(query: Any, key: Any, value: Any, plan: Packed, scale: float) -> Any
     import torch.nn.functional as F
 
     cut, shape = plan.prompt, (plan.branches, plan.width)
-    if query.shape[0] != 1 or query.shape[2] != cut + plan.branches * plan.width:
-        raise ModelError("the row that reached the attention is not the one that was packed")
     ahead = F.scaled_dot_product_attention(
         query[:, :, :cut], key[:, :, :cut], value[:, :, :cut], is_causal=True, scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
-    q, k, v = (t[0, :, cut:].unflatten(1, shape).transpose(0, 1) for t in (query, key, value))
+
+    def apart(row: Any) -> Any:
+        """(1, H, n, size) → (G, H, W, size)."""
+        own = row[0, :, cut:]
+        if plan.places is not None:
+            own = own.new_zeros(len(own), shape[0] * shape[1], own.shape[2]).index_copy(1, plan.places, own)
+        return own.unflatten(1, shape).transpose(0, 1)
+
     look = merged if kernels(query) else joined
-    behind = look(q, key[:, :, :cut], value[:, :, :cut], k, v, scale)
-    return torch.cat([ahead, behind.transpose(0, 1).flatten(1, 2)[None]], 2)
+    behind = look(apart(query), key[:, :, :cut], value[:, :, :cut], apart(key), apart(value), scale)
+    behind = behind.transpose(0, 1).flatten(1, 2)
+    if plan.places is not None:
+        behind = behind.index_select(1, plan.places)
+    return torch.cat([ahead, behind[None]], 2)
 
 
 def kernels(query: Any) -> bool:

@@ -4,13 +4,14 @@ The vocabulary is the widest thing in a model: 150 000 numbers a token. So logit
 a stretch at a time, and made again in the backward pass instead of being kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 #: Whether entropies are wanted: `trained` = with their gradient, which the bonus of RL needs.
 Entropies = bool | Literal["trained"]
-#: Tokens whose logits are in memory at once.
-STRETCH = 1024
+#: Logits in memory at once: of 1024 tokens of the widest vocabularies.
+LOGITS = 1024 * 151_936
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +22,52 @@ class Scores:
         logps: (G, W) log-probability of each token, float32; 0 where it does not count.
         entropies: (G, W) of the distributions that they were drawn from; None = not asked for.
         mask: (G, W) True where a token counts.
+        losses: (G, W) cross-entropy against the soft targets, float32; None = not asked for.
     """
 
     logps: Any
     entropies: Any
     mask: Any
+    losses: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Tokens that stand on a line, such as times or coordinates: a neighbour of the right one is nearly right.
+
+    The target of such a token is no single token but a Gaussian around it, cut off at the ends of the line.
+
+    Attributes:
+        ids: (n,) tokens in their order.
+        weights: (n, n) rows that sum to one: the target where the right token is that of the row.
+    """
+
+    ids: Any
+    weights: Any
+
+
+def gaussian(ids: Sequence[int], width: float, device: Any = None) -> Scale:
+    """A scale whose targets are Gaussians.
+
+    Args:
+        ids: of the tokens, in their order.
+        width: standard deviation in steps.
+        device: of the model.
+
+    >>> [round(w, 3) for w in gaussian([7, 8, 9], 0.5).weights[0].tolist()]
+    [0.88, 0.119, 0.0]
+    """
+    import torch
+
+    steps = torch.arange(len(ids), dtype=torch.float32, device=device)
+    return Scale(
+        torch.tensor(list(ids), device=device), (-((steps[:, None] - steps) ** 2) / (2 * width**2)).softmax(-1)
+    )
 
 
 def scored(
     hidden: Any, head: Any, targets: Any, mask: Any, temperature: float = 1.0, entropies: Entropies = False,
-    stretch: int = STRETCH,
+    stretch: int | None = None, scales: Sequence[Scale] = (),
 ) -> Scores:  # fmt: skip
     """Scores of tokens.
 
@@ -41,21 +78,28 @@ def scored(
         mask: (G, W) True where a token counts.
         temperature: that logits are divided by, as when they were sampled.
         entropies: also the entropy at each token; without gradient unless `trained`.
-        stretch: tokens whose logits are in memory at once.
+        stretch: tokens whose logits are in memory at once; None = by the size of the vocabulary.
+        scales: of soft targets; no two share a token.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    def look(states: Any, wanted: Any) -> tuple[Any, Any]:
+    def look(states: Any, wanted: Any) -> tuple[Any, Any, Any]:
         logits = head(states).float() / temperature
         total = logits.logsumexp(-1)
         found = logits.gather(-1, wanted[:, None])[:, 0] - total
+        losses = -found if scales else None
+        for scale in scales:
+            of, at = (wanted[:, None] == scale.ids).nonzero(as_tuple=True)
+            soft = total[of] - (scale.weights[at] * logits[of][:, scale.ids]).sum(-1)
+            losses = losses.index_copy(0, of, soft)
         if not entropies:
-            return found, None
+            return found, None, losses
         with torch.set_grad_enabled(torch.is_grad_enabled() and entropies == "trained"):
             all_logps = logits - total[:, None]
-            return found, -(all_logps.exp() * all_logps).sum(-1)
+            return found, -(all_logps.exp() * all_logps).sum(-1), losses
 
+    stretch = stretch or max(LOGITS // head.weight.shape[0], 1)
     states, wanted = hidden[mask], targets[mask]
     pieces = list(zip(states.split(stretch), wanted.split(stretch), strict=True))
     if len(pieces) == 1 or not torch.is_grad_enabled():
@@ -63,6 +107,8 @@ def scored(
     else:
         found = [checkpoint(look, *piece, use_reentrant=False) for piece in pieces]
     empty = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
-    logps = empty.masked_scatter(mask, torch.cat([f[0] for f in found]))
-    spread = empty.masked_scatter(mask, torch.cat([f[1] for f in found])) if entropies else None
-    return Scores(logps, spread, mask)
+    logps, spread, losses = (
+        empty.masked_scatter(mask, torch.cat(parts)) if parts[0] is not None else None
+        for parts in zip(*found, strict=True)
+    )
+    return Scores(logps, spread, mask, losses)

@@ -3,8 +3,8 @@
 Prompts are those of inference: the same layout of frames, stamps checked, the same words. The video stands first and
 the question behind it, so all questions about a clip share their prompt's beginning, and the family's processor sees a
 clip once. Frames that lie at the same times and have the same size get the same tokens: these are kept, and where our
-own patches are proven equal to the processor's (`whenwhere.models.tiny`) it is asked once per layout instead of once
-per clip.
+own patches (`whenwhere.models.tiny`) are seen to equal the processor's, it is asked once per layout instead of once per
+clip.
 """
 
 import json
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from whenwhere.answers.dialects import Frames
-from whenwhere.answers.forms import FORMS, Form
+from whenwhere.answers.catalogue import FORMS
+from whenwhere.answers.forms import Form
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
@@ -32,6 +33,8 @@ from whenwhere.training.settings import Settings
 from whenwhere.training.tower import Tower
 from whenwhere.verify import Truth
 
+#: Pixels of a patch of the tiny policy.
+TINY_PATCH = 8
 #: Tokens that stand on a line: whole numbers, or seconds.
 _ON_A_LINE = (re.compile(r"<(\d+)>"), re.compile(r"<(\d+(?:\.\d+)?)s>"))
 
@@ -47,6 +50,7 @@ class _Layout:
         shown: width and height of the pictures as the model sees them.
         before: what the chat template writes between the last picture and the words.
         after: what it writes behind the words.
+        plain: our own patches are the processor's.
     """
 
     head: Any
@@ -55,6 +59,7 @@ class _Layout:
     shown: tuple[int, int]
     before: str
     after: str
+    plain: bool
 
 
 class Policy:
@@ -195,18 +200,27 @@ class Policy:
         layout = self._layouts.get(key)
         if layout is not None and not pictures:
             return layout, Tokens(layout.head)
-        if layout is not None and self.checkpoint.dialect.name == "tiny":
-            return layout, Tokens(layout.head, videos=self._patches(sample, layout))
+        if layout is not None and layout.plain:
+            return layout, Tokens(layout.head, videos=Pictures(layout.grids, self._patches(sample)))
         prepared = self.talker.prepared(Call(sample.images, sample.times, words))
         found = tokens(prepared.inputs)
         if layout is None:
-            layout = self._layouts[key] = self._parted(found, prepared.rendered, words, prepared.shown)
+            layout = self._parted(found, prepared.rendered, words, prepared.shown)
+            if self.tower.config.vision_config.patch_size == TINY_PATCH and found.videos is not None:
+                ours = self._patches(sample)
+                layout = replace(layout, plain=ours.shape == found.videos.patches.shape and bool(
+                    (ours - found.videos.patches).abs().max() < 1e-5
+                ))
+            self._layouts[key] = layout
         return layout, found
 
-    def _patches(self, sample: Sample, layout: _Layout) -> Pictures:
+    def _patches(self, sample: Sample) -> Any:
+        import torch
+
         from whenwhere.models.tiny import patchify
 
-        return Pictures(layout.grids, patchify(sample.images))
+        images = np.repeat(sample.images, 2, axis=0) if self.talker.frames == "repeat" else sample.images
+        return torch.from_numpy(patchify(images, TINY_PATCH)[0])
 
     def _parted(self, found: Tokens, rendered: str, words: str, shown: tuple[int, int]) -> _Layout:
         """Parts a finished prompt behind its last picture, and what was rendered around the words."""
@@ -226,7 +240,7 @@ class Policy:
         before, _, after = tail.rpartition(words)
         part = found.videos or found.images
         assert part is not None
-        return _Layout(found.ids[:cut], part.grids, part.seconds, shown, before, after)
+        return _Layout(found.ids[:cut], part.grids, part.seconds, shown, before, after, plain=False)
 
     def prepare(self, settings: Settings) -> None:
         """Makes the model ready to be trained: what is frozen, LoRA, checkpointing, precision. Once.

@@ -63,10 +63,12 @@ class SFTSettings(Settings):
     Attributes:
         samples_per_step: clips per update and process, each with all its sentences.
         soft_targets: width in steps of the Gaussian that stands for a coordinate or time token; 0 = the token alone.
+        pack_tokens: clips go through the model side by side as long as they have no more tokens together.
     """
 
     samples_per_step: int = 8
     soft_targets: float = 0.0
+    pack_tokens: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

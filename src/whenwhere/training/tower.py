@@ -117,6 +117,15 @@ class Tower:
             images, videos = once(tokens.images, False), once(tokens.videos, True)
         return Tokens(tokens.ids, images, videos)
 
+    def _all_features(self, parts: list[Pictures], video: bool) -> list[Features]:
+        """Features of several pictures, by one pass of the vision tower where there are patches."""
+        import torch
+
+        if len(parts) > 1 and all(p.features is None for p in parts):
+            grids = torch.cat([torch.as_tensor(p.grids) for p in parts])
+            parts = [Pictures(grids, torch.cat([p.patches for p in parts]))]
+        return [self.features(p, video) for p in parts]
+
     def inputs(self, ids: Any, stretches: Sequence[Tokens]) -> dict[str, Any]:
         """What the text tower takes: embeddings with features in their places, and DeepStack's.
 
@@ -134,7 +143,7 @@ class Tower:
         deep: list[tuple[Any, tuple[Any, ...]]] = []
         for kind in (IMAGE, VIDEO):
             parts = [s.images if kind == IMAGE else s.videos for s in stretches]
-            made = [self.features(p, kind == VIDEO) for p in parts if p is not None]
+            made = self._all_features([p for p in parts if p is not None], kind == VIDEO)
             places = kinds == kind
             count = sum(len(f) for m in made for f in m.pooled)
             if int(places.sum()) != count:

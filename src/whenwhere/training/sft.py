@@ -1,0 +1,186 @@
+"""Supervised fine-tuning: the right answers to all sentences of a clip, from one pass over the clip.
+
+The loss is the mean over all answer tokens of an update, whatever clip or process they stand in. Tokens on a line
+(times, coordinates) may have soft targets: a neighbour of the right one is nearly right, and the policy learns sooner
+that it is.
+
+Clips are prepared one update ahead in a thread, in the order of the run; clips that are short are computed side by side
+(`pack_tokens`), which a small model needs to be fast.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.training.example import Sample, Source
+from whenwhere.training.flops import Counter, tokens_of
+from whenwhere.training.group import Group, sentences
+from whenwhere.training.logprobs import Scale, gaussian
+from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.policy import Policy
+from whenwhere.training.settings import SFTSettings
+from whenwhere.training.shared_prefix import Scorer
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A clip as it is computed."""
+
+    group: Group
+    scored: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Skipped:
+    """A sample that cannot be used, and why."""
+
+    sample: str
+    reason: str
+
+
+class SFT:
+    """The stage of supervised fine-tuning (`training.loop.Stage`).
+
+    Args:
+        policy: that learns.
+        source: of samples.
+        settings: of the run.
+    """
+
+    def __init__(self, policy: Policy, source: Source, settings: SFTSettings) -> None:
+        if not len(source):
+            raise SettingError("there is nothing to learn from: the source is empty")
+        self.policy, self.source, self.settings = policy, source, settings
+        self._scorer: Scorer | None = None
+        self._counter: Counter | None = None
+        self._scales: list[Scale] = []
+        self._wasted = 0
+        self._pool = ThreadPoolExecutor(1, "samples")
+        self._ahead: dict[int, Future[list[_Ready | _Skipped]]] = {}
+
+    def step(self, number: int, run: Run) -> Outcome:
+        """Gradients of one update."""
+        if self._scorer is None or self._counter is None:
+            self._scorer = Scorer(self.policy.model, self.settings.backend, self.policy.tower.rule)
+            self._counter = Counter(self.policy.tower)
+            if self.settings.soft_targets:
+                device = self.policy.tower.device
+                self._scales = [gaussian(ids, self.settings.soft_targets, device) for ids in self.policy.scales]
+        found = self._samples(number, run)
+        ready = [r for r in found if isinstance(r, _Ready)]
+        skipped = [r for r in found if isinstance(r, _Skipped)]
+        for one in skipped:
+            run.skip(one.sample, one.reason)
+        total, usable = run.processes.sum([sum(r.scored for r in ready), len(ready)])
+        self._wasted = 0 if usable else self._wasted + len(found) * run.processes.count
+        if self._wasted >= len(self.source):
+            raise SettingError(
+                f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last one was "
+                f"{skipped[-1].sample if skipped else 'on another process'}"
+                f"{f' ({skipped[-1].reason})' if skipped else ''}"
+            )
+        sums = [0.0, 0.0]
+        flops = 0.0
+        for pack in self._packs(ready):
+            groups = [self._seen(r.group) for r in pack]
+            with self.policy.computing():
+                scores = self._scorer.many(groups, scales=self._scales)
+            losses = [-s.logps if s.losses is None else s.losses for s in scores]
+            loss = sum(part.sum() for part in losses)
+            (loss / total).backward()
+            sums[0] += float(loss.detach())
+            sums[1] -= sum(float(s.logps.detach().sum()) for s in scores)
+            for r, group in zip(pack, groups, strict=True):
+                flops += self._counter.training(group.prompt, tokens_of(group.branches), r.scored).shared
+        loss_sum, plain_sum = run.processes.sum(sums)
+        counts = {
+            "clips": len(ready), "sentences": sum(len(r.group.branches) for r in ready),
+            "tokens": sum(r.scored for r in ready), "flops": flops, "skipped": len(skipped),
+        }  # fmt: skip
+        if not total:
+            return Outcome({}, counts, empty=True)
+        metrics = {"loss": loss_sum / total}
+        if self._scales:
+            metrics["nll"] = plain_sum / total
+        return Outcome(metrics, counts)
+
+    def state(self) -> dict[str, Any]:
+        """Samples in a row that could not be used."""
+        return {"wasted": self._wasted}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes it back."""
+        self._wasted = state["wasted"]
+
+    def _seen(self, group: Group) -> Group:
+        """The group with features in place of patches where the vision tower is frozen."""
+        if not self.settings.freeze_vision_tower:
+            return group
+        with self.policy.computing():
+            return Group(self.policy.tower.frozen(group.prompt), group.branches)
+
+    def _packs(self, ready: list[_Ready]) -> Iterator[list[_Ready]]:
+        """Clips that are computed side by side."""
+        pack: list[_Ready] = []
+        size = 0
+        for one in ready:
+            length = len(one.group.prompt.ids) + sum(tokens_of(one.group.branches))
+            if pack and size + length > self.settings.pack_tokens:
+                yield pack
+                pack, size = [], 0
+            pack.append(one)
+            size += length
+        if pack:
+            yield pack
+
+    def _samples(self, number: int, run: Run) -> list[_Ready | _Skipped]:
+        """The samples of an update, prepared ahead; the next ones are set going."""
+        ahead = self.settings.dataloader_prefetch
+        if not ahead:
+            return self._gathered(number, run)
+        for k in range(number, min(number + ahead + 1, self.settings.max_steps)):
+            if k not in self._ahead:
+                self._ahead[k] = self._pool.submit(self._gathered, k, run)
+        return self._ahead.pop(number).result()
+
+    def _gathered(self, number: int, run: Run) -> list[_Ready | _Skipped]:
+        each, every = self.settings.samples_per_step, self.settings.samples_per_step * run.processes.count
+        first = number * every + run.processes.rank * each
+        return [self._one(place, number / self.settings.max_steps) for place in range(first, first + each)]
+
+    def _one(self, place: int, progress: float) -> _Ready | _Skipped:
+        name = f"sample {place}"
+        try:
+            sample = sample_at(self.source, place, progress, self.settings.seed)
+            name = sample.id
+            return self._laid_out(sample)
+        except WhenwhereError as e:
+            return _Skipped(name, str(e))
+
+    def _laid_out(self, sample: Sample) -> _Ready:
+        prompt, rests = self.policy.prompts(sample, sample.questions)
+        longest = len(prompt.ids) + max(map(len, rests))
+        if longest > self.settings.max_prompt_length:
+            raise SettingError(
+                f"its prompt has {longest} tokens, more than max_prompt_length = {self.settings.max_prompt_length}"
+            )
+        answers = [self.policy.target(sample, q) for q in sample.questions]
+        group = sentences(prompt, list(zip(rests, answers, strict=True)))
+        return _Ready(group, sum(map(len, answers)))
+
+
+def train(policy: Policy, source: Source, settings: SFTSettings, run: Run) -> Any:
+    """Fine-tunes a policy, or goes on where the run stopped.
+
+    Args:
+        policy: that learns.
+        source: of samples.
+        settings: of the run.
+        run: its folder.
+
+    Returns:
+        The folder of the trained checkpoint.
+    """
+    return run.train(SFT(policy, source, settings))

@@ -1,0 +1,159 @@
+"""Where samples come from: the world of shapes, and manifests of real videos.
+
+Both make a sample from its number alone, so that a run can be resumed at any of them and several processes can each
+read their share.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.stage.shapes import World, make
+from whenwhere.training.example import Question, Sample, Source
+from whenwhere.verify import Truth
+from whenwhere.video import probe, read
+
+#: How far behind the end of its video a span may end: annotators' clocks and containers differ by a little.
+SLACK = 0.5
+
+
+class StageSource:
+    """Clips of the world of shapes, one per seed.
+
+    Args:
+        world: that they are drawn from.
+        first_seed: of the first clip.
+        count: how many clips; the others follow seed by seed.
+    """
+
+    def __init__(self, world: World, first_seed: int = 0, count: int = 1_000_000) -> None:
+        self.world, self.first_seed, self.count = world, first_seed, count
+
+    def __len__(self) -> int:
+        """Clips."""
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        """One clip with all its sentences; what is learned is the noisy label where the world makes labels noisy."""
+        clip = make(self.world, self.first_seed + index)
+        side = float(self.world.side)
+        questions = [
+            Question(
+                f"{clip.id}/{k}",
+                query.text,
+                Truth(
+                    query.spans if query.label is None else query.label,
+                    query.tube,
+                    duration=clip.duration,
+                    size=(side, side),
+                    fps=self.world.fps,
+                    query=query.text,
+                ),
+                query.kind,
+            )
+            for k, query in enumerate(clip.queries)
+        ]
+        return Sample(clip.id, clip.images, clip.times, tuple(questions))
+
+
+class ItemSource:
+    """Real videos, one sample for each with all its sentences.
+
+    Args:
+        items: of any set; invalid ones are left out, they cannot be answered rightly.
+        sample_fps: frames per second that are shown.
+        long_side: most pixels of a frame's longer side; None = as it is.
+        folder: that relative paths count from.
+
+    Raises:
+        SettingError: no items, or a rate that is not positive.
+    """
+
+    def __init__(
+        self, items: Iterable[Item], sample_fps: float = 1.0, long_side: int | None = None, folder: str | Path = "."
+    ) -> None:
+        if not sample_fps > 0:
+            raise SettingError(f"frames are shown at a positive rate per second, not {sample_fps}")
+        self.sample_fps, self.long_side, self.folder = sample_fps, long_side, Path(folder)
+        videos: dict[str, list[Item]] = {}
+        for item in items:
+            if item.status == "valid":
+                videos.setdefault(item.video, []).append(item)
+        if not videos:
+            raise SettingError("there is nothing to learn from: no valid item was given")
+        self._videos = list(videos.items())
+
+    def __len__(self) -> int:
+        """Videos."""
+        return len(self._videos)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One video with all its sentences.
+
+        Raises:
+            MediaError: it cannot be read.
+            RecordError: a span outside of it.
+        """
+        name, items = self._videos[index]
+        info = probe(self.folder / name)
+        questions = []
+        for item in items:
+            if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > info.duration + SLACK):
+                raise RecordError(
+                    f"item {item.id} has a span of {item.spans.min():g} to {item.spans.max():g} s, but {name} lasts "
+                    f"{info.duration:.2f} s: mend or leave out that item"
+                )
+            truth = item_truth(item)
+            truth = replace(truth, duration=info.duration, size=(float(info.width), float(info.height)), fps=info.fps)
+            questions.append(Question(item.id, item.query, truth, item.type))
+        width = None
+        if self.long_side is not None and max(info.width, info.height) > self.long_side:
+            width = max(round(info.width * self.long_side / max(info.width, info.height)), 2)
+        times = np.arange(0.0, info.duration, 1 / self.sample_fps)
+        frames = read(info, times, width=width)
+        return Sample(name, frames.images, frames.times, tuple(questions))
+
+
+class Picked:
+    """Some samples of a source, with some of their questions, in an order of their own.
+
+    Args:
+        source: that they are picked from.
+        picks: of each sample its number and the numbers of its questions.
+    """
+
+    def __init__(self, source: Source, picks: Sequence[tuple[int, Sequence[int]]]) -> None:
+        self.source, self.picks = source, picks
+
+    def __len__(self) -> int:
+        """Samples that were picked."""
+        return len(self.picks)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One of them."""
+        number, questions = self.picks[index]
+        sample = self.source[number]
+        return replace(sample, questions=tuple(sample.questions[k] for k in questions))
+
+
+def item_truth(item: Item) -> Truth:
+    """What a reward or a target needs of an item: its spans, and the tube where there is exactly one.
+
+    Args:
+        item: valid.
+
+    >>> item_truth(Item("a", "v.mp4", "a dog runs", np.array([[1.0, 2.0]]))).spans
+    SpanSet([1, 2))
+    """
+    return Truth(
+        item.span_set,
+        item.tubes[0] if len(item.tubes) == 1 else None,
+        duration=item.duration,
+        size=(float(item.width), float(item.height)) if item.width and item.height else None,
+        fps=item.fps,
+        query=item.query,
+    )
