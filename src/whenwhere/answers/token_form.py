@@ -6,8 +6,8 @@ A span is two times; its boxes follow, each a time and x1, y1, x2, y2 in thousan
 coordinates multiples of ten. Several spans stand one after the other, and `<none>` says that it is not there. Nothing
 has to be counted ahead: a time behind a time ends a span, a coordinate behind a time begins a box.
 
-Read strictly, every piece must be one of the vocabulary's and stand where it belongs. Read leniently, runs of pieces are
-found inside other text, off the grid too, and what is whole before a fault is kept.
+Read strictly, every piece must be one of the vocabulary's and stand where it belongs. Read leniently, pieces are found
+inside other text, off the grid too, and what is whole before a fault is kept.
 """
 
 import re

@@ -59,7 +59,7 @@ class LocalTalker:
         name: hub id, or a folder; or a checkpoint that is loaded already, to which the options of loading do not apply.
         dialect: how the family is asked; None = by the checkpoint's `model_type`.
         frames: how frames are handed over; None = as the dialect does.
-        long_side: most pixels of a frame's longer side; None = any.
+        long_side: most pixels of a frame's longer side; None = as it was trained with, where that is known.
         pixels: most pixels of a frame; None = as many as the family's processor lets through.
         batch: calls that are generated together at most.
         cache: where answers are kept; None = nowhere.
@@ -112,7 +112,8 @@ class LocalTalker:
         self.checkpoint, self.name = name, name.name
         self.dialect = dialect or self.checkpoint.dialect
         self.frames: Frames = frames or self.dialect.frames
-        self.long_side, self.pixels, self.batch, self.cache = long_side, pixels, batch, cache
+        self.long_side = long_side or self.dialect.side
+        self.pixels, self.batch, self.cache = pixels, batch, cache
         self._picture_tokens = lru_cache(maxsize=64)(self._count)
 
     def ask(self, calls: Sequence[Call]) -> list[Reply]:
@@ -328,7 +329,7 @@ class LocalTalker:
         picture = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), dtype=np.uint8)
         small = fitted(picture, self.long_side, self.pixels)
         images = np.concatenate([np.roll(small, 5 * k, axis=2) for k in range(frames)] or [small[:0]])
-        call = Call(images, np.arange(frames, dtype=np.float64), ".")
+        call = Call(images, np.arange(frames, dtype=np.float64) / (self.dialect.fps or 1.0), ".")
         return self.prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
 
     def _key(self, call: Call) -> str:

@@ -15,7 +15,6 @@ Left out: pictures larger than `side`. The processor makes frames smaller until 
 of that side; what reads a video may do so more finely before.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
+from whenwhere.models.trained import Trained
+from whenwhere.stage.shapes.words import WORDS as SHAPES
 
 #: Frames per step in time, and patches per token along a side; the family's own.
 TEMPORAL, MERGE = 2, 2
@@ -45,20 +46,13 @@ NONE = "<none>"
 #: What the processor writes before frames that lie on half seconds, by twos (.2 for a quarter: floats round to even, .8
 #: for three quarters) or each twice (.0 and .5).
 STAMPS = tuple(f"<{k / 4:.1f} seconds>" for k in range(4 * LAST + 1))
-#: Words of a tokenizer that is told no others.
-WORDS = tuple(
-    "a an the is are and or of in on at to from with by it which what when where first last second before after while "
-    "left right top bottom up down red green blue yellow purple orange white black gray square circle triangle star "
-    "moves moving stands still appears disappears small large".split()
-)
-
 _TEMPLATE = (
     "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
     # the processor itself puts each step in time between marks
     "{% if c.type == 'video' %}" + VIDEO + "{% elif c.type == 'image' %}" + VISION_START + IMAGE + VISION_END +
     "{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}"
-    "{% if m.role == 'assistant' %}" + END + "{% elif not loop.last or add_generation_prompt %}" + ANSWER + "{% endif %}"
-    "{% endfor %}"
+    "{% if m.role == 'assistant' %}" + END +
+    "{% elif not loop.last or add_generation_prompt %}" + ANSWER + "{% endif %}{% endfor %}"
 )  # fmt: skip
 
 
@@ -66,7 +60,7 @@ def build(
     folder: str | Path,
     seed: int = 0,
     *,
-    words: Sequence[str] = WORDS,
+    words: Sequence[str] | None = None,
     hidden: int = 160,
     layers: int = 5,
     mlp: int = 3,
@@ -82,7 +76,7 @@ def build(
     Args:
         folder: for the files; made where it is missing.
         seed: of the weights; the same seed makes the same weights.
-        words: that the policy knows, lower case.
+        words: that the policy knows, lower case; None = those of the world of shapes.
         hidden: of the text tower, a multiple of 32.
         layers: of the text tower.
         mlp: inner size of its layers, in multiples of `hidden`.
@@ -104,8 +98,8 @@ def build(
 
     if hidden % HEAD or vision_hidden % HEAD or side % (patch * MERGE):
         raise SettingError(
-            f"sizes do not fit together: hidden ({hidden}) and vision_hidden ({vision_hidden}) are multiples of {HEAD}, "
-            f"side ({side}) of {MERGE} patches of {patch}"
+            f"sizes do not fit together: hidden ({hidden}) and vision_hidden ({vision_hidden}) are multiples of "
+            f"{HEAD}, side ({side}) of {MERGE} patches of {patch}"
         )
     required("a tiny policy")
     import torch
@@ -144,10 +138,11 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     made.save_pretrained(folder)
+    Trained(dialect="tiny", long_side=side).write(folder)
     return folder
 
 
-def processor(words: Sequence[str] = WORDS, *, side: int = 64, patch: int = 8) -> Any:
+def processor(words: Sequence[str] | None = None, *, side: int = 64, patch: int = 8) -> Any:
     """The family's processor over the small tokenizer; arguments as in `build`."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
@@ -155,7 +150,7 @@ def processor(words: Sequence[str] = WORDS, *, side: int = 64, patch: int = 8) -
     least = (patch * MERGE) ** 2
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(**sizes, min_pixels=least, max_pixels=side * side),
-        tokenizer=tokenizer(words),
+        tokenizer=tokenizer(SHAPES if words is None else words),
         video_processor=Qwen3VLVideoProcessor(
             **sizes,
             # pixels of all frames together; the cap below is that of one

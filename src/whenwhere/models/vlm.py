@@ -18,6 +18,7 @@ import numpy as np
 from whenwhere.answers.dialects import Dialect, dialect_for
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.grammar import Pieces
+from whenwhere.models.trained import read
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
 #: How dtypes are called here and in torch.
@@ -29,7 +30,7 @@ class Checkpoint:
 
     Args:
         name: hub id, or a folder.
-        dialect: of the family; None = by the configuration's `model_type`.
+        dialect: of the family; None = as `whenwhere.json` in the folder says, else by the configuration's `model_type`.
         revision: branch, tag or commit on the hub.
         dtype: of the weights; None = bf16 on an accelerator, fp32 on a CPU.
         device: `cuda`, `cuda:1`, `mps`, `cpu`; None = an accelerator where there is one.
@@ -77,7 +78,9 @@ class Checkpoint:
             raise ModelError(no_pictures(name))
         if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
             raise ModelError(f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint")
-        self.dialect = dialect or dialect_for(self.config.model_type)
+        trained = read(name)
+        family = trained.dialect if trained is not None and trained.dialect is not None else self.config.model_type
+        self.dialect = dialect or (dialect_for(family) if trained is None else trained.over(dialect_for(family)))
 
     @property
     def tokenizer(self) -> Any:

@@ -14,6 +14,7 @@ from whenwhere.answers.dialects.qwen2_5_vl import QWEN2_5_VL
 from whenwhere.answers.dialects.qwen3_5 import QWEN3_5
 from whenwhere.answers.dialects.qwen3_vl import QWEN3_VL
 from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
+from whenwhere.answers.dialects.tiny import TINY
 from whenwhere.answers.dialects.videollama3 import VIDEOLLAMA3
 
 #: name → dialect; `plain` is what any other model is asked with
@@ -30,6 +31,7 @@ DIALECTS: dict[str, Dialect] = {
         LLAVA_NEXT_VIDEO,
         LLAVA_ONEVISION,
         MOLMO2,
+        TINY,
         PLAIN,
     )
 }

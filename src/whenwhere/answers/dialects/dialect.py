@@ -49,6 +49,12 @@ class Dialect:
         verified: with which weights it was tried; empty = with none.
         stamp: regular expression of one stamp in the finished prompt of a video, its time as the only group; {video}
             and {image} stand for the family's tokens. Empty where its processor writes none.
+        joint: one answer holds spans and boxes; it is asked once, by `when`, and `where` and `which` are not used.
+        fps: frames per second that it was trained with; None = any.
+        side: pixels of the longer side of a frame that it was trained with; None = any.
+        seconds: longest clip that it was trained with; a longer video is shown in parts, each as a clip of its own.
+            None = as long as fits.
+        box_tokens: most tokens of a box, its time included, in an answer.
     """
 
     name: str
@@ -68,6 +74,11 @@ class Dialect:
     source: str
     verified: str = ""
     stamp: str = ""
+    joint: bool = False
+    fps: float | None = None
+    side: int | None = None
+    seconds: float | None = None
+    box_tokens: int = 64
 
     def ask_when(self, query: str, duration: float) -> str:
         """The question about time."""
@@ -81,9 +92,9 @@ class Dialect:
         """The question what the sentence's thing looks like."""
         return self.which.format(query=query)
 
-    def when_schema(self) -> dict[str, Any]:
-        """JSON schema of the answer about time."""
-        return spans_schema()
+    def when_schema(self) -> dict[str, Any] | None:
+        """JSON schema of the answer about time; None where it is asked for in a form of its own."""
+        return spans_schema() if self.spans_form == "spans" else None
 
     def where_schema(self, times: Sequence[float]) -> dict[str, Any] | None:
         """JSON schema of the answer about places at these times; None where the family's form is not JSON."""
