@@ -86,12 +86,15 @@ class RLSettings(Settings):
         entropy_coef: weight of an entropy bonus.
         scale_rewards: what advantages are divided by.
         zero_variance: what becomes of groups whose rewards are all the same.
+        resample_limit: times that an update draws further prompts in their place (`resample`).
         temperature: of drawing.
         top_p: of drawing.
         top_k: of drawing; 0 = all.
         max_completion_length: tokens.
         mask_truncated_completions: leave answers that did not end out of the loss.
         stop_window: updates over which reward and its spread must stand still to stop early; 0 = never.
+        vllm_importance_sampling_clip_max: largest importance weight of a token that a server drew.
+        max_logp_gap: nats a token that a server's log-probabilities may be off by on average.
     """
 
     loss_type: Literal["grpo", "dr_grpo", "dapo", "gspo"] = "dapo"
@@ -104,9 +107,12 @@ class RLSettings(Settings):
     entropy_coef: float = 0.0
     scale_rewards: Literal["group", "batch", "none"] = "group"
     zero_variance: Literal["drop", "resample", "keep"] = "drop"
+    resample_limit: int = 3
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_completion_length: int = 512
     mask_truncated_completions: bool = False
     stop_window: int = 0
+    vllm_importance_sampling_clip_max: float = 3.0
+    max_logp_gap: float = 0.2
