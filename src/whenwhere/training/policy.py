@@ -288,7 +288,10 @@ class Policy:
         with atomic_folder(folder) as temporary:
             self.tower.core.save_pretrained(temporary, state_dict=_merged(self.tower.core))
             self.checkpoint.processor.save_pretrained(temporary)
-            entry = {"form": self.form.name, "prompt": self.prompt, "frames": self.talker.frames, **(about or {})}
+            entry = {
+                "dialect": self.talker.dialect.name, "form": self.form.name, "prompt": self.prompt,
+                "frames": self.talker.frames, "long_side": self.talker.long_side, **(about or {}),
+            }  # fmt: skip
             (temporary / "whenwhere.json").write_text(json.dumps(entry, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
