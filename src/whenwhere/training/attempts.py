@@ -1,0 +1,225 @@
+"""What a policy tries: the completions of one question, what they got, and what they have in common.
+
+Questions about one clip are drawn together. Their prompts share the clip, which is computed once; each question then
+goes on in as many rows as it has completions, so that small models are not kept waiting by Python, and large ones keep
+one copy of a clip's keys and values.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.overlap import box_iou
+from whenwhere.training.example import Question, Sample
+from whenwhere.training.group import Branch, Tokens
+from whenwhere.training.policy import Policy
+from whenwhere.training.rollout import Rollout, Sampling
+from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A sample whose questions are drawn together.
+
+    Attributes:
+        place: of the sample in the run.
+        progress: share of the run that was done when it was taken.
+        chosen: which of its questions.
+        sample: the clip.
+        questions: those chosen.
+        prompt: tokens up to where the questions part.
+        rests: of each question what follows.
+    """
+
+    place: int
+    progress: float
+    chosen: tuple[int, ...]
+    sample: Sample
+    questions: tuple[Question, ...]
+    prompt: Tokens
+    rests: list[Any]
+
+
+@dataclass(eq=False)
+class Attempt:
+    """The completions of one question.
+
+    Attributes:
+        clip: that it is about.
+        number: of the question among the clip's.
+        ids: tokens of each completion, the end included.
+        ended: of each, whether it came to its end.
+        sampling_logps: of each, where another program drew it: (n,) as that gave them.
+        texts: what they say.
+        claims: what was read out of them.
+        rewards: what they got.
+        advantages: (G,), once they are known.
+    """
+
+    clip: Clip
+    number: int
+    ids: list[Any]
+    ended: list[bool]
+    sampling_logps: list[Any] | None = None
+    texts: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    rewards: list[Reward] = field(default_factory=list)
+    advantages: NDArray[np.float64] | None = None
+
+    @property
+    def question(self) -> Question:
+        """That was asked."""
+        return self.clip.questions[self.number]
+
+    def branches(self) -> list[Branch]:
+        """The completions as branches of the clip's prompt; only they count, not the question."""
+        import torch
+
+        rest = self.clip.rests[self.number]
+        ahead = torch.zeros(len(rest), dtype=torch.bool)
+        return [
+            Branch(torch.cat([rest, row.cpu()]), scored=torch.cat([ahead, torch.ones(len(row), dtype=torch.bool)]))
+            for row in self.ids
+        ]
+
+
+class Drawer(Protocol):
+    """What completions are drawn by."""
+
+    def __call__(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about a clip.
+
+        Args:
+            policy: that answers.
+            clip: and its questions.
+            count: completions of each.
+            sampling: how.
+        """
+        ...
+
+
+def drawn(policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
+    """Completions by the policy itself, from one forward pass of the clip; see `Drawer`."""
+    with policy.computing():
+        rollout = Rollout(policy.tower, clip.prompt)
+        rows = [Branch(rest) for rest in clip.rests for _ in range(count)]
+        ids = [row.cpu() for row in rollout.go_on(rows, sampling)]
+    return parted(clip, ids, sampling)
+
+
+def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[Any] | None = None) -> list[Attempt]:
+    """Attempts out of completions, as many for each question.
+
+    Args:
+        clip: that they are about.
+        ids: of the first question's, then of the next.
+        sampling: how they were drawn.
+        logps: as the program that drew them gave.
+    """
+    count, stop = len(ids) // len(clip.rests), set(sampling.stop)
+    return [
+        Attempt(
+            clip, k, list(ids[k * count : (k + 1) * count]),
+            [bool(len(row)) and int(row[-1]) in stop for row in ids[k * count : (k + 1) * count]],
+            None if logps is None else list(logps[k * count : (k + 1) * count]),
+        )
+        for k in range(len(clip.rests))
+    ]  # fmt: skip
+
+
+def judge(policy: Policy, attempt: Attempt, verifier: Verifier, progress: float) -> None:
+    """Reads the completions and scores them.
+
+    Args:
+        policy: whose tokens they are.
+        attempt: is filled in.
+        verifier: the reward.
+        progress: share of the training that is done.
+
+    Raises:
+        SettingError: the reward does not fit the question.
+    """
+    truth, beside = policy.truth(attempt.clip.sample, attempt.question), Beside(progress)
+    attempt.texts = [policy.text(row) for row in attempt.ids]
+    # many completions of a group are the same
+    seen: dict[str, tuple[Claim, Reward]] = {}
+    for text in attempt.texts:
+        if text not in seen:
+            claim = verifier.read(text, truth)
+            seen[text] = claim, verifier.judge(claim, truth, beside)
+    attempt.claims = [seen[text][0] for text in attempt.texts]
+    attempt.rewards = [seen[text][1] for text in attempt.texts]
+
+
+def place(claim: Claim, truth: Truth) -> float:
+    """How well the answered boxes lie, whatever their time: mean IoU with the true box at the nearest true time.
+
+    Returns:
+        In 0-1; NaN where there is nothing to compare.
+    """
+    if claim.tube is None or truth.tube is None or not len(claim.tube) or not len(truth.tube):
+        return float("nan")
+    times = np.clip(claim.tube.times, truth.tube.times[0], truth.tube.times[-1])
+    there = truth.tube.boxes_at(times)
+    known = ~np.isnan(there[:, 0])
+    return float(box_iou(claim.tube.boxes[known], there[known]).mean()) if known.any() else float("nan")
+
+
+def width(claim: Claim, truth: Truth) -> float | None:
+    """Answered time over true time; None where one of them is nothing."""
+    if not claim.spans or not truth.spans:
+        return None
+    return claim.spans.duration / truth.spans.duration
+
+
+def signs(attempts: Sequence[Attempt]) -> dict[str, tuple[float, float]]:
+    """What an update's completions look like, to see a reward being hacked or a policy going stale.
+
+    Args:
+        attempts: judged.
+
+    Returns:
+        name → (mean, what it is a mean over): each term over the completions that it applies to; `format`;
+        `parse_rate`; `fault` (read, but void); `absent`; `truncated`; `length` in tokens; `width`, answered over true
+        time; `mode`, the share of the update's commonest answer; `distinct`, different answers over completions of a
+        question.
+    """
+    found: dict[str, list[float]] = {}
+
+    def note(name: str, value: float) -> None:
+        found.setdefault(name, []).append(float(value))
+
+    for attempt in attempts:
+        truth = attempt.question.truth
+        for row, ended, claim, reward in zip(attempt.ids, attempt.ended, attempt.claims, attempt.rewards, strict=True):
+            for name, value in reward.terms.items():
+                note(f"reward/{name}", value)
+            note("format", reward.format)
+            note("parse_rate", claim.answer.valid)
+            note("fault", claim.answer.valid and claim.fault is not None)
+            note("absent", claim.answer.status == "absent")
+            note("truncated", not ended)
+            note("length", len(row))
+            if (share := width(claim, truth)) is not None:
+                note("width", share)
+        note("distinct", len(set(attempt.texts)) / len(attempt.texts))
+    texts = Counter(text for attempt in attempts for text in attempt.texts)
+    made = {name: (float(np.mean(values)), float(len(values))) for name, values in found.items()}
+    if texts:
+        made["mode"] = (max(texts.values()) / texts.total(), float(texts.total()))
+    return made
+
+
+def line(attempt: Attempt, k: int) -> dict[str, Any]:
+    """One completion as a line of JSON."""
+    reward, good = attempt.rewards[k], attempt.advantages
+    return {
+        "question": attempt.question.id, "sample": attempt.clip.sample.id, "text": attempt.texts[k],
+        "reward": reward.reward, "total": reward.total, "format": reward.format, "terms": reward.terms,
+        "advantage": None if good is None else float(good[k]), "status": reward.status, "fault": reward.fault,
+        "length": len(attempt.ids[k]), "truncated": not attempt.ended[k],
+    }  # fmt: skip

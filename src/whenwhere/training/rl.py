@@ -1,0 +1,413 @@
+"""RL with a verifier: draw completions, score them, and make the better ones likelier than the worse ones.
+
+One update: `prompts_per_step` questions, those about one clip together; G completions of each from one forward pass of
+the clip; the verifier's reward of each; advantages within each question's group; and the clipped loss, clip by clip,
+with the clip's prompt computed once for all its completions (`training.shared_prefix`). The back end is compared with
+repeating the prompt on the first group.
+
+What is drawn follows from the seed and the sample's place in the run alone, so a run that was killed draws the same
+again. With `num_iterations` > 1 the completions of an update are used so many times; they are part of the state then.
+
+The reference of `beta` is the policy as it began: a frozen copy, or, under LoRA, the model with its matrices switched
+off. Where another program draws (`training.server`), the loss is corrected by truncated importance weights, and the run
+stops where that program's log-probabilities are not the policy's.
+
+Left out: a replay of old groups, an adaptive KL weight, and rewards that are themselves models.
+"""
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whenwhere.errors import ModelError, SettingError, WhenwhereError
+from whenwhere.store import write_text
+from whenwhere.training.advantages import advantages, plateau, silent, statistics
+from whenwhere.training.attempts import Attempt, Clip, Drawer, drawn, judge, line, place, signs
+from whenwhere.training.example import Sample, Source
+from whenwhere.training.flops import Counter, Flops, tokens_of
+from whenwhere.training.group import Group
+from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.losses import LOSSES, Over, importance
+from whenwhere.training.losses import Clip as Clipping
+from whenwhere.training.policy import Policy
+from whenwhere.training.rollout import Sampling
+from whenwhere.training.settings import RLSettings
+from whenwhere.training.shared_prefix import Scorer, scores
+from whenwhere.training.tower import Tower
+from whenwhere.verify import Verifier
+
+#: name → (mean, weight)
+Means = dict[str, tuple[float, float]]
+
+
+@dataclass(eq=False)
+class _Work:
+    """A clip with the attempts that are learned from.
+
+    Attributes:
+        clip: that they are about.
+        attempts: with advantages.
+        old: (branches, W) log-probabilities when they were drawn; None = they are the ones now.
+    """
+
+    clip: Clip
+    attempts: list[Attempt]
+    old: Any = None
+
+
+class RL:
+    """The stage of RL (`training.loop.Stage`).
+
+    Args:
+        policy: that learns.
+        source: of samples.
+        verifier: the reward.
+        settings: of the run.
+        drawer: of completions; None = the policy itself.
+
+    Raises:
+        SettingError: settings that make no sense together.
+    """
+
+    def __init__(
+        self, policy: Policy, source: Source, verifier: Verifier, settings: RLSettings, drawer: Drawer | None = None
+    ) -> None:
+        if not len(source):
+            raise SettingError("there is nothing to learn from: the source is empty")
+        if settings.num_generations < 2 or settings.prompts_per_step < 1 or settings.num_iterations < 1:
+            raise SettingError("RL needs num_generations ≥ 2, prompts_per_step ≥ 1 and num_iterations ≥ 1")
+        if not settings.temperature > 0:
+            raise SettingError("RL draws its completions: temperature must be above 0")
+        self.policy, self.source, self.verifier, self.settings = policy, source, verifier, settings
+        self._draw: Drawer = drawer or drawn
+        self._reference: Tower | None = None
+        if settings.beta and not settings.lora_r:
+            copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
+            self._reference = Tower(copy, policy.tower.rule)
+        self._scorer: Scorer | None = None
+        self._place = self._wasted = 0
+        self._rewards: list[float] = []
+        self._spreads: list[float] = []
+        self._batch: list[_Work] = []
+        self._told: Means = {}
+
+    def step(self, number: int, run: Run) -> Outcome:
+        """Gradients of one update."""
+        if self._scorer is None:
+            s = self.settings
+            self._scorer = Scorer(self.policy.model, s.backend, self.policy.tower.rule, s.temperature)
+            self._counter = Counter(self.policy.tower)
+        counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
+        flops = Flops()
+        again = number % self.settings.num_iterations
+        if not again:
+            flops = flops + self._collect(number, run, counts)
+        found: Means = dict(self._told)
+        kept, tokens, drawn_now = run.processes.sum([
+            sum(len(a.ids) for w in self._batch for a in w.attempts),
+            sum(self._counted(a) for w in self._batch for a in w.attempts),
+            0.0 if again else counts["prompts"],
+        ])  # fmt: skip
+        self._watch(drawn_now, counts, run, bool(again))
+        if kept:
+            over = Over(kept, tokens, self.settings.max_completion_length)
+            flops = flops + self._learn(over, found)
+        counts |= {"tokens": tokens / run.processes.count, "flops": flops.shared, "flops_repeat": flops.repeat}
+        metrics = _joined(run.processes.gather(found))
+        if kept:
+            self._compare(metrics)
+        return Outcome(metrics, counts, empty=not kept, stop=not again and self._still(metrics, run))
+
+    # drawing
+
+    def _collect(self, number: int, run: Run, counts: dict[str, float]) -> Flops:
+        """Draws completions until there are enough groups to learn from; fills the batch."""
+        s = self.settings
+        progress = number / s.max_steps
+        attempts: list[Attempt] = []
+        kept: list[Attempt] = []
+        flops, extra = Flops(), 0
+        while True:
+            for clip in self._clips(s.prompts_per_step - len(kept), progress, run, counts):
+                sampling = Sampling(
+                    s.max_completion_length, s.temperature, s.top_k, s.top_p, tuple(self.policy.ends),
+                    int(np.random.SeedSequence([s.seed, clip.place]).generate_state(1)[0]),
+                )  # fmt: skip
+                made = self._draw(self.policy, clip, s.num_generations, sampling)
+                for attempt in made:
+                    judge(self.policy, attempt, self.verifier, progress)
+                    counts["completions"] += len(attempt.ids)
+                attempts += made
+                branches = [b for a in made for b in a.branches()]
+                flops = flops + self._counter.forward(clip.prompt, tokens_of(branches), sum(map(len, _ids(made))))
+            kept = [a for a in attempts if s.zero_variance == "keep" or not silent([_totals(a)])[0]]
+            if s.zero_variance != "resample" or len(kept) >= s.prompts_per_step or extra >= s.resample_limit:
+                break
+            extra += 1
+        counts["prompts"] += len(attempts)
+        self._weigh(attempts, run)
+        self._tell(attempts, kept, number, run)
+        works: dict[int, _Work] = {}
+        for attempt in kept:
+            works.setdefault(attempt.clip.place, _Work(attempt.clip, [])).attempts.append(attempt)
+        self._batch = list(works.values())
+        return flops
+
+    def _clips(self, wanted: int, progress: float, run: Run, counts: dict[str, float]) -> list[Clip]:
+        """Clips with as many questions together as are wanted; fewer where samples cannot be used."""
+        found: list[Clip] = []
+        for _ in range(wanted):
+            lacking = wanted - sum(len(c.questions) for c in found)
+            if not lacking:
+                break
+            at = self._place * run.processes.count + run.processes.rank
+            self._place += 1
+            name = f"sample {at}"
+            try:
+                sample = sample_at(self.source, at, progress, self.settings.seed)
+                name = sample.id
+                several = np.arange(len(sample.questions))
+                if len(several) > lacking:
+                    several = np.random.default_rng([self.settings.seed, at]).permutation(several)[:lacking]
+                found.append(self._clip(at, progress, sample, tuple(sorted(several.tolist()))))
+                counts["clips"] += 1
+            except WhenwhereError as e:
+                counts["skipped"] += 1
+                run.skip(name, str(e))
+                self._reason = f"{name} ({e})"
+        return found
+
+    def _clip(self, at: int, progress: float, sample: Sample, chosen: tuple[int, ...]) -> Clip:
+        """A sample with some of its questions, as tokens.
+
+        Raises:
+            WhenwhereError: it cannot be used.
+        """
+        questions = tuple(sample.questions[k] for k in chosen)
+        prompt, rests = self.policy.prompts(sample, questions)
+        longest = len(prompt.ids) + max(map(len, rests))
+        if longest > self.settings.max_prompt_length:
+            raise SettingError(
+                f"its prompt has {longest} tokens, more than max_prompt_length = {self.settings.max_prompt_length}"
+            )
+        if self.settings.freeze_vision_tower:
+            with self.policy.computing():
+                prompt = self.policy.tower.frozen(prompt)
+        return Clip(at, progress, chosen, sample, questions, prompt, rests)
+
+    def _watch(self, drawn_now: float, counts: dict[str, float], run: Run, again: bool) -> None:
+        """Ends a run whose samples can none of them be used."""
+        if again:
+            return
+        self._wasted = 0 if drawn_now else self._wasted + int(run.processes.sum([counts["skipped"]])[0])
+        if self._wasted >= len(self.source):
+            raise SettingError(
+                f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last one was "
+                f"{getattr(self, '_reason', 'on another process')}"
+            )
+
+    def _weigh(self, attempts: list[Attempt], run: Run) -> None:
+        """Gives all completions their advantages."""
+        rewards = [_totals(a) for a in attempts]
+        every = None
+        if self.settings.scale_rewards == "batch":
+            every = [value for part in run.processes.gather(rewards) for group in part for value in group]
+        if attempts:
+            for attempt, good in zip(attempts, advantages(rewards, self.settings.scale_rewards, every), strict=True):
+                attempt.advantages = good
+
+    def _tell(self, attempts: list[Attempt], kept: list[Attempt], number: int, run: Run) -> None:
+        """Writes the completions down, and keeps what they have in common for the metrics."""
+        self._told = signs(attempts)
+        if attempts:
+            truths = [self.policy.truth(a.clip.sample, a.question) for a in attempts]
+            found = statistics(
+                [_totals(a) for a in attempts], [[r.reward for r in a.rewards] for a in attempts],
+                [[self.verifier.format_weight * r.format for r in a.rewards] for a in attempts],
+                [None if t.tube is None else [place(c, t) for c in a.claims]
+                 for a, t in zip(attempts, truths, strict=True)],
+            )  # fmt: skip
+            self._told |= {name: (value, float(len(attempts))) for name, value in found.items()}
+            self._told["kept"] = (len(kept) / len(attempts), float(len(attempts)))
+        part = f"-{run.processes.rank}" if run.processes.count > 1 else ""
+        lines = [{"step": number + 1, **line(a, k)} for a in attempts for k in range(len(a.ids))]
+        write_text(
+            run.folder / "completions" / f"step-{number + 1:06d}{part}.jsonl",
+            "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in lines),
+        )
+
+    # learning
+
+    def _counted(self, attempt: Attempt) -> int:
+        """Tokens of an attempt that count."""
+        masked = self.settings.mask_truncated_completions
+        return sum(len(i) for i, e in zip(attempt.ids, attempt.ended, strict=True) if e or not masked)
+
+    def _learn(self, over: Over, found: Means) -> Flops:
+        """Adds the gradients of all clips; what there is to see goes into `found`."""
+        import torch
+
+        assert self._scorer is not None
+        s, flops = self.settings, Flops()
+        clip = Clipping(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef)
+        sums: dict[str, float] = {}
+        for work in self._batch:
+            group = Group(work.clip.prompt, [b for a in work.attempts for b in a.branches()])
+            with self.policy.computing():
+                now = self._scorer(group, entropies="trained" if s.entropy_coef else True)
+            mask = now.mask
+            if s.mask_truncated_completions:
+                ended = torch.tensor([e for a in work.attempts for e in a.ended], device=mask.device)
+                mask = mask & ended[:, None]
+            if work.old is None and (s.num_iterations > 1 or work.attempts[0].sampling_logps is not None):
+                work.old = now.logps.detach()
+            old = None if work.old is None else work.old.to(now.logps.device)
+            weights = self._corrected(work, old, now.mask, mask, sums)
+            good = torch.tensor(np.concatenate([a.advantages for a in work.attempts]), device=mask.device)
+            made = LOSSES[s.loss_type](
+                now.logps, old, good, mask, clip, over, ref_logps=self._referred(group), entropies=now.entropies,
+                weights=weights,
+            )  # fmt: skip
+            made.value.backward()
+            sums["loss"] = sums.get("loss", 0.0) + float(made.value.detach())
+            tokens = float(made.tokens)
+            sums["tokens"] = sums.get("tokens", 0.0) + tokens
+            for name, value in made.metrics.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * tokens
+            lengths = tokens_of(group.branches)
+            flops = flops + self._counter.training(group.prompt, lengths, int(now.mask.sum()))
+            if s.beta:
+                flops = flops + self._counter.forward(group.prompt, lengths, int(now.mask.sum()))
+        weight = sums.pop("tokens", 0.0)
+        # losses are divided by what all processes count, so they add up
+        found["loss"] = (sums.pop("loss", 0.0), 0.0)
+        found |= {name: (value / max(weight, 1.0), weight) for name, value in sums.items()}
+        return flops
+
+    def _referred(self, group: Group) -> Any:
+        """Log-probabilities by the reference; None where there is none."""
+        import torch
+
+        s = self.settings
+        if not s.beta:
+            return None
+        assert self._scorer is not None
+        with torch.no_grad(), self.policy.computing():
+            if self._reference is not None:
+                return scores(self._reference, group, self._scorer.backend, s.temperature).logps
+            with self.policy.model.disable_adapter():
+                return scores(self.policy.tower, group, self._scorer.backend, s.temperature).logps
+
+    def _corrected(self, work: _Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
+        """Importance weights where another program drew the completions; None where it was the policy."""
+        import torch
+
+        if work.attempts[0].sampling_logps is None:
+            return None
+        s = self.settings
+        theirs = torch.cat([row for a in work.attempts for row in a.sampling_logps or ()]).to(old)
+        theirs = torch.zeros_like(old).masked_scatter(placed, theirs)
+        weights = importance(old, theirs, mask, s.vllm_importance_sampling_clip_max, "token")
+        gap = ((old - theirs).abs() * mask).nan_to_num(nan=0.0).sum()
+        sums["logp_gap"] = sums.get("logp_gap", 0.0) + float(gap)
+        sums["weight"] = sums.get("weight", 0.0) + float((weights * mask).sum())
+        return weights
+
+    def _compare(self, metrics: dict[str, float]) -> None:
+        """Refuses completions whose log-probabilities are not the policy's."""
+        gap = metrics.get("logp_gap", 0.0)
+        if not gap <= self.settings.max_logp_gap:
+            raise ModelError(
+                f"the server's log-probabilities are off by {gap:.3g} on average, more than max_logp_gap = "
+                f"{self.settings.max_logp_gap:g}: let it load the weights that are trained, with the same template, "
+                "frames and temperature"
+            )
+
+    def _still(self, metrics: dict[str, float], run: Run) -> bool:
+        """Whether reward and spread stand still."""
+        if not self.settings.stop_window or "reward" not in metrics:
+            return False
+        self._rewards.append(metrics["reward"])
+        self._spreads.append(metrics["reward_std"])
+        stop = plateau(self._rewards, self._spreads, self.settings.stop_window)
+        if stop and run.processes.first:
+            run.write("events.jsonl", {"event": "stopped early", "reward": metrics["reward"],
+                                       "reward_std": metrics["reward_std"]})  # fmt: skip
+        return stop
+
+    # resuming
+
+    def state(self) -> dict[str, Any]:
+        """Where the run stands among the samples, what it watches, and completions that are used again."""
+        again = (self.settings.num_iterations > 1) and self._batch
+        return {
+            "place": self._place, "wasted": self._wasted, "rewards": self._rewards, "spreads": self._spreads,
+            "told": {name: list(value) for name, value in self._told.items()} if again else {},
+            "batch": [
+                {
+                    "place": w.clip.place, "progress": w.clip.progress, "chosen": list(w.clip.chosen), "old": w.old,
+                    "attempts": [
+                        {"number": a.number, "ids": a.ids, "ended": a.ended, "sampling_logps": a.sampling_logps,
+                         "advantages": [] if a.advantages is None else a.advantages.tolist()}
+                        for a in w.attempts
+                    ],
+                }
+                for w in (self._batch if again else ())
+            ],
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes it back."""
+        self._place, self._wasted = state["place"], state["wasted"]
+        self._rewards, self._spreads = state["rewards"], state["spreads"]
+        self._told = {name: (value[0], value[1]) for name, value in state["told"].items()}
+        self._batch = []
+        for kept in state["batch"]:
+            sample = sample_at(self.source, kept["place"], kept["progress"], self.settings.seed)
+            clip = self._clip(kept["place"], kept["progress"], sample, tuple(kept["chosen"]))
+            attempts = []
+            for given in kept["attempts"]:
+                good = np.asarray(given.pop("advantages"))
+                attempts.append(Attempt(clip, **given, advantages=good))
+            self._batch.append(_Work(clip, attempts, kept["old"]))
+
+
+def _ids(attempts: Sequence[Attempt]) -> list[Any]:
+    return [row for a in attempts for row in a.ids]
+
+
+def _totals(attempt: Attempt) -> list[float]:
+    return [r.total for r in attempt.rewards]
+
+
+def _joined(parts: Sequence[Means]) -> dict[str, float]:
+    """Means over processes; what has no weight is added up."""
+    made: dict[str, float] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        found = [part[name] for part in parts if name in part]
+        weight = sum(w for _, w in found)
+        made[name] = sum(v * w for v, w in found) / weight if weight else sum(v for v, _ in found)
+    return made
+
+
+def train(
+    policy: Policy, source: Source, verifier: Verifier, settings: RLSettings, run: Run, drawer: Drawer | None = None
+) -> Any:
+    """Trains a policy by RL, or goes on where the run stopped.
+
+    Args:
+        policy: that learns.
+        source: of samples.
+        verifier: the reward.
+        settings: of the run.
+        run: its folder.
+        drawer: of completions; None = the policy itself.
+
+    Returns:
+        The folder of the trained checkpoint.
+    """
+    return run.train(RL(policy, source, verifier, settings, drawer))
