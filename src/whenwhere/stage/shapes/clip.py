@@ -5,15 +5,17 @@ every span and in at least half of the frames in between. That is decided at two
 whatever is asked for, so that a clip has the same sentences at every size.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.spans import SpanSet
+from whenwhere.stage.shapes.language import Action, Caption, Choice, actions, captions, questions
 from whenwhere.stage.shapes.motion import paths
+from whenwhere.stage.shapes.noise import mislabel
 from whenwhere.stage.shapes.paint import Painted, View, paint
-from whenwhere.stage.shapes.plan import Ask, Plan, Thing, plan
+from whenwhere.stage.shapes.plan import Ask, Plan, plan
 from whenwhere.stage.shapes.words import ORDERS, SIDES, VERBS, noun
 from whenwhere.stage.shapes.world import TICKS, World
 from whenwhere.tubes import Tube
@@ -67,10 +69,10 @@ class Clip:
     times: NDArray[np.float64]
     duration: float
     queries: list[Query]
-    captions: list[dict[str, object]] = field(default_factory=list)
-    questions: list[dict[str, object]] = field(default_factory=list)
-    actions: list[dict[str, object]] = field(default_factory=list)
-    cuts: list[float] = field(default_factory=list)
+    captions: list[Caption]
+    questions: list[Choice]
+    actions: list[Action]
+    cuts: list[float]
 
 
 def _view(world: World, seed: int, ticks: int) -> tuple[View, float]:
@@ -95,9 +97,10 @@ def _view(world: World, seed: int, ticks: int) -> tuple[View, float]:
         knots[2] = zoom if u[1] < 0.5 else zoom[::-1]
     elif count:
         for k, start in enumerate(shots):
-            jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k else (0.0, 0.0)
+            # another slide is no other camera
+            jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k and world.domain != "lecture" else (0.0, 0.0)
             knots[:2, start:] = 0.5 + np.array(jump)[:, None]
-    return View(knots, shots, grounds), _MARGIN if kind or count else 0.0
+    return View(knots, shots, grounds, world.domain), _MARGIN if kind or count else 0.0
 
 
 def _times(plan: Plan, ask: Ask) -> list[tuple[int, int, int]]:
@@ -164,14 +167,19 @@ def make(world: World, seed: int) -> Clip:
     painted = paint(what, where, view, world.fps, world.side)
     checked = painted if (world.fps, world.side) == _CHECK else paint(what, where, view, *_CHECK)
     asks = [ask for ask in what.asks if _borne_out(checked, _times(what, ask))]
+    duration = what.ticks / TICKS
+    queries = [_query(what, ask, painted, world.fps) for ask in asks]
+    if world.noise is not None and world.split == "train":
+        queries = mislabel(world.noise, world.stream(seed, "noise"), queries, duration, 1 / TICKS)
+    happened = actions(what, checked)
     return Clip(
-        f"{world.split}-{seed:07d}",
-        painted.images,
-        np.arange(len(painted.images)) / world.fps,
-        what.ticks / TICKS,
-        [_query(what, ask, painted, world.fps) for ask in asks],
+        id=f"{world.name}-{seed:07d}",
+        images=painted.images,
+        times=np.arange(len(painted.images)) / world.fps,
+        duration=duration,
+        queries=queries,
+        captions=captions(what, checked, happened),
+        questions=questions(what, checked, world.stream(seed, "questions")),
+        actions=happened,
         cuts=[s / TICKS for s in view.shots[1:]],
     )
-
-
-__all__ = ["Clip", "Query", "Thing", "make"]

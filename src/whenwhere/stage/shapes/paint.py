@@ -32,6 +32,7 @@ class View:
     knots: NDArray[np.float64]  # (3, ticks + 1)
     shots: list[int]  # first tick of each shot
     grounds: list[int]  # number of each shot's background
+    domain: str | None  # whose backgrounds
 
 
 @dataclass
@@ -44,8 +45,12 @@ class Painted:
 
 
 @lru_cache(maxsize=256)
-def background(number: int, side: int, light: bool = False) -> NDArray[np.uint8]:
-    """One of the shared backgrounds: a soft field of colour with a fixed grain, larger than the frame by half."""
+def background(number: int, side: int, domain: str | None = None) -> NDArray[np.uint8]:
+    """One of the shared backgrounds: a soft field of colour with a fixed grain, larger than the frame by half.
+
+    A street is grey below, a lecture has a light slide with lines of writing, a sports ground is green with white
+    lines.
+    """
     rng = stream(number, "shapes", "background")
     n = round(side * _SPARE)
     grid = np.linspace(0, 4 - 1e-9, n)
@@ -57,7 +62,17 @@ def background(number: int, side: int, light: bool = False) -> NDArray[np.uint8]
     grain = rng.normal(0, 5, (96, 96, 1))
     at = (np.arange(n) * 96) // n
     out = (full + grain[at][:, at]).clip(0, 110)
-    return (255 - 0.8 * out if light else out).astype(np.uint8)
+    down = (np.arange(n) + 0.5) / n
+    if domain == "street":
+        out[down > rng.uniform(0.45, 0.65)] += 45
+    elif domain == "lecture":
+        lines = (np.arange(n) * 30 // n) % 3 == 0
+        written = lines[:, None] & (down < rng.uniform(0.3, 1, 30)[np.arange(n) * 30 // n, None])
+        out = 165 + 0.3 * out - 40 * written[:, :, None]
+    elif domain == "sport":
+        out[:, :, 1] += 40
+        out[np.abs(down - rng.uniform(0.3, 0.7)) < 0.012] = 150
+    return out.astype(np.uint8)
 
 
 def _ground(images: NDArray[np.uint8], view: View, at: NDArray[np.float64], tick: NDArray[np.intp]) -> None:
@@ -70,7 +85,7 @@ def _ground(images: NDArray[np.uint8], view: View, at: NDArray[np.float64], tick
         frames = np.flatnonzero(shot == s)
         if not len(frames):
             continue
-        ground = background(view.grounds[s], side)
+        ground = background(view.grounds[s], side, view.domain)
         big = len(ground)
         for f in frames if moving else frames[:1]:
             cols = (((pixel / at[2, f] + at[0, f] - 0.5) / _SPARE + 0.5) * big).astype(int).clip(0, big - 1)

@@ -9,11 +9,13 @@ Lengths of time are counted in ticks of half a second, because whatever happens 
 second show it exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from whenwhere.errors import SettingError
+from whenwhere.stage.shapes.noise import Noise
 from whenwhere.stage.streams import stream
 
 #: Ticks per second.
@@ -22,13 +24,46 @@ SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-faster", "o
 #: Edges of the quartiles of speed in LaSOT, in box sizes per second, closed off at a speed still seen as movement.
 SPEEDS = (0.0, 0.136, 0.301, 0.752, 1.5)
 
+#: What a split changes, where the field is not given otherwise. `ood-later` and `ood-look` change how events and looks
+#: are drawn (`plan`).
+_SPLIT: dict[str, dict[str, Any]] = {"ood-longer": {"seconds": (17, 32)}, "ood-faster": {"speeds": (0, 0, 0, 1)}}
+#: What a domain changes, where the field is not given otherwise.
+DOMAINS: dict[str, dict[str, Any]] = {
+    "street": {
+        "sizes": (0.09, 0.17),
+        "cameras": (1, 0, 0),
+        "cuts": (1,),
+        "objects": (6, 12),
+        "laws": (0.1, 0.7, 0.1, 0.1, 0),
+    },
+    "lecture": {
+        "sizes": (0.09, 0.17),
+        "cameras": (1, 0, 0),
+        "cuts": (0, 0.3, 0.3, 0.2, 0.2),
+        "objects": (4, 8),
+        "laws": (1, 0, 0, 0, 0),
+        "speeds": (1, 1, 0, 0),
+    },
+    "sport": {
+        "sizes": (0.1, 0.2),
+        "cameras": (0.1, 0.8, 0.1),
+        "objects": (12, 20),
+        "laws": (0.1, 0.4, 0.2, 0.2, 0.1),
+        "speeds": (0, 0, 1, 1),
+    },
+}
+
 
 @dataclass(frozen=True)
 class World:
     """A distribution over clips.
 
     Attributes:
-        split: one of `SPLITS`; the `ood-` ones override the one factor in their name.
+        split: one of `SPLITS`; an `ood-` one changes the one factor in its name.
+        domain: None, or one of `DOMAINS`: `street` (a still camera, small things that pass), `lecture` (slides that
+            change, small things that hardly do), `sport` (a panning camera and a crowd). Split and domain change the
+            fields that are left at their defaults.
+        noise: errors in the labels, or None for none; only `train` ever has any.
         seconds: shortest and longest clip, whole seconds.
         fps: frames per second.
         side: width and height of a frame in pixels.
@@ -53,6 +88,8 @@ class World:
     """
 
     split: str = "train"
+    domain: str | None = None
+    noise: Noise | None = None
     seconds: tuple[int, int] = (4, 16)
     fps: float = 2.0
     side: int = 64
@@ -77,15 +114,32 @@ class World:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise SettingError(f"split '{self.split}' is none of {', '.join(SPLITS)}")
-        if self.split == "ood-longer" and self.seconds == (4, 16):
-            object.__setattr__(self, "seconds", (17, 32))
-        if self.split == "ood-faster":
-            object.__setattr__(self, "speeds", (0, 0, 0, 1))
+        if self.domain is not None and self.domain not in DOMAINS:
+            raise SettingError(f"domain '{self.domain}' is none of {', '.join(DOMAINS)}")
+        changed = {**(DOMAINS[self.domain] if self.domain else {}), **_SPLIT.get(self.split, {})}
+        for f in fields(self):
+            if f.name in changed and getattr(self, f.name) == f.default:
+                object.__setattr__(self, f.name, changed[f.name])
         lo, hi = self.seconds
         if not (2 <= lo <= hi <= 64):
             raise SettingError(f"clips last from 2 to 64 whole seconds, not {lo} to {hi}: give seconds=(4, 16)")
-        if not (0 <= self.absent <= 0.25):
+        if not (0 < self.fps <= 60 and 16 <= self.side <= 1024):
+            raise SettingError(f"frames of {self.side} pixels at {self.fps:g} per second: 16 to 1024, at most 60")
+        if not (1 <= self.events[0] <= self.events[1] <= 12 and 0 < self.fraction[0] <= self.fraction[1] < 1):
+            raise SettingError(
+                f"events {self.events} of {self.fraction} of a clip: 1 to 12 of more than 0, less than 1"
+            )
+        if not (1 <= self.objects[0] <= self.objects[1] <= 20 and 0 < self.sizes[0] <= self.sizes[1] <= 0.5):
+            raise SettingError(f"objects {self.objects} of {self.sizes} of the side: 1 to 20, at most half the side")
+        if not 0 <= self.absent <= 0.25:
             raise SettingError(f"at most a quarter of the sentences may be absent, not {self.absent:g}")
+        if len(self.cuts) > 5 or self.backgrounds < 5:
+            raise SettingError("a clip has at most four cuts, and a world at least five backgrounds")
+
+    @property
+    def name(self) -> str:
+        """What its clips' names begin with."""
+        return f"{self.split}-{self.domain}" if self.domain else self.split
 
     def stream(self, seed: int, factor: str) -> np.random.Generator:
         """The generator of one factor of one clip."""

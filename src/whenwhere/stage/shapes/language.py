@@ -1,0 +1,158 @@
+"""What else is known of a clip, for systems that describe, answer or label rather than point: all of it exact.
+
+Captions come at two scales that each know what the other does not: the coarse one describes the middle frame (every
+shape seen in it, with its texture, and how two of them lie), the fine ones say one event each, with its span. Questions
+have four answers or fewer, one of them right. Actions are labels with spans.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whenwhere.stage.shapes.paint import Painted
+from whenwhere.stage.shapes.plan import Plan, Thing
+from whenwhere.stage.shapes.words import COLOURS, NUMBERS, SHAPES, VERBS, noun
+from whenwhere.stage.shapes.world import TICKS
+
+#: Two centres must be so far apart, as a share of the side, for one shape to be left of or above the other.
+_APART = 0.12
+#: Verbs that no shape seems to do by wandering.
+_PLAIN = {"grows", "shrinks", "blinks", "turns grey"}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A description: `coarse` of the frame shown at `start` (= `end`), `fine` of one event from `start` to `end`."""
+
+    scale: str
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A question with its options and the number of the right one."""
+
+    kind: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a shape does, or `appears` for its being there part of the time."""
+
+    label: str
+    noun: str
+    start: float
+    end: float
+
+
+def naming(plan: Plan) -> list[str]:
+    """A noun phrase for every shape that fits no other; with the texture where needed, empty where nothing helps."""
+    short = [noun(t.colour, t.shape) for t in plan.things]
+    long = [noun(t.colour, t.shape, t.texture) for t in plan.things]
+    return [a if short.count(a) == 1 else b if long.count(b) == 1 else "" for a, b in zip(short, long, strict=True)]
+
+
+def _visible(painted: Painted, thing: int, start: int, end: int) -> bool:
+    """Whether an event is seen at both ends and mostly in between (frames are ticks)."""
+    seen = painted.seen[thing, start:end]
+    return bool(seen[0] >= 0.5 and seen[-1] >= 0.5 and (seen >= 0.5).mean() >= 0.5)
+
+
+def actions(plan: Plan, painted: Painted) -> list[Action]:
+    """Everything that happens and is seen, in order of time."""
+    out = []
+    for thing, name in zip(plan.things, naming(plan), strict=True):
+        spans = [(VERBS[a.verb], a.start, a.end) for a in thing.acts]
+        if not thing.acts and (thing.start > 0 or thing.end < plan.ticks):
+            spans.append(("appears", thing.start, thing.end))
+        for label, a, b in spans:
+            if name and _visible(painted, thing.number, a, b):
+                out.append(Action(label, name, a / TICKS, b / TICKS))
+    return sorted(out, key=lambda x: (x.start, x.end, x.noun))
+
+
+def captions(plan: Plan, painted: Painted, happened: list[Action]) -> list[Caption]:
+    """One coarse caption of the middle frame, one fine one for every event."""
+    middle = plan.ticks // 2
+    shown = [t for t in plan.things if painted.seen[t.number, middle] >= 0.5]
+    out = [Caption("coarse", middle / TICKS, middle / TICKS, _scene(painted, shown, middle))]
+    for a in happened:
+        text = f"{a.noun} is there" if a.label == "appears" else f"{a.noun} {a.label}"
+        out.append(Caption("fine", a.start, a.end, text))
+    return out
+
+
+def _scene(painted: Painted, shown: list[Thing], frame: int) -> str:
+    if not shown:
+        return "there are no shapes"
+    side = painted.images.shape[1]
+    boxes = painted.boxes[[t.number for t in shown], frame]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / side
+    order = centre[:, 0].argsort(kind="stable")
+    names = [noun(t.colour, t.shape, t.texture) for t in shown]
+    if len(shown) > 1:
+        a, b = int(order[0]), int(order[-1])
+        across, down = centre[b] - centre[a]
+        if across >= max(_APART, abs(down)):
+            names[a] += f" left of {names[b]}"
+            order = order[:-1]
+        elif abs(down) >= max(_APART, across):
+            names[a] += f" {'above' if down > 0 else 'below'} {names[b]}"
+            order = order[:-1]
+    return " and ".join(names[i] for i in order)
+
+
+def questions(plan: Plan, painted: Painted, rng: np.random.Generator) -> list[Choice]:
+    """Questions of the kinds that the clip allows: what something does, which does it, its colour, how many, the first.
+
+    Args:
+        plan: what happens.
+        painted: as it is seen, frames being ticks.
+        rng: the stream of this factor.
+
+    Returns:
+        At most one question of each kind.
+    """
+    out: list[Choice] = []
+    names = naming(plan)
+    things = [t for t in plan.things if names[t.number]]
+
+    def ask(kind: str, text: str, right: str, wrong: list[str]) -> None:
+        options = [right, *(wrong[i] for i in rng.permutation(len(wrong))[:3])]
+        options = [options[i] for i in rng.permutation(len(options))]
+        if len(options) > 1:
+            out.append(Choice(kind, text, tuple(options), options.index(right)))
+
+    done = [(t, a) for t in things for a in t.acts if _visible(painted, t.number, a.start, a.end)]
+    once = [(t, a) for t, a in done if len(t.acts) == 1]
+    if once:
+        t, a = once[int(rng.integers(len(once)))]
+        ask("what", f"what does {names[t.number]} do", VERBS[a.verb], [v for v in VERBS if v != VERBS[a.verb]])
+    verbs = [a.verb for t in plan.things for a in t.acts]
+    sole = [(t, a) for t, a in done if VERBS[a.verb] in _PLAIN and verbs.count(a.verb) == 1]
+    if sole:
+        t, a = sole[int(rng.integers(len(sole)))]
+        rest = [names[o.number] for o in things if o is not t]
+        ask("which", f"which shape {VERBS[a.verb]}", names[t.number], rest)
+    shapes = [t.shape for t in plan.things]
+    single = [t for t in plan.things if shapes.count(t.shape) == 1 and (painted.seen[t.number] >= 0.5).any()]
+    if single:
+        t = single[int(rng.integers(len(single)))]
+        colour = list(COLOURS)[t.colour]
+        ask("colour", f"what colour is the {SHAPES[t.shape]}", colour, [c for c in COLOURS if c != colour])
+    count = len(plan.things)
+    if count < len(NUMBERS) and all((painted.seen[t.number] >= 0.5).any() for t in plan.things):
+        near = [NUMBERS[k] for k in range(max(0, count - 3), min(len(NUMBERS), count + 4)) if k != count]
+        ask("how many", "how many shapes are there", NUMBERS[count], near)
+    timed = sorted((t for t in things if t.start > 0 and painted.seen[t.number, t.start] >= 0.5), key=lambda t: t.start)
+    if len(timed) > 1 and timed[0].start < timed[1].start:
+        late = [t for t in things if t.start > timed[0].start]
+        pair = late[int(rng.integers(len(late)))]
+        ask("first", f"which is there first {names[pair.number]} or {names[timed[0].number]}",
+            names[timed[0].number], [names[pair.number]])  # fmt: skip
+    return out

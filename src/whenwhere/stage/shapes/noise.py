@@ -1,0 +1,113 @@
+"""Errors that annotators make, kept apart from the truth.
+
+The kinds are those that were counted in released grounding data: boundaries that are off, one sentence annotated twice
+with different times, an event of which only a part is marked, and a span that belongs to something else. A noisy label
+stands beside the truth (`Query.label`), so that an experiment can train on one and know the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whenwhere.errors import SettingError
+from whenwhere.spans import SpanSet
+
+if TYPE_CHECKING:
+    from whenwhere.stage.shapes.clip import Query
+
+_MOST = 64
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Shares of the sentences with each kind of error; a sentence has at most one.
+
+    Attributes:
+        jitter: both ends moved.
+        duplicate: the sentence is there a second time, with the span of something else.
+        partial: only a part of the event is marked (of several spans, one).
+        wrong: the span of something else, also for what is absent.
+        spread: standard deviation of a moved end, as a share of the event's length.
+
+    >>> Noise(jitter=0.2, wrong=0.9)
+    Traceback (most recent call last):
+    ...
+    whenwhere.errors.SettingError: shares of label errors must be at least 0 and sum to at most 1, not 1.1
+    """
+
+    jitter: float = 0.0
+    duplicate: float = 0.0
+    partial: float = 0.0
+    wrong: float = 0.0
+    spread: float = 0.3
+
+    def __post_init__(self) -> None:
+        rates = (self.jitter, self.duplicate, self.partial, self.wrong)
+        if min(rates) < 0 or sum(rates) > 1 + 1e-9:
+            raise SettingError(
+                f"shares of label errors must be at least 0 and sum to at most 1, not {sum(rates):g}"
+                if min(rates) >= 0
+                else f"shares of label errors must be at least 0, not {min(rates):g}"
+            )
+
+
+def mislabel(noise: Noise, rng: np.random.Generator, queries: list[Query], duration: float, tick: float) -> list[Query]:
+    """The sentences with labels, some of them wrong.
+
+    Args:
+        noise: how often, and how.
+        rng: the stream of this factor.
+        queries: with their truth, which stays.
+        duration: of the clip in seconds.
+        tick: what spans are multiples of, in seconds.
+
+    Returns:
+        The sentences in their order, each duplicate behind its original.
+    """
+    u, z = rng.random((_MOST, 5)), rng.standard_normal((_MOST, 2))
+    edges = np.cumsum([noise.jitter, noise.duplicate, noise.partial, noise.wrong])
+    out: list[Query] = []
+    for k, query in enumerate(queries):
+        kind = int(np.searchsorted(edges, u[k, 0], side="right"))
+        label = query.spans
+        if kind == 0:
+            label = SpanSet(_moved(s.start, s.end, z[k] * noise.spread, duration, tick) for s in query.spans)
+        elif kind == 2 and len(query.spans) > 1:
+            label = SpanSet([query.spans[int(u[k, 1] * len(query.spans))]])
+        elif kind == 2:
+            label = SpanSet(_part(s.start, s.end, u[k, 1], u[k, 2], tick) for s in query.spans)
+        elif kind == 3:
+            label = _other(query, queries, u[k, 1:], duration, tick)
+        out.append(replace(query, label=label))
+        if kind == 1 and query.referents:
+            out.append(replace(query, label=_other(query, queries, u[k, 1:], duration, tick)))
+    return out
+
+
+def _moved(start: float, end: float, by: np.ndarray, duration: float, tick: float) -> tuple[float, float]:
+    """A span with both ends moved by shares of its length, at least by a tick each where there is room."""
+    step = np.where(by < 0, np.minimum(-tick, by * (end - start)), np.maximum(tick, by * (end - start)))
+    a, b = (round((x + d) / tick) * tick for x, d in zip((start, end), step.tolist(), strict=True))
+    a = min(max(a, 0.0), duration - tick)
+    return a, max(min(b, duration), a + tick)
+
+
+def _part(start: float, end: float, share: float, place: float, tick: float) -> tuple[float, float]:
+    """From three to seven tenths of a span; a span of one tick stays."""
+    n = round((end - start) / tick)
+    keep = max(1, min(n - 1, round((0.3 + 0.4 * share) * n)))
+    a = start + int(place * (n - keep + 1)) * tick
+    return a, a + keep * tick
+
+
+def _other(query: Query, queries: list[Query], u: np.ndarray, duration: float, tick: float) -> SpanSet:
+    """The span of another sentence of the clip, or any span where all are the same."""
+    others = [q.spans for q in queries if q.referents and q.spans != query.spans]
+    if others:
+        return others[int(u[0] * len(others))]
+    n = round(duration / tick)
+    a = int(u[1] * n)
+    return SpanSet([(a * tick, (a + 1 + int(u[2] * (n - a))) * tick)])
