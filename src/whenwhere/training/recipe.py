@@ -14,7 +14,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -314,6 +314,9 @@ def _recipe(name: str, tables: dict[str, Any], place: str, header: str) -> Recip
         for k in table:
             _misplaced(k, key, stage, place)
         parts[key] = checked(kind, table, f"{place} [{key}]")
+    if parts["curriculum"].schedule == "rescored":
+        # samples prepared ahead would be chosen by difficulties of a policy that is not there yet
+        parts["train"] = replace(parts["train"], dataloader_prefetch=0)
     return Recipe(name, stage, **parts, headline=header.split("\n")[0], header=header)
 
 

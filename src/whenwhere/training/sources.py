@@ -63,29 +63,50 @@ class StageSource:
 class ItemSource:
     """Real videos, one sample for each with all its sentences.
 
+    Items of one window of a longer video (`extra["window"]`, seconds) are a sample of their own; their times count from
+    its start.
+
     Args:
         items: of any set; invalid ones are left out, they cannot be answered rightly.
         sample_fps: frames per second that are shown.
         long_side: most pixels of a frame's longer side; None = as it is.
         folder: that relative paths count from.
+        max_frames: most frames; a longer video is shown with as many, evenly apart. None = any.
+        total_pixels: a frame has at most 2 · total_pixels / frames, two frames being one step in time (the count of
+            Qwen's qwen-vl-utils, which published settings are in); None = any.
+        min_pixels: and not fewer than this for that reason.
+
+    Attributes:
+        items: of each sample, in order.
 
     Raises:
         SettingError: no items, or a rate that is not positive.
     """
 
     def __init__(
-        self, items: Iterable[Item], sample_fps: float = 1.0, long_side: int | None = None, folder: str | Path = "."
+        self,
+        items: Iterable[Item],
+        sample_fps: float = 1.0,
+        long_side: int | None = None,
+        folder: str | Path = ".",
+        *,
+        max_frames: int | None = None,
+        total_pixels: int | None = None,
+        min_pixels: int = 0,
     ) -> None:
         if not sample_fps > 0:
             raise SettingError(f"frames are shown at a positive rate per second, not {sample_fps}")
         self.sample_fps, self.long_side, self.folder = sample_fps, long_side, Path(folder)
-        videos: dict[str, list[Item]] = {}
+        self.max_frames, self.total_pixels, self.min_pixels = max_frames, total_pixels, min_pixels
+        videos: dict[tuple[str, tuple[float, float] | None], list[Item]] = {}
         for item in items:
             if item.status == "valid":
-                videos.setdefault(item.video, []).append(item)
+                window = item.extra.get("window")
+                videos.setdefault((item.video, None if window is None else (window[0], window[1])), []).append(item)
         if not videos:
             raise SettingError("there is nothing to learn from: no valid item was given")
-        self._videos = list(videos.items())
+        self._videos = list(videos)
+        self.items = list(videos.values())
 
     def __len__(self) -> int:
         """Videos."""
@@ -98,24 +119,35 @@ class ItemSource:
             MediaError: it cannot be read.
             RecordError: a span outside of it.
         """
-        name, items = self._videos[index]
+        name, window = self._videos[index]
         info = probe(self.folder / name)
+        start, end = (0.0, info.duration) if window is None else (window[0], min(window[1], info.duration))
+        length = end - start
+        if length <= 0:
+            raise RecordError(f"the window from {start:g} s lies behind the end of {name}, {info.duration:.2f} s")
         questions = []
-        for item in items:
-            if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > info.duration + SLACK):
+        for item in self.items[index]:
+            if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
                 raise RecordError(
                     f"item {item.id} has a span of {item.spans.min():g} to {item.spans.max():g} s, but {name} lasts "
-                    f"{info.duration:.2f} s: mend or leave out that item"
+                    f"{length:.2f} s: mend or leave out that item"
                 )
             truth = item_truth(item)
-            truth = replace(truth, duration=info.duration, size=(float(info.width), float(info.height)), fps=info.fps)
+            truth = replace(truth, duration=length, size=(float(info.width), float(info.height)), fps=info.fps)
             questions.append(Question(item.id, item.query, truth, item.type))
-        width = None
-        if self.long_side is not None and max(info.width, info.height) > self.long_side:
-            width = max(round(info.width * self.long_side / max(info.width, info.height)), 2)
-        times = np.arange(0.0, info.duration, 1 / self.sample_fps)
-        frames = read(info, times, width=width)
-        return Sample(name, frames.images, frames.times, tuple(questions))
+        times = np.arange(0.0, length, 1 / self.sample_fps)
+        if self.max_frames is not None and len(times) > self.max_frames:
+            times = np.arange(self.max_frames) * (length / self.max_frames)
+        frames = read(info, start + times, width=self._width(info.width, info.height, len(times)))
+        return Sample(name, frames.images, np.maximum(frames.times - start, 0.0), tuple(questions))
+
+    def _width(self, width: int, height: int, frames: int) -> int | None:
+        """Width of a frame as it is read; None = as it is."""
+        factor = 1.0 if self.long_side is None else self.long_side / max(width, height)
+        if self.total_pixels is not None:
+            most = max(2 * self.total_pixels / frames, self.min_pixels)
+            factor = min(factor, (most / (width * height)) ** 0.5)
+        return max(round(width * factor), 2) if factor < 1 else None
 
 
 class Picked:

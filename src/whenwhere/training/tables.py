@@ -8,7 +8,6 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -28,7 +27,6 @@ def near(name: str, known: Iterable[str]) -> str:
     return f": did you mean {found[0]}?" if found else f": choose from {', '.join(known)}"
 
 
-@cache
 def types(kind: Any) -> dict[str, Any]:
     """Field → its annotation."""
     hints = get_type_hints(kind)
