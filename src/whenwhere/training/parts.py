@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from whenwhere.training.policy import Policy
 
 #: Words of sentences about what is heard (TimeLens, training/data/grounding.py).
-HEARD = frozenset("hear heard hears hearing sound sounded sounds sounding audio".split())
+HEARD = frozenset(["hear", "heard", "hears", "hearing", "sound", "sounded", "sounds", "sounding", "audio"])
 #: Most tokens of an answer where the recipe does not draw any itself.
 ANSWER_TOKENS = 512
 
@@ -240,7 +240,7 @@ def course(
     elif own.difficulty:
         first = _numbered(difficulty.read(Path(own.difficulty)), made)
     else:
-        first = measure(0)
+        first = dict(measure(0))
     return Curriculum(made, own, first, recipe.train.seed, measure)
 
 
@@ -252,11 +252,8 @@ def _numbered(found: Mapping[str, Difficulty], made: Source) -> dict[str, Diffic
         return {name: one for name, one in found.items() if one.number is not None and one.number < len(made)}
     numbers = {item.id: n for n, items in enumerate(made.items) for item in items}
     kept = {name: replace(one, number=numbers[name]) for name, one in found.items() if name in numbers}
-    lacking = len(numbers) - len(kept)
-    if lacking:
-        raise SettingError(
-            f"{lacking} of {len(numbers)} sentences have no difficulty in that file: measure them with the same recipe"
-        )
+    if not kept:
+        raise SettingError("no sentence of these data has a difficulty in that file: it was measured on others")
     return kept
 
 

@@ -19,8 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from whenwhere.answers.dialects import Frames
 from whenwhere.answers import FORMS
+from whenwhere.answers.dialects import Frames
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.world import World
