@@ -5,22 +5,45 @@ from typing import Annotated
 
 import typer
 
+from whenwhere.errors import SettingError
+
 
 def stage(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the clips, truth.jsonl and manifest.jsonl.")],
     clips: Annotated[int, typer.Option(min=1, help="How many clips.")] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 0,
+    world: Annotated[str, typer.Option(help="places (people, things) or shapes (small, for training).")] = "places",
+    split: Annotated[str, typer.Option(help="Of shapes: train, val, heldout, ood-longer, ood-later, ...")] = "train",
+    domain: Annotated[str | None, typer.Option(help="Of shapes: street, lecture or sport.")] = None,
+    side: Annotated[int, typer.Option(help="Of shapes: width and height in pixels.")] = 128,
+    fps: Annotated[float, typer.Option(help="Of shapes: frames per second.")] = 8.0,
 ) -> None:
     """Render clips with sentences and their exact spans and boxes.
 
     OUT/manifest.jsonl can be asked with `whenwhere batch OUT/manifest.jsonl --out DIR`.
+    The world of shapes also writes captions.jsonl, questions.jsonl and actions.jsonl.
     """
     from whenwhere.cli.console import Waiting
     from whenwhere.cli.console import out as console
     from whenwhere.cli.options import check_folder
-    from whenwhere.stage import write_stage
 
+    if world not in ("places", "shapes"):
+        raise SettingError(f"there is no world {world!r}; choose from places, shapes")
+    if world == "places" and (split, domain, side, fps) != ("train", None, 128, 8.0):
+        raise SettingError("--split, --domain, --side and --fps are of the world of shapes: add --world shapes")
+    if world == "places":
+        from whenwhere.stage import write_stage
+
+        check_folder(out)
+        with Waiting(f"rendering {clips} clips"):
+            write_stage(out, clips, seed)
+        console.print(f"wrote {clips} clips, truth.jsonl and manifest.jsonl to {out}", markup=False)
+        return
+    from whenwhere.stage.shapes import World, write_shapes
+
+    drawn_from = World(split=split, domain=domain, side=side, fps=fps)
     check_folder(out)
     with Waiting(f"rendering {clips} clips"):
-        write_stage(out, clips, seed)
-    console.print(f"wrote {clips} clips, truth.jsonl and manifest.jsonl to {out}", markup=False)
+        write_shapes(out, clips, seed, drawn_from)
+    names = "truth, manifest, captions, questions and actions"
+    console.print(f"wrote {clips} clips with {names} (.jsonl) to {out}", markup=False)

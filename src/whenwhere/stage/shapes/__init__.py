@@ -6,6 +6,8 @@
 from whenwhere.stage.shapes.clip import Clip as Clip
 from whenwhere.stage.shapes.clip import Query as Query
 from whenwhere.stage.shapes.clip import make as make
+from whenwhere.stage.shapes.files import second_level as second_level
+from whenwhere.stage.shapes.files import write_shapes as write_shapes
 from whenwhere.stage.shapes.language import Action as Action
 from whenwhere.stage.shapes.language import Caption as Caption
 from whenwhere.stage.shapes.language import Choice as Choice

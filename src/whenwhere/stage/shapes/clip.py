@@ -5,6 +5,7 @@ every span and in at least half of the frames in between. That is decided at two
 whatever is asked for, so that a clip has the same sentences at every size.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,7 +138,7 @@ def _query(plan: Plan, ask: Ask, painted: Painted, fps: float) -> Query:
     spans = SpanSet((a / TICKS, b / TICKS) for _, a, b in times)
     frames, boxes = [], []
     for i, a, b in times:
-        k = np.arange(round(a / TICKS * fps - 1e-9 + 0.499999), painted.boxes.shape[1])
+        k = np.arange(math.ceil(a / TICKS * fps - 1e-9), painted.boxes.shape[1])
         k = k[k < b / TICKS * fps - 1e-9]
         k = k[~np.isnan(painted.boxes[i, k, 0])]
         frames.append(k)

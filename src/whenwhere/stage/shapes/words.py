@@ -32,10 +32,8 @@ VERBS = (
 SIDES = ("left of", "right of", "above", "below")
 ORDERS = ("first", "second", "third", "last")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_GRAMMAR = (
-    "the bar of and then is are there no yes what which how many do does when while after before "
-    "colour shape shapes it a not appears or"
-).split()
+_GRAMMAR = ("the bar of and then is are there no yes what which how many do does when while after before",
+            "colour shape shapes it a not appears or")  # fmt: skip
 
 
 def _closed() -> tuple[str, ...]:
