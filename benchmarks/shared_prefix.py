@@ -1,21 +1,30 @@
-"""One prompt for a group of completions: repeated G times against computed once, in one run.
+"""One prompt for a group of completions: repeated G times against computed once, in one run; and beside TRL's trainer.
 
-    python benchmarks/shared_prefix.py                     (hours on two cores; a run that was stopped goes on)
-    python benchmarks/shared_prefix.py --cells 500,32,4    (one small cell: a look, not a result)
+    python benchmarks/shared_prefix.py --threads 1 --core 1    (one thread, pinned; a run that was stopped goes on)
+    python benchmarks/shared_prefix.py --plan                  (what each cell will take, without measuring)
+    python benchmarks/shared_prefix.py --cells 500,32,4        (one small cell: a look, not a result)
 
 A small Qwen3-VL of transformers' own classes with random weights; a video prompt of P tokens and G completions of C.
 Training pass = forward and backward of the GRPO surrogate with the vision tower trained; whole step = that and drawing
 the completions (`generate` on G copies of the prompt against one prefill). Both ways share the code that makes
 log-probabilities of hidden states, so logits of the prompt are made by neither. Every cell and way runs in a process of
-its own, the two ways one right after the other; figures are the best of the runs. The memory is the highest resident
-set over what the loaded, warmed-up model took (on a GPU: allocated). Bound = G (P + C) / (P + G C), what the count of
+its own, the two ways one right after the other.
+
+CPU time is the time in the process; what the kernel spends for it, mostly on handing out memory for the first time, is
+left out because it falls on the larger way and would flatter us (it is in the JSON). Times are the best of three runs,
+or the only one where a repeated pass takes 20 s or more; the table says which. The memory is the highest resident set
+over what the loaded, warmed-up model took (on a GPU: allocated). Bound = G (P + C) / (P + G C), what the count of
 tokens allows; attention and the vision tower allow more.
 
-Cells whose repeated prompt would not fit into memory are listed as such. Goals: at least 80 % of the bound in every
-cell; on a CPU at least 3 times the speed and a fifth of the memory where P is at least 24 C.
+Cells go from cheap to dear, and the result is written after each. Cells whose repeated prompt would not fit into memory
+are listed as such. Goals: at least 80 % of the bound in every cell; on a CPU at least 3 times the speed and a fifth of
+the memory where P is at least 24 C. With G = 4 the bound itself is below 4, so a fifth of the memory is out of reach.
+
+TRL: the same whole step, optimiser included, by its GRPOTrainer and by us (`trl_step.py`); its prompts hold images.
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -23,6 +32,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +40,18 @@ from whenwhere.store import append_line, read_lines, write_text
 
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(__file__).parent / "cache" / "shared_prefix.jsonl"
-CELLS = list(itertools.product((1500, 4000, 8000), (64, 256), (4, 8, 16)))
+Cell = tuple[int, int, int]
+CELLS: list[Cell] = list(itertools.product((1500, 4000, 8000), (64, 256), (4, 8, 16)))
+#: Beside TRL's trainer.
+STEP_CELLS: list[Cell] = [(1500, 64, 4), (1500, 64, 8), (4000, 64, 8)]
 #: On a GPU, with the sizes of a released 2 B model.
-GPU_CELLS = list(itertools.product((4000, 8000, 16000), (256, 512), (8,)))
-WAYS = ("repeat", "shared_prefix")
+GPU_CELLS: list[Cell] = list(itertools.product((4000, 8000, 16000), (256, 512), (8,)))
+#: The dearer way first: it decides how often both are run.
+WAYS, STEPS = ("repeat", "shared_prefix"), ("trl", "here")
+#: A way whose first run takes longer than this is run once.
+DEAR = 20.0
+#: Operations and bytes a second and seconds a call of one thread, for the plan only.
+SPEED, TRAFFIC, CALL = 6e10, 4e9, 0.006
 ROWS = COLUMNS = 20  # patches of a frame: 100 tokens
 
 SMALL: dict[str, Any] = {
@@ -55,6 +73,8 @@ LARGE: dict[str, Any] = {
     },
     "mrope": [24, 20, 20],
 }  # fmt: skip
+PICTURE_IDS = {"image_token_id": 1001, "video_token_id": 1002, "vision_start_token_id": 1003,
+               "vision_end_token_id": 1004}  # fmt: skip
 
 
 def bound(prompt: int, width: int, branches: int) -> float:
@@ -66,7 +86,22 @@ def bound(prompt: int, width: int, branches: int) -> float:
     return branches * (prompt + width) / (prompt + branches * width)
 
 
-def model_of(sizes: dict[str, Any], device: str) -> Any:
+def planned(prompt: int, width: int, branches: int, way: str) -> float:
+    """Roughly how many seconds one run of a way takes on one thread with the small model: for the plan only."""
+    text, vision = SMALL["text"], SMALL["vision"]
+    size, layers = text["hidden_size"], text["num_hidden_layers"]
+    matrices = layers * (3 * size * size + 3 * size * text["intermediate_size"])
+    copies = branches if way in ("repeat", "trl") else 1
+    tokens = copies * prompt + branches * width
+    pairs = copies * prompt**2 / 2 + branches * width * (prompt + width / 2)
+    patches = copies * prompt * 0.92 * 4
+    looking = patches * (1e6 + 4 * ROWS * COLUMNS * vision["hidden_size"] * vision["depth"])
+    forward = 2 * matrices * tokens + 4 * size * layers * pairs + looking
+    cached = copies * prompt * layers * 4 * text["num_key_value_heads"] * text["head_dim"] * 4
+    return (3 + 1) * forward / SPEED + width * (cached / TRAFFIC + CALL)
+
+
+def model_of(sizes: dict[str, Any], device: str, ids: dict[str, int] = PICTURE_IDS) -> Any:
     """A Qwen3-VL with random weights."""
     import torch
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
@@ -85,7 +120,7 @@ def model_of(sizes: dict[str, Any], device: str) -> Any:
             "out_hidden_size": sizes["text"]["hidden_size"], "patch_size": 16, "spatial_merge_size": 2,
             "temporal_patch_size": 2, "num_position_embeddings": 576,
         },
-        image_token_id=1001, video_token_id=1002, vision_start_token_id=1003, vision_end_token_id=1004,
+        **ids,
     )  # fmt: skip
     with torch.device(device):
         model = Qwen3VLForConditionalGeneration(config)
@@ -113,8 +148,67 @@ def prompt_of(model: Any, length: int) -> Any:
     return Tokens(ids, videos=Pictures(torch.tensor([[frames, ROWS, COLUMNS]]), patches.to(model.dtype)))
 
 
-def one(prompt_length: int, width: int, branches: int, way: str, runs: int, device: str, checkpointing: bool) -> Any:
+class Clock:
+    """Laps of one job, as many as are asked for, or three where they are short.
+
+    Args:
+        device: on which the job runs.
+        runs: how many laps; 0 = three, or one where the first is dear.
+        warm: the first lap is not kept: what follows is measured over the memory that it took.
+    """
+
+    def __init__(self, device: str, runs: int, warm: bool = False) -> None:
+        self.device, self.runs, self.warm = device, runs, warm
+        self.laps: list[tuple[float, float, float]] = []
+        self.base = 0.0
+
+    def begin(self) -> Callable[[], bool]:
+        """Starts a lap; what is returned ends it and says whether another is wanted."""
+        at = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+
+        def stop() -> bool:
+            self._settled()
+            wall, spent = time.perf_counter() - at[0], resource.getrusage(resource.RUSAGE_SELF)
+            if self.warm:
+                self.warm, self.base = False, memory(self.device, reset=True)
+                return True
+            self.laps.append((wall, spent.ru_utime - at[1].ru_utime, spent.ru_stime - at[1].ru_stime))
+            return len(self.laps) < (self.runs or (1 if self.laps[0][0] >= DEAR else 3))
+
+        return stop
+
+    def _settled(self) -> None:
+        import torch
+
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def row(self, part: str) -> dict[str, float]:
+        """The best of the laps."""
+        wall, user, system = (round(min(lap[k] for lap in self.laps), 4) for k in range(3))
+        return {f"{part}_wall": wall, f"{part}_cpu": user, f"{part}_kernel": system, "ran": len(self.laps)}
+
+
+def one(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> dict[str, Any]:
     """One cell in one way; in a process of its own."""
+    return step(cell, way, runs) if way in STEPS else pass_and_draw(cell, way, runs, device, checkpointing)
+
+
+def step(cell: Cell, way: str, runs: int) -> dict[str, Any]:
+    """The whole step with its optimiser, beside TRL's."""
+    import trl_step
+
+    prompt, width, branches = cell
+    processor = trl_step.processor_of(SMALL["text"]["vocab_size"])
+    model, clock = model_of(SMALL, "cpu", trl_step.picture_ids(processor)), Clock("cpu", runs, warm=True)
+    # one more than will run
+    lengths = [200] + [prompt] * max(runs, 3)
+    (trl_step.by_trl if way == "trl" else trl_step.by_us)(model, processor, lengths, width, branches, clock.begin)
+    return {**clock.row("step"), "step_mb": round(memory("cpu") - clock.base, 1)}
+
+
+def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> dict[str, Any]:
+    """The training pass, and drawing the completions."""
     import torch
 
     from whenwhere.training.group import completions
@@ -126,6 +220,7 @@ def one(prompt_length: int, width: int, branches: int, way: str, runs: int, devi
     if checkpointing:
         model.gradient_checkpointing_enable()
     tower = Tower(model)
+    length, width, branches = cell
 
     def train(prompt: Any, ids: Any) -> None:
         model.zero_grad()
@@ -152,28 +247,22 @@ def one(prompt_length: int, width: int, branches: int, way: str, runs: int, devi
     small = prompt_of(model, 200)
     train(small, words(4))
     draw(small, 2, 2)
-    base = _memory(device, reset=True)
-    prompt, ids = prompt_of(model, prompt_length), words(width)
+    base = memory(device, reset=True)
+    prompt, ids = prompt_of(model, length), words(width)
     row: dict[str, Any] = {}
     for part, call in (("pass", lambda: train(prompt, ids)), ("draw", lambda: draw(prompt, branches, width))):
-        spent = [_spent(call, device) for _ in range(runs)]
-        row |= {f"{part}_wall": min(s[0] for s in spent), f"{part}_cpu": min(s[1] for s in spent)}
-        row[f"{part}_mb"] = round(_memory(device) - base, 1)
+        clock, more = Clock(device, runs), True
+        while more:
+            stop = clock.begin()
+            call()
+            more = stop()
         model.zero_grad()
+        row = clock.row(part) | row
+        row[f"{part}_mb"] = round(memory(device) - base, 1)
     return row
 
 
-def _spent(call: Any, device: str) -> tuple[float, float]:
-    import torch
-
-    began, clock = time.perf_counter(), time.process_time()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return round(time.perf_counter() - began, 4), round(time.process_time() - clock, 4)
-
-
-def _memory(device: str, reset: bool = False) -> float:
+def memory(device: str, reset: bool = False) -> float:
     """Highest so far, MB."""
     import torch
 
@@ -184,37 +273,52 @@ def _memory(device: str, reset: bool = False) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def fits(prompt: int, width: int, branches: int, seen: list[dict[str, Any]]) -> float | None:
-    """MB that the repeated prompt would take, by the hungriest smaller cell, where that is more than there is."""
-    tokens = branches * (prompt + width)
-    each = [r["pass_mb"] / (r["G"] * (r["P"] + r["C"])) for r in seen if r["way"] == "repeat" and "pass_mb" in r]
+def lacking(key: dict[str, Any], seen: list[dict[str, Any]]) -> int | None:
+    """MB that a way would take, by the hungriest smaller cell of it, where that is more than there is."""
+    mb = "step_mb" if key["way"] in STEPS else "pass_mb"
+    each = [r[mb] / (r["G"] * (r["P"] + r["C"])) for r in seen if r["way"] == key["way"] and mb in r]
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
-    need = max(each, default=0.0) * tokens
+    need = max(each, default=0.0) * key["G"] * (key["P"] + key["C"])
     return round(need) if need > 0.85 * free else None
 
 
-def run(cells: list[tuple[int, int, int]], runs: int, device: str, checkpointing: bool, threads: int) -> Any:
-    """Rows of all cells; those that were measured already are not measured again."""
-    CACHE.parent.mkdir(exist_ok=True)
-    done = list(read_lines(CACHE))
-    rows = []
-    for p, c, g in sorted(cells, key=lambda cell: cell[2] * (cell[0] + cell[1])):
-        for way in WAYS:
-            key = {"P": p, "C": c, "G": g, "way": way, "device": device, "checkpointing": checkpointing, "runs": runs,
-                   "threads": threads}  # fmt: skip
-            row = next((r for r in done if key.items() <= r.items()), None)
-            if row is None:
-                need = None if device == "cuda" or way != "repeat" else fits(p, c, g, rows)
-                row = key | ({"needs_mb": need} if need else _measured(key))
+def code() -> str:
+    """A mark of the code that is measured."""
+    import whenwhere.training as room
+
+    names = ("attention", "logprobs", "rollout", "shared_prefix", "tower")
+    texts = [(Path(room.__path__[0]) / f"{name}.py").read_bytes() for name in names]
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
+
+
+def jobs(cells: list[Cell], steps: list[Cell]) -> list[tuple[float, Cell, tuple[str, str]]]:
+    """Pairs of ways with what a run of both will take, from cheap to dear."""
+    pairs = [(cell, WAYS) for cell in cells] + [(cell, STEPS) for cell in steps]
+    return sorted((sum(planned(*cell, way) for way in ways), cell, ways) for cell, ways in pairs)
+
+
+def measure(cell: Cell, ways: tuple[str, str], common: dict[str, Any], seen: list[dict[str, Any]]) -> None:
+    """Adds the rows of both ways of a cell to those seen; what was measured before is read instead."""
+    done = list(read_lines(CACHE)) if CACHE.exists() else []
+    ran = common["runs"]
+    for way in ways:
+        key = dict(zip("PCG", cell, strict=True)) | {"way": way} | common
+        row = next((r for r in done if key.items() <= r.items()), None)
+        if row is None:
+            need = None if common["device"] == "cuda" or way in ("shared_prefix", "here") else lacking(key, seen)
+            row = key | ({"needs_mb": need} if need else _measured(key | {"runs": ran}))
+            row["runs"] = common["runs"]
+            if "ran" in row:
                 append_line(CACHE, json.dumps(row))
-                print(json.dumps(row), file=sys.stderr, flush=True)
-            rows.append(row)
-    return rows
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        seen.append(row)
+        # the second way as often as the first
+        ran = row.get("ran", ran)
 
 
 def _measured(key: dict[str, Any]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--one", json.dumps(key)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(key["threads"])}
+    environment = os.environ | {"OMP_NUM_THREADS": str(key["threads"]), "HF_HUB_OFFLINE": "1"}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ran.returncode:
         return {"failed": (ran.stderr.strip().splitlines() or [f"ended with {ran.returncode}"])[-1][:200]}
@@ -222,90 +326,150 @@ def _measured(key: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cells: both ways, their ratios and the bound."""
+def compared(rows: list[dict[str, Any]], ways: tuple[str, str]) -> list[dict[str, Any]]:
+    """Cells: both ways, their ratios, the bound, and whether the goals are met."""
     cells = []
-    for p, c, g in sorted({(r["P"], r["C"], r["G"]) for r in rows}):
-        by = {r["way"]: r for r in rows if (r["P"], r["C"], r["G"]) == (p, c, g)}
-        cell: dict[str, Any] = {"P": p, "C": c, "G": g, "bound": round(bound(p, c, g), 2), **by}
-        old, new = by["repeat"], by["shared_prefix"]
-        if "pass_cpu" in old and "pass_cpu" in new:
-            for unit in ("cpu", "wall"):
-                cell[f"pass_{unit}_ratio"] = round(old[f"pass_{unit}"] / new[f"pass_{unit}"], 2)
-                both = [r[f"pass_{unit}"] + r[f"draw_{unit}"] for r in (old, new)]
-                cell[f"step_{unit}_ratio"] = round(both[0] / both[1], 2)
-            cell["memory_ratio"] = round(old["pass_mb"] / max(new["pass_mb"], 1), 2)
+    for p, c, g in sorted({(r["P"], r["C"], r["G"]) for r in rows if r["way"] in ways}):
+        old, new = (next(r for r in rows if (r["P"], r["C"], r["G"], r["way"]) == (p, c, g, way)) for way in ways)
+        cell: dict[str, Any] = {"P": p, "C": c, "G": g, "bound": round(bound(p, c, g), 2), ways[0]: old, ways[1]: new}
+        parts = ("step",) if ways == STEPS else ("pass", "step")
+        for row in (old, new):
+            if "pass_cpu" in row:
+                row |= {f"step_{u}": round(row[f"pass_{u}"] + row[f"draw_{u}"], 4) for u in ("cpu", "wall", "kernel")}
+        if "ran" in old and "ran" in new:
+            for part, unit in itertools.product(parts, ("cpu", "wall", "mb")):
+                if f"{part}_{unit}" in old:
+                    cell[f"{part}_{unit}_ratio"] = round(old[f"{part}_{unit}"] / max(new[f"{part}_{unit}"], 1e-3), 2)
+        if "pass_cpu_ratio" in cell:
             time_ = cell["pass_wall_ratio" if old["device"] == "cuda" else "pass_cpu_ratio"]
             cell["share_of_bound"] = round(time_ / bound(p, c, g), 2)
+            cell["goals"] = {"0.8 of the bound": cell["share_of_bound"] >= 0.8}
+            if p >= 24 * c and old["device"] == "cpu":
+                cell["goals"] |= {"3 x time": time_ >= 3, "5 x memory": cell["pass_mb_ratio"] >= 5}
         cells.append(cell)
     return cells
 
 
-def written(cells: list[dict[str, Any]], title: str) -> str:
-    """A table of cells."""
-    lines = [
-        f"{title}\n",
-        "| P | C | G | bound | pass, CPU time | share of bound | pass, wall | pass, memory | step, CPU time "
-        "| step, wall |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for cell in cells:
-        start = f"| {cell['P']} | {cell['C']} | {cell['G']} | {cell['bound']} | "
-        if "pass_cpu_ratio" not in cell:
-            old, new = cell["repeat"], cell["shared_prefix"]
-            why = f"repeat would need {old['needs_mb']} MB" if "needs_mb" in old else old.get("failed") or new["failed"]
-            lines.append(start + f"{why} | | | | | |")
-            continue
-        old, new = cell["repeat"], cell["shared_prefix"]
+def written(cells: list[dict[str, Any]], ways: tuple[str, str]) -> str:
+    """Tables of cells: the training pass with its goals, and the whole step."""
+    text = ""
+    for part in ("step",) if ways == STEPS else ("pass", "step"):
+        heads = ["P", "C", "G", "runs", "CPU s", "ratio", *(["bound", "share of bound"] if part == "pass" else []),
+                 "wall s", "ratio", *(["peak MB", "ratio"] if part == "pass" or ways == STEPS else []),
+                 *(["goals missed"] if part == "pass" else [])]  # fmt: skip
+        if ways == STEPS:
+            text += "\nThe same whole step, frames as images: TRL's GRPOTrainer / here\n\n"
+        else:
+            text += f"\n{'Training pass' if part == 'pass' else 'Whole step'}: repeat / shared prefix\n\n"
+        text += "".join(f"| {' | '.join(row)} |\n" for row in (heads, ["---"] * len(heads)))
+        for cell in cells:
+            row = [str(cell[k]) for k in "PCG"]
+            old, new = cell[ways[0]], cell[ways[1]]
+            if f"{part}_cpu_ratio" in cell:
+                row.append(str(old["ran"]))
+                for unit in ("cpu", "wall", "mb"):
+                    if f"{part}_{unit}_ratio" not in cell:
+                        continue
+                    digits = (f"{way[f'{part}_{unit}']:.{0 if unit == 'mb' else 2}f}" for way in (old, new))
+                    row += [" / ".join(digits), f"{cell[f'{part}_{unit}_ratio']:.2f}"]
+                    if unit == "cpu" and part == "pass":
+                        row += [f"{cell['bound']:.2f}", f"{cell['share_of_bound']:.0%}"]
+                if part == "pass":
+                    row.append(", ".join(goal for goal, met in cell["goals"].items() if not met) or "none")
+            else:
+                gone = old if "ran" not in old else new
+                why = f"would need {gone['needs_mb']} MB" if "needs_mb" in gone else gone["failed"]
+                row += ["0", f"{gone['way']}: {why}"]
+            text += f"| {' | '.join(row + [''] * (len(heads) - len(row)))} |\n"
+    return text
 
-        def both(part: str, old: dict[str, Any] = old, new: dict[str, Any] = new) -> str:
-            return f"({old[part]:.3g} / {new[part]:.3g})"
 
-        lines.append(
-            start + f"{cell['pass_cpu_ratio']} {both('pass_cpu')} | {cell['share_of_bound']:.0%} | "
-            f"{cell['pass_wall_ratio']} {both('pass_wall')} | {cell['memory_ratio']} {both('pass_mb')} | "
-            f"{cell['step_cpu_ratio']} | {cell['step_wall_ratio']} |"
-        )
-    return "\n".join(lines) + "\n"
+def summary(cells: list[dict[str, Any]]) -> str:
+    """How many cells meet each goal."""
+    met = [cell["goals"] for cell in cells if "goals" in cell]
+    lines = []
+    for goal in ("0.8 of the bound", "3 x time", "5 x memory"):
+        asked = [m[goal] for m in met if goal in m]
+        lines.append(f"{goal}: {sum(asked)} of {len(asked)} cells" + ("" if goal[0] == "0" else " with P >= 24 C"))
+    beyond = sum(cell["G"] == 4 for cell in cells if "5 x memory" in cell.get("goals", {}))
+    return "\nGoals. " + "; ".join(lines) + f" ({beyond} of them with G = 4, where the bound is below 4).\n"
 
 
 def main() -> None:
-    """Measures, prints and writes the table."""
+    """Measures, prints and writes the tables."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--cells", nargs="+", help="P,C,G instead of the whole table; writes no result files")
-    asked.add_argument("--runs", type=int, default=3)
+    asked.add_argument("--trl", nargs="*", help="the same of the cells beside TRL; nothing behind it = none")
+    asked.add_argument("--runs", type=int, default=0, help="of each cell; 0 = three, or one of the dear ones")
     asked.add_argument("--threads", type=int, default=2)
+    asked.add_argument("--core", type=int, help="the processor's core that everything is pinned to")
+    asked.add_argument("--plan", action="store_true", help="only say what the cells will take on one thread")
     asked.add_argument("--checkpointing", action="store_true", help="with gradient checkpointing")
     asked.add_argument("--one", help=argparse.SUPPRESS)
     given = asked.parse_args()
-    import torch
-
     if given.one:
         key = json.loads(given.one)
+        if key["core"] is not None:
+            os.sched_setaffinity(0, {key["core"]})
+        import torch
+
         torch.set_num_threads(key["threads"])
-        print(
-            json.dumps(one(key["P"], key["C"], key["G"], key["way"], key["runs"], key["device"], key["checkpointing"]))
-        )
+        cell = key["P"], key["C"], key["G"]
+        print(json.dumps(one(cell, key["way"], key["runs"], key["device"], key["checkpointing"])))
         return
-    cells = [tuple(int(n) for n in cell.split(",")) for cell in given.cells] if given.cells else CELLS
-    found = table(run(cells, given.runs, "cpu", given.checkpointing, given.threads))  # type: ignore[arg-type]
-    text = written(found, "repeat / shared prefix on a CPU (seconds and MB of both in brackets)")
-    result: dict[str, Any] = {
-        "torch": torch.__version__, "threads": given.threads, "runs": given.runs, "checkpointing": given.checkpointing,
-        "model": SMALL, "cpu": found, "gpu": "not measured",
-    }  # fmt: skip
+
+    def cells_of(texts: list[str] | None, else_: list[Cell]) -> list[Cell]:
+        return else_ if texts is None else [tuple(map(int, text.split(","))) for text in texts]  # type: ignore[misc]
+
+    look = given.cells is not None or given.trl is not None
+    work = jobs(cells_of(given.cells, [] if look else CELLS), cells_of(given.trl, [] if look else STEP_CELLS))
+    if given.plan:
+        total = [0.0, 0.0]
+        for _, cell, ways in work:
+            each = [planned(*cell, way) for way in ways]
+            runs = 1 if each[0] >= DEAR else 3
+            total = [total[0] + sum(each), total[1] + runs * sum(each)]
+            print(f"{cell} {' / '.join(ways)}: {each[0]:.0f} + {each[1]:.0f} s a run, {runs} runs")
+        print(f"one run of each: {total[0] / 60:.0f} min; as it would be run: {total[1] / 60:.0f} min; three of each: "
+              f"{total[0] / 20:.0f} min")  # fmt: skip
+        return
+    import torch
+
+    CACHE.parent.mkdir(exist_ok=True)
+    common = {"device": "cpu", "checkpointing": given.checkpointing, "runs": given.runs, "threads": given.threads,
+              "core": given.core, "code": code()}  # fmt: skip
+    where = f"{given.threads} thread{'s' if given.threads > 1 else ''}"
+    where += f", pinned to one core ({given.core})" if given.core is not None else ""
+    result: dict[str, Any] = {"torch": torch.__version__, **common, "model": SMALL, "cpu": [], "trl": [],
+                              "gpu": "not measured"}  # fmt: skip
+    seen: list[dict[str, Any]] = []
+    name = "shared_prefix_checkpointing" if given.checkpointing else "shared_prefix"
+
+    def told(left: int) -> str:
+        result["cpu"], result["trl"] = compared(seen, WAYS), compared(seen, STEPS)
+        text = f"On a CPU, {where}; seconds in the process, kernel time left out. P prompt tokens, C tokens of each of "
+        text += f"G completions.{f' {left} cells are not measured yet.' if left else ''}\n"
+        text += written(result["cpu"], WAYS) + summary(result["cpu"]) + written(result["trl"], STEPS)
+        return text + ("" if isinstance(result["gpu"], list) else "\nOn a GPU: not measured.\n")
+
+    for k, (_, cell, ways) in enumerate(work, 1):
+        measure(cell, ways, common, seen)
+        text = told(len(work) - k)
+        if not look:
+            write_text(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
+            write_text(RESULTS / f"{name}.md", text)
     if torch.cuda.is_available():
-        result["gpu"] = table(run(GPU_CELLS, given.runs, "cuda", True, given.threads))
+        on_gpu: list[dict[str, Any]] = []
+        for cell in GPU_CELLS:
+            measure(cell, WAYS, common | {"device": "cuda", "checkpointing": True}, on_gpu)
+        result["gpu"] = compared(on_gpu, WAYS)
         result["gpu_name"], result["gpu_model"] = torch.cuda.get_device_name(), LARGE
-        title = f"The same on {result['gpu_name']}, sizes of Qwen3-VL-2B, bf16, gradient checkpointing"
-        text += "\n" + written(result["gpu"], title)
-    else:
-        text += "\nOn a GPU: not measured.\n"
+        text = told(0) + f"\nOn {result['gpu_name']}, sizes of Qwen3-VL-2B, bf16, gradient checkpointing\n"
+        text += written(result["gpu"], WAYS)
+        if not look:
+            write_text(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
+            write_text(RESULTS / f"{name}.md", text)
     print(text)
-    if not given.cells:
-        name = "shared_prefix_checkpointing" if given.checkpointing else "shared_prefix"
-        write_text(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
-        write_text(RESULTS / f"{name}.md", text)
 
 
 if __name__ == "__main__":
