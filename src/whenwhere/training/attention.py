@@ -64,18 +64,18 @@ class Prefix:
     values: list[Any]
 
 
-def attach(text: Any) -> None:
-    """Gives a text tower this attention, for good: checkpointing asks for it again in the backward pass.
+def attach(part: Any) -> None:
+    """Gives a tower this attention, for good: checkpointing asks for it again in the backward pass.
 
     Args:
-        text: the text tower.
+        part: the text tower; the vision tower where half precision on a CPU is wanted.
     """
     from transformers import AttentionInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
     AttentionInterface.register(NAME, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    text.config._attn_implementation = NAME
+    part.config._attn_implementation = NAME
 
 
 def attention(
@@ -83,14 +83,22 @@ def attention(
     dropout: float = 0.0, prefix_plan: tuple[Packed, ...] | Prefix | None = None, **more: Any,
 ) -> tuple[Any, None]:  # fmt: skip
     """As transformers calls it: (B, heads, L, size) in, (B, L, heads, size) out."""
+    import torch
+
+    half = query.device.type == "cpu" and value.dtype in (torch.bfloat16, torch.float16)
+    if half and not isinstance(prefix_plan, Prefix):
+        # a CPU's kernels of attention are several times slower in half precision, backward above all
+        with torch.autocast("cpu", enabled=False):
+            out, _ = attention(
+                module, query.float(), key.float(), value.float(), attention_mask, scaling, dropout, prefix_plan, **more
+            )
+        return out.to(value.dtype), None
     if prefix_plan is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
         )
-    import torch
-
     if dropout:
         raise ModelError("branches cannot share a prompt under attention dropout: set attention_dropout to 0")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
+from whenwhere.training.attention import attach
 from whenwhere.training.example import Question, Sample
 from whenwhere.training.group import Pictures, Tokens, tokens
 from whenwhere.training.positions import Rule
@@ -268,6 +269,9 @@ class Policy:
                 weight.data = weight.data.float()
         if settings.gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if settings.bf16 and not self._bf16 and self.tower.device.type == "cpu":
+            attach(vision)
+            _exact(vision.patch_embed)
         self._bf16 = settings.bf16
 
     @contextmanager
@@ -293,6 +297,20 @@ class Policy:
                 "frames": self.talker.frames, "long_side": self.talker.long_side, **(about or {}),
             }  # fmt: skip
             (temporary / "whenwhere.json").write_text(json.dumps(entry, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _exact(part: Any) -> None:
+    """Lets a module compute in full precision under autocast."""
+    import torch
+
+    forward = part.forward
+
+    @wraps(forward)
+    def exactly(*args: Any, **more: Any) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return forward(*args, **more)
+
+    part.forward = exactly
 
 
 def _scales(tokenizer: Any) -> list[list[int]]:
