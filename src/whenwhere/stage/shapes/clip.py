@@ -76,7 +76,7 @@ class Clip:
     cuts: list[float]
 
 
-def _view(world: World, seed: int, ticks: int) -> tuple[View, float]:
+def view_of(world: World, seed: int, ticks: int) -> tuple[View, float]:
     """The camera, the cuts and the backgrounds of a clip; and the margin that they need."""
     cut = world.stream(seed, "cuts")
     shares = np.cumsum(world.cuts) / np.sum(world.cuts)
@@ -163,7 +163,7 @@ def make(world: World, seed: int) -> Clip:
         The clip.
     """
     what = plan(world, seed)
-    view, margin = _view(world, seed, what.ticks)
+    view, margin = view_of(world, seed, what.ticks)
     where = paths(world, seed, what, margin)
     painted = paint(what, where, view, world.fps, world.side)
     checked = painted if (world.fps, world.side) == _CHECK else paint(what, where, view, *_CHECK)

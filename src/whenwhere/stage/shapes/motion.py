@@ -13,8 +13,8 @@ from whenwhere.stage.shapes.plan import MOST, Plan, Thing
 from whenwhere.stage.shapes.words import VERBS
 from whenwhere.stage.shapes.world import SPEEDS, TICKS, World
 
-#: Half the bar's width.
-BAR = 0.04
+#: Half the width of the narrowest and of the widest bar.
+_BARS = (0.03, 0.1)
 #: No shape travels further than this within a clip.
 _FURTHEST = 0.5
 _TRIES = 10
@@ -23,10 +23,10 @@ _WAYS = {VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)
 
 @dataclass
 class Paths:
-    """Centre x, centre y and half size of every shape at every tick: (3, shapes, ticks + 1); `bar` its middle."""
+    """Centre x, centre y and half size of every shape at every tick: (3, shapes, ticks + 1); `bar` from where to where."""
 
     knots: NDArray[np.float64]
-    bar: float
+    bar: tuple[float, float]
 
 
 def _speed(world: World, u: NDArray[np.float64], slowest: int = 0) -> float:
@@ -104,13 +104,15 @@ def paths(world: World, seed: int, plan: Plan, margin: float) -> Paths:
     law, noise = laws.random(MOST), laws.random((MOST, 1, ticks))
     rng = world.stream(seed, "places")
     u, mess = rng.random((MOST, 2, _TRIES)), rng.random() < world.overlap
-    middle = 0.4 + 0.2 * float(world.stream(seed, "bar-place").random())
+    at = world.stream(seed, "bar-place").random(2)
+    middle, wide = 0.42 + 0.16 * float(at[0]), _BARS[0] + (_BARS[1] - _BARS[0]) * float(at[1])
+    bar = (middle - wide, middle + wide)
     knots = np.zeros((3, len(things), ticks + 1))
     bar_axis = plan.bar - 1
     for i, thing in enumerate(things):
         size = float(sizes[i])
         if thing.side >= 0:
-            size = min(size, 0.25)
+            size = min(size, 0.22)
         rel = _acts(world, thing, size, ticks, speeds[i])
         if thing.free:
             rel[:2] += _wander(world, thing, size, ticks, speeds[i], float(law[i]), noise[i])
@@ -121,20 +123,20 @@ def paths(world: World, seed: int, plan: Plan, margin: float) -> Paths:
         hi = 1 - margin - grown - rel[:2, now].max(axis=1)
         if thing.side >= 0:
             if thing.side % 2 == 0:
-                hi[bar_axis] = middle - BAR - grown
+                hi[bar_axis] = bar[0] - grown
             else:
-                lo[bar_axis] = middle + BAR + grown
+                lo[bar_axis] = bar[1] + grown
         tight = lo > hi
         lo[tight] = hi[tight] = ((lo + hi) / 2)[tight]
         spots = lo[:, None] + u[i] * (hi - lo)[:, None]
-        best = 0 if mess else _clearest(spots, rel, half, thing, things[:i], knots, bar_axis, middle)
+        best = 0 if mess else _clearest(spots, rel, half, thing, things[:i], knots)
         knots[:2, i] = spots[:, best, None] + rel[:2]
         knots[2, i] = half
-    return Paths(knots, middle)
+    return Paths(knots, bar)
 
 
 def _clearest(spots: NDArray[np.float64], rel: NDArray[np.float64], half: NDArray[np.float64], thing: Thing,
-              others: list[Thing], knots: NDArray[np.float64], bar_axis: int, middle: float) -> int:  # fmt: skip
+              others: list[Thing], knots: NDArray[np.float64]) -> int:  # fmt: skip
     """The candidate place where a shape overlaps least with the shapes that are already placed."""
     a, b = thing.start, thing.end
     x = spots[:, :, None] + rel[:2, None, a:b]  # (2, tries, ticks)
@@ -147,7 +149,4 @@ def _clearest(spots: NDArray[np.float64], rel: NDArray[np.float64], half: NDArra
         reach = knots[2, :n, a:b] + half[a:b]  # (n, ticks)
         gap = reach[None, None] - np.abs(x[:, :, None] - knots[:2, None, :n, a:b])  # (2, tries, n, ticks)
         cost += (gap.clip(0).prod(axis=0) * there).sum(axis=(1, 2))
-    if bar_axis >= 0:
-        reach = half[a:b] + BAR
-        cost += 0.1 * (reach - np.abs(x[bar_axis] - middle)).clip(0).sum(axis=1)
     return int(cost.argmin())

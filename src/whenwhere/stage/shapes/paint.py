@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.shapes.motion import BAR, Paths
+from whenwhere.stage.shapes.motion import Paths
 from whenwhere.stage.shapes.plan import Plan, Thing
 from whenwhere.stage.shapes.words import COLOURS, SHAPES, VERBS
 from whenwhere.stage.shapes.world import TICKS
@@ -183,8 +183,8 @@ def paint(plan: Plan, paths: Paths, view: View, fps: float, side: int) -> Painte
         owner[spot] = i + 1
         windows.append((frames, xs, ys, mask, place, whole))
     if plan.bar:
-        lo = ((paths.bar - BAR - camera[plan.bar - 1]) * camera[2] + 0.5) * side
-        hi = ((paths.bar + BAR - camera[plan.bar - 1]) * camera[2] + 0.5) * side
+        lo = ((paths.bar[0] - camera[plan.bar - 1]) * camera[2] + 0.5) * side
+        hi = ((paths.bar[1] - camera[plan.bar - 1]) * camera[2] + 0.5) * side
         pixel = np.arange(side) + 0.5
         line = (pixel >= lo[:, None]) & (pixel < hi[:, None])
         frame, where = np.nonzero(line)

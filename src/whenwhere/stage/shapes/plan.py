@@ -191,7 +191,7 @@ def plan(world: World, seed: int) -> Plan:
         flip = chance[3] < 0.5
         for side in (0, 1):
             thing = add(noun, *spans[free.pop(0)], free=False)
-            thing.side = 2 * (barred - 1) + (side ^ flip)
+            thing.side = int(2 * (barred - 1) + (side ^ flip))
             asks.append(Ask("relation", (thing.number,), noun, side=thing.side))
     if chance[4] < 0.5 and len(free) >= 2:
         noun = looks.noun()
