@@ -201,7 +201,7 @@ def test_padding_never_counts_and_nothing_is_nothing() -> None:
         assert logps.grad[0, 0] != 0 and not logps.grad[~mask].any()
         logps.grad = None
         none = loss(logps, old, torch.tensor([1.0, 1.0]), mask & False, Clip(), Over(2, 0, 2))
-        assert float(none.value) == 0
+        assert float(none.value.detach()) == 0
 
 
 def test_truncated_weights() -> None:
@@ -230,3 +230,44 @@ def test_what_a_loss_lacks_is_said() -> None:
             grpo(*args, clip)
     with pytest.raises(SettingError, match="longest"):
         dr_grpo(*args)
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_advantages_are_those_of_trl(trainer: Any, scale: Any) -> None:
+    from whenwhere.training.advantages import advantages, silent
+
+    rewards = [[1.1, 0.1, 0.35, 0.6], [0.1, 0.1, 0.1, 0.1]]
+    trainer.fixed = [r for group in rewards for r in group]
+    trainer.scale_rewards = scale
+    trainer.use_vllm, trainer.beta = False, 0.0
+    trainer._metrics["train"].clear()
+    wanted = trainer._generate_and_score_completions([{"prompt": "When? "}] * 4 + [{"prompt": "Where? "}] * 4)
+    found = advantages(rewards, scale)
+    assert found.ravel() == pytest.approx(wanted["advantages"].numpy(), abs=1e-6)
+    assert np.abs(found).max() > 0.3
+    if scale != "batch":
+        assert trainer._metrics["train"]["frac_reward_zero_std"][-1] == silent(rewards).mean() == 0.5
+
+
+def test_what_groups_say() -> None:
+    from whenwhere.training.advantages import advantages, plateau, statistics
+
+    totals = np.array([[1.1, 0.6, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [1.1, 1.1, 1.1]])
+    formats = np.array([[0.1, 0.1, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [0.1, 0.1, 0.1]])
+    places = [[0.9, 0.9, np.nan], [0.2, np.nan, 0.8], [np.nan] * 3, None]
+    found = statistics(totals, totals - formats, formats, places)
+    assert found["reward"] == pytest.approx((1.0 + 0.5 + 3) / 12)
+    assert found["zero_variance"] == 0.5 and found["all_wrong"] == found["all_right"] == 0.25
+    assert found["silent_places"] == pytest.approx(1 / 3)  # the second group's rewards differ by their format alone
+    spread = totals - totals.mean(1, keepdims=True)
+    centred = formats - formats.mean(1, keepdims=True)
+    assert found["format_variance"] == pytest.approx((spread * centred).sum() / (spread**2).sum())
+    assert 0 < found["format_variance"] < 0.2
+    # only the format varies: all of the variance is its, and all of a group's advantage too
+    assert statistics(formats, formats * 0, formats, [None] * 4)["format_variance"] == pytest.approx(1)
+    assert advantages(formats[1:2])[0] == pytest.approx(advantages(10 * formats[1:2])[0], rel=0.02)
+    assert advantages([[0.3, 0.1]], "batch", [0.3, 0.1, 5.0])[0, 0] < 0.05
+    noisy = np.random.default_rng(0).normal(0.5, 0.02, 40)
+    assert plateau(noisy.tolist(), noisy.tolist(), 20)
+    assert not plateau((noisy + np.linspace(0, 0.2, 40)).tolist(), noisy.tolist(), 20)
+    assert not plateau(noisy.tolist(), noisy.tolist(), 0) and not plateau(noisy.tolist(), noisy.tolist(), 21)

@@ -1,0 +1,323 @@
+"""RL on a micro policy of the real classes: it learns, it can be killed, and it says what it does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tiny_policies
+from tiny_policies import Two, opened
+
+from whenwhere.errors import ModelError, SettingError
+from whenwhere.training.settings import RLSettings
+from whenwhere.verify import Verifier
+
+pytestmark = pytest.mark.torch
+
+BASE = RLSettings(
+    max_steps=4, learning_rate=3e-3, lr_scheduler_type="constant", prompts_per_step=2, num_generations=6,
+    max_completion_length=6, logging_steps=1, save_steps=100,
+)  # fmt: skip
+VERIFIER = Verifier({"t_iou": 1}, form="tokens")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_policies.build(tmp_path_factory.mktemp("taught") / "policy", steps=80)
+
+
+def trained(taught: Path, folder: Path, settings: RLSettings = BASE, source: Any = None, **how: Any) -> Any:
+    from whenwhere.training.loop import Run
+    from whenwhere.training.rl import train
+
+    run = Run(folder, warn=lambda _: None)
+    verifier, drawer = how.pop("verifier", VERIFIER), how.pop("drawer", None)
+    train(opened(taught, **how), source or Two(), verifier, settings, run, drawer)
+    return run
+
+
+def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "checkpoint" / "model.safetensors")
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    import torch
+
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_the_reward_rises(taught: Path, tmp_path: Path) -> None:
+    trained(taught, tmp_path, replace(BASE, max_steps=24, num_generations=16))
+    found = lines(tmp_path)
+    rewards = [line["reward"] for line in found]
+    assert len(rewards) == 24
+    assert np.mean(rewards[-4:]) > np.mean(rewards[:4]) + 0.3
+    assert found[-1]["entropy"] < found[0]["entropy"]
+    assert found[-1]["mode"] <= 0.6  # two clips, two answers: it did not learn to say one
+    drawn = lines(tmp_path, "completions/step-000024.jsonl")
+    assert len(drawn) == 32 and {d["question"] for d in drawn} == {"clip0/0", "clip1/0"}
+    assert np.mean([d["reward"] for d in drawn]) == pytest.approx(rewards[-1])
+    for d in drawn:
+        assert d["total"] == pytest.approx(d["terms"]["t_iou"] + 0.1 * d["format"])
+        assert (d["status"] in ("ok", "absent")) or d["reward"] == 0
+    assert found[0]["parse_rate"] == np.mean(
+        [d["status"] in ("ok", "absent") for d in lines(tmp_path, "completions/step-000001.jsonl")]
+    )
+
+
+def test_metrics_are_what_they_are_called(taught: Path, tmp_path: Path) -> None:
+    trained(taught, tmp_path, replace(BASE, max_steps=1, beta=0.1, entropy_coef=0.01))
+    (found,) = lines(tmp_path)
+    for name in (
+        "reward", "reward_std", "reward/t_iou", "format", "parse_rate", "truncated", "length", "zero_variance", "width",
+        "all_wrong", "all_right", "format_variance", "mode", "distinct", "entropy", "kl", "ratio", "clip_low",
+        "clip_high", "grad_norm", "loss", "kept",
+    ):  # fmt: skip
+        assert np.isfinite(found[name]), name
+    assert found["ratio"] == 1 and found["clip_low"] == found["clip_high"] == 0
+    assert abs(found["kl"]) < 1e-6  # the policy is its reference yet
+    drawn = lines(tmp_path, "completions/step-000001.jsonl")
+    assert found["length"] == pytest.approx(np.mean([d["length"] for d in drawn]))
+    assert found["tokens"] == sum(d["length"] for d in drawn)
+    assert found["completions"] == 12 and found["prompts"] == 2 and found["clips"] == 2
+    assert found["reward"] == pytest.approx(np.mean([d["reward"] for d in drawn]))
+    assert found["flops_repeat"] > 2 * found["flops"] > 0
+
+
+def test_flops_are_those_that_torch_counts(taught: Path) -> None:
+    """Products of matrices, counted by torch itself while the oracle runs (its attention in two pieces is not)."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from whenwhere.training.flops import Counter, tokens_of
+    from whenwhere.training.group import completions
+    from whenwhere.training.shared_prefix import scores
+
+    policy = opened(taught)
+    policy.model.config.text_config._attn_implementation = "eager"
+    sample = Two()[0]
+    prompt, rests = policy.prompts(sample, sample.questions)
+    group = completions(prompt, [torch.cat([rests[0], torch.arange(50, 59)])] * 3)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        scores(policy.tower, group, "repeat")
+    scored = 3 * len(group.branches[0].ids)
+    ours = Counter(policy.tower).forward(group.prompt, tokens_of(group.branches), scored)
+    # eager attention also computes what the mask throws away
+    assert ours.repeat == pytest.approx(counted.get_total_flops(), rel=0.1)
+    assert ours.shared < 0.5 * ours.repeat
+    trained = Counter(policy.tower).training(group.prompt, tokens_of(group.branches), scored)
+    assert trained.shared == 3 * ours.shared
+
+
+@pytest.mark.parametrize("how", [
+    {}, {"num_iterations": 2}, {"loss_type": "gspo", "beta": 0.05, "num_iterations": 2}, {"stop_window": 3},
+])  # fmt: skip
+def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+    settings = replace(BASE, max_steps=5, save_steps=3, **how)
+    trained(taught, tmp_path / "whole", settings)
+
+    class Interrupted(Exception):
+        pass
+
+    from whenwhere.training import rl
+
+    class Stops(rl.RL):
+        def step(self, number: int, run: Any) -> Any:
+            if number == 4:
+                raise Interrupted
+            return super().step(number, run)
+
+    from whenwhere.training.loop import Run
+
+    with pytest.raises(Interrupted):
+        Run(tmp_path / "torn").train(Stops(opened(taught), Two(), VERIFIER, settings))
+    assert not (tmp_path / "torn" / "checkpoint").exists()
+    trained(taught, tmp_path / "torn", settings)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "torn"))
+    for line, other in zip(lines(tmp_path / "whole"), lines(tmp_path / "torn"), strict=True):
+        assert {k: v for k, v in line.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+    if not how:
+        assert not same(weights(tmp_path / "whole"), weights_of(taught))
+
+
+def weights_of(policy: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(policy / "model.safetensors")
+
+
+CHILD = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from dataclasses import replace
+from pathlib import Path
+from tiny_policies import Two, opened
+from whenwhere.training.loop import Run
+from whenwhere.training.rl import train
+from whenwhere.training.settings import RLSettings
+from whenwhere.verify import Verifier
+run = Run(sys.argv[3], tell=lambda progress: time.sleep(0.3 if progress.step > 3 else 0))
+train(opened(Path(sys.argv[2])), Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**eval(sys.argv[4])), run)
+"""
+
+
+def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    settings = replace(BASE, max_steps=8, save_steps=3, num_iterations=2)
+    folder = tmp_path / "killed"
+    command = [
+        sys.executable,
+        "-c",
+        CHILD,
+        str(Path(__file__).parent),
+        str(taught),
+        str(folder),
+        repr(asdict(settings)),
+    ]
+    child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+    try:
+        began = time.monotonic()
+        while not (folder / "metrics.jsonl").exists() or len(lines(folder)) < 5:
+            assert child.poll() is None, child.stderr and child.stderr.read().decode()
+            assert time.monotonic() - began < 120
+            time.sleep(0.02)
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+    assert child.returncode == -signal.SIGKILL and not (folder / "checkpoint").exists()
+    trained(taught, folder, settings)
+    trained(taught, tmp_path / "whole", settings)
+    assert same(weights(tmp_path / "whole"), weights(folder))
+    assert [line["step"] for line in lines(folder)] == list(range(1, 9))
+
+
+def test_groups_without_variance(taught: Path, tmp_path: Path) -> None:
+    """A reward that only the right answer gets, of a policy that seldom gives it: many groups say nothing."""
+    rare = replace(BASE, num_generations=2, max_steps=3, prompts_per_step=4, learning_rate=0.0)
+    found = {}
+    for what in ("drop", "keep", "resample"):
+        trained(taught, tmp_path / what, replace(rare, zero_variance=what), Two(), verifier=VERIFIER)
+        found[what] = lines(tmp_path / what)
+    assert [line["prompts"] for line in found["drop"]] == [4, 8, 12]
+    assert any(0 < line["kept"] < 1 for line in found["drop"])
+    assert all(line["kept"] == 1 for line in found["keep"])
+    assert all(line["kept"] == pytest.approx(1 - line["zero_variance"]) for line in found["drop"])
+    drawn = np.diff([0, *(line["prompts"] for line in found["resample"])])
+    kept = [round(n * line["kept"]) for n, line in zip(drawn, found["resample"], strict=True)]
+    assert max(drawn) > 4 and max(kept) <= 4 and max(drawn) <= 16
+    assert sum(kept) > sum(round(4 * line["kept"]) for line in found["drop"])
+    assert found["resample"][-1]["flops"] > found["drop"][-1]["flops"]
+    # the first completions are the same: dropped groups weigh on the loss's divisor alone
+    assert found["drop"][0]["reward"] == found["keep"][0]["reward"]
+
+
+def test_early_stop_is_reported(taught: Path, tmp_path: Path) -> None:
+    run = trained(taught, tmp_path, replace(BASE, max_steps=12, learning_rate=0.0, stop_window=4))
+    assert run.step < 12
+    (event,) = lines(tmp_path, "events.jsonl")
+    assert event["event"] == "stopped early" and event["step"] == run.step
+    assert (tmp_path / "checkpoint" / "model.safetensors").exists()
+    again = trained(taught, tmp_path, replace(BASE, max_steps=12, learning_rate=0.0, stop_window=4))
+    assert again.step == run.step
+
+
+def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) -> None:
+    settings = replace(BASE, save_steps=1)
+    trained(taught, tmp_path, replace(settings, max_steps=2))
+    before = (tmp_path / "state" / "last.pt").read_bytes()
+
+    from whenwhere.training import rl
+    from whenwhere.training.loop import Run
+
+    class Breaks(rl.RL):
+        def step(self, number: int, run: Any) -> Any:
+            found = super().step(number, run)
+            if number == 2:
+                self.policy.tower.head.weight.grad[0, 0] = float("nan")
+            return found
+
+    with pytest.raises(ModelError, match=r"gradient of update 3 is not finite"):
+        Run(tmp_path).train(Breaks(opened(taught), Two(), VERIFIER, settings))
+    assert (tmp_path / "state" / "last.pt").read_bytes() == before
+
+
+def test_samples_that_cannot_be_used_are_named(taught: Path, tmp_path: Path) -> None:
+    from whenwhere.errors import MediaError
+
+    class Torn(Two):
+        def __getitem__(self, index: int) -> Any:
+            if index == 0:
+                raise MediaError("no picture in it")
+            return super().__getitem__(index)
+
+    trained(taught, tmp_path / "one", source=Torn())
+    skipped = lines(tmp_path / "one", "skipped.jsonl")
+    assert skipped and all(s["reason"] == "no picture in it" for s in skipped)
+    assert lines(tmp_path / "one")[-1]["skipped"] == len(skipped)
+    with pytest.raises(SettingError, match="max_prompt_length"):
+        trained(taught, tmp_path / "none", replace(BASE, max_prompt_length=9))
+
+
+def test_settings_that_make_no_sense(taught: Path, tmp_path: Path) -> None:
+    for wrong, word in (({"num_generations": 1}, "num_generations"), ({"temperature": 0.0}, "temperature")):
+        with pytest.raises(SettingError, match=word):
+            trained(taught, tmp_path, replace(BASE, **wrong))
+
+
+def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: Path) -> None:
+    """The clip is computed once, and each question's completions are as likely as they are alone."""
+    import torch
+
+    from whenwhere.training.attempts import Clip, drawn
+    from whenwhere.training.group import Branch, Group
+    from whenwhere.training.rollout import Sampling
+    from whenwhere.training.shared_prefix import scores
+
+    policy, sample = opened(taught), Two(3)[1]
+    policy.model.eval()
+    prompt, rests = policy.prompts(sample, sample.questions)
+    calls: list[int] = []
+    hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
+    clip = Clip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
+    attempts = drawn(policy, clip, 4, Sampling(6, stop=tuple(policy.ends), seed=3))
+    hook.remove()
+    assert len(calls) == 1 and [len(a.ids) for a in attempts] == [4, 4, 4]
+    together = scores(policy.tower, Group(prompt, [b for a in attempts for b in a.branches()]))
+    for k, attempt in enumerate(attempts):
+        one, (rest,) = policy.prompts(sample, [attempt.question])
+        whole = [Branch(torch.cat([rest, i]), scored=[False] * len(rest) + [True] * len(i)) for i in attempt.ids]
+        alone = scores(policy.tower, Group(one, whole), "repeat")
+        for j in range(4):
+            row = together.logps[4 * k + j][together.mask[4 * k + j]]
+            assert torch.allclose(row, alone.logps[j][alone.mask[j]], atol=1e-5)
