@@ -29,7 +29,8 @@ HEAVY = ["torch", "transformers", "cv2", "av", "scipy", "pyarrow", "PIL", "typer
 
 
 def rooms() -> list[str]:
-    found = {p.stem if p.suffix == ".py" else p.name for p in SRC.iterdir() if p.suffix == ".py" or p.is_dir()}
+    # a folder without an __init__ holds data (recipes, weights)
+    found = {p.stem for p in SRC.glob("*.py")} | {p.parent.name for p in SRC.glob("*/__init__.py")}
     return sorted(found - {"__init__", "__main__", "__pycache__"})
 
 

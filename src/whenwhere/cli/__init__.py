@@ -27,6 +27,7 @@ from whenwhere.cli.doctor import doctor
 from whenwhere.cli.eval import eval_
 from whenwhere.cli.ground import INTERRUPTED, ground
 from whenwhere.cli.stage import stage
+from whenwhere.cli.train import train
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 
 __all__ = ["app", "main"]
@@ -46,6 +47,7 @@ for command, example in (
     (batch, "whenwhere batch questions.jsonl --out answers --json > records.jsonl"),
     (eval_, "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report"),
     (stage, "whenwhere stage clips --clips 8 --seed 1"),
+    (train, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
     (demo, "whenwhere demo --out demo"),
     (doctor, "whenwhere doctor --json"),
 ):

@@ -41,11 +41,10 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         ModelError: it cannot be had.
         SettingError: sizes that do not fit together.
     """
-    from whenwhere.answers.dialects import DIALECTS
     from whenwhere.models.vlm import Checkpoint, required
 
     required("training")
-    name, dialect = recipe.model.checkpoint, None
+    name = recipe.model.checkpoint
     if name == "tiny":
         path = Path(str(files("whenwhere") / "weights" / "tiny"))
         if not path.is_dir():
@@ -61,10 +60,10 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         made = folder / "config.json"
         if not made.is_file():
             tiny.build(folder, words=WORDS, **{key: value for key, value in sizes.items() if value is not None})
-        name, dialect = str(folder), DIALECTS["tiny"]
+        name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")
-    return Checkpoint(name, dialect=dialect, device=device)
+    return Checkpoint(name, device=device)
 
 
 def prompt(recipe: Recipe, made: "Checkpoint") -> str:
@@ -228,7 +227,7 @@ def course(
 
     def measure(epoch: int) -> Mapping[str, Difficulty]:
         return difficulty.measure(
-            asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{epoch}.jsonl",
+            asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{recipe.hash[:8]}-{epoch}.jsonl",
             name=f"{recipe.model.checkpoint}, epoch {epoch}" if epoch else recipe.model.checkpoint,
             recipe=recipe.hash, skip=skip, tell=tell,
         )  # fmt: skip

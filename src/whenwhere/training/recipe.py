@@ -340,7 +340,7 @@ def _change(tables: dict[str, Any], change: str) -> None:
         raise SettingError(f"{change!r} changes nothing: write it as key=value, such as learning_rate=1e-4")
     known = _keys()
     if name not in known and not name.startswith("reward.weights."):
-        found = [key for key in known if key.rsplit(".", 1)[1] == name]
+        found = [key for key in known if key.endswith(f".{name}")]
         if len(found) > 1:
             raise SettingError(f"{name} stands in more than one table: say {' or '.join(found)}")
         if not found:
