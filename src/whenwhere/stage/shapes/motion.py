@@ -23,7 +23,7 @@ _WAYS = {VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)
 
 @dataclass
 class Paths:
-    """Centre x, centre y and half size of every shape at every tick: (3, shapes, ticks + 1); `bar` from where to where."""
+    """Centre x, centre y and half size of every shape at every tick, (3, shapes, ticks + 1); the bar's two edges."""
 
     knots: NDArray[np.float64]
     bar: tuple[float, float]
