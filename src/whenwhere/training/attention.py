@@ -4,7 +4,9 @@ A plan travels with the call as a keyword (`prefix_plan`) down to every layer. I
 keeps keywords and computes a layer again with the same plan. Calls without one are plain SDPA, so a model may keep this
 attention for good.
 
-Two plans:
+The vision tower gets one of its own (`FRAMES`), which computes frames of one size in one call instead of one by one.
+
+Two plans of the text tower:
 
 - `Packed`: the prompt and then its branches side by side; several such stretches may share a row. The prompt sees
   itself; each branch sees the prompt and itself, never a sibling. No mask of the whole row is made, and branches are
@@ -21,11 +23,14 @@ correct, but heavier.
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from whenwhere.errors import ModelError
 
 NAME = "whenwhere_shared_prefix"
+#: To transformers, what has `flash` in its name takes a row of many sequences and their ends.
+FRAMES = "whenwhere_flash_frames"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +69,55 @@ class Prefix:
     values: list[Any]
 
 
-def attach(part: Any) -> None:
-    """Gives a tower this attention, for good: checkpointing asks for it again in the backward pass.
+def attach(text: Any) -> None:
+    """Gives a text tower this attention, for good: checkpointing asks for it again in the backward pass.
 
     Args:
-        part: the text tower; the vision tower where half precision on a CPU is wanted.
+        text: the text tower.
     """
     from transformers import AttentionInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
     AttentionInterface.register(NAME, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-    part.config._attn_implementation = NAME
+    text.config._attn_implementation = NAME
+
+
+def attach_frames(vision: Any) -> None:
+    """Gives a vision tower an attention that computes frames of one size in one call.
+
+    Args:
+        vision: the vision tower.
+    """
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(FRAMES, frames)
+    vision.config._attn_implementation = FRAMES
+
+
+def frames(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, cu_seq_lens_q: Any,
+    scaling: float | None = None, **_: Any,
+) -> tuple[Any, None]:  # fmt: skip
+    """As transformers calls it: (1, heads, L, size) in, (1, L, heads, size) out; frames do not see one another."""
+    import torch
+    import torch.nn.functional as F
+
+    kept, slow = value.dtype, half(value)
+    if slow:
+        query, key, value = query.float(), key.float(), value.float()
+    lengths = cu_seq_lens_q.diff().tolist()
+    # neighbours of one length together
+    runs = [(length, len(list(run))) for length, run in groupby(lengths)]
+    sizes = [length * count for length, count in runs]
+    parts = []
+    device = query.device.type
+    with torch.autocast(device, enabled=torch.is_autocast_enabled(device) and not slow):
+        for (length, count), *stretch in zip(runs, *(t[0].split(sizes, 1) for t in (query, key, value)), strict=True):
+            q, k, v = (t.unflatten(1, (count, length)).transpose(0, 1) for t in stretch)
+            out = F.scaled_dot_product_attention(q, k, v, scale=scaling)
+            parts.append(out.transpose(1, 2).flatten(0, 1))
+    return torch.cat(parts)[None].to(kept), None
 
 
 def attention(
@@ -85,9 +127,7 @@ def attention(
     """As transformers calls it: (B, heads, L, size) in, (B, L, heads, size) out."""
     import torch
 
-    half = query.device.type == "cpu" and value.dtype in (torch.bfloat16, torch.float16)
-    if half and not isinstance(prefix_plan, Prefix):
-        # a CPU's kernels of attention are several times slower in half precision, backward above all
+    if half(value) and not isinstance(prefix_plan, Prefix):
         with torch.autocast("cpu", enabled=False):
             out, _ = attention(
                 module, query.float(), key.float(), value.float(), attention_mask, scaling, dropout, prefix_plan, **more
@@ -114,6 +154,11 @@ def attention(
         at = module.layer_idx
         out = _behind(query, key, value, attention_mask, prefix_plan.keys[at], prefix_plan.values[at], scale)
     return out.transpose(1, 2), None
+
+
+def half(tensor: Any) -> bool:
+    """Whether attention goes up to full precision: a CPU's kernels are several times slower in half, backward above all."""
+    return bool(tensor.device.type == "cpu" and tensor.is_floating_point() and tensor.itemsize < 4)
 
 
 def _packed(query: Any, key: Any, value: Any, plan: Packed, scale: float) -> Any:

@@ -26,7 +26,7 @@ from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
-from whenwhere.training.attention import attach
+from whenwhere.training.attention import attach_frames
 from whenwhere.training.example import Question, Sample
 from whenwhere.training.group import Pictures, Tokens, tokens
 from whenwhere.training.positions import Rule
@@ -267,10 +267,10 @@ class Policy:
             if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16):
                 # small updates would be rounded away
                 weight.data = weight.data.float()
+        attach_frames(vision)
         if settings.gradient_checkpointing:
             core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if settings.bf16 and not self._bf16 and self.tower.device.type == "cpu":
-            attach(vision)
             _exact(vision.patch_embed)
         self._bf16 = settings.bf16
 
