@@ -127,6 +127,23 @@ def _models() -> Iterator[Check]:
             yield Check(package, "ok", version)
         else:
             yield _torch(version, mend)
+    yield _tiny()
+
+
+def _tiny() -> Check:
+    """The policy that comes with the package."""
+    from whenwhere.errors import ModelError
+    from whenwhere.models.shipped import shipped
+    from whenwhere.models.trained import read
+
+    try:
+        folder = shipped()
+        known = read(folder)
+    except ModelError as e:
+        return Check("model tiny", "missing", *str(e).split(": ", 1))
+    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
+    made = f"recipe {known.recipe} ({known.recipe_hash})" if known is not None else "of no known recipe"
+    return Check("model tiny", "ok", f"{size:.1f} MB, {made}")
 
 
 def _torch(version: str, mend: str) -> Check:

@@ -47,10 +47,11 @@ class Look:
 
     Attributes:
         step: what it is for (`when`, `refine`, `which`, `where`, ...).
-        times: (n,) seconds, increasing, each a frame's own time.
+        times: (n,) seconds, increasing, each a frame's own time, or one at which it is on display.
         width: of the frames as they are shown, pixels.
         prompt, schema, max_tokens, temperature, seed: as in `Call`.
         expects: tokens of a usual answer, for plans.
+        clock: second of the video at which the clock begins that the model is told times of.
     """
 
     step: str
@@ -62,6 +63,7 @@ class Look:
     expects: int
     temperature: float = 0.0
     seed: int = 0
+    clock: float = 0.0
 
 
 @dataclass
@@ -116,8 +118,8 @@ class Asking:
         self.spent.frames_decoded += len(frames)
         self.warnings += [w for w in pictures.warnings if w not in self.info.warnings]
         calls = [
-            Call(_picked(pictures.images, np.searchsorted(frames, look.times)), look.times, look.prompt, look.schema,
-                 look.max_tokens, look.temperature, look.seed, look.step)
+            Call(_picked(pictures.images, np.searchsorted(frames, look.times)), look.times - look.clock, look.prompt,
+                 look.schema, look.max_tokens, look.temperature, look.seed, look.step, look.clock)
             for look in looks
         ]  # fmt: skip
         replies = self._told(calls)
@@ -134,6 +136,11 @@ class Asking:
         for call, reply in zip(calls, replies, strict=True):
             self.spent.add(call, reply)
         return replies
+
+    def warn(self, sentence: str) -> None:
+        """A sentence for the user, said once."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
 
     def note(self, reply: Reply, answer: Answer | None) -> None:
         """Remember how well a reply could be read."""

@@ -4,6 +4,7 @@ In this order:
 
 - `http://` or `https://`: an address that speaks the OpenAI protocol, `http://host:8000/v1#model-name`. Frames leave
   this machine then, to that address and nowhere else; no other name ever sends any.
+- `tiny`: the small policy whose weights come with the package (`whenwhere.models.tiny`).
 - a folder that exists: a checkpoint in it, by relative or absolute path.
 - `owner/name` otherwise: a checkpoint on the Hugging Face hub, fetched by transformers where it is not there yet. A
   folder of that name beside you is therefore taken before the hub; `./owner/name` is never looked for on the hub.
@@ -20,6 +21,7 @@ from typing import Literal
 from whenwhere.chat.address import Address
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.grounders.talk import Talker
+from whenwhere.models.shipped import TINY, shipped
 from whenwhere.store import Cache
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
@@ -37,13 +39,15 @@ def kind_of(name: str) -> Literal["endpoint", "local"]:
     if "://" in name:
         Address.parse(name)
         return "endpoint"
+    if name == TINY:
+        return "local"
     path = Path(name).expanduser()
     if path.is_dir() or _HUB.fullmatch(name):
         return "local"
     if name.startswith((".", "/", "~")):
         raise SettingError(f"there is no folder {name!r} with a model in it")
     raise SettingError(
-        f"there is no model {name!r}: name motion, a folder with a checkpoint, a hub id as owner/name, "
+        f"there is no model {name!r}: name motion, tiny, a folder with a checkpoint, a hub id as owner/name, "
         "or an address as http://host:8000/v1#model-name"
     )
 
@@ -54,6 +58,7 @@ def check(name: str, device: str | None = None) -> None:
     Raises:
         SettingError: no such model, or a device for a model that runs elsewhere.
         MissingExtraError: a checkpoint without the packages to run it.
+        ModelError: weights that should come with the package do not.
     """
     if kind_of(name) == "endpoint":
         if device is not None:
@@ -62,6 +67,8 @@ def check(name: str, device: str | None = None) -> None:
     for package in ("torch", "torchvision", "transformers"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "vlm", f"the model {name}")
+    if name == TINY:
+        shipped()
 
 
 def connect(name: str, cache: Cache, device: str | None = None) -> Talker:
@@ -81,7 +88,7 @@ def connect(name: str, cache: Cache, device: str | None = None) -> Talker:
         from whenwhere.grounders.endpoint import Endpoint
 
         return Endpoint(name, cache=cache)
-    path = Path(name).expanduser()
+    path = shipped() if name == TINY else Path(name).expanduser()
     return _local(str(path.resolve()) if path.is_dir() else name, device, str(cache.folder), cache.enabled)
 
 

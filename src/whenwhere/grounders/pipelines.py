@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from whenwhere.errors import SettingError
 from whenwhere.grounders.detector.grounder import DetectorGrounder
 from whenwhere.grounders.detector.named import load
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.grounder import Grounder
+from whenwhere.grounders.joint import Joint
 from whenwhere.grounders.naming import context_of
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.talk import Talker
@@ -26,6 +28,11 @@ def pipeline(
         SettingError: the model's family cannot be asked so.
         MissingExtraError, ModelError: a detector or tracker cannot be had.
     """
+    if talker.dialect.joint and name != "second-level":
+        raise SettingError(
+            f"a policy that answers in the form {talker.dialect.spans_form} gives time and places at once: ask it by "
+            f"the pipeline second-level, not by {name}"
+        )
     sight, context = Sight(), context_of(talker)
     if context is not None:
         sight = replace(sight, tokens=min(sight.tokens, int(_PROMPT * context)))
@@ -35,4 +42,6 @@ def pipeline(
         return Framewise(talker, sight, progress)
     if name == "uniform":
         return Uniform(talker, sight, progress)
+    if talker.dialect.joint:
+        return Joint(talker, samples, sight, progress)
     return SecondLevel(talker, samples, sight, progress)

@@ -16,6 +16,7 @@ from whenwhere.answers.answer import scale
 from whenwhere.answers.dialects import Dialect, point_boxes
 from whenwhere.errors import SettingError
 from whenwhere.grounders.talk import Reply, Talker
+from whenwhere.spans import SpanSet
 from whenwhere.video import VideoInfo
 
 
@@ -87,3 +88,19 @@ def written(box: NDArray[np.float64], dialect: Dialect, info: VideoInfo, shown: 
     shown = shown if min(shown) > 0 else (info.width, info.height)
     sx, sy = scale("displayed", dialect.coordinates, (info.width, info.height), shown)
     return str([round(float(x)) for x in box * (sx, sy, sx, sy)])
+
+
+def held(t: float, spans: SpanSet, info: VideoInfo) -> float | None:
+    """A box's time inside the spans, None where it lies outside; one at the end of a span is of its last frame.
+
+    Args:
+        t: seconds, as written, to a tenth.
+        spans: of the answer.
+        info: the video.
+    """
+    if t in spans:
+        return t
+    for s in spans:
+        if 0 <= t - s.end <= 0.1 + 1e-6 or 0 <= s.start - t <= 0.1 + 1e-6:
+            return max(info.last_before(s.end), s.start) if t >= s.end else s.start
+    return None

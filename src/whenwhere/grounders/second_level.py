@@ -61,7 +61,7 @@ MAX_SPANS, MAX_BOX, MAX_START = 512, 64, 128
 #: Seconds of the one answer that a plan assumes where the time is not given: the mean of VidSTG's.
 ASSUMED = 9.4
 #: Letters of a description that later calls repeat, and of a text listed as a candidate.
-_DESCRIPTION, _LISTED = 300, 200
+_DESCRIPTION, LISTED = 300, 200
 
 PART = " You see the part from {start:.1f} to {end:.1f} seconds of it. If it does not happen in this part, output []."
 HANDED = " In the first frame, at {time:.1f} seconds, it is at {box}; follow the same one."
@@ -150,7 +150,7 @@ class SecondLevel:
         """
         step = 1 / (sample_fps or self.sight.fps)
         looks = self._coarse(asking.info, query, searched, 1 / step)
-        replies = asking.ask([_drawn(look, k, seed) for look in looks for k in range(self.samples)])
+        replies = asking.ask([drawn(look, k, seed) for look in looks for k in range(self.samples)])
         covers = [covered(look.times, step, searched) for look in looks]
         said = [self._said(asking, r, covers[k // self.samples], step) for k, r in enumerate(replies)]
         samples = [merged(said[k :: self.samples], step) for k in range(self.samples)]
@@ -158,7 +158,7 @@ class SecondLevel:
         spans = None if best is None else samples[best]
         if spans is None:
             found.candidates = [
-                {"start": round(c.start, 3), "end": round(c.end, 3), "said": r.text.strip()[:_LISTED]}
+                {"start": round(c.start, 3), "end": round(c.end, 3), "said": r.text.strip()[:LISTED]}
                 for c, r in zip(covers, replies[:: self.samples], strict=True)
                 if r.text.strip()
             ]
@@ -262,8 +262,7 @@ class SecondLevel:
         asking.note(reply, answer)
         spans, useless = spans_said(answer, window, step)
         if useless:
-            sentence = "some spans ended before they began, or lay outside what was shown, and were dropped"
-            asking.warnings += [sentence] if sentence not in asking.warnings else []
+            asking.warn("some spans ended before they began, or lay outside what was shown, and were dropped")
         return spans
 
     def _coarse(self, info: VideoInfo, query: str, searched: Span, fps: float) -> list[Look]:
@@ -327,6 +326,12 @@ class SecondLevel:
         )  # fmt: skip
 
 
-def _drawn(look: Look, k: int, seed: int) -> Look:
-    """The k-th sample of a look; the times stay the same object, which tells that frames are shared."""
+def drawn(look: Look, k: int, seed: int) -> Look:
+    """The k-th sample of a look; the times stay the same object, which tells that frames are shared.
+
+    Args:
+        look: what is shown and asked.
+        k: 0 = the model's best guess, not drawn.
+        seed: of the first sample.
+    """
     return replace(look, temperature=TEMPERATURE if k else 0.0, seed=seed + k)

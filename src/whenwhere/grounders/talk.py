@@ -24,13 +24,14 @@ class Call:
 
     Attributes:
         images: (n, h, w, 3) uint8 RGB frames, upright, in order of time.
-        times: (n,) seconds: the frames' own displayed times, not the ones asked for.
+        times: (n,) seconds: the frames' own displayed times, not the ones asked for; on the call's clock.
         prompt: the words, as the dialect asks.
         schema: JSON schema that the answer must follow, where the model can be held to one; None = free text.
         max_tokens: of the answer.
         temperature: 0 = greedy.
         seed: for drawing.
         step: what the call is for (`when`, `refine`, `which`, `where`, ...), for the trace.
+        clock: second of the video at which the call's clock begins, for the trace.
     """
 
     images: NDArray[np.uint8]
@@ -41,6 +42,7 @@ class Call:
     temperature: float = 0.0
     seed: int = 0
     step: str = ""
+    clock: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ class Spent:
         self.trace.append(
             {
                 "step": call.step, "frames": len(call.times), "prompt": call.prompt, "text": reply.text,
-                "first": round(float(call.times[0]), 3) if len(call.times) else None,
-                "last": round(float(call.times[-1]), 3) if len(call.times) else None,
+                "first": round(float(call.times[0]) + call.clock, 3) if len(call.times) else None,
+                "last": round(float(call.times[-1]) + call.clock, 3) if len(call.times) else None,
                 "prompt_tokens": reply.prompt_tokens, "output_tokens": reply.output_tokens,
                 "seconds": round(reply.seconds, 3), "finish": reply.finish, "cached": reply.cached,
                 "error": reply.error,

@@ -16,7 +16,7 @@ from whenwhere.answers import Coordinates, parse
 from whenwhere.answers.dialects.words import PIXELS, THOUSAND
 from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
-from whenwhere.grounders.places import needs_places
+from whenwhere.grounders.places import held, needs_places
 from whenwhere.grounders.second_level import ASSUMED, BOX_TOKENS, MAX_BOX, MAX_START, SPAN_TOKENS
 from whenwhere.grounders.talk import Talker
 from whenwhere.grounders.windows import Sight, fitting, part_of, shown_width, spans_said
@@ -114,7 +114,7 @@ class Uniform:
         chosen: dict[float, tuple[float, float, float, float]] = {}
         for b in answer.boxes:
             # the last box of a span is written at its end, which the span no longer holds
-            t = None if b.time is None else _held(b.time, spans, info)
+            t = None if b.time is None else held(b.time, spans, info)
             if t is not None and b.box[0] < b.box[2] and b.box[1] < b.box[3]:
                 chosen.setdefault(t, b.box)
         if len(chosen) < len(answer.boxes):
@@ -152,13 +152,3 @@ class Uniform:
         seconds = min(ASSUMED, part.duration)
         most = MAX_START + MAX_BOX * int(min(part.duration, 64) + 2)
         return Look("all", times, width, prompt, None, most, SPAN_TOKENS + round(BOX_TOKENS * (seconds + 1)))
-
-
-def _held(t: float, spans: SpanSet, info: VideoInfo) -> float | None:
-    """A box's time inside the spans; one written at the end of a span belongs to its last frame."""
-    if t in spans:
-        return t
-    for s in spans:
-        if 0 <= t - s.end <= 0.1 + 1e-6 or 0 <= s.start - t <= 0.1 + 1e-6:
-            return max(info.last_before(s.end), s.start) if t >= s.end else s.start
-    return None
