@@ -17,14 +17,7 @@ from whenwhere.stage.shapes.words import COLOURS, SHAPES, TEXTURES, VERBS
 
 DEFAULT = World()
 HARD = World(bars=1.0, cameras=(0.2, 0.4, 0.4), cuts=(0.2, 0.4, 0.4), overlap=1.0, ambiguous=1.0, orders=0.5)
-WORLDS = [
-    DEFAULT,
-    HARD,
-    World(split="ood-look"),
-    World(domain="sport"),
-    World(domain="lecture"),
-    World(domain="street"),
-]
+WORLDS = [DEFAULT, HARD, World(split="ood-look"), *(World(domain=d) for d in DOMAINS)]
 
 
 def painted(world: World, seed: int, without: int | None = None, idle: int | None = None) -> tuple[Plan, Painted]:

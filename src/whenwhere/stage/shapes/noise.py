@@ -88,11 +88,15 @@ def mislabel(noise: Noise, rng: np.random.Generator, queries: list[Query], durat
 
 
 def _moved(start: float, end: float, by: np.ndarray, duration: float, tick: float) -> tuple[float, float]:
-    """A span with both ends moved by shares of its length, at least by a tick each where there is room."""
-    step = np.where(by < 0, np.minimum(-tick, by * (end - start)), np.maximum(tick, by * (end - start)))
-    a, b = (round((x + d) / tick) * tick for x, d in zip((start, end), step.tolist(), strict=True))
-    a = min(max(a, 0.0), duration - tick)
-    return a, max(min(b, duration), a + tick)
+    """A span with both ends moved by shares of its length, by a tick at least; the other way where there is no room."""
+    for way in (by, -by):
+        step = np.where(way < 0, np.minimum(-tick, way * (end - start)), np.maximum(tick, way * (end - start)))
+        a, b = (round((x + d) / tick) * tick for x, d in zip((start, end), step.tolist(), strict=True))
+        a = min(max(a, 0.0), duration - tick)
+        b = max(min(b, duration), a + tick)
+        if (a, b) != (start, end):
+            break
+    return a, b
 
 
 def _part(start: float, end: float, share: float, place: float, tick: float) -> tuple[float, float]:

@@ -1,0 +1,129 @@
+"""Clips of shapes on disk and on the command line: what the files say is what the videos show."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from whenwhere.cli import app
+from whenwhere.errors import OutputError
+from whenwhere.records import Grounding
+from whenwhere.stage.shapes import Noise, World, make, second_level, write_shapes
+from whenwhere.video import probe, read
+
+WORLD = World(split="val", side=96, fps=6, seconds=(4, 5))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shapes")
+    done: list[tuple[int, int]] = []
+    paths = write_shapes(out, 2, 30, WORLD, progress=lambda a, b: done.append((a, b)))
+    assert [p.name for p in paths] == ["val-0000030.mp4", "val-0000031.mp4"]
+    assert done == [(1, 2), (2, 2)]
+    return out
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_videos_are_the_clips(folder: Path) -> None:
+    for seed in (30, 31):
+        clip = make(WORLD, seed)
+        info = probe(folder / f"{clip.id}.mp4")
+        assert (info.width, info.height, info.fps, info.duration) == (96, 96, 6, pytest.approx(clip.duration))
+        assert np.allclose(info.times, clip.times, atol=1e-3)
+        images = read(info, info.times).images
+        # saturated colours lose sharpness in the encoding of colour at half the size
+        assert np.abs(images.astype(int) - clip.images).mean() < 6
+
+
+def test_truth_is_grounding_records_of_the_clips(folder: Path) -> None:
+    truth = [Grounding.from_json(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
+    queries = [q for seed in (30, 31) for q in make(WORLD, seed).queries]
+    manifest = lines(folder / "manifest.jsonl")
+    assert [r.query for r in truth] == [q.text for q in queries] == [m["query"] for m in manifest]
+    assert [r.video.path for r in truth if r.video] == [m["video"] for m in manifest]
+    assert len({r.id for r in truth}) == len(truth)
+    for record, query in zip(truth, queries, strict=True):
+        assert record.reading is not None
+        assert (record.status == "absent") == (query.referents == 0) == (record.reading["kind"] == "absent")
+        assert [(s.start, s.end) for s in record.spans] == [(s.start, s.end) for s in query.spans]
+        if query.referents:
+            tube = record.tube()
+            assert tube is not None and record.filled is not None
+            assert np.allclose(record.filled.boxes, query.tube.boxes)
+            # every second and both ends, each as its frame has it
+            assert set(query.spans.starts) <= set(tube.times.tolist()) and len(tube) <= len(query.tube)
+            for t, box in zip(tube.times, tube.boxes, strict=True):
+                assert (query.tube.boxes[np.abs(query.tube.times - t).argmin()] == box).all()
+
+
+def test_second_level_tubes_leave_out_what_is_hidden(folder: Path) -> None:
+    clip = make(WORLD, 30)
+    info = probe(folder / f"{clip.id}.mp4")
+    query = max(clip.queries, key=lambda q: q.spans.duration)
+    times = second_level(query, info).times
+    hidden = np.abs(query.tube.times - times[0]) > 0.01
+    tube = query.tube.replace(times=query.tube.times[hidden], boxes=query.tube.boxes[hidden])
+    left = second_level(dataclasses.replace(query, tube=tube), info)
+    assert left.times.tolist() == times[1:].tolist()
+
+
+def test_captions_questions_and_actions_are_written_too(folder: Path) -> None:
+    clips = {f"{c.id}.mp4": c for c in (make(WORLD, seed) for seed in (30, 31))}
+    for name in ("captions", "questions", "actions"):
+        found = lines(folder / f"{name}.jsonl")
+        assert len(found) == sum(len(getattr(c, name)) for c in clips.values()) > 0
+        assert {str(line["video"]) for line in found} == set(clips)
+
+
+def test_a_noisy_label_stands_beside_the_truth(tmp_path: Path) -> None:
+    write_shapes(tmp_path, 1, 3, World(side=64, fps=2, seconds=(4, 4), noise=Noise(wrong=1)))
+    for line in lines(tmp_path / "truth.jsonl"):
+        reading, spans = line["reading"], line["spans"]
+        assert isinstance(reading, dict) and isinstance(spans, list)
+        assert reading["label"] != [[s["start"], s["end"]] for s in spans]
+
+
+def test_stopped_early_it_keeps_what_is_done_and_says_where_it_cannot_write(tmp_path: Path) -> None:
+    def stop(done: int, all: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shapes(tmp_path / "a", 3, 30, WORLD, progress=stop)
+    assert {m["video"] for m in lines(tmp_path / "a" / "manifest.jsonl")} == {"val-0000030.mp4"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_shapes(tmp_path / "file", 1, 30, WORLD)
+
+
+def test_the_command_writes_them(tmp_path: Path) -> None:
+    run = CliRunner()
+    given = ["stage", str(tmp_path / "out"), "--clips", "1", "--seed", "4", "--world", "shapes"]
+    done = run.invoke(app, [*given, "--domain", "sport", "--split", "ood-look", "--side", "64", "--fps", "4"])
+    assert done.exit_code == 0, done.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "ood-look-sport-0000004.mp4", "truth.jsonl", "manifest.jsonl", "captions.jsonl", "questions.jsonl",
+        "actions.jsonl"}  # fmt: skip
+    clip = make(World(split="ood-look", domain="sport", side=64, fps=4), 4)
+    assert [m["query"] for m in lines(tmp_path / "out" / "manifest.jsonl")] == [q.text for q in clip.queries]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--world", "moon"], "there is no world 'moon'"),
+        (["--world", "shapes", "--split", "dev"], "split 'dev' is none of"),
+        (["--split", "val"], "add --world shapes"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(options: list[str], says: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["stage", str(tmp_path / "out"), *options])
+    assert done.exit_code != 0
+    assert says in f"{done.output}{done.exception}"
+    assert not (tmp_path / "out").exists()
