@@ -58,7 +58,8 @@ def dialects(match: re.Match[str]) -> str:
     for d in DIALECTS.values():
         boxes = "none found" if d.coordinates is None else f"{d.coordinates}, as points" if d.points else d.coordinates
         forms = ", ".join(f"`{form}`" for form in (d.spans_form, d.boxes_form) if form)
-        kinds = ", ".join(f"`{kind}`" for kind in d.model_types) or "any other"
+        said = "any other" if d.name == "plain" else "as its `whenwhere.json` says"
+        kinds = ", ".join(f"`{kind}`" for kind in d.model_types) or said
         rows.append(
             [f"`{d.name}`", kinds, d.time, str(d.merge), f"`{d.frames}`", f"{d.resolution:g} s", boxes, forms, d.source,
              d.verified or "no"]

@@ -12,9 +12,9 @@ from whenwhere.spans import Span
 Model = Annotated[
     str,
     typer.Option(
-        help="Who answers: motion (built in), tiny (a small policy for practice), a folder or hub id of a vision-language "
-        "model, or an address that serves one, http://host:8000/v1#name. Frames leave this machine only for an address "
-        "that you name here."
+        help="Who answers: motion (built in), tiny (a small policy for practice), a folder or hub id of a "
+        "vision-language model, or an address that serves one, http://host:8000/v1#name. Frames leave this machine "
+        "only for an address that you name here."
     ),
 ]
 Pipeline = Annotated[
