@@ -321,3 +321,33 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
         for j in range(4):
             row = together.logps[4 * k + j][together.mask[4 * k + j]]
             assert torch.allclose(row, alone.logps[j][alone.mask[j]], atol=1e-5)
+
+
+def test_the_same_answer_is_computed_once(taught: Path) -> None:
+    import torch
+
+    from whenwhere.training.attempts import once, spread
+    from whenwhere.training.group import Branch, Group
+    from whenwhere.training.shared_prefix import scores
+
+    policy, sample = opened(taught), Two()[0]
+    prompt, (rest,) = policy.prompts(sample, sample.questions)
+
+    def branch(*ids: int, counts: int = 2) -> Branch:
+        whole = torch.cat([rest, torch.tensor(ids)])
+        return Branch(whole, scored=torch.arange(len(whole)) >= len(whole) - counts)
+
+    rows = [branch(60, 61), branch(70, 71, 72), branch(60, 61), branch(60, 61, counts=1), branch(70, 71, 72)]
+    group, places = once(prompt, rows)
+    assert places == [0, 1, 0, 2, 1] and len(group.branches) == 3
+    weight = torch.tensor([1.0, -2.0, 3.0, 0.5, 1.5])[:, None]
+    slopes = []
+    for found in (scores(policy.tower, Group(prompt, rows), entropies=True),
+                  spread(scores(policy.tower, group, entropies=True), places)):  # fmt: skip
+        policy.model.zero_grad()
+        (found.logps * weight).sum().backward()
+        slopes.append((found, [p.grad.clone() for p in policy.model.parameters()]))
+    (one, grads), (other, others) = slopes
+    assert torch.equal(one.mask, other.mask) and torch.allclose(one.logps, other.logps, atol=1e-6)
+    assert torch.allclose(one.entropies, other.entropies, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(grads, others, strict=True))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.training.example import Question, Sample
-from whenwhere.training.group import Branch, Tokens
+from whenwhere.training.group import Branch, Group, Tokens
+from whenwhere.training.logprobs import Scores
 from whenwhere.training.policy import Policy
 from whenwhere.training.rollout import Rollout, Sampling
 from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
@@ -129,6 +130,31 @@ def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[A
         )
         for k in range(len(clip.rests))
     ]  # fmt: skip
+
+
+def once(prompt: Tokens, branches: Sequence[Branch]) -> tuple[Group, list[int]]:
+    """A group without branches that are the same as another, and where each branch stands in it.
+
+    A policy that has learned says the same again and again; computed once, gradients add up to the same.
+
+    Args:
+        prompt: of all branches.
+        branches: some perhaps the same.
+    """
+    found: dict[tuple[int, ...], int] = {}
+    places, first = [], []
+    for branch in branches:
+        # the same tokens may be a short question with a long answer
+        at = found.setdefault((int(branch.scored.sum()), *branch.ids.tolist()), len(found))
+        places.append(at)
+        if at == len(first):
+            first.append(branch)
+    return Group(prompt, first), places
+
+
+def spread(found: Scores, places: list[int]) -> Scores:
+    """Scores of all branches, out of those of a group that holds each `once`."""
+    return Scores(found.logps[places], None if found.entropies is None else found.entropies[places], found.mask[places])
 
 
 def judge(policy: Policy, attempt: Attempt, verifier: Verifier, progress: float) -> None:

@@ -25,10 +25,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from whenwhere.errors import ModelError, RecordError, SettingError
+from whenwhere.errors import ModelError, RecordError, SettingError, WhenwhereError
 from whenwhere.store import append_line
-from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
-from whenwhere.training.example import Course, Sample, Source
+from whenwhere.training.checkpoint import STATE, cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.example import Course, Sample, SampleError, Source
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.policy import Policy
 from whenwhere.training.processes import Processes
@@ -55,8 +55,15 @@ class Outcome:
 class Stage(Protocol):
     """What is learned, one update at a time."""
 
-    policy: Policy
-    settings: Settings
+    @property
+    def policy(self) -> Policy:
+        """That learns."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Of the run."""
+        ...
 
     def step(self, number: int, run: "Run") -> Outcome:
         """Computes the gradients of an update and leaves them in the policy's parameters.
@@ -139,13 +146,15 @@ class Run:
         """
         append_line(self.folder / name, json.dumps({"step": self.step + 1, **entry}, ensure_ascii=False))
 
-    def skip(self, sample: str, reason: str) -> None:
+    def skip(self, sample: str, reason: str | WhenwhereError) -> None:
         """Counts and names a sample that could not be used; on stderr the first time.
 
         Args:
-            sample: its name.
-            reason: a sentence.
+            sample: its name, as far as it is known.
+            reason: a sentence, or the error that says it, and may know the name.
         """
+        sample = reason.sample if isinstance(reason, SampleError) else sample
+        reason = str(reason)
         self.write("skipped.jsonl", {"sample": sample, "reason": reason})
         if sample not in self._named:
             self._named.add(sample)
@@ -183,13 +192,16 @@ class Run:
                 group["lr"] = rate
             outcome = stage.step(self.step, self)
             stopped = outcome.stop
+            metrics = dict(outcome.metrics)
             if not outcome.empty:
-                self._finite(outcome.metrics.get("loss", 0.0), "loss")
+                self._finite(metrics.get("loss", 0.0), "loss")
                 self.processes.add_up(weights)
                 norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm or float("inf")))
                 self._finite(norm, "gradient")
                 optimiser.step()
-                self._pending.append({**outcome.metrics, "grad_norm": norm})
+                metrics["grad_norm"] = norm
+            if metrics:
+                self._pending.append(metrics)
             optimiser.zero_grad(set_to_none=True)
             self._count(outcome.counts)
             self.seconds = time.monotonic() - began
@@ -215,10 +227,10 @@ class Run:
 
     def _finite(self, value: float, what: str) -> None:
         if not np.isfinite(value):
-            kept = "the state before is kept" if load_state(self.folder) is not None else "no state was saved yet"
+            kept = "the last good state is kept" if (self.folder / STATE).exists() else "no state was saved yet"
             raise ModelError(
-                f"the {what} of update {self.step + 1} is not finite ({value}): lower learning_rate or look at the data "
-                f"of that update; {kept}"
+                f"the {what} of update {self.step + 1} is not finite ({value}): lower learning_rate, or look at the "
+                f"data of that update; {kept}"
             )
 
     def _count(self, counts: dict[str, float]) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.attempts import Attempt, Clip, Drawer, drawn, judge, line, place, signs
+from whenwhere.training.attempts import Attempt, Clip, Drawer, drawn, judge, line, once, place, signs, spread
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group
@@ -177,7 +177,7 @@ class RL:
                 counts["clips"] += 1
             except WhenwhereError as e:
                 counts["skipped"] += 1
-                run.skip(name, str(e))
+                run.skip(name, e)
                 self._reason = f"{name} ({e})"
         return found
 
@@ -256,9 +256,10 @@ class RL:
         clip = Clipping(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef)
         sums: dict[str, float] = {}
         for work in self._batch:
-            group = Group(work.clip.prompt, [b for a in work.attempts for b in a.branches()])
+            branches = [b for a in work.attempts for b in a.branches()]
+            group, places = once(work.clip.prompt, branches)
             with self.policy.computing():
-                now = self._scorer(group, entropies="trained" if s.entropy_coef else True)
+                now = spread(self._scorer(group, entropies="trained" if s.entropy_coef else True), places)
             mask = now.mask
             if s.mask_truncated_completions:
                 ended = torch.tensor([e for a in work.attempts for e in a.ended], device=mask.device)
@@ -269,8 +270,8 @@ class RL:
             weights = self._corrected(work, old, now.mask, mask, sums)
             good = torch.tensor(np.concatenate([a.advantages for a in work.attempts]), device=mask.device)
             made = LOSSES[s.loss_type](
-                now.logps, old, good, mask, clip, over, ref_logps=self._referred(group), entropies=now.entropies,
-                weights=weights,
+                now.logps, old, good, mask, clip, over, ref_logps=self._referred(group, places),
+                entropies=now.entropies, weights=weights,
             )  # fmt: skip
             made.value.backward()
             sums["loss"] = sums.get("loss", 0.0) + float(made.value.detach())
@@ -278,17 +279,17 @@ class RL:
             sums["tokens"] = sums.get("tokens", 0.0) + tokens
             for name, value in made.metrics.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * tokens
-            lengths = tokens_of(group.branches)
-            flops = flops + self._counter.training(group.prompt, lengths, int(now.mask.sum()))
-            if s.beta:
-                flops = flops + self._counter.forward(group.prompt, lengths, int(now.mask.sum()))
+            scored = sum(int(b.scored.sum()) for b in group.branches)
+            for count in (self._counter.training, *([self._counter.forward] if s.beta else [])):
+                done = count(group.prompt, tokens_of(group.branches), scored)
+                flops = flops + Flops(done.shared, count(group.prompt, tokens_of(branches), int(now.mask.sum())).repeat)
         weight = sums.pop("tokens", 0.0)
         # losses are divided by what all processes count, so they add up
         found["loss"] = (sums.pop("loss", 0.0), 0.0)
         found |= {name: (value / max(weight, 1.0), weight) for name, value in sums.items()}
         return flops
 
-    def _referred(self, group: Group) -> Any:
+    def _referred(self, group: Group, places: Any) -> Any:
         """Log-probabilities by the reference; None where there is none."""
         import torch
 
@@ -298,9 +299,9 @@ class RL:
         assert self._scorer is not None
         with torch.no_grad(), self.policy.computing():
             if self._reference is not None:
-                return scores(self._reference, group, self._scorer.backend, s.temperature).logps
+                return scores(self._reference, group, self._scorer.backend, s.temperature).logps[places]
             with self.policy.model.disable_adapter():
-                return scores(self.policy.tower, group, self._scorer.backend, s.temperature).logps
+                return scores(self.policy.tower, group, self._scorer.backend, s.temperature).logps[places]
 
     def _corrected(self, work: _Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
         """Importance weights where another program drew the completions; None where it was the policy."""
