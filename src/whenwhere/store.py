@@ -88,6 +88,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
+                os.chmod(file, 0o666 & ~_umask())
                 with open(file, "rb+") as f:
                     os.fsync(f.fileno())
         os.chmod(temporary, 0o777 & ~_umask())

@@ -149,7 +149,7 @@ def attention(
         # autocast leaves some of the three in full precision
         query, key = query.to(value.dtype), key.to(value.dtype)
         stretches = zip(*(t.split(lengths, 2) for t in (query, key, value)), prefix_plan, strict=True)
-        out = torch.cat([_packed(*stretch, scale) for stretch in stretches], 2)
+        out = torch.cat([_packed(q, k, v, plan, scale) for q, k, v, plan in stretches], 2)
     else:
         at = module.layer_idx
         out = _behind(query, key, value, attention_mask, prefix_plan.keys[at], prefix_plan.values[at], scale)
@@ -157,7 +157,7 @@ def attention(
 
 
 def half(tensor: Any) -> bool:
-    """Whether attention goes up to full precision: a CPU's kernels are several times slower in half, backward above all."""
+    """Whether attention goes up to full precision: a CPU's kernels are several times slower in half precision."""
     return bool(tensor.device.type == "cpu" and tensor.is_floating_point() and tensor.itemsize < 4)
 
 

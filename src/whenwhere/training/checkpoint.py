@@ -71,10 +71,12 @@ def random_state(device: Any) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (libraries draw from it)
+    drawn: Any = np.random.get_state()  # noqa: NPY002 (libraries draw from it)
     state = {
-        "python": random.getstate(), "torch": torch.get_rng_state(), "numpy": [name, keys.tolist(), *rest],
-    }  # fmt: skip
+        "python": random.getstate(),
+        "torch": torch.get_rng_state(),
+        "numpy": [drawn[0], drawn[1].tolist(), *drawn[2:]],
+    }
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state

@@ -11,7 +11,23 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.errors import WhenwhereError
 from whenwhere.verify import Truth
+
+
+class SampleError(WhenwhereError):
+    """A sample cannot be had.
+
+    Args:
+        sample: its name.
+        reason: a sentence.
+    """
+
+    kind = "sample"
+
+    def __init__(self, sample: str, reason: str) -> None:
+        super().__init__(reason)
+        self.sample = sample
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ def scored(
         logits = head(states).float() / temperature
         total = logits.logsumexp(-1)
         found = logits.gather(-1, wanted[:, None])[:, 0] - total
-        losses = -found if scales else None
+        losses: Any = -found if scales else None
         for scale in scales:
             of, at = (wanted[:, None] == scale.ids).nonzero(as_tuple=True)
             soft = total[of] - (scale.weights[at] * logits[of][:, scale.ids]).sum(-1)

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.answers.dialects import Frames
 from whenwhere.answers.catalogue import FORMS
+from whenwhere.answers.dialects import Frames
 from whenwhere.answers.forms import Form
-from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models.vlm import Checkpoint
@@ -182,9 +182,7 @@ class Policy:
             ids: its tokens.
         """
         kept = [int(i) for i in ids if int(i) not in self.ends]
-        return str(
-            self.checkpoint.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        )
+        return str(self.checkpoint.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _asked(self, sample: Sample, question: Question) -> str:
         duration = question.truth.duration
@@ -209,9 +207,11 @@ class Policy:
             layout = self._parted(found, prepared.rendered, words, prepared.shown)
             if self.tower.config.vision_config.patch_size == TINY_PATCH and found.videos is not None:
                 ours = self._patches(sample)
-                layout = replace(layout, plain=ours.shape == found.videos.patches.shape and bool(
-                    (ours - found.videos.patches).abs().max() < 1e-5
-                ))
+                layout = replace(
+                    layout,
+                    plain=ours.shape == found.videos.patches.shape
+                    and bool((ours - found.videos.patches).abs().max() < 1e-5),
+                )
             self._layouts[key] = layout
         return layout, found
 
@@ -289,7 +289,7 @@ class Policy:
             folder: replaced when all is written.
             about: goes into `whenwhere.json` in it, beside form, prompt and frames.
         """
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary, _said(folder):
             self.tower.core.save_pretrained(temporary, state_dict=_merged(self.tower.core))
             self.checkpoint.processor.save_pretrained(temporary)
             entry = {
@@ -297,6 +297,21 @@ class Policy:
                 "frames": self.talker.frames, "long_side": self.talker.long_side, **(about or {}),
             }  # fmt: skip
             (temporary / "whenwhere.json").write_text(json.dumps(entry, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """Says in a sentence that the libraries' writers failed; their errors are of no common kind."""
+    try:
+        yield
+    except WhenwhereError:
+        raise
+    except OSError as e:
+        raise OutputError(f"cannot write {folder}: {e.strerror or e}; make room there and run again") from e
+    except Exception as e:
+        if type(e).__name__ != "SafetensorError":
+            raise
+        raise OutputError(f"cannot write {folder}: {str(e)[:160]}; make room there and run again") from e
 
 
 def _exact(part: Any) -> None:

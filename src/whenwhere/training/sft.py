@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whenwhere.errors import SettingError, WhenwhereError
-from whenwhere.training.example import Sample, Source
+from whenwhere.training.example import Course, Sample, Source
 from whenwhere.training.flops import Counter, tokens_of
 from whenwhere.training.group import Group, sentences
 from whenwhere.training.logprobs import Scale, gaussian
@@ -37,7 +37,7 @@ class _Skipped:
     """A sample that cannot be used, and why."""
 
     sample: str
-    reason: str
+    error: WhenwhereError
 
 
 class SFT:
@@ -72,14 +72,13 @@ class SFT:
         ready = [r for r in found if isinstance(r, _Ready)]
         skipped = [r for r in found if isinstance(r, _Skipped)]
         for one in skipped:
-            run.skip(one.sample, one.reason)
+            run.skip(one.sample, one.error)
         total, usable = run.processes.sum([sum(r.scored for r in ready), len(ready)])
         self._wasted = 0 if usable else self._wasted + len(found) * run.processes.count
         if self._wasted >= len(self.source):
             raise SettingError(
-                f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last one was "
-                f"{skipped[-1].sample if skipped else 'on another process'}"
-                f"{f' ({skipped[-1].reason})' if skipped else ''}"
+                f"none of the last {self._wasted} samples could be used, the last one for this reason: "
+                f"{skipped[-1].error if skipped else 'see skipped.jsonl'}"
             )
         sums = [0.0, 0.0]
         flops = 0.0
@@ -137,7 +136,8 @@ class SFT:
 
     def _samples(self, number: int, run: Run) -> list[_Ready | _Skipped]:
         """The samples of an update, prepared ahead; the next ones are set going."""
-        ahead = self.settings.dataloader_prefetch
+        # a curriculum may change its mind in between
+        ahead = 0 if isinstance(self.source, Course) else self.settings.dataloader_prefetch
         if not ahead:
             return self._gathered(number, run)
         for k in range(number, min(number + ahead + 1, self.settings.max_steps)):
@@ -157,7 +157,7 @@ class SFT:
             name = sample.id
             return self._laid_out(sample)
         except WhenwhereError as e:
-            return _Skipped(name, str(e))
+            return _Skipped(name, e)
 
     def _laid_out(self, sample: Sample) -> _Ready:
         prompt, rests = self.policy.prompts(sample, sample.questions)

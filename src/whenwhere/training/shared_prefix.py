@@ -323,11 +323,9 @@ class Scorer:
         parts = [padded(tower, group)[:2] for group in groups]
         shapes = [mask.shape for _, mask in parts]
         # one matrix of logits: rows of all groups, one behind the other
-        flat = scored(
-            torch.cat([h.flatten(0, 1) for h in hidden])[None], tower.head,
-            torch.cat([ids.flatten() for ids, _ in parts])[None], torch.cat([mask.flatten() for _, mask in parts])[None],
-            self.temperature, scales=scales,
-        )  # fmt: skip
+        ids, mask = (torch.cat([t.flatten() for t in part])[None] for part in zip(*parts, strict=True))
+        states = torch.cat([h.flatten(0, 1) for h in hidden])[None]
+        flat = scored(states, tower.head, ids, mask, self.temperature, scales=scales)
         sizes = [rows * width for rows, width in shapes]
 
         def apart(whole: Any) -> list[Any]:

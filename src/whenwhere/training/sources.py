@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from whenwhere.datasets.item import Item
-from whenwhere.errors import RecordError, SettingError
+from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.stage.shapes import World, make
-from whenwhere.training.example import Question, Sample, Source
+from whenwhere.training.example import Question, Sample, SampleError, Source
 from whenwhere.verify import Truth
 from whenwhere.video import probe, read
 
@@ -116,17 +116,22 @@ class ItemSource:
         """One video with all its sentences.
 
         Raises:
-            MediaError: it cannot be read.
-            RecordError: a span outside of it.
+            SampleError: it cannot be read, or a span lies outside of it.
         """
         name, window = self._videos[index]
+        try:
+            return self._read(name, window, self.items[index])
+        except WhenwhereError as e:
+            raise SampleError(name, str(e)) from e
+
+    def _read(self, name: str, window: tuple[float, float] | None, items: list[Item]) -> Sample:
         info = probe(self.folder / name)
         start, end = (0.0, info.duration) if window is None else (window[0], min(window[1], info.duration))
         length = end - start
         if length <= 0:
             raise RecordError(f"the window from {start:g} s lies behind the end of {name}, {info.duration:.2f} s")
         questions = []
-        for item in self.items[index]:
+        for item in items:
             if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
                 raise RecordError(
                     f"item {item.id} has a span of {item.spans.min():g} to {item.spans.max():g} s, but {name} lasts "
