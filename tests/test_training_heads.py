@@ -1,0 +1,226 @@
+"""Three heads behind one interface: each learns two clips by heart and is written and read with its checkpoint."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tiny_models
+
+from whenwhere.errors import ModelError, SettingError
+from whenwhere.models import tiny
+from whenwhere.models.vlm import Checkpoint
+from whenwhere.spans import SpanSet
+from whenwhere.training.example import Question, Sample
+from whenwhere.training.heads import Head, StartEnd, Text, TimeTokens, add_tokens, best_pair, steps_of, time_tokens
+from whenwhere.training.policy import Policy
+from whenwhere.training.settings import SFTSettings
+from whenwhere.verify import Truth
+
+pytestmark = pytest.mark.torch
+SMALL: dict[str, Any] = {
+    "hidden": 32, "layers": 1, "mlp": 1, "vision_hidden": 32, "vision_layers": 1, "vision_mlp": 1, "deepstack": (0,),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def clip(name: str, light: list[int], spans: list[Any], queries: list[str]) -> Sample:
+    """Eight half seconds of 32 x 32, white where it is light."""
+    images = np.zeros((8, 32, 32, 3), np.uint8)
+    images[light] = 255
+    truths = [Truth(SpanSet(s), duration=4.0, size=(32, 32)) for s in spans]
+    asked = tuple(Question(f"{name}-{k}", q, t) for k, (q, t) in enumerate(zip(queries, truths, strict=True)))
+    return Sample(name, images, np.arange(8) / 2, asked)
+
+
+TWO = [
+    clip("a", [2, 3, 4], [[(1, 2.5)], []], ["white", "red"]),
+    clip("b", [5, 6, 7], [[(2.5, 4)], [(0, 2.5)]], ["white", "black"]),
+]
+
+
+def spans(found: list[Any]) -> list[Any]:
+    return [answer.spans if answer.valid else answer.status for answer in found]
+
+
+RIGHT = [[((1.0, 2.5),), ()], [((2.5, 4.0),), ((0.0, 2.5),)]]
+
+
+def learn(head: Head, policy: Policy, steps: int, rate: float) -> None:
+    import torch
+
+    policy.prepare(SFTSettings())
+    optimiser = torch.optim.AdamW(policy.model.parameters(), lr=rate, weight_decay=0.0)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = sum(head.loss(policy, sample) for sample in TWO)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
+        optimiser.step()
+
+
+def policy_of(folder: Path, head: Head, form: str) -> Policy:
+    checkpoint = Checkpoint(str(folder), device="cpu", offline=True)
+    head.prepare(checkpoint)
+    return Policy(checkpoint, form=form, prompt="{query}", frames="repeat")
+
+
+CASES: dict[str, tuple[Head, str, int, float]] = {
+    "text": (Text(16), "tokens", 60, 1e-2),
+    "time_tokens": (TimeTokens(4.0, soft=0.5, max_tokens=16), "tokens", 60, 5e-3),
+    "start_end": (StartEnd(soft=0.5), "tokens", 60, 1e-2),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_clips_by_heart_and_back_from_the_folder(name: str, tmp_path: Path) -> None:
+    head, form, steps, rate = CASES[name]
+    assert head.name == name
+    if name == "time_tokens":
+        tiny_models.save("qwen3_vl", tmp_path / "start")
+    else:
+        tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
+    policy = policy_of(tmp_path / "start", head, form)
+    assert spans(head.decode(policy, TWO[0])) != RIGHT[0]
+    learn(head, policy, steps, rate)
+    assert [spans(head.decode(policy, sample)) for sample in TWO] == RIGHT
+    policy.save(tmp_path / "end")
+    again = policy_of(tmp_path / "end", head, form)
+    assert [spans(head.decode(again, sample)) for sample in TWO] == RIGHT
+    assert float(head.loss(again, TWO[0]).detach()) == pytest.approx(
+        float(head.loss(policy, TWO[0]).detach()), abs=1e-4
+    )
+
+
+def test_a_learned_head_is_read_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
+    policy_of(tmp_path / "start", StartEnd(), "tokens").save(tmp_path / "end")
+    capfd.readouterr()
+    again = policy_of(tmp_path / "end", StartEnd(), "tokens")
+    assert "start_end" not in "".join(capfd.readouterr())
+    assert sum(p.numel() for n, p in again.model.named_parameters() if n.startswith("start_end")) == 4288
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_new_tokens_start_as_the_mean_of_what_they_were_written_in(tied: bool, tmp_path: Path) -> None:
+    import torch
+
+    tiny_models.save("qwen3_vl", tmp_path)
+    checkpoint = Checkpoint(str(tmp_path), device="cpu", offline=True)
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    if tied:
+        model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = True
+        model.tie_weights()
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    # as large families do: more rows than tokens
+    spare = len(tokenizer) + 50
+    model.resize_token_embeddings(spare)
+    before = [m.weight.detach().clone() for m in (model.get_input_embeddings(), model.get_output_embeddings())]
+    digits = tokenizer("12.5s", add_special_tokens=False)["input_ids"]
+    assert len(digits) == 5
+    assert add_tokens(checkpoint, ["<12.5s>", "<none>"]) == 2 and add_tokens(checkpoint, ["<none>"]) == 0
+    assert model.get_input_embeddings().num_embeddings == spare
+    assert add_tokens(checkpoint, time_tokens(20)) == 40 + 101
+    grown = model.get_input_embeddings().num_embeddings
+    assert grown == len(tokenizer) == model.config.text_config.vocab_size > spare
+    place = tokenizer.convert_tokens_to_ids("<12.5s>")
+    for old, new in zip(before, (model.get_input_embeddings(), model.get_output_embeddings()), strict=True):
+        assert torch.allclose(new.weight[place], old[digits].mean(0), atol=1e-6)
+        assert torch.equal(new.weight[: place - 1], old[: place - 1])
+        # each starts elsewhere than its neighbour
+        assert not torch.allclose(new.weight[place], new.weight[tokenizer.convert_tokens_to_ids("<12.0s>")], atol=1e-6)
+    text = "<12.5s><20.0s><12.5s><120><400><300><1000>"
+    ids = tokenizer(f"a {text}", add_special_tokens=False)["input_ids"]
+    assert len(ids) == 2 + 7 and tokenizer.decode(ids[2:], skip_special_tokens=True) == text
+
+
+def test_states_are_those_of_every_back_end_with_their_gradients(tmp_path: Path) -> None:
+    import torch
+
+    tiny.build(tmp_path, seed=2, side=32, **SMALL)
+    heads = {backend: StartEnd(backend=backend) for backend in ("repeat", "shared_prefix", "packed4d", "fork")}
+    policy = policy_of(tmp_path, heads["repeat"], "tokens")
+    policy.prepare(SFTSettings())
+    found = {}
+    for backend, head in heads.items():
+        policy.model.zero_grad()
+        loss = head.loss(policy, TWO[1])
+        loss.backward()
+        found[backend] = [loss.detach(), *(p.grad.clone() for p in policy.model.parameters() if p.grad is not None)]
+    assert len(found["repeat"]) > 20
+    for parts in found.values():
+        for one, other in zip(found["repeat"], parts, strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_steps_are_the_means_of_their_own_tokens(tmp_path: Path) -> None:
+    import torch
+
+    tiny.build(tmp_path, side=32, **SMALL)
+    policy = policy_of(tmp_path, StartEnd(), "tokens")
+    prompt, _ = policy.prompts(TWO[0], TWO[0].questions)
+    marks = torch.zeros(len(prompt.ids), 1)
+    places = (prompt.ids == policy.tower.config.video_token_id).nonzero()[:, 0]
+    assert len(places) == 8 * 4  # frames of 32 x 32: four tokens each
+    marks[places, 0] = torch.arange(32.0)
+    assert steps_of(policy.tower, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
+
+
+def test_the_best_pair_is_the_best_of_all() -> None:
+    draw = np.random.default_rng(0)
+    for steps in (1, 2, 7):
+        edges = np.cumsum(draw.uniform(0.1, 1, steps + 1))
+        for _ in range(50):
+            starts, ends = np.log(draw.dirichlet(np.ones(steps + 1), 2))
+            pairs = {(i, j): starts[i] + ends[j] for i in range(steps) for j in range(i, steps)}
+            i, j = max(pairs, key=lambda p: pairs[p])
+            wanted = () if starts[-1] + ends[-1] > pairs[i, j] else ((edges[i], edges[j + 1]),)
+            assert best_pair(starts, ends, edges).spans == wanted
+
+
+def test_targets_are_near_the_truth_and_sum_to_one(tmp_path: Path) -> None:
+    tiny.build(tmp_path, side=32, **SMALL)
+    head = StartEnd(soft=1.0)
+    policy = policy_of(tmp_path, head, "tokens")
+    edges = head._edges(policy, TWO[0])
+    assert edges.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
+    wanted = head._target(SpanSet([(1, 2.4)]), edges, "q")
+    assert wanted.sum(1) == pytest.approx([1, 1]) and wanted.argmax(1).tolist() == [2, 4]
+    assert wanted[0, 1] == pytest.approx(wanted[0, 3]) and wanted[0, 2] / wanted[0, 3] == pytest.approx(np.exp(0.5))
+    assert StartEnd(soft=0)._target(SpanSet([(1, 2.4)]), edges, "q")[0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    # far behind the last step in time nothing overflows
+    assert head._target(SpanSet([(900, 1000)]), edges, "q").sum(1) == pytest.approx([1, 1])
+    assert head._target(SpanSet([]), edges, "q")[:, -1].tolist() == [1, 1]
+
+
+def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
+    tiny.build(tmp_path, side=32, **SMALL)
+    bare = policy_of(tmp_path, Text(), "tokens")
+    with pytest.raises(ModelError, match="no start/end head"):
+        StartEnd().decode(bare, TWO[0])
+    policy = policy_of(tmp_path, StartEnd(), "tokens")
+    choice = Sample("c", TWO[0].images, TWO[0].times, (Question("c-0", "white", Truth(None, choice="A", duration=4)),))
+    with pytest.raises(SettingError, match="c-0 does not ask when"):
+        StartEnd().loss(policy, choice)
+    with pytest.raises(SettingError, match="in the form 'tokens', not 'timelens'"):
+        TimeTokens(4).loss(policy_of(tmp_path, Text(), "timelens"), TWO[0])
+    with pytest.raises(SettingError, match="time above 0"):
+        time_tokens(0)
+    policy.prepare(SFTSettings(lora_r=2))
+    for head in (StartEnd(), TimeTokens(4)):
+        with pytest.raises(ModelError, match="lora_r = 0"):
+            head.loss(policy, TWO[0])
