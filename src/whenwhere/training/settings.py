@@ -50,7 +50,7 @@ class Settings:
     max_prompt_length: int = 16_384
     freeze_vision_tower: bool = False
     lora_r: int = 0
-    lora_alpha: float = 32.0
+    lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     dataloader_prefetch: int = 1
