@@ -88,6 +88,38 @@ class Attempt:
         ]
 
 
+@dataclass(eq=False)
+class Work:
+    """A clip with the attempts that are learned from.
+
+    Attributes:
+        clip: that they are about.
+        attempts: with advantages.
+        old: (branches, W) log-probabilities when they were drawn; None = they are the ones now.
+    """
+
+    clip: Clip
+    attempts: list[Attempt]
+    old: Any = None
+
+    def kept(self) -> dict[str, Any]:
+        """What is needed to go on with it, as tensors, numbers, lists and dicts."""
+        return {
+            "place": self.clip.place, "progress": self.clip.progress, "chosen": list(self.clip.chosen), "old": self.old,
+            "attempts": [
+                {"number": a.number, "ids": a.ids, "ended": a.ended, "sampling_logps": a.sampling_logps,
+                 "advantages": [] if a.advantages is None else a.advantages.tolist()}
+                for a in self.attempts
+            ],
+        }  # fmt: skip
+
+    @classmethod
+    def again(cls, clip: Clip, kept: dict[str, Any]) -> "Work":
+        """Out of what `kept` gave, and its clip."""
+        attempts = [Attempt(clip, **{**a, "advantages": np.asarray(a["advantages"])}) for a in kept["attempts"]]
+        return cls(clip, attempts, kept["old"])
+
+
 class Drawer(Protocol):
     """What completions are drawn by."""
 
@@ -142,7 +174,8 @@ def once(prompt: Tokens, branches: Sequence[Branch]) -> tuple[Group, list[int]]:
         branches: some perhaps the same.
     """
     found: dict[tuple[int, ...], int] = {}
-    places, first = [], []
+    places: list[int] = []
+    first: list[Branch] = []
     for branch in branches:
         # the same tokens may be a short question with a long answer
         at = found.setdefault((int(branch.scored.sum()), *branch.ids.tolist()), len(found))

@@ -18,7 +18,6 @@ Left out: a replay of old groups, an adaptive KL weight, and rewards that are th
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.attempts import Attempt, Clip, Drawer, drawn, judge, line, once, place, signs, spread
+from whenwhere.training.attempts import Attempt, Clip, Drawer, Work, drawn, judge, line, once, place, signs, spread
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group
@@ -42,21 +41,6 @@ from whenwhere.verify import Verifier
 
 #: name → (mean, weight)
 Means = dict[str, tuple[float, float]]
-
-
-@dataclass(eq=False)
-class _Work:
-    """A clip with the attempts that are learned from.
-
-    Attributes:
-        clip: that they are about.
-        attempts: with advantages.
-        old: (branches, W) log-probabilities when they were drawn; None = they are the ones now.
-    """
-
-    clip: Clip
-    attempts: list[Attempt]
-    old: Any = None
 
 
 class RL:
@@ -92,7 +76,7 @@ class RL:
         self._place = self._wasted = 0
         self._rewards: list[float] = []
         self._spreads: list[float] = []
-        self._batch: list[_Work] = []
+        self._batch: list[Work] = []
         self._told: Means = {}
 
     def step(self, number: int, run: Run) -> Outcome:
@@ -151,9 +135,9 @@ class RL:
         counts["prompts"] += len(attempts)
         self._weigh(attempts, run)
         self._tell(attempts, kept, number, run)
-        works: dict[int, _Work] = {}
+        works: dict[int, Work] = {}
         for attempt in kept:
-            works.setdefault(attempt.clip.place, _Work(attempt.clip, [])).attempts.append(attempt)
+            works.setdefault(attempt.clip.place, Work(attempt.clip, [])).attempts.append(attempt)
         self._batch = list(works.values())
         return flops
 
@@ -303,7 +287,7 @@ class RL:
             with self.policy.model.disable_adapter():
                 return scores(self.policy.tower, group, self._scorer.backend, s.temperature).logps[places]
 
-    def _corrected(self, work: _Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
+    def _corrected(self, work: Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
         """Importance weights where another program drew the completions; None where it was the policy."""
         import torch
 
@@ -348,17 +332,7 @@ class RL:
         return {
             "place": self._place, "wasted": self._wasted, "rewards": self._rewards, "spreads": self._spreads,
             "told": {name: list(value) for name, value in self._told.items()} if again else {},
-            "batch": [
-                {
-                    "place": w.clip.place, "progress": w.clip.progress, "chosen": list(w.clip.chosen), "old": w.old,
-                    "attempts": [
-                        {"number": a.number, "ids": a.ids, "ended": a.ended, "sampling_logps": a.sampling_logps,
-                         "advantages": [] if a.advantages is None else a.advantages.tolist()}
-                        for a in w.attempts
-                    ],
-                }
-                for w in (self._batch if again else ())
-            ],
+            "batch": [w.kept() for w in (self._batch if again else ())],
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -370,11 +344,7 @@ class RL:
         for kept in state["batch"]:
             sample = sample_at(self.source, kept["place"], kept["progress"], self.settings.seed)
             clip = self._clip(kept["place"], kept["progress"], sample, tuple(kept["chosen"]))
-            attempts = []
-            for given in kept["attempts"]:
-                good = np.asarray(given.pop("advantages"))
-                attempts.append(Attempt(clip, **given, advantages=good))
-            self._batch.append(_Work(clip, attempts, kept["old"]))
+            self._batch.append(Work.again(clip, kept))
 
 
 def _ids(attempts: Sequence[Attempt]) -> list[Any]:
