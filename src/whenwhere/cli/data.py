@@ -1,18 +1,21 @@
 """`whenwhere data`: bring sets into one form, check them, and say what is in them.
 
 `convert` reads what a benchmark released and writes a manifest; `validate` checks a manifest line by line, or a
-released file by scoring its own truth; `stats` describes a manifest. What an exit status means stands in
-`whenwhere.cli`.
+released file by scoring its own truth; `stats` describes a manifest; `difficulty` measures how hard its sentences are
+for a policy. What an exit status means stands in `whenwhere.cli`.
 """
 
 import json
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from whenwhere.cli import options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -287,6 +290,85 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
             _show(kinds)
 
 
+def difficulty(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name or path of a recipe: its checkpoint is asked about its data, its reward scores.",
+        ),
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="What to change in it, such as checkpoint=runs/sft."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON Lines to write; what stands in it is not asked again.")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=0, help="Answers drawn per sentence.", show_default="the recipe's; 0 = one greedy")
+    ] = None,
+    json_: Json = False,
+    device: options.Device = None,
+) -> None:
+    """Measure how hard sentences are: 1 - reward of the policy's own answers, high is hard.
+
+    Exit status: 0 done, 1 samples could not be used (the last line says how many), 2 wrong usage, 130 interrupted (what
+    is measured is kept).
+    """
+    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.cli.train import quiet
+    from whenwhere.errors import SettingError
+    from whenwhere.training import difficulty as measured
+    from whenwhere.training import parts
+    from whenwhere.training.recipe import load
+
+    if out is None:
+        raise SettingError("whenwhere data difficulty needs a file to write: add --out FILE")
+    found = load(recipe, [*(changes or []), *([f"curriculum.draws={draws}"] if draws is not None else [])])
+    options.check_folder(out.parent)
+    quiet()
+    skipped: list[str] = []
+
+    def skip(name: str, reason: str) -> None:
+        skipped.append(name)
+        note(f"{name} is skipped: {reason}", "yellow")
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = parts.checkpoint(found, Path(folder), device)
+        source = parts.source(found, note)
+        policy = parts.policy(found, checkpoint)
+        try:
+            with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
+                known = measured.measure(
+                    policy, source, found.verifier, parts.ask(found), out,
+                    name=parts.label(found, checkpoint), recipe=found.hash, skip=skip, tell=lambda done, of: waiting.step(),
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            note(f"interrupted; what is measured stands in {out}, run it again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+    if known:
+        _tell_difficulty(measured.summary(known), out, json_)
+    if skipped:
+        some = ", ".join(skipped[:SHOWN])
+        note(f"{len(skipped)} of {_many(len(source), 'sample')} could not be used, such as {some}", "red")
+        raise typer.Exit(1)
+
+
+def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
+    from whenwhere.cli.console import out
+
+    if json_:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return
+    how = f"mean of {found['draws']} draws" if found["draws"] else "one greedy answer"
+    out.print(f"{file}: {_many(found['questions'], 'sentence')}, {how}, 1 - ({found['score']})", markup=False)
+    out.print(f"  deciles: {' '.join(f'{value:.2f}' for value in found['deciles'])}; mean {found['mean']:.3f}")
+    spread = f"; mean deviation between draws {found['std']:.3f}" if found["draws"] else ""
+    out.print(f"  wholly wrong {found['wrong']:.1%}, exact {found['right']:.1%}{spread}")
+
+
 for command, example in (
     (
         convert,
@@ -294,5 +376,6 @@ for command, example in (
     ),
     (validate, "whenwhere data validate sta.jsonl --videos clips"),
     (stats, "whenwhere data stats sta.jsonl --json"),
+    (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
 ):
     data.command(command.__name__, epilog=f"Example: {example}")(command)

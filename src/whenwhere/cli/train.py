@@ -119,7 +119,7 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     from whenwhere.training.loop import Run
     from whenwhere.training.settings import RLSettings
 
-    _quiet()
+    quiet()
     checkpoint = parts.checkpoint(recipe, out / "start", device)
     watch = _Watch(recipe, json_, out)
     run = Run(out, _about(recipe, checkpoint), tell=watch, warn=lambda text: watch.said(text, "yellow"))
@@ -149,8 +149,8 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         _finish(recipe, run, result, json_)
 
 
-def _quiet() -> None:
-    """No bars of transformers between ours."""
+def quiet() -> None:
+    """No bars of transformers between ours; says which package is missing."""
     from whenwhere.models.vlm import required
 
     required("training")
@@ -292,7 +292,7 @@ def _plan(recipe: "Recipe", json_: bool, device: str | None) -> None:
     from whenwhere.training.estimate import estimate
 
     entry: dict[str, Any] = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
-    _quiet()
+    quiet()
     entry["estimate"] = estimate(recipe, lambda text: note(text, ""), device)
     if json_:
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")

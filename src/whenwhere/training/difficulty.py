@@ -166,24 +166,24 @@ def measure(
 def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
-    from whenwhere.training.group import Branch
-    from whenwhere.training.rollout import Rollout, Sampling
+    from whenwhere.training.attempts import Clip, drawn, judge
+    from whenwhere.training.rollout import Sampling
 
-    draws = max(1, ask.draws)
     prompt, rests = policy.prompts(sample, sample.questions)
+    clip = Clip(number, 1.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests)
     sampling = Sampling(
         ask.max_tokens,
         temperature=ask.temperature if ask.draws else 0.0,
         stop=tuple(policy.ends),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
-    answers = Rollout(policy.tower, prompt).go_on([Branch(rest) for rest in rests for _ in range(draws)], sampling)
-    for n, question in enumerate(sample.questions):
-        truth = policy.truth(sample, question)
-        own = answers[n * draws : (n + 1) * draws]
-        rewards = np.array([verifier.score(policy.text(ids), truth).reward for ids in own])
+    for attempt in drawn(policy, clip, max(1, ask.draws), sampling):
+        judge(policy, attempt, verifier, 1.0)
+        rewards = np.array([r.reward for r in attempt.rewards])
+        truth = policy.truth(sample, attempt.question)
         yield Difficulty(
-            question.id, sample.id, number, len(sample.questions), float(1 - rewards.mean()), float(rewards.std()),
+            attempt.question.id, sample.id, number, len(rests), round(float(1 - rewards.mean()), 6),
+            round(float(rewards.std()), 6),
             duration=truth.duration, fraction=_fraction(truth.spans, truth.duration), **alike,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whenwhere.datasets import BENCHMARKS, manifest
+from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
@@ -66,6 +66,15 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
     return Checkpoint(name, device=device)
 
 
+def label(recipe: Recipe, made: "Checkpoint") -> str:
+    """A name for the policy that is measured: as typed, and the recipe that it was trained by, where that is known."""
+    from whenwhere.models.trained import read
+
+    trained = read(made.name)
+    known = trained.recipe_hash if trained is not None else None
+    return f"{recipe.model.checkpoint} ({known[:8]})" if known else recipe.model.checkpoint
+
+
 def prompt(recipe: Recipe, made: "Checkpoint") -> str:
     """The question: the recipe's, or the one that the checkpoint's family is asked with.
 
@@ -116,7 +125,9 @@ def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:
     if data.kind == "shapes":
         return StageSource(data.world, data.first_seed, data.count)
     kept = items(data, tell)
-    folder = Path(data.annotations).parent if data.kind == "manifest" and not data.videos else Path(".")
+    # a manifest's paths count from its folder
+    own = data.kind.startswith("manifest") and not data.videos
+    folder = Path(data.annotations).parent if own else Path(".")
     return ItemSource(
         kept, model.sample_fps, model.long_side, folder,
         max_frames=model.max_frames, total_pixels=model.total_pixels, min_pixels=model.min_pixels,
@@ -137,7 +148,7 @@ def items(data: Data, tell: Callable[[str], None] | None = None) -> list[Item]:
     from whenwhere.evaluate.evaluation import read_items
 
     if not data.annotations:
-        wanted = "a manifest" if data.kind == "manifest" else BENCHMARKS[data.kind].files
+        wanted = BENCHMARKS[data.kind].files
         raise SettingError(f"the recipe needs annotations: add annotations=FILE ({wanted}) and videos=DIR")
     path = Path(data.annotations)
     if not path.exists():
@@ -147,7 +158,7 @@ def items(data: Data, tell: Callable[[str], None] | None = None) -> list[Item]:
         if not Path(data.videos).is_dir():
             raise SettingError(f"there is no folder of videos at {data.videos}: add videos=DIR")
         there = VideoFolder(Path(data.videos))
-    found = list(manifest.read(path)) if data.kind == "manifest" else read_items(BENCHMARKS[data.kind], path)
+    found = read_items(BENCHMARKS[data.kind], path)
     kept: list[Item] = []
     left: Counter[str] = Counter()
     videos: set[str] = set()
@@ -228,7 +239,7 @@ def course(
     def measure(epoch: int) -> Mapping[str, Difficulty]:
         return difficulty.measure(
             asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{recipe.hash[:8]}-{epoch}.jsonl",
-            name=f"{recipe.model.checkpoint}, epoch {epoch}" if epoch else recipe.model.checkpoint,
+            name=label(recipe, asked.checkpoint) + (f", epoch {epoch}" if epoch else ""),
             recipe=recipe.hash, skip=skip, tell=tell,
         )  # fmt: skip
 

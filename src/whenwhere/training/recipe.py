@@ -107,7 +107,7 @@ class Data:
     """The table [data].
 
     Attributes:
-        kind: `shapes` (the procedural world), `manifest`, or the name of a benchmark whose released file is read.
+        kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         annotations: that file, or the manifest.
         videos: folder of the videos; empty = paths as they stand.
         world: factors of `shapes`.
@@ -137,7 +137,7 @@ class Data:
     one_per_video: bool = False
 
     def __post_init__(self) -> None:
-        kinds = ("shapes", "manifest", *BENCHMARKS)
+        kinds = ("shapes", *BENCHMARKS)
         if self.kind not in kinds:
             raise SettingError(f"there is no data {self.kind!r}{near(self.kind, kinds)}")
         if self.kind == "shapes" and not self.count:
