@@ -92,6 +92,19 @@ def test_a_factor_leaves_the_others_alone(change: dict[str, Any], moves: set[str
         assert any(READINGS[name](world, seed) != READINGS[name](other, seed) for seed in range(8)), name
 
 
+def test_no_two_factors_draw_from_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    real = World.stream
+
+    def spied(self: World, seed: int, factor: str) -> np.random.Generator:
+        drawn.append(factor)
+        return real(self, seed, factor)
+
+    monkeypatch.setattr(World, "stream", spied)
+    make(World(noise=Noise(jitter=0.1)), 1)
+    assert len(drawn) == len(set(drawn)) >= 20
+
+
 def test_absent_sentences_leave_the_others_alone() -> None:
     for seed in range(20):
         few, many = World(absent=0.0), World(absent=0.25)

@@ -2,8 +2,8 @@
 
 `render` makes one clip, `write_stage` a folder of them with `truth.jsonl` and `manifest.jsonl`, `demo_scene` the clip
 of `whenwhere demo`. What is true of a clip is defined in `truth`, what a sentence means in `grammar`, what a box is in
-`compose`. Every factor has its own seed stream (`streams`). `shapes` is another, far simpler world, fast enough to train
-on.
+`compose`. Every factor has its own seed stream (`streams`). `shapes` is another, far simpler world, fast enough
+to train on.
 """
 
 from whenwhere.stage.build import build as build

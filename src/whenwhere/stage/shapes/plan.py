@@ -7,6 +7,7 @@ many of its sentences.
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -217,7 +218,8 @@ def plan(world: World, seed: int) -> Plan:
     return Plan(ticks, things, [asks[i] for i in order], barred)
 
 
-def _company(world: World, seed: int, ticks: int, things: list[Thing], add, looks: _Looks) -> None:  # type: ignore[no-untyped-def]
+def _company(world: World, seed: int, ticks: int, things: list[Thing], add: Callable[..., Thing],
+             looks: _Looks) -> None:  # fmt: skip
     """Shapes that nothing is asked about: one there at the very time of another, and as many more as are due."""
     rng = world.stream(seed, "company")
     wanted = int(rng.integers(world.objects[0], world.objects[1] + 1))
