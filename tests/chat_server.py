@@ -82,12 +82,16 @@ class Said:
         finish: reason that it ended; None = found from the text's length.
         refusal: words of a refusal.
         thought: thinking kept apart.
+        token_ids: of its tokens, told where the request wants `return_token_ids`.
+        logprobs: of its tokens, told where the request wants them.
     """
 
     text: str | None
     finish: str | None = None
     refusal: str | None = None
     thought: str | None = None
+    token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
 
 
 class Declined(Exception):
@@ -321,7 +325,8 @@ class _Handler(BaseHTTPRequestHandler):
         lacks = self.server_.lacks
         known = {
             "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "seed", "n", "stream",
-            "stream_options", "response_format", "top_p", "stop", "user", "media_io_kwargs",
+            "stream_options", "response_format", "top_p", "stop", "user", "media_io_kwargs", "logprobs", "top_k",
+            "return_token_ids",
         }  # fmt: skip
         for name in sorted(body):
             form = (body.get("response_format") or {}).get("type") if name == "response_format" else None
@@ -380,7 +385,13 @@ class _Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": text, "refusal": said.refusal}
             if said.thought is not None:
                 message["reasoning_content"] = said.thought
-            choices.append({"index": i, "message": message, "finish_reason": finish, "logprobs": None})
+            logprobs = None
+            if body.get("logprobs") and said.logprobs is not None:
+                logprobs = {"content": [{"token": "?", "logprob": p, "top_logprobs": []} for p in said.logprobs]}
+            choice = {"index": i, "message": message, "finish_reason": finish, "logprobs": logprobs}
+            if body.get("return_token_ids") and said.token_ids is not None:
+                choice["token_ids"] = said.token_ids
+            choices.append(choice)
         prompt = s.prompt_tokens(request)
         usage = {
             "prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written,

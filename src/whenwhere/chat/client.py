@@ -229,7 +229,7 @@ class Client:
         return replace(
             completion,
             choices=tuple(
-                Choice(self._key.hide(c.text), c.finish, self._key.hide(c.thought)) for c in completion.choices
+                replace(c, text=self._key.hide(c.text), thought=self._key.hide(c.thought)) for c in completion.choices
             ),
             seconds=time.monotonic() - began,
             attempts=tries,

@@ -18,11 +18,15 @@ class Choice:
         text: as written; of a refusal, the words of the refusal.
         finish: `stop`: whole; `length`: cut off; `refused`: the model or a filter declined.
         thought: thinking that the server keeps apart from the answer.
+        tokens: numbers of its tokens, where the question's `extra` asked for them (vLLM: `return_token_ids`).
+        logps: log-probability of each token, where `extra` asked for them (`logprobs`); NaN = not given.
     """
 
     text: str
     finish: Finish = "stop"
     thought: str = ""
+    tokens: tuple[int, ...] = ()
+    logps: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Completion:
         Raises:
             TypeError, KeyError, ValueError: it is something else.
         """
-        choices = tuple(Choice(**c) for c in value["choices"])
+        rows = [{**c, **{k: tuple(c[k]) for k in ("tokens", "logps") if k in c}} for c in value["choices"]]
+        choices = tuple(Choice(**c) for c in rows)
         ends = ("stop", "length", "refused")
         if not choices or not all(isinstance(c.text, str) and c.finish in ends for c in choices):
             raise ValueError("no answers in it")

@@ -158,6 +158,8 @@ class _Draft:
     thought: str = ""
     refusal: str = ""
     finish: str | None = None
+    tokens: list[int] = field(default_factory=list)
+    logps: list[float] = field(default_factory=list)
 
     def choice(self) -> Choice:
         finish: Finish = "stop"
@@ -165,7 +167,8 @@ class _Draft:
             finish = "refused"
         elif self.finish in ("length", "max_tokens"):
             finish = "length"
-        return Choice(whole(self.text or self.refusal), finish, whole(self.thought))
+        text, thought = whole(self.text or self.refusal), whole(self.thought)
+        return Choice(text, finish, thought, tuple(self.tokens), tuple(self.logps))
 
 
 @dataclass
@@ -236,10 +239,13 @@ class Reader:
             if not isinstance(choice, dict) or not isinstance(choice.get(part) or {}, dict):
                 raise Fault("answers with JSON that is no chat completion: a choice has no message")
             index = choice.get("index")
-            self._add(index if isinstance(index, int) else place, choice.get(part) or {}, choice.get("finish_reason"))
+            self._add(index if isinstance(index, int) else place, choice.get(part) or {}, choice)
 
-    def _add(self, index: int, said: dict[str, Any], finish: Any) -> None:
+    def _add(self, index: int, said: dict[str, Any], choice: dict[str, Any]) -> None:
         draft = self._drafts.setdefault(index, _Draft())
+        finish = choice.get("finish_reason")
+        draft.tokens += [t for t in _list(choice.get("token_ids")) if isinstance(t, int)]
+        draft.logps += [_logp(entry) for entry in _list(_dict(choice.get("logprobs")).get("content"))]
         piece = _words(said.get("content"))
         draft.text += piece
         draft.thought += _words(said.get("reasoning_content") or said.get("reasoning"))
@@ -273,6 +279,19 @@ def _words(content: Any) -> str:
     if isinstance(content, list):
         return "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
     return ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _logp(entry: Any) -> float:
+    value = _dict(entry).get("logprob")
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _count(value: Any) -> int | None:

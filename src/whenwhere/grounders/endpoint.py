@@ -123,6 +123,10 @@ class Endpoint:
         """Close the connections."""
         self.client.close()
 
+    def question(self, call: Call) -> Question:
+        """A call as it is sent."""
+        return self._question(call, self._sized(call.images))
+
     def _question(self, call: Call, images: NDArray[np.uint8]) -> Question:
         """A call in the protocol's terms, laid out as for a checkpoint in this process."""
         layout = lay_out(images, call.times, call.prompt, self.dialect, self.frames)
