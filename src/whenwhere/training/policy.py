@@ -34,6 +34,8 @@ from whenwhere.training.settings import Settings
 from whenwhere.training.tower import Tower
 from whenwhere.verify import Truth
 
+#: Layouts that are kept: real videos hardly share any.
+LAYOUTS = 256
 #: Pixels of a patch of the tiny policy.
 TINY_PATCH = 8
 #: Tokens that stand on a line: whole numbers, or seconds.
@@ -130,7 +132,7 @@ class Policy:
         """
         import torch
 
-        asked = [self._asked(sample, q) for q in questions]
+        asked = [self.asked(sample, q) for q in questions]
         layout, found = self._laid_out(sample, asked[0])
         tails = [self._words(f"{layout.before}{words}{layout.after}") for words in asked]
         rests = [list(t) for t in tails]
@@ -150,7 +152,7 @@ class Policy:
         """
         truth = question.truth
         step = float(np.median(np.diff(sample.times))) if len(sample.times) > 1 else 1.0
-        layout, _ = self._laid_out(sample, self._asked(sample, question), pictures=False)
+        layout, _ = self._laid_out(sample, self.asked(sample, question), pictures=False)
         return replace(
             truth,
             duration=truth.duration or float(sample.times[-1]) + step,
@@ -184,7 +186,16 @@ class Policy:
         kept = [int(i) for i in ids if int(i) not in self.ends]
         return str(self.checkpoint.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _asked(self, sample: Sample, question: Question) -> str:
+    def asked(self, sample: Sample, question: Question) -> str:
+        """The words of a question, as they stand behind the clip.
+
+        Args:
+            sample: the clip.
+            question: about it.
+
+        Raises:
+            ModelError: the prompt tells the duration, and nobody knows it.
+        """
         duration = question.truth.duration
         if duration is None and "{duration}" in self.prompt:
             raise ModelError(f"the prompt tells the duration, and the truth of {question.id} has none: give it one")
@@ -212,6 +223,8 @@ class Policy:
                     plain=ours.shape == found.videos.patches.shape
                     and bool((ours - found.videos.patches).abs().max() < 1e-5),
                 )
+            if len(self._layouts) >= LAYOUTS:
+                self._layouts.pop(next(iter(self._layouts)), None)
             self._layouts[key] = layout
         return layout, found
 
