@@ -189,7 +189,7 @@ class Run:
         while self.step < settings.max_steps and not stopped:
             rate = rate_at(self.step, settings)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             outcome = stage.step(self.step, self)
             stopped = outcome.stop
             metrics = dict(outcome.metrics)

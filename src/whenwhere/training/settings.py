@@ -16,7 +16,9 @@ class Settings:
         lr_scheduler_type: how it goes on behind the warm-up.
         warmup_steps: linear, from 0.
         max_steps: updates of the whole run.
-        weight_decay: of AdamW, on matrices.
+        optim: `muon` is for training from nothing: its updates of matrices are orthogonalised.
+        muon_factor: the learning rate of those matrices, as a multiple of `learning_rate`.
+        weight_decay: of matrices.
         adam_beta2: of AdamW.
         max_grad_norm: gradients are clipped to it.
         bf16: weights stay fp32, computation runs in bf16.
@@ -38,6 +40,8 @@ class Settings:
     lr_scheduler_type: Literal["constant", "cosine", "linear"] = "cosine"
     warmup_steps: int = 0
     max_steps: int = 1000
+    optim: Literal["adamw", "muon"] = "adamw"
+    muon_factor: float = 2.5
     weight_decay: float = 0.01
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
@@ -93,6 +97,9 @@ class RLSettings(Settings):
         max_completion_length: tokens.
         mask_truncated_completions: leave answers that did not end out of the loss.
         stop_window: updates over which reward and its spread must stand still to stop early; 0 = never.
+        vllm_server_base_url: address of a server that draws the completions; empty = the policy draws them itself.
+        vllm_sync_folder: folder that the server serves, which gets the weights before completions are drawn; empty =
+            they are brought there otherwise.
         vllm_importance_sampling_clip_max: largest importance weight of a token that a server drew.
         max_logp_gap: nats a token that a server's log-probabilities may be off by on average.
     """
@@ -114,5 +121,7 @@ class RLSettings(Settings):
     max_completion_length: int = 512
     mask_truncated_completions: bool = False
     stop_window: int = 0
+    vllm_server_base_url: str = ""
+    vllm_sync_folder: str = ""
     vllm_importance_sampling_clip_max: float = 3.0
     max_logp_gap: float = 0.2
