@@ -18,7 +18,8 @@ dropout (LoRA's too) draws one mask for the prompt instead of G; a branch's padd
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
@@ -247,6 +248,21 @@ def scores(tower: Tower, group: Group, backend: Backend = "shared_prefix", tempe
     return scored(BACKENDS[backend](tower, group), tower.head, ids, mask, temperature, entropies)
 
 
+@contextmanager
+def _no_dropout(model: Any) -> Iterator[None]:
+    """Layers of dropout let everything through."""
+    import torch
+
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
+
+
 def _half() -> bool:
     """Whether computation runs in half precision, whatever the weights are in."""
     import torch
@@ -386,8 +402,8 @@ class Scorer:
         trained = [(n, p) for n, p in self.tower.core.named_parameters() if p.requires_grad and p.ndim > 1]
         ends = dict(trained[:1] + trained[-1:]) if torch.is_grad_enabled() else {}
         device = self.tower.device
-        # dropout must not move the run's own random numbers
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # dropout (LoRA's) draws other masks for every back end, and must not move the run's own random numbers
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _no_dropout(self.tower.core):
             made = scores(self.tower, group, backend, self.temperature)
             slopes: tuple[Any, ...] = ()
             if ends:

@@ -1,0 +1,129 @@
+"""A run that was killed goes on as if it had not been: the same weights to the last bit, and no line twice."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import training_child
+from training_child import SETTINGS
+
+from whenwhere.errors import OutputError, RecordError
+from whenwhere.training.checkpoint import STATE
+
+pytestmark = [
+    pytest.mark.torch, pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from whenwhere.models.tiny import build
+
+    return build(
+        tmp_path_factory.mktemp("blank") / "policy", 0, hidden=32, layers=1, mlp=2, vision_hidden=32, vision_layers=1,
+        vision_mlp=2, deepstack=(0,), side=32,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    training_child.main(str(blank), str(folder))
+    return folder
+
+
+def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in json.loads(line).items() if k != "seconds"}
+        for line in (folder / name).read_text().splitlines()
+    ]
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "checkpoint" / "model.safetensors").read_bytes()
+
+
+def test_the_whole_run(whole: Path) -> None:
+    assert [line["step"] for line in lines(whole)] == [2, 4, 6, 8, 10]
+    skipped = lines(whole, "skipped.jsonl")
+    assert {line["sample"] for line in skipped} == {"torn.mp4"} and "cannot be read" in skipped[0]["reason"]
+    assert lines(whole)[-1]["skipped"] == len(skipped) >= 1
+    assert lines(whole)[-1]["clips"] == 20 - len(skipped)
+
+
+@pytest.mark.parametrize("when", ["step=8", "read=11", "sync=8"])
+def test_kill_9_and_resume(blank: Path, whole: Path, tmp_path: Path, when: str) -> None:
+    """Killed behind an update that no state holds, amid an update, and amid the writing of a file."""
+    folder = tmp_path / "run"
+    child = subprocess.run(
+        [sys.executable, training_child.__file__, str(blank), str(folder), when], capture_output=True, timeout=120
+    )
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert not (folder / "checkpoint").exists()
+    before = lines(folder)
+    training_child.main(str(blank), str(folder))
+    assert weights(folder) == weights(whole)
+    assert lines(folder) == lines(whole) and lines(folder, "skipped.jsonl") == lines(whole, "skipped.jsonl")
+    assert 0 < len(before) < 5
+    # nothing is left over of what was being written
+    assert not [p for p in folder.rglob(".*")]
+
+
+def test_a_finished_run_is_not_run_again(blank: Path, whole: Path) -> None:
+    before = weights(whole), (whole / STATE).stat().st_mtime_ns, lines(whole)
+    training_child.main(str(blank), str(whole))
+    assert (weights(whole), (whole / STATE).stat().st_mtime_ns, lines(whole)) == before
+
+
+def test_other_settings_are_refused(blank: Path, whole: Path) -> None:
+    with pytest.raises(RecordError, match=r"learning_rate = 0.003, not 1.0"):
+        training_child.main(str(blank), str(whole), settings=replace(SETTINGS, learning_rate=1.0))
+    with pytest.raises(RecordError, match="another model|lora_r"):
+        training_child.main(str(blank), str(whole), settings=replace(SETTINGS, lora_r=0))
+
+
+def test_a_torn_state_is_a_sentence(blank: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).write_bytes((whole / STATE).read_bytes()[:5000])
+    with pytest.raises(RecordError, match="cannot be read: take it away"):
+        training_child.main(str(blank), str(tmp_path))
+
+
+def test_a_full_disk_keeps_the_last_state(blank: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the second state, with moments for more weights, hits it."""
+    import resource
+
+    settings = replace(SETTINGS, max_steps=3)
+    training_child.main(str(blank), str(tmp_path), settings=settings)
+    before = (tmp_path / STATE).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*last\.pt"):
+            training_child.main(str(blank), str(tmp_path), settings=replace(settings, max_steps=6))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / STATE).read_bytes() == before
+    assert not list((tmp_path / STATE).parent.glob(".*"))
