@@ -1,4 +1,4 @@
-"""Recipes: those of the package are whole, and what is wrong in one is said with its place and the nearest right word."""
+"""Recipes: those of the package are whole, and what is wrong in one is said, with its place and the right word."""
 
 import sys
 from pathlib import Path
@@ -100,7 +100,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD + "[data.world]\nseconds = [4]", "mine.toml [data] world seconds has 1 values, not 2"),
         (GOOD + "[data.world]\nsplitt = 'val'", "mine.toml [data] world has no key 'splitt': did you mean split?"),
         (GOOD + "[data.world]\nsplit = 'vall'", "mine.toml [data] world: split 'vall' is none of"),
-        (GOOD + "[curriculum]\nschedule = 'masekd'", "mine.toml [curriculum] schedule is 'masekd': did you mean masked?"),
+        (GOOD + "[curriculum]\nschedule = 'masekd'", "[curriculum] schedule is 'masekd': did you mean masked?"),
         (GOOD + "[curriculum]\nlow = 0.5\nhigh = 0.5", "mine.toml [curriculum]: low = 0.5 must lie below high = 0.5"),
         (GOOD.replace("tokens", "tokenz"), "mine.toml [model]: there is no form 'tokenz': did you mean tokens?"),
         (GOOD.replace('checkpoint = "tiny"', ""), "mine.toml [model] needs checkpoint"),
@@ -154,7 +154,7 @@ def test_changes() -> None:
 def test_no_such_recipe(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="there is no recipe 'tiny-sfd': did you mean tiny-sft"):
         load("tiny-sfd")
-    with pytest.raises(SettingError, match="there is no recipe at .*gone.toml"):
+    with pytest.raises(SettingError, match=r"there is no recipe at .*gone\.toml"):
         load(str(tmp_path / "gone.toml"))
 
 
@@ -186,8 +186,8 @@ def small_manifest(moving_clip: Path, tmp_path_factory: pytest.TempPathFactory) 
         tube = Tube(SpanSet([(start, end)]), [start, end - 0.1], [[10.0, 60, 40, 84], [90, 60, 120, 84]])
         items.append(
             Item(
-                f"q{k}", str(moving_clip), "the red thing moves", span_array([(start, end)]), [tube], duration=6.0, fps=10,
-                difficulty=0.5, difficulty_of="t_iou of a base model",
+                f"q{k}", str(moving_clip), "the red thing moves", span_array([(start, end)]), [tube], duration=6.0,
+                fps=10, difficulty=0.5, difficulty_of="t_iou of a base model",
             )
         )  # fmt: skip
     path = tmp_path_factory.mktemp("manifest") / "small.jsonl"
