@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,11 +120,13 @@ def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:
         RecordError: annotations that cannot be read.
         SettingError: nothing is left.
     """
-    from whenwhere.training.sources import ItemSource, StageSource
+    from whenwhere.training.sources import GrowingSource, ItemSource, StageSource
 
     data, model = recipe.data, recipe.model
     if data.kind == "shapes":
-        return StageSource(data.world, data.first_seed, data.count)
+        chapters = [(c.until, replace(data.world, seconds=c.seconds, events=c.events)) for c in data.grow]
+        kind = partial(GrowingSource, chapters=chapters) if chapters else StageSource
+        return kind(data.world, first_seed=data.first_seed, count=data.count)
     kept = items(data, tell)
     # a manifest's paths count from its folder
     own = data.kind.startswith("manifest") and not data.videos

@@ -103,6 +103,21 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Chapter:
+    """A table [[data.grow]]: what clips of `shapes` are like at first.
+
+    Attributes:
+        until: share of the updates.
+        seconds: shortest and longest clip.
+        events: fewest and most.
+    """
+
+    until: float
+    seconds: tuple[int, int]
+    events: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """The table [data].
 
@@ -111,6 +126,7 @@ class Data:
         annotations: that file, or the manifest.
         videos: folder of the videos; empty = paths as they stand.
         world: factors of `shapes`.
+        grow: how `shapes` begins smaller, in order; may be left out.
         first_seed: of the clips of `shapes`.
         count: clips of `shapes`; most questions of anything else, 0 = all.
         min_duration: shorter videos are left out, seconds.
@@ -126,6 +142,7 @@ class Data:
     annotations: str = ""
     videos: str = ""
     world: World = field(default_factory=World)
+    grow: tuple[Chapter, ...] = ()
     first_seed: int = 0
     count: int = 0
     min_duration: float = 0.0

@@ -60,6 +60,30 @@ class StageSource:
         return Sample(clip.id, clip.images, clip.times, tuple(questions))
 
 
+class GrowingSource(StageSource):
+    """A world that begins small: short clips with few events first, the whole of it at last.
+
+    A policy that begins with nothing finds out on clips of two seconds what on longer ones it would not find for hours.
+
+    Args:
+        world: that it grows into.
+        chapters: share of the updates until which clips are drawn from a smaller world; in order.
+        first_seed: of the first clip.
+        count: how many clips; the others follow seed by seed.
+    """
+
+    def __init__(
+        self, world: World, chapters: Sequence[tuple[float, World]], first_seed: int = 0, count: int = 1_000_000
+    ) -> None:
+        super().__init__(world, first_seed, count)
+        self._chapters = [(until, StageSource(smaller, first_seed, count)) for until, smaller in chapters]
+
+    def at(self, place: int, progress: float) -> Sample:
+        """The clip at a place of a run."""
+        now = next((source for until, source in self._chapters if progress < until), self)
+        return now[place % self.count]
+
+
 class ItemSource:
     """Real videos, one sample for each with all its sentences.
 
