@@ -5,8 +5,8 @@ as TRL 1.16's (Bessel's correction, 1e-4 in the divisor), numbers equal to it.
 
 Dividing by the group's own deviation is not innocent ("difficulty bias", arXiv 2503.20783): groups whose rewards hardly
 differ, the nearly hopeless and the nearly solved, count as much as those from which there is much to learn, and the
-reward's least part (the format) decides wherever the rest is equal. `scale_rewards="none"` is the control. By the batch's
-deviation one factor holds for all groups.
+reward's least part (the format) decides wherever the rest is equal. `scale_rewards="none"` is the control. By the
+batch's deviation one factor holds for all groups.
 
 A group whose rewards are all the same has no advantages. What becomes of it:
 
@@ -86,7 +86,7 @@ def statistics(
           and R = 1 throughout.
         - `format_variance`: share of the variance within groups that is the format's: Σ cov(λ·format, total) / Σ
           var(total). Near 1 the policy is being taught to write, not to see.
-        - `silent_places`: share of groups with places in which these differ and R does not: what the reward cannot tell.
+        - `silent_places`: share of groups with places in which these differ and R does not: what R cannot tell.
 
     >>> found = statistics([[1.1, 0.1], [0.1, 0.1]], [[1.0, 0.0], [0.0, 0.0]], [[0.1, 0.1]] * 2, [None, [0.0, 0.5]])
     >>> found["zero_variance"], found["all_wrong"], found["format_variance"], found["silent_places"]

@@ -123,7 +123,11 @@ class Work:
 class Drawer(Protocol):
     """What completions are drawn by."""
 
-    def __call__(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
+    def ready(self, policy: Policy) -> None:
+        """Called by the first process before each set of completions: the policy may have learned since."""
+        ...
+
+    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
         """Completions of each question about a clip.
 
         Args:
@@ -135,13 +139,19 @@ class Drawer(Protocol):
         ...
 
 
-def drawn(policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
-    """Completions by the policy itself, from one forward pass of the clip; see `Drawer`."""
-    with policy.computing():
-        rollout = Rollout(policy.tower, clip.prompt)
-        rows = [Branch(rest) for rest in clip.rests for _ in range(count)]
-        ids = [row.cpu() for row in rollout.go_on(rows, sampling)]
-    return parted(clip, ids, sampling)
+class Own:
+    """Completions by the policy itself, from one forward pass of the clip (`Drawer`)."""
+
+    def ready(self, policy: Policy) -> None:
+        """It always is."""
+
+    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about a clip."""
+        with policy.computing():
+            rollout = Rollout(policy.tower, clip.prompt)
+            rows = [Branch(rest) for rest in clip.rests for _ in range(count)]
+            ids = [row.cpu() for row in rollout.go_on(rows, sampling)]
+        return parted(clip, ids, sampling)
 
 
 def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[Any] | None = None) -> list[Attempt]:

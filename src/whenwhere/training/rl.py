@@ -25,7 +25,7 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.attempts import Attempt, Clip, Drawer, Work, drawn, judge, line, once, place, signs, spread
+from whenwhere.training.attempts import Attempt, Clip, Drawer, Own, Work, judge, line, once, place, signs, spread
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group
@@ -34,6 +34,7 @@ from whenwhere.training.losses import LOSSES, Over, importance
 from whenwhere.training.losses import Clip as Clipping
 from whenwhere.training.policy import Policy
 from whenwhere.training.rollout import Sampling
+from whenwhere.training.server import Server
 from whenwhere.training.settings import RLSettings
 from whenwhere.training.shared_prefix import Scorer, scores
 from whenwhere.training.tower import Tower
@@ -51,7 +52,7 @@ class RL:
         source: of samples.
         verifier: the reward.
         settings: of the run.
-        drawer: of completions; None = the policy itself.
+        drawer: of completions; None = the policy itself, or the server of the settings.
 
     Raises:
         SettingError: settings that make no sense together.
@@ -67,7 +68,9 @@ class RL:
         if not settings.temperature > 0:
             raise SettingError("RL draws its completions: temperature must be above 0")
         self.policy, self.source, self.verifier, self.settings = policy, source, verifier, settings
-        self._draw: Drawer = drawer or drawn
+        if drawer is None and settings.vllm_server_base_url:
+            drawer = Server(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
+        self._drawer: Drawer = drawer or Own()
         self._reference: Tower | None = None
         if settings.beta and not settings.lora_r:
             copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
@@ -115,13 +118,16 @@ class RL:
         attempts: list[Attempt] = []
         kept: list[Attempt] = []
         flops, extra = Flops(), 0
+        if run.processes.first:
+            self._drawer.ready(self.policy)
+        run.processes.wait()
         while True:
             for clip in self._clips(s.prompts_per_step - len(kept), progress, run, counts):
                 sampling = Sampling(
                     s.max_completion_length, s.temperature, s.top_k, s.top_p, tuple(self.policy.ends),
                     int(np.random.SeedSequence([s.seed, clip.place]).generate_state(1)[0]),
                 )  # fmt: skip
-                made = self._draw(self.policy, clip, s.num_generations, sampling)
+                made = self._drawer.draw(self.policy, clip, s.num_generations, sampling)
                 for attempt in made:
                     judge(self.policy, attempt, self.verifier, progress)
                     counts["completions"] += len(attempt.ids)
@@ -376,7 +382,7 @@ def train(
         verifier: the reward.
         settings: of the run.
         run: its folder.
-        drawer: of completions; None = the policy itself.
+        drawer: of completions; None = the policy itself, or the server of the settings.
 
     Returns:
         The folder of the trained checkpoint.

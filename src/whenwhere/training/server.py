@@ -1,0 +1,128 @@
+"""Completions from a server, vLLM above all: drawn there, learned from here.
+
+The server gets what inference gives it (`grounders.endpoint`): frames and words. It answers with the numbers of its
+tokens and their log-probabilities, so nothing is tokenised twice.
+
+Two programs are never quite the same policy. Their kernels differ, pictures travel as JPEG, the server's weights may be
+older, and positions behind a video may be counted differently (`training.positions`). Two guards stand in the loss
+(`training.rl`): truncated importance weights, min(policy / server, c), token by token; and a run that stops, in a
+sentence, where the log-probabilities differ by more than `max_logp_gap` on average.
+
+What a vLLM server needs:
+
+- A version that knows `return_token_ids` in chat completions (0.10.2 or later).
+- `--logprobs-mode processed_logprobs` where the temperature is not 1: by default it tells log-probabilities before the
+  temperature. Drawing with top_p or top_k makes the gap wider.
+- The weights that are being trained. They are yours to bring there, or: have it serve the folder `vllm_sync_folder`
+  (`VLLM_SERVER_DEV_MODE=1 vllm serve FOLDER`), which then gets a checkpoint before each set of completions, and the
+  server is told to read it again (`/collective_rpc` with `reload_weights`, then `/reset_prefix_cache`).
+
+Not verified against vLLM itself, for want of one: written to its documentation and tested against a server of our own
+that speaks its protocol. Not here: weights sent over NCCL, which need the server's process group.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from whenwhere.chat import Patience, Question
+from whenwhere.errors import ChatError, ModelError
+from whenwhere.grounders.endpoint import Endpoint
+from whenwhere.grounders.talk import Call
+from whenwhere.store import Cache
+from whenwhere.training.attempts import Attempt, Clip, parted
+from whenwhere.training.policy import Policy
+from whenwhere.training.rollout import Sampling
+
+#: Pictures are sent nearly as they are: what JPEG takes away, the policy that learns still sees.
+QUALITY = 100
+
+
+class Server:
+    """Draws completions from a server (`training.attempts.Drawer`).
+
+    Args:
+        address: `http://host:8000/v1#model-name`.
+        folder: that the server serves: the policy is saved there before each set of completions; None = the server's
+            weights are somebody else's business.
+        patience: time-outs and further tries.
+    """
+
+    def __init__(self, address: str, folder: str | Path | None = None, patience: Patience | None = None) -> None:
+        self.address, self.folder, self._patience = address, folder, patience
+        self._endpoint: Endpoint | None = None
+
+    def ready(self, policy: Policy) -> None:
+        """Brings the policy's weights to the server.
+
+        Raises:
+            ModelError: it does not read them.
+        """
+        if self.folder is not None:
+            policy.save(Path(self.folder))
+            self._tell("collective_rpc", {"method": "reload_weights"})
+            self._tell("reset_prefix_cache", {})
+
+    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about a clip.
+
+        Raises:
+            ChatError: the server gives none.
+            ModelError: it does not tell their tokens and log-probabilities.
+        """
+        import torch
+
+        questions = [self._question(policy, clip, k, count, sampling) for k in range(len(clip.questions))]
+        ids, logps = [], []
+        for answer in self._connected(policy).client.complete_all(questions):
+            if isinstance(answer, ChatError):
+                raise answer
+            if len(answer.choices) != count:
+                raise ModelError(f"{self.address} was asked for {count} completions and gave {len(answer.choices)}")
+            for choice in answer.choices:
+                if not choice.tokens or len(choice.tokens) != len(choice.logps):
+                    raise ModelError(
+                        f"{self.address} gives {len(choice.tokens)} tokens and {len(choice.logps)} log-probabilities "
+                        "for a completion: training needs one of each, as vLLM 0.10.2 and later tell them"
+                    )
+                ids.append(torch.tensor(choice.tokens))
+                logps.append(torch.tensor(choice.logps))
+        return parted(clip, ids, sampling, logps)
+
+    def _connected(self, policy: Policy) -> Endpoint:
+        if self._endpoint is None:
+            talker = policy.talker
+            self._endpoint = Endpoint(
+                self.address, dialect=policy.checkpoint.dialect, frames=talker.frames, long_side=talker.long_side,
+                pixels=None, quality=QUALITY, cache=Cache(enabled=False), patience=self._patience,
+            )  # fmt: skip
+        return self._endpoint
+
+    def _question(self, policy: Policy, clip: Clip, number: int, count: int, sampling: Sampling) -> Question:
+        sample = clip.sample
+        call = Call(
+            sample.images, sample.times, policy.asked(sample, clip.questions[number]), max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature, seed=(sampling.seed + number) % 2**31,
+        )  # fmt: skip
+        asked = self._connected(policy).question(call)
+        more: dict[str, Any] = {"logprobs": True, "return_token_ids": True}
+        if sampling.top_p < 1:
+            more["top_p"] = sampling.top_p
+        if sampling.top_k:
+            more["top_k"] = sampling.top_k
+        return replace(asked, n=count, extra={**asked.extra, **more})
+
+    def _tell(self, path: str, body: dict[str, Any]) -> None:
+        """Posts to one of vLLM's own addresses, which lie beside /v1."""
+        import httpx2
+
+        root = self.address.partition("#")[0].rstrip("/").removesuffix("/v1")
+        try:
+            answer = httpx2.post(f"{root}/{path}", json=body, timeout=600)
+        except httpx2.HTTPError as e:
+            raise ModelError(f"{root} cannot be told to {path} ({type(e).__name__}): is the server running?") from e
+        if answer.status_code != 200:
+            raise ModelError(
+                f"{root} declines {path} ({answer.status_code}): start it with VLLM_SERVER_DEV_MODE=1, or leave "
+                "vllm_sync_folder out and bring the weights there yourself"
+            )
