@@ -150,7 +150,7 @@ class Curriculum:
         if schedule == "easy-to-hard":
             epoch, begin = self._epochs[0], self.settings.begin
             share = math.sqrt(min(progress, 1.0) * (1 - begin**2) + begin**2)
-            pool = max(1, math.ceil(share * len(epoch.numbers) - 1e-9))
+            pool = max(1, round(share * len(epoch.numbers)))
             return self._chosen(epoch, epoch.numbers[int(np.random.default_rng([self.seed, place]).integers(pool))])
         if schedule == "rescored":
             number = 0

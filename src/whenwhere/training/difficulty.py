@@ -166,7 +166,7 @@ def measure(
 def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
-    from whenwhere.training.attempts import Clip, drawn, judge
+    from whenwhere.training.attempts import Clip, Own, judge
     from whenwhere.training.rollout import Sampling
 
     prompt, rests = policy.prompts(sample, sample.questions)
@@ -177,7 +177,7 @@ def _measured(
         stop=tuple(policy.ends),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
-    for attempt in drawn(policy, clip, max(1, ask.draws), sampling):
+    for attempt in Own().draw(policy, clip, max(1, ask.draws), sampling):
         judge(policy, attempt, verifier, 1.0)
         rewards = np.array([r.reward for r in attempt.rewards])
         truth = policy.truth(sample, attempt.question)
