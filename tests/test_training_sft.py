@@ -324,7 +324,7 @@ def test_a_prompt_needs_its_sentence_and_a_form_its_name(blank: Path) -> None:
     from whenwhere.training.policy import Policy
 
     checkpoint = Checkpoint(str(blank), dtype="fp32", device="cpu")
-    with pytest.raises(SettingError, match="no {query}"):
+    with pytest.raises(SettingError, match=r"no \{query\}"):
         Policy(checkpoint, form="tokens", prompt="when?")
     with pytest.raises(SettingError, match="no form 'token'"):
         Policy(checkpoint, form="token", prompt="{query}")

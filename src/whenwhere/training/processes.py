@@ -2,6 +2,9 @@
 
 Weights are alike on all of them, gradients are added up behind the last backward pass of an update. Wrapping the model
 (DistributedDataParallel) would tie each update to one forward pass; a process makes one per group.
+
+On a machine without accelerator too: `accelerate launch --multi_gpu --num_processes 2 ...` starts them (its `--cpu`
+starts one), and they talk through gloo.
 """
 
 from collections.abc import Sequence
@@ -18,9 +21,11 @@ class Processes:
     """
 
     def __init__(self) -> None:
+        import torch
         from accelerate import PartialState
 
-        state = PartialState()
+        # without an accelerator it would not look for other processes unless told that there is none
+        state = PartialState(cpu=not torch.accelerator.is_available())
         self.rank, self.count = int(state.process_index), int(state.num_processes)
         self.device = state.device if self.count > 1 else None
         self._state = state
