@@ -18,19 +18,30 @@ from the dialects, and what stands after
 
     <!-- rewards -->
 
-from the reward terms. `python docs/check.py --write` copies the tables in;
-without it a difference is an error. So no number and no switch is ever typed by hand.
+from the reward terms, and what stands after
+
+    <!-- recipes -->
+    <!-- settings, rl -->
+
+from the packaged recipes and from the dataclass of a recipe's table. `python docs/check.py --write` copies the tables
+in; without it a difference is an error. So no number and no switch is ever typed by hand.
 """
 
+import inspect
+import json
 import re
 import sys
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 DIALECTS = re.compile(r"(<!-- dialects -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 REWARDS = re.compile(r"(<!-- rewards -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+RECIPES = re.compile(r"(<!-- recipes -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+SETTINGS = re.compile(r"(<!-- settings, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
@@ -79,6 +90,64 @@ def rewards(match: re.Match[str]) -> str:
     return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
 
 
+def recipes(match: re.Match[str]) -> str:
+    """The recipes of the package, by their first lines."""
+    from whenwhere.training.recipe import load, packaged
+
+    rows = [["recipe", "stage", "what", "begins with"], ["---"] * 4]
+    for name in packaged():
+        recipe = load(name)
+        rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`"])
+    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+
+
+def settings(match: re.Match[str]) -> str:
+    """The keys of a recipe's table, from its dataclass."""
+    from whenwhere.stage.shapes.world import World
+    from whenwhere.training import recipe
+    from whenwhere.training.curriculum import CurriculumSettings
+    from whenwhere.training.settings import RLSettings, Settings, SFTSettings
+
+    kinds: dict[str, Any] = {
+        "model": recipe.Model, "data": recipe.Data, "world": World, "reward": recipe.Reward, "both": Settings,
+        "sft": SFTSettings, "rl": RLSettings, "curriculum": CurriculumSettings,
+    }  # fmt: skip
+    kind = kinds[match[2]]
+    shared = {field.name for field in fields(Settings)} if match[2] in ("sft", "rl") else set()
+    rows = [["key", "default", "what it is"], ["---"] * 3]
+    said = attributes(kind)
+    for field in fields(kind):
+        if field.name not in shared:
+            rows.append([f"`{field.name}`", default(field), said[field.name].replace("|", "\\|")])
+    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[4]
+
+
+def attributes(kind: Any) -> dict[str, str]:
+    """What a docstring says about each attribute."""
+    _, _, text = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for line in text.split("\n\n")[0].splitlines():
+        if named := re.match(r"    (\w+): (.*)", line):
+            found[named[1]] = named[2]
+        elif found:
+            found[next(reversed(found))] += " " + line.strip()
+    return found
+
+
+def default(field: Any) -> str:
+    """A field's default as a recipe writes it."""
+    value = field.default_factory() if field.default_factory is not MISSING else field.default
+    if value is MISSING:
+        return "must be said"
+    if value is None:
+        return "–"
+    if is_dataclass(value):
+        return f"[data.{field.name}]" if field.name == "world" else f"[model.{field.name}]"
+    if isinstance(value, dict):
+        return "`{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + " }`"
+    return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
+
+
 def main() -> int:
     """Check (or with --write, fill) all documents; the number of faults."""
     write = "--write" in sys.argv[1:]
@@ -101,7 +170,7 @@ def main() -> int:
             return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
         fresh = DIALECTS.sub(dialects, LISTED.sub(listed, TABLE.sub(table, text)))
-        fresh = REWARDS.sub(rewards, fresh)
+        fresh = SETTINGS.sub(settings, RECIPES.sub(recipes, REWARDS.sub(rewards, fresh)))
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")
         elif fresh != text:

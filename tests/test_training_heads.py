@@ -1,5 +1,6 @@
 """Three heads behind one interface: each learns two clips by heart and is written and read with its checkpoint."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,12 @@ from whenwhere.models import tiny
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
 from whenwhere.training.example import Question, Sample
-from whenwhere.training.heads import Head, StartEnd, Text, TimeTokens, add_tokens, best_pair, steps_of, time_tokens
+from whenwhere.training.head_stage import HeadStage
+from whenwhere.training.heads import Head, Text, TimeTokens, add_tokens, time_tokens
+from whenwhere.training.loop import Run
 from whenwhere.training.policy import Policy
 from whenwhere.training.settings import SFTSettings
+from whenwhere.training.start_end import StartEnd, best_pair, steps_of
 from whenwhere.verify import Truth
 
 pytestmark = pytest.mark.torch
@@ -106,13 +110,20 @@ def test_two_clips_by_heart_and_back_from_the_folder(name: str, tmp_path: Path) 
     )
 
 
-def test_a_learned_head_is_read_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_learned_head_lies_beside_the_familys_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from safetensors import safe_open
+
     tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
     policy_of(tmp_path / "start", StartEnd(), "tokens").save(tmp_path / "end")
-    capfd.readouterr()
+    with safe_open(tmp_path / "end" / "model.safetensors", "pt") as file:
+        assert file.keys() and not [name for name in file.keys() if "start_end" in name]  # noqa: SIM118
+    caplog.clear()
     again = policy_of(tmp_path / "end", StartEnd(), "tokens")
-    assert "start_end" not in "".join(capfd.readouterr())
+    assert "start_end" not in caplog.text
     assert sum(p.numel() for n, p in again.model.named_parameters() if n.startswith("start_end")) == 4288
+    (tmp_path / "end" / "start_end.pt").write_bytes(b"torn")
+    with pytest.raises(ModelError, match=r"start_end\.pt cannot be read"):
+        policy_of(tmp_path / "end", StartEnd(), "tokens")
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -217,10 +228,84 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="c-0 does not ask when"):
         StartEnd().loss(policy, choice)
     with pytest.raises(SettingError, match="in the form 'tokens', not 'timelens'"):
-        TimeTokens(4).loss(policy_of(tmp_path, Text(), "timelens"), TWO[0])
+        TimeTokens(4).check(policy_of(tmp_path, Text(), "timelens"))
     with pytest.raises(SettingError, match="time above 0"):
         time_tokens(0)
     policy.prepare(SFTSettings(lora_r=2))
     for head in (StartEnd(), TimeTokens(4)):
         with pytest.raises(ModelError, match="lora_r = 0"):
-            head.loss(policy, TWO[0])
+            head.check(policy)
+
+
+class Clips:
+    """A source of the two clips, over and over, with one in between that asks for a letter."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Sample:
+        if index < 2:
+            return TWO[index]
+        truth = Truth(None, choice="A", duration=4)
+        return Sample("odd", TWO[0].images, TWO[0].times, (Question("odd-0", "white", truth),))
+
+
+def test_a_head_is_trained_by_the_loop_and_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
+    import torch
+
+    tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
+    how: dict[str, Any] = {"samples_per_step": 3, "learning_rate": 5e-3, "logging_steps": 1, "save_steps": 2}
+
+    def run(folder: str, steps: int) -> tuple[Path, list[dict[str, Any]]]:
+        settings = SFTSettings(max_steps=steps, lr_scheduler_type="constant", **how)
+        policy = policy_of(tmp_path / "start", StartEnd(soft=0.5), "tokens")
+        going = Run(tmp_path / folder, warn=lambda text: None)
+        result = going.train(HeadStage(policy, Clips(), settings, StartEnd(soft=0.5)))
+        return result, [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+
+    whole, lines = run("whole", 6)
+    assert len(lines) == 6 and lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["clips"] == 12 and lines[-1]["sentences"] == 24 and lines[-1]["skipped"] == 6
+    assert "does not ask when" in (tmp_path / "whole" / "skipped.jsonl").read_text()
+    run("parts", 2)
+    parts, _ = run("parts", 6)
+    found = [policy_of(folder, StartEnd(), "tokens").model.state_dict() for folder in (whole, parts)]
+    assert found[0].keys() == found[1].keys() and "start_end.ask.weight" in found[0]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_the_loop_stops_at_once_where_a_head_cannot_learn(tmp_path: Path) -> None:
+    tiny.build(tmp_path / "start", side=32, **SMALL)
+    policy = policy_of(tmp_path / "start", StartEnd(), "tokens")
+    stage = HeadStage(policy, Clips(), SFTSettings(max_steps=2, lora_r=2), StartEnd())
+    with pytest.raises(ModelError, match="lora_r = 0"):
+        Run(tmp_path / "run", warn=lambda text: None).train(stage)
+    assert not (tmp_path / "run" / "skipped.jsonl").exists()
+
+
+def test_the_mean_over_questions_is_that_of_one_loss(tmp_path: Path) -> None:
+    """Clips weigh by their questions, and gradients are those of the mean over all of them."""
+    import torch
+
+    tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
+    one = Sample("one", TWO[1].images, TWO[1].times, TWO[1].questions[:1])
+
+    class Uneven:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Sample:
+            return (TWO[0], one)[index]
+
+    head = StartEnd()
+    policy = policy_of(tmp_path / "start", head, "tokens")
+    policy.prepare(SFTSettings())
+    outcome = HeadStage(policy, Uneven(), SFTSettings(samples_per_step=2), head).step(0, Run(tmp_path / "run"))
+    found = {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
+    policy.model.zero_grad()
+    wanted = (2 * head.loss(policy, TWO[0]) + head.loss(policy, one)) / 3
+    wanted.backward()
+    assert outcome.metrics["loss"] == pytest.approx(float(wanted.detach()), abs=1e-5)
+    for name, weight in policy.model.named_parameters():
+        if weight.grad is not None:
+            assert torch.allclose(found[name], weight.grad, atol=1e-6), name

@@ -1,0 +1,75 @@
+"""Supervised fine-tuning of any output head (`training.heads`), clip by clip.
+
+The text head has a faster stage of its own (`training.sft`: clips side by side, prepared ahead). This one asks nothing
+of a head but its loss, so that a start/end head is trained by the same loop, resumed and run in several processes as
+everything else is. The loss of an update is the mean over its questions.
+"""
+
+from typing import Any
+
+from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.training.example import Source
+from whenwhere.training.heads import Head
+from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.policy import Policy
+from whenwhere.training.settings import SFTSettings
+
+
+class HeadStage:
+    """The stage (`training.loop.Stage`).
+
+    Args:
+        policy: made of a checkpoint that the head has prepared.
+        source: of samples.
+        settings: of the run.
+        head: that learns, with the policy.
+    """
+
+    def __init__(self, policy: Policy, source: Source, settings: SFTSettings, head: Head) -> None:
+        if not len(source):
+            raise SettingError("there is nothing to learn from: the source is empty")
+        self.policy, self.source, self.settings, self.head = policy, source, settings, head
+        self._wasted, self._checked = 0, False
+        self._last: WhenwhereError | None = None
+
+    def step(self, number: int, run: Run) -> Outcome:
+        """Gradients of one update."""
+        if not self._checked:
+            self.head.check(self.policy)
+            self._checked = True
+        each, settings = self.settings.samples_per_step, self.settings
+        first = (number * run.processes.count + run.processes.rank) * each
+        loss, questions, clips = 0.0, 0, 0
+        for place in range(first, first + each):
+            try:
+                sample = sample_at(self.source, place, number / settings.max_steps, settings.seed)
+                found = self.head.loss(self.policy, sample) * len(sample.questions)
+            except WhenwhereError as e:
+                run.skip(f"sample {place}", e)
+                self._last = e
+                continue
+            found.backward()
+            loss += float(found.detach())
+            questions, clips = questions + len(sample.questions), clips + 1
+        every, total = run.processes.sum([loss, questions])
+        self._wasted = 0 if total else self._wasted + each * run.processes.count
+        if self._wasted >= len(self.source):
+            raise SettingError(
+                f"none of the last {self._wasted} samples could be used, the last one for this reason: "
+                f"{self._last or 'see skipped.jsonl'}"
+            )
+        counts: dict[str, float] = {"clips": clips, "sentences": questions, "skipped": each - clips}
+        if not total:
+            return Outcome({}, counts, empty=True)
+        for weight in self.policy.model.parameters():
+            if weight.grad is not None:
+                weight.grad /= total
+        return Outcome({"loss": every / total}, counts)
+
+    def state(self) -> dict[str, Any]:
+        """Samples in a row that could not be used."""
+        return {"wasted": self._wasted}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes it back."""
+        self._wasted = state["wasted"]
