@@ -237,7 +237,8 @@ class _Watch:
             self._bar.start()
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._moving:
+            self._bar.stop()
 
     def said(self, text: str, style: str) -> None:
         """A line beside the moving one, of the first process."""

@@ -1,0 +1,233 @@
+"""`whenwhere train` and `whenwhere data difficulty`, as a user meets them: runs, resumed runs, and what goes wrong.
+
+In this process, because loading torch takes longer than all of the training here; exit statuses are those of `main`.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from whenwhere.cli import main
+from whenwhere.datasets import manifest
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.video import FrameWriter
+
+pytestmark = pytest.mark.torch
+
+MICRO = [
+    "hidden=32", "layers=1", "mlp=1", "vision_hidden=32", "vision_layers=1", "vision_mlp=1", "deepstack=[]",
+    "world.seconds=[4, 4]", "samples_per_step=2", "logging_steps=1", "save_steps=1", "lr_scheduler_type=constant",
+    "warmup_steps=0",
+]  # fmt: skip
+RL = [
+    "world.seconds=[4, 4]", "prompts_per_step=2", "num_generations=2", "max_completion_length=6", "zero_variance=keep",
+    "logging_steps=1", "max_steps=2",
+]  # fmt: skip
+
+
+class Done(NamedTuple):
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process."""
+
+    def ran(*arguments: object, status: int = 0) -> Done:
+        monkeypatch.setattr(sys, "argv", ["whenwhere", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = Done(*capsys.readouterr())
+        assert (left.value.code or 0) == status, said
+        return said
+
+    return ran
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three updates, not interrupted."""
+    folder = tmp_path_factory.mktemp("trained") / "sft"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr(sys, "argv", ["whenwhere", "train", "tiny-sft", *MICRO, "max_steps=3", "--out", str(folder)])
+        main()
+    assert not left.value.code
+    return folder
+
+
+def lines(file: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "checkpoint" / "model.safetensors").read_bytes()
+
+
+def test_a_run_goes_on_where_it_stopped(run: Run, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sft"
+    done = run("train", "tiny-sft", *MICRO, "max_steps=2", "--out", out)
+    assert f"2 updates in 0 s; wrote {out / 'checkpoint'}" in done.out
+    assert "tiny-sft 1/2 loss" in done.err and "Writing model shards" not in done.err
+    assert weights(out) != weights(trained)
+    done = run("train", "tiny-sft", *MICRO, "max_steps=3", "--out", out)
+    assert "tiny-sft 3/3 loss" in done.err and "tiny-sft 2/3" not in done.err
+    assert [line["step"] for line in lines(out / "metrics.jsonl")] == [1, 2, 3]
+    assert weights(out) == weights(trained)
+    # run once more: there is nothing left to do
+    assert "/3 loss" not in run("train", "tiny-sft", *MICRO, "max_steps=3", "--out", out).err
+    assert weights(out) == weights(trained)
+
+
+def test_another_recipe_does_not_go_on(run: Run, trained: Path) -> None:
+    before = weights(trained)
+    done = run(
+        "train", "tiny-sft", *MICRO, "max_steps=3", "learning_rate=0.5", "seconds=[4, 5]", "--out", trained, status=2
+    )
+    assert (
+        "begun with another recipe: data.world.seconds (was [4, 4], is [4, 5]), train.learning_rate (was 0.001, is"
+        in (done.err)
+    )
+    assert "set them back, or choose another --out" in done.err and weights(trained) == before
+
+
+def test_rl_from_sft(run: Run, trained: Path, tmp_path: Path) -> None:
+    done = run("train", "tiny-rl", f"checkpoint={trained}", *RL, "--out", tmp_path / "rl", "--json")
+    *metrics, result = map(json.loads, done.out.splitlines())
+    assert [m["step"] for m in metrics] == [1, 2] and {"loss", "reward", "reward_std"} <= metrics[0].keys()
+    assert metrics == lines(tmp_path / "rl" / "metrics.jsonl")
+    about = json.loads((tmp_path / "rl" / "checkpoint" / "whenwhere.json").read_text())
+    kept = json.loads((tmp_path / "rl" / "recipe.json").read_text())
+    assert result["recipe_hash"] == about["recipe_hash"] == kept["hash"]
+    assert (about["dialect"], about["form"], about["sample_fps"], about["seconds"]) == ("tiny", "tokens", 2.0, 4.0)
+    assert result["completions"] == 8 and len(list((tmp_path / "rl" / "completions").iterdir())) == 2
+
+
+def test_difficulty_and_a_curriculum(run: Run, trained: Path, tmp_path: Path) -> None:
+    file, few = tmp_path / "hard.jsonl", [f"checkpoint={trained}", *RL, "data.count=3"]
+    found = json.loads(run("data", "difficulty", "tiny-rl", *few, "--draws", 2, "--out", file, "--json").out)
+    assert found["score"] == "0.5 t_iou + 0.5 v_iou" and len(found["deciles"]) == 11 and found["draws"] == 2
+    assert found["questions"] == len(lines(file)) > 3
+    assert str(trained) in found["policy"]
+    before = file.read_bytes()
+    assert "deciles: " in run("data", "difficulty", "tiny-rl", *few, "--draws", 2, "--out", file).out
+    assert file.read_bytes() == before
+    assert "mixes difficulties: " in run("data", "difficulty", "tiny-rl", *few, "--out", file, status=1).err
+    chosen = ["selector=spread", "curriculum.count=2", f"difficulty={file}"]
+    run("train", "tiny-rl", *few, *chosen, "--out", tmp_path / "rl")
+    asked = {line["question"] for k in (1, 2) for line in lines(tmp_path / f"rl/completions/step-{k:06d}.jsonl")}
+    assert 1 <= len(asked) <= 2
+    # measured anew for the second time that all is seen; what was measured stays
+    run("train", "tiny-rl", *few, "schedule=rescored", "max_steps=9", "--out", tmp_path / "again")
+    assert len(list((tmp_path / "again" / "difficulty").iterdir())) >= 2
+
+
+def test_list_and_plan(run: Run) -> None:
+    assert "tiny-sft " in run("train", "--list").out
+    listed = [json.loads(line) for line in run("train", "--list", "--json").out.splitlines()]
+    assert {"time-r1", "timelens", "tvg-r1", "stvg-o1", "rl-stvg"} <= {entry["name"] for entry in listed}
+    plan = json.loads(run("train", "tiny-sft", *MICRO, "max_steps=4", "--dry-run", "--json").out)
+    cost = plan["estimate"]
+    assert cost["parameters"] == cost["trained_parameters"] < 300_000 and cost["updates"] == 4
+    assert cost["flops"] == 4 * cost["flops_per_update"] < cost["flops_with_repeated_prompts"]
+    assert 40 < cost["prompt_tokens"] <= cost["longest_prompt"] < 200
+    said = run("train", "tiny-rl", "checkpoint=tiny-new", *RL, "--dry-run").out
+    assert 'stage = "rl"' in said and "num_generations = 2" in said and "flops per update: " in said
+    # what cannot be known does not hide the rest
+    assert "needs annotations" in run("train", "timelens", "checkpoint=tiny-new", "form=tokens", "--dry-run").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["tiny-sft", "lerning_rate=1"], 2, "there is no key 'lerning_rate' in a recipe: did you mean learning_rate?"),
+        (["tiny-stf"], 2, "there is no recipe 'tiny-stf': did you mean tiny-sft?"),
+        ([], 2, "needs a RECIPE"),
+        (["timelens", "checkpoint=tiny-new", "form=tokens"], 2, "add annotations=FILE"),
+        (["timelens", "checkpoint=tiny-new", "form=tokens", "annotations=no.jsonl"], 2, "no annotations at no.jsonl"),
+        (["tiny-rl", "checkpoint=./nothing-here"], 1, "nothing-here"),
+        (["tiny-sft", "model.form=timelens"], 2, "set model.form=tokens, or say model.prompt"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(run: Run, tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    done = run("train", *arguments, *(MICRO[:7] if arguments else []), "--out", tmp_path, status=status)
+    assert said in done.err and done.err.count("\n") == 1
+    assert not (tmp_path / "recipe.json").exists()
+
+
+def test_no_folder(run: Run) -> None:
+    assert "add --out RUN" in run("train", "tiny-sft", status=2).err
+
+
+def test_missing_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    done = run("train", "tiny-sft", *MICRO, "--out", tmp_path, status=1)
+    assert done.err.strip() == "training needs torchvision, which is not installed: pip install 'whenwhere[vlm]'"
+
+
+def test_not_a_number_stops(run: Run, tmp_path: Path) -> None:
+    done = run("train", "tiny-sft", *MICRO, "max_steps=5", "learning_rate=1e30", "--out", tmp_path, status=1)
+    assert "is not finite" in done.err and "the last good state is kept" in done.err and "\n\n" not in done.err
+    assert not (tmp_path / "checkpoint").exists() and (tmp_path / "state" / "last.pt").exists()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of four videos: one is none, one has a sentence behind its end, one a sentence that goes on and on."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    items = []
+    for n in range(4):
+        path = folder / f"{n}.mp4"
+        with FrameWriter(path, 64, 48, 8) as writer:
+            for _ in range(24):
+                writer.write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        spans = span_array([(0.5, 2.0) if n != 2 else (10.0, 20.0)])
+        query = "the red square moves left" + " and moves right" * (200 if n == 3 else 0)
+        items.append(Item(f"q{n}", path.name, query, spans, duration=3.0, split="train"))
+    (folder / "1.mp4").write_bytes(b"no video")
+    manifest.write(items, folder / "train.jsonl")
+    return folder / "train.jsonl"
+
+
+def test_bad_samples_are_skipped_counted_and_named(run: Run, clips: Path, tmp_path: Path) -> None:
+    """In the middle of an epoch; the run goes on, and the last line says how many and where."""
+    changes = ["kind=manifest", f"annotations={clips}", "data.count=0", "max_steps=2", "max_prompt_length=400"]
+    out = tmp_path / "run"
+    done = run("train", "tiny-sft", *MICRO, *changes, "--out", out, status=1)
+    assert "1.mp4" in done.err and "q2 has a span of 10 to 20 s" in done.err
+    assert "more than max_prompt_length = 400" in done.err
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith("skipped 3 samples (") and str(out / "skipped.jsonl") in last
+    assert {Path(str(entry["sample"])).name for entry in lines(out / "skipped.jsonl")} >= {"2.mp4", "3.mp4"}
+    assert (out / "checkpoint" / "config.json").exists() and lines(out / "metrics.jsonl")[-1]["clips"] == 1
+    # by the filters of the recipe two of them never come up
+    done = run(
+        "train", "tiny-sft", *MICRO, *changes, "inside=true", "max_words=30", "--out", tmp_path / "filtered", status=1
+    )
+    assert "2 of 4 sentences are kept; left out: 1 × span outside the video, 1 × too many words" in done.err
+    done = run("train", "tiny-sft", *MICRO, *changes, "max_words=1", "--out", tmp_path / "none", status=2)
+    assert "is left to learn from" in done.err
+
+
+def test_nothing_can_be_used(run: Run, tmp_path: Path) -> None:
+    done = run("train", "tiny-sft", *MICRO, "data.count=4", "max_prompt_length=9", "--out", tmp_path, status=2)
+    assert "none of the last 4 samples could be used" in done.err and "max_prompt_length = 9" in done.err
