@@ -119,7 +119,7 @@ def test_a_prompt_over_the_budget_is_skipped_and_named(train: Any, tmp_path: Pat
 
 
 def test_nothing_to_learn_from_is_an_error(train: Any, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="none of the last 2 samples could be used.*max_prompt_length = 3"):
+    with pytest.raises(SettingError, match=r"none of the last 2 samples could be used.*max_prompt_length = 3"):
         train(max_prompt_length=3)
     with pytest.raises(SettingError, match="the source is empty"):
         train(training_child.Broken.__new__(Empty))
@@ -204,8 +204,8 @@ def test_two_processes_train_as_one_with_twice_the_clips(blank: Path, tmp_path: 
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
          processes_child.__file__, str(blank), str(tmp_path / "two"), "1"],
         check=True, env=environment, timeout=240, capture_output=True,
     )  # fmt: skip

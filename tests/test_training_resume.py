@@ -102,6 +102,16 @@ def test_other_settings_are_refused(blank: Path, whole: Path) -> None:
         training_child.main(str(blank), str(whole), settings=replace(SETTINGS, lora_r=0))
 
 
+@pytest.mark.parametrize("optim", ["adamw", "muon"])
+def test_a_run_goes_on_to_a_later_end(blank: Path, tmp_path: Path, optim: Any) -> None:
+    """At a constant rate, ten updates are seven and then three more: the optimiser's state is all there."""
+    settings = replace(SETTINGS, optim=optim, lr_scheduler_type="constant", lora_r=0, save_steps=7)
+    training_child.main(str(blank), str(tmp_path / "ten"), settings=settings)
+    for steps in (7, 10):
+        training_child.main(str(blank), str(tmp_path / "both"), settings=replace(settings, max_steps=steps))
+    assert weights(tmp_path / "both") == weights(tmp_path / "ten")
+
+
 def test_a_torn_state_is_a_sentence(blank: Path, whole: Path, tmp_path: Path) -> None:
     (tmp_path / STATE).parent.mkdir()
     (tmp_path / STATE).write_bytes((whole / STATE).read_bytes()[:5000])

@@ -1,4 +1,4 @@
-"""The optimiser, and its learning rate as a function of the update's number: there is no scheduler whose state must be kept.
+"""The optimiser, and its learning rate as a function of the update's number: no scheduler's state must be kept.
 
 Muon (orthogonalised momentum, on the layers' matrices; AdamW on the rest) is for training from nothing: on the tiny
 policy it finds in minutes what AdamW does not find in an hour (PAPERS.md).
