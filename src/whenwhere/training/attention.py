@@ -58,15 +58,17 @@ class Packed:
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """Keys and values of a prompt, layer by layer, each (1, heads, P, size).
+    """Keys and values of prompts, layer by layer, each (1, heads, P, size), and the rows that follow them.
 
     Attributes:
-        keys: per layer.
-        values: per layer.
+        keys: per prompt, per layer.
+        values: the same.
+        rows: that follow each prompt, one prompt's behind another's.
     """
 
-    keys: list[Any]
-    values: list[Any]
+    keys: list[list[Any]]
+    values: list[list[Any]]
+    rows: list[int]
 
 
 def attach(text: Any) -> None:
@@ -151,8 +153,7 @@ def attention(
         stretches = zip(*(t.split(lengths, 2) for t in (query, key, value)), prefix_plan, strict=True)
         out = torch.cat([_packed(q, k, v, plan, scale) for q, k, v, plan in stretches], 2)
     else:
-        at = module.layer_idx
-        out = _behind(query, key, value, attention_mask, prefix_plan.keys[at], prefix_plan.values[at], scale)
+        out = _behind(query, key, value, attention_mask, prefix_plan, module.layer_idx, scale)
     return out.transpose(1, 2), None
 
 
@@ -276,23 +277,25 @@ def _function() -> Any:
     return Merged
 
 
-def _behind(query: Any, key: Any, value: Any, mask: Any, far_key: Any, far_value: Any, scale: float) -> Any:
-    """Rows that follow a kept prompt and their own earlier tokens; without gradient.
+def _behind(query: Any, key: Any, value: Any, mask: Any, plan: Prefix, layer: int, scale: float) -> Any:
+    """Rows that follow kept prompts and their own earlier tokens; without gradient.
 
     Args:
         query: (G, heads, S, size), the last S tokens of each row.
         key: (G, heads of keys, n, size), all tokens of each row.
         value: the same.
         mask: (G or 1, 1, S, n) True where a query may look; None = every earlier token.
-        far_key: (1, heads of keys, P, size).
-        far_value: the same.
+        plan: the prompts.
+        layer: of the model.
         scale: of the products.
     """
     import torch
 
     heads, (steps, known) = key.shape[1], (query.shape[2], key.shape[2])
-    far, far_sum = _far(_laid(query, heads), far_key, far_value, scale)
-    far, far_sum = _back(far, query), _back(far_sum, query)
+    seen = []
+    for part, keys, values in zip(query.split(plan.rows), plan.keys, plan.values, strict=True):
+        seen.append([_back(t, part) for t in _far(_laid(part, heads), keys[layer], values[layer], scale)])
+    far, far_sum = (torch.cat(parts) for parts in zip(*seen, strict=True))
     if mask is None and steps > 1:
         mask = torch.ones(steps, known, dtype=torch.bool, device=query.device).tril(known - steps)
     rows = query.unflatten(1, (heads, -1)).float()

@@ -3,7 +3,7 @@
 The prompt's keys and values are kept once, not once a row. A second turn (an answer, frames zoomed into, an answer
 again) goes on from the same ones: only the first answer and what was shown are computed again. Greedy tokens are those
 of the model's own `generate`; positions are ours at every step, so that rollouts and training count alike (see
-`training.positions`).
+`training.positions`). Rows of several prompts are drawn in the same steps, and rows that have ended are left out.
 
 Layers with a recurrent state (Qwen3.5) fork the state once a row instead; their second turns are drawn row by row.
 """
@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from whenwhere.errors import SettingError
 from whenwhere.training.attention import Prefix, attach
 from whenwhere.training.group import Branch, Tokens
-from whenwhere.training.shared_prefix import kept_states
+from whenwhere.training.states import kept_states
 from whenwhere.training.tower import Tower
 
 
@@ -80,7 +81,7 @@ class Rollout:
         Returns:
             The tokens of each, 1-D.
         """
-        return self._drawn([None] * count, sampling, self._generator(sampling))
+        return _drawn([(self, None)] * count, sampling, _generator(self.tower, sampling))
 
     def go_on(self, branches: Sequence[Branch], sampling: Sampling) -> list[Any]:
         """One completion behind each branch of the prompt: the answers of a second turn.
@@ -89,80 +90,124 @@ class Rollout:
             branches: what follows the prompt so far; may hold pictures.
             sampling: how.
         """
-        generator = self._generator(sampling)
-        if not self.tower.recurrent:
-            return self._drawn(list(branches), sampling, generator)
+        return together([self], [branches], sampling)[0]
+
+
+def together(rollouts: Sequence[Rollout], branches: Sequence[Sequence[Branch]], sampling: Sampling) -> list[list[Any]]:
+    """One completion behind each branch of several prompts of one model, all drawn in the same steps.
+
+    Args:
+        rollouts: the prompts.
+        branches: what follows each of them so far, at least one each.
+        sampling: how.
+
+    Returns:
+        Of each prompt, the tokens of each completion.
+    """
+    tower = rollouts[0].tower
+    generator = _generator(tower, sampling)
+    rows = [(rollout, branch) for rollout, own in zip(rollouts, branches, strict=True) for branch in own]
+    if tower.recurrent:
         # rows of different lengths would need padding, which a recurrent state does not forget
-        return [row for branch in branches for row in self._drawn([branch], sampling, generator)]
+        found = [ids for row in rows for ids in _drawn([row], sampling, generator)]
+    else:
+        found = _drawn(rows, sampling, generator)
+    left = iter(found)
+    return [[next(left) for _ in own] for own in branches]
 
-    def _generator(self, sampling: Sampling) -> Any:
-        import torch
 
-        return torch.Generator(self.tower.device).manual_seed(sampling.seed)
+def _generator(tower: Tower, sampling: Sampling) -> Any:
+    import torch
 
-    def _drawn(self, branches: list[Branch | None], sampling: Sampling, generator: Any) -> list[Any]:
-        import torch
+    return torch.Generator(tower.device).manual_seed(sampling.seed)
 
-        tower, device, rows = self.tower, self.tower.device, len(branches)
-        with _still(tower):
-            states, how = self._forked(rows)
-            hidden = self._last.expand(rows, -1)
-            places = torch.full((rows,), self._following, device=device)
-            seen = None  # (G, n) which of a row's own tokens are no padding
-            told = [b for b in branches if b is not None]
-            if told:
-                hidden, places, seen = self._told(told, states, how)
-            ended = torch.zeros(rows, dtype=torch.bool, device=device)
-            stop = torch.tensor(sampling.stop, dtype=torch.long, device=device)
-            words: list[Any] = []
-            choose = _chooser(tower, sampling, generator)
-            while len(words) < sampling.max_tokens:
-                words.append(torch.where(ended, -1, choose(tower.head(hidden))))
-                ended = ended | torch.isin(words[-1], stop)
-                if bool(ended.all()) or len(words) == sampling.max_tokens:
-                    break
-                if seen is not None:
-                    seen = torch.cat([seen, seen.new_ones(rows, 1)], 1)
-                hidden = tower.text(
-                    input_ids=words[-1].clamp(min=0)[:, None], position_ids=places.expand(3, -1)[..., None],
-                    past_key_values=states, use_cache=True, attention_mask=seen, **how,
-                ).last_hidden_state[:, -1]  # fmt: skip
-                places = places + 1
-        return [row[row >= 0] for row in torch.stack(words, 1)]
 
-    def _forked(self, rows: int) -> tuple[Any, dict[str, Any]]:
-        """States for rows that go on, and how the text tower is to be called."""
-        import torch
-        from transformers import DynamicCache
+def _drawn(rows: Sequence[tuple[Rollout, Branch | None]], sampling: Sampling, generator: Any) -> list[Any]:
+    """A completion of each row; either all have a branch or none."""
+    import torch
 
-        if not self.tower.recurrent:
-            layers = self._states.layers
-            return DynamicCache(), {"prefix_plan": Prefix([x.keys for x in layers], [x.values for x in layers])}
-        states = deepcopy(self._states)
-        states.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.tower.device))
-        return states, {}
+    tower = rows[0][0].tower
+    device = tower.device
+    with _still(tower):
+        owners = [rollout for rollout, _ in rows]
+        states, how = _forked(owners)
+        hidden = torch.stack([rollout._last for rollout in owners])
+        places = torch.tensor([rollout._following for rollout in owners], device=device)
+        seen = None  # (G, n) which of a row's own tokens are no padding
+        if rows[0][1] is not None:
+            hidden, places, seen = _told(rows, states, how)
+        words = torch.full((len(rows), sampling.max_tokens), -1, device=device)
+        live = torch.arange(len(rows), device=device)
+        ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
+        stop = torch.tensor(sampling.stop, dtype=torch.long, device=device)
+        choose = _chooser(tower, sampling, generator)
+        for step in range(sampling.max_tokens):
+            word = choose(tower.head(hidden))
+            words[live, step] = torch.where(ended, -1, word)
+            ended = ended | torch.isin(word, stop)
+            going = int((~ended).sum())
+            if not going or step + 1 == sampling.max_tokens:
+                break
+            if 2 * going <= len(live) and not tower.recurrent:
+                # rows that have ended would be computed for nothing
+                kept = (~ended).nonzero()[:, 0]
+                owners = [owners[k] for k in kept.tolist()]
+                states.batch_select_indices(kept)
+                how = _plan(owners)
+                live, word, places, ended = live[kept], word[kept], places[kept], ended[kept]
+                seen = None if seen is None else seen[kept]
+            if seen is not None:
+                seen = torch.cat([seen, seen.new_ones(len(live), 1)], 1)
+            hidden = tower.text(
+                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None], past_key_values=states,
+                use_cache=True, attention_mask=seen, **how,
+            ).last_hidden_state[:, -1]  # fmt: skip
+            places = places + 1
+    return [row[row >= 0] for row in words]
 
-    def _told(self, branches: list[Branch], states: Any, how: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """Runs what stands in the branches; last hidden states, next positions, and what is no padding."""
-        import torch
 
-        tower, rows, width = self.tower, len(branches), max(len(b.ids) for b in branches)
-        ids = torch.zeros(rows, width, dtype=torch.long, device=tower.device)
-        seen = torch.zeros(rows, width, dtype=torch.long, device=tower.device)
-        places = torch.zeros(3, rows, width, dtype=torch.long, device=tower.device)
-        following = []
-        for k, branch in enumerate(branches):
-            length = len(branch.ids)
-            ids[k, :length], seen[k, :length] = torch.as_tensor(branch.ids, device=tower.device), 1
-            places[:, k, :length], after = tower.positions(branch, self._following)
-            following.append(after)
-        mask = None if tower.recurrent or bool(seen.all()) else seen
-        hidden = tower.text(
-            **tower.inputs(ids, branches), position_ids=places, past_key_values=states, use_cache=True,
-            attention_mask=mask, **how,
-        ).last_hidden_state  # fmt: skip
-        ends = hidden[torch.arange(rows, device=tower.device), seen.sum(1) - 1]
-        return ends, torch.tensor(following, device=tower.device), mask
+def _forked(owners: Sequence[Rollout]) -> tuple[Any, dict[str, Any]]:
+    """States for rows that go on, and how the text tower is to be called."""
+    import torch
+    from transformers import DynamicCache
+
+    tower = owners[0].tower
+    if not tower.recurrent:
+        return DynamicCache(), _plan(owners)
+    states = deepcopy(owners[0]._states)
+    states.reorder_cache(torch.zeros(len(owners), dtype=torch.long, device=tower.device))
+    return states, {}
+
+
+def _plan(owners: Sequence[Rollout]) -> dict[str, Any]:
+    """Which prompt each row follows, for the attention."""
+    runs = [(rollout, len(list(run))) for rollout, run in groupby(owners)]
+    layers = [rollout._states.layers for rollout, _ in runs]
+    keys, values = [[x.keys for x in own] for own in layers], [[x.values for x in own] for own in layers]
+    return {"prefix_plan": Prefix(keys, values, [count for _, count in runs])}
+
+
+def _told(rows: Sequence[tuple[Rollout, Any]], states: Any, how: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Runs what stands in the branches; last hidden states, next positions, and what is no padding."""
+    import torch
+
+    tower, width = rows[0][0].tower, max(len(b.ids) for _, b in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long, device=tower.device)
+    seen = torch.zeros(len(rows), width, dtype=torch.long, device=tower.device)
+    places = torch.zeros(3, len(rows), width, dtype=torch.long, device=tower.device)
+    following = []
+    for k, (rollout, branch) in enumerate(rows):
+        length = len(branch.ids)
+        ids[k, :length], seen[k, :length] = torch.as_tensor(branch.ids, device=tower.device), 1
+        places[:, k, :length], after = tower.positions(branch, rollout._following)
+        following.append(after)
+    mask = None if tower.recurrent or bool(seen.all()) else seen
+    hidden = tower.text(
+        **tower.inputs(ids, [branch for _, branch in rows]), position_ids=places, past_key_values=states,
+        use_cache=True, attention_mask=mask, **how,
+    ).last_hidden_state  # fmt: skip
+    ends = hidden[torch.arange(len(rows), device=tower.device), seen.sum(1) - 1]
+    return ends, torch.tensor(following, device=tower.device), mask
 
 
 def banned(tower: Tower) -> list[int]:
