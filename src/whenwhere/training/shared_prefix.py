@@ -14,13 +14,13 @@ Grouper, arXiv 2506.05433). Back ends:
 `Scorer` compares the back end with `repeat` on its first group, log-probabilities and gradients, and falls back loudly.
 
 What differs from repeating, and is not mended here: a mixture-of-experts' load-balancing loss counts the prompt once;
-dropout (LoRA's too) draws one mask for the prompt instead of G; a branch's padding is computed and thrown away.
+dropout (LoRA's too) draws one mask for the prompt instead of G. Branches are padded inside the attention alone by
+`shared_prefix`; the others compute their padding all the way and throw it away.
 """
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Literal
 
 from whenwhere.errors import ModelError, SettingError
@@ -28,6 +28,7 @@ from whenwhere.training.attention import Packed, attach
 from whenwhere.training.group import Branch, Group, Pictures, Tokens
 from whenwhere.training.logprobs import Entropies, Scale, Scores, scored
 from whenwhere.training.positions import Rule
+from whenwhere.training.states import kept_states
 from whenwhere.training.tower import Tower
 
 Backend = Literal["repeat", "packed4d", "shared_prefix", "fork"]
@@ -179,29 +180,6 @@ def fork(tower: Tower, group: Group) -> Any:
         **tower.inputs(ids, group.branches), position_ids=places, past_key_values=states, use_cache=True
     ).last_hidden_state
     return torch.cat([first, behind[:, :-1]], 1)
-
-
-def kept_states(tower: Tower) -> Any:
-    """An empty cache whose states can be differentiated: they are replaced, never overwritten."""
-    from transformers import DynamicCache
-    from transformers.cache_utils import LinearAttentionLayer
-
-    states = DynamicCache(config=tower.settings)
-    states.layers = [_kept_layer()() if type(layer) is LinearAttentionLayer else layer for layer in states.layers]
-    return states
-
-
-@cache
-def _kept_layer() -> Any:
-    from transformers.cache_utils import LinearAttentionLayer
-
-    class Kept(LinearAttentionLayer):
-        def update_recurrent_state(self, recurrent_states: Any, state_idx: int = 0, **_: Any) -> Any:
-            self.recurrent_states[state_idx] = recurrent_states
-            self.is_recurrent_states_initialized[state_idx] = True
-            return recurrent_states
-
-    return Kept
 
 
 BACKENDS: dict[str, Callable[[Tower, Group], Any]] = {

@@ -1,0 +1,29 @@
+"""Caches whose states can be differentiated: they are replaced, never overwritten, and fork into rows."""
+
+from functools import cache
+from typing import Any
+
+from whenwhere.training.tower import Tower
+
+
+def kept_states(tower: Tower) -> Any:
+    """An empty cache whose states can be differentiated: they are replaced, never overwritten."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import LinearAttentionLayer
+
+    states = DynamicCache(config=tower.settings)
+    states.layers = [_kept_layer()() if type(layer) is LinearAttentionLayer else layer for layer in states.layers]
+    return states
+
+
+@cache
+def _kept_layer() -> Any:
+    from transformers.cache_utils import LinearAttentionLayer
+
+    class Kept(LinearAttentionLayer):
+        def update_recurrent_state(self, recurrent_states: Any, state_idx: int = 0, **_: Any) -> Any:
+            self.recurrent_states[state_idx] = recurrent_states
+            self.is_recurrent_states_initialized[state_idx] = True
+            return recurrent_states
+
+    return Kept
