@@ -83,7 +83,7 @@ class StartEnd:
         return -(wanted * self.distributions(policy, sample)).sum(-1).mean()
 
     def decode(self, policy: Policy, sample: Sample) -> list[Answer]:
-        """The likeliest start and end behind it, or absence where that is likelier."""
+        """The likeliest start with an end behind it, or absence (`best_pair`)."""
         import torch
 
         with torch.no_grad():
@@ -139,7 +139,7 @@ class StartEnd:
 
 
 def best_pair(starts: Any, ends: Any, edges: Any) -> Answer:
-    """The likeliest span with its start before its end, or absence.
+    """The likeliest span with its start before its end, or absence where that is likelier than all of them together.
 
     Args:
         starts: (steps + 1,) log-probabilities that it starts with each step; the last: that it is nowhere.
@@ -158,7 +158,8 @@ def best_pair(starts: Any, ends: Any, edges: Any) -> Answer:
     count = len(edges) - 1
     pairs = np.where(np.triu(np.ones((count, count), bool)), starts[:count, None] + ends[None, :count], -np.inf)
     first, last = np.unravel_index(int(pairs.argmax()), pairs.shape)
-    if starts[count] + ends[count] > pairs[first, last]:
+    # one place against all pairs together: a span that may lie here or there is there all the same
+    if starts[count] + ends[count] > np.logaddexp.reduce(pairs.ravel()):
         return Answer("absent")
     return Answer("ok", ((float(edges[first]), float(edges[last + 1])),))
 
