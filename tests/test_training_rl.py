@@ -315,7 +315,7 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
     calls: list[int] = []
     hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
     clip = Clip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
-    attempts = Own().draw(policy, clip, 4, Sampling(6, stop=tuple(policy.ends), seed=3))
+    attempts = Own().draw(policy, [clip], 4, Sampling(6, stop=tuple(policy.ends), seed=3))
     hook.remove()
     assert len(calls) == 1 and [len(a.ids) for a in attempts] == [4, 4, 4]
     together = scores(policy.tower, Group(prompt, [b for a in attempts for b in a.branches()]))

@@ -7,8 +7,8 @@ one copy of a clip's keys and values.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from whenwhere.training.example import Question, Sample
 from whenwhere.training.group import Branch, Group, Tokens
 from whenwhere.training.logprobs import Scores
 from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Rollout, Sampling
+from whenwhere.training.rollout import Rollout, Sampling, together
 from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
 
 
@@ -127,31 +127,66 @@ class Drawer(Protocol):
         """Called by the first process before each set of completions: the policy may have learned since."""
         ...
 
-    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
-        """Completions of each question about a clip.
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about some clips.
 
         Args:
             policy: that answers.
-            clip: and its questions.
+            clips: and their questions.
             count: completions of each.
-            sampling: how.
+            sampling: how; no two calls have the same seed.
+
+        Returns:
+            Of each clip in turn, each question's.
         """
         ...
 
 
 class Own:
-    """Completions by the policy itself, from one forward pass of the clip (`Drawer`)."""
+    """Completions by the policy itself, from one forward pass of each clip (`Drawer`).
+
+    Args:
+        pack: clips are drawn in the same steps as long as their prompts have no more tokens together.
+    """
+
+    def __init__(self, pack: int = 0) -> None:
+        self._pack = pack
 
     def ready(self, policy: Policy) -> None:
         """It always is."""
 
-    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
-        """Completions of each question about a clip."""
-        with policy.computing():
-            rollout = Rollout(policy.tower, clip.prompt)
-            rows = [Branch(rest) for rest in clip.rests for _ in range(count)]
-            ids = [row.cpu() for row in rollout.go_on(rows, sampling)]
-        return parted(clip, ids, sampling)
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about some clips."""
+        made: list[Attempt] = []
+        for k, pack in enumerate(packs(clips, [len(clip.prompt.ids) for clip in clips], self._pack)):
+            how = replace(sampling, seed=sampling.seed + k)
+            with policy.computing():
+                rollouts = [Rollout(policy.tower, clip.prompt) for clip in pack]
+                rows = [[Branch(rest) for rest in clip.rests for _ in range(count)] for clip in pack]
+                found = together(rollouts, rows, how)
+            for clip, ids in zip(pack, found, strict=True):
+                made += parted(clip, [row.cpu() for row in ids], sampling)
+        return made
+
+
+T = TypeVar("T")
+
+
+def packs(things: Sequence[T], sizes: Sequence[int], most: int) -> list[list[T]]:
+    """Neighbours together, as many as have no more than `most` of something; at least one.
+
+    >>> packs("abcd", [3, 2, 2, 9], 5)
+    [['a', 'b'], ['c'], ['d']]
+    """
+    made: list[list[T]] = []
+    room = 0
+    for thing, size in zip(things, sizes, strict=True):
+        if not made or size > room:
+            made.append([])
+            room = most
+        made[-1].append(thing)
+        room -= size
+    return made
 
 
 def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[Any] | None = None) -> list[Attempt]:

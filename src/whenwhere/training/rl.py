@@ -70,7 +70,7 @@ class RL:
         self.policy, self.source, self.verifier, self.settings = policy, source, verifier, settings
         if drawer is None and settings.vllm_server_base_url:
             drawer = Server(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
-        self._drawer: Drawer = drawer or Own()
+        self._drawer: Drawer = drawer or Own(settings.pack_tokens)
         self._reference: Tower | None = None
         if settings.beta and not settings.lora_r:
             copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
@@ -122,18 +122,21 @@ class RL:
             self._drawer.ready(self.policy)
         run.processes.wait()
         while True:
-            for clip in self._clips(s.prompts_per_step - len(kept), progress, run, counts):
+            clips = self._clips(s.prompts_per_step - len(kept), progress, run, counts)
+            if clips:
                 sampling = Sampling(
                     s.max_completion_length, s.temperature, s.top_k, s.top_p, tuple(self.policy.ends),
-                    int(np.random.SeedSequence([s.seed, clip.place]).generate_state(1)[0]),
+                    int(np.random.SeedSequence([s.seed, clips[0].place]).generate_state(1)[0]),
                 )  # fmt: skip
-                made = self._drawer.draw(self.policy, clip, s.num_generations, sampling)
+                made = self._drawer.draw(self.policy, clips, s.num_generations, sampling)
                 for attempt in made:
                     judge(self.policy, attempt, self.verifier, progress)
                     counts["completions"] += len(attempt.ids)
                 attempts += made
-                branches = [b for a in made for b in a.branches()]
-                flops = flops + self._counter.forward(clip.prompt, tokens_of(branches), sum(map(len, _ids(made))))
+            for clip in clips:
+                branches = [b for a in made if a.clip is clip for b in a.branches()]
+                scored = sum(int(b.scored.sum()) for b in branches)
+                flops = flops + self._counter.forward(clip.prompt, tokens_of(branches), scored)
             kept = [a for a in attempts if s.zero_variance == "keep" or not silent([_totals(a)])[0]]
             if s.zero_variance != "resample" or len(kept) >= s.prompts_per_step or extra >= s.resample_limit:
                 break
@@ -351,10 +354,6 @@ class RL:
             sample = sample_at(self.source, kept["place"], kept["progress"], self.settings.seed)
             clip = self._clip(kept["place"], kept["progress"], sample, tuple(kept["chosen"]))
             self._batch.append(Work.again(clip, kept))
-
-
-def _ids(attempts: Sequence[Attempt]) -> list[Any]:
-    return [row for a in attempts for row in a.ids]
 
 
 def _totals(attempt: Attempt) -> list[float]:

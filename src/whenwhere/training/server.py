@@ -21,6 +21,7 @@ Not verified against vLLM itself, for want of one: written to its documentation 
 that speaks its protocol. Not here: weights sent over NCCL, which need the server's process group.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from whenwhere.grounders.endpoint import Endpoint
 from whenwhere.grounders.talk import Call
 from whenwhere.store import Cache
 from whenwhere.training.attempts import Attempt, Clip, parted
+from whenwhere.training.example import Question as Asked
 from whenwhere.training.policy import Policy
 from whenwhere.training.rollout import Sampling
 
@@ -63,8 +65,8 @@ class Server:
             self._tell("collective_rpc", {"method": "reload_weights"})
             self._tell("reset_prefix_cache", {})
 
-    def draw(self, policy: Policy, clip: Clip, count: int, sampling: Sampling) -> list[Attempt]:
-        """Completions of each question about a clip.
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+        """Completions of each question about some clips.
 
         Raises:
             ChatError: the server gives none.
@@ -72,9 +74,13 @@ class Server:
         """
         import torch
 
-        questions = [self._question(policy, clip, k, count, sampling) for k in range(len(clip.questions))]
+        asked = [(clip, question) for clip in clips for question in clip.questions]
+        answers = self._connected(policy).client.complete_all(
+            [self._question(policy, clip, q, count, replace(sampling, seed=(sampling.seed + k) % 2**31))
+             for k, (clip, q) in enumerate(asked)]
+        )  # fmt: skip
         ids, logps = [], []
-        for answer in self._connected(policy).client.complete_all(questions):
+        for answer in answers:
             if isinstance(answer, ChatError):
                 raise answer
             if len(answer.choices) != count:
@@ -87,7 +93,12 @@ class Server:
                     )
                 ids.append(torch.tensor(choice.tokens))
                 logps.append(torch.tensor(choice.logps))
-        return parted(clip, ids, sampling, logps)
+        made: list[Attempt] = []
+        for clip in clips:
+            n = count * len(clip.questions)
+            made += parted(clip, ids[:n], sampling, logps[:n])
+            ids, logps = ids[n:], logps[n:]
+        return made
 
     def _connected(self, policy: Policy) -> Endpoint:
         if self._endpoint is None:
@@ -98,11 +109,11 @@ class Server:
             )  # fmt: skip
         return self._endpoint
 
-    def _question(self, policy: Policy, clip: Clip, number: int, count: int, sampling: Sampling) -> Question:
+    def _question(self, policy: Policy, clip: Clip, question: Asked, count: int, sampling: Sampling) -> Question:
         sample = clip.sample
         call = Call(
-            sample.images, sample.times, policy.asked(sample, clip.questions[number]), max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature, seed=(sampling.seed + number) % 2**31,
+            sample.images, sample.times, policy.asked(sample, question), max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature, seed=sampling.seed,
         )  # fmt: skip
         asked = self._connected(policy).question(call)
         more: dict[str, Any] = {"logprobs": True, "return_token_ids": True}

@@ -27,6 +27,7 @@ class Settings:
         seed: of everything that is drawn.
         logging_steps: updates between lines of metrics.
         save_steps: updates between checkpoints.
+        pack_tokens: clips go through the model side by side as long as they have no more tokens together.
         max_prompt_length: tokens; a longer prompt is skipped, counted and named.
         freeze_vision_tower: it is not trained, and computed once a sample without gradient.
         lora_r: rank of LoRA's matrices, which alone are trained then; 0 = all weights are.
@@ -51,6 +52,7 @@ class Settings:
     seed: int = 0
     logging_steps: int = 10
     save_steps: int = 100
+    pack_tokens: int = 4096
     max_prompt_length: int = 16_384
     freeze_vision_tower: bool = False
     lora_r: int = 0
@@ -67,12 +69,10 @@ class SFTSettings(Settings):
     Attributes:
         samples_per_step: clips per update and process, each with all its sentences.
         soft_targets: width in steps of the Gaussian that stands for a coordinate or time token; 0 = the token alone.
-        pack_tokens: clips go through the model side by side as long as they have no more tokens together.
     """
 
     samples_per_step: int = 8
     soft_targets: float = 0.0
-    pack_tokens: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
