@@ -124,7 +124,7 @@ def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:
 
     data, model = recipe.data, recipe.model
     if data.kind == "shapes":
-        chapters = [(c.until, replace(data.world, seconds=c.seconds, events=c.events)) for c in data.grow]
+        chapters = [(chapter.until, chapter.world) for chapter in data.grow]
         kind = partial(GrowingSource, chapters=chapters) if chapters else StageSource
         return kind(data.world, first_seed=data.first_seed, count=data.count)
     kept = items(data, tell)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -108,13 +108,11 @@ class Chapter:
 
     Attributes:
         until: share of the updates.
-        seconds: shortest and longest clip.
-        events: fewest and most.
+        world: that clips are drawn from until then.
     """
 
     until: float
-    seconds: tuple[int, int]
-    events: tuple[int, int]
+    world: World
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +239,34 @@ class Recipe:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What two resolved recipes differ in that a run cannot go on with, as `key (was ..., is ...)`.
 
+    A key that the version of whenwhere before did not have was as it is by default.
+
     >>> differences({"train": {"beta": 0.0, "max_steps": 5}}, {"train": {"beta": 0.1, "max_steps": 9}})
     ['train.beta (was 0.0, is 0.1)']
+    >>> differences({"stage": "rl", "train": {}}, {"stage": "rl", "train": {"top_k": 0, "top_p": 0.5}})
+    ['train.top_p (was 1.0, is 0.5)']
     """
-    old, new = flat(before), flat(now)
+    kinds = {**_TABLES, "train": _STAGES.get(before.get("stage", ""), RLSettings)}
+    defaults = {
+        f"{table}.{key}": value for table, kind in kinds.items() for key, value in _defaults(kind).items()
+        if not key.startswith("weights.")  # which keys a table of weights has is up to the recipe
+    }  # fmt: skip
+    old, new = defaults | flat(before), flat(now)
     return [
         f"{key} (was {json.dumps(old.get(key))}, is {json.dumps(new.get(key))})"
         for key in sorted({*old, *new})
         if key not in OPEN and old.get(key) != new.get(key)
     ]
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    """What the keys of a table are by default, as JSON values; keys that must be said are left out."""
+    found: dict[str, Any] = {}
+    for one in fields(kind):
+        value = one.default if one.default_factory is MISSING else one.default_factory()
+        if value is not MISSING:
+            found[one.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return flat(json.loads(json.dumps(found)))
 
 
 def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
