@@ -34,6 +34,9 @@ from whenwhere.training.policy import Policy
 from whenwhere.training.processes import Processes
 from whenwhere.training.settings import Settings
 
+#: Settings that may be others when a run goes on.
+_OPEN = ("max_steps", "logging_steps", "save_steps", "dataloader_prefetch")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -270,7 +273,9 @@ class Run:
             cut_back(self.folder, 0 if state is None else state["step"])
         if state is None:
             return False
-        self._same(json.loads(state["settings"]), asdict(stage.settings))
+        # a setting that the version before did not have was as it is by default
+        defaults = json.loads(json.dumps(asdict(type(stage.settings)())))
+        self._same(defaults | json.loads(state["settings"]), asdict(stage.settings))
         if len(state["processes"]) != self.processes.count:
             raise RecordError(
                 f"{self.folder} was begun by {len(state['processes'])} processes: go on with as many, not with "
@@ -292,7 +297,7 @@ class Run:
     def _same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         now = json.loads(json.dumps(now))
         for name in now:
-            if name not in ("max_steps", "logging_steps", "save_steps") and before.get(name) != now[name]:
+            if name not in _OPEN and before.get(name) != now[name]:
                 raise RecordError(
                     f"the run in {self.folder} was begun with {name} = {before.get(name)!r}, not {now[name]!r}: set it "
                     "back, or choose another folder"

@@ -251,7 +251,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         f"{table}.{key}": value for table, kind in kinds.items() for key, value in _defaults(kind).items()
         if not key.startswith("weights.")  # which keys a table of weights has is up to the recipe
     }  # fmt: skip
-    old, new = defaults | flat(before), flat(now)
+    old, new = defaults | flat(before), defaults | flat(now)
     return [
         f"{key} (was {json.dumps(old.get(key))}, is {json.dumps(new.get(key))})"
         for key in sorted({*old, *new})
