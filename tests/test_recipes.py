@@ -73,6 +73,14 @@ def test_published_settings() -> None:
     assert recipe.reward.format_weight == pytest.approx(0.1 / 0.9, abs=1e-3) and not recipe.train.freeze_vision_tower
 
 
+def test_the_tiny_recipes_live_in_one_world() -> None:
+    """RL and its control must differ in nothing but the stage: the same clips, which SFT never saw."""
+    first, rl, control = (load(name) for name in TINY)
+    assert rl.data == control.data and rl.model == control.model
+    assert rl.data.world == first.data.world
+    assert rl.data.first_seed >= first.data.first_seed + first.data.count
+
+
 def recipe_file(folder: Path, text: str) -> str:
     path = folder / "mine.toml"
     path.write_text(text, encoding="utf-8")

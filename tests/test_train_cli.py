@@ -22,7 +22,7 @@ pytestmark = pytest.mark.torch
 MICRO = [
     "hidden=32", "layers=1", "mlp=1", "vision_hidden=32", "vision_layers=1", "vision_mlp=1", "deepstack=[]",
     "world.seconds=[4, 4]", "samples_per_step=2", "logging_steps=1", "save_steps=1", "lr_scheduler_type=constant",
-    "warmup_steps=0",
+    "warmup_steps=0", "learning_rate=0.001", "grow=[]",
 ]  # fmt: skip
 RL = [
     "world.seconds=[4, 4]", "prompts_per_step=2", "num_generations=2", "max_completion_length=6", "zero_variance=keep",

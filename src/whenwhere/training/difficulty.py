@@ -177,7 +177,7 @@ def _measured(
         stop=tuple(policy.ends),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
-    for attempt in Own().draw(policy, clip, max(1, ask.draws), sampling):
+    for attempt in Own().draw(policy, [clip], max(1, ask.draws), sampling):
         judge(policy, attempt, verifier, 1.0)
         rewards = np.array([r.reward for r in attempt.rewards])
         truth = policy.truth(sample, attempt.question)
