@@ -1,0 +1,374 @@
+"""The tiny policy on the world of shapes: its learning curve, what it answers on held-out clips, and RL against SFT.
+
+    python benchmarks/tiny_policy.py sft       trains (about an hour on one core) and keeps weights on the way
+    python benchmarks/tiny_policy.py curve     the weights on the way, on validation clips
+    python benchmarks/tiny_policy.py blind     the same policy trained on without the sentence, or without the video
+    python benchmarks/tiny_policy.py rl        RL, and SFT continued at equal analytic FLOPs, from its SFT weights
+    python benchmarks/tiny_policy.py table     everything on held-out clips
+    python benchmarks/tiny_policy.py report    the tables again, from what was measured
+
+Every part can be stopped and goes on where it was; runs and measured rows lie under benchmarks/cache/tiny_policy.
+Numbers are means over sentences, sentences without an answer and answers that cannot be read counted as t_IoU = v_IoU =
+0 (an empty answer to an absent sentence is 1), with 95 % bootstrap intervals over clips. s is the mean box IoU where
+both times agree (`overlap.s_iou`), over sentences that have such time. Best constant: the one span, in fractions of the
+clip, with the highest mean t_IoU on training clips; it has a box of half the frame in the middle.
+
+The learning rate, the batch and the world's size were chosen on the training loss and on validation clips; held-out
+clips were looked at for the table only. The blind policies begin with the weights of SFT, which already see and read:
+that makes them stronger than blind policies from nothing.
+
+Expected: best constant at most .22; blind policies at most .03 above it; SFT at least twice the best constant. RL
+against SFT continued is open: five pairs of seeds, paired t.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.overlap import s_iou, t_iou, v_iou
+from whenwhere.spans import SpanSet
+from whenwhere.stats import bootstrap_mean
+from whenwhere.store import append_line, read_lines, write_text
+from whenwhere.tubes import Tube
+
+HERE = Path(__file__).parent
+RESULTS, CACHE = HERE / "results", HERE / "cache" / "tiny_policy"
+ROWS = CACHE / "rows.jsonl"
+#: Updates whose weights are kept for the learning curve.
+MARKS = (200, 400, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 5500, 6000)
+#: Clips that are looked at.
+VALIDATION, HELD_OUT = 60, 200
+#: Updates of a blind policy; of RL.
+BLIND, RL = 400, 100
+#: First seeds of clips: what SFT saw begins at 0.
+AFTER = 10_000_000
+OOD = ("ood-longer", "ood-later", "ood-faster", "ood-look")
+
+
+def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None) -> Path:
+    """Trains by a recipe, or goes on; keeps weights at marks; the folder of the trained checkpoint."""
+    from whenwhere.training import parts, rl, sft
+    from whenwhere.training.loop import Progress, Run
+    from whenwhere.training.settings import RLSettings
+
+    if (folder / "checkpoint" / "config.json").exists():
+        return folder / "checkpoint"
+    made = parts.checkpoint(recipe, folder / "start", "cpu")
+    policy = parts.policy(recipe, made)
+    wanted = set(marks)
+
+    def tell(progress: Progress) -> None:
+        if progress.step in wanted:
+            policy.save(folder / "kept" / f"{progress.step:06d}")
+        if progress.step % 20 == 0 or progress.step == progress.of:
+            numbers = {k: round(v, 3) for k, v in progress.metrics.items() if k in ("loss", "reward", "reward/t_iou")}
+            print(f"{recipe.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
+
+    run = Run(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": 2.0, "long_side": 64}, tell)
+    source = parts.source(recipe)
+    source = wrap(source) if wrap else source
+    if isinstance(recipe.train, RLSettings):
+        return Path(rl.train(policy, source, recipe.verifier, recipe.train, run))
+    return Path(sft.train(policy, source, recipe.train, run))
+
+
+class Blinded:
+    """Samples without their sentence, or without their video."""
+
+    def __init__(self, source: Any, what: str) -> None:
+        self.source, self.what = source, what
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Any:
+        sample = self.source[index]
+        if self.what == "video":
+            return replace(sample, images=np.full_like(sample.images, 64))
+        return replace(sample, questions=tuple(replace(q, text="the") for q in sample.questions))
+
+
+def world(split: str) -> Any:
+    """The recipe's world, of another split."""
+    from whenwhere.training.recipe import load
+
+    own = load("tiny-sft").data.world
+    # the split of longer clips has its own length
+    return replace(own, split=split, seconds=(9, 16) if split == "ood-longer" else own.seconds)
+
+
+def scored(claimed: Any, truth: Any) -> dict[str, float | None]:
+    """t_IoU, s and v_IoU of an answer."""
+    if claimed is None or claimed.fault is not None or claimed.spans is None:
+        return {"t": 0.0, "s": None, "v": 0.0}
+    if not len(truth.spans) or not len(claimed.spans):
+        same = float(not len(truth.spans) and not len(claimed.spans))
+        return {"t": same, "s": None, "v": same}
+    s = float(s_iou(claimed.tube, truth.tube)) if truth.spans & claimed.spans else float("nan")
+    return {
+        "t": float(t_iou(claimed.spans, truth.spans)), "s": None if np.isnan(s) else s,
+        "v": float(v_iou(claimed.tube, truth.tube)),
+    }  # fmt: skip
+
+
+def answered(checkpoint: Path, split: str, count: int, blind: str | None = None) -> list[dict[str, Any]]:
+    """A policy's greedy answers on the first clips of a split."""
+    from whenwhere.models.vlm import Checkpoint
+    from whenwhere.training.attempts import Clip, Own
+    from whenwhere.training.policy import Policy
+    from whenwhere.training.rollout import Sampling
+    from whenwhere.training.sources import StageSource
+    from whenwhere.verify import Verifier
+
+    policy = Policy(Checkpoint(str(checkpoint), device="cpu"), form="tokens", prompt="{query}")
+    source: Any = StageSource(world(split), 0, count)
+    source = Blinded(source, blind) if blind else source
+    verifier, own = Verifier(form="tokens"), Own(pack=4096)
+    sampling = Sampling(max_tokens=160, temperature=0.0, stop=tuple(policy.ends))
+    rows: list[dict[str, Any]] = []
+    for first in range(0, count, 20):
+        clips = []
+        for place in range(first, min(first + 20, count)):
+            sample = source[place]
+            prompt, rests = policy.prompts(sample, sample.questions)
+            clips.append(Clip(place, 0.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests))
+        for attempt in own.draw(policy, clips, 1, sampling):
+            truth = policy.truth(attempt.clip.sample, attempt.question)
+            claim = verifier.read(policy.text(attempt.ids[0]), truth)
+            rows.append(
+                {"clip": attempt.clip.sample.id, "kind": attempt.question.kind, "absent": not len(truth.spans),
+                 "parsed": claim.answer.valid and claim.fault is None, **scored(claim, truth)}
+            )  # fmt: skip
+    return rows
+
+
+def constants(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
+    """The whole clip, and the best constant span of training clips, each with a box in the middle."""
+    from whenwhere.training.sources import StageSource
+    from whenwhere.verify.claim import Claim
+
+    edges = np.arange(0, 1.0001, 0.05)
+    grid = np.array([(a, b) for a in edges for b in edges if b > a + 1e-9])
+    seen, fractions = StageSource(world("train"), 0, 1000), []
+    for k in range(1000):
+        for q in seen[k].questions:
+            fractions += [(s.start / q.truth.duration, s.end / q.truth.duration) for s in q.truth.spans]
+    spans = np.array(fractions)
+    inside = np.minimum(grid[:, 1:], spans[:, 1]) - np.maximum(grid[:, :1], spans[:, 0])
+    union = np.maximum(grid[:, 1:], spans[:, 1]) - np.minimum(grid[:, :1], spans[:, 0])
+    best = grid[np.argmax((np.maximum(inside, 0) / np.maximum(union, 1e-9)).mean(1))]
+    source = StageSource(world(split), 0, count)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, (a, b) in {"whole clip": (0.0, 1.0), f"best constant {best[0]:.2f}-{best[1]:.2f}": best}.items():
+        rows = found[name] = []
+        for k in range(count):
+            sample = source[k]
+            for q in sample.questions:
+                truth, side = q.truth, sample.images.shape[1]
+                span = SpanSet([(a * truth.duration, b * truth.duration)])
+                times = np.arange(span[0].start, span[0].end, 1.0)
+                tube = Tube(span, times, np.repeat([[side / 4, side / 4, side * 0.75, side * 0.75]], len(times), 0))
+                claim = Claim(None, span, tube)  # type: ignore[arg-type]
+                rows.append({"clip": sample.id, "kind": q.kind, "absent": not len(truth.spans), "parsed": True,
+                             **scored(claim, truth)})  # fmt: skip
+    return found
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means with intervals over clips."""
+    clips = [r["clip"] for r in rows]
+
+    def mean(name: str, keep: list[bool] | None = None) -> list[float]:
+        at = [k for k in range(len(rows)) if rows[k][name] is not None and (keep is None or keep[k])]
+        if not at:
+            return []
+        found = bootstrap_mean([float(rows[k][name]) for k in at], [clips[k] for k in at], n=2000)
+        return [round(float(x), 4) for x in (found.mean, found.low, found.high)]
+
+    present = [not r["absent"] for r in rows]
+    of_kind = {kind: [p and r["kind"] == kind for p, r in zip(present, rows, strict=True)] for kind in
+               sorted({r["kind"] for r in rows})}  # fmt: skip
+    return {
+        "sentences": len(rows), "clips": len(set(clips)), "parsed": float(np.mean([r["parsed"] for r in rows])),
+        **{name: mean(name) for name in "tsv"},
+        "t_present": mean("t", present), "v_present": mean("v", present),
+        "t_absent": mean("t", [not p for p in present]),
+        "kinds": {kind: {name: mean(name, at) for name in "tsv"} for kind, at in of_kind.items()},
+    }  # fmt: skip
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """What was measured, by name."""
+    return {line["name"]: line for line in read_lines(ROWS)} if ROWS.exists() else {}
+
+
+def keep(name: str, rows: list[dict[str, Any]], **about: Any) -> None:
+    """Notes a row."""
+    append_line(ROWS, json.dumps({"name": name, **about, **summary(rows)}))
+    found = measured()[name]
+    print(name, {k: found[k] for k in ("t", "s", "v", "parsed")}, flush=True)
+
+
+def flops(folder: Path) -> float:
+    """Analytic FLOPs of a run."""
+    return float(list(read_lines(folder / "metrics.jsonl"))[-1]["flops"])
+
+
+def sft_command() -> Path:
+    """The SFT run."""
+    from whenwhere.training.recipe import load
+
+    return train(load("tiny-sft"), CACHE / "sft", MARKS)
+
+
+def curve_command() -> None:
+    """Weights on the way, on validation clips."""
+    steps = {line["step"]: line for line in read_lines(CACHE / "sft" / "metrics.jsonl")}
+    for folder in sorted((CACHE / "sft" / "kept").iterdir()):
+        step = int(folder.name)
+        name = f"curve {step}"
+        if name not in measured() and step in steps:
+            about = {k: steps[step][k] for k in ("clips", "sentences", "flops", "seconds")}
+            keep(name, answered(folder, "val", VALIDATION), step=step, seen=about)
+
+
+def blind_command() -> None:
+    """Blind policies: trained on from SFT without the sentence, or without the video."""
+    from whenwhere.training.recipe import load
+
+    for what, name in (("sentence", "video only"), ("video", "sentence only")):
+        changes = [
+            f"model.checkpoint={CACHE / 'sft'}", f"train.max_steps={BLIND}", "train.learning_rate=5e-4",
+            f"data.first_seed={AFTER}",
+        ]  # fmt: skip
+        made = train(load("tiny-sft-continued", changes), CACHE / f"blind-{what}", wrap=partial(Blinded, what=what))
+        if f"{name} heldout" not in measured():
+            keep(f"{name} heldout", answered(made, "heldout", HELD_OUT, blind=what))
+
+
+def rl_command(seeds: int) -> None:
+    """RL, and SFT continued at equal FLOPs, in pairs of the same seed."""
+    from whenwhere.training.recipe import load
+
+    start = f"model.checkpoint={CACHE / 'sft'}"
+    for seed in range(seeds):
+        own = [start, f"train.seed={seed}", f"data.first_seed={AFTER + seed * 1_000_000}"]
+        first = CACHE / f"rl-{seed}"
+        made = train(load("tiny-rl", [*own, f"train.max_steps={RL}"]), first)
+        spent = flops(first)
+        if f"rl {seed} heldout" not in measured():
+            keep(f"rl {seed} heldout", answered(made, "heldout", HELD_OUT), flops=spent)
+        for arm, recipe in (("sft continued", "tiny-sft-continued"),):
+            folder = CACHE / f"{arm.replace(' ', '-')}-{seed}"
+            steps = max(round(spent / per_update(load(recipe, own))), 1)
+            made = train(load(recipe, [*own, f"train.max_steps={steps}"]), folder)
+            if f"{arm} {seed} heldout" not in measured():
+                keep(f"{arm} {seed} heldout", answered(made, "heldout", HELD_OUT), flops=flops(folder))
+
+
+def per_update(recipe: Any) -> float:
+    """Analytic FLOPs of an update of the SFT run, over its last thousand updates."""
+    lines = list(read_lines(CACHE / "sft" / "metrics.jsonl"))
+    a, b = lines[-51] if len(lines) > 51 else lines[0], lines[-1]
+    each = (b["flops"] - a["flops"]) / (b["clips"] - a["clips"])
+    return float(each * recipe.train.samples_per_step)
+
+
+def table_command() -> None:
+    """SFT and the constants on held-out clips, and SFT out of the distribution."""
+    for split in ("heldout", *OOD):
+        for name, rows in constants(split, HELD_OUT).items():
+            if f"{name} {split}" not in measured():
+                keep(f"{name} {split}", rows)
+        if f"sft {split}" not in measured():
+            keep(f"sft {split}", answered(CACHE / "sft" / "checkpoint", split, HELD_OUT))
+
+
+def paired(found: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, float]:
+    """RL minus SFT continued over pairs of seeds: mean and 95 % interval of a paired t."""
+    from scipy.stats import t as student
+
+    both = [
+        (found[f"rl {k} heldout"][what][0], found[f"sft continued {k} heldout"][what][0])
+        for k in range(100)
+        if f"rl {k} heldout" in found and f"sft continued {k} heldout" in found
+    ]
+    gain = np.array([a - b for a, b in both])
+    if len(gain) < 2:
+        return {"pairs": len(gain)}
+    half = float(student.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5)
+    mean = float(gain.mean())
+    return {"pairs": len(gain), "mean": mean, "low": mean - half, "high": mean + half, "sd": float(gain.std(ddof=1))}
+
+
+def report() -> None:
+    """Writes results/tiny_policy.json and .md."""
+    found = measured()
+    gains = {what: paired(found, what) for what in ("t", "s", "v")}
+    write_text(
+        RESULTS / "tiny_policy.json",
+        json.dumps({"rows": list(found.values()), "rl minus sft continued": gains}, indent=1) + "\n",
+    )
+
+    def cell(value: list[float]) -> str:
+        return f"{100 * value[0]:.1f} [{100 * value[1]:.1f}, {100 * value[2]:.1f}]" if value else "-"
+
+    lines = ["# The tiny policy on the world of shapes", "", "Made by `python benchmarks/tiny_policy.py`.", ""]
+    lines += ["## Learning curve of SFT (validation clips)", ""]
+    lines += [
+        "| updates | clips seen | sentences seen | CPU min | m_tIoU | s | m_vIoU |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted((r for r in found.values() if "step" in r), key=lambda r: r["step"]):
+        seen = row["seen"]
+        lines.append(
+            f"| {row['step']} | {seen['clips']:.0f} | {seen['sentences']:.0f} | {seen['seconds'] / 60:.0f} | "
+            f"{cell(row['t'])} | {cell(row['s'])} | {cell(row['v'])} |"
+        )
+    for split in ("heldout", *OOD):
+        rows = [r for r in found.values() if r["name"].endswith(f" {split}")]
+        if not rows:
+            continue
+        clips, sentences = rows[0]["clips"], rows[0]["sentences"]
+        lines += ["", f"## {split} ({clips} clips, {sentences} sentences)", ""]
+        lines += ["| answers | m_tIoU | s | m_vIoU | read |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {r['name'].removesuffix(f' {split}')} | {cell(r['t'])} | {cell(r['s'])} | {cell(r['v'])} | "
+            f"{100 * r['parsed']:.0f} % |"
+            for r in rows
+        ]
+    lines += ["", "## RL minus SFT continued at equal analytic FLOPs (paired t over seeds, points)", ""]
+    for what, gain in gains.items():
+        if "mean" in gain:
+            lines.append(
+                f"- {what}: {100 * gain['mean']:+.2f} [{100 * gain['low']:+.2f}, {100 * gain['high']:+.2f}] over "
+                f"{gain['pairs']} pairs"
+            )
+    write_text(RESULTS / "tiny_policy.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def main() -> None:
+    """Runs a part."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("part", choices=["sft", "curve", "blind", "rl", "table", "report"])
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args(sys.argv[1:])
+    parts: dict[str, Any] = {
+        "sft": sft_command, "curve": curve_command, "blind": blind_command, "table": table_command,
+        "rl": partial(rl_command, args.seeds),
+    }  # fmt: skip
+    if args.part in parts:
+        parts[args.part]()
+    report()
+
+
+if __name__ == "__main__":
+    main()
