@@ -183,6 +183,26 @@ def test_metrics_and_progress(train: Any, tmp_path: Path) -> None:
     assert found[-1]["lr"] == pytest.approx(SETTINGS.learning_rate / 4)
 
 
+def test_metrics_for_a_dashboard(train: Any, tmp_path: Path) -> None:
+    """The same numbers in TensorBoard's files; those behind a resumed state are gone."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    how: dict[str, Any] = {"report_to": "tensorboard", "lr_scheduler_type": "constant", "save_steps": 4}
+
+    def stop(progress: Any) -> None:
+        if progress.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tell=stop, **how)
+    train(**how)
+    read = EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    assert [e.step for e in read.Scalars("loss")] == [2, 4, 6, 8, 10]
+    losses = [line["loss"] for line in lines(tmp_path)]
+    assert [e.value for e in read.Scalars("loss")] == pytest.approx(losses, rel=1e-5)
+
+
 def test_a_source_in_an_order_of_its_own(train: Any) -> None:
     asked: list[tuple[int, float]] = []
 

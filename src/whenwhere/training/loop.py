@@ -33,9 +33,10 @@ from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.policy import Policy
 from whenwhere.training.processes import Processes
 from whenwhere.training.settings import Settings
+from whenwhere.training.trackers import tracker
 
 #: Settings that may be others when a run goes on.
-_OPEN = ("max_steps", "logging_steps", "save_steps", "dataloader_prefetch")
+_OPEN = ("max_steps", "logging_steps", "save_steps", "dataloader_prefetch", "report_to")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Run:
         self.counts: dict[str, float] = {}
         self.seconds = 0.0
         self._pending: list[dict[str, float]] = []
+        self._note: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
         self._named: set[str] = set()
 
     def write(self, name: str, entry: dict[str, Any]) -> None:
@@ -187,6 +189,8 @@ class Run:
         optimiser = make_optimiser(policy.model, settings)
         self._seed(settings.seed + self.processes.rank)
         stopped = self._resume(stage, optimiser, dict(zip(names, weights, strict=True)))
+        if self.processes.first:
+            self._note = tracker(settings.report_to, self.folder, self.step, asdict(settings))
         self.processes.wait()
         began = time.monotonic() - self.seconds
         while self.step < settings.max_steps and not stopped:
@@ -245,7 +249,9 @@ class Run:
         if self.processes.first:
             keys = list(dict.fromkeys(k for line in self._pending for k in line))
             means = {k: float(np.mean([line[k] for line in self._pending if k in line])) for k in keys}
-            self.write("metrics.jsonl", {**means, "lr": rate, **self.counts, "seconds": round(self.seconds, 3)})
+            line = {**means, "lr": rate, **self.counts, "seconds": round(self.seconds, 3)}
+            self.write("metrics.jsonl", line)
+            self._note(self.step + 1, line)
         self._pending = []
 
     def _save(self, stage: Stage, optimiser: Any, weights: dict[str, Any], stopped: bool) -> None:

@@ -34,6 +34,7 @@ class Settings:
         lora_alpha: LoRA's scale is lora_alpha / lora_r.
         lora_dropout: of what goes into LoRA's matrices.
         lora_target_modules: layers that get them, by the end of their names.
+        report_to: dashboard that gets the metrics too.
         dataloader_prefetch: updates whose samples are prepared ahead, beside the computation; 0 = none.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    report_to: Literal["none", "tensorboard", "trackio"] = "none"
     dataloader_prefetch: int = 1
 
 
