@@ -25,10 +25,11 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.attempts import Attempt, Clip, Drawer, Own, Work, judge, line, once, place, signs, spread
+from whenwhere.training.attempts import Attempt, Clip, Drawer, Own, Work, judge, line, once, packs, place, signs, spread
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group
+from whenwhere.training.logprobs import Scores
 from whenwhere.training.loop import Outcome, Run, sample_at
 from whenwhere.training.losses import LOSSES, Over, importance
 from whenwhere.training.losses import Clip as Clipping
@@ -246,41 +247,57 @@ class RL:
 
         assert self._scorer is not None
         s, flops = self.settings, Flops()
-        clip = Clipping(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef)
         sums: dict[str, float] = {}
-        for work in self._batch:
-            branches = [b for a in work.attempts for b in a.branches()]
-            group, places = once(work.clip.prompt, branches)
+        groups = [once(w.clip.prompt, [b for a in w.attempts for b in a.branches()]) for w in self._batch]
+        lengths = [len(group.prompt.ids) + sum(tokens_of(group.branches)) for group, _ in groups]
+        for pack in packs(list(zip(self._batch, groups, strict=True)), lengths, s.pack_tokens):
             with self.policy.computing():
-                now = spread(self._scorer(group, entropies="trained" if s.entropy_coef else True), places)
-            mask = now.mask
-            if s.mask_truncated_completions:
-                ended = torch.tensor([e for a in work.attempts for e in a.ended], device=mask.device)
-                mask = mask & ended[:, None]
-            if work.old is None and (s.num_iterations > 1 or work.attempts[0].sampling_logps is not None):
-                work.old = now.logps.detach()
-            old = None if work.old is None else work.old.to(now.logps.device)
-            weights = self._corrected(work, old, now.mask, mask, sums)
-            good = torch.tensor(np.concatenate([a.advantages for a in work.attempts]), device=mask.device)
-            made = LOSSES[s.loss_type](
-                now.logps, old, good, mask, clip, over, ref_logps=self._referred(group, places),
-                entropies=now.entropies, weights=weights,
-            )  # fmt: skip
-            made.value.backward()
-            sums["loss"] = sums.get("loss", 0.0) + float(made.value.detach())
-            tokens = float(made.tokens)
-            sums["tokens"] = sums.get("tokens", 0.0) + tokens
-            for name, value in made.metrics.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * tokens
-            scored = sum(int(b.scored.sum()) for b in group.branches)
-            for count in (self._counter.training, *([self._counter.forward] if s.beta else [])):
-                done = count(group.prompt, tokens_of(group.branches), scored)
-                flops = flops + Flops(done.shared, count(group.prompt, tokens_of(branches), int(now.mask.sum())).repeat)
+                each = self._scorer.many(
+                    [group for _, (group, _) in pack], entropies="trained" if s.entropy_coef else True
+                )
+            losses = []
+            for (work, (group, places)), now in zip(pack, each, strict=True):
+                losses.append(self._loss(work, group, places, spread(now, places), over, sums))
+                flops = flops + self._cost(work, group)
+            torch.stack(losses).sum().backward()
         weight = sums.pop("tokens", 0.0)
         # losses are divided by what all processes count, so they add up
         found["loss"] = (sums.pop("loss", 0.0), 0.0)
         found |= {name: (value / max(weight, 1.0), weight) for name, value in sums.items()}
         return flops
+
+    def _loss(self, work: Work, group: Group, places: Any, now: Scores, over: Over, sums: dict[str, float]) -> Any:
+        """A clip's part of the loss; what there is to see is added to `sums`."""
+        import torch
+
+        s, mask = self.settings, now.mask
+        if s.mask_truncated_completions:
+            ended = torch.tensor([e for a in work.attempts for e in a.ended], device=mask.device)
+            mask = mask & ended[:, None]
+        if work.old is None and (s.num_iterations > 1 or work.attempts[0].sampling_logps is not None):
+            work.old = now.logps.detach()
+        old = None if work.old is None else work.old.to(now.logps.device)
+        good = torch.tensor(np.concatenate([a.advantages for a in work.attempts]), device=mask.device)
+        clip = Clipping(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef)
+        made = LOSSES[s.loss_type](
+            now.logps, old, good, mask, clip, over, ref_logps=self._referred(group, places), entropies=now.entropies,
+            weights=self._corrected(work, old, now.mask, mask, sums),
+        )  # fmt: skip
+        tokens = float(made.tokens)
+        for name, value in {"loss": made.value.detach(), "tokens": 1.0, **made.metrics}.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * (1.0 if name == "loss" else tokens)
+        return made.value
+
+    def _cost(self, work: Work, group: Group) -> Flops:
+        """What a clip cost: as it was computed, and with every completion and its prompt anew."""
+        found, branches = Flops(), [b for a in work.attempts for b in a.branches()]
+        for count in (self._counter.training, *([self._counter.forward] if self.settings.beta else [])):
+            one, every = (
+                count(group.prompt, tokens_of(rows), sum(int(b.scored.sum()) for b in rows))
+                for rows in (group.branches, branches)
+            )
+            found = found + Flops(one.shared, every.repeat)
+        return found
 
     def _referred(self, group: Group, places: Any) -> Any:
         """Log-probabilities by the reference; None where there is none."""

@@ -298,12 +298,13 @@ class Scorer:
             self._settle(group)
         return scores(self.tower, group, self.backend, self.temperature, entropies)
 
-    def many(self, groups: Sequence[Group], scales: Sequence[Scale] = ()) -> list[Scores]:
+    def many(self, groups: Sequence[Group], scales: Sequence[Scale] = (), entropies: Entropies = False) -> list[Scores]:
         """Scores of several groups: by one forward pass where the back end can, for their sum's backward pass.
 
         Args:
             groups: at least one.
             scales: of soft targets.
+            entropies: wanted too; `trained` = with their gradient.
         """
         import torch
 
@@ -319,15 +320,15 @@ class Scorer:
         # one matrix of logits: rows of all groups, one behind the other
         ids, mask = (torch.cat([t.flatten() for t in part])[None] for part in zip(*parts, strict=True))
         states = torch.cat([h.flatten(0, 1) for h in hidden])[None]
-        flat = scored(states, tower.head, ids, mask, self.temperature, scales=scales)
+        flat = scored(states, tower.head, ids, mask, self.temperature, entropies, scales=scales)
         sizes = [rows * width for rows, width in shapes]
 
         def apart(whole: Any) -> list[Any]:
             return [part.view(shape) for part, shape in zip(whole[0].split(sizes), shapes, strict=True)]
 
         logps, masks = apart(flat.logps), apart(flat.mask)
-        losses = [None] * len(sizes) if flat.losses is None else apart(flat.losses)
-        return [Scores(a, None, m, b) for a, m, b in zip(logps, masks, losses, strict=True)]
+        spread, losses = ([None] * len(sizes) if t is None else apart(t) for t in (flat.entropies, flat.losses))
+        return [Scores(*made) for made in zip(logps, spread, masks, losses, strict=True)]
 
     def _settle(self, group: Group) -> None:
         """Falls back until what is left is equal to repeating."""
