@@ -118,6 +118,17 @@ def test_a_prompt_over_the_budget_is_skipped_and_named(train: Any, tmp_path: Pat
     assert lines(tmp_path)[-1]["skipped"] == len(skipped) == 10 and lines(tmp_path)[-1]["clips"] == 10
 
 
+def test_an_answer_that_the_form_cannot_hold_leaves_out_its_question(train: Any, tmp_path: Path) -> None:
+    source = Two(2)
+    first = source.samples[0]
+    wrong = replace(first.questions[1], truth=replace(first.questions[1].truth, spans=None, choice="A"), id="chosen")
+    source.samples[0] = replace(first, questions=(first.questions[0], wrong))
+    said = train(source, max_steps=2)
+    assert len(said) == 1 and said[0].startswith("question chosen is skipped")
+    last = lines(tmp_path)[-1]
+    assert (last["clips"], last["sentences"], last["skipped"], last["left_out"]) == (4, 6, 0, 2)
+
+
 def test_nothing_to_learn_from_is_an_error(train: Any, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"none of the last 2 samples could be used.*max_prompt_length = 3"):
         train(max_prompt_length=3)

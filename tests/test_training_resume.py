@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,21 +120,36 @@ def test_a_torn_state_is_a_sentence(blank: Path, whole: Path, tmp_path: Path) ->
         training_child.main(str(blank), str(tmp_path))
 
 
-def test_a_full_disk_keeps_the_last_state(blank: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the second state, with moments for more weights, hits it."""
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """A limit on the size of files, in bytes; it stands for a full disk."""
     import resource
 
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_keeps_the_last_state(blank: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, max_steps=3)
     training_child.main(str(blank), str(tmp_path), settings=settings)
     before = (tmp_path / STATE).read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
-    try:
-        with pytest.raises(OutputError, match=r"cannot write .*last\.pt"):
-            training_child.main(str(blank), str(tmp_path), settings=replace(settings, max_steps=6))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
+    with small_files(len(before) // 2), pytest.raises(OutputError, match=r"cannot write .*last\.pt"):
+        training_child.main(str(blank), str(tmp_path), settings=replace(settings, max_steps=6))
     assert (tmp_path / STATE).read_bytes() == before
     assert not list((tmp_path / STATE).parent.glob(".*"))
+
+
+def test_a_full_disk_at_the_end_keeps_the_checkpoint_before(blank: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, max_steps=3)
+    training_child.main(str(blank), str(tmp_path), settings=settings)
+    before = weights(tmp_path)
+    with small_files(len(before) // 2), pytest.raises(OutputError, match=r"cannot write .*checkpoint"):
+        training_child.main(str(blank), str(tmp_path), settings=settings)
+    assert weights(tmp_path) == before
+    assert not list(tmp_path.glob(".*"))

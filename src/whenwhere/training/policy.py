@@ -21,7 +21,7 @@ import numpy as np
 from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import Frames
 from whenwhere.answers.forms import Form
-from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
+from whenwhere.errors import MissingExtraError, ModelError, OutputError, RecordError, SettingError, WhenwhereError
 from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models.vlm import Checkpoint
@@ -75,6 +75,7 @@ class Policy:
         frames: how frames are handed over; None = as the family's dialect does.
         long_side: most pixels of a frame's longer side; None = any.
         rule: of positions behind a video.
+        rate: boxes per second of right answers.
 
     Attributes:
         checkpoint: as given.
@@ -100,12 +101,13 @@ class Policy:
         frames: Frames | None = None,
         long_side: int | None = None,
         rule: Rule = "original",
+        rate: float = 1.0,
     ) -> None:
         if form not in FORMS:
             raise SettingError(f"there is no form {form!r}: forms are {', '.join(FORMS)}")
         if "{query}" not in prompt:
             raise SettingError("the prompt has no {query}: say where the sentence goes")
-        self.checkpoint, self.prompt = checkpoint, prompt
+        self.checkpoint, self.prompt, self.rate = checkpoint, prompt, rate
         self.talker = LocalTalker(checkpoint, frames=frames, long_side=long_side)
         self.form: Form = FORMS[form]
         self.model: Any = checkpoint.model
@@ -174,7 +176,10 @@ class Policy:
         import torch
 
         truth = self.truth(sample, question)
-        text = self.form.render(truth.answer(), truth.size, truth.shown)
+        if truth.spans is None and "choice" not in self.form.holds:
+            # it would be written as "it is not there"
+            raise RecordError(f"the form {self.form.name} has no place for a choice, which is all that is known")
+        text = self.form.render(truth.answer(self.rate), truth.size, truth.shown)
         return torch.tensor([*self._words(text), self.end], dtype=torch.long)
 
     def text(self, ids: Any) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.training.example import Course, Sample, Source
 from whenwhere.training.flops import Counter, tokens_of
 from whenwhere.training.group import Group, sentences
@@ -26,10 +26,11 @@ from whenwhere.training.shared_prefix import Scorer
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A clip as it is computed."""
+    """A clip as it is computed; questions whose answer the form cannot hold are left out."""
 
     group: Group
     scored: int
+    left_out: list["_Skipped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,8 @@ class SFT:
         found = self._samples(number, run)
         ready = [r for r in found if isinstance(r, _Ready)]
         skipped = [r for r in found if isinstance(r, _Skipped)]
-        for one in skipped:
+        left_out = [s for r in ready for s in r.left_out]
+        for one in skipped + left_out:
             run.skip(one.sample, one.error)
         total, usable = run.processes.sum([sum(r.scored for r in ready), len(ready)])
         self._wasted = 0 if usable else self._wasted + len(found) * run.processes.count
@@ -97,6 +99,7 @@ class SFT:
         counts = {
             "clips": len(ready), "sentences": sum(len(r.group.branches) for r in ready),
             "tokens": sum(r.scored for r in ready), "flops": flops, "skipped": len(skipped),
+            "left_out": len(left_out),
         }  # fmt: skip
         if not total:
             return Outcome({}, counts, empty=True)
@@ -166,9 +169,16 @@ class SFT:
             raise SettingError(
                 f"its prompt has {longest} tokens, more than max_prompt_length = {self.settings.max_prompt_length}"
             )
-        answers = [self.policy.target(sample, q) for q in sample.questions]
-        group = sentences(prompt, list(zip(rests, answers, strict=True)))
-        return _Ready(group, sum(map(len, answers)))
+        pairs: list[tuple[Any, Any]] = []
+        left_out = []
+        for question, rest in zip(sample.questions, rests, strict=True):
+            try:
+                pairs.append((rest, self.policy.target(sample, question)))
+            except RecordError as e:
+                left_out.append(_Skipped(f"question {question.id}", e))
+        if not pairs:
+            raise left_out[-1].error
+        return _Ready(sentences(prompt, pairs), sum(len(answer) for _, answer in pairs), left_out)
 
 
 def train(policy: Policy, source: Source, settings: SFTSettings, run: Run) -> Any:
