@@ -115,6 +115,10 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD.replace("rl", "grpo"), "mine.toml [train] needs stage = 'sft' or stage = 'rl', not 'grpo'"),
         (GOOD.replace("count = 4", "kind = 'charades'"), "mine.toml [data]: there is no data 'charades': did you mean"),
         (GOOD + "[", "is no TOML"),
+        (
+            GOOD + "[[data.grow]]\nuntil = 0.5\nworld = {}\n[curriculum]\nlow = 0.1",
+            "mine.toml: [data] grow and [curriculum] are both an order of clips",
+        ),
         ("model = 3\n" + GOOD[GOOD.index("[data]") :], "mine.toml: model is a table, written [model]"),
     ],
 )  # fmt: skip

@@ -367,6 +367,7 @@ def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
     out.print(f"  deciles: {' '.join(f'{value:.2f}' for value in found['deciles'])}; mean {found['mean']:.3f}")
     spread = f"; mean deviation between draws {found['std']:.3f}" if found["draws"] else ""
     out.print(f"  wholly wrong {found['wrong']:.1%}, exact {found['right']:.1%}{spread}")
+    out.print(f"  cost {found['flops']:.2e} FLOPs")
 
 
 for command, example in (

@@ -10,6 +10,7 @@ of metrics are printed on stdout too, and the result at the end.
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ from whenwhere.cli import options
 from whenwhere.cli.ground import INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whenwhere.training.loop import Progress, Run
     from whenwhere.training.recipe import Recipe
 
@@ -120,10 +123,14 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     from whenwhere.training.settings import RLSettings
 
     quiet()
-    checkpoint = parts.checkpoint(recipe, out / "start", device)
     watch = _Watch(recipe, json_, out)
-    run = Run(out, _about(recipe, checkpoint), tell=watch, warn=lambda text: watch.said(text, "yellow"))
+    run = Run(out, tell=watch, warn=lambda text: watch.said(text, "yellow"))
     watch.run = run
+    if device is None and run.processes.device is not None:
+        device = str(run.processes.device)
+    with _first(run):
+        checkpoint = parts.checkpoint(recipe, out / "start", device)
+    run.about = _about(recipe, checkpoint)
     source = parts.source(recipe, tell=lambda text: watch.said(text, ""))
     policy = parts.policy(recipe, checkpoint)
     if run.processes.first:
@@ -133,7 +140,8 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         raise SettingError("schedule = 'rescored' runs in one process: start it without accelerate launch")
     try:
         with watch:
-            course = parts.course(recipe, source, policy, out, skip=run.skip, tell=watch.measured)
+            with _first(run):
+                course = parts.course(recipe, source, policy, out, skip=run.skip, tell=watch.measured)
             if isinstance(recipe.train, RLSettings):
                 from whenwhere.training import rl
 
@@ -147,6 +155,16 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         raise typer.Exit(INTERRUPTED) from None
     if run.processes.first:
         _finish(recipe, run, result, json_)
+
+
+@contextmanager
+def _first(run: "Run") -> "Iterator[None]":
+    """The first process does what makes files; the others do it when they are there."""
+    if not run.processes.first:
+        run.processes.wait()
+    yield
+    if run.processes.first:
+        run.processes.wait()
 
 
 def quiet() -> None:

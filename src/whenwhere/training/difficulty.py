@@ -11,13 +11,13 @@ A file grows by one line a question; measuring again goes on where it stopped. W
 compute of the run that uses it.
 
     {"id": "clip-3#1", "sample": "clip-3", "number": 3, "of": 4, "difficulty": 0.42, "std": 0.11, "draws": 8,
-     "duration": 12.0, "fraction": 0.25, "score": "0.5 t_iou + 0.5 v_iou", "policy": "runs/sft",
+     "duration": 12.0, "fraction": 0.25, "flops": 3.1e9, "score": "0.5 t_iou + 0.5 v_iou", "policy": "runs/sft",
      "recipe": "9f0c..."}
 """
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Difficulty:
         recipe: hash of the recipe under which it was asked.
         duration: of the clip in seconds, where it is known.
         fraction: share of the clip that the true spans take, where it is known; 0 where the truth is absence.
+        flops: that measuring it took, counted (`training.flops`).
     """
 
     id: str
@@ -70,6 +71,7 @@ class Difficulty:
     recipe: str = ""
     duration: float | None = None
     fraction: float | None = None
+    flops: float = 0.0
 
     def line(self) -> str:
         """As it stands in a file."""
@@ -143,7 +145,7 @@ def measure(
     """
     alike = {"score": score_name(verifier), "policy": name, "recipe": recipe, "draws": ask.draws}
     known = read(file, alike) if file.exists() else {}
-    lines = Counter(d.number for d in known.values())
+    lines = Tally(d.number for d in known.values())
     done = {d.number for d in known.values() if lines[d.number] == d.of}
     for number in range(len(source)):
         if number not in done:
@@ -167,6 +169,7 @@ def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
     from whenwhere.training.attempts import Clip, Own, judge
+    from whenwhere.training.flops import Counter
     from whenwhere.training.rollout import Sampling
 
     prompt, rests = policy.prompts(sample, sample.questions)
@@ -177,14 +180,19 @@ def _measured(
         stop=tuple(policy.ends),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
-    for attempt in Own().draw(policy, [clip], max(1, ask.draws), sampling):
+    attempts = Own().draw(policy, [clip], max(1, ask.draws), sampling)
+    lengths = [len(rests[a.number]) + len(row) for a in attempts for row in a.ids]
+    words = sum(len(row) for a in attempts for row in a.ids)
+    flops = Counter(policy.tower).forward(prompt, lengths, words).shared / len(attempts)
+    for attempt in attempts:
         judge(policy, attempt, verifier, 1.0)
         rewards = np.array([r.reward for r in attempt.rewards])
         truth = policy.truth(sample, attempt.question)
         yield Difficulty(
             attempt.question.id, sample.id, number, len(rests), round(float(1 - rewards.mean()), 6),
             round(float(rewards.std()), 6),
-            duration=truth.duration, fraction=_fraction(truth.spans, truth.duration), **alike,
+            duration=truth.duration, fraction=_fraction(truth.spans, truth.duration),
+            flops=float(round(flops)), **alike,
         )  # fmt: skip
 
 
@@ -262,4 +270,5 @@ def summary(found: Mapping[str, Difficulty]) -> dict[str, Any]:
         "deciles": [round(float(v), 4) for v in np.quantile(values, np.linspace(0, 1, 11))],
         "wrong": round(float((values >= 1 - 1e-9).mean()), 4), "right": round(float((values <= 1e-9).mean()), 4),
         "std": round(float(np.mean([d.std for d in found.values()])), 4),
+        "flops": sum(d.flops for d in found.values()),
     }  # fmt: skip

@@ -64,7 +64,7 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")
-    return Checkpoint(name, device=device)
+    return Checkpoint(name, revision=recipe.model.revision, device=device)
 
 
 def label(recipe: Recipe, made: "Checkpoint") -> str:
@@ -106,7 +106,10 @@ def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
     from whenwhere.training.policy import Policy
 
     own = recipe.model
-    return Policy(made, form=own.form, prompt=prompt(recipe, made), frames=own.frames, long_side=own.long_side)
+    return Policy(
+        made, form=own.form, prompt=prompt(recipe, made), frames=own.frames, long_side=own.long_side,
+        rate=recipe.reward.rate,
+    )  # fmt: skip
 
 
 def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:

@@ -71,6 +71,7 @@ class Model:
     Attributes:
         checkpoint: hub id, folder (of a checkpoint, or of a run with one in it), `tiny` (comes with the package), or
             `tiny-new` (untrained, of `sizes`).
+        revision: of a hub id: branch, tag or commit.
         form: that answers are written in (`whenwhere.answers.FORMS`).
         prompt: with {query} and, if wanted, {duration}; empty = as the family's dialect asks.
         frames: how frames are handed over; None = as the dialect says.
@@ -83,6 +84,7 @@ class Model:
     """
 
     checkpoint: str
+    revision: str | None = None
     form: str = "second-level"
     prompt: str = ""
     frames: Frames | None = None
@@ -348,6 +350,8 @@ def _recipe(name: str, tables: dict[str, Any], place: str, header: str) -> Recip
         for k in table:
             _misplaced(k, key, stage, place)
         parts[key] = checked(kind, table, f"{place} [{key}]")
+    if parts["curriculum"].needed and parts["data"].grow:
+        raise SettingError(f"{place}: [data] grow and [curriculum] are both an order of clips: leave one of them out")
     if parts["curriculum"].schedule == "rescored":
         # samples prepared ahead would be chosen by difficulties of a policy that is not there yet
         parts["train"] = replace(parts["train"], dataloader_prefetch=0)
