@@ -1,5 +1,6 @@
 """RL on a micro policy of the real classes: it learns, it can be killed, and it says what it does."""
 
+import itertools
 import json
 import os
 import signal
@@ -331,8 +332,7 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
 def test_the_same_answer_is_computed_once(taught: Path) -> None:
     import torch
 
-    from whenwhere.training.attempts import once, spread
-    from whenwhere.training.group import Branch, Group
+    from whenwhere.training.group import Branch, Group, once
     from whenwhere.training.shared_prefix import scores
 
     policy, sample = opened(taught), Two()[0]
@@ -348,7 +348,7 @@ def test_the_same_answer_is_computed_once(taught: Path) -> None:
     weight = torch.tensor([1.0, -2.0, 3.0, 0.5, 1.5])[:, None]
     slopes = []
     for found in (scores(policy.tower, Group(prompt, rows), entropies=True),
-                  spread(scores(policy.tower, group, entropies=True), places)):  # fmt: skip
+                  scores(policy.tower, group, entropies=True).at(places)):  # fmt: skip
         policy.model.zero_grad()
         (found.logps * weight).sum().backward()
         slopes.append((found, [p.grad.clone() for p in policy.model.parameters()]))
@@ -436,3 +436,57 @@ def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) 
     assert (tmp_path / "served" / "model.safetensors").exists()
     with pytest.raises(ChatError):  # it is gone by now
         trained(taught, tmp_path / "three", drawer=Server(f"{server.url}#policy", patience=Patience(retries=0)))
+
+
+def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> None:
+    """Also once most rows have ended, and are left out."""
+    import torch
+
+    from whenwhere.training.group import Branch
+    from whenwhere.training.rollout import Rollout, Sampling, together
+
+    policy = opened(taught)
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            if weight.ndim > 1:
+                weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    prompts = [policy.prompts(s, s.questions) for s in Two(3).samples]
+    rollouts = [Rollout(policy.tower, prompt) for prompt, _ in prompts]
+    # branches of several lengths, so that rows are padded
+    rows = [[Branch(torch.cat([r, r[:k]])) for k, r in enumerate(rests)] for _, rests in prompts]
+    alone = [[rollout.go_on([b], Sampling(12, temperature=0))[0].tolist() for b in own]
+             for rollout, own in zip(rollouts, rows, strict=True)]  # fmt: skip
+    every = [ids for own in alone for ids in own]
+
+    def length(ids: list[int], stop: tuple[int, ...]) -> int:
+        return next((k + 1 for k, i in enumerate(ids) if i in stop), 12)
+
+    # tokens at which most rows end soon, and some late
+    pairs = itertools.combinations({i for ids in every for i in ids[:4]}, 2)
+    ends = ((pair, sorted(length(ids, pair) for ids in every)) for pair in pairs)
+    stop = next(pair for pair, each in ends if each[2] <= 4 and each[-1] > 6)
+    how = Sampling(12, temperature=0, stop=stop)
+    found = [[ids.tolist() for ids in own] for own in together(rollouts, rows, how)]
+    for own, others in zip(found, alone, strict=True):
+        for ids, whole in zip(own, others, strict=True):
+            assert ids == whole[: length(whole, stop)]
+
+
+def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_path: Path) -> None:
+    """The same gradients, of the same completions: a drawer hands out what was drawn before."""
+    from whenwhere.training.attempts import Own
+
+    made: list[Any] = []
+
+    class Kept(Own):
+        def draw(self, *given: Any) -> Any:
+            if not made:
+                made.extend(super().draw(*given))
+            return made
+
+    for name, most in (("one", 0), ("together", 4096)):
+        settings = replace(BASE, max_steps=1, pack_tokens=most, entropy_coef=0.01, beta=0.1, zero_variance="keep")
+        trained(taught, tmp_path / name, settings, drawer=Kept(4096))
+    one, other = lines(tmp_path / "one")[0], lines(tmp_path / "together")[0]
+    for key in ("loss", "entropy", "grad_norm", "tokens"):
+        assert one[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), key

@@ -8,18 +8,20 @@ one copy of a clip's keys and values.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.training.example import Question, Sample
-from whenwhere.training.group import Branch, Group, Tokens
-from whenwhere.training.logprobs import Scores
+from whenwhere.training.group import Branch, Tokens, packs
 from whenwhere.training.policy import Policy
 from whenwhere.training.rollout import Rollout, Sampling, together
 from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
+
+#: name → (mean, weight)
+Means = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,26 +171,6 @@ class Own:
         return made
 
 
-T = TypeVar("T")
-
-
-def packs(things: Sequence[T], sizes: Sequence[int], most: int) -> list[list[T]]:
-    """Neighbours together, as many as have no more than `most` of something; at least one.
-
-    >>> packs("abcd", [3, 2, 2, 9], 5)
-    [['a', 'b'], ['c'], ['d']]
-    """
-    made: list[list[T]] = []
-    room = 0
-    for thing, size in zip(things, sizes, strict=True):
-        if not made or size > room:
-            made.append([])
-            room = most
-        made[-1].append(thing)
-        room -= size
-    return made
-
-
 def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[Any] | None = None) -> list[Attempt]:
     """Attempts out of completions, as many for each question.
 
@@ -207,32 +189,6 @@ def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[A
         )
         for k in range(len(clip.rests))
     ]  # fmt: skip
-
-
-def once(prompt: Tokens, branches: Sequence[Branch]) -> tuple[Group, list[int]]:
-    """A group without branches that are the same as another, and where each branch stands in it.
-
-    A policy that has learned says the same again and again; computed once, gradients add up to the same.
-
-    Args:
-        prompt: of all branches.
-        branches: some perhaps the same.
-    """
-    found: dict[tuple[int, ...], int] = {}
-    places: list[int] = []
-    first: list[Branch] = []
-    for branch in branches:
-        # the same tokens may be a short question with a long answer
-        at = found.setdefault((int(branch.scored.sum()), *branch.ids.tolist()), len(found))
-        places.append(at)
-        if at == len(first):
-            first.append(branch)
-    return Group(prompt, first), places
-
-
-def spread(found: Scores, places: list[int]) -> Scores:
-    """Scores of all branches, out of those of a group that holds each `once`."""
-    return Scores(found.logps[places], None if found.entropies is None else found.entropies[places], found.mask[places])
 
 
 def judge(policy: Policy, attempt: Attempt, verifier: Verifier, progress: float) -> None:
@@ -280,7 +236,7 @@ def width(claim: Claim, truth: Truth) -> float | None:
     return claim.spans.duration / truth.spans.duration
 
 
-def signs(attempts: Sequence[Attempt]) -> dict[str, tuple[float, float]]:
+def signs(attempts: Sequence[Attempt]) -> Means:
     """What an update's completions look like, to see a reward being hacked or a policy going stale.
 
     Args:
@@ -327,3 +283,17 @@ def line(attempt: Attempt, k: int) -> dict[str, Any]:
         "advantage": None if good is None else float(good[k]), "status": reward.status, "fault": reward.fault,
         "length": len(attempt.ids[k]), "truncated": not attempt.ended[k],
     }  # fmt: skip
+
+
+def joined(parts: Sequence[Means]) -> dict[str, float]:
+    """Means over processes; what has no weight is added up.
+
+    >>> joined([{"a": (1.0, 1.0), "b": (2.0, 0.0)}, {"a": (4.0, 2.0), "b": (3.0, 0.0)}])
+    {'a': 3.0, 'b': 5.0}
+    """
+    made: dict[str, float] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        found = [part[name] for part in parts if name in part]
+        weight = sum(w for _, w in found)
+        made[name] = sum(v * w for v, w in found) / weight if weight else sum(v for v, _ in found)
+    return made

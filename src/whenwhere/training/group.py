@@ -7,9 +7,11 @@ by token. Prompts are not padded; branches are, on the right, when they are comp
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from whenwhere.errors import SettingError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,3 +165,41 @@ def tokens(inputs: Any) -> Tokens:
         if videos is not None
         else None,
     )
+
+
+def once(prompt: Tokens, branches: Sequence[Branch]) -> tuple[Group, list[int]]:
+    """A group without branches that are the same as another, and where each branch stands in it.
+
+    A policy that has learned says the same again and again; computed once, gradients add up to the same.
+
+    Args:
+        prompt: of all branches.
+        branches: some perhaps the same.
+    """
+    found: dict[tuple[int, ...], int] = {}
+    places: list[int] = []
+    first: list[Branch] = []
+    for branch in branches:
+        # the same tokens may be a short question with a long answer
+        at = found.setdefault((int(branch.scored.sum()), *branch.ids.tolist()), len(found))
+        places.append(at)
+        if at == len(first):
+            first.append(branch)
+    return Group(prompt, first), places
+
+
+def packs(things: Sequence[T], sizes: Sequence[int], most: int) -> list[list[T]]:
+    """Neighbours together, as many as have no more than `most` of something; at least one.
+
+    >>> packs("abcd", [3, 2, 2, 9], 5)
+    [['a', 'b'], ['c'], ['d']]
+    """
+    made: list[list[T]] = []
+    room = 0
+    for thing, size in zip(things, sizes, strict=True):
+        if not made or size > room:
+            made.append([])
+            room = most
+        made[-1].append(thing)
+        room -= size
+    return made

@@ -30,6 +30,15 @@ class Scores:
     mask: Any
     losses: Any = None
 
+    def at(self, places: Sequence[int]) -> "Scores":
+        """Some branches, perhaps several times.
+
+        Args:
+            places: of each branch wanted, where it stands.
+        """
+        spread, losses = (None if t is None else t[places] for t in (self.entropies, self.losses))
+        return Scores(self.logps[places], spread, self.mask[places], losses)
+
 
 @dataclass(frozen=True, eq=False)
 class Scale:

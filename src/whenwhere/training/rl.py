@@ -16,7 +16,6 @@ Left out: a replay of old groups, an adaptive KL weight, and rewards that are th
 """
 
 import json
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -25,10 +24,10 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.attempts import Attempt, Clip, Drawer, Own, Work, judge, line, once, packs, place, signs, spread
+from whenwhere.training.attempts import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
-from whenwhere.training.group import Group
+from whenwhere.training.group import Group, once, packs
 from whenwhere.training.logprobs import Scores
 from whenwhere.training.loop import Outcome, Run, sample_at
 from whenwhere.training.losses import LOSSES, Over, importance
@@ -40,9 +39,6 @@ from whenwhere.training.settings import RLSettings
 from whenwhere.training.shared_prefix import Scorer, scores
 from whenwhere.training.tower import Tower
 from whenwhere.verify import Verifier
-
-#: name → (mean, weight)
-Means = dict[str, tuple[float, float]]
 
 
 class RL:
@@ -105,7 +101,7 @@ class RL:
             over = Over(kept, tokens, self.settings.max_completion_length)
             flops = flops + self._learn(over, found)
         counts |= {"tokens": tokens / run.processes.count, "flops": flops.shared, "flops_repeat": flops.repeat}
-        metrics = _joined(run.processes.gather(found))
+        metrics = joined(run.processes.gather(found))
         if kept:
             self._compare(metrics)
         return Outcome(metrics, counts, empty=not kept, stop=not again and self._still(metrics, run))
@@ -257,7 +253,7 @@ class RL:
                 )
             losses = []
             for (work, (group, places)), now in zip(pack, each, strict=True):
-                losses.append(self._loss(work, group, places, spread(now, places), over, sums))
+                losses.append(self._loss(work, group, places, now.at(places), over, sums))
                 flops = flops + self._cost(work, group)
             torch.stack(losses).sum().backward()
         weight = sums.pop("tokens", 0.0)
@@ -375,16 +371,6 @@ class RL:
 
 def _totals(attempt: Attempt) -> list[float]:
     return [r.total for r in attempt.rewards]
-
-
-def _joined(parts: Sequence[Means]) -> dict[str, float]:
-    """Means over processes; what has no weight is added up."""
-    made: dict[str, float] = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
-        found = [part[name] for part in parts if name in part]
-        weight = sum(w for _, w in found)
-        made[name] = sum(v * w for v, w in found) / weight if weight else sum(v for v, _ in found)
-    return made
 
 
 def train(
