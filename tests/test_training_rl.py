@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import rl_child
 import tiny_policies
 from chat_server import ChatServer, Request, Said
 from tiny_policies import Two, opened
@@ -178,39 +179,10 @@ def weights_of(policy: Path) -> dict[str, Any]:
     return load_file(policy / "model.safetensors")
 
 
-CHILD = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-import torch
-torch.set_num_threads(1)
-from dataclasses import replace
-from pathlib import Path
-from chat_server import ChatServer, Request, Said
-from tiny_policies import Two, opened
-from world_server import times_of
-from whenwhere.training.loop import Run
-from whenwhere.training.rl import train
-from whenwhere.training.settings import RLSettings
-from whenwhere.verify import Verifier
-run = Run(sys.argv[3], tell=lambda progress: time.sleep(0.3 if progress.step > 3 else 0))
-train(opened(Path(sys.argv[2])), Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**eval(sys.argv[4])), run)
-"""
-
-
 def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
-    from dataclasses import asdict
-
     settings = replace(BASE, max_steps=8, save_steps=3, num_iterations=2)
     folder = tmp_path / "killed"
-    command = [
-        sys.executable,
-        "-c",
-        CHILD,
-        str(Path(__file__).parent),
-        str(taught),
-        str(folder),
-        repr(asdict(settings)),
-    ]
+    command = [sys.executable, rl_child.__file__, str(taught), str(folder), json.dumps(asdict(settings)), "0.3"]
     child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     try:
         began = time.monotonic()
@@ -226,6 +198,41 @@ def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
     trained(taught, tmp_path / "whole", settings)
     assert same(weights(tmp_path / "whole"), weights(folder))
     assert [line["step"] for line in lines(folder)] == list(range(1, 9))
+
+
+def test_two_processes(taught: Path, tmp_path: Path) -> None:
+    """Each draws its own clip; the loss is divided by what both have, and both end with the same weights."""
+    import torch
+
+    settings = replace(BASE, max_steps=3, prompts_per_step=1, scale_rewards="batch", num_generations=3, save_steps=2)
+    subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+         rl_child.__file__, str(taught), str(tmp_path), json.dumps(asdict(settings))],
+        check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=240, capture_output=True,
+    )  # fmt: skip
+    one, other = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert same(one, other)
+    found = lines(tmp_path)
+    assert [line["prompts"] for line in found] == [2, 4, 6]
+    drawn = [lines(tmp_path, f"completions/step-000001-{rank}.jsonl") for rank in (0, 1)]
+    assert {d["sample"] for part in drawn for d in part} == {"clip0", "clip1"}
+    assert found[0]["reward"] == pytest.approx(np.mean([d["reward"] for part in drawn for d in part]))
+    totals = np.array([[d["total"] for d in part] for part in drawn])
+    wanted = (totals - totals.mean(1, keepdims=True)) / (totals.std(ddof=1) + 1e-4)
+    assert np.array([[d["advantage"] for d in part] for part in drawn]) == pytest.approx(wanted)
+    assert found[0]["tokens"] == sum(d["length"] for part in drawn for d in part)
+
+
+def test_lora_and_its_reference(taught: Path, tmp_path: Path) -> None:
+    """The reference is the model without LoRA's matrices: apart from nothing at first, apart later."""
+    settings = replace(BASE, beta=0.1, learning_rate=2e-2, max_steps=4, zero_variance="keep")
+    trained(taught, tmp_path / "lora", replace(settings, lora_r=4, lora_alpha=8))
+    trained(taught, tmp_path / "whole", settings)
+    for name in ("lora", "whole"):
+        found = [line["kl"] for line in lines(tmp_path / name)]
+        assert abs(found[0]) < 1e-6 and found[-1] > 1e-3, name
+    assert not same(weights(tmp_path / "lora"), weights(tmp_path / "whole"))
 
 
 def test_groups_without_variance(taught: Path, tmp_path: Path) -> None:
