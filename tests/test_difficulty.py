@@ -326,6 +326,9 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     assert sorted(whole.splitlines()) == sorted(
         text for text in file.read_text().splitlines() if text.endswith("}") and text.startswith("{")
     )
+    (tmp_path / "torn.jsonl").write_text(whole[:30])
+    torn = difficulty.measure(policy, source, recipe.verifier, Ask(max_tokens=1), tmp_path / "torn.jsonl", name="p")
+    assert torn == known
     with pytest.raises(RecordError, match="mixes difficulties: score"):
         difficulty.measure(policy, source, Verifier({"t_iou": 1}, form="tokens"), Ask(max_tokens=1), file, name="p")
     drawn = difficulty.measure(policy, source, recipe.verifier, Ask(2, max_tokens=1), tmp_path / "e.jsonl", name="p")

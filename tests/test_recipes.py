@@ -170,6 +170,29 @@ def test_no_such_recipe(tmp_path: Path) -> None:
         load(str(tmp_path / "gone.toml"))
 
 
+def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
+    """Time-R1's items may be windows of longer videos; published settings bound frames and pixels of all together."""
+    from whenwhere.training.example import SampleError
+    from whenwhere.training.sources import ItemSource
+    from whenwhere.video import probe, read
+
+    window = {"window": [2.0, 5.0]}
+    item = Item("a", str(moving_clip), "q", span_array([(0.5, 1.0)]), duration=3.0, extra=window)
+    other = Item("b", str(moving_clip), "q", span_array([(3.0, 6.0)]), duration=6.0)
+    source = ItemSource([item, other], sample_fps=2)
+    cut, whole = source[0], source[1]
+    np.testing.assert_allclose(cut.times, np.arange(6) / 2, atol=1e-6)
+    np.testing.assert_array_equal(cut.images, read(probe(moving_clip), 2 + np.arange(6) / 2).images)
+    assert cut.questions[0].truth.duration == 3.0 and len(whole.times) == 12
+    few = ItemSource([other], sample_fps=2, max_frames=4, total_pixels=9600)[0]
+    np.testing.assert_allclose(few.times, [0, 1.5, 3.0, 4.5], atol=1e-6)
+    assert few.images.shape[1:3] == (60, 80)  # 4800 pixels each, two frames being one step
+    assert ItemSource([other], sample_fps=2, total_pixels=100, min_pixels=1200)[0].images.shape[1:3] == (30, 40)
+    late = Item("c", str(moving_clip), "q", span_array([(0.5, 1.0)]), extra={"window": [20.0, 30.0]})
+    with pytest.raises(SampleError, match="the window from 20 s lies behind the end"):
+        ItemSource([late])[0]
+
+
 @pytest.fixture(scope="session")
 def real_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Tiny, random checkpoints of the real classes by family."""

@@ -219,6 +219,12 @@ def test_bad_samples_are_skipped_counted_and_named(run: Run, clips: Path, tmp_pa
     assert last.startswith("skipped 3 samples (") and str(out / "skipped.jsonl") in last
     assert {Path(str(entry["sample"])).name for entry in lines(out / "skipped.jsonl")} >= {"2.mp4", "3.mp4"}
     assert (out / "checkpoint" / "config.json").exists() and lines(out / "metrics.jsonl")[-1]["clips"] == 1
+    # the same where difficulty is measured first: what cannot be measured is no part of the run, and is not forgotten
+    done = run("train", "tiny-sft", *MICRO, *changes, "selector=random", "--out", tmp_path / "chosen", status=1)
+    assert "difficulty is measured on 4 samples" in done.err
+    assert [Path(str(entry["sample"])).name for entry in lines(tmp_path / "chosen" / "skipped.jsonl")] == [
+        "1.mp4", "2.mp4", "3.mp4",
+    ]  # fmt: skip
     # by the filters of the recipe two of them never come up
     done = run(
         "train", "tiny-sft", *MICRO, *changes, "inside=true", "max_words=30", "--out", tmp_path / "filtered", status=1

@@ -138,10 +138,12 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         write_text(out / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
     if recipe.curriculum.schedule == "rescored" and run.processes.count > 1:
         raise SettingError("schedule = 'rescored' runs in one process: start it without accelerate launch")
+    if recipe.curriculum.needed and not recipe.curriculum.difficulty:
+        watch.said(f"difficulty is measured on {len(source)} samples (data.count says how many there are)", "")
     try:
         with watch:
             with _first(run):
-                course = parts.course(recipe, source, policy, out, skip=run.skip, tell=watch.measured)
+                course = parts.course(recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured)
             if isinstance(recipe.train, RLSettings):
                 from whenwhere.training import rl
 
@@ -264,6 +266,16 @@ class _Watch:
 
         if self.run is None or self.run.processes.first:
             note(text, style)
+
+    def unmeasured(self, sample: str, reason: str) -> None:
+        """A sample's difficulty cannot be measured; it is not part of the run."""
+        from whenwhere.store import append_line, read_lines
+
+        file = self.out / "skipped.jsonl"
+        if sample not in {line["sample"] for line in read_lines(file)}:
+            # of no update: a run that goes on keeps the line
+            append_line(file, json.dumps({"step": 0, "sample": sample, "reason": reason}, ensure_ascii=False))
+            self.said(f"{sample} is skipped: {reason}", "yellow")
 
     def measured(self, done: int, of: int) -> None:
         """So many samples' difficulties are known."""

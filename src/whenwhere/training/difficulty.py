@@ -29,7 +29,7 @@ from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import SpanSet
 from whenwhere.store import append_line, read_lines
-from whenwhere.training.example import Sample, Source
+from whenwhere.training.example import Sample, SampleError, Source
 from whenwhere.verify import Verifier
 
 if TYPE_CHECKING:
@@ -86,12 +86,14 @@ class Ask:
         draws: answers per question; 0 = one greedy answer.
         temperature: of drawing.
         max_tokens: of an answer.
+        max_prompt: tokens; a sample with a longer prompt cannot be measured.
         seed: of the draws; with the sample's name it fixes them, whatever was measured before.
     """
 
     draws: int = 0
     temperature: float = 1.0
     max_tokens: int = 512
+    max_prompt: int = 16_384
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -144,17 +146,20 @@ def measure(
         RecordError: the file holds difficulties of another score, policy, recipe or number of draws.
     """
     alike = {"score": score_name(verifier), "policy": name, "recipe": recipe, "draws": ask.draws}
-    known = read(file, alike) if file.exists() else {}
+    known = _known(file, alike)
     lines = Tally(d.number for d in known.values())
     done = {d.number for d in known.values() if lines[d.number] == d.of}
     for number in range(len(source)):
         if number not in done:
+            sample = f"sample {number}"
             try:
-                found = list(_measured(policy, source[number], number, verifier, ask, alike))
+                clip = source[number]
+                sample = clip.id
+                found = list(_measured(policy, clip, number, verifier, ask, alike))
             except WhenwhereError as e:
                 if skip is None:
                     raise
-                skip(f"sample {number}", str(e))
+                skip(e.sample if isinstance(e, SampleError) else sample, str(e))
                 found = []
             for one in found:
                 if one.id not in known:
@@ -173,6 +178,9 @@ def _measured(
     from whenwhere.training.rollout import Sampling
 
     prompt, rests = policy.prompts(sample, sample.questions)
+    longest = len(prompt.ids) + max(map(len, rests))
+    if longest > ask.max_prompt:
+        raise SettingError(f"its prompt has {longest} tokens, more than max_prompt_length = {ask.max_prompt}")
     clip = Clip(number, 1.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests)
     sampling = Sampling(
         ask.max_tokens,
@@ -208,6 +216,14 @@ def read(file: Path, alike: Mapping[str, Any] | None = None) -> dict[str, Diffic
     """
     if not file.is_file():
         raise RecordError(f"there is no file of difficulties at {file}: `whenwhere data difficulty` writes one")
+    found = _known(file, alike)
+    if not found:
+        raise RecordError(f"{file} holds no difficulties: measure them with `whenwhere data difficulty`")
+    return found
+
+
+def _known(file: Path, alike: Mapping[str, Any] | None) -> dict[str, Difficulty]:
+    """What stands in a file, which may not be there yet."""
     found: dict[str, Difficulty] = {}
     for entry in read_lines(file):
         try:
@@ -222,8 +238,6 @@ def read(file: Path, alike: Mapping[str, Any] | None = None) -> dict[str, Diffic
                     "one policy and score, in a file of their own"
                 )
         found[one.id] = one
-    if not found:
-        raise RecordError(f"{file} holds no difficulties: measure them with `whenwhere data difficulty`")
     return found
 
 

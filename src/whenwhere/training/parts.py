@@ -277,5 +277,7 @@ def ask(recipe: Recipe) -> Ask:
     """How the recipe's difficulties are measured."""
     train, draws = recipe.train, recipe.curriculum.draws
     if isinstance(train, RLSettings):
-        return Ask(draws, train.temperature or 1.0, train.max_completion_length, train.seed)
-    return Ask(draws, max_tokens=ANSWER_TOKENS, seed=train.seed)
+        return Ask(
+            draws, train.temperature or 1.0, train.max_completion_length, train.max_prompt_length, train.seed
+        )  # fmt: skip
+    return Ask(draws, max_tokens=ANSWER_TOKENS, max_prompt=train.max_prompt_length, seed=train.seed)
