@@ -227,6 +227,29 @@ def test_half_precision_and_checkpointing_train_almost_alike(blank: Path, tmp_pa
     assert seen["bf16"] != seen["plain"]
 
 
+def test_a_copy_of_a_policy_in_half_precision_is_on_its_own(blank: Path) -> None:
+    """RL's reference is a copy: what is trained later must not reach it."""
+    from copy import deepcopy
+
+    import torch
+
+    from whenwhere.training.tower import Tower
+
+    policy = opened(blank)
+    policy.prepare(replace(BASE, bf16=True))
+    sample = Two().samples[0]
+    videos = policy.prompts(sample, sample.questions)[0].videos
+    copied = Tower(deepcopy(policy.tower.core))
+    seen = []
+    for _ in range(2):
+        with torch.no_grad(), policy.computing():
+            seen.append([tower.features(videos, True).pooled[0] for tower in (policy.tower, copied)])
+        with torch.no_grad():
+            policy.tower.inner.visual.patch_embed.proj.weight.add_(1.0)
+    (before, before_too), (after, after_too) = seen
+    assert torch.equal(before, before_too) and torch.equal(before, after_too) and not torch.equal(before, after)
+
+
 # LoRA
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, wraps
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -336,14 +336,18 @@ def _exact(part: Any) -> None:
     """Lets a module compute in full precision under autocast."""
     import torch
 
-    forward = part.forward
+    # hooks and not another forward: copies of the module must not compute with this one's weights
+    inside: list[Any] = []
 
-    @wraps(forward)
-    def exactly(*args: Any, **more: Any) -> Any:
-        with torch.autocast("cpu", enabled=False):
-            return forward(*args, **more)
+    def enter(*_: Any) -> None:
+        inside.append(torch.autocast("cpu", enabled=False))
+        inside[-1].__enter__()
 
-    part.forward = exactly
+    def leave(*_: Any) -> None:
+        inside.pop().__exit__(None, None, None)
+
+    part.register_forward_pre_hook(enter)
+    part.register_forward_hook(leave, always_call=True)
 
 
 def _scales(tokenizer: Any) -> list[list[int]]:
