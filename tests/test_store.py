@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from whenwhere.errors import OutputError
-from whenwhere.store import Cache, append_line, atomic_path, content_hash, read_lines, write_text
+from whenwhere.store import Cache, _umask, append_line, atomic_folder, atomic_path, content_hash, read_lines, write_text
 
 
 def test_a_failed_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -110,3 +110,25 @@ def test_lines_are_json_that_others_read(tmp_path):
     path = tmp_path / "x.jsonl"
     append_line(path, json.dumps({"q": "naïve — “dog”"}, ensure_ascii=False))
     assert json.loads(path.read_text(encoding="utf-8"))["q"].startswith("naïve")
+
+
+def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "made" / "folder"
+    for text in ("one", "two"):
+        with atomic_folder(target) as temporary:
+            (temporary / "inner").mkdir()
+            (temporary / "inner" / "file").write_text(text)
+            (temporary / text).write_text("")
+    assert sorted(p.name for p in target.rglob("*")) == ["file", "inner", "two"]
+    with pytest.raises(ZeroDivisionError), atomic_folder(target) as temporary:
+        (temporary / "three").write_text("")
+        raise ZeroDivisionError
+    assert (target / "inner" / "file").read_text() == "two" and not (target / "three").exists()
+    assert [p.name for p in target.parent.iterdir()] == ["folder"]
+    assert (target / "two").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"), atomic_folder(tmp_path / "file" / "folder"):
+        pass
