@@ -294,3 +294,12 @@ def test_cuts_change_the_ground_between_their_frames() -> None:
         cuts += len(frames)
         assert all(b - a >= 1 for a, b in itertools.pairwise(clip.cuts))
     assert cuts >= 6
+
+
+def test_a_noun_that_is_there_in_every_texture_it_may_have() -> None:
+    # no texture was left for a sentence about one that is not there
+    world = World(
+        seconds=(2, 4), events=(3, 5), objects=(3, 5), cameras=(1, 0, 0), cuts=(1,), bars=0, overlap=0,
+        cotemporal=0.3, twofold=0.3, acts=0.2, absent=0.05,
+    )  # fmt: skip
+    assert make(world, 9008).queries

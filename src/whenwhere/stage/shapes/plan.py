@@ -258,6 +258,8 @@ def _absent(world: World, seed: int, things: list[Thing], asks: list[Ask], looks
             noun = (thing.colour, thing.shape)
             worn = {t.texture for t in things if (t.colour, t.shape) == noun}
             others = [t for t in range(len(TEXTURES)) if t not in worn and not held_out_texture(t, thing.shape)]
+            if not others:  # it is there in every texture that it may have
+                continue
             ask = Ask("texture", (), noun, others[int(u[k, 3] * len(others))])
         else:
             ask = Ask("there", (), looks.nouns[int(u[k, 2] * len(looks.nouns))])
