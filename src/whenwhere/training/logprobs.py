@@ -62,9 +62,6 @@ def gaussian(ids: Sequence[int], width: float, device: Any = None) -> Scale:
         ids: of the tokens, in their order.
         width: standard deviation in steps.
         device: of the model.
-
-    >>> [round(w, 3) for w in gaussian([7, 8, 9], 0.5).weights[0].tolist()]
-    [0.88, 0.119, 0.0]
     """
     import torch
 
