@@ -40,14 +40,15 @@ class CurriculumSettings:
     """The table [curriculum]; as it stands, there is none.
 
     Attributes:
-        schedule: see the module.
+        schedule: `static`; `rescored`, measured and chosen anew whenever all that was chosen has been seen;
+            `easy-to-hard`; or `masked`, frames of hard clips outside the true spans painted over, less and less.
         difficulty: file of difficulties (`whenwhere data difficulty`); `data` = what the manifest carries; empty = the
             policy that training begins with is measured, where they are needed.
         draws: answers per question where it is measured; 0 = one greedy answer.
         selector: how questions are chosen among the candidates: `all`, `random`, `spread`, `gaussian`, `variance`.
         count: how many are chosen; None = all candidates.
         low: candidates have at least this difficulty.
-        high: and less than this; above 1 = those that are wholly wrong, too.
+        high: and less than this; 1 leaves out what is wholly wrong, above 1 takes it too.
         mu: difficulty at the centre of `gaussian`.
         sigma: its width.
         corrected: `gaussian` is divided by the density of difficulties.
