@@ -200,6 +200,57 @@ def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines(folder)] == list(range(1, 9))
 
 
+def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> None:
+    """`order` needs answers to shuffled frames, `semantic` an encoder that looks at the clip's frames."""
+    from whenwhere.training.attempts import Own
+    from whenwhere.verify import Semantic
+
+    looked: list[Any] = []
+
+    class Red:
+        name = "red"
+
+        def __call__(self, pictures: Any, sentences: Any) -> Any:
+            looked.append((len(pictures), list(sentences)))
+            return [[p[..., 0].mean() / 255, 0.0] for p in pictures]
+
+    class Watched(Own):
+        calls: list[tuple[int, float, bytes]] = []  # noqa: RUF012
+
+        def draw(self, policy: Any, clips: Any, count: int, sampling: Any) -> Any:
+            self.calls.append((count, sampling.temperature, clips[0].sample.images.tobytes()))
+            return super().draw(policy, clips, count, sampling)
+
+    verifier = Verifier({"t_iou": 1, "order": 1, "semantic": 1}, form="tokens", semantic=Semantic(Red(), "judge"))
+    settings = replace(BASE, max_steps=1, prompts_per_step=4)
+    trained(taught, tmp_path, settings, Two(2), verifier=verifier, drawer=Watched())
+    (many, warm, frames), (one, cold, mixed) = Watched.calls
+    assert (many, warm) == (6, 1.0) and (one, cold) == (1, 0.0)
+    assert frames != mixed and sorted(frames) == sorted(mixed)
+    assert looked and all(len(set(sentences)) == 2 for _, sentences in looked)
+    drawn = lines(tmp_path, "completions/step-000001.jsonl")
+    assert {frozenset(d["terms"]) for d in drawn} == {frozenset({"t_iou", "order", "semantic"})}
+    assert all(d["terms"]["order"] in (0, d["terms"]["t_iou"]) for d in drawn)
+    # the red clip's square is the encoder's delight, the blue one's nothing to it
+    assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip0") > 0.5
+    assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip1") < 0.5
+
+
+def test_a_frozen_vision_tower_is_looked_at_once_and_counted(taught: Path, tmp_path: Path) -> None:
+    found = {}
+    for frozen in (False, True):
+        trained(taught, tmp_path / str(frozen), replace(BASE, max_steps=1, freeze_vision_tower=frozen))
+        found[frozen] = lines(tmp_path / str(frozen))[0]
+    assert found[True]["reward"] == found[False]["reward"]
+    assert found[True]["loss"] == pytest.approx(found[False]["loss"], abs=1e-6)
+    from whenwhere.training.flops import Counter
+
+    policy = opened(taught)
+    seen = sum(Counter(policy.tower).pictures(policy.prompts(s, s.questions)[0]) for s in Two().samples)
+    # trained: once to draw, and once forward and twice backward to learn
+    assert found[False]["flops"] - found[True]["flops"] == pytest.approx(3 * seen)
+
+
 def test_two_processes(taught: Path, tmp_path: Path) -> None:
     """Each draws its own clip; the loss is divided by what both have, and both end with the same weights."""
     import torch

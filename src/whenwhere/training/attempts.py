@@ -36,6 +36,7 @@ class Clip:
         questions: those chosen.
         prompt: tokens up to where the questions part.
         rests: of each question what follows.
+        vision: FLOPs that were spent on the pictures, where the prompt holds features in their place.
     """
 
     place: int
@@ -45,6 +46,7 @@ class Clip:
     questions: tuple[Question, ...]
     prompt: Tokens
     rests: list[Any]
+    vision: float = 0.0
 
 
 @dataclass(eq=False)
@@ -77,6 +79,11 @@ class Attempt:
     def question(self) -> Question:
         """That was asked."""
         return self.clip.questions[self.number]
+
+    @property
+    def totals(self) -> list[float]:
+        """What each completion is trained on."""
+        return [reward.total for reward in self.rewards]
 
     def branches(self) -> list[Branch]:
         """The completions as branches of the clip's prompt; only they count, not the question."""
@@ -191,19 +198,19 @@ def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[A
     ]  # fmt: skip
 
 
-def judge(policy: Policy, attempt: Attempt, verifier: Verifier, progress: float) -> None:
+def judge(policy: Policy, attempt: Attempt, verifier: Verifier, beside: Beside) -> None:
     """Reads the completions and scores them.
 
     Args:
         policy: whose tokens they are.
         attempt: is filled in.
         verifier: the reward.
-        progress: share of the training that is done.
+        beside: what else the reward may look at.
 
     Raises:
         SettingError: the reward does not fit the question.
     """
-    truth, beside = policy.truth(attempt.clip.sample, attempt.question), Beside(progress)
+    truth = policy.truth(attempt.clip.sample, attempt.question)
     attempt.texts = [policy.text(row) for row in attempt.ids]
     # many completions of a group are the same
     seen: dict[str, tuple[Claim, Reward]] = {}

@@ -25,6 +25,7 @@ from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
 from whenwhere.training.attempts import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
+from whenwhere.training.beside import beside, shuffled
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group, once, packs
@@ -73,6 +74,7 @@ class RL:
             copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
             self._reference = Tower(copy, policy.tower.rule)
         self._scorer: Scorer | None = None
+        self._counter: Counter | None = None
         self._place = self._wasted = 0
         self._rewards: list[float] = []
         self._spreads: list[float] = []
@@ -84,7 +86,6 @@ class RL:
         if self._scorer is None:
             s = self.settings
             self._scorer = Scorer(self.policy.model, s.backend, self.policy.tower.rule, s.temperature)
-            self._counter = Counter(self.policy.tower)
         counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
         flops = Flops()
         again = number % self.settings.num_iterations
@@ -106,6 +107,12 @@ class RL:
             self._compare(metrics)
         return Outcome(metrics, counts, empty=not kept, stop=not again and self._still(metrics, run))
 
+    def _counts(self) -> Counter:
+        """What counts FLOPs: made once it is settled what is trained."""
+        if self._counter is None:
+            self._counter = Counter(self.policy.tower)
+        return self._counter
+
     # drawing
 
     def _collect(self, number: int, run: Run, counts: dict[str, float]) -> Flops:
@@ -126,15 +133,18 @@ class RL:
                     int(np.random.SeedSequence([s.seed, clips[0].place]).generate_state(1)[0]),
                 )  # fmt: skip
                 made = self._drawer.draw(self.policy, clips, s.num_generations, sampling)
+                others = shuffled(self.policy, self._drawer, self.verifier, clips, sampling, [s.seed])
                 for attempt in made:
-                    judge(self.policy, attempt, self.verifier, progress)
+                    judge(self.policy, attempt, self.verifier,
+                          beside(self.policy, self.verifier, attempt, progress, others))  # fmt: skip
                     counts["completions"] += len(attempt.ids)
                 attempts += made
-            for clip in clips:
-                branches = [b for a in made if a.clip is clip for b in a.branches()]
-                scored = sum(int(b.scored.sum()) for b in branches)
-                flops = flops + self._counter.forward(clip.prompt, tokens_of(branches), scored)
-            kept = [a for a in attempts if s.zero_variance == "keep" or not silent([_totals(a)])[0]]
+                for clip in dict.fromkeys(a.clip for a in (*made, *others)):
+                    branches = [b for a in (*made, *others) if a.clip is clip for b in a.branches()]
+                    scored = sum(int(b.scored.sum()) for b in branches)
+                    flops = flops + self._counts().forward(clip.prompt, tokens_of(branches), scored)
+                    flops = flops + Flops(clip.vision, len(branches) * clip.vision)
+            kept = [a for a in attempts if s.zero_variance == "keep" or not silent([a.totals])[0]]
             if s.zero_variance != "resample" or len(kept) >= s.prompts_per_step or extra >= s.resample_limit:
                 break
             extra += 1
@@ -184,10 +194,12 @@ class RL:
             raise SettingError(
                 f"its prompt has {longest} tokens, more than max_prompt_length = {self.settings.max_prompt_length}"
             )
+        vision = 0.0
         if self.settings.freeze_vision_tower:
+            vision = self._counts().pictures(prompt)
             with self.policy.computing():
                 prompt = self.policy.tower.frozen(prompt)
-        return Clip(at, progress, chosen, sample, questions, prompt, rests)
+        return Clip(at, progress, chosen, sample, questions, prompt, rests, vision)
 
     def _watch(self, drawn_now: float, counts: dict[str, float], run: Run, again: bool) -> None:
         """Ends a run whose samples can none of them be used."""
@@ -202,7 +214,7 @@ class RL:
 
     def _weigh(self, attempts: list[Attempt], run: Run) -> None:
         """Gives all completions their advantages."""
-        rewards = [_totals(a) for a in attempts]
+        rewards = [a.totals for a in attempts]
         every = None
         if self.settings.scale_rewards == "batch":
             every = [value for part in run.processes.gather(rewards) for group in part for value in group]
@@ -216,7 +228,7 @@ class RL:
         if attempts:
             truths = [self.policy.truth(a.clip.sample, a.question) for a in attempts]
             found = statistics(
-                [_totals(a) for a in attempts], [[r.reward for r in a.rewards] for a in attempts],
+                [a.totals for a in attempts], [[r.reward for r in a.rewards] for a in attempts],
                 [[self.verifier.format_weight * r.format for r in a.rewards] for a in attempts],
                 [None if t.tube is None else [place(c, t) for c in a.claims]
                  for a, t in zip(attempts, truths, strict=True)],
@@ -287,12 +299,12 @@ class RL:
     def _cost(self, work: Work, group: Group) -> Flops:
         """What a clip cost: as it was computed, and with every completion and its prompt anew."""
         found, branches = Flops(), [b for a in work.attempts for b in a.branches()]
-        for count in (self._counter.training, *([self._counter.forward] if self.settings.beta else [])):
+        for count in (self._counts().training, *([self._counts().forward] if self.settings.beta else [])):
             one, every = (
                 count(group.prompt, tokens_of(rows), sum(int(b.scored.sum()) for b in rows))
                 for rows in (group.branches, branches)
             )
-            found = found + Flops(one.shared, every.repeat)
+            found = found + Flops(one.shared, every.repeat + len(branches) * work.clip.vision)
         return found
 
     def _referred(self, group: Group, places: Any) -> Any:
@@ -367,10 +379,6 @@ class RL:
             sample = sample_at(self.source, kept["place"], kept["progress"], self.settings.seed)
             clip = self._clip(kept["place"], kept["progress"], sample, tuple(kept["chosen"]))
             self._batch.append(Work.again(clip, kept))
-
-
-def _totals(attempt: Attempt) -> list[float]:
-    return [r.total for r in attempt.rewards]
 
 
 def train(
