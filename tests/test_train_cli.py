@@ -140,6 +140,21 @@ def test_difficulty_and_a_curriculum(run: Run, trained: Path, tmp_path: Path) ->
     assert len(list((tmp_path / "again" / "difficulty").iterdir())) >= 2
 
 
+def test_a_rescored_run_goes_on_to_the_same_weights(run: Run, tmp_path: Path) -> None:
+    """In the middle of its second epoch, whose questions were chosen with the policy of then."""
+    few = ["data.count=3", "schedule=rescored", "selector=random", "curriculum.count=8", "learning_rate=0.01"]
+    run("train", "tiny-sft", *MICRO, *few, "max_steps=5", "--out", tmp_path / "whole")
+    for steps in (3, 5):
+        run("train", "tiny-sft", *MICRO, *few, f"max_steps={steps}", "save_steps=2", "--out", tmp_path / "parts")
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+    whole, parts = (
+        {file.name: file.read_bytes() for file in (tmp_path / name / "difficulty").iterdir()}
+        for name in ("whole", "parts")
+    )
+    # more updates than at first are the same run: nothing was measured anew
+    assert whole == parts and sorted(name.split("-")[1] for name in whole)[:2] == ["0.jsonl", "1.jsonl"]
+
+
 def test_list_and_plan(run: Run) -> None:
     assert "tiny-sft " in run("train", "--list").out
     listed = [json.loads(line) for line in run("train", "--list", "--json").out.splitlines()]

@@ -343,7 +343,7 @@ def difficulty(
             with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
                 known = measured.measure(
                     policy, source, found.verifier, parts.ask(found), out, name=parts.label(found, checkpoint),
-                    recipe=found.hash, skip=skip, tell=lambda done, of: waiting.step(),
+                    recipe=found.lasting, skip=skip, tell=lambda done, of: waiting.step(),
                 )  # fmt: skip
         except KeyboardInterrupt:
             note(f"interrupted; what is measured stands in {out}, run it again to go on")

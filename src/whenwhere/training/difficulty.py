@@ -173,7 +173,7 @@ def measure(
 def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
-    from whenwhere.training.attempts import Clip, Own, judge
+    from whenwhere.training.attempts import Clip, Own
     from whenwhere.training.flops import Counter
     from whenwhere.training.rollout import Sampling
 
@@ -193,9 +193,8 @@ def _measured(
     words = sum(len(row) for a in attempts for row in a.ids)
     flops = Counter(policy.tower).forward(prompt, lengths, words).shared / len(attempts)
     for attempt in attempts:
-        judge(policy, attempt, verifier, 1.0)
-        rewards = np.array([r.reward for r in attempt.rewards])
         truth = policy.truth(sample, attempt.question)
+        rewards = np.array([verifier.score(policy.text(row), truth).reward for row in attempt.ids])
         yield Difficulty(
             attempt.question.id, sample.id, number, len(rests), round(float(1 - rewards.mean()), 6),
             round(float(rewards.std()), 6),

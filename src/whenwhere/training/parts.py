@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +46,9 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
     required("training")
     name = recipe.model.checkpoint
     if name == "tiny":
-        path = Path(str(files("whenwhere") / "weights" / "tiny"))
-        if not path.is_dir():
-            raise ModelError("no tiny policy comes with this package: train one with `whenwhere train tiny-sft`")
-        name = str(path)
+        from whenwhere.models.shipped import shipped
+
+        name = str(shipped())
     elif name == "tiny-new":
         from whenwhere.models import tiny
         from whenwhere.stage.shapes import WORDS
@@ -244,9 +242,9 @@ def course(
 
     def measure(epoch: int) -> Mapping[str, Difficulty]:
         return difficulty.measure(
-            asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{recipe.hash[:8]}-{epoch}.jsonl",
+            asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{recipe.lasting[:8]}-{epoch}.jsonl",
             name=label(recipe, asked.checkpoint) + (f", epoch {epoch}" if epoch else ""),
-            recipe=recipe.hash, skip=skip, tell=tell,
+            recipe=recipe.lasting, skip=skip, tell=tell,
         )  # fmt: skip
 
     if own.difficulty == "data":

@@ -229,7 +229,15 @@ class Recipe:
     @property
     def hash(self) -> str:
         """SHA-256 of the resolved recipe without what does not change what is learned."""
-        kept = {k: v for k, v in flat(self.resolved).items() if k not in FREE}
+        return self._hash(FREE)
+
+    @property
+    def lasting(self) -> str:
+        """The same without what may be another when a run goes on: names what is measured on its way."""
+        return self._hash(OPEN)
+
+    def _hash(self, left_out: tuple[str, ...]) -> str:
+        kept = {k: v for k, v in flat(self.resolved).items() if k not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @property
