@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
-from whenwhere.errors import ModelError, SettingError
+from whenwhere.errors import SettingError
 from whenwhere.training import difficulty
 from whenwhere.training.curriculum import Curriculum
 from whenwhere.training.difficulty import Ask, Difficulty
