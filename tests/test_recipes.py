@@ -15,6 +15,7 @@ from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
+from whenwhere.stage.shapes.noise import Noise
 from whenwhere.training.recipe import differences, load, packaged
 from whenwhere.training.settings import RLSettings
 from whenwhere.tubes import Tube
@@ -136,6 +137,10 @@ def test_what_is_wrong_is_said(text: str, said: str, tmp_path: Path) -> None:
         ("train.lerning_rate=1", "did you mean train.learning_rate?"),
         ("count=3", "count stands in more than one table: say data.count or curriculum.count"),
         ("learning_rate", "'learning_rate' changes nothing"),
+        ("num_generations=1", "tiny-rl.toml [train]: num_generations is 1 and must be at least 2"),
+        ("logging_steps=0", "tiny-rl.toml [train]: logging_steps is 0 and must be at least 1"),
+        ("temperature=0", "tiny-rl.toml [train]: completions are drawn: temperature must be above 0"),
+        ("world.noise.jitterr=0.2", "did you mean data.world.noise.jitter?"),
         ("learning_rate=fast", "[train] learning_rate is 'fast', not a number"),
         ("reward.weights.t_iuo=1", "there is no reward term 't_iuo'"),
     ],
@@ -156,6 +161,8 @@ def test_changes() -> None:
     assert (recipe.train.learning_rate, recipe.train.beta, recipe.train.epsilon_high) == (3e-4, 0.04, None)
     assert recipe.data.world.seconds == (4, 6) and recipe.model.checkpoint == "runs/a" and recipe.data.count == 9
     assert recipe.reward.weights == {"t_iou": 0.5, "v_iou": 0.0} and recipe.model.sizes.hidden == 64
+    noisy = load("tiny-rl", ["noise.jitter=0.35", "noise.duplicate=0.2"])
+    assert noisy.data.world.noise == Noise(jitter=0.35, duplicate=0.2)
     plain = load("tiny-rl")
     assert differences(plain.resolved, load("tiny-rl", ["max_steps=9", "save_steps=1"]).resolved) == []
     assert differences(plain.resolved, load("tiny-rl", ["beta=0.5"]).resolved) == ["train.beta (was 0.0, is 0.5)"]

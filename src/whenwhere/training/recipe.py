@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import Frames
@@ -30,7 +30,7 @@ from whenwhere.training.tables import checked, near, parsed, types
 from whenwhere.verify import Verifier
 
 #: Keys that change what a run writes, and not what it learns.
-FREE = ("train.logging_steps", "train.save_steps", "train.dataloader_prefetch")
+FREE = ("train.logging_steps", "train.save_steps", "train.dataloader_prefetch", "train.report_to")
 #: Keys that may be others when a run goes on.
 OPEN = (*FREE, "train.max_steps")
 
@@ -406,7 +406,18 @@ def _keys() -> list[str]:
     """All keys of all tables, with their tables."""
     found = ["train.stage"]
     for name, kind in (*_TABLES.items(), *(("train", k) for k in _STAGES.values())):
-        for key, annotation in types(kind).items():
-            nested = types(annotation) if annotation in (World, Sizes) else {}
-            found += [f"{name}.{key}.{k}" for k in nested] or [f"{name}.{key}"]
+        found += [f"{name}.{key}" for key in _nested(kind)]
     return list(dict.fromkeys(found))
+
+
+def _nested(kind: Any) -> list[str]:
+    """Keys of a table and of the tables in it; a table that may be left out is a key, too."""
+    found: list[str] = []
+    for key, annotation in types(kind).items():
+        inner = [part for part in (annotation, *get_args(annotation)) if is_dataclass(part)]
+        if inner and get_origin(annotation) is not tuple:
+            found += [] if is_dataclass(annotation) else [key]
+            found += [f"{key}.{k}" for k in _nested(inner[0])]
+        else:
+            found.append(key)
+    return found

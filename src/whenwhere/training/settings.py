@@ -6,6 +6,8 @@ One dataclass per stage; recipes (TOML) fill them, and a key that is in neither 
 from dataclasses import dataclass
 from typing import Literal
 
+from whenwhere.errors import SettingError
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -63,6 +65,14 @@ class Settings:
     report_to: Literal["none", "tensorboard", "trackio"] = "none"
     dataloader_prefetch: int = 1
 
+    def __post_init__(self) -> None:
+        self._least(1, "max_steps", "logging_steps", "save_steps", "max_prompt_length")
+
+    def _least(self, least: int, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < least:
+                raise SettingError(f"{name} is {getattr(self, name)} and must be at least {least}")
+
 
 @dataclass(frozen=True, slots=True)
 class SFTSettings(Settings):
@@ -75,6 +85,10 @@ class SFTSettings(Settings):
 
     samples_per_step: int = 8
     soft_targets: float = 0.0
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)  # a dataclass with slots has no `super()`
+        self._least(1, "samples_per_step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +141,10 @@ class RLSettings(Settings):
     vllm_sync_folder: str = ""
     vllm_importance_sampling_clip_max: float = 3.0
     max_logp_gap: float = 0.2
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        self._least(2, "num_generations")
+        self._least(1, "prompts_per_step", "num_iterations", "max_completion_length")
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise SettingError("completions are drawn: temperature must be above 0, and top_p above 0 and at most 1")
