@@ -1,0 +1,207 @@
+"""What RL computes once, or side by side, is what it would compute one by one."""
+
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+from rl_runs import BASE, lines, trained
+from tiny_policies import Two, opened
+
+from whenwhere.verify import Verifier
+
+pytestmark = pytest.mark.torch
+pytest_plugins = ["rl_fixtures"]
+
+
+def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: Path) -> None:
+    """The clip is computed once, and each question's completions are as likely as they are alone."""
+    import torch
+
+    from whenwhere.training.attempts import Clip, Own
+    from whenwhere.training.group import Branch, Group
+    from whenwhere.training.rollout import Sampling
+    from whenwhere.training.shared_prefix import scores
+
+    policy, sample = opened(taught), Two(3)[1]
+    policy.model.eval()
+    prompt, rests = policy.prompts(sample, sample.questions)
+    calls: list[int] = []
+    hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
+    clip = Clip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
+    attempts = Own().draw(policy, [clip], 4, Sampling(6, stop=tuple(policy.ends), seed=3))
+    hook.remove()
+    assert len(calls) == 1 and [len(a.ids) for a in attempts] == [4, 4, 4]
+    together = scores(policy.tower, Group(prompt, [b for a in attempts for b in a.branches()]))
+    for k, attempt in enumerate(attempts):
+        one, (rest,) = policy.prompts(sample, [attempt.question])
+        whole = [Branch(torch.cat([rest, i]), scored=[False] * len(rest) + [True] * len(i)) for i in attempt.ids]
+        alone = scores(policy.tower, Group(one, whole), "repeat")
+        for j in range(4):
+            row = together.logps[4 * k + j][together.mask[4 * k + j]]
+            assert torch.allclose(row, alone.logps[j][alone.mask[j]], atol=1e-5)
+
+
+def test_the_same_answer_is_computed_once(taught: Path) -> None:
+    import torch
+
+    from whenwhere.training.group import Branch, Group, once
+    from whenwhere.training.shared_prefix import scores
+
+    policy, sample = opened(taught), Two()[0]
+    prompt, (rest,) = policy.prompts(sample, sample.questions)
+
+    def branch(*ids: int, counts: int = 2) -> Branch:
+        whole = torch.cat([rest, torch.tensor(ids)])
+        return Branch(whole, scored=torch.arange(len(whole)) >= len(whole) - counts)
+
+    rows = [branch(60, 61), branch(70, 71, 72), branch(60, 61), branch(60, 61, counts=1), branch(70, 71, 72)]
+    group, places = once(prompt, rows)
+    assert places == [0, 1, 0, 2, 1] and len(group.branches) == 3
+    weight = torch.tensor([1.0, -2.0, 3.0, 0.5, 1.5])[:, None]
+    slopes = []
+    for found in (scores(policy.tower, Group(prompt, rows), entropies=True),
+                  scores(policy.tower, group, entropies=True).at(places)):  # fmt: skip
+        policy.model.zero_grad()
+        (found.logps * weight).sum().backward()
+        slopes.append((found, [p.grad.clone() for p in policy.model.parameters()]))
+    (one, grads), (other, others) = slopes
+    assert torch.equal(one.mask, other.mask) and torch.allclose(one.logps, other.logps, atol=1e-6)
+    assert torch.allclose(one.entropies, other.entropies, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(grads, others, strict=True))
+
+
+def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> None:
+    """Also once most rows have ended, and are left out."""
+    import torch
+
+    from whenwhere.training.group import Branch
+    from whenwhere.training.rollout import Rollout, Sampling, together
+
+    policy = opened(taught)
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            if weight.ndim > 1:
+                weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    prompts = [policy.prompts(s, s.questions) for s in Two(3).samples]
+    rollouts = [Rollout(policy.tower, prompt) for prompt, _ in prompts]
+    # branches of several lengths, so that rows are padded
+    rows = [[Branch(torch.cat([r, r[:k]])) for k, r in enumerate(rests)] for _, rests in prompts]
+    alone = [[rollout.go_on([b], Sampling(12, temperature=0))[0].tolist() for b in own]
+             for rollout, own in zip(rollouts, rows, strict=True)]  # fmt: skip
+    every = [ids for own in alone for ids in own]
+
+    def length(ids: list[int], stop: tuple[int, ...]) -> int:
+        return next((k + 1 for k, i in enumerate(ids) if i in stop), 12)
+
+    # tokens at which most rows end soon, and some late
+    pairs = itertools.combinations({i for ids in every for i in ids[:4]}, 2)
+    ends = ((pair, sorted(length(ids, pair) for ids in every)) for pair in pairs)
+    stop = next(pair for pair, each in ends if each[2] <= 4 and each[-1] > 6)
+    how = Sampling(12, temperature=0, stop=stop)
+    found = [[ids.tolist() for ids in own] for own in together(rollouts, rows, how)]
+    for own, others in zip(found, alone, strict=True):
+        for ids, whole in zip(own, others, strict=True):
+            assert ids == whole[: length(whole, stop)]
+
+
+def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_path: Path) -> None:
+    """The same gradients, of the same completions: a drawer hands out what was drawn before."""
+    from whenwhere.training.attempts import Own
+
+    made: list[Any] = []
+
+    class Kept(Own):
+        def draw(self, *given: Any) -> Any:
+            if not made:
+                made.extend(super().draw(*given))
+            return made
+
+    for name, most in (("one", 0), ("together", 4096)):
+        settings = replace(BASE, max_steps=1, pack_tokens=most, entropy_coef=0.01, beta=0.1, zero_variance="keep")
+        trained(taught, tmp_path / name, settings, drawer=Kept(4096))
+    one, other = lines(tmp_path / "one")[0], lines(tmp_path / "together")[0]
+    for key in ("loss", "entropy", "grad_norm", "tokens"):
+        assert one[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), key
+
+
+def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> None:
+    """`order` needs answers to shuffled frames, `semantic` an encoder that looks at the clip's frames."""
+    from whenwhere.training.attempts import Own
+    from whenwhere.verify import Semantic
+
+    looked: list[Any] = []
+
+    class Red:
+        name = "red"
+
+        def __call__(self, pictures: Any, sentences: Any) -> Any:
+            looked.append((len(pictures), list(sentences)))
+            return [[p[..., 0].mean() / 255, 0.0] for p in pictures]
+
+    class Watched(Own):
+        calls: list[tuple[int, float, bytes]] = []  # noqa: RUF012
+
+        def draw(self, policy: Any, clips: Any, count: int, sampling: Any) -> Any:
+            self.calls.append((count, sampling.temperature, clips[0].sample.images.tobytes()))
+            return super().draw(policy, clips, count, sampling)
+
+    verifier = Verifier({"t_iou": 1, "order": 1, "semantic": 1}, form="tokens", semantic=Semantic(Red(), "judge"))
+    settings = replace(BASE, max_steps=1, prompts_per_step=4)
+    trained(taught, tmp_path, settings, Two(2), verifier=verifier, drawer=Watched())
+    (many, warm, frames), (one, cold, mixed) = Watched.calls
+    assert (many, warm) == (6, 1.0) and (one, cold) == (1, 0.0)
+    assert frames != mixed and sorted(frames) == sorted(mixed)
+    assert looked and all(len(set(sentences)) == 2 for _, sentences in looked)
+    drawn = lines(tmp_path, "completions/step-000001.jsonl")
+    assert {frozenset(d["terms"]) for d in drawn} == {frozenset({"t_iou", "order", "semantic"})}
+    assert all(d["terms"]["order"] in (0, d["terms"]["t_iou"]) for d in drawn)
+    # the red clip's square is the encoder's delight, the blue one's nothing to it
+    assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip0") > 0.5
+    assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip1") < 0.5
+
+
+def test_a_frozen_vision_tower_is_looked_at_once_and_counted(taught: Path, tmp_path: Path) -> None:
+    found = {}
+    for frozen in (False, True):
+        trained(taught, tmp_path / str(frozen), replace(BASE, max_steps=1, freeze_vision_tower=frozen))
+        found[frozen] = lines(tmp_path / str(frozen))[0]
+    assert found[True]["reward"] == found[False]["reward"]
+    assert found[True]["loss"] == pytest.approx(found[False]["loss"], abs=1e-6)
+    from whenwhere.training.flops import Counter
+
+    policy = opened(taught)
+    seen = sum(Counter(policy.tower).pictures(policy.prompts(s, s.questions)[0]) for s in Two().samples)
+    # trained: once to draw, and once forward and twice backward to learn
+    assert found[False]["flops"] - found[True]["flops"] == pytest.approx(3 * seen)
+
+
+def test_flops_are_those_that_torch_counts(taught: Path) -> None:
+    """Products of matrices, counted by torch itself while the oracle runs (its attention in two pieces is not)."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from whenwhere.training.flops import Counter, tokens_of
+    from whenwhere.training.group import completions
+    from whenwhere.training.shared_prefix import scores
+
+    policy = opened(taught)
+    policy.model.config.text_config._attn_implementation = "eager"
+    sample = Two()[0]
+    prompt, rests = policy.prompts(sample, sample.questions)
+    group = completions(prompt, [torch.cat([rests[0], torch.arange(50, 59)])] * 3)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        scores(policy.tower, group, "repeat")
+    scored = 3 * len(group.branches[0].ids)
+    ours = Counter(policy.tower).forward(group.prompt, tokens_of(group.branches), scored)
+    # eager attention also computes what the mask throws away
+    assert ours.repeat == pytest.approx(counted.get_total_flops(), rel=0.1)
+    assert ours.shared < 0.5 * ours.repeat
+    trained = Counter(policy.tower).training(group.prompt, tokens_of(group.branches), scored)
+    assert trained.shared == 3 * ours.shared

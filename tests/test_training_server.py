@@ -1,0 +1,102 @@
+"""RL with completions from a server: a real one over HTTP that draws from a policy of its own."""
+
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chat_server import ChatServer, Request, Said
+from rl_runs import BASE, lines, trained
+from tiny_policies import Two, opened
+from world_server import times_of
+
+from whenwhere.errors import ModelError
+
+pytestmark = pytest.mark.torch
+pytest_plugins = ["rl_fixtures"]
+
+
+class Sampler:
+    """A small vLLM: answers by drawing from a policy of its own, and tells tokens and log-probabilities."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+        self.lock = threading.Lock()
+        self.shown: list[Request] = []
+
+    def __call__(self, request: Request) -> Said:
+        import torch
+
+        from whenwhere.training.example import Question, Sample
+        from whenwhere.training.group import completions
+        from whenwhere.training.rollout import Rollout, Sampling
+        from whenwhere.training.shared_prefix import scores
+
+        body, policy = request.body, self.policy
+        words = request.text().removeprefix("when ").strip()
+        question = Question("q", words, Two().samples[0].questions[0].truth)
+        sample = Sample("s", np.stack(request.pictures()), times_of(request), (question,))
+        with self.lock, torch.no_grad():
+            self.shown.append(request)
+            prompt, (rest,) = policy.prompts(sample, [question])
+            whole = replace(prompt, ids=torch.cat([prompt.ids, rest]))
+            how = Sampling(
+                body["max_tokens"], body["temperature"], stop=tuple(policy.ends), seed=body["seed"] + request.index
+            )
+            (ids,) = Rollout(policy.tower, whole).draw(1, how)
+            logps = scores(policy.tower, completions(whole, [ids]), temperature=body["temperature"]).logps[0]
+        ended = int(ids[-1]) in policy.ends
+        return Said(policy.text(ids), "stop" if ended else "length", token_ids=ids.tolist(), logprobs=logps.tolist())
+
+
+def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:
+    sampler = Sampler(opened(taught))
+    with ChatServer(sampler, models=["policy"]) as server:
+        settings = replace(BASE, max_steps=3, vllm_server_base_url=f"{server.url}#policy", learning_rate=1e-4)
+        trained(taught, tmp_path, settings)
+    found = lines(tmp_path)
+    # its frames went through JPEG, and after each update its weights are older than the policy's
+    assert 0 < found[0]["logp_gap"] < 0.05 and abs(found[0]["weight"] - 1) < 0.05
+    assert found[0]["ratio"] == 1 and found[-1]["logp_gap"] < 0.2
+    drawn = lines(tmp_path, "completions/step-000001.jsonl")
+    assert len(drawn) == 12 and len({d["text"] for d in drawn}) > 1
+    body = sampler.shown[0].body
+    assert body["logprobs"] and body["return_token_ids"] and body["temperature"] == 1 and body["n"] == 6
+    # importance weights are in the loss: without them it is another one
+    assert [line["step"] for line in found] == [1, 2, 3]
+
+
+def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path) -> None:
+    import torch
+
+    stale = opened(taught)
+    with torch.no_grad():
+        for weight in stale.model.parameters():
+            weight.mul_(1.3)
+    with ChatServer(Sampler(stale), models=["policy"]) as server:
+        settings = replace(BASE, vllm_server_base_url=f"{server.url}#policy")
+        with pytest.raises(ModelError, match=r"log-probabilities are off by \d.* max_logp_gap"):
+            trained(taught, tmp_path, settings)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) -> None:
+    from whenwhere.chat import Patience
+    from whenwhere.errors import ChatError
+    from whenwhere.training.server import Server
+
+    with ChatServer(lambda request: "<none>", models=["policy"]) as server:
+        settings = replace(BASE, vllm_server_base_url=f"{server.url}#policy")
+        with pytest.raises(ModelError, match="0 tokens and 0 log-probabilities"):
+            trained(taught, tmp_path / "one", settings)
+        with pytest.raises(ModelError, match=r"declines collective_rpc \(404\)"):
+            trained(taught, tmp_path / "two", replace(settings, vllm_sync_folder=str(tmp_path / "served")))
+    assert (tmp_path / "served" / "model.safetensors").exists()
+    with pytest.raises(ChatError):  # it is gone by now
+        trained(taught, tmp_path / "three", drawer=Server(f"{server.url}#policy", patience=Patience(retries=0)))
