@@ -142,7 +142,7 @@ def test_difficulty_and_a_curriculum(run: Run, trained: Path, tmp_path: Path) ->
 
 def test_a_rescored_run_goes_on_to_the_same_weights(run: Run, tmp_path: Path) -> None:
     """In the middle of its second epoch, whose questions were chosen with the policy of then."""
-    few = ["data.count=3", "schedule=rescored", "selector=random", "curriculum.count=8", "learning_rate=0.01"]
+    few = ["data.count=3", "schedule=rescored", "selector=random", "curriculum.count=8", "answer_tokens=9"]
     run("train", "tiny-sft", *MICRO, *few, "max_steps=5", "--out", tmp_path / "whole")
     for steps in (3, 5):
         run("train", "tiny-sft", *MICRO, *few, f"max_steps={steps}", "save_steps=2", "--out", tmp_path / "parts")
@@ -235,7 +235,8 @@ def test_bad_samples_are_skipped_counted_and_named(run: Run, clips: Path, tmp_pa
     assert {Path(str(entry["sample"])).name for entry in lines(out / "skipped.jsonl")} >= {"2.mp4", "3.mp4"}
     assert (out / "checkpoint" / "config.json").exists() and lines(out / "metrics.jsonl")[-1]["clips"] == 1
     # the same where difficulty is measured first: what cannot be measured is no part of the run, and is not forgotten
-    done = run("train", "tiny-sft", *MICRO, *changes, "selector=random", "--out", tmp_path / "chosen", status=1)
+    chosen = ["selector=random", "answer_tokens=9"]
+    done = run("train", "tiny-sft", *MICRO, *changes, *chosen, "--out", tmp_path / "chosen", status=1)
     assert "difficulty is measured on 4 samples" in done.err
     assert [Path(str(entry["sample"])).name for entry in lines(tmp_path / "chosen" / "skipped.jsonl")] == [
         "1.mp4", "2.mp4", "3.mp4",

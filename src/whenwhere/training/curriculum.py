@@ -45,6 +45,7 @@ class CurriculumSettings:
         difficulty: file of difficulties (`whenwhere data difficulty`); `data` = what the manifest carries; empty = the
             policy that training begins with is measured, where they are needed.
         draws: answers per question where it is measured; 0 = one greedy answer.
+        answer_tokens: most tokens of such an answer before SFT; RL has `max_completion_length`.
         selector: how questions are chosen among the candidates: `all`, `random`, `spread`, `gaussian`, `variance`.
         count: how many are chosen; None = all candidates.
         low: candidates have at least this difficulty.
@@ -62,6 +63,7 @@ class CurriculumSettings:
     schedule: Schedule = "static"
     difficulty: str = ""
     draws: int = 0
+    answer_tokens: int = 512
     selector: Selector = "all"
     count: int | None = None
     low: float = 0.0
@@ -76,6 +78,8 @@ class CurriculumSettings:
     masked: float = 0.5
 
     def __post_init__(self) -> None:
+        if not self.answer_tokens:
+            raise SettingError("answer_tokens = 0 leaves no room for an answer")
         if self.count == 0:
             raise SettingError("count = 0 chooses nothing")
         if not self.low < self.high:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Words of sentences about what is heard (TimeLens, training/data/grounding.py).
 HEARD = frozenset(["hear", "heard", "hears", "hearing", "sound", "sounded", "sounds", "sounding", "audio"])
-#: Most tokens of an answer where the recipe does not draw any itself.
-ANSWER_TOKENS = 512
 
 
 def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Checkpoint":
@@ -278,4 +276,4 @@ def ask(recipe: Recipe) -> Ask:
         return Ask(
             draws, train.temperature or 1.0, train.max_completion_length, train.max_prompt_length, train.seed
         )  # fmt: skip
-    return Ask(draws, max_tokens=ANSWER_TOKENS, max_prompt=train.max_prompt_length, seed=train.seed)
+    return Ask(draws, max_tokens=recipe.curriculum.answer_tokens, max_prompt=train.max_prompt_length, seed=train.seed)
