@@ -33,7 +33,7 @@ import re
 import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -115,10 +115,14 @@ def settings(match: re.Match[str]) -> str:
     kind = kinds[match[2]]
     shared = {field.name for field in fields(Settings)} if match[2] in ("sft", "rl") else set()
     rows = [["key", "default", "what it is"], ["---"] * 3]
-    said = attributes(kind)
+    said, hints = attributes(kind), get_type_hints(kind)
     for field in fields(kind):
         if field.name not in shared:
-            rows.append([f"`{field.name}`", default(field), said[field.name].replace("|", "\\|")])
+            what = said[field.name].replace("|", "\\|")
+            choices = [f"`{c}`" for c in get_args(hints[field.name]) if get_origin(hints[field.name]) is Literal]
+            if not all(choice in what for choice in choices):
+                what += f" One of {', '.join(choices)}."
+            rows.append([f"`{field.name}`", default(field), what])
     return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[4]
 
 
