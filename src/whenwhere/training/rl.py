@@ -16,6 +16,7 @@ Left out: a replay of old groups, an adaptive KL weight, and rewards that are th
 """
 
 import json
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -24,12 +25,13 @@ import numpy as np
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
 from whenwhere.training.advantages import advantages, plateau, silent, statistics
+from whenwhere.training.ahead import Ahead
 from whenwhere.training.attempts import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
 from whenwhere.training.beside import beside, shuffled
 from whenwhere.training.example import Sample, Source
 from whenwhere.training.flops import Counter, Flops, tokens_of
 from whenwhere.training.group import Group, once, packs
-from whenwhere.training.logprobs import Scores
+from whenwhere.training.logprobs import Entropies, Scores
 from whenwhere.training.loop import Outcome, Run, sample_at
 from whenwhere.training.losses import LOSSES, Over, importance
 from whenwhere.training.losses import Clip as Clipping
@@ -73,9 +75,11 @@ class RL:
         if settings.beta and not settings.lora_r:
             copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
             self._reference = Tower(copy, policy.tower.rule)
+        self._ahead: Ahead | None = None
         self._scorer: Scorer | None = None
         self._counter: Counter | None = None
-        self._place = self._wasted = 0
+        self._place = self._wasted = self._usual = 0
+        self._last = "on another process"
         self._rewards: list[float] = []
         self._spreads: list[float] = []
         self._batch: list[Work] = []
@@ -83,12 +87,11 @@ class RL:
 
     def step(self, number: int, run: Run) -> Outcome:
         """Gradients of one update."""
+        s = self.settings
         if self._scorer is None:
-            s = self.settings
             self._scorer = Scorer(self.policy.model, s.backend, self.policy.tower.rule, s.temperature)
         counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
-        flops = Flops()
-        again = number % self.settings.num_iterations
+        flops, again = Flops(), number % s.num_iterations
         if not again:
             flops = flops + self._collect(number, run, counts)
         found: Means = dict(self._told)
@@ -97,10 +100,10 @@ class RL:
             sum(self._counted(a) for w in self._batch for a in w.attempts),
             0.0 if again else counts["prompts"],
         ])  # fmt: skip
-        self._watch(drawn_now, counts, run, bool(again))
+        if not again:
+            self._watch(drawn_now, counts, run)
         if kept:
-            over = Over(kept, tokens, self.settings.max_completion_length)
-            flops = flops + self._learn(over, found)
+            flops = flops + self._learn(Over(kept, tokens, s.max_completion_length), found)
         counts |= {"tokens": tokens / run.processes.count, "flops": flops.shared, "flops_repeat": flops.repeat}
         metrics = joined(run.processes.gather(found))
         if kept:
@@ -160,6 +163,8 @@ class RL:
     def _clips(self, wanted: int, progress: float, run: Run, counts: dict[str, float]) -> list[Clip]:
         """Clips with as many questions together as are wanted; fewer where samples cannot be used."""
         found: list[Clip] = []
+        if self._ahead is None:
+            self._ahead = Ahead(self.source, self.settings.seed, run.processes.count)
         for _ in range(wanted):
             lacking = wanted - sum(len(c.questions) for c in found)
             if not lacking:
@@ -168,7 +173,7 @@ class RL:
             self._place += 1
             name = f"sample {at}"
             try:
-                sample = sample_at(self.source, at, progress, self.settings.seed)
+                sample = self._ahead.get(at, progress, self._usual)
                 name = sample.id
                 several = np.arange(len(sample.questions))
                 if len(several) > lacking:
@@ -178,7 +183,8 @@ class RL:
             except WhenwhereError as e:
                 counts["skipped"] += 1
                 run.skip(name, e)
-                self._reason = f"{name} ({e})"
+                self._last = f"{name} ({e})"
+        self._usual = len(found) * self.settings.dataloader_prefetch
         return found
 
     def _clip(self, at: int, progress: float, sample: Sample, chosen: tuple[int, ...]) -> Clip:
@@ -201,15 +207,12 @@ class RL:
                 prompt = self.policy.tower.frozen(prompt)
         return Clip(at, progress, chosen, sample, questions, prompt, rests, vision)
 
-    def _watch(self, drawn_now: float, counts: dict[str, float], run: Run, again: bool) -> None:
+    def _watch(self, drawn_now: float, counts: dict[str, float], run: Run) -> None:
         """Ends a run whose samples can none of them be used."""
-        if again:
-            return
         self._wasted = 0 if drawn_now else self._wasted + int(run.processes.sum([counts["skipped"]])[0])
         if self._wasted >= len(self.source):
             raise SettingError(
-                f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last one was "
-                f"{getattr(self, '_reason', 'on another process')}"
+                f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last was {self._last}"
             )
 
     def _weigh(self, attempts: list[Attempt], run: Run) -> None:
@@ -256,13 +259,12 @@ class RL:
         assert self._scorer is not None
         s, flops = self.settings, Flops()
         sums: dict[str, float] = {}
+        entropies: Entropies = "trained" if s.entropy_coef else True
         groups = [once(w.clip.prompt, [b for a in w.attempts for b in a.branches()]) for w in self._batch]
         lengths = [len(group.prompt.ids) + sum(tokens_of(group.branches)) for group, _ in groups]
         for pack in packs(list(zip(self._batch, groups, strict=True)), lengths, s.pack_tokens):
             with self.policy.computing():
-                each = self._scorer.many(
-                    [group for _, (group, _) in pack], entropies="trained" if s.entropy_coef else True
-                )
+                each = self._scorer.many([group for _, (group, _) in pack], entropies=entropies)
             losses = []
             for (work, (group, places)), now in zip(pack, each, strict=True):
                 losses.append(self._loss(work, group, places, now.at(places), over, sums))
@@ -315,11 +317,10 @@ class RL:
         if not s.beta:
             return None
         assert self._scorer is not None
-        with torch.no_grad(), self.policy.computing():
-            if self._reference is not None:
-                return scores(self._reference, group, self._scorer.backend, s.temperature).logps[places]
-            with self.policy.model.disable_adapter():
-                return scores(self.policy.tower, group, self._scorer.backend, s.temperature).logps[places]
+        bare = nullcontext() if self._reference is not None else self.policy.model.disable_adapter()
+        with torch.no_grad(), self.policy.computing(), bare:
+            tower = self._reference or self.policy.tower
+            return scores(tower, group, self._scorer.backend, s.temperature).logps[places]
 
     def _corrected(self, work: Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
         """Importance weights where another program drew the completions; None where it was the policy."""
