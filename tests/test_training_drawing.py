@@ -205,3 +205,48 @@ def test_flops_are_those_that_torch_counts(taught: Path) -> None:
     assert ours.shared < 0.5 * ours.repeat
     trained = Counter(policy.tower).training(group.prompt, tokens_of(group.branches), scored)
     assert trained.shared == 3 * ours.shared
+
+
+def test_completions_that_did_not_end_are_left_out_where_asked(taught: Path, tmp_path: Path) -> None:
+    short = replace(BASE, max_steps=1, max_completion_length=2, num_generations=12, zero_variance="keep")
+    found = {}
+    for masked in (False, True):
+        trained(taught, tmp_path / str(masked), replace(short, mask_truncated_completions=masked))
+        found[masked] = lines(tmp_path / str(masked))[0]
+    drawn = lines(tmp_path / "True", "completions/step-000001.jsonl")
+    whole = [d for d in drawn if not d["truncated"]]
+    assert 0 < len(whole) < len(drawn)
+    assert found[True]["tokens"] == sum(d["length"] for d in whole)
+    assert found[False]["tokens"] == sum(d["length"] for d in drawn)
+    assert found[True]["truncated"] == pytest.approx(1 - len(whole) / len(drawn))
+    assert found[True]["loss"] != found[False]["loss"]
+
+
+def test_samples_read_ahead_are_the_same_samples() -> None:
+    from whenwhere.errors import MediaError
+    from whenwhere.training.ahead import Ahead
+    from whenwhere.training.loop import sample_at
+
+    asked: list[int] = []
+
+    class Noted(Two):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> Any:
+            asked.append(index)
+            if index == 3:
+                raise MediaError("torn")
+            return super().__getitem__(index % 2)
+
+    source = Noted()
+    ahead = Ahead(source, seed=4, stride=2)
+    for place in range(0, 12, 2):
+        try:
+            wanted = sample_at(source, place, 0.0, 4).id
+        except MediaError:
+            with pytest.raises(MediaError, match="torn"):
+                ahead.get(place, 0.0, 3)
+        else:
+            assert ahead.get(place, 0.0, 3).id == wanted
+    assert len(asked) <= 6 + 6 + 3  # each was read once
