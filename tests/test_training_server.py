@@ -68,7 +68,6 @@ def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:
     assert len(drawn) == 12 and len({d["text"] for d in drawn}) > 1
     body = sampler.shown[0].body
     assert body["logprobs"] and body["return_token_ids"] and body["temperature"] == 1 and body["n"] == 6
-    # importance weights are in the loss: without them it is another one
     assert [line["step"] for line in found] == [1, 2, 3]
 
 
