@@ -108,9 +108,37 @@ def test_soft_targets_are_a_naive_cross_entropy() -> None:
 
 def test_scales_are_the_tokens_on_a_line(blank: Path) -> None:
     policy = opened(blank)
-    written = [[policy.checkpoint.tokenizer.convert_ids_to_tokens(i) for i in ids[:3]] for ids in policy.scales]
-    assert written == [["<0>", "<10>", "<20>"], ["<0.0s>", "<0.5s>", "<1.0s>"]]
-    assert all(len(set(ids)) == len(ids) for ids in policy.scales)
+    written = {n: policy.checkpoint.tokenizer.convert_ids_to_tokens(ids[:3]) for n, ids in policy.scales.items()}
+    assert written == {"coordinates": ["<0>", "<10>", "<20>"], "times": ["<0.0s>", "<0.5s>", "<1.0s>"]}
+    assert all(len(set(ids)) == len(ids) for ids in policy.scales.values())
+
+
+def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
+    """The loss of an update is the weighted mean over its tokens; what is read before any place counts more."""
+    from whenwhere.training.group import sentences
+    from whenwhere.training.shared_prefix import Scorer
+
+    tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
+    source = Two(2)
+    for k, sample in enumerate(source.samples):
+        boxed = replace(sample.questions[0], truth=replace(sample.questions[0].truth, spans=tube.spans, tube=tube))
+        source.samples[k] = replace(sample, questions=(boxed, *sample.questions[1:]))
+    policy = opened(blank)
+    assert policy.when(source.samples[0], source.samples[0].questions[0]) == 2  # of 2 + 3 · 5 + 1
+    bare = source.samples[0].questions[1]
+    assert policy.when(source.samples[0], bare) == len(policy.target(source.samples[0], bare))
+    policy.prepare(BASE)
+    total = weight = 0.0
+    for sample in source.samples:
+        prompt, rests = policy.prompts(sample, sample.questions)
+        answers = [policy.target(sample, q) for q in sample.questions]
+        (found,) = Scorer(policy.model, "repeat").many([sentences(prompt, list(zip(rests, answers, strict=True)))])
+        for row, rest, question, answer in zip(found.logps, rests, sample.questions, answers, strict=True):
+            for k, logp in enumerate(row[len(rest) : len(rest) + len(answer)].tolist()):
+                counts = 5.0 if k < policy.when(sample, question) else 1.0
+                total, weight = total - counts * logp, weight + counts
+    trained(blank, tmp_path, replace(BASE, max_steps=1, span_weight=5.0), source)
+    assert lines(tmp_path)[0]["loss"] == pytest.approx(total / weight, rel=1e-4)
 
 
 # packing
@@ -127,7 +155,7 @@ def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: flo
 
     policy = opened(blank)
     policy.prepare(BASE)
-    scales = [gaussian(ids, soft) for ids in policy.scales] if soft else []
+    scales = [gaussian(ids, soft) for ids in policy.scales.values()] if soft else []
     source = Two(3)
     # answers of different lengths, and one in boxes
     tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
@@ -166,7 +194,7 @@ def test_the_loss_is_the_mean_over_tokens_however_clips_are_packed(blank: Path, 
     seen = []
     for tokens in (1, 100_000):
         folder = tmp_path / str(tokens)
-        trained(blank, folder, replace(BASE, pack_tokens=tokens, soft_targets=1.0))
+        trained(blank, folder, replace(BASE, pack_tokens=tokens, soft_targets=1.0, soft_times=1.0))
         seen.append([(line["loss"], line["nll"], line["grad_norm"]) for line in lines(folder)])
     assert np.allclose(*seen, rtol=1e-4)
     assert all(loss != nll for loss, nll, _ in seen[0])
@@ -325,7 +353,7 @@ def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path
         assert target[-1] == policy.end and policy.end in policy.ends
     filled = policy.truth(sample, questions[0])
     assert filled.size == (96.0, 64.0) and filled.shown is not None and filled.query == "a dog runs"
-    assert policy.scales == []
+    assert policy.scales == {}
 
 
 def test_prompts_of_the_tiny_policy_are_the_processors(blank: Path) -> None:

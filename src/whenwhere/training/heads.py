@@ -101,7 +101,7 @@ class Text:
             self._scorer = Scorer(policy.model, self.backend, policy.tower.rule)
         prompt, rests = policy.prompts(sample, sample.questions)
         answers = [policy.target(sample, question) for question in sample.questions]
-        scales = [gaussian(ids, self.soft, policy.tower.device) for ids in policy.scales] if self.soft else []
+        scales = [gaussian(ids, self.soft, policy.tower.device) for ids in policy.scales.values()] if self.soft else []
         found = self._scorer.many([sentences(prompt, list(zip(rests, answers, strict=True)))], scales)[0]
         return (-found.logps if found.losses is None else found.losses).sum() / found.mask.sum()
 

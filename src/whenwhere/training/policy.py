@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ LAYOUTS = 256
 #: Pixels of a patch of the tiny policy.
 TINY_PATCH = 8
 #: Tokens that stand on a line: whole numbers, or seconds.
-_ON_A_LINE = (re.compile(r"<(\d+)>"), re.compile(r"<(\d+(?:\.\d+)?)s>"))
+_ON_A_LINE = {"coordinates": re.compile(r"<(\d+)>"), "times": re.compile(r"<(\d+(?:\.\d+)?)s>")}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Policy:
         prompt: as given.
         ends: tokens that end an answer.
         end: the one that right answers end with.
-        scales: ordered lists of tokens that stand on one line, such as times or coordinates; may be empty.
+        scales: `coordinates` and `times`: tokens that stand on one line, in its order; only those that there are.
 
     Raises:
         ModelError: a family that training does not know, or no such weights.
@@ -181,6 +182,18 @@ class Policy:
             raise RecordError(f"the form {self.form.name} has no place for a choice, which is all that is known")
         text = self.form.render(truth.answer(self.rate), truth.size, truth.shown)
         return torch.tensor([*self._words(text), self.end], dtype=torch.long)
+
+    def when(self, sample: Sample, question: Question) -> int:
+        """How many of the right answer's tokens are read before anything about places.
+
+        Args:
+            sample: the clip.
+            question: about it.
+        """
+        whole = self.target(sample, question).tolist()
+        bare = self.target(sample, replace(question, truth=replace(question.truth, tube=None))).tolist()
+        same = (a == b for a, b in zip(whole, bare, strict=False))
+        return sum(takewhile(bool, same))
 
     def text(self, ids: Any) -> str:
         """What a completion says, without the end.
@@ -350,13 +363,13 @@ def _exact(part: Any) -> None:
     part.register_forward_hook(leave, always_call=True)
 
 
-def _scales(tokenizer: Any) -> list[list[int]]:
+def _scales(tokenizer: Any) -> dict[str, list[int]]:
     """Tokens of a vocabulary that stand on one line, in its order."""
-    found = []
-    for pattern in _ON_A_LINE:
+    found = {}
+    for name, pattern in _ON_A_LINE.items():
         places = {float(m[1]): number for t, number in tokenizer.get_vocab().items() if (m := pattern.fullmatch(t))}
         if len(places) > 2:
-            found.append([places[value] for value in sorted(places)])
+            found[name] = [places[value] for value in sorted(places)]
     return found
 
 

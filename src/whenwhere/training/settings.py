@@ -80,11 +80,16 @@ class SFTSettings(Settings):
 
     Attributes:
         samples_per_step: clips per update and process, each with all its sentences.
-        soft_targets: width in steps of the Gaussian that stands for a coordinate or time token; 0 = the token alone.
+        soft_targets: width in steps of the Gaussian that stands for a coordinate's token; 0 = the token alone.
+        soft_times: the same for a time's token.
+        span_weight: what a token of an answer's spans counts against one of its boxes. Boxes are many and their tokens
+            are learned first; without a weight they leave little for when.
     """
 
     samples_per_step: int = 8
     soft_targets: float = 0.0
+    soft_times: float = 0.0
+    span_weight: float = 1.0
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)  # a dataclass with slots has no `super()`

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
-from whenwhere.training.example import Course, Sample, Source
+from whenwhere.training.example import Course, Question, Sample, Source
 from whenwhere.training.flops import Counter, tokens_of
 from whenwhere.training.group import Group, sentences
 from whenwhere.training.logprobs import Scale, gaussian
@@ -30,6 +30,8 @@ class _Ready:
 
     group: Group
     scored: int
+    weights: Any
+    total: float
     left_out: list["_Skipped"]
 
 
@@ -66,16 +68,21 @@ class SFT:
         if self._scorer is None or self._counter is None:
             self._scorer = Scorer(self.policy.model, self.settings.backend, self.policy.tower.rule)
             self._counter = Counter(self.policy.tower)
-            if self.settings.soft_targets:
+            if self.settings.soft_targets or self.settings.soft_times:
                 device = self.policy.tower.device
-                self._scales = [gaussian(ids, self.settings.soft_targets, device) for ids in self.policy.scales]
+                widths = {"coordinates": self.settings.soft_targets, "times": self.settings.soft_times}
+                self._scales = [
+                    gaussian(ids, widths[name], device) for name, ids in self.policy.scales.items() if widths[name]
+                ]
         found = self._samples(number, run)
         ready = [r for r in found if isinstance(r, _Ready)]
         skipped = [r for r in found if isinstance(r, _Skipped)]
         left_out = [s for r in ready for s in r.left_out]
         for one in skipped + left_out:
             run.skip(one.sample, one.error)
-        total, usable = run.processes.sum([sum(r.scored for r in ready), len(ready)])
+        total, scored, usable = run.processes.sum(
+            [sum(r.total for r in ready), sum(r.scored for r in ready), len(ready)]
+        )
         self._wasted = 0 if usable else self._wasted + len(found) * run.processes.count
         if self._wasted >= len(self.source):
             raise SettingError(
@@ -89,7 +96,7 @@ class SFT:
             with self.policy.computing():
                 scores = self._scorer.many(groups, scales=self._scales)
             losses = [-s.logps if s.losses is None else s.losses for s in scores]
-            loss = sum(part.sum() for part in losses)
+            loss = sum((part * r.weights.to(part)).sum() for part, r in zip(losses, pack, strict=True))
             (loss / total).backward()
             sums[0] += float(loss.detach())
             sums[1] -= sum(float(s.logps.detach().sum()) for s in scores)
@@ -104,8 +111,8 @@ class SFT:
         if not total:
             return Outcome({}, counts, empty=True)
         metrics = {"loss": loss_sum / total}
-        if self._scales:
-            metrics["nll"] = plain_sum / total
+        if self._scales or self.settings.span_weight != 1:
+            metrics["nll"] = plain_sum / scored
         return Outcome(metrics, counts)
 
     def state(self) -> dict[str, Any]:
@@ -163,6 +170,8 @@ class SFT:
             return _Skipped(name, e)
 
     def _laid_out(self, sample: Sample) -> _Ready:
+        from torch.nn.utils.rnn import pad_sequence
+
         prompt, rests = self.policy.prompts(sample, sample.questions)
         longest = len(prompt.ids) + max(map(len, rests))
         if longest > self.settings.max_prompt_length:
@@ -170,15 +179,28 @@ class SFT:
                 f"its prompt has {longest} tokens, more than max_prompt_length = {self.settings.max_prompt_length}"
             )
         pairs: list[tuple[Any, Any]] = []
-        left_out = []
+        weights, left_out = [], []
         for question, rest in zip(sample.questions, rests, strict=True):
             try:
-                pairs.append((rest, self.policy.target(sample, question)))
+                answer = self.policy.target(sample, question)
+                pairs.append((rest, answer))
+                weights.append(self._weights(sample, question, len(rest), len(answer)))
             except RecordError as e:
                 left_out.append(_Skipped(f"question {question.id}", e))
         if not pairs:
             raise left_out[-1].error
-        return _Ready(sentences(prompt, pairs), sum(len(answer) for _, answer in pairs), left_out)
+        rows = pad_sequence(weights, batch_first=True)
+        scored = sum(len(answer) for _, answer in pairs)
+        return _Ready(sentences(prompt, pairs), scored, rows, float(rows.sum()), left_out)
+
+    def _weights(self, sample: Sample, question: Question, ahead: int, length: int) -> Any:
+        """What each token of a branch counts: nothing of the question, more of the spans than of the boxes."""
+        import torch
+
+        row = torch.cat([torch.zeros(ahead), torch.ones(length)])
+        if self.settings.span_weight != 1:
+            row[ahead : ahead + self.policy.when(sample, question)] = self.settings.span_weight
+        return row
 
 
 def train(policy: Policy, source: Source, settings: SFTSettings, run: Run) -> Any:
