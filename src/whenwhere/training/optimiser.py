@@ -1,7 +1,7 @@
 """The optimiser, and its learning rate as a function of the update's number: no scheduler's state must be kept.
 
-Muon (orthogonalised momentum, on the layers' matrices; AdamW on the rest) is for training from nothing: on the tiny
-policy it finds in minutes what AdamW does not find in an hour (PAPERS.md).
+Muon (orthogonalised momentum) takes the layers' matrices and AdamW the rest. It is for training from nothing: its steps
+are of one size in every direction, so a rate that is too high drowns what is learned slowly.
 """
 
 import math
