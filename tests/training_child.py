@@ -17,8 +17,8 @@ from tiny_policies import Two, opened
 from whenwhere.training.settings import SFTSettings
 
 SETTINGS = SFTSettings(
-    max_steps=10, learning_rate=3e-3, warmup_steps=2, samples_per_step=2, soft_targets=1.0, soft_times=1.0, logging_steps=2,
-    save_steps=3, lora_r=2, lora_dropout=0.2, seed=3,
+    max_steps=10, learning_rate=3e-3, warmup_steps=2, samples_per_step=2, soft_targets=1.0, soft_times=1.0,
+    logging_steps=2, save_steps=3, lora_r=2, lora_dropout=0.2, seed=3,
 )  # fmt: skip
 
 
