@@ -281,6 +281,8 @@ def test_interrupted_batch_goes_on(
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # a shell's background job has Ctrl-C switched off, and so would what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while len(list(out.glob("*/grounding.jsonl"))) < 3 and time.monotonic() < deadline:
