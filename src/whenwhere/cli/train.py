@@ -173,7 +173,7 @@ def quiet() -> None:
     """No bars of transformers between ours; says which package is missing."""
     from whenwhere.models.vlm import required
 
-    required("training")
+    required("training", "train")
     from transformers.utils import logging
 
     logging.disable_progress_bar()

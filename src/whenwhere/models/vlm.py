@@ -167,13 +167,13 @@ class Checkpoint:
         ]  # fmt: skip
 
 
-def required(purpose: str = "a vision-language model in this process") -> None:
-    """Raise a MissingExtraError where a package of the extra `vlm` is missing."""
+def required(purpose: str = "a vision-language model in this process", extra: str = "vlm") -> None:
+    """Raise a MissingExtraError, which names the extra, where a package of `vlm` is missing."""
     for package in ("torch", "torchvision", "transformers"):
         try:
             __import__(package)
         except ImportError as e:
-            raise MissingExtraError(package, "vlm", purpose) from e
+            raise MissingExtraError(package, extra, purpose) from e
 
 
 @contextmanager

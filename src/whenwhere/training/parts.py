@@ -41,7 +41,7 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
     """
     from whenwhere.models.vlm import Checkpoint, required
 
-    required("training")
+    required("training", "train")
     name = recipe.model.checkpoint
     if name == "tiny":
         from whenwhere.models.shipped import shipped
