@@ -195,7 +195,7 @@ def test_no_folder(run: Run) -> None:
 def test_missing_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     done = run("train", "tiny-sft", *MICRO, "--out", tmp_path, status=1)
-    assert done.err.strip() == "training needs torchvision, which is not installed: pip install 'whenwhere[vlm]'"
+    assert done.err.strip() == "training needs torchvision, which is not installed: pip install 'whenwhere[train]'"
 
 
 def test_not_a_number_stops(run: Run, tmp_path: Path) -> None:
