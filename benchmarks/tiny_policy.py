@@ -1,6 +1,6 @@
 """The tiny policy on the world of shapes: its learning curve, what it answers on held-out clips, and RL against SFT.
 
-    python benchmarks/tiny_policy.py sft       trains (about an hour on one core) and keeps weights on the way
+    python benchmarks/tiny_policy.py sft       trains (two to three hours, one core) and keeps weights on the way
     python benchmarks/tiny_policy.py curve     the weights on the way, on validation clips
     python benchmarks/tiny_policy.py blind     the same policy trained on without the sentence, or without the video
     python benchmarks/tiny_policy.py rl        RL, and SFT continued at equal analytic FLOPs, from its SFT weights

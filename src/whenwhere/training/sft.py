@@ -1,6 +1,7 @@
 """Supervised fine-tuning: the right answers to all sentences of a clip, from one pass over the clip.
 
-The loss is the mean over all answer tokens of an update, whatever clip or process they stand in. Tokens on a line
+The loss is the mean, weighted by `span_weight`, over all answer tokens of an update, whatever clip or process they
+stand in. Tokens on a line
 (times, coordinates) may have soft targets: a neighbour of the right one is nearly right, and the policy learns sooner
 that it is.
 
