@@ -1,9 +1,8 @@
 """Supervised fine-tuning: the right answers to all sentences of a clip, from one pass over the clip.
 
 The loss is the mean, weighted by `span_weight`, over all answer tokens of an update, whatever clip or process they
-stand in. Tokens on a line
-(times, coordinates) may have soft targets: a neighbour of the right one is nearly right, and the policy learns sooner
-that it is.
+stand in. Tokens on a line (times, coordinates) may have soft targets: a neighbour of the right one is nearly right, and
+the policy learns sooner that it is.
 
 Clips are prepared one update ahead in a thread, in the order of the run; clips that are short are computed side by side
 (`pack_tokens`), which a small model needs to be fast.
