@@ -1,6 +1,5 @@
 """Short runs of RL on the micro policy of `tiny_policies`, and what tests read of them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,6 @@ def trained(taught: Path, folder: Path, settings: RLSettings = BASE, source: Any
     verifier, drawer = how.pop("verifier", VERIFIER), how.pop("drawer", None)
     train(opened(taught, **how), source or Two(), verifier, settings, run, drawer)
     return run
-
-
-def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
 def weights(folder: Path) -> dict[str, Any]:

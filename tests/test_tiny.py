@@ -34,17 +34,10 @@ from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes.words import WORDS
 from whenwhere.video import FrameWriter, probe
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 SMALL: dict[str, Any] = {
     "hidden": 32, "layers": 1, "mlp": 1, "vision_hidden": 32, "vision_layers": 2, "vision_mlp": 1, "deepstack": (0,),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-from rl_runs import BASE, lines, trained
-from tiny_policies import Two, opened
+from rl_runs import BASE, trained
+from tiny_policies import Two, lines, opened
 
 from whenwhere.verify import Verifier
 

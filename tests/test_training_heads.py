@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,10 @@ from whenwhere.training.settings import SFTSettings
 from whenwhere.training.start_end import StartEnd, best_pair, steps_of
 from whenwhere.verify import Truth
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 SMALL: dict[str, Any] = {
     "hidden": 32, "layers": 1, "mlp": 1, "vision_hidden": 32, "vision_layers": 1, "vision_mlp": 1, "deepstack": (0,),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def clip(name: str, light: list[int], spans: list[Any], queries: list[str]) -> Sample:

@@ -1,10 +1,9 @@
 """The loop: what it refuses, what it skips, when it stops, and several processes that train as one."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import processes_child
 import training_child
-from tiny_policies import Two, opened
+from tiny_policies import Two, blank_policy, lines, opened
 from training_child import SETTINGS
 
 from whenwhere.datasets.item import Item, span_array
@@ -25,28 +24,14 @@ from whenwhere.training.checkpoint import STATE, cut_back
 from whenwhere.training.example import SampleError
 
 pytestmark = [
-    pytest.mark.torch, pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from whenwhere.models.tiny import build
-
-    return build(
-        tmp_path_factory.mktemp("blank") / "policy", 0, hidden=32, layers=1, mlp=2, vision_hidden=32, vision_layers=1,
-        vision_mlp=2, deepstack=(0,), side=64,
-    )  # fmt: skip
+    return blank_policy(tmp_path_factory.mktemp("blank") / "policy", side=64)
 
 
 @pytest.fixture
@@ -63,10 +48,6 @@ def train(blank: Path, tmp_path: Path) -> Callable[..., list[str]]:
         return said
 
     return go
-
-
-def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
 # bad input

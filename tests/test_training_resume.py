@@ -1,6 +1,5 @@
 """A run that was killed goes on as if it had not been: the same weights to the last bit, and no line twice."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import tiny_policies
 import training_child
 from training_child import SETTINGS
 
@@ -21,28 +21,14 @@ from whenwhere.errors import OutputError, RecordError
 from whenwhere.training.checkpoint import STATE
 
 pytestmark = [
-    pytest.mark.torch, pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from whenwhere.models.tiny import build
-
-    return build(
-        tmp_path_factory.mktemp("blank") / "policy", 0, hidden=32, layers=1, mlp=2, vision_hidden=32, vision_layers=1,
-        vision_mlp=2, deepstack=(0,), side=32,
-    )  # fmt: skip
+    return tiny_policies.blank_policy(tmp_path_factory.mktemp("blank") / "policy")
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +40,8 @@ def whole(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in json.loads(line).items() if k != "seconds"}
-        for line in (folder / name).read_text().splitlines()
-    ]
+    """Without the clock."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in tiny_policies.lines(folder, name)]
 
 
 def weights(folder: Path) -> bytes:

@@ -16,8 +16,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import rl_child
-from rl_runs import BASE, VERIFIER, lines, same, trained, weights
-from tiny_policies import Two, opened
+from rl_runs import BASE, VERIFIER, same, trained, weights
+from tiny_policies import Two, lines, opened
 
 from whenwhere.errors import ModelError, SettingError
 

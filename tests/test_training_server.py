@@ -12,8 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from chat_server import ChatServer, Request, Said
-from rl_runs import BASE, lines, trained
-from tiny_policies import Two, opened
+from rl_runs import BASE, trained
+from tiny_policies import Two, lines, opened
 from world_server import times_of
 
 from whenwhere.errors import ModelError

@@ -5,7 +5,6 @@ Micro models of the real classes (`tiny_policies`), and tiny checkpoints of the 
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_models
 import tiny_policies
-from tiny_policies import Two, opened
+from tiny_policies import Two, blank_policy, lines, opened
 
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders.talk import Call
@@ -28,7 +27,8 @@ from whenwhere.tubes import Tube
 from whenwhere.verify import Truth
 
 pytestmark = [
-    pytest.mark.torch, pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
 
 BASE = SFTSettings(
@@ -36,25 +36,10 @@ BASE = SFTSettings(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that has learned nothing."""
-    from whenwhere.models.tiny import build
-
-    return build(
-        tmp_path_factory.mktemp("blank") / "policy", 0, hidden=32, layers=2, mlp=2, vision_hidden=32, vision_layers=1,
-        vision_mlp=2, deepstack=(0,), side=32,
-    )  # fmt: skip
+    return blank_policy(tmp_path_factory.mktemp("blank") / "policy", layers=2)
 
 
 def trained(blank: Path, folder: Path, settings: SFTSettings = BASE, source: Any = None) -> Any:
@@ -64,10 +49,6 @@ def trained(blank: Path, folder: Path, settings: SFTSettings = BASE, source: Any
     policy = opened(blank)
     train(policy, source or Two(2), settings, Run(folder, warn=lambda _: None))
     return policy
-
-
-def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
 def weights(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ shapes. Random weights never write an answer that can be read, so it is first ta
 things with even odds: the right answer, a span that is half right, and "it is not there".
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,27 @@ def answers(question: Question) -> list[str]:
     return [f"<{span.start:.1f}s><{span.end:.1f}s>", f"<{span.start:.1f}s><{span.start + 1:.1f}s>", "<none>"]
 
 
+def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """Of a file of a run."""
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+def blank_policy(folder: Path, seed: int = 0, layers: int = 1, side: int = 32) -> Path:
+    """Saves a micro checkpoint that has learned nothing."""
+    from whenwhere.models.tiny import build
+
+    return build(folder, seed, hidden=32, layers=layers, mlp=2, vision_hidden=32, vision_layers=1, vision_mlp=2,
+                 deepstack=(0,), side=side)  # fmt: skip
+
+
 def build(folder: Path, seed: int = 0, steps: int = 40) -> Path:
     """Saves the half-taught checkpoint."""
     import torch
 
-    from whenwhere.models.tiny import build as blank
     from whenwhere.training.group import Branch, Group
     from whenwhere.training.shared_prefix import scores
 
-    blank(folder, seed, hidden=32, layers=1, mlp=2, vision_hidden=32, vision_layers=1, vision_mlp=2, deepstack=(0,),
-          side=32)  # fmt: skip
+    blank_policy(folder, seed)
     policy = opened(folder)
     optimiser = torch.optim.AdamW(policy.model.parameters(), 1e-2)
     groups = []
