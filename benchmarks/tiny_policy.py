@@ -2,7 +2,9 @@
 
     python benchmarks/tiny_policy.py sft       trains (two to three hours, one core) and keeps weights on the way
     python benchmarks/tiny_policy.py curve     the weights on the way, on validation clips
+    python benchmarks/tiny_policy.py rates     whether SFT learns which shape is meant, at two learning rates
     python benchmarks/tiny_policy.py blind     the same policy trained on without the sentence, or without the video
+    python benchmarks/tiny_policy.py settings  learning rates and temperatures of both arms of `rl`, on validation clips
     python benchmarks/tiny_policy.py rl        RL, and SFT continued at equal analytic FLOPs, from its SFT weights
     python benchmarks/tiny_policy.py table     everything on held-out clips
     python benchmarks/tiny_policy.py report    the tables again, from what was measured
@@ -13,9 +15,9 @@ Numbers are means over sentences, sentences without an answer and answers that c
 both times agree (`overlap.s_iou`), over sentences that have such time. Best constant: the one span, in fractions of the
 clip, with the highest mean t_IoU on training clips; it has a box of half the frame in the middle.
 
-The learning rate, the batch and the world's size were chosen on the training loss and on validation clips; held-out
-clips were looked at for the table only. The blind policies begin with the weights of SFT, which already see and read:
-that makes them stronger than blind policies from nothing.
+The learning rate, the batch and the world's size were chosen on the training loss and on validation clips, those of RL
+and of its control by `settings`; held-out clips were looked at for the table only. The blind policies begin with the
+weights of SFT, which already see and read: that makes them stronger than blind policies from nothing.
 
 Expected: best constant at most .22; blind policies at most .03 above it; SFT at least twice the best constant. RL
 against SFT continued is open: five pairs of seeds, paired t.
@@ -42,11 +44,16 @@ HERE = Path(__file__).parent
 RESULTS, CACHE = HERE / "results", HERE / "cache" / "tiny_policy"
 ROWS = CACHE / "rows.jsonl"
 #: Updates whose weights are kept for the learning curve.
-MARKS = (200, 400, 700, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 5500, 6000)
+MARKS = range(500, 100_000, 500)
 #: Clips that are looked at.
 VALIDATION, HELD_OUT = 60, 200
-#: Updates of a blind policy; of RL.
-BLIND, RL = 400, 100
+#: Updates of a blind policy; of RL; of RL where its settings are chosen.
+BLIND, RL, TRIAL = 400, 200, 100
+#: What is tried: learning rate and temperature of RL; learning rate of SFT continued.
+RL_ARMS = ((1e-5, 0.6), (1e-5, 1.0), (3e-5, 0.6), (3e-5, 1.0), (1e-4, 1.0))
+SFT_ARMS = (1e-5, 3e-5, 1e-4)
+#: Updates on one shape, from which times are read; then updates among several, at each of these rates.
+READ, TELL, RATES = 400, 800, (5e-4, 2e-3)
 #: First seeds of clips: what SFT saw begins at 0.
 AFTER = 10_000_000
 OOD = ("ood-longer", "ood-later", "ood-faster", "ood-look")
@@ -96,12 +103,14 @@ class Blinded:
 
 
 def world(split: str) -> Any:
-    """The recipe's world, of another split."""
+    """The recipe's world, of another split; `short`: validation clips of the chapter before."""
     from whenwhere.training.recipe import load
 
-    own = load("tiny-sft").data.world
+    data = load("tiny-sft").data
+    if split == "short":
+        return replace(data.grow[-1].world, split="val")
     # the split of longer clips has its own length
-    return replace(own, split=split, seconds=(9, 16) if split == "ood-longer" else own.seconds)
+    return replace(data.world, split=split, seconds=(9, 16) if split == "ood-longer" else data.world.seconds)
 
 
 def scored(claimed: Any, truth: Any) -> dict[str, float | None]:
@@ -229,14 +238,39 @@ def sft_command() -> Path:
 
 
 def curve_command() -> None:
-    """Weights on the way, on validation clips."""
+    """Weights on the way, on validation clips, those of the chapter before among them."""
     steps = {line["step"]: line for line in read_lines(CACHE / "sft" / "metrics.jsonl")}
     for folder in sorted((CACHE / "sft" / "kept").iterdir()):
         step = int(folder.name)
-        name = f"curve {step}"
-        if name not in measured() and step in steps:
-            about = {k: steps[step][k] for k in ("clips", "sentences", "flops", "seconds")}
-            keep(name, answered(folder, "val", VALIDATION), step=step, seen=about)
+        for split, name in (("val", f"curve {step}"), ("short", f"short {step}")):
+            if name not in measured() and step in steps:
+                about = {k: steps[step][k] for k in ("clips", "sentences", "flops", "seconds")}
+                keep(name, answered(folder, split, VALIDATION), step=step, seen=about)
+
+
+def rates_command() -> None:
+    """From nothing: a chapter of one shape; then several shapes in short clips, at either rate, validation clips."""
+    from whenwhere.training.recipe import load
+
+    recipe = load("tiny-sft")
+    one, few = (chapter.world for chapter in recipe.data.grow)
+    own = replace(recipe.train, lr_scheduler_type="constant")
+    read = train(
+        replace(recipe, data=replace(recipe.data, grow=(), world=one), train=replace(own, max_steps=READ)),
+        CACHE / "rates-read",
+    )
+    for rate in RATES:
+        folder = CACHE / f"rates-{rate:g}"
+        train(
+            replace(
+                recipe, model=replace(recipe.model, checkpoint=str(read)),
+                data=replace(recipe.data, grow=(), world=few, first_seed=AFTER),
+                train=replace(own, max_steps=TELL, learning_rate=rate),
+            ), folder, range(200, TELL + 1, 200),
+        )  # fmt: skip
+        for kept in sorted((folder / "kept").iterdir()):
+            if f"rate {rate:g} after {int(kept.name)}" not in measured():
+                keep(f"rate {rate:g} after {int(kept.name)}", answered(kept, "short", VALIDATION))
 
 
 def blind_command() -> None:
@@ -253,65 +287,104 @@ def blind_command() -> None:
             keep(f"{name} heldout", answered(made, "heldout", HELD_OUT, blind=what))
 
 
-def rl_command(seeds: int) -> None:
-    """RL, and SFT continued at equal FLOPs, in pairs of the same seed."""
+def settings_command() -> None:
+    """Learning rates and temperatures, both arms at equal FLOPs, on validation clips."""
+    if "start val" not in measured():
+        keep("start val", answered(CACHE / "sft" / "checkpoint", "val", 2 * VALIDATION))
+    spent: dict[float, float] = {}
+    for rate, temperature in RL_ARMS:
+        name = f"rl {rate:g} {temperature:g} val"
+        changes = [f"train.learning_rate={rate}", f"train.temperature={temperature}", f"train.max_steps={TRIAL}"]
+        arm("tiny-rl", name, changes, 90, "val", 2 * VALIDATION)
+        spent[temperature] = measured()[name]["flops"]
+    for rate in SFT_ARMS:
+        recipe, changes = "tiny-sft-continued", [f"train.learning_rate={rate}"]
+        changes.append(f"train.max_steps={updates(recipe, max(spent.values()))}")
+        arm(recipe, f"sft continued {rate:g} val", changes, 90, "val", 2 * VALIDATION)
+
+
+def arm(recipe: str, name: str, changes: list[str], seed: int, split: str, count: int) -> None:
+    """Trains on from SFT by a recipe, and measures."""
     from whenwhere.training.recipe import load
 
-    start = f"model.checkpoint={CACHE / 'sft'}"
-    for seed in range(seeds):
-        own = [start, f"train.seed={seed}", f"data.first_seed={AFTER + seed * 1_000_000}"]
-        first = CACHE / f"rl-{seed}"
-        made = train(load("tiny-rl", [*own, f"train.max_steps={RL}"]), first)
-        spent = flops(first)
-        if f"rl {seed} heldout" not in measured():
-            keep(f"rl {seed} heldout", answered(made, "heldout", HELD_OUT), flops=spent)
-        for arm, recipe in (("sft continued", "tiny-sft-continued"),):
-            folder = CACHE / f"{arm.replace(' ', '-')}-{seed}"
-            steps = max(round(spent / per_update(load(recipe, own))), 1)
-            made = train(load(recipe, [*own, f"train.max_steps={steps}"]), folder)
-            if f"{arm} {seed} heldout" not in measured():
-                keep(f"{arm} {seed} heldout", answered(made, "heldout", HELD_OUT), flops=flops(folder))
+    folder = CACHE / name.replace(" ", "-")
+    own = [f"model.checkpoint={CACHE / 'sft'}", f"train.seed={seed}", f"data.first_seed={AFTER + seed * 1_000_000}"]
+    made = train(load(recipe, [*own, *changes]), folder)
+    if name not in measured():
+        keep(name, answered(made, split, count), flops=flops(folder))
 
 
-def per_update(recipe: Any) -> float:
-    """Analytic FLOPs of an update of the SFT run, over its last thousand updates."""
+def rl_command(seeds: list[int]) -> None:
+    """RL, and SFT continued at equal FLOPs, in pairs of the same seed."""
+    for seed in seeds:
+        arm("tiny-rl", f"rl {seed} heldout", [f"train.max_steps={RL}"], seed, "heldout", HELD_OUT)
+        recipe, spent = "tiny-sft-continued", measured()[f"rl {seed} heldout"]["flops"]
+        changes = [f"train.max_steps={updates(recipe, spent)}"]
+        arm(recipe, f"sft continued {seed} heldout", changes, seed, "heldout", HELD_OUT)
+
+
+def updates(name: str, spent: float) -> int:
+    """Updates of an SFT recipe that cost so many FLOPs, by the last thousand updates of the SFT run."""
+    from whenwhere.training.recipe import load
+
     lines = list(read_lines(CACHE / "sft" / "metrics.jsonl"))
     a, b = lines[-51] if len(lines) > 51 else lines[0], lines[-1]
     each = (b["flops"] - a["flops"]) / (b["clips"] - a["clips"])
-    return float(each * recipe.train.samples_per_step)
+    return max(round(spent / (each * load(name).train.samples_per_step)), 1)
 
 
 def table_command() -> None:
-    """SFT and the constants on held-out clips, and SFT out of the distribution."""
+    """SFT, the package's policy and the constants on held-out clips, and SFT out of the distribution."""
+    from whenwhere.models.shipped import FOLDER
+
     for split in ("heldout", *OOD):
         for name, rows in constants(split, HELD_OUT).items():
             if f"{name} {split}" not in measured():
                 keep(f"{name} {split}", rows)
         if f"sft {split}" not in measured():
             keep(f"sft {split}", answered(CACHE / "sft" / "checkpoint", split, HELD_OUT))
+    if "--model tiny heldout" not in measured() and (FOLDER / "config.json").exists():
+        keep("--model tiny heldout", answered(FOLDER, "heldout", HELD_OUT))
 
 
-def paired(found: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, float]:
+#: What is compared, and the columns of tables: name → of a row.
+WHAT = {
+    "m_tIoU": lambda row: row["t"][0],
+    "s": lambda row: row["s"][0],
+    "m_vIoU": lambda row: row["v"][0],
+    "there": lambda row: row["kinds"]["there"]["t"][0],
+    "texture": lambda row: row["kinds"]["texture"]["t"][0],
+    "action": lambda row: row["kinds"]["action"]["t"][0],
+    "absent": lambda row: row["t_absent"][0],
+}
+
+
+def paired(found: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Any]:
     """RL minus SFT continued over pairs of seeds: mean and 95 % interval of a paired t."""
     from scipy.stats import t as student
 
-    both = [
-        (found[f"rl {k} heldout"][what][0], found[f"sft continued {k} heldout"][what][0])
-        for k in range(100)
-        if f"rl {k} heldout" in found and f"sft continued {k} heldout" in found
-    ]
-    gain = np.array([a - b for a, b in both])
-    if len(gain) < 2:
-        return {"pairs": len(gain)}
+    of = WHAT[what]
+    both = np.array(
+        [
+            (of(found[f"rl {k} heldout"]), of(found[f"sft continued {k} heldout"]))
+            for k in range(100)
+            if f"rl {k} heldout" in found and f"sft continued {k} heldout" in found
+        ]
+    )
+    if len(both) < 2:
+        return {"pairs": len(both)}
+    gain = both[:, 0] - both[:, 1]
     half = float(student.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5)
     mean = float(gain.mean())
-    return {"pairs": len(gain), "mean": mean, "low": mean - half, "high": mean + half, "sd": float(gain.std(ddof=1))}
+    rl, sft = both.mean(0).tolist()
+    return {"pairs": len(gain), "rl": rl, "sft": sft, "mean": mean, "low": mean - half, "high": mean + half,
+            "sd": float(gain.std(ddof=1))}  # fmt: skip
 
 
 def report() -> None:
     """Writes results/tiny_policy.json and .md."""
     found = measured()
-    gains = {what: paired(found, what) for what in ("t", "s", "v")}
+    gains = {what: paired(found, what) for what in WHAT}
     write_text(
         RESULTS / "tiny_policy.json",
         json.dumps({"rows": list(found.values()), "rl minus sft continued": gains}, indent=1) + "\n",
@@ -320,37 +393,53 @@ def report() -> None:
     def cell(value: list[float]) -> str:
         return f"{100 * value[0]:.1f} [{100 * value[1]:.1f}, {100 * value[2]:.1f}]" if value else "-"
 
+    def kinds(row: Mapping[str, Any]) -> list[str]:
+        return [f"{100 * of(row):.1f}" for of in list(WHAT.values())[3:]]
+
+    def table(columns: list[str], rows: list[list[str]]) -> list[str]:
+        return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
+
     lines = ["# The tiny policy on the world of shapes", "", "Made by `python benchmarks/tiny_policy.py`.", ""]
-    lines += ["## Learning curve of SFT (validation clips)", ""]
-    lines += [
-        "| updates | clips seen | sentences seen | CPU min | m_tIoU | s | m_vIoU |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in sorted((r for r in found.values() if "step" in r), key=lambda r: r["step"]):
-        seen = row["seen"]
-        lines.append(
-            f"| {row['step']} | {seen['clips']:.0f} | {seen['sentences']:.0f} | {seen['seconds'] / 60:.0f} | "
-            f"{cell(row['t'])} | {cell(row['s'])} | {cell(row['v'])} |"
-        )
-    for split in ("heldout", *OOD):
-        rows = [r for r in found.values() if r["name"].endswith(f" {split}")]
-        if not rows:
+    lines += ["Columns of a single kind of sentence (there, texture, action, absent) are m_tIoU.", ""]
+    lines += [f"## Learning curve of SFT ({VALIDATION} validation clips)", ""]
+    lines += ["Short: clips of 2-4 s without actions or absent sentences, the chapter before the last.", ""]
+    rows = []
+    for row in sorted((r for r in found.values() if r["name"].startswith("curve ")), key=lambda r: r["step"]):
+        seen, short = row["seen"], found.get(f"short {row['step']}", {"t": [], "v": []})
+        counts = [f"{row['step']}", f"{seen['clips']:.0f}", f"{seen['sentences']:.0f}", f"{seen['seconds'] / 60:.0f}"]
+        cells = [cell(row[name]) for name in "tsv"]
+        rows.append([*counts, *cells, *kinds(row), cell(short["t"]), cell(short["v"])])
+    lines += table(
+        ["updates", "clips seen", "sentences seen", "minutes", "m_tIoU", "s", "m_vIoU", *list(WHAT)[3:], "short m_tIoU",
+         "short m_vIoU"], rows,
+    )  # fmt: skip
+    seeds = ("rl ", "sft continued ")
+    for split in ("heldout", *OOD, "val"):
+        own = [r for r in found.values() if r["name"].endswith(f" {split}")]
+        own = [r for r in own if split == "val" or not r["name"].startswith(seeds)]
+        if not own:
             continue
-        clips, sentences = rows[0]["clips"], rows[0]["sentences"]
-        lines += ["", f"## {split} ({clips} clips, {sentences} sentences)", ""]
-        lines += ["| answers | m_tIoU | s | m_vIoU | read |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {r['name'].removesuffix(f' {split}')} | {cell(r['t'])} | {cell(r['s'])} | {cell(r['v'])} | "
-            f"{100 * r['parsed']:.0f} % |"
-            for r in rows
-        ]
-    lines += ["", "## RL minus SFT continued at equal analytic FLOPs (paired t over seeds, points)", ""]
-    for what, gain in gains.items():
-        if "mean" in gain:
-            lines.append(
-                f"- {what}: {100 * gain['mean']:+.2f} [{100 * gain['low']:+.2f}, {100 * gain['high']:+.2f}] over "
-                f"{gain['pairs']} pairs"
-            )
+        title = "Settings of RL and of SFT continued, by validation clips" if split == "val" else split
+        lines += ["", f"## {title} ({own[0]['clips']} clips, {own[0]['sentences']} sentences)", ""]
+        rows = [
+            [r["name"].removesuffix(f" {split}"), *(cell(r[name]) for name in "tsv"), *kinds(r),
+             f"{100 * r['parsed']:.0f} %"] for r in own
+        ]  # fmt: skip
+        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *list(WHAT)[3:], "read"], rows)
+        if split == "heldout" and all("mean" in gain for gain in gains.values()):
+            pairs = gains["m_tIoU"]["pairs"]
+            lines += ["", f"## RL against SFT continued at equal analytic FLOPs ({pairs} pairs of seeds)", ""]
+            lines += ["Held-out clips as above; means over seeds, and their difference with a paired t's interval.", ""]
+            arms = [[name, *(f"{100 * gain[key]:.1f}" for gain in gains.values())]
+                    for name, key in (("RL", "rl"), ("SFT continued", "sft"))]  # fmt: skip
+            gain = [cell([gain["mean"], gain["low"], gain["high"]]) for gain in gains.values()]
+            lines += table(["", *WHAT], [*arms, ["RL - SFT continued", *gain]])
+    rates = [r for r in found.values() if r["name"].startswith("rate ")]
+    if rates:
+        lines += ["", f"## Which shape is meant, at two rates ({VALIDATION} short validation clips)", ""]
+        lines += [f"{READ} updates on one shape at the recipe's rate, then among several, at a constant rate.", ""]
+        rows = [[*r["name"].split()[1::2], *(cell(r[name]) for name in "tsv")] for r in rates]
+        lines += table(["rate", "updates among several", "m_tIoU", "s", "m_vIoU"], rows)
     write_text(RESULTS / "tiny_policy.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
 
@@ -358,12 +447,12 @@ def report() -> None:
 def main() -> None:
     """Runs a part."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=["sft", "curve", "blind", "rl", "table", "report"])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("part", choices=["sft", "curve", "rates", "blind", "settings", "rl", "table", "report"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     args = parser.parse_args(sys.argv[1:])
     parts: dict[str, Any] = {
-        "sft": sft_command, "curve": curve_command, "blind": blind_command, "table": table_command,
-        "rl": partial(rl_command, args.seeds),
+        "sft": sft_command, "curve": curve_command, "rates": rates_command, "blind": blind_command,
+        "table": table_command, "settings": settings_command, "rl": partial(rl_command, args.seeds),
     }  # fmt: skip
     if args.part in parts:
         parts[args.part]()
