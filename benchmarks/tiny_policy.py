@@ -53,7 +53,7 @@ BLIND, RL, TRIAL = 400, 200, 100
 RL_ARMS = ((1e-5, 0.6), (1e-5, 1.0), (3e-5, 0.6), (3e-5, 1.0), (1e-4, 1.0))
 SFT_ARMS = (1e-5, 3e-5, 1e-4)
 #: Updates on one shape, from which times are read; then updates among several, at each of these rates.
-READ, TELL, RATES = 400, 800, (5e-4, 2e-3)
+READ, TELL, RATES = 400, 1600, (5e-4, 2e-3)
 #: First seeds of clips: what SFT saw begins at 0.
 AFTER = 10_000_000
 OOD = ("ood-longer", "ood-later", "ood-faster", "ood-look")
@@ -266,7 +266,7 @@ def rates_command() -> None:
                 recipe, model=replace(recipe.model, checkpoint=str(read)),
                 data=replace(recipe.data, grow=(), world=few, first_seed=AFTER),
                 train=replace(own, max_steps=TELL, learning_rate=rate),
-            ), folder, range(200, TELL + 1, 200),
+            ), folder, range(400, TELL + 1, 400),
         )  # fmt: skip
         for kept in sorted((folder / "kept").iterdir()):
             if f"rate {rate:g} after {int(kept.name)}" not in measured():

@@ -17,6 +17,7 @@ from whenwhere.stage.shapes.motion import paths
 from whenwhere.stage.shapes.plan import held_out_act, held_out_noun, held_out_texture, plan
 from whenwhere.stage.shapes.words import COLOURS
 from whenwhere.stage.shapes.world import SPEEDS
+from whenwhere.training.recipe import load
 
 BASE = World(bars=0.0)
 BINS = 64
@@ -237,6 +238,14 @@ def test_domains_look_like_themselves() -> None:
     assert make(street, 1).cuts == [] and np.ptp(view_of(street, 1, 20)[0].knots, axis=1).max() == 0
     # what is given counts more than what the domain would have
     assert World(domain="sport", objects=(3, 4)).objects == (3, 4)
+
+
+def test_the_still_domain_is_what_the_tiny_policy_is_trained_on() -> None:
+    trained = load("tiny-sft").data.world
+    still = World(domain="still")
+    assert dataclasses.replace(still, domain=None) == trained
+    one, other = make(still, 5), make(trained, 5)
+    assert np.array_equal(one.images, other.images) and [q.text for q in one.queries] == [q.text for q in other.queries]
 
 
 def test_labels_err_as_often_as_asked_and_truth_stays() -> None:

@@ -14,7 +14,7 @@ def stage(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 0,
     world: Annotated[str, typer.Option(help="places (people, things) or shapes (small, for training).")] = "places",
     split: Annotated[str, typer.Option(help="Of shapes: train, val, heldout, ood-longer, ood-later, ...")] = "train",
-    domain: Annotated[str | None, typer.Option(help="Of shapes: street, lecture or sport.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Of shapes: street, lecture, sport or still.")] = None,
     side: Annotated[int, typer.Option(help="Of shapes: width and height in pixels.")] = 128,
     fps: Annotated[float, typer.Option(help="Of shapes: frames per second.")] = 8.0,
 ) -> None:

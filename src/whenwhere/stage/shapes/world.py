@@ -51,6 +51,13 @@ DOMAINS: dict[str, dict[str, Any]] = {
         "laws": (0.1, 0.4, 0.2, 0.2, 0.1),
         "speeds": (0, 0, 1, 1),
     },
+    "still": {
+        "seconds": (4, 8),
+        "cameras": (1, 0, 0),
+        "cuts": (1,),
+        "bars": 0.0,
+        "overlap": 0.0,
+    },
 }
 
 
@@ -61,8 +68,9 @@ class World:
     Attributes:
         split: one of `SPLITS`; an `ood-` one changes the one factor in its name.
         domain: None, or one of `DOMAINS`: `street` (a still camera, small things that pass), `lecture` (slides that
-            change, small things that hardly do), `sport` (a panning camera and a crowd). Split and domain change the
-            fields that are left at their defaults.
+            change, small things that hardly do), `sport` (a panning camera and a crowd), `still` (short clips, a still
+            camera, nothing hidden: what the policy `tiny` was trained on). Split and domain change the fields that are
+            left at their defaults.
         noise: errors in the labels, or None for none; only `train` ever has any.
         seconds: shortest and longest clip, whole seconds.
         fps: frames per second.
