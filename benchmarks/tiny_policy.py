@@ -381,14 +381,48 @@ def paired(found: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Any]:
             "sd": float(gain.std(ddof=1))}  # fmt: skip
 
 
+def picture(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draws the learning curve: results/tiny_policy.svg."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    rows = sorted((r for r in found.values() if r["name"].startswith("curve ")), key=lambda r: r["step"])
+    seen = [row["seen"]["clips"] / 1000 for row in rows]
+    looks = {"svg.fonttype": "none", "svg.hashsalt": "whenwhere", "font.family": "sans-serif", "font.size": 10,
+             "axes.spines.top": False, "axes.spines.right": False}  # fmt: skip
+    with matplotlib.rc_context(looks):
+        figure = Figure(figsize=(7, 3.6), layout="constrained")
+        axes = figure.add_subplot(xlabel="thousand clips seen", ylabel="mean IoU, %", ylim=(0, 75), xlim=(0, 100))
+        axes.grid(alpha=0.25, linewidth=0.6)
+        for name, what, colour in (("m_tIoU", "t", "#1f6feb"), ("m_vIoU", "v", "#d1571b")):
+            low, mean, high = (np.array([100 * row[what][k] for row in rows]) for k in (1, 0, 2))
+            axes.fill_between(seen, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(seen, mean, color=colour, marker="o", markersize=3, label=f"{name}, 4-8 s, all sentences")
+            short = [100 * found[f"short {row['step']}"][what][0] for row in rows]
+            axes.plot(
+                seen, short, color=colour, linestyle="--", linewidth=1, label=f"{name}, 2-4 s, the chapter before"
+            )
+        constant = [
+            r for r in found.values() if r["name"].startswith("best constant") and r["name"].endswith("heldout")
+        ]
+        for row in constant:
+            axes.axhline(
+                100 * row["t"][0], color="#555555", linewidth=1, linestyle=":", label="m_tIoU of the best constant"
+            )
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        figure.savefig(RESULTS / "tiny_policy.svg", metadata={"Date": None, "Creator": None})
+
+
 def report() -> None:
-    """Writes results/tiny_policy.json and .md."""
+    """Writes results/tiny_policy.json, .md and .svg."""
     found = measured()
     gains = {what: paired(found, what) for what in WHAT}
     write_text(
         RESULTS / "tiny_policy.json",
         json.dumps({"rows": list(found.values()), "rl minus sft continued": gains}, indent=1) + "\n",
     )
+
+    picture(found)
 
     def cell(value: list[float]) -> str:
         return f"{100 * value[0]:.1f} [{100 * value[1]:.1f}, {100 * value[2]:.1f}]" if value else "-"
