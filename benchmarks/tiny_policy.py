@@ -50,7 +50,7 @@ VALIDATION, HELD_OUT = 60, 200
 #: Updates of a blind policy; of RL; of RL where its settings are chosen.
 BLIND, RL, TRIAL = 400, 200, 100
 #: What is tried: learning rate and temperature of RL; learning rate of SFT continued.
-RL_ARMS = ((1e-5, 0.6), (1e-5, 1.0), (3e-5, 0.6), (3e-5, 1.0), (1e-4, 1.0))
+RL_ARMS = ((1e-5, 0.6), (1e-5, 1.0), (3e-5, 0.6), (3e-5, 1.0), (1e-4, 1.0), (1e-5, 0.3), (3e-5, 0.3))
 SFT_ARMS = (1e-5, 3e-5, 1e-4)
 #: Updates on one shape, from which times are read; then updates among several, at each of these rates.
 READ, TELL, RATES = 400, 1600, (5e-4, 2e-3)
@@ -127,8 +127,10 @@ def scored(claimed: Any, truth: Any) -> dict[str, float | None]:
     }  # fmt: skip
 
 
-def answered(checkpoint: Path, split: str, count: int, blind: str | None = None) -> list[dict[str, Any]]:
-    """A policy's greedy answers on the first clips of a split."""
+def answered(
+    checkpoint: Path, split: str, count: int, blind: str | None = None, temperature: float = 0.0
+) -> list[dict[str, Any]]:
+    """A policy's answers on the first clips of a split, greedy or drawn."""
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.attempts import Clip, Own
     from whenwhere.training.policy import Policy
@@ -140,7 +142,7 @@ def answered(checkpoint: Path, split: str, count: int, blind: str | None = None)
     source: Any = StageSource(world(split), 0, count)
     source = Blinded(source, blind) if blind else source
     verifier, own = Verifier(form="tokens"), Own(pack=4096)
-    sampling = Sampling(max_tokens=160, temperature=0.0, stop=tuple(policy.ends))
+    sampling = Sampling(160, temperature, stop=tuple(policy.ends))
     rows: list[dict[str, Any]] = []
     for first in range(0, count, 20):
         clips = []
@@ -148,7 +150,7 @@ def answered(checkpoint: Path, split: str, count: int, blind: str | None = None)
             sample = source[place]
             prompt, rests = policy.prompts(sample, sample.questions)
             clips.append(Clip(place, 0.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests))
-        for attempt in own.draw(policy, clips, 1, sampling):
+        for attempt in own.draw(policy, clips, 1, replace(sampling, seed=first)):
             truth = policy.truth(attempt.clip.sample, attempt.question)
             claim = verifier.read(policy.text(attempt.ids[0]), truth)
             rows.append(
@@ -211,6 +213,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "t_absent": mean("t", [not p for p in present]),
         "kinds": {kind: {name: mean(name, at) for name in "tsv"} for kind, at in of_kind.items()},
     }  # fmt: skip
+
+
+def drawn(checkpoint: Path, count: int) -> dict[str, Any]:
+    """What a policy's answers on held-out clips are worth when they are drawn, at temperature 1."""
+    found = summary(answered(checkpoint, "heldout", count, temperature=1.0))
+    return {name: found[name] for name in "tsv"}
 
 
 def measured() -> dict[str, dict[str, Any]]:
@@ -311,7 +319,8 @@ def arm(recipe: str, name: str, changes: list[str], seed: int, split: str, count
     own = [f"model.checkpoint={CACHE / 'sft'}", f"train.seed={seed}", f"data.first_seed={AFTER + seed * 1_000_000}"]
     made = train(load(recipe, [*own, *changes]), folder)
     if name not in measured():
-        keep(name, answered(made, split, count), flops=flops(folder))
+        more = {"drawn": drawn(made, count)} if split == "heldout" else {}
+        keep(name, answered(made, split, count), flops=flops(folder), **more)
 
 
 def rl_command(seeds: list[int]) -> None:
@@ -342,7 +351,9 @@ def table_command() -> None:
             if f"{name} {split}" not in measured():
                 keep(f"{name} {split}", rows)
         if f"sft {split}" not in measured():
-            keep(f"sft {split}", answered(CACHE / "sft" / "checkpoint", split, HELD_OUT))
+            sft = CACHE / "sft" / "checkpoint"
+            more = {"drawn": drawn(sft, HELD_OUT)} if split == "heldout" else {}
+            keep(f"sft {split}", answered(sft, split, HELD_OUT), **more)
     if "--model tiny heldout" not in measured() and (FOLDER / "config.json").exists():
         keep("--model tiny heldout", answered(FOLDER, "heldout", HELD_OUT))
 
@@ -356,7 +367,11 @@ WHAT = {
     "texture": lambda row: row["kinds"]["texture"]["t"][0],
     "action": lambda row: row["kinds"]["action"]["t"][0],
     "absent": lambda row: row["t_absent"][0],
+    "drawn m_tIoU": lambda row: row["drawn"]["t"][0],
+    "drawn m_vIoU": lambda row: row["drawn"]["v"][0],
 }
+#: Of these, the kinds of sentence.
+KINDS = ("there", "texture", "action", "absent")
 
 
 def paired(found: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Any]:
@@ -386,6 +401,8 @@ def picture(found: Mapping[str, Mapping[str, Any]]) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
+    from whenwhere.training.recipe import load
+
     rows = sorted((r for r in found.values() if r["name"].startswith("curve ")), key=lambda r: r["step"])
     seen = [row["seen"]["clips"] / 1000 for row in rows]
     looks = {"svg.fonttype": "none", "svg.hashsalt": "whenwhere", "font.family": "sans-serif", "font.size": 10,
@@ -409,6 +426,10 @@ def picture(found: Mapping[str, Mapping[str, Any]]) -> None:
             axes.axhline(
                 100 * row["t"][0], color="#555555", linewidth=1, linestyle=":", label="m_tIoU of the best constant"
             )
+        recipe = load("tiny-sft")
+        last = recipe.data.grow[-1].until * recipe.train.max_steps * recipe.train.samples_per_step / 1000
+        axes.axvline(last, color="#999999", linewidth=0.8)
+        axes.text(last + 0.4, 1, "clips of 4-8 s begin", fontsize=8, color="#777777")
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         figure.savefig(RESULTS / "tiny_policy.svg", metadata={"Date": None, "Creator": None})
 
@@ -428,7 +449,7 @@ def report() -> None:
         return f"{100 * value[0]:.1f} [{100 * value[1]:.1f}, {100 * value[2]:.1f}]" if value else "-"
 
     def kinds(row: Mapping[str, Any]) -> list[str]:
-        return [f"{100 * of(row):.1f}" for of in list(WHAT.values())[3:]]
+        return [f"{100 * WHAT[kind](row):.1f}" for kind in KINDS]
 
     def table(columns: list[str], rows: list[list[str]]) -> list[str]:
         return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
@@ -444,7 +465,7 @@ def report() -> None:
         cells = [cell(row[name]) for name in "tsv"]
         rows.append([*counts, *cells, *kinds(row), cell(short["t"]), cell(short["v"])])
     lines += table(
-        ["updates", "clips seen", "sentences seen", "minutes", "m_tIoU", "s", "m_vIoU", *list(WHAT)[3:], "short m_tIoU",
+        ["updates", "clips seen", "sentences seen", "minutes", "m_tIoU", "s", "m_vIoU", *KINDS, "short m_tIoU",
          "short m_vIoU"], rows,
     )  # fmt: skip
     seeds = ("rl ", "sft continued ")
@@ -459,15 +480,17 @@ def report() -> None:
             [r["name"].removesuffix(f" {split}"), *(cell(r[name]) for name in "tsv"), *kinds(r),
              f"{100 * r['parsed']:.0f} %"] for r in own
         ]  # fmt: skip
-        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *list(WHAT)[3:], "read"], rows)
+        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *KINDS, "read"], rows)
         if split == "heldout" and all("mean" in gain for gain in gains.values()):
             pairs = gains["m_tIoU"]["pairs"]
             lines += ["", f"## RL against SFT continued at equal analytic FLOPs ({pairs} pairs of seeds)", ""]
             lines += ["Held-out clips as above; means over seeds, and their difference with a paired t's interval.", ""]
+            lines += ["Drawn: at temperature 1; all else is greedy.", ""]
+            start = [f"{100 * of(found['sft heldout']):.1f}" for of in WHAT.values()]
             arms = [[name, *(f"{100 * gain[key]:.1f}" for gain in gains.values())]
                     for name, key in (("RL", "rl"), ("SFT continued", "sft"))]  # fmt: skip
             gain = [cell([gain["mean"], gain["low"], gain["high"]]) for gain in gains.values()]
-            lines += table(["", *WHAT], [*arms, ["RL - SFT continued", *gain]])
+            lines += table(["", *WHAT], [["SFT, which both begin with", *start], *arms, ["RL - SFT continued", *gain]])
     rates = [r for r in found.values() if r["name"].startswith("rate ")]
     if rates:
         lines += ["", f"## Which shape is meant, at two rates ({VALIDATION} short validation clips)", ""]
