@@ -53,10 +53,11 @@ MARKS = range(500, 100_000, 500)
 VALIDATION, HELD_OUT = 60, 200
 #: Updates of a blind policy; prompts of RL; of RL where its settings are chosen.
 BLIND, RL, TRIAL = 400, 3200, 1600
-#: What is tried: learning rate, temperature and prompts an update of RL; learning rate of SFT continued.
+#: What is tried: learning rate, temperature, prompts an update of RL, with or without the vision tower frozen; learning
+#: rate of SFT continued.
 RL_ARMS = (
     (1e-5, 0.6, 16), (1e-5, 1.0, 16), (3e-5, 0.6, 16), (3e-5, 1.0, 16), (1e-4, 1.0, 16), (1e-5, 0.3, 16),
-    (3e-5, 0.3, 16), (1e-5, 0.6, 64), (3e-5, 0.6, 64),
+    (3e-5, 0.3, 16), (1e-5, 0.6, 64), (3e-5, 0.6, 64), (1e-5, 1.0, 16, "frozen"), (3e-5, 1.0, 16, "frozen"),
 )  # fmt: skip
 SFT_ARMS = (1e-5, 3e-5, 1e-4)
 #: Updates on one shape, from which times are read; then updates among several, at each of these rates.
@@ -321,10 +322,11 @@ def settings_command() -> None:
         sft = CACHE / "sft" / "checkpoint"
         keep("start val", answered(sft, "val", 2 * VALIDATION), drawn=drawn(sft, "val", 2 * VALIDATION))
     spent: list[float] = []
-    for rate, temperature, prompts in RL_ARMS:
-        name = f"rl {rate:g}, temperature {temperature:g}, {prompts} prompts val"
+    for rate, temperature, prompts, *frozen in RL_ARMS:
+        name = f"rl {rate:g}, temperature {temperature:g}, {prompts} prompts{', frozen tower' if frozen else ''} val"
         changes = [f"train.learning_rate={rate}", f"train.temperature={temperature}",
-                   f"train.prompts_per_step={prompts}", f"train.max_steps={TRIAL // prompts}"]  # fmt: skip
+                   f"train.prompts_per_step={prompts}", f"train.max_steps={TRIAL // prompts}",
+                   f"train.freeze_vision_tower={str(bool(frozen)).lower()}"]  # fmt: skip
         arm("tiny-rl", name, changes, 90, "val", 2 * VALIDATION)
         spent.append(measured()[name]["flops"])
     for rate in SFT_ARMS:
@@ -501,12 +503,15 @@ def report() -> None:
             continue
         title = "Settings of RL and of SFT continued, by validation clips" if split == "val" else split
         lines += ["", f"## {title} ({own[0]['clips']} clips, {own[0]['sentences']} sentences)", ""]
+        order = ("whole", "best", "sentence", "video", "start", "sft", "--model", "rl")
+        own.sort(key=lambda r: next(k for k, begin in enumerate(order) if r["name"].startswith(begin)))
+        more = ["t", "v"] if split == "val" else []
         rows = [
             [r["name"].removesuffix(f" {split}"), *(cell(r[name]) for name in "tsv"), *kinds(r),
-             f"{100 * r['parsed']:.0f} %",
-             *([cell(r["drawn"]["t"]), cell(r["drawn"]["v"])] if "drawn" in r else ["", ""])] for r in own
+             f"{100 * r['parsed']:.0f} %", *(cell(r["drawn"][name]) for name in more)] for r in own
         ]  # fmt: skip
-        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *KINDS, "read", "drawn m_tIoU", "drawn m_vIoU"], rows)
+        drawn_too = [f"drawn m_{name}IoU" for name in more]
+        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *KINDS, "read", *drawn_too], rows)
         if split == "heldout" and all("mean" in gain for gain in gains.values()):
             pairs = gains["m_tIoU"]["pairs"]
             lines += ["", f"## RL against SFT continued at equal analytic FLOPs ({pairs} pairs of seeds)", ""]
@@ -520,6 +525,7 @@ def report() -> None:
     if rates:
         lines += ["", f"## Which shape is meant, at two rates ({VALIDATION} short validation clips)", ""]
         lines += [f"{READ} updates on one shape at the recipe's rate, then among several, at a constant rate.", ""]
+        rates.sort(key=lambda r: [float(word) for word in r["name"].split()[1::2]])
         rows = [[*r["name"].split()[1::2], *(cell(r[name]) for name in "tsv")] for r in rates]
         lines += table(["rate", "updates among several", "m_tIoU", "s", "m_vIoU"], rows)
     write_text(RESULTS / "tiny_policy.md", "\n".join(lines) + "\n")

@@ -4,8 +4,11 @@ In this process, because loading torch takes longer than all of the training her
 """
 
 import json
+import re
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +18,11 @@ import pytest
 from whenwhere.cli import main
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import SettingError
+from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 MICRO = [
     "hidden=32", "layers=1", "mlp=1", "vision_hidden=32", "vision_layers=1", "vision_mlp=1", "deepstack=[]",
@@ -36,16 +41,6 @@ class Done(NamedTuple):
 
 
 Run = Callable[..., Done]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -85,7 +80,7 @@ def weights(folder: Path) -> bytes:
 def test_a_run_goes_on_where_it_stopped(run: Run, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "sft"
     done = run("train", "tiny-sft", *MICRO, "max_steps=2", "--out", out)
-    assert f"2 updates in 0 s; wrote {out / 'checkpoint'}" in done.out
+    assert re.search(rf"2 updates in \d+ s; wrote {re.escape(str(out / 'checkpoint'))}", done.out)
     assert "tiny-sft 1/2 loss" in done.err and "Writing model shards" not in done.err
     assert weights(out) != weights(trained)
     done = run("train", "tiny-sft", *MICRO, "max_steps=3", "--out", out)
@@ -253,3 +248,46 @@ def test_bad_samples_are_skipped_counted_and_named(run: Run, clips: Path, tmp_pa
 def test_nothing_can_be_used(run: Run, tmp_path: Path) -> None:
     done = run("train", "tiny-sft", *MICRO, "data.count=4", "max_prompt_length=9", "--out", tmp_path, status=2)
     assert "none of the last 4 samples could be used" in done.err and "max_prompt_length = 9" in done.err
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = run("train", "tiny-sft", *MICRO, "--out", tmp_path, status=2)
+    assert "is not empty and holds no run" in done.err and [f.name for f in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_difficulty_that_nothing_uses_is_said(run: Run, tmp_path: Path) -> None:
+    done = run("train", "tiny-rl", *RL, "difficulty=none.jsonl", "--out", tmp_path / "run", status=2)
+    assert "difficulty has no effect" in done.err
+
+
+def test_a_checkpoint_that_is_not_there_is_no_hub_id(run: Run, tmp_path: Path) -> None:
+    done = run("train", "tiny-rl", f"checkpoint={tmp_path}/none", *RL, "--out", tmp_path / "run", status=1)
+    assert f"there is no checkpoint or run {tmp_path}/none" in done.err
+
+
+@pytest.mark.parametrize("prompt", ['{"start": s}: {query}', "{query} {}", "{query} {"])
+def test_braces_in_a_prompt_are_said(prompt: str) -> None:
+    with pytest.raises(SettingError, match="double them"):
+        load("tiny-sft", [f"model.prompt={json.dumps(prompt)}"])
+
+
+def test_ctrl_c_ends_behind_an_update_and_keeps_it(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    call = [sys.executable, "-m", "whenwhere", "train", "tiny-sft", *MICRO, "save_steps=100000", "max_steps=100000"]
+    with subprocess.Popen(
+        [*call, "--out", str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as child:  # fmt: skip
+        assert child.stderr is not None
+        for line in child.stderr:
+            if "tiny-sft 2/" in line:
+                child.send_signal(signal.SIGINT)
+                break
+        said = child.stderr.read()
+        assert child.wait(60) == 130
+    assert "stopping behind update" in said
+    step = int(re.search(r"interrupted after update (\d+) of 100000; run it again to go on\n", said)[1])  # type: ignore[index]
+    assert lines(out / "metrics.jsonl")[-1]["step"] == step
+    done = run("train", "tiny-sft", *MICRO, "save_steps=100000", f"max_steps={step + 1}", "--out", out)
+    assert f"tiny-sft {step + 1}/{step + 1} loss" in done.err and f"tiny-sft {step}/" not in done.err

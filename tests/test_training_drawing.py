@@ -250,3 +250,24 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
         else:
             assert ahead.get(place, 0.0, 3).id == wanted
     assert len(asked) <= 6 + 6 + 3  # each was read once
+
+
+def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
+    """One drawing that finds nothing must not leave what was read ahead behind, to be read again."""
+    from whenwhere.training.ahead import Ahead
+
+    read: list[int] = []
+
+    class Counting(Two):
+        def __getitem__(self, index: int) -> Any:
+            read.append(index)
+            return super().__getitem__(index % 2)
+
+        def __len__(self) -> int:
+            return 100
+
+    ahead = Ahead(Counting(), 0, 1)
+    for place in range(40):
+        ahead.get(place, 0.0, 0 if place % 5 == 0 else 4)
+    ahead.close()
+    assert len(read) == len(set(read)) and len(ahead._futures) <= 4

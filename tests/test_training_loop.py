@@ -238,3 +238,52 @@ def test_two_processes_train_as_one_with_twice_the_clips(blank: Path, tmp_path: 
     assert wanted.keys() == found.keys()
     assert max(float((wanted[k] - found[k]).abs().max()) for k in wanted) < 1e-4
     assert (tmp_path / "two" / STATE).exists()
+
+
+def test_lines_of_other_runs_and_other_files_stay(train: Any, tmp_path: Path) -> None:
+    """A run that begins in a folder with another run in it, and with files of the user's, leaves both as they are."""
+    other = tmp_path / "other" / "metrics.jsonl"
+    other.parent.mkdir()
+    other.write_text('{"step": 5}\n')
+    own = tmp_path / "manifest.jsonl"
+    own.write_text('{"step": 7}\n[1]\n')
+    train()
+    assert other.read_text() == '{"step": 5}\n' and own.read_text() == '{"step": 7}\n[1]\n'
+
+
+def test_a_halted_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None:
+    """As at Ctrl-C: behind the update, not at the last of `save_steps`; it goes on to what it would have been."""
+    from whenwhere.training.checkpoint import load_state
+    from whenwhere.training.loop import Progress, Run
+    from whenwhere.training.sft import train as sft
+
+    def go(folder: Path, halt: bool) -> None:
+        def tell(progress: Progress) -> None:
+            run.halt = halt and progress.step == 2
+
+        run = Run(folder, tell=tell)
+        sft(opened(blank), Two(2), replace(SETTINGS, lora_r=0, save_steps=100), run)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "halted", True)
+    state = load_state(tmp_path / "halted")
+    assert state is not None and state["step"] == 3
+    go(tmp_path / "halted", False)
+    go(tmp_path / "whole", False)
+    one, other = (tmp_path / name / "checkpoint" / "model.safetensors" for name in ("halted", "whole"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_run_that_could_use_no_sample_is_an_error(train: Any, tmp_path: Path) -> None:
+    """Even where it ends before every sample was tried once."""
+
+    class Broken(Two):
+        def __len__(self) -> int:
+            return 1000
+
+        def __getitem__(self, index: int) -> Any:
+            raise SampleError(f"clip{index}", "it cannot be read")
+
+    with pytest.raises(SettingError, match="nothing was learned"):
+        train(source=Broken())
+    assert not (tmp_path / "checkpoint").exists()

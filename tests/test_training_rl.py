@@ -20,6 +20,7 @@ from rl_runs import BASE, VERIFIER, same, trained, weights
 from tiny_policies import Two, lines, opened
 
 from whenwhere.errors import ModelError, SettingError
+from whenwhere.verify import Verifier
 
 pytestmark = pytest.mark.torch
 pytest_plugins = ["rl_fixtures"]
@@ -224,3 +225,19 @@ def test_settings_that_make_no_sense(taught: Path, tmp_path: Path) -> None:
     for wrong, word in (({"num_generations": 1}, "num_generations"), ({"temperature": 0.0}, "temperature")):
         with pytest.raises(SettingError, match=word):
             trained(taught, tmp_path, replace(BASE, **wrong))
+
+
+def test_a_question_that_no_term_applies_to_is_left_out(taught: Path, tmp_path: Path) -> None:
+    """Without boxes in the truth there is no v_IoU: such a question is skipped and named, the others are learned."""
+    verifier = Verifier({"v_iou": 1}, form="tokens")
+    with pytest.raises(SettingError, match="could be used"):
+        trained(taught, tmp_path / "none", verifier=verifier)
+    assert {row["reason"] for row in lines(tmp_path / "none", "skipped.jsonl")} >= {
+        "no term of the reward applies to it"
+    }
+
+
+def test_weights_are_not_handed_over_where_the_run_keeps_its_own(taught: Path, tmp_path: Path) -> None:
+    settings = replace(BASE, vllm_sync_folder=str(tmp_path / "checkpoint"))
+    with pytest.raises(SettingError, match="the run keeps its own"):
+        trained(taught, tmp_path, settings)

@@ -100,6 +100,9 @@ def _agree(recipe: "Recipe", out: Path) -> None:
     from whenwhere.training.recipe import differences
 
     file = out / "recipe.json"
+    there = {entry.name for entry in out.iterdir()} - {"start"} if out.is_dir() else set()
+    if there and not file.exists():
+        raise SettingError(f"{out} is not empty and holds no run: choose another --out")
     if not file.exists() or not (out / STATE).exists():
         return  # nothing was learned yet
     try:
@@ -128,10 +131,10 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     watch.run = run
     if device is None and run.processes.device is not None:
         device = str(run.processes.device)
+    source = parts.source(recipe, tell=lambda text: watch.said(text, ""))
     with _first(run):
         checkpoint = parts.checkpoint(recipe, out / "start", device)
     run.about = _about(recipe, checkpoint)
-    source = parts.source(recipe, tell=lambda text: watch.said(text, ""))
     policy = parts.policy(recipe, checkpoint)
     if run.processes.first:
         entry = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
@@ -144,19 +147,56 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         with watch:
             with _first(run):
                 course = parts.course(recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured)
-            if isinstance(recipe.train, RLSettings):
-                from whenwhere.training import rl
+            with _halting(run):
+                if isinstance(recipe.train, RLSettings):
+                    from whenwhere.training import rl
 
-                result = rl.train(policy, course, recipe.verifier, recipe.train, run)
-            else:
-                from whenwhere.training import sft
+                    result = rl.train(policy, course, recipe.verifier, recipe.train, run)
+                else:
+                    from whenwhere.training import sft
 
-                result = sft.train(policy, course, recipe.train, run)
+                    result = sft.train(policy, course, recipe.train, run)
     except KeyboardInterrupt:
-        note(f"interrupted after update {run.step} of {recipe.train.max_steps}; run it again to go on")
+        note(f"interrupted after update {run.step} of {recipe.train.max_steps}; {_goes_on(run)}")
         raise typer.Exit(INTERRUPTED) from None
     if run.processes.first:
         _finish(recipe, run, result, json_)
+
+
+@contextmanager
+def _halting(run: "Run") -> "Iterator[None]":
+    """The first Ctrl-C ends a run of one process behind this update, with its state; the second at once."""
+    import signal
+    import threading
+
+    from whenwhere.cli.console import note
+
+    def halt(*_: object) -> None:
+        run.halt = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        note(f"stopping behind update {run.step + 1}; Ctrl-C again stops at once, and loses what was not saved")
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = run.processes.count == 1 and threading.current_thread() is threading.main_thread()
+    # a job in the background has Ctrl-C ignored
+    if ours and before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, halt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def _goes_on(run: "Run") -> str:
+    """From where an interrupted run goes on."""
+    from whenwhere.training.checkpoint import load_state
+
+    state = load_state(run.folder)
+    if state is None:
+        return "no state was saved yet: run it again to begin anew"
+    lost = run.step - state["step"]
+    return "run it again to go on" + (f" from update {state['step']}; {lost} are lost" if lost > 0 else "")
 
 
 @contextmanager

@@ -36,10 +36,14 @@ class Ahead:
         Raises:
             WhenwhereError: this one cannot be had.
         """
-        if isinstance(self.source, Course) or not ahead:
+        if isinstance(self.source, Course) or not (ahead or place in self._futures):
             return sample_at(self.source, place, progress, self.seed)
         for k in range(ahead + 1):
             at = place + k * self.stride
             if at not in self._futures:
                 self._futures[at] = self._pool.submit(sample_at, self.source, at, progress, self.seed)
         return self._futures.pop(place).result()
+
+    def close(self) -> None:
+        """What was not begun is not read any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

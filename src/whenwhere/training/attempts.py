@@ -114,7 +114,8 @@ class Work:
     def kept(self) -> dict[str, Any]:
         """What is needed to go on with it, as tensors, numbers, lists and dicts."""
         return {
-            "place": self.clip.place, "progress": self.clip.progress, "chosen": list(self.clip.chosen), "old": self.old,
+            "place": self.clip.place, "progress": self.clip.progress, "chosen": list(self.clip.chosen),
+            "old": None if self.old is None else self.old.cpu(),
             "attempts": [
                 {"number": a.number, "ids": a.ids, "ended": a.ended, "sampling_logps": a.sampling_logps,
                  "advantages": [] if a.advantages is None else a.advantages.tolist()}

@@ -18,6 +18,8 @@ from whenwhere.store import atomic_path, read_lines, write_text
 
 #: The file in a run's folder.
 STATE = Path("state") / "last.pt"
+#: The JSON Lines files of a run.
+LINES = ("metrics.jsonl", "skipped.jsonl", "events.jsonl", "completions/*.jsonl")
 #: Raise when what is in it changes.
 VERSION = 1
 
@@ -95,13 +97,14 @@ def set_random_state(state: dict[str, Any], device: Any) -> None:
 
 
 def cut_back(folder: Path, step: int) -> None:
-    """Drop lines of a run's JSON Lines files that were written behind an update, and torn ones.
+    """Drop lines of a run's own JSON Lines files that were written behind an update, and torn ones.
 
     Args:
         folder: of the run.
         step: the last update whose lines stay.
     """
-    for file in sorted(folder.rglob("*.jsonl")):
+    # what else lies in the folder, other runs among it, is not ours
+    for file in sorted(file for name in LINES for file in folder.glob(name)):
         lines = [json.dumps(line, ensure_ascii=False) for line in read_lines(file) if line.get("step", 0) <= step]
         text = "".join(f"{line}\n" for line in lines)
         if text != file.read_text(encoding="utf-8", errors="replace"):

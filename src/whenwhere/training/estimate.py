@@ -80,6 +80,8 @@ def _sizes(
     found["prompt_tokens"] = float(np.mean(prompts))
     found["longest_prompt"] = max(prompts)
     found["answer_tokens"] = float(np.mean(answers))
+    if isinstance(train, RLSettings):
+        found["answer_tokens_counted"] = train.max_completion_length
     found["updates"] = train.max_steps
     found["samples_per_update"] = each
     found["epochs"] = train.max_steps * each / len(source)

@@ -27,7 +27,7 @@ import numpy as np
 
 from whenwhere.errors import ModelError, RecordError, SettingError, WhenwhereError
 from whenwhere.store import append_line
-from whenwhere.training.checkpoint import STATE, cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
 from whenwhere.training.example import Course, Sample, SampleError, Source
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.policy import Policy
@@ -36,7 +36,10 @@ from whenwhere.training.settings import Settings
 from whenwhere.training.trackers import tracker
 
 #: Settings that may be others when a run goes on.
-_OPEN = ("max_steps", "logging_steps", "save_steps", "dataloader_prefetch", "report_to")
+_OPEN = (
+    "max_steps", "logging_steps", "save_steps", "dataloader_prefetch", "report_to", "vllm_server_base_url",
+    "max_logp_gap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Run:
         step: updates done.
         counts: since the run began, over all processes.
         seconds: since the run began, pauses left out.
+        halt: set it to end the run behind this update, with a state (`KeyboardInterrupt`); of one process alone.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Run:
         self.step = 0
         self.counts: dict[str, float] = {}
         self.seconds = 0.0
+        self.halt = False
         self._pending: list[dict[str, float]] = []
         self._note: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
         self._named: set[str] = set()
@@ -146,7 +151,7 @@ class Run:
         """Appends a line, with the number of the update, to a JSON Lines file of the run.
 
         Args:
-            name: of the file in the folder, such as `completions/first.jsonl`.
+            name: of the file in the folder, one of `checkpoint.LINES`.
             entry: JSON values.
         """
         append_line(self.folder / name, json.dumps({"step": self.step + 1, **entry}, ensure_ascii=False))
@@ -175,9 +180,11 @@ class Run:
             The folder of the trained checkpoint.
 
         Raises:
+            KeyboardInterrupt: the run was halted; it goes on from there.
             ModelError: loss or gradient is not finite.
             OutputError: the disk is full; the last good state is kept.
             RecordError: the folder holds a run with other settings.
+            SettingError: no sample at all could be used.
         """
         import torch
 
@@ -216,8 +223,13 @@ class Run:
             if (self.step + 1) % settings.logging_steps == 0 or last:
                 self._log(rate)
             self.step += 1
-            if self.step % settings.save_steps == 0 or last:
+            halted = self.halt and self.processes.count == 1
+            if last and not self.counts.get("clips"):
+                raise SettingError("nothing was learned: no sample could be used; skipped.jsonl says why")
+            if self.step % settings.save_steps == 0 or last or halted:
                 self._save(stage, optimiser, dict(zip(names, weights, strict=True)), stopped)
+            if halted and not last:
+                raise KeyboardInterrupt
             if self._tell is not None and self.processes.first:
                 left = self.seconds / self.step * (settings.max_steps - self.step)
                 self._tell(Progress(self.step, settings.max_steps, outcome.metrics, self.seconds, left))
@@ -234,10 +246,14 @@ class Run:
 
     def _finite(self, value: float, what: str) -> None:
         if not np.isfinite(value):
-            kept = "the last good state is kept" if (self.folder / STATE).exists() else "no state was saved yet"
+            state = load_state(self.folder)
+            kept = "no state was saved yet" if state is None else (
+                f"the last good state is kept; max_steps={state['step']} ends this run there, with a checkpoint that "
+                "another run can begin with"
+            )  # fmt: skip
             raise ModelError(
-                f"the {what} of update {self.step + 1} is not finite ({value}): lower learning_rate, or look at the "
-                f"data of that update; {kept}"
+                f"the {what} of update {self.step + 1} is not finite ({value}): lower learning_rate in another run, or "
+                f"look at the data of that update; {kept}"
             )
 
     def _count(self, counts: dict[str, float]) -> None:

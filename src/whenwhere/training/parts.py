@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
-from whenwhere.errors import SettingError
+from whenwhere.errors import ModelError, SettingError
 from whenwhere.training import difficulty
 from whenwhere.training.curriculum import Curriculum
 from whenwhere.training.difficulty import Ask, Difficulty
@@ -60,6 +60,9 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")
+    elif not Path(name).is_dir() and str(Path(name).parent) != "." and Path(name).parent.is_dir():
+        # a hub id has no folder of that owner's name here
+        raise ModelError(f"there is no checkpoint or run {name}: {Path(name).parent} has no such folder")
     return Checkpoint(name, revision=recipe.model.revision, device=device)
 
 

@@ -32,7 +32,7 @@ from whenwhere.verify import Verifier
 #: Keys that change what a run writes, and not what it learns.
 FREE = ("train.logging_steps", "train.save_steps", "train.dataloader_prefetch", "train.report_to")
 #: Keys that may be others when a run goes on.
-OPEN = (*FREE, "train.max_steps")
+OPEN = (*FREE, "train.max_steps", "train.vllm_server_base_url", "train.max_logp_gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,12 @@ class Model:
             raise SettingError(f"there is no form {self.form!r}{near(self.form, FORMS)}")
         if self.prompt and "{query}" not in self.prompt:
             raise SettingError("the prompt has no {query}: say where the sentence goes")
+        try:
+            self.prompt.format(query="", duration="")
+        except (KeyError, IndexError, ValueError) as e:
+            raise SettingError(
+                "the prompt has braces that are neither {query} nor {duration}: double them, as in {{start}}"
+            ) from e
         if not self.sample_fps or not self.max_frames:
             raise SettingError("sample_fps and max_frames must be above 0")
 
@@ -358,6 +364,11 @@ def _recipe(name: str, tables: dict[str, Any], place: str, header: str) -> Recip
         for k in table:
             _misplaced(k, key, stage, place)
         parts[key] = checked(kind, table, f"{place} [{key}]")
+    if parts["curriculum"].difficulty and not parts["curriculum"].needed:
+        raise SettingError(
+            f"{place}: [curriculum] difficulty has no effect, for nothing is chosen or ordered by it: add a selector, "
+            "low, high, count or schedule, or leave it out"
+        )
     if parts["curriculum"].needed and parts["data"].grow:
         raise SettingError(f"{place}: [data] grow and [curriculum] are both an order of clips: leave one of them out")
     if parts["curriculum"].schedule == "rescored":

@@ -18,6 +18,7 @@ Left out: a replay of old groups, an adaptive KL weight, and rewards that are th
 import json
 from contextlib import nullcontext
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,10 @@ class RL:
             drawer = Server(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
         self._drawer: Drawer = drawer or Own(settings.pack_tokens)
         self._reference: Tower | None = None
-        if settings.beta and not settings.lora_r:
-            copy = deepcopy(policy.tower.core).eval().requires_grad_(False)
+        if settings.beta and not (settings.lora_r and settings.freeze_vision_tower):
+            # (LoRA switched off is the start again, if nothing but LoRA is trained)
+            # in fp32, as the policy's weights will be
+            copy = deepcopy(policy.tower.core).eval().requires_grad_(False).float()
             self._reference = Tower(copy, policy.tower.rule)
         self._ahead: Ahead | None = None
         self._scorer: Scorer | None = None
@@ -84,12 +87,14 @@ class RL:
         self._spreads: list[float] = []
         self._batch: list[Work] = []
         self._told: Means = {}
+        self._next = 0
 
     def step(self, number: int, run: Run) -> Outcome:
         """Gradients of one update."""
-        s = self.settings
+        s, self._next = self.settings, number + 1
         if self._scorer is None:
             self._scorer = Scorer(self.policy.model, s.backend, self.policy.tower.rule, s.temperature)
+            self._apart(run.folder)
         counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
         flops, again = Flops(), number % s.num_iterations
         if not again:
@@ -109,6 +114,15 @@ class RL:
         if kept:
             self._compare(metrics)
         return Outcome(metrics, counts, empty=not kept, stop=not again and self._still(metrics, run))
+
+    def _apart(self, folder: Path) -> None:
+        """Refuses to hand weights to a server where the run keeps its own."""
+        served = self.settings.vllm_sync_folder
+        own = {(folder / name).resolve() for name in ("", "checkpoint", "start", "state")}
+        if served and Path(served).resolve() in own:
+            raise SettingError(
+                f"vllm_sync_folder is a folder in which the run keeps its own, {served}: name another one"
+            )
 
     def _counts(self) -> Counter:
         """What counts FLOPs: made once it is settled what is trained."""
@@ -175,7 +189,7 @@ class RL:
             try:
                 sample = self._ahead.get(at, progress, self._usual)
                 name = sample.id
-                several = np.arange(len(sample.questions))
+                several = self._answerable(sample, run)
                 if len(several) > lacking:
                     several = np.random.default_rng([self.settings.seed, at]).permutation(several)[:lacking]
                 found.append(self._clip(at, progress, sample, tuple(sorted(several.tolist()))))
@@ -186,6 +200,19 @@ class RL:
                 self._last = f"{name} ({e})"
         self._usual = len(found) * self.settings.dataloader_prefetch
         return found
+
+    def _answerable(self, sample: Sample, run: Run) -> Any:
+        """Places of the questions that the reward applies to; the others are skipped and named."""
+        able = []
+        for k, question in enumerate(sample.questions):
+            truth = self.policy.truth(sample, question)
+            if any(term.fits(truth) for term in self.verifier.terms):
+                able.append(k)
+            else:
+                run.skip(f"question {question.id}", "no term of the reward applies to it")
+        if not able:
+            raise SettingError("no term of the reward applies to any of its questions")
+        return np.array(able)
 
     def _clip(self, at: int, progress: float, sample: Sample, chosen: tuple[int, ...]) -> Clip:
         """A sample with some of its questions, as tokens.
@@ -287,7 +314,9 @@ class RL:
         if work.old is None and (s.num_iterations > 1 or work.attempts[0].sampling_logps is not None):
             work.old = now.logps.detach()
         old = None if work.old is None else work.old.to(now.logps.device)
-        good = torch.tensor(np.concatenate([a.advantages for a in work.attempts]), device=mask.device)
+        good = torch.tensor(
+            np.concatenate([a.advantages for a in work.attempts]), dtype=torch.float32, device=mask.device
+        )
         clip = Clipping(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef)
         made = LOSSES[s.loss_type](
             now.logps, old, good, mask, clip, over, ref_logps=self._referred(group, places), entropies=now.entropies,
@@ -359,11 +388,16 @@ class RL:
                                        "reward_std": metrics["reward_std"]})  # fmt: skip
         return stop
 
+    def close(self) -> None:
+        """Ends what is read ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
     # resuming
 
     def state(self) -> dict[str, Any]:
         """Where the run stands among the samples, what it watches, and completions that are used again."""
-        again = (self.settings.num_iterations > 1) and self._batch
+        again = self._next % self.settings.num_iterations
         return {
             "place": self._place, "wasted": self._wasted, "rewards": self._rewards, "spreads": self._spreads,
             "told": {name: list(value) for name, value in self._told.items()} if again else {},
@@ -398,4 +432,8 @@ def train(
     Returns:
         The folder of the trained checkpoint.
     """
-    return run.train(RL(policy, source, verifier, settings, drawer))
+    stage = RL(policy, source, verifier, settings, drawer)
+    try:
+        return run.train(stage)
+    finally:
+        stage.close()

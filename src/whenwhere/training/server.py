@@ -61,6 +61,9 @@ class Server:
             ModelError: it does not read them.
         """
         if self.folder is not None:
+            folder = Path(self.folder)
+            if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").exists():
+                raise ModelError(f"{folder} would be replaced by the policy, and holds no checkpoint: name another one")
             policy.save(Path(self.folder))
             self._tell("collective_rpc", {"method": "reload_weights"})
             self._tell("reset_prefix_cache", {})

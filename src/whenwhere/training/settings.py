@@ -32,7 +32,8 @@ class Settings:
         pack_tokens: clips go through the model side by side as long as they have no more tokens together.
         max_prompt_length: tokens; a longer prompt is skipped, counted and named.
         freeze_vision_tower: it is not trained, and computed once a sample without gradient.
-        lora_r: rank of LoRA's matrices, which alone are trained then; 0 = all weights are.
+        lora_r: rank of LoRA's matrices, which are trained in place of the text tower's weights then; 0 = none. The
+            vision tower is trained as a whole unless `freeze_vision_tower` says otherwise.
         lora_alpha: LoRA's scale is lora_alpha / lora_r.
         lora_dropout: of what goes into LoRA's matrices.
         lora_target_modules: layers that get them, by the end of their names.

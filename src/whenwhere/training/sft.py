@@ -123,6 +123,10 @@ class SFT:
         """Takes it back."""
         self._wasted = state["wasted"]
 
+    def close(self) -> None:
+        """Ends what is read ahead."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _seen(self, group: Group) -> Group:
         """The group with features in place of patches where the vision tower is frozen."""
         if not self.settings.freeze_vision_tower:
@@ -183,8 +187,8 @@ class SFT:
         for question, rest in zip(sample.questions, rests, strict=True):
             try:
                 answer = self.policy.target(sample, question)
-                pairs.append((rest, answer))
                 weights.append(self._weights(sample, question, len(rest), len(answer)))
+                pairs.append((rest, answer))
             except RecordError as e:
                 left_out.append(_Skipped(f"question {question.id}", e))
         if not pairs:
@@ -215,4 +219,8 @@ def train(policy: Policy, source: Source, settings: SFTSettings, run: Run) -> An
     Returns:
         The folder of the trained checkpoint.
     """
-    return run.train(SFT(policy, source, settings))
+    stage = SFT(policy, source, settings)
+    try:
+        return run.train(stage)
+    finally:
+        stage.close()

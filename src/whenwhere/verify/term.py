@@ -61,8 +61,8 @@ class Term:
     needs: tuple[Need, ...] = ("spans",)
     gameable: str = ""
 
-    def applies(self, truth: Truth, beside: Beside) -> bool:
-        """Whether all that the term needs is known for this question."""
+    def fits(self, truth: Truth) -> bool:
+        """Whether all that the term needs of the truth is known for this question."""
         absent = truth.spans is not None and not len(truth.spans)
         known = {
             "spans": truth.spans is not None,
@@ -70,10 +70,16 @@ class Term:
             "duration": truth.duration is not None or absent,
             "size": truth.size is not None or absent,
             "choice": truth.choice is not None,
+        }
+        return all(known[need] for need in self.needs if need in known)
+
+    def applies(self, truth: Truth, beside: Beside) -> bool:
+        """Whether all that the term needs is known for this question, of the truth and beside it."""
+        known = {
             "shuffled": beside.shuffled is not None,
             "view": beside.view is not None and beside.semantic is not None,
         }
-        return all(known[need] for need in self.needs)
+        return self.fits(truth) and all(known[need] for need in self.needs if need in known)
 
     def __call__(self, claim: Claim, truth: Truth, beside: Beside | None = None) -> float:
         """The value, in 0-1 and finite."""

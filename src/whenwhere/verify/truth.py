@@ -107,7 +107,7 @@ class Truth:
         data: dict[str, Any] = {}
         if self.spans is not None:
             data["spans"] = [[s.start, s.end] for s in self.spans]
-        if self.tube is not None:
+        if self.tube is not None and len(self.tube):
             data["boxes"] = np.c_[self.tube.times, self.tube.boxes].tolist()
             data["rate"] = self.tube.rate
         for name in ("duration", "fps", "choice", "query"):
