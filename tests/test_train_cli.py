@@ -18,7 +18,7 @@ import pytest
 from whenwhere.cli import main
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.errors import SettingError
+from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter
 
@@ -130,6 +130,8 @@ def test_difficulty_and_a_curriculum(run: Run, trained: Path, tmp_path: Path) ->
     run("train", "tiny-rl", *few, *chosen, "--out", tmp_path / "rl")
     asked = {line["question"] for k in (1, 2) for line in lines(tmp_path / f"rl/completions/step-{k:06d}.jsonl")}
     assert 1 <= len(asked) <= 2
+    wider = [f"checkpoint={trained}", *RL, "data.count=5", *chosen]
+    assert "difficulty of 3 of 5 samples" in run("train", "tiny-rl", *wider, "--out", tmp_path / "wider").err
     # measured anew for the second time that all is seen; what was measured stays
     run("train", "tiny-rl", *few, "schedule=rescored", "max_steps=9", "--out", tmp_path / "again")
     assert len(list((tmp_path / "again" / "difficulty").iterdir())) >= 2
@@ -291,3 +293,10 @@ def test_ctrl_c_ends_behind_an_update_and_keeps_it(run: Run, tmp_path: Path) -> 
     assert lines(out / "metrics.jsonl")[-1]["step"] == step
     done = run("train", "tiny-sft", *MICRO, "save_steps=100000", f"max_steps={step + 1}", "--out", out)
     assert f"tiny-sft {step + 1}/{step + 1} loss" in done.err and f"tiny-sft {step}/" not in done.err
+
+
+def test_the_folder_of_a_run_says_where_its_checkpoint_is(trained: Path) -> None:
+    from whenwhere.models.vlm import Checkpoint
+
+    with pytest.raises(ModelError, match=r"is the folder of a run: its checkpoint is .*sft/checkpoint"):
+        Checkpoint(str(trained), device="cpu", offline=True).config  # noqa: B018

@@ -146,7 +146,10 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     try:
         with watch:
             with _first(run):
-                course = parts.course(recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured)
+                course = parts.course(
+                    recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured,
+                    say=lambda text: watch.said(text, "yellow"),
+                )  # fmt: skip
             with _halting(run):
                 if isinstance(recipe.train, RLSettings):
                     from whenwhere.training import rl

@@ -202,6 +202,8 @@ def _reason(name: str, error: BaseException) -> str:
     names = {type(e).__name__ for e in chain}
     said = " ".join(str(error).split())
     if Path(name).is_dir():
+        if (Path(name) / "checkpoint" / "config.json").exists():
+            return f"{name} is the folder of a run: its checkpoint is {Path(name) / 'checkpoint'}"
         if not (Path(name) / "config.json").exists() or "valid JSON" in said:
             return f"the folder {name} holds no checkpoint: config.json is missing or not readable"
     elif "GatedRepoError" in names:

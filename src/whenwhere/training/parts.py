@@ -220,6 +220,7 @@ def course(
     *,
     skip: Callable[[str, str], None],
     tell: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Source:
     """The samples in the order of the recipe's curriculum; as they are where it has none.
 
@@ -230,6 +231,7 @@ def course(
         folder: of the run: what is measured is kept in its `difficulty/`.
         skip: told of samples that cannot be measured.
         tell: told how many samples are measured, of how many.
+        say: told of samples without a difficulty, which are left out.
 
     Raises:
         RecordError: a file of difficulties that cannot be used.
@@ -254,6 +256,9 @@ def course(
         first = _numbered(difficulty.of_items(item for items in made.items for item in items), made)
     elif own.difficulty:
         first = _numbered(difficulty.read(Path(own.difficulty)), made)
+        known = len({one.number for one in first.values()})
+        if say is not None and known < len(made):
+            say(f"{own.difficulty} knows the difficulty of {known} of {len(made)} samples: the others are left out")
     else:
         first = dict(measure(0))
     return Curriculum(made, own, first, recipe.train.seed, measure)

@@ -130,7 +130,8 @@ class Data:
     Attributes:
         kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         annotations: that file, or the manifest.
-        videos: folder of the videos; empty = paths as they stand.
+        videos: folder that is put in front of the videos' names; empty = paths as they stand, a manifest's from its
+            folder.
         world: factors of `shapes`.
         grow: how `shapes` begins smaller, in order; may be left out.
         first_seed: of the clips of `shapes`.
