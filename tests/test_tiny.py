@@ -403,6 +403,13 @@ def test_the_policy_of_the_package_is_what_its_recipe_says() -> None:
     assert sum(file.stat().st_size for file in packing.shipped().iterdir()) <= packing.MOST
 
 
+def test_words_that_a_policy_does_not_know_are_said(clip: Path) -> None:
+    with whenwhere.open(clip, "tiny", cache=False, device="cpu") as video:
+        assert not any("knows nothing" in w for w in video.ground("The red circle.").record.warnings)
+        said = video.ground("a zebra dances wildly").record.warnings
+    assert "the model knows nothing of these words, and did not read them: a, zebra, dances, wildly" in said
+
+
 def test_the_policy_of_the_package_answers_held_out_clips(
     cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

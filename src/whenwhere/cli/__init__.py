@@ -75,6 +75,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A file name that is not UTF-8 must not stop the line it is printed in.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if not sys.stderr.isatty():
+        # bars of the libraries are for eyes, not for logs
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app()
     except WhenwhereError as e:

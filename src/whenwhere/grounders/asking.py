@@ -135,6 +135,9 @@ class Asking:
         replies = self.talker.ask(calls) if calls else []
         for call, reply in zip(calls, replies, strict=True):
             self.spent.add(call, reply)
+            if reply.unknown:
+                words = ", ".join(dict.fromkeys(reply.unknown))
+                self.warn(f"the model knows nothing of these words, and did not read them: {words}")
         return replies
 
     def warn(self, sentence: str) -> None:

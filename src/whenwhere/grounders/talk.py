@@ -59,6 +59,7 @@ class Reply:
         shown: (width, height) in pixels of the frames as the model saw them: absolute coordinates refer to it.
         memory: most bytes of accelerator memory in use at a time; 0 where nothing was measured (CPU, endpoints).
         error: one sentence where the call failed.
+        unknown: words of the prompt that the model has no token for.
     """
 
     text: str = ""
@@ -70,6 +71,7 @@ class Reply:
     shown: tuple[int, int] = (0, 0)
     memory: int = 0
     error: str | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass

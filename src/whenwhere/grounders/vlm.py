@@ -132,7 +132,15 @@ class LocalTalker:
                 for k, reply in zip(chunk, self._answered([calls[k] for k in chunk]), strict=True):
                     replies[k] = reply
                     self._keep(calls[k], reply)
-        return [replies[k] for k in range(len(calls))]
+        return [replace(replies[k], unknown=self._unknown(call.prompt)) for k, call in enumerate(calls)]
+
+    def _unknown(self, prompt: str) -> tuple[str, ...]:
+        """Words that the tokenizer has nothing for; most families can spell any."""
+        tokenizer = self.checkpoint.tokenizer
+        unknown = tokenizer.unk_token_id
+        if unknown is None:
+            return ()
+        return tuple(w for w in prompt.split() if unknown in tokenizer(w, add_special_tokens=False)["input_ids"])
 
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
         """Tokens that a call with so many frames of this size costs; nothing but the processor runs."""
