@@ -155,5 +155,14 @@ def report(found: Mapping[str, Mapping[str, Any]], read: int) -> None:
         rates.sort(key=lambda r: [float(word) for word in r["name"].split()[1::2]])
         rows = [[*r["name"].split()[1::2], *(cell(r[name]) for name in "tsv")] for r in rates]
         lines += table(["rate", "updates among several", "m_tIoU", "s", "m_vIoU"], rows)
+    each = [r for r in found.values() if r["name"].startswith(("rl ", "sft continued ")) and "heldout" in r["name"]]
+    if each:
+        each.sort(key=lambda r: (r["name"].split()[-2], r["name"]))
+        lines += ["", f"## RL and SFT continued, each seed on held-out clips ({each[0]['clips']} clips)", ""]
+        rows = [
+            [r["name"].removesuffix(" heldout"), *(cell(r[name]) for name in "tsv"), *kinds(r),
+             *(cell(r["drawn"][name]) for name in "tv"), f"{r['flops']:.2e}"] for r in each
+        ]  # fmt: skip
+        lines += table(["run and seed", *WHAT, "FLOPs"], rows)
     write_text(RESULTS / "tiny_policy.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
