@@ -1,6 +1,6 @@
 """The tiny policy on the world of shapes: its learning curve, what it answers on held-out clips, and RL against SFT.
 
-    python benchmarks/tiny_policy.py sft       trains (two to three hours, one core) and keeps weights on the way
+    python benchmarks/tiny_policy.py sft       trains (an hour and a half, one core) and keeps weights on the way
     python benchmarks/tiny_policy.py curve     the weights on the way, on validation clips
     python benchmarks/tiny_policy.py rates     whether SFT learns which shape is meant, at two learning rates
     python benchmarks/tiny_policy.py blind     the same policy trained on without the sentence, or without the video

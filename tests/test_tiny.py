@@ -407,7 +407,7 @@ def test_words_that_a_policy_does_not_know_are_said(clip: Path) -> None:
     with whenwhere.open(clip, "tiny", cache=False, device="cpu") as video:
         assert not any("knows nothing" in w for w in video.ground("The red circle.").record.warnings)
         said = video.ground("a zebra dances wildly").record.warnings
-    assert "the model knows nothing of these words, and did not read them: a, zebra, dances, wildly" in said
+    assert "the model knows nothing of these words, and did not read them: zebra, dances, wildly" in said
 
 
 def test_the_policy_of_the_package_answers_held_out_clips(
