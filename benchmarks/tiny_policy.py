@@ -9,7 +9,8 @@
     python benchmarks/tiny_policy.py table     everything on held-out clips
     python benchmarks/tiny_policy.py report    the tables again, from what was measured
 
-Every part can be stopped and goes on where it was; runs and measured rows lie under benchmarks/cache/tiny_policy.
+Every part can be stopped and goes on where it was; runs and measured rows lie under benchmarks/cache/tiny_policy, by
+name: take that folder away after a change of a recipe.
 Numbers are means over sentences, sentences without an answer and answers that cannot be read counted as t_IoU = v_IoU =
 0 (an empty answer to an absent sentence is 1), with 95 % bootstrap intervals over clips. s is the mean box IoU where
 both times agree (`overlap.s_iou`), over sentences that have such time. Best constant: the one span, in fractions of the
@@ -23,8 +24,8 @@ The blind policies begin with the weights of SFT, which already see and read: th
 policies from nothing. Their likeliest answer is no good guess (often "it is not there"), so the medoid of 16 drawn
 answers stands beside it.
 
-Expected: best constant at most .22; blind policies at most .03 above it; SFT at least twice the best constant. RL
-against SFT continued is open: five pairs of seeds, paired t.
+Expected: best constant at most .22; blind policies at most .03 above it; SFT at least twice the best constant; RL
+against SFT continued may go either way (five pairs of seeds, paired t).
 """
 
 import argparse

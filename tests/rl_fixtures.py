@@ -1,20 +1,9 @@
-"""Fixtures of the tests of RL: one thread, and the half-taught policy of `tiny_policies`."""
+"""The half-taught policy of `tiny_policies`, as a fixture of the tests of RL."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_policies
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

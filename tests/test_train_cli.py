@@ -19,6 +19,7 @@ from whenwhere.cli import main
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import ModelError, SettingError
+from whenwhere.training.parts import _here
 from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter
 
@@ -263,9 +264,16 @@ def test_a_difficulty_that_nothing_uses_is_said(run: Run, tmp_path: Path) -> Non
     assert "difficulty has no effect" in done.err
 
 
-def test_a_checkpoint_that_is_not_there_is_no_hub_id(run: Run, tmp_path: Path) -> None:
-    done = run("train", "tiny-rl", f"checkpoint={tmp_path}/none", *RL, "--out", tmp_path / "run", status=1)
-    assert f"there is no checkpoint or run {tmp_path}/none" in done.err
+def test_a_checkpoint_that_is_not_there_is_no_hub_id(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/one", "Qwen/model"):
+        Path(name).mkdir(parents=True)
+    Path("runs/one/recipe.json").touch()
+    for name in (f"{tmp_path}/none", "runs/none"):
+        done = run("train", "tiny-rl", f"checkpoint={name}", *RL, "--out", tmp_path / "run", status=1)
+        assert f"there is no checkpoint or run {name}" in done.err
+    # the owner of a hub id may have a folder of that name here
+    assert [_here(Path(name)) for name in ("Qwen/other", "other/other", "alone")] == [False, False, False]
 
 
 @pytest.mark.parametrize("prompt", ['{"start": s}: {query}', "{query} {}", "{query} {"])

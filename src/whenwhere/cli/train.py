@@ -193,13 +193,10 @@ def _halting(run: "Run") -> "Iterator[None]":
 
 def _goes_on(run: "Run") -> str:
     """From where an interrupted run goes on."""
-    from whenwhere.training.checkpoint import load_state
-
-    state = load_state(run.folder)
-    if state is None:
+    if run.saved is None:
         return "no state was saved yet: run it again to begin anew"
-    lost = run.step - state["step"]
-    return "run it again to go on" + (f" from update {state['step']}; {lost} are lost" if lost > 0 else "")
+    lost = run.step - run.saved
+    return "run it again to go on" + (f" from update {run.saved}; {lost} are lost" if lost > 0 else "")
 
 
 @contextmanager

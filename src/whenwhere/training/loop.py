@@ -126,6 +126,7 @@ class Run:
         step: updates done.
         counts: since the run began, over all processes.
         seconds: since the run began, pauses left out.
+        saved: the update that the last good state is of; None = there is none.
         halt: set it to end the run behind this update, with a state (`KeyboardInterrupt`); of one process alone.
     """
 
@@ -142,6 +143,7 @@ class Run:
         self.step = 0
         self.counts: dict[str, float] = {}
         self.seconds = 0.0
+        self.saved: int | None = None
         self.halt = False
         self._pending: list[dict[str, float]] = []
         self._note: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
@@ -246,9 +248,8 @@ class Run:
 
     def _finite(self, value: float, what: str) -> None:
         if not np.isfinite(value):
-            state = load_state(self.folder)
-            kept = "no state was saved yet" if state is None else (
-                f"the last good state is kept; max_steps={state['step']} ends this run there, with a checkpoint that "
+            kept = "no state was saved yet" if self.saved is None else (
+                f"the last good state is kept; max_steps={self.saved} ends this run there, with a checkpoint that "
                 "another run can begin with"
             )  # fmt: skip
             raise ModelError(
@@ -284,6 +285,7 @@ class Run:
                     "optimiser": optimiser.state_dict(), "processes": states,
                 },
             )  # fmt: skip
+        self.saved = self.step
         self.processes.wait()
 
     def _resume(self, stage: Stage, optimiser: Any, weights: dict[str, Any]) -> bool:
@@ -313,6 +315,7 @@ class Run:
         set_random_state(own["random"], stage.policy.tower.device)
         stage.restore(own["stage"])
         self.step, self.seconds, self.counts = state["step"], state["seconds"], state["counts"]
+        self.saved = self.step
         self._pending, self._named = state["pending"], set(state["named"])
         return bool(state["stopped"])
 

@@ -60,10 +60,16 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")
-    elif not Path(name).is_dir() and str(Path(name).parent) != "." and Path(name).parent.is_dir():
-        # a hub id has no folder of that owner's name here
+    elif not Path(name).is_dir() and _here(Path(name)):
         raise ModelError(f"there is no checkpoint or run {name}: {Path(name).parent} has no such folder")
     return Checkpoint(name, revision=recipe.model.revision, device=device)
+
+
+def _here(path: Path) -> bool:
+    """Whether a name is that of a folder and no hub id: more than owner and model, or beside other runs."""
+    if path.is_absolute() or len(path.parts) != 2 or path.parts[0] in ("..", "~"):
+        return len(path.parts) > 1
+    return any(path.parent.glob("*/recipe.json"))
 
 
 def label(recipe: Recipe, made: "Checkpoint") -> str:
