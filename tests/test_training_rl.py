@@ -241,3 +241,23 @@ def test_weights_are_not_handed_over_where_the_run_keeps_its_own(taught: Path, t
     settings = replace(BASE, vllm_sync_folder=str(tmp_path / "checkpoint"))
     with pytest.raises(SettingError, match="the run keeps its own"):
         trained(taught, tmp_path, settings)
+
+
+def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Path, tmp_path: Path) -> None:
+    """LoRA switched off is the start again only if nothing else is trained; else KL needs a copy."""
+    import torch
+
+    from whenwhere.training.loop import Run
+    from whenwhere.training.rl import RL
+
+    start = {n: w.clone() for n, w in opened(taught).tower.core.model.visual.named_parameters()}
+    policy = opened(taught)
+    stage = RL(policy, Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, max_steps=2))
+    Run(tmp_path, warn=lambda _: None).train(stage)
+    stage.close()
+    assert stage._reference is not None
+    for name, weight in stage._reference.core.model.visual.named_parameters():
+        assert torch.equal(weight, start[name]), name
+    assert any(not torch.equal(w, start[n]) for n, w in policy.tower.core.model.visual.named_parameters())
+    frozen = RL(opened(taught), Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, freeze_vision_tower=True))
+    assert frozen._reference is None
