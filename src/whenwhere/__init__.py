@@ -13,6 +13,8 @@ SciPy or torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from whenwhere.boxes import Box as Box
     from whenwhere.errors import WhenwhereError as WhenwhereError
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from whenwhere.spans import Span as Span
     from whenwhere.spans import SpanSet as SpanSet
     from whenwhere.tubes import Tube as Tube
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Answer": "session",

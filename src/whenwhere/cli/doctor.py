@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from whenwhere import __version__
+from whenwhere.version import __version__
 
 State = Literal["ok", "missing", "broken"]
 

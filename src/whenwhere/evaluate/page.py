@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import whenwhere
 from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.plots import draw
 from whenwhere.stats import Interval
 from whenwhere.store import write_text
+from whenwhere.version import __version__
 
 if TYPE_CHECKING:
     from whenwhere.evaluate.report import Table
@@ -51,7 +51,7 @@ def write_page(report: Report, tables: "Sequence[Table]", path: Path) -> Path:
             f"<figure><figcaption>{html.escape(t)}</figcaption>{svg}</figure>" for t, svg in pictures.items()
         ),
         tables="".join(map(_table, tables)),
-        version=html.escape(whenwhere.__version__),
+        version=html.escape(__version__),
     )
     return write_text(path, page)
 

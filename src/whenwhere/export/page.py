@@ -27,9 +27,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-import whenwhere
 from whenwhere.export import csv, srt, vtt
 from whenwhere.store import write_text
+from whenwhere.version import __version__
 
 if TYPE_CHECKING:
     from whenwhere.records import Grounding
@@ -143,7 +143,7 @@ def page_data(
     """
     steps = np.diff(info.times, append=info.duration)
     return {
-        "made_by": f"whenwhere {whenwhere.__version__}",
+        "made_by": f"whenwhere {__version__}",
         "video": {
             "name": _name(records, info),
             "duration": round(info.duration, 6),
