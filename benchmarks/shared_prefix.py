@@ -132,7 +132,7 @@ def prompt_of(model: Any, length: int) -> Any:
     """Stamps and frames of 100 tokens, and words up to the length."""
     import torch
 
-    from whenwhere.training.group import Pictures, Tokens
+    from whenwhere.training.prefix.group import Pictures, Tokens
 
     draw = torch.Generator().manual_seed(1)
 
@@ -212,10 +212,10 @@ def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: b
     """The training pass, and drawing the completions."""
     import torch
 
-    from whenwhere.training.group import completions
-    from whenwhere.training.rollout import Rollout, Sampling, banned
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import completions
+    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = model_of(LARGE if device == "cuda" else SMALL, device)
     if checkpointing:

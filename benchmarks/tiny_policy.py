@@ -69,14 +69,16 @@ AFTER = 10_000_000
 
 def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None) -> Path:
     """Trains by a recipe, or goes on; keeps weights at marks; the folder of the trained checkpoint."""
-    from whenwhere.training import parts, rl, sft
+    from whenwhere.training import builders
     from whenwhere.training.loop import Progress, Run
+    from whenwhere.training.rl import objective as rl
     from whenwhere.training.settings import RLSettings
+    from whenwhere.training.sft import objective as sft
 
     if (folder / "checkpoint" / "config.json").exists():
         return folder / "checkpoint"
-    made = parts.checkpoint(recipe, folder / "start", "cpu")
-    policy = parts.policy(recipe, made)
+    made = builders.checkpoint(recipe, folder / "start", "cpu")
+    policy = builders.policy(recipe, made)
     wanted = set(marks)
 
     def tell(progress: Progress) -> None:
@@ -87,7 +89,7 @@ def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None
             print(f"{recipe.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
 
     run = Run(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": 2.0, "long_side": 64}, tell)
-    source = parts.source(recipe)
+    source = builders.source(recipe)
     source = wrap(source) if wrap else source
     if isinstance(recipe.train, RLSettings):
         return Path(rl.train(policy, source, recipe.verifier, recipe.train, run))
@@ -140,10 +142,10 @@ def answered(
 ) -> list[dict[str, Any]]:
     """A policy's answers on the first clips of a split: greedy, drawn, or the one of some draws that agrees best."""
     from whenwhere.models.vlm import Checkpoint
-    from whenwhere.training.attempts import Clip, Own
-    from whenwhere.training.policy import Policy
-    from whenwhere.training.rollout import Sampling
-    from whenwhere.training.sources import StageSource
+    from whenwhere.training.data.sources import StageSource
+    from whenwhere.training.prefix.policy import Policy
+    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.rl.completions import Clip, Own
     from whenwhere.verify import Verifier
 
     policy = Policy(Checkpoint(str(checkpoint), device="cpu"), form="tokens", prompt="{query}")
@@ -170,7 +172,7 @@ def answered(
 
 def constants(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
     """The whole clip, and the best constant span of training clips, each with a box in the middle."""
-    from whenwhere.training.sources import StageSource
+    from whenwhere.training.data.sources import StageSource
     from whenwhere.verify.claim import Claim
 
     edges = np.arange(0, 1.0001, 0.05)

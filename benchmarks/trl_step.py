@@ -146,11 +146,11 @@ def by_us(model: Any, processor: Any, lengths: list[int], width: int, branches: 
     """The same steps with the prompt computed once: one prefill, one packed pass. Arguments as of `by_trl`."""
     import torch
 
-    from whenwhere.training.attention import attach_frames
-    from whenwhere.training.group import completions, tokens
-    from whenwhere.training.rollout import Rollout, Sampling
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.attention import attach_frames
+    from whenwhere.training.prefix.group import completions, tokens
+    from whenwhere.training.prefix.rollout import Rollout, Sampling
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     tower = Tower(model.train())
     attach_frames(model.model.visual)  # as `Policy.prepare` does

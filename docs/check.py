@@ -105,7 +105,7 @@ def settings(match: re.Match[str]) -> str:
     """The keys of a recipe's table, from its dataclass."""
     from whenwhere.stage.shapes.world import World
     from whenwhere.training import recipe
-    from whenwhere.training.curriculum import CurriculumSettings
+    from whenwhere.training.data.curriculum import CurriculumSettings
     from whenwhere.training.settings import RLSettings, Settings, SFTSettings
 
     kinds: dict[str, Any] = {

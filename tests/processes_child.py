@@ -15,7 +15,7 @@ def main(checkpoint: str, folder: str, clips: str) -> None:
     import torch
 
     from whenwhere.training.loop import Run
-    from whenwhere.training.sft import train
+    from whenwhere.training.sft.objective import train
 
     torch.set_num_threads(1)
     settings = replace(SETTINGS, samples_per_step=int(clips), lora_dropout=0.0, max_steps=5)

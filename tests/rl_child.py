@@ -14,7 +14,7 @@ def main(policy: str, folder: str, settings: str, seconds: str = "0") -> None:
     import torch
 
     from whenwhere.training.loop import Run
-    from whenwhere.training.rl import train
+    from whenwhere.training.rl.objective import train
     from whenwhere.training.settings import RLSettings
     from whenwhere.verify import Verifier
 

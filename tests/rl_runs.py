@@ -17,7 +17,7 @@ VERIFIER = Verifier({"t_iou": 1}, form="tokens")
 
 def trained(taught: Path, folder: Path, settings: RLSettings = BASE, source: Any = None, **how: Any) -> Any:
     from whenwhere.training.loop import Run
-    from whenwhere.training.rl import train
+    from whenwhere.training.rl.objective import train
 
     run = Run(folder, warn=lambda _: None)
     verifier, drawer = how.pop("verifier", VERIFIER), how.pop("drawer", None)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whenwhere.curate import selection
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.spans import SpanSet
-from whenwhere.training import selection
-from whenwhere.training.curriculum import Curriculum, CurriculumSettings, masked
-from whenwhere.training.difficulty import Ask, Difficulty, of_items, read, score_name, summary
-from whenwhere.training.example import Course, Question, Sample
+from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings, masked
+from whenwhere.training.data.difficulty import Ask, Difficulty, of_items, read, score_name, summary
+from whenwhere.training.data.samples import Course, Question, Sample
 from whenwhere.verify import Truth, Verifier
 
 # selectors
@@ -289,7 +289,8 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     """A policy that only says "it is not there" finds what is not there easy; measuring goes on where it stopped."""
     import torch
 
-    from whenwhere.training import difficulty, parts
+    from whenwhere.training import builders
+    from whenwhere.training.data import difficulty
     from whenwhere.training.recipe import load
 
     recipe = load(
@@ -297,8 +298,8 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
         ["checkpoint=tiny-new", "hidden=32", "layers=1", "mlp=1", "vision_hidden=32", "vision_layers=1", "deepstack=[]",
          "world.seconds=[4, 4]", "data.count=4", "max_completion_length=4"],
     )  # fmt: skip
-    policy = parts.policy(recipe, parts.checkpoint(recipe, tmp_path / "start", "cpu"))
-    source = parts.source(recipe)
+    policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
+    source = builders.source(recipe)
     none = policy.checkpoint.tokenizer.convert_tokens_to_ids("<none>")
 
     class Says(torch.nn.Module):

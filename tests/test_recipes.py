@@ -179,8 +179,8 @@ def test_no_such_recipe(tmp_path: Path) -> None:
 
 def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     """Time-R1's items may be windows of longer videos; published settings bound frames and pixels of all together."""
-    from whenwhere.training.example import SampleError
-    from whenwhere.training.sources import ItemSource
+    from whenwhere.training.data.samples import SampleError
+    from whenwhere.training.data.sources import ItemSource
     from whenwhere.video import probe, read
 
     window = {"window": [2.0, 5.0]}
@@ -243,8 +243,10 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     """All that the recipe says, but the weights: one update of a tiny random checkpoint of the real class."""
     import json
 
-    from whenwhere.training import parts, rl, sft
+    from whenwhere.training import builders
     from whenwhere.training.loop import Run
+    from whenwhere.training.rl import objective as rl
+    from whenwhere.training.sft import objective as sft
 
     changes = [
         "kind=manifest", f"annotations={small_manifest}", f"checkpoint={real_checkpoints(REAL[name])}", "max_steps=1",
@@ -253,9 +255,9 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     rows = load(name).stage == "rl"
     small = ["num_generations=2", "prompts_per_step=2", "max_completion_length=3", "zero_variance=keep"]
     recipe = load(name, [*changes, *(small if rows else ["samples_per_step=1"])])
-    policy = parts.policy(recipe, parts.checkpoint(recipe, tmp_path / "start", "cpu"))
+    policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
     run = Run(tmp_path, {"recipe_hash": recipe.hash}, warn=pytest.fail)
-    source = parts.course(recipe, parts.source(recipe), policy, tmp_path, skip=run.skip)
+    source = builders.course(recipe, builders.source(recipe), policy, tmp_path, skip=run.skip)
     if isinstance(recipe.train, RLSettings):
         rl.train(policy, source, recipe.verifier, recipe.train, run)
     else:

@@ -59,7 +59,7 @@ def shown(
     """Words, a video as the family writes it, words."""
     import torch
 
-    from whenwhere.training.group import Pictures, Tokens
+    from whenwhere.training.prefix.group import Pictures, Tokens
 
     config, vision = model.config, model.config.vision_config
     start, end, pad = (
@@ -79,7 +79,7 @@ def shown(
 
 
 def ragged(model: Any, lengths: tuple[int, ...] = (9, 4, 1, 12), frames: int = 5) -> Any:
-    from whenwhere.training.group import completions
+    from whenwhere.training.prefix.group import completions
 
     return completions(shown(model, frames), [words(n, 50 + k) for k, n in enumerate(lengths)])
 
@@ -88,8 +88,8 @@ def slopes(model: Any, group: Any, backend: Any, **how: Any) -> tuple[Any, dict[
     """Log-probabilities and the gradient of every parameter, of a sum in which no two tokens weigh the same."""
     import torch
 
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model.zero_grad()
     found = scores(Tower(model), group, backend, **how)
@@ -125,7 +125,7 @@ def test_equal_to_repeating_on_every_parameter(family: str, checkpointing: bool)
 def test_the_two_pieces_equal_one_attention() -> None:
     import torch
 
-    from whenwhere.training.attention import joined, merged
+    from whenwhere.training.prefix.attention import joined, merged
 
     torch.manual_seed(0)
     shapes = [(3, 4, 5, 16), (1, 2, 11, 16), (1, 2, 11, 16), (3, 2, 5, 16), (3, 2, 5, 16)]
@@ -141,7 +141,7 @@ def test_the_two_pieces_equal_one_attention() -> None:
 
 
 def test_devices_without_the_kernels_take_one_call_of_sdpa(monkeypatch: pytest.MonkeyPatch) -> None:
-    from whenwhere.training import attention
+    from whenwhere.training.prefix import attention
 
     model = made("qwen3_vl")
     group = ragged(model)
@@ -153,9 +153,9 @@ def test_devices_without_the_kernels_take_one_call_of_sdpa(monkeypatch: pytest.M
 def test_branches_do_not_see_each_other_nor_their_padding() -> None:
     import torch
 
-    from whenwhere.training.group import completions
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import completions
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_vl").eval()
     tower, prompt = Tower(model), shown(model, 3)
@@ -169,8 +169,8 @@ def test_branches_do_not_see_each_other_nor_their_padding() -> None:
 def test_the_first_token_comes_from_the_prompt_and_entropies_from_the_whole_distribution() -> None:
     import torch
 
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_vl").eval()
     group, tower = ragged(model), Tower(model)
@@ -193,7 +193,7 @@ def test_the_first_token_comes_from_the_prompt_and_entropies_from_the_whole_dist
 def test_logits_in_stretches_are_the_same() -> None:
     import torch
 
-    from whenwhere.training.logprobs import scored
+    from whenwhere.training.prefix.logprobs import scored
 
     torch.manual_seed(0)
     head = torch.nn.Linear(8, 30)
@@ -208,7 +208,7 @@ def test_logits_in_stretches_are_the_same() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_turns_with_frames_of_their_own(family: str) -> None:
-    from whenwhere.training.group import Group, turns
+    from whenwhere.training.prefix.group import Group, turns
 
     model = made(family)
     prompt = shown(model, 3)
@@ -222,7 +222,7 @@ def test_two_turns_with_frames_of_their_own(family: str) -> None:
 
 
 def test_many_sentences_of_a_video_count_their_answers_only() -> None:
-    from whenwhere.training.group import completions, sentences
+    from whenwhere.training.prefix.group import completions, sentences
 
     model = made("qwen3_vl")
     video = shown(model, 4)
@@ -234,9 +234,9 @@ def test_many_sentences_of_a_video_count_their_answers_only() -> None:
     # apart, each question in the prompt: the way that other trainers take
     import torch
 
-    from whenwhere.training.group import Tokens
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import Tokens
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     for k, (question, answer) in enumerate(pairs):
         alone = Tokens(torch.cat([video.ids, question]), videos=video.videos)
@@ -247,8 +247,8 @@ def test_many_sentences_of_a_video_count_their_answers_only() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_frozen_tower_is_asked_once(family: str) -> None:
-    from whenwhere.training.group import Group
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import Group
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made(family)
     for weight in model.model.visual.parameters():
@@ -268,8 +268,8 @@ def hybrid_group(model: Any) -> Any:
 
 
 def test_recurrent_states_fork() -> None:
-    from whenwhere.training.shared_prefix import Scorer, scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.shared_prefix import Scorer, scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_5", sharp=2.0)
     group = hybrid_group(model)
@@ -288,7 +288,7 @@ def test_recurrent_states_fork() -> None:
 
 
 def test_recurrent_states_do_not_outlive_checkpointing() -> None:
-    from whenwhere.training.shared_prefix import FallbackWarning, Scorer
+    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer
 
     model = made("qwen3_5", sharp=2.0)
     model.gradient_checkpointing_enable()
@@ -300,14 +300,14 @@ def test_recurrent_states_do_not_outlive_checkpointing() -> None:
 
 def _blind(tower: Any, group: Any) -> Any:
     """Branches that see each other: the fault of a row that was packed without a mask."""
-    from whenwhere.training.shared_prefix import _packed
+    from whenwhere.training.prefix.shared_prefix import _packed
 
     return _packed(tower, group, attention_mask=None)
 
 
 def _cut(tower: Any, group: Any) -> Any:
     """Right log-probabilities, no gradient into the prompt's first layers."""
-    from whenwhere.training.shared_prefix import repeat
+    from whenwhere.training.prefix.shared_prefix import repeat
 
     return repeat(tower, group).detach()
 
@@ -324,7 +324,7 @@ def test_a_broken_back_end_is_left_loudly(
 ) -> None:
     import torch
 
-    from whenwhere.training import shared_prefix
+    from whenwhere.training.prefix import shared_prefix
 
     model = made("qwen3_vl")
     group = ragged(model, (6, 6))
@@ -343,7 +343,7 @@ def test_a_broken_back_end_is_left_loudly(
 
 
 def test_a_sound_back_end_stays_and_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from whenwhere.training import shared_prefix
+    from whenwhere.training.prefix import shared_prefix
 
     model = made("qwen3_vl")
     asked: list[int] = []
@@ -358,7 +358,7 @@ def test_a_sound_back_end_stays_and_is_checked_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_check_under_checkpointing() -> None:
-    from whenwhere.training.shared_prefix import Scorer
+    from whenwhere.training.prefix.shared_prefix import Scorer
 
     model = made("qwen3_vl")
     model.gradient_checkpointing_enable()
@@ -375,7 +375,7 @@ def test_the_check_under_checkpointing() -> None:
 def test_half_precision_passes_the_check() -> None:
     import torch
 
-    from whenwhere.training.shared_prefix import Scorer
+    from whenwhere.training.prefix.shared_prefix import Scorer
 
     model = made("qwen3_vl", sharp=2.0).to(torch.bfloat16)
     scorer = Scorer(model)
@@ -384,9 +384,9 @@ def test_half_precision_passes_the_check() -> None:
 
 
 def test_what_cannot_be_equal_is_refused() -> None:
-    from whenwhere.training.group import Branch, Group, Pictures, Tokens, completions
-    from whenwhere.training.shared_prefix import Scorer, scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import Branch, Group, Pictures, Tokens, completions
+    from whenwhere.training.prefix.shared_prefix import Scorer, scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_vl")
     prompt = shown(model, 2)
@@ -408,8 +408,8 @@ def test_what_cannot_be_equal_is_refused() -> None:
 
 
 def test_a_saved_model_does_not_name_our_attention(tmp_path: Path) -> None:
-    from whenwhere.training.attention import NAME, attach
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.attention import NAME, attach
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_vl")
     attach(Tower(model).text)
@@ -421,7 +421,7 @@ def test_a_saved_model_does_not_name_our_attention(tmp_path: Path) -> None:
 def test_positions_equal_those_of_transformers(family: str) -> None:
     import torch
 
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made(family)
     prompt = shown(model, 9)
@@ -443,8 +443,8 @@ def test_positions_equal_those_of_transformers(family: str) -> None:
 
 def stock(model: Any, prompt: Any, rows: int, **how: Any) -> Any:
     """The model's own generate, the prompt and its pictures once a row."""
-    from whenwhere.training.rollout import banned
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.rollout import banned
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     tower = Tower(model)
     ids = prompt.ids[None].repeat(rows, 1)
@@ -461,8 +461,8 @@ def stock(model: Any, prompt: Any, rows: int, **how: Any) -> Any:
 def test_drawn_tokens_are_those_of_generate(family: str) -> None:
     import torch
 
-    from whenwhere.training.rollout import Rollout, Sampling, banned
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
     model.gradient_checkpointing_enable()  # must not drop the states
@@ -498,10 +498,10 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
     """Greedy second answers, behind branches of different lengths with frames, are what the oracle calls likeliest."""
     import torch
 
-    from whenwhere.training.group import Branch, Group, turns
-    from whenwhere.training.rollout import Rollout, Sampling, banned
-    from whenwhere.training.shared_prefix import BACKENDS
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import Branch, Group, turns
+    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
+    from whenwhere.training.prefix.shared_prefix import BACKENDS
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
     prompt, tower = shown(model, 3), Tower(model)
@@ -526,7 +526,7 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
 
 
 def test_sampling_that_makes_no_sense() -> None:
-    from whenwhere.training.rollout import Sampling
+    from whenwhere.training.prefix.rollout import Sampling
 
     for wrong in ({"max_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}):
         with pytest.raises(SettingError, match="sampling needs"):
@@ -537,9 +537,9 @@ def test_a_prompt_as_the_processor_lays_it_out() -> None:
     import numpy as np
     import torch
 
-    from whenwhere.training.group import completions, tokens
-    from whenwhere.training.shared_prefix import scores
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.group import completions, tokens
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     model, processor = tiny_models.qwen2_5_vl()
     frames = np.random.default_rng(0).integers(0, 255, (8, 56, 56, 3), np.uint8)

@@ -29,7 +29,7 @@ def test_the_step_beside_trl_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -
     import torch
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-    from whenwhere.training.rollout import Rollout
+    from whenwhere.training.prefix.rollout import Rollout
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

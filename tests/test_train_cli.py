@@ -19,7 +19,7 @@ from whenwhere.cli import main
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.training.parts import _here
+from whenwhere.training.builders import _here
 from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter
 

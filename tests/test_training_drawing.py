@@ -24,10 +24,10 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
     """The clip is computed once, and each question's completions are as likely as they are alone."""
     import torch
 
-    from whenwhere.training.attempts import Clip, Own
-    from whenwhere.training.group import Branch, Group
-    from whenwhere.training.rollout import Sampling
-    from whenwhere.training.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, Group
+    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.rl.completions import Clip, Own
 
     policy, sample = opened(taught), Two(3)[1]
     policy.model.eval()
@@ -51,8 +51,8 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
 def test_the_same_answer_is_computed_once(taught: Path) -> None:
     import torch
 
-    from whenwhere.training.group import Branch, Group, once
-    from whenwhere.training.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, Group, once
+    from whenwhere.training.prefix.shared_prefix import scores
 
     policy, sample = opened(taught), Two()[0]
     prompt, (rest,) = policy.prompts(sample, sample.questions)
@@ -81,8 +81,8 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
     """Also once most rows have ended, and are left out."""
     import torch
 
-    from whenwhere.training.group import Branch
-    from whenwhere.training.rollout import Rollout, Sampling, together
+    from whenwhere.training.prefix.group import Branch
+    from whenwhere.training.prefix.rollout import Rollout, Sampling, together
 
     policy = opened(taught)
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
 
 def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_path: Path) -> None:
     """The same gradients, of the same completions: a drawer hands out what was drawn before."""
-    from whenwhere.training.attempts import Own
+    from whenwhere.training.rl.completions import Own
 
     made: list[Any] = []
 
@@ -133,7 +133,7 @@ def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_pat
 
 def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> None:
     """`order` needs answers to shuffled frames, `semantic` an encoder that looks at the clip's frames."""
-    from whenwhere.training.attempts import Own
+    from whenwhere.training.rl.completions import Own
     from whenwhere.verify import Semantic
 
     looked: list[Any] = []
@@ -174,7 +174,7 @@ def test_a_frozen_vision_tower_is_looked_at_once_and_counted(taught: Path, tmp_p
         found[frozen] = lines(tmp_path / str(frozen))[0]
     assert found[True]["reward"] == found[False]["reward"]
     assert found[True]["loss"] == pytest.approx(found[False]["loss"], abs=1e-6)
-    from whenwhere.training.flops import Counter
+    from whenwhere.training.prefix.flops import Counter
 
     policy = opened(taught)
     seen = sum(Counter(policy.tower).pictures(policy.prompts(s, s.questions)[0]) for s in Two().samples)
@@ -187,9 +187,9 @@ def test_flops_are_those_that_torch_counts(taught: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from whenwhere.training.flops import Counter, tokens_of
-    from whenwhere.training.group import completions
-    from whenwhere.training.shared_prefix import scores
+    from whenwhere.training.prefix.flops import Counter, tokens_of
+    from whenwhere.training.prefix.group import completions
+    from whenwhere.training.prefix.shared_prefix import scores
 
     policy = opened(taught)
     policy.model.config.text_config._attn_implementation = "eager"
@@ -224,7 +224,7 @@ def test_completions_that_did_not_end_are_left_out_where_asked(taught: Path, tmp
 
 def test_samples_read_ahead_are_the_same_samples() -> None:
     from whenwhere.errors import MediaError
-    from whenwhere.training.ahead import Ahead
+    from whenwhere.training.data.prefetch import Ahead
     from whenwhere.training.loop import sample_at
 
     asked: list[int] = []
@@ -254,7 +254,7 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
 
 def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
     """One drawing that finds nothing must not leave what was read ahead behind, to be read again."""
-    from whenwhere.training.ahead import Ahead
+    from whenwhere.training.data.prefetch import Ahead
 
     read: list[int] = []
 

@@ -16,13 +16,13 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.models import tiny
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
-from whenwhere.training.example import Question, Sample
-from whenwhere.training.head_stage import HeadStage
-from whenwhere.training.heads import Head, Text, TimeTokens, add_tokens, time_tokens
+from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.loop import Run
-from whenwhere.training.policy import Policy
+from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.settings import SFTSettings
-from whenwhere.training.start_end import StartEnd, best_pair, steps_of
+from whenwhere.training.sft.head_objective import HeadStage
+from whenwhere.training.sft.heads import Head, Text, TimeTokens, add_tokens, time_tokens
+from whenwhere.training.sft.start_end import StartEnd, best_pair, steps_of
 from whenwhere.verify import Truth
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]

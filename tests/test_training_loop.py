@@ -21,11 +21,11 @@ from training_child import SETTINGS
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.checkpoint import STATE, cut_back
-from whenwhere.training.example import SampleError
+from whenwhere.training.data.samples import SampleError
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def train(blank: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def go(source: Any = None, tell: Any = None, **settings: Any) -> list[str]:
         from whenwhere.training.loop import Run
-        from whenwhere.training.sft import train as sft
+        from whenwhere.training.sft.objective import train as sft
 
         said: list[str] = []
         how = replace(SETTINGS, lora_r=0, **settings)
@@ -59,7 +59,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_the_last_good_state(train: A
 
     from whenwhere.training.checkpoint import load_state
     from whenwhere.training.loop import Run
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
     holders: list[Policy] = []
     prepare = Policy.prepare
@@ -124,7 +124,7 @@ class Empty(Two):
 
 def test_real_videos_the_good_the_torn_and_the_wrong(train: Any, moving_clip: Path, tmp_path: Path) -> None:
     """One pass over four videos: two are learned from; one cannot be read, one has a span outside of it."""
-    from whenwhere.training.sources import ItemSource
+    from whenwhere.training.data.sources import ItemSource
 
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     (tmp_path / "copy.mp4").write_bytes(moving_clip.read_bytes())
@@ -255,7 +255,7 @@ def test_a_halted_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None
     """As at Ctrl-C: behind the update, not at the last of `save_steps`; it goes on to what it would have been."""
     from whenwhere.training.checkpoint import load_state
     from whenwhere.training.loop import Progress, Run
-    from whenwhere.training.sft import train as sft
+    from whenwhere.training.sft.objective import train as sft
 
     def go(folder: Path, halt: bool) -> None:
         def tell(progress: Progress) -> None:

@@ -84,7 +84,7 @@ CASES = {
 def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: str) -> None:
     import torch
 
-    from whenwhere.training.losses import LOSSES, Clip, Over
+    from whenwhere.training.rl.losses import LOSSES, Clip, Over
 
     how = CASES[case]
     inputs = drawn()
@@ -159,7 +159,7 @@ def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: st
 def test_the_ratio_is_clipped_where_it_should_be() -> None:
     import torch
 
-    from whenwhere.training.losses import Clip, dapo, gspo
+    from whenwhere.training.rl.losses import Clip, dapo, gspo
 
     old = torch.zeros(4, 2)
     ratio = torch.tensor([[1.5, 1.0], [0.5, 1.0], [1.5, 1.0], [0.5, 1.0]])
@@ -178,7 +178,7 @@ def test_the_ratio_is_clipped_where_it_should_be() -> None:
 def test_padding_never_counts_and_nothing_is_nothing() -> None:
     import torch
 
-    from whenwhere.training.losses import LOSSES, Clip, Over
+    from whenwhere.training.rl.losses import LOSSES, Clip, Over
 
     mask = torch.tensor([[True, False], [False, False]])
     logps = torch.tensor([[-1.0, -torch.inf], [torch.nan, -3.0]], requires_grad=True)
@@ -196,7 +196,7 @@ def test_padding_never_counts_and_nothing_is_nothing() -> None:
 def test_truncated_weights() -> None:
     import torch
 
-    from whenwhere.training.losses import importance
+    from whenwhere.training.rl.losses import importance
 
     ours = torch.tensor([[-1.0, -1.0, -5.0], [-2.0, -2.0, -2.0]])
     theirs = torch.tensor([[-2.0, -1.0, torch.nan], [-1.5, torch.nan, -2.0]])
@@ -211,7 +211,7 @@ def test_truncated_weights() -> None:
 def test_what_a_loss_lacks_is_said() -> None:
     import torch
 
-    from whenwhere.training.losses import Clip, dr_grpo, grpo
+    from whenwhere.training.rl.losses import Clip, dr_grpo, grpo
 
     args = torch.zeros(1, 1), None, torch.ones(1), torch.ones(1, 1, dtype=torch.bool)
     for clip, word in ((Clip(beta=0.1), "reference"), (Clip(entropy_coef=0.1), "entropies")):
@@ -223,7 +223,7 @@ def test_what_a_loss_lacks_is_said() -> None:
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_advantages_are_those_of_trl(trainer: Any, scale: Any) -> None:
-    from whenwhere.training.advantages import advantages, silent
+    from whenwhere.training.rl.advantages import advantages, silent
 
     rewards = [[1.1, 0.1, 0.35, 0.6], [0.1, 0.1, 0.1, 0.1]]
     trainer.fixed = [r for group in rewards for r in group]
@@ -239,7 +239,7 @@ def test_advantages_are_those_of_trl(trainer: Any, scale: Any) -> None:
 
 
 def test_what_groups_say() -> None:
-    from whenwhere.training.advantages import advantages, plateau, statistics
+    from whenwhere.training.rl.advantages import advantages, plateau, statistics
 
     totals = np.array([[1.1, 0.6, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [1.1, 1.1, 1.1]])
     formats = np.array([[0.1, 0.1, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [0.1, 0.1, 0.1]])

@@ -22,7 +22,7 @@ from whenwhere.training.checkpoint import STATE
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
 
 

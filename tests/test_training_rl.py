@@ -76,7 +76,7 @@ def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, 
     class Interrupted(Exception):
         pass
 
-    from whenwhere.training import rl
+    from whenwhere.training.rl import objective as rl
 
     class Stops(rl.RL):
         def step(self, number: int, run: Any) -> Any:
@@ -189,8 +189,8 @@ def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) ->
     trained(taught, tmp_path, replace(settings, max_steps=2))
     before = (tmp_path / "state" / "last.pt").read_bytes()
 
-    from whenwhere.training import rl
     from whenwhere.training.loop import Run
+    from whenwhere.training.rl import objective as rl
 
     class Breaks(rl.RL):
         def step(self, number: int, run: Any) -> Any:
@@ -248,7 +248,7 @@ def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Pa
     import torch
 
     from whenwhere.training.loop import Run
-    from whenwhere.training.rl import RL
+    from whenwhere.training.rl.objective import RL
 
     start = {n: w.clone() for n, w in opened(taught).tower.core.model.visual.named_parameters()}
     policy = opened(taught)

@@ -33,10 +33,10 @@ class Sampler:
     def __call__(self, request: Request) -> Said:
         import torch
 
-        from whenwhere.training.example import Question, Sample
-        from whenwhere.training.group import completions
-        from whenwhere.training.rollout import Rollout, Sampling
-        from whenwhere.training.shared_prefix import scores
+        from whenwhere.training.data.samples import Question, Sample
+        from whenwhere.training.prefix.group import completions
+        from whenwhere.training.prefix.rollout import Rollout, Sampling
+        from whenwhere.training.prefix.shared_prefix import scores
 
         body, policy = request.body, self.policy
         words = request.text().removeprefix("when ").strip()
@@ -88,7 +88,7 @@ def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path) ->
 def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) -> None:
     from whenwhere.chat import Patience
     from whenwhere.errors import ChatError
-    from whenwhere.training.server import Server
+    from whenwhere.training.rl.server import Server
 
     with ChatServer(lambda request: "<none>", models=["policy"]) as server:
         settings = replace(BASE, vllm_server_base_url=f"{server.url}#policy")

@@ -21,14 +21,14 @@ from tiny_policies import Two, blank_policy, lines, opened
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders.talk import Call
 from whenwhere.spans import SpanSet
-from whenwhere.training.example import Question, Sample
+from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.settings import SFTSettings
 from whenwhere.tubes import Tube
 from whenwhere.verify import Truth
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
 ]  # fmt: skip
 
 BASE = SFTSettings(
@@ -44,7 +44,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(blank: Path, folder: Path, settings: SFTSettings = BASE, source: Any = None) -> Any:
     from whenwhere.training.loop import Run
-    from whenwhere.training.sft import train
+    from whenwhere.training.sft.objective import train
 
     policy = opened(blank)
     train(policy, source or Two(2), settings, Run(folder, warn=lambda _: None))
@@ -64,7 +64,7 @@ def test_soft_targets_are_a_naive_cross_entropy() -> None:
     """Against a loop over tokens that writes every target distribution out, over the whole vocabulary."""
     import torch
 
-    from whenwhere.training.logprobs import gaussian, scored
+    from whenwhere.training.prefix.logprobs import gaussian, scored
 
     torch.manual_seed(0)
     head, hidden = torch.nn.Linear(8, 20, bias=False), torch.randn(3, 5, 8)
@@ -96,8 +96,8 @@ def test_scales_are_the_tokens_on_a_line(blank: Path) -> None:
 
 def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
     """The loss of an update is the weighted mean over its tokens; what is read before any place counts more."""
-    from whenwhere.training.group import sentences
-    from whenwhere.training.shared_prefix import Scorer
+    from whenwhere.training.prefix.group import sentences
+    from whenwhere.training.prefix.shared_prefix import Scorer
 
     tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
     source = Two(2)
@@ -130,9 +130,9 @@ def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: flo
     """Loss and every gradient of one packed pass are those of the sum over single questions, each with its clip."""
     import torch
 
-    from whenwhere.training.group import sentences
-    from whenwhere.training.logprobs import gaussian
-    from whenwhere.training.shared_prefix import Scorer
+    from whenwhere.training.prefix.group import sentences
+    from whenwhere.training.prefix.logprobs import gaussian
+    from whenwhere.training.prefix.shared_prefix import Scorer
 
     policy = opened(blank)
     policy.prepare(BASE)
@@ -186,7 +186,7 @@ def test_the_loss_is_the_mean_over_tokens_however_clips_are_packed(blank: Path, 
 
 def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
     """Trained, saved, loaded again, asked by sampling: the right answers, in the words of the form."""
-    from whenwhere.training.rollout import Rollout, Sampling
+    from whenwhere.training.prefix.rollout import Rollout, Sampling
 
     settings = replace(BASE, max_steps=60, learning_rate=1e-2, logging_steps=20, warmup_steps=5)
     trained(blank, tmp_path, settings, Two())
@@ -209,7 +209,7 @@ def test_a_frozen_vision_tower_stays_and_runs_once_a_clip(blank: Path, tmp_path:
     import torch
 
     from whenwhere.training.loop import Run
-    from whenwhere.training.sft import train
+    from whenwhere.training.sft.objective import train
 
     policy, looked = opened(blank), []
     before = {n: p.clone() for n, p in policy.model.named_parameters()}
@@ -242,7 +242,7 @@ def test_a_copy_of_a_policy_in_half_precision_is_on_its_own(blank: Path) -> None
 
     import torch
 
-    from whenwhere.training.tower import Tower
+    from whenwhere.training.prefix.vlm_parts import Tower
 
     policy = opened(blank)
     policy.prepare(replace(BASE, bf16=True))
@@ -289,8 +289,8 @@ def test_lora_trains_its_matrices_and_is_saved_as_plain_weights(blank: Path, tmp
 
 
 def tiny_group(policy: Any, prompt: Any, rest: Any, answer: Any) -> Any:
-    from whenwhere.training.group import sentences
-    from whenwhere.training.shared_prefix import BACKENDS
+    from whenwhere.training.prefix.group import sentences
+    from whenwhere.training.prefix.shared_prefix import BACKENDS
 
     return BACKENDS["shared_prefix"](policy.tower, sentences(prompt, [(rest, answer)]))
 
@@ -311,7 +311,7 @@ TIMES = np.array([0.0, 1.0, 2.0, 3.0])
 def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path) -> None:
     """Beginning and rest together are, token by token, what the talker would ask; the video is in the beginning."""
     from whenwhere.models.vlm import Checkpoint
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
     folder = tiny_models.save(family, tmp_path)
     prompt = "The video lasts {duration} s. When does this happen: {query}?"
@@ -353,7 +353,7 @@ def test_prompts_of_the_tiny_policy_are_the_processors(blank: Path) -> None:
 
 def test_a_prompt_needs_its_sentence_and_a_form_its_name(blank: Path) -> None:
     from whenwhere.models.vlm import Checkpoint
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
     checkpoint = Checkpoint(str(blank), dtype="fp32", device="cpu")
     with pytest.raises(SettingError, match=r"no \{query\}"):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from whenwhere.spans import SpanSet
-from whenwhere.training.example import Question, Sample
+from whenwhere.training.data.samples import Question, Sample
 from whenwhere.verify import Truth
 
 PROMPT = "when {query}"
@@ -61,8 +61,8 @@ def build(folder: Path, seed: int = 0, steps: int = 40) -> Path:
     """Saves the half-taught checkpoint."""
     import torch
 
-    from whenwhere.training.group import Branch, Group
-    from whenwhere.training.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, Group
+    from whenwhere.training.prefix.shared_prefix import scores
 
     blank_policy(folder, seed)
     policy = opened(folder)
@@ -89,6 +89,6 @@ def build(folder: Path, seed: int = 0, steps: int = 40) -> Path:
 def opened(folder: Path, **how: Any) -> Any:
     """The policy of a saved checkpoint."""
     from whenwhere.models.vlm import Checkpoint
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
     return Policy(Checkpoint(str(folder), dtype="fp32", device="cpu"), form="tokens", prompt=PROMPT, **how)

@@ -31,7 +31,7 @@ class Broken(Two):
         return 12
 
     def __getitem__(self, index: int) -> Any:
-        from whenwhere.training.example import SampleError
+        from whenwhere.training.data.samples import SampleError
 
         self.reads += 1
         if self.reads == self.kill_at:
@@ -49,7 +49,7 @@ def main(checkpoint: str, folder: str, when: str = "", settings: SFTSettings = S
     import torch
 
     from whenwhere.training.loop import Progress, Run
-    from whenwhere.training.sft import train
+    from whenwhere.training.sft.objective import train
 
     torch.set_num_threads(1)
     kind, _, number = when.partition("=")

@@ -320,8 +320,8 @@ def difficulty(
     from whenwhere.cli.ground import INTERRUPTED
     from whenwhere.cli.train import quiet
     from whenwhere.errors import SettingError
-    from whenwhere.training import difficulty as measured
-    from whenwhere.training import parts
+    from whenwhere.training import builders
+    from whenwhere.training.data import difficulty as measured
     from whenwhere.training.recipe import load
 
     if out is None:
@@ -336,13 +336,13 @@ def difficulty(
         note(f"{name} is skipped: {reason}", "yellow")
 
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = parts.checkpoint(found, Path(folder), device)
-        source = parts.source(found, note)
-        policy = parts.policy(found, checkpoint)
+        checkpoint = builders.checkpoint(found, Path(folder), device)
+        source = builders.source(found, note)
+        policy = builders.policy(found, checkpoint)
         try:
             with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
                 known = measured.measure(
-                    policy, source, found.verifier, parts.ask(found), out, name=parts.label(found, checkpoint),
+                    policy, source, found.verifier, builders.ask(found), out, name=builders.label(found, checkpoint),
                     recipe=found.lasting, skip=skip, tell=lambda done, of: waiting.step(),
                 )  # fmt: skip
         except KeyboardInterrupt:

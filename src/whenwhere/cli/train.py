@@ -121,7 +121,7 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     from whenwhere.cli.console import note
     from whenwhere.errors import SettingError
     from whenwhere.store import write_text
-    from whenwhere.training import parts
+    from whenwhere.training import builders
     from whenwhere.training.loop import Run
     from whenwhere.training.settings import RLSettings
 
@@ -131,11 +131,11 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     watch.run = run
     if device is None and run.processes.device is not None:
         device = str(run.processes.device)
-    source = parts.source(recipe, tell=lambda text: watch.said(text, ""))
+    source = builders.source(recipe, tell=lambda text: watch.said(text, ""))
     with _first(run):
-        checkpoint = parts.checkpoint(recipe, out / "start", device)
+        checkpoint = builders.checkpoint(recipe, out / "start", device)
     run.about = _about(recipe, checkpoint)
-    policy = parts.policy(recipe, checkpoint)
+    policy = builders.policy(recipe, checkpoint)
     if run.processes.first:
         entry = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
         write_text(out / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
@@ -146,17 +146,17 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     try:
         with watch:
             with _first(run):
-                course = parts.course(
+                course = builders.course(
                     recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured,
                     say=lambda text: watch.said(text, "yellow"),
                 )  # fmt: skip
             with _halting(run):
                 if isinstance(recipe.train, RLSettings):
-                    from whenwhere.training import rl
+                    from whenwhere.training.rl import objective as rl
 
                     result = rl.train(policy, course, recipe.verifier, recipe.train, run)
                 else:
-                    from whenwhere.training import sft
+                    from whenwhere.training.sft import objective as sft
 
                     result = sft.train(policy, course, recipe.train, run)
     except KeyboardInterrupt:

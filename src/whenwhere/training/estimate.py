@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from whenwhere.errors import WhenwhereError
-from whenwhere.training import parts
-from whenwhere.training.example import Sample, Source
-from whenwhere.training.flops import Counter, Flops
+from whenwhere.training import builders
+from whenwhere.training.data.samples import Sample, Source
+from whenwhere.training.prefix.flops import Counter, Flops
 from whenwhere.training.recipe import Recipe
 from whenwhere.training.settings import RLSettings
 
@@ -46,14 +46,14 @@ def _sizes(
     import torch
     from transformers import AutoModelForImageTextToText
 
-    made = parts.checkpoint(recipe, folder, device)
+    made = builders.checkpoint(recipe, folder, device)
     with torch.device("meta"):
         made.__dict__["model"] = AutoModelForImageTextToText.from_config(made.config).eval()
-    policy = parts.policy(recipe, made)
+    policy = builders.policy(recipe, made)
     policy.prepare(recipe.train)
     found["parameters"] = sum(p.numel() for p in policy.model.parameters())
     found["trained_parameters"] = sum(p.numel() for p in policy.model.parameters() if p.requires_grad)
-    source = parts.source(recipe, tell)
+    source = builders.source(recipe, tell)
     found["samples"] = len(source)
     train, counter = recipe.train, Counter(policy.tower)
     prompts, questions, answers = [], [], []

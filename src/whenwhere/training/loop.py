@@ -28,9 +28,9 @@ import numpy as np
 from whenwhere.errors import ModelError, RecordError, SettingError, WhenwhereError
 from whenwhere.store import append_line
 from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
-from whenwhere.training.example import Course, Sample, SampleError, Source
+from whenwhere.training.data.samples import Course, Sample, SampleError, Source
 from whenwhere.training.optimiser import make_optimiser, rate_at
-from whenwhere.training.policy import Policy
+from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.processes import Processes
 from whenwhere.training.settings import Settings
 from whenwhere.training.trackers import tracker

@@ -4,7 +4,7 @@
     [data]        which clips and sentences: a procedural world, or a released set with its videos
     [reward]      terms and weights (RL, and what difficulty is measured in)
     [train]       stage = "sft" or "rl", and its settings under TRL's names (`training.settings`)
-    [curriculum]  which questions in which order (`training.curriculum`); may be left out
+    [curriculum]  which questions in which order (`data.curriculum`); may be left out
 
 A recipe is found by its name among those that come with the package (`packaged`), or by its path. What was not said has
 its default, so that `resolved` is all that a run depends on; `hash` names it and goes into the run and its checkpoint.
@@ -24,7 +24,7 @@ from whenwhere.answers.dialects import Frames
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.world import World
-from whenwhere.training.curriculum import CurriculumSettings
+from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.settings import RLSettings, SFTSettings
 from whenwhere.training.tables import checked, near, parsed, types
 from whenwhere.verify import Verifier

@@ -25,7 +25,7 @@ class Settings:
         max_grad_norm: gradients are clipped to it.
         bf16: weights stay fp32, computation runs in bf16.
         gradient_checkpointing: layers are computed again in the backward pass.
-        backend: how log-probabilities are computed (`training.shared_prefix`).
+        backend: how log-probabilities are computed (`prefix.shared_prefix`).
         seed: of everything that is drawn.
         logging_steps: updates between lines of metrics.
         save_steps: updates between checkpoints.

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
-from whenwhere.training.example import Course, Question, Sample, Source
-from whenwhere.training.flops import Counter, tokens_of
-from whenwhere.training.group import Group, sentences
-from whenwhere.training.logprobs import Scale, gaussian
+from whenwhere.training.data.samples import Course, Question, Sample, Source
 from whenwhere.training.loop import Outcome, Run, sample_at
-from whenwhere.training.policy import Policy
+from whenwhere.training.prefix.flops import Counter, tokens_of
+from whenwhere.training.prefix.group import Group, sentences
+from whenwhere.training.prefix.logprobs import Scale, gaussian
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.shared_prefix import Scorer
 from whenwhere.training.settings import SFTSettings
-from whenwhere.training.shared_prefix import Scorer
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whenwhere.training.group import Tokens
-from whenwhere.training.tower import Tower
+from whenwhere.training.prefix.group import Tokens
+from whenwhere.training.prefix.vlm_parts import Tower
 
 
 @dataclass(frozen=True, slots=True)

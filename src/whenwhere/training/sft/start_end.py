@@ -4,7 +4,7 @@ The state behind the question is compared with the state of each step in time, o
 Targets are Gaussians around the true ends, so that nearly right is better than wrong, and the answer is the best pair
 in order. It is cheap to read (one pass), gives a distribution over both ends, and is blind to anything but one span.
 
-Frames stand before the question (`training.policy`), so their states do not depend on it: what they are compared with
+Frames stand before the question (`prefix.policy`), so their states do not depend on it: what they are compared with
 does, and the video is computed once for all its questions.
 
 In a checkpoint the head has a file of its own, so that whatever reads the folder finds the family's weights and no
@@ -23,12 +23,12 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
 from whenwhere.store import atomic_path
-from whenwhere.training.example import Sample
-from whenwhere.training.group import Group, Tokens, completions
-from whenwhere.training.heads import trained
-from whenwhere.training.policy import Policy
-from whenwhere.training.shared_prefix import BACKENDS, Backend, refusal
-from whenwhere.training.tower import Tower
+from whenwhere.training.data.samples import Sample
+from whenwhere.training.prefix.group import Group, Tokens, completions
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.shared_prefix import BACKENDS, Backend, refusal
+from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.sft.heads import trained
 
 #: What the head is called in a model, and its file in a checkpoint.
 NAME, FILE = "start_end", "start_end.pt"

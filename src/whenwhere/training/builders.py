@@ -11,16 +11,16 @@ from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.training import difficulty
-from whenwhere.training.curriculum import Curriculum
-from whenwhere.training.difficulty import Ask, Difficulty
-from whenwhere.training.example import Source
+from whenwhere.training.data import difficulty
+from whenwhere.training.data.curriculum import Curriculum
+from whenwhere.training.data.difficulty import Ask, Difficulty
+from whenwhere.training.data.samples import Source
 from whenwhere.training.recipe import Data, Recipe
 from whenwhere.training.settings import RLSettings
 
 if TYPE_CHECKING:
     from whenwhere.models.vlm import Checkpoint
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
 #: Words of sentences about what is heard (TimeLens, training/data/grounding.py).
 HEARD = frozenset(["hear", "heard", "hears", "hearing", "sound", "sounded", "sounds", "sounding", "audio"])
@@ -108,7 +108,7 @@ def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
         ModelError: weights that cannot be loaded, a family that training does not know.
         SettingError: a prompt or form that does not fit.
     """
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
     own = recipe.model
     return Policy(
@@ -128,7 +128,7 @@ def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:
         RecordError: annotations that cannot be read.
         SettingError: nothing is left.
     """
-    from whenwhere.training.sources import GrowingSource, ItemSource, StageSource
+    from whenwhere.training.data.sources import GrowingSource, ItemSource, StageSource
 
     data, model = recipe.data, recipe.model
     if data.kind == "shapes":
@@ -243,7 +243,7 @@ def course(
         RecordError: a file of difficulties that cannot be used.
         SettingError: nothing is left, or difficulties of other data.
     """
-    from whenwhere.training.sources import ItemSource
+    from whenwhere.training.data.sources import ItemSource
 
     own = recipe.curriculum
     if not own.needed:
@@ -272,7 +272,7 @@ def course(
 
 def _numbered(found: Mapping[str, Difficulty], made: Source) -> dict[str, Difficulty]:
     """Difficulties of the sentences that these data have, each with its sample's number in them."""
-    from whenwhere.training.sources import ItemSource
+    from whenwhere.training.data.sources import ItemSource
 
     if not isinstance(made, ItemSource):
         return {name: one for name, one in found.items() if one.number is not None and one.number < len(made)}

@@ -4,8 +4,8 @@ The server gets what inference gives it (`grounders.endpoint`): frames and words
 tokens and their log-probabilities, so nothing is tokenised twice.
 
 Two programs are never quite the same policy. Their kernels differ, pictures travel as JPEG, the server's weights may be
-older, and positions behind a video may be counted differently (`training.positions`). Two guards stand in the loss
-(`training.rl`): truncated importance weights, min(policy / server, c), token by token; and a run that stops, in a
+older, and positions behind a video may be counted differently (`prefix.positions`). Two guards stand in the loss
+(`rl.objective`): truncated importance weights, min(policy / server, c), token by token; and a run that stops, in a
 sentence, where the log-probabilities differ by more than `max_logp_gap` on average.
 
 What a vLLM server needs:
@@ -31,17 +31,17 @@ from whenwhere.errors import ChatError, ModelError
 from whenwhere.grounders.endpoint import Endpoint
 from whenwhere.grounders.talk import Call
 from whenwhere.store import Cache
-from whenwhere.training.attempts import Attempt, Clip, parted
-from whenwhere.training.example import Question as Asked
-from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Sampling
+from whenwhere.training.data.samples import Question as Asked
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import Sampling
+from whenwhere.training.rl.completions import Attempt, Clip, parted
 
 #: Pictures are sent nearly as they are: what JPEG takes away, the policy that learns still sees.
 QUALITY = 100
 
 
 class Server:
-    """Draws completions from a server (`training.attempts.Drawer`).
+    """Draws completions from a server (`training.rl.completions.Drawer`).
 
     Args:
         address: `http://host:8000/v1#model-name`.

@@ -7,7 +7,7 @@ run stands when it is asked, so nothing is read ahead of one.
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from whenwhere.training.example import Course, Sample, Source
+from whenwhere.training.data.samples import Course, Sample, Source
 from whenwhere.training.loop import sample_at
 
 

@@ -4,7 +4,7 @@
 - `TimeTokens`: the form `tokens` for a checkpoint of any family: each time and each coordinate is one token, added to
   its tokenizer. A new token starts as the mean of the pieces that its number was written in before, and its targets are
   Gaussians along the line of times or coordinates: nearly right is better than wrong.
-- `StartEnd` (`training.start_end`): no text at all, a distribution over starts and ends.
+- `StartEnd` (`sft.start_end`): no text at all, a distribution over starts and ends.
 
 What a head adds is part of the model: it is trained and kept in states like any weight, and written with the
 checkpoint. LoRA would freeze what is added, which is refused.
@@ -17,12 +17,12 @@ from typing import Any, Protocol
 from whenwhere.answers import Answer
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import Checkpoint
-from whenwhere.training.example import Sample
-from whenwhere.training.group import Branch, sentences
-from whenwhere.training.logprobs import gaussian
-from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Rollout, Sampling
-from whenwhere.training.shared_prefix import Backend, Scorer
+from whenwhere.training.data.samples import Sample
+from whenwhere.training.prefix.group import Branch, sentences
+from whenwhere.training.prefix.logprobs import gaussian
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import Rollout, Sampling
+from whenwhere.training.prefix.shared_prefix import Backend, Scorer
 
 
 class Head(Protocol):

@@ -5,7 +5,7 @@ exactly, 1 is wholly wrong. It is a property of a question *and* a policy *and* 
 line, and lines that differ in them are never mixed.
 
 Two estimators: one greedy answer (`draws` = 0), or the mean over k drawn answers, whose standard deviation is kept too
-(what `variance` selects by). One prompt serves all draws and all questions of a video (`training.rollout`).
+(what `variance` selects by). One prompt serves all draws and all questions of a video (`prefix.rollout`).
 
 A file grows by one line a question; measuring again goes on where it stopped. What a measurement costs counts as
 compute of the run that uses it.
@@ -29,11 +29,11 @@ from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import SpanSet
 from whenwhere.store import append_line, read_lines
-from whenwhere.training.example import Sample, SampleError, Source
+from whenwhere.training.data.samples import Sample, SampleError, Source
 from whenwhere.verify import Verifier
 
 if TYPE_CHECKING:
-    from whenwhere.training.policy import Policy
+    from whenwhere.training.prefix.policy import Policy
 
 #: What must be alike on all lines that are used together.
 _ALIKE = ("score", "policy", "recipe", "draws")
@@ -56,7 +56,7 @@ class Difficulty:
         recipe: hash of the recipe under which it was asked.
         duration: of the clip in seconds, where it is known.
         fraction: share of the clip that the true spans take, where it is known; 0 where the truth is absence.
-        flops: that measuring it took, counted (`training.flops`).
+        flops: that measuring it took, counted (`prefix.flops`).
     """
 
     id: str
@@ -173,9 +173,9 @@ def measure(
 def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
-    from whenwhere.training.attempts import Clip, Own
-    from whenwhere.training.flops import Counter
-    from whenwhere.training.rollout import Sampling
+    from whenwhere.training.prefix.flops import Counter
+    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.rl.completions import Clip, Own
 
     prompt, rests = policy.prompts(sample, sample.questions)
     longest = len(prompt.ids) + max(map(len, rests))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from whenwhere.errors import ModelError
-from whenwhere.training.group import Features, Pictures, Tokens
-from whenwhere.training.positions import IMAGE, VIDEO, Rule, positions
+from whenwhere.training.prefix.group import Features, Pictures, Tokens
+from whenwhere.training.prefix.positions import IMAGE, VIDEO, Rule, positions
 
 #: model_type → whether each frame stands behind its own stamp, as a picture to M-RoPE.
 _FAMILIES = {

@@ -2,14 +2,14 @@
 
 One update: `prompts_per_step` questions, those about one clip together; G completions of each from one forward pass of
 the clip; the verifier's reward of each; advantages within each question's group; and the clipped loss, clip by clip,
-with the clip's prompt computed once for all its completions (`training.shared_prefix`). The back end is compared with
+with the clip's prompt computed once for all its completions (`prefix.shared_prefix`). The back end is compared with
 repeating the prompt on the first group.
 
 What is drawn follows from the seed and the sample's place in the run alone, so a run that was killed draws the same
 again. With `num_iterations` > 1 the completions of an update are used so many times; they are part of the state then.
 
 The reference of `beta` is the policy as it began: a frozen copy, or, under LoRA, the model with its matrices switched
-off. Where another program draws (`training.server`), the loss is corrected by truncated importance weights, and the run
+off. Where another program draws (`rl.server`), the loss is corrected by truncated importance weights, and the run
 stops where that program's log-probabilities are not the policy's.
 
 Left out: a replay of old groups, an adaptive KL weight, and rewards that are themselves models.
@@ -25,23 +25,23 @@ import numpy as np
 
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
-from whenwhere.training.advantages import advantages, plateau, silent, statistics
-from whenwhere.training.ahead import Ahead
-from whenwhere.training.attempts import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
-from whenwhere.training.beside import beside, shuffled
-from whenwhere.training.example import Sample, Source
-from whenwhere.training.flops import Counter, Flops, tokens_of
-from whenwhere.training.group import Group, once, packs
-from whenwhere.training.logprobs import Entropies, Scores
+from whenwhere.training.data.prefetch import Ahead
+from whenwhere.training.data.samples import Sample, Source
 from whenwhere.training.loop import Outcome, Run, sample_at
-from whenwhere.training.losses import LOSSES, Over, importance
-from whenwhere.training.losses import Clip as Clipping
-from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Sampling
-from whenwhere.training.server import Server
+from whenwhere.training.prefix.flops import Counter, Flops, tokens_of
+from whenwhere.training.prefix.group import Group, once, packs
+from whenwhere.training.prefix.logprobs import Entropies, Scores
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import Sampling
+from whenwhere.training.prefix.shared_prefix import Scorer, scores
+from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.rl.advantages import advantages, plateau, silent, statistics
+from whenwhere.training.rl.completions import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
+from whenwhere.training.rl.losses import LOSSES, Over, importance
+from whenwhere.training.rl.losses import Clip as Clipping
+from whenwhere.training.rl.reward_context import beside, shuffled
+from whenwhere.training.rl.server import Server
 from whenwhere.training.settings import RLSettings
-from whenwhere.training.shared_prefix import Scorer, scores
-from whenwhere.training.tower import Tower
 from whenwhere.verify import Verifier
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.training.attempts import Attempt, Clip, Drawer
-from whenwhere.training.example import Sample
-from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Sampling
+from whenwhere.training.data.samples import Sample
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import Sampling
+from whenwhere.training.rl.completions import Attempt, Clip, Drawer
 from whenwhere.verify import Beside, Verifier, View
 
 

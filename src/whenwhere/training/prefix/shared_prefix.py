@@ -6,7 +6,7 @@ Grouper, arXiv 2506.05433). Back ends:
 
 - `repeat`: the prompt and its pictures G times, through the model's own forward. The oracle.
 - `packed4d`: one row, a dense mask. Costs the square of the row in memory.
-- `shared_prefix`: one row, `training.attention`. The default where layers are attention.
+- `shared_prefix`: one row, `prefix.attention`. The default where layers are attention.
 - `fork`: the prompt once with its states kept, which then fork into G rows. The default where layers carry a recurrent
   state (Qwen3.5): attention alone cannot share that, and the two back ends above are refused there. Caches do not
   outlive gradient checkpointing, so under it such a model can only repeat.
@@ -24,12 +24,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.training.attention import Packed, attach
-from whenwhere.training.group import Branch, Group, Pictures, Tokens
-from whenwhere.training.logprobs import Entropies, Scale, Scores, scored
-from whenwhere.training.positions import Rule
-from whenwhere.training.states import kept_states
-from whenwhere.training.tower import Tower
+from whenwhere.training.prefix.attention import Packed, attach
+from whenwhere.training.prefix.group import Branch, Group, Pictures, Tokens
+from whenwhere.training.prefix.logprobs import Entropies, Scale, Scores, scored
+from whenwhere.training.prefix.positions import Rule
+from whenwhere.training.prefix.states import kept_states
+from whenwhere.training.prefix.vlm_parts import Tower
 
 Backend = Literal["repeat", "packed4d", "shared_prefix", "fork"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.stage.shapes import World, make
-from whenwhere.training.example import Question, Sample, SampleError, Source
+from whenwhere.training.data.samples import Question, Sample, SampleError, Source
 from whenwhere.verify import Truth
 from whenwhere.video import probe, read
 

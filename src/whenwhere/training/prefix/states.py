@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from whenwhere.training.tower import Tower
+from whenwhere.training.prefix.vlm_parts import Tower
 
 
 def kept_states(tower: Tower) -> Any:

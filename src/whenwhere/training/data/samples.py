@@ -1,6 +1,6 @@
 """What is learned from: a clip's frames and the questions about it, and sources of such samples.
 
-A sample keeps all sentences of one video together, because they share its prompt (`training.shared_prefix`). A source
+A sample keeps all sentences of one video together, because they share its prompt (`prefix.shared_prefix`). A source
 is finite and read by number, so that a run can be resumed at any sample; a sample that cannot be read raises, and the
 loop skips it, counts it and names it.
 """

@@ -1,6 +1,6 @@
-"""Supervised fine-tuning of any output head (`training.heads`), clip by clip.
+"""Supervised fine-tuning of any output head (`sft.heads`), clip by clip.
 
-The text head has a faster stage of its own (`training.sft`: clips side by side, prepared ahead). This one asks nothing
+The text head has a faster stage of its own (`sft.objective`: clips side by side, prepared ahead). This one asks nothing
 of a head but its loss, so that a start/end head is trained by the same loop, resumed and run in several processes as
 everything else is. The loss of an update is the mean over its questions.
 """
@@ -8,11 +8,11 @@ everything else is. The loss of an update is the mean over its questions.
 from typing import Any
 
 from whenwhere.errors import SettingError, WhenwhereError
-from whenwhere.training.example import Source
-from whenwhere.training.heads import Head
+from whenwhere.training.data.samples import Source
 from whenwhere.training.loop import Outcome, Run, sample_at
-from whenwhere.training.policy import Policy
+from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.settings import SFTSettings
+from whenwhere.training.sft.heads import Head
 
 
 class HeadStage:

@@ -3,7 +3,7 @@
 The prompt's keys and values are kept once, not once a row. A second turn (an answer, frames zoomed into, an answer
 again) goes on from the same ones: only the first answer and what was shown are computed again. Greedy tokens are those
 of the model's own `generate`; positions are ours at every step, so that rollouts and training count alike (see
-`training.positions`). Rows of several prompts are drawn in the same steps, and rows that have ended are left out.
+`prefix.positions`). Rows of several prompts are drawn in the same steps, and rows that have ended are left out.
 
 Layers with a recurrent state (Qwen3.5) fork the state once a row instead; their second turns are drawn row by row.
 """
@@ -16,10 +16,10 @@ from itertools import groupby
 from typing import Any
 
 from whenwhere.errors import SettingError
-from whenwhere.training.attention import Prefix, attach
-from whenwhere.training.group import Branch, Tokens
-from whenwhere.training.states import kept_states
-from whenwhere.training.tower import Tower
+from whenwhere.training.prefix.attention import Prefix, attach
+from whenwhere.training.prefix.group import Branch, Tokens
+from whenwhere.training.prefix.states import kept_states
+from whenwhere.training.prefix.vlm_parts import Tower
 
 
 @dataclass(frozen=True)

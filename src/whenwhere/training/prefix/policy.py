@@ -27,12 +27,12 @@ from whenwhere.grounders.talk import Call
 from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
-from whenwhere.training.attention import attach_frames
-from whenwhere.training.example import Question, Sample
-from whenwhere.training.group import Pictures, Tokens, tokens
-from whenwhere.training.positions import Rule
+from whenwhere.training.data.samples import Question, Sample
+from whenwhere.training.prefix.attention import attach_frames
+from whenwhere.training.prefix.group import Pictures, Tokens, tokens
+from whenwhere.training.prefix.positions import Rule
+from whenwhere.training.prefix.vlm_parts import Tower
 from whenwhere.training.settings import Settings
-from whenwhere.training.tower import Tower
 from whenwhere.verify import Truth
 
 #: Layouts that are kept: real videos hardly share any.

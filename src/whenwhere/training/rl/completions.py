@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
-from whenwhere.training.example import Question, Sample
-from whenwhere.training.group import Branch, Tokens, packs
-from whenwhere.training.policy import Policy
-from whenwhere.training.rollout import Rollout, Sampling, together
+from whenwhere.training.data.samples import Question, Sample
+from whenwhere.training.prefix.group import Branch, Tokens, packs
+from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import Rollout, Sampling, together
 from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
 
 #: name → (mean, weight)

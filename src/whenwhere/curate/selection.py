@@ -1,6 +1,6 @@
 """Which questions are trained on, chosen by their difficulty: pure functions from arrays and a seed to indices.
 
-Difficulty is 1 - R in 0-1, high is hard (`training.difficulty`). Every selector draws without replacement and gives the
+Difficulty is 1 - R in 0-1, high is hard (`data.difficulty`). Every selector draws without replacement and gives the
 chosen indices in order. `select` is what a recipe's [curriculum] says: candidates by a window, one of the rules below,
 within strata where there are some.
 

@@ -1,0 +1,1 @@
+"""Curation: filters, selection by difficulty, and what else decides which items a run learns from."""

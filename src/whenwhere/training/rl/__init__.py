@@ -1,0 +1,1 @@
+"""Reinforcement learning with a verifier: completions, advantages, losses, the objective."""
