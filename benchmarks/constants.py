@@ -16,9 +16,8 @@ import os
 import sys
 from pathlib import Path
 
-from whenwhere.datasets import BENCHMARKS
+from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.evaluate.constants import best_span, span_answers
-from whenwhere.evaluate.evaluation import read_items
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.store import write_text
 

@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "spans", "boxes", "tubes", "overlap", "records", "stats", "store", "version"),
     ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate"),
     ("stage", "models", "export"),
-    ("grounders", "curate", "training", "settings", "card", "session", "results", "batch"),
+    ("grounders", "curate", "training", "settings", "notebook", "session", "results", "batching"),
     ("ablate", "serve"),
     ("cli",),
 )

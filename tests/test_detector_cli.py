@@ -23,7 +23,7 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders.detector.named import load
 from whenwhere.records import Grounding
 from whenwhere.session import check_model
-from whenwhere.settings import Settings
+from whenwhere.settings import GroundingSettings
 from whenwhere.stage import Scene, render
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,16 +100,16 @@ def test_what_cannot_be_had_is_one_sentence(
 
 
 def test_settings_know_the_pipeline() -> None:
-    assert Settings(pipeline="detector", samples=3).pipeline == "detector"
+    assert GroundingSettings(pipeline="detector", samples=3).pipeline == "detector"
     with pytest.raises(SettingError, match="there is no pipeline"):
-        Settings(pipeline="second-level:x")
+        GroundingSettings(pipeline="second-level:x")
     with pytest.raises(SettingError, match="pipelines and samples are for vision-language models"):
-        check_model("motion", Settings(pipeline="detector:owner/name"))
+        check_model("motion", GroundingSettings(pipeline="detector:owner/name"))
     for pipeline, said in (
         ("detector:a/b+", "names no model"), ("detector:", "names no model"), ("detector:x", "there is no model 'x'"),
         ("detector:http://localhost:1/v1#dino", "a detector runs in this process"),
     ):  # fmt: skip
         with pytest.raises(SettingError, match=said):
-            check_model("http://localhost:8000/v1#m", Settings(pipeline=pipeline))
-    one = Settings(pipeline="detector:a/b").identity()
-    assert one != Settings(pipeline="detector:a/c").identity()
+            check_model("http://localhost:8000/v1#m", GroundingSettings(pipeline=pipeline))
+    one = GroundingSettings(pipeline="detector:a/b").identity()
+    assert one != GroundingSettings(pipeline="detector:a/c").identity()

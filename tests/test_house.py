@@ -27,8 +27,8 @@ KNOWN_CIRCLES = {
     "stage/shapes/paint.py", "stage/shapes/plan.py", "stage/shapes/world.py",
 }  # fmt: skip
 KNOWN_REPEATED_CLASSES = {
-    "Actor", "Answer", "Ask", "Camera", "Check", "Choice", "Clip", "Count", "Detections", "Fault", "Line", "Linker",
-    "Plan", "Query", "Question", "Reading", "Reward", "Run", "Scene", "Scores", "Settings", "Source", "Stage", "Text",
+    "Actor", "Answer", "Ask", "Camera", "Choice", "Clip", "Count", "Detections", "Fault", "Linker",
+    "Plan", "Query", "Question", "Reading", "Reward", "Run", "Scene", "Scores", "Source", "Stage", "Text",
     "Track", "View", "World",
 }  # fmt: skip
 

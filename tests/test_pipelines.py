@@ -27,7 +27,7 @@ from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.grounders.naming import kind_of
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.records import Grounding
-from whenwhere.settings import Settings
+from whenwhere.settings import GroundingSettings
 from whenwhere.spans import SpanSet
 from whenwhere.stage import Scene, render
 
@@ -443,19 +443,23 @@ def test_a_person_sees_what_was_asked(cli: Cli, clip: tuple[Path, Scene], served
 )
 def test_names_and_settings_that_do_not_exist(model: str, settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingError, match=re.escape(sentence)):
-        whenwhere.session.check_model(model, Settings(**settings))
+        whenwhere.session.check_model(model, GroundingSettings(**settings))
 
 
 def test_settings_are_checked() -> None:
     for wrong in ({"pipeline": "psychic"}, {"samples": 0}, {"samples": 2, "pipeline": "uniform"}):
         with pytest.raises(SettingError):
-            Settings(**wrong)  # type: ignore[arg-type]
+            GroundingSettings(**wrong)  # type: ignore[arg-type]
     for model, device in (("motion", "cuda"), ("http://localhost:1/v1#x", "cuda")):
         with pytest.raises(SettingError, match="a device is for"):
             whenwhere.session.check_model(model, device=device)
     # what makes no other answer makes no other id
-    assert Settings(trace=True).identity() == Settings().identity()
-    assert Settings(pipeline="uniform").identity() != Settings().identity() != Settings(samples=2).identity()
+    assert GroundingSettings(trace=True).identity() == GroundingSettings().identity()
+    assert (
+        GroundingSettings(pipeline="uniform").identity()
+        != GroundingSettings().identity()
+        != GroundingSettings(samples=2).identity()
+    )
 
 
 def test_a_folder_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

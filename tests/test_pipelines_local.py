@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import whenwhere
 from whenwhere.answers import parse
 from whenwhere.records import Grounding
-from whenwhere.settings import Settings
+from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span
 from whenwhere.video import FrameWriter
 
@@ -39,7 +39,7 @@ def test_from_a_folder_to_a_record(family: str, span: tuple[float, float] | None
     torch.set_num_threads(1)
     save(family, tmp_path / family)
     with whenwhere.open(clip, str(tmp_path / family), cache=tmp_path / "cache", device="cpu") as video:
-        planned = video.estimate(Settings(sample_fps=2, span=span and Span(*span)), "a red thing")
+        planned = video.estimate(GroundingSettings(sample_fps=2, span=span and Span(*span)), "a red thing")
         record = video.ground("a red thing", sample_fps=2, span=span, trace=True).record
         again = video.ground("a red thing", sample_fps=2, span=span).record
     assert Grounding.from_json(record.to_json()) == record and record.raw is not None

@@ -16,7 +16,7 @@ from whenwhere.grounders import Found
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
 from whenwhere.session import GROUNDERS, Answer, format_of
-from whenwhere.settings import Settings
+from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
 from whenwhere.tubes import Tube
@@ -174,7 +174,7 @@ def test_boxes_are_held_at_cuts(tmp_path: Path, says: type[Says]) -> None:
 
 def test_one_bad_sentence_does_not_stop_the_others(moving_clip: Path) -> None:
     with whenwhere.open(moving_clip) as video:
-        answers = list(video.ground_many(["", RED, "x" * 10_000], Settings(rate=2)))
+        answers = list(video.ground_many(["", RED, "x" * 10_000], GroundingSettings(rate=2)))
     assert [a.status for a in answers] == ["failed", "answered", "failed"]
     assert answers[0].record.error is not None and answers[0].record.error.kind == "query"
     assert answers[0].record.video is not None
@@ -261,7 +261,7 @@ def test_a_folder_of_pictures(tmp_path: Path, moving_clip: Path) -> None:
 
 def test_dry_run_estimate(moving_clip: Path) -> None:
     with whenwhere.open(moving_clip, cache=False) as video:
-        cost = video.estimate(Settings())
+        cost = video.estimate(GroundingSettings())
         answer = video.ground(RED)
     assert abs(cost["frames"] - answer.record.cost.frames_decoded) <= 2
 

@@ -31,7 +31,7 @@ from whenwhere.models.trained import FILE, Trained, read
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
-from whenwhere.settings import Settings
+from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes.words import WORDS
 from whenwhere.training.recipe import load
@@ -238,7 +238,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_from_a_folder_to_a_record(folder: Path, clip: Path, tmp_path: Path) -> None:
     with whenwhere.open(clip, str(folder), cache=tmp_path, device="cpu") as video:
-        planned = video.estimate(Settings(), "the red circle")
+        planned = video.estimate(GroundingSettings(), "the red circle")
         record = video.ground("the red circle", trace=True).record
         boxes_only = video.ground("the red circle", span=(2, 5)).record
         drawn = video.ground("the zebra", samples=3, seed=5).record

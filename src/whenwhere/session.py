@@ -43,7 +43,7 @@ from whenwhere.records import (
     span_records,
     tube_record,
 )
-from whenwhere.settings import Settings, failure, identity, printable, settings_record
+from whenwhere.settings import GroundingSettings, failure, identity, printable, settings_record
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
 from whenwhere.tracking import anchor_cuts, fill, find_cuts, smooth
@@ -76,7 +76,7 @@ GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": 
 MAX_DOWNLOAD = 4.0
 
 
-def check_model(name: str, settings: Settings | None = None, device: str | None = None) -> None:
+def check_model(name: str, settings: GroundingSettings | None = None, device: str | None = None) -> None:
     """Say what is wrong with a model's name, or with the settings for this model, before a video is opened.
 
     Raises:
@@ -236,12 +236,12 @@ class Session:
             MediaError: the video broke while it was read.
             ChatError, ModelError: the model gave no answer at all.
         """
-        settings = Settings(
+        settings = GroundingSettings(
             rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed, pipeline, samples, trace
         )
         return self.ask(query, settings)
 
-    def ask(self, query: str, settings: Settings) -> "Answer":
+    def ask(self, query: str, settings: GroundingSettings) -> "Answer":
         """`ground` with the settings as one value."""
         began = time.perf_counter()
         query = check_query(query)
@@ -266,7 +266,7 @@ class Session:
         answer.record.cost.seconds = time.perf_counter() - began
         return answer
 
-    def _grounder(self, settings: Settings) -> Grounder:
+    def _grounder(self, settings: GroundingSettings) -> Grounder:
         """Who answers, asked as the settings say."""
         check_model(self.model, settings)
         if self._talker is None:
@@ -276,7 +276,7 @@ class Session:
 
         return pipeline(settings.pipeline, self._talker, settings.samples, self._progress, self._device)
 
-    def ground_many(self, queries: Iterable[str], settings: Settings | None = None) -> Iterator["Answer"]:
+    def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.
 
         A sentence that cannot be answered gives a record with status `failed` instead of an error: one bad sentence
@@ -284,21 +284,21 @@ class Session:
         """
         for query in queries:
             try:
-                yield self.ask(query, settings or Settings())
+                yield self.ask(query, settings or GroundingSettings())
             except WhenwhereError as e:
-                yield self.failed(query, settings or Settings(), e)
+                yield self.failed(query, settings or GroundingSettings(), e)
 
-    def failed(self, query: str, settings: Settings, error: Exception) -> "Answer":
+    def failed(self, query: str, settings: GroundingSettings, error: Exception) -> "Answer":
         """The answer that says why there is none."""
         record = failure(self.identity(query, settings), query, self.model, settings, error)
         record.video = self._video_record()
         return Answer(record, self)
 
-    def identity(self, query: str, settings: Settings) -> str:
+    def identity(self, query: str, settings: GroundingSettings) -> str:
         """The id of an answer: the same for the same video content, sentence, model and settings."""
         return identity(self._content, query, self.model, settings)
 
-    def estimate(self, settings: Settings, query: str = "") -> dict[str, Any]:
+    def estimate(self, settings: GroundingSettings, query: str = "") -> dict[str, Any]:
         """What one sentence would cost: frames, calls, tokens; for vision-language models also step by step.
 
         Nothing is asked. Where the time is not given, an answer of usual length is assumed (`assumed_seconds`).
@@ -317,7 +317,7 @@ class Session:
         record.path = printable(self.source)
         return record
 
-    def _record(self, query: str, settings: Settings, found: Found) -> Grounding:
+    def _record(self, query: str, settings: GroundingSettings, found: Found) -> Grounding:
         spent = found.spent or Spent()
         said = [] if self._talker is None else warnings_of(self._talker)
         return Grounding(
@@ -446,9 +446,9 @@ class Answer:
         return f"Answer({self.query!r}, {self.status}, {self.spans!r}, {len(self.tubes)} tubes)"
 
     def _repr_html_(self) -> str:
-        from whenwhere.card import card
+        from whenwhere.notebook import notebook_html
 
-        return card(self.record, self.session.info)
+        return notebook_html(self.record, self.session.info)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

@@ -1,8 +1,8 @@
 """How a question is asked, and what identifies its answer.
 
-`Settings` is everything a user may choose, checked once, before any video is opened. The identity of an answer is a
-hash of the video's *content*, the sentence, the model and the settings: a batch that is run again finds by it what is
-done already, whatever the files are called by then.
+`GroundingSettings` is everything a user may choose, checked once, before any video is opened. An answer is identified
+by a hash of the video's *content*, the sentence, the model and the settings. When a batch is rerun, it finds by that
+hash what is already done, whatever the files are called by then.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ PIPELINES = ("second-level", "framewise", "uniform", "detector")
 
 
 @dataclass(frozen=True)
-class Settings:
+class GroundingSettings:
     """How to answer, the same for every sentence of a call.
 
     Attributes:
@@ -48,7 +48,7 @@ class Settings:
         SettingError: a number out of range, an unknown name, or samples where nothing is drawn.
         QueryError: both `within` and `span`.
 
-    >>> Settings(rate=0)
+    >>> GroundingSettings(rate=0)
     Traceback (most recent call last):
     ...
     whenwhere.errors.SettingError: the rate must be a positive number of boxes per second, not 0
@@ -101,13 +101,13 @@ class Settings:
         return {k: v for k, v in asdict(self).items() if k not in ("frames", "trace")}
 
 
-def identity(content: str, query: str, model: str, settings: Settings) -> str:
+def identity(content: str, query: str, model: str, settings: GroundingSettings) -> str:
     """A readable slug of the sentence and a hash of all that the answer depends on."""
     parts = json.dumps([content, " ".join(query.split()), model, settings.identity()], sort_keys=True)
     return f"{slug(query)}-{hashlib.blake2b(parts.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
 
 
-def failure(id: str, query: str, model: str, settings: Settings, error: Exception) -> Grounding:
+def failure(id: str, query: str, model: str, settings: GroundingSettings, error: Exception) -> Grounding:
     """The record of a sentence without an answer; what is no `WhenwhereError` is a bug and says so."""
     kind, message = "bug", f"unexpected {type(error).__name__}: {error}"
     if isinstance(error, WhenwhereError):
@@ -140,7 +140,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def settings_record(model: str, settings: Settings) -> SettingsRecord:
+def settings_record(model: str, settings: GroundingSettings) -> SettingsRecord:
     """The settings in the record's form."""
     return SettingsRecord(
         model=model,

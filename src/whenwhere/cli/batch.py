@@ -58,9 +58,9 @@ def batch(
     from whenwhere.cli.console import Teller, Waiting, note
     from whenwhere.cli.job import Job, Tally, run
     from whenwhere.session import check_model
-    from whenwhere.settings import Settings, printable
+    from whenwhere.settings import GroundingSettings, printable
 
-    settings = Settings(
+    settings = GroundingSettings(
         rate=rate,
         sample_fps=sample_fps,
         fill=fill,  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ def demo(
     from whenwhere.cli.console import out as console
     from whenwhere.cli.job import Job, Tally, run
     from whenwhere.cli.options import check_folder
-    from whenwhere.settings import Settings
+    from whenwhere.settings import GroundingSettings
     from whenwhere.stage import demo_scene
 
     check_folder(out)
@@ -26,7 +26,11 @@ def demo(
     tally = Tally()
     with Waiting("asking it") as waiting:
         page = run(
-            Job(Settings(), out=out, exports=("html",)), str(clip), sentences, tally, Teller(False, False, waiting)
+            Job(GroundingSettings(), out=out, exports=("html",)),
+            str(clip),
+            sentences,
+            tally,
+            Teller(False, False, waiting),
         )
     if tally.failed or page is None:
         raise typer.Exit(1)

@@ -29,7 +29,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 @dataclass
-class Check:
+class Diagnosis:
     """One thing looked at: `ok`, `missing` (something optional) or `broken` (something needed)."""
 
     name: str
@@ -56,7 +56,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _show(checks: list[Check]) -> None:
+def _show(checks: list[Diagnosis]) -> None:
     from rich.text import Text
 
     from whenwhere.cli.console import out
@@ -71,10 +71,10 @@ def _show(checks: list[Check]) -> None:
             out.print(Text(f"{'':{width + 11}}{c.mend}"))
 
 
-def _environment() -> Iterator[Check]:
-    yield Check("whenwhere", "ok", __version__)
-    yield Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    yield Check("system", "ok", f"{platform.platform()}, {os.cpu_count()} processors")
+def _environment() -> Iterator[Diagnosis]:
+    yield Diagnosis("whenwhere", "ok", __version__)
+    yield Diagnosis("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield Diagnosis("system", "ok", f"{platform.platform()}, {os.cpu_count()} processors")
 
 
 def _requirements() -> dict[str, list[str]]:
@@ -100,37 +100,37 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _packages() -> Iterator[Check]:
+def _packages() -> Iterator[Diagnosis]:
     for package in _requirements().get("", []):
         version = _version(package)
         state: State = "ok" if version else "broken"
-        yield Check(package, state, version or "not installed", f"pip install {package}")
+        yield Diagnosis(package, state, version or "not installed", f"pip install {package}")
 
 
-def _extras() -> Iterator[Check]:
+def _extras() -> Iterator[Diagnosis]:
     for extra, packages in _requirements().items():
         if extra:
             missing = [p for p in packages if not _version(p)]
             found = "missing " + ", ".join(missing) if missing else ", ".join(packages)
             mend = f"pip install 'whenwhere[{extra}]'"
-            yield Check(f"extra [{extra}]", "missing" if missing else "ok", found, mend)
+            yield Diagnosis(f"extra [{extra}]", "missing" if missing else "ok", found, mend)
 
 
-def _models() -> Iterator[Check]:
+def _models() -> Iterator[Diagnosis]:
     """What a checkpoint in this process would run with."""
     mend = "pip install 'whenwhere[vlm]' (models behind an address need none of it)"
     for package in ("torch", "transformers"):
         version = _version(package)
         if version is None:
-            yield Check(package, "missing", "not installed: no checkpoints in this process", mend)
+            yield Diagnosis(package, "missing", "not installed: no checkpoints in this process", mend)
         elif package == "transformers":
-            yield Check(package, "ok", version)
+            yield Diagnosis(package, "ok", version)
         else:
             yield _torch(version, mend)
     yield _tiny()
 
 
-def _tiny() -> Check:
+def _tiny() -> Diagnosis:
     """The policy that comes with the package."""
     from whenwhere.errors import ModelError
     from whenwhere.models.shipped import shipped
@@ -140,33 +140,33 @@ def _tiny() -> Check:
         folder = shipped()
         known = read(folder)
     except ModelError as e:
-        return Check("model tiny", "missing", *str(e).split(": ", 1))
+        return Diagnosis("model tiny", "missing", *str(e).split(": ", 1))
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     made = f"recipe {known.recipe} ({known.recipe_hash})" if known is not None else "of no known recipe"
-    return Check("model tiny", "ok", f"{size:.1f} MB, {made}")
+    return Diagnosis("model tiny", "ok", f"{size:.1f} MB, {made}")
 
 
-def _torch(version: str, mend: str) -> Check:
+def _torch(version: str, mend: str) -> Diagnosis:
     try:
         import torch
 
         if torch.cuda.is_available():
             cards = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-            return Check("torch", "ok", f"{version}, on {', '.join(cards)}")
+            return Diagnosis("torch", "ok", f"{version}, on {', '.join(cards)}")
         on = "mps" if torch.backends.mps.is_available() else "the CPU only"
-        return Check("torch", "ok", f"{version}, on {on}")
+        return Diagnosis("torch", "ok", f"{version}, on {on}")
     except Exception as e:  # a torch that does not fit its drivers fails in many ways
-        return Check("torch", "missing", f"{version} does not load ({type(e).__name__}: {e})", mend)
+        return Diagnosis("torch", "missing", f"{version} does not load ({type(e).__name__}: {e})", mend)
 
 
-def _opencv() -> Iterator[Check]:
+def _opencv() -> Iterator[Diagnosis]:
     present = [p for p in OPENCV if _version(p)]
     if len(present) > 1:
         mend = f"pip uninstall -y {' '.join(present)} && pip install opencv-python-headless"
-        yield Check("opencv wheels", "broken", f"{' and '.join(present)} overwrite each other's files", mend)
+        yield Diagnosis("opencv wheels", "broken", f"{' and '.join(present)} overwrite each other's files", mend)
 
 
-def _video() -> Iterator[Check]:
+def _video() -> Iterator[Diagnosis]:
     """Really write and read a few frames of H.264."""
     import numpy as np
 
@@ -182,12 +182,12 @@ def _video() -> Iterator[Check]:
         level = float(frames.mean())
         if abs(level - 150) > 8:
             raise RuntimeError(f"a frame of grey 150 came back as {level:.0f}")
-        yield Check("H.264 video", "ok", "encoded and decoded")
+        yield Diagnosis("H.264 video", "ok", "encoded and decoded")
     except Exception as e:
-        yield Check("H.264 video", "broken", f"{type(e).__name__}: {e}", "pip install --force-reinstall av")
+        yield Diagnosis("H.264 video", "broken", f"{type(e).__name__}: {e}", "pip install --force-reinstall av")
 
 
-def _cache() -> Iterator[Check]:
+def _cache() -> Iterator[Diagnosis]:
     from whenwhere.store import cache_folder
 
     folder = cache_folder()
@@ -196,14 +196,14 @@ def _cache() -> Iterator[Check]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        yield Check("cache folder", "ok", f"{folder}, {size / 1e6:.1f} MB, may be deleted at any time")
+        yield Diagnosis("cache folder", "ok", f"{folder}, {size / 1e6:.1f} MB, may be deleted at any time")
     except OSError as e:
         # Answers come without it, only every index is computed again.
         mend = "set WHENWHERE_CACHE to a folder that can be written"
-        yield Check("cache folder", "missing", f"{folder} cannot be written ({e.strerror})", mend)
+        yield Diagnosis("cache folder", "missing", f"{folder} cannot be written ({e.strerror})", mend)
 
 
-def _browser() -> Iterator[Check]:
+def _browser() -> Iterator[Diagnosis]:
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     mend = "apt-get install chromium (only the project's own tests of the page need it)"
-    yield Check("chromium", "ok" if found else "missing", found or "not on the PATH", mend)
+    yield Diagnosis("chromium", "ok" if found else "missing", found or "not on the PATH", mend)

@@ -122,8 +122,9 @@ def _evaluate(
     seed: int,
 ) -> "list[Report]":
     from whenwhere.cli.console import Waiting
+    from whenwhere.datasets import read_items
     from whenwhere.errors import SettingError
-    from whenwhere.evaluate.evaluation import assess, find_benchmark, find_protocol, read_items
+    from whenwhere.evaluate.evaluation import assess, find_benchmark, find_protocol
     from whenwhere.evaluate.formats import read_predictions
     from whenwhere.evaluate.matrices import MATRICES, report
 

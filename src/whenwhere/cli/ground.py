@@ -59,9 +59,9 @@ def ground(
     """
     from whenwhere.cli.job import Job
     from whenwhere.session import check_model
-    from whenwhere.settings import Settings
+    from whenwhere.settings import GroundingSettings
 
-    settings = Settings(
+    settings = GroundingSettings(
         rate=rate,
         sample_fps=sample_fps,
         fill=fill,  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from whenwhere.cli.shelf import Shelf
 from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.records import Grounding
 from whenwhere.session import Answer, Session
-from whenwhere.settings import Settings, failure, identity
+from whenwhere.settings import GroundingSettings, failure, identity
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Job:
         device: where a checkpoint runs; None = an accelerator where there is one.
     """
 
-    settings: Settings
+    settings: GroundingSettings
     model: str = "motion"
     cache: Path | None = None
     frame_rate: float = 25.0

@@ -36,9 +36,10 @@ from whenwhere.datasets import (
     vue_stg,
     vue_tr,
 )
-from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.benchmark import Benchmark, read_items
+from whenwhere.datasets.item import Item
 
-__all__ = ["BENCHMARKS"]
+__all__ = ["BENCHMARKS", "Benchmark", "Item", "read_items"]
 
 #: Every benchmark by the name that is typed after `--benchmark`.
 BENCHMARKS: dict[str, Benchmark] = {

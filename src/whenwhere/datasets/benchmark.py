@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
 
 #: What the answers of a benchmark are; decides which protocols make sense. `scores` are matrices and short answers of
 #: any set (retrieval, recognition, VQA), which need no items.
@@ -39,3 +40,22 @@ class Benchmark:
     source: str
     licence: str
     standing: Literal["released file", "from public code"]
+
+
+def read_items(benchmark: Benchmark, path: str | Path) -> list[Item]:
+    """The items of a benchmark's released file.
+
+    Args:
+        benchmark: Whose file it is; `whenwhere.datasets.BENCHMARKS` has them by name.
+        path: The released file, or the folder where the release has several files.
+
+    Raises:
+        RecordError: The path does not exist, is not that release, or holds no items.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise RecordError(f"{source} does not exist: give {benchmark.files}")
+    items = benchmark.read(source)
+    if not items:
+        raise RecordError(f"{source} holds no items of {benchmark.name}: give {benchmark.files}")
+    return items

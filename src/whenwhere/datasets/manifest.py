@@ -50,7 +50,7 @@ class FormatFault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ManifestLine:
     """A line of a manifest: its item, or what is wrong with it.
 
     Attributes:
@@ -152,7 +152,7 @@ def from_dict(entry: Any) -> Item:
     return item
 
 
-def scan(path: Path) -> Iterator[Line]:
+def scan(path: Path) -> Iterator[ManifestLine]:
     """Every line of a manifest, whether it can be read or not; in a stream.
 
     Args:
@@ -176,9 +176,9 @@ def scan(path: Path) -> Iterator[Line]:
         try:
             if isinstance(entry, FormatFault):
                 raise entry
-            yield Line(number, from_dict(entry))
+            yield ManifestLine(number, from_dict(entry))
         except FormatFault as e:
-            yield Line(number, None, e.kind, f"{path}, line {number}: {e}")
+            yield ManifestLine(number, None, e.kind, f"{path}, line {number}: {e}")
     if not number:
         raise RecordError(f"{path} is empty: a manifest has a line for each question")
 

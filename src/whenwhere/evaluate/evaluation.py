@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets import BENCHMARKS
-from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.benchmark import Benchmark, read_items
 from whenwhere.datasets.item import Item
-from whenwhere.errors import RecordError, SettingError
+from whenwhere.errors import SettingError
 from whenwhere.evaluate.constants import constants
 from whenwhere.evaluate.diagnostics import Choices, by_type, diagnostics
 from whenwhere.evaluate.formats import read_predictions
@@ -219,21 +219,6 @@ def find_protocol(name: str | None, benchmark: Benchmark) -> Protocol:
             f"{benchmark.task}: choose from {fitting}"
         )
     return protocol
-
-
-def read_items(benchmark: Benchmark, path: str | Path) -> list[Item]:
-    """The items of a released file.
-
-    Raises:
-        RecordError: it is not there, is not that release, or holds no items.
-    """
-    source = Path(path)
-    if not source.exists():
-        raise RecordError(f"{source} does not exist: give {benchmark.files}")
-    items = benchmark.read(source)
-    if not items:
-        raise RecordError(f"{source} holds no items of {benchmark.name}: give {benchmark.files}")
-    return items
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whenwhere.datasets import BENCHMARKS
+from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
@@ -156,8 +156,6 @@ def items(data: Data, tell: Callable[[str], None] | None = None) -> list[Item]:
         RecordError: annotations that cannot be read.
         SettingError: no annotations were named, or nothing is left.
     """
-    from whenwhere.evaluate.evaluation import read_items
-
     if not data.annotations:
         wanted = BENCHMARKS[data.kind].files
         raise SettingError(f"the recipe needs annotations: add annotations=FILE ({wanted}) and videos=DIR")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FRAMES, WIDTH = 4, 200
 
 
-def card(record: Grounding, info: "VideoInfo") -> str:
+def notebook_html(record: Grounding, info: "VideoInfo") -> str:
     """The answer as one `<div>`.
 
     Args:
