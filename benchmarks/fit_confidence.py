@@ -4,11 +4,11 @@
 
 Renders clips of two worlds (Stage's splits `dev` and `val`), of seeds that nothing else uses, asks every sentence, and
 fits two small models: which family a moving
-thing is of (`kinds.WEIGHTS`), and a logistic model with few weights of fixed sign (L2 penalty) of whether the best
+thing is of (`kind_model.WEIGHTS`), and a logistic model with few weights of fixed sign (L2 penalty) of whether the best
 candidate reached t_IoU 0.5 (`abstention.FITTED`). Beside Stage's own sentences a clip is asked one invented sentence
 for each family of things that it does not have ("the dog barks" on a road): its answers are wrong whatever they are.
 They count `EXTRA` each, so that the share of sentences about nothing stays natural. One fact of the second model comes
-from the first as committed: after changing `kinds.WEIGHTS`, run again.
+from the first as committed: after changing `kind_model.WEIGHTS`, run again.
 
 Quality is measured on sentences whose clip, whose whole domain, whose whole world (other looks, motion and wording), or
 whose kind of sentence had no part in the fit; per world too. The held-out split is not touched here. Prints the
@@ -29,16 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from whenwhere.grounders.motion import MotionGrounder, abstention, kinds
+from whenwhere.grounders.motion import MotionGrounder, abstention, kind_model
 from whenwhere.grounders.motion.absence import likeness
-from whenwhere.grounders.motion.attributes import Actor
-from whenwhere.grounders.motion.choice import Scene, choose
-from whenwhere.grounders.motion.evidence import Surroundings, evidence
-from whenwhere.grounders.motion.reading import read
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.candidates import ObservedScene
+from whenwhere.grounders.motion.confidence_features import ClipConditions, confidence_features
+from whenwhere.grounders.motion.ranking import rank_candidates
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.overlap import box_iou, t_iou
 from whenwhere.spans import SpanSet
-from whenwhere.stage import Scene as Staged
-from whenwhere.stage import render
+from whenwhere.stage import Scene, render
 from whenwhere.store import Cache, append_line, read_lines, write_text
 from whenwhere.video import probe
 
@@ -94,27 +94,14 @@ def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
             scene = render(path, seed, world, width=320, height=180, sound=False)
             kept.write_bytes(pickle.dumps(scene))
         info = probe(path)
-        index, everyone, _ = MotionGrounder(Cache(Path(folder) / "cache") if folder else None).look(info)
+        index, everyone, _ = MotionGrounder(Cache(Path(folder) / "cache") if folder else None).observe(info)
     asked = [(q.text, q.kind, q.spans) for q in scene.sentences]
     asked += [(text, "invented", SpanSet()) for text in _invented(scene, seed)]
-    around = Surroundings(index.unsteady, index.moving, index.flood, everyone, index.duration)
+    around = ClipConditions(index.unsteady, index.moving, index.flood, everyone, index.duration)
     rows = []
     for text, kind, spans in asked:
-        reading = read(text)
-        made = choose(
-            reading,
-            Scene(
-                everyone,
-                index.rest,
-                index.rest_colours,
-                index.duration,
-                index.width,
-                index.height,
-                index.cuts,
-                index.lying,
-                index.lying_colours,
-            ),
-        )
+        reading = read_query(text)
+        made = rank_candidates(reading, ObservedScene.of(index, everyone))
         if made:
             full = SpanSet([(0.0, info.duration)])
             rows.append(
@@ -122,18 +109,24 @@ def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
                     "clip": seed, "world": world, "domain": scene.world.domain, "kind": kind,
                     "t": t_iou(made[0].spans, spans),
                     "whole": t_iou(full, spans), "like": likeness(reading, around),
-                    "facts": {**evidence(text, reading, made, around), "unusable": float(not reading.usable)},
+                    "facts": {
+                        **confidence_features(text, reading, made, around), "unusable": float(not reading.usable),
+                    },
                 }
             )  # fmt: skip
     things = [
-        {"domain": scene.world.domain, "family": kinds.FAMILIES.index(family), "facts": kinds.look(actor)}
+        {
+            "domain": scene.world.domain,
+            "family": kind_model.FAMILIES.index(family),
+            "facts": kind_model.kind_features(actor),
+        }
         for actor in everyone
-        if actor.span.duration > 1 and (family := _family(actor, scene)) in kinds.FAMILIES
+        if actor.span.duration > 1 and (family := _family(actor, scene)) in kind_model.FAMILIES
     ]
     return {"clip": f"{world} {seed}", "rows": rows, "things": things}
 
 
-def _family(actor: Actor, scene: Staged) -> str | None:
+def _family(actor: TrackedActor, scene: Scene) -> str | None:
     """What a track really is; None where it follows nothing well."""
     frames = np.clip(np.round(actor.times * scene.fps).astype(int), 0, scene.boxes.shape[1] - 1)
     overlap = [
@@ -146,7 +139,7 @@ def _family(actor: Actor, scene: Staged) -> str | None:
     return scene.world.actors[best].family if overlap[best] > 0.45 else None
 
 
-def _invented(scene: Staged, seed: int) -> list[str]:
+def _invented(scene: Scene, seed: int) -> list[str]:
     there = {a.family for a in scene.world.actors}
     rng = np.random.default_rng(seed)
     return [texts[int(rng.integers(len(texts)))] for family, texts in INVENTED.items() if family not in there]
@@ -404,7 +397,7 @@ def main() -> int:
     write_text(HERE / "results" / "fit_confidence.md", text)
     print(text)
     print("abstention.FITTED =", json.dumps(result["fitted"], indent=4))
-    print("kinds.WEIGHTS =", json.dumps(result["kinds fitted"]))
+    print("kind_model.WEIGHTS =", json.dumps(result["kinds fitted"]))
     return 0
 
 

@@ -83,7 +83,7 @@ def speeds(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
                 info = probe(path)
                 grounder = MotionGrounder(background=kind)
                 start = time.perf_counter()
-                grounder.look(info)
+                grounder.observe(info)
                 walls.append(time.perf_counter() - start)
             row[f"{kind}, times real time"] = info.duration / min(walls)
         grounder.ground(info, "the first person")
@@ -115,7 +115,7 @@ def main() -> int:
         found = grounder.ground(info, q["query"])
         full = SpanSet([(0.0, info.duration)])
         frame = np.array([0.0, 0, info.width, info.height])
-        _, actors, _ = grounder.look(info)
+        _, actors, _ = grounder.observe(info)
         blind = max(actors, key=lambda a: a.mass)
         times = np.concatenate([second_level_times(s, 1.0, last=info.last_before(s.end)) for s in blind.spans])
         answers = {

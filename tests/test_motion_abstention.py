@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, CONFIDENT, FITTED, SET, THRESHOLD, confidence
-from whenwhere.grounders.motion.evidence import agreement, finer, margin_of, unread
-from whenwhere.grounders.motion.reading import read
+from whenwhere.grounders.motion.candidates import ObservedScene
+from whenwhere.grounders.motion.confidence_features import exceeds_kind, margin_of, time_agreement, unknown_words
+from whenwhere.grounders.motion.ranking import rank_candidates
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.overlap import t_iou
 from whenwhere.spans import SpanSet
 from whenwhere.stage import render
@@ -94,9 +96,13 @@ def test_unread_words_lower_the_confidence(asked):
 
 
 def test_unread():
-    assert unread("the second man in a red jacket walks from right to left") == []
-    assert unread("the dog barks at midnight") == ["barks", "midnight"]
-    assert finer(read("an elephant walks")) and not finer(read("a dog runs")) and not finer(read("a man"))
+    assert unknown_words("the second man in a red jacket walks from right to left") == []
+    assert unknown_words("the dog barks at midnight") == ["barks", "midnight"]
+    assert (
+        exceeds_kind(read_query("an elephant walks"))
+        and not exceeds_kind(read_query("a dog runs"))
+        and not exceeds_kind(read_query("a man"))
+    )
 
 
 facts = st.fixed_dictionaries({k: st.floats(-3, 3) for k in (*FITTED, *SET) if k != "constant"})
@@ -113,17 +119,12 @@ def test_more_doubt_never_raises_the_confidence(known, name, more):
 
 
 def test_a_better_best_never_loses_margin_or_agreement(traffic):
-    from whenwhere.grounders.motion.choice import Scene, choose
-
-    index, everyone, _ = MotionGrounder().look(traffic)
-    made = choose(
-        read("a white car drives past"),
-        Scene(everyone, index.rest, index.rest_colours, index.duration, index.width, index.height, index.cuts),
-    )
-    before = margin_of(made), agreement(made)
+    index, everyone, _ = MotionGrounder().observe(traffic)
+    made = rank_candidates(read_query("a white car drives past"), ObservedScene.of(index, everyone))
+    before = margin_of(made), time_agreement(made)
     for more in (0.1, 0.5, 2.0):
         made[0].score += more
-        after = margin_of(made), agreement(made)
+        after = margin_of(made), time_agreement(made)
         assert after[0] >= before[0] and after[1] >= before[1] - 1e-12
         before = after
 

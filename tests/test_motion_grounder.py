@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whenwhere.grounders.motion import MotionGrounder, index
-from whenwhere.grounders.motion.attributes import actors
+from whenwhere.grounders.motion.attributes import tracked_actors
 from whenwhere.overlap import box_iou, t_iou
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
@@ -63,7 +63,7 @@ def crossing(tmp_path_factory):
 
 
 def test_two_tracks_with_their_boxes(crossing):
-    found = [a for a in actors(index.build(crossing)) if a.mass > 0.01]
+    found = [a for a in tracked_actors(index.build_index(crossing)) if a.mass > 0.01]
     assert len(found) == 2
     red, blue = found
     assert t_iou(red.spans, SpanSet([(1, 4.8)])) > 0.85
@@ -112,7 +112,7 @@ def test_no_usable_word_is_unsure_with_candidates(crossing):
 
 def test_light_changes_do_not_make_tracks(tmp_path):
     info = clip(tmp_path / "light.mp4", 8, [(RED, across(2, 60))], light=lambda t: 1 - 0.35 * (4 <= t < 6))
-    found = [a for a in actors(index.build(info)) if a.area > 0.01]
+    found = [a for a in tracked_actors(index.build_index(info)) if a.area > 0.01]
     assert len(found) == 1
     assert found[0].area < 0.1
 
@@ -205,7 +205,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path, monkeypatch):
     for seconds in (20, 45):
         info = clip(tmp_path / f"{seconds}.mp4", seconds, [(RED, lambda t: across(0, 60)(t % 5))], width=96, height=64)
         tracemalloc.start()
-        index.build(info)
+        index.build_index(info)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
@@ -214,7 +214,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path, monkeypatch):
 def test_tracks_go_on_over_windows(tmp_path, monkeypatch):
     monkeypatch.setattr(index, "WINDOW", 40)
     info = clip(tmp_path / "windows.mp4", 12, [(RED, across(1, 18))])
-    found = [a for a in actors(index.build(info)) if a.mass > 0.02]
+    found = [a for a in tracked_actors(index.build_index(info)) if a.mass > 0.02]
     assert len(found) == 1
     assert t_iou(found[0].spans, SpanSet([(1, 12)])) > 0.8
 
@@ -228,5 +228,5 @@ def test_a_cut_divides(tmp_path):
             x = (k % (4 * FPS)) / FPS * 40
             image[40:60, round(x) : round(x) + 30] = RED
             writer.write(image.clip(0, 255).astype(np.uint8))
-    made = index.build(probe(path))
+    made = index.build_index(probe(path))
     assert np.allclose(made.cuts, [4.0], atol=0.2)

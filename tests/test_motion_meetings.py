@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from whenwhere.grounders.motion.blobs import Blob, without_shadows
-from whenwhere.grounders.motion.residents import tracks
-from whenwhere.grounders.motion.tracks import Track, separate, stitch, unlike
+from whenwhere.grounders.motion.stationary_tracks import extended_tracks
+from whenwhere.grounders.motion.tracks import BlobTrack, colour_distance, split_at_meetings, stitch_tracks
 
 
 def look(column: int) -> np.ndarray:
@@ -14,8 +14,8 @@ def look(column: int) -> np.ndarray:
     return colour
 
 
-def track(times, xs, columns, shared=()) -> Track:
-    made = Track()
+def track(times, xs, columns, shared=()) -> BlobTrack:
+    made = BlobTrack()
     for i, (t, x, c) in enumerate(zip(times, xs, columns, strict=True)):
         box = np.array([x, 50.0, x + 20, 110])
         made.add(t, Blob(box, 900.0, 1.0, look(c), np.ones((60, 20), bool)), shared=i in shared)
@@ -44,21 +44,21 @@ def test_a_dark_thing_is_not_its_own_shadow():
 def test_a_track_is_cut_where_the_look_changes_in_a_meeting(after, pieces):
     times = np.arange(30) / 6
     made = track(times, 40 + 4 * np.arange(30.0), [3] * 15 + [after] * 15, shared=range(12, 18))
-    assert len(separate([made], 320, 180)) == pieces
+    assert len(split_at_meetings([made], 320, 180)) == pieces
 
 
 def test_two_who_swap_in_a_meeting_are_joined_again_by_their_looks():
     times = np.arange(30) / 6
     right = track(times, 40 + 4 * np.arange(30.0), [3] * 15 + [7] * 15, shared=range(12, 18))
     left = track(times, 156 - 4 * np.arange(30.0), [7] * 15 + [3] * 15, shared=range(12, 18))
-    joined = stitch(separate([right, left], 320, 180))
+    joined = stitch_tracks(split_at_meetings([right, left], 320, 180))
     assert len(joined) == 2
     for one in joined:
-        assert unlike(one.look(False), one.look(True)) < 0.01
+        assert colour_distance(one.end_colours(False), one.end_colours(True)) < 0.01
 
 
 def test_a_still_track_that_is_an_empty_place_gives_way_to_the_car_that_parks_there(parked_index):
-    rows = tracks(parked_index)
+    rows = extended_tracks(parked_index)
     assert len(rows) == 1
     assert rows[0]["times"][-1] > 9 and rows[0]["times"][0] == pytest.approx(1.0)
 
@@ -79,7 +79,7 @@ def parked_index():
         track=np.repeat([0, 1], [len(empty), len(came)]).astype(np.int32), times=np.concatenate([empty, came]),
         boxes=np.concatenate([np.repeat(place[None], len(empty), 0), boxes]), areas=np.full(n, 0.04),
         strong=np.ones(n, np.float32), shared=np.zeros(n, bool), colours=np.repeat(look(3)[None], n, 0),
-        rest=np.array([[0.0, 3.5, *place, 0.04, 1, 0, 1, 20.0, 1]]), rest_colours=look(3)[:1],
-        lying=np.zeros((0, 6)), lying_colours=np.zeros((0, 13), np.float32), cuts=np.zeros(0), moving=0.0,
+        changes=np.array([[0.0, 3.5, *place, 0.04, 1, 0, 1, 20.0, 1]]), change_colours=look(3)[:1],
+        static=np.zeros((0, 6)), static_colours=np.zeros((0, 13), np.float32), cuts=np.zeros(0), moving=0.0,
         unsteady=0.0, flood=0.0, frames=40, recurring=0.0, warnings=(),
     )  # fmt: skip

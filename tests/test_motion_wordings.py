@@ -2,7 +2,7 @@
 
 import pytest
 
-from whenwhere.grounders.motion import read
+from whenwhere.grounders.motion import read_query
 
 
 @pytest.mark.parametrize(("sentence", "events"), [
@@ -21,19 +21,19 @@ from whenwhere.grounders.motion import read
     ("the box stands on the floor until it is gone", ["stand", "vanish"]),
 ])  # fmt: skip
 def test_events(sentence, events):
-    assert read(sentence).events == events
+    assert read_query(sentence).events == events
 
 
 def test_leaving_the_picture_on_a_side_is_a_direction():
-    reading = read("the red dog leaves the picture on the right")
+    reading = read_query("the red dog leaves the picture on the right")
     assert (reading.direction, reading.side) == ("right", None)
-    assert read("a man stands on the left").side == "left"
+    assert read_query("a man stands on the left").side == "left"
 
 
 def test_leaving_again_is_not_a_second_time():
-    assert read("the dog turns round and leaves again").occurrence is None
+    assert read_query("the dog turns round and leaves again").occurrence is None
 
 
 def test_who_asks_for_a_person():
-    reading = read("who picks up the guitar?")
+    reading = read_query("who picks up the guitar?")
     assert (reading.kind, reading.events) == ("person", ["pick_up"])

@@ -8,7 +8,7 @@ that cannot belong to a noun. This is no grammar: where it takes a word too many
 
 import re
 
-from whenwhere.grounders.motion.lexicon import colour_of, kind_of
+from whenwhere.grounders.motion.lexicon import colour_of, noun_kind
 
 #: Most words of a phrase: what detectors were trained on is shorter still.
 LONGEST = 8
@@ -65,10 +65,10 @@ def _head(words: list[str]) -> tuple[list[str], list[str]]:
     for k, word in enumerate(words):
         if word in _ARTICLES and not taken:
             continue
-        known = kind_of(word) is not None
+        known = noun_kind(word) is not None
         if word == "and" and taken and colour_of(taken[-1]) and any(map(colour_of, words[k + 1 : k + 2])):
             taken.append(word)
-        elif word in _STOPS or word in _HAS or word in _ARTICLES or (taken and kind_of(taken[-1]) and not known):
+        elif word in _STOPS or word in _HAS or word in _ARTICLES or (taken and noun_kind(taken[-1]) and not known):
             return _without_verb(taken), words[k:]
         else:
             taken.append(word)
@@ -77,7 +77,7 @@ def _head(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _without_verb(words: list[str]) -> list[str]:
     """Without a verb at the end, where nothing before it is a known noun: "zebra runs"."""
-    if len(words) > 1 and not any(kind_of(w) for w in words) and re.search(r"(?:[^s]s|ed|ing)$", words[-1]):
+    if len(words) > 1 and not any(noun_kind(w) for w in words) and re.search(r"(?:[^s]s|ed|ing)$", words[-1]):
         return words[:-1]
     return words
 

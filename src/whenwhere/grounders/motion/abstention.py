@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whenwhere.grounders.motion import kinds
+from whenwhere.grounders.motion import kind_model
 from whenwhere.grounders.motion.absence import likeness
 from whenwhere.grounders.motion.candidates import Candidate
-from whenwhere.grounders.motion.choice import runner_up
-from whenwhere.grounders.motion.evidence import Surroundings, evidence, unread
-from whenwhere.grounders.motion.reading import Reading
+from whenwhere.grounders.motion.confidence_features import ClipConditions, confidence_features, unknown_words
+from whenwhere.grounders.motion.ranking import runner_up
+from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.records import Status
 
 #: Below this confidence the grounder says that it does not know: seven in eight such answers would be wrong.
@@ -48,7 +48,7 @@ SET = {"unread": -2.0, "finer": -1.5, "unsteady": -1.5, "flood": -2.0, "unusable
 
 
 @dataclass
-class Judgement:
+class StatusDecision:
     """What may be said.
 
     Attributes:
@@ -64,7 +64,9 @@ class Judgement:
     reasons: list[str]
 
 
-def judge(sentence: str, reading: Reading, made: list[Candidate], around: Surroundings) -> Judgement:
+def decide_status(
+    sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
+) -> StatusDecision:
     """Judge the best of `made`.
 
     Args:
@@ -73,7 +75,7 @@ def judge(sentence: str, reading: Reading, made: list[Candidate], around: Surrou
         made: candidates, best first; not empty.
         around: the clip.
     """
-    facts = evidence(sentence, reading, made, around)
+    facts = confidence_features(sentence, reading, made, around)
     chance = confidence({**facts, "unusable": float(not reading.usable)})
     reasons = _reasons(sentence, reading, made, around, facts)
     margin = None if facts["alone"] else facts["margin"]
@@ -81,8 +83,8 @@ def judge(sentence: str, reading: Reading, made: list[Candidate], around: Surrou
         like = likeness(reading, around)
         if like is not None and like < ABSENT:
             missing = f"nothing that moves here looks like {_what(reading)}"
-            return Judgement("absent", ABSENT_CONFIDENCE, margin, [missing])
-    return Judgement("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
+            return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
+    return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
 
 
 def confidence(facts: dict[str, float]) -> float:
@@ -91,11 +93,11 @@ def confidence(facts: dict[str, float]) -> float:
     return float(1 / (1 + np.exp(-z)))
 
 
-def _what(reading: Reading) -> str:
+def _what(reading: QueryReading) -> str:
     """The subject in a few words.
 
-    >>> from whenwhere.grounders.motion.reading import read
-    >>> _what(read("the man in a red jacket")), _what(read("an orange cat runs"))
+    >>> from whenwhere.grounders.motion.reading import read_query
+    >>> _what(read_query("the man in a red jacket")), _what(read_query("an orange cat runs"))
     ('a man in red', 'an orange cat')
     """
     colours = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
@@ -113,7 +115,7 @@ def _a(words: str) -> str:
 
 
 def _reasons(
-    sentence: str, reading: Reading, made: list[Candidate], around: Surroundings, facts: dict[str, float]
+    sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions, facts: dict[str, float]
 ) -> list[str]:
     best, other = made[0], runner_up(made)
     out = []
@@ -123,12 +125,12 @@ def _reasons(
         out.append("the camera moves too far for a background to be known")
     if around.flood > 0.3:
         out.append("so much of the picture changes at once that things cannot be told apart")
-    if words := unread(sentence):
+    if words := unknown_words(sentence):
         out.append(f"not understood and passed over: {', '.join(words)}")
     if facts["finer"]:
         out.append(f"{_a(reading.noun or 'thing')} cannot be told from any other {reading.kind} by motion and colour")
-    if facts["family"] < -0.7 and reading.kind in kinds.FAMILY_OF:
-        looks = kinds.FAMILIES[int(np.argmax(kinds.likelihoods(best.actor)))]
+    if facts["family"] < -0.7 and reading.kind in kind_model.FAMILY_OF:
+        looks = kind_model.FAMILIES[int(np.argmax(kind_model.family_probabilities(best.actor)))]
         out.append(f"the best fit looks more like {_a(looks)} than like {_what(reading)}")
     if facts["colour"] < -0.7:
         named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from whenwhere.grounders.motion import residents
+from whenwhere.grounders.motion import stationary_tracks
 from whenwhere.grounders.motion.colours import COLUMNS
 from whenwhere.grounders.motion.index import Index
 from whenwhere.spans import Span, SpanSet
@@ -29,7 +29,7 @@ _SIDES = ("left", "top", "right", "bottom")
 
 
 @dataclass
-class Actor:
+class TrackedActor:
     """One track with its attributes; arrays are over its n sightings.
 
     Attributes:
@@ -66,7 +66,7 @@ class Actor:
     fill: float
     contact: float
     strong: float
-    members: list["Actor"] = field(default_factory=list)
+    members: list["TrackedActor"] = field(default_factory=list)
     memo: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -104,12 +104,14 @@ class Actor:
         return (self.times >= start - 1e-6) & (self.times <= end + 1e-6)
 
 
-def actors(index: Index) -> list[Actor]:
+def tracked_actors(index: Index) -> list[TrackedActor]:
     """All tracks of an index with their attributes, by start time."""
-    return sorted((_actor(index, rows) for rows in residents.tracks(index)), key=lambda a: a.span.start)
+    return sorted(
+        (_actor(index, rows) for rows in stationary_tracks.extended_tracks(index)), key=lambda a: a.span.start
+    )
 
 
-def _actor(index: Index, rows: residents.Rows) -> Actor:
+def _actor(index: Index, rows: stationary_tracks.Rows) -> TrackedActor:
     times, raw, shared = rows["times"], rows["boxes"], rows["shared"]
     boxes = smoothed(times, raw)
     frame = np.array([index.width, index.height], float)
@@ -134,7 +136,7 @@ def _actor(index: Index, rows: residents.Rows) -> Actor:
     ratio = np.log(np.maximum(size[whole, 1] * frame[1], 1) / np.maximum(size[whole, 0] * frame[0], 1))
     fill = areas[whole] * frame.prod() / np.maximum(1, np.prod(boxes[whole, 2:] - boxes[whole, :2], 1))
     span, spans = _times_seen(index, times, touch)
-    return Actor(
+    return TrackedActor(
         id=int(rows["id"][0]),
         times=times,
         boxes=boxes,
@@ -224,7 +226,7 @@ def _bell(x: float, centre: float, width: float) -> float:
     return -0.5 * ((x - centre) / width) ** 2
 
 
-def kind_score(actor: Actor, kind: str, biggest: float) -> float:
+def kind_score(actor: TrackedActor, kind: str, biggest: float) -> float:
     """How well shape and motion fit a kind of thing; 0 is a good fit, -1.8 the worst that is ever said.
 
     Args:

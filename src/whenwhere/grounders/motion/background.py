@@ -101,7 +101,7 @@ def _recurring(chunks: Lab, median: Lab) -> tuple[NDArray[np.float32], float]:
     return np.asarray(cv2.GaussianBlur(out, (0, 0), _SIGMA), np.float32), float(differs.mean())
 
 
-def estimate(lab: Lab, chunks: Lab, kind: str = "auto") -> Background:
+def estimate_background(lab: Lab, chunks: Lab, kind: str = "auto") -> Background:
     """The background of a stretch of frames.
 
     Args:
@@ -181,12 +181,12 @@ def _local_offset(d: NDArray[np.float32]) -> NDArray[np.float32]:
     return smooth
 
 
-def evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
+def foreground_evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
     """How strongly each pixel of one frame is not the empty scene, (h, w) float32; compare with HIGH and LOW."""
-    return weighed(lab, background)[0]
+    return foreground_and_shade(lab, background)[0]
 
 
-def weighed(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def foreground_and_shade(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """`evidence`, and where the frame is but the empty scene under less light: hard shadow, or something as dark."""
     d, predicted = _residual(lab, background)
     lightness = predicted + d[..., 0]
@@ -247,13 +247,13 @@ def _likeness(x: NDArray[np.float32], y: NDArray[np.float32], size: int = 9) -> 
     return likeness
 
 
-def stretches(chunks: Lab, background: Background) -> list[tuple[int, int]]:
+def scene_segments(chunks: Lab, background: Background) -> list[tuple[int, int]]:
     """Runs of chunks that show one scene: cut where a flood (a light switched, the camera pushed) lasts.
 
     Returns:
         (first, end) pairs of chunk indices that cover all chunks; one pair when nothing floods.
     """
-    flooded = np.array([float((evidence(c, background) > HIGH).mean()) > FLOOD * 0.8 for c in chunks])
+    flooded = np.array([float((foreground_evidence(c, background) > HIGH).mean()) > FLOOD * 0.8 for c in chunks])
     edges = [0, *(np.flatnonzero(flooded[1:] != flooded[:-1]) + 1).tolist(), len(chunks)]
     runs = [(a, b) for a, b in itertools.pairwise(edges)]
     merged: list[tuple[int, int]] = []

@@ -51,7 +51,7 @@ class Blob:
         return float(self.area / max(1.0, (b[2] - b[0]) * (b[3] - b[1])))
 
 
-def masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def foreground_masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Weak and strong foreground of one frame, uint8 0/1, cleaned of specks and small holes."""
     strong = cv2.morphologyEx((score > bg.HIGH).astype(np.uint8), cv2.MORPH_OPEN, _OPEN)
     near = cv2.dilate(strong, np.ones((15, 15), np.uint8))
@@ -68,7 +68,7 @@ def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
         pick = np.linspace(0, len(ys) - 1, 700).astype(int)
         ys, xs = ys[pick], xs[pick]
     zone = np.searchsorted(ZONES, (ys + 0.5) / h, side="right") - 1
-    shares = colours.table()[colours.cells(rgb[ys, xs])]
+    shares = colours.colour_table()[colours.colour_cells(rgb[ys, xs])]
     one_hot = (zone[:, None] == np.arange(5)).astype(np.float32)
     count = one_hot.sum(0)
     out = one_hot.T @ shares / np.maximum(count, 1)[:, None]
@@ -78,7 +78,7 @@ def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     return out.astype(np.float32)
 
 
-def find(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray[np.bool_] | None = None) -> list[Blob]:
+def find_blobs(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray[np.bool_] | None = None) -> list[Blob]:
     """The blobs of one frame, largest first.
 
     Args:
@@ -86,7 +86,7 @@ def find(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray[np.bo
         rgb: (h, w, 3) the frame, for colours.
         dusk: (h, w) where less light alone would explain it (`background.weighed`): cast shadows are taken off.
     """
-    weak, strong = masks(score)
+    weak, strong = foreground_masks(score)
     if dusk is not None:
         weak = without_shadows(weak, dusk)
         strong = strong & weak
@@ -148,7 +148,7 @@ def _tight(x: int, y: int, w: int, h: int, shape: tuple[int, ...]) -> NDArray[np
     )
 
 
-def part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | None:
+def blob_part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | None:
     """The piece of a blob whose pixels are in `keep` (same shape as its mask), None if too small to be one."""
     mask = blob.mask & keep
     if mask.sum() < SMALLEST:

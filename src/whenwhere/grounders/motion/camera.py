@@ -22,7 +22,7 @@ REACH = 0.28
 
 
 @dataclass
-class Camera:
+class CameraMotion:
     """How the camera moved over a window of frames.
 
     Attributes:
@@ -82,12 +82,12 @@ def inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2]
 
 
-def register(frames: NDArray[np.uint8]) -> Camera:
+def register(frames: NDArray[np.uint8]) -> CameraMotion:
     """Camera motion over `frames` (n, h, w, 3) RGB."""
     n, h, w = frames.shape[:3]
     identity = np.repeat(np.eye(2, 3)[None], n, 0)
     if n < 3:
-        return Camera(False, True, identity)
+        return CameraMotion(False, True, identity)
     probe = np.unique(np.linspace(0, n - 2, min(24, n - 1)).astype(int))
     grey = {}
 
@@ -104,7 +104,7 @@ def register(frames: NDArray[np.uint8]) -> Camera:
         len(far) >= 2 and np.median(far) > SLOW
     )
     if not moving:
-        return Camera(False, True, identity)
+        return CameraMotion(False, True, identity)
     reference = n // 2
     to_reference = identity.copy()
     grey.clear()
@@ -122,4 +122,4 @@ def register(frames: NDArray[np.uint8]) -> Camera:
     drift = np.linalg.norm(to_reference[:, :, :2] @ centre + to_reference[:, :, 2] - centre, axis=1)
     scale = np.sqrt(np.abs(np.linalg.det(to_reference[:, :, :2])))
     steady = bool(drift.max() < REACH * w and scale.max() < 1.35 and scale.min() > 0.74)
-    return Camera(True, steady, to_reference)
+    return CameraMotion(True, steady, to_reference)

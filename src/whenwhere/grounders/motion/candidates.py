@@ -1,11 +1,13 @@
-"""What there is to choose from, and what a choice looks like."""
+"""Two records that the ranking works on: what was observed in a video, and one possible answer."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.index import Index
 from whenwhere.spans import Span, SpanSet
 
 
@@ -14,13 +16,14 @@ class Candidate:
     """One possible answer.
 
     Attributes:
-        actor: who; spans: when (inside the actor's time).
-        score: sum of `terms`.
-        terms: why, by name.
-        place: (4,) a fixed box instead of the actor's own (things at rest), or None.
+        actor: The actor that the sentence may mean.
+        spans: The answered time, inside the actor's own.
+        score: Sum of `terms`.
+        terms: What each property of the sentence contributes, by name, as log-likelihood ratios.
+        place: (4,) fixed box to answer with instead of the actor's boxes (an object at rest), or None.
     """
 
-    actor: Actor
+    actor: TrackedActor
     spans: SpanSet
     score: float
     terms: dict[str, float] = field(default_factory=dict)
@@ -28,22 +31,42 @@ class Candidate:
 
     @property
     def hull(self) -> Span:
-        """First start to last end."""
+        """The span from the first start to the last end."""
         hull = self.spans.hull
         assert hull is not None
         return hull
 
 
 @dataclass
-class Scene:
-    """What there is to choose from."""
+class ObservedScene:
+    """What was observed in a video: the actors, object changes and static objects to choose from.
 
-    actors: list[Actor]
-    rest: NDArray[np.float64]
-    rest_colours: NDArray[np.float32]
+    Attributes:
+        actors: All tracked actors that come into question.
+        changes: (m, len(object_changes.COLUMNS)) objects that were put down or taken away.
+        change_colours: (m, 13) their colour shares.
+        duration: Of the video, in seconds.
+        width: Of the displayed frame, in pixels.
+        height: Of the displayed frame, in pixels.
+        cuts: Times of the first frames of new shots, in seconds.
+        static: (k, 6) objects that never move: start, end, box.
+        static_colours: (k, 13) their colour shares.
+    """
+
+    actors: list[TrackedActor]
+    changes: NDArray[np.float64]
+    change_colours: NDArray[np.float32]
     duration: float
     width: int
     height: int
-    cuts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    lying: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 6)))
-    lying_colours: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 13), np.float32))
+    cuts: NDArray[np.float64]
+    static: NDArray[np.float64]
+    static_colours: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, index: Index, actors: list[TrackedActor]) -> Self:
+        """The scene of an index with some or all of its actors."""
+        return cls(
+            actors, index.changes, index.change_colours, index.duration, index.width, index.height, index.cuts,
+            index.static, index.static_colours,
+        )  # fmt: skip

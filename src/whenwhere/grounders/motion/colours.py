@@ -33,10 +33,10 @@ def _band(h: NDArray[np.float64], low: float, high: float, width: float = 10) ->
 
 
 @cache
-def table() -> NDArray[np.float32]:
+def colour_table() -> NDArray[np.float32]:
     """(32768, 13) soft shares per RGB cell; the first eleven columns sum to 1.
 
-    >>> t = table()
+    >>> t = colour_table()
     >>> def name(r, g, b): return COLOURS[int(t[(r >> 3) << 10 | (g >> 3) << 5 | b >> 3][:11].argmax())]
     >>> [name(*c) for c in [(200, 30, 40), (240, 240, 240), (20, 20, 25), (40, 90, 180), (110, 110, 112)]]
     ['red', 'white', 'black', 'blue', 'grey']
@@ -91,7 +91,7 @@ def table() -> NDArray[np.float32]:
     return out.astype(np.float32)
 
 
-def cells(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def colour_cells(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The table row of every pixel; (..., 3) uint8 to (...) uint16."""
     q = (rgb >> 3).astype(np.uint16)
     rows: NDArray[np.uint16] = ((q[..., 0] << 10) | (q[..., 1] << 5) | q[..., 2]).astype(np.uint16)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import STILL, Actor
-from whenwhere.spans import Span
+from whenwhere.grounders.motion.attributes import STILL, TrackedActor
 
 #: Shortest standing, seconds.
 LEAST = 0.8
@@ -23,7 +22,7 @@ WHOLE = frozenset({"walk", "run", "ride", "drive", "move", "pass", "throw", "cat
 
 
 @dataclass(frozen=True)
-class Part:
+class EventSpan:
     """Some of an actor's time, and how well it is the event asked for."""
 
     start: float
@@ -31,22 +30,22 @@ class Part:
     quality: float = 0.0
 
 
-def whole(actor: Actor, quality: float = 0.0) -> Part:
+def whole_stay(actor: TrackedActor, quality: float = 0.0) -> EventSpan:
     """The actor's whole stay."""
-    return Part(actor.span.start, actor.span.end, quality)
+    return EventSpan(actor.span.start, actor.span.end, quality)
 
 
-def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def true_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """(first, last) index of each run of True.
 
-    >>> runs(np.array([False, True, True, False, True]))
+    >>> true_runs(np.array([False, True, True, False, True]))
     [(1, 2), (4, 4)]
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def stands(actor: Actor) -> list[tuple[float, float]]:
+def standing_times(actor: TrackedActor) -> list[tuple[float, float]]:
     """Times when it stood still for at least `LEAST` seconds; short interruptions are bridged."""
     if "stands" not in actor.memo:
         actor.memo["stands"] = _stands(actor)
@@ -54,12 +53,12 @@ def stands(actor: Actor) -> list[tuple[float, float]]:
     return known
 
 
-def _stands(actor: Actor) -> list[tuple[float, float]]:
+def _stands(actor: TrackedActor) -> list[tuple[float, float]]:
     t = actor.times
     # Pace is measured over a while, so a stand begins and ends where the pace is half of that of its movement.
     slow = actor.pace < float(np.clip(0.5 * np.percentile(actor.pace, 85), STILL, SLOW))
     out: list[tuple[float, float]] = []
-    for a, b in runs(slow):
+    for a, b in true_runs(slow):
         if not actor.still[a : b + 1].any():
             continue
         start = actor.span.start if a == 0 else float(t[a])
@@ -72,13 +71,13 @@ def _stands(actor: Actor) -> list[tuple[float, float]]:
     return [(a, b) for a, b in out if b - a >= LEAST]
 
 
-def _same_place(actor: Actor, x: tuple[float, float], y: tuple[float, float]) -> bool:
+def _same_place(actor: TrackedActor, x: tuple[float, float], y: tuple[float, float]) -> bool:
     a, b = actor.at(np.array([(x[0] + x[1]) / 2, (y[0] + y[1]) / 2]))
     shift = np.abs((a[:2] + a[2:]) - (b[:2] + b[2:])) / 2
     return bool((shift < 0.5 * (a[2:] - a[:2])).all())
 
 
-def moves(actor: Actor, axis: int | None = None) -> list[tuple[float, float, NDArray[np.float64]]]:
+def movements(actor: TrackedActor, axis: int | None = None) -> list[tuple[float, float, NDArray[np.float64]]]:
     """Stretches of motion between stands and reversals: (start, end, displacement in frame shares)."""
     key = ("moves", axis)
     if key not in actor.memo:
@@ -87,7 +86,7 @@ def moves(actor: Actor, axis: int | None = None) -> list[tuple[float, float, NDA
     return known
 
 
-def _moves(actor: Actor, axis: int | None) -> list[tuple[float, float, NDArray[np.float64]]]:
+def _moves(actor: TrackedActor, axis: int | None) -> list[tuple[float, float, NDArray[np.float64]]]:
     t = actor.times
     if len(t) < 3:
         return [(actor.span.start, actor.span.end, actor.shift)]
@@ -97,7 +96,7 @@ def _moves(actor: Actor, axis: int | None) -> list[tuple[float, float, NDArray[n
     sign = np.where(strong & ~actor.still, sign, 0)
     out: list[tuple[float, float, NDArray[np.float64]]] = []
     for s in (1, -1):
-        for a, b in runs(sign == s):
+        for a, b in true_runs(sign == s):
             if t[b] - t[a] >= 0.3:
                 out.append((t[a], t[b], actor.centre[b] - actor.centre[a]))
     out.sort(key=lambda m: m[0])
@@ -110,7 +109,7 @@ def _moves(actor: Actor, axis: int | None) -> list[tuple[float, float, NDArray[n
     return merged
 
 
-def find(actor: Actor, event: str, duration: float) -> list[Part]:
+def event_spans(actor: TrackedActor, event: str, duration: float) -> list[EventSpan]:
     """Spans of an event of one actor, best first; empty where it never happens.
 
     Args:
@@ -129,7 +128,7 @@ def find(actor: Actor, event: str, duration: float) -> list[Part]:
     return sorted(finder(actor), key=lambda p: -p.quality)
 
 
-def _moving(actor: Actor, event: str) -> list[Part]:
+def _moving(actor: TrackedActor, event: str) -> list[EventSpan]:
     moving = float((~actor.still).mean())
     pace = float(np.percentile(actor.pace, 70))
     quality = 0.8 * (min(moving, 0.6) - 0.6)
@@ -137,16 +136,16 @@ def _moving(actor: Actor, event: str) -> list[Part]:
         quality += 0.6 * float(np.clip(np.log(max(pace, 0.05) / 1.5), -1.0, 0.7))
     if event == "pass" and actor.entry and actor.exit and actor.entry[0] != actor.exit[0]:
         quality += 0.4
-    out = [whole(actor, quality)]
+    out = [whole_stay(actor, quality)]
     if moving < 0.6:
-        out += [Part(a, b, quality - 0.3) for a, b, d in moves(actor) if np.abs(d).max() > 0.05]
+        out += [EventSpan(a, b, quality - 0.3) for a, b, d in movements(actor) if np.abs(d).max() > 0.05]
     return out
 
 
-def _enter(actor: Actor) -> list[Part]:
+def _enter(actor: TrackedActor) -> list[EventSpan]:
     """From the first sight until it stops or turns; of someone who only crosses, until it is well inside."""
     out = []
-    ways = moves(actor, _axis(actor.entry))
+    ways = movements(actor, _axis(actor.entry))
     for piece in actor.spans:
         rows = np.flatnonzero(actor.within(piece.start, piece.end))
         if not len(rows) or piece.start <= 0.05:
@@ -154,7 +153,7 @@ def _enter(actor: Actor) -> list[Part]:
         t = actor.times
         first = [m for m in ways if m[1] > piece.start + 0.2 and m[0] < piece.start + 1.5]
         stop = first[0][1] if first else piece.end
-        stop = min([stop, *(a for a, _ in stands(actor) if a > piece.start)])
+        stop = min([stop, *(a for a, _ in standing_times(actor) if a > piece.start)])
         if stop < piece.end - 1.0:
             end = stop + 0.2
         else:
@@ -162,7 +161,7 @@ def _enter(actor: Actor) -> list[Part]:
             end = min(clear + 0.7 if clear is not None else piece.start + 2.0, piece.end)
             end = max(end, min(piece.end, piece.start + 0.4 * piece.duration))
         seen = bool(actor.entry) or bool(actor.touch[rows[0]].any())
-        out.append(Part(piece.start, max(end, min(piece.end, piece.start + 1.0)), 0.3 if seen else -0.5))
+        out.append(EventSpan(piece.start, max(end, min(piece.end, piece.start + 1.0)), 0.3 if seen else -0.5))
     return out
 
 
@@ -170,7 +169,7 @@ def _axis(sides: tuple[str, ...]) -> int | None:
     return None if not sides else (0 if sides[0] in ("left", "right") else 1)
 
 
-def _leave(actor: Actor) -> list[Part]:
+def _leave(actor: TrackedActor) -> list[EventSpan]:
     """From when it starts or turns towards the border until it is gone; of someone who only crosses, the last part."""
     out = []
     pieces = list(actor.spans)
@@ -181,69 +180,69 @@ def _leave(actor: Actor) -> list[Part]:
             last_piece and not actor.exit and piece.end == actor.span.end and not actor.touch[rows[-3:]].any()
         ):
             if len(rows):
-                out.append(Part(max(piece.start, piece.end - 2.0), piece.end, -0.8))
+                out.append(EventSpan(max(piece.start, piece.end - 2.0), piece.end, -0.8))
             continue
         seen = bool(actor.touch[rows[-3:]].any()) or (last_piece and bool(actor.exit))
         last = [
             m
-            for m in moves(actor, _axis(actor.exit) if last_piece else None)
+            for m in movements(actor, _axis(actor.exit) if last_piece else None)
             if m[1] > piece.end - 1.2 and m[0] < piece.end
         ]
         begin = last[-1][0] if last else piece.end - 2.0
-        begin = max([begin, *(b for _, b in stands(actor) if b < piece.end - 0.2)])
+        begin = max([begin, *(b for _, b in standing_times(actor) if b < piece.end - 0.2)])
         if begin <= piece.start + 1.0:
             begin = piece.end - max(1.0, 0.4 * piece.duration)
-        out.append(Part(max(begin - 0.1, piece.start), piece.end, 0.3 if seen else -0.6))
+        out.append(EventSpan(max(begin - 0.1, piece.start), piece.end, 0.3 if seen else -0.6))
     return out
 
 
-def _return(actor: Actor) -> list[Part]:
+def _return(actor: TrackedActor) -> list[EventSpan]:
     out = []
     pieces = list(actor.spans)
     for piece in pieces[1:]:
-        arrived = next((a for a, _ in stands(actor) if a > piece.start + 0.3), None)
-        turn = next((m[1] for m in moves(actor) if m[0] <= piece.start + 0.6 and m[1] > piece.start + 0.3), None)
+        arrived = next((a for a, _ in standing_times(actor) if a > piece.start + 0.3), None)
+        turn = next((m[1] for m in movements(actor) if m[0] <= piece.start + 0.6 and m[1] > piece.start + 0.3), None)
         end = min([x for x in (arrived, turn, piece.end) if x is not None])
-        out.append(Part(piece.start, max(end, piece.start + 0.5), 0.6))
-    ways = moves(actor)
+        out.append(EventSpan(piece.start, max(end, piece.start + 0.5), 0.6))
+    ways = movements(actor)
     for previous, way in itertools.pairwise(ways):
         if previous[2] @ way[2] < 0 and np.abs(way[2]).max() > 0.08:
-            out.append(Part(way[0], way[1], 0.0))
+            out.append(EventSpan(way[0], way[1], 0.0))
     # Whoever was there before may not have been seen, or not as the same one: then it is a coming in.
-    out += [Part(p.start, p.end, p.quality - 0.8) for p in _enter(actor)]
+    out += [EventSpan(p.start, p.end, p.quality - 0.8) for p in _enter(actor)]
     return out
 
 
-def _stand(actor: Actor) -> list[Part]:
-    still = stands(actor)
+def _stand(actor: TrackedActor) -> list[EventSpan]:
+    still = standing_times(actor)
     total = sum(b - a for a, b in still)
     if not still:
-        return [whole(actor, -1.0)]
-    out = [Part(a, b, 0.1 + 0.15 * float(np.log(max(b - a, 0.5) / 4))) for a, b in still]
+        return [whole_stay(actor, -1.0)]
+    out = [EventSpan(a, b, 0.1 + 0.15 * float(np.log(max(b - a, 0.5) / 4))) for a, b in still]
     if total > 0.8 * actor.span.duration:
-        out.append(whole(actor, max(p.quality for p in out) + 0.1))
+        out.append(whole_stay(actor, max(p.quality for p in out) + 0.1))
     return out
 
 
-def _stop(actor: Actor) -> list[Part]:
+def _stop(actor: TrackedActor) -> list[EventSpan]:
     out = []
-    for a, b in stands(actor):
-        before = [m for m in moves(actor) if m[1] <= a + 0.7 and m[1] > a - 1.5]
+    for a, b in standing_times(actor):
+        before = [m for m in movements(actor) if m[1] <= a + 0.7 and m[1] > a - 1.5]
         if before:
-            out.append(Part(max(before[-1][0], a - 4.0), min(a + 0.8, b), 0.2 + 0.1 * min(b - a, 3)))
+            out.append(EventSpan(max(before[-1][0], a - 4.0), min(a + 0.8, b), 0.2 + 0.1 * min(b - a, 3)))
     return out
 
 
-def _start(actor: Actor) -> list[Part]:
+def _start(actor: TrackedActor) -> list[EventSpan]:
     out = []
-    for a, b in stands(actor):
-        after = [m for m in moves(actor) if m[0] >= b - 0.7 and m[0] < b + 1.5]
+    for a, b in standing_times(actor):
+        after = [m for m in movements(actor) if m[0] >= b - 0.7 and m[0] < b + 1.5]
         if after:
-            out.append(Part(b, min(after[0][1], b + 4.0), 0.2 + 0.1 * min(b - a, 3)))
+            out.append(EventSpan(b, min(after[0][1], b + 4.0), 0.2 + 0.1 * min(b - a, 3)))
     return out
 
 
-def _jump(actor: Actor) -> list[Part]:
+def _jump(actor: TrackedActor) -> list[EventSpan]:
     """The lower edge rises and falls again within about a second and a half."""
     t, bottom = actor.times, actor.boxes[:, 3]
     height = float(np.median(actor.boxes[:, 3] - actor.boxes[:, 1]))
@@ -260,22 +259,22 @@ def _jump(actor: Actor) -> list[Part]:
     # The lower edge may be held down by a shadow or a leash: then the middle rises.
     lift = np.maximum(risen(bottom), 0.7 * risen((actor.boxes[:, 1] + actor.boxes[:, 3]) / 2))
     out = []
-    for a, b in runs(lift > 0.08):
+    for a, b in true_runs(lift > 0.08):
         peak = float(lift[a : b + 1].max())
         if peak > 0.12 and t[b] - t[a] < 2.0:
             start, end = t[max(0, a - 1)], t[min(len(t) - 1, b + 1)]
-            out.append(Part(float(start), float(end), min(1.0, 2 * peak) - 0.2))
+            out.append(EventSpan(float(start), float(end), min(1.0, 2 * peak) - 0.2))
     return out
 
 
-def _turn(actor: Actor) -> list[Part]:
-    ways = moves(actor)
+def _turn(actor: TrackedActor) -> list[EventSpan]:
+    ways = movements(actor)
     out = []
     for previous, way in itertools.pairwise(ways):
         if previous[2] @ way[2] < 0:
             middle = (previous[1] + way[0]) / 2
             half = max(0.7, (way[0] - previous[1]) / 2 + 0.3)
-            out.append(Part(max(actor.span.start, middle - half), min(actor.span.end, middle + half), 0.2))
+            out.append(EventSpan(max(actor.span.start, middle - half), min(actor.span.end, middle + half), 0.2))
     # a corner: the heading changes by more than about 50 degrees while it keeps going
     v = actor.velocity
     step = max(1, round(0.6 / max(1e-3, float(np.median(np.diff(actor.times)))))) if len(actor.times) > 1 else 1
@@ -283,65 +282,62 @@ def _turn(actor: Actor) -> list[Part]:
         a, b = v[: -2 * step], v[2 * step :]
         cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-6)
         going = ~actor.still[: -2 * step] & ~actor.still[2 * step :]
-        for i, j in runs((cosine < 0.6) & going):
-            out.append(Part(float(actor.times[i]), float(actor.times[min(j + 2 * step, len(v) - 1)]), 0.0))
+        for i, j in true_runs((cosine < 0.6) & going):
+            out.append(EventSpan(float(actor.times[i]), float(actor.times[min(j + 2 * step, len(v) - 1)]), 0.0))
     return out
 
 
-def _turn_back(actor: Actor) -> list[Part]:
+def _turn_back(actor: TrackedActor) -> list[EventSpan]:
     """From turning round until it stops, turns again or is gone."""
     out = []
     for axis in (0, 1):
-        ways = moves(actor, axis)
+        ways = movements(actor, axis)
         for k, (previous, way) in enumerate(itertools.pairwise(ways)):
             turned = previous[2][axis] * way[2][axis] < 0
             far = min(abs(previous[2][axis]), abs(way[2][axis]))
             if not turned or way[0] - previous[1] > 2.0 or far < 0.03:
                 continue
             start = (previous[1] + way[0]) / 2
-            stop = next((a for a, _ in stands(actor) if a > start + 0.5), actor.span.end)
+            stop = next((a for a, _ in standing_times(actor) if a > start + 0.5), actor.span.end)
             following = ways[k + 2] if k + 2 < len(ways) else None
             if following is not None and following[2][axis] * way[2][axis] < 0 and abs(following[2][axis]) > 0.05:
                 stop = min(stop, (way[1] + following[0]) / 2)
             piece = next((p.end for p in actor.spans if p.start <= start <= p.end), stop)
-            out.append(Part(start, max(min(stop, piece), start + 0.5), 0.1 + min(0.5, 2 * far)))
+            out.append(EventSpan(start, max(min(stop, piece), start + 0.5), 0.1 + min(0.5, 2 * far)))
     return out
 
 
-def _vanish(actor: Actor) -> list[Part]:
-    return [whole(actor, 0.2 if not actor.exit else -0.4)]
+def _vanish(actor: TrackedActor) -> list[EventSpan]:
+    return [whole_stay(actor, 0.2 if not actor.exit else -0.4)]
 
 
-def _bend(actor: Actor) -> list[Part]:
+def _bend(actor: TrackedActor) -> list[EventSpan]:
     h = actor.boxes[:, 3] - actor.boxes[:, 1]
     usual = np.percentile(h, 75)
     free = ~actor.touch[:, [1, 3]].any(1)
     out = []
-    for a, b in runs((h < 0.83 * usual) & free):
+    for a, b in true_runs((h < 0.83 * usual) & free):
         if actor.times[b] - actor.times[a] >= 0.3:
-            out.append(Part(float(actor.times[a]), float(actor.times[b]), 0.3))
+            out.append(EventSpan(float(actor.times[a]), float(actor.times[b]), 0.3))
     return out
 
 
-def _rise(actor: Actor) -> list[Part]:
-    return [Part(max(actor.span.start, p.end - 1.0), min(actor.span.end, p.end + 1.0), p.quality) for p in _bend(actor)]
+def _rise(actor: TrackedActor) -> list[EventSpan]:
+    return [
+        EventSpan(max(actor.span.start, p.end - 1.0), min(actor.span.end, p.end + 1.0), p.quality) for p in _bend(actor)
+    ]
 
 
-def _approach(actor: Actor) -> list[Part]:
-    still = [a for a, _ in stands(actor) if a > actor.span.start + 0.5]
+def _approach(actor: TrackedActor) -> list[EventSpan]:
+    still = [a for a, _ in standing_times(actor) if a > actor.span.start + 0.5]
     if still:
-        return [Part(actor.span.start, still[0], 0.2)]
-    return [whole(actor, -0.3)]
+        return [EventSpan(actor.span.start, still[0], 0.2)]
+    return [whole_stay(actor, -0.3)]
 
 
-def _reach(actor: Actor) -> list[Part]:
+def _reach(actor: TrackedActor) -> list[EventSpan]:
     """Picking up or putting down without a change seen in the background: bends, else stands."""
     bends = _bend(actor)
     if bends:
-        return [Part(p.start, p.end, -0.3) for p in bends]
-    return [Part(a, b, -0.8) for a, b in stands(actor)] or [whole(actor, -1.0)]
-
-
-def overlap_share(span: Span, part: Part) -> float:
-    """Share of the part inside the span."""
-    return max(0.0, min(span.end, part.end) - max(span.start, part.start)) / max(1e-6, part.end - part.start)
+        return [EventSpan(p.start, p.end, -0.3) for p in bends]
+    return [EventSpan(a, b, -0.8) for a, b in standing_times(actor)] or [whole_stay(actor, -1.0)]

@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 from whenwhere.grounders.motion import lexicon as lex
-from whenwhere.grounders.motion.wording import plain
+from whenwhere.grounders.motion.query_rewriting import rewrite_query
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
 
@@ -59,10 +59,10 @@ PREPOSITIONS = frozenset(
 )
 
 
-def tokens(sentence: str) -> list[str]:
+def query_tokens(sentence: str) -> list[str]:
     """Lower-case words and commas; possessives and curly apostrophes straightened.
 
-    >>> tokens("A man's T-shirt, red")
+    >>> query_tokens("A man's T-shirt, red")
     ['a', "man's", 'tshirt', ',', 'red']
     """
     text = (
@@ -72,7 +72,7 @@ def tokens(sentence: str) -> list[str]:
         .replace("tee shirt", "tshirt")
         .replace("t shirt", "tshirt")
     )
-    text = plain(text)
+    text = rewrite_query(text)
     # "can" is a drink only after an article
     words = _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
     return _shades_joined(words)
@@ -98,7 +98,7 @@ def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
         # "as" and "before" also stand in phrases without a clause; a clause needs a noun of its own later on.
         if (
             relation
-            and any(lex.kind_of(w) for w in words[i + 1 :])
+            and any(lex.noun_kind(w) for w in words[i + 1 :])
             and not (word == "as" and words[i + 1 : i + 2] == ["well"])
         ):
             out.append((relation, []))
@@ -124,7 +124,7 @@ def base_text(words: list[str]) -> str:
         if w == "left":
             # "left" is a verb only after someone who could leave, or after "has", "who", "then"
             verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
-                lex.kind_of(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
+                lex.noun_kind(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
             )
             out.append("leave" if verb else "left")
             continue
@@ -146,7 +146,7 @@ def events_of(text: str, words: list[str]) -> list[str]:
                     and index + 1 < len(words)
                     and " " not in match.group().strip()
                 ):
-                    if not lex.kind_of(words[index]):
+                    if not lex.noun_kind(words[index]):
                         continue
                     continue
                 found.append((match.start(), rank, name))
@@ -183,9 +183,9 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
             continue  # "orange", "rose"
         if w in ("heading", "headed") or (w == "heads" and words[i - 1 : i] not in (["the"], ["their"], ["two"])):
             continue
-        if lex.part_of(w) and lex.kind_of(w) != "object":
+        if lex.body_part(w) and lex.noun_kind(w) != "object":
             continue
-        kind = lex.kind_of(w)
+        kind = lex.noun_kind(w)
         if kind:
             out.append((i, kind))
     return out
@@ -215,7 +215,7 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
 
 def is_noun(word: str) -> bool:
     """Whether a word names a thing or something worn."""
-    return lex.kind_of(word) is not None or lex.part_of(word) is not None
+    return lex.noun_kind(word) is not None or lex.body_part(word) is not None
 
 
 def object_of(

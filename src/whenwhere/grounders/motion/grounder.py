@@ -1,7 +1,8 @@
-"""The built-in grounder: no weights, no network. Motion, shape and colour answer what they can.
+"""The built-in grounder: it answers from motion, shape and colour, without weights or a network.
 
-One look at the video makes an index (`index`), cached by the video's content; every sentence is then answered from
-it in about a millisecond: read (`reading`), choose (`choice`), judge (`abstention`). What it cannot see it says.
+The video is analysed once; the resulting index (`index`) is cached by the video's content. Every sentence is then
+answered from it in about a millisecond: the sentence is read (`reading`), candidates are ranked (`ranking`), and the
+confidence decides whether the best one is answered (`abstention`). Doubts are listed with the answer.
 """
 
 import os
@@ -13,31 +14,33 @@ import numpy as np
 
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.motion import index as indexing
-from whenwhere.grounders.motion.abstention import judge
-from whenwhere.grounders.motion.attributes import Actor, actors
-from whenwhere.grounders.motion.choice import Candidate, Scene, choose, runner_up, things
+from whenwhere.grounders.motion.abstention import decide_status
+from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actors
+from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
-from whenwhere.grounders.motion.evidence import Surroundings
-from whenwhere.grounders.motion.reading import read
+from whenwhere.grounders.motion.confidence_features import ClipConditions
+from whenwhere.grounders.motion.object_candidates import object_rows
+from whenwhere.grounders.motion.ranking import rank_candidates, runner_up
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
 
-#: Candidates listed in an answer.
+#: Most candidates listed in an answer.
 LISTED = 8
-#: Videos whose actors are kept in memory between questions.
+#: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
 
 
 class MotionGrounder:
-    """Grounds sentences by what moves.
+    """Grounds sentences in videos of fixed cameras by what moves.
 
     Args:
-        cache: where indices are kept; None keeps them in memory only.
-        background: `auto`, or force `median` or `recurring`.
-        progress: told the share of a video that was looked at.
+        cache: Where indices are stored; None keeps them in memory only.
+        background: Kind of background model: `auto`, `median` or `recurring`.
+        progress: Called with the share of the video that has been analysed, in 0-1.
     """
 
     name = "motion"
@@ -52,10 +55,16 @@ class MotionGrounder:
         self.background = background
         self.progress = progress
         self._hashes: dict[tuple[str, int, int], str] = {}
-        self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[Actor]]] = OrderedDict()
+        self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[TrackedActor]]] = OrderedDict()
 
-    def look(self, info: VideoInfo, sample_fps: float | None = None) -> tuple[indexing.Index, list[Actor], int]:
-        """The video's index and actors, and how many frames had to be decoded for them now."""
+    def observe(
+        self, info: VideoInfo, sample_fps: float | None = None
+    ) -> tuple[indexing.Index, list[TrackedActor], int]:
+        """Analyse a video, or take its index from the cache.
+
+        Returns:
+            The index, all tracked actors, and the number of frames that had to be decoded by this call.
+        """
         fps = sample_fps or indexing.FPS
         status = os.stat(info.path)
         file = (info.path, status.st_size, status.st_mtime_ns)
@@ -68,15 +77,15 @@ class MotionGrounder:
         made: list[indexing.Index] = []
 
         def make() -> dict[str, np.ndarray]:
-            made.append(indexing.build(info, fps, kind=self.background, progress=self.progress))
+            made.append(indexing.build_index(info, fps, kind=self.background, progress=self.progress))
             return made[0].arrays()
 
         name = self.cache.key("motion", indexing.VERSION, key[0], fps, indexing.WIDTH, self.background)
-        # Also the first time through the stored form: a fresh answer and a cached one must be the same.
+        # The first time too, the index passes through its stored form: a fresh answer and a cached one must be equal.
         index = indexing.Index.from_arrays(self.cache.arrays(name, make))
-        everyone = actors(index)
-        keep = things(everyone, index.rest)
-        index.rest, index.rest_colours = index.rest[keep], index.rest_colours[keep]
+        everyone = tracked_actors(index)
+        keep = object_rows(everyone, index.changes)
+        index.changes, index.change_colours = index.changes[keep], index.change_colours[keep]
         self._scenes[key] = index, everyone
         while len(self._scenes) > _OPEN:
             self._scenes.popitem(last=False)
@@ -92,7 +101,7 @@ class MotionGrounder:
         within: Span | None = None,
         span: Span | None = None,
     ) -> dict[str, int]:
-        """Frames that a first question would look at, whatever it is; later ones look at none."""
+        """The frames that a first question decodes, whatever it asks; later questions decode none."""
         fps = min(sample_fps or indexing.FPS, info.fps or indexing.FPS)
         return {"frames": int(np.ceil(info.duration * fps)), "calls": 0, "tokens": 0}
 
@@ -107,36 +116,33 @@ class MotionGrounder:
         span: Span | None = None,
         seed: int = 0,
     ) -> Found:
-        """Answer one sentence; see `Grounder.ground`. Nothing is drawn at random, `seed` is not used."""
-        index, everyone, decoded = self.look(info, sample_fps)
-        reading = read(query)
+        """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
+        index, everyone, decoded = self.observe(info, sample_fps)
+        reading = read_query(query)
         warnings = list(index.warnings)
         window = span or within
-        scene = Scene(
-            [a for a in everyone if window is None or _overlap(a.span, window) > 0.15],
-            index.rest, index.rest_colours, index.duration, index.width, index.height, index.cuts,
-            index.lying, index.lying_colours,
-        )  # fmt: skip
-        made = choose(reading, scene)
+        actors = [a for a in everyone if window is None or _overlap(a.span, window) > 0.15]
+        scene = ObservedScene.of(index, actors)
+        made = rank_candidates(reading, scene)
         if within is not None and span is None:
-            made = _inside(made, within)
+            made = _cut_to_window(made, within)
         if span is not None:
-            made = _given(made, span)
+            made = _best_in_span(made, span)
         found = Found(
             "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
         )
         if index.moving > 0.3:
             warnings.append(
-                "the camera moves; positions are less certain"
+                "the camera moves: positions are less certain"
                 if index.unsteady < 0.3
-                else "the camera moves too far for a background to be known: answers are guesses"
+                else "the camera moves too far to learn the background: answers are guesses"
             )
         if not made:
             found.candidates = []
-            warnings.append("nothing was seen to move" if not everyone else "nothing was seen to move in that time")
+            warnings.append("nothing moves in this video" if not everyone else "nothing moves during that time")
             return found
-        around = Surroundings(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
-        verdict = judge(query, reading, made, around)
+        around = ClipConditions(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
+        verdict = decide_status(query, reading, made, around)
         best = made[0]
         other = runner_up(made)
         assert found.reading is not None
@@ -160,6 +166,7 @@ class MotionGrounder:
 
 
 def _overlap(a: Span, b: Span) -> float:
+    """Seconds that two spans share."""
     return max(0.0, min(a.end, b.end) - max(a.start, b.start)) if a and b else 0.0
 
 
@@ -167,19 +174,21 @@ def _scored(spans: SpanSet, score: float) -> SpanSet:
     return SpanSet(Span(s.start, s.end, round(score, 3)) for s in spans)
 
 
-def _inside(made: list[Candidate], window: Span) -> list[Candidate]:
+def _cut_to_window(made: list[Candidate], window: Span) -> list[Candidate]:
+    """The candidates cut to a window, best first; those outside it are left out."""
     out = []
     for c in made:
         cut = c.spans & SpanSet([window])
         if cut.duration > 0.1:
-            # An answer that lies mostly elsewhere is less of an answer here.
+            # A candidate that lies mostly outside the window is less likely to be meant.
             c.score += float(np.log(max(0.05, cut.duration / c.spans.duration)))
             c.spans = cut
             out.append(c)
     return sorted(out, key=lambda c: -c.score)
 
 
-def _given(made: list[Candidate], span: Span) -> list[Candidate]:
+def _best_in_span(made: list[Candidate], span: Span) -> list[Candidate]:
+    """Each actor's best candidate for a given span, best first."""
     out: dict[int, Candidate] = {}
     for c in made:
         overlap = _overlap(c.actor.span, span) / span.duration
@@ -192,12 +201,13 @@ def _given(made: list[Candidate], span: Span) -> list[Candidate]:
 
 
 def _share(c: Candidate, made: list[Candidate]) -> float:
-    """The candidate's weight among all, in 0-1."""
+    """The candidate's softmax weight among all candidates, in 0-1."""
     scores = np.array([x.score for x in made])
     return float(np.exp(c.score - scores.max()) / np.exp(scores - scores.max()).sum())
 
 
 def _distinct(made: list[Candidate]) -> list[Candidate]:
+    """The candidates without repetitions of one actor at one time (to 0.1 s)."""
     seen: set[tuple[int, float, float]] = set()
     out = []
     for c in made:
@@ -209,7 +219,7 @@ def _distinct(made: list[Candidate]) -> list[Candidate]:
 
 
 def _listed(c: Candidate, info: VideoInfo) -> dict[str, Any]:
-    """A candidate as a person or a program would want to see it."""
+    """A candidate as JSON values, for people and programs to inspect."""
     middle = (c.hull.start + c.hull.end) / 2
     box = c.place if c.place is not None else c.actor.at(np.array([middle]))[0]
     names = np.array(COLOURS)[np.argsort(-c.actor.colour[:, : len(COLOURS)].mean(0))[:2]]
@@ -227,7 +237,7 @@ def _listed(c: Candidate, info: VideoInfo) -> dict[str, Any]:
 
 
 def tube_of(c: Candidate, spans: SpanSet, info: VideoInfo, rate: float) -> Tube | None:
-    """The candidate's boxes at the second-level times of the spans, inside the frame."""
+    """The candidate's boxes at the second-level times of the spans, clipped to the frame; None if none is left."""
     times = np.concatenate([second_level_times(s, rate, last=info.last_before(s.end)) for s in spans])
     boxes = np.repeat(c.place[None], len(times), 0) if c.place is not None else c.actor.at(times)
     boxes = boxes.copy()

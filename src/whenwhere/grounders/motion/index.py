@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import background as bg
-from whenwhere.grounders.motion import blobs, camera, lying, rest
-from whenwhere.grounders.motion.tracks import Linker, Track, stitch
+from whenwhere.grounders.motion import blobs, camera, object_changes, static_objects
+from whenwhere.grounders.motion.tracks import BlobLinker, BlobTrack, stitch_tracks
 from whenwhere.video import VideoInfo, stream
 
 #: Raise when the stored arrays or what is in them changes.
-VERSION = 5
+VERSION = 6
 #: Frames per second looked at, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
@@ -59,10 +59,10 @@ class Index:
     strong: NDArray[np.float32]
     shared: NDArray[np.bool_]
     colours: NDArray[np.float32]
-    rest: NDArray[np.float64]
-    rest_colours: NDArray[np.float32]
-    lying: NDArray[np.float64]
-    lying_colours: NDArray[np.float32]
+    changes: NDArray[np.float64]
+    change_colours: NDArray[np.float32]
+    static: NDArray[np.float64]
+    static_colours: NDArray[np.float32]
     cuts: NDArray[np.float64]
     moving: float
     unsteady: float
@@ -80,8 +80,8 @@ class Index:
             ),
             "track": self.track, "times": self.times, "boxes": self.boxes.astype(np.float32), "areas": self.areas,
             "strong": self.strong, "shared": self.shared, "colours": self.colours.astype(np.float16),
-            "rest": self.rest, "rest_colours": self.rest_colours.astype(np.float16),
-            "lying": self.lying, "lying_colours": self.lying_colours.astype(np.float16), "cuts": self.cuts,
+            "changes": self.changes, "change_colours": self.change_colours.astype(np.float16),
+            "static": self.static, "static_colours": self.static_colours.astype(np.float16), "cuts": self.cuts,
             "warnings": np.array(self.warnings, str),
         }  # fmt: skip
 
@@ -91,8 +91,9 @@ class Index:
         duration, step, width, height, moving, unsteady, flood, frames, recurring = (float(x) for x in a["scalars"])
         return cls(
             duration, step, int(width), int(height), a["track"], a["times"], a["boxes"].astype(float), a["areas"],
-            a["strong"], a["shared"], a["colours"].astype(np.float32), a["rest"], a["rest_colours"].astype(np.float32),
-            a["lying"], a["lying_colours"].astype(np.float32), a["cuts"],
+            a["strong"], a["shared"], a["colours"].astype(np.float32),
+            a["changes"], a["change_colours"].astype(np.float32),
+            a["static"], a["static_colours"].astype(np.float32), a["cuts"],
             moving, unsteady, flood, int(frames), recurring, tuple(a["warnings"].tolist()),
         )  # fmt: skip
 
@@ -101,16 +102,16 @@ class Index:
 class _Window:
     """What one window gives."""
 
-    tracks: list[Track]
-    resting: list[rest.Resting]
-    lying: list[lying.Lying]
+    tracks: list[BlobTrack]
+    resting: list[object_changes.ObjectChange]
+    static: list[static_objects.StaticObject]
     moving: bool
     steady: bool
     flood: list[float]
     recurring: bool
 
 
-def build(
+def build_index(
     info: VideoInfo,
     fps: float = FPS,
     width: int = WIDTH,
@@ -128,10 +129,10 @@ def build(
     """
     cv2.setNumThreads(1)
     width = min(width, info.width)
-    tracks: list[Track] = []
-    resting: list[rest.Resting] = []
-    patches: list[lying.Lying] = []
-    shot: list[lying.Lying] = []
+    tracks: list[BlobTrack] = []
+    resting: list[object_changes.ObjectChange] = []
+    patches: list[static_objects.StaticObject] = []
+    shot: list[static_objects.StaticObject] = []
     cuts: list[float] = []
     warnings: list[str] = []
     flood: list[float] = []
@@ -150,7 +151,7 @@ def build(
         resting += window.resting
         if new_shot:
             patches, shot = patches + shot, []
-        shot = lying.carried_on(shot, window.lying)
+        shot = static_objects.merge_static_objects(shot, window.static)
         tracks = tracks + window.tracks if new_shot else _continue(tracks, window.tracks)
         if progress is not None:
             progress(float(times[-1]) / info.duration)
@@ -208,31 +209,35 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
     lab = bg.to_lab(frames)
     size = int(np.clip(len(lab) // 12, 6, 18))
     chunks = bg.chunk_medians(lab, size)
-    whole = bg.estimate(lab, chunks, kind)
-    linker = Linker(shape)
+    whole = bg.estimate_background(lab, chunks, kind)
+    linker = BlobLinker(shape)
     flood: list[float] = []
-    resting: list[rest.Resting] = []
+    resting: list[object_changes.ObjectChange] = []
     scenes: list[tuple[int, int, bg.Background]] = []
     recurring = whole.kind == "recurring"
-    for first, end in bg.stretches(chunks, whole):
+    for first, end in bg.scene_segments(chunks, whole):
         a, b = first * size, len(lab) if end == len(chunks) else end * size
-        scene = whole if (first, end) == (0, len(chunks)) else bg.estimate(lab[a:b], chunks[first:end], kind)
-        still = rest.Stillness(shape)
+        scene = whole if (first, end) == (0, len(chunks)) else bg.estimate_background(lab[a:b], chunks[first:end], kind)
+        still = object_changes.StillPixels(shape)
         for i in range(a, b):
-            score, dusk = bg.weighed(lab[i], scene)
+            score, dusk = bg.foreground_and_shade(lab[i], scene)
             if motion.moving:
                 score[_outside(shape, motion.to_reference[i])] = 0
             share = float((score > bg.HIGH).mean())
             flood.append(share)
             if share < bg.FLOOD * 1.4:
-                linker.feed(float(times[i]), blobs.find(score, frames[i], dusk), frames[i])
+                linker.feed(float(times[i]), blobs.find_blobs(score, frames[i], dusk), frames[i])
             still.feed(float(times[i]), score, lab[i])
         resting += still.finish(scene, frames[a:b], lab[a:b], times[a:b])
         scenes.append((a, b, scene))
     tracks = linker.finish()
-    empty = [x for a, b, scene in scenes for x in rest.absences(tracks, scene, frames[a:b], lab[a:b], times[a:b])]
+    empty = [
+        x
+        for a, b, scene in scenes
+        for x in object_changes.empty_places(tracks, scene, frames[a:b], lab[a:b], times[a:b])
+    ]
     resting = empty + resting
-    patches = lying.find(whole.lab, float(times[0]), float(times[-1]))
+    patches = static_objects.find_static_objects(whole.lab, float(times[0]), float(times[-1]))
     if motion.moving:
         _unwarp(tracks, resting, patches, times, motion)
     return _Window(tracks, resting, patches, motion.moving, motion.steady, flood, recurring)
@@ -245,11 +250,11 @@ def _outside(shape: tuple[int, int], matrix: NDArray[np.float64]) -> NDArray[np.
 
 
 def _unwarp(
-    tracks: list[Track],
-    resting: list[rest.Resting],
-    patches: list[lying.Lying],
+    tracks: list[BlobTrack],
+    resting: list[object_changes.ObjectChange],
+    patches: list[static_objects.StaticObject],
     times: NDArray,
-    motion: camera.Camera,
+    motion: camera.CameraMotion,
 ) -> None:
     """Boxes from the reference frame back into the frames they were seen in; what never moves, on average."""
     back = {float(t): camera.inverse(m) for t, m in zip(times, motion.to_reference, strict=True)}
@@ -267,11 +272,11 @@ def _unwarp(
         patch.box = move(patch.box, middle)
 
 
-def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camera) -> _Window:
+def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.CameraMotion) -> _Window:
     """A camera that pans away: what moves against its neighbours half a second and a second before and after."""
     shape = frames.shape[1:3]
     lab = bg.to_lab(frames)
-    linker = Linker(shape)
+    linker = BlobLinker(shape)
     flood = []
     n = len(frames)
     for i in range(n):
@@ -286,7 +291,7 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
         stack = np.sort(np.stack(views), 0)
         middle = stack[(len(views) - 1) // 2].astype(np.float32) / 2 + stack[len(views) // 2].astype(np.float32) / 2
         scene = bg.Background(cv2.GaussianBlur(middle, (0, 0), 1.0), np.full(shape, 4.0, np.float32))
-        score = bg.evidence(lab[i], scene)
+        score = bg.foreground_evidence(lab[i], scene)
         # Parallax and registration leave thin edges everywhere: only what is thick remains.
         score = np.asarray(cv2.erode(score, np.ones((3, 3), np.uint8)), np.float32)
         share = float((score > bg.HIGH).mean())
@@ -295,26 +300,26 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
         if i:
             moved = np.vstack([back, [0, 0, 1]])[:2] @ np.vstack([motion.to_reference[i - 1], [0, 0, 1]])
         if share < bg.FLOOD:
-            found = [b for b in blobs.find(score, frames[i]) if b.area > 0.002 * shape[0] * shape[1]]
+            found = [b for b in blobs.find_blobs(score, frames[i]) if b.area > 0.002 * shape[0] * shape[1]]
             linker.feed(float(times[i]), found, frames[i], moved)
     return _Window(linker.finish(), [], [], True, False, flood, False)
 
 
-def _continue(before: list[Track], after: list[Track]) -> list[Track]:
+def _continue(before: list[BlobTrack], after: list[BlobTrack]) -> list[BlobTrack]:
     """Tracks of the next window of the same shot: those that go on are stitched to their beginnings."""
     if not before or not after:
         return before + after
     border = min(r.times[0] for r in after)
     old = [r for r in before if border - r.times[-1] > 2.0]
-    return old + stitch([r for r in before if border - r.times[-1] <= 2.0] + after)
+    return old + stitch_tracks([r for r in before if border - r.times[-1] <= 2.0] + after)
 
 
 def _pack(
     info: VideoInfo,
     shape: tuple[int, int],
-    tracks: list[Track],
-    resting: list[rest.Resting],
-    patches: list[lying.Lying],
+    tracks: list[BlobTrack],
+    resting: list[object_changes.ObjectChange],
+    patches: list[static_objects.StaticObject],
     cuts: list[float],
     flood: list[float],
     looked: int,
@@ -349,10 +354,10 @@ def _pack(
         strong=column("strongs", ()).astype(np.float32),
         shared=column("shared", ()).astype(bool),
         colours=column("colours", (5, 13)).astype(np.float32),
-        rest=rest.table(resting, scale),
-        rest_colours=np.array([r.colour for r in resting], np.float32).reshape(-1, 13),
-        lying=np.array([[p.start, p.end, *(p.box * scale)] for p in patches], float).reshape(-1, 6),
-        lying_colours=np.array([p.colour for p in patches], np.float32).reshape(-1, 13),
+        changes=object_changes.change_table(resting, scale),
+        change_colours=np.array([r.colour for r in resting], np.float32).reshape(-1, 13),
+        static=np.array([[p.start, p.end, *(p.box * scale)] for p in patches], float).reshape(-1, 6),
+        static_colours=np.array([p.colour for p in patches], np.float32).reshape(-1, 13),
         cuts=np.array(cuts),
         moving=moved / max(1, looked),
         unsteady=unsteady / max(1, looked),

@@ -367,16 +367,16 @@ def mix_of(colour: str) -> dict[str, float]:
     rgb = 0.55 * rgb + 0.45 * 255 if shade == "light" else 0.5 * rgb
     around = np.array([[r, g, b] for r in (-18, 0, 18) for g in (-18, 0, 18) for b in (-18, 0, 18)])
     pixels = np.clip(rgb + around, 0, 255).astype(np.uint8)
-    share = colours.table()[colours.cells(pixels)][:, : len(colours.COLOURS)].mean(0)
+    share = colours.colour_table()[colours.colour_cells(pixels)][:, : len(colours.COLOURS)].mean(0)
     made = {c: float(v / share.max()) for c, v in zip(colours.COLOURS, share, strict=True) if v > 0.15 * share.max()}
     return {**made, **{c: max(made.get(c, 0.0), 0.8 * w) for c, w in COLOURS[name].items()}}
 
 
 @cache
-def kind_of(word: str) -> str | None:
+def noun_kind(word: str) -> str | None:
     """The kind of thing a noun names, None if it names nothing that can be told.
 
-    >>> kind_of("lorries"), kind_of("puppies"), kind_of("happiness")
+    >>> noun_kind("lorries"), noun_kind("puppies"), noun_kind("happiness")
     ('vehicle', 'animal', None)
     """
     for form in lemmas(word):
@@ -387,7 +387,7 @@ def kind_of(word: str) -> str | None:
 
 
 @cache
-def part_of(word: str) -> str | None:
+def body_part(word: str) -> str | None:
     """The part of a body that a garment or hair word stands for."""
     for form in lemmas(word):
         for part, nouns in PARTS.items():

@@ -15,7 +15,7 @@ from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
 
 
 @dataclass
-class Reading:
+class QueryReading:
     """What was understood.
 
     Attributes:
@@ -46,10 +46,10 @@ class Reading:
     sleeves: str | None = None
     child: bool = False
     events: list[str] = field(default_factory=list)
-    object: "Reading | None" = None
+    object: "QueryReading | None" = None
     passive: bool = False
     together: bool = False
-    relation: "tuple[str, Reading] | None" = None
+    relation: "tuple[str, QueryReading] | None" = None
 
     @property
     def usable(self) -> bool:
@@ -97,18 +97,18 @@ class Reading:
         return out
 
 
-def read(sentence: str) -> Reading:
+def read_query(sentence: str) -> QueryReading:
     """Read a sentence.
 
-    >>> r = read("the second man in a red jacket walks from right to left while a white van parks")
+    >>> r = read_query("the second man in a red jacket walks from right to left while a white van parks")
     >>> r.noun, r.kind, r.colours, r.direction, r.order
     ('man', 'person', [('red', 'upper')], 'left', 2)
     >>> r.relation[0], r.relation[1].kind, r.relation[1].events
     ('while', 'vehicle', ['stop'])
-    >>> read("the hand puts the bottle back").record()
+    >>> read_query("the hand puts the bottle back").record()
     {'thing': 'hand', 'kind': 'hand', 'events': ['put_down'], 'object': {'thing': 'bottle', 'kind': 'object'}}
     """
-    clauses = grammar.clauses(grammar.tokens(sentence))
+    clauses = grammar.clauses(grammar.query_tokens(sentence))
     main = _read_clause(clauses[0][1])
     for relation, body in clauses[1:]:
         if relation and main.relation is None:
@@ -116,8 +116,8 @@ def read(sentence: str) -> Reading:
     return main
 
 
-def _read_clause(words: list[str]) -> Reading:
-    r = Reading()
+def _read_clause(words: list[str]) -> QueryReading:
+    r = QueryReading()
     nouns = grammar.nouns_of(words)
     subject = grammar.subject_of(words, nouns)
     text = grammar.base_text(words)
@@ -134,7 +134,7 @@ def _read_clause(words: list[str]) -> Reading:
         r.kind = "cyclist"
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
-        r.object = Reading(noun=thing[0], kind=thing[1])
+        r.object = QueryReading(noun=thing[0], kind=thing[1])
     r.passive = bool(
         re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
     )
@@ -158,7 +158,7 @@ def _read_clause(words: list[str]) -> Reading:
 
 
 def _attach_colours(
-    r: Reading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
+    r: QueryReading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
 ) -> None:
     other = {i for i, _ in others}
     target = r.colours
@@ -182,7 +182,7 @@ def _attach_colours(
             w = words[j]
             if place or w in (",",) or (w in PREPOSITIONS and w not in ("of",)):
                 break
-            part = lex.part_of(w)
+            part = lex.body_part(w)
             if part == "carried" and (subject is not None and j == subject[0]):
                 part = None
             if part == "carried" and r.object is not None and r.object.noun == w and "move" not in r.events:
@@ -190,7 +190,7 @@ def _attach_colours(
             if part:
                 place = part
                 break
-            if lex.kind_of(w) and not lex.colour_of(w):
+            if lex.noun_kind(w) and not lex.colour_of(w):
                 place = "whole"
                 # "coffee cup", "motor vehicle": the last of adjoining nouns is the head
                 head = j
@@ -207,7 +207,7 @@ def _attach_colours(
         if host_other is not None:
             if r.object is not None and r.object.noun == words[host_other]:
                 r.object.colours.append((colour, "whole"))
-            elif r.kind == "cyclist" and lex.kind_of(words[host_other]) == "cyclist":
+            elif r.kind == "cyclist" and lex.noun_kind(words[host_other]) == "cyclist":
                 target.append((colour, "lower"))
             continue
         if (colour, place) not in target:
@@ -222,7 +222,7 @@ def _side_after(words: list[str], i: int) -> str | None:
         w = words[k]
         if w in ("to", "from", "and", "while", ",", "wearing", "with"):
             return None
-        if lex.part_of(w) and words[k - 1] not in ("the", "very", "at", "to", "from", "on"):
+        if lex.body_part(w) and words[k - 1] not in ("the", "very", "at", "to", "from", "on"):
             return None  # "in a red top"
         if w in lex.SIDES and w not in ("front", "back"):
             return lex.SIDES[w]
@@ -235,7 +235,7 @@ _LEAVES = re.compile(
 )
 
 
-def _places(r: Reading, words: list[str], text: str) -> None:
+def _places(r: QueryReading, words: list[str], text: str) -> None:
     moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
     opposite = {"left": "right", "right": "left", "top": "down", "bottom": "up"}
     for i, w in enumerate(words):
@@ -285,7 +285,11 @@ def _places(r: Reading, words: list[str], text: str) -> None:
         elif w in ("leftmost", "rightmost"):
             r.side = w[:-4]
         elif (
-            w in ("left", "right") and i + 1 < len(words) and lex.kind_of(words[i + 1]) and i and words[i - 1] == "the"
+            w in ("left", "right")
+            and i + 1 < len(words)
+            and lex.noun_kind(words[i + 1])
+            and i
+            and words[i - 1] == "the"
         ):
             r.side = w
     if re.search(
@@ -317,7 +321,7 @@ def _goes(events: list[str], words: list[str]) -> bool:
     )
 
 
-def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> None:
+def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None) -> None:
     for i, w in enumerate(words):
         if w in lex.ORDINALS:
             after = words[i + 1 : i + 4]
@@ -325,7 +329,7 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
                 r.occurrence = lex.ORDINALS[w]
             elif w == "another" or (w == "next" and after[:1] == ["to"]) or (i and words[i - 1].isdigit()):
                 continue
-            elif w in ("last", "first") and r.order is None and not any(lex.kind_of(x) for x in after):
+            elif w in ("last", "first") and r.order is None and not any(lex.noun_kind(x) for x in after):
                 if i and (words[i - 1] in ("the", "very", "who") or set(lex.lemmas(words[i - 1])) & VERBS):
                     r.order = lex.ORDINALS[w]
             elif r.order is None:
@@ -343,6 +347,6 @@ def _numbers(r: Reading, words: list[str], subject: tuple[int, str] | None) -> N
         if "and" in words[at + 1 : at + 2] or re.search(
             r"\band (a|an|the|another)\b", " ".join(words[at + 1 : at + 6])
         ):
-            following = [lex.kind_of(x) for x in words[at + 1 : at + 6]]
+            following = [lex.noun_kind(x) for x in words[at + 1 : at + 6]]
             if any(k in ("person", "child") for k in following) and r.kind == "person" and not r.colours:
                 r.count = max(r.count, 2)

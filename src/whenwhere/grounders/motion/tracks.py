@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from whenwhere.grounders.motion.blobs import Blob, part
+from whenwhere.grounders.motion.blobs import Blob, blob_part
 from whenwhere.overlap import box_iou
 
 #: Seconds a track is kept waiting for a blob.
@@ -31,7 +31,7 @@ _REFUSED = 9.0
 
 
 @dataclass
-class Track:
+class BlobTrack:
     """One thing over time; lists grow while it is live.
 
     Attributes:
@@ -81,7 +81,7 @@ class Track:
         own = [a for a, s in zip(self.areas[-6:], self.shared[-6:], strict=True) if not s]
         return float(np.median(own or self.areas[-6:]))
 
-    def look(self, last: bool) -> NDArray[np.float32]:
+    def end_colours(self, last: bool) -> NDArray[np.float32]:
         """(5, 11) mean colours at its end (or beginning), shared sightings left out where possible."""
         index = range(len(self.times) - 8, len(self.times)) if last else range(8)
         rows = [i for i in index if 0 <= i < len(self.times)]
@@ -89,20 +89,20 @@ class Track:
         mean: NDArray[np.float32] = np.mean([self.colours[i][:, :11] for i in own], 0)
         return mean
 
-    def piece(self, start: int, end: int) -> "Track":
+    def piece(self, start: int, end: int) -> "BlobTrack":
         """The sightings from `start` up to `end` as a track of their own."""
-        return Track(*(getattr(self, name)[start:end] for name in _LISTS))
+        return BlobTrack(*(getattr(self, name)[start:end] for name in _LISTS))
 
 
 _LISTS = ("times", "boxes", "areas", "strongs", "colours", "shared")
 
 
-def unlike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def colour_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """How differently two (5, 11) looks are coloured, 0-1: half over all, half zone by zone."""
     return float(np.abs(a.mean(0) - b.mean(0)).sum() / 4 + np.abs(a - b).sum(1).mean() / 4)
 
 
-class Linker:
+class BlobLinker:
     """Links blobs frame by frame; memory grows with the tracks found, not with the frames seen.
 
     Args:
@@ -111,8 +111,8 @@ class Linker:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.height, self.width = shape
-        self.live: list[Track] = []
-        self.done: list[Track] = []
+        self.live: list[BlobTrack] = []
+        self.done: list[BlobTrack] = []
 
     def feed(
         self, t: float, blobs: list[Blob], rgb: NDArray[np.uint8], moved: NDArray[np.float64] | None = None
@@ -146,7 +146,7 @@ class Linker:
                     self._divide(t, blobs[c], rgb, owners, predicted)
         for c, blob in enumerate(blobs):
             if c not in taken:
-                fresh = Track()
+                fresh = BlobTrack()
                 fresh.add(t, blob)
                 self.live.append(fresh)
 
@@ -182,7 +182,7 @@ class Linker:
         cost[gone] = _REFUSED
         return cost, predicted
 
-    def _gone(self, track: Track) -> bool:
+    def _gone(self, track: BlobTrack) -> bool:
         """Whether it was on its way out over the border when last seen."""
         box, v = track.boxes[-1], track.velocity()
         left, up = (v[0] + v[2]) / 2, (v[1] + v[3]) / 2
@@ -229,20 +229,23 @@ class Linker:
             distance.append(np.maximum(np.abs(x - cx) / (p[2] - p[0]), np.abs(y - cy) / (p[3] - p[1])))
         nearest = np.stack(distance).argmin(0)
         for k, r in enumerate(owners):
-            piece = part(blob, rgb, nearest == k)
+            piece = blob_part(blob, rgb, nearest == k)
             if piece is not None and piece.area > 0.25 * self.live[r].size():
                 self.live[r].add(t, piece, shared=True)
 
-    def finish(self) -> list[Track]:
+    def finish(self) -> list[BlobTrack]:
         """All tracks, fragments absorbed and gaps stitched, by start time."""
         tracks = [r for r in self.done + self.live if len(r.times) >= 2]
         self.done, self.live = [], []
-        return sorted(stitch(separate(absorb(tracks), self.width, self.height)), key=lambda r: r.times[0])
+        return sorted(
+            stitch_tracks(split_at_meetings(absorb_fragments(tracks), self.width, self.height)),
+            key=lambda r: r.times[0],
+        )
 
 
-def absorb(tracks: list[Track]) -> list[Track]:
+def absorb_fragments(tracks: list[BlobTrack]) -> list[BlobTrack]:
     """Merge fragments into the larger track that they move inside of or right on top of."""
-    kept: list[Track] = []
+    kept: list[BlobTrack] = []
     for track in sorted(tracks, key=lambda r: -sum(r.areas)):
         for host in kept:
             if host.times[-1] < track.times[0] or host.times[0] > track.times[-1]:
@@ -274,7 +277,7 @@ def absorb(tracks: list[Track]) -> list[Track]:
     return kept
 
 
-def separate(tracks: list[Track], width: int, height: int) -> list[Track]:
+def split_at_meetings(tracks: list[BlobTrack], width: int, height: int) -> list[BlobTrack]:
     """Tracks cut where one look goes into a meeting or to the border and another comes out of it.
 
     Two who cross, or one who leaves where another enters, are one blob for a while, and which of them a track follows
@@ -293,7 +296,7 @@ def separate(tracks: list[Track], width: int, height: int) -> list[Track]:
             if len(before) < 3 or len(after) < 3:
                 continue
             looks = [np.mean([track.colours[x][:, :11] for x in rows], 0) for rows in (before, after)]
-            if unlike(*looks) > OTHER:
+            if colour_distance(*looks) > OTHER:
                 piece = track.piece(start, i + 1)
                 piece.met_first, piece.met_last = start > 0, True
                 out.append(piece)
@@ -304,7 +307,7 @@ def separate(tracks: list[Track], width: int, height: int) -> list[Track]:
     return out
 
 
-def _fits(a: Track, b: Track, gap: float) -> float:
+def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float:
     """Cost of b being the continuation of a; large where it is not."""
     wait = b.times[0] - a.times[-1]
     met = a.met_last and b.met_first
@@ -317,14 +320,14 @@ def _fits(a: Track, b: Track, gap: float) -> float:
     ahead = here + (v[:2] + v[2:]) / 2 * min(wait, 1.0)
     there = (y[:2] + y[2:]) / 2
     distance = min(np.linalg.norm(here - there), np.linalg.norm(ahead - there)) / side
-    colour = unlike(a.look(True), b.look(False))
+    colour = colour_distance(a.end_colours(True), b.end_colours(False))
     ratio = abs(float(np.log(a.size() / max(1.0, float(np.median(b.areas[:6]))))))
     if distance > 0.9 + 0.3 * min(wait, 1.5) + 0.6 * met or colour > (0.4 if met else 0.45) or ratio > 1.4:
         return _REFUSED
     return float(distance) + colour + 0.3 * ratio + 0.2 * wait
 
 
-def stitch(tracks: list[Track], gap: float = 1.7) -> list[Track]:
+def stitch_tracks(tracks: list[BlobTrack], gap: float = 1.7) -> list[BlobTrack]:
     """Join tracks whose end and start fit within `gap` seconds, best fits first."""
     order = sorted(tracks, key=lambda r: r.times[0])
     starts = np.array([r.times[0] for r in order])

@@ -9,7 +9,7 @@ in a clip is of the kind that was asked for.
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 
 FAMILIES = ("person", "vehicle", "animal")
@@ -34,7 +34,7 @@ WEIGHTS: dict[str, tuple[float, float, float]] = {
 FLOOR = 0.07
 
 
-def look(actor: Actor) -> dict[str, float]:
+def kind_features(actor: TrackedActor) -> dict[str, float]:
     """The facts the model goes by: log aspect and its square, how it wobbles, pace, skin, colours by height."""
     aspect = float(np.clip(actor.aspect, -1.5, 1.8))
     zones = actor.colour[:, : len(COLOURS)].astype(float)
@@ -56,10 +56,10 @@ def look(actor: Actor) -> dict[str, float]:
     }
 
 
-def likelihoods(actor: Actor) -> NDArray[np.float64]:
+def family_probabilities(actor: TrackedActor) -> NDArray[np.float64]:
     """(3,) how likely each of `FAMILIES` is, at least `FLOOR` each, sum 1."""
     if "kinds" not in actor.memo:
-        facts = look(actor)
+        facts = kind_features(actor)
         z = np.sum([np.multiply(WEIGHTS[name], value) for name, value in facts.items()], axis=0)
         p = np.exp(z - z.max())
         actor.memo["kinds"] = FLOOR + (1 - 3 * FLOOR) * p / p.sum()
@@ -67,7 +67,7 @@ def likelihoods(actor: Actor) -> NDArray[np.float64]:
     return known
 
 
-def likelihood(actor: Actor, kind: str | None) -> float | None:
+def kind_probability(actor: TrackedActor, kind: str | None) -> float | None:
     """How likely the thing is of a kind's family, in 0-1; None where the kind is of none."""
     family = FAMILY_OF.get(kind or "")
-    return None if family is None else float(likelihoods(actor)[family])
+    return None if family is None else float(family_probabilities(actor)[family])

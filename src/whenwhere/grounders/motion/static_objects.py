@@ -22,7 +22,7 @@ MOST = 24
 
 
 @dataclass
-class Lying:
+class StaticObject:
     """A patch of the empty scene: seconds from and to, (4,) box in working pixels, (13,) colour shares."""
 
     start: float
@@ -31,7 +31,7 @@ class Lying:
     colour: NDArray[np.float32]
 
 
-def find(lab: NDArray[np.float32], start: float, end: float) -> list[Lying]:
+def find_static_objects(lab: NDArray[np.float32], start: float, end: float) -> list[StaticObject]:
     """The patches of a background picture.
 
     Args:
@@ -41,9 +41,9 @@ def find(lab: NDArray[np.float32], start: float, end: float) -> list[Lying]:
     """
     picture = np.ascontiguousarray(lab.clip(0, 255).astype(np.uint8))
     rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_LAB2RGB), np.uint8)
-    name = colours.table()[colours.cells(rgb)][..., : len(colours.COLOURS)].argmax(-1)
+    name = colours.colour_table()[colours.colour_cells(rgb)][..., : len(colours.COLOURS)].argmax(-1)
     h, w = name.shape
-    found: list[tuple[float, Lying]] = []
+    found: list[tuple[float, StaticObject]] = []
     for c in range(len(colours.COLOURS)):
         mask = cv2.morphologyEx((name == c).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
@@ -64,12 +64,12 @@ def find(lab: NDArray[np.float32], start: float, end: float) -> list[Lying]:
             contrast = float(np.abs(np.median(part[inside], 0) - np.median(part[ring], 0)).sum())
             if contrast > CONTRAST:
                 colour = zone_colours(rgb[y1:y2, x1:x2], inside).mean(0)
-                found.append((contrast, Lying(start, end, np.array([x, y, x + wide, y + tall], float), colour)))
+                found.append((contrast, StaticObject(start, end, np.array([x, y, x + wide, y + tall], float), colour)))
     found.sort(key=lambda f: -f[0])
     return [thing for _, thing in found[:MOST]]
 
 
-def carried_on(before: list[Lying], after: list[Lying]) -> list[Lying]:
+def merge_static_objects(before: list[StaticObject], after: list[StaticObject]) -> list[StaticObject]:
     """Patches of the next window of the same shot: those already known are extended, new ones added."""
     out = list(before)
     for thing in after:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import background as bg
 from whenwhere.grounders.motion.blobs import zone_colours
-from whenwhere.grounders.motion.tracks import Track
+from whenwhere.grounders.motion.tracks import BlobTrack
 from whenwhere.overlap import box_iou
 
 #: Seconds a pixel must keep still to count as resting.
@@ -33,7 +33,7 @@ COLUMNS = ("start", "end", "x1", "y1", "x2", "y2", "area", "in_background", "sta
 
 
 @dataclass
-class Resting:
+class ObjectChange:
     """A place whose state differed from the background's for a while.
 
     Attributes:
@@ -58,7 +58,7 @@ class Resting:
     tracked: bool = False
 
 
-class Stillness:
+class StillPixels:
     """Follows which pixels are foreground and still, at a quarter of the working resolution in each direction.
 
     Args:
@@ -88,7 +88,7 @@ class Stillness:
 
     def finish(
         self, scene: bg.Background, frames: NDArray[np.uint8], lab: NDArray[np.uint8], times: NDArray
-    ) -> list[Resting]:
+    ) -> list[ObjectChange]:
         """The resting things of the frames fed."""
         n = len(self.maps)
         if n < 10:
@@ -108,7 +108,7 @@ def _regions(
     frames: NDArray[np.uint8],
     lab: NDArray[np.uint8],
     times: NDArray,
-) -> list[Resting]:
+) -> list[ObjectChange]:
     n, h, w = maps.shape
     # Per pixel the longest still run, allowing for short covers (a hand passes in front): closing over one second.
     run = np.zeros((h, w), np.int32)
@@ -131,7 +131,7 @@ def _regions(
         first[better] = start[better]
         last[better] = i
     steady = (best >= 2 * least) & (best > 0.6 * (last - first + 1))
-    out: list[Resting] = []
+    out: list[ObjectChange] = []
     # Pixels belong together when they rested over about the same time.
     key = np.where(steady, 1, 0).astype(np.uint8)
     remaining = key.copy()
@@ -170,7 +170,7 @@ def _thing(
     lab: NDArray[np.uint8],
     times: NDArray,
     least: int,
-) -> Resting | None:
+) -> ObjectChange | None:
     shape = frames.shape[1:3]
     mask = np.asarray(cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     area = float(mask.mean())
@@ -191,7 +191,7 @@ def _thing(
     starts_inside, ends_inside = first > 2 * least, last < len(times) - 1 - 2 * least
     if not (starts_inside or ends_inside) or inside < 6:
         return None
-    return Resting(
+    return ObjectChange(
         float(times[max(0, first - least)]),
         float(times[last]),
         box,
@@ -204,13 +204,13 @@ def _thing(
     )
 
 
-def absences(
-    tracks: list[Track],
+def empty_places(
+    tracks: list[BlobTrack],
     scene: bg.Background,
     frames: NDArray[np.uint8],
     lab: NDArray[np.uint8],
     times: NDArray,
-) -> list[Resting]:
+) -> list[ObjectChange]:
     """Still tracks that are only the empty place of something that the background holds.
 
     A car that parks for most of a clip is part of the background: until it comes, or once it is gone, its empty place
@@ -230,7 +230,7 @@ def absences(
         look = lab[(first + last) // 2]
         x1, y1, x2, y2 = np.round(middle).astype(int)
         mask = np.zeros(look.shape[:2], np.uint8)
-        mask[y1:y2, x1:x2] = (bg.evidence(look, scene) > bg.LOW)[y1:y2, x1:x2]
+        mask[y1:y2, x1:x2] = (bg.foreground_evidence(look, scene) > bg.LOW)[y1:y2, x1:x2]
         if mask.sum() < 40 or (x2 - x1) * (y2 - y1) > 0.3 * mask.size:
             continue
         inside, outline = _contrasts(cv2.GaussianBlur(look.astype(np.float32), (0, 0), 1.0), scene.lab, mask)
@@ -239,7 +239,7 @@ def absences(
         rgb = np.asarray(cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
         colour = zone_colours(rgb[y1:y2, x1:x2], mask[y1:y2, x1:x2] > 0).mean(0)
         out.append(
-            Resting(
+            ObjectChange(
                 float(times[first]), float(times[last]), middle, float(mask.mean()), True,
                 first > 2, last < len(times) - 3, -outline, colour, True,
             )
@@ -274,7 +274,7 @@ def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDA
     return difference, (edges(state) - edges(scene)) + 0.25 * (apart(state) - apart(scene))
 
 
-def table(things: list[Resting], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def change_table(things: list[ObjectChange], scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """(m, len(COLUMNS)) with boxes in displayed pixels."""
     rows = [
         [

@@ -3,16 +3,18 @@
 import numpy as np
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import Actor
-from whenwhere.grounders.motion.candidates import Candidate, Scene
-from whenwhere.grounders.motion.reading import Reading
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
+from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.spans import Span, SpanSet
 
 #: How much what happens counts beside who it is; from Stage's `dev` and `val` worlds.
 EVENT = 1.4
 
 
-def candidates_of(actor: Actor, reading: Reading, scene: Scene, who: dict[str, float]) -> list[Candidate]:
+def time_candidates(
+    actor: TrackedActor, reading: QueryReading, scene: ObservedScene, who: dict[str, float]
+) -> list[Candidate]:
     """The actor's candidates: its stay, and parts of it that the sentence's events or direction name."""
     out: list[Candidate] = []
     for spans, terms in _spans(actor, reading, scene):
@@ -29,10 +31,10 @@ def candidates_of(actor: Actor, reading: Reading, scene: Scene, who: dict[str, f
     return out
 
 
-def _spans(actor: Actor, reading: Reading, scene: Scene) -> list[tuple[SpanSet, dict[str, float]]]:
+def _spans(actor: TrackedActor, reading: QueryReading, scene: ObservedScene) -> list[tuple[SpanSet, dict[str, float]]]:
     named = [e for e in reading.events if e not in events.WHOLE]
     passing = [e for e in reading.events if e in events.WHOLE]
-    found: dict[str, list[events.Part]] = {e: events.find(actor, e, scene.duration) for e in reading.events}
+    found: dict[str, list[events.EventSpan]] = {e: events.event_spans(actor, e, scene.duration) for e in reading.events}
     out: list[tuple[SpanSet, dict[str, float]]] = []
     quality = float(np.mean([found[e][0].quality for e in passing])) if passing else 0.0
     if len(named) >= 2:
@@ -65,7 +67,7 @@ def _spans(actor: Actor, reading: Reading, scene: Scene) -> list[tuple[SpanSet, 
     out.append((actor.spans, {"event": quality} if passing else {}))
     if reading.direction and reading.direction in ("left", "right", "up", "down"):
         axis = 0 if reading.direction in ("left", "right") else 1
-        ways = events.moves(actor, axis)
+        ways = events.movements(actor, axis)
         if len(ways) > 1:
             out += [
                 (SpanSet([(a, b)]), {"event": quality - 0.35})
@@ -75,7 +77,7 @@ def _spans(actor: Actor, reading: Reading, scene: Scene) -> list[tuple[SpanSet, 
     return out
 
 
-def _direction(actor: Actor, span: Span, reading: Reading) -> float:
+def _direction(actor: TrackedActor, span: Span, reading: QueryReading) -> float:
     rows = np.flatnonzero(actor.within(span.start, span.end))
     if len(rows) < 2:
         return -0.3
@@ -108,7 +110,7 @@ def _direction(actor: Actor, span: Span, reading: Reading) -> float:
     return score
 
 
-def _side(actor: Actor, span: Span, side: str) -> float:
+def _side(actor: TrackedActor, span: Span, side: str) -> float:
     rows = actor.within(span.start, span.end)
     x, y = np.median(actor.centre[rows] if rows.any() else actor.centre, 0)
     place = {

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.index import Index
-from whenwhere.grounders.motion.rest import COLUMNS
+from whenwhere.grounders.motion.object_changes import COLUMNS
 from whenwhere.overlap import box_iou
 
 #: Seconds by which a track's end and a change at its place may differ.
@@ -25,7 +25,7 @@ _C = {name: i for i, name in enumerate(COLUMNS)}
 Rows = dict[str, NDArray]
 
 
-def tracks(index: Index) -> list[Rows]:
+def extended_tracks(index: Index) -> list[Rows]:
     """The index's tracks as arrays, ghosts dropped, those at rest extended; times in each increase."""
     bounds = np.flatnonzero(np.diff(index.track)) + 1
     parts = np.split(np.arange(len(index.track)), bounds) if len(index.track) else []
@@ -37,7 +37,7 @@ def tracks(index: Index) -> list[Rows]:
         }
         for rows in parts
     ]  # fmt: skip
-    missing = index.rest[index.rest[:, _C["in_background"]] > 0] if len(index.rest) else index.rest
+    missing = index.changes[index.changes[:, _C["in_background"]] > 0] if len(index.changes) else index.changes
     if not len(missing):
         return made
     made = [rows for rows in made if not _ghost(rows, missing)]

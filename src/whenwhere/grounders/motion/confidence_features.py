@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whenwhere.grounders.motion import events, kinds, lexicon
-from whenwhere.grounders.motion.attributes import Actor, kind_score
-from whenwhere.grounders.motion.choice import Candidate, runner_up
-from whenwhere.grounders.motion.grammar import tokens
-from whenwhere.grounders.motion.reading import Reading
-from whenwhere.grounders.motion.who import colour_shares
+from whenwhere.grounders.motion import events, kind_model, lexicon
+from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
+from whenwhere.grounders.motion.candidates import Candidate
+from whenwhere.grounders.motion.grammar import query_tokens
+from whenwhere.grounders.motion.ranking import runner_up
+from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.track_scoring import colour_shares
 from whenwhere.overlap import t_iou
 
 
@@ -46,7 +47,7 @@ WIDEST = 3.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ClipConditions:
     """The state of the whole clip that answers depend on.
 
     Attributes:
@@ -59,25 +60,25 @@ class Surroundings:
     unsteady: float
     moving: float
     flood: float
-    everyone: list[Actor]
+    everyone: list[TrackedActor]
     duration: float
 
 
-def unread(sentence: str) -> list[str]:
+def unknown_words(sentence: str) -> list[str]:
     """The content words of a sentence that no part of the grounder has an eye for.
 
-    >>> unread("the red car drives to the left"), unread("the dog barks loudly")
+    >>> unknown_words("the red car drives to the left"), unknown_words("the dog barks loudly")
     ([], ['barks', 'loudly'])
     """
     return [w for w in _content(sentence) if not _known(w)]
 
 
 def _content(sentence: str) -> list[str]:
-    return [w for w in tokens(sentence) if w != "," and w not in _EMPTY]
+    return [w for w in query_tokens(sentence) if w != "," and w not in _EMPTY]
 
 
 def _known(word: str) -> bool:
-    if lexicon.kind_of(word) or lexicon.part_of(word) or lexicon.colour_of(word):
+    if lexicon.noun_kind(word) or lexicon.body_part(word) or lexicon.colour_of(word):
         return True
     for table in (
         lexicon.COLOURS, lexicon.SIDES, lexicon.SIZES, lexicon.SPEEDS, lexicon.ORDINALS,
@@ -101,17 +102,17 @@ def _verbs() -> set[str]:
     return _VERBS
 
 
-def finer(reading: Reading) -> bool:
+def exceeds_kind(reading: QueryReading) -> bool:
     """Whether the noun says much more than its kind: an elephant is an animal, but which, motion does not show."""
     return reading.kind in ("vehicle", "animal") and not _EVERYDAY & set(lexicon.lemmas(reading.noun))
 
 
-def kind_fit(actor: Actor, kind: str | None, biggest: float) -> float:
+def kind_fit(actor: TrackedActor, kind: str | None, biggest: float) -> float:
     """How well shape and motion fit a kind, in its own right and not beside the clip's others; -1.8 to 0."""
     return kind_score(actor, kind, biggest) if kind else 0.0
 
 
-def colour_fit(reading: Reading, actor: Actor) -> float | None:
+def colour_fit(reading: QueryReading, actor: TrackedActor) -> float | None:
     """Share of the named parts that has the named colours, in 0-1: the least of all that were named; None if none."""
     person = reading.kind in ("person", "cyclist")
     shares = [
@@ -122,9 +123,9 @@ def colour_fit(reading: Reading, actor: Actor) -> float | None:
     return min(shares) if shares else None
 
 
-def _family(c: Candidate, reading: Reading) -> float:
+def _family(c: Candidate, reading: QueryReading) -> float:
     """Log of how likely its family is, beside a coin of three sides; 0 where none was asked for."""
-    p = kinds.likelihood(c.actor, reading.kind) if c.place is None else None
+    p = kind_model.kind_probability(c.actor, reading.kind) if c.place is None else None
     # That something is of the kind asked for says little when all things are; that it is not says much.
     return 0.0 if p is None else min(0.4, float(np.log(3 * p)))
 
@@ -141,7 +142,7 @@ def margin_of(made: list[Candidate]) -> float | None:
     return None if other is None else float(min(WIDEST, max(0.0, made[0].score - other.score)))
 
 
-def agreement(made: list[Candidate]) -> float:
+def time_agreement(made: list[Candidate]) -> float:
     """How much of the candidates' weight lies on answers at about the best one's time, in 0-1.
 
     A rival at the same time costs the boxes, not the time. It never falls when the best's score rises.
@@ -152,7 +153,7 @@ def agreement(made: list[Candidate]) -> float:
     return float(sum(w * t_iou(kept[0].spans, c.spans) for w, c in zip(weights, kept, strict=True)) / weights.sum())
 
 
-def crowding(actor: Actor, everyone: list[Actor], start: float, end: float) -> float:
+def crowding(actor: TrackedActor, everyone: list[TrackedActor], start: float, end: float) -> float:
     """Share of its sightings in which another's box covers a good part of its own, in 0-1."""
     rows = actor.within(start, end)
     times, boxes = actor.times[rows], actor.boxes[rows]
@@ -172,7 +173,9 @@ def crowding(actor: Actor, everyone: list[Actor], start: float, end: float) -> f
     return float(touched.mean())
 
 
-def evidence(sentence: str, reading: Reading, made: list[Candidate], around: Surroundings) -> dict[str, float]:
+def confidence_features(
+    sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
+) -> dict[str, float]:
     """The facts about the best of `made`, by name.
 
     Args:
@@ -194,13 +197,13 @@ def evidence(sentence: str, reading: Reading, made: list[Candidate], around: Sur
         "margin": 1.0 if margin is None else margin,
         "lead": float(np.sqrt(1.0 if margin is None else margin)),
         "alone": float(margin is None),
-        "agreement": agreement(made),
+        "agreement": time_agreement(made),
         "rivals": min(4.0, float(len({id(c.actor) for c in others}))),
         "against": max(-3.0, sum(min(0.0, v) for k, v in terms.items() if k != "seen")),
         "for": min(4.0, sum(min(1.5, max(0.0, v)) for k, v in terms.items() if k not in ("seen", "order"))),
         "kind": kind_fit(best.actor, reading.kind, biggest) if best.place is None else 0.0,
         "family": _family(best, reading),
-        "finer": float(finer(reading)),
+        "finer": float(exceeds_kind(reading)),
         "colour": 0.0 if share is None else float(np.clip(np.log((share + 0.03) / 0.25), -2.0, 0.7)),
         "direction": float(np.clip(terms.get("direction", 0.0), -1.5, 1.5)),
         "named": min(3.0, float(reading.telling)),

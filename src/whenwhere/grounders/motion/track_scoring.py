@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import lexicon
-from whenwhere.grounders.motion.attributes import Actor, kind_score
+from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
-from whenwhere.grounders.motion.kinds import likelihood
-from whenwhere.grounders.motion.reading import Reading
+from whenwhere.grounders.motion.kind_model import kind_probability
+from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.spans import Span, SpanSet
 
 _ZONES = {
@@ -24,7 +24,7 @@ SHAPE, FITTED = 0.6, 0.5
 _COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
 
 
-def who_terms(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]]:
+def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
     """Terms that do not depend on when, for every actor (by its id())."""
     n = len(pool)
     columns: dict[str, NDArray[np.float64]] = {}
@@ -54,10 +54,10 @@ def who_terms(reading: Reading, pool: list[Actor]) -> dict[int, dict[str, float]
     return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
 
 
-def _kind(actor: Actor, kind: str, biggest: float) -> float:
+def _kind(actor: TrackedActor, kind: str, biggest: float) -> float:
     """How well it is of a kind: by hand-set shapes, and by the fitted model where that knows the kind's family."""
     fit = kind_score(actor, kind, biggest)
-    p = likelihood(actor, kind)
+    p = kind_probability(actor, kind)
     return fit if p is None else SHAPE * fit + FITTED * float(np.log(3 * p))
 
 
@@ -70,7 +70,7 @@ def _standing(values: list[float], weights: NDArray[np.float64] | None = None) -
     return standing
 
 
-def mixture(share: NDArray, word: str) -> NDArray[np.float64]:
+def colour_word_share(share: NDArray, word: str) -> NDArray[np.float64]:
     """How much of (..., 13) colour rows answers a colour word, in 0-1."""
     total = np.zeros(share.shape[:-1])
     for column, weight in lexicon.mix_of(word).items():
@@ -81,19 +81,19 @@ def mixture(share: NDArray, word: str) -> NDArray[np.float64]:
 def colour_shares(word: str, part: str, colour: NDArray, person: bool = False) -> NDArray[np.float64]:
     """How much of the part that a word names has the colour, in 0-1; `colour` is (n, 5, 13)."""
     zones = colour[:, _ZONES[part]]
-    share = mixture(zones.mean(1), word)
+    share = colour_word_share(zones.mean(1), word)
     if part == "whole" and person:
         # "a man in black", "a girl in red": clothes, not head and feet
-        return np.maximum(share, mixture(colour[:, 1:4].mean(1), word))
+        return np.maximum(share, colour_word_share(colour[:, 1:4].mean(1), word))
     if part == "whole":
-        return 0.6 * share + 0.4 * mixture(zones, word).max(1)
+        return 0.6 * share + 0.4 * colour_word_share(zones, word).max(1)
     if part in ("carried", "head", "feet"):
-        best: NDArray[np.float64] = mixture(zones, word).max(1)
+        best: NDArray[np.float64] = colour_word_share(zones, word).max(1)
         return best
     return share
 
 
-def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) -> NDArray[np.float64]:
+def colour_terms(word: str, part: str, pool: list[TrackedActor], person: bool = False) -> NDArray[np.float64]:
     """Log-likelihood ratios of the colour, beside the clip's other actors and beside what is common; (n,)."""
     if not pool:
         return np.zeros(0)
@@ -110,12 +110,12 @@ def colour_terms(word: str, part: str, pool: list[Actor], person: bool = False) 
     return terms
 
 
-def groups(pool: list[Actor], count: int) -> list[Actor]:
+def actor_groups(pool: list[TrackedActor], count: int) -> list[TrackedActor]:
     """Actors that go together as one: near each other, at the same time, the same way."""
     out = []
     for i, a in enumerate(pool):
         for b in pool[i + 1 :]:
-            joint = together([a, b])
+            joint = group_actor([a, b])
             if joint is not None:
                 out.append(joint)
     if count > 2:
@@ -123,14 +123,14 @@ def groups(pool: list[Actor], count: int) -> list[Actor]:
         for g in out:
             for c in pool:
                 if all(c is not m for m in g.members):
-                    joint = together([*g.members, c])
+                    joint = group_actor([*g.members, c])
                     if joint is not None:
                         grown.append(joint)
         out = grown or out
     return out
 
 
-def together(members: list[Actor]) -> Actor | None:
+def group_actor(members: list[TrackedActor]) -> TrackedActor | None:
     """One actor whose boxes hold all members while all are seen; None if they do not go together."""
     start, end = max(m.span.start for m in members), min(m.span.end for m in members)
     longest = max(m.span.duration for m in members)

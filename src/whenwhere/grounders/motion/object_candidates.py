@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import Actor
-from whenwhere.grounders.motion.candidates import Candidate, Scene
-from whenwhere.grounders.motion.reading import Reading
-from whenwhere.grounders.motion.who import mixture, who_terms
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
+from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.track_scoring import colour_word_share, track_terms
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
 
@@ -17,7 +17,7 @@ from whenwhere.spans import Span, SpanSet
 REACH = 1.2
 
 
-def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
+def object_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     """Candidates from things that were put down or taken away."""
     asked = [e for e in reading.events if e in ("put_down", "pick_up")]
     by_thing = reading.kind in ("object", "ball")
@@ -27,8 +27,8 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
         return _lying(reading, scene) + _always(reading, scene)
     wanted = asked[0] if asked else ("put_down" if {"enter", "stop"} & set(reading.events) else "pick_up")
     out = []
-    others = who_terms(replace(reading, kind=None), scene.actors)
-    for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
+    others = track_terms(replace(reading, kind=None), scene.actors)
+    for row, colour in zip(scene.changes, scene.change_colours, strict=True):
         start, end, *box, area, in_background, starts_inside, ends_inside, contrast, _ = row
         box = np.array(box)
         # (time, event): what happened at either end of the other state
@@ -58,14 +58,14 @@ def at_rest(reading: Reading, scene: Scene) -> list[Candidate]:
     return out
 
 
-def _thing_colours(thing: Reading, colour: NDArray) -> dict[str, float]:
+def _thing_colours(thing: QueryReading, colour: NDArray) -> dict[str, float]:
     return {
-        f"{word} thing": float(np.clip(np.log((float(mixture(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
+        f"{word} thing": float(np.clip(np.log((float(colour_word_share(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
         for word, _ in thing.colours
     }
 
 
-def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
+def object_rows(actors: list[TrackedActor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows of `rest` are things: not one who walked up and stands there, nor a part of one, nor their absence."""
     keep = np.ones(len(rest), bool)
     for k, row in enumerate(rest):
@@ -93,7 +93,7 @@ def things(actors: list[Actor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
-def _is_it(actor: Actor, row: NDArray[np.float64]) -> bool:
+def _is_it(actor: TrackedActor, row: NDArray[np.float64]) -> bool:
     """Whether the place changed because an actor of that size stood there and walked off, or came and stayed."""
     if np.abs(actor.shift).max() < 0.1 and actor.path < 0.2:
         return False  # it never went anywhere: it may be the thing itself
@@ -111,11 +111,11 @@ def _is_it(actor: Actor, row: NDArray[np.float64]) -> bool:
     return bool(seen) and alike == len(seen)
 
 
-def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
+def _lying(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     """While a thing lies or stands at its place."""
     out = []
     comes, goes = "enter" in reading.events, bool({"vanish", "leave"} & set(reading.events))
-    for row, colour in zip(scene.rest, scene.rest_colours, strict=True):
+    for row, colour in zip(scene.changes, scene.change_colours, strict=True):
         start, end, *box, area, in_background, starts_inside, ends_inside, contrast, _ = row
         there = [(start if starts_inside else 0.0, end if ends_inside else scene.duration)]
         if in_background:
@@ -140,16 +140,16 @@ def _lying(reading: Reading, scene: Scene) -> list[Candidate]:
     return out
 
 
-def _always(reading: Reading, scene: Scene) -> list[Candidate]:
+def _always(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     """Things that never move, by their colour: for as long as their shot lasts."""
     if {"enter", "vanish", "leave"} & set(reading.events) or reading.direction or reading.origin:
         return []
     if reading.kind == "ball" or reading.order is not None:  # a ball is asked about for its rolling, an order for times
         return []
     out = []
-    for row, colour in zip(scene.lying, scene.lying_colours, strict=True):
+    for row, colour in zip(scene.static, scene.static_colours, strict=True):
         place = row[2:]
-        if len(scene.rest) and float(box_iou(scene.rest[:, 2:6], place[None]).max()) > 0.3:
+        if len(scene.changes) and float(box_iou(scene.changes[:, 2:6], place[None]).max()) > 0.3:
             continue  # seen to come or go
         start = row[0] if (np.abs(scene.cuts - row[0]) < 0.3).any() else 0.0
         later = scene.cuts[scene.cuts > row[0] + 0.3]
@@ -170,13 +170,13 @@ def _grown(box: NDArray[np.float64], share: float = 0.5) -> NDArray[np.float64]:
     return np.concatenate([box[:2] - pad, box[2:] + pad])
 
 
-def _touches(actor: Actor, box: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _touches(actor: TrackedActor, box: NDArray[np.float64]) -> NDArray[np.bool_]:
     near = _grown(box)
     b = actor.boxes
     return (b[:, 0] < near[2]) & (b[:, 2] > near[0]) & (b[:, 1] < near[3]) & (b[:, 3] > near[1])
 
 
-def _mover(pool: list[Actor], box: NDArray[np.float64], t: float) -> Actor | None:
+def _mover(pool: list[TrackedActor], box: NDArray[np.float64], t: float) -> TrackedActor | None:
     """Who was at the place when it changed: the one that touches it nearest to the time."""
     best, nearest = None, 2.0
     for actor in pool:
@@ -190,11 +190,11 @@ def _mover(pool: list[Actor], box: NDArray[np.float64], t: float) -> Actor | Non
     return best
 
 
-def _visit(actor: Actor, box: NDArray[np.float64], t: float) -> Span:
+def _visit(actor: TrackedActor, box: NDArray[np.float64], t: float) -> Span:
     """The mover's visit to the place around `t`, at most `REACH` seconds each way."""
     inside = _touches(actor, box)
     bridged = inside.copy()
-    visits = events.runs(bridged)
+    visits = events.true_runs(bridged)
     a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
     start = max(actor.span.start, float(actor.times[a]) - 0.3, t - REACH)
     end = min(actor.span.end, float(actor.times[b]) + 0.3, t + REACH)
@@ -204,13 +204,13 @@ def _visit(actor: Actor, box: NDArray[np.float64], t: float) -> Span:
 
 
 def _still_actor(
-    scene: Scene, box: NDArray[np.float64], t: float, area: float, colour: NDArray[np.float32]
-) -> tuple[Actor, Span]:
+    scene: ObservedScene, box: NDArray[np.float64], t: float, area: float, colour: NDArray[np.float32]
+) -> tuple[TrackedActor, Span]:
     span = Span(max(0.0, t - 1.0), min(scene.duration, t + 1.0))
     frame = np.array([scene.width, scene.height], float)
     n = 2
     boxes = np.repeat(box[None], n, 0)
-    return Actor(
+    return TrackedActor(
         id=-2, times=np.array([span.start, span.end]), boxes=boxes, span=span, spans=SpanSet([span]),
         centre=(boxes[:, :2] + boxes[:, 2:]) / 2 / frame, size=(boxes[:, 2:] - boxes[:, :2]) / frame,
         touch=np.zeros((n, 4), bool), velocity=np.zeros((n, 2)), pace=np.zeros(n), still=np.ones(n, bool),

@@ -11,36 +11,33 @@ from dataclasses import replace
 import numpy as np
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import Actor
-from whenwhere.grounders.motion.candidates import Candidate, Scene
-from whenwhere.grounders.motion.comeback import comebacks
-from whenwhere.grounders.motion.placing import at_rest, things
-from whenwhere.grounders.motion.reading import Reading
-from whenwhere.grounders.motion.when import candidates_of
-from whenwhere.grounders.motion.who import groups, who_terms
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
+from whenwhere.grounders.motion.object_candidates import object_candidates
+from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.reappearance import reappearances
+from whenwhere.grounders.motion.temporal_scoring import time_candidates
+from whenwhere.grounders.motion.track_scoring import actor_groups, track_terms
 from whenwhere.overlap import t_iou
-
-__all__ = ["Candidate", "Scene", "choose", "runner_up", "things"]
-
 
 #: Actors whose score is within this of the best compete for "the first", "the second" ...
 RIVALS = 1.6
 
 
-def choose(reading: Reading, scene: Scene) -> list[Candidate]:
+def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     """All candidates for a reading, best first."""
     pool = scene.actors
     if reading.count > 1:
-        pool = groups(pool, reading.count) or pool
-    if not pool and not len(scene.rest) and not len(scene.lying):
+        pool = actor_groups(pool, reading.count) or pool
+    if not pool and not len(scene.changes) and not len(scene.static):
         return []
-    base = who_terms(reading, pool)
+    base = track_terms(reading, pool)
     made: list[Candidate] = []
     for actor in pool:
-        made += candidates_of(actor, reading, scene, base[id(actor)])
+        made += time_candidates(actor, reading, scene, base[id(actor)])
     if reading.kind in (None, "person", "animal", "hand") and reading.order is None and reading.count == 1:
         made += _of_comebacks(reading, pool, scene, base)
-    made += at_rest(reading, scene)
+    made += object_candidates(reading, scene)
     if reading.relation is not None:
         _relate(made, reading, scene)
     for c in made:
@@ -52,29 +49,29 @@ def choose(reading: Reading, scene: Scene) -> list[Candidate]:
 
 
 def _of_comebacks(
-    reading: Reading, pool: list[Actor], scene: Scene, base: dict[int, dict[str, float]]
+    reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene, base: dict[int, dict[str, float]]
 ) -> list[Candidate]:
     """Those who went and came back, where that is asked for or where the sentence is about all their time."""
     returns = "return" in reading.events
     if not returns and (set(reading.events) - events.WHOLE or reading.direction or reading.origin):
         return []
     out = []
-    for actor in comebacks(pool, scene.cuts):
+    for actor in reappearances(pool, scene.cuts):
         first, second = (base[id(m)] for m in actor.members)
         who = {k: (first[k] + second[k]) / 2 for k in first}
         # A sentence about somebody means every visit; each visit for itself is only a part of the answer.
         who["seen"] = max(first["seen"], second["seen"]) + (0.0 if returns else 0.25)
         for colour in who.keys() - {"seen", "kind", "size", "speed"}:
             who[colour] = max(first[colour], second[colour])
-        out += candidates_of(actor, reading, scene, who)
+        out += time_candidates(actor, reading, scene, who)
     return out
 
 
-def _relate(made: list[Candidate], reading: Reading, scene: Scene) -> None:
+def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene) -> None:
     """Adds how well a candidate's time fits the other clause."""
     assert reading.relation is not None
     relation, other = reading.relation
-    found = choose(replace(other, relation=None), scene)[:6]
+    found = rank_candidates(replace(other, relation=None), scene)[:6]
     if not found:
         return
     best = found[0].score

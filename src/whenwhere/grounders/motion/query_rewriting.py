@@ -122,14 +122,14 @@ def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(a), b) for a, b in _REWRITES)
 
 
-def plain(sentence: str) -> str:
+def rewrite_query(sentence: str) -> str:
     """A lower-case sentence in plain words and order.
 
-    >>> plain("can you find where you can see a van?")
+    >>> rewrite_query("can you find where you can see a van?")
     'a van'
-    >>> plain("in from the right comes the girl in red")
+    >>> rewrite_query("in from the right comes the girl in red")
     'the girl in red comes in from the right'
-    >>> plain("the man whose top is dark blue isn't moving")
+    >>> rewrite_query("the man whose top is dark blue isn't moving")
     'the man with dark blue top stands still'
     """
     text = " ".join(sentence.split())
@@ -142,7 +142,7 @@ def plain(sentence: str) -> str:
     shorter = re.sub(rf"(?:(?<=\w)|,) {_SHOWN}$", "", re.sub(r" in (?:this|it|them)$", "", text))
     text = shorter if len(shorter.split()) > 1 or shorter == text else text
     text = re.sub(r"^(?:it's|it is) ", "", text)
-    if (m := _FRONTED.match(text)) and not lex.kind_of(m["verb"]):
+    if (m := _FRONTED.match(text)) and not lex.noun_kind(m["verb"]):
         text = f"{m['who']} {m['verb']} {m['way']}"
     elif m := _PLACE_FIRST.match(text):
         text = f"{m['who']} {m['way'].strip()}"
@@ -170,8 +170,8 @@ def _worn(text: str) -> str:
     if m and _coloured(m["colour"]) and _coloured(m["colour"].split()[-1]):
         words = m["np"].split()
         follows = text[m.end() :].split()
-        kind = lex.kind_of(words[-1])
-        if not (follows and lex.part_of(follows[0])) and kind not in ("person", "child"):
+        kind = lex.noun_kind(words[-1])
+        if not (follows and lex.body_part(follows[0])) and kind not in ("person", "child"):
             text = " ".join([words[0], m["colour"], *words[1:], *follows])
     return text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.grounders.motion.attributes import Actor
+from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.spans import Span, SpanSet
 
 #: Longest absence in seconds.
@@ -23,12 +23,12 @@ _LOG_AREA, _ASPECT = 0.5, 0.55
 _SMALLEST, _SHORTEST = 0.002, 0.8
 
 
-def difference(a: Actor, b: Actor) -> float:
+def colour_difference(a: TrackedActor, b: TrackedActor) -> float:
     """How differently two actors are coloured, 0 (the same) to 1."""
     return float(np.abs(a.colour - b.colour).sum(1).mean() / 2)
 
 
-def comebacks(pool: list[Actor], cuts: np.ndarray) -> list[Actor]:
+def reappearances(pool: list[TrackedActor], cuts: np.ndarray) -> list[TrackedActor]:
     """Joint actors of two visits each, most alike first; a visit is used once as the first and once as the second."""
     known = [a for a in pool if a.area > _SMALLEST and a.span.duration > _SHORTEST and not a.members]
     pairs = []
@@ -38,20 +38,20 @@ def comebacks(pool: list[Actor], cuts: np.ndarray) -> list[Actor]:
             continue
         cut_away = bool((np.abs(cuts - a.span.end) < 0.3).any())
         cut_back = bool((np.abs(cuts - b.span.start) < 0.3).any())
-        if (a.exit or cut_away) and (b.entry or cut_back) and (unlike := difference(a, b)) < ALIKE:
+        if (a.exit or cut_away) and (b.entry or cut_back) and (unlike := colour_difference(a, b)) < ALIKE:
             pairs.append((unlike, id(a), id(b), a, b))
-    out: list[Actor] = []
+    out: list[TrackedActor] = []
     left: set[int] = set()
     back: set[int] = set()
     for _, i, j, a, b in sorted(pairs, key=lambda p: p[0]):
         if i not in left and j not in back:
             left.add(i)
             back.add(j)
-            out.append(joined(a, b))
+            out.append(joined_visits(a, b))
     return out
 
 
-def joined(a: Actor, b: Actor) -> Actor:
+def joined_visits(a: TrackedActor, b: TrackedActor) -> TrackedActor:
     """One actor from two visits, the first before the second."""
     rows: dict[str, Any] = {
         name: np.concatenate([getattr(a, name), getattr(b, name)])
