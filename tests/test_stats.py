@@ -40,7 +40,7 @@ def test_many_measures_are_drawn_together_and_as_one_alone(monkeypatch):
     clusters = rng.integers(0, 7, 40).tolist()
     whole = bootstrap_means(x, clusters, n=300, seed=5)
     assert whole == [pytest.approx(bootstrap_mean(x[:, k], clusters, n=300, seed=5), abs=1e-12) for k in range(3)]
-    monkeypatch.setattr("whenwhere.stats._BLOCK", 50)  # many small blocks of draws, the same draws
+    monkeypatch.setattr("whenwhere.stats.bootstrap._BLOCK", 50)  # many small blocks of draws, the same draws
     assert bootstrap_means(x, clusters, n=300, seed=5) == whole
 
 
