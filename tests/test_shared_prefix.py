@@ -268,7 +268,7 @@ def hybrid_group(model: Any) -> Any:
 
 
 def test_recurrent_states_fork() -> None:
-    from whenwhere.training.prefix.shared_prefix import Scorer, scores
+    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer, scores
     from whenwhere.training.prefix.vlm_parts import Tower
 
     model = made("qwen3_5", sharp=2.0)
@@ -281,10 +281,23 @@ def test_recurrent_states_fork() -> None:
         with pytest.raises(ModelError, match="recurrent state"):
             Scorer(model, backend)  # type: ignore[arg-type]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", FallbackWarning)
         scorer = Scorer(model)
         scorer(group)
     assert scorer.backend == "fork" and scorer.reasons == []
+
+
+def test_the_cache_is_handed_over_under_the_name_that_is_read() -> None:
+    from whenwhere.training.prefix.states import cache_inputs
+
+    class Older:
+        def forward(self, input_ids: Any, past_key_values: Any = None) -> None: ...
+
+    class Newer:
+        def forward(self, input_ids: Any, cache: Any = None) -> None: ...
+
+    assert cache_inputs(Older(), 1) == {"past_key_values": 1, "use_cache": True}
+    assert cache_inputs(Newer(), 1) == {"cache": 1, "use_cache": True}
 
 
 def test_recurrent_states_do_not_outlive_checkpointing() -> None:
@@ -351,20 +364,20 @@ def test_a_sound_back_end_stays_and_is_checked_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(shared_prefix.BACKENDS, "repeat", lambda *a: (asked.append(1), repeat(*a))[1])
     scorer = shared_prefix.Scorer(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", shared_prefix.FallbackWarning)
         for _ in range(2):
             scorer(ragged(model))
     assert scorer.backend == "shared_prefix" and len(asked) == 1
 
 
 def test_the_check_under_checkpointing() -> None:
-    from whenwhere.training.prefix.shared_prefix import Scorer
+    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer
 
     model = made("qwen3_vl")
     model.gradient_checkpointing_enable()
     scorer = Scorer(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", FallbackWarning)
         scorer(ragged(model))
     assert scorer.backend == "shared_prefix"
     model.gradient_checkpointing_enable({"use_reentrant": True})

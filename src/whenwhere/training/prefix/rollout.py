@@ -18,7 +18,7 @@ from typing import Any
 from whenwhere.errors import SettingError
 from whenwhere.training.prefix.attention import Prefix, attach
 from whenwhere.training.prefix.group import Branch, Tokens
-from whenwhere.training.prefix.states import kept_states
+from whenwhere.training.prefix.states import cache_inputs, kept_states
 from whenwhere.training.prefix.vlm_parts import Tower
 
 
@@ -66,8 +66,7 @@ class Rollout:
         self._states = kept_states(tower)
         with _still(tower):
             hidden = tower.text(
-                **tower.inputs(ids, [prompt]), position_ids=places[:, None], past_key_values=self._states,
-                use_cache=True,
+                **tower.inputs(ids, [prompt]), position_ids=places[:, None], **cache_inputs(tower.text, self._states),
             ).last_hidden_state  # fmt: skip
         self._last = hidden[0, -1].clone()
 
@@ -159,8 +158,8 @@ def _drawn(rows: Sequence[tuple[Rollout, Branch | None]], sampling: Sampling, ge
             if seen is not None:
                 seen = torch.cat([seen, seen.new_ones(len(live), 1)], 1)
             hidden = tower.text(
-                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None], past_key_values=states,
-                use_cache=True, attention_mask=seen, **how,
+                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None], **cache_inputs(tower.text, states),
+                attention_mask=seen, **how,
             ).last_hidden_state[:, -1]  # fmt: skip
             places = places + 1
     return [row[row >= 0] for row in words]
@@ -203,8 +202,8 @@ def _told(rows: Sequence[tuple[Rollout, Any]], states: Any, how: dict[str, Any])
         following.append(after)
     mask = None if tower.recurrent or bool(seen.all()) else seen
     hidden = tower.text(
-        **tower.inputs(ids, [branch for _, branch in rows]), position_ids=places, past_key_values=states,
-        use_cache=True, attention_mask=mask, **how,
+        **tower.inputs(ids, [branch for _, branch in rows]), position_ids=places, **cache_inputs(tower.text, states),
+        attention_mask=mask, **how,
     ).last_hidden_state  # fmt: skip
     ends = hidden[torch.arange(len(rows), device=tower.device), seen.sum(1) - 1]
     return ends, torch.tensor(following, device=tower.device), mask

@@ -28,7 +28,7 @@ from whenwhere.training.prefix.attention import Packed, attach
 from whenwhere.training.prefix.group import Branch, Group, Pictures, Tokens
 from whenwhere.training.prefix.logprobs import Entropies, Scale, Scores, scored
 from whenwhere.training.prefix.positions import Rule
-from whenwhere.training.prefix.states import kept_states
+from whenwhere.training.prefix.states import cache_inputs, kept_states
 from whenwhere.training.prefix.vlm_parts import Tower
 
 Backend = Literal["repeat", "packed4d", "shared_prefix", "fork"]
@@ -171,13 +171,15 @@ def fork(tower: Tower, group: Group) -> Any:
     ids, _, ahead, places = padded(tower, group)
     states = kept_states(tower)
     ahead_of = tower.text(
-        **tower.inputs(_row(tower, group), [group.prompt]), position_ids=ahead[:, None], past_key_values=states,
-        use_cache=True,
+        **tower.inputs(_row(tower, group), [group.prompt]), position_ids=ahead[:, None],
+        **cache_inputs(tower.text, states),
     ).last_hidden_state  # fmt: skip
     first = ahead_of[:, -1:].expand(len(ids), -1, -1)
     states.reorder_cache(torch.zeros(len(ids), dtype=torch.long, device=tower.device))
     behind = tower.text(
-        **tower.inputs(ids, group.branches), position_ids=places, past_key_values=states, use_cache=True
+        **tower.inputs(ids, group.branches),
+        position_ids=places,
+        **cache_inputs(tower.text, states),
     ).last_hidden_state
     return torch.cat([first, behind[:, :-1]], 1)
 

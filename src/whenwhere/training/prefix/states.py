@@ -1,9 +1,24 @@
 """Caches whose states can be differentiated: they are replaced, never overwritten, and fork into rows."""
 
+import inspect
 from functools import cache
 from typing import Any
 
 from whenwhere.training.prefix.vlm_parts import Tower
+
+
+def cache_inputs(text: Any, states: Any) -> dict[str, Any]:
+    """The keyword arguments that hand a text model its cache, under the name that this version of transformers reads.
+
+    From transformers 5.24 on the cache is called `cache`; the older name `past_key_values` warns there and
+    goes in 5.40.
+
+    Args:
+        text: The text model, whose `forward` is asked for its parameters.
+        states: The cache, which `forward` extends.
+    """
+    name = "cache" if "cache" in inspect.signature(text.forward).parameters else "past_key_values"
+    return {name: states, "use_cache": True}
 
 
 def kept_states(tower: Tower) -> Any:
