@@ -158,7 +158,8 @@ def _drawn(rows: Sequence[tuple[Rollout, Branch | None]], sampling: Sampling, ge
             if seen is not None:
                 seen = torch.cat([seen, seen.new_ones(len(live), 1)], 1)
             hidden = tower.text(
-                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None], **cache_inputs(tower.text, states),
+                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None],
+                **cache_inputs(tower.text, states),
                 attention_mask=seen, **how,
             ).last_hidden_state[:, -1]  # fmt: skip
             places = places + 1
