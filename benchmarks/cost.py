@@ -21,7 +21,7 @@ import long_video
 import numpy as np
 from box_noise import unsteadiness
 from numpy.typing import NDArray
-from world_model import Asked, Faults, Known, World, WorldTalker, known, tokens
+from world_model import Asked, Faults, Known, World, WorldBackend, known, tokens
 
 from whenwhere import SpanSet, Tube, box_iou, s_iou, t_iou, v_iou
 from whenwhere.answers import FORMS, Answer
@@ -63,9 +63,9 @@ def ways(seconds: float, exact: bool) -> Iterator[tuple[str, dict[str, Any]]]:
 def asked(truth: Known, info: VideoInfo, world: World, by: Any, fps: float | None, rate: float,
           frames: str = "images", flow: bool = False) -> dict[str, Any]:  # fmt: skip
     """One sentence asked in one way."""
-    talker = WorldTalker(world, DIALECTS["qwen3-vl"], frames)
+    backend = WorldBackend(world, DIALECTS["qwen3-vl"], frames)
     began = time.perf_counter()
-    found = by(talker).ground(info, truth.text, rate=rate, sample_fps=fps)
+    found = by(backend).ground(info, truth.text, rate=rate, sample_fps=fps)
     spent = time.perf_counter() - began
     cost = found.spent
     assert cost is not None
@@ -166,7 +166,7 @@ def _length(path: Path, name: str, seconds: int, want: Callable[..., None], rows
                 assert info is not None
                 world = World([truth], NOISES["as vidi2"])
                 if how["by"] is Framewise and seconds > EVERY_FRAME:
-                    plan = Framewise(WorldTalker(world, DIALECTS["qwen3-vl"])).estimate(info, query=truth.text)
+                    plan = Framewise(WorldBackend(world, DIALECTS["qwen3-vl"])).estimate(info, query=truth.text)
                     counts = {k: plan[k] for k in ("calls", "prompt_tokens")}
                     written = framewise_tokens(truth, world, info.times, (info.width, info.height))
                     return {"planned": True, "absent": not len(truth.spans), "output_tokens": written} | counts

@@ -30,7 +30,7 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from world_model import Known, World, WorldTalker
+from world_model import Known, World, WorldBackend
 
 from whenwhere import SpanSet, Tube, t_iou, v_iou
 from whenwhere.store import write_text
@@ -140,10 +140,10 @@ def worker(path: Path, seconds: int) -> dict:
 
     info = probe(path)
     world = World(truths(seconds))
-    talker = WorldTalker(world, DIALECTS["qwen3-vl"])
+    backend = WorldBackend(world, DIALECTS["qwen3-vl"])
     before, began, rows = peak(), time.perf_counter(), []
     for truth in world.truths.values():
-        found = SecondLevel(talker).ground(info, truth.text)
+        found = SecondLevel(backend).ground(info, truth.text)
         tube = found.tubes[0] if found.tubes else None
         ends = [abs(a - b) for x, y in zip(truth.spans, found.spans, strict=False)
                 for a, b in ((x.start, y.start), (x.end, y.end))]  # fmt: skip
@@ -155,7 +155,7 @@ def worker(path: Path, seconds: int) -> dict:
     return {
         "seconds_of_video": seconds, "frames_in_file": len(info.times),
         "megabytes": round(path.stat().st_size / 1e6, 1),
-        "calls": talker.calls, "seconds": round(time.perf_counter() - began, 1),
+        "calls": backend.calls, "seconds": round(time.perf_counter() - began, 1),
         "peak_mb_before": round(before, 1), "peak_mb": round(peak(), 1), "queries": rows,
     }  # fmt: skip
 

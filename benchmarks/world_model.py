@@ -11,7 +11,7 @@ frame gets the same error in every call, whatever the order and the chunks.
 - *framewise* (where, without a description): the box where a frame shows that it happens;
 - *uniform*: spans and one box a second at once, boxes between the shown frames on the line between them.
 
-`WorldTalker` answers in this process, for benchmarks with thousands of calls; `tests/world_server.py` serves the same
+`WorldBackend` answers in this process, for benchmarks with thousands of calls; `tests/world_server.py` serves the same
 answers over the OpenAI protocol. Left out: errors that depend on how a question is put, and thinking aloud.
 """
 
@@ -29,7 +29,7 @@ from whenwhere.answers import FORMS, Answer, TimedBox, TimedPoint
 from whenwhere.answers.dialects import Dialect
 from whenwhere.answers.dialects.words import PIXELS
 from whenwhere.grounders import uniform
-from whenwhere.grounders.talk import Call, Reply
+from whenwhere.models.backends.base import ModelBackend, ModelCall, ModelReply
 from whenwhere.stage import Scene
 from whenwhere.tracking import second_level_times
 
@@ -361,8 +361,8 @@ def _reach(times: NDArray[np.float64], dialect: Dialect) -> float:
 
 
 @dataclass
-class WorldTalker:
-    """The world in this process, as a talker.
+class WorldBackend(ModelBackend):
+    """The world in this process, as a back end.
 
     Attributes:
         world: who answers.
@@ -377,14 +377,14 @@ class WorldTalker:
     dialect: Dialect
     frames: str = "images"
     name: str = "world"
-    watch: Callable[[Call], None] | None = None
+    watch: Callable[[ModelCall], None] | None = None
     calls: int = field(default=0, init=False)
 
-    def ask(self, calls: Sequence[Call]) -> list[Reply]:
+    def ask(self, calls: Sequence[ModelCall]) -> list[ModelReply]:
         """One reply per call, in order."""
         return [self._one(call) for call in calls]
 
-    def _one(self, call: Call) -> Reply:
+    def _one(self, call: ModelCall) -> ModelReply:
         self.calls += 1
         if self.watch is not None:
             self.watch(call)
@@ -397,7 +397,7 @@ class WorldTalker:
         if written > call.max_tokens:
             ends = [m.end() for m in _PIECES.finditer(text)]
             text, written, finish = text[: ends[call.max_tokens - 1]], call.max_tokens, "length"
-        return Reply(
+        return ModelReply(
             text, self.prompt_tokens(len(call.times), width, height, call.prompt), written, 0.0,
             finish, shown=(width, height),  # type: ignore[arg-type]
         )  # fmt: skip

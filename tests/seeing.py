@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from world_server import WorldTalker
+from world_server import WorldBackend
 
-from whenwhere.grounders.talk import Call, Reply
+from whenwhere.models.backends.base import ModelCall, ModelReply
 from whenwhere.models.detection import Detections
 from whenwhere.overlap import box_iou
 from whenwhere.stage import Scene
@@ -93,12 +93,12 @@ class SeeingFollower:
         return {n: self._here[actor] for n, actor in self.actors.items() if actor in self._here}
 
 
-class ChoosingTalker(WorldTalker):  # type: ignore[misc, valid-type]
+class ChoosingBackend(WorldBackend):  # type: ignore[misc, valid-type]
     """Also says which of the numbered boxes is the sentence's thing: it reads the drawn pixels, nothing else."""
 
     said: str | None = None
 
-    def _one(self, call: Call) -> Reply:
+    def _one(self, call: ModelCall) -> ModelReply:
         if call.step != "choose":
             return super()._one(call)  # type: ignore[no-any-return]
         self.calls += 1
@@ -108,9 +108,9 @@ class ChoosingTalker(WorldTalker):  # type: ignore[misc, valid-type]
         count = len(call.schema["enum"]) - 1 if call.schema else 0
         scores = [0.6] + [self._fit(call, truth, n) for n in range(1, count + 1)]
         text = self.said or f'"Target ID: {int(np.argmax(scores))}"'
-        return Reply(text, 100, 6, shown=(call.images.shape[2], call.images.shape[1]))
+        return ModelReply(text, 100, 6, shown=(call.images.shape[2], call.images.shape[1]))
 
-    def _fit(self, call: Call, truth: Any, number: int) -> float:
+    def _fit(self, call: ModelCall, truth: Any, number: int) -> float:
         import cv2
 
         fits = []

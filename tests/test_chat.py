@@ -455,7 +455,7 @@ def test_dies_half_way(connect: Make, clock: Clock, tmp_path: Path) -> None:
     """What was answered is kept and costs nothing when the server is back; the rest are errors in their place."""
     questions = [Question.of(str(i)) for i in range(12)]
     with ChatServer(lambda r: r.text()) as server:
-        client = connect(server, cache=Cache(tmp_path), at_once=1)
+        client = connect(server, cache=Cache(tmp_path), concurrency=1)
 
         def dying(request: Request) -> str:
             if len(server.requests) == 5:
@@ -523,7 +523,7 @@ def test_events_do_not_depend_on_how_bytes_arrive(texts: list[str], cuts: list[i
 
 def test_never_more_at_once_than_allowed(connect: Make) -> None:
     with ChatServer(lambda r: r.text(), seconds=0.05) as server:
-        client = connect(server, at_once=3)
+        client = connect(server, concurrency=3)
         # from several threads of the caller, too
         found: dict[int, list] = {}
         threads = [
@@ -550,7 +550,7 @@ def test_connections_are_used_again(connect: Make, monkeypatch: pytest.MonkeyPat
     count, real = [], socket.create_connection
     monkeypatch.setattr(socket, "create_connection", lambda *a, **k: (count.append(1), real(*a, **k))[1])
     with ChatServer() as server:
-        client = connect(server, at_once=4)
+        client = connect(server, concurrency=4)
         for i in range(6):
             client.complete(Question.of(str(i)))
     assert len(count) == 1
@@ -579,7 +579,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell's background job has it switched off
 from whenwhere.chat import Client, Question
 from whenwhere.store import Cache
-client = Client(sys.argv[1], cache=Cache(None, enabled=False), at_once=3)
+client = Client(sys.argv[1], cache=Cache(None, enabled=False), concurrency=3)
 try:
     client.complete_all([Question.of(str(i)) for i in range(9)])
 except KeyboardInterrupt:
@@ -611,7 +611,7 @@ def test_an_interrupt_ends_at_once_and_one_may_ask_on(fault: Fault) -> None:
 
 def test_closing_wakes_those_who_wait_for_their_turn(connect: Make) -> None:
     with ChatServer(always=Fault("hang", seconds=20)) as server:
-        client = connect(server, at_once=1, times={"read": 30, "total": 30})
+        client = connect(server, concurrency=1, times={"read": 30, "total": 30})
         found: list[str] = []
 
         def ask(text: str) -> None:
@@ -755,4 +755,4 @@ def test_bad_questions() -> None:
     with pytest.raises(ValueError, match="uint8"):
         Picture(picture().astype(float))  # type: ignore[arg-type]
     with pytest.raises(SettingError):
-        Client("http://localhost/v1#m", at_once=0)
+        Client("http://localhost/v1#m", concurrency=0)

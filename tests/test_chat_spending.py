@@ -81,14 +81,14 @@ OTHERS = [
 
 def test_whatever_matters_is_in_the_key(server: ChatServer, tmp_path: Path) -> None:
     asked = client(server, tmp_path)
-    keys = [asked.memory.key(q) for q in [BASE, *OTHERS]]
+    keys = [asked.cache_key(q) for q in [BASE, *OTHERS]]
     assert len(set(keys)) == len(keys)
     with ChatServer(models=["other"]) as elsewhere:
         moved = Client(f"{elsewhere.url}#test-model", cache=Cache(tmp_path))
         renamed = Client(f"{server.url}#other", cache=Cache(tmp_path))
-        assert len({asked.memory.key(BASE), moved.memory.key(BASE), renamed.memory.key(BASE)}) == 3
+        assert len({asked.cache_key(BASE), moved.cache_key(BASE), renamed.cache_key(BASE)}) == 3
     # how it is fetched does not matter
-    assert client(server, tmp_path, stream=True, at_once=1).memory.key(BASE) == asked.memory.key(BASE)
+    assert client(server, tmp_path, stream=True, concurrency=1).cache_key(BASE) == asked.cache_key(BASE)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_damaged_answers_are_asked_for_anew(server: ChatServer, tmp_path: Path, 
     asked = client(server, tmp_path)
     question = Question.of("x")
     good = asked.complete(question)
-    path = asked.memory.path(asked.memory.key(question))
+    path = asked.responses.path(asked.cache_key(question))
     path.write_bytes(damage(path.read_bytes()) if callable(damage) else damage)  # type: ignore[arg-type]
     again = asked.complete(question)
     assert not again.stored and again.choices == good.choices and len(server.requests) == 2
@@ -133,7 +133,7 @@ CHILD = """
 import sys
 from whenwhere.chat import Client, Question
 from whenwhere.store import Cache
-client = Client(sys.argv[1], cache=Cache(sys.argv[2]), at_once=2)
+client = Client(sys.argv[1], cache=Cache(sys.argv[2]), concurrency=2)
 client.complete_all([Question.of(f"question {i}") for i in range(40)])
 """
 
@@ -151,7 +151,7 @@ def test_kill_9_loses_only_what_was_under_way(server: ChatServer, tmp_path: Path
         time.sleep(0.01)
     paid = len(server.requests)
     assert 10 <= paid < 40
-    asked = Client(name, cache=Cache(tmp_path), at_once=2)
+    asked = Client(name, cache=Cache(tmp_path), concurrency=2)
     found = asked.complete_all([Question.of(f"question {i}") for i in range(40)])
     assert [f.text for f in found if not isinstance(f, ChatError)] == [f"0 of question {i}" for i in range(40)]
     # two were under way: with the server, or between it and the disk

@@ -15,13 +15,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_trackers
-from seeing import ChoosingTalker, Seeing, SeeingDetector, SeeingFollower
+from seeing import ChoosingBackend, Seeing, SeeingDetector, SeeingFollower
 from world_server import Faults, World, known
 
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders.detector.grounder import DetectorGrounder
-from whenwhere.grounders.talk import Call, Reply
+from whenwhere.models.backends.base import ModelCall, ModelReply
 from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, Detector
 from whenwhere.models.propagation import Concept, Propagator
 from whenwhere.overlap import box_iou, t_iou, v_iou
@@ -61,14 +61,14 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoInfo, Scene]:
     return probe(path), scene
 
 
-def talker(scene: Scene, **faults: float) -> ChoosingTalker:
-    return ChoosingTalker(World(known(scene), Faults(**faults)), QWEN)
+def backend(scene: Scene, **faults: float) -> ChoosingBackend:
+    return ChoosingBackend(World(known(scene), Faults(**faults)), QWEN)
 
 
 def grounder(info: VideoInfo, scene: Scene, follower: bool, **detector: float) -> DetectorGrounder:
     seeing = Seeing(info, scene)
     found: Any = SeeingDetector(seeing, **detector)
-    return DetectorGrounder(talker(scene), found, SeeingFollower(seeing) if follower else None)  # type: ignore[arg-type]
+    return DetectorGrounder(backend(scene), found, SeeingFollower(seeing) if follower else None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("follower", [False, True])
@@ -109,8 +109,8 @@ def test_what_it_cost_is_told(clip: tuple[VideoInfo, Scene]) -> None:
     info, scene = clip
     way = grounder(info, scene, True)
     query = next(q for q in scene.sentences if not q.absent)
-    watched: list[Call] = []
-    way.talker.watch = watched.append  # type: ignore[attr-defined]
+    watched: list[ModelCall] = []
+    way.backend.watch = watched.append  # type: ignore[attr-defined]
     found = way.ground(info, query.text, span=Span(1.0, 5.0))
     assert found.spent is not None and found.reading is not None and found.candidates is not None
     assert found.spans == type(found.spans)([(1.0, 5.0)])
@@ -149,7 +149,7 @@ def test_answers_that_choose_nothing_leave_the_time(clip: tuple[VideoInfo, Scene
         ('"Target ID: 0"', "the model says that it is none of them"), ("the left one", "the model named none of them"),
         ("Target ID: 77", "the model named none of them"),
     ):  # fmt: skip
-        way.talker.said = said  # type: ignore[attr-defined]
+        way.backend.said = said  # type: ignore[attr-defined]
         found = way.ground(info, query.text, span=Span(2.0, 7.0))
         if len(found.candidates or []) == 1:
             assert found.tubes  # one candidate needs no question
@@ -161,14 +161,14 @@ def test_answers_that_choose_nothing_leave_the_time(clip: tuple[VideoInfo, Scene
 def test_a_failing_choice_is_a_warning_and_nothing_is_lost(clip: tuple[VideoInfo, Scene]) -> None:
     info, scene = clip
     way = grounder(info, scene, False)
-    real = way.talker.ask
+    real = way.backend.ask
 
-    def ask(calls: Any) -> list[Reply]:
+    def ask(calls: Any) -> list[ModelReply]:
         if calls and calls[0].step == "choose":
-            return [Reply(finish="error", error="the address does not answer")] * len(calls)
+            return [ModelReply(finish="error", error="the address does not answer")] * len(calls)
         return real(calls)  # type: ignore[no-any-return]
 
-    way.talker.ask = ask  # type: ignore[method-assign]
+    way.backend.ask = ask  # type: ignore[method-assign]
     query = max((q for q in scene.sentences if not q.absent), key=lambda q: q.spans.duration)
     found = way.ground(info, query.text, span=Span(2.0, 7.0))
     assert found.status == "answered" and found.spent is not None and found.spent.calls == 1
@@ -225,8 +225,8 @@ def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Sce
         (dino, None), (dino, Propagator(str(folder / "sam2"), device="cpu")),
         (dino, Propagator(str(folder / "sam3"), device="cpu")), (Concept(str(folder / "sam3"), device="cpu"), None),
     ):  # fmt: skip
-        way = DetectorGrounder(talker(scene), detector, propagator)
-        way.talker.said = '"Target ID: 1"'  # type: ignore[attr-defined]
+        way = DetectorGrounder(backend(scene), detector, propagator)
+        way.backend.said = '"Target ID: 1"'  # type: ignore[attr-defined]
         found = way.ground(info, query.text, span=span)
         (tube,) = found.tubes
         frames = info.times[(info.times >= 1.0 - 1e-6) & (info.times < 3.5)]

@@ -170,9 +170,9 @@ def test_frames_are_made_smaller_and_never_larger() -> None:
 def test_without_torch_there_is_a_sentence() -> None:
     code = (
         "import sys\nfor name in ('torch', 'torchvision', 'transformers'): sys.modules[name] = None\n"
-        "from whenwhere.grounders.vlm import LocalTalker\n"
+        "from whenwhere.models.backends.local import LocalBackend\n"
         "from whenwhere.errors import MissingExtraError\n"
-        "try: LocalTalker('a/model')\nexcept MissingExtraError as e: print(e)"
+        "try: LocalBackend('a/model')\nexcept MissingExtraError as e: print(e)"
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
     assert said == (

@@ -24,7 +24,7 @@ from chat_server import ChatServer, Fault, Request, Said
 import whenwhere
 from whenwhere import Tube
 from whenwhere.errors import MissingExtraError, SettingError
-from whenwhere.grounders.naming import kind_of
+from whenwhere.models.backends.resolve import find_kind
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.records import Grounding
 from whenwhere.settings import GroundingSettings
@@ -238,7 +238,7 @@ def test_what_is_planned_is_what_is_spent(
     assert planned["calls"] == record.cost.calls == sum(s["calls"] for s in planned["steps"].values())
     # looks at borders near the video's own ends are shorter
     assert planned["frames"] == pytest.approx(record.cost.frames_shown, rel=0.05 if query == "usual" else 0)
-    # the talker guesses what the server counts: time stamps, and pictures by their size
+    # the backend guesses what the server counts: time stamps, and pictures by their size
     assert planned["prompt_tokens"] == pytest.approx(record.cost.prompt_tokens, rel=0.1)
     # planned for models that need a token for each digit; this server counts four letters as one
     assert record.cost.output_tokens <= planned["output_tokens"] <= 6 * record.cost.output_tokens
@@ -465,8 +465,8 @@ def test_settings_are_checked() -> None:
 def test_a_folder_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "checkpoint").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert kind_of("checkpoint") == kind_of("./checkpoint") == kind_of("owner/name") == "local"
-    assert kind_of("https://host/v1") == "endpoint"
+    assert all(find_kind(name).in_process for name in ("checkpoint", "./checkpoint", "owner/name"))
+    assert not find_kind("https://host/v1").in_process
 
 
 def test_a_checkpoint_without_torch_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,15 +63,14 @@ def test_a_small_context_is_kept_to(tmp_path: Path) -> None:
     """Families with room for a few thousand tokens are shown less at a time, not cut off."""
     from tiny_models import save
 
-    from whenwhere.grounders.naming import connect, context_of
+    import whenwhere
     from whenwhere.grounders.pipelines import pipeline
     from whenwhere.grounders.second_level import SecondLevel
-    from whenwhere.store import Cache
 
-    talker = connect(str(save("qwen3_vl", tmp_path / "m")), Cache(tmp_path), "cpu")
-    assert context_of(talker) == 32768
-    made = pipeline("second-level", talker, 1, None)
+    backend = whenwhere.load_model(str(save("qwen3_vl", tmp_path / "m")), cache=tmp_path, device="cpu")
+    assert backend.context_length == 32768
+    made = pipeline("second-level", backend, 1, None)
     assert isinstance(made, SecondLevel) and made.sight.tokens == 16_000
-    talker.checkpoint.config.get_text_config().max_position_embeddings = 4096  # type: ignore[attr-defined]
-    made = pipeline("second-level", talker, 1, None)
+    backend.checkpoint.config.get_text_config().max_position_embeddings = 4096  # type: ignore[attr-defined]
+    made = pipeline("second-level", backend, 1, None)
     assert isinstance(made, SecondLevel) and made.sight.tokens == 2867

@@ -23,10 +23,10 @@ from whenwhere.answers.dialects import DIALECTS
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.grounders.joint import Joint
 from whenwhere.grounders.pipelines import pipeline
-from whenwhere.grounders.talk import Call, Reply
-from whenwhere.grounders.vlm import LocalTalker
 from whenwhere.models import shipped as packing
 from whenwhere.models import tiny
+from whenwhere.models.backends.base import ModelBackend, ModelCall, ModelReply
+from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.trained import FILE, Trained, read
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.overlap import t_iou
@@ -143,8 +143,8 @@ def test_nothing_that_is_typed_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("n", "height", "width"), [(16, 64, 64), (2, 64, 64), (7, 64, 64), (4, 32, 64), (1, 16, 48)])
 def test_patches_are_those_of_the_processor(checkpoint: Checkpoint, n: int, height: int, width: int) -> None:
     images = frames(n, height, width)
-    call = Call(images, np.arange(n) / 2, "the red circle")
-    inputs = LocalTalker(checkpoint).prepare(call)
+    call = ModelCall(images, np.arange(n) / 2, "the red circle")
+    inputs = LocalBackend(checkpoint).prepare(call)
     patches, grid = tiny.patchify(images)
     assert np.array_equal(patches, inputs["pixel_values_videos"].numpy())
     assert np.array_equal(grid, inputs["video_grid_thw"].numpy())
@@ -159,8 +159,8 @@ def test_frames_that_cannot_be_cut_are_said() -> None:
 
 def test_a_prompt_holds_little_else_than_the_video(checkpoint: Checkpoint) -> None:
     """A stamp, two marks and 16 tokens a second; then the sentence and one token before the answer."""
-    talker = LocalTalker(checkpoint)
-    prepared = talker.prepared(Call(frames(128), np.arange(128) / 2, "the red circle"))
+    backend = LocalBackend(checkpoint)
+    prepared = backend.prepared(ModelCall(frames(128), np.arange(128) / 2, "the red circle"))
     ids = prepared.inputs["input_ids"][0].tolist()
     assert len(ids) == 64 * 19 + 4
     tokens = checkpoint.tokenizer.convert_ids_to_tokens(ids)
@@ -168,12 +168,12 @@ def test_a_prompt_holds_little_else_than_the_video(checkpoint: Checkpoint) -> No
     assert tokens[-4:] == ["▁the", "▁red", "▁circle", tiny.ANSWER] and tiny.UNKNOWN not in tokens
     # an odd last frame is shown twice; each frame twice; from the middle of a second on
     for times, how in ((np.arange(15) / 2, "pairs"), (np.arange(9) / 2, "repeat"), (np.arange(1, 9) / 2, "pairs")):
-        made = LocalTalker(checkpoint, frames=how).prepare(Call(frames(len(times)), times, "the red circle"))  # type: ignore[arg-type]
+        made = LocalBackend(checkpoint, frames=how).prepare(ModelCall(frames(len(times)), times, "the red circle"))  # type: ignore[arg-type]
         assert checkpoint.tokenizer.unk_token_id not in made["input_ids"][0].tolist()
 
 
 def test_stamps_outside_the_vocabulary_are_said_not_shown(checkpoint: Checkpoint) -> None:
-    (reply,) = LocalTalker(checkpoint).ask([Call(frames(2), np.array([0.3, 0.7]) + 0.1, "the red circle")])
+    (reply,) = LocalBackend(checkpoint).ask([ModelCall(frames(2), np.array([0.3, 0.7]) + 0.1, "the red circle")])
     assert reply.finish == "error" and reply.error is not None and "dates 0 pieces" in reply.error
 
 
@@ -182,7 +182,7 @@ def test_frames_are_made_as_small_as_the_policy_knows_them(
     checkpoint: Checkpoint, size: tuple[int, int], shown: tuple[int, int]
 ) -> None:
     width, height = size
-    prepared = LocalTalker(checkpoint).prepared(Call(frames(2, height, width), np.array([0.0, 0.5]), "red"))
+    prepared = LocalBackend(checkpoint).prepared(ModelCall(frames(2, height, width), np.array([0.0, 0.5]), "red"))
     assert prepared.shown == shown
 
 
@@ -196,12 +196,12 @@ def test_a_checkpoint_is_asked_as_it_was_trained(folder: Path, tmp_path: Path) -
         "long_side": 48, "seconds": 30, "recipe": "rl-stvg", "recipe_hash": "00ff",
     }  # fmt: skip
     (tmp_path / "m" / FILE).write_text(json.dumps(said))
-    talker = LocalTalker(str(tmp_path / "m"), device="cpu", offline=True)
-    dialect = talker.dialect
+    backend = LocalBackend(str(tmp_path / "m"), device="cpu", offline=True)
+    dialect = backend.dialect
     assert dialect.name == "qwen3-vl" and dialect.joint and dialect.coordinates == "thousand"
     assert dialect.ask_when("a dog", 9.5) == "a dog in 9.5 s?" and dialect.when_schema() is None
-    assert (talker.frames, talker.long_side, dialect.fps, dialect.seconds) == ("repeat", 48, 1.0, 30)
-    assert isinstance(pipeline("second-level", talker, 1, None), Joint)
+    assert (backend.frames, backend.long_side, dialect.fps, dialect.seconds) == ("repeat", 48, 1.0, 30)
+    assert isinstance(pipeline("second-level", backend, 1, None), Joint)
     # a form of time alone: places are asked for as the family is asked
     spans = Trained(form="time-r1").over(DIALECTS["qwen3-vl"])
     assert not spans.joint and (spans.spans_form, spans.boxes_form) == ("time-r1", "qwen3-vl")
@@ -253,15 +253,15 @@ def test_from_a_folder_to_a_record(folder: Path, clip: Path, tmp_path: Path) -> 
 
 
 def test_a_policy_is_asked_in_its_own_way_only(checkpoint: Checkpoint, clip: Path) -> None:
-    talker = LocalTalker(checkpoint)
+    backend = LocalBackend(checkpoint)
     for name in ("framewise", "uniform", "detector"):
         with pytest.raises(SettingError, match="time and places at once"):
-            pipeline(name, talker, 1, None)
+            pipeline(name, backend, 1, None)
     with pytest.raises(SettingError, match="2 frames per second"):
-        pipeline("second-level", talker, 1, None).ground(probe(str(clip)), "the red circle", sample_fps=4)
+        pipeline("second-level", backend, 1, None).ground(probe(str(clip)), "the red circle", sample_fps=4)
 
 
-class Knowing:
+class Knowing(ModelBackend):
     """A policy that knows when and where, and writes it in its form, as times of the clip that it is shown."""
 
     name = "knowing"
@@ -270,11 +270,11 @@ class Knowing:
     def __init__(self, spans: Sequence[tuple[float, float]]) -> None:
         self.spans, self.calls = spans, []  # type: ignore[var-annotated]
 
-    def ask(self, calls: Sequence[Call]) -> list[Reply]:
+    def ask(self, calls: Sequence[ModelCall]) -> list[ModelReply]:
         self.calls += calls
-        return [Reply(self.answer(call), shown=(64, 48)) for call in calls]
+        return [ModelReply(self.answer(call), shown=(64, 48)) for call in calls]
 
-    def answer(self, call: Call) -> str:
+    def answer(self, call: ModelCall) -> str:
         assert call.times[0] == 0 and call.images.shape[2] == 64
         length = float(call.times[-1]) + 0.5
         here = [(max(s - call.clock, 0), min(e - call.clock, length)) for s, e in self.spans]
@@ -293,19 +293,19 @@ class Knowing:
 
 def test_true_answers_give_the_truth(clip: Path) -> None:
     info = probe(str(clip))
-    talker = Knowing([(1.0, 3.5), (6.0, 8.0)])
-    found = Joint(talker).ground(info, "the white square")
+    backend = Knowing([(1.0, 3.5), (6.0, 8.0)])
+    found = Joint(backend).ground(info, "the white square")
     assert found.status == "answered" and found.spans == SpanSet([(1.0, 3.5), (6.0, 8.0)]) and not found.warnings
     (tube,) = found.tubes
     assert tube.times.tolist() == [1.0, 2.0, 3.0, 6.0, 7.0, 7.5]
     assert np.abs(tube.boxes - [(10 * t, 20, 10 * t + 16, 36) for t in tube.times]).max() < 1  # a hundredth of 96
-    assert len(talker.calls) == 1 and talker.calls[0].prompt == "the white square"
+    assert len(backend.calls) == 1 and backend.calls[0].prompt == "the white square"
     # the time is given: its boxes alone
-    given_time = Joint(talker).ground(info, "the white square", span=Span(0.5, 2.8))
+    given_time = Joint(backend).ground(info, "the white square", span=Span(0.5, 2.8))
     assert given_time.spans == SpanSet([(0.5, 2.8)]) and given_time.tubes[0].times.tolist() == [1.0, 2.0]
     # inside a part: a clip of its own
-    part = Joint(talker).ground(info, "the white square", within=Span(3, 8), rate=2.0)
-    assert part.spans == SpanSet([(3.0, 3.5), (6.0, 8.0)]) and talker.calls[-1].clock == 3.0
+    part = Joint(backend).ground(info, "the white square", within=Span(3, 8), rate=2.0)
+    assert part.spans == SpanSet([(3.0, 3.5), (6.0, 8.0)]) and backend.calls[-1].clock == 3.0
     assert part.warnings == ["tiny answers with 1 box a second, whatever the rate"]
 
 
@@ -314,14 +314,14 @@ def test_absence_and_nonsense(clip: Path) -> None:
     assert Joint(Knowing([])).ground(info, "the white square").status == "absent"
 
     class Babbling(Knowing):
-        def answer(self, call: Call) -> str:
+        def answer(self, call: ModelCall) -> str:
             return "<1.0s><2.0s><|red|> what" if call.seed else "red red red"
 
     found = Joint(Babbling([])).ground(info, "the white square")
     assert found.status == "unsure" and found.candidates is not None and found.candidates[0]["said"] == "red red red"
 
     class Wrong(Knowing):
-        def answer(self, call: Call) -> str:
+        def answer(self, call: ModelCall) -> str:
             return "<1.0s><3.0s><1.0s><500><0><100><90><5.0s><0><0><90><90>"
 
     found = Joint(Wrong([])).ground(info, "the white square")
@@ -336,31 +336,31 @@ def test_a_long_video_is_shown_in_parts(tmp_path: Path) -> None:
             writer.write(np.zeros((64, 96, 3), np.uint8))
     info = probe(str(path))
     truth = SpanSet([(2.0, 6.5), (11.0, 29.0), (40.0, 45.0)])
-    talker = Knowing([(s.start, s.end) for s in truth])
-    grounder = Joint(talker)
+    backend = Knowing([(s.start, s.end) for s in truth])
+    grounder = Joint(backend)
     found = grounder.ground(info, "the white square")
-    assert t_iou(found.spans, truth) > 0.999 and len(talker.calls) == 4
-    assert all(len(call.times) <= 32 for call in talker.calls)
+    assert t_iou(found.spans, truth) > 0.999 and len(backend.calls) == 4
+    assert all(len(call.times) <= 32 for call in backend.calls)
     times = found.tubes[0].times
     assert {2.0, 3.0, 6.0, 11.0, 28.5, 40.0, 44.5} <= set(times.tolist()) and len(times) >= 5 + 19 + 6
     assert np.abs(found.tubes[0].boxes[:, 0] - np.minimum(10 * times, 95)).max() < 2
     assert grounder.estimate(info, query="the white square")["calls"] == 4
     # only what touches the given time is looked at
-    before = len(talker.calls)
+    before = len(backend.calls)
     grounder.ground(info, "the white square", span=Span(41, 44))
-    assert len(talker.calls) - before == 1
+    assert len(backend.calls) - before == 1
 
 
 # --- the package's own weights
 
 
 def test_the_package_says_what_it_lacks(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from whenwhere.grounders import naming
+    from whenwhere.models.backends import local
 
     monkeypatch.setattr(packing, "FOLDER", tmp_path / "weights")
     with pytest.raises(ModelError, match="without the weights of its policy tiny"):
         whenwhere.open(clip, "tiny", cache=False)
-    monkeypatch.setattr(naming, "find_spec", lambda package: None if package == "transformers" else package)
+    monkeypatch.setattr(local, "find_spec", lambda package: None if package == "transformers" else package)
     with pytest.raises(MissingExtraError, match=r"whenwhere\[vlm\]"):
         whenwhere.open(clip, "tiny", cache=False)
 

@@ -19,7 +19,7 @@ import tiny_policies
 from tiny_policies import Two, blank_policy, lines, opened
 
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.grounders.talk import Call
+from whenwhere.models.backends.base import ModelCall
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.settings import SFTSettings
@@ -196,7 +196,7 @@ def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
     assert seen[-1]["clips"] == 120 and seen[-1]["sentences"] == 120 and seen[-1]["skipped"] == 0
     assert seen[-1]["tokens"] == 120 * 3 and seen[-1]["flops"] > 1e6 and seen[-1]["seconds"] > 0
     told = json.loads((tmp_path / "checkpoint" / "whenwhere.json").read_text())
-    assert (told["form"], told["frames"], told["step"]) == ("tokens", opened(blank).talker.frames, 60)
+    assert (told["form"], told["frames"], told["step"]) == ("tokens", opened(blank).backend.frames, 60)
     again = opened(tmp_path / "checkpoint")
     for sample in Two().samples:
         prompt, (rest,) = again.prompts(sample, sample.questions)
@@ -309,7 +309,7 @@ TIMES = np.array([0.0, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("frames", ["pairs", "repeat", "images"])
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "qwen3_5"])
 def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path) -> None:
-    """Beginning and rest together are, token by token, what the talker would ask; the video is in the beginning."""
+    """Beginning and rest together are, token by token, what the backend would ask; the video is in the beginning."""
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.prefix.policy import Policy
 
@@ -324,7 +324,7 @@ def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path
         head, rests = policy.prompts(sample, questions)
         for question, rest in zip(questions, rests, strict=True):
             words = prompt.format(query=question.text, duration="4.0")
-            wanted = policy.talker.prepare(Call(sample.images, sample.times, words))["input_ids"][0]
+            wanted = policy.backend.prepare(ModelCall(sample.images, sample.times, words))["input_ids"][0]
             assert [*head.ids.tolist(), *rest.tolist()] == wanted.tolist()
         found = head.images if frames == "images" else head.videos
         assert found is not None and found.patches is not None
@@ -345,7 +345,7 @@ def test_prompts_of_the_tiny_policy_are_the_processors(blank: Path) -> None:
         for sample in (*Two().samples, *Two().samples):
             prompt, (rest,) = policy.prompts(sample, sample.questions)
             words = tiny_policies.PROMPT.format(query=sample.questions[0].text)
-            wanted = policy.talker.prepare(Call(sample.images, sample.times, words))
+            wanted = policy.backend.prepare(ModelCall(sample.images, sample.times, words))
             assert torch.equal(torch.cat([prompt.ids, rest]), wanted["input_ids"][0])
             assert torch.allclose(prompt.videos.patches, wanted["pixel_values_videos"], atol=1e-5)
             assert prompt.videos.grids.tolist() == wanted["video_grid_thw"].tolist()

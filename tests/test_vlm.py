@@ -1,4 +1,4 @@
-"""The local talker on tiny, random checkpoints of the real classes, saved and loaded by `from_pretrained`.
+"""The local backend on tiny, random checkpoints of the real classes, saved and loaded by `from_pretrained`.
 
 What is proved here is everything but what the weights know: inputs equal to those of the family's own processor, true
 stamps, generation equal to `model.generate`, held answers, batches, seeds, one sentence for each thing that can fail.
@@ -25,8 +25,8 @@ import tiny_models
 from whenwhere.answers import parse
 from whenwhere.answers.dialects import DIALECTS, Frames
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.grounders.talk import Call
-from whenwhere.grounders.vlm import LocalTalker
+from whenwhere.models.backends.base import ModelCall
+from whenwhere.models.backends.local import LocalBackend
 from whenwhere.store import Cache
 
 pytestmark = pytest.mark.torch
@@ -51,23 +51,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def talker(folder: Callable[[str], Path]) -> Callable[..., LocalTalker]:
-    made: dict[Any, LocalTalker] = {}
+def backend(folder: Callable[[str], Path]) -> Callable[..., LocalBackend]:
+    made: dict[Any, LocalBackend] = {}
 
-    def one(family: str = "qwen3_vl", frames: Frames | None = None) -> LocalTalker:
+    def one(family: str = "qwen3_vl", frames: Frames | None = None) -> LocalBackend:
         if (family, frames) not in made:
-            made[family, frames] = LocalTalker(str(folder(family)), frames=frames, device="cpu")
+            made[family, frames] = LocalBackend(str(folder(family)), frames=frames, device="cpu")
         return made[family, frames]
 
     return one
 
 
-def ask(prompt: str = "When does it happen?", images: np.ndarray = IMAGES, **more: Any) -> Call:
-    return Call(images, more.pop("times", TIMES[: len(images)]), prompt, **more)
+def ask(prompt: str = "When does it happen?", images: np.ndarray = IMAGES, **more: Any) -> ModelCall:
+    return ModelCall(images, more.pop("times", TIMES[: len(images)]), prompt, **more)
 
 
-def prompt_of(talker: LocalTalker, call: Call) -> str:
-    return str(talker.checkpoint.tokenizer.decode(talker.prepare(call)["input_ids"][0]))
+def prompt_of(backend: LocalBackend, call: ModelCall) -> str:
+    return str(backend.checkpoint.tokenizer.decode(backend.prepare(call)["input_ids"][0]))
 
 
 #: LLaVA-OneVision's template moves pictures before the words, and GLM-4.6V dates two frames by the first of them: there
@@ -78,12 +78,12 @@ WAYS = [(f, w) for f in FAMILIES for w in ("pairs", "repeat", "images") if (f, w
 
 @pytest.mark.parametrize(("family", "frames"), WAYS)
 def test_inputs_are_those_of_the_familys_own_processor(
-    talker: Callable[..., LocalTalker], family: str, frames: Frames
+    backend: Callable[..., LocalBackend], family: str, frames: Frames
 ) -> None:
     """Called by hand as its documentation says, on the same frames at one a second."""
     import torch
 
-    one = talker(family, frames)
+    one = backend(family, frames)
     ours = one.prepare(ask(times=np.arange(4.0)))
     processor = one.checkpoint.processor
     video, words = IMAGES, "When does it happen?"
@@ -127,29 +127,29 @@ STAMPS = {
 
 
 @pytest.mark.parametrize(("family", "frames"), STAMPS)
-def test_the_prompt_tells_the_true_times(talker: Callable[..., LocalTalker], family: str, frames: Frames) -> None:
-    prompt = prompt_of(talker(family, frames), ask())
+def test_the_prompt_tells_the_true_times(backend: Callable[..., LocalBackend], family: str, frames: Frames) -> None:
+    prompt = prompt_of(backend(family, frames), ask())
     at = [prompt.find(stamp) for stamp in STAMPS[family, frames]]
     assert -1 not in at
     assert at == sorted(at)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_one_frame_and_an_odd_number_of_frames(talker: Callable[..., LocalTalker], family: str) -> None:
+def test_one_frame_and_an_odd_number_of_frames(backend: Callable[..., LocalBackend], family: str) -> None:
     for frames in ("pairs", "repeat"):
         for n in (1, 3):
-            reply = talker(family, frames).ask([ask(images=IMAGES[:n], max_tokens=2, times=np.arange(n) + 7.0)])[0]
+            reply = backend(family, frames).ask([ask(images=IMAGES[:n], max_tokens=2, times=np.arange(n) + 7.0)])[0]
             assert (reply.error is None) == ((family, frames, n) != ("glm46v", "pairs", 3))
 
 
-def test_no_frames_is_a_question_of_words(talker: Callable[..., LocalTalker]) -> None:
-    reply = talker().ask([ask("What is a tube?", IMAGES[:0], max_tokens=3)])[0]
+def test_no_frames_is_a_question_of_words(backend: Callable[..., LocalBackend]) -> None:
+    reply = backend().ask([ask("What is a tube?", IMAGES[:0], max_tokens=3)])[0]
     assert reply.error is None
     assert reply.output_tokens == 3
 
 
-def test_a_family_without_a_dialect_is_shown_pictures_with_times(talker: Callable[..., LocalTalker]) -> None:
-    one = talker("gemma3")
+def test_a_family_without_a_dialect_is_shown_pictures_with_times(backend: Callable[..., LocalBackend]) -> None:
+    one = backend("gemma3")
     assert (one.dialect.name, one.frames) == ("plain", "images")
     calls = [ask(max_tokens=8), ask("Where?", max_tokens=8), ask(schema=one.dialect.when_schema(), max_tokens=400)]
     replies = one.ask(calls)
@@ -162,35 +162,35 @@ def test_a_family_without_a_dialect_is_shown_pictures_with_times(talker: Callabl
     assert replies[1].text == one.ask([calls[1]])[0].text
     assert parse(replies[2].text).read
     with pytest.raises(ModelError, match="makes no place for a video"):
-        talker("gemma3", "pairs").ask(calls)
+        backend("gemma3", "pairs").ask(calls)
 
 
-def test_times_that_a_family_cannot_tell_are_an_error_and_cost_nothing(talker: Callable[..., LocalTalker]) -> None:
+def test_times_that_a_family_cannot_tell_are_an_error_and_cost_nothing(backend: Callable[..., LocalBackend]) -> None:
     apart = ask(times=np.array([0.0, 1.0, 9.0, 10.0]), max_tokens=4)
-    reply = talker("qwen2_5_vl", "repeat").ask([apart])[0]
+    reply = backend("qwen2_5_vl", "repeat").ask([apart])[0]
     assert reply.finish == "error"
     assert "cannot be told by position" in (reply.error or "")
-    reply = talker("glm4v", "pairs").ask([ask(times=np.array([0.0, 4.0, 8.0, 12.0]), max_tokens=4)])[0]
+    reply = backend("glm4v", "pairs").ask([ask(times=np.array([0.0, 4.0, 8.0, 12.0]), max_tokens=4)])[0]
     assert "0 s for frames whose mean time is 2.000 s" in (reply.error or "")
-    reply = talker("glm46v", "pairs").ask([ask(max_tokens=4)])[0]
+    reply = backend("glm46v", "pairs").ask([ask(max_tokens=4)])[0]
     assert "3 s for frames whose mean time is 3.500 s" in (reply.error or "")
-    assert talker("qwen2_5_vl", "images").ask([apart])[0].error is None
-    assert talker("glm4v", "repeat").ask([apart])[0].error is None
+    assert backend("qwen2_5_vl", "images").ask([apart])[0].error is None
+    assert backend("glm4v", "repeat").ask([apart])[0].error is None
 
 
-def test_one_bad_call_does_not_take_the_others_with_it(talker: Callable[..., LocalTalker]) -> None:
+def test_one_bad_call_does_not_take_the_others_with_it(backend: Callable[..., LocalBackend]) -> None:
     bad = ask(times=np.array([0.0, 1.0, 9.0, 10.0]), max_tokens=4)
-    replies = talker("qwen2_5_vl", "repeat").ask([ask(max_tokens=4), bad, ask("Where?", max_tokens=4)])
+    replies = backend("qwen2_5_vl", "repeat").ask([ask(max_tokens=4), bad, ask("Where?", max_tokens=4)])
     assert [reply.error is None for reply in replies] == [True, False, True]
 
 
 def test_a_dialect_of_another_family_is_found_out(folder: Callable[[str], Path]) -> None:
-    wrong = LocalTalker(str(folder("qwen3_vl")), dialect=DIALECTS["glm-4.6v"], device="cpu")
+    wrong = LocalBackend(str(folder("qwen3_vl")), dialect=DIALECTS["glm-4.6v"], device="cpu")
     assert "dates 0 pieces of the video" in (wrong.ask([ask()])[0].error or "")
 
 
-def test_picture_tokens_must_be_as_many_as_features(talker: Callable[..., LocalTalker]) -> None:
-    one = talker()
+def test_picture_tokens_must_be_as_many_as_features(backend: Callable[..., LocalBackend]) -> None:
+    one = backend()
     from whenwhere.models.frames import lay_out
 
     layout = lay_out(IMAGES, TIMES, "?", one.dialect, "repeat")
@@ -204,8 +204,8 @@ def test_picture_tokens_must_be_as_many_as_features(talker: Callable[..., LocalT
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_answers_are_those_of_generate(talker: Callable[..., LocalTalker], family: str) -> None:
-    one = talker(family)
+def test_greedy_answers_are_those_of_generate(backend: Callable[..., LocalBackend], family: str) -> None:
+    one = backend(family)
     reply = one.ask([ask(max_tokens=12)])[0]
     inputs = one.prepare(ask())
     out = one.checkpoint.model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
@@ -216,14 +216,14 @@ def test_greedy_answers_are_those_of_generate(talker: Callable[..., LocalTalker]
     assert reply.seconds > 0
 
 
-def test_answers_depend_on_what_is_shown(talker: Callable[..., LocalTalker]) -> None:
-    replies = talker().ask([ask(max_tokens=12), ask(images=255 - IMAGES, max_tokens=12)])
+def test_answers_depend_on_what_is_shown(backend: Callable[..., LocalBackend]) -> None:
+    replies = backend().ask([ask(max_tokens=12), ask(images=255 - IMAGES, max_tokens=12)])
     assert replies[0].text != replies[1].text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_held_answers_always_parse(talker: Callable[..., LocalTalker], family: str) -> None:
-    one = talker(family)
+def test_held_answers_always_parse(backend: Callable[..., LocalBackend], family: str) -> None:
+    one = backend(family)
     seconds = [4.0, 5.0]
     calls = []
     for seed in range(3):
@@ -238,9 +238,9 @@ def test_held_answers_always_parse(talker: Callable[..., LocalTalker], family: s
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "molmo2"])
-def test_a_batch_answers_as_single_calls_do(talker: Callable[..., LocalTalker], family: str) -> None:
+def test_a_batch_answers_as_single_calls_do(backend: Callable[..., LocalBackend], family: str) -> None:
     """Prompts of other lengths (padded on the left), greedy and drawn, held and free, in one batch."""
-    one = talker(family)
+    one = backend(family)
     schema = one.dialect.when_schema()
     calls = [
         ask("Where?", max_tokens=24),
@@ -253,8 +253,8 @@ def test_a_batch_answers_as_single_calls_do(talker: Callable[..., LocalTalker], 
     assert len({reply.prompt_tokens for reply in together}) == 4
 
 
-def test_seeds(talker: Callable[..., LocalTalker]) -> None:
-    one = talker()
+def test_seeds(backend: Callable[..., LocalBackend]) -> None:
+    one = backend()
     texts = [one.ask([ask(max_tokens=12, temperature=1.0, seed=seed)])[0].text for seed in (1, 1, 2, 3)]
     assert texts[0] == texts[1]
     assert len(set(texts)) == 3
@@ -315,8 +315,8 @@ def test_draws_follow_the_softmax() -> None:
     assert ((counts - true) ** 2 / true).sum() < 18.5  # p = 0.001, 4 degrees of freedom
 
 
-def test_control_tokens_in_a_sentence_are_words(talker: Callable[..., LocalTalker]) -> None:
-    one = talker()
+def test_control_tokens_in_a_sentence_are_words(backend: Callable[..., LocalBackend]) -> None:
+    one = backend()
     reply = one.ask(
         [ask("<|im_end|>\n<|im_start|>assistant\n<|video_pad|> <3.0 seconds><|vision_start|>", max_tokens=2)]
     )[0]
@@ -328,7 +328,7 @@ def test_control_tokens_in_a_sentence_are_words(talker: Callable[..., LocalTalke
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_planning_needs_no_weights_and_counts_exactly(folder: Callable[[str], Path], family: str) -> None:
-    one = LocalTalker(str(folder(family)), device="cpu")
+    one = LocalBackend(str(folder(family)), device="cpu")
     counted = one.prompt_tokens(4, 96, 64, "When does it happen?")
     assert not one.checkpoint.loaded
     assert counted == one.prepare(ask(times=np.arange(4.0)))["input_ids"].shape[1]
@@ -337,13 +337,13 @@ def test_planning_needs_no_weights_and_counts_exactly(folder: Callable[[str], Pa
 def test_what_was_answered_costs_nothing_again(folder: Callable[[str], Path], tmp_path: Path) -> None:
     name, cache = str(folder("qwen3_vl")), Cache(tmp_path)
     calls = [ask(max_tokens=5), ask(max_tokens=5, temperature=1.0, seed=1), ask(times=TIMES + 1, max_tokens=5)]
-    first = LocalTalker(name, device="cpu", cache=cache).ask(calls)
-    again = LocalTalker(name, device="cpu", cache=cache)
+    first = LocalBackend(name, device="cpu", cache=cache).ask(calls)
+    again = LocalBackend(name, device="cpu", cache=cache)
     replies = again.ask(calls)
     assert not again.checkpoint.loaded
     assert [r.text for r in replies] == [r.text for r in first]
     assert all(r.cached and r.seconds == 0 and r.shown == f.shown for r, f in zip(replies, first, strict=True))
-    other = LocalTalker(name, device="cpu", cache=cache, frames="pairs")
+    other = LocalBackend(name, device="cpu", cache=cache, frames="pairs")
     assert not other.ask(calls[:1])[0].cached
     assert not again.ask([ask(max_tokens=5, temperature=1.0, seed=2)])[0].cached
 
@@ -352,33 +352,33 @@ def test_sizes_are_what_the_model_saw(folder: Callable[[str], Path]) -> None:
     name = str(folder("qwen2_5_vl"))
     big = np.repeat(np.repeat(IMAGES, 4, axis=1), 4, axis=2)
     for options in ({}, {"long_side": 96}, {"pixels": 96 * 64}):
-        one = LocalTalker(name, device="cpu", **options)
+        one = LocalBackend(name, device="cpu", **options)
         width, height = one.ask([ask(images=big, max_tokens=2)])[0].shown
         assert width % 28 == height % 28 == 0
         assert width * height <= 112 * 112  # the processor's own limit
-    assert LocalTalker(name, device="cpu", long_side=96).prepared(ask(images=big)).shown == (84, 56)
+    assert LocalBackend(name, device="cpu", long_side=96).prepared(ask(images=big)).shown == (84, 56)
 
 
 def test_weights_in_bf16(folder: Callable[[str], Path]) -> None:
     import torch
 
-    one = LocalTalker(str(folder("qwen3_vl")), device="cpu", dtype="bf16")
+    one = LocalBackend(str(folder("qwen3_vl")), device="cpu", dtype="bf16")
     assert one.ask([ask(max_tokens=8, schema={"type": "boolean"})])[0].text in ("true", "false")
     assert one.checkpoint.model.dtype == torch.bfloat16
 
 
 def test_a_device_map_is_passed_on(folder: Callable[[str], Path]) -> None:
     name = str(folder("qwen3_vl"))
-    assert LocalTalker(name, device_map={"": "cpu"}).ask([ask(max_tokens=2)])[0].error is None
+    assert LocalBackend(name, device_map={"": "cpu"}).ask([ask(max_tokens=2)])[0].error is None
     with pytest.raises(ModelError, match=r"cannot be loaded: .*nowhere"):
-        LocalTalker(name, device_map={"": "nowhere"}).ask([ask(max_tokens=2)])
+        LocalBackend(name, device_map={"": "nowhere"}).ask([ask(max_tokens=2)])
 
 
 def test_a_quantisation_is_passed_on(folder: Callable[[str], Path]) -> None:
     """Where its package is missing, transformers refuses, in one sentence; where it is there, it is used."""
     from transformers import BitsAndBytesConfig
 
-    one = LocalTalker(str(folder("qwen3_vl")), device="cpu", quantization=BitsAndBytesConfig(load_in_8bit=True))
+    one = LocalBackend(str(folder("qwen3_vl")), device="cpu", quantization=BitsAndBytesConfig(load_in_8bit=True))
     if importlib.util.find_spec("bitsandbytes"):
         assert one.checkpoint.model.is_quantized
     else:
@@ -386,8 +386,8 @@ def test_a_quantisation_is_passed_on(folder: Callable[[str], Path]) -> None:
             one.ask([ask(max_tokens=2)])
 
 
-def test_still_pictures_lose_tokens_in_videollama3_and_the_count_knows(talker: Callable[..., LocalTalker]) -> None:
-    one = talker("video_llama_3")
+def test_still_pictures_lose_tokens_in_videollama3_and_the_count_knows(backend: Callable[..., LocalBackend]) -> None:
+    one = backend("video_llama_3")
     still = np.repeat(IMAGES[:1], 4, axis=0)
     assert one.prepare(ask(images=still))["input_ids"].shape[1] < one.prepare(ask())["input_ids"].shape[1]
     assert one.ask([ask(images=still, max_tokens=2)])[0].error is None
@@ -418,33 +418,33 @@ def test_chat_templates(folder: Callable[[str], Path], tmp_path: Path) -> None:
     ):
         name = changed(source, tmp_path / str(k), chat_template__jinja=template)
         with pytest.raises(ModelError, match=fault):
-            LocalTalker(name, device="cpu").ask([ask()])
+            LocalBackend(name, device="cpu").ask([ask()])
 
 
 def test_a_prompt_that_the_model_cannot_hold(folder: Callable[[str], Path], tmp_path: Path) -> None:
     config = json.loads((folder("qwen3_vl") / "config.json").read_text())
     config["text_config"]["max_position_embeddings"] = 100
-    small = LocalTalker(changed(folder("qwen3_vl"), tmp_path / "s", config__json=json.dumps(config)), device="cpu")
+    small = LocalBackend(changed(folder("qwen3_vl"), tmp_path / "s", config__json=json.dumps(config)), device="cpu")
     long, short = small.ask([ask(max_tokens=2), ask("When?", IMAGES[:1], max_tokens=2)])
     assert long.error == "125 tokens of prompt, and the model holds 100: show fewer or smaller frames"
     assert short.error is None
 
 
-def test_a_template_that_moves_pictures_is_found_out(talker: Callable[..., LocalTalker]) -> None:
+def test_a_template_that_moves_pictures_is_found_out(backend: Callable[..., LocalBackend]) -> None:
     with pytest.raises(ModelError, match="moves pictures away from the times"):
-        talker("llava_onevision", "images").ask([ask()])
+        backend("llava_onevision", "images").ask([ask()])
 
 
-def test_a_held_answer_is_not_thought_about(talker: Callable[..., LocalTalker]) -> None:
-    assert "<think>" in prompt_of(talker(), ask(schema={"type": "boolean"}))
-    assert "<think>" not in prompt_of(talker(), ask())
+def test_a_held_answer_is_not_thought_about(backend: Callable[..., LocalBackend]) -> None:
+    assert "<think>" in prompt_of(backend(), ask(schema={"type": "boolean"}))
+    assert "<think>" not in prompt_of(backend(), ask())
 
 
 def test_out_of_memory(folder: Callable[[str], Path]) -> None:
     """The allocator really refuses; a batch is split first, and what fits is answered."""
     import torch
 
-    one = LocalTalker(str(folder("qwen3_vl")), device="cpu")
+    one = LocalBackend(str(folder("qwen3_vl")), device="cpu")
     seen = []
 
     def greedy(module: Any, arguments: Any, options: Any) -> None:
@@ -480,7 +480,7 @@ def test_weights_that_are_missing_torn_or_absent(folder: Callable[[str], Path], 
         (fewer, r"lacks 1 weights, model\.visual\.merger\.norm\.weight among them"),
     ):
         with pytest.raises(ModelError, match=fault) as raised:
-            LocalTalker(name, device="cpu").ask([ask()])
+            LocalBackend(name, device="cpu").ask([ask()])
         assert "\n" not in str(raised.value)
 
 
@@ -503,7 +503,7 @@ def test_what_is_no_checkpoint(folder: Callable[[str], Path], tmp_path: Path) ->
         (str(tmp_path / "nowhere"), "neither a folder nor a model on the hub"),
     ):
         with pytest.raises(ModelError, match=fault) as raised:
-            LocalTalker(name, device="cpu")
+            LocalBackend(name, device="cpu")
         assert "\n" not in str(raised.value)
 
 
@@ -543,15 +543,15 @@ def test_an_unknown_id_and_no_network(hub: Callable[[str], None]) -> None:
     try:
         hub(f"http://127.0.0.1:{server.server_port}")
         with pytest.raises(ModelError, match="neither a folder nor a model on the hub"):
-            LocalTalker("nobody/nothing-at-all")
+            LocalBackend("nobody/nothing-at-all")
     finally:
         server.shutdown()
         server.server_close()
     hub(f"http://127.0.0.1:{server.server_port}")  # nobody listens there now
     with pytest.raises(ModelError, match="the hub cannot be reached"):
-        LocalTalker("nobody/nothing-at-all")
+        LocalBackend("nobody/nothing-at-all")
     with pytest.raises(ModelError, match="the hub cannot be reached"):
-        LocalTalker("nobody/nothing-at-all", offline=True)
+        LocalBackend("nobody/nothing-at-all", offline=True)
 
 
 def test_settings(folder: Callable[[str], Path]) -> None:
@@ -562,4 +562,4 @@ def test_settings(folder: Callable[[str], Path]) -> None:
         ({"batch": 0}, "at least 1 call"),
     ):
         with pytest.raises(SettingError, match=fault):
-            LocalTalker(name, **options)  # type: ignore[arg-type]
+            LocalBackend(name, **options)  # type: ignore[arg-type]

@@ -17,10 +17,10 @@ from chat_server import ChatServer, Fault, Request
 from whenwhere.answers import Answer, TimedBox
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.grounders.asking import GROUP_BYTES, Asking, Look, groups
-from whenwhere.grounders.endpoint import Endpoint
 from whenwhere.grounders.places import matched
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.windows import Sight, covered, frame_times, merged, sharpened, spans_said, windows
+from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
@@ -169,9 +169,9 @@ def small(tmp_path: Path) -> Iterator[tuple[Red, SecondLevel]]:
     """Shows few frames at a time: six seconds need several windows, and boxes several chunks."""
     red = Red()
     with ChatServer(red) as server:
-        talker = Endpoint(f"{server.url}#test-model", cache=Cache(tmp_path))
-        yield red, SecondLevel(talker, sight=Sight(tokens=500, boxes=2))
-        talker.close()
+        backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
+        yield red, SecondLevel(backend, sight=Sight(tokens=500, boxes=2))
+        backend.close()
 
 
 def test_a_short_clip_as_if_it_were_long(small: tuple[Red, SecondLevel], info: VideoInfo) -> None:
@@ -183,7 +183,7 @@ def test_a_short_clip_as_if_it_were_long(small: tuple[Red, SecondLevel], info: V
     whens = [(p, t) for p, t in red.prompts if p.startswith("Find when")]
     # no call shows the whole, and each says which part it shows
     assert len(whens) > 3 and all("You see the part from" in p for p, _ in whens)
-    assert all(grounder.talker.prompt_tokens(len(t), 160, 120, p) <= 500 for p, t in whens)
+    assert all(grounder.backend.prompt_tokens(len(t), 160, 120, p) <= 500 for p, t in whens)
     wheres = [(p, t) for p, t in red.prompts if p.startswith("Given")]
     assert len(wheres) == 2 == plan["steps"]["where"]["calls"]
     (first, shown), (second, then) = wheres
@@ -206,7 +206,7 @@ def test_windows_share_what_was_decoded(small: tuple[Red, SecondLevel], info: Vi
 
 def test_only_time_is_asked_of_a_family_that_has_no_boxes(small: tuple[Red, SecondLevel], info: VideoInfo) -> None:
     red, grounder = small
-    grounder.talker.dialect = DIALECTS["llava-onevision"]
+    grounder.backend.dialect = DIALECTS["llava-onevision"]
     found = grounder.ground(info, "red")
     assert found.status == "answered" and found.tubes == [] and "only time was asked" in found.warnings[0]
     assert {p.split()[0] for p, _ in red.prompts} == {"Find"}
@@ -216,14 +216,14 @@ def test_only_time_is_asked_of_a_family_that_has_no_boxes(small: tuple[Red, Seco
 def test_two_groups_in_vain_end_the_asking(info: VideoInfo, tmp_path: Path) -> None:
     """A call that fails alone is no reason to give up; a model that is gone is not asked for every part of a film."""
     with ChatServer(faults=[Fault("status", status=400), None]) as server:
-        talker = Endpoint(f"{server.url}#test-model", cache=Cache(tmp_path))
-        asking = Asking(talker, info)
+        backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
+        asking = Asking(backend, info)
         looks = [Look("when", info.times[k : k + 1], 80 + 2 * (k % 2), "?", None, 10, 1) for k in range(12)]
         first = asking.ask(looks[:2])
         assert [bool(r.error) for r in first] == [True, False]
         server.always = Fault("status", status=400)
         rest = asking.ask(looks[2:])
-        talker.close()
+        backend.close()
     assert all(r.error for r in rest) and len(server.requests) == 4
     assert "11 of 12 calls failed, so the answer is incomplete: " in asking.sentences()[0]
     assert asking.spent.calls == 1 and len(asking.spent.trace) == 4
@@ -245,9 +245,9 @@ def test_times_closer_than_a_tenth_keep_their_own_boxes(tmp_path: Path) -> None:
 
     quick = probe(path)
     with ChatServer(says) as server:
-        talker = Endpoint(f"{server.url}#test-model", cache=Cache(tmp_path))
-        found = SecondLevel(talker, sight=Sight(boxes=10)).ground(quick, "it", span=Span(0.5, 1.5), rate=50)
-        talker.close()
+        backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
+        found = SecondLevel(backend, sight=Sight(boxes=10)).ground(quick, "it", span=Span(0.5, 1.5), rate=50)
+        backend.close()
     (tube,) = found.tubes
     assert len(tube) == 50 and found.warnings == []
     assert np.allclose(tube.boxes[:, 2], (400 * tube.times + 10) * 80 / 1000, atol=0.1)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from world_server import NAMES, Asked, Faults, World, WorldTalker, known, world_model, world_server
+from world_server import NAMES, Asked, Faults, World, WorldBackend, known, world_model, world_server
 
 from whenwhere import SpanSet, Tube, s_iou, t_iou, v_iou
 from whenwhere.answers import FORMS, parse
@@ -59,7 +59,7 @@ def scores(clip, faults: Faults, by=SecondLevel, dialect="qwen3-vl", most=9, **a
     for truth in known(scene):
         if not truth.spans or len(rows) == most:
             continue
-        found = by(WorldTalker(World([truth], faults), DIALECTS[dialect])).ground(info, truth.text, **asked)
+        found = by(WorldBackend(World([truth], faults), DIALECTS[dialect])).ground(info, truth.text, **asked)
         tube = found.tubes[0] if found.tubes else Tube(SpanSet())
         t = t_iou(truth.spans, found.spans)
         rows.append(
@@ -75,8 +75,8 @@ def scores(clip, faults: Faults, by=SecondLevel, dialect="qwen3-vl", most=9, **a
 def test_true_answers_give_the_truth_in_every_dialect(clip, dialect: str) -> None:
     _, info, scene = clip
     for truth in known(scene):
-        talker = WorldTalker(World(known(scene)), DIALECTS[dialect])
-        found = SecondLevel(talker).ground(info, truth.text)
+        backend = WorldBackend(World(known(scene)), DIALECTS[dialect])
+        found = SecondLevel(backend).ground(info, truth.text)
         assert found.status == ("answered" if truth.spans else "absent")
         assert len(found.spans) == len(truth.spans)
         for true, said in zip(truth.spans, found.spans, strict=True):
@@ -97,7 +97,7 @@ def test_true_answers_give_the_truth_in_every_dialect(clip, dialect: str) -> Non
 def test_boxes_are_only_lost_between_the_seconds(clip, rate: float) -> None:
     _, info, scene = clip
     for truth in known(scene):
-        found = SecondLevel(WorldTalker(World([truth]), DIALECTS["qwen2.5-vl"])).ground(info, truth.text, rate=rate)
+        found = SecondLevel(WorldBackend(World([truth]), DIALECTS["qwen2.5-vl"])).ground(info, truth.text, rate=rate)
         if truth.spans:
             assert found.tubes[0].rate == rate
             best = s_iou(exact(truth), oracle(truth, found.spans, rate, info))
@@ -133,7 +133,7 @@ def test_samples_that_agree_are_confident(clip) -> None:
     _, info, scene = clip
     truth = next(t for t in known(scene) if t.spans)
     sure, vague = (
-        SecondLevel(WorldTalker(World([truth], Faults(ends=e)), DIALECTS["qwen3-vl"]), samples=4).ground(
+        SecondLevel(WorldBackend(World([truth], Faults(ends=e)), DIALECTS["qwen3-vl"]), samples=4).ground(
             info, truth.text
         )
         for e in (0.0, 1.5)
@@ -157,7 +157,7 @@ def test_the_command_line_over_the_protocol_gives_the_same(clip, dialect: str, t
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["query"] for r in records] == sentences
     for truth, record in zip(known(scene), records, strict=True):
-        here = SecondLevel(WorldTalker(world, DIALECTS[dialect])).ground(info, truth.text)
+        here = SecondLevel(WorldBackend(world, DIALECTS[dialect])).ground(info, truth.text)
         assert record["status"] == here.status
         spans = SpanSet((s["start"], s["end"]) for s in record["spans"])
         # times go to a server in tenths of a second

@@ -18,6 +18,7 @@ from whenwhere.version import __version__ as __version__
 if TYPE_CHECKING:
     from whenwhere.boxes import Box as Box
     from whenwhere.errors import WhenwhereError as WhenwhereError
+    from whenwhere.models.backends.resolve import load_model as load_model
     from whenwhere.overlap import box_iou as box_iou
     from whenwhere.overlap import s_iou as s_iou
     from whenwhere.overlap import t_iou as t_iou
@@ -40,6 +41,7 @@ _HOME = {
     "Tube": "tubes",
     "WhenwhereError": "errors",
     "box_iou": "overlap",
+    "load_model": "models.backends.resolve",
     "open": "session",
     "s_iou": "overlap",
     "t_iou": "overlap",

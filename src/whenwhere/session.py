@@ -27,11 +27,9 @@ from numpy.typing import NDArray
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Found, Grounder
 from whenwhere.grounders.detector.named import check as check_detector
-from whenwhere.grounders.naming import check as check_name
-from whenwhere.grounders.naming import close as disconnect
-from whenwhere.grounders.naming import connect, warnings_of
-from whenwhere.grounders.talk import Spent, Talker
 from whenwhere.grounders.trimming import clipped, repaired
+from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
+from whenwhere.models.backends.resolve import build_backend, check_model_name
 from whenwhere.records import (
     CostRecord,
     Grounding,
@@ -68,7 +66,7 @@ def _motion(cache: Cache, progress: Progress | None) -> Grounder:
     return MotionGrounder(cache, progress=progress)
 
 
-#: The models that are built in, each with what makes it; what other names mean: `whenwhere.grounders.naming`.
+#: The models that are built in, each with what makes it; what other names mean: `whenwhere.models.backends.resolve`.
 GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": _motion}
 
 
@@ -76,7 +74,9 @@ GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": 
 MAX_DOWNLOAD = 4.0
 
 
-def check_model(name: str, settings: GroundingSettings | None = None, device: str | None = None) -> None:
+def check_model(
+    name: str, settings: GroundingSettings | None = None, device: str | None = None, concurrency: int | None = None
+) -> None:
     """Say what is wrong with a model's name, or with the settings for this model, before a video is opened.
 
     Raises:
@@ -84,36 +84,46 @@ def check_model(name: str, settings: GroundingSettings | None = None, device: st
         MissingExtraError: it needs packages that are not installed.
     """
     if name not in GROUNDERS:
-        check_name(name, device)
-        if settings is not None and settings.pipeline.partition(":")[0] == "detector":
-            check_detector(settings.pipeline)
+        check_model_name(name, device, concurrency)
+        if settings is not None:
+            _check_pipeline(settings)
         return
     if device is not None:
         raise SettingError(f"a device is for a checkpoint in this process; {name} is none")
+    if concurrency is not None:
+        raise SettingError(f"the concurrency is for models behind an address; {name} is none")
     if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
         raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
 
 
+def _check_pipeline(settings: GroundingSettings) -> None:
+    if settings.pipeline.partition(":")[0] == "detector":
+        check_detector(settings.pipeline)
+
+
 def open(
     source: str | os.PathLike[str],
-    model: str = "motion",
+    model: str | ModelBackend = "motion",
     cache: str | os.PathLike[str] | Literal[False] | None = None,
     frame_rate: float = 25.0,
     max_download: float = MAX_DOWNLOAD,
     progress: Progress | None = None,
     device: str | None = None,
+    concurrency: int | None = None,
 ) -> "Session":
     """Open a video for questions.
 
     Args:
         source: a file, a folder of pictures, an http(s) address, or `-` for standard input.
-        model: who answers: `motion` is built in; a folder or hub id of a vision-language model; or an address that
-            serves one, `http://host:8000/v1#name`. Frames leave this machine only for such an address.
+        model: who answers: `motion` is built in; a folder or hub id of a vision-language model; an address that
+            serves one, `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays open after
+            this session so that several videos can share it. Frames leave this machine only for an address.
         cache: folder for what was computed about a video; None = the user's cache folder, False = none.
         frame_rate: pictures per second, for a folder of pictures.
         max_download: most gigabytes to take from an address or standard input.
         progress: told the share of the video that was looked at.
         device: where a checkpoint runs, such as `cuda:1` or `cpu`; None = an accelerator where there is one.
+        concurrency: how many questions an endpoint is sent at a time; None is 8.
 
     Raises:
         MediaError: the video is missing or cannot be read.
@@ -121,7 +131,7 @@ def open(
         MissingExtraError: the model needs packages that are not installed.
         ChatError, ModelError: the model cannot be had.
     """
-    return Session(source, model, cache, frame_rate, max_download, progress, device)
+    return Session(source, model, cache, frame_rate, max_download, progress, device, concurrency)
 
 
 class Session:
@@ -136,28 +146,34 @@ class Session:
     def __init__(
         self,
         source: str | os.PathLike[str],
-        model: str = "motion",
+        model: str | ModelBackend = "motion",
         cache: str | os.PathLike[str] | Literal[False] | None = None,
         frame_rate: float = 25.0,
         max_download: float = MAX_DOWNLOAD,
         progress: Progress | None = None,
         device: str | None = None,
+        concurrency: int | None = None,
     ) -> None:
         from whenwhere.video import open_source, probe
 
-        check_model(model, device=device)
+        given = model if isinstance(model, ModelBackend) else None
+        name = model.name if isinstance(model, ModelBackend) else model
+        if given is None:
+            check_model(name, device=device, concurrency=concurrency)
+        elif device is not None or concurrency is not None:
+            raise SettingError("device and concurrency belong to `load_model`; the model was loaded already")
         self.source = os.fsdecode(source)
-        self.model = model
+        self.model = name
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
         self._progress, self._device = progress, device
-        self._built_in = GROUNDERS[model](self._cache, progress) if model in GROUNDERS else None
-        self._talker: Talker | None = None
+        self._built_in = GROUNDERS[name](self._cache, progress) if given is None and name in GROUNDERS else None
+        self._backend, self._owns_backend = given, given is None
         self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
             self._content = content_hash(self._local.path)
-            if self._built_in is None:
-                self._talker = connect(model, self._cache, device)
+            if self._built_in is None and given is None:
+                self._backend = build_backend(name, BackendOptions(self._cache, device, concurrency))
         except MediaError as e:
             self._local.close()
             # The user knows an address or a folder, not the temporary file that was made of it.
@@ -176,9 +192,12 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Remove what was fetched for this session; the video cannot be asked after that."""
-        if self._talker is not None:
-            disconnect(self._talker)
+        """Remove what was fetched for this session; the video cannot be asked after that.
+
+        A back end that the caller passed in stays open.
+        """
+        if self._backend is not None and self._owns_backend:
+            self._backend.close()
         self._local.close()
 
     def __repr__(self) -> str:
@@ -268,13 +287,14 @@ class Session:
 
     def _grounder(self, settings: GroundingSettings) -> Grounder:
         """Who answers, asked as the settings say."""
-        check_model(self.model, settings)
-        if self._talker is None:
+        if self._backend is None:
             assert self._built_in is not None
+            check_model(self.model, settings)
             return self._built_in
+        _check_pipeline(settings)
         from whenwhere.grounders.pipelines import pipeline
 
-        return pipeline(settings.pipeline, self._talker, settings.samples, self._progress, self._device)
+        return pipeline(settings.pipeline, self._backend, settings.samples, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.
@@ -318,8 +338,8 @@ class Session:
         return record
 
     def _record(self, query: str, settings: GroundingSettings, found: Found) -> Grounding:
-        spent = found.spent or Spent()
-        said = [] if self._talker is None else warnings_of(self._talker)
+        spent = found.spent or CallCosts()
+        said = [] if self._backend is None else self._backend.warnings()
         return Grounding(
             id=self.identity(query, settings),
             video=self._video_record(),

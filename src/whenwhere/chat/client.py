@@ -1,6 +1,6 @@
 """The client: asks, waits, tries again, counts, remembers.
 
-Questions may come from any number of threads; no more than `at_once` are with the server at a time. A question is
+Questions may come from any number of threads; no more than `concurrency` are with the server at a time. A question is
 answered from the memory if it was ever answered; otherwise the budget is asked, then the server, and the answer is on
 the disk before anyone sees it.
 """
@@ -21,13 +21,16 @@ from whenwhere.chat.budget import Budget, Usage
 from whenwhere.chat.completion import Choice, Completion
 from whenwhere.chat.key import Key
 from whenwhere.chat.line import Fault, Incoming, Line
-from whenwhere.chat.memory import Memory
 from whenwhere.chat.patience import Patience, retry_after
 from whenwhere.chat.question import Question
+from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import ChatError, SettingError
 from whenwhere.store import Cache
 
 T = TypeVar("T")
+
+#: Part of every cache key: raised when what a stored answer depends on changes.
+_KEY_VERSION = 1
 
 
 class Client:
@@ -39,7 +42,7 @@ class Client:
         cache: where answers are kept.
         budget: what may be spent; None = no limit.
         patience: time-outs and further tries.
-        at_once: most questions with the server at a time.
+        concurrency: most questions with the server at a time.
         stream: have answers sent word by word; a stuck server shows sooner.
 
     Raises:
@@ -55,11 +58,11 @@ class Client:
         cache: Cache | None = None,
         budget: Budget | None = None,
         patience: Patience | None = None,
-        at_once: int = 8,
+        concurrency: int = 8,
         stream: bool = False,
     ) -> None:
-        if at_once < 1:
-            raise SettingError(f"at least one question is asked at once, not {at_once}")
+        if concurrency < 1:
+            raise SettingError(f"at least one question is asked at once, not {concurrency}")
         self.address = Address.parse(model)
         with suppress(ChatError):
             self.address.check()
@@ -68,7 +71,7 @@ class Client:
         self.stream = stream
         self.usage = Usage()
         self._key = Key(key_variable)
-        self._lines = [Line(self.address, self._key, self.patience) for _ in range(at_once)]
+        self._lines = [Line(self.address, self._key, self.patience) for _ in range(concurrency)]
         # The last line used is the first one used again: its connection is still open.
         self._free: queue.LifoQueue[Line] = queue.LifoQueue()
         for line in reversed(self._lines):
@@ -80,7 +83,7 @@ class Client:
         self._stop = threading.Event()
         if not self.address.model:
             self.address = replace(self.address, model=self._only_model())
-        self.memory = Memory(cache or Cache(), self.address)
+        self.responses = ResponseCache(cache or Cache(), "chat")
 
     def __repr__(self) -> str:
         return f"Client({self.address.base}#{self.address.model})"
@@ -89,6 +92,10 @@ class Client:
     def conceded(self) -> frozenset[str]:
         """What the server turned out not to know (see `wire`)."""
         return self._conceded
+
+    def cache_key(self, question: Question) -> str:
+        """The key under which the answer to a question is stored: server, model and the whole question."""
+        return ResponseCache.key(_KEY_VERSION, self.address.base, self.address.model, question.identity())
 
     def complete(self, question: Question, on_text: Callable[[str], None] | None = None) -> Completion:
         """Ask one question.
@@ -101,18 +108,18 @@ class Client:
         Raises:
             ChatError: there is no answer; `BudgetError` where it was not asked because of the budget.
         """
-        key = self.memory.key(question)
-        if (stored := self.memory.get(key)) is not None:
+        key = self.cache_key(question)
+        if (stored := self.responses.read(key, Completion.from_json)) is not None:
             with self._lock:
                 self.usage.stored += 1
-            return stored
+            return replace(stored, stored=True)
         try:
             with self.budget.hold(question.most_tokens()) as hold, self._line() as line:
                 completion = self._asked(line, question, on_text)
                 hold.spent = completion.prompt_tokens + completion.output_tokens
                 if hold.spent:
                     # what a filter declined was not paid for, and may pass another day
-                    self.memory.put(key, completion)
+                    self.responses.write(key, completion.to_json(), model=self.address.model)
         except ChatError:
             with self._lock:
                 self.usage.failures += 1

@@ -3,8 +3,8 @@
 A `Look` is a call before its frames are decoded. The same looks are priced for a plan (`price`) and asked for an answer
 (`Asking.ask`), so that a plan cannot drift away from what is done.
 
-Memory: looks are decoded in groups of bounded size, whatever the length of the video. Calls of a group go to the talker
-together, which may compute or send them side by side.
+Memory: looks are decoded in groups of bounded size, whatever the length of the video. Calls of a group go to the back
+end together, which may compute or send them side by side.
 
 An answer that was cut off is asked for once more with more tokens. Where every call of two groups in a row fails, the
 model is taken for gone and is not asked again: an endpoint that died half-way costs two groups' patience, not all.
@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers import Answer
-from whenwhere.errors import ChatError, ModelError
 from whenwhere.grounders.grounder import Found
-from whenwhere.grounders.talk import Call, Reply, Spent, Talker
+from whenwhere.models.backends.base import CallCosts, ModelBackend, ModelCall, ModelReply
 from whenwhere.video import VideoInfo, read
 from whenwhere.video.picture import output_size
 
 #: Most bytes of frames in memory at a time; a single look may need more.
 GROUP_BYTES = 96 << 20
-#: Most calls handed to a talker at a time.
+#: Most calls handed to a backend at a time.
 GROUP_CALLS = 32
 #: How many times more tokens an answer gets that was cut off.
 MORE = 4
@@ -49,7 +48,7 @@ class Look:
         step: what it is for (`when`, `refine`, `which`, `where`, ...).
         times: (n,) seconds, increasing, each a frame's own time, or one at which it is on display.
         width: of the frames as they are shown, pixels.
-        prompt, schema, max_tokens, temperature, seed: as in `Call`.
+        prompt, schema, max_tokens, temperature, seed: as in `ModelCall`.
         expects: tokens of a usual answer, for plans.
         clock: second of the video at which the clock begins that the model is told times of.
     """
@@ -71,7 +70,7 @@ class Asking:
     """One sentence's talk with a model.
 
     Attributes:
-        talker: who answers.
+        backend: who answers.
         info: the video.
         progress: told the share of the first `ask` that is done, 0-1.
         spent: calls, tokens, frames, and the trace.
@@ -79,10 +78,10 @@ class Asking:
         warnings: sentences for the user.
     """
 
-    talker: Talker
+    backend: ModelBackend
     info: VideoInfo
     progress: Callable[[float], None] | None = None
-    spent: Spent = field(default_factory=Spent)
+    spent: CallCosts = field(default_factory=CallCosts)
     statuses: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _asked: int = 0
@@ -91,13 +90,13 @@ class Asking:
     _error: str | None = None
     _in_vain: int = 0
 
-    def ask(self, looks: Sequence[Look]) -> list[Reply]:
+    def ask(self, looks: Sequence[Look]) -> list[ModelReply]:
         """One reply per look, in order; after the model is gone, replies with its error."""
-        replies: list[Reply] = []
+        replies: list[ModelReply] = []
         for group in groups(looks, self.info):
             self._asked += len(group)
             if self._in_vain >= IN_VAIN:
-                replies += [Reply(finish="error", error=self._error)] * len(group)
+                replies += [ModelReply(finish="error", error=self._error)] * len(group)
                 self._failed += len(group)
                 continue
             got = self._ask(group)
@@ -112,14 +111,14 @@ class Asking:
         self.progress = None
         return replies
 
-    def _ask(self, looks: Sequence[Look]) -> list[Reply]:
+    def _ask(self, looks: Sequence[Look]) -> list[ModelReply]:
         frames = np.unique(np.concatenate([look.times for look in looks])) if looks else np.zeros(0)
         pictures = read(self.info, frames, width=looks[0].width)
         self.spent.frames_decoded += len(frames)
         self.warnings += [w for w in pictures.warnings if w not in self.info.warnings]
         calls = [
-            Call(_picked(pictures.images, np.searchsorted(frames, look.times)), look.times - look.clock, look.prompt,
-                 look.schema, look.max_tokens, look.temperature, look.seed, look.step, look.clock)
+            ModelCall(_picked(pictures.images, np.searchsorted(frames, look.times)), look.times - look.clock,
+                      look.prompt, look.schema, look.max_tokens, look.temperature, look.seed, look.step, look.clock)
             for look in looks
         ]  # fmt: skip
         replies = self._told(calls)
@@ -131,8 +130,8 @@ class Asking:
             self._cut += replies[k].finish == "length"
         return replies
 
-    def _told(self, calls: list[Call]) -> list[Reply]:
-        replies = self.talker.ask(calls) if calls else []
+    def _told(self, calls: list[ModelCall]) -> list[ModelReply]:
+        replies = self.backend.ask(calls) if calls else []
         for call, reply in zip(calls, replies, strict=True):
             self.spent.add(call, reply)
             if reply.unknown:
@@ -145,7 +144,7 @@ class Asking:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def note(self, reply: Reply, answer: Answer | None) -> None:
+    def note(self, reply: ModelReply, answer: Answer | None) -> None:
         """Remember how well a reply could be read."""
         if reply.error is not None:
             self.statuses.append("incomplete")
@@ -166,7 +165,7 @@ class Asking:
             ChatError, ModelError: no call was answered and nothing was found: that is a failure, not an answer.
         """
         if self._error is not None and not found.spans and all(call["error"] for call in self.spent.trace):
-            raise (ChatError if "://" in self.talker.name else ModelError)(self._error)
+            raise self.backend.error_type(self._error)
         found.spent, found.parse = self.spent, self.status
         found.frames_decoded, found.frames_shown = self.spent.frames_decoded, self.spent.frames_shown
         found.warnings = list(dict.fromkeys([*found.warnings, *self.sentences()]))
@@ -212,13 +211,13 @@ def _picked(images: NDArray[np.uint8], index: NDArray[np.intp]) -> NDArray[np.ui
     return images[first : last + 1] if last - first + 1 == len(index) else images[index]
 
 
-def price(talker: Talker, info: VideoInfo, looks: Sequence[Look]) -> dict[str, int]:
+def price(backend: ModelBackend, info: VideoInfo, looks: Sequence[Look]) -> dict[str, int]:
     """What these looks would cost: calls, frames shown, prompt tokens, and the tokens of usual answers."""
     total = {"calls": len(looks), "frames": 0, "prompt_tokens": 0, "output_tokens": 0}
     for look in looks:
         width, height = output_size(info, look.width)
         total["frames"] += len(look.times)
-        total["prompt_tokens"] += talker.prompt_tokens(len(look.times), width, height, look.prompt)
+        total["prompt_tokens"] += backend.prompt_tokens(len(look.times), width, height, look.prompt)
         total["output_tokens"] += look.expects
     return total
 

@@ -16,8 +16,8 @@ from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import boxes_said, matched, needs_places
 from whenwhere.grounders.second_level import BOX_TOKENS, MAX_BOX, MAX_START
-from whenwhere.grounders.talk import Talker
 from whenwhere.grounders.windows import Sight, frame_times, part_of, shown_width
+from whenwhere.models.backends.base import ModelBackend
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
@@ -27,7 +27,7 @@ class Framewise:
     """Grounds sentences frame by frame.
 
     Args:
-        talker: the model.
+        backend: the model.
         sight: how much is shown at a time.
         progress: told the share of the video that was looked at.
 
@@ -38,10 +38,10 @@ class Framewise:
     name = "framewise"
 
     def __init__(
-        self, talker: Talker, sight: Sight | None = None, progress: Callable[[float], None] | None = None
+        self, backend: ModelBackend, sight: Sight | None = None, progress: Callable[[float], None] | None = None
     ) -> None:
-        self.talker, self.sight, self.progress = talker, sight or Sight(), progress
-        needs_places(talker, self.name)
+        self.backend, self.sight, self.progress = backend, sight or Sight(), progress
+        needs_places(backend, self.name)
 
     def ground(
         self,
@@ -59,13 +59,13 @@ class Framewise:
         Raises:
             ChatError, ModelError: the model gave no answer at all.
         """
-        asking = Asking(self.talker, info, self.progress)
+        asking = Asking(self.backend, info, self.progress)
         looks = self._looks(info, query, sample_fps, span or within)
         times = np.array([look.times[0] for look in looks])
         boxes = np.full((len(times), 4), np.nan)
         unread = 0
         for k, reply in enumerate(asking.ask(looks)):
-            answer = None if reply.error or reply.finish == "refused" else boxes_said(reply, self.talker.dialect, info)
+            answer = None if reply.error or reply.finish == "refused" else boxes_said(reply, self.backend.dialect, info)
             asking.note(reply, answer)
             unread += answer is None or not answer.read
             if answer is not None and answer.boxes:
@@ -98,10 +98,10 @@ class Framewise:
         span: Span | None = None,
     ) -> dict[str, Any]:
         """What `ground` would cost; nothing is asked."""
-        return summed({"where": price(self.talker, info, self._looks(info, query, sample_fps, span or within))})
+        return summed({"where": price(self.backend, info, self._looks(info, query, sample_fps, span or within))})
 
     def _looks(self, info: VideoInfo, query: str, sample_fps: float | None, part: Span | None) -> list[Look]:
-        dialect, width = self.talker.dialect, shown_width(info, self.sight.close_side)
+        dialect, width = self.backend.dialect, shown_width(info, self.sight.close_side)
         inside = part_of(info, part)
         times = frame_times(info, inside, sample_fps) if sample_fps else info.times
         times = times[(times >= inside.start - 1e-6) & (times < inside.end)]

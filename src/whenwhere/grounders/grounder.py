@@ -13,7 +13,7 @@ from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
 if TYPE_CHECKING:
-    from whenwhere.grounders.talk import Spent
+    from whenwhere.models.backends.base import CallCosts
     from whenwhere.video import VideoInfo
 
 
@@ -48,7 +48,7 @@ class Found:
     frames_decoded: int = 0
     frames_shown: int = 0
     warnings: list[str] = field(default_factory=list)
-    spent: "Spent | None" = None
+    spent: "CallCosts | None" = None
     parse: str | None = None
 
 

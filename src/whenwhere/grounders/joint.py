@@ -23,7 +23,6 @@ from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import boxes_said, held
 from whenwhere.grounders.second_level import LISTED, drawn
-from whenwhere.grounders.talk import Reply, Talker
 from whenwhere.grounders.windows import (
     Sight,
     agreement,
@@ -35,6 +34,7 @@ from whenwhere.grounders.windows import (
     spans_said,
     windows,
 )
+from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
@@ -58,7 +58,7 @@ class Joint:
     """Grounds sentences by a policy that answers with spans and boxes in one text.
 
     Args:
-        talker: the policy; its dialect is `joint`.
+        backend: the policy; its dialect is `joint`.
         samples: how often the question is asked; 1 gives no confidence.
         sight: how much is shown at a time, where the dialect does not say.
         progress: told the share of the video that was looked at.
@@ -68,12 +68,12 @@ class Joint:
 
     def __init__(
         self,
-        talker: Talker,
+        backend: ModelBackend,
         samples: int = 1,
         sight: Sight | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        self.talker, self.samples, self.sight, self.progress = talker, samples, sight or Sight(), progress
+        self.backend, self.samples, self.sight, self.progress = backend, samples, sight or Sight(), progress
 
     def ground(
         self,
@@ -92,12 +92,12 @@ class Joint:
             ChatError, ModelError: the model gave no answer at all.
             SettingError: other frames per second than the policy was trained with.
         """
-        asking = Asking(self.talker, info, self.progress)
+        asking = Asking(self.backend, info, self.progress)
         found = Found("unsure")
         parts, step = self._parts(info, query, sample_fps, within, span)
         replies = asking.ask([drawn(part.look, k, seed) for part in parts for k in range(self.samples)])
         answers = [
-            _on_the_video(asking, reply, parts[k // self.samples], self.talker) for k, reply in enumerate(replies)
+            _on_the_video(asking, reply, parts[k // self.samples], self.backend) for k, reply in enumerate(replies)
         ]
         best: int | None = 0
         spans: SpanSet | None
@@ -126,7 +126,7 @@ class Joint:
             found.tubes = _tubes(asking, mine, found.spans)
             if rate != RATE:
                 asking.warnings.append(
-                    f"{self.talker.dialect.name} answers with {RATE:g} box a second, whatever the rate"
+                    f"{self.backend.dialect.name} answers with {RATE:g} box a second, whatever the rate"
                 )
         return asking.into(found)
 
@@ -143,13 +143,13 @@ class Joint:
         """What `ground` would cost; nothing is asked."""
         parts, _ = self._parts(info, query, sample_fps, within, span)
         looks = [part.look for part in parts for _ in range(self.samples)]
-        return summed({"answer": price(self.talker, info, looks)})
+        return summed({"answer": price(self.backend, info, looks)})
 
     def _parts(
         self, info: VideoInfo, query: str, sample_fps: float | None, within: Span | None, span: Span | None
     ) -> tuple[list[_Part], float]:
         """What is shown, and the seconds between two frames."""
-        dialect = self.talker.dialect
+        dialect = self.backend.dialect
         if dialect.fps is not None and sample_fps is not None and sample_fps != dialect.fps:
             raise SettingError(
                 f"{dialect.name} was trained with {dialect.fps:g} frames per second and sees as many: leave the "
@@ -160,7 +160,7 @@ class Joint:
         width = shown_width(info, dialect.side or self.sight.side)
         longest = dialect.ask_when(query, info.duration)
         if dialect.seconds is None:
-            most = fitting(self.talker, *output_size(info, width), longest, self.sight.tokens)
+            most = fitting(self.backend, *output_size(info, width), longest, self.sight.tokens)
         else:
             most = max(int(dialect.seconds / step + 1e-6), 1)
         first, last = (int(np.ceil(t / step - 1e-6)) for t in (searched.start, searched.end))
@@ -181,12 +181,12 @@ class Joint:
         return parts, step
 
 
-def _on_the_video(asking: Asking, reply: Reply, part: _Part, talker: Talker) -> Answer | None:
+def _on_the_video(asking: Asking, reply: ModelReply, part: _Part, backend: ModelBackend) -> Answer | None:
     """What a reply says, in seconds of the video and pixels of the displayed frame; None where it says nothing."""
     if reply.error is not None or reply.finish == "refused":
         asking.note(reply, None)
         return None
-    answer = boxes_said(reply, talker.dialect, asking.info)
+    answer = boxes_said(reply, backend.dialect, asking.info)
     asking.note(reply, answer)
     zero = part.look.clock
     return replace(

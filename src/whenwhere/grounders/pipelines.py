@@ -9,18 +9,17 @@ from whenwhere.grounders.detector.named import load
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.grounder import Grounder
 from whenwhere.grounders.joint import Joint
-from whenwhere.grounders.naming import context_of
 from whenwhere.grounders.second_level import SecondLevel
-from whenwhere.grounders.talk import Talker
 from whenwhere.grounders.uniform import Uniform
 from whenwhere.grounders.windows import Sight
+from whenwhere.models.backends.base import ModelBackend
 
 #: Share of a small model's context that a prompt may take; the rest is for the answer.
 _PROMPT = 0.7
 
 
 def pipeline(
-    name: str, talker: Talker, samples: int, progress: Callable[[float], None] | None, device: str | None = None
+    name: str, backend: ModelBackend, samples: int, progress: Callable[[float], None] | None, device: str | None = None
 ) -> Grounder:
     """A grounder that asks this model in this way; the device is for what else it needs.
 
@@ -28,20 +27,20 @@ def pipeline(
         SettingError: the model's family cannot be asked so.
         MissingExtraError, ModelError: a detector or tracker cannot be had.
     """
-    if talker.dialect.joint and name != "second-level":
+    if backend.dialect.joint and name != "second-level":
         raise SettingError(
-            f"a policy that answers in the form {talker.dialect.spans_form} gives time and places at once: ask it by "
+            f"a policy that answers in the form {backend.dialect.spans_form} gives time and places at once: ask it by "
             f"the pipeline second-level, not by {name}"
         )
-    sight, context = Sight(), context_of(talker)
+    sight, context = Sight(), backend.context_length
     if context is not None:
         sight = replace(sight, tokens=min(sight.tokens, int(_PROMPT * context)))
     if name.partition(":")[0] == "detector":
-        return DetectorGrounder(talker, *load(name, device), samples=samples, sight=sight, progress=progress)
+        return DetectorGrounder(backend, *load(name, device), samples=samples, sight=sight, progress=progress)
     if name == "framewise":
-        return Framewise(talker, sight, progress)
+        return Framewise(backend, sight, progress)
     if name == "uniform":
-        return Uniform(talker, sight, progress)
-    if talker.dialect.joint:
-        return Joint(talker, samples, sight, progress)
-    return SecondLevel(talker, samples, sight, progress)
+        return Uniform(backend, sight, progress)
+    if backend.dialect.joint:
+        return Joint(backend, samples, sight, progress)
+    return SecondLevel(backend, samples, sight, progress)

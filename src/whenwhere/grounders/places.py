@@ -15,21 +15,21 @@ from whenwhere.answers import Answer, TimedBox, parse
 from whenwhere.answers.answer import scale
 from whenwhere.answers.dialects import Dialect, point_boxes
 from whenwhere.errors import SettingError
-from whenwhere.grounders.talk import Reply, Talker
+from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import SpanSet
 from whenwhere.video import VideoInfo
 
 
-def needs_places(talker: Talker, pipeline: str) -> None:
+def needs_places(backend: ModelBackend, pipeline: str) -> None:
     """Raise a `SettingError` where a family is not known to answer with places."""
-    if talker.dialect.coordinates is None:
+    if backend.dialect.coordinates is None:
         raise SettingError(
-            f"the pipeline {pipeline} needs boxes, and nothing is known of how {talker.dialect.name} models answer "
+            f"the pipeline {pipeline} needs boxes, and nothing is known of how {backend.dialect.name} models answer "
             "with places: take --pipeline second-level, which then asks about time alone"
         )
 
 
-def boxes_said(reply: Reply, dialect: Dialect, info: VideoInfo) -> Answer:
+def boxes_said(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> Answer:
     """A reply's boxes in pixels of the displayed frame; small squares where a family answers with points."""
     answer = parse(reply.text, form=dialect.boxes_form)
     if dialect.points and answer.points and not answer.boxes:

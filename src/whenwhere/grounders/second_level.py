@@ -29,7 +29,6 @@ from whenwhere.answers.thought import cut
 from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import boxes_said, matched, tolerance, written
-from whenwhere.grounders.talk import Reply, Talker
 from whenwhere.grounders.windows import (
     Sight,
     agreement,
@@ -44,6 +43,7 @@ from whenwhere.grounders.windows import (
     spans_said,
     windows,
 )
+from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
@@ -79,7 +79,7 @@ class SecondLevel:
     """Grounds sentences by a vision-language model, one box per second.
 
     Args:
-        talker: the model.
+        backend: the model.
         samples: how often the question about time is asked; 1 gives no confidence.
         sight: how much is shown at a time.
         progress: told the share of the video that was looked at.
@@ -92,12 +92,12 @@ class SecondLevel:
 
     def __init__(
         self,
-        talker: Talker,
+        backend: ModelBackend,
         samples: int = 1,
         sight: Sight | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        self.talker, self.samples, self.sight, self.progress = talker, samples, sight or Sight(), progress
+        self.backend, self.samples, self.sight, self.progress = backend, samples, sight or Sight(), progress
 
     def ground(
         self,
@@ -115,7 +115,7 @@ class SecondLevel:
         Raises:
             ChatError, ModelError: the model gave no answer at all.
         """
-        asking = Asking(self.talker, info, self.progress)
+        asking = Asking(self.backend, info, self.progress)
         found = Found("unsure")
         searched = part_of(info, within)
         if span is not None:
@@ -131,9 +131,10 @@ class SecondLevel:
         else:
             found.status = "answered"
             found.spans = SpanSet(Span(s.start, s.end, found.confidence) for s in spans)
-            if self.talker.dialect.coordinates is None:
+            if self.backend.dialect.coordinates is None:
                 asking.warnings.append(
-                    f"nothing is known of how {self.talker.dialect.name} models answer with places: only time was asked"
+                    f"nothing is known of how {self.backend.dialect.name} models answer with places: only time was "
+                    "asked"
                 )
             else:
                 target = self.which(asking, query, found.spans)
@@ -182,7 +183,7 @@ class SecondLevel:
 
     def where(self, asking: Asking, query: str, target: str, spans: SpanSet, rate: float) -> list[Tube]:
         """Step 4: the tube, none where no box could be read."""
-        info, dialect = asking.info, self.talker.dialect
+        info, dialect = asking.info, self.backend.dialect
         times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
         shown, back = np.unique(info.times[info.shown(times)], return_inverse=True)
         boxes = np.full((len(shown), 4), np.nan)
@@ -235,30 +236,30 @@ class SecondLevel:
             spans = SpanSet([part_of(info, span)])
         else:
             looks = self._coarse(info, query, searched, sample_fps or self.sight.fps)
-            steps["when"] = price(self.talker, info, [look for look in looks for _ in range(self.samples)])
+            steps["when"] = price(self.backend, info, [look for look in looks for _ in range(self.samples)])
             middle = (searched.start + searched.end) / 2
             half = min(ASSUMED, searched.duration) / 2
             spans = SpanSet([(middle - half, middle + half)])
-            steps["refine"] = price(self.talker, info, self._fine(info, query, spans, searched, sample_fps)[0])
-        if self.talker.dialect.coordinates is not None:
-            steps["which"] = price(self.talker, info, [self._description(info, query, spans)])
+            steps["refine"] = price(self.backend, info, self._fine(info, query, spans, searched, sample_fps)[0])
+        if self.backend.dialect.coordinates is not None:
+            steps["which"] = price(self.backend, info, [self._description(info, query, spans)])
             times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
             shown = np.unique(info.times[info.shown(times)])
             target = "x" * 4 * WORDS_TOKENS
-            box = None if self.talker.dialect.points else "[100, 100, 200, 200]"
+            box = None if self.backend.dialect.points else "[100, 100, 200, 200]"
             places = [
                 self._places(info, query, target, c.times, None if c.before is None or box is None else (c.before, box))
                 for c in self._chunks(info, query, target, shown)
             ]
-            steps["where"] = price(self.talker, info, places)
+            steps["where"] = price(self.backend, info, places)
         return summed(steps, assumed_seconds=round(spans.duration, 3))
 
-    def _said(self, asking: Asking, reply: Reply, window: Span, step: float) -> SpanSet | None:
+    def _said(self, asking: Asking, reply: ModelReply, window: Span, step: float) -> SpanSet | None:
         """What a reply says of time; None where it says nothing."""
         if reply.error is not None or reply.finish == "refused":
             asking.note(reply, None)
             return None
-        answer = parse(reply.text, form=self.talker.dialect.spans_form, duration=asking.info.duration)
+        answer = parse(reply.text, form=self.backend.dialect.spans_form, duration=asking.info.duration)
         asking.note(reply, answer)
         spans, useless = spans_said(answer, window, step)
         if useless:
@@ -280,10 +281,10 @@ class SecondLevel:
 
     def _about_time(self, step: str, info: VideoInfo, query: str, part: Span, searched: Span, fps: float) -> list[Look]:
         """Windows over a part of the video, each with the question about time."""
-        dialect, width = self.talker.dialect, shown_width(info, self.sight.side)
+        dialect, width = self.backend.dialect, shown_width(info, self.sight.side)
         question = dialect.ask_when(query, info.duration)
         longest = question + PART.format(start=info.duration, end=info.duration)
-        most = fitting(self.talker, *output_size(info, width), longest, self.sight.tokens)
+        most = fitting(self.backend, *output_size(info, width), longest, self.sight.tokens)
         looks = []
         for times in windows(frame_times(info, part, fps), most):
             seen = covered(times, 1 / fps, searched)
@@ -298,14 +299,14 @@ class SecondLevel:
         grid = longest.start + longest.duration * (np.arange(DESCRIBED) + 0.5) / DESCRIBED
         times = info.times[np.unique(info.shown(grid))]
         width = shown_width(info, self.sight.close_side)
-        return Look("which", times, width, self.talker.dialect.ask_which(query), None, MAX_START, WORDS_TOKENS)
+        return Look("which", times, width, self.backend.dialect.ask_which(query), None, MAX_START, WORDS_TOKENS)
 
     def _chunks(self, info: VideoInfo, query: str, target: str, times: NDArray[np.float64]) -> list[_Chunk]:
         """Times in calls of about one size; each but the first knows the last time of the one before."""
         width = shown_width(info, self.sight.close_side)
-        longest = self.talker.dialect.ask_where(query, target, times[: self.sight.boxes].tolist()) + HANDED
+        longest = self.backend.dialect.ask_where(query, target, times[: self.sight.boxes].tolist()) + HANDED
         # one frame is kept free for the one that is handed over
-        fits = fitting(self.talker, *output_size(info, width), longest, self.sight.tokens) - 1
+        fits = fitting(self.backend, *output_size(info, width), longest, self.sight.tokens) - 1
         most = max(min(fits, self.sight.boxes), 1)
         parts = np.array_split(times, -(-len(times) // most))
         befores = [None, *(float(part[-1]) for part in parts)]
@@ -314,7 +315,7 @@ class SecondLevel:
     def _places(
         self, info: VideoInfo, query: str, target: str, times: NDArray[np.float64], handed: tuple[float, str] | None
     ) -> Look:
-        dialect = self.talker.dialect
+        dialect = self.backend.dialect
         prompt = dialect.ask_where(query, target, times.tolist())
         shown = times
         if handed is not None:

@@ -18,8 +18,8 @@ from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import held, needs_places
 from whenwhere.grounders.second_level import ASSUMED, BOX_TOKENS, MAX_BOX, MAX_START, SPAN_TOKENS
-from whenwhere.grounders.talk import Talker
 from whenwhere.grounders.windows import Sight, fitting, part_of, shown_width, spans_said
+from whenwhere.models.backends.base import ModelBackend
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
@@ -40,7 +40,7 @@ class Uniform:
     """Grounds sentences from N evenly spread frames.
 
     Args:
-        talker: the model.
+        backend: the model.
         sight: how much is shown at a time.
         progress: told the share of the video that was looked at.
 
@@ -51,10 +51,10 @@ class Uniform:
     name = "uniform"
 
     def __init__(
-        self, talker: Talker, sight: Sight | None = None, progress: Callable[[float], None] | None = None
+        self, backend: ModelBackend, sight: Sight | None = None, progress: Callable[[float], None] | None = None
     ) -> None:
-        self.talker, self.sight, self.progress = talker, sight or Sight(), progress
-        needs_places(talker, self.name)
+        self.backend, self.sight, self.progress = backend, sight or Sight(), progress
+        needs_places(backend, self.name)
 
     def ground(
         self,
@@ -72,7 +72,7 @@ class Uniform:
         Raises:
             ChatError, ModelError: the model gave no answer at all.
         """
-        asking = Asking(self.talker, info, self.progress)
+        asking = Asking(self.backend, info, self.progress)
         look = self._look(info, query, sample_fps, span or within)
         (reply,) = asking.ask([look])
         found = Found("unsure")
@@ -88,7 +88,7 @@ class Uniform:
         self, asking: Asking, found: Found, text: str, shown: tuple[int, int], look: Look, span: Span | None,
         rate: float,
     ) -> None:  # fmt: skip
-        info, dialect = asking.info, self.talker.dialect
+        info, dialect = asking.info, self.backend.dialect
         answer = parse(text, form="second-level", duration=info.duration)
         asking.statuses.append(answer.status)
         step = float(np.diff(look.times).mean()) if len(look.times) > 1 else info.duration
@@ -136,15 +136,15 @@ class Uniform:
         span: Span | None = None,
     ) -> dict[str, Any]:
         """What `ground` would cost; nothing is asked."""
-        return summed({"all": price(self.talker, info, [self._look(info, query, sample_fps, span or within)])})
+        return summed({"all": price(self.backend, info, [self._look(info, query, sample_fps, span or within)])})
 
     def _look(self, info: VideoInfo, query: str, sample_fps: float | None, part: Span | None) -> Look:
         part = part_of(info, part)
         width = shown_width(info, self.sight.side)
-        words = PIXELS if self.talker.dialect.coordinates == "pixels" else THOUSAND
+        words = PIXELS if self.backend.dialect.coordinates == "pixels" else THOUSAND
         longest = WORDS.format(query=query, n=FRAMES, start=part.start, end=part.end) + words
         wanted = FRAMES if sample_fps is None else max(round(part.duration * sample_fps), 1)
-        n = min(wanted, fitting(self.talker, *output_size(info, width), longest, self.sight.tokens))
+        n = min(wanted, fitting(self.backend, *output_size(info, width), longest, self.sight.tokens))
         # the middle of n equal parts, as most papers take them
         grid = part.start + part.duration * (np.arange(n) + 0.5) / n
         times = info.times[np.unique(info.shown(grid))]

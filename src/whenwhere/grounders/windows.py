@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers import Answer
-from whenwhere.grounders.talk import Talker
+from whenwhere.models.backends.base import ModelBackend
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
 from whenwhere.video import VideoInfo
@@ -66,14 +66,14 @@ def frame_times(info: VideoInfo, span: Span, fps: float) -> NDArray[np.float64]:
     return info.times[np.unique(info.shown(grid))]
 
 
-def fitting(talker: Talker, width: int, height: int, prompt: str, tokens: int) -> int:
+def fitting(backend: ModelBackend, width: int, height: int, prompt: str, tokens: int) -> int:
     """How many frames of this size a call may have, at least one.
 
-    Two measurements: what frames cost grows evenly in all families, and a talker may need a second for each.
+    Two measurements: what frames cost grows evenly in all families, and a backend may need a second for each.
     """
     few, many = 2, 10
-    base = talker.prompt_tokens(few, width, height, prompt)
-    each = (talker.prompt_tokens(many, width, height, prompt) - base) / (many - few)
+    base = backend.prompt_tokens(few, width, height, prompt)
+    each = (backend.prompt_tokens(many, width, height, prompt) - base) / (many - few)
     return max(int((tokens - base) / max(each, 1e-9)) + few, 1)
 
 

@@ -45,8 +45,8 @@ from whenwhere.grounders.detector.phrase import noun_phrase
 from whenwhere.grounders.detector.tracks import Linker, Track
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLevel
-from whenwhere.grounders.talk import Call, Talker
 from whenwhere.grounders.windows import Sight, fitting, part_of, shown_width
+from whenwhere.models.backends.base import ModelBackend, ModelCall
 from whenwhere.models.detection import Detections, Detector
 from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
 from whenwhere.spans import Span, SpanSet
@@ -67,7 +67,7 @@ class DetectorGrounder:
     """Grounds sentences by a detector's boxes, of which a vision-language model chooses.
 
     Args:
-        talker: the language model.
+        backend: the language model.
         detector: finds things by a noun phrase in single frames; or SAM 3, which follows them as well.
         propagator: follows things between seconds; None = boxes are linked by nearness.
         samples: how often the question about time is asked; 1 gives no confidence.
@@ -82,7 +82,7 @@ class DetectorGrounder:
 
     def __init__(
         self,
-        talker: Talker,
+        backend: ModelBackend,
         detector: Detector | Concept,
         propagator: Propagator | None = None,
         *,
@@ -92,8 +92,8 @@ class DetectorGrounder:
     ) -> None:
         if isinstance(detector, Concept) and propagator is not None:
             raise SettingError(f"{detector.name} follows what it finds by itself: name no propagator beside it")
-        self.talker, self.detector, self.propagator = talker, detector, propagator
-        self.steps = SecondLevel(talker, samples, sight, progress)
+        self.backend, self.detector, self.propagator = backend, detector, propagator
+        self.steps = SecondLevel(backend, samples, sight, progress)
 
     def ground(
         self,
@@ -111,7 +111,7 @@ class DetectorGrounder:
         Raises:
             ChatError, ModelError: the language model gave no answer at all, or a model does not fit into memory.
         """
-        asking = Asking(self.talker, info, self.steps.progress)
+        asking = Asking(self.backend, info, self.steps.progress)
         found = Found("unsure")
         searched = part_of(info, within)
         if span is not None:
@@ -154,7 +154,7 @@ class DetectorGrounder:
         numbers: list[int | None] = [1 if len(group) == 1 else None for group in groups]
         asked = [k for k, group in enumerate(groups) if len(group) > 1]
         calls = [self._question(asking, query, target, spans[k], groups[k], rate, seed) for k in asked]
-        replies = self.talker.ask(calls) if calls else []
+        replies = self.backend.ask(calls) if calls else []
         for k, call, reply in zip(asked, calls, replies, strict=True):
             asking.spent.add(call, reply)
             where = f"between {spans[k].start:.1f} and {spans[k].end:.1f} s"
@@ -215,7 +215,7 @@ class DetectorGrounder:
         """What `ground` would cost; `detect` is the frames that the detector or the tracker sees."""
         plan = self.steps.estimate(info, query=query, rate=rate, sample_fps=sample_fps, within=within, span=span)
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
-        steps["which"] = self._price(info, DESCRIBED, self.talker.dialect.ask_which(query), WORDS_TOKENS)
+        steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(query), WORDS_TOKENS)
         seconds = float(plan["assumed_seconds"])
         every = self.propagator is not None or isinstance(self.detector, Concept)
         frames = round(seconds * info.fps) if every else round(seconds * rate) + 1
@@ -225,7 +225,7 @@ class DetectorGrounder:
 
     def _price(self, info: VideoInfo, frames: int, words: str, output: int) -> dict[str, int]:
         width, height = output_size(info, shown_width(info, self.steps.sight.close_side))
-        tokens = self.talker.prompt_tokens(frames, width, height, words)
+        tokens = self.backend.prompt_tokens(frames, width, height, words)
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
 
     def _linked(self, asking: Asking, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
@@ -282,11 +282,11 @@ class DetectorGrounder:
 
     def _question(
         self, asking: Asking, query: str, target: str, span: Span, group: list[Track], rate: float, seed: int
-    ) -> Call:
+    ) -> ModelCall:
         """The drawn frames of one span and the question which number is meant."""
         info = asking.info
         width, words = shown_width(info, self.steps.sight.close_side), question(query, target, len(group))
-        most = fitting(self.talker, *output_size(info, width), words, self.steps.sight.tokens)
+        most = fitting(self.backend, *output_size(info, width), words, self.steps.sight.tokens)
         times = telling_times(group, _frames(info, span, rate), min(most, FRAMES))
         pictures = read(info, times, width=width)
         asking.spent.frames_decoded += len(times)
@@ -294,7 +294,7 @@ class DetectorGrounder:
         for t, image in zip(times.tolist(), pictures.images, strict=True):
             there = {track.number: box for track in group if (box := track.at(t)) is not None}
             images.append(drawn(image, {n: box * (width / info.width) for n, box in there.items()}))
-        return Call(
+        return ModelCall(
             np.stack(images), pictures.times, words, schema(len(group)), MOST_TOKENS, seed=seed, step="choose"
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from whenwhere.errors import MissingExtraError, SettingError
-from whenwhere.grounders.naming import kind_of
+from whenwhere.models.backends.resolve import find_kind
 from whenwhere.models.detection import Detector
 from whenwhere.models.pretrained import configuration
 from whenwhere.models.propagation import Concept, Propagator
@@ -52,7 +52,7 @@ def check(pipeline: str) -> None:
         MissingExtraError: the packages to run them are not installed.
     """
     for name in parts(pipeline):
-        if name is not None and kind_of(name) == "endpoint":
+        if name is not None and not find_kind(name).in_process:
             raise SettingError(f"a detector runs in this process: name a folder or a hub id instead of {name}")
     for package in ("torch", "torchvision", "transformers"):
         if find_spec(package) is None:

@@ -23,8 +23,8 @@ from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import Frames
 from whenwhere.answers.forms import Form
 from whenwhere.errors import MissingExtraError, ModelError, OutputError, RecordError, SettingError, WhenwhereError
-from whenwhere.grounders.talk import Call
-from whenwhere.grounders.vlm import LocalTalker
+from whenwhere.models.backends.base import ModelCall
+from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
 from whenwhere.training.data.samples import Question, Sample
@@ -109,7 +109,7 @@ class Policy:
         if "{query}" not in prompt:
             raise SettingError("the prompt has no {query}: say where the sentence goes")
         self.checkpoint, self.prompt, self.rate = checkpoint, prompt, rate
-        self.talker = LocalTalker(checkpoint, frames=frames, long_side=long_side)
+        self.backend = LocalBackend(checkpoint, frames=frames, long_side=long_side)
         self.form: Form = FORMS[form]
         self.model: Any = checkpoint.model
         self.tower = Tower(self.model, rule)
@@ -217,7 +217,7 @@ class Policy:
         duration = question.truth.duration
         if duration is None and "{duration}" in self.prompt:
             raise ModelError(f"the prompt tells the duration, and the truth of {question.id} has none: give it one")
-        return self.talker.defused(self.prompt.format(query=question.text, duration=f"{duration or 0:.1f}"))
+        return self.backend.defused(self.prompt.format(query=question.text, duration=f"{duration or 0:.1f}"))
 
     def _tokenised(self, text: str) -> tuple[int, ...]:
         return tuple(self.checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -230,7 +230,7 @@ class Policy:
             return layout, Tokens(layout.head)
         if layout is not None and layout.plain:
             return layout, Tokens(layout.head, videos=Pictures(layout.grids, self._patches(sample)))
-        prepared = self.talker.prepared(Call(sample.images, sample.times, words))
+        prepared = self.backend.prepared(ModelCall(sample.images, sample.times, words))
         found = tokens(prepared.inputs)
         if layout is None:
             layout = self._parted(found, prepared.rendered, words, prepared.shown)
@@ -251,7 +251,7 @@ class Policy:
 
         from whenwhere.models.tiny import patchify
 
-        images = np.repeat(sample.images, 2, axis=0) if self.talker.frames == "repeat" else sample.images
+        images = np.repeat(sample.images, 2, axis=0) if self.backend.frames == "repeat" else sample.images
         return torch.from_numpy(patchify(images, TINY_PATCH)[0])
 
     def _parted(self, found: Tokens, rendered: str, words: str, shown: tuple[int, int]) -> _Layout:
@@ -324,8 +324,8 @@ class Policy:
             self.tower.core.save_pretrained(temporary, state_dict=_merged(self.tower.core))
             self.checkpoint.processor.save_pretrained(temporary)
             entry = {
-                "dialect": self.talker.dialect.name, "form": self.form.name, "prompt": self.prompt,
-                "frames": self.talker.frames, "long_side": self.talker.long_side, **(about or {}),
+                "dialect": self.backend.dialect.name, "form": self.form.name, "prompt": self.prompt,
+                "frames": self.backend.frames, "long_side": self.backend.long_side, **(about or {}),
             }  # fmt: skip
             (temporary / "whenwhere.json").write_text(json.dumps(entry, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

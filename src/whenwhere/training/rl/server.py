@@ -1,7 +1,7 @@
 """Completions from a server, vLLM above all: drawn there, learned from here.
 
-The server gets what inference gives it (`grounders.endpoint`): frames and words. It answers with the numbers of its
-tokens and their log-probabilities, so nothing is tokenised twice.
+The server gets what inference gives it (`models.backends.endpoint`): frames and words. It answers with the numbers of
+its tokens and their log-probabilities, so nothing is tokenised twice.
 
 Two programs are never quite the same policy. Their kernels differ, pictures travel as JPEG, the server's weights may be
 older, and positions behind a video may be counted differently (`prefix.positions`). Two guards stand in the loss
@@ -28,8 +28,8 @@ from typing import Any
 
 from whenwhere.chat import Patience, Question
 from whenwhere.errors import ChatError, ModelError
-from whenwhere.grounders.endpoint import Endpoint
-from whenwhere.grounders.talk import Call
+from whenwhere.models.backends.base import ModelCall
+from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.store import Cache
 from whenwhere.training.data.samples import Question as Asked
 from whenwhere.training.prefix.policy import Policy
@@ -52,7 +52,7 @@ class Server:
 
     def __init__(self, address: str, folder: str | Path | None = None, patience: Patience | None = None) -> None:
         self.address, self.folder, self._patience = address, folder, patience
-        self._endpoint: Endpoint | None = None
+        self._endpoint: EndpointBackend | None = None
 
     def ready(self, policy: Policy) -> None:
         """Brings the policy's weights to the server.
@@ -103,18 +103,18 @@ class Server:
             ids, logps = ids[n:], logps[n:]
         return made
 
-    def _connected(self, policy: Policy) -> Endpoint:
+    def _connected(self, policy: Policy) -> EndpointBackend:
         if self._endpoint is None:
-            talker = policy.talker
-            self._endpoint = Endpoint(
-                self.address, dialect=policy.checkpoint.dialect, frames=talker.frames, long_side=talker.long_side,
+            backend = policy.backend
+            self._endpoint = EndpointBackend(
+                self.address, dialect=policy.checkpoint.dialect, frames=backend.frames, long_side=backend.long_side,
                 pixels=None, quality=QUALITY, cache=Cache(enabled=False), patience=self._patience,
             )  # fmt: skip
         return self._endpoint
 
     def _question(self, policy: Policy, clip: Clip, question: Asked, count: int, sampling: Sampling) -> Question:
         sample = clip.sample
-        call = Call(
+        call = ModelCall(
             sample.images, sample.times, policy.asked(sample, question), max_tokens=sampling.max_tokens,
             temperature=sampling.temperature, seed=sampling.seed,
         )  # fmt: skip

@@ -1,32 +1,35 @@
-"""A model behind an address as a talker: vLLM, SGLang or a hosted model, named `http://host:8000/v1#model-name`.
+"""A model behind an address as a back end: vLLM, SGLang or a hosted model, named `http://host:8000/v1#model-name`.
 
-Frames are the ones that the pipeline chose, decoded here; the server never sees the video and samples nothing. They go
-as single pictures, each with its own time written before it, which every server understands (`images`), or, where asked
-and to vLLM only, as one video: `pairs` hands the frames over as they are, `repeat` shows each one twice (see
+The frames are the ones that the pipeline chose, decoded here; the server never sees the video and samples nothing. They
+go as single pictures, each with its own time written before it, which every server understands (`images`), or, where
+asked and to vLLM only, as one video: `pairs` hands the frames over as they are, `repeat` shows each one twice (see
 `whenwhere.answers.dialects`). vLLM is told the frames' true times in its field `media_io_kwargs`, in milliseconds; its
 versions before April 2026 do not know that field's `frames_indices` and would invent times, so `images` is the default.
 
-A call that fails is a reply with an error. What was answered before comes from the memory of `whenwhere.chat`; pictures
-are encoded only when they are really sent.
+A call that fails is a reply with an error. Answers that were paid for are kept (`whenwhere.chat.response_cache`), and
+pictures are encoded only when they are really sent.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers.dialects import Dialect, Frames, dialect_for
-from whenwhere.chat import Budget, Client, Clip, Completion, Part, Patience, Picture, Question, Text
+from whenwhere.chat import Address, Budget, Client, Clip, Completion, Part, Patience, Picture, Question, Text
 from whenwhere.chat.question import QUALITY, picture_tokens
-from whenwhere.errors import ChatError, SettingError
-from whenwhere.grounders.talk import Call, Reply
+from whenwhere.errors import ChatError, SettingError, WhenwhereError
+from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
 from whenwhere.models.frames import lay_out
 from whenwhere.store import Cache
 
-#: Most pixels of a frame, as for a checkpoint in this process: what the Qwen families give a frame of a video at most.
+#: Largest number of pixels of a frame, as for a checkpoint in this process: what the Qwen families give a frame of a
+#: video at most.
 PIXELS = 768 * 28 * 28
+#: Calls that are with the server at a time, unless asked otherwise.
+CONCURRENCY = 8
 #: Families that answer in pixels mean those of the picture after their own resizing to multiples of this; frames that
 #: have such sides already are not resized there, so that the pixels are known here. (Qwen2.5-VL: patch 14, merge 2.)
 _SIDE = 28
@@ -34,29 +37,31 @@ _SIDE = 28
 _STAMP = 8
 
 
-class Endpoint:
+class EndpointBackend(ModelBackend):
     """Asks a model behind an address.
 
     Args:
         name: `https://host/v1#model-name`; without a model's name the server's only model is taken.
-        dialect: how the family is asked; None = told from the model's name.
-        frames: how frames are handed over: `images`, or to vLLM `pairs` or `repeat`.
-        long_side: most pixels of a frame's longer side; None = any.
-        pixels: most pixels of a frame; None = any.
-        quality: of the JPEG pictures, 1-100.
-        cache: where answers are kept; None = in the cache folder.
-        budget: what may be spent; None = no limit.
-        patience: time-outs and further tries.
-        at_once: most calls with the server at a time.
-        stream: have answers sent word by word.
-        key_variable: environment variable that holds the key.
+        dialect: How the family is asked. None tells it from the model's name.
+        frames: How frames are handed over: `images`, or to vLLM `pairs` or `repeat`.
+        long_side: Largest number of pixels of a frame's longer side. None sets no limit.
+        pixels: Largest number of pixels of a frame. None sets no limit.
+        quality: Quality of the JPEG pictures, 1-100.
+        cache: Where answers are kept. None is the user's cache folder.
+        budget: What may be spent. None sets no limit.
+        patience: Time-outs and further tries.
+        concurrency: Largest number of calls that are with the server at a time.
+        stream: Whether answers are sent word by word; a server that is stuck shows sooner.
+        key_variable: Environment variable that holds the key.
 
     Attributes:
-        client: the connection, with what was spent (`usage`) and what the server cannot do.
+        client: The connections, with what was spent (`usage`) and what the server cannot do (`conceded`).
 
     Raises:
         SettingError, ChatError: see `whenwhere.chat.Client`.
     """
+
+    error_type: ClassVar[type[WhenwhereError]] = ChatError
 
     def __init__(
         self,
@@ -70,7 +75,7 @@ class Endpoint:
         cache: Cache | None = None,
         budget: Budget | None = None,
         patience: Patience | None = None,
-        at_once: int = 8,
+        concurrency: int = CONCURRENCY,
         stream: bool = False,
         key_variable: str = "OPENAI_API_KEY",
     ) -> None:
@@ -85,17 +90,18 @@ class Endpoint:
             cache=cache,
             budget=budget,
             patience=patience,
-            at_once=at_once,
+            concurrency=concurrency,
             stream=stream,
             key_variable=key_variable,
         )
         self.name = f"{self.client.address.base}#{self.client.address.model}"
         self.dialect = dialect or dialect_for(self.client.address.model)
         self.frames: Frames = frames
+        self.concurrency = concurrency
         self.long_side, self.pixels, self.quality = long_side, pixels, quality
 
-    def ask(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply per call, in order; as many at once as the client may."""
+    def ask(self, calls: Sequence[ModelCall]) -> list[ModelReply]:
+        """Answer calls, in order; up to `concurrency` of them are with the server at a time."""
         questions, sizes = [], []
         for call in calls:
             images = self._sized(call.images)
@@ -105,12 +111,12 @@ class Endpoint:
         return [_reply(answer, size) for answer, size in zip(answers, sizes, strict=True)]
 
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
-        """About the tokens of a call with so many frames of this size; the server's own count comes with its reply."""
+        """Estimate the tokens of a call with this many frames; the server's own count comes with its reply."""
         steps = math.ceil(frames / self.dialect.merge) if self.frames == "pairs" else frames
         return Text(prompt).tokens() + 4 + steps * (picture_tokens(*self._size(width, height)) + _STAMP)
 
     def warnings(self) -> list[str]:
-        """Sentences on what the server cannot do and was therefore not asked for."""
+        """Sentences for the user on what the server cannot do and was therefore not asked for."""
         lacking = self.client.conceded
         said = {
             "json_schema": "does not hold answers to a schema; it was asked for in words",
@@ -123,12 +129,12 @@ class Endpoint:
         """Close the connections."""
         self.client.close()
 
-    def question(self, call: Call) -> Question:
-        """A call as it is sent."""
+    def question(self, call: ModelCall) -> Question:
+        """The question that a call is sent as."""
         return self._question(call, self._sized(call.images))
 
-    def _question(self, call: Call, images: NDArray[np.uint8]) -> Question:
-        """A call in the protocol's terms, laid out as for a checkpoint in this process."""
+    def _question(self, call: ModelCall, images: NDArray[np.uint8]) -> Question:
+        """The question of a call whose frames have their final size, laid out as for a checkpoint in this process."""
         layout = lay_out(images, call.times, call.prompt, self.dialect, self.frames)
         singles = iter(layout.images)
         parts: list[Part] = []
@@ -154,7 +160,7 @@ class Endpoint:
         )
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) at which frames are sent: never larger, but for sides that must be multiples."""
+        """(width, height) at which frames are sent: never larger, except where sides must be multiples."""
         factor = min(1.0, (self.long_side or max(width, height)) / max(width, height))
         factor = min(factor, math.sqrt((self.pixels or width * height) / (width * height)))
         step = _SIDE if self.dialect.coordinates == "pixels" else 1
@@ -172,10 +178,10 @@ class Endpoint:
         return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images])
 
 
-def _reply(answer: Completion | ChatError, shown: tuple[int, int]) -> Reply:
+def _reply(answer: Completion | ChatError, shown: tuple[int, int]) -> ModelReply:
     if isinstance(answer, ChatError):
-        return Reply(finish="error", shown=shown, error=str(answer))
-    return Reply(
+        return ModelReply(finish="error", shown=shown, error=str(answer))
+    return ModelReply(
         text=answer.text,
         prompt_tokens=answer.prompt_tokens,
         output_tokens=answer.output_tokens,
@@ -184,3 +190,22 @@ def _reply(answer: Completion | ChatError, shown: tuple[int, int]) -> Reply:
         cached=answer.stored,
         shown=shown,
     )
+
+
+def _owns(name: str) -> bool:
+    return "://" in name
+
+
+def _check(name: str, options: BackendOptions) -> None:
+    Address.parse(name)
+    if options.device is not None:
+        raise SettingError("a device is for models in this process; what runs behind an address chooses its own")
+    if options.concurrency is not None and options.concurrency < 1:
+        raise SettingError(f"an endpoint is sent at least one question at a time, not {options.concurrency}")
+
+
+def _build(name: str, options: BackendOptions) -> EndpointBackend:
+    return EndpointBackend(name, cache=options.cache, concurrency=options.concurrency or CONCURRENCY)
+
+
+ENDPOINT = BackendKind("an address as http://host:8000/v1#model-name", _owns, _check, _build, in_process=False)

@@ -1,38 +1,45 @@
-"""A vision-language checkpoint in this process as a talker: `Qwen/Qwen3-VL-8B-Instruct`, or a folder.
+"""A vision-language checkpoint in this process as a back end: `Qwen/Qwen3-VL-8B-Instruct`, a folder, or `tiny`.
 
-The frames are the ones that the pipeline chose; the family's own processor makes its inputs of them, told their true
-times (`whenwhere.models.frames`), and what it made is checked before a token is generated: the words are all there,
-every stamp is true, and there are as many picture tokens as features. A call that fails is a reply with an error; a
-checkpoint that can answer nothing (no template, torn weights) is a `ModelError`.
+The frames are the ones that the pipeline chose. The family's own processor makes the model's inputs of them and is told
+their true times (`whenwhere.models.frames`). What it made is checked before a token is generated: the words are all
+there, every time stamp is true, and there are as many picture tokens as features. A call that fails is a reply with an
+error; a checkpoint that can answer nothing (no chat template, damaged weights) is a `ModelError`.
 
 Calls with frames of equal shape are generated together. What a call answers does not depend on its batch, up to the
-rounding of the hardware; a batch that does not fit is split.
+rounding of the hardware; a batch that does not fit into memory is split.
 """
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from whenwhere.answers.dialects import Dialect, Frames
-from whenwhere.errors import ModelError, OutputError, SettingError
-from whenwhere.grounders.talk import Call, Reply
+from whenwhere.chat.response_cache import ResponseCache
+from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
 from whenwhere.models.decoding import Drawn, Held, together
 from whenwhere.models.frames import Layout, TemplateError, check_positions, check_stamps, check_words, fitted, lay_out
 from whenwhere.models.grammar import Grammar
+from whenwhere.models.shipped import TINY, shipped
 from whenwhere.models.vlm import Checkpoint, DType, feature_count, grid_size, out_of_memory
-from whenwhere.store import Cache, write_text
+from whenwhere.store import Cache
 
-#: Most pixels of a frame: what the Qwen families give a frame of a video at most (768 tokens).
+#: Largest number of pixels of a frame: what the Qwen families give a frame of a video at most (768 tokens).
 PIXELS = 768 * 28 * 28
-#: Raise when what is stored or what its key is made of changes.
-_VERSION = 1
+#: Part of every cache key: raised when what a stored answer depends on changes.
+_KEY_VERSION = 1
+#: How the hub names a checkpoint.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,10 @@ class Prepared:
     """A call as the model takes it.
 
     Attributes:
-        inputs: of the family's processor, a batch of one, on the CPU.
-        shown: width and height of the pictures that the model sees.
-        tokens: of the prompt.
-        rendered: what the chat template wrote, before pictures were put in.
+        inputs: What the family's processor made, a batch of one, on the CPU.
+        shown: (width, height) of the pictures that the model sees.
+        tokens: Number of tokens in the prompt.
+        rendered: The text that the chat template wrote, before pictures were put in.
     """
 
     inputs: dict[str, Any]
@@ -52,26 +59,29 @@ class Prepared:
     rendered: str
 
 
-class LocalTalker:
+class LocalBackend(ModelBackend):
     """Asks a checkpoint in this process.
 
     Args:
-        name: hub id, or a folder; or a checkpoint that is loaded already, to which the options of loading do not apply.
-        dialect: how the family is asked; None = by the checkpoint's `model_type`.
-        frames: how frames are handed over; None = as the dialect does.
-        long_side: most pixels of a frame's longer side; None = as it was trained with, where that is known.
-        pixels: most pixels of a frame; None = as many as the family's processor lets through.
-        batch: calls that are generated together at most.
-        cache: where answers are kept; None = nowhere.
-        revision: branch, tag or commit on the hub.
-        dtype: `bf16`, `fp16`, `fp32` or `auto`; None = bf16 on an accelerator, fp32 on a CPU.
-        device: where to run; None = an accelerator where there is one.
-        device_map: passed on to transformers.
-        quantization: a quantisation configuration of transformers, passed on.
-        offline: never ask the hub.
+        model: The hub id or folder of a checkpoint; or a checkpoint that is loaded already, to which the options of
+            loading (from `revision` on) do not apply.
+        dialect: How the family is asked. None goes by the checkpoint's `model_type`.
+        frames: How frames are handed over. None does as the dialect does.
+        long_side: Largest number of pixels of a frame's longer side. None is what the checkpoint was trained with,
+            where that is known.
+        pixels: Largest number of pixels of a frame. None is as many as the family's processor lets through.
+        batch: Largest number of calls that are generated together.
+        cache: Where answers are kept. None keeps none.
+        revision: Branch, tag or commit on the hub.
+        dtype: Precision of the weights: `bf16`, `fp16`, `fp32` or `auto`. None is bf16 on an accelerator and fp32 on a
+            CPU.
+        device: Where to run. None takes an accelerator if there is one.
+        device_map: Passed on to transformers, for models that need several devices.
+        quantization: A quantisation configuration of transformers, passed on as it is.
+        offline: Whether the hub is never asked.
 
     Attributes:
-        checkpoint: model and processor; the weights are loaded with the first question.
+        checkpoint: The model and its processor. The weights are loaded with the first question.
 
     Raises:
         MissingExtraError, ModelError, SettingError: see `whenwhere.models.vlm.Checkpoint`.
@@ -79,7 +89,7 @@ class LocalTalker:
 
     def __init__(
         self,
-        name: str | Checkpoint,
+        model: str | Checkpoint,
         *,
         dialect: Dialect | None = None,
         frames: Frames | None = None,
@@ -98,9 +108,9 @@ class LocalTalker:
             raise SettingError(f"frames go to a model as images, pairs or repeat, not as {frames!r}")
         if batch < 1:
             raise SettingError(f"at least 1 call is generated at a time, not {batch}")
-        if isinstance(name, str):
-            name = Checkpoint(
-                name,
+        if isinstance(model, str):
+            model = Checkpoint(
+                model,
                 dialect=dialect,
                 revision=revision,
                 dtype=dtype,
@@ -109,21 +119,24 @@ class LocalTalker:
                 quantization=quantization,
                 offline=offline,
             )
-        self.checkpoint, self.name = name, name.name
+        self.checkpoint, self.name = model, model.name
         self.dialect = dialect or self.checkpoint.dialect
         self.frames: Frames = frames or self.dialect.frames
         self.long_side = long_side or self.dialect.side
-        self.pixels, self.batch, self.cache = pixels, batch, cache
+        self.pixels, self.batch = pixels, batch
+        self.responses = ResponseCache(cache or Cache(enabled=False), "vlm")
         self._picture_tokens = lru_cache(maxsize=64)(self._count)
 
-    def ask(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply per call, in order; calls with frames of equal shape together, which share their seconds evenly."""
-        replies: dict[int, Reply] = {}
+    def ask(self, calls: Sequence[ModelCall]) -> list[ModelReply]:
+        """Answer calls, in order. Those with frames of equal shape are generated together and share their seconds."""
+        replies: dict[int, ModelReply] = {}
+        keys: dict[int, str] = {}
         groups: dict[Any, list[int]] = {}
         for k, call in enumerate(calls):
-            kept = self._kept(call)
-            if kept is not None:
-                replies[k] = kept
+            keys[k] = self._key(call) if self.responses.cache.enabled else ""
+            stored = self.responses.read(keys[k], _stored_reply)
+            if stored is not None:
+                replies[k] = stored
             else:
                 groups.setdefault((call.images.shape, call.max_tokens), []).append(k)
         for group in groups.values():
@@ -131,8 +144,15 @@ class LocalTalker:
                 chunk = group[first : first + self.batch]
                 for k, reply in zip(chunk, self._answered([calls[k] for k in chunk]), strict=True):
                     replies[k] = reply
-                    self._keep(calls[k], reply)
+                    if reply.error is None:
+                        self.responses.write(keys[k], asdict(reply))
         return [replace(replies[k], unknown=self._unknown(call.prompt)) for k, call in enumerate(calls)]
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the checkpoint was made for, prompt and answer together. None where it does not say."""
+        words = self.checkpoint.config.get_text_config().to_dict()
+        return int(words.get("max_position_embeddings") or 0) or None
 
     def _unknown(self, prompt: str) -> tuple[str, ...]:
         """Words that the tokenizer has nothing for; most families can spell any."""
@@ -147,11 +167,11 @@ class LocalTalker:
         words = len(self.checkpoint.tokenizer(prompt)["input_ids"])
         return words + self._picture_tokens(frames, width, height)
 
-    def prepare(self, call: Call) -> dict[str, Any]:
+    def prepare(self, call: ModelCall) -> dict[str, Any]:
         """A call's inputs as the family's processor makes them, checked; as in `prepared`."""
         return self.prepared(call).inputs
 
-    def prepared(self, call: Call) -> Prepared:
+    def prepared(self, call: ModelCall) -> Prepared:
         """A call as the model takes it, checked.
 
         Raises:
@@ -236,9 +256,9 @@ class LocalTalker:
         if features is not None and tokens != features:
             raise ModelError(f"{tokens} picture tokens for {features} features: the processor is not this model's")
 
-    def _answered(self, calls: list[Call]) -> list[Reply]:
+    def _answered(self, calls: list[ModelCall]) -> list[ModelReply]:
         prepared: list[Prepared | None] = []
-        replies: list[Reply] = [Reply(finish="error")] * len(calls)
+        replies: list[ModelReply] = [ModelReply(finish="error")] * len(calls)
         for k, call in enumerate(calls):
             try:
                 prepared.append(self.prepared(call))
@@ -246,7 +266,7 @@ class LocalTalker:
                 raise
             except ModelError as e:
                 prepared.append(None)
-                replies[k] = Reply(finish="error", error=str(e))
+                replies[k] = ModelReply(finish="error", error=str(e))
         rows = [k for k, p in enumerate(prepared) if p is not None]
         if rows:
             ready = [p for p in prepared if p is not None]
@@ -254,7 +274,7 @@ class LocalTalker:
                 replies[k] = reply
         return replies
 
-    def _generated(self, calls: list[Call], rows: list[Prepared]) -> list[Reply]:
+    def _generated(self, calls: list[ModelCall], rows: list[Prepared]) -> list[ModelReply]:
         model = self.checkpoint.model
         if len(calls) > 1 and any(key.endswith("_token_pooling") for key in rows[0].inputs):
             # Molmo2's inputs point at each other by number: a batch is not one call's behind the other's
@@ -270,18 +290,18 @@ class LocalTalker:
             if len(calls) == 1:
                 shape = "x".join(map(str, calls[0].images.shape[:3]))
                 said = f"out of memory with {shape} frames and {rows[0].tokens} tokens: show fewer or smaller frames"
-                return [Reply(finish="error", shown=rows[0].shown, prompt_tokens=rows[0].tokens, error=said)]
+                return [ModelReply(finish="error", shown=rows[0].shown, prompt_tokens=rows[0].tokens, error=said)]
             half = len(calls) // 2
             return self._generated(calls[:half], rows[:half]) + self._generated(calls[half:], rows[half:])
         except ValueError as e:
             if "do not match" not in str(e):
                 raise
             said = "picture tokens and features do not match: the processor is not this model's"
-            return [Reply(finish="error", shown=row.shown, error=said) for row in rows]
+            return [ModelReply(finish="error", shown=row.shown, error=said) for row in rows]
         seconds = (time.perf_counter() - began) / len(calls)
         peak = _peak()
         return [
-            Reply(
+            ModelReply(
                 text=text,
                 prompt_tokens=row.tokens,
                 output_tokens=count,
@@ -293,7 +313,7 @@ class LocalTalker:
             for row, (text, count, ended) in zip(rows, texts, strict=True)
         ]
 
-    def _generate(self, model: Any, calls: list[Call], rows: list[Prepared]) -> list[tuple[str, int, bool]]:
+    def _generate(self, model: Any, calls: list[ModelCall], rows: list[Prepared]) -> list[tuple[str, int, bool]]:
         """Text, number of tokens, and whether it ended by itself, per call."""
         import torch
 
@@ -337,35 +357,21 @@ class LocalTalker:
         picture = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), dtype=np.uint8)
         small = fitted(picture, self.long_side, self.pixels)
         images = np.concatenate([np.roll(small, 5 * k, axis=2) for k in range(frames)] or [small[:0]])
-        call = Call(images, np.arange(frames, dtype=np.float64) / (self.dialect.fps or 1.0), ".")
+        call = ModelCall(images, np.arange(frames, dtype=np.float64) / (self.dialect.fps or 1.0), ".")
         return self.prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
 
-    def _key(self, call: Call) -> str:
+    def _key(self, call: ModelCall) -> str:
         images = hashlib.blake2b(np.ascontiguousarray(call.images).data, digest_size=16).hexdigest()
-        parts: list[Any] = [
-            _VERSION, self.checkpoint.fingerprint(), self.dialect.name, self.frames, self.long_side, self.pixels,
+        return ResponseCache.key(
+            _KEY_VERSION, self.checkpoint.fingerprint(), self.dialect.name, self.frames, self.long_side, self.pixels,
             images, list(call.images.shape), np.asarray(call.times).tolist(), call.prompt, call.schema,
             call.max_tokens, call.temperature, call.seed if call.temperature > 0 else 0,
-        ]  # fmt: skip
-        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+        )  # fmt: skip
 
-    def _kept(self, call: Call) -> Reply | None:
-        if self.cache is None or not self.cache.enabled:
-            return None
-        key = self._key(call)
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            stored: Any = json.loads((self.cache.folder / "vlm" / key[:3] / f"{key}.json").read_bytes())
-            if stored["key"] == key:
-                reply = Reply(**stored["reply"])
-                return replace(reply, shown=(reply.shown[0], reply.shown[1]), seconds=0.0, cached=True)
-        return None
 
-    def _keep(self, call: Call, reply: Reply) -> None:
-        if self.cache is not None and self.cache.enabled and reply.error is None:
-            key = self._key(call)
-            with suppress(OutputError):
-                text = json.dumps({"key": key, "reply": asdict(reply)})
-                write_text(self.cache.folder / "vlm" / key[:3] / f"{key}.json", text + "\n")
+def _stored_reply(value: dict[str, Any]) -> ModelReply:
+    reply = ModelReply(**value)
+    return replace(reply, shown=(reply.shown[0], reply.shown[1]), seconds=0.0, cached=True)
 
 
 def _token(processor: Any, name: str) -> str:
@@ -400,3 +406,38 @@ def _free() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+#: Checkpoints that somebody still holds: two sessions that name one model share its weights.
+_ALIVE: WeakValueDictionary[tuple[str, str | None, str, bool], LocalBackend] = WeakValueDictionary()
+#: The checkpoint that was asked for last stays loaded: a batch opens one video after the other.
+_LATEST: list[LocalBackend] = []
+
+
+def _owns(name: str) -> bool:
+    """A folder that exists counts before a hub id of the same form; `./owner/name` is never looked for on the hub."""
+    return name == TINY or Path(name).expanduser().is_dir() or _HUB_ID.fullmatch(name) is not None
+
+
+def _check(name: str, options: BackendOptions) -> None:
+    if options.concurrency not in (None, 1):
+        raise SettingError("a checkpoint in this process answers one question at a time: leave the concurrency out")
+    for package in ("torch", "torchvision", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "vlm", f"the model {name}")
+    if name == TINY:
+        shipped()
+
+
+def _build(name: str, options: BackendOptions) -> LocalBackend:
+    path = shipped() if name == TINY else Path(name).expanduser()
+    model = str(path.resolve()) if path.is_dir() else name
+    key = (model, options.device, str(options.cache.folder), options.cache.enabled)
+    backend = _ALIVE.get(key)
+    if backend is None:
+        backend = _ALIVE[key] = LocalBackend(model, device=options.device, cache=options.cache)
+    _LATEST[:] = [backend]
+    return backend
+
+
+LOCAL = BackendKind("tiny, a folder with a checkpoint, a hub id as owner/name", _owns, _check, _build, in_process=True)
