@@ -12,10 +12,11 @@ from PIL import Image
 
 import whenwhere
 from whenwhere.errors import MediaError, OutputError, QueryError, SettingError
+from whenwhere.export import format_of
 from whenwhere.grounders import Found
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
-from whenwhere.session import GROUNDERS, Answer, format_of
+from whenwhere.session import GROUNDERS, Answer
 from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache

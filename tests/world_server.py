@@ -5,7 +5,7 @@
 
 The model's name says which family's form it answers in. It reads what a real server would: the words, the times that
 are written before the pictures (or told for a video), and the size of the pictures; so it can tell no more than what
-was shown. Tests that need no protocol use `world_model.WorldTalker`.
+was shown. Tests that need no protocol use `world_model.WorldBackend`.
 """
 
 import importlib.util
@@ -36,8 +36,8 @@ def world_model() -> ModuleType:
 
 
 _model = world_model()
-Asked, Faults, Known, World, WorldTalker, known = (
-    _model.Asked, _model.Faults, _model.Known, _model.World, _model.WorldTalker, _model.known
+Asked, Faults, Known, World, WorldBackend, known = (
+    _model.Asked, _model.Faults, _model.Known, _model.World, _model.WorldBackend, _model.known
 )  # fmt: skip
 
 #: What the server is called for each family.

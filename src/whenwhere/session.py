@@ -442,7 +442,7 @@ class Answer:
         Raises:
             OutputError: no such format, or the file cannot be written.
         """
-        from whenwhere.export import FORMATS, NEEDS_FRAMES
+        from whenwhere.export import FORMATS, NEEDS_FRAMES, format_of
 
         name = format or format_of(path)
         if name not in FORMATS and name != "html":
@@ -469,24 +469,6 @@ class Answer:
         from whenwhere.notebook import notebook_html
 
         return notebook_html(self.record, self.session.info)
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """The export that a file name's ending asks for.
-
-    Raises:
-        OutputError: none does; lists the endings.
-
-    >>> format_of("out.clip.mp4"), format_of("out.mp4"), format_of("a.b/out.json")
-    ('clip', 'mp4', 'json')
-    """
-    from whenwhere.export import ENDINGS
-
-    name = os.path.basename(os.fspath(path)).lower()
-    for export, ending in sorted(ENDINGS.items(), key=lambda item: -len(item[1])):
-        if name.endswith(ending):
-            return export
-    raise OutputError(f"cannot tell the format of {name!r} by its ending; use one of {', '.join(ENDINGS.values())}")
 
 
 def _span(value: Span | tuple[float, float] | None) -> Span | None:

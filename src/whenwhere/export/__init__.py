@@ -14,10 +14,12 @@ page of a video. What holds for all of them:
 Readers of these formats are left out: they are wanted by datasets, not by answers.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whenwhere.errors import OutputError
 from whenwhere.export import clip, coco, csv, cvat, json, mot, mp4, srt, vtt
 
 if TYPE_CHECKING:
@@ -55,3 +57,19 @@ ENDINGS: Mapping[str, str] = {
     "clip": ".clip.mp4",
     "html": ".html",
 }
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The export that a file name's ending asks for.
+
+    Raises:
+        OutputError: none does; lists the endings.
+
+    >>> format_of("out.clip.mp4"), format_of("out.mp4"), format_of("a.b/out.json")
+    ('clip', 'mp4', 'json')
+    """
+    name = os.path.basename(os.fspath(path)).lower()
+    for export, ending in sorted(ENDINGS.items(), key=lambda item: -len(item[1])):
+        if name.endswith(ending):
+            return export
+    raise OutputError(f"cannot tell the format of {name!r} by its ending; use one of {', '.join(ENDINGS.values())}")
