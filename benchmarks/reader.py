@@ -47,9 +47,9 @@ PEERS = (
 
 def whenwhere_reader(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
     """Ours, probing included."""
-    from whenwhere.video import probe, read
+    from whenwhere.video import probe, read_frames
 
-    return list(read(probe(path), times, width=width).images)
+    return list(read_frames(probe(path), times, width=width).images)
 
 
 def pyav_sequential(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
@@ -222,9 +222,9 @@ def examine(method: str, path: str, times: list[float], numbers: list[int] | Non
     warned = False
     try:
         if method == "whenwhere":
-            from whenwhere.video import probe, read
+            from whenwhere.video import probe, read_frames
 
-            frames = read(probe(path), times)
+            frames = read_frames(probe(path), times)
             images, warned = list(frames.images), bool(frames.warnings)
         else:
             images = METHODS[method](path, times, rate, width)

@@ -18,7 +18,7 @@ from whenwhere.errors import SettingError
 from whenwhere.models.backends.base import CallCosts, ModelBackend, ModelCall
 from whenwhere.models.backends.endpoint import PIXELS, EndpointBackend
 from whenwhere.store import Cache
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 
 TIMES = np.array([0.0, 1.0, 2.04])
 Make = Callable[..., EndpointBackend]
@@ -71,7 +71,7 @@ def test_each_frame_comes_after_its_own_time(connect: Make) -> None:
 
 def test_frames_of_a_real_video_with_the_times_they_have(connect: Make, moving_clip: Path) -> None:
     info = probe(moving_clip)
-    got = read(info, [0.0, 1.04, 3.37])
+    got = read_frames(info, [0.0, 1.04, 3.37])
     with ChatServer() as server:
         connect(server).ask([ModelCall(got.images, got.times, "x")])
         sent = server.requests[0]

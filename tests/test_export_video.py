@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from whenwhere.export import FORMATS
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 from whenwhere.video.draw import COLOURS
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -65,7 +65,7 @@ def test_browsers_can_play_them_and_the_sound_is_kept(made):
 def test_the_overlay_has_every_frame_and_the_boxes_on_theirs(made, info):
     over = probe(made["mp4"][0])
     np.testing.assert_allclose(over.times, info.times, atol=1e-4)
-    frames = read(over, over.times).images
+    frames = read_frames(over, over.times).images
     assert [clips.code(image) for image in frames] == list(range(len(info.times)))
     inside = [any(a <= t < b for a, b in SPANS) for t in np.round(info.times, 3)]
     for image, t, shown in zip(frames, info.times, inside, strict=True):
@@ -79,7 +79,7 @@ def test_clips_begin_and_end_with_their_spans(made, info):
     for path, (start, end) in zip(made["clip"], SPANS, strict=True):
         clip = probe(path)
         expected = np.flatnonzero((info.times >= start - 1e-6) & (info.times < end - 1e-6))
-        assert [clips.code(image) for image in read(clip, clip.times).images] == expected.tolist()
+        assert [clips.code(image) for image in read_frames(clip, clip.times).images] == expected.tolist()
         assert clip.duration == pytest.approx(end - start, abs=0.01)
 
 

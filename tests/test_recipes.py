@@ -181,7 +181,7 @@ def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     """Time-R1's items may be windows of longer videos; published settings bound frames and pixels of all together."""
     from whenwhere.training.data.samples import SampleError
     from whenwhere.training.data.sources import ItemSource
-    from whenwhere.video import probe, read
+    from whenwhere.video import probe, read_frames
 
     window = {"window": [2.0, 5.0]}
     item = Item("a", str(moving_clip), "q", span_array([(0.5, 1.0)]), duration=3.0, extra=window)
@@ -189,7 +189,7 @@ def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     source = ItemSource([item, other], sample_fps=2)
     cut, whole = source[0], source[1]
     np.testing.assert_allclose(cut.times, np.arange(6) / 2, atol=1e-6)
-    np.testing.assert_array_equal(cut.images, read(probe(moving_clip), 2 + np.arange(6) / 2).images)
+    np.testing.assert_array_equal(cut.images, read_frames(probe(moving_clip), 2 + np.arange(6) / 2).images)
     assert cut.questions[0].truth.duration == 3.0 and len(whole.times) == 12
     few = ItemSource([other], sample_fps=2, max_frames=4, total_pixels=9600)[0]
     np.testing.assert_allclose(few.times, [0, 1.5, 3.0, 4.5], atol=1e-6)

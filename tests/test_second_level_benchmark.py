@@ -15,7 +15,7 @@ import long_video
 import second_level_tables as tables
 
 from whenwhere import SpanSet, Tube
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.6, 0.9])
@@ -87,7 +87,7 @@ def test_what_is_true_of_the_long_video_is_to_be_seen_in_it(long_clip) -> None:
     path, truths = long_clip
     info = probe(path)
     assert len(info.times) == 240 and info.duration == pytest.approx(24, abs=0.11)
-    pictures = read(info, info.times).images
+    pictures = read_frames(info, info.times).images
     moved = (np.abs(pictures.astype(np.int16) - np.median(pictures[::8], axis=0).astype(np.int16)) > 40).any(-1)
     there = np.zeros(240, bool)
     for truth, channel in zip(truths[:2], (0, 2), strict=True):

@@ -244,12 +244,12 @@ def test_notebook_card(moving_clip: Path) -> None:
 
 
 def test_a_folder_of_pictures(tmp_path: Path, moving_clip: Path) -> None:
-    from whenwhere.video import probe, read
+    from whenwhere.video import probe, read_frames
 
     info = probe(moving_clip)
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for i, image in enumerate(read(info, info.times).images):
+    for i, image in enumerate(read_frames(info, info.times).images):
         Image.fromarray(image).save(folder / f"{i}.png")
     with whenwhere.open(folder, frame_rate=10) as video:
         answer = video.ground(RED)

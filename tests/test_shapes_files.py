@@ -12,7 +12,7 @@ from whenwhere.cli import app
 from whenwhere.errors import OutputError
 from whenwhere.records import Grounding
 from whenwhere.stage.shapes import Noise, World, make, second_level, write_shapes
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 
 WORLD = World(split="val", side=96, fps=6, seconds=(4, 5))
 
@@ -37,7 +37,7 @@ def test_the_videos_are_the_clips(folder: Path) -> None:
         info = probe(folder / f"{clip.id}.mp4")
         assert (info.width, info.height, info.fps) == (96, 96, 6.0) and info.duration == pytest.approx(clip.duration)
         assert np.allclose(info.times, clip.times, atol=1e-3)
-        images = read(info, info.times).images
+        images = read_frames(info, info.times).images
         # saturated colours lose sharpness in the encoding of colour at half the size
         assert np.abs(images.astype(int) - clip.images).mean() < 6
 

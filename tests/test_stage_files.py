@@ -14,7 +14,7 @@ from whenwhere.spans import SpanSet
 from whenwhere.stage import Stage, build, demo_scene, render, second_level, write_stage
 from whenwhere.stage.sound import BEEP, PITCH, RATE, beeps, track
 from whenwhere.tracking import find_cuts, second_level_times
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 
 SMALL = {"width": 128, "height": 72, "fps": 8.0}
 
@@ -80,7 +80,7 @@ def test_the_video_is_what_the_scene_says(tmp_path: Path) -> None:
     # the file shows the painted frames
     stage = Stage(build(8, domain="street", cuts=True, **SMALL))
     painted = list(stage.frames())
-    shown = read(info, scene.times[::10]).images
+    shown = read_frames(info, scene.times[::10]).images
     assert np.abs(shown.astype(int) - np.stack(painted[::10])).mean() < 12
     found = find_cuts(info)
     assert len(found) == len(scene.cuts) and np.allclose(found, scene.cuts, atol=1 / scene.fps + 1e-3)

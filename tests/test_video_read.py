@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whenwhere.errors import MediaError, QueryError, SettingError
-from whenwhere.video import plan, probe, read, stream
-from whenwhere.video.decode import every_frame, runs
-from whenwhere.video.pick import Picker, fitted
-from whenwhere.video.picture import Painter
+from whenwhere.video import plan_read, probe, read_frames, stream
+from whenwhere.video.decode import decode_runs, every_frame
+from whenwhere.video.pick import FramePicker, matched_frames
+from whenwhere.video.picture import FrameConverter
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clips
@@ -38,7 +38,7 @@ def test_every_displayed_frame_is_found_at_its_time(name: str, folder: Path) -> 
     assert info.times == pytest.approx(clip.times, abs=1e-3)
     assert info.times[0] == 0
     assert not info.warnings
-    frames = read(info, info.times)
+    frames = read_frames(info, info.times)
     assert codes(info, frames.images) == clip.codes
     assert frames.times == pytest.approx(info.times)
     assert not frames.warnings
@@ -52,7 +52,7 @@ def test_sparse_unordered_and_repeated_times(name: str, folder: Path) -> None:
     times = random.uniform(-0.1, info.duration + 0.1, 9).tolist()
     times += times[:3]
     for threads in (1, 2):
-        frames = read(info, times, width=120, threads=threads)
+        frames = read_frames(info, times, width=120, threads=threads)
         assert codes(info, frames.images) == [clip.codes[k] for k in info.shown(times)]
         assert frames.images.shape[2] == 120
         assert (frames.times <= np.maximum(times, 0) + 1e-6).all()
@@ -115,7 +115,7 @@ def test_probe_measures(name: str, expected: dict, folder: Path) -> None:
 
 def test_rotated_pictures_are_upright(folder: Path) -> None:
     """90 degrees clockwise: the stored left edge becomes the top, so the barcode's first bit is at the right top."""
-    image = read(probe(clips.make("rotated-90", folder).path), [0.5]).images[0]
+    image = read_frames(probe(clips.make("rotated-90", folder).path), [0.5]).images[0]
     expected = np.rot90(clips.picture(15), -1)
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).mean() < 6
@@ -124,14 +124,14 @@ def test_rotated_pictures_are_upright(folder: Path) -> None:
 
 def test_wide_pixels_are_made_square(folder: Path) -> None:
     info = probe(clips.make("wide-pixels", folder).path)
-    assert read(info, [0.0]).images.shape == (1, 120, 213, 3)
-    assert read(info, [0.0], width=106).images.shape == (1, 60, 106, 3)
+    assert read_frames(info, [0.0]).images.shape == (1, 120, 213, 3)
+    assert read_frames(info, [0.0], width=106).images.shape == (1, 60, 106, 3)
 
 
 def test_colours_survive(folder: Path) -> None:
     """Limited-range video comes back as full-range RGB and grey."""
     info = probe(clips.make("plain", folder).path)
-    image = read(info, [31 / 30]).images[0]
+    image = read_frames(info, [31 / 30]).images[0]
     assert np.abs(image.astype(int) - clips.picture(31)).mean() < 6
     assert image[6, 4].min() > 245
     assert image[6, -4].max() < 10
@@ -144,8 +144,8 @@ def test_shrinking_averages_areas(folder: Path) -> None:
     """A fine pattern must become its mean, not a moiré of picked pixels."""
     cv2 = pytest.importorskip("cv2")
     info = probe(clips.make("odd", folder).path)
-    full = read(info, [0.2]).images[0]
-    small = read(info, [0.2], width=41).images[0]
+    full = read_frames(info, [0.2]).images[0]
+    small = read_frames(info, [0.2], width=41).images[0]
     expected = cv2.resize(full, (41, small.shape[0]), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - expected).mean() < 2.5
 
@@ -153,14 +153,14 @@ def test_shrinking_averages_areas(folder: Path) -> None:
 def test_plan_shows_what_a_player_shows(folder: Path) -> None:
     info = probe(clips.make("vfr", folder).path)
     times = np.linspace(-0.5, info.duration + 1, 200)
-    p = plan(info, times)
+    p = plan_read(info, times)
     for t, actual in zip(p.requested, p.actual, strict=True):
         before = info.times[info.times <= t + 1e-6]
         assert actual == (before[-1] if len(before) else 0.0)
-    assert plan(info, []).index.shape == (0,)
+    assert plan_read(info, []).index.shape == (0,)
     for bad in (np.nan, np.inf):
         with pytest.raises(QueryError, match="finite"):
-            plan(info, [0, bad])
+            plan_read(info, [0, bad])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -186,14 +186,14 @@ def probe_once(folder: Path):
 
 def test_nothing_asked_gives_nothing(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
-    assert read(info, [], width=50).images.shape == (0, 38, 50, 3)
+    assert read_frames(info, [], width=50).images.shape == (0, 38, 50, 3)
     assert list(stream(info, start=5.0)) == []
 
 
 def test_settings_out_of_range(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
     with pytest.raises(SettingError, match="width"):
-        read(info, [0.0], width=0)
+        read_frames(info, [0.0], width=0)
     with pytest.raises(SettingError, match="rate"):
         list(stream(info, fps=0))
 
@@ -203,7 +203,7 @@ def test_runs_decode_no_more_than_needed(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
     assert info.packets is not None
     wanted = info.ticks[[3, 45]]
-    first, second = runs(info.packets, wanted)
+    first, second = decode_runs(info.packets, wanted)
     assert (first.start, second.start) == (0, 40)
     assert first.stop <= 3 + 5
     assert info.packets.pts[second.stop - 1] == wanted[1]
@@ -219,18 +219,18 @@ def test_leading_pictures_are_decoded_from_the_group_before(folder: Path) -> Non
     leading = [r for r in range(keys[1] + 1, len(table)) if table.pts[r] < table.pts[keys[keys < r][-1]]]
     assert leading, "the encoder made no open group: this clip tests nothing"
     for row in leading:
-        (run,) = runs(table, table.pts[row : row + 1])
+        (run,) = decode_runs(table, table.pts[row : row + 1])
         assert run.start == keys[keys < row][-2]
         (k,) = np.flatnonzero(info.ticks == table.pts[row])
-        assert clips.code(read(info, [info.times[k]]).images[0]) == k
+        assert clips.code(read_frames(info, [info.times[k]]).images[0]) == k
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_pickers_own_threads_give_the_same(folder: Path, threads: int) -> None:
     info = probe(clips.make("plain", folder).path)
     assert info.packets is not None
-    picker = Picker(info, 80, threads=threads)
-    for run in runs(info.packets, info.ticks[::6]):
+    picker = FramePicker(info, 80, threads=threads)
+    for run in decode_runs(info.packets, info.ticks[::6]):
         for tick, image in picker.pick(run).items():
             assert clips.code(image) == np.flatnonzero(info.ticks == tick)[0]
     assert not picker.damaged
@@ -247,7 +247,7 @@ def test_hidden_reference_frames_are_not_counted(folder: Path) -> None:
 def test_repair_finds_what_skipping_lost(folder: Path) -> None:
     """The second, plain decoding gives the very frames that were asked, without calling them damaged."""
     info = probe(clips.make("hevc", folder).path)
-    picker = Picker(info, None)
+    picker = FramePicker(info, None)
     ticks = info.ticks[[19, 20, 33]].tolist()
     assert [clips.code(image) for _, image in sorted(picker.repair(ticks).items())] == [19, 20, 33]
     assert not picker.damaged
@@ -256,10 +256,13 @@ def test_repair_finds_what_skipping_lost(folder: Path) -> None:
 
 def test_a_hole_is_filled_with_the_frame_before(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
-    picker = Picker(info, None)
+    picker = FramePicker(info, None)
     ticks = info.ticks[:8].tolist()
     between = [(t, f) for t, f in _frames(info, 8) if t not in ticks[3:5]]
-    got = [(t, clips.code(image), exact) for t, image, exact in fitted(iter(between), ticks[2:6], Painter(info, None))]
+    got = [
+        (t, clips.code(image), exact)
+        for t, image, exact in matched_frames(iter(between), ticks[2:6], FrameConverter(info, None))
+    ]
     assert got == [(ticks[2], 2, True), (ticks[3], 2, False), (ticks[4], 2, False), (ticks[5], 5, True)]
     picker.close()
 
@@ -279,7 +282,7 @@ def test_truncated_with_index_is_partial_with_a_warning(folder: Path) -> None:
     assert info.declared_duration == pytest.approx(3.0)
     assert not info.vfr
     assert "cut off" in info.warnings[0]
-    frames = read(info, info.times)
+    frames = read_frames(info, info.times)
     numbers = np.round(info.times * 30).astype(int).tolist()
     assert codes(info, frames.images) == numbers
     assert frames.warnings == info.warnings
@@ -291,7 +294,7 @@ def test_damaged_middle_is_partial_with_a_warning(folder: Path) -> None:
     clip = clips.make("corrupt", folder)
     info = probe(clip.path)
     low, high = clip.extra["damaged"]
-    frames = read(info, info.times)
+    frames = read_frames(info, info.times)
     got = np.array(codes(info, frames.images))
     right = np.arange(120)
     sound = (right < low - 2) | (right >= high)
@@ -305,7 +308,7 @@ def test_damaged_middle_is_partial_with_a_warning(folder: Path) -> None:
     assert (np.array(codes(info, [image for _, image in streamed]))[sound] == right[sound]).all()
     assert len(warnings) == 1
     # Where nothing damaged is asked, nothing is said.
-    assert not read(info, [0.5, 3.5]).warnings
+    assert not read_frames(info, [0.5, 3.5]).warnings
 
 
 @pytest.mark.parametrize(
@@ -353,7 +356,7 @@ def test_odd_file_names(name: bytes, folder: Path, tmp_path: Path) -> None:
         f.write(clip.path.read_bytes())
     for spelled in (target, os.fsdecode(target)):
         info = probe(spelled)
-        assert clips.code(read(info, [1.0]).images[0]) == 30
+        assert clips.code(read_frames(info, [1.0]).images[0]) == 30
         info.record().model_dump_json()
 
 
@@ -375,12 +378,13 @@ def test_real_clips(real_data: Path) -> None:
     for path in sorted((real_data / "videos").glob("*.mp4")):
         info = probe(path)
         numbers = np.arange(5, min(len(info.times), 200), 10)
-        sparse = read(info, info.times[numbers], width=160)
-        painter = Painter(info, 160)
+        converter = FrameConverter(info, 160)
         plain = dict(_frames(info, int(numbers[-1]) + 1))
-        assert not sparse.warnings
-        for k, image in zip(numbers, sparse.images, strict=True):
-            assert np.array_equal(painter(plain[int(info.ticks[k])]), image), (path.name, k)
+        for threads in (1, 2, 4):
+            sparse = read_frames(info, info.times[numbers], width=160, threads=threads)
+            assert not sparse.warnings, (path.name, threads)
+            for k, image in zip(numbers, sparse.images, strict=True):
+                assert np.array_equal(converter(plain[int(info.ticks[k])]), image), (path.name, k)
 
 
 @pytest.mark.parametrize("name", clips.SOUND)
@@ -396,10 +400,10 @@ def test_seeking_gives_the_same_as_reading_through(name: str, folder: Path, monk
     jump = decode.Decoder._jump
     monkeypatch.setattr(decode, "_STRIDE", -1)
     monkeypatch.setattr(decode.Decoder, "_jump", lambda self, start: seeks.append(jump(self, start)) or seeks[-1])
-    picker = Picker(info, 120)
+    picker = FramePicker(info, 120)
     wanted = info.ticks[:: max(len(info.ticks) // 9, 1)]
     found = {}
-    for run in sorted(runs(info.packets, wanted), key=lambda r: -r.start):
+    for run in sorted(decode_runs(info.packets, wanted), key=lambda r: -r.start):
         found |= picker.pick(run)
     picker.close()
     assert seeks
@@ -421,7 +425,7 @@ def test_a_table_that_lies_is_given_up(name: str, folder: Path) -> None:
     pts[[1, 2]] = pts[[2, 1]]
     lying = replace(info, packets=replace(table, pts=pts))
     times = [0.1, 1.0, 1.9]
-    frames = read(lying, times)
+    frames = read_frames(lying, times)
     assert codes(info, frames.images) == [clip.code_at(t) for t in times]
     assert not frames.warnings
     streamed = list(stream(lying, fps=2))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from whenwhere.errors import MediaError, SettingError
-from whenwhere.video import open_source, probe, read
+from whenwhere.video import open_source, probe, read_frames
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clips
@@ -41,7 +41,7 @@ def test_a_folder_of_pictures(tmp_path: Path, ending: str, count: int) -> None:
     with open_source(tmp_path, fps=29.97) as source:
         assert source.name == tmp_path.name
         info = probe(source.path)
-        frames = read(info, info.times)
+        frames = read_frames(info, info.times)
         # Numbers sort as numbers: f2 before f10.
         assert [clips.code(image) for image in frames.images] == list(range(count))
         assert info.times == pytest.approx(np.arange(count) * 1001 / 30_000)
@@ -58,7 +58,7 @@ def test_a_folder_of_mixed_and_damaged_pictures(tmp_path: Path) -> None:
     with open_source(tmp_path, fps=10) as source:
         assert source.warnings == ("left out unreadable pictures: 6.png",)
         info = probe(source.path)
-        assert [clips.code(image) for image in read(info, info.times).images] == list(range(6))
+        assert [clips.code(image) for image in read_frames(info, info.times).images] == list(range(6))
 
 
 def test_folders_that_are_no_video(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_an_address(server: str, path: str) -> None:
     with open_source(server + path) as source:
         assert source.name in ("film", "x")
         info = probe(source.path)
-        assert clips.code(read(info, [1.0]).images[0]) == 30
+        assert clips.code(read_frames(info, [1.0]).images[0]) == 30
         local = source.path
     assert not os.path.exists(local)
 

@@ -11,7 +11,7 @@ import pytest
 
 from whenwhere.errors import OutputError, QueryError, SettingError
 from whenwhere.spans import Span
-from whenwhere.video import FrameWriter, probe, read, stream, write_clip, write_overlay
+from whenwhere.video import FrameWriter, probe, read_frames, stream, write_clip, write_overlay
 from whenwhere.video.draw import COLOURS, draw_box
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -73,7 +73,7 @@ def test_frames_come_back(tmp_path: Path, size: tuple[int, int], fps: float) -> 
     rate = Fraction(30_000, 1001) if fps == 29.97 else Fraction(fps)
     assert (info.fps_exact, info.vfr) == (rate, False)
     assert info.duration == pytest.approx(20 / rate)
-    frames = read(info, info.times)
+    frames = read_frames(info, info.times)
     assert [clips.code(image) for image in frames.images] == list(range(20))
     # Coordinates stay: an odd edge is repeated, not stretched.
     picture = clips.picture(7, *size)
@@ -88,7 +88,7 @@ def test_colours_come_back(tmp_path: Path) -> None:
     with FrameWriter(path, 96, 32, 10) as writer:
         for _ in range(3):
             writer.write(np.repeat(np.repeat(colours[None], 32, 0), 16, 1))
-    image = read(probe(path), [0.1]).images[0].astype(int)
+    image = read_frames(probe(path), [0.1]).images[0].astype(int)
     assert np.abs(image[16, 8::16] - colours).max() <= 6
 
 
@@ -109,7 +109,7 @@ def test_one_frame(tmp_path: Path) -> None:
         writer.write(clips.picture(9))
     info = probe(path)
     assert info.duration == pytest.approx(0.2)
-    assert clips.code(read(info, [0.0]).images[0]) == 9
+    assert clips.code(read_frames(info, [0.0]).images[0]) == 9
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(44_100, 1), (48_000, 2), (17_000, 1)])
@@ -184,7 +184,7 @@ def test_overlay_keeps_picture_times_and_sound(name: str, codec: str | None, fol
     assert playable(out).get("codec") == codec
     written = probe(out)
     assert written.times == pytest.approx(info.times, abs=1e-3)
-    frames = read(written, written.times[::9])
+    frames = read_frames(written, written.times[::9])
     for image, k in zip(frames.images, range(0, len(info.times), 9), strict=True):
         assert clips.code(image) == clips.make(name, folder).codes[k]
         x1, _, x2, y2 = np.round(boxes["0"][1][k]).astype(int)
@@ -206,8 +206,8 @@ def test_overlay_without_a_box_or_with_nan(folder: Path, tmp_path: Path) -> None
     boxes[30:] = np.nan
     write_overlay(info, {"a": (info.times, boxes), "b": ([], np.zeros((0, 4)))}, tmp_path / "o.mp4")
     written = probe(tmp_path / "o.mp4")
-    early, late = (image.astype(int) for image in read(written, [0.5, 1.5]).images)
-    blank = [image.astype(int) for image in read(info, [0.5, 1.5]).images]
+    early, late = (image.astype(int) for image in read_frames(written, [0.5, 1.5]).images)
+    blank = [image.astype(int) for image in read_frames(info, [0.5, 1.5]).images]
     assert np.abs(early[30:80, 20] - blank[0][30:80, 20]).mean() > 25
     assert np.abs(late[30:80, 20] - blank[1][30:80, 20]).mean() < 12
 
@@ -234,7 +234,7 @@ def test_clip_is_cut_at_the_frame(name: str, span: Span, folder: Path, tmp_path:
     start, end = max(span.start, 0), min(span.end, info.duration)
     first = int(info.shown(start))
     last = int(info.shown(info.last_before(end)))
-    assert [clips.code(image) for image in read(cut, cut.times).images] == list(range(first, last + 1))
+    assert [clips.code(image) for image in read_frames(cut, cut.times).images] == list(range(first, last + 1))
     assert cut.times[1:] == pytest.approx(info.times[first + 1 : last + 1] - start, abs=1e-3)
     loud, at = loudness(tmp_path / "c.mp4")
     assert at == pytest.approx(0, abs=0.03)

@@ -53,7 +53,7 @@ def _pictures(record: Grounding, info: "VideoInfo") -> str:
     from PIL import Image, ImageDraw
 
     from whenwhere.errors import MediaError
-    from whenwhere.video import read
+    from whenwhere.video import read_frames
 
     tube = record.tube()
     if tube is None or not len(tube):
@@ -61,7 +61,7 @@ def _pictures(record: Grounding, info: "VideoInfo") -> str:
     chosen = np.unique(np.linspace(0, len(tube) - 1, min(FRAMES, len(tube))).round().astype(int))
     # half a millisecond on: the record's times are rounded, and the frame at them must not be the one before
     try:
-        frames = read(info, tube.times[chosen] + 0.5e-3, width=min(WIDTH, info.width))
+        frames = read_frames(info, tube.times[chosen] + 0.5e-3, width=min(WIDTH, info.width))
     except MediaError:
         return "<div>(the video is no longer there)</div>"
     scale = frames.images.shape[2] / info.width

@@ -171,14 +171,14 @@ def _video() -> Iterator[Diagnosis]:
     import numpy as np
 
     try:
-        from whenwhere.video import FrameWriter, probe, read
+        from whenwhere.video import FrameWriter, probe, read_frames
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "check.mp4"
             with FrameWriter(path, 64, 48, 10) as writer:
                 for i in range(8):
                     writer.write(np.full((48, 64, 3), 30 * i, np.uint8))
-            frames = read(probe(path), [0.5]).images
+            frames = read_frames(probe(path), [0.5]).images
         level = float(frames.mean())
         if abs(level - 150) > 8:
             raise RuntimeError(f"a frame of grey 150 came back as {level:.0f}")

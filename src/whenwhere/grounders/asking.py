@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from whenwhere.answers import Answer
 from whenwhere.grounders.grounder import Found
 from whenwhere.models.backends.base import CallCosts, ModelBackend, ModelCall, ModelReply
-from whenwhere.video import VideoInfo, read
+from whenwhere.video import VideoInfo, read_frames
 from whenwhere.video.picture import output_size
 
 #: Most bytes of frames in memory at a time; a single look may need more.
@@ -113,7 +113,7 @@ class Asking:
 
     def _ask(self, looks: Sequence[Look]) -> list[ModelReply]:
         frames = np.unique(np.concatenate([look.times for look in looks])) if looks else np.zeros(0)
-        pictures = read(self.info, frames, width=looks[0].width)
+        pictures = read_frames(self.info, frames, width=looks[0].width)
         self.spent.frames_decoded += len(frames)
         self.warnings += [w for w in pictures.warnings if w not in self.info.warnings]
         calls = [

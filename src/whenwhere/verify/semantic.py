@@ -67,11 +67,11 @@ class View:
         Raises:
             MediaError: the video cannot be read.
         """
-        from whenwhere.video import probe, read
+        from whenwhere.video import probe, read_frames
 
         info = probe(path)
         size = (float(info.width), float(info.height))
-        return cls(lambda times: read(info, times, width=width).images, info.duration, size, query, swapped)
+        return cls(lambda times: read_frames(info, times, width=width).images, info.duration, size, query, swapped)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,15 +4,15 @@ PyAV throughout: exact time stamps, one wheel, no command line tools. Frame numb
 this room; everything outside speaks seconds from the first displayed frame and pixels of the displayed frame.
 """
 
-from whenwhere.video.info import Plan as Plan
+from whenwhere.video.info import ReadPlan as ReadPlan
 from whenwhere.video.info import VideoInfo as VideoInfo
-from whenwhere.video.info import plan as plan
+from whenwhere.video.info import plan_read as plan_read
 from whenwhere.video.overlay import write_clip as write_clip
 from whenwhere.video.overlay import write_overlay as write_overlay
 from whenwhere.video.probe import probe as probe
 from whenwhere.video.read import Frames as Frames
-from whenwhere.video.read import read as read
-from whenwhere.video.source import Source as Source
+from whenwhere.video.read import read_frames as read_frames
+from whenwhere.video.source import VideoSource as VideoSource
 from whenwhere.video.source import open_source as open_source
 from whenwhere.video.stream import stream as stream
 from whenwhere.video.stream import stream_index as stream_index

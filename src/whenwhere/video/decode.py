@@ -33,7 +33,7 @@ class LostError(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class DecodeRun:
     """Packets `[start, stop)` and the ticks wanted from them; `cost` in units of an average decoded packet."""
 
     start: int
@@ -42,7 +42,7 @@ class Run:
     cost: float
 
 
-def runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[Run]:
+def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]:
     """The least that must be decoded to get the frames with these ticks, in the file's order.
 
     Args:
@@ -51,7 +51,7 @@ def runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[Run]:
 
     >>> t = PacketTable(*(np.array(x) for x in ([0, 3, 1, 2, 4, 5], [0] * 6, [9] * 6, [1, 0, 0, 0, 1, 0], [1] * 6)))
     >>> t = PacketTable(t.pts, t.dts, t.size, t.key.astype(bool), t.shown.astype(bool))
-    >>> [(r.start, r.stop, r.ticks) for r in runs(t, np.array([1, 4]))]
+    >>> [(r.start, r.stop, r.ticks) for r in decode_runs(t, np.array([1, 4]))]
     [(0, 3, (1,)), (4, 5, (4,))]
     """
     keys = np.flatnonzero(table.key)
@@ -70,7 +70,7 @@ def runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[Run]:
             out.append((min(start, begin), max(stop, row + 1), [*wanted, int(table.pts[row])]))
         else:
             out.append((begin, row + 1, [int(table.pts[row])]))
-    return [Run(a, b, tuple(dict.fromkeys(w)), float(weight[b] - weight[a])) for a, b, w in out]
+    return [DecodeRun(a, b, tuple(dict.fromkeys(w)), float(weight[b] - weight[a])) for a, b, w in out]
 
 
 class Decoder:
@@ -90,6 +90,8 @@ class Decoder:
         self._table = info.packets
         self._threads = threads
         self._drop = info.codec in _NONREF_CODECS
+        # FFmpeg decodes 4:4:4 of old x264 rightly only if it has seen the encoder's version in the first packet.
+        self._needs_head = info.codec == "h264" and "444" in info.pix_fmt
         self._ends = np.cumsum(self._table.size)
         self._failed = False
         self.doubtful: set[int] = set()
@@ -118,15 +120,24 @@ class Decoder:
 
     def _go(self, start: int) -> Packet:
         """Move to packet `start` and return it."""
+        self._see_head(start)
         way = int(self._ends[start] - self._ends[self._at - 1 if self._at else 0])
         near = self._at <= start and way <= _STRIDE
         if not near and not self._jump(start):
             # No seek lands anywhere useful (a stream without an index): from the beginning.
             self.close()
             self._open()
+            self._see_head(start)
         while self._at < start:
             self._next()
         return self._next()
+
+    def _see_head(self, start: int) -> None:
+        """Show a fresh decoder the first packet, where decoding begins later and depends on what it says."""
+        if self._needs_head and start > 0 and self._at == 0:
+            self._decode(self._next())
+            self._context.flush_buffers()
+            self._failed = False
 
     def _jump(self, start: int) -> bool:
         """Seek at or before packet `start` and find the place in the table; False where that fails."""
@@ -154,7 +165,7 @@ class Decoder:
                 return True
         return False
 
-    def frames(self, run: Run, plain: bool = False) -> Generator[VideoFrame, None, None]:
+    def frames(self, run: DecodeRun, plain: bool = False) -> Generator[VideoFrame, None, None]:
         """The wanted frames of a run, in display order.
 
         Args:

@@ -128,7 +128,7 @@ class VideoInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ReadPlan:
     """Requested times and the frames shown then.
 
     `requested` and `actual` in seconds, (n,); `index` into `VideoInfo.times`, (n,).
@@ -139,7 +139,7 @@ class Plan:
     index: NDArray[np.intp]
 
 
-def plan(info: VideoInfo, times: ArrayLike) -> Plan:
+def plan_read(info: VideoInfo, times: ArrayLike) -> ReadPlan:
     """Which frames a player shows at the requested times.
 
     Args:
@@ -153,4 +153,4 @@ def plan(info: VideoInfo, times: ArrayLike) -> Plan:
     if not np.isfinite(requested).all():
         raise QueryError("a requested time is not a finite number of seconds")
     index = info.shown(requested)
-    return Plan(requested, info.times[index], index)
+    return ReadPlan(requested, info.times[index], index)

@@ -12,18 +12,18 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from whenwhere.video.decode import Decoder, Run, every_frame, runs
+from whenwhere.video.decode import Decoder, DecodeRun, decode_runs, every_frame
 from whenwhere.video.info import VideoInfo
-from whenwhere.video.picture import Painter
+from whenwhere.video.picture import FrameConverter
 
 
-class Picker:
+class FramePicker:
     """A decoder with a painter, for one thread."""
 
     def __init__(self, info: VideoInfo, width: int | None, gray: bool = False, threads: int = 1) -> None:
         self._info = info
         self._decoder = Decoder(info, threads)
-        self._painter = Painter(info, width, gray)
+        self._painter = FrameConverter(info, width, gray)
         self._replaced: set[int] = set()
 
     @property
@@ -35,7 +35,7 @@ class Picker:
         """Release the file."""
         self._decoder.close()
 
-    def pick(self, run: Run) -> dict[int, NDArray[np.uint8]]:
+    def pick(self, run: DecodeRun) -> dict[int, NDArray[np.uint8]]:
         """Images of a run by tick; empty only where nothing near it can be decoded."""
         got: dict[int, NDArray[np.uint8]] = {}
         for frame in self._decoder.frames(run):
@@ -46,7 +46,7 @@ class Picker:
             got |= self.repair(missing)
         return got
 
-    def pick_in_order(self, run: Run) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+    def pick_in_order(self, run: DecodeRun) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
         """The same, one image at a time: for runs too long to hold."""
         expected = sorted(run.ticks)
         k = 0
@@ -73,7 +73,7 @@ class Picker:
 
     def _repair_beside(self, ticks: list[int]) -> list[tuple[int, NDArray[np.uint8]]]:
         # The decoder is in the middle of a run: another one does this.
-        other = Picker(self._info, self._painter.width, self._painter.gray)
+        other = FramePicker(self._info, self._painter.width, self._painter.gray)
         try:
             return sorted(other.repair(ticks).items())
         finally:
@@ -84,9 +84,9 @@ class Picker:
         """Decode around these ticks without skipping anything; what is not there gets the frame before it."""
         assert self._info.packets is not None
         got: dict[int, NDArray[np.uint8]] = {}
-        for run in runs(self._info.packets, np.array(ticks, np.int64)):
+        for run in decode_runs(self._info.packets, np.array(ticks, np.int64)):
             stamped = ((f.pts, f) for f in self._decoder.frames(run, plain=True) if f.pts is not None)
-            for tick, image, exact in fitted(stamped, run.ticks, self._painter):
+            for tick, image, exact in matched_frames(stamped, run.ticks, self._painter):
                 got[tick] = image
                 if not exact:
                     self._replaced.add(tick)
@@ -94,8 +94,8 @@ class Picker:
         return got
 
 
-def fitted(
-    frames: Iterable[tuple[int, VideoFrame]], ticks: Iterable[int], painter: Painter
+def matched_frames(
+    frames: Iterable[tuple[int, VideoFrame]], ticks: Iterable[int], painter: FrameConverter
 ) -> Iterator[tuple[int, NDArray[np.uint8], bool]]:
     """Wanted ticks out of frames in display order: tick, image, and whether it is that very frame.
 
@@ -116,11 +116,11 @@ def fitted(
         yield wanted, painter(before[1]), before[0] == wanted
 
 
-def plainly(
-    info: VideoInfo, ticks: Iterable[int], painter: Painter, damaged: set[int]
+def decode_plainly(
+    info: VideoInfo, ticks: Iterable[int], painter: FrameConverter, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Wanted ticks by decoding the whole file from its start: for streams whose packets cannot be trusted."""
-    for tick, image, exact in fitted(every_frame(info), ticks, painter):
+    for tick, image, exact in matched_frames(every_frame(info), ticks, painter):
         if not exact:
             damaged.add(tick)
         yield tick, image

@@ -26,7 +26,7 @@ def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
     return width, max(round(info.height * width / info.width), 1)
 
 
-class Painter:
+class FrameConverter:
     """Turns frames of one video into arrays of one size; not for use by two threads at once.
 
     Args:

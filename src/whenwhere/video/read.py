@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.errors import MediaError
-from whenwhere.video.decode import LostError, Run, runs
-from whenwhere.video.info import VideoInfo, plan
+from whenwhere.video.decode import DecodeRun, LostError, decode_runs
+from whenwhere.video.info import VideoInfo, plan_read
 from whenwhere.video.media import shown_name
-from whenwhere.video.pick import Picker, damage_sentence, plainly
-from whenwhere.video.picture import Painter
+from whenwhere.video.pick import FramePicker, damage_sentence, decode_plainly
+from whenwhere.video.picture import FrameConverter
 
 # What one decoder gains from n FFmpeg threads, as a share of n: they wait for each other's frames.
 _FRAME_THREADS_GAIN = 0.8
@@ -58,7 +58,7 @@ def cores() -> int:
     return min(os.cpu_count() or 1, _MAX_THREADS)
 
 
-def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: int | None = None) -> Frames:
+def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: int | None = None) -> Frames:
     """The frames shown at the requested times.
 
     Args:
@@ -72,9 +72,9 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
         QueryError: a time is not finite.
         SettingError: the width is out of range.
     """
-    p = plan(info, times)
+    p = plan_read(info, times)
     wanted, first, inverse = np.unique(p.index, return_index=True, return_inverse=True)
-    images = np.empty((len(p.index), *Painter(info, width).shape), np.uint8)
+    images = np.empty((len(p.index), *FrameConverter(info, width).shape), np.uint8)
     ticks = info.ticks[wanted]
     slot = dict(zip(ticks.tolist(), first.tolist(), strict=True))
     got: set[int] = set()
@@ -86,13 +86,13 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
     damaged: set[int] = set()
     if info.packets is not None and len(ticks):
         try:
-            damaged = _decode_runs(info, runs(info.packets, ticks), width, threads or cores(), store)
+            damaged = _decode_side_by_side(info, decode_runs(info.packets, ticks), width, threads or cores(), store)
         except LostError:
             damaged = set()
             got.clear()
     # What has no packet of its own to trust is found by decoding everything.
     if len(ticks) and not got:
-        for tick, image in plainly(info, ticks.tolist(), Painter(info, width), damaged):
+        for tick, image in decode_plainly(info, ticks.tolist(), FrameConverter(info, width), damaged):
             store(tick, image)
     if len(got) < len(ticks):
         if not got:
@@ -110,9 +110,9 @@ def read(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: i
     return Frames(images, p.actual, p.requested, warnings)
 
 
-def _pieces(all_runs: list[Run], size: float) -> list[list[Run]]:
+def _pieces(all_runs: list[DecodeRun], size: float) -> list[list[DecodeRun]]:
     """Runs in groups of neighbours of about this cost."""
-    out: list[list[Run]] = []
+    out: list[list[DecodeRun]] = []
     filled = size
     for run in all_runs:
         if filled >= size:
@@ -155,7 +155,9 @@ def _shares(costs: list[float], threads: int) -> tuple[list[int], list[int]]:
     return best[1], best[2]
 
 
-def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, threads: int, store: Store) -> set[int]:
+def _decode_side_by_side(
+    info: VideoInfo, all_runs: list[DecodeRun], width: int | None, threads: int, store: Store
+) -> set[int]:
     """Decode runs side by side; returns the ticks of damaged frames.
 
     Raises:
@@ -166,7 +168,7 @@ def _decode_runs(info: VideoInfo, all_runs: list[Run], width: int | None, thread
     lock = threading.Lock()
 
     def labour(work: deque[int], inner: int) -> set[int]:
-        picker = Picker(info, width, threads=inner)
+        picker = FramePicker(info, width, threads=inner)
         try:
             while True:
                 with lock:

@@ -31,7 +31,7 @@ _PICTURES = {*_PACKED, ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _CHUNK = 1 << 20
 
 
-class Source:
+class VideoSource:
     """A local video file, temporary or not; a context manager that removes what was temporary.
 
     Attributes:
@@ -64,7 +64,7 @@ def open_source(
     fps: float = 25.0,
     max_bytes: int = 4 << 30,
     max_seconds: float = 900.0,
-) -> Source:
+) -> VideoSource:
     """A local file for whatever the user named.
 
     Args:
@@ -89,13 +89,13 @@ def open_source(
     if os.path.isdir(name):
         return _packed(name, fps)
     check_file(name)
-    return Source(name, Path(name).stem)
+    return VideoSource(name, Path(name).stem)
 
 
-def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending: str, max_bytes: int) -> Source:
+def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending: str, max_bytes: int) -> VideoSource:
     """Bytes in a temporary file; `origin` is what the user knows them by."""
     folder = tempfile.mkdtemp(prefix="whenwhere-")
-    source = Source(os.path.join(folder, "video" + ending), name, folder)
+    source = VideoSource(os.path.join(folder, "video" + ending), name, folder)
     chunks = stream if isinstance(stream, Iterator) and not hasattr(stream, "read") else _chunks(stream)  # type: ignore[arg-type]
     try:
         size = 0
@@ -121,7 +121,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _downloaded(address: str, max_bytes: int, max_seconds: float) -> Source:
+def _downloaded(address: str, max_bytes: int, max_seconds: float) -> VideoSource:
     import httpx2
 
     stem = PurePosixPath(unquote(urlsplit(address).path))
@@ -157,7 +157,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"([0-9]+)", name.casefold()) if p]
 
 
-def _packed(folder: str, fps: float) -> Source:
+def _packed(folder: str, fps: float) -> VideoSource:
     """A folder's pictures as a movie: one key frame each, exact times, no picture decoded."""
     if not fps > 0:
         raise SettingError(f"{fps:g} frames per second is not a positive rate for a folder of pictures")
@@ -174,7 +174,7 @@ def _packed(folder: str, fps: float) -> Source:
     kind = kinds.pop() if len(kinds) == 1 else None
     rate = exact_rate(fps)
     temporary = tempfile.mkdtemp(prefix="whenwhere-")
-    source = Source(os.path.join(temporary, "pictures.mov"), Path(folder).resolve().name, temporary)
+    source = VideoSource(os.path.join(temporary, "pictures.mov"), Path(folder).resolve().name, temporary)
     skipped: list[str] = []
     try:
         with av.open("file:" + source.path, "w", format="mov") as out:

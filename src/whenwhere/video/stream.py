@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
-from whenwhere.video.decode import LostError, Run, runs
+from whenwhere.video.decode import DecodeRun, LostError, decode_runs
 from whenwhere.video.info import VideoInfo
-from whenwhere.video.pick import Picker, damage_sentence, plainly
-from whenwhere.video.picture import Painter
+from whenwhere.video.pick import FramePicker, damage_sentence, decode_plainly
+from whenwhere.video.picture import FrameConverter
 from whenwhere.video.read import cores
 
 # Images decoded ahead of the consumer may take this much memory, bytes.
@@ -71,7 +71,7 @@ def stream(
             done = ticks[-1]
     rest = ticks[ticks > done]
     if len(rest):
-        for tick, image in plainly(info, rest.tolist(), Painter(info, width, gray), damaged):
+        for tick, image in decode_plainly(info, rest.tolist(), FrameConverter(info, width, gray), damaged):
             yield times[tick], image
     if warnings is not None and (spoilt := damaged & times.keys()):
         warnings.append(damage_sentence(np.array([times[t] for t in spoilt])))
@@ -99,9 +99,9 @@ def _ordered(
     info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     assert info.packets is not None
-    all_runs = runs(info.packets, ticks)
+    all_runs = decode_runs(info.packets, ticks)
     threads = cores()
-    painter = Painter(info, width, gray)
+    painter = FrameConverter(info, width, gray)
     frame_bytes = int(np.prod(painter.shape))
     ahead = threads + 1
     largest = max(len(r.ticks) for r in all_runs) * frame_bytes
@@ -110,7 +110,7 @@ def _ordered(
     if threads > 1 and len(all_runs) > threads and in_order and largest * (ahead + 1) <= _AHEAD:
         yield from _side_by_side(info, all_runs, width, gray, threads, ahead, damaged)
         return
-    picker = Picker(info, width, gray, threads)
+    picker = FramePicker(info, width, gray, threads)
     try:
         for run in _joined(all_runs, in_order):
             with closing(picker.pick_in_order(run)) as images:
@@ -120,13 +120,13 @@ def _ordered(
         picker.close()
 
 
-def _joined(all_runs: list[Run], in_order: bool) -> list[Run]:
+def _joined(all_runs: list[DecodeRun], in_order: bool) -> list[DecodeRun]:
     """Runs without a gap between them as one, so that the decoder's threads need not be drained at each key frame."""
-    out: list[Run] = []
+    out: list[DecodeRun] = []
     for run in all_runs:
         if out and (out[-1].stop == run.start or not in_order):
             last = out.pop()
-            out.append(Run(last.start, run.stop, last.ticks + run.ticks, last.cost + run.cost))
+            out.append(DecodeRun(last.start, run.stop, last.ticks + run.ticks, last.cost + run.cost))
         else:
             out.append(run)
     return out
@@ -134,21 +134,21 @@ def _joined(all_runs: list[Run], in_order: bool) -> list[Run]:
 
 def _side_by_side(
     info: VideoInfo,
-    all_runs: list[Run],
+    all_runs: list[DecodeRun],
     width: int | None,
     gray: bool,
     threads: int,
     ahead: int,
     damaged: set[int],
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    idle: SimpleQueue[Picker] = SimpleQueue()
+    idle: SimpleQueue[FramePicker] = SimpleQueue()
     pickers = []
     try:
         for _ in range(threads):
-            pickers.append(Picker(info, width, gray))
+            pickers.append(FramePicker(info, width, gray))
             idle.put(pickers[-1])
 
-        def work(run: Run) -> list[tuple[int, NDArray[np.uint8]]]:
+        def work(run: DecodeRun) -> list[tuple[int, NDArray[np.uint8]]]:
             picker = idle.get()
             try:
                 return sorted(picker.pick(run).items())

@@ -52,7 +52,7 @@ from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
-from whenwhere.video import VideoInfo, read, stream
+from whenwhere.video import VideoInfo, read_frames, stream
 from whenwhere.video.picture import output_size
 
 #: Frames are given to detectors and trackers at this width at most; they make them smaller still.
@@ -234,7 +234,7 @@ class DetectorGrounder:
         width = min(info.width, WIDTH)
         count = 0
         for first in range(0, len(shown), TOGETHER):
-            pictures = read(info, shown[first : first + TOGETHER], width=width)
+            pictures = read_frames(info, shown[first : first + TOGETHER], width=width)
             asking.warnings += [w for w in pictures.warnings if w not in info.warnings]
             for t, found in zip(pictures.times.tolist(), detector.detect(pictures.images, phrase), strict=True):
                 count += len(found)
@@ -288,7 +288,7 @@ class DetectorGrounder:
         width, words = shown_width(info, self.steps.sight.close_side), question(query, target, len(group))
         most = fitting(self.backend, *output_size(info, width), words, self.steps.sight.tokens)
         times = telling_times(group, _frames(info, span, rate), min(most, FRAMES))
-        pictures = read(info, times, width=width)
+        pictures = read_frames(info, times, width=width)
         asking.spent.frames_decoded += len(times)
         images = []
         for t, image in zip(times.tolist(), pictures.images, strict=True):

@@ -15,7 +15,7 @@ from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.stage.shapes import World, make
 from whenwhere.training.data.samples import Question, Sample, SampleError, Source
 from whenwhere.verify import Truth
-from whenwhere.video import probe, read
+from whenwhere.video import probe, read_frames
 
 #: How far behind the end of its video a span may end: annotators' clocks and containers differ by a little.
 SLACK = 0.5
@@ -167,7 +167,7 @@ class ItemSource:
         times = np.arange(0.0, length, 1 / self.sample_fps)
         if self.max_frames is not None and len(times) > self.max_frames:
             times = np.arange(self.max_frames) * (length / self.max_frames)
-        frames = read(info, start + times, width=self._width(info.width, info.height, len(times)))
+        frames = read_frames(info, start + times, width=self._width(info.width, info.height, len(times)))
         return Sample(name, frames.images, np.maximum(frames.times - start, 0.0), tuple(questions))
 
     def _width(self, width: int, height: int, frames: int) -> int | None:
