@@ -70,9 +70,10 @@ AFTER = 10_000_000
 def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None) -> Path:
     """Trains by a recipe, or goes on; keeps weights at marks; the folder of the trained checkpoint."""
     from whenwhere.training import builders
-    from whenwhere.training.loop import Progress, Run
+    from whenwhere.training.callbacks import Progress, TrainingCallback
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl import objective as rl
-    from whenwhere.training.settings import RLSettings
+    from whenwhere.training.rl.settings import RLSettings
     from whenwhere.training.sft import objective as sft
 
     if (folder / "checkpoint" / "config.json").exists():
@@ -81,19 +82,22 @@ def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None
     policy = builders.policy(recipe, made)
     wanted = set(marks)
 
-    def tell(progress: Progress) -> None:
-        if progress.step in wanted:
-            policy.save(folder / "kept" / f"{progress.step:06d}")
-        if progress.step % 20 == 0 or progress.step == progress.of:
-            numbers = {k: round(v, 3) for k, v in progress.metrics.items() if k in ("loss", "reward", "reward/t_iou")}
-            print(f"{recipe.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
+    class Keep(TrainingCallback):
+        def on_update(self, progress: Progress) -> None:
+            if progress.step in wanted:
+                policy.save(folder / "kept" / f"{progress.step:06d}")
+            if progress.step % 20 == 0 or progress.step == progress.of:
+                shown = ("loss", "reward", "reward/t_iou")
+                numbers = {k: round(v, 3) for k, v in progress.metrics.items() if k in shown}
+                print(f"{recipe.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
 
-    run = Run(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": 2.0, "long_side": 64}, tell)
+    about = {"recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": 2.0, "long_side": 64}
+    run = TrainingRun(folder, about, [Keep()])
     source = builders.source(recipe)
     source = wrap(source) if wrap else source
     if isinstance(recipe.train, RLSettings):
-        return Path(rl.train(policy, source, recipe.verifier, recipe.train, run))
-    return Path(sft.train(policy, source, recipe.train, run))
+        return run.train(rl.RL(policy, source, recipe.verifier, recipe.train))
+    return run.train(sft.SFT(policy, source, recipe.train))
 
 
 class Blinded:

@@ -106,18 +106,23 @@ def settings(match: re.Match[str]) -> str:
     from whenwhere.stage.shapes.world import World
     from whenwhere.training import recipe
     from whenwhere.training.data.curriculum import CurriculumSettings
-    from whenwhere.training.settings import RLSettings, Settings, SFTSettings
+    from whenwhere.training.prefix.settings import PolicySettings
+    from whenwhere.training.rl.settings import RLSettings
+    from whenwhere.training.settings import TrainingSettings
+    from whenwhere.training.sft.settings import SFTSettings
 
     kinds: dict[str, Any] = {
-        "model": recipe.Model, "data": recipe.Data, "world": World, "reward": recipe.Reward, "both": Settings,
-        "sft": SFTSettings, "rl": RLSettings, "curriculum": CurriculumSettings,
+        "model": recipe.Model, "data": recipe.Data, "world": World, "reward": recipe.RewardSettings,
+        "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings, "rl": RLSettings,
+        "curriculum": CurriculumSettings,
     }  # fmt: skip
     kind = kinds[match[2]]
-    shared = {field.name for field in fields(Settings)} if match[2] in ("sft", "rl") else set()
+    base = kind.__mro__[1]
+    inherited = {field.name for field in fields(base)} if is_dataclass(base) else set()
     rows = [["key", "default", "what it is"], ["---"] * 3]
     said, hints = attributes(kind), get_type_hints(kind)
     for field in fields(kind):
-        if field.name not in shared:
+        if field.name not in inherited:
             what = said[field.name].replace("|", "\\|")
             choices = [f"`{c}`" for c in get_args(hints[field.name]) if get_origin(hints[field.name]) is Literal]
             if not all(choice in what for choice in choices):

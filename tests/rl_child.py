@@ -7,21 +7,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_policies import Two, opened
+from tiny_policies import Told, Two, opened
 
 
 def main(policy: str, folder: str, settings: str, seconds: str = "0") -> None:
     import torch
 
-    from whenwhere.training.loop import Run
-    from whenwhere.training.rl.objective import train
-    from whenwhere.training.settings import RLSettings
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.rl.objective import RL
+    from whenwhere.training.rl.settings import RLSettings
     from whenwhere.verify import Verifier
 
     torch.set_num_threads(1)
-    run = Run(folder, tell=lambda progress: time.sleep(float(seconds) if progress.step > 3 else 0))
+    run = TrainingRun(
+        folder, callbacks=[Told(update=lambda progress: time.sleep(float(seconds) if progress.step > 3 else 0))]
+    )
     learned = opened(Path(policy))
-    train(learned, Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**json.loads(settings)), run)
+    run.train(RL(learned, Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**json.loads(settings))))
     if run.processes.count > 1:
         # every process ends with the same weights
         torch.save(learned.model.state_dict(), Path(folder) / f"rank-{run.processes.rank}.pt")

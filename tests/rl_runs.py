@@ -5,7 +5,7 @@ from typing import Any
 
 from tiny_policies import Two, opened
 
-from whenwhere.training.settings import RLSettings
+from whenwhere.training.rl.settings import RLSettings
 from whenwhere.verify import Verifier
 
 BASE = RLSettings(
@@ -16,12 +16,12 @@ VERIFIER = Verifier({"t_iou": 1}, form="tokens")
 
 
 def trained(taught: Path, folder: Path, settings: RLSettings = BASE, source: Any = None, **how: Any) -> Any:
-    from whenwhere.training.loop import Run
-    from whenwhere.training.rl.objective import train
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.rl.objective import RL
 
-    run = Run(folder, warn=lambda _: None)
+    run = TrainingRun(folder, callbacks=[])
     verifier, drawer = how.pop("verifier", VERIFIER), how.pop("drawer", None)
-    train(opened(taught, **how), source or Two(), verifier, settings, run, drawer)
+    run.train(RL(opened(taught, **how), source or Two(), verifier, settings, drawer))
     return run
 
 

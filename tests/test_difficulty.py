@@ -17,8 +17,8 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings, masked
-from whenwhere.training.data.difficulty import Ask, Difficulty, of_items, read, score_name, summary
-from whenwhere.training.data.samples import Course, Question, Sample
+from whenwhere.training.data.difficulty import Difficulty, DifficultySampling, of_items, read, score_name, summary
+from whenwhere.training.data.samples import OrderedSource, Question, Sample
 from whenwhere.verify import Truth, Verifier
 
 # selectors
@@ -165,7 +165,7 @@ def test_time_r1s_field_is_inverted(tmp_path: Path) -> None:
 
 def test_one_draw_is_no_measure() -> None:
     with pytest.raises(SettingError, match="at least 2 draws"):
-        Ask(draws=1)
+        DifficultySampling(draws=1)
 
 
 # curricula
@@ -196,14 +196,14 @@ def measured(hardness: Mapping[int, float] | None = None) -> dict[str, Difficult
     return found
 
 
-def names(course: Course, places: range, of: int | None = None) -> list[str]:
+def names(course: OrderedSource, places: range, of: int | None = None) -> list[str]:
     total = of or len(places)
     return [course.at(place, place / total).id for place in places]
 
 
 def test_static_chooses_questions_and_reads_them_again_and_again() -> None:
     course = Curriculum(Clips(), CurriculumSettings(low=0.3, high=0.505), measured(), 0)
-    assert isinstance(course, Course)
+    assert isinstance(course, OrderedSource)
     assert course.questions == ["3/0", "3/1", "4/0", "4/1", "5/0"]
     first, second = names(course, range(3)), names(course, range(3, 6))
     assert sorted(first) == sorted(second) == ["clip-3", "clip-4", "clip-5"]
@@ -314,7 +314,13 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     file = tmp_path / "d.jsonl"
     told: list[tuple[int, int]] = []
     known = difficulty.measure(
-        policy, source, recipe.verifier, Ask(max_tokens=1), file, name="p", tell=lambda *n: told.append(n)
+        policy,
+        source,
+        recipe.verifier,
+        DifficultySampling(max_tokens=1),
+        file,
+        name="p",
+        tell=lambda *n: told.append(n),
     )
     absent = {q.id: not q.truth.spans for n in range(4) for q in source[n].questions}
     assert {name: d.difficulty for name, d in known.items()} == {name: 0.0 if a else 1.0 for name, a in absent.items()}
@@ -323,14 +329,20 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     assert read(file) == known and next(iter(known.values())).score == "0.5 t_iou + 0.5 v_iou"
     # torn in the middle of a sample: only that one and those behind it are asked again, and no line stands twice
     file.write_text("\n".join(whole.splitlines()[:7]) + "\n" + whole.splitlines()[7][:40])
-    difficulty.measure(policy, source, recipe.verifier, Ask(max_tokens=1), file, name="p")
+    difficulty.measure(policy, source, recipe.verifier, DifficultySampling(max_tokens=1), file, name="p")
     assert sorted(whole.splitlines()) == sorted(
         text for text in file.read_text().splitlines() if text.endswith("}") and text.startswith("{")
     )
     (tmp_path / "torn.jsonl").write_text(whole[:30])
-    torn = difficulty.measure(policy, source, recipe.verifier, Ask(max_tokens=1), tmp_path / "torn.jsonl", name="p")
+    torn = difficulty.measure(
+        policy, source, recipe.verifier, DifficultySampling(max_tokens=1), tmp_path / "torn.jsonl", name="p"
+    )
     assert torn == known
     with pytest.raises(RecordError, match="mixes difficulties: score"):
-        difficulty.measure(policy, source, Verifier({"t_iou": 1}, form="tokens"), Ask(max_tokens=1), file, name="p")
-    drawn = difficulty.measure(policy, source, recipe.verifier, Ask(2, max_tokens=1), tmp_path / "e.jsonl", name="p")
+        difficulty.measure(
+            policy, source, Verifier({"t_iou": 1}, form="tokens"), DifficultySampling(max_tokens=1), file, name="p"
+        )
+    drawn = difficulty.measure(
+        policy, source, recipe.verifier, DifficultySampling(2, max_tokens=1), tmp_path / "e.jsonl", name="p"
+    )
     assert {d.draws for d in drawn.values()} == {2}

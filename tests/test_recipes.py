@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_models
+from tiny_policies import Told
 
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
@@ -17,7 +18,7 @@ from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.stage.shapes.noise import Noise
 from whenwhere.training.recipe import differences, load, packaged
-from whenwhere.training.settings import RLSettings
+from whenwhere.training.rl.settings import RLSettings
 from whenwhere.tubes import Tube
 from whenwhere.verify import Truth
 
@@ -179,8 +180,8 @@ def test_no_such_recipe(tmp_path: Path) -> None:
 
 def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     """Time-R1's items may be windows of longer videos; published settings bound frames and pixels of all together."""
-    from whenwhere.training.data.samples import SampleError
     from whenwhere.training.data.sources import ItemSource
+    from whenwhere.training.run_folder import SampleError
     from whenwhere.video import probe, read_frames
 
     window = {"window": [2.0, 5.0]}
@@ -244,7 +245,7 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     import json
 
     from whenwhere.training import builders
-    from whenwhere.training.loop import Run
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl import objective as rl
     from whenwhere.training.sft import objective as sft
 
@@ -256,12 +257,12 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     small = ["num_generations=2", "prompts_per_step=2", "max_completion_length=3", "zero_variance=keep"]
     recipe = load(name, [*changes, *(small if rows else ["samples_per_step=1"])])
     policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
-    run = Run(tmp_path, {"recipe_hash": recipe.hash}, warn=pytest.fail)
+    run = TrainingRun(tmp_path, {"recipe_hash": recipe.hash}, [Told(warning=pytest.fail)])
     source = builders.course(recipe, builders.source(recipe), policy, tmp_path, skip=run.skip)
     if isinstance(recipe.train, RLSettings):
-        rl.train(policy, source, recipe.verifier, recipe.train, run)
+        run.train(rl.RL(policy, source, recipe.verifier, recipe.train))
     else:
-        sft.train(policy, source, recipe.train, run)
+        run.train(sft.SFT(policy, source, recipe.train))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line["clips"] == 1 and np.isfinite(line["loss"])
     assert line["prompts" if rows else "sentences"] == 2

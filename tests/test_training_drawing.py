@@ -224,7 +224,7 @@ def test_completions_that_did_not_end_are_left_out_where_asked(taught: Path, tmp
 
 def test_samples_read_ahead_are_the_same_samples() -> None:
     from whenwhere.errors import MediaError
-    from whenwhere.training.data.prefetch import Ahead
+    from whenwhere.training.data.prefetch import Prefetcher
     from whenwhere.training.loop import sample_at
 
     asked: list[int] = []
@@ -240,7 +240,7 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
             return super().__getitem__(index % 2)
 
     source = Noted()
-    ahead = Ahead(source, seed=4, stride=2)
+    ahead = Prefetcher(source, seed=4, stride=2)
     for place in range(0, 12, 2):
         try:
             wanted = sample_at(source, place, 0.0, 4).id
@@ -254,7 +254,7 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
 
 def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
     """One drawing that finds nothing must not leave what was read ahead behind, to be read again."""
-    from whenwhere.training.data.prefetch import Ahead
+    from whenwhere.training.data.prefetch import Prefetcher
 
     read: list[int] = []
 
@@ -266,7 +266,7 @@ def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
         def __len__(self) -> int:
             return 100
 
-    ahead = Ahead(Counting(), 0, 1)
+    ahead = Prefetcher(Counting(), 0, 1)
     for place in range(40):
         ahead.get(place, 0.0, 0 if place % 5 == 0 else 4)
     ahead.close()

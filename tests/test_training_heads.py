@@ -17,11 +17,11 @@ from whenwhere.models import tiny
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample
-from whenwhere.training.loop import Run
+from whenwhere.training.loop import TrainingRun
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.settings import SFTSettings
 from whenwhere.training.sft.head_objective import HeadStage
 from whenwhere.training.sft.heads import Head, Text, TimeTokens, add_tokens, time_tokens
+from whenwhere.training.sft.settings import SFTSettings
 from whenwhere.training.sft.start_end import StartEnd, best_pair, steps_of
 from whenwhere.verify import Truth
 
@@ -249,7 +249,7 @@ def test_a_head_is_trained_by_the_loop_and_goes_on_as_if_never_stopped(tmp_path:
     def run(folder: str, steps: int) -> tuple[Path, list[dict[str, Any]]]:
         settings = SFTSettings(max_steps=steps, lr_scheduler_type="constant", **how)
         policy = policy_of(tmp_path / "start", StartEnd(soft=0.5), "tokens")
-        going = Run(tmp_path / folder, warn=lambda text: None)
+        going = TrainingRun(tmp_path / folder, callbacks=[])
         result = going.train(HeadStage(policy, Clips(), settings, StartEnd(soft=0.5)))
         return result, [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -269,7 +269,7 @@ def test_the_loop_stops_at_once_where_a_head_cannot_learn(tmp_path: Path) -> Non
     policy = policy_of(tmp_path / "start", StartEnd(), "tokens")
     stage = HeadStage(policy, Clips(), SFTSettings(max_steps=2, lora_r=2), StartEnd())
     with pytest.raises(ModelError, match="lora_r = 0"):
-        Run(tmp_path / "run", warn=lambda text: None).train(stage)
+        TrainingRun(tmp_path / "run", callbacks=[]).train(stage)
     assert not (tmp_path / "run" / "skipped.jsonl").exists()
 
 
@@ -290,7 +290,7 @@ def test_the_mean_over_questions_is_that_of_one_loss(tmp_path: Path) -> None:
     head = StartEnd()
     policy = policy_of(tmp_path / "start", head, "tokens")
     policy.prepare(SFTSettings())
-    outcome = HeadStage(policy, Uneven(), SFTSettings(samples_per_step=2), head).step(0, Run(tmp_path / "run"))
+    outcome = HeadStage(policy, Uneven(), SFTSettings(samples_per_step=2), head).step(0, TrainingRun(tmp_path / "run"))
     found = {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
     policy.model.zero_grad()
     wanted = (2 * head.loss(policy, TWO[0]) + head.loss(policy, one)) / 3

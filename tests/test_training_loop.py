@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import processes_child
 import training_child
-from tiny_policies import Two, blank_policy, lines, opened
+from tiny_policies import Told, Two, blank_policy, lines, opened
 from training_child import SETTINGS
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.checkpoint import STATE, cut_back
-from whenwhere.training.data.samples import SampleError
+from whenwhere.training.run_folder import SampleError
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
@@ -39,12 +39,13 @@ def train(blank: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """Trains in `tmp_path`; returns what was said to a person."""
 
     def go(source: Any = None, tell: Any = None, **settings: Any) -> list[str]:
-        from whenwhere.training.loop import Run
-        from whenwhere.training.sft.objective import train as sft
+        from whenwhere.training.loop import TrainingRun
+        from whenwhere.training.sft.objective import SFT
 
         said: list[str] = []
         how = replace(SETTINGS, lora_r=0, **settings)
-        sft(opened(blank), Two(2) if source is None else source, how, Run(tmp_path, tell=tell, warn=said.append))
+        run = TrainingRun(tmp_path, callbacks=[Told(tell, said.append)])
+        run.train(SFT(opened(blank), Two(2) if source is None else source, how))
         return said
 
     return go
@@ -58,7 +59,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_the_last_good_state(train: A
     import torch
 
     from whenwhere.training.checkpoint import load_state
-    from whenwhere.training.loop import Run
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.prefix.policy import Policy
 
     holders: list[Policy] = []
@@ -82,7 +83,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_the_last_good_state(train: A
     assert all(bool(torch.isfinite(w).all()) for w in state["weights"].values())
     assert not (tmp_path / "checkpoint").exists()
     train()
-    assert lines(tmp_path)[-1]["step"] == SETTINGS.max_steps and Run(tmp_path).folder == tmp_path
+    assert lines(tmp_path)[-1]["step"] == SETTINGS.max_steps and TrainingRun(tmp_path).folder == tmp_path
 
 
 def test_a_prompt_over_the_budget_is_skipped_and_named(train: Any, tmp_path: Path) -> None:
@@ -253,16 +254,17 @@ def test_lines_of_other_runs_and_other_files_stay(train: Any, tmp_path: Path) ->
 
 def test_a_halted_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None:
     """As at Ctrl-C: behind the update, not at the last of `save_steps`; it goes on to what it would have been."""
+    from whenwhere.training.callbacks import Progress
     from whenwhere.training.checkpoint import load_state
-    from whenwhere.training.loop import Progress, Run
-    from whenwhere.training.sft.objective import train as sft
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.sft.objective import SFT
 
     def go(folder: Path, halt: bool) -> None:
         def tell(progress: Progress) -> None:
-            run.halt = halt and progress.step == 2
+            run.stop_requested = halt and progress.step == 2
 
-        run = Run(folder, tell=tell)
-        sft(opened(blank), Two(2), replace(SETTINGS, lora_r=0, save_steps=100), run)
+        run = TrainingRun(folder, callbacks=[Told(tell)])
+        run.train(SFT(opened(blank), Two(2), replace(SETTINGS, lora_r=0, save_steps=100)))
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "halted", True)

@@ -84,10 +84,10 @@ def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, 
                 raise Interrupted
             return super().step(number, run)
 
-    from whenwhere.training.loop import Run
+    from whenwhere.training.loop import TrainingRun
 
     with pytest.raises(Interrupted):
-        Run(tmp_path / "torn").train(Stops(opened(taught), Two(), VERIFIER, settings))
+        TrainingRun(tmp_path / "torn").train(Stops(opened(taught), Two(), VERIFIER, settings))
     assert not (tmp_path / "torn" / "checkpoint").exists()
     trained(taught, tmp_path / "torn", settings)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "torn"))
@@ -189,7 +189,7 @@ def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) ->
     trained(taught, tmp_path, replace(settings, max_steps=2))
     before = (tmp_path / "state" / "last.pt").read_bytes()
 
-    from whenwhere.training.loop import Run
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl import objective as rl
 
     class Breaks(rl.RL):
@@ -200,7 +200,7 @@ def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) ->
             return found
 
     with pytest.raises(ModelError, match=r"gradient of update 3 is not finite"):
-        Run(tmp_path).train(Breaks(opened(taught), Two(), VERIFIER, settings))
+        TrainingRun(tmp_path).train(Breaks(opened(taught), Two(), VERIFIER, settings))
     assert (tmp_path / "state" / "last.pt").read_bytes() == before
 
 
@@ -247,13 +247,13 @@ def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Pa
     """LoRA switched off is the start again only if nothing else is trained; else KL needs a copy."""
     import torch
 
-    from whenwhere.training.loop import Run
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl.objective import RL
 
     start = {n: w.clone() for n, w in opened(taught).tower.core.model.visual.named_parameters()}
     policy = opened(taught)
     stage = RL(policy, Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, max_steps=2))
-    Run(tmp_path, warn=lambda _: None).train(stage)
+    TrainingRun(tmp_path, callbacks=[]).train(stage)
     stage.close()
     assert stage._reference is not None
     for name, weight in stage._reference.core.model.visual.named_parameters():

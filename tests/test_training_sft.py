@@ -22,7 +22,7 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample
-from whenwhere.training.settings import SFTSettings
+from whenwhere.training.sft.settings import SFTSettings
 from whenwhere.tubes import Tube
 from whenwhere.verify import Truth
 
@@ -43,11 +43,11 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(blank: Path, folder: Path, settings: SFTSettings = BASE, source: Any = None) -> Any:
-    from whenwhere.training.loop import Run
-    from whenwhere.training.sft.objective import train
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.sft.objective import SFT
 
     policy = opened(blank)
-    train(policy, source or Two(2), settings, Run(folder, warn=lambda _: None))
+    TrainingRun(folder, callbacks=[]).train(SFT(policy, source or Two(2), settings))
     return policy
 
 
@@ -208,14 +208,14 @@ def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
 def test_a_frozen_vision_tower_stays_and_runs_once_a_clip(blank: Path, tmp_path: Path) -> None:
     import torch
 
-    from whenwhere.training.loop import Run
-    from whenwhere.training.sft.objective import train
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.sft.objective import SFT
 
     policy, looked = opened(blank), []
     before = {n: p.clone() for n, p in policy.model.named_parameters()}
     policy.model.model.visual.register_forward_hook(lambda *_, **__: looked.append(torch.is_grad_enabled()))
     settings = replace(BASE, freeze_vision_tower=True, max_steps=3, gradient_checkpointing=True)
-    train(policy, Two(3), settings, Run(tmp_path))
+    TrainingRun(tmp_path).train(SFT(policy, Two(3), settings))
     assert looked == [False] * len(looked) and len(looked) == 3 * 2
     changed = {n for n, p in policy.model.named_parameters() if not torch.equal(p, before[n])}
     assert changed and not any("visual" in name for name in changed)

@@ -6,12 +6,14 @@ things with even odds: the right answer, a span that is half right, and "it is n
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from whenwhere.spans import SpanSet
+from whenwhere.training.callbacks import Progress, TrainingCallback
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.verify import Truth
 
@@ -36,6 +38,23 @@ class Two:
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
+
+
+class Told(TrainingCallback):
+    """Hands updates and warnings of a run to functions."""
+
+    def __init__(
+        self, update: Callable[[Progress], object] | None = None, warning: Callable[[str], object] | None = None
+    ) -> None:
+        self._update, self._warning = update, warning
+
+    def on_update(self, progress: Progress) -> None:
+        if self._update is not None:
+            self._update(progress)
+
+    def on_warning(self, text: str) -> None:
+        if self._warning is not None:
+            self._warning(text)
 
 
 def answers(question: Question) -> list[str]:

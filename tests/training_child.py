@@ -12,9 +12,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_policies import Two, opened
+from tiny_policies import Told, Two, opened
 
-from whenwhere.training.settings import SFTSettings
+from whenwhere.training.sft.settings import SFTSettings
 
 SETTINGS = SFTSettings(
     max_steps=10, learning_rate=3e-3, warmup_steps=2, samples_per_step=2, soft_targets=1.0, soft_times=1.0,
@@ -31,7 +31,7 @@ class Broken(Two):
         return 12
 
     def __getitem__(self, index: int) -> Any:
-        from whenwhere.training.data.samples import SampleError
+        from whenwhere.training.run_folder import SampleError
 
         self.reads += 1
         if self.reads == self.kill_at:
@@ -48,8 +48,9 @@ def die() -> None:
 def main(checkpoint: str, folder: str, when: str = "", settings: SFTSettings = SETTINGS) -> Path:
     import torch
 
-    from whenwhere.training.loop import Progress, Run
-    from whenwhere.training.sft.objective import train
+    from whenwhere.training.callbacks import Progress
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.sft.objective import SFT
 
     torch.set_num_threads(1)
     kind, _, number = when.partition("=")
@@ -71,8 +72,8 @@ def main(checkpoint: str, folder: str, when: str = "", settings: SFTSettings = S
         if kind == "step" and progress.step == int(number):
             die()
 
-    result = train(opened(Path(checkpoint)), source, settings, Run(folder, tell=tell, warn=lambda _: None))
-    return Path(result)
+    run = TrainingRun(folder, callbacks=[Told(update=tell)])
+    return run.train(SFT(opened(Path(checkpoint)), source, settings))
 
 
 if __name__ == "__main__":

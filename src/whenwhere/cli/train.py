@@ -18,11 +18,12 @@ import typer
 
 from whenwhere.cli import options
 from whenwhere.cli.ground import INTERRUPTED
+from whenwhere.training.callbacks import Progress, TrainingCallback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whenwhere.training.loop import Progress, Run
+    from whenwhere.training.loop import TrainingRun
     from whenwhere.training.recipe import Recipe
 
 
@@ -122,12 +123,12 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
     from whenwhere.errors import SettingError
     from whenwhere.store import write_text
     from whenwhere.training import builders
-    from whenwhere.training.loop import Run
-    from whenwhere.training.settings import RLSettings
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.rl.settings import RLSettings
 
     quiet()
     watch = _Watch(recipe, json_, out)
-    run = Run(out, tell=watch, warn=lambda text: watch.said(text, "yellow"))
+    run = TrainingRun(out, callbacks=[watch])
     watch.run = run
     if device is None and run.processes.device is not None:
         device = str(run.processes.device)
@@ -154,11 +155,11 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
                 if isinstance(recipe.train, RLSettings):
                     from whenwhere.training.rl import objective as rl
 
-                    result = rl.train(policy, course, recipe.verifier, recipe.train, run)
+                    result = run.train(rl.RL(policy, course, recipe.verifier, recipe.train))
                 else:
                     from whenwhere.training.sft import objective as sft
 
-                    result = sft.train(policy, course, recipe.train, run)
+                    result = run.train(sft.SFT(policy, course, recipe.train))
     except KeyboardInterrupt:
         note(f"interrupted after update {run.step} of {recipe.train.max_steps}; {_goes_on(run)}")
         raise typer.Exit(INTERRUPTED) from None
@@ -167,7 +168,7 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
 
 
 @contextmanager
-def _halting(run: "Run") -> "Iterator[None]":
+def _halting(run: "TrainingRun") -> "Iterator[None]":
     """The first Ctrl-C ends a run of one process behind this update, with its state; the second at once."""
     import signal
     import threading
@@ -175,7 +176,7 @@ def _halting(run: "Run") -> "Iterator[None]":
     from whenwhere.cli.console import note
 
     def halt(*_: object) -> None:
-        run.halt = True
+        run.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         note(f"stopping behind update {run.step + 1}; Ctrl-C again stops at once, and loses what was not saved")
 
@@ -191,7 +192,7 @@ def _halting(run: "Run") -> "Iterator[None]":
             signal.signal(signal.SIGINT, before)
 
 
-def _goes_on(run: "Run") -> str:
+def _goes_on(run: "TrainingRun") -> str:
     """From where an interrupted run goes on."""
     if run.saved is None:
         return "no state was saved yet: run it again to begin anew"
@@ -200,7 +201,7 @@ def _goes_on(run: "Run") -> str:
 
 
 @contextmanager
-def _first(run: "Run") -> "Iterator[None]":
+def _first(run: "TrainingRun") -> "Iterator[None]":
     """The first process does what makes files; the others do it when they are there."""
     if not run.processes.first:
         run.processes.wait()
@@ -230,7 +231,7 @@ def _about(recipe: "Recipe", checkpoint: Any) -> dict[str, Any]:
     return {key: value for key, value in about.items() if value is not None}
 
 
-def _finish(recipe: "Recipe", run: "Run", result: Path, json_: bool) -> None:
+def _finish(recipe: "Recipe", run: "TrainingRun", result: Path, json_: bool) -> None:
     """The result, and how many samples could not be used."""
     from whenwhere.cli.console import note
     from whenwhere.cli.console import out as stdout
@@ -266,7 +267,7 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-class _Watch:
+class _Watch(TrainingCallback):
     """What a person sees of a run: a moving line on a terminal, else a line for each line of metrics.
 
     Args:
@@ -284,7 +285,7 @@ class _Watch:
         from whenwhere.cli.console import err
 
         self.recipe, self.json, self.out = recipe, json, out
-        self.run: Run | None = None
+        self.run: TrainingRun | None = None
         self._moving = err.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
@@ -324,7 +325,19 @@ class _Watch:
         elif done == of:
             self.said(f"measured the difficulty of {of} samples", "")
 
-    def __call__(self, progress: "Progress") -> None:
+    def on_message(self, text: str) -> None:
+        """A sentence for a person."""
+        self.said(text, "")
+
+    def on_warning(self, text: str) -> None:
+        """A warning."""
+        self.said(text, "yellow")
+
+    def on_preparation(self, what: str, done: int, of: int) -> None:
+        """Work before the first update goes on."""
+        self.measured(done, of)
+
+    def on_update(self, progress: Progress) -> None:
         """An update is done."""
         name, of = self.recipe.name, progress.of
         left = f"{_clock(progress.left)} left"

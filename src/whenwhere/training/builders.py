@@ -13,10 +13,10 @@ from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.data import difficulty
 from whenwhere.training.data.curriculum import Curriculum
-from whenwhere.training.data.difficulty import Ask, Difficulty
-from whenwhere.training.data.samples import Source
+from whenwhere.training.data.difficulty import Difficulty, DifficultySampling
+from whenwhere.training.data.samples import SampleSource
 from whenwhere.training.recipe import Data, Recipe
-from whenwhere.training.settings import RLSettings
+from whenwhere.training.rl.settings import RLSettings
 
 if TYPE_CHECKING:
     from whenwhere.models.vlm import Checkpoint
@@ -117,7 +117,7 @@ def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
     )  # fmt: skip
 
 
-def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Source:
+def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleSource:
     """Samples.
 
     Args:
@@ -218,14 +218,14 @@ def _unfit(item: Item, data: Data) -> str | None:
 
 def course(
     recipe: Recipe,
-    made: Source,
+    made: SampleSource,
     asked: "Policy",
     folder: Path,
     *,
     skip: Callable[[str, str], None],
     tell: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
-) -> Source:
+) -> SampleSource:
     """The samples in the order of the recipe's curriculum; as they are where it has none.
 
     Args:
@@ -268,7 +268,7 @@ def course(
     return Curriculum(made, own, first, recipe.train.seed, measure)
 
 
-def _numbered(found: Mapping[str, Difficulty], made: Source) -> dict[str, Difficulty]:
+def _numbered(found: Mapping[str, Difficulty], made: SampleSource) -> dict[str, Difficulty]:
     """Difficulties of the sentences that these data have, each with its sample's number in them."""
     from whenwhere.training.data.sources import ItemSource
 
@@ -281,11 +281,13 @@ def _numbered(found: Mapping[str, Difficulty], made: Source) -> dict[str, Diffic
     return kept
 
 
-def ask(recipe: Recipe) -> Ask:
+def ask(recipe: Recipe) -> DifficultySampling:
     """How the recipe's difficulties are measured."""
     train, draws = recipe.train, recipe.curriculum.draws
     if isinstance(train, RLSettings):
-        return Ask(
+        return DifficultySampling(
             draws, train.temperature or 1.0, train.max_completion_length, train.max_prompt_length, train.seed
         )  # fmt: skip
-    return Ask(draws, max_tokens=recipe.curriculum.answer_tokens, max_prompt=train.max_prompt_length, seed=train.seed)
+    return DifficultySampling(
+        draws, max_tokens=recipe.curriculum.answer_tokens, max_prompt=train.max_prompt_length, seed=train.seed
+    )

@@ -14,10 +14,10 @@ import numpy as np
 
 from whenwhere.errors import WhenwhereError
 from whenwhere.training import builders
-from whenwhere.training.data.samples import Sample, Source
+from whenwhere.training.data.samples import Sample, SampleSource
 from whenwhere.training.prefix.flops import Counter, Flops
 from whenwhere.training.recipe import Recipe
-from whenwhere.training.settings import RLSettings
+from whenwhere.training.rl.settings import RLSettings
 
 #: Samples that are looked at.
 LOOKED_AT = 4
@@ -91,7 +91,7 @@ def _sizes(
     found["flops_with_repeated_prompts"] = per_update.repeat * train.max_steps
 
 
-def _readable(source: Source) -> Any:
+def _readable(source: SampleSource) -> Any:
     """The first samples that can be read."""
     for number in range(min(LOOKED_AT, len(source))):
         sample: Sample

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from whenwhere.training.settings import Settings
+from whenwhere.training.settings import TrainingSettings
 
 
 class Together:
@@ -46,7 +46,7 @@ class Together:
             part.load_state_dict(own)
 
 
-def make_optimiser(model: Any, settings: Settings) -> Any:
+def make_optimiser(model: Any, settings: TrainingSettings) -> Any:
     """The optimiser over the weights that are trained; decay on matrices only.
 
     Each group of weights has a `factor` that the learning rate is multiplied by.
@@ -84,15 +84,15 @@ def make_optimiser(model: Any, settings: Settings) -> Any:
     )  # fmt: skip
 
 
-def rate_at(number: int, settings: Settings) -> float:
+def rate_at(number: int, settings: TrainingSettings) -> float:
     """The learning rate of an update.
 
     Args:
         number: of the update, from 0.
         settings: of the run.
 
-    >>> from whenwhere.training.settings import Settings
-    >>> how = Settings(learning_rate=1.0, lr_scheduler_type="linear", warmup_steps=2, max_steps=6)
+    >>> from whenwhere.training.settings import TrainingSettings
+    >>> how = TrainingSettings(learning_rate=1.0, lr_scheduler_type="linear", warmup_steps=2, max_steps=6)
     >>> [rate_at(n, how) for n in range(6)]
     [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """

@@ -25,7 +25,8 @@ from whenwhere.datasets import BENCHMARKS
 from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.world import World
 from whenwhere.training.data.curriculum import CurriculumSettings
-from whenwhere.training.settings import RLSettings, SFTSettings
+from whenwhere.training.rl.settings import RLSettings
+from whenwhere.training.sft.settings import SFTSettings
 from whenwhere.training.tables import checked, near, parsed, types
 from whenwhere.verify import Verifier
 
@@ -169,7 +170,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Reward:
+class RewardSettings:
     """The table [reward]: `whenwhere.verify.Verifier`, whose form is the model's.
 
     Attributes:
@@ -200,7 +201,7 @@ class Reward:
         self.verifier("second-level")
 
 
-_TABLES: dict[str, Any] = {"model": Model, "data": Data, "reward": Reward, "curriculum": CurriculumSettings}
+_TABLES: dict[str, Any] = {"model": Model, "data": Data, "reward": RewardSettings, "curriculum": CurriculumSettings}
 _STAGES: dict[str, type[SFTSettings] | type[RLSettings]] = {"sft": SFTSettings, "rl": RLSettings}
 
 
@@ -220,7 +221,7 @@ class Recipe:
     stage: Literal["sft", "rl"]
     model: Model
     data: Data
-    reward: Reward
+    reward: RewardSettings
     train: SFTSettings | RLSettings
     curriculum: CurriculumSettings
     headline: str = ""
@@ -407,7 +408,7 @@ def _change(tables: dict[str, Any], change: str) -> None:
         name = found[0]
     *path, last = name.split(".")
     if path == ["reward", "weights"]:  # one weight is changed, the others stay
-        tables.setdefault("reward", {}).setdefault("weights", dict(Reward().weights))
+        tables.setdefault("reward", {}).setdefault("weights", dict(RewardSettings().weights))
     table = tables
     for part in path:
         table = table.setdefault(part, {})

@@ -1,7 +1,8 @@
 """Which questions stand where in a run: chosen by difficulty, in an order, with parts of videos masked.
 
-A `Curriculum` is a source with an order of its own (`training.data.samples.Course`). What is chosen and where it stands
-follows from the difficulties, the place and the seed alone, so a resumed run sees the same. Four schedules:
+A `Curriculum` is a source with an order of its own (`training.data.samples.OrderedSource`). What is chosen and where
+it stands follows from the difficulties, the position and the seed alone, so a resumed run sees the same. Four
+schedules:
 
 - `static`: chosen once, read again and again, each time in another order;
 - `rescored`: measured and chosen anew with the policy of the day whenever all that was chosen has been seen (Time-R1's
@@ -27,8 +28,7 @@ import numpy as np
 from whenwhere.curate.selection import Selector, select, strata
 from whenwhere.errors import SettingError
 from whenwhere.training.data.difficulty import Difficulty
-from whenwhere.training.data.samples import Sample, Source
-from whenwhere.training.loop import order
+from whenwhere.training.data.samples import Sample, SampleSource, order
 
 Schedule = Literal["static", "rescored", "easy-to-hard", "masked"]
 #: Difficulties of an epoch, measured with the policy as it is then.
@@ -127,7 +127,7 @@ class Curriculum:
 
     def __init__(
         self,
-        source: Source,
+        source: SampleSource,
         settings: CurriculumSettings,
         measured: Mapping[str, Difficulty],
         seed: int,
@@ -150,7 +150,7 @@ class Curriculum:
         return sorted(q for ids in self._epochs[0].chosen.values() for q in ids)
 
     def at(self, place: int, progress: float) -> Sample:
-        """The sample that stands at a place; see `training.data.samples.Course`."""
+        """The sample that stands at a place; see `training.data.samples.OrderedSource`."""
         schedule = self.settings.schedule
         if schedule == "easy-to-hard":
             epoch, begin = self._epochs[0], self.settings.begin

@@ -29,7 +29,8 @@ from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import SpanSet
 from whenwhere.store import append_line, read_lines
-from whenwhere.training.data.samples import Sample, SampleError, Source
+from whenwhere.training.data.samples import Sample, SampleSource
+from whenwhere.training.run_folder import SampleError
 from whenwhere.verify import Verifier
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Difficulty:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class DifficultySampling:
     """How difficulty is measured.
 
     Attributes:
@@ -116,9 +117,9 @@ def score_name(verifier: Verifier) -> str:
 
 def measure(
     policy: "Policy",
-    source: Source,
+    source: SampleSource,
     verifier: Verifier,
-    ask: Ask,
+    ask: DifficultySampling,
     file: Path,
     *,
     name: str,
@@ -171,7 +172,7 @@ def measure(
 
 
 def _measured(
-    policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: Ask, alike: Mapping[str, Any]
+    policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: DifficultySampling, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
     from whenwhere.training.prefix.flops import Counter
     from whenwhere.training.prefix.rollout import Sampling

@@ -7,11 +7,10 @@ run stands when it is asked, so nothing is read ahead of one.
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from whenwhere.training.data.samples import Course, Sample, Source
-from whenwhere.training.loop import sample_at
+from whenwhere.training.data.samples import OrderedSource, Sample, SampleSource, sample_at
 
 
-class Ahead:
+class Prefetcher:
     """Reads a source by places of a run, some of them ahead.
 
     Args:
@@ -20,7 +19,7 @@ class Ahead:
         stride: between the places that are asked for: the number of processes.
     """
 
-    def __init__(self, source: Source, seed: int, stride: int) -> None:
+    def __init__(self, source: SampleSource, seed: int, stride: int) -> None:
         self.source, self.seed, self.stride = source, seed, stride
         self._pool = ThreadPoolExecutor(1, "samples")
         self._futures: dict[int, Future[Sample]] = {}
@@ -36,7 +35,7 @@ class Ahead:
         Raises:
             WhenwhereError: this one cannot be had.
         """
-        if isinstance(self.source, Course) or not (ahead or place in self._futures):
+        if isinstance(self.source, OrderedSource) or not (ahead or place in self._futures):
             return sample_at(self.source, place, progress, self.seed)
         for k in range(ahead + 1):
             at = place + k * self.stride

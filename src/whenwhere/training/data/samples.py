@@ -1,33 +1,20 @@
-"""What is learned from: a clip's frames and the questions about it, and sources of such samples.
+"""Training samples: a clip's frames with the questions about it, sources of samples, and the order they are read in.
 
 A sample keeps all sentences of one video together, because they share its prompt (`prefix.shared_prefix`). A source
-is finite and read by number, so that a run can be resumed at any sample; a sample that cannot be read raises, and the
-loop skips it, counts it and names it.
+is finite and read by number. Which sample stands at a position of a run follows from the position and the seed alone,
+so that a run can be resumed anywhere. A sample that cannot be used raises; the objective skips it, counts it and names
+it (`RunFolder.skip`).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.errors import WhenwhereError
+from whenwhere.errors import SettingError
 from whenwhere.verify import Truth
-
-
-class SampleError(WhenwhereError):
-    """A sample cannot be had.
-
-    Args:
-        sample: its name.
-        reason: a sentence.
-    """
-
-    kind = "sample"
-
-    def __init__(self, sample: str, reason: str) -> None:
-        super().__init__(reason)
-        self.sample = sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +22,10 @@ class Question:
     """One sentence about a clip.
 
     Attributes:
-        id: unique in its source; what difficulties and completions are kept by.
-        text: the sentence.
-        truth: its answer, with duration and size of the displayed frame.
-        kind: of sentence, where the source has kinds.
+        id: Name that is unique in the source; difficulties and completions are kept by it.
+        text: The sentence.
+        truth: The answer, with duration and size of the displayed frame.
+        kind: Kind of sentence, where the source has kinds.
     """
 
     id: str
@@ -52,10 +39,10 @@ class Sample:
     """A clip as the policy sees it.
 
     Attributes:
-        id: name of the clip or path of the video.
-        images: (n, h, w, 3) uint8 RGB frames, upright.
-        times: (n,) seconds, when each frame is shown.
-        questions: at least one.
+        id: Name of the clip or path of the video.
+        images: Upright RGB frames, (n, h, w, 3) uint8.
+        times: Seconds at which each frame is shown, (n,).
+        questions: Questions about the clip, at least one.
     """
 
     id: str
@@ -64,34 +51,79 @@ class Sample:
     questions: tuple[Question, ...]
 
 
-class Source(Protocol):
-    """Samples by number."""
+class SampleSource(Protocol):
+    """Samples that are read by number."""
 
     def __len__(self) -> int:
-        """How many there are in an epoch."""
+        """Number of samples in an epoch."""
         ...
 
     def __getitem__(self, index: int) -> Sample:
         """One sample.
 
+        Args:
+            index: Number of the sample, from 0.
+
         Raises:
-            WhenwhereError: this one cannot be had (an unreadable video, a wrong truth).
+            WhenwhereError: The sample cannot be used (an unreadable video, a wrong truth).
         """
         ...
 
 
 @runtime_checkable
-class Course(Source, Protocol):
-    """A source with an order of its own: a curriculum."""
+class OrderedSource(SampleSource, Protocol):
+    """A source that decides itself which sample a run sees when: a curriculum."""
 
-    def at(self, place: int, progress: float) -> Sample:
-        """The sample that stands at a place of a run.
+    def at(self, position: int, progress: float) -> Sample:
+        """The sample at a position of the run's order.
 
         Args:
-            place: from 0; grows by one for every sample of the run.
-            progress: share of the updates that are done, 0-1.
+            position: Index in the run's order, from 0; it grows by one with every sample of the run.
+            progress: Share of the updates that are done, 0-1.
 
         Raises:
-            WhenwhereError: this one cannot be had.
+            WhenwhereError: The sample cannot be used.
         """
         ...
+
+
+def order(position: int, size: int, seed: int) -> int:
+    """The sample at a position when a source is read epoch by epoch, each time in another random order.
+
+    Args:
+        position: Index in the run's order, from 0.
+        size: Number of samples in the source.
+        seed: Seed of the run.
+
+    Returns:
+        The sample's number in the source.
+
+    >>> sorted(order(n, 5, 0) for n in range(5)), sorted(order(n, 5, 0) for n in range(5, 10))
+    ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    """
+    if size < 1:
+        raise SettingError("there is nothing to learn from: the source is empty")
+    epoch, index = divmod(position, size)
+    return int(_permutation(size, seed, epoch)[index])
+
+
+def sample_at(source: SampleSource, position: int, progress: float, seed: int) -> Sample:
+    """The sample at a position of a run: in random order, or where an `OrderedSource` puts it.
+
+    Args:
+        source: The samples.
+        position: Index in the run's order, from 0.
+        progress: Share of the updates that are done, 0-1.
+        seed: Seed of the run.
+
+    Raises:
+        WhenwhereError: The sample cannot be used.
+    """
+    if isinstance(source, OrderedSource):
+        return source.at(position, progress)
+    return source[order(position, len(source), seed)]
+
+
+@lru_cache(maxsize=4)
+def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(size)

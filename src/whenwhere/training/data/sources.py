@@ -13,7 +13,8 @@ import numpy as np
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.stage.shapes import World, make
-from whenwhere.training.data.samples import Question, Sample, SampleError, Source
+from whenwhere.training.data.samples import Question, Sample, SampleSource
+from whenwhere.training.run_folder import SampleError
 from whenwhere.verify import Truth
 from whenwhere.video import probe, read_frames
 
@@ -187,7 +188,7 @@ class Picked:
         picks: of each sample its number and the numbers of its questions.
     """
 
-    def __init__(self, source: Source, picks: Sequence[tuple[int, Sequence[int]]]) -> None:
+    def __init__(self, source: SampleSource, picks: Sequence[tuple[int, Sequence[int]]]) -> None:
         self.source, self.picks = source, picks
 
     def __len__(self) -> int:

@@ -31,8 +31,8 @@ from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.attention import attach_frames
 from whenwhere.training.prefix.group import Pictures, Tokens, tokens
 from whenwhere.training.prefix.positions import Rule
+from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.prefix.vlm_parts import Tower
-from whenwhere.training.settings import Settings
 from whenwhere.verify import Truth
 
 #: Layouts that are kept: real videos hardly share any.
@@ -274,7 +274,7 @@ class Policy:
         assert part is not None
         return _Layout(found.ids[:cut], part.grids, part.seconds, shown, before, after, plain=False)
 
-    def prepare(self, settings: Settings) -> None:
+    def prepare(self, settings: PolicySettings) -> None:
         """Makes the model ready to be trained: what is frozen, LoRA, checkpointing, precision. Once.
 
         Args:
@@ -373,7 +373,7 @@ def _scales(tokenizer: Any) -> dict[str, list[int]]:
     return found
 
 
-def _with_lora(core: Any, settings: Settings) -> Any:
+def _with_lora(core: Any, settings: PolicySettings) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as e:

@@ -25,9 +25,9 @@ import numpy as np
 
 from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.store import write_text
-from whenwhere.training.data.prefetch import Ahead
-from whenwhere.training.data.samples import Sample, Source
-from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.data.prefetch import Prefetcher
+from whenwhere.training.data.samples import Sample, SampleSource, sample_at
+from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import Counter, Flops, tokens_of
 from whenwhere.training.prefix.group import Group, once, packs
 from whenwhere.training.prefix.logprobs import Entropies, Scores
@@ -41,12 +41,13 @@ from whenwhere.training.rl.losses import LOSSES, Over, importance
 from whenwhere.training.rl.losses import Clip as Clipping
 from whenwhere.training.rl.reward_context import beside, shuffled
 from whenwhere.training.rl.server import Server
-from whenwhere.training.settings import RLSettings
+from whenwhere.training.rl.settings import RLSettings
+from whenwhere.training.run_folder import RunFolder
 from whenwhere.verify import Verifier
 
 
 class RL:
-    """The stage of RL (`training.loop.Stage`).
+    """The stage of RL (`training.objective.Objective`).
 
     Args:
         policy: that learns.
@@ -60,7 +61,12 @@ class RL:
     """
 
     def __init__(
-        self, policy: Policy, source: Source, verifier: Verifier, settings: RLSettings, drawer: Drawer | None = None
+        self,
+        policy: Policy,
+        source: SampleSource,
+        verifier: Verifier,
+        settings: RLSettings,
+        drawer: Drawer | None = None,
     ) -> None:
         if not len(source):
             raise SettingError("there is nothing to learn from: the source is empty")
@@ -78,7 +84,7 @@ class RL:
             # in fp32, as the policy's weights will be
             copy = deepcopy(policy.tower.core).eval().requires_grad_(False).float()
             self._reference = Tower(copy, policy.tower.rule)
-        self._ahead: Ahead | None = None
+        self._ahead: Prefetcher | None = None
         self._scorer: Scorer | None = None
         self._counter: Counter | None = None
         self._place = self._wasted = self._usual = 0
@@ -89,7 +95,21 @@ class RL:
         self._told: Means = {}
         self._next = 0
 
-    def step(self, number: int, run: Run) -> Outcome:
+    @property
+    def module(self) -> Any:
+        """The model, wrapped where LoRA wraps it."""
+        return self.policy.model
+
+    @property
+    def device(self) -> Any:
+        """The device that the model is on."""
+        return self.policy.tower.device
+
+    def prepare(self) -> None:
+        """Makes the policy ready to be trained."""
+        self.policy.prepare(self.settings)
+
+    def step(self, number: int, run: RunFolder) -> Outcome:
         """Gradients of one update."""
         s, self._next = self.settings, number + 1
         if self._scorer is None:
@@ -113,7 +133,9 @@ class RL:
         metrics = joined(run.processes.gather(found))
         if kept:
             self._compare(metrics)
-        return Outcome(metrics, counts, empty=not kept, stop=not again and self._still(metrics, run))
+        return Outcome(
+            metrics, counts, int(counts["clips"]), empty=not kept, stop=not again and self._still(metrics, run)
+        )
 
     def _apart(self, folder: Path) -> None:
         """Refuses to hand weights to a server where the run keeps its own."""
@@ -132,7 +154,7 @@ class RL:
 
     # drawing
 
-    def _collect(self, number: int, run: Run, counts: dict[str, float]) -> Flops:
+    def _collect(self, number: int, run: RunFolder, counts: dict[str, float]) -> Flops:
         """Draws completions until there are enough groups to learn from; fills the batch."""
         s = self.settings
         progress = number / s.max_steps
@@ -174,11 +196,11 @@ class RL:
         self._batch = list(works.values())
         return flops
 
-    def _clips(self, wanted: int, progress: float, run: Run, counts: dict[str, float]) -> list[Clip]:
+    def _clips(self, wanted: int, progress: float, run: RunFolder, counts: dict[str, float]) -> list[Clip]:
         """Clips with as many questions together as are wanted; fewer where samples cannot be used."""
         found: list[Clip] = []
         if self._ahead is None:
-            self._ahead = Ahead(self.source, self.settings.seed, run.processes.count)
+            self._ahead = Prefetcher(self.source, self.settings.seed, run.processes.count)
         for _ in range(wanted):
             lacking = wanted - sum(len(c.questions) for c in found)
             if not lacking:
@@ -201,7 +223,7 @@ class RL:
         self._usual = len(found) * self.settings.dataloader_prefetch
         return found
 
-    def _answerable(self, sample: Sample, run: Run) -> Any:
+    def _answerable(self, sample: Sample, run: RunFolder) -> Any:
         """Places of the questions that the reward applies to; the others are skipped and named."""
         able = []
         for k, question in enumerate(sample.questions):
@@ -234,7 +256,7 @@ class RL:
                 prompt = self.policy.tower.frozen(prompt)
         return Clip(at, progress, chosen, sample, questions, prompt, rests, vision)
 
-    def _watch(self, drawn_now: float, counts: dict[str, float], run: Run) -> None:
+    def _watch(self, drawn_now: float, counts: dict[str, float], run: RunFolder) -> None:
         """Ends a run whose samples can none of them be used."""
         self._wasted = 0 if drawn_now else self._wasted + int(run.processes.sum([counts["skipped"]])[0])
         if self._wasted >= len(self.source):
@@ -242,7 +264,7 @@ class RL:
                 f"none of the last {self._wasted} samples could be used: see skipped.jsonl; the last was {self._last}"
             )
 
-    def _weigh(self, attempts: list[Attempt], run: Run) -> None:
+    def _weigh(self, attempts: list[Attempt], run: RunFolder) -> None:
         """Gives all completions their advantages."""
         rewards = [a.totals for a in attempts]
         every = None
@@ -252,7 +274,7 @@ class RL:
             for attempt, good in zip(attempts, advantages(rewards, self.settings.scale_rewards, every), strict=True):
                 attempt.advantages = good
 
-    def _tell(self, attempts: list[Attempt], kept: list[Attempt], number: int, run: Run) -> None:
+    def _tell(self, attempts: list[Attempt], kept: list[Attempt], number: int, run: RunFolder) -> None:
         """Writes the completions down, and keeps what they have in common for the metrics."""
         self._told = signs(attempts)
         if attempts:
@@ -376,7 +398,7 @@ class RL:
                 "frames and temperature"
             )
 
-    def _still(self, metrics: dict[str, float], run: Run) -> bool:
+    def _still(self, metrics: dict[str, float], run: RunFolder) -> bool:
         """Whether reward and spread stand still."""
         if not self.settings.stop_window or "reward" not in metrics:
             return False
@@ -387,6 +409,10 @@ class RL:
             run.write("events.jsonl", {"event": "stopped early", "reward": metrics["reward"],
                                        "reward_std": metrics["reward_std"]})  # fmt: skip
         return stop
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes the policy as a checkpoint that `from_pretrained` reads."""
+        self.policy.save(folder, about)
 
     def close(self) -> None:
         """Ends what is read ahead."""
@@ -414,26 +440,3 @@ class RL:
             sample = sample_at(self.source, kept["place"], kept["progress"], self.settings.seed)
             clip = self._clip(kept["place"], kept["progress"], sample, tuple(kept["chosen"]))
             self._batch.append(Work.again(clip, kept))
-
-
-def train(
-    policy: Policy, source: Source, verifier: Verifier, settings: RLSettings, run: Run, drawer: Drawer | None = None
-) -> Any:
-    """Trains a policy by RL, or goes on where the run stopped.
-
-    Args:
-        policy: that learns.
-        source: of samples.
-        verifier: the reward.
-        settings: of the run.
-        run: its folder.
-        drawer: of completions; None = the policy itself, or the server of the settings.
-
-    Returns:
-        The folder of the trained checkpoint.
-    """
-    stage = RL(policy, source, verifier, settings, drawer)
-    try:
-        return run.train(stage)
-    finally:
-        stage.close()

@@ -5,18 +5,20 @@ of a head but its loss, so that a start/end head is trained by the same loop, re
 everything else is. The loss of an update is the mean over its questions.
 """
 
+from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import SettingError, WhenwhereError
-from whenwhere.training.data.samples import Source
-from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.data.samples import SampleSource, sample_at
+from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.settings import SFTSettings
+from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.sft.heads import Head
+from whenwhere.training.sft.settings import SFTSettings
 
 
 class HeadStage:
-    """The stage (`training.loop.Stage`).
+    """The stage (`training.objective.Objective`).
 
     Args:
         policy: made of a checkpoint that the head has prepared.
@@ -25,14 +27,28 @@ class HeadStage:
         head: that learns, with the policy.
     """
 
-    def __init__(self, policy: Policy, source: Source, settings: SFTSettings, head: Head) -> None:
+    def __init__(self, policy: Policy, source: SampleSource, settings: SFTSettings, head: Head) -> None:
         if not len(source):
             raise SettingError("there is nothing to learn from: the source is empty")
         self.policy, self.source, self.settings, self.head = policy, source, settings, head
         self._wasted, self._checked = 0, False
         self._last: WhenwhereError | None = None
 
-    def step(self, number: int, run: Run) -> Outcome:
+    @property
+    def module(self) -> Any:
+        """The model, wrapped where LoRA wraps it."""
+        return self.policy.model
+
+    @property
+    def device(self) -> Any:
+        """The device that the model is on."""
+        return self.policy.tower.device
+
+    def prepare(self) -> None:
+        """Makes the policy ready to be trained."""
+        self.policy.prepare(self.settings)
+
+    def step(self, number: int, run: RunFolder) -> Outcome:
         """Gradients of one update."""
         if not self._checked:
             self.head.check(self.policy)
@@ -60,11 +76,11 @@ class HeadStage:
             )
         counts: dict[str, float] = {"clips": clips, "sentences": questions, "skipped": each - clips}
         if not total:
-            return Outcome({}, counts, empty=True)
+            return Outcome({}, counts, clips, empty=True)
         for weight in self.policy.model.parameters():
             if weight.grad is not None:
                 weight.grad /= total
-        return Outcome({"loss": every / total}, counts)
+        return Outcome({"loss": every / total}, counts, clips)
 
     def state(self) -> dict[str, Any]:
         """Samples in a row that could not be used."""
@@ -73,3 +89,10 @@ class HeadStage:
     def restore(self, state: dict[str, Any]) -> None:
         """Takes it back."""
         self._wasted = state["wasted"]
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes the policy as a checkpoint that `from_pretrained` reads."""
+        self.policy.save(folder, about)
+
+    def close(self) -> None:
+        """Nothing is to be ended."""

@@ -11,17 +11,19 @@ Clips are prepared one update ahead in a thread, in the order of the run; clips 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
-from whenwhere.training.data.samples import Course, Question, Sample, Source
-from whenwhere.training.loop import Outcome, Run, sample_at
+from whenwhere.training.data.samples import OrderedSource, Question, Sample, SampleSource, sample_at
+from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import Counter, tokens_of
 from whenwhere.training.prefix.group import Group, sentences
 from whenwhere.training.prefix.logprobs import Scale, gaussian
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.shared_prefix import Scorer
-from whenwhere.training.settings import SFTSettings
+from whenwhere.training.run_folder import RunFolder
+from whenwhere.training.sft.settings import SFTSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class _Skipped:
 
 
 class SFT:
-    """The stage of supervised fine-tuning (`training.loop.Stage`).
+    """The stage of supervised fine-tuning (`training.objective.Objective`).
 
     Args:
         policy: that learns.
@@ -52,7 +54,7 @@ class SFT:
         settings: of the run.
     """
 
-    def __init__(self, policy: Policy, source: Source, settings: SFTSettings) -> None:
+    def __init__(self, policy: Policy, source: SampleSource, settings: SFTSettings) -> None:
         if not len(source):
             raise SettingError("there is nothing to learn from: the source is empty")
         self.policy, self.source, self.settings = policy, source, settings
@@ -63,7 +65,21 @@ class SFT:
         self._pool = ThreadPoolExecutor(1, "samples")
         self._ahead: dict[int, Future[list[_Ready | _Skipped]]] = {}
 
-    def step(self, number: int, run: Run) -> Outcome:
+    @property
+    def module(self) -> Any:
+        """The model, wrapped where LoRA wraps it."""
+        return self.policy.model
+
+    @property
+    def device(self) -> Any:
+        """The device that the model is on."""
+        return self.policy.tower.device
+
+    def prepare(self) -> None:
+        """Makes the policy ready to be trained."""
+        self.policy.prepare(self.settings)
+
+    def step(self, number: int, run: RunFolder) -> Outcome:
         """Gradients of one update."""
         if self._scorer is None or self._counter is None:
             self._scorer = Scorer(self.policy.model, self.settings.backend, self.policy.tower.rule)
@@ -109,11 +125,11 @@ class SFT:
             "left_out": len(left_out),
         }  # fmt: skip
         if not total:
-            return Outcome({}, counts, empty=True)
+            return Outcome({}, counts, len(ready), empty=True)
         metrics = {"loss": loss_sum / total}
         if self._scales or self.settings.span_weight != 1:
             metrics["nll"] = plain_sum / scored
-        return Outcome(metrics, counts)
+        return Outcome(metrics, counts, len(ready))
 
     def state(self) -> dict[str, Any]:
         """Samples in a row that could not be used."""
@@ -122,6 +138,10 @@ class SFT:
     def restore(self, state: dict[str, Any]) -> None:
         """Takes it back."""
         self._wasted = state["wasted"]
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """Writes the policy as a checkpoint that `from_pretrained` reads."""
+        self.policy.save(folder, about)
 
     def close(self) -> None:
         """Ends what is read ahead."""
@@ -148,10 +168,10 @@ class SFT:
         if pack:
             yield pack
 
-    def _samples(self, number: int, run: Run) -> list[_Ready | _Skipped]:
+    def _samples(self, number: int, run: RunFolder) -> list[_Ready | _Skipped]:
         """The samples of an update, prepared ahead; the next ones are set going."""
         # a curriculum may change its mind in between
-        ahead = 0 if isinstance(self.source, Course) else self.settings.dataloader_prefetch
+        ahead = 0 if isinstance(self.source, OrderedSource) else self.settings.dataloader_prefetch
         if not ahead:
             return self._gathered(number, run)
         for k in range(number, min(number + ahead + 1, self.settings.max_steps)):
@@ -159,7 +179,7 @@ class SFT:
                 self._ahead[k] = self._pool.submit(self._gathered, k, run)
         return self._ahead.pop(number).result()
 
-    def _gathered(self, number: int, run: Run) -> list[_Ready | _Skipped]:
+    def _gathered(self, number: int, run: RunFolder) -> list[_Ready | _Skipped]:
         each, every = self.settings.samples_per_step, self.settings.samples_per_step * run.processes.count
         first = number * every + run.processes.rank * each
         return [self._one(place, number / self.settings.max_steps) for place in range(first, first + each)]
@@ -205,22 +225,3 @@ class SFT:
         if self.settings.span_weight != 1:
             row[ahead : ahead + self.policy.when(sample, question)] = self.settings.span_weight
         return row
-
-
-def train(policy: Policy, source: Source, settings: SFTSettings, run: Run) -> Any:
-    """Fine-tunes a policy, or goes on where the run stopped.
-
-    Args:
-        policy: that learns.
-        source: of samples.
-        settings: of the run.
-        run: its folder.
-
-    Returns:
-        The folder of the trained checkpoint.
-    """
-    stage = SFT(policy, source, settings)
-    try:
-        return run.train(stage)
-    finally:
-        stage.close()

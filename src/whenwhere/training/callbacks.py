@@ -1,0 +1,69 @@
+"""What a training run tells whoever started it: progress, sentences for a person, and the work before the first update.
+
+A callback is a subclass of `TrainingCallback` that overrides what it needs; every method does nothing by default. Only
+the first process of a run calls them.
+"""
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is after an update.
+
+    Attributes:
+        step: Number of updates done.
+        of: Number of updates in the whole run.
+        metrics: Metrics of the last update.
+        seconds: Seconds that the run has taken so far, pauses left out.
+        left: Seconds that the rest will take at the pace so far.
+    """
+
+    step: int
+    of: int
+    metrics: dict[str, float]
+    seconds: float
+    left: float
+
+
+class TrainingCallback:
+    """Is told what happens in a run. Subclasses override the methods that they need."""
+
+    def on_message(self, text: str) -> None:
+        """A sentence for a person that is not a warning.
+
+        Args:
+            text: The sentence.
+        """
+
+    def on_warning(self, text: str) -> None:
+        """A sentence for a person about something that may be wrong, such as a sample that is skipped.
+
+        Args:
+            text: The sentence.
+        """
+
+    def on_preparation(self, what: str, done: int, of: int) -> None:
+        """Work before the first update goes on.
+
+        Args:
+            what: Name of the work, such as "measuring difficulty".
+            done: How many parts of it are done.
+            of: How many parts it has.
+        """
+
+    def on_update(self, progress: Progress) -> None:
+        """An update is done; its line of metrics is written, and its state is saved if it was time for one.
+
+        Args:
+            progress: How far the run is.
+        """
+
+
+class WarningsToStderr(TrainingCallback):
+    """Prints warnings on stderr and nothing else: what a run does that was given no callbacks."""
+
+    def on_warning(self, text: str) -> None:
+        """Prints the warning."""
+        print(text, file=sys.stderr)  # noqa: T201

@@ -1,0 +1,36 @@
+"""Settings that all stages have which train a vision-language policy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from whenwhere.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings(TrainingSettings):
+    """Settings of a run that trains a vision-language policy.
+
+    Attributes:
+        backend: How log-probabilities are computed (`prefix.shared_prefix`).
+        pack_tokens: Most tokens that clips computed side by side have together.
+        max_prompt_length: Most tokens of a prompt; a sample with a longer one is skipped, counted and named.
+        freeze_vision_tower: Do not train the vision tower; it runs once a sample, without gradient.
+        lora_r: Rank of LoRA's matrices, which are trained instead of the text tower's weights. 0 trains the weights.
+            The vision tower is trained as a whole unless `freeze_vision_tower` is set.
+        lora_alpha: Numerator of LoRA's scale, lora_alpha / lora_r.
+        lora_dropout: Dropout of the inputs of LoRA's matrices.
+        lora_target_modules: Layers that get LoRA's matrices, by the end of their names.
+    """
+
+    backend: Literal["shared_prefix", "packed4d", "fork", "repeat"] = "shared_prefix"
+    pack_tokens: int = 4096
+    max_prompt_length: int = 16_384
+    freeze_vision_tower: bool = False
+    lora_r: int = 0
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+    def __post_init__(self) -> None:
+        TrainingSettings.__post_init__(self)  # a dataclass with slots has no `super()`
+        self._at_least(1, "max_prompt_length")

@@ -1,0 +1,70 @@
+"""Settings of RL with a verifier."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from whenwhere.errors import SettingError
+from whenwhere.training.prefix.settings import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class RLSettings(PolicySettings):
+    """Settings of RL with a verifier (GRPO and its relatives).
+
+    Attributes:
+        loss_type: How the losses of tokens are weighted and summed.
+        num_generations: Completions per prompt, G.
+        prompts_per_step: Prompts (groups of completions) per update and process.
+        num_iterations: Updates per set of completions.
+        epsilon: Clipping of the probability ratio below 1.
+        epsilon_high: Clipping of the ratio above 1 (DAPO's clip-higher). None is `epsilon`.
+        beta: Weight of the KL divergence from the starting policy.
+        entropy_coef: Weight of an entropy bonus.
+        scale_rewards: What advantages are divided by.
+        zero_variance: What becomes of groups whose rewards are all the same: left out of the loss (`drop`), replaced by
+            further prompts (`resample`), or kept.
+        resample_limit: Times that an update draws further prompts in place of zero-variance groups (`resample`).
+        temperature: Sampling temperature.
+        top_p: Nucleus of sampling.
+        top_k: Number of likeliest tokens that are sampled from. 0 is all.
+        max_completion_length: Most tokens of a completion.
+        mask_truncated_completions: Leave completions that did not end out of the loss.
+        stop_window: Updates over which the reward and its spread must stand still for the run to stop early. 0 never
+            stops early.
+        vllm_server_base_url: Address of a server that samples the completions. Empty: the policy samples them itself.
+        vllm_sync_folder: Folder that the server serves, which gets the weights before completions are sampled. Empty:
+            the weights are brought there in another way.
+        vllm_importance_sampling_clip_max: Largest importance weight of a token that a server sampled.
+        max_logp_gap: Nats per token by which a server's log-probabilities may be off on average.
+    """
+
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "gspo"] = "dapo"
+    num_generations: int = 8
+    prompts_per_step: int = 8
+    num_iterations: int = 1
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    beta: float = 0.0
+    entropy_coef: float = 0.0
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    zero_variance: Literal["drop", "resample", "keep"] = "drop"
+    resample_limit: int = 3
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_completion_length: int = 512
+    mask_truncated_completions: bool = False
+    stop_window: int = 0
+    vllm_server_base_url: str = ""
+    vllm_sync_folder: str = ""
+    vllm_importance_sampling_clip_max: float = 3.0
+    max_logp_gap: float = 0.2
+
+    RESUMABLE: ClassVar[frozenset[str]] = PolicySettings.RESUMABLE | {"vllm_server_base_url", "max_logp_gap"}
+
+    def __post_init__(self) -> None:
+        PolicySettings.__post_init__(self)  # a dataclass with slots has no `super()`
+        self._at_least(2, "num_generations")
+        self._at_least(1, "prompts_per_step", "num_iterations", "max_completion_length")
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise SettingError("completions are drawn: temperature must be above 0, and top_p above 0 and at most 1")

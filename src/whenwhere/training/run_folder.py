@@ -1,0 +1,99 @@
+"""The folder of a training run, the processes that share it, and the lines that are written into it.
+
+    RUN/metrics.jsonl     a line every `logging_steps` updates
+    RUN/skipped.jsonl     samples that could not be used, and why
+    RUN/completions/      what the policy wrote (RL)
+    RUN/state/last.pt     the last good state (`training.checkpoint`)
+    RUN/checkpoint/       the result
+
+This is all that an objective sees of the run that trains it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from whenwhere.errors import WhenwhereError
+from whenwhere.store import append_line
+from whenwhere.training.callbacks import TrainingCallback, WarningsToStderr
+from whenwhere.training.processes import Processes
+
+
+class SampleError(WhenwhereError):
+    """A sample cannot be used.
+
+    Args:
+        sample: Name of the sample.
+        reason: A sentence that says why.
+    """
+
+    kind = "sample"
+
+    def __init__(self, sample: str, reason: str) -> None:
+        super().__init__(reason)
+        self.sample = sample
+
+
+class RunFolder:
+    """A run's folder as its objective sees it.
+
+    Args:
+        folder: Folder of the run; it is made when something is written into it.
+        callbacks: What is told of warnings and progress. None prints warnings on stderr.
+
+    Attributes:
+        folder: The folder.
+        callbacks: The callbacks.
+        processes: The processes that train together.
+        step: Number of updates done.
+    """
+
+    def __init__(self, folder: str | Path, callbacks: Sequence[TrainingCallback] | None = None) -> None:
+        self.folder = Path(folder)
+        self.callbacks: tuple[TrainingCallback, ...] = (WarningsToStderr(),) if callbacks is None else tuple(callbacks)
+        self.processes = Processes()
+        self.step = 0
+        self._named: set[str] = set()
+
+    def write(self, name: str, entry: dict[str, Any]) -> None:
+        """Appends a line, with the number of the update under way, to one of the run's JSON Lines files.
+
+        Args:
+            name: Name of the file in the folder, one of `checkpoint.LINES`.
+            entry: The line; JSON values.
+        """
+        append_line(self.folder / name, json.dumps({"step": self.step + 1, **entry}, ensure_ascii=False))
+
+    def skip(self, sample: str, reason: str | WhenwhereError) -> None:
+        """Writes down that a sample cannot be used, and warns the first time.
+
+        Args:
+            sample: Name of the sample, as far as it is known.
+            reason: A sentence, or the error that says it; a `SampleError` also knows the sample's name.
+        """
+        sample = reason.sample if isinstance(reason, SampleError) else sample
+        reason = str(reason)
+        self.write("skipped.jsonl", {"sample": sample, "reason": reason})
+        if sample not in self._named:
+            self._named.add(sample)
+            self.warn(f"{sample} is skipped: {reason}")
+
+    def warn(self, text: str) -> None:
+        """Tells the callbacks of this process about something that may be wrong.
+
+        Args:
+            text: A sentence.
+        """
+        for callback in self.callbacks:
+            callback.on_warning(text)
+
+    def tell(self, text: str) -> None:
+        """Tells the callbacks a sentence for a person; the first process only.
+
+        Args:
+            text: The sentence.
+        """
+        if self.processes.first:
+            for callback in self.callbacks:
+                callback.on_message(text)
