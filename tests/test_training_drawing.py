@@ -225,7 +225,7 @@ def test_completions_that_did_not_end_are_left_out_where_asked(taught: Path, tmp
 def test_samples_read_ahead_are_the_same_samples() -> None:
     from whenwhere.errors import MediaError
     from whenwhere.training.data.prefetch import Prefetcher
-    from whenwhere.training.loop import sample_at
+    from whenwhere.training.data.samples import sample_at
 
     asked: list[int] = []
 
