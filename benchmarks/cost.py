@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from world_model import Asked, Faults, Known, World, WorldBackend, known, tokens
 
 from whenwhere import SpanSet, Tube, box_iou, s_iou, t_iou, v_iou
-from whenwhere.answers import FORMS, Answer
+from whenwhere.answers import FORMS, ParsedAnswer
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
@@ -102,7 +102,7 @@ def framewise_tokens(truth: Known, world: World, times: NDArray[np.float64], siz
     there = world.perceived(truth).index(times + 1e-6) >= 0
     prompts = [(dialect.ask_where(truth.text, "", [float(t)]), np.array([t])) for t in times[there]]
     written = sum(tokens(world.answer(Asked(prompt, at, size), dialect)) for prompt, at in prompts)
-    return written + int((~there).sum()) * tokens(FORMS[dialect.boxes_form].render(Answer("absent")))
+    return written + int((~there).sum()) * tokens(FORMS[dialect.boxes_form].render(ParsedAnswer("absent")))
 
 
 def measure(store: Path, clips: int, longest: int, said: Callable[[str], None] = print) -> list[dict[str, Any]]:

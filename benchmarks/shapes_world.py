@@ -11,7 +11,7 @@ known from its truths (more than a model that sees only the video can learn). Ex
 default world, the words' no better than it, the video's at most .10 above it. In `ood-later` a constant that knows the
 split is worth more; there, the constant of the default world is the one to compare with.
 
-Clips per second: processor time of `make`, clips of 8 s at 64 pixels and 2 frames per second.
+Clips per second: processor time of `make_clip`, clips of 8 s at 64 pixels and 2 frames per second.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.shapes import DOMAINS, SPLITS, Clip, Query, World, make
+from whenwhere.stage.shapes import SHAPES_DOMAINS, SHAPES_SPLITS, ShapesClip, ShapesQuery, ShapesWorld, make_clip
 from whenwhere.store import write_text
 
 HERE = Path(__file__).parent
 #: Parts of a clip in which spans are compared.
 BINS = 64
 WORLDS = {
-    "default": World(),
-    "clips of 4 to 8 s": World(seconds=(4, 8)),
-    **{split: World(split=split) for split in SPLITS[1:]},
-    **{domain: World(domain=domain) for domain in DOMAINS},
+    "default": ShapesWorld(),
+    "clips of 4 to 8 s": ShapesWorld(seconds=(4, 8)),
+    **{split: ShapesWorld(split=split) for split in SHAPES_SPLITS[1:]},
+    **{domain: ShapesWorld(domain=domain) for domain in SHAPES_DOMAINS},
 }
 
 
@@ -45,7 +45,7 @@ def windows() -> NDArray[np.float32]:
     return np.array([(part >= a) & (part < b) for a, b in ends], np.float32)
 
 
-def scores(clip: Clip, asked: list[Query], spans: NDArray[np.float32]) -> NDArray[np.float32]:
+def scores(clip: ShapesClip, asked: list[ShapesQuery], spans: NDArray[np.float32]) -> NDArray[np.float32]:
     """t_IoU of every constant answer with every sentence's truth: (answers, sentences)."""
     middle = (np.arange(BINS) + 0.5) / BINS * clip.duration
     truth = np.array([q.spans.index(middle) >= 0 for q in asked], np.float32)
@@ -65,12 +65,12 @@ def by_word(iou: NDArray[np.float32], words: list[str], half: NDArray[np.bool_])
     return total / int(half.sum())
 
 
-def measure(world: World, count: int) -> dict[str, float]:
+def measure(world: ShapesWorld, count: int) -> dict[str, float]:
     """The row of one world."""
     spans = windows()
     columns, oracle, words, halves, sentences, absent, shares = [], [], [], [], 0, 0, []
     for seed in range(count):
-        clip = make(world, seed)
+        clip = make_clip(world, seed)
         asked = [q for q in clip.queries if q.referents]
         sentences += len(clip.queries)
         absent += len(clip.queries) - len(asked)
@@ -100,12 +100,12 @@ def measure(world: World, count: int) -> dict[str, float]:
 
 def speed() -> float:
     """Clips per second of processor time, the best of five."""
-    world = World(seconds=(8, 8))
+    world = ShapesWorld(seconds=(8, 8))
     seconds = []
     for attempt in range(5):
         began = time.process_time()
         for seed in range(100):
-            make(world, 100 * attempt + seed)
+            make_clip(world, 100 * attempt + seed)
         seconds.append(time.process_time() - began)
     return 100 / min(seconds)
 

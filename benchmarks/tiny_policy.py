@@ -127,17 +127,17 @@ def world(split: str) -> Any:
     return replace(data.world, split=split, seconds=(9, 16) if split == "ood-longer" else data.world.seconds)
 
 
-def scored(claimed: Any, truth: Any) -> dict[str, float | None]:
+def scored(prediction: Any, truth: Any) -> dict[str, float | None]:
     """t_IoU, s and v_IoU of an answer."""
-    if claimed is None or claimed.fault is not None or claimed.spans is None:
+    if prediction is None or prediction.fault is not None or prediction.spans is None:
         return {"t": 0.0, "s": None, "v": 0.0}
-    if not len(truth.spans) or not len(claimed.spans):
-        same = float(not len(truth.spans) and not len(claimed.spans))
+    if not len(truth.spans) or not len(prediction.spans):
+        same = float(not len(truth.spans) and not len(prediction.spans))
         return {"t": same, "s": None, "v": same}
-    s = float(s_iou(claimed.tube, truth.tube)) if truth.spans & claimed.spans else float("nan")
+    s = float(s_iou(prediction.tube, truth.tube)) if truth.spans & prediction.spans else float("nan")
     return {
-        "t": float(t_iou(claimed.spans, truth.spans)), "s": None if np.isnan(s) else s,
-        "v": float(v_iou(claimed.tube, truth.tube)),
+        "t": float(t_iou(prediction.spans, truth.spans)), "s": None if np.isnan(s) else s,
+        "v": float(v_iou(prediction.tube, truth.tube)),
     }  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def answered(
 def constants(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
     """The whole clip, and the best constant span of training clips, each with a box in the middle."""
     from whenwhere.training.data.sources import StageSource
-    from whenwhere.verify.claim import Claim
+    from whenwhere.verify.prediction import ParsedPrediction
 
     edges = np.arange(0, 1.0001, 0.05)
     grid = np.array([(a, b) for a in edges for b in edges if b > a + 1e-9])
@@ -200,7 +200,7 @@ def constants(split: str, count: int) -> dict[str, list[dict[str, Any]]]:
                 span = SpanSet([(a * truth.duration, b * truth.duration)])
                 times = np.arange(span[0].start, span[0].end, 1.0)
                 tube = Tube(span, times, np.repeat([[side / 4, side / 4, side * 0.75, side * 0.75]], len(times), 0))
-                claim = Claim(None, span, tube)  # type: ignore[arg-type]
+                claim = ParsedPrediction(None, span, tube)  # type: ignore[arg-type]
                 rows.append({"clip": sample.id, "kind": q.kind, "absent": not len(truth.spans), "parsed": True,
                              **scored(claim, truth)})  # fmt: skip
     return found

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from whenwhere import Span, SpanSet, Tube
-from whenwhere.answers import FORMS, Answer, TimedBox, TimedPoint
+from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, TimedPoint
 from whenwhere.answers.dialects import Dialect
-from whenwhere.answers.dialects.words import PIXELS
+from whenwhere.answers.dialects.words import IN_PIXELS
 from whenwhere.grounders import uniform
 from whenwhere.models.backends.base import ModelBackend, ModelCall, ModelReply
 from whenwhere.stage import Scene
@@ -173,7 +173,7 @@ class World:
         boxes = truth.seen.boxes_at(asked.times) if len(truth.seen) else np.full((len(asked.times), 4), np.nan)
         boxes = self._shaken(truth, asked.times, boxes)
         shown = ~np.isnan(boxes[:, 0])
-        unit = np.array(asked.size if PIXELS in asked.prompt else (1000, 1000)) / truth.size
+        unit = np.array(asked.size if IN_PIXELS in asked.prompt else (1000, 1000)) / truth.size
         moments = []
         for start, end in spans:
             at = second_level_times(Span(start, end))
@@ -201,7 +201,11 @@ class World:
         boxes = self._shaken(truth, shown, boxes)
         keep = fits & ~np.isnan(boxes[:, 0])
         if not keep.any():
-            return FORMS[dialect.boxes_form].render(Answer("absent")) if FORMS[dialect.boxes_form].empty else _NOTHING
+            return (
+                FORMS[dialect.boxes_form].render(ParsedAnswer("absent"))
+                if FORMS[dialect.boxes_form].empty
+                else _NOTHING
+            )
         return drawn_boxes(at[keep], boxes[keep], truth.name, truth.size, asked.size, dialect)
 
     def perceived(self, truth: Known, seed: int = 0) -> SpanSet:
@@ -333,8 +337,8 @@ def spoken(spans: Sequence[tuple[float, float]], dialect: Dialect) -> str:
     """Spans in the dialect's form."""
     form = FORMS[dialect.spans_form]
     if not spans:
-        return form.render(Answer("absent")) if form.empty else "It does not happen in the video."
-    return form.render(Answer("ok", spans=tuple(spans)))
+        return form.render(ParsedAnswer("absent")) if form.empty else "It does not happen in the video."
+    return form.render(ParsedAnswer("ok", spans=tuple(spans)))
 
 
 def drawn_boxes(
@@ -347,10 +351,10 @@ def drawn_boxes(
             TimedPoint(float(t), (float(b[0] + b[2]) / 2, float(b[1] + b[3]) / 2), name, "1")
             for t, b in zip(times, boxes, strict=True)
         )
-        answer = Answer("ok", points=points, coordinates="displayed")
+        answer = ParsedAnswer("ok", points=points, coordinates="displayed")
     else:
         timed = tuple(TimedBox(float(t), tuple(map(float, b)), name) for t, b in zip(times, boxes, strict=True))  # type: ignore[arg-type]
-        answer = Answer("ok", boxes=timed, coordinates="displayed")
+        answer = ParsedAnswer("ok", boxes=timed, coordinates="displayed")
     return FORMS[dialect.boxes_form].render(answer, size, shown)
 
 

@@ -103,7 +103,7 @@ def recipes(match: re.Match[str]) -> str:
 
 def settings(match: re.Match[str]) -> str:
     """The keys of a recipe's table, from its dataclass."""
-    from whenwhere.stage.shapes.world import World
+    from whenwhere.stage.shapes.world import ShapesWorld
     from whenwhere.training import recipe
     from whenwhere.training.data.curriculum import CurriculumSettings
     from whenwhere.training.prefix.settings import PolicySettings
@@ -112,7 +112,7 @@ def settings(match: re.Match[str]) -> str:
     from whenwhere.training.sft.settings import SFTSettings
 
     kinds: dict[str, Any] = {
-        "model": recipe.Model, "data": recipe.Data, "world": World, "reward": recipe.RewardSettings,
+        "model": recipe.Model, "data": recipe.Data, "world": ShapesWorld, "reward": recipe.RewardSettings,
         "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings, "rl": RLSettings,
         "curriculum": CurriculumSettings,
     }  # fmt: skip

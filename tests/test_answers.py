@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whenwhere.answers import Answer, TimedBox, parse
+from whenwhere.answers import ParsedAnswer, TimedBox, parse
 from whenwhere.errors import SettingError
 
 
@@ -148,8 +148,8 @@ def test_several_ranges_without_a_claim_are_ambiguous_and_all_given() -> None:
 
 
 def test_reversed_and_empty_spans_are_reported_as_written() -> None:
-    assert parse("17.8 to 12.5") == Answer("reversed", ((17.8, 12.5),))
-    assert parse("<answer>12-15 25-20</answer>") == Answer("reversed", ((12, 15), (25, 20)))
+    assert parse("17.8 to 12.5") == ParsedAnswer("reversed", ((17.8, 12.5),))
+    assert parse("<answer>12-15 25-20</answer>") == ParsedAnswer("reversed", ((12, 15), (25, 20)))
     assert parse("12 - 12").status == "instant"
 
 

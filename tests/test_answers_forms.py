@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whenwhere.answers import FORMS, Answer, TimedBox, TimedPoint, parse
+from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, TimedPoint, parse
 from whenwhere.errors import RecordError, SettingError
 
 SECOND = '<think>x</think><answer>[{"span": [1, 2], "boxes": [{}]}]</answer>'
@@ -23,7 +23,7 @@ def spans(draw: st.DrawFn, most: int) -> tuple[tuple[float, float], ...]:
 
 
 @st.composite
-def golds(draw: st.DrawFn, name: str) -> Answer:
+def golds(draw: st.DrawFn, name: str) -> ParsedAnswer:
     """An answer that the form can hold, in displayed pixels, any digits."""
     form = FORMS[name]
     said = () if form.spans == 0 else draw(spans(1 if form.spans == 1 else 4))
@@ -39,7 +39,7 @@ def golds(draw: st.DrawFn, name: str) -> Answer:
         for _ in range(draw(st.integers(1, 6))):
             point = (draw(st.floats(0, 1280)), draw(st.floats(0, 720)))
             points.append(TimedPoint(draw(TIMES), point, draw(WORDS), str(draw(st.integers(1, 3)))))
-    return Answer(
+    return ParsedAnswer(
         "ok", said, tuple(boxes), tuple(points), "displayed" if boxes or points else None,
         draw(st.sampled_from("ABCDEFGH")), str(draw(st.integers(0, 99))),
         draw(WORDS.filter(lambda w: "<" not in w)),
@@ -51,7 +51,7 @@ def test_what_a_form_writes_it_reads_back_exactly(name: str) -> None:
     form = FORMS[name]
 
     @given(golds(name))
-    def check(gold: Answer) -> None:
+    def check(gold: ParsedAnswer) -> None:
         text = form.render(gold, SIZE, SHOWN)
         exact = form.quantise(gold, SIZE, SHOWN)
         assert parse(text, "strict", name) == exact
@@ -78,7 +78,7 @@ def test_lenient_reading_agrees_with_a_form_without_being_told_which(name: str) 
     form = FORMS[name]
 
     @given(golds(name).filter(lambda g: all(re.fullmatch(r"[a-z ]*", b.label or "") for b in (*g.boxes, *g.points))))
-    def check(gold: Answer) -> None:
+    def check(gold: ParsedAnswer) -> None:
         text = form.render(gold, SIZE, SHOWN)
         exact, found = form.parse(text), parse(text)
         assert found.spans == exact.spans
@@ -187,7 +187,7 @@ def test_strict_and_lenient_differ_where_they_should() -> None:
 
 
 def test_absence() -> None:
-    nothing = Answer("absent", thought="no dog")
+    nothing = ParsedAnswer("absent", thought="no dog")
     text = FORMS["second-level"].render(nothing)
     assert text == "<think>no dog</think>\n<answer>[]</answer>"
     assert parse(text).status == "absent"
@@ -196,23 +196,23 @@ def test_absence() -> None:
 
 
 def test_what_a_form_cannot_hold_is_refused_not_dropped() -> None:
-    two = Answer("ok", ((1, 2), (3, 4)))
+    two = ParsedAnswer("ok", ((1, 2), (3, 4)))
     with pytest.raises(RecordError, match="holds one span, not 2"):
         FORMS["timelens"].render(two)
     with pytest.raises(RecordError, match="its end is not after its start"):
-        FORMS["timelens"].render(Answer("ok", ((2, 1),)))
+        FORMS["timelens"].render(ParsedAnswer("ok", ((2, 1),)))
     with pytest.raises(RecordError, match="clip the answer"):
-        FORMS["timelens"].render(Answer("ok", ((-2, 1),)))
+        FORMS["timelens"].render(ParsedAnswer("ok", ((-2, 1),)))
     with pytest.raises(RecordError, match="must not contain the tags"):
-        FORMS["time-r1"].render(Answer("ok", ((1, 2),), thought="</think><answer>3 to 4"))
+        FORMS["time-r1"].render(ParsedAnswer("ok", ((1, 2),), thought="</think><answer>3 to 4"))
     with pytest.raises(RecordError, match="needs a target"):
-        FORMS["stvg-r1"].render(Answer("ok", ((1, 2),)))
+        FORMS["stvg-r1"].render(ParsedAnswer("ok", ((1, 2),)))
     with pytest.raises(RecordError, match="needs a time"):
-        FORMS["qwen3-vl"].render(Answer("ok", boxes=(TimedBox(None, (1, 2, 3, 4)),), coordinates="thousand"))
+        FORMS["qwen3-vl"].render(ParsedAnswer("ok", boxes=(TimedBox(None, (1, 2, 3, 4)),), coordinates="thousand"))
     with pytest.raises(SettingError, match="size"):
-        FORMS["qwen3-vl"].render(Answer("ok", boxes=(TimedBox(1, (1, 2, 3, 4)),), coordinates="displayed"))
+        FORMS["qwen3-vl"].render(ParsedAnswer("ok", boxes=(TimedBox(1, (1, 2, 3, 4)),), coordinates="displayed"))
 
 
 def test_a_span_shorter_than_a_digit_stays_a_span() -> None:
-    gold = Answer("ok", ((3.01, 3.02),))
+    gold = ParsedAnswer("ok", ((3.01, 3.02),))
     assert parse(FORMS["timelens"].render(gold), "strict", "timelens").spans == ((3.0, 3.1),)

@@ -8,23 +8,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from whenwhere.stage.shapes import DOMAINS, WORDS, Clip, Query, World, make
+from whenwhere.stage.shapes import SHAPES_DOMAINS, SHAPES_WORDS, ShapesClip, ShapesQuery, ShapesWorld, make_clip
 from whenwhere.stage.shapes.clip import view_of
-from whenwhere.stage.shapes.motion import paths
+from whenwhere.stage.shapes.motion import place_shapes
 from whenwhere.stage.shapes.paint import SEEN, Painted, paint
-from whenwhere.stage.shapes.plan import Plan, Thing, plan
-from whenwhere.stage.shapes.words import COLOURS, SHAPES, TEXTURES, VERBS
+from whenwhere.stage.shapes.plan import ShapesPlan, Thing, make_plan
+from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VERBS, SHAPES
 
-DEFAULT = World()
-HARD = World(bars=1.0, cameras=(0.2, 0.4, 0.4), cuts=(0.2, 0.4, 0.4), overlap=1.0, ambiguous=1.0, orders=0.5)
-WORLDS = [DEFAULT, HARD, World(split="ood-look"), *(World(domain=d) for d in DOMAINS)]
+DEFAULT = ShapesWorld()
+HARD = ShapesWorld(bars=1.0, cameras=(0.2, 0.4, 0.4), cuts=(0.2, 0.4, 0.4), overlap=1.0, ambiguous=1.0, orders=0.5)
+WORLDS = [DEFAULT, HARD, ShapesWorld(split="ood-look"), *(ShapesWorld(domain=d) for d in SHAPES_DOMAINS)]
 
 
-def painted(world: World, seed: int, without: int | None = None, idle: int | None = None) -> tuple[Plan, Painted]:
+def painted(
+    world: ShapesWorld, seed: int, without: int | None = None, idle: int | None = None
+) -> tuple[ShapesPlan, Painted]:
     """A clip's plan and painting; with one shape left out, or one shape painted as if it did nothing."""
-    what = plan(world, seed)
+    what = make_plan(world, seed)
     view, margin = view_of(world, seed, what.ticks)
-    where = paths(world, seed, what, margin)
+    where = place_shapes(world, seed, what, margin)
     shown = what
     if without is not None:
         shown = dataclasses.replace(what, things=[t for t in what.things if t.number != without])
@@ -45,11 +47,11 @@ def extents(changed: NDArray[np.bool_]) -> NDArray[np.float64]:
     return out
 
 
-def meant(what: Plan, query: Query) -> list[Thing]:
+def meant(what: ShapesPlan, query: ShapesQuery) -> list[Thing]:
     """The shapes that a sentence's noun fits, read off the text alone."""
     words = query.text.split()
-    texture = [TEXTURES.index(w) for w in words if w in TEXTURES]
-    colour = next(i for i, c in enumerate(COLOURS) if c in words)
+    texture = [SHAPE_TEXTURES.index(w) for w in words if w in SHAPE_TEXTURES]
+    colour = next(i for i, c in enumerate(SHAPE_COLOURS) if c in words)
     shape = next(i for i, s in enumerate(SHAPES) if s in words)
     return [
         t for t in what.things if (t.colour, t.shape) == (colour, shape) and (not texture or t.texture == texture[0])
@@ -57,9 +59,9 @@ def meant(what: Plan, query: Query) -> list[Thing]:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_boxes_are_the_extents_of_what_is_seen(world: World) -> None:
+def test_boxes_are_the_extents_of_what_is_seen(world: ShapesWorld) -> None:
     for seed in range(4):
-        clip = make(world, seed)
+        clip = make_clip(world, seed)
         what, whole = painted(world, seed)
         assert np.array_equal(clip.images, whole.images)
         for thing in what.things:
@@ -78,10 +80,10 @@ def test_boxes_are_the_extents_of_what_is_seen(world: World) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_presence_is_seen_from_its_first_frame_to_its_last(world: World) -> None:
+def test_presence_is_seen_from_its_first_frame_to_its_last(world: ShapesWorld) -> None:
     seen = 0
     for seed in range(8):
-        clip = make(world, seed)
+        clip = make_clip(world, seed)
         what, whole = painted(world, seed)
         for query in clip.queries:
             if not query.referents or query.kind == "action":
@@ -118,12 +120,12 @@ def _middle(whole: Painted, thing: Thing) -> NDArray[np.float64]:
 def test_looks_change_exactly_during_an_act() -> None:
     found = 0
     for seed in range(40):
-        clip = make(DEFAULT, seed)
+        clip = make_clip(DEFAULT, seed)
         for query in clip.queries:
             if query.referents and ("blinks" in query.text or "grey" in query.text):
                 what, whole = painted(DEFAULT, seed)
                 (thing,) = meant(what, query)
-                others = [a for a in thing.acts if not query.text.endswith(VERBS[a.verb])]
+                others = [a for a in thing.acts if not query.text.endswith(SHAPE_VERBS[a.verb])]
                 _, idle = painted(DEFAULT, seed, idle=thing.number)
                 frames = (idle.images != whole.images).any(axis=(1, 2, 3))
                 inside = query.spans.index(clip.times) >= 0
@@ -136,15 +138,15 @@ def test_looks_change_exactly_during_an_act() -> None:
 
 
 def test_movement_and_growth_happen_within_the_act_and_nowhere_else() -> None:
-    found = dict.fromkeys(VERBS[:6], 0)
-    world = World(
+    found = dict.fromkeys(SHAPE_VERBS[:6], 0)
+    world = ShapesWorld(
         fps=8, side=96, seconds=(4, 8), cameras=(1, 0, 0), cuts=(1,), bars=0.0, twofold=0.0, acts=1.0, events=(1, 3),
         objects=(1, 4), cotemporal=0.0
     )  # fmt: skip
     for seed in range(60):
-        clip = make(world, seed)
+        clip = make_clip(world, seed)
         for query in clip.queries:
-            verb = next((v for v in VERBS[:6] if query.text.endswith(v)), None)
+            verb = next((v for v in SHAPE_VERBS[:6] if query.text.endswith(v)), None)
             if verb is None or not query.referents:
                 continue
             what, whole = painted(world, seed)
@@ -170,13 +172,13 @@ def test_movement_and_growth_happen_within_the_act_and_nowhere_else() -> None:
 
 
 def test_sentences_are_of_the_closed_vocabulary_and_fit_one_referent() -> None:
-    assert len(WORDS) < 80 and len(set(WORDS)) == len(WORDS)
+    assert len(SHAPES_WORDS) < 80 and len(set(SHAPES_WORDS)) == len(SHAPES_WORDS)
     said: set[str] = set()
     referents = []
     for world in WORLDS:
         for seed in range(25):
-            clip = make(world, seed)
-            what = plan(world, seed)
+            clip = make_clip(world, seed)
+            what = make_plan(world, seed)
             texts = [q.text for q in clip.queries]
             assert len(set(texts)) == len(texts)
             for query in clip.queries:
@@ -184,7 +186,7 @@ def test_sentences_are_of_the_closed_vocabulary_and_fit_one_referent() -> None:
                 referents.append(query.referents)
                 fits = meant(what, query)
                 if query.kind == "action":
-                    acts = [a for t in fits for a in t.acts if query.text.endswith(VERBS[a.verb])]
+                    acts = [a for t in fits for a in t.acts if query.text.endswith(SHAPE_VERBS[a.verb])]
                     assert len(fits) == 1 and len(acts) == query.referents
                     assert not fits[0].free
                 elif query.kind in ("relation", "order"):
@@ -196,14 +198,14 @@ def test_sentences_are_of_the_closed_vocabulary_and_fit_one_referent() -> None:
                 said |= set(text.split())
             said |= {w for c in clip.questions for o in c.options for w in o.split()}
             said |= {w for a in clip.actions for w in f"{a.label} {a.noun}".split()}
-    assert said <= set(WORDS)
+    assert said <= set(SHAPES_WORDS)
     assert set(referents) == {0, 1, 2, 3}
 
 
 def test_spans_end_on_half_seconds_inside_the_clip_and_tubes_inside_spans() -> None:
     for world in WORLDS:
         for seed in range(20):
-            clip = make(world, seed)
+            clip = make_clip(world, seed)
             assert len(clip.images) == len(clip.times) == clip.duration * 2
             for query in clip.queries:
                 for span in query.spans:
@@ -217,7 +219,7 @@ def test_spans_end_on_half_seconds_inside_the_clip_and_tubes_inside_spans() -> N
 def test_a_clip_says_the_same_at_every_size_and_rate() -> None:
     off: list[float] = []
     for seed in range(5):
-        small, large = make(HARD, seed), make(dataclasses.replace(HARD, side=192, fps=10), seed)
+        small, large = make_clip(HARD, seed), make_clip(dataclasses.replace(HARD, side=192, fps=10), seed)
         assert large.images.shape == (round(small.duration * 10), 192, 192, 3)
         assert [(q.text, q.spans) for q in small.queries] == [(q.text, q.spans) for q in large.queries]
         assert (small.captions, small.questions, small.actions) == (large.captions, large.questions, large.actions)
@@ -232,19 +234,19 @@ def test_a_clip_says_the_same_at_every_size_and_rate() -> None:
 def test_hidden_referents_have_no_box() -> None:
     gaps = 0
     for seed in range(90):
-        for query in make(HARD, seed).queries:
+        for query in make_clip(HARD, seed).queries:
             gaps += sum(s.duration * 2 for s in query.spans) > len(query.tube)
     assert gaps > 3
 
 
 def test_captions_questions_and_actions_are_true() -> None:
     for seed in range(30):
-        clip, (what, whole) = make(DEFAULT, seed), painted(DEFAULT, seed)
+        clip, (what, whole) = make_clip(DEFAULT, seed), painted(DEFAULT, seed)
         coarse, fine = clip.captions[0], clip.captions[1:]
         middle = what.ticks // 2
         seen = [t for t in what.things if whole.seen[t.number, middle] >= 0.5]
         assert coarse.scale == "coarse" and coarse.start == middle / 2
-        names = [f"{TEXTURES[t.texture]} {list(COLOURS)[t.colour]} {SHAPES[t.shape]}" for t in seen]
+        names = [f"{SHAPE_TEXTURES[t.texture]} {list(SHAPE_COLOURS)[t.colour]} {SHAPES[t.shape]}" for t in seen]
         assert len(coarse.text.split("the ")) - 1 == len(names) and all(n in coarse.text for n in names)
         for c, a in zip(fine, clip.actions, strict=True):
             assert c.scale == "fine" and (c.start, c.end) == (a.start, a.end) and c.text.startswith(a.noun)
@@ -253,7 +255,7 @@ def test_captions_questions_and_actions_are_true() -> None:
             assert 2 <= len(q.options) <= 4 and len(set(q.options)) == len(q.options)
             if q.kind == "colour":
                 (thing,) = [t for t in what.things if SHAPES[t.shape] == q.text.split()[-1]]
-                assert list(COLOURS)[thing.colour] == right
+                assert list(SHAPE_COLOURS)[thing.colour] == right
             elif q.kind == "what":
                 noun = q.text.removeprefix("what does ").removesuffix(" do")
                 assert [a.label for a in clip.actions if a.noun == noun] == [right]
@@ -262,11 +264,11 @@ def test_captions_questions_and_actions_are_true() -> None:
             elif q.kind == "how many":
                 numbers = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
                 assert numbers[len(what.things)] == right
-    kinds = {q.kind for seed in range(60) for q in make(DEFAULT, seed).questions}
+    kinds = {q.kind for seed in range(60) for q in make_clip(DEFAULT, seed).questions}
     assert kinds == {"what", "which", "colour", "how many", "first"}
 
 
-def _digest(clips: list[Clip]) -> str:
+def _digest(clips: list[ShapesClip]) -> str:
     h = hashlib.sha256()
     for c in clips:
         h.update(c.images.tobytes())
@@ -278,14 +280,14 @@ def _digest(clips: list[Clip]) -> str:
 
 def test_the_default_world_stays_as_it_was_trained_on() -> None:
     """Weights and results were made with it: a change of pixels or truth must be wanted."""
-    assert _digest([make(DEFAULT, seed) for seed in range(6)]) == "41e7de4a94613540"
+    assert _digest([make_clip(DEFAULT, seed) for seed in range(6)]) == "41e7de4a94613540"
 
 
 def test_cuts_change_the_ground_between_their_frames() -> None:
     cuts = 0
-    world = World(cuts=(0, 0.5, 0.5), cameras=(1, 0, 0), objects=(4, 4))
+    world = ShapesWorld(cuts=(0, 0.5, 0.5), cameras=(1, 0, 0), objects=(4, 4))
     for seed in range(6):
-        clip = make(world, seed)
+        clip = make_clip(world, seed)
         frames = [round(c * 2) for c in clip.cuts]
         change = np.abs(np.diff(clip.images.astype(int), axis=0)).max(axis=3)
         share = (change > 0).mean(axis=(1, 2))  # the ground has a grain of its own: all of it changes at a cut
@@ -298,8 +300,8 @@ def test_cuts_change_the_ground_between_their_frames() -> None:
 
 def test_a_noun_that_is_there_in_every_texture_it_may_have() -> None:
     # no texture was left for a sentence about one that is not there
-    world = World(
+    world = ShapesWorld(
         seconds=(2, 4), events=(3, 5), objects=(3, 5), cameras=(1, 0, 0), cuts=(1,), bars=0, overlap=0,
         cotemporal=0.3, twofold=0.3, acts=0.2, absent=0.05,
     )  # fmt: skip
-    assert make(world, 9008).queries
+    assert make_clip(world, 9008).queries

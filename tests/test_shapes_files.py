@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from whenwhere.cli import app
 from whenwhere.errors import OutputError
 from whenwhere.records import Grounding
-from whenwhere.stage.shapes import Noise, World, make, second_level, write_shapes
+from whenwhere.stage.shapes import Noise, ShapesWorld, make_clip, second_level, write_shapes
 from whenwhere.video import probe, read_frames
 
-WORLD = World(split="val", side=96, fps=6, seconds=(4, 5))
+WORLD = ShapesWorld(split="val", side=96, fps=6, seconds=(4, 5))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_the_videos_are_the_clips(folder: Path) -> None:
     for seed in (30, 31):
-        clip = make(WORLD, seed)
+        clip = make_clip(WORLD, seed)
         info = probe(folder / f"{clip.id}.mp4")
         assert (info.width, info.height, info.fps) == (96, 96, 6.0) and info.duration == pytest.approx(clip.duration)
         assert np.allclose(info.times, clip.times, atol=1e-3)
@@ -44,7 +44,7 @@ def test_the_videos_are_the_clips(folder: Path) -> None:
 
 def test_truth_is_grounding_records_of_the_clips(folder: Path) -> None:
     truth = [Grounding.from_json(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
-    queries = [q for seed in (30, 31) for q in make(WORLD, seed).queries]
+    queries = [q for seed in (30, 31) for q in make_clip(WORLD, seed).queries]
     manifest = lines(folder / "manifest.jsonl")
     assert [r.query for r in truth] == [q.text for q in queries] == [m["query"] for m in manifest]
     assert [r.video.path for r in truth if r.video] == [m["video"] for m in manifest]
@@ -64,7 +64,7 @@ def test_truth_is_grounding_records_of_the_clips(folder: Path) -> None:
 
 
 def test_second_level_tubes_leave_out_what_is_hidden(folder: Path) -> None:
-    clip = make(WORLD, 30)
+    clip = make_clip(WORLD, 30)
     info = probe(folder / f"{clip.id}.mp4")
     query = max(clip.queries, key=lambda q: q.spans.duration)
     times = second_level(query, info).times
@@ -75,7 +75,7 @@ def test_second_level_tubes_leave_out_what_is_hidden(folder: Path) -> None:
 
 
 def test_captions_questions_and_actions_are_written_too(folder: Path) -> None:
-    clips = {f"{c.id}.mp4": c for c in (make(WORLD, seed) for seed in (30, 31))}
+    clips = {f"{c.id}.mp4": c for c in (make_clip(WORLD, seed) for seed in (30, 31))}
     for name in ("captions", "questions", "actions"):
         found = lines(folder / f"{name}.jsonl")
         assert len(found) == sum(len(getattr(c, name)) for c in clips.values()) > 0
@@ -83,7 +83,7 @@ def test_captions_questions_and_actions_are_written_too(folder: Path) -> None:
 
 
 def test_a_noisy_label_stands_beside_the_truth(tmp_path: Path) -> None:
-    write_shapes(tmp_path, 1, 3, World(side=64, fps=2, seconds=(4, 4), noise=Noise(wrong=1)))
+    write_shapes(tmp_path, 1, 3, ShapesWorld(side=64, fps=2, seconds=(4, 4), noise=Noise(wrong=1)))
     for line in lines(tmp_path / "truth.jsonl"):
         reading, spans = line["reading"], line["spans"]
         assert isinstance(reading, dict) and isinstance(spans, list)
@@ -110,7 +110,7 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "ood-look-sport-0000004.mp4", "truth.jsonl", "manifest.jsonl", "captions.jsonl", "questions.jsonl",
         "actions.jsonl"}  # fmt: skip
-    clip = make(World(split="ood-look", domain="sport", side=64, fps=4), 4)
+    clip = make_clip(ShapesWorld(split="ood-look", domain="sport", side=64, fps=4), 4)
     assert [m["query"] for m in lines(tmp_path / "out" / "manifest.jsonl")] == [q.text for q in clip.queries]
 
 

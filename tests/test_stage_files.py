@@ -11,8 +11,8 @@ from whenwhere.errors import OutputError
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.records import Grounding
 from whenwhere.spans import SpanSet
-from whenwhere.stage import Stage, build, demo_scene, render, second_level, write_stage
-from whenwhere.stage.sound import BEEP, PITCH, RATE, beeps, track
+from whenwhere.stage import Stage, build_world, demo_scene, render, second_level, write_stage
+from whenwhere.stage.sound import BEEP, PITCH, SAMPLE_RATE, beeps, track
 from whenwhere.tracking import find_cuts, second_level_times
 from whenwhere.video import probe, read_frames
 
@@ -78,7 +78,7 @@ def test_the_video_is_what_the_scene_says(tmp_path: Path) -> None:
     assert info.duration == pytest.approx(scene.duration, abs=1e-3)
     assert np.allclose(info.times, scene.times, atol=1e-3) and len(info.times) == scene.world.frames
     # the file shows the painted frames
-    stage = Stage(build(8, domain="street", cuts=True, **SMALL))
+    stage = Stage(build_world(8, domain="street", cuts=True, **SMALL))
     painted = list(stage.frames())
     shown = read_frames(info, scene.times[::10]).images
     assert np.abs(shown.astype(int) - np.stack(painted[::10])).mean() < 12
@@ -101,12 +101,12 @@ def test_second_level_boxes_are_at_second_level_times(tmp_path: Path) -> None:
 def test_beeps_are_heard_when_somebody_begins(tmp_path: Path) -> None:
     scene = render(tmp_path / "a.mp4", 3, **SMALL)
     samples, rate = track(scene.world)
-    assert rate == RATE and len(samples) == round(scene.duration * RATE) and np.abs(samples).max() <= 1
+    assert rate == SAMPLE_RATE and len(samples) == round(scene.duration * SAMPLE_RATE) and np.abs(samples).max() <= 1
     with av.open(str(tmp_path / "a.mp4")) as file:
         assert file.streams.audio[0].codec_context.name == "aac"
         heard = np.concatenate([f.to_ndarray()[0] for f in file.decode(audio=0)])
     beep = next(t for t, pitch in beeps(scene.world) if pitch == PITCH and 0.5 < t < scene.duration - 0.5)
-    loud = [np.abs(heard[round((beep + d) * RATE) :][: round(BEEP * RATE)]).max() for d in (0.0, -0.4)]
+    loud = [np.abs(heard[round((beep + d) * SAMPLE_RATE) :][: round(BEEP * SAMPLE_RATE)]).max() for d in (0.0, -0.4)]
     others = [t for t, _ in beeps(scene.world) if -0.4 - BEEP < t - beep < 0]
     assert loud[0] > 0.2 and (others or loud[0] > 3 * loud[1])
 

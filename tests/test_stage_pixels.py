@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from whenwhere.errors import SettingError
-from whenwhere.stage import DOMAINS, Stage, build
+from whenwhere.stage import DEV_DOMAINS, Stage, build_world
 from whenwhere.stage.build import make_view
-from whenwhere.stage.compose import FEWEST, HIDDEN, SLIVER, Compositor
+from whenwhere.stage.compose import HIDDEN, MIN_BOX_PIXELS, SLIVER, Compositor
 from whenwhere.stage.paint import Brush
 from whenwhere.stage.palette import PAINTS
 from whenwhere.stage.script import LAWS, Leg, progress, walk
@@ -40,10 +40,10 @@ def bare_world(actors: list[Actor], frames: int = 20, domain: str = "yard") -> W
                  "dev", domain)  # fmt: skip
 
 
-@pytest.mark.parametrize("domain", list(DOMAINS))
+@pytest.mark.parametrize("domain", list(DEV_DOMAINS))
 @pytest.mark.parametrize("split", ["dev", "heldout"])
 def test_a_box_is_the_tight_box_of_the_actor_rendered_alone(domain: str, split: str) -> None:
-    world = build(3, split, domain, cuts=False, **SMALL)
+    world = build_world(3, split, domain, cuts=False, **SMALL)
     compositor = Compositor(world)
     boxes = np.stack([b for _, b in compositor.frames()], 1)
     assert np.isfinite(boxes).any()
@@ -54,7 +54,7 @@ def test_a_box_is_the_tight_box_of_the_actor_rendered_alone(domain: str, split: 
             if np.isfinite(boxes[actor.id, i, 0]):
                 expected = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
                 assert boxes[actor.id, i].tolist() == list(map(float, expected))
-            elif mask.sum() >= FEWEST and not world.views[0].props:
+            elif mask.sum() >= MIN_BOX_PIXELS and not world.views[0].props:
                 # absent all the same: a sliver of it, or hidden behind others
                 draw = compositor.draw(actor, i)
                 assert draw is not None
@@ -104,7 +104,7 @@ def test_the_nearer_actor_hides_the_farther_one() -> None:
 
 
 def test_same_seed_same_pixels_and_truth() -> None:
-    one, two = build(11, **SMALL), build(11, **SMALL)
+    one, two = build_world(11, **SMALL), build_world(11, **SMALL)
     assert fingerprint(one) == fingerprint(two)
     scenes = []
     for world in (one, two):
@@ -119,13 +119,13 @@ def test_same_seed_same_pixels_and_truth() -> None:
 
 
 def test_other_seeds_and_the_other_split_give_other_pixels() -> None:
-    prints = {fingerprint(build(s, p, "yard", **SMALL)) for s in (0, 1) for p in ("dev", "heldout")}
+    prints = {fingerprint(build_world(s, p, "yard", **SMALL)) for s in (0, 1) for p in ("dev", "heldout")}
     assert len(prints) == 4
 
 
 def test_one_factor_leaves_the_others_alone() -> None:
-    still, panned = (build(5, domain="park", camera=c, cuts=False, **SMALL) for c in ("static", "pan"))
-    longer = build(5, domain="park", camera="static", cuts=False, **{**SMALL, "seconds": 9.0})
+    still, panned = (build_world(5, domain="park", camera=c, cuts=False, **SMALL) for c in ("static", "pan"))
+    longer = build_world(5, domain="park", camera="static", cuts=False, **{**SMALL, "seconds": 9.0})
     assert [a.look for a in still.actors] == [a.look for a in panned.actors]
     assert [a.kind for a in still.actors][:2] == [a.kind for a in longer.actors][:2]
     assert np.array_equal(still.gain, panned.gain)
@@ -134,7 +134,7 @@ def test_one_factor_leaves_the_others_alone() -> None:
 
 
 def test_a_moving_camera_moves_the_picture_and_boxes_follow() -> None:
-    world = build(5, domain="park", camera="pan", cuts=False, **SMALL)
+    world = build_world(5, domain="park", camera="pan", cuts=False, **SMALL)
     thing = ball([Leg("stand", 0, world.frames, (0.9, 0.7), (0.9, 0.7))], 0.7, 0)
     world.actors = [thing]
     world.__dict__.pop("paths", None)
@@ -145,7 +145,7 @@ def test_a_moving_camera_moves_the_picture_and_boxes_follow() -> None:
 
 
 def test_cuts_change_the_picture_and_nothing_else_does_as_much() -> None:
-    world = build(8, domain="street", cuts=True, **SMALL)
+    world = build_world(8, domain="street", cuts=True, **SMALL)
     assert world.cuts
     frames, boxes = painted(world)
     step = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
@@ -156,7 +156,7 @@ def test_cuts_change_the_picture_and_nothing_else_does_as_much() -> None:
 
 
 def test_light_drifts_and_noise_is_there() -> None:
-    world = build(2, domain="shop", cuts=False, **SMALL)
+    world = build_world(2, domain="shop", cuts=False, **SMALL)
     world.actors = []
     world.__dict__.pop("paths", None)
     world.gain = np.linspace(0.8, 1.0, world.frames)[:, None] * np.ones((1, 3))
@@ -188,4 +188,4 @@ def test_a_script_that_runs_on_after_the_clip_is_cut_off() -> None:
 )  # fmt: skip
 def test_settings_that_make_no_clip_are_refused(wrong: dict, word: str) -> None:
     with pytest.raises(SettingError, match=word):
-        build(**{"seed": 0, **wrong})
+        build_world(**{"seed": 0, **wrong})

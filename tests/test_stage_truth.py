@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whenwhere.overlap import v_iou
-from whenwhere.stage import Scene, Stage, build
+from whenwhere.stage import Scene, Stage, build_world
 from whenwhere.stage.compose import Compositor, Seen
-from whenwhere.stage.grammar import WORDS, _tied
+from whenwhere.stage.grammar import SPLIT_WORDS, _tied
 from whenwhere.stage.palette import HAIR, PAINTS
 from whenwhere.stage.people import PersonLook
 from whenwhere.stage.solver import Phrase, Solver
-from whenwhere.stage.truth import GAP, STILL, Event, events
+from whenwhere.stage.truth import MAX_HIDDEN, MIN_STAND, Event, clip_events
 
 SEEDS = range(24)
 
 
 @cache
 def staged(seed: int, split: str = "dev") -> Scene:
-    stage = Stage(build(seed, split, width=128, height=72, fps=8.0))
+    stage = Stage(build_world(seed, split, width=128, height=72, fps=8.0))
     for _ in stage.frames():
         pass
     return stage.scene()
@@ -70,7 +70,7 @@ def test_there_is_all_the_time_with_a_box() -> None:
             # inside without a box: only while hidden, never longer than GAP
             hidden = np.flatnonzero(inside & ~has)
             runs = np.split(hidden, np.flatnonzero(np.diff(hidden) > 1) + 1)
-            assert max(len(r) for r in runs) <= GAP * scene.fps
+            assert max(len(r) for r in runs) <= MAX_HIDDEN * scene.fps
 
 
 def test_events_are_what_the_boxes_do() -> None:
@@ -83,7 +83,7 @@ def test_events_are_what_the_boxes_do() -> None:
             still = not scene.world.views[scene.world.actors[e.actor].view].moving
             count[e.what] = count.get(e.what, 0) + 1
             if e.what == "stand":
-                assert e.spans.duration >= STILL - 1e-9
+                assert e.spans.duration >= MIN_STAND - 1e-9
                 feet = boxes[:, 3]
                 assert not still or np.ptp(feet) <= 2
             if e.what == "cross" and e.direction in ("left", "right"):
@@ -121,7 +121,7 @@ def test_put_down_things_lie_still_and_taken_ones_lay_still() -> None:
 
 # -- sentences --------------------------------------------------------------------------------------------------------
 
-GROUPS = {
+KIND_GROUPS = {
     "person": {"man", "woman", "child"},
     "vehicle": {"car", "van", "truck", "bus"},
     "animal": {"dog", "cat", "horse", "sheep"},
@@ -130,7 +130,7 @@ GROUPS = {
 
 def readers_candidates(scene: Scene, split: str, text: str) -> set[int]:
     """An independent reader: actors that have every noun and colour word of a simple sentence."""
-    words = WORDS[split]
+    words = SPLIT_WORDS[split]
 
     def within(options: tuple[str, ...]) -> bool:
         return any(re.search(rf"(?<![\w-]){re.escape(o)}(?![\w-])", text) for o in options)
@@ -140,9 +140,9 @@ def readers_candidates(scene: Scene, split: str, text: str) -> set[int]:
     for noun, names in words.nouns.items():
         for name in names:
             if within((name,)) and len(name) > len(longest):
-                longest, kinds = name, GROUPS.get(noun, {noun})
+                longest, kinds = name, KIND_GROUPS.get(noun, {noun})
     if not kinds and within(words.pronouns):
-        kinds = GROUPS["person"]
+        kinds = KIND_GROUPS["person"]
     hair = within(tuple(w.split("{")[0].strip() or "hair" for w in words.clothes["hair"])) and "hair" in text
     families = [p.family for p in (HAIR if hair else PAINTS)[split] if within(p.words)]
     out = set()
@@ -178,7 +178,7 @@ def test_what_is_not_there_is_not_there() -> None:
             scene = staged(seed, split)
             for q in scene.sentences:
                 # a thing that is not there: no other verb than that of `there`
-                there = [t.removeprefix("~") for t in WORDS[split].templates["there"] if t != "{np}"]
+                there = [t.removeprefix("~") for t in SPLIT_WORDS[split].templates["there"] if t != "{np}"]
                 patterns = [t.replace("{np}", " ").strip() for t in there]
                 if q.kind == "absent" and any(all(p in q.text for p in t.split("  ") if p) for t in patterns):
                     asked += 1
@@ -191,9 +191,9 @@ def solver_of(scene: Scene) -> Solver:
 
 
 def test_the_solver_refuses_what_two_actors_fit() -> None:
-    world = build(0, domain="road", width=128, height=72, fps=8.0, cuts=False)
+    world = build_world(0, domain="road", width=128, height=72, fps=8.0, cuts=False)
     boxes = np.stack([b for _, b in Compositor(world).frames()], 1)
-    happenings = events(world, Seen(boxes))
+    happenings = clip_events(world, Seen(boxes))
     seen_ids = [e.actor for e in happenings if e.what == "there"]
     a, b = (world.actors[i] for i in seen_ids[:2])
     red, grey, white, blue = (next(p for p in PAINTS["dev"] if p.family == f) for f in ("red", "grey", "white", "blue"))
@@ -252,7 +252,7 @@ def test_sentences_are_whole_english_lines(seed: int, split: str) -> None:
 
 
 def test_no_word_of_one_split_is_in_the_other() -> None:
-    dev, held = WORDS["dev"], WORDS["heldout"]
+    dev, held = SPLIT_WORDS["dev"], SPLIT_WORDS["heldout"]
 
     def flat(groups: dict[str, tuple[str, ...]]) -> set[str]:
         return {w for words in groups.values() for w in words}

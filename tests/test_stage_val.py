@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from whenwhere.errors import SettingError
-from whenwhere.stage import Scene, Stage, build, render
-from whenwhere.stage.casting import TEXTURES
+from whenwhere.stage import Scene, Stage, build_world, render
+from whenwhere.stage.casting import SPLIT_TEXTURES
 from whenwhere.stage.compose import Compositor
-from whenwhere.stage.domains import DOMAINS
+from whenwhere.stage.domains import DEV_DOMAINS
 from whenwhere.stage.palette import HAIR, PAINTS
 from whenwhere.stage.plots import PACE
 from whenwhere.stage.script import LAWS, walk
-from whenwhere.stage.splits import PLACES, SPLITS
+from whenwhere.stage.splits import PLACES, SPLIT_SEEDS
 from whenwhere.stage.val import VAL
 from whenwhere.stage.valplaces import VAL_BACKGROUNDS, VAL_DOMAINS
 from whenwhere.stage.wordings import DEV, Words
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"width": 128, "height": 72, "fps": 8.0}
 
 @cache
 def staged(seed: int, domain: str | None = None) -> Scene:
-    stage = Stage(build(seed, "val", domain, **SMALL))
+    stage = Stage(build_world(seed, "val", domain, **SMALL))
     for _ in stage.frames():
         pass
     return stage.scene()
@@ -49,7 +49,7 @@ def test_a_validation_clip_is_written_with_its_truth(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("domain", list(VAL_DOMAINS))
 def test_every_validation_place_is_painted_and_peopled(domain: str) -> None:
-    world = build(3, "val", domain, cuts=False, seconds=8.0, **SMALL)
+    world = build_world(3, "val", domain, cuts=False, seconds=8.0, **SMALL)
     compositor = Compositor(world)
     frames, boxes = zip(*compositor.frames(), strict=True)
     assert np.std(frames[0].astype(float).mean(2)) > 8  # a picture, not a wall
@@ -65,7 +65,7 @@ def test_every_validation_place_is_painted_and_peopled(domain: str) -> None:
 def test_a_place_belongs_to_its_split() -> None:
     for split, other in (("val", "street"), ("dev", "beach")):
         with pytest.raises(SettingError, match="domain"):
-            build(0, split, other, **SMALL)
+            build_world(0, split, other, **SMALL)
 
 
 def test_events_are_what_validation_boxes_do() -> None:
@@ -149,12 +149,14 @@ def test_nothing_of_development_is_in_validation() -> None:
     mine, theirs = ([p for table in (PAINTS, HAIR) for p in table[split]] for split in ("val", "dev"))
     assert not {w for p in mine for w in p.words} & {w for p in theirs for w in p.words}
     assert not {p.rgb for p in mine} & {p.rgb for p in theirs}
-    assert not set(VAL_DOMAINS) & set(DOMAINS) and set(VAL_BACKGROUNDS) == {d.background for d in VAL_DOMAINS.values()}
-    assert not {d.background for d in VAL_DOMAINS.values()} & {d.background for d in DOMAINS.values()}
-    assert not set(LAWS["val"]) & set(LAWS["dev"]) and not set(TEXTURES["val"]) & set(TEXTURES["dev"])
+    assert not set(VAL_DOMAINS) & set(DEV_DOMAINS) and set(VAL_BACKGROUNDS) == {
+        d.background for d in VAL_DOMAINS.values()
+    }
+    assert not {d.background for d in VAL_DOMAINS.values()} & {d.background for d in DEV_DOMAINS.values()}
+    assert not set(LAWS["val"]) & set(LAWS["dev"]) and not set(SPLIT_TEXTURES["val"]) & set(SPLIT_TEXTURES["dev"])
     for family, pace in PACE["val"].items():
         assert not set(pace) & set(PACE["dev"][family])
-    assert len(set(SPLITS.values())) == len(SPLITS) and set(PLACES) == set(SPLITS)
+    assert len(set(SPLIT_SEEDS.values())) == len(SPLIT_SEEDS) and set(PLACES) == set(SPLIT_SEEDS)
 
 
 def test_validation_has_words_for_all_it_shows_and_many_of_them() -> None:
@@ -169,7 +171,7 @@ def test_validation_has_words_for_all_it_shows_and_many_of_them() -> None:
 
 
 def test_a_bow_stays_between_its_ends() -> None:
-    world = next(w for s in range(60) if (w := build(s, "val", "beach", cuts=False, **SMALL)) and any(
+    world = next(w for s in range(60) if (w := build_world(s, "val", "beach", cuts=False, **SMALL)) and any(
         leg.law == "bowed" and leg.act == "go" for a in w.actors for leg in a.legs))  # fmt: skip
     actor = next(a for a in world.actors if any(leg.law == "bowed" and leg.act == "go" for leg in a.legs))
     leg = next(leg for leg in actor.legs if leg.law == "bowed" and leg.act == "go")

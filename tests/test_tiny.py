@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import whenwhere
-from whenwhere.answers import FORMS, Answer, TimedBox, parse
+from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, parse
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.grounders.joint import Joint
@@ -33,7 +33,7 @@ from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
 from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span, SpanSet
-from whenwhere.stage.shapes.words import WORDS
+from whenwhere.stage.shapes.words import SHAPES_WORDS
 from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter, probe
 
@@ -85,7 +85,7 @@ def test_the_folder_is_a_checkpoint_of_the_family(folder: Path, checkpoint: Chec
     assert checkpoint.config.model_type == "qwen3_vl" and checkpoint.dialect == DIALECTS["tiny"]
     assert checkpoint.ends == [checkpoint.tokenizer.convert_tokens_to_ids(tiny.END)]
     text = checkpoint.config.get_text_config()
-    assert text.vocab_size == len(checkpoint.tokenizer) == len(tiny.vocabulary(WORDS))
+    assert text.vocab_size == len(checkpoint.tokenizer) == len(tiny.vocabulary(SHAPES_WORDS))
 
 
 def test_a_seed_is_a_seed(folder: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_sizes_that_do_not_fit_are_said(tmp_path: Path) -> None:
 def test_times_coordinates_stamps_and_words_are_one_token_each(checkpoint: Checkpoint) -> None:
     tokenizer = checkpoint.tokenizer
     unknown = tokenizer.unk_token_id
-    for piece in (*tiny.TIMES, *tiny.COORDINATES, tiny.NONE, *tiny.STAMPS, *WORDS):
+    for piece in (*tiny.TIMES, *tiny.COORDINATES, tiny.NONE, *tiny.STAMPS, *SHAPES_WORDS):
         ids = tokenizer(piece)["input_ids"]
         assert len(ids) == 1 and ids[0] != unknown, piece
         assert tokenizer.decode(ids) == piece
@@ -284,7 +284,7 @@ class Knowing(ModelBackend):
             for s, e in here
             for t in sorted({s, *np.arange(np.ceil(s), e).tolist(), e - 0.5})
         )
-        answer = Answer("ok" if here else "absent", tuple(here), boxes, coordinates="displayed")
+        answer = ParsedAnswer("ok" if here else "absent", tuple(here), boxes, coordinates="displayed")
         return FORMS["tokens"].render(answer, (96, 64))
 
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:

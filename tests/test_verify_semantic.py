@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whenwhere.answers.answer import Answer, TimedBox
+from whenwhere.answers.answer import ParsedAnswer, TimedBox
 from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-from whenwhere.verify import Beside, Semantic, Truth, Verifier, View, claimed
+from whenwhere.verify import RewardContext, Semantic, Truth, Verifier, VideoView, to_prediction
 
 sys.path.insert(0, str(Path(__file__).parent))
 import verify_truths as made
@@ -21,15 +21,15 @@ def truth() -> Truth:
     return Truth(when, Tube(when, [20.0], [[100, 100, 300, 200]], rate=0.1), made.DURATION, made.SIZE)
 
 
-def said(span: tuple[float, float], box: tuple[float, ...] | None = None) -> Answer:
+def said(span: tuple[float, float], box: tuple[float, ...] | None = None) -> ParsedAnswer:
     boxes = () if box is None else (TimedBox(span[0], box),)
-    return Answer("ok", (span,), boxes, coordinates="displayed" if boxes else None)
+    return ParsedAnswer("ok", (span,), boxes, coordinates="displayed" if boxes else None)
 
 
-def score(answer: Answer, encoder: object = None, **view: str) -> float:
+def score(answer: ParsedAnswer, encoder: object = None, **view: str) -> float:
     shown = made.view(truth())
-    shown = View(shown.look, shown.duration, shown.size, view.get("query", "a dog"), view.get("swapped", "a cat"))
-    return Semantic(encoder or made.Oracle(), judge="another").score(claimed(answer, rate=0.1), shown)
+    shown = VideoView(shown.look, shown.duration, shown.size, view.get("query", "a dog"), view.get("swapped", "a cat"))
+    return Semantic(encoder or made.Oracle(), judge="another").score(to_prediction(answer, rate=0.1), shown)
 
 
 RIGHT = (100.0, 100.0, 300.0, 200.0)
@@ -44,7 +44,7 @@ def test_elsewhere_in_time_or_space_is_nothing() -> None:
     assert score(said((40.0, 50.0), RIGHT)) == 0
     assert score(said((20.0, 30.0), (400.0, 200.0, 500.0, 300.0))) == 0
     assert score(said((0.0, made.DURATION), RIGHT)) == 0
-    assert score(Answer("absent")) == 0
+    assert score(ParsedAnswer("absent")) == 0
 
 
 def test_another_sentence_that_fits_as_well_takes_it_all() -> None:
@@ -82,7 +82,7 @@ def test_beside_other_terms() -> None:
     verifier = Verifier({"t_iou": 1, "semantic": 1}, semantic=Semantic(made.Oracle(), judge="another"))
     known = truth()
     right, answer = made.view(known), said((20.0, 25.0), RIGHT)
-    assert verifier.score(answer, known, Beside(view=right)).terms == {"t_iou": 0.5, "semantic": 1.0}
+    assert verifier.score(answer, known, RewardContext(view=right)).terms == {"t_iou": 0.5, "semantic": 1.0}
     assert verifier.score(answer, known).terms == {"t_iou": 0.5}  # no pictures at hand
     assert verifier.settings()["semantic"] == "oracle"
 
@@ -100,8 +100,8 @@ def test_on_a_real_clip(moving_clip: Path) -> None:
 
             return np.array([[share(p, 0 if "red" in s else 2) for s in sentences] for p in pictures])
 
-    view = View.open(str(moving_clip), "the red thing", "the blue thing", width=160)
+    view = VideoView.open(str(moving_clip), "the red thing", "the blue thing", width=160)
     semantic = Semantic(Colours(), judge="another", margin=0.01)
     assert view.size == (160, 120) and view.duration == pytest.approx(6, abs=0.05)
-    assert semantic.score(claimed(said((1.5, 3.0))), view) == 1
-    assert semantic.score(claimed(said((4.2, 5.5))), view) == 0
+    assert semantic.score(to_prediction(said((1.5, 3.0))), view) == 1
+    assert semantic.score(to_prediction(said((4.2, 5.5))), view) == 0

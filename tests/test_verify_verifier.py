@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whenwhere import answers
-from whenwhere.answers.answer import Answer
-from whenwhere.answers.forms import FAMILIES
+from whenwhere.answers.answer import ParsedAnswer
+from whenwhere.answers.forms import FAMILY_COORDINATES
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-from whenwhere.verify import TERMS, Beside, Truth, Verifier
+from whenwhere.verify import TERMS, RewardContext, Truth, Verifier
 from whenwhere.verify.gaming import half_right
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,16 +32,16 @@ def text(spans: str) -> str:
 
 @settings(max_examples=150, deadline=None)
 @given(true=made.answers(), said=made.answers(), same=st.booleans())
-def test_one_for_the_exact_truth_and_only_then(true: Answer, said: Answer, same: bool) -> None:
+def test_one_for_the_exact_truth_and_only_then(true: ParsedAnswer, said: ParsedAnswer, same: bool) -> None:
     truth = made.truth_of(true)
     said = true if same else said
     reward = DEFAULT.score(said, truth).reward
-    claimed = Tube(
+    stated = Tube(
         SpanSet(said.spans), [b.time for b in said.boxes], np.array([b.box for b in said.boxes]).reshape(-1, 4)
     )
     grid = np.arange(0, made.DURATION, 0.05)
-    equal = claimed.spans == truth.spans and (
-        truth.tube is None or np.array_equal(claimed.boxes_at(grid), truth.tube.boxes_at(grid), equal_nan=True)
+    equal = stated.spans == truth.spans and (
+        truth.tube is None or np.array_equal(stated.boxes_at(grid), truth.tube.boxes_at(grid), equal_nan=True)
     )
     assert (reward == 1.0) == equal
     assert 0 <= reward <= 1
@@ -49,7 +49,7 @@ def test_one_for_the_exact_truth_and_only_then(true: Answer, said: Answer, same:
 
 @settings(max_examples=100, deadline=None)
 @given(true=made.answers())
-def test_the_right_answer_written_and_read_gets_its_ceiling(true: Answer) -> None:
+def test_the_right_answer_written_and_read_gets_its_ceiling(true: ParsedAnswer) -> None:
     """A gold answer must score its ceiling, through the text, in every item."""
     truth = made.truth_of(true)
     form = answers.FORMS["second-level"]
@@ -73,7 +73,7 @@ def test_ceilings_tell_forms_apart() -> None:
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
 @settings(max_examples=200, deadline=None)
 @given(noise=st.text(max_size=60), true=made.answers(), cut=st.integers(0, 200))
-def test_no_text_breaks_it(mode: str, noise: str, true: Answer, cut: int) -> None:
+def test_no_text_breaks_it(mode: str, noise: str, true: ParsedAnswer, cut: int) -> None:
     truth = made.truth_of(true)
     verifier = Verifier(dict.fromkeys(TERMS, 1.0) | {"semantic": 0.0}, mode=mode, format="format_graded")
     whole = answers.FORMS["second-level"].render(truth.answer(), truth.size)
@@ -131,8 +131,8 @@ def test_weights_are_shares_and_go_to_the_terms_that_apply() -> None:
 def test_progress_reaches_annealed_terms() -> None:
     truth = Truth(SpanSet([(0, 4)]))
     verifier = Verifier({"boundary_gauss": 1}, gameable=True)
-    said = Answer("ok", ((0.0, 6.0),))
-    early, late = (verifier.score(said, truth, Beside(progress=p)).reward for p in (0, 1))
+    said = ParsedAnswer("ok", ((0.0, 6.0),))
+    early, late = (verifier.score(said, truth, RewardContext(progress=p)).reward for p in (0, 1))
     assert early > late
 
 
@@ -157,7 +157,7 @@ def test_declarations_that_cannot_be(wrong: dict, said: str) -> None:
 
 
 def test_families_are_read_leniently() -> None:
-    assert "gemini" in FAMILIES
+    assert "gemini" in FAMILY_COORDINATES
     assert Verifier(form="gemini", mode="lenient").settings()["form"] == "gemini"
 
 
@@ -172,7 +172,7 @@ def test_sizes_that_the_form_needs_are_missed_loudly() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(true=made.answers())
-def test_targets_are_plain_data_that_come_back(true: Answer) -> None:
+def test_targets_are_plain_data_that_come_back(true: ParsedAnswer) -> None:
     truth = made.truth_of(true)
     back = Truth.of(json.dumps(truth.target()))
     assert back.target() == truth.target()
@@ -210,7 +210,7 @@ def test_wrong_targets_are_one_sentence(target: object, said: str) -> None:
 def test_difficulty_is_of_the_reward_without_its_format() -> None:
     truth = made.world(1)[0]
     for claim in half_right(truth):
-        got = DEFAULT.judge(claim, truth)
+        got = DEFAULT.score(claim, truth)
         assert got.difficulty == 1 - got.reward and 0 < got.reward < 0.6
 
 

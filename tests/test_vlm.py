@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models
 
 from whenwhere.answers import parse
-from whenwhere.answers.dialects import DIALECTS, Frames
+from whenwhere.answers.dialects import DIALECTS, FrameMode
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.local import LocalBackend
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def backend(folder: Callable[[str], Path]) -> Callable[..., LocalBackend]:
     made: dict[Any, LocalBackend] = {}
 
-    def one(family: str = "qwen3_vl", frames: Frames | None = None) -> LocalBackend:
+    def one(family: str = "qwen3_vl", frames: FrameMode | None = None) -> LocalBackend:
         if (family, frames) not in made:
             made[family, frames] = LocalBackend(str(folder(family)), frames=frames, device="cpu")
         return made[family, frames]
@@ -78,7 +78,7 @@ WAYS = [(f, w) for f in FAMILIES for w in ("pairs", "repeat", "images") if (f, w
 
 @pytest.mark.parametrize(("family", "frames"), WAYS)
 def test_inputs_are_those_of_the_familys_own_processor(
-    backend: Callable[..., LocalBackend], family: str, frames: Frames
+    backend: Callable[..., LocalBackend], family: str, frames: FrameMode
 ) -> None:
     """Called by hand as its documentation says, on the same frames at one a second."""
     import torch
@@ -127,7 +127,7 @@ STAMPS = {
 
 
 @pytest.mark.parametrize(("family", "frames"), STAMPS)
-def test_the_prompt_tells_the_true_times(backend: Callable[..., LocalBackend], family: str, frames: Frames) -> None:
+def test_the_prompt_tells_the_true_times(backend: Callable[..., LocalBackend], family: str, frames: FrameMode) -> None:
     prompt = prompt_of(backend(family, frames), ask())
     at = [prompt.find(stamp) for stamp in STAMPS[family, frames]]
     assert -1 not in at

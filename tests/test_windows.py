@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, Fault, Request
 
-from whenwhere.answers import Answer, TimedBox
+from whenwhere.answers import ParsedAnswer, TimedBox
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.grounders.asking import GROUP_BYTES, Asking, Look, groups
 from whenwhere.grounders.places import matched
@@ -70,17 +70,17 @@ def test_no_claim_where_a_window_could_not_be_read() -> None:
 @pytest.mark.parametrize(
     ("answer", "spans", "useless"),
     [
-        (Answer("absent"), SpanSet(), 0),
-        (Answer("unparsed"), None, 0),
-        (Answer("ambiguous", ((11.0, 12.0), (14.0, 15.0))), None, 0),
-        (Answer("ok", ((8.0, 12.0),)), SpanSet([(10, 12)]), 0),
-        (Answer("instant", ((12.0, 12.0),)), SpanSet([(12, 12.5)]), 0),
-        (Answer("reversed", ((14.0, 12.0), (16.0, 17.0))), SpanSet([(16, 17)]), 1),
-        (Answer("ok", ((1.0, 2.0),)), None, 1),
-        (Answer("ok", ((11.0, float("inf")), (float("nan"), 12.0))), None, 2),
+        (ParsedAnswer("absent"), SpanSet(), 0),
+        (ParsedAnswer("unparsed"), None, 0),
+        (ParsedAnswer("ambiguous", ((11.0, 12.0), (14.0, 15.0))), None, 0),
+        (ParsedAnswer("ok", ((8.0, 12.0),)), SpanSet([(10, 12)]), 0),
+        (ParsedAnswer("instant", ((12.0, 12.0),)), SpanSet([(12, 12.5)]), 0),
+        (ParsedAnswer("reversed", ((14.0, 12.0), (16.0, 17.0))), SpanSet([(16, 17)]), 1),
+        (ParsedAnswer("ok", ((1.0, 2.0),)), None, 1),
+        (ParsedAnswer("ok", ((11.0, float("inf")), (float("nan"), 12.0))), None, 2),
     ],
 )
-def test_what_an_answer_says_of_a_window(answer: Answer, spans: SpanSet | None, useless: int) -> None:
+def test_what_an_answer_says_of_a_window(answer: ParsedAnswer, spans: SpanSet | None, useless: int) -> None:
     assert spans_said(answer, Span(10, 20), 0.5) == (spans, useless)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from whenwhere.answers.answer import Answer, TimedBox
+from whenwhere.answers.answer import ParsedAnswer, TimedBox
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-from whenwhere.verify import Beside, Claim, Semantic, Truth, View, claimed
+from whenwhere.verify import ParsedPrediction, RewardContext, Semantic, Truth, VideoView, to_prediction
 
 SIZE = (640.0, 360.0)
 DURATION = 60.0
@@ -31,7 +31,7 @@ def spans(draw: st.DrawFn, least: int = 0) -> tuple[tuple[float, float], ...]:
 
 
 @st.composite
-def answers(draw: st.DrawFn, least: int = 0) -> Answer:
+def answers(draw: st.DrawFn, least: int = 0) -> ParsedAnswer:
     """An answer in displayed pixels without a fault: whole-pixel boxes at some of the seconds that its spans hold."""
     found = draw(spans(least))
     seed = draw(st.integers(0, 2**32 - 1))
@@ -45,13 +45,13 @@ def answers(draw: st.DrawFn, least: int = 0) -> Answer:
                 boxes.append(TimedBox(float(t), box))
     letter = draw(st.sampled_from([None, "A", "B"])) if found else None
     thought = " then ".join(f"{t:.1f} s" for pair in found for t in pair)
-    return Answer(
+    return ParsedAnswer(
         "ok" if found else "absent", found, tuple(boxes), coordinates="displayed" if boxes else None,
         choice=letter, thought=thought, form="second-level",
     )  # fmt: skip
 
 
-def truth_of(answer: Answer) -> Truth:
+def truth_of(answer: ParsedAnswer) -> Truth:
     """The truth that an answer is right about."""
     when = SpanSet(answer.spans)
     times, boxes = [b.time for b in answer.boxes], np.array([b.box for b in answer.boxes]).reshape(-1, 4)
@@ -59,8 +59,8 @@ def truth_of(answer: Answer) -> Truth:
     return Truth(when, tube, DURATION, SIZE, choice=answer.choice or "C", fps=25.0, query="a dog")
 
 
-def claim_of(answer: Answer) -> Claim:
-    return claimed(answer, form="second-level")
+def claim_of(answer: ParsedAnswer) -> ParsedPrediction:
+    return to_prediction(answer, form="second-level")
 
 
 class Oracle:
@@ -73,7 +73,7 @@ class Oracle:
         return np.array([[w if s == "a dog" else 0.0 for s in sentences] for w in white])
 
 
-def view(truth: Truth) -> View:
+def view(truth: Truth) -> VideoView:
     """Black pictures at half the size, white where and when the truth is."""
 
     def look(times):
@@ -91,13 +91,13 @@ def view(truth: Truth) -> View:
                 picture[y1:y2, x1:x2] = 255
         return pictures
 
-    return View(look, DURATION, SIZE, "a dog", "a cat")
+    return VideoView(look, DURATION, SIZE, "a dog", "a cat")
 
 
-def beside(truth: Truth, progress: float = 1.0) -> Beside:
+def beside(truth: Truth, progress: float = 1.0) -> RewardContext:
     """Everything that terms may need; shuffled frames get no answer."""
-    nothing = claim_of(Answer("ok", choice="A", form="second-level"))
-    return Beside(progress, nothing, Semantic(Oracle(), judge="another"), view(truth))
+    nothing = claim_of(ParsedAnswer("ok", choice="A", form="second-level"))
+    return RewardContext(progress, nothing, Semantic(Oracle(), judge="another"), view(truth))
 
 
 def world(n: int = 30, seed: int = 0) -> list[Truth]:

@@ -1,14 +1,14 @@
 """What a model's text says: times, boxes, a choice, and how well it could be read.
 
-An `Answer` keeps what was written: spans in written order, reversed ones as they stand, boxes in the coordinates of
-the text. Nothing is swapped, clipped, sorted or merged here; what a fault costs is the business of whoever scores.
+A `ParsedAnswer` keeps what was written: spans in written order, reversed ones as they stand, boxes in the coordinates
+of the text. Nothing is swapped, clipped, sorted or merged here; what a fault costs is the business of whoever scores.
 
 Coordinates exist in four kinds, and nothing converts between them without being told the sizes:
 
 - `pixels`: pixels of the picture that the model was shown (Qwen2.5-VL: the *resized* frame);
 - `unit`: shares of width and height, 0-1 (Vidi, VideoChat-R1);
 - `thousand`: thousandths of width and height, 0-1000 (Qwen3-VL, InternVL, GLM, Molmo2);
-- `displayed`: pixels of the displayed frame, the project's own kind; only `Answer.displayed` makes it;
+- `displayed`: pixels of the displayed frame, the project's own kind; only `ParsedAnswer.displayed` makes it;
 - `unknown`: the text alone does not tell pixels from thousandths; the model's form or the caller must say.
 
 Status words, the first that holds in this order (further findings are in `reasons`):
@@ -31,7 +31,7 @@ from typing import Literal, NamedTuple
 
 from whenwhere.errors import SettingError
 
-Status = Literal[
+ParseStatus = Literal[
     "reversed", "instant", "duplicate-time", "ambiguous", "truncated", "ok", "absent", "unparsed"
 ]  # fmt: skip
 Coordinates = Literal["pixels", "unit", "thousand", "displayed", "unknown"]
@@ -64,7 +64,7 @@ class TimedPoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ParsedAnswer:
     """What a text says.
 
     Attributes:
@@ -80,7 +80,7 @@ class Answer:
         reasons: what was noticed, one clause each; empty for a clean reading.
     """
 
-    status: Status = "unparsed"
+    status: ParseStatus = "unparsed"
     spans: tuple[tuple[float, float], ...] = ()
     boxes: tuple[TimedBox, ...] = ()
     points: tuple[TimedPoint, ...] = ()
@@ -102,7 +102,9 @@ class Answer:
         found = self.spans or self.boxes or self.points or self.choice or self.target
         return bool(found) or self.status == "absent"
 
-    def displayed(self, size: Size, shown: Size | None = None, coordinates: Coordinates | None = None) -> "Answer":
+    def displayed(
+        self, size: Size, shown: Size | None = None, coordinates: Coordinates | None = None
+    ) -> "ParsedAnswer":
         """The same answer with boxes and points in pixels of the displayed frame.
 
         Args:
@@ -113,7 +115,7 @@ class Answer:
         Raises:
             SettingError: the kind is unknown, or `shown` is missing.
 
-        >>> a = Answer("ok", boxes=(TimedBox(1.0, (250, 0, 500, 1000)),), coordinates="thousand")
+        >>> a = ParsedAnswer("ok", boxes=(TimedBox(1.0, (250, 0, 500, 1000)),), coordinates="thousand")
         >>> a.displayed((640, 360)).boxes[0].box
         (160.0, 0.0, 320.0, 360.0)
         """
@@ -133,7 +135,7 @@ class Answer:
 
         For texts that hold boxes with times and no span (one box a second, as VUE-STG counts).
 
-        >>> Answer("ok", boxes=tuple(TimedBox(t, (0, 0, 1, 1)) for t in (3.0, 4.0, 9.0))).spans_of_boxes()
+        >>> ParsedAnswer("ok", boxes=tuple(TimedBox(t, (0, 0, 1, 1)) for t in (3.0, 4.0, 9.0))).spans_of_boxes()
         ((3.0, 5.0), (9.0, 10.0))
         """
         times = sorted({b.time for b in self.boxes if b.time is not None})
@@ -181,7 +183,7 @@ def _scaled(box: tuple[float, float, float, float], sx: float, sy: float) -> tup
     return box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy
 
 
-def judged(
+def status_of(
     spans: Sequence[tuple[float, float]],
     boxes: Sequence[TimedBox],
     points: Sequence[TimedPoint],
@@ -190,7 +192,7 @@ def judged(
     ambiguous: bool = False,
     truncated: bool = False,
     absent: bool = False,
-) -> Status:
+) -> ParseStatus:
     """The status of a reading, by the order of the module's list."""
     if any(end < start for start, end in spans):
         return "reversed"

@@ -10,8 +10,8 @@ import math
 import re
 from typing import Any
 
-from whenwhere.answers.answer import Answer, TimedBox, TimedPoint
-from whenwhere.answers.forms import NUMBER, Form, inside
+from whenwhere.answers.answer import ParsedAnswer, TimedBox, TimedPoint
+from whenwhere.answers.forms import NUMBER, Form, boxes_inside
 
 _BOX = rf"\[{NUMBER}, ?{NUMBER}, ?{NUMBER}, ?{NUMBER}\]"
 
@@ -37,7 +37,7 @@ def _whole(x: float) -> int | float:
     return int(x) if x == int(x) else x
 
 
-def _read_second_level(contents: list[str], tail: str) -> Answer | None:
+def _read_second_level(contents: list[str], tail: str) -> ParsedAnswer | None:
     moments = None if tail else _loaded(contents[0])
     if not isinstance(moments, list):
         return None
@@ -52,21 +52,21 @@ def _read_second_level(contents: list[str], tail: str) -> Answer | None:
             return None
         spans.append((span[0], span[1]))
         boxes += [TimedBox(row[0], (row[1], row[2], row[3], row[4])) for row in rows if row is not None]
-    return Answer(spans=tuple(spans), boxes=tuple(boxes))
+    return ParsedAnswer(spans=tuple(spans), boxes=tuple(boxes))
 
 
-def _write_second_level(answer: Answer) -> tuple[list[str], str]:
+def _write_second_level(answer: ParsedAnswer) -> tuple[list[str], str]:
     left = list(answer.boxes)
     parts = []
     for s, e in answer.spans:
-        here = inside(left, (s, e))
+        here = boxes_inside(left, (s, e))
         left = [b for b in left if b not in here]
         rows = ", ".join(f"[{b.time:.1f}, {', '.join(str(_whole(x)) for x in b.box)}]" for b in here)
         parts.append(f'{{"span": [{s:.1f}, {e:.1f}], "boxes": [{rows}]}}')
     return [f"[{', '.join(parts)}]"], ""
 
 
-def _read_qwen(contents: list[str], tail: str) -> Answer | None:
+def _read_qwen(contents: list[str], tail: str) -> ParsedAnswer | None:
     fenced = re.fullmatch(r"```json\n([^`]*)\n```", tail)
     rows = _loaded(fenced[1] if fenced else tail)
     if not isinstance(rows, list):
@@ -79,10 +79,10 @@ def _read_qwen(contents: list[str], tail: str) -> Answer | None:
         if box is None or time is None or not isinstance(row["label"], str):
             return None
         boxes.append(TimedBox(time[0], (box[0], box[1], box[2], box[3]), row["label"] or None))
-    return Answer(boxes=tuple(boxes))
+    return ParsedAnswer(boxes=tuple(boxes))
 
 
-def _write_qwen(answer: Answer) -> tuple[list[str], str]:
+def _write_qwen(answer: ParsedAnswer) -> tuple[list[str], str]:
     rows = ",\n".join(
         f'\t{{"time": {b.time:.1f}, "bbox_2d": [{", ".join(str(_whole(x)) for x in b.box)}], '
         f'"label": {json.dumps(b.label or "", ensure_ascii=False)}}}'
@@ -91,7 +91,7 @@ def _write_qwen(answer: Answer) -> tuple[list[str], str]:
     return [], f"```json\n[\n{rows}\n]\n```" if rows else "```json\n[]\n```"
 
 
-def _read_internvl(contents: list[str], tail: str) -> Answer | None:
+def _read_internvl(contents: list[str], tail: str) -> ParsedAnswer | None:
     boxes: list[TimedBox] = []
     at = 0
     one = re.compile(rf"\s*<ref>([^<]*)</ref><box>\[{_BOX}\]</box>")
@@ -102,10 +102,10 @@ def _read_internvl(contents: list[str], tail: str) -> Answer | None:
         box = (float(m[2]), float(m[3]), float(m[4]), float(m[5]))
         boxes.append(TimedBox(None, box, m[1].strip() or None))
         at = m.end()
-    return Answer(boxes=tuple(boxes)) if boxes else None
+    return ParsedAnswer(boxes=tuple(boxes)) if boxes else None
 
 
-def _write_internvl(answer: Answer) -> tuple[list[str], str]:
+def _write_internvl(answer: ParsedAnswer) -> tuple[list[str], str]:
     lines = [
         f"<ref>{b.label or ''}</ref><box>[[{', '.join(str(_whole(x)) for x in b.box)}]]</box>" for b in answer.boxes
     ]
@@ -115,7 +115,7 @@ def _write_internvl(answer: Answer) -> tuple[list[str], str]:
 _CLAIM = re.compile(rf"\s*<obj>([^<]*)</obj><box>{_BOX}</box>at<t>{NUMBER}</t>s")
 
 
-def _read_claims(contents: list[str], tail: str) -> Answer | None:
+def _read_claims(contents: list[str], tail: str) -> ParsedAnswer | None:
     boxes: list[TimedBox] = []
     body, at = contents[0].rstrip(), 0
     while not tail and at < len(body):
@@ -125,10 +125,10 @@ def _read_claims(contents: list[str], tail: str) -> Answer | None:
         box = (float(m[2]), float(m[3]), float(m[4]), float(m[5]))
         boxes.append(TimedBox(float(m[6]), box, m[1].strip() or None))
         at = m.end()
-    return Answer(boxes=tuple(boxes)) if boxes else None
+    return ParsedAnswer(boxes=tuple(boxes)) if boxes else None
 
 
-def _write_claims(answer: Answer) -> tuple[list[str], str]:
+def _write_claims(answer: ParsedAnswer) -> tuple[list[str], str]:
     claims = [
         f"<obj>{b.label or ''}</obj><box>[{', '.join(str(_whole(x)) for x in b.box)}]</box>at<t>{b.time:.1f}</t>s"
         for b in answer.boxes
@@ -136,15 +136,15 @@ def _write_claims(answer: Answer) -> tuple[list[str], str]:
     return [" ".join(claims)], ""
 
 
-def _read_list(contents: list[str], tail: str) -> Answer | None:
+def _read_list(contents: list[str], tail: str) -> ParsedAnswer | None:
     rows = None if tail else _loaded(contents[0])
     boxes = [_numbers(row, 4) for row in rows] if isinstance(rows, list) else []
     if not boxes or any(b is None for b in boxes):
         return None
-    return Answer(boxes=tuple(TimedBox(None, (b[0], b[1], b[2], b[3])) for b in boxes if b is not None))
+    return ParsedAnswer(boxes=tuple(TimedBox(None, (b[0], b[1], b[2], b[3])) for b in boxes if b is not None))
 
 
-def _write_list(answer: Answer) -> tuple[list[str], str]:
+def _write_list(answer: ParsedAnswer) -> tuple[list[str], str]:
     rows = ", ".join(f"[{', '.join(f'{x:.3f}' for x in b.box)}]" for b in answer.boxes)
     return [f"[{rows}]"], ""
 
@@ -153,7 +153,7 @@ _TRACKS = re.compile(r'<tracks coords="([^"<>]*)">([^<]*)</tracks>')
 _FRAME = re.compile(rf"{NUMBER}((?: [0-9]{{1,6}} [0-9]{{1,4}} [0-9]{{1,4}})+)")
 
 
-def _read_tracks(contents: list[str], tail: str) -> Answer | None:
+def _read_tracks(contents: list[str], tail: str) -> ParsedAnswer | None:
     m = _TRACKS.fullmatch(tail)
     if not m:
         return None
@@ -168,10 +168,10 @@ def _read_tracks(contents: list[str], tail: str) -> Answer | None:
             TimedPoint(float(f[1]), (float(flat[k + 1]), float(flat[k + 2])), label, flat[k])
             for k in range(0, len(flat), 3)
         ]
-    return Answer(points=tuple(points))
+    return ParsedAnswer(points=tuple(points))
 
 
-def _write_tracks(answer: Answer) -> tuple[list[str], str]:
+def _write_tracks(answer: ParsedAnswer) -> tuple[list[str], str]:
     frames: dict[float, list[TimedPoint]] = {}
     for p in answer.points:
         frames.setdefault(p.time or 0.0, []).append(p)

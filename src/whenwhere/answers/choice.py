@@ -18,11 +18,13 @@ _SAID = re.compile(
 _TAGS = re.compile(r"</?[A-Za-z]\w{0,11}>")
 
 
-def choice(answer: str, rest: str) -> str | None:
+def chosen_letter(answer: str, rest: str) -> str | None:
     r"""The chosen letter, from the answer's container first, else from the text around it.
 
-    >>> choice("A man opens the door", ""), choice("(B)", ""), choice("", "so \\boxed{c}"), choice("D. a dog", "")
-    (None, 'B', 'C', 'D')
+    >>> chosen_letter("A man opens the door", ""), chosen_letter("(B)", ""), chosen_letter("", "so \\boxed{c}")
+    (None, 'B', 'C')
+    >>> chosen_letter("D. a dog", "")
+    'D'
     """
     boxed = _BOXED.findall(answer) or _BOXED.findall(rest)
     if boxed:

@@ -81,7 +81,7 @@ _SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
 _MOST = 200
 
 
-def chosen(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[str]]:
+def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[str]]:
     """The ranges that are the answer, whether that is ambiguous, and what was noticed."""
     reasons: list[str] = []
     kept = list(found)

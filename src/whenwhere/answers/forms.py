@@ -9,8 +9,8 @@ Shells are shared: `tags` are the blocks that must stand in the text once each, 
 between them; a form without tags is the bare text. Quantising keeps a span at least one step long and a box at least
 one step wide.
 
-Left out: forms whose writing nobody published (STVG-o1's inner boxes, Vidi's answers); `FAMILIES` still knows the
-coordinates of such models, for lenient reading.
+Left out: forms whose writing nobody published (STVG-o1's inner boxes, Vidi's answers); `FAMILY_COORDINATES` still knows
+the coordinates of such models, for lenient reading.
 """
 
 import math
@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whenwhere.answers.answer import Answer, Coordinates, Size, TimedBox, TimedPoint, judged, scale
+from whenwhere.answers.answer import Coordinates, ParsedAnswer, Size, TimedBox, TimedPoint, scale, status_of
 from whenwhere.errors import RecordError
 
 #: a number in a strict form: ASCII digits, no sign, no exponent
@@ -51,8 +51,8 @@ class Form:
     name: str
     source: str
     example: str
-    read: Callable[[list[str], str], Answer | None]
-    write: Callable[[Answer], tuple[list[str], str]]
+    read: Callable[[list[str], str], ParsedAnswer | None]
+    write: Callable[[ParsedAnswer], tuple[list[str], str]]
     tags: tuple[str, ...] = ("think", "answer")
     spans: int | None = 1
     decimals: int = 2
@@ -65,24 +65,28 @@ class Form:
     timed: bool = True
     labelled: bool = False
 
-    def parse(self, text: str) -> Answer:
+    def parse(self, text: str) -> ParsedAnswer:
         """The answer, if the text is in this form to the letter; else `unparsed` or `truncated`."""
         parts = _blocks(text, self.tags)
         if isinstance(parts, str):
-            return Answer("truncated" if parts == "cut" else "unparsed", reasons=(f"not in the form {self.name}",))
+            return ParsedAnswer(
+                "truncated" if parts == "cut" else "unparsed", reasons=(f"not in the form {self.name}",)
+            )
         contents, tail = parts
         thought = contents.pop(0).strip() if self.tags[:1] == ("think",) else None
         said = self.read(contents, tail)
         if said is None:
-            return Answer("unparsed", thought=thought, reasons=(f"not in the form {self.name}",))
+            return ParsedAnswer("unparsed", thought=thought, reasons=(f"not in the form {self.name}",))
         found = bool(said.spans or said.boxes or said.points or said.choice or said.target)
         # one thing per form: a second label must not buy a second box at the same time
         boxes = [b._replace(label=None) for b in said.boxes]
-        status = judged(said.spans, boxes, said.points, found, absent=self.empty)
+        status = status_of(said.spans, boxes, said.points, found, absent=self.empty)
         kind = self.coordinates if said.boxes or said.points else None
-        return Answer(status, said.spans, said.boxes, said.points, kind, said.choice, said.target, thought, self.name)
+        return ParsedAnswer(
+            status, said.spans, said.boxes, said.points, kind, said.choice, said.target, thought, self.name
+        )
 
-    def render(self, answer: Answer, size: Size | None = None, shown: Size | None = None) -> str:
+    def render(self, answer: ParsedAnswer, size: Size | None = None, shown: Size | None = None) -> str:
         """The answer as text.
 
         Args:
@@ -101,7 +105,7 @@ class Form:
         blocks = [f"<{tag}>{content}</{tag}>" for tag, content in zip(self.tags, contents, strict=True)]
         return "\n".join([*blocks, *([tail] if tail else [])])
 
-    def quantise(self, answer: Answer, size: Size | None = None, shown: Size | None = None) -> Answer:
+    def quantise(self, answer: ParsedAnswer, size: Size | None = None, shown: Size | None = None) -> ParsedAnswer:
         """What of the answer survives being written; arguments and errors as in `render`."""
         spans = tuple(_span(*s, self.decimals, self.tick) for s in answer.spans) if self.spans != 0 else ()
         if self.spans == 1 and len(spans) > 1:
@@ -121,7 +125,7 @@ class Form:
                 points = self._points(answer.points, sx, sy, extent)
         if "boxes" in self.holds and self.spans != 0:
             # one after the other, as they are written; a box outside the spans has no place
-            boxes = tuple(dict.fromkeys(b for span in spans for b in inside(boxes, span)))
+            boxes = tuple(dict.fromkeys(b for span in spans for b in boxes_inside(boxes, span)))
         if self.spans == 0 and not self.empty and not boxes and not points:
             raise RecordError(f"the form {self.name} has no words for an answer without a box or point")
         choice = answer.choice if "choice" in self.holds else None
@@ -136,7 +140,7 @@ class Form:
                 raise RecordError(f"a thought must not contain the tags of the form {self.name}")
         found = bool(spans or boxes or points or choice or target)
         kind = self.coordinates if boxes or points else None
-        return Answer(
+        return ParsedAnswer(
             "ok" if found else "absent", spans, boxes, points, kind, choice, target, thought, self.name
         )  # fmt: skip
 
@@ -180,7 +184,7 @@ class Form:
 
 
 #: coordinates, and order of `box_2d` (True: y first), of families read leniently only
-FAMILIES: dict[str, tuple[Coordinates, bool | None]] = {
+FAMILY_COORDINATES: dict[str, tuple[Coordinates, bool | None]] = {
     "gemini": ("thousand", True),
     "glm": ("thousand", False),
     "vidi": ("unit", False),
@@ -190,7 +194,7 @@ FAMILIES: dict[str, tuple[Coordinates, bool | None]] = {
 }
 
 
-def inside(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:
+def boxes_inside(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:
     """The boxes whose time lies in a span, both ends included: text rounds the last frame onto the end."""
     return [b for b in boxes if b.time is not None and span[0] <= b.time <= span[1]]
 

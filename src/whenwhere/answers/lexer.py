@@ -5,7 +5,7 @@ costs time in proportion (tests/test_answers_linear.py). What looks like a numbe
 list numbers at the start of a line ("1. "), ratios and bad clocks ("16:9", "0:75"), versions ("1.2.3"), ordinals
 ("the 2nd man"), and numbers glued to letters ("1080p").
 
->>> [t.seconds for t in tokens("from 12.54s to 1:05.5, or 1m 5s") if t.kind == "time"]
+>>> [t.seconds for t in tokenise("from 12.54s to 1:05.5, or 1m 5s") if t.kind == "time"]
 [12.54, 65.5, 65.0]
 """
 
@@ -88,10 +88,10 @@ _PLAIN = str.maketrans({
 })  # fmt: skip
 
 
-def plain(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Digits of any script, typographic signs and full-width forms as their ASCII twins, character by character.
 
-    >>> plain("１２．５ – ٣٫٥")
+    >>> normalise_text("１２．５ – ٣٫٥")
     '12.5 – 3.5'
     """
     if text.isascii():
@@ -101,8 +101,8 @@ def plain(text: str) -> str:
     return text.translate({ord(c): str(unicodedata.decimal(c)) for c in odd}) if odd else text
 
 
-def tokens(text: str) -> list[Token]:
-    """All tokens of a text that went through `plain`."""
+def tokenise(text: str) -> list[Token]:
+    """All tokens of a text that went through `normalise_text`."""
     out: list[Token] = []
     for m in _TOKEN.finditer(text):
         kind = m.lastgroup or "junk"

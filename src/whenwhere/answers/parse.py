@@ -1,4 +1,4 @@
-"""`parse`: raw text of a model → `Answer`. Targets, rewards, difficulty and evaluation all call this one function.
+"""`parse` turns the raw text of a model into a `ParsedAnswer`. Targets, rewards, difficulty and evaluation all call it.
 
 `strict` accepts one named form and nothing else: what a policy is trained to write. `lenient` reads any form, and says
 in `status` and `reasons` how sure that is; it prefers no answer to a wrong one. Faults are data, nothing raises on what
@@ -8,17 +8,17 @@ a model wrote, and the time is linear in the length of the text.
 import re
 from typing import Literal
 
-from whenwhere.answers.answer import Answer, Coordinates, Size, TimedBox, TimedPoint, judged
+from whenwhere.answers.answer import Coordinates, ParsedAnswer, Size, TimedBox, TimedPoint, status_of
 from whenwhere.answers.catalogue import FORMS
-from whenwhere.answers.choice import choice
-from whenwhere.answers.choose import chosen, denies
-from whenwhere.answers.forms import FAMILIES
-from whenwhere.answers.lexer import Token, plain, tokens
+from whenwhere.answers.choice import chosen_letter
+from whenwhere.answers.choose import denies, select_ranges
+from whenwhere.answers.forms import FAMILY_COORDINATES
+from whenwhere.answers.lexer import Token, normalise_text, tokenise
 from whenwhere.answers.ranges import Range, ranges
-from whenwhere.answers.reading import read, seconds
+from whenwhere.answers.reading import read_structures, seconds
 from whenwhere.answers.structure import structures
 from whenwhere.answers.tags import tagged
-from whenwhere.answers.thought import cut
+from whenwhere.answers.thought import split_thought
 from whenwhere.answers.token_form import TOKEN_FORM, token_answer
 from whenwhere.errors import SettingError
 
@@ -40,7 +40,7 @@ def parse(
     duration: float | None = None,
     *,
     shown: Size | None = None,
-) -> Answer:
+) -> ParsedAnswer:
     """What a model's text says.
 
     Args:
@@ -67,8 +67,8 @@ def parse(
     if mode == "strict" and form not in FORMS:
         raise SettingError(f"a strict reading needs the name of a form with a fixed writing: {', '.join(FORMS)}")
     if not isinstance(text, str):
-        return Answer("unparsed", reasons=(f"not text but {type(text).__name__}",))
-    answer = FORMS[form].parse(text) if form in FORMS else Answer()
+        return ParsedAnswer("unparsed", reasons=(f"not text but {type(text).__name__}",))
+    answer = FORMS[form].parse(text) if form in FORMS else ParsedAnswer()
     if mode == "lenient" and not answer.valid:
         in_tokens = token_answer(text, form == TOKEN_FORM.name)
         answer = _lenient(text, duration, kind, yx) if in_tokens is None else in_tokens
@@ -82,29 +82,29 @@ def _family(form: str | None) -> tuple[Coordinates | None, bool | None]:
         return None, None
     if form in FORMS:
         return FORMS[form].coordinates, False
-    if form in FAMILIES:
-        return FAMILIES[form]
-    raise SettingError(f"unknown form {form!r}: choose from {', '.join([*FORMS, *FAMILIES])}")
+    if form in FAMILY_COORDINATES:
+        return FAMILY_COORDINATES[form]
+    raise SettingError(f"unknown form {form!r}: choose from {', '.join([*FORMS, *FAMILY_COORDINATES])}")
 
 
-def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bool | None) -> Answer:
-    parts = cut(plain(text))
+def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bool | None) -> ParsedAnswer:
+    parts = split_thought(normalise_text(text))
     reasons = parts.reasons
     scope = parts.answer
     if (not scope.strip() or (len(scope) < 40 and _YES.fullmatch(scope))) and parts.rest.strip():
         scope = parts.rest  # "It is from 3 to 5. So the answer is yes."
     own = _own_scope(parts.rest, scope)
-    letter = choice(scope, parts.rest)
+    letter = chosen_letter(scope, parts.rest)
     tags = tagged(scope if own is None else scope + "\n" + own)
     rest = _cleaned(tags.rest if own is None else own)
-    all_tokens = tokens(rest)
+    all_tokens = tokenise(rest)
     nodes, unfinished = structures(all_tokens)
-    structured = read(nodes, duration, yx)
+    structured = read_structures(nodes, duration, yx)
     if own is not None and not (structured.boxes or structured.points):
-        more = read(structures(tokens(_cleaned(tagged(scope).rest)))[0], duration, yx)
+        more = read_structures(structures(tokenise(_cleaned(tagged(scope).rest)))[0], duration, yx)
         structured.boxes, structured.points = more.boxes, more.points
     found = _found(all_tokens, structured.ranges, [(n.start, n.end) for n in nodes], duration)
-    spans_of, ambiguous, noticed = chosen(rest, found)
+    spans_of, ambiguous, noticed = select_ranges(rest, found)
     reasons += [*structured.reasons, *noticed]
     spans = tuple(span for r in spans_of for span in r.spans)
     boxes = (*tags.boxes, *structured.boxes)
@@ -118,13 +118,13 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     letter = letter or structured.choice
     read_any = bool(spans or boxes or points or letter or target_id)
     absent = not read_any and not ambiguous and (structured.absent or denies(rest))
-    status = judged(
+    status = status_of(
         spans, boxes, points, read_any, ambiguous=ambiguous or (structured.unclear and not read_any),
         truncated=truncated and (read_any or not absent), absent=absent,
     )  # fmt: skip
     if unfinished and read_any:
         reasons.append("the text stops inside a list; what was whole is kept")
-    return Answer(
+    return ParsedAnswer(
         status, spans, boxes, points, _kind(boxes, points, kind or tags.coordinates), letter, target_id, parts.thought,
         None, tuple(dict.fromkeys(reasons)),
     )  # fmt: skip
@@ -159,7 +159,7 @@ def _found(
         if place is not None and place[0] <= t.start < place[1]:
             continue
         if t.kind == "string":
-            for s in tokens(t.text[1:-1]):
+            for s in tokenise(t.text[1:-1]):
                 flat.append(s._replace(start=s.start + t.start + 1, end=s.end + t.start + 1))
         else:
             flat.append(t)

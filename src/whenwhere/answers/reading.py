@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import TimedBox, TimedPoint
-from whenwhere.answers.lexer import Token, tokens
+from whenwhere.answers.lexer import Token, tokenise
 from whenwhere.answers.ranges import Range, ranges, span_of
-from whenwhere.answers.structure import Item, Node
+from whenwhere.answers.structure import Bracket, Element
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,7 +50,7 @@ _KEY = re.compile(r"[\W_]+")
 
 
 @dataclass(slots=True)
-class Reading:
+class StructuredReading:
     """What structures say.
 
     Attributes:
@@ -74,7 +74,9 @@ class Reading:
     reasons: list[str] = field(default_factory=list)
 
 
-def read(nodes: Iterable[Node], duration: float | None = None, yx: bool | None = None) -> Reading:
+def read_structures(
+    nodes: Iterable[Bracket], duration: float | None = None, yx: bool | None = None
+) -> StructuredReading:
     """What the structures of a text say.
 
     Args:
@@ -82,7 +84,7 @@ def read(nodes: Iterable[Node], duration: float | None = None, yx: bool | None =
         duration: of the video in seconds, for times in per cent.
         yx: order of `box_2d`: True y first, False x first, None unknown.
     """
-    out = Reading()
+    out = StructuredReading()
     for node in nodes:
         spans: list[tuple[float, float]] = []
         reader = _Reader(out, duration, yx, spans)
@@ -92,9 +94,9 @@ def read(nodes: Iterable[Node], duration: float | None = None, yx: bool | None =
     return out
 
 
-def numbers(node: Item) -> list[float] | None:
+def number_list(node: Element) -> list[float] | None:
     """The seconds (or plain numbers) of a flat, whole list; None if it is anything else."""
-    if not isinstance(node, Node) or not node.whole or node.open == "{" or not node.items:
+    if not isinstance(node, Bracket) or not node.whole or node.open == "{" or not node.items:
         return None
     out: list[float] = []
     for value in node.values:
@@ -105,7 +107,7 @@ def numbers(node: Item) -> list[float] | None:
     return out
 
 
-def seconds(value: Item) -> float | None:
+def seconds(value: Element) -> float | None:
     """A time as number, token or string with exactly one time; None otherwise."""
     if isinstance(value, bool):
         return None
@@ -114,7 +116,7 @@ def seconds(value: Item) -> float | None:
     if isinstance(value, Token):
         return value.seconds
     if isinstance(value, str):
-        inside = [t for t in tokens(value[:80]) if t.kind not in ("line",)]
+        inside = [t for t in tokenise(value[:80]) if t.kind not in ("line",)]
         if len(inside) == 1 and inside[0].kind == "time":
             return inside[0].seconds
     return None
@@ -123,13 +125,15 @@ def seconds(value: Item) -> float | None:
 class _Reader:
     """One walk through one structure."""
 
-    def __init__(self, out: Reading, duration: float | None, yx: bool | None, spans: list[tuple[float, float]]) -> None:
+    def __init__(
+        self, out: StructuredReading, duration: float | None, yx: bool | None, spans: list[tuple[float, float]]
+    ) -> None:
         self.out, self.duration, self.yx, self.spans = out, duration, yx, spans
         self.strength = 1
 
-    def value(self, node: Item, depth: int) -> None:
+    def value(self, node: Element, depth: int) -> None:
         """Read a list or dictionary by its shape."""
-        if not isinstance(node, Node) or depth > _DEEPEST:
+        if not isinstance(node, Bracket) or depth > _DEEPEST:
             return
         if node.open == "{":
             self.mapping(node, depth)
@@ -137,19 +141,19 @@ class _Reader:
         if not node.items:
             self.out.absent |= node.whole
             return
-        flat = numbers(node)
+        flat = number_list(node)
         if flat is not None:
             if any(isinstance(v, Token) and v.unit for v in node.values) and self.strength < 2:
                 self.strength = 2
             self.flat(node, flat)
             return
         for value in node.values:
-            if isinstance(value, Node):
+            if isinstance(value, Bracket):
                 self.value(value, depth + 1)
             elif isinstance(value, str):
                 self.text(value)
 
-    def flat(self, node: Node, flat: list[float]) -> None:
+    def flat(self, node: Bracket, flat: list[float]) -> None:
         """A list of numbers by its length."""
         if len(flat) == 2 or (len(flat) == 3 and 0 <= flat[2] <= 1 and flat[1] > 1):
             self.span(flat[0], flat[1])
@@ -165,7 +169,7 @@ class _Reader:
 
     def text(self, text: str) -> None:
         """A string that holds ranges."""
-        for r in ranges(tokens(text), self.duration):
+        for r in ranges(tokenise(text), self.duration):
             if r.problem:
                 self.out.unclear = True
                 self.out.reasons.append(r.problem)
@@ -179,7 +183,7 @@ class _Reader:
         else:
             self.out.reasons.append("a box that is not finite")
 
-    def mapping(self, node: Node, depth: int) -> None:
+    def mapping(self, node: Bracket, depth: int) -> None:
         """A dictionary by its keys."""
         keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
         if any("frame" in k for k in keys if k.startswith(("start", "end"))):
@@ -210,11 +214,11 @@ class _Reader:
                 used |= {k for k in keys if k in _TIME}
         for key, v in node.items:
             k = _KEY.sub("", key.lower()) if key is not None else ""
-            if k in used or (not node.whole and k not in _SPAN and numbers(v) is not None):
+            if k in used or (not node.whole and k not in _SPAN and number_list(v) is not None):
                 continue  # a cut dictionary: a box without the time that may have followed is not whole
             self.entry(key or "", k, v, depth)
 
-    def labelled_span(self, keys: dict[str, Item]) -> set[str]:
+    def labelled_span(self, keys: dict[str, Element]) -> set[str]:
         """Read a start and an end; the keys that were used."""
         s = next((k for k in keys if k in _START), None)
         e = next((k for k in keys if k in _END), None)
@@ -239,20 +243,22 @@ class _Reader:
             self.strength = 3
         return {s, e}
 
-    def boxes(self, key: str, value: Item, time: float | None, label: str | None, name: str | None, depth: int) -> None:
+    def boxes(
+        self, key: str, value: Element, time: float | None, label: str | None, name: str | None, depth: int
+    ) -> None:
         """The value of a key that says box."""
         if key == "box2d" and self.yx is None:
             self.out.unclear = True
             self.out.reasons.append("box_2d is y-first in some models: name the form")
             return
-        if isinstance(value, Node) and value.open == "{" and not _corners(value):
+        if isinstance(value, Bracket) and value.open == "{" and not _corners(value):
             for child_key, child in value.items:  # {"boxes": {"3.0": [...]}}
                 self.timed(child_key or "", child, label, name)
             return
         if (
-            isinstance(value, Node)
+            isinstance(value, Bracket)
             and value.open != "{"
-            and any(isinstance(v, Node) and v.open == "{" and not _corners(v) for v in value.values)
+            and any(isinstance(v, Bracket) and v.open == "{" and not _corners(v) for v in value.values)
         ):
             self.value(value, depth + 1)
             return
@@ -266,7 +272,7 @@ class _Reader:
                 flat = [flat[1], flat[0], flat[3], flat[2]]
             self.box(when, flat, label, name)
 
-    def timed(self, key: str, value: Item, label: str | None, name: str | None) -> bool:
+    def timed(self, key: str, value: Element, label: str | None, name: str | None) -> bool:
         """Boxes under a key that is a time; whether it was one."""
         time = seconds(key)
         if time is None:
@@ -276,12 +282,12 @@ class _Reader:
             self.box(time, flat, label, name)
         return True
 
-    def entry(self, key: str, k: str, value: Item, depth: int) -> None:
+    def entry(self, key: str, k: str, value: Element, depth: int) -> None:
         """Any other key of a dictionary."""
         if isinstance(value, bool):
             self.out.absent |= (k in _ABSENT_IF_FALSE and not value) or (k in _ABSENT_IF_TRUE and value)
         elif k in _SPAN or k in _START or k in _END or k in _TIME:
-            if value is None or (isinstance(value, Node) and not value.items and value.whole):
+            if value is None or (isinstance(value, Bracket) and not value.items and value.whole):
                 self.out.absent |= k in _SPAN
             elif isinstance(value, str):
                 before = len(self.spans)
@@ -290,7 +296,7 @@ class _Reader:
                     self.strength = 3
                 elif k in _CHOICE and re.fullmatch(r"\(?[A-H][).]?", value.strip()):
                     self.out.choice = value.strip(" ().")
-            elif isinstance(value, Node):
+            elif isinstance(value, Bracket):
                 before = len(self.spans)
                 self.value(value, depth + 1)
                 if len(self.spans) > before:
@@ -298,28 +304,28 @@ class _Reader:
         elif k in _CHOICE and isinstance(value, str):
             if re.fullmatch(r"\(?[A-H][).]?", value.strip()):
                 self.out.choice = value.strip(" ().")
-        elif isinstance(value, Node) and not self.timed(key, value, None, None) and numbers(value) is None:
+        elif isinstance(value, Bracket) and not self.timed(key, value, None, None) and number_list(value) is None:
             self.value(value, depth + 1)  # bare numbers under any other key ("size": [640, 360]) are no answer
 
 
-def _time_token(value: Item) -> Token | None:
+def _time_token(value: Element) -> Token | None:
     if isinstance(value, Token):
         return value
     if isinstance(value, str):
-        inside = tokens(value[:80])
+        inside = tokenise(value[:80])
         return inside[0] if len(inside) == 1 and inside[0].kind == "time" else None
     return None
 
 
-def _name(value: Item) -> str | None:
+def _name(value: Element) -> str | None:
     if isinstance(value, Token):
         return value.text
     return value if isinstance(value, str) else None
 
 
-def _corners(value: Item) -> list[float] | None:
+def _corners(value: Element) -> list[float] | None:
     """Four numbers of a dictionary of corners, or None."""
-    if not isinstance(value, Node) or value.open != "{":
+    if not isinstance(value, Bracket) or value.open != "{":
         return None
     keys = {_KEY.sub("", (key or "").lower()): seconds(v) for key, v in value.items}
     for names in (("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax")):
@@ -329,11 +335,11 @@ def _corners(value: Item) -> list[float] | None:
     return None
 
 
-def _groups(value: Item, size: int) -> list[list[float]]:
+def _groups(value: Element, size: int) -> list[list[float]]:
     """Lists of `size` numbers: the value itself or its items."""
-    flat = numbers(value)
+    flat = number_list(value)
     if flat is not None:
         return [flat] if len(flat) == size else []
-    if isinstance(value, Node) and value.open != "{":
-        return [f for f in map(numbers, value.values) if f is not None and len(f) == size]
+    if isinstance(value, Bracket) and value.open != "{":
+        return [f for f in map(number_list, value.values) if f is not None and len(f) == size]
     return []

@@ -8,25 +8,25 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from whenwhere.answers.answer import Answer
+from whenwhere.answers.answer import ParsedAnswer
 from whenwhere.answers.forms import NUMBER, Form
 
-_Read = Callable[[list[str], str], Answer | None]
-_Write = Callable[[Answer], tuple[list[str], str]]
+_Read = Callable[[list[str], str], ParsedAnswer | None]
+_Write = Callable[[ParsedAnswer], tuple[list[str], str]]
 
 
 def _one(pattern: str, line: str, decimals: int = 2, *, bare: bool = False) -> tuple[_Read, _Write]:
     """Reader and writer of one span: `pattern` with two numbers, `line` with {s} and {e}."""
     compiled = re.compile(pattern.replace("N", NUMBER), re.ASCII)
 
-    def read(contents: list[str], tail: str) -> Answer | None:
+    def read(contents: list[str], tail: str) -> ParsedAnswer | None:
         body = tail if bare else contents[0].strip()
         if not bare and tail:
             return None
         m = compiled.fullmatch(body)
-        return Answer(spans=((float(m[1]), float(m[2])),)) if m else None
+        return ParsedAnswer(spans=((float(m[1]), float(m[2])),)) if m else None
 
-    def write(answer: Answer) -> tuple[list[str], str]:
+    def write(answer: ParsedAnswer) -> tuple[list[str], str]:
         s, e = answer.spans[0]
         text = line.replace("{s}", f"{s:.{decimals}f}").replace("{e}", f"{e:.{decimals}f}")
         return ([], text) if bare else ([text], "")
@@ -34,31 +34,31 @@ def _one(pattern: str, line: str, decimals: int = 2, *, bare: bool = False) -> t
     return read, write
 
 
-def _read_several(contents: list[str], tail: str) -> Answer | None:
+def _read_several(contents: list[str], tail: str) -> ParsedAnswer | None:
     spans = [re.fullmatch(f"{NUMBER}-{NUMBER}", part) for part in contents[0].split()]
     if tail or not spans or not all(spans):
         return None
-    return Answer(spans=tuple((float(m[1]), float(m[2])) for m in spans if m))
+    return ParsedAnswer(spans=tuple((float(m[1]), float(m[2])) for m in spans if m))
 
 
-def _write_several(answer: Answer) -> tuple[list[str], str]:
+def _write_several(answer: ParsedAnswer) -> tuple[list[str], str]:
     return [" ".join(f"{s:.2f}-{e:.2f}" for s, e in answer.spans)], ""
 
 
-def _read_boxed(contents: list[str], tail: str) -> Answer | None:
+def _read_boxed(contents: list[str], tail: str) -> ParsedAnswer | None:
     span = re.fullmatch(rf"\[{NUMBER}, ?{NUMBER}\]", contents[0].strip())
     letter = re.fullmatch(r"\\boxed\{([A-H])\}", tail)
     if not span or not letter:
         return None
-    return Answer(spans=((float(span[1]), float(span[2])),), choice=letter[1])
+    return ParsedAnswer(spans=((float(span[1]), float(span[2])),), choice=letter[1])
 
 
-def _write_boxed(answer: Answer) -> tuple[list[str], str]:
+def _write_boxed(answer: ParsedAnswer) -> tuple[list[str], str]:
     s, e = answer.spans[0]
     return [f"[{s:.1f}, {e:.1f}]"], f"\\boxed{{{answer.choice}}}"
 
 
-def _read_glue(contents: list[str], tail: str) -> Answer | None:
+def _read_glue(contents: list[str], tail: str) -> ParsedAnswer | None:
     letter, glue = contents[0].strip(), contents[1].strip()
     if tail or not re.fullmatch("[A-H]", letter) or not (glue.startswith("[") and glue.endswith("]")):
         return None
@@ -67,27 +67,27 @@ def _read_glue(contents: list[str], tail: str) -> Answer | None:
     spans = [re.fullmatch(rf"\({NUMBER}, ?{NUMBER}\)", part) for part in parts]
     if not all(spans):
         return None
-    return Answer(spans=tuple((float(m[1]), float(m[2])) for m in spans if m), choice=letter)
+    return ParsedAnswer(spans=tuple((float(m[1]), float(m[2])) for m in spans if m), choice=letter)
 
 
-def _write_glue(answer: Answer) -> tuple[list[str], str]:
+def _write_glue(answer: ParsedAnswer) -> tuple[list[str], str]:
     spans = ", ".join(f"({s:.1f}, {e:.1f})" for s, e in answer.spans)
     return [answer.choice or "", f"[{spans}]"], ""
 
 
-def _read_target(contents: list[str], tail: str) -> Answer | None:
+def _read_target(contents: list[str], tail: str) -> ParsedAnswer | None:
     m = re.fullmatch(rf"Target ID: ([0-9]{{1,6}}), Time range: {NUMBER} to {NUMBER}", contents[0].strip())
     if tail or not m:
         return None
-    return Answer(spans=((float(m[2]), float(m[3])),), target=m[1])
+    return ParsedAnswer(spans=((float(m[2]), float(m[3])),), target=m[1])
 
 
-def _write_target(answer: Answer) -> tuple[list[str], str]:
+def _write_target(answer: ParsedAnswer) -> tuple[list[str], str]:
     s, e = answer.spans[0]
     return [f"Target ID: {answer.target}, Time range: {s:.2f} to {e:.2f}"], ""
 
 
-def _read_json(contents: list[str], tail: str) -> Answer | None:
+def _read_json(contents: list[str], tail: str) -> ParsedAnswer | None:
     fenced = re.fullmatch(r"```json\n([^`]*)\n```", tail)
     try:
         rows = json.loads(fenced[1] if fenced else tail)
@@ -103,10 +103,10 @@ def _read_json(contents: list[str], tail: str) -> Answer | None:
         if not all(isinstance(v, (int, float)) and re.fullmatch(NUMBER, str(v)) for v in row.values()):
             return None
         spans.append((float(row["start"]), float(row["end"])))
-    return Answer(spans=tuple(spans))
+    return ParsedAnswer(spans=tuple(spans))
 
 
-def _write_json(answer: Answer) -> tuple[list[str], str]:
+def _write_json(answer: ParsedAnswer) -> tuple[list[str], str]:
     return [], "[" + ", ".join(f'{{"start": {s:.1f}, "end": {e:.1f}}}' for s, e in answer.spans) + "]"
 
 

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 from whenwhere.answers.lexer import Token
 
-Item: TypeAlias = "Token | str | float | bool | Node | None"
+Element: TypeAlias = "Token | str | float | bool | Bracket | None"
 
 _DEEPEST = 40
-_LITERALS: dict[str, Item] = {
+_LITERALS: dict[str, Element] = {
     "null": None, "none": None, "true": True, "false": False, "nan": float("nan"), "infinity": float("inf"),
     "inf": float("inf"),
 }  # fmt: skip
@@ -22,7 +22,7 @@ _PAIRS = {"]": "[", ")": "(", "}": "{"}
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class Bracket:
     """A bracket.
 
     Attributes:
@@ -36,21 +36,21 @@ class Node:
     open: str
     start: int
     end: int = 0
-    items: list[tuple[str | None, "Item"]] = field(default_factory=list)
+    items: list[tuple[str | None, "Element"]] = field(default_factory=list)
     whole: bool = False
     prose: bool = False
     key: str | None = None
-    pending: list["Item"] = field(default_factory=list)
+    pending: list["Element"] = field(default_factory=list)
 
     @property
-    def values(self) -> list["Item"]:
+    def values(self) -> list["Element"]:
         """The values without their keys."""
         return [value for _, value in self.items]
 
     @property
-    def children(self) -> list["Node"]:
+    def children(self) -> list["Bracket"]:
         """The brackets directly inside."""
-        return [value for _, value in self.items if isinstance(value, Node)]
+        return [value for _, value in self.items if isinstance(value, Bracket)]
 
     def _commit(self) -> None:
         if len(self.pending) > 1 or (self.open == "{" and self.pending and self.key is None):
@@ -60,13 +60,13 @@ class Node:
         self.pending, self.key = [], None
 
 
-def structures(tokens: Sequence[Token]) -> tuple[list[Node], bool]:
+def structures(tokens: Sequence[Token]) -> tuple[list[Bracket], bool]:
     """The outermost well-formed brackets in order, and whether the text stops inside one."""
-    top: list[Node] = []
-    stack: list[Node] = []
+    top: list[Bracket] = []
+    stack: list[Bracket] = []
     skipped = 0  # brackets deeper than any answer
 
-    def close(node: Node) -> None:
+    def close(node: Bracket) -> None:
         parent = stack[-1] if stack else None
         kept = [node] if not node.prose else node.children
         if parent is None:
@@ -83,7 +83,7 @@ def structures(tokens: Sequence[Token]) -> tuple[list[Node], bool]:
             if len(stack) >= _DEEPEST:
                 skipped += 1
                 continue
-            stack.append(Node(token.text, token.start))
+            stack.append(Bracket(token.text, token.start))
             continue
         if not stack:
             continue
@@ -122,13 +122,13 @@ def structures(tokens: Sequence[Token]) -> tuple[list[Node], bool]:
     while stack:
         node = stack.pop()
         # the last item may have been cut short: only a closed bracket is surely whole
-        node.items.extend((node.key, value) for value in node.pending if isinstance(value, Node))
+        node.items.extend((node.key, value) for value in node.pending if isinstance(value, Bracket))
         node.end = tokens[-1].end
         close(node)
     return top, unfinished
 
 
-def _key(value: "Item") -> str | None:
+def _key(value: "Element") -> str | None:
     if isinstance(value, Token):
         return value.text
     return value if isinstance(value, str) else None

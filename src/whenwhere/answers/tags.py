@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
-from whenwhere.answers.lexer import tokens
-from whenwhere.answers.reading import read
+from whenwhere.answers.lexer import tokenise
+from whenwhere.answers.reading import read_structures
 from whenwhere.answers.structure import structures
 
 _SPECIAL = {
@@ -104,7 +104,7 @@ def _claims(text: str, out: Tagged) -> str:
             pending = []
         at = m.end()
         if m["t"] is not None:
-            when = [t for t in tokens(m["t"]) if t.kind == "time"]
+            when = [t for t in tokenise(m["t"]) if t.kind == "time"]
             for i in pending if len(when) == 1 else []:
                 out.boxes[i] = out.boxes[i]._replace(time=when[0].seconds)
             if not pending:
@@ -123,12 +123,12 @@ def _claims(text: str, out: Tagged) -> str:
 
 
 def _boxes(inside: str) -> list[TimedBox]:
-    nodes, _ = structures(tokens(inside))
-    boxes = read(nodes).boxes
+    nodes, _ = structures(tokenise(inside))
+    boxes = read_structures(nodes).boxes
     if boxes:
         return boxes
     # (x1,y1),(x2,y2) and x1, y1, x2, y2 without brackets
-    found = [t for t in tokens(inside) if t.kind == "time"]
+    found = [t for t in tokenise(inside) if t.kind == "time"]
     if len(found) == 4:
         x1, y1, x2, y2 = (t.value for t in found)
         return [TimedBox(None, (x1, y1, x2, y2))]

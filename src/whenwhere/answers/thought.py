@@ -13,11 +13,11 @@ Thinking never leaks into an answer. The rules, in the order in which they apply
 
 Spans may have a container of their own inside or beside that: `<glue>`, `<time>`.
 
->>> cut("<think>2 people, 3 to 5</think> <answer>12 to 17</answer>").answer
+>>> split_thought("<think>2 people, 3 to 5</think> <answer>12 to 17</answer>").answer
 '12 to 17'
->>> cut("first 3 to 5, no </think>12 to 17").answer
+>>> split_thought("first 3 to 5, no </think>12 to 17").answer
 '12 to 17'
->>> cut("<think>I guess <answer>3 to 5</answer> but").truncated
+>>> split_thought("<think>I guess <answer>3 to 5</answer> but").truncated
 True
 """
 
@@ -44,7 +44,7 @@ _SPECIAL = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|return|assist
 
 
 @dataclass(slots=True)
-class Cut:
+class ThoughtSplit:
     """A text cut into thinking and answer.
 
     Attributes:
@@ -62,7 +62,7 @@ class Cut:
     reasons: list[str] = field(default_factory=list)
 
 
-def cut(text: str) -> Cut:
+def split_thought(text: str) -> ThoughtSplit:
     """Thinking and answer of a text; see the module's rules."""
     reasons: list[str] = []
     channel = last_match(_CHANNEL, text)
@@ -74,7 +74,7 @@ def cut(text: str) -> Cut:
     if before:
         thought = (before + "\n" + (thought or "")).strip()
     answer, cut_short = _container(rest, reasons)
-    return Cut(answer, thought, rest, unclosed or cut_short, reasons)
+    return ThoughtSplit(answer, thought, rest, unclosed or cut_short, reasons)
 
 
 def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

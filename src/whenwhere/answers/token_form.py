@@ -13,8 +13,8 @@ inside other text, off the grid too, and what is whole before a fault is kept.
 import re
 from typing import Any
 
-from whenwhere.answers.answer import Answer, TimedBox, judged
-from whenwhere.answers.forms import Form, inside
+from whenwhere.answers.answer import ParsedAnswer, TimedBox, status_of
+from whenwhere.answers.forms import Form, boxes_inside
 
 _TIME = r"<(?:0|[1-9][0-9]{0,8})\.[05]s>"
 _COORDINATE = r"<(?:0|[1-9][0-9]?0|1000)>"
@@ -23,27 +23,27 @@ _PIECE = re.compile(r"<([0-9]{1,9}(?:\.[0-9]{1,3})?)(s?)>", re.ASCII)
 #: Two times that touch: what nothing but this form writes.
 _MARK = re.compile(r"<[0-9]{1,9}(?:\.[0-9]{1,3})?s>\s?<[0-9]{1,9}(?:\.[0-9]{1,3})?s>", re.ASCII)
 _OPEN = re.compile(r"<[0-9]{0,9}(?:\.[0-9]{0,3})?s?$", re.ASCII)
-NONE = "<none>"
+ABSENT_TOKEN = "<none>"
 
 
-def _read(contents: list[str], tail: str) -> Answer | None:
-    if tail == NONE:
-        return Answer()
+def _read(contents: list[str], tail: str) -> ParsedAnswer | None:
+    if tail == ABSENT_TOKEN:
+        return ParsedAnswer()
     if not _STRICT.fullmatch(tail):
         return None
     spans, boxes, _ = _gathered(tail)
-    return Answer(spans=tuple(spans), boxes=tuple(boxes))
+    return ParsedAnswer(spans=tuple(spans), boxes=tuple(boxes))
 
 
-def _write(answer: Answer) -> tuple[list[str], str]:
+def _write(answer: ParsedAnswer) -> tuple[list[str], str]:
     left = list(answer.boxes)
     parts: list[str] = []
     for span in answer.spans:
-        here = inside(left, span)
+        here = boxes_inside(left, span)
         left = [b for b in left if b not in here]
         parts += [f"<{t:.1f}s>" for t in span]
         parts += [f"<{b.time:.1f}s>" + "".join(f"<{x:.0f}>" for x in b.box) for b in here]
-    return [], "".join(parts) or NONE
+    return [], "".join(parts) or ABSENT_TOKEN
 
 
 def _gathered(text: str) -> tuple[list[tuple[float, float]], list[TimedBox], list[str]]:
@@ -74,7 +74,7 @@ def _gathered(text: str) -> tuple[list[tuple[float, float]], list[TimedBox], lis
     return spans, boxes, list(dict.fromkeys(reasons))
 
 
-def token_answer(text: str, named: bool) -> Answer | None:
+def token_answer(text: str, named: bool) -> ParsedAnswer | None:
     """A text with pieces of this form in it, read leniently; None where it is not in this form.
 
     Args:
@@ -87,14 +87,14 @@ def token_answer(text: str, named: bool) -> Answer | None:
     True
     """
     if not _MARK.search(text):
-        if named and NONE in text and not _PIECE.search(text):
-            return Answer("absent", reasons=() if text.strip() == NONE else ("words around the answer",))
+        if named and ABSENT_TOKEN in text and not _PIECE.search(text):
+            return ParsedAnswer("absent", reasons=() if text.strip() == ABSENT_TOKEN else ("words around the answer",))
         return None
     spans, boxes, reasons = _gathered(text)
     cut = bool(_OPEN.search(text)) or any("stops inside" in reason for reason in reasons)
-    status = judged(spans, boxes, (), True, truncated=cut)
+    status = status_of(spans, boxes, (), True, truncated=cut)
     kind: Any = "thousand" if boxes else None
-    return Answer(status, tuple(spans), tuple(boxes), coordinates=kind, reasons=tuple(reasons))
+    return ParsedAnswer(status, tuple(spans), tuple(boxes), coordinates=kind, reasons=tuple(reasons))
 
 
 TOKEN_FORM = Form(

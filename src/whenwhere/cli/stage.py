@@ -39,9 +39,9 @@ def stage(
             write_stage(out, clips, seed)
         console.print(f"wrote {clips} clips, truth.jsonl and manifest.jsonl to {out}", markup=False)
         return
-    from whenwhere.stage.shapes import World, write_shapes
+    from whenwhere.stage.shapes import ShapesWorld, write_shapes
 
-    drawn_from = World(split=split, domain=domain, side=side, fps=fps)
+    drawn_from = ShapesWorld(split=split, domain=domain, side=side, fps=fps)
     check_folder(out)
     with Waiting(f"rendering {clips} clips"):
         write_shapes(out, clips, seed, drawn_from)

@@ -60,7 +60,7 @@ class Prediction:
         answer: chosen option or free answer to the question (question answering).
         confidence: chance that the answer is right, or any score that grows with it.
         raw: the model's text, where that is what the file holds.
-        parse: how that text was read, a status word of `answers.Answer`.
+        parse: how that text was read, a status word of `answers.ParsedAnswer`.
     """
 
     id: str

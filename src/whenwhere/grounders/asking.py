@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.grounders.grounder import Found
 from whenwhere.models.backends.base import CallCosts, ModelBackend, ModelCall, ModelReply
 from whenwhere.video import VideoInfo, read_frames
@@ -144,7 +144,7 @@ class Asking:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 
-    def note(self, reply: ModelReply, answer: Answer | None) -> None:
+    def note(self, reply: ModelReply, answer: ParsedAnswer | None) -> None:
         """Remember how well a reply could be read."""
         if reply.error is not None:
             self.statuses.append("incomplete")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
 from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
@@ -181,7 +181,7 @@ class Joint:
         return parts, step
 
 
-def _on_the_video(asking: Asking, reply: ModelReply, part: _Part, backend: ModelBackend) -> Answer | None:
+def _on_the_video(asking: Asking, reply: ModelReply, part: _Part, backend: ModelBackend) -> ParsedAnswer | None:
     """What a reply says, in seconds of the video and pixels of the displayed frame; None where it says nothing."""
     if reply.error is not None or reply.finish == "refused":
         asking.note(reply, None)
@@ -196,14 +196,14 @@ def _on_the_video(asking: Asking, reply: ModelReply, part: _Part, backend: Model
     )
 
 
-def _spans(asking: Asking, answer: Answer, seen: Span, step: float) -> SpanSet | None:
+def _spans(asking: Asking, answer: ParsedAnswer, seen: Span, step: float) -> SpanSet | None:
     spans, useless = spans_said(answer, seen, step)
     if useless:
         asking.warn("some spans ended before they began, or lay outside what was shown, and were dropped")
     return spans
 
 
-def _tubes(asking: Asking, said: list[tuple[_Part, Answer | None]], spans: SpanSet) -> list[Tube]:
+def _tubes(asking: Asking, said: list[tuple[_Part, ParsedAnswer | None]], spans: SpanSet) -> list[Tube]:
     """The boxes inside the spans, in order of time; none where no box is of use."""
     chosen: dict[float, tuple[float, tuple[float, float, float, float]]] = {}
     outside = bad = 0

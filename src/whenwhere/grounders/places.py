@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers import Answer, TimedBox, parse
+from whenwhere.answers import ParsedAnswer, TimedBox, parse
 from whenwhere.answers.answer import scale
 from whenwhere.answers.dialects import Dialect, point_boxes
 from whenwhere.errors import SettingError
@@ -29,7 +29,7 @@ def needs_places(backend: ModelBackend, pipeline: str) -> None:
         )
 
 
-def boxes_said(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> Answer:
+def boxes_said(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAnswer:
     """A reply's boxes in pixels of the displayed frame; small squares where a family answers with points."""
     answer = parse(reply.text, form=dialect.boxes_form)
     if dialect.points and answer.points and not answer.boxes:

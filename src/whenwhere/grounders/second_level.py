@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers import parse
-from whenwhere.answers.thought import cut
+from whenwhere.answers.thought import split_thought
 from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import boxes_said, matched, tolerance, written
@@ -178,7 +178,7 @@ class SecondLevel:
         """Step 3: what the thing looks like, in a sentence; empty where the model does not say."""
         (reply,) = asking.ask([self._description(asking.info, query, spans)])
         asking.note(reply, None)
-        words = " ".join(cut(reply.text).answer.split()) if reply.finish in ("stop", "length") else ""
+        words = " ".join(split_thought(reply.text).answer.split()) if reply.finish in ("stop", "length") else ""
         return words[:_DESCRIPTION]
 
     def where(self, asking: Asking, query: str, target: str, spans: SpanSet, rate: float) -> list[Tube]:

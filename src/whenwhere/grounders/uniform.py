@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from whenwhere.answers import Coordinates, parse
-from whenwhere.answers.dialects.words import PIXELS, THOUSAND
+from whenwhere.answers.dialects.words import IN_PIXELS, IN_THOUSANDTHS
 from whenwhere.grounders.asking import Asking, Look, price, summed
 from whenwhere.grounders.grounder import Found
 from whenwhere.grounders.places import held, needs_places
@@ -141,7 +141,7 @@ class Uniform:
     def _look(self, info: VideoInfo, query: str, sample_fps: float | None, part: Span | None) -> Look:
         part = part_of(info, part)
         width = shown_width(info, self.sight.side)
-        words = PIXELS if self.backend.dialect.coordinates == "pixels" else THOUSAND
+        words = IN_PIXELS if self.backend.dialect.coordinates == "pixels" else IN_THOUSANDTHS
         longest = WORDS.format(query=query, n=FRAMES, start=part.start, end=part.end) + words
         wanted = FRAMES if sample_fps is None else max(round(part.duration * sample_fps), 1)
         n = min(wanted, fitting(self.backend, *output_size(info, width), longest, self.sight.tokens))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.models.backends.base import ModelBackend
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
@@ -100,7 +100,7 @@ def covered(times: NDArray[np.float64], step: float, searched: Span) -> Span:
     return Span(start, end) if start < end else searched
 
 
-def spans_said(answer: Answer, window: Span, step: float) -> tuple[SpanSet | None, int]:
+def spans_said(answer: ParsedAnswer, window: Span, step: float) -> tuple[SpanSet | None, int]:
     """What an answer about a window says of time, and how many of its spans are of no use.
 
     An instant was seen in one frame only and stands for that frame's step; a span that ends before it starts, or that

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers.dialects import Dialect, Frames
+from whenwhere.answers.dialects import Dialect, FrameMode
 from whenwhere.errors import ModelError
 
 #: Frame numbers per second that families are told.
@@ -51,7 +51,7 @@ class Layout:
 
 
 def lay_out(
-    images: NDArray[np.uint8], times: NDArray[np.float64], prompt: str, dialect: Dialect, frames: Frames
+    images: NDArray[np.uint8], times: NDArray[np.float64], prompt: str, dialect: Dialect, frames: FrameMode
 ) -> Layout:
     """Frames and words as a family takes them.
 

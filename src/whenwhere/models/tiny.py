@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.models.trained import Trained
-from whenwhere.stage.shapes.words import WORDS as SHAPES
+from whenwhere.stage.shapes.words import SHAPES_WORDS
 
 #: Frames per step in time, and patches per token along a side; the family's own.
 TEMPORAL, MERGE = 2, 2
@@ -183,7 +183,7 @@ def processor(words: Sequence[str] | None = None, *, side: int = 64, patch: int 
     least = (patch * MERGE) ** 2
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(**sizes, min_pixels=least, max_pixels=side * side),
-        tokenizer=tokenizer(SHAPES if words is None else words),
+        tokenizer=tokenizer(SHAPES_WORDS if words is None else words),
         video_processor=Qwen3VLVideoProcessor(
             **sizes,
             # pixels of all frames together; the cap below is that of one

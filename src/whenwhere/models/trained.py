@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from whenwhere.answers import FORMS
-from whenwhere.answers.dialects import DIALECTS, Dialect, Frames
+from whenwhere.answers.dialects import DIALECTS, Dialect, FrameMode
 from whenwhere.errors import ModelError
 from whenwhere.store import write_text
 
@@ -39,7 +39,7 @@ class Trained:
     dialect: str | None = None
     form: str | None = None
     prompt: str | None = None
-    frames: Frames | None = None
+    frames: FrameMode | None = None
     sample_fps: float | None = None
     long_side: int | None = None
     seconds: float | None = None

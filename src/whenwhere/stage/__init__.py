@@ -6,9 +6,9 @@ of `whenwhere demo`. What is true of a clip is defined in `truth`, what a senten
 to train on.
 """
 
-from whenwhere.stage.build import build as build
+from whenwhere.stage.build import build_world as build_world
 from whenwhere.stage.demo import demo_scene as demo_scene
-from whenwhere.stage.domains import DOMAINS as DOMAINS
+from whenwhere.stage.domains import DEV_DOMAINS as DEV_DOMAINS
 from whenwhere.stage.files import second_level as second_level
 from whenwhere.stage.files import truth_record as truth_record
 from whenwhere.stage.files import write_stage as write_stage

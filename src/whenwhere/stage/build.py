@@ -10,8 +10,8 @@ from whenwhere.stage.domains import Domain
 from whenwhere.stage.paint import Brush, Colour, Sprite, shade
 from whenwhere.stage.plots import driver, handler, mover, rester
 from whenwhere.stage.script import Leg, walk
-from whenwhere.stage.splits import EVERY_PLACE, PLACES, SPLITS
-from whenwhere.stage.streams import stream
+from whenwhere.stage.splits import EVERY_PLACE, PLACES, SPLIT_SEEDS
+from whenwhere.stage.streams import random_stream
 from whenwhere.stage.valplaces import VAL_BACKGROUNDS
 from whenwhere.stage.world import Actor, Prop, View, World
 
@@ -25,7 +25,7 @@ _FLOORS = {
 }  # fmt: skip
 
 
-def build(
+def build_world(
     seed: int, split: str = "dev", domain: str | None = None, width: int = 640, height: int = 360, fps: float = 15.0,
     seconds: float | None = None, cuts: bool | None = None, camera: str | None = None,
 ) -> World:  # fmt: skip
@@ -46,7 +46,7 @@ def build(
         SettingError: no such split, domain or camera, or an odd or tiny size.
     """
     places = PLACES.get(split, {})
-    for value, known, name in ((split, tuple(SPLITS), "split"), (domain, (None, *places), "domain"),
+    for value, known, name in ((split, tuple(SPLIT_SEEDS), "split"), (domain, (None, *places), "domain"),
                                (camera, (None, "static", "shake", "pan", "zoom"), "camera")):  # fmt: skip
         if value not in known:
             raise SettingError(f"stage knows no {name} {value!r}: use one of {', '.join(str(k) for k in known if k)}")
@@ -56,25 +56,29 @@ def build(
         )
     if seed < 0:
         raise SettingError(f"a seed must not be negative, as {seed} is")
-    seed += SPLITS[split]
+    seed += SPLIT_SEEDS[split]
     val = split == "val"
-    name = domain or pick(stream(seed, "domain"), dict.fromkeys(places, 1.0))
-    length = seconds if seconds is not None else float(stream(seed, "length").uniform(*((10, 20) if val else (9, 18))))
+    name = domain or pick(random_stream(seed, "domain"), dict.fromkeys(places, 1.0))
+    length = (
+        seconds
+        if seconds is not None
+        else float(random_stream(seed, "length").uniform(*((10, 20) if val else (9, 18))))
+    )
     frames = max(2, round(length * fps))
-    two = cuts if cuts is not None else bool(stream(seed, "cuts").random() < 1 / (5 if val else 7))
+    two = cuts if cuts is not None else bool(random_stream(seed, "cuts").random() < 1 / (5 if val else 7))
     aspect = width / height
     view_of, views = _shots(seed, frames, fps, two), []
     for k in range(int(view_of.max()) + 1):
         others = dict.fromkeys((d for d in places if d != name), 1.0)
-        place = name if k == 0 else pick(stream(seed, "second domain"), others)
+        place = name if k == 0 else pick(random_stream(seed, "second domain"), others)
         views.append(make_view(seed, k, place, split, aspect, height, frames, fps, camera))
     gain = _light(seed, frames, fps)
     if val:
         gain *= _cloud(seed, frames)
     world = World(
         width, height, fps, frames, views, view_of, [], gain,
-        noise=float(stream(seed, "noise level").uniform(1.2, 4.0)),
-        crf=int(stream(seed, "compression").integers(19, 31)),
+        noise=float(random_stream(seed, "noise level").uniform(1.2, 4.0)),
+        crf=int(random_stream(seed, "compression").integers(19, 31)),
         seed=seed, split=split, domain=name,
     )  # fmt: skip
     for k in range(len(views)):
@@ -85,7 +89,7 @@ def build(
 def _shots(seed: int, frames: int, fps: float, two: bool) -> NDArray[np.intp]:
     view_of = np.zeros(frames, np.intp)
     if two:
-        rng = stream(seed, "shots")
+        rng = random_stream(seed, "shots")
         a = round(float(rng.uniform(0.3, 0.45)) * frames)
         b = round(float(rng.uniform(0.65, 0.8)) * frames)
         view_of[a : (b if rng.random() < 0.5 else frames)] = 1
@@ -94,14 +98,14 @@ def _shots(seed: int, frames: int, fps: float, two: bool) -> NDArray[np.intp]:
 
 def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
     """Slow drift of brightness and tint, and in one clip of four jumps of the automatic exposure."""
-    rng = stream(seed, "light")
+    rng = random_stream(seed, "light")
     t = np.arange(frames) / fps
     gain = np.ones((frames, 3)) * rng.uniform(0.86, 1.06)
     if rng.random() < 0.6:
         depth, period, phase = rng.uniform(0.01, 0.06), rng.uniform(6, 25), rng.uniform(0, 6.28)
         gain *= (1 + depth * np.sin(2 * np.pi * t / period + phase))[:, None]
         gain *= 1 + rng.normal(0, 0.012, 3) * np.sin(2 * np.pi * t / 31 + phase)[:, None]
-    rng = stream(seed, "exposure")
+    rng = random_stream(seed, "exposure")
     if rng.random() < 0.25:
         for _ in range(int(rng.integers(1, 4))):
             when, jump = rng.uniform(0, t[-1]), rng.uniform(-0.16, 0.16)
@@ -111,7 +115,7 @@ def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
 
 def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
     """(frames, 1): in two validation clips of five, a cloud that comes or goes."""
-    rng = stream(seed, "cloud")
+    rng = random_stream(seed, "cloud")
     if rng.random() > 0.4:
         return np.ones((frames, 1))
     middle, dark = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.72, 0.9))
@@ -122,9 +126,9 @@ def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
 def make_view(
     seed: int, k: int, name: str, split: str, aspect: float, height: int, frames: int, fps: float, camera: str | None
 ) -> View:  # fmt: skip
-    """Camera k of a clip: its plate, its motion and what stands before it; arguments as of `build`."""
+    """Camera k of a clip: its plate, its motion and what stands before it; arguments as of `build_world`."""
     domain = EVERY_PLACE[name]
-    rng = stream(seed, "camera", k)
+    rng = random_stream(seed, "camera", k)
     kind = camera or pick(rng, domain.cameras)
     t = np.arange(frames) / fps
     ox, oy, zoom = np.zeros(frames), np.zeros(frames), np.ones(frames)
@@ -147,11 +151,11 @@ def make_view(
     margin = float(max(np.abs(ox).max(), np.abs(oy).max())) + 0.03
     plate = Plate(aspect, float(height), margin)
     if split == "val":
-        VAL_BACKGROUNDS[domain.background](plate, stream(seed, "background", k))
+        VAL_BACKGROUNDS[domain.background](plate, random_stream(seed, "background", k))
     else:
-        BACKGROUNDS[domain.background](plate, stream(seed, "background", k), split)
+        BACKGROUNDS[domain.background](plate, random_stream(seed, "background", k), split)
     view = View(plate.picture(), margin, domain.scale, domain.above, ox, oy, zoom, domain.sun, [], kind, name)
-    _props(view, domain, stream(seed, "props", k), split, aspect, height)
+    _props(view, domain, random_stream(seed, "props", k), split, aspect, height)
     return view
 
 
@@ -247,7 +251,7 @@ def _people(world: World, k: int, views: int) -> None:
     view = world.views[k]
     name = view.domain
     domain = EVERY_PLACE[name]
-    rng = stream(world.seed, "actors", k)
+    rng = random_stream(world.seed, "actors", k)
     lo, hi = domain.actors
     count = int(rng.integers(lo, hi + 1)) if views == 1 else int(rng.integers(2, lo + 2))
     shown = np.flatnonzero(world.view_of == k)
@@ -258,11 +262,11 @@ def _people(world: World, k: int, views: int) -> None:
     floor = _FLOORS.get(name, ())
     for j in range(count):
         order = f"{k}.{j}"
-        who = stream(world.seed, "kind", order)
+        who = random_stream(world.seed, "kind", order)
         kind = casts[int(who.integers(len(casts)))].kind if casts and who.random() < 0.4 else pick(who, domain.cast)
-        looks = stream(world.seed, "look", order)
+        looks = random_stream(world.seed, "look", order)
         c = cast(looks, world.split, kind, casts, floor)
-        motion = stream(world.seed, "motion", order)
+        motion = random_stream(world.seed, "motion", order)
         for _ in range(12):
             role = pick(motion, domain.roles[c.family])
             if _enter(world, k, domain, c, role, max(0.0, float(slots[j])), motion, looks, casts):
@@ -358,9 +362,9 @@ def _rests(world: World, k: int, domain: Domain, casts: list[Cast]) -> None:
     """Things at rest: most stay, some appear or vanish by themselves."""
     if not any(n in domain.sizes for n in _ON_FLOOR):
         return
-    rng = stream(world.seed, "rests", k)
+    rng = random_stream(world.seed, "rests", k)
     for j in range(int(rng.integers(0, 3))):
-        own = stream(world.seed, "rest", k, j)
+        own = random_stream(world.seed, "rest", k, j)
         place, lift, where = _spot(world, k, domain, own)
         thing = _thing(world, k, domain, where, place[1], own, casts)
         role = pick(own, {"rest": 2.0, "appear": 1.0, "vanish": 1.0})

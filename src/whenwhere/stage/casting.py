@@ -22,7 +22,7 @@ FAMILY = {
 #: Colour families that fur comes in.
 _FUR = ("brown", "black", "white", "grey", "orange")
 #: Textures of each split beside plain.
-TEXTURES = {"dev": ("striped",), "val": ("zigzag", "diamonds"), "heldout": ("checked", "spotted")}
+SPLIT_TEXTURES = {"dev": ("striped",), "val": ("zigzag", "diamonds"), "heldout": ("checked", "spotted")}
 _SHOES = {"dev": (46, 38, 34), "val": (128, 52, 44), "heldout": (206, 202, 196)}
 
 
@@ -74,7 +74,7 @@ def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], fl
     apart = (*same, *floor) if rng.random() < 0.75 else floor
     texture = "plain"
     if rng.random() < 0.22 and family in ("thing", "person"):
-        texture = TEXTURES[split][int(rng.integers(len(TEXTURES[split])))]
+        texture = SPLIT_TEXTURES[split][int(rng.integers(len(SPLIT_TEXTURES[split])))]
     factor, big = 1.0, ""
     if family in ("vehicle", "thing", "animal"):
         u = rng.random()

@@ -18,7 +18,7 @@ from whenwhere.stage.paint import Image, Sprite, image
 from whenwhere.stage.people import PHASES as STEPS
 from whenwhere.stage.people import PersonLook, person_sprite
 from whenwhere.stage.script import Leg
-from whenwhere.stage.streams import stream
+from whenwhere.stage.streams import random_stream
 from whenwhere.stage.things import PHASES as TROT
 from whenwhere.stage.things import ThingLook, thing_sprite
 from whenwhere.stage.vehicles import SPOKES, vehicle_sprite
@@ -29,7 +29,7 @@ HIDDEN = 0.9
 #: Share of the whole actor that must be in the picture for it to count as there.
 SLIVER = 0.02
 #: No fewer pixels than this are a box.
-FEWEST = 8
+MIN_BOX_PIXELS = 8
 
 
 class Pasted(NamedTuple):
@@ -111,7 +111,7 @@ class Compositor:
         self._sprites: dict[tuple[int, str, int], Sprite] = {}
         self._shadows: dict[int, Image] = {}
         self._plates = [None if v.moving else self._plate(v, 0) for v in world.views]
-        rng = stream(world.seed, "noise")
+        rng = random_stream(world.seed, "noise")
         h, w = world.height + 64, world.width + 64
         grey = rng.normal(0, world.noise * 0.85, (h, w, 1)) + rng.normal(0, world.noise * 0.5, (h, w, 3))
         self._more = np.clip(grey, 0, 255).round().astype(np.uint8)
@@ -237,7 +237,7 @@ class Compositor:
             pasted.append((d, p, mask))
         for d, p, mask in pasted:
             inside = int(np.count_nonzero(mask))
-            if d.owner < 0 or inside < max(FEWEST, SLIVER * p.full):
+            if d.owner < 0 or inside < max(MIN_BOX_PIXELS, SLIVER * p.full):
                 continue
             region = owner[p.y : p.y + mask.shape[0], p.x : p.x + mask.shape[1]]
             if np.count_nonzero(region == d.owner) < (1 - HIDDEN) * inside:

@@ -13,7 +13,7 @@ from whenwhere.stage.grammar import Sentence
 from whenwhere.stage.palette import PAINTS, Paint
 from whenwhere.stage.people import PersonLook
 from whenwhere.stage.plots import Cue, border
-from whenwhere.stage.scene import Scene, Stage, write
+from whenwhere.stage.scene import Scene, Stage, write_scene
 from whenwhere.stage.script import Leg
 from whenwhere.stage.solver import Phrase, Solver
 from whenwhere.stage.vehicles import VehicleLook
@@ -83,4 +83,4 @@ def demo_scene(path: str | os.PathLike[str]) -> Scene:
     Raises:
         OutputError: the file cannot be written.
     """
-    return write(path, Stage(demo_world(), _asked))
+    return write_scene(path, Stage(demo_world(), _asked))

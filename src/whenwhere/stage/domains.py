@@ -51,7 +51,7 @@ _SMALL = {"bottle": 0.13, "cup": 0.085, "bag": 0.13, "box": 0.12, "book": 0.11, 
 _PEOPLE = {"man": 3.0, "woman": 3.0, "child": 1.0}
 _FOLK = {"cross": 2.0, "visit": 3.0, "turnback": 1.5, "return": 1.5, "parked": 1.0}
 
-DOMAINS: dict[str, Domain] = {
+DEV_DOMAINS: dict[str, Domain] = {
     "road": Domain(
         "road", (1.0, 0.0), {"car": 0.44, "van": 0.5, "truck": 0.62, "bus": 0.74},
         {"car": 6.0, "van": 2.0, "truck": 1.0, "bus": 0.6},

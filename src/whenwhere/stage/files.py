@@ -15,7 +15,7 @@ from pathlib import Path
 
 from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
 from whenwhere.stage.scene import Query, Scene, render
-from whenwhere.stage.streams import VERSION
+from whenwhere.stage.streams import STAGE_VERSION
 from whenwhere.store import write_text
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
@@ -56,7 +56,7 @@ def truth_record(query: Query, scene: Scene, info: VideoInfo, id: str) -> Ground
             "domain": world.domain,
             "camera": [v.camera for v in world.views],
             "cuts": [round(c, 3) for c in scene.cuts],
-            "version": VERSION,
+            "version": STAGE_VERSION,
         },
     )
 

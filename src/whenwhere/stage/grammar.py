@@ -30,21 +30,21 @@ from whenwhere.stage.compose import Seen
 from whenwhere.stage.heldout import HELDOUT
 from whenwhere.stage.palette import HAIR, PAINTS
 from whenwhere.stage.people import PersonLook
-from whenwhere.stage.solver import GROUPS, TAKEN_FOR, Phrase, Solver, referents
+from whenwhere.stage.solver import KIND_GROUPS, TAKEN_FOR, Phrase, Solver, referents
 from whenwhere.stage.splits import EVERY_PLACE
-from whenwhere.stage.streams import stream
+from whenwhere.stage.streams import random_stream
 from whenwhere.stage.truth import Event
 from whenwhere.stage.val import VAL
 from whenwhere.stage.wordings import DEV, Words
 from whenwhere.stage.world import Actor, World
 
-WORDS: dict[str, Words] = {"dev": DEV, "val": VAL, "heldout": HELDOUT}
+SPLIT_WORDS: dict[str, Words] = {"dev": DEV, "val": VAL, "heldout": HELDOUT}
 
 _KIND_OF = {"cross": "direction", "back": "return"}
 #: Kinds that nearly every clip offers.
 _COMMON = {"order", "side", "rest", "while", "after", "before"}
 #: Seconds below which an event is too short to be asked about.
-SHORTEST = 0.8
+MIN_EVENT = 0.8
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Speaker:
     """Turns predicates into words of one split, drawing among synonyms."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
-        self.world, self.rng, self.words = world, rng, WORDS[world.split]
+        self.world, self.rng, self.words = world, rng, SPLIT_WORDS[world.split]
 
     def choose(self, options: tuple[str, ...]) -> str:
         """One of several wordings."""
@@ -141,7 +141,7 @@ class Speaker:
 def _phrases(solver: Solver, actor: Actor, rng: np.random.Generator) -> list[Phrase]:
     """Noun phrases that are true of the actor and can be seen at its size, in random order."""
     small = solver.height[actor.id] < 0.25
-    groups = [g for g, members in GROUPS.items() if actor.kind in members]
+    groups = [g for g, members in KIND_GROUPS.items() if actor.kind in members]
     nouns = [actor.kind] * 4 + groups
     noun = nouns[int(rng.integers(len(nouns)))]
     out = [Phrase(noun)]
@@ -282,7 +282,7 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
     return None
 
 
-def sentences(
+def make_sentences(
     world: World, seen: Seen, happenings: list[Event], count: int = 6, absent: float = 0.12
 ) -> list[Sentence]:
     """Up to `count` sentences about a clip, of kinds as different as it offers.
@@ -297,9 +297,9 @@ def sentences(
     Returns:
         Sentences with different texts; each about a referent that is unique in the clip, or about none.
     """
-    rng = stream(world.seed, "sentences")
-    solver, speaker = Solver(world, seen, happenings), Speaker(world, stream(world.seed, "words"))
-    askable = [e for e in happenings if e.what in TAKEN_FOR and e.spans.duration >= SHORTEST and solver.shown(e)]
+    rng = random_stream(world.seed, "sentences")
+    solver, speaker = Solver(world, seen, happenings), Speaker(world, random_stream(world.seed, "words"))
+    askable = [e for e in happenings if e.what in TAKEN_FOR and e.spans.duration >= MIN_EVENT and solver.shown(e)]
     pool: list[Sentence] = []
     for e in (askable[i] for i in rng.permutation(len(askable))):
         made = [_single(world, solver, speaker, e, rng)]

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.spans import SpanSet
-from whenwhere.stage.build import build
+from whenwhere.stage.build import build_world
 from whenwhere.stage.compose import Compositor, Seen
-from whenwhere.stage.grammar import Sentence, sentences
+from whenwhere.stage.grammar import Sentence, make_sentences
 from whenwhere.stage.paint import Image
 from whenwhere.stage.sound import track
-from whenwhere.stage.truth import Event, events
+from whenwhere.stage.truth import Event, clip_events
 from whenwhere.stage.world import World
 from whenwhere.tubes import Tube
 from whenwhere.video import FrameWriter
@@ -116,7 +116,7 @@ class Stage:
     """
 
     def __init__(self, world: World, ask: Callable[[Scene], list[Sentence]] | None = None) -> None:
-        self.world, self._ask = world, ask or (lambda scene: sentences(scene.world, scene.seen, scene.events))
+        self.world, self._ask = world, ask or (lambda scene: make_sentences(scene.world, scene.seen, scene.events))
         self._boxes: list[NDArray[np.float64]] = []
 
     def frames(self) -> Iterator[Image]:
@@ -129,7 +129,7 @@ class Stage:
     def scene(self) -> Scene:
         """The truth of the frames that were painted."""
         seen = Seen(np.stack(self._boxes, 1))
-        scene = Scene(self.world, seen.boxes, events(self.world, seen), [])
+        scene = Scene(self.world, seen.boxes, clip_events(self.world, seen), [])
         return replace(scene, sentences=[_query(scene, s) for s in self._ask(scene)])
 
 
@@ -165,11 +165,11 @@ def render(
         SettingError: an unknown split, domain or camera, or a size that cannot be made.
         OutputError: the file cannot be written.
     """
-    world = build(seed, split, domain, width, height, fps, seconds, cuts, camera)
-    return write(path, Stage(world, lambda s: sentences(s.world, s.seen, s.events, queries)), sound)
+    world = build_world(seed, split, domain, width, height, fps, seconds, cuts, camera)
+    return write_scene(path, Stage(world, lambda s: make_sentences(s.world, s.seen, s.events, queries)), sound)
 
 
-def write(path: str | os.PathLike[str], stage: Stage, sound: bool = True) -> Scene:
+def write_scene(path: str | os.PathLike[str], stage: Stage, sound: bool = True) -> Scene:
     """Writes what is staged as H.264 mp4, with its sound track unless not wanted, and returns its truth."""
     w = stage.world
     with FrameWriter(path, w.width, w.height, w.fps, audio=track(w) if sound else None, crf=w.crf) as writer:

@@ -22,7 +22,7 @@ _ALIKE = (
 )  # fmt: skip
 _PEOPLE, _VEHICLES = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}
 _ANIMALS = {"dog", "cat", "horse", "sheep"}
-GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
+KIND_GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
 
 #: Asked-for event → events that may be taken for it.
 TAKEN_FOR = {
@@ -67,7 +67,7 @@ class Phrase:
 
 
 def _members(noun: str) -> set[str]:
-    return GROUPS.get(noun, {noun})
+    return KIND_GROUPS.get(noun, {noun})
 
 
 class Solver:

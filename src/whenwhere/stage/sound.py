@@ -6,11 +6,11 @@ Nothing asks about sound yet; the writers of overlays and clips need a track who
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.streams import stream
+from whenwhere.stage.streams import random_stream
 from whenwhere.stage.world import World
 
 #: Samples per second.
-RATE = 16_000
+SAMPLE_RATE = 16_000
 #: Length of a beep in seconds.
 BEEP = 0.12
 #: Pitch of an actor's beep and of a cut's, in Hz.
@@ -26,13 +26,13 @@ def beeps(world: World) -> list[tuple[float, float]]:
 
 def track(world: World) -> tuple[NDArray[np.float32], int]:
     """Mono samples in -1..1 of exactly the clip's length, and their rate per second."""
-    rng = stream(world.seed, "sound")
-    n = round(world.frames / world.fps * RATE)
-    t = np.arange(n) / RATE
+    rng = random_stream(world.seed, "sound")
+    n = round(world.frames / world.fps * SAMPLE_RATE)
+    t = np.arange(n) / SAMPLE_RATE
     wave = 0.01 * rng.standard_normal(n) + 0.015 * np.sin(2 * np.pi * float(rng.uniform(90, 140)) * t)
-    shape = np.hanning(round(BEEP * RATE))
+    shape = np.hanning(round(BEEP * SAMPLE_RATE))
     for when, pitch in beeps(world):
-        i = round(when * RATE)
+        i = round(when * SAMPLE_RATE)
         part = shape[: n - i]
-        wave[i : i + len(part)] += 0.35 * part * np.sin(2 * np.pi * pitch * np.arange(len(part)) / RATE)
-    return np.clip(wave, -1, 1).astype(np.float32), RATE
+        wave[i : i + len(part)] += 0.35 * part * np.sin(2 * np.pi * pitch * np.arange(len(part)) / SAMPLE_RATE)
+    return np.clip(wave, -1, 1).astype(np.float32), SAMPLE_RATE

@@ -2,7 +2,7 @@
 
 A clip is fixed by (seed, split, version). Each factor (the camera, the light, the actors' colours, ...) hashes its
 own name into its generator, so that adding a factor, or drawing once more inside one, leaves all others as they
-were. `VERSION` changes whenever the same seed would give other pixels or another truth.
+were. `STAGE_VERSION` changes whenever the same seed would give other pixels or another truth.
 """
 
 import zlib
@@ -10,14 +10,14 @@ import zlib
 import numpy as np
 
 #: Raised with every change that gives other pixels or another truth for the same seed.
-VERSION = 1
+STAGE_VERSION = 1
 
 
-def stream(seed: int, *names: str | int) -> np.random.Generator:
+def random_stream(seed: int, *names: str | int) -> np.random.Generator:
     """The generator of one factor.
 
-    >>> stream(1, "camera").random() == stream(1, "camera").random() != stream(1, "light").random()
+    >>> random_stream(1, "camera").random() == random_stream(1, "camera").random() != random_stream(1, "light").random()
     True
     """
     key = "/".join(map(str, names)).encode()
-    return np.random.default_rng([VERSION, seed, zlib.crc32(key)])
+    return np.random.default_rng([STAGE_VERSION, seed, zlib.crc32(key)])

@@ -3,15 +3,15 @@
 Spans begin at the time of the first frame that shows the event and end where the frame after the last one begins.
 What each event means, and from when to when it lasts:
 
-- `there`: all the time the actor has a box. Being hidden for up to `GAP` seconds does not interrupt it (the tube has no
-  boxes there); leaving the picture, or a cut to another camera, does.
+- `there`: all the time the actor has a box. Being hidden for up to `MAX_HIDDEN` seconds does not interrupt it (the tube
+  has no boxes there); leaving the picture, or a cut to another camera, does.
 - `cross`: one visit that goes straight through, from one border to another without stopping or turning: the whole
   visit. Its direction is that of the movement: `left`, `right`, `up`, `down`.
 - `enter`: coming in, from the first frame until it stops or turns. `leave`: going out, from when it starts (or
   turns) towards the border until it is gone. Visits that only cross have neither.
 - `back`: `enter` of a later visit: it has been in the picture before.
-- `stand`: not moving from its place for at least `STILL` seconds between (or before, or after) movements; for someone
-  who handles a thing, this includes the reaching.
+- `stand`: not moving from its place for at least `MIN_STAND` seconds between (or before, or after) movements; for
+  someone who handles a thing, this includes the reaching.
 - `turn`: turning round and going back the way it came: from the turn until it is gone or stops.
 - `put`: a thing is put down: from when it shows in the reaching hand until the hand is withdrawn. `taken`: from when
   the hand reaches for it until it is gone. `rest`: a thing lies or stands at its place.
@@ -33,9 +33,9 @@ from whenwhere.stage.script import Leg
 from whenwhere.stage.world import Actor, World
 
 #: An actor may be hidden for so many seconds within one visit.
-GAP = 1.0
+MAX_HIDDEN = 1.0
 #: Standing shorter than this, in seconds, is no `stand`.
-STILL = 1.2
+MIN_STAND = 1.2
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def visits(world: World, seen: Seen, actor: Actor) -> list[tuple[int, int]]:
     out: list[list[int]] = []
     x = world.paths[actor.id].x
     for i in present.tolist():
-        if out and i - out[-1][1] <= GAP * world.fps:
+        if out and i - out[-1][1] <= MAX_HIDDEN * world.fps:
             gap = slice(out[-1][1], i)
             if not np.isnan(x[gap]).any() and (world.view_of[gap] == actor.view).all():
                 out[-1][1] = i + 1
@@ -127,7 +127,7 @@ def _parts(legs: list[Leg], a: int, b: int, frames: int) -> list[tuple[Leg, int,
     return [(leg, s, e) for leg, s, e in cut if s < e]
 
 
-def events(world: World, seen: Seen) -> list[Event]:
+def clip_events(world: World, seen: Seen) -> list[Event]:
     """Everything that happens, in the order of the actors."""
     out: list[Event] = []
     for actor in world.actors:
@@ -194,7 +194,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
     else:
         merged = _stands(parts)
         for s, e in merged:
-            if (e - s) / world.fps >= STILL:
+            if (e - s) / world.fps >= MIN_STAND:
                 add("stand", s, e, False)
         if came and parts[0][0].act == "go":
             add("enter", a, parts[0][2], fast)

@@ -94,7 +94,7 @@ class Actor:
         view: which view it lives in.
         seed: of its grain.
         big: `big`, `small` or empty.
-        texture: `plain`, or one of `casting.TEXTURES`.
+        texture: `plain`, or one of `casting.SPLIT_TEXTURES`.
         depth: ground height that decides who hides whom; None: where it stands.
         place: for things: what it rests on (`table`, `floor`, ...).
         hand: for things that are put down or taken away: the id of the person who does it.

@@ -49,14 +49,14 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         name = str(shipped())
     elif name == "tiny-new":
         from whenwhere.models import tiny
-        from whenwhere.stage.shapes import WORDS
+        from whenwhere.stage.shapes import SHAPES_WORDS
 
         sizes: dict[str, Any] = {
             key: getattr(recipe.model.sizes, key) for key in recipe.model.sizes.__dataclass_fields__
         }
         made = folder / "config.json"
         if not made.is_file():
-            tiny.build(folder, words=WORDS, **{key: value for key, value in sizes.items() if value is not None})
+            tiny.build(folder, words=SHAPES_WORDS, **{key: value for key, value in sizes.items() if value is not None})
         name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")

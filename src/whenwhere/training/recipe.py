@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from whenwhere.answers import FORMS
-from whenwhere.answers.dialects import Frames
+from whenwhere.answers.dialects import FrameMode
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.errors import SettingError
-from whenwhere.stage.shapes.world import World
+from whenwhere.stage.shapes.world import ShapesWorld
 from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.rl.settings import RLSettings
 from whenwhere.training.sft.settings import SFTSettings
@@ -88,7 +88,7 @@ class Model:
     revision: str | None = None
     form: str = "second-level"
     prompt: str = ""
-    frames: Frames | None = None
+    frames: FrameMode | None = None
     sample_fps: float = 2.0
     max_frames: int = 768
     long_side: int | None = None
@@ -121,7 +121,7 @@ class Chapter:
     """
 
     until: float
-    world: World
+    world: ShapesWorld
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Data:
     kind: str = "shapes"
     annotations: str = ""
     videos: str = ""
-    world: World = field(default_factory=World)
+    world: ShapesWorld = field(default_factory=ShapesWorld)
     grow: tuple[Chapter, ...] = ()
     first_seed: int = 0
     count: int = 0

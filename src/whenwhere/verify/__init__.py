@@ -13,13 +13,14 @@ No torch here, and no video library until the semantic term looks at one. Not he
 losses (training), and published counts over frame grids (evaluate).
 """
 
-from whenwhere.verify.claim import Claim, claimed
-from whenwhere.verify.semantic import Encoder, Semantic, View
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.prediction import ParsedPrediction, to_prediction
+from whenwhere.verify.semantic import Encoder, Semantic, VideoView
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.terms import TERMS
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.verifier import Reward, Verifier
 
 __all__ = [
-    "TERMS", "Beside", "Claim", "Encoder", "Reward", "Semantic", "Term", "Truth", "Verifier", "View", "claimed",
+    "TERMS", "Encoder", "ParsedPrediction", "Reward", "RewardContext", "Semantic", "Term", "Truth", "Verifier",
+    "VideoView", "to_prediction",
 ]  # fmt: skip

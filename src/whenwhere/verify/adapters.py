@@ -2,8 +2,8 @@
 
 Core: `score(text, target, meta) -> {"total", "reward", "format", <term>...}`. `target` is the plain form of a `Truth`
 (a mapping or its JSON string), `meta` may hold `progress` (0-1), `shuffled` (the text that answers shuffled frames) and
-`view` (a `View`). The numbers always have the same keys, because engines collect them in columns; a term that does not
-apply to a question is 0 there.
+`view` (a `VideoView`). The numbers always have the same keys, because engines collect them in columns; a term that does
+not apply to a question is 0 there.
 
     # reward.py, for verl: custom_reward_function.path=reward.py
     from whenwhere.verify import Verifier
@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from whenwhere.errors import SettingError, WhenwhereError
-from whenwhere.verify.term import Beside
+from whenwhere.verify.term import RewardContext
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.verifier import Verifier
 
@@ -64,12 +64,12 @@ def scorer(verifier: Verifier, prefix: str = "") -> Core:
         truth = truth_of(target)
         meta = meta or {}
         shuffled = meta.get("shuffled")
-        beside = Beside(
+        context = RewardContext(
             progress=float(meta.get("progress", 1.0)),
             shuffled=None if shuffled is None else verifier.read(_plain(shuffled, prefix), truth),
             view=meta.get("view"),
         )
-        got = verifier.score(_plain(text, prefix), truth, beside)
+        got = verifier.score(_plain(text, prefix), truth, context)
         rest = {name: got.terms.get(name, 0.0) for name in names}
         return {"total": got.total, "reward": got.reward, "format": got.format, **rest}
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whenwhere.answers.answer import Answer
+from whenwhere.answers.answer import ParsedAnswer
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-from whenwhere.verify.claim import Claim
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.prediction import ParsedPrediction
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
-_Made = tuple[Claim, Truth]
+_Made = tuple[ParsedPrediction, Truth]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,17 @@ class Audit:
         return self.constant >= self.half or self.slip >= self.half
 
 
-def made(spans: Sequence[tuple[float, float]], truth: Truth, tube: Tube | None, letter: str | None) -> Claim:
+def made(spans: Sequence[tuple[float, float]], truth: Truth, tube: Tube | None, letter: str | None) -> ParsedPrediction:
     """A claim in no particular text: its thought names its ends, its form is taken as followed."""
     thought = " ".join(f"{t:.6f} s" for span in spans for t in span)
-    answer = Answer(
+    answer = ParsedAnswer(
         "ok" if spans else "absent", tuple(spans), choice=letter, thought=thought, form="second-level"
     )  # fmt: skip
     when = SpanSet(spans)
-    return Claim(answer, when, tube if tube is not None else Tube(when), form="second-level")
+    return ParsedPrediction(answer, when, tube if tube is not None else Tube(when), form="second-level")
 
 
-def constants(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tuple[str, list[_Made]]]:
+def constant_answers(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tuple[str, list[_Made]]]:
     """Constant answers with their words: one claim for each truth with a duration."""
     known = [t for t in truths if t.spans is not None and t.duration]
     yield "nothing", [(made([], t, None, "A"), t) for t in known]
@@ -82,7 +82,7 @@ def constants(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tuple[str,
                 yield f"[{a / steps:g}, {b / steps:g}]{boxes}", row
 
 
-def half_right(truth: Truth) -> list[Claim]:
+def half_right(truth: Truth) -> list[ParsedPrediction]:
     """Answers with a t_IoU of one half; to several spans each loses a half of its own."""
     spans = [(s.start, s.end) for s in truth.spans or ()]
     ways = [[(s + a * (e - s), e - b * (e - s)) for s, e in spans] for a, b in ((0.5, 0), (0, 0.5), (0.25, 0.25))]
@@ -93,7 +93,7 @@ def half_right(truth: Truth) -> list[Claim]:
     return [made(w, truth, _tube(truth, w, 1 / 3), truth.choice) for w in ways]
 
 
-def slips(truth: Truth) -> dict[str, Claim]:
+def slips(truth: Truth) -> dict[str, ParsedPrediction]:
     """Answers with a t_IoU of at most .1, right boxes and letter: a sliver of the event, and far too much around it."""
     spans = [(s.start, s.end) for s in truth.spans or ()]
     found = {"a sliver": [(s, s + 0.1 * (e - s)) for s, e in spans]}
@@ -105,7 +105,7 @@ def slips(truth: Truth) -> dict[str, Claim]:
 
 
 def audit(
-    terms: Iterable[Term], truths: Sequence[Truth], step: float = 0.1, beside: Beside | None = None
+    terms: Iterable[Term], truths: Sequence[Truth], step: float = 0.1, context: RewardContext | None = None
 ) -> dict[str, Audit]:
     """Measure terms; questions without an event or a duration, or that a term does not apply to, are left out.
 
@@ -113,28 +113,30 @@ def audit(
         terms: any; those that apply to no question are left out.
         truths: of a data set.
         step: of the grid of constant spans, as a share of the duration.
-        beside: what the terms need; without it, a constant says the same to shuffled frames and others say nothing.
+        context: what the terms need; without it, a constant says the same to shuffled frames and others say nothing.
     """
     known = [t for t in truths if t.spans and t.duration]
-    used = [t for t in terms if any(t.applies(k, beside or Beside(shuffled=made([], k, None, None))) for k in known)]
+    used = [
+        t for t in terms if any(t.applies(k, context or RewardContext(shuffled=made([], k, None, None))) for k in known)
+    ]
 
     def means(pairs: Iterable[_Made], constant: bool = False) -> dict[str, float]:
         values: dict[str, list[float]] = {t.name: [] for t in used}
-        for claim, truth in pairs:
-            seen = beside or Beside(shuffled=claim if constant else made([], truth, None, None))
+        for prediction, truth in pairs:
+            seen = context or RewardContext(shuffled=prediction if constant else made([], truth, None, None))
             for term in used:
                 if term.applies(truth, seen):
-                    values[term.name].append(term(claim, truth, seen))
+                    values[term.name].append(term(prediction, truth, seen))
         return {name: float(np.mean(v)) if v else math.nan for name, v in values.items()}
 
     best = {t.name: (-math.inf, "") for t in used}
-    for how, row in constants(known, step):
+    for how, row in constant_answers(known, step):
         for name, value in means(row, constant=True).items():
             best[name] = max(best[name], (value, how), key=lambda pair: pair[0])
     by_way: dict[str, list[_Made]] = {}
     for truth in known:
-        for how, claim in slips(truth).items():
-            by_way.setdefault(how, []).append((claim, truth))
+        for how, prediction in slips(truth).items():
+            by_way.setdefault(how, []).append((prediction, truth))
     slipped = [means(row) for row in by_way.values()]
     halves = [means((c, t) for c in half_right(t)) for t in known]
     return {

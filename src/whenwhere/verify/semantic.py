@@ -24,9 +24,9 @@ from numpy.typing import ArrayLike, NDArray
 from whenwhere.answers.answer import Size
 from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
-from whenwhere.verify.claim import Claim
+from whenwhere.verify.prediction import ParsedPrediction
 
-Pictures = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 
 class Encoder(Protocol):
@@ -37,13 +37,13 @@ class Encoder(Protocol):
         """What it is: compared with the judge's name."""
         ...
 
-    def __call__(self, pictures: Sequence[Pictures], sentences: Sequence[str]) -> ArrayLike:
+    def __call__(self, pictures: Sequence[ImageArray], sentences: Sequence[str]) -> ArrayLike:
         """Similarities, (n, m), of n pictures (h, w, 3; sizes differ) with m sentences."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class VideoView:
     """What the encoder may look at for one question.
 
     Attributes:
@@ -54,14 +54,14 @@ class View:
         swapped: another sentence, best of the same video.
     """
 
-    look: Callable[[NDArray[np.float64]], Pictures]
+    look: Callable[[NDArray[np.float64]], ImageArray]
     duration: float
     size: Size
     query: str
     swapped: str
 
     @classmethod
-    def open(cls, path: str, query: str, swapped: str, width: int = 224) -> "View":
+    def open(cls, path: str, query: str, swapped: str, width: int = 224) -> "VideoView":
         """A view of a video file, its frames read at `width` pixels.
 
         Raises:
@@ -102,18 +102,18 @@ class Semantic:
         if not self.margin > 0:
             raise SettingError(f"the margin of the semantic reward must be positive, not {self.margin:g}")
 
-    def score(self, claim: Claim, view: View) -> float:
+    def score(self, prediction: ParsedPrediction, view: VideoView) -> float:
         """The value in 0-1; 0 where there is nothing to compare, or a similarity is not finite."""
-        if not claim.spans or claim.tube is None:
+        if not prediction.spans or prediction.tube is None:
             return 0.0
-        within = claim.spans.clip(view.duration)
+        within = prediction.spans.clip(view.duration)
         without = complement(within, view.duration)
         if not within or not without:
             return 0.0
-        times = spread(within, self.frames)
+        times = midpoints(within, self.frames)
         inside = view.look(times)
         scale = np.array([inside.shape[2] / view.size[0], inside.shape[1] / view.size[1]] * 2)
-        boxes = claim.tube.boxes_at(times) * scale
+        boxes = prediction.tube.boxes_at(times) * scale
         shown, hidden = [], []
         for picture, box in zip(inside, boxes, strict=True):
             cut = _window(box, picture)
@@ -122,7 +122,7 @@ class Semantic:
                 covered = picture.copy()
                 covered[cut] = picture.reshape(-1, 3).mean(0)
                 hidden.append(covered)
-        outside = list(view.look(spread(without, self.frames)))
+        outside = list(view.look(midpoints(without, self.frames)))
         found = np.asarray(self.encoder([*shown, *outside, *hidden], [view.query, view.swapped]), float)
         n, m = len(shown), len(shown) + len(outside)
         rivals = [found[n:m, 0].mean(), found[:n, 1].mean(), *([found[m:, 0].mean()] if hidden else [])]
@@ -140,10 +140,10 @@ def complement(spans: SpanSet, duration: float) -> SpanSet:
     return SpanSet((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
 
 
-def spread(spans: SpanSet, n: int) -> NDArray[np.float64]:
+def midpoints(spans: SpanSet, n: int) -> NDArray[np.float64]:
     """Midpoints of n equal parts of the set's time.
 
-    >>> spread(SpanSet([(0, 2), (8, 10)]), 4).tolist()
+    >>> midpoints(SpanSet([(0, 2), (8, 10)]), 4).tolist()
     [0.5, 1.5, 8.5, 9.5]
     """
     lengths = spans.ends - spans.starts
@@ -153,7 +153,7 @@ def spread(spans: SpanSet, n: int) -> NDArray[np.float64]:
     return np.asarray(spans.starts[i] + at - before[i])
 
 
-def _window(box: NDArray[np.float64], picture: Pictures) -> tuple[slice, slice] | None:
+def _window(box: NDArray[np.float64], picture: ImageArray) -> tuple[slice, slice] | None:
     """Rows and columns of a box, at least one pixel; None without a box or outside the picture."""
     if not np.isfinite(box).all():
         return None

@@ -10,51 +10,51 @@ from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.overlap import box_iou, over_time, s_iou, t_iou
 from whenwhere.tubes import Tube
-from whenwhere.verify.claim import Claim
+from whenwhere.verify.prediction import ParsedPrediction
 from whenwhere.verify.temporal import ROUNDING, recall
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
 #: t_IoU from which places count in `s_gated`.
-GATE = 0.5
+GATE_IOU = 0.5
 #: Seconds between an answered and a true time that still belong together in `boxes_near`.
-NEAR = 1.0
+NEAR_SECONDS = 1.0
 
 
-def _tubes(claim: Claim, truth: Truth) -> tuple[Tube, Tube]:
-    assert claim.tube is not None and truth.tube is not None  # what `Term.needs` has checked
-    return claim.tube, truth.tube
+def _tubes(prediction: ParsedPrediction, truth: Truth) -> tuple[Tube, Tube]:
+    assert prediction.tube is not None and truth.tube is not None  # what `Term.needs` has checked
+    return prediction.tube, truth.tube
 
 
-def v_union(claim: Claim, truth: Truth, beside: Beside) -> float:
+def v_union(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """`whenwhere.overlap.v_iou`: t_IoU · s, with the truth's own spans."""
-    p, s = _tubes(claim, truth)
+    p, s = _tubes(prediction, truth)
     t = t_iou(p.spans, s.spans)
     return t * s_iou(p, s) if t else 0.0
 
 
-def v_intersection(claim: Claim, truth: Truth, beside: Beside) -> float:
+def v_intersection(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """`whenwhere.overlap.s_iou`: box IoU averaged over the time that both claim."""
-    return s_iou(*_tubes(claim, truth))
+    return s_iou(*_tubes(prediction, truth))
 
 
-def v_truth(claim: Claim, truth: Truth, beside: Beside) -> float:
+def v_truth(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Box IoU summed over the common time, divided by the true time (V-STaR)."""
-    return s_iou(*_tubes(claim, truth)) * recall(claim, truth, beside)
+    return s_iou(*_tubes(prediction, truth)) * recall(prediction, truth, context)
 
 
-def s_gated(claim: Claim, truth: Truth, beside: Beside) -> float:
+def s_gated(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Box overlap where the time is right: s if t_IoU ≥ .5, else 0."""
-    p, s = _tubes(claim, truth)
-    return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE - ROUNDING else 0.0
+    p, s = _tubes(prediction, truth)
+    return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE_IOU - ROUNDING else 0.0
 
 
-def boxes_near(claim: Claim, truth: Truth, beside: Beside) -> float:
+def boxes_near(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Mean over the answered boxes of IoU with the true box at the nearest true time, 0 where that is 1 s off or more.
 
     The original's gate lacks the absolute value, so that any earlier true time passed.
     """
-    p, s = _tubes(claim, truth)
+    p, s = _tubes(prediction, truth)
     if not len(p) or not len(s):
         return 0.0
     there = s.boxes_at(p.times)
@@ -64,7 +64,7 @@ def boxes_near(claim: Claim, truth: Truth, beside: Beside) -> float:
     nearest = np.where(np.abs(s.times[left] - p.times) <= np.abs(s.times[right] - p.times), left, right)
     outside = np.isnan(there[:, 0])
     there[outside] = s.boxes[nearest[outside]]
-    near = ~outside | (np.abs(s.times[nearest] - p.times) < NEAR)
+    near = ~outside | (np.abs(s.times[nearest] - p.times) < NEAR_SECONDS)
     return float((box_iou(p.boxes, there) * near).mean())
 
 
@@ -81,13 +81,13 @@ def box_giou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return inter / union - (hull - union) / hull
 
 
-def giou_l1(claim: Claim, truth: Truth, beside: Beside) -> float:
+def giou_l1(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """GIoU − L1 averaged over the common time, not below 0.
 
     L1 is the mean of the four sides' distances as shares of the frame; the paper does not say which.
     """
     assert truth.size is not None  # what `Term.needs` has checked
-    p, s = _tubes(claim, truth)
+    p, s = _tubes(prediction, truth)
     frame = np.array(truth.size * 2)
 
     def measure(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

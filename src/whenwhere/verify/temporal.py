@@ -8,23 +8,23 @@ import numpy as np
 
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
-from whenwhere.verify.claim import Claim
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.prediction import ParsedPrediction
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
 #: The thresholds of R1@m.
-AT = (0.3, 0.5, 0.7)
+IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 #: Times are decimals: half an event answered to the digit must reach the threshold .5.
 ROUNDING = 1e-9
 
 
-def _sets(claim: Claim, truth: Truth) -> tuple[SpanSet, SpanSet]:
+def _sets(prediction: ParsedPrediction, truth: Truth) -> tuple[SpanSet, SpanSet]:
     """Answered and true time."""
-    return claim.spans or SpanSet(), truth.spans or SpanSet()
+    return prediction.spans or SpanSet(), truth.spans or SpanSet()
 
 
-def _hulls(claim: Claim, truth: Truth) -> tuple[Span, Span]:
-    p, s = _sets(claim, truth)
+def _hulls(prediction: ParsedPrediction, truth: Truth) -> tuple[Span, Span]:
+    p, s = _sets(prediction, truth)
     return Span(float(p.starts[0]), float(p.ends[-1])), Span(float(s.starts[0]), float(s.ends[-1]))
 
 
@@ -33,88 +33,88 @@ def _length(truth: Truth) -> float:
     return max(truth.duration or 0.0, float(truth.spans.ends[-1]) if truth.spans else 0.0)
 
 
-def iou(claim: Claim, truth: Truth, beside: Beside) -> float:
+def iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """`whenwhere.overlap.t_iou`."""
-    return t_iou(*_sets(claim, truth))
+    return t_iou(*_sets(prediction, truth))
 
 
-def boundary_iou(claim: Claim, truth: Truth, beside: Beside) -> float:
+def boundary_iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """t_IoU times how near both ends are; as published a factor fell below 0 for answers far outside the video."""
-    p, s = _hulls(claim, truth)
+    p, s = _hulls(prediction, truth)
     length = _length(truth)
     near = max(0.0, 1 - abs(p.start - s.start) / length) * max(0.0, 1 - abs(p.end - s.end) / length)
-    return iou(claim, truth, beside) * near
+    return iou(prediction, truth, context) * near
 
 
-def excess(claim: Claim, truth: Truth) -> float:
+def excess(prediction: ParsedPrediction, truth: Truth) -> float:
     """Answered time beyond the truth's length, as a share of what the video has to offer: 1 for the whole video.
 
-    >>> from whenwhere.answers import Answer
-    >>> from whenwhere.verify.claim import claimed
+    >>> from whenwhere.answers import ParsedAnswer
+    >>> from whenwhere.verify.prediction import to_prediction
     >>> truth = Truth(SpanSet([(10, 20)]), duration=100)
-    >>> [excess(claimed(Answer("ok", spans=(s,))), truth) for s in [(0, 10), (0, 55), (0, 100)]]
+    >>> [excess(to_prediction(ParsedAnswer("ok", spans=(s,))), truth) for s in [(0, 10), (0, 55), (0, 100)]]
     [0.0, 0.5, 1.0]
     """
-    p, s = _sets(claim, truth)
+    p, s = _sets(prediction, truth)
     room = _length(truth) - s.duration
     return min(1.0, max(0.0, p.duration - s.duration) / room) if room > 0 else float(p.duration > s.duration)
 
 
-def giou(claim: Claim, truth: Truth, beside: Beside) -> float:
+def giou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Generalised IoU in 0-1, times what is left after the excess.
 
     The gap is counted between hulls, so that an exact answer of several spans is 1. Without the last factor the whole
     video gets .55 for an event of a tenth of it (MUSEG).
     """
-    p, s = _hulls(claim, truth)
+    p, s = _hulls(prediction, truth)
     hull = max(p.end, s.end) - min(p.start, s.start)
     gap = max(0.0, max(p.start, s.start) - min(p.end, s.end))
-    return (1 + iou(claim, truth, beside) - gap / hull) / 2 * (1 - excess(claim, truth))
+    return (1 + iou(prediction, truth, context) - gap / hull) / 2 * (1 - excess(prediction, truth))
 
 
-def diou(claim: Claim, truth: Truth, beside: Beside) -> float:
+def diou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Distance IoU in 0-1, times what is left after the excess."""
-    p, s = _hulls(claim, truth)
+    p, s = _hulls(prediction, truth)
     hull = max(p.end, s.end) - min(p.start, s.start)
     apart = abs(p.start + p.end - s.start - s.end) / 2
-    return (1 + iou(claim, truth, beside) - (apart / hull) ** 2) / 2 * (1 - excess(claim, truth))
+    return (1 + iou(prediction, truth, context) - (apart / hull) ** 2) / 2 * (1 - excess(prediction, truth))
 
 
-def width(progress: float) -> float:
+def annealed_sigma(progress: float) -> float:
     """Standard deviation in seconds of the annealed Gaussian: 4 at the beginning, 1 from three quarters on.
 
-    >>> width(0), width(0.5), width(1)
+    >>> annealed_sigma(0), annealed_sigma(0.5), annealed_sigma(1)
     (4.0, 2.0, 1.0)
     """
     return max(1.0, 4.0 * (1 - progress))
 
 
-def boundary_gauss(claim: Claim, truth: Truth, beside: Beside) -> float:
+def boundary_gauss(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """How near each end is, on an annealed Gaussian; spans are paired in order and a missing partner counts 0."""
-    p, s = _sets(claim, truth)
+    p, s = _sets(prediction, truth)
     n = min(len(p), len(s))
     off = np.concatenate([p.starts[:n] - s.starts[:n], p.ends[:n] - s.ends[:n]])
-    return float(np.exp(-((off / width(beside.progress)) ** 2) / 2).sum()) / (2 * max(len(p), len(s)))
+    return float(np.exp(-((off / annealed_sigma(context.progress)) ** 2) / 2).sum()) / (2 * max(len(p), len(s)))
 
 
-def thresholded(claim: Claim, truth: Truth, beside: Beside) -> float:
+def thresholded(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Share of the thresholds .3, .5, .7 that t_IoU reaches: the mean of R1@m."""
-    t = iou(claim, truth, beside)
-    return sum(t >= m - ROUNDING for m in AT) / len(AT)
+    t = iou(prediction, truth, context)
+    return sum(t >= m - ROUNDING for m in IOU_THRESHOLDS) / len(IOU_THRESHOLDS)
 
 
-def f1(claim: Claim, truth: Truth, beside: Beside) -> float:
+def f1(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Harmonic mean of precision and recall of time, 2|S∩P| / (|S| + |P|)."""
-    p, s = _sets(claim, truth)
+    p, s = _sets(prediction, truth)
     return 2 * (p & s).duration / (p.duration + s.duration)
 
 
-def matched(claim: Claim, truth: Truth, beside: Beside) -> float:
+def matched_iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Mean IoU of the best one-to-one pairing (Hungarian); too many or too few spans count 0 each.
 
     Equal to `matched-mIoU` of the protocol `multispan`.
     """
-    p, s = _sets(claim, truth)
+    p, s = _sets(prediction, truth)
     inter = np.minimum(p.ends[:, None], s.ends) - np.maximum(p.starts[:, None], s.starts)
     inter = inter.clip(0)
     table = inter / ((p.ends - p.starts)[:, None] + (s.ends - s.starts) - inter)
@@ -125,24 +125,26 @@ def matched(claim: Claim, truth: Truth, beside: Beside) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum()) / max(table.shape)
 
 
-def recall(claim: Claim, truth: Truth, beside: Beside) -> float:
+def recall(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Share of the true time that is answered."""
-    p, s = _sets(claim, truth)
+    p, s = _sets(prediction, truth)
     return (p & s).duration / s.duration
 
 
-def null(claim: Claim, truth: Truth, beside: Beside) -> float:
+def null(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Whether presence or absence is said rightly."""
-    return float(claim.spans is not None and truth.spans is not None and bool(claim.spans) == bool(truth.spans))
+    return float(
+        prediction.spans is not None and truth.spans is not None and bool(prediction.spans) == bool(truth.spans)
+    )
 
 
-def order(claim: Claim, truth: Truth, beside: Beside) -> float:
+def beats_shuffled(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """t_IoU, where it is higher than that of the answer to shuffled frames; else 0.
 
     Video-R1 compares the accuracy of two groups; here two answers are compared, so that no group is needed.
     """
-    shuffled = beside.shuffled
-    t = iou(claim, truth, beside)
+    shuffled = context.shuffled
+    t = iou(prediction, truth, context)
     if shuffled is None or shuffled.fault is not None or shuffled.spans is None:
         return t
     return t if t > t_iou(shuffled.spans, truth.spans or SpanSet()) + 1e-9 else 0.0
@@ -180,7 +182,7 @@ TEMPORAL = (
     ),
     Term("thresholded", thresholded, "mean of 1[t_IoU ≥ m] over m in .3, .5, .7", "R1@m of the field"),
     Term("f1", f1, "2|S∩P| / (|S| + |P|)", "MUSEG, global part"),
-    Term("matched", matched, "best one-to-one Σ IoU / max(n, m)", "protocol `multispan`"),
+    Term("matched", matched_iou, "best one-to-one Σ IoU / max(n, m)", "protocol `multispan`"),
     Term(
         "recall",
         recall,
@@ -190,7 +192,7 @@ TEMPORAL = (
     ),
     Term(
         "order",
-        order,
+        beats_shuffled,
         "t_IoU · 1[t_IoU > t_IoU of the answer to shuffled frames]",
         "T-GRPO of Video-R1, TaRO; for two answers",
         ("spans", "shuffled"),

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from whenwhere.verify.claim import Claim
-from whenwhere.verify.semantic import Semantic, View
+from whenwhere.verify.prediction import ParsedPrediction
+from whenwhere.verify.semantic import Semantic, VideoView
 from whenwhere.verify.truth import Truth
 
 Need = Literal["spans", "tube", "duration", "size", "choice", "shuffled", "view"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beside:
+class RewardContext:
     """What only the trainer knows about one answer.
 
     Attributes:
@@ -33,12 +33,12 @@ class Beside:
     """
 
     progress: float = 1.0
-    shuffled: Claim | None = None
+    shuffled: ParsedPrediction | None = None
     semantic: Semantic | None = None
-    view: View | None = None
+    view: VideoView | None = None
 
 
-Score = Callable[[Claim, Truth, Beside], float]
+Score = Callable[[ParsedPrediction, Truth, RewardContext], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +73,22 @@ class Term:
         }
         return all(known[need] for need in self.needs if need in known)
 
-    def applies(self, truth: Truth, beside: Beside) -> bool:
+    def applies(self, truth: Truth, context: RewardContext) -> bool:
         """Whether all that the term needs is known for this question, of the truth and beside it."""
         known = {
-            "shuffled": beside.shuffled is not None,
-            "view": beside.view is not None and beside.semantic is not None,
+            "shuffled": context.shuffled is not None,
+            "view": context.view is not None and context.semantic is not None,
         }
         return self.fits(truth) and all(known[need] for need in self.needs if need in known)
 
-    def __call__(self, claim: Claim, truth: Truth, beside: Beside | None = None) -> float:
+    def __call__(self, prediction: ParsedPrediction, truth: Truth, context: RewardContext | None = None) -> float:
         """The value, in 0-1 and finite."""
-        if claim.fault is not None:
+        if prediction.fault is not None:
             return 0.0
         if "spans" in self.needs or "tube" in self.needs:
-            if claim.spans is None or truth.spans is None:
+            if prediction.spans is None or truth.spans is None:
                 return 0.0
-            if not len(truth.spans) or not len(claim.spans):
-                return float(len(truth.spans) == len(claim.spans))
-        value = float(self.score(claim, truth, beside or Beside()))
+            if not len(truth.spans) or not len(prediction.spans):
+                return float(len(truth.spans) == len(prediction.spans))
+        value = float(self.score(prediction, truth, context or RewardContext()))
         return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0

@@ -1,17 +1,17 @@
 """All reward terms by name: one line per file of terms, and the semantic one."""
 
-from whenwhere.verify.claim import Claim
+from whenwhere.verify.prediction import ParsedPrediction
 from whenwhere.verify.spatial import SPATIAL
 from whenwhere.verify.temporal import TEMPORAL
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.wording import WORDING
 
 
-def semantic(claim: Claim, truth: Truth, beside: Beside) -> float:
+def semantic(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """`whenwhere.verify.semantic.Semantic.score`."""
-    assert beside.semantic is not None and beside.view is not None  # what `Term.needs` has checked
-    return beside.semantic.score(claim, beside.view)
+    assert context.semantic is not None and context.view is not None  # what `Term.needs` has checked
+    return context.semantic.score(prediction, context.view)
 
 
 SEMANTIC = Term(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.answers.answer import Answer, Size, TimedBox
+from whenwhere.answers.answer import ParsedAnswer, Size, TimedBox
 from whenwhere.errors import RecordError, WhenwhereError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
@@ -115,7 +115,7 @@ class Truth:
                 data[name] = getattr(self, name)
         return data | {n: list(v) for n, v in (("size", self.size), ("shown", self.shown)) if v is not None}
 
-    def answer(self, rate: float | None = 1.0) -> Answer:
+    def answer(self, rate: float | None = 1.0) -> ParsedAnswer:
         """The right answer: what a target of SFT is rendered from.
 
         Args:
@@ -143,7 +143,7 @@ class Truth:
                 if not math.isnan(b[0])
             ]
         said = bool(len(spans) or self.choice)
-        return Answer(
+        return ParsedAnswer(
             "ok" if said else "absent",
             tuple((s.start, s.end) for s in spans),
             tuple(boxes),

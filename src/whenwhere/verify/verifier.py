@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from whenwhere.answers import FAMILIES, FORMS, Answer, parse
+from whenwhere.answers import FAMILY_COORDINATES, FORMS, ParsedAnswer, parse
 from whenwhere.errors import SettingError
-from whenwhere.verify.claim import Claim, claimed
+from whenwhere.verify.prediction import ParsedPrediction, to_prediction
 from whenwhere.verify.semantic import Semantic
-from whenwhere.verify.term import Beside, Term
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.terms import TERMS
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.wording import graded
@@ -117,8 +117,8 @@ class Verifier:
                 f"every term of the reward can be had without finding the event ({how}): add t_iou or v_iou, or say "
                 "gameable=True"
             )
-        if self.form not in FORMS and (self.mode == "strict" or self.form not in FAMILIES):
-            known = [*FORMS, *(FAMILIES if self.mode == "lenient" else ())]
+        if self.form not in FORMS and (self.mode == "strict" or self.form not in FAMILY_COORDINATES):
+            known = [*FORMS, *(FAMILY_COORDINATES if self.mode == "lenient" else ())]
             raise SettingError(f"there is no form {self.form!r} to read {self.mode}: choose from {', '.join(known)}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
@@ -130,41 +130,42 @@ class Verifier:
         """The terms with a weight."""
         return [TERMS[name] for name, weight in self.weights.items() if weight > 0]
 
-    def read(self, text: object, truth: Truth) -> Claim:
+    def read(self, text: object, truth: Truth) -> ParsedPrediction:
         """What a text claims.
 
         Raises:
             SettingError: the truth has boxes but not the sizes that the form's coordinates need.
         """
-        kind = FORMS[self.form].coordinates if self.form in FORMS else FAMILIES[self.form][0]
+        kind = FORMS[self.form].coordinates if self.form in FORMS else FAMILY_COORDINATES[self.form][0]
         lacking = [n for n in ("size", *(["shown"] if kind == "pixels" else [])) if getattr(truth, n) is None]
         if truth.tube is not None and kind is not None and lacking and any("tube" in t.needs for t in self.terms):
             raise SettingError(
                 f"the form {self.form} writes boxes in {kind}: targets with boxes need {' and '.join(lacking)}"
             )
         answer = parse(text, self.mode, self.form, truth.size, truth.duration, shown=truth.shown)
-        return claimed(answer, self.rate, text if isinstance(text, str) else None, self.form)
+        return to_prediction(answer, self.rate, text if isinstance(text, str) else None, self.form)
 
-    def score(self, said: object, truth: Truth, beside: Beside | None = None) -> Reward:
-        """The reward of a text, or of an `Answer` with boxes in pixels of the displayed frame.
+    def score(self, said: object, truth: Truth, context: RewardContext | None = None) -> Reward:
+        """The reward of a text, or of an `ParsedAnswer` with boxes in pixels of the displayed frame.
 
         Args:
             said: anything that is neither is a text that cannot be read.
             truth: what is true.
-            beside: progress, the answer to shuffled frames, the view of the encoder.
+            context: progress, the answer to shuffled frames, the view of the encoder.
 
         Raises:
             SettingError: no term of the recipe applies to this question.
         """
-        claim = claimed(said, self.rate, form=self.form) if isinstance(said, Answer) else self.read(said, truth)
-        return self.judge(claim, truth, beside)
-
-    def judge(self, claim: Claim, truth: Truth, beside: Beside | None = None) -> Reward:
-        """The reward of a claim; see `score`."""
-        beside = beside or Beside()
-        if self.semantic is not None and beside.semantic is None:
-            beside = Beside(beside.progress, beside.shuffled, self.semantic, beside.view)
-        values = {term.name: term(claim, truth, beside) for term in self.terms if term.applies(truth, beside)}
+        if isinstance(said, ParsedPrediction):
+            prediction = said
+        elif isinstance(said, ParsedAnswer):
+            prediction = to_prediction(said, self.rate, form=self.form)
+        else:
+            prediction = self.read(said, truth)
+        context = context or RewardContext()
+        if self.semantic is not None and context.semantic is None:
+            context = RewardContext(context.progress, context.shuffled, self.semantic, context.view)
+        values = {term.name: term(prediction, truth, context) for term in self.terms if term.applies(truth, context)}
         if not values:
             raise SettingError(
                 f"no term of the reward ({', '.join(t.name for t in self.terms)}) applies to this question: its target "
@@ -173,15 +174,15 @@ class Verifier:
         weight = sum(self.weights[name] for name in values)
         reward = sum(self.weights[name] * value for name, value in values.items()) / weight
         # A graded format looks at texts whose answer is void; everything else is 0 there.
-        form = self._format(claim, truth, beside)
+        form = self._format(prediction, truth, context)
         total = reward + self.format_weight * form
-        return Reward(reward, form, total, values, claim.answer.status, claim.fault)
+        return Reward(reward, form, total, values, prediction.answer.status, prediction.fault)
 
-    def _format(self, claim: Claim, truth: Truth, beside: Beside) -> float:
+    def _format(self, prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
         term = TERMS[self.format]
-        if claim.fault is not None and term.name == "format_graded":
-            return graded(claim) if claim.answer.form is None else 0.0
-        return term(claim, truth, beside)
+        if prediction.fault is not None and term.name == "format_graded":
+            return graded(prediction) if prediction.answer.form is None else 0.0
+        return term(prediction, truth, context)
 
     def ceiling(self, truth: Truth, form: str | None = None) -> float:
         """R of the right answer after it was written in a form and read again: R(quantise(gold), gold).
@@ -201,7 +202,7 @@ class Verifier:
         gold = FORMS[form or self.form].quantise(truth.answer(self.rate), truth.size, truth.shown)
         if gold.boxes and truth.size is not None:
             gold = gold.displayed(truth.size, truth.shown)
-        return self.judge(claimed(gold, self.rate, form=form or self.form), truth).reward
+        return self.score(to_prediction(gold, self.rate, form=form or self.form), truth).reward
 
     def settings(self) -> dict[str, Any]:
         """The declaration as plain data, for a record of a run."""

@@ -3,9 +3,9 @@
 import itertools
 
 from whenwhere.answers import FORMS, parse
-from whenwhere.answers.lexer import plain, tokens
-from whenwhere.verify.claim import Claim
-from whenwhere.verify.term import Beside, Term
+from whenwhere.answers.lexer import normalise_text, tokenise
+from whenwhere.verify.prediction import ParsedPrediction
+from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
 #: How far a time in the thought may be from the answered one, in seconds.
@@ -13,64 +13,68 @@ CITED = 0.5
 #: More times than this per answered end in a thought are a list, not a citation (MUSEG).
 MENTIONS = 10
 #: How far behind the video's end an answer may end: half a step of a time written to a tenth of a second.
-SLACK = 0.05
+END_SLACK = 0.05
 
 
-def format_strict(claim: Claim, truth: Truth, beside: Beside) -> float:
+def format_strict(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """1 where the form that was asked for was followed to the letter."""
-    return float(claim.answer.form is not None and claim.form in (None, claim.answer.form))
+    return float(prediction.answer.form is not None and prediction.form in (None, prediction.answer.form))
 
 
-def format_graded(claim: Claim, truth: Truth, beside: Beside) -> float:
+def format_graded(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """1 for the form to the letter; else a quarter for an answer that can be read, and half by the share of its tags.
 
     Reads the text again where the strict reading found nothing; see `graded`.
     """
-    return 1.0 if format_strict(claim, truth, beside) else graded(claim)
+    return 1.0 if format_strict(prediction, truth, context) else graded(prediction)
 
 
-def graded(claim: Claim) -> float:
+def graded(prediction: ParsedPrediction) -> float:
     """Value in 0-.75 of a text that misses its form: 0 where not even the lenient reading is without fault."""
-    if claim.text is None or not parse(claim.text, "lenient", form=claim.form).valid:
+    if prediction.text is None or not parse(prediction.text, "lenient", form=prediction.form).valid:
         return 0.0
-    tags = FORMS[claim.form].tags if claim.form in FORMS else ()
-    text = claim.text
+    tags = FORMS[prediction.form].tags if prediction.form in FORMS else ()
+    text = prediction.text
     once = [text.count(f"<{t}>") == 1 == text.count(f"</{t}>") for t in tags]
     return 0.25 + 0.5 * (sum(once) / len(once) if once else 0.0)
 
 
-def valid(claim: Claim, truth: Truth, beside: Beside) -> float:
+def valid(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """1 where every span lies in the video and no two overlap (every faulty answer has 0 already)."""
-    if claim.spans is None:
+    if prediction.spans is None:
         return 0.0
-    written = sorted(claim.answer.spans)
+    written = sorted(prediction.answer.spans)
     if any(b[0] < a[1] for a, b in itertools.pairwise(written)):
         return 0.0
     ends = [truth.duration or 0.0, *(truth.spans.ends.tolist() if truth.spans else ())]
-    inside = truth.duration is None or all(e <= max(ends) + SLACK for _, e in written)
+    inside = truth.duration is None or all(e <= max(ends) + END_SLACK for _, e in written)
     return float(inside and all(s >= 0 for s, _ in written))
 
 
-def cited(claim: Claim, truth: Truth, beside: Beside) -> float:
+def cited(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """Share of the answered ends that the thought names to half a second; 0 for a thought that lists times.
 
     An answer without spans has nothing to name and gets 1.
     """
-    if claim.spans is None:
+    if prediction.spans is None:
         return 0.0
-    ends = [t for span in claim.answer.spans for t in span] or [t for s in claim.spans for t in (s.start, s.end)]
+    ends = [t for span in prediction.answer.spans for t in span] or [
+        t for s in prediction.spans for t in (s.start, s.end)
+    ]
     if not ends:
         return 1.0
-    named = [t.seconds for t in tokens(plain(claim.answer.thought or "")) if t.kind == "time"]
+    named = [t.seconds for t in tokenise(normalise_text(prediction.answer.thought or "")) if t.kind == "time"]
     times = [t for t in named if t is not None]
     if not times or len(times) > MENTIONS * len(ends):
         return 0.0
     return sum(min(abs(t - e) for t in times) <= CITED for e in ends) / len(ends)
 
 
-def accuracy(claim: Claim, truth: Truth, beside: Beside) -> float:
+def accuracy(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """1 for the right letter."""
-    return float(claim.answer.choice is not None and claim.answer.choice == (truth.choice or "").strip().upper())
+    return float(
+        prediction.answer.choice is not None and prediction.answer.choice == (truth.choice or "").strip().upper()
+    )
 
 
 _SAME = "it does not look at the event"

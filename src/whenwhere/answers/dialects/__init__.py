@@ -4,7 +4,7 @@
 ('pixels', 'glm-4.5v')
 """
 
-from whenwhere.answers.dialects.dialect import Dialect, Frames, point_boxes
+from whenwhere.answers.dialects.dialect import Dialect, FrameMode, point_boxes
 from whenwhere.answers.dialects.glm_4v import GLM_4_6V, GLM_4V
 from whenwhere.answers.dialects.internvl3_5 import INTERNVL3_5
 from whenwhere.answers.dialects.llava import LLAVA_NEXT_VIDEO, LLAVA_ONEVISION
@@ -14,7 +14,7 @@ from whenwhere.answers.dialects.qwen2_5_vl import QWEN2_5_VL
 from whenwhere.answers.dialects.qwen3_5 import QWEN3_5
 from whenwhere.answers.dialects.qwen3_vl import QWEN3_VL
 from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
-from whenwhere.answers.dialects.tiny import TINY
+from whenwhere.answers.dialects.tiny import TINY_DIALECT
 from whenwhere.answers.dialects.videollama3 import VIDEOLLAMA3
 
 #: name → dialect; `plain` is what any other model is asked with
@@ -31,7 +31,7 @@ DIALECTS: dict[str, Dialect] = {
         LLAVA_NEXT_VIDEO,
         LLAVA_ONEVISION,
         MOLMO2,
-        TINY,
+        TINY_DIALECT,
         PLAIN,
     )
 }
@@ -52,4 +52,4 @@ def dialect_for(name: str) -> Dialect:
     return next((d for d in DIALECTS.values() if any(part in asked for part in d.names)), PLAIN)
 
 
-__all__ = ["DIALECTS", "Dialect", "Frames", "boxes_schema", "dialect_for", "point_boxes", "spans_schema"]
+__all__ = ["DIALECTS", "Dialect", "FrameMode", "boxes_schema", "dialect_for", "point_boxes", "spans_schema"]

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
 from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
 
-Frames = Literal["pairs", "repeat", "images"]
+FrameMode = Literal["pairs", "repeat", "images"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Dialect:
     names: tuple[str, ...]
     time: Literal["stamps", "positions", "ours"]
     merge: int
-    frames: Frames
+    frames: FrameMode
     resolution: float
     coordinates: Coordinates | None
     points: bool

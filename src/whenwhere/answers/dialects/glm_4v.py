@@ -11,7 +11,7 @@ otherwise.
 from dataclasses import replace
 
 from whenwhere.answers.dialects.dialect import Dialect
-from whenwhere.answers.dialects.words import THOUSAND, WHEN, WHERE, WHICH
+from whenwhere.answers.dialects.words import IN_THOUSANDTHS, WHEN, WHERE, WHICH
 
 GLM_4V = Dialect(
     name="glm-4.5v",
@@ -26,7 +26,7 @@ GLM_4V = Dialect(
     spans_form="spans",
     boxes_form="qwen3-vl",
     when=WHEN,
-    where=WHERE + THOUSAND,
+    where=WHERE + IN_THOUSANDTHS,
     which=WHICH,
     source=(
         "stamps: transformers 5.23 models/glm4v/processing_glm4v.py; thousandths: zai-org/GLM-V README, Grounding; "

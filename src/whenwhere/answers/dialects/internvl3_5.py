@@ -7,7 +7,7 @@ thousandths.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect
-from whenwhere.answers.dialects.words import THOUSAND, WHEN, WHERE, WHICH
+from whenwhere.answers.dialects.words import IN_THOUSANDTHS, WHEN, WHERE, WHICH
 
 INTERNVL3_5 = Dialect(
     name="internvl3.5",
@@ -22,7 +22,7 @@ INTERNVL3_5 = Dialect(
     spans_form="spans",
     boxes_form="qwen3-vl",
     when=WHEN,
-    where=WHERE + THOUSAND,
+    where=WHERE + IN_THOUSANDTHS,
     which=WHICH,
     source=(
         "index only: transformers 5.23 models/internvl/processing_internvl.py; thousandths: general "

@@ -5,7 +5,7 @@ boxes in thousandths, because most families of today were trained on them and a 
 """
 
 from whenwhere.answers.dialects.dialect import Dialect
-from whenwhere.answers.dialects.words import THOUSAND, WHEN, WHERE, WHICH
+from whenwhere.answers.dialects.words import IN_THOUSANDTHS, WHEN, WHERE, WHICH
 
 PLAIN = Dialect(
     name="plain",
@@ -20,7 +20,7 @@ PLAIN = Dialect(
     spans_form="spans",
     boxes_form="qwen3-vl",
     when=WHEN,
-    where=WHERE + THOUSAND,
+    where=WHERE + IN_THOUSANDTHS,
     which=WHICH,
     source="ours",
 )

@@ -11,7 +11,7 @@ spatio-temporal prompt.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect
-from whenwhere.answers.dialects.words import PIXELS, WHEN, WHERE, WHICH
+from whenwhere.answers.dialects.words import IN_PIXELS, WHEN, WHERE, WHICH
 
 QWEN2_5_VL = Dialect(
     name="qwen2.5-vl",
@@ -26,7 +26,7 @@ QWEN2_5_VL = Dialect(
     spans_form="spans",
     boxes_form="qwen2.5-vl",
     when=WHEN,
-    where=WHERE + PIXELS,
+    where=WHERE + IN_PIXELS,
     which=WHICH,
     source=(
         "positions: transformers 5.23 models/qwen2_5_vl; unit in the words: QwenLM/Qwen3-VL issues 752 and 950; boxes, "

@@ -7,7 +7,7 @@ family's own recipe for boxes (the cookbook) is `images`: single pictures with `
 """
 
 from whenwhere.answers.dialects.dialect import Dialect
-from whenwhere.answers.dialects.words import THOUSAND, WHEN, WHERE, WHICH
+from whenwhere.answers.dialects.words import IN_THOUSANDTHS, WHEN, WHERE, WHICH
 
 QWEN3_VL = Dialect(
     name="qwen3-vl",
@@ -22,7 +22,7 @@ QWEN3_VL = Dialect(
     spans_form="spans",
     boxes_form="qwen3-vl",
     when=WHEN,
-    where=WHERE + THOUSAND,
+    where=WHERE + IN_THOUSANDTHS,
     which=WHICH,
     source=(
         "stamps: transformers 5.23 models/qwen3_vl/processing_qwen3_vl.py; boxes, thousandths: QwenLM/Qwen3-VL "

@@ -10,7 +10,7 @@ The configuration is of the type `qwen3_vl`; `whenwhere.json` in the checkpoint 
 from whenwhere.answers.dialects.dialect import Dialect
 from whenwhere.answers.dialects.qwen3_vl import QWEN3_VL
 
-TINY = Dialect(
+TINY_DIALECT = Dialect(
     name="tiny",
     model_types=(),
     names=(),

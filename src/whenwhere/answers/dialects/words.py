@@ -18,8 +18,8 @@ WHERE = (
     '{{"time": 2.0, "bbox_2d": [x_min, y_min, x_max, y_max], "label": ""}}, ...].'
 )
 
-THOUSAND = " Coordinates are whole numbers from 0 to 1000: thousandths of the picture's width and height."
-PIXELS = " Coordinates are whole numbers: pixels of the picture as it is shown."
+IN_THOUSANDTHS = " Coordinates are whole numbers from 0 to 1000: thousandths of the picture's width and height."
+IN_PIXELS = " Coordinates are whole numbers: pixels of the picture as it is shown."
 
 WHICH = (
     'Which one thing or person is meant by "{query}"? Describe in one short sentence what it looks like and where it '

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.grounders.detector.tracks import Track
 from whenwhere.video.draw import COLOURS, draw_box
 
@@ -40,7 +40,7 @@ def schema(count: int) -> dict[str, Any]:
     return {"type": "string", "enum": [f"Target ID: {n}" for n in range(count + 1)]}
 
 
-def chosen(answer: Answer, count: int) -> int | None:
+def chosen(answer: ParsedAnswer, count: int) -> int | None:
     """The number that was answered, 0 for none of them; None where there is no such candidate.
 
     >>> from whenwhere.answers import parse

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.answers.dialects import Dialect, Frames, dialect_for
+from whenwhere.answers.dialects import Dialect, FrameMode, dialect_for
 from whenwhere.chat import Address, Budget, Client, Clip, Completion, Part, Patience, Picture, Question, Text
 from whenwhere.chat.question import QUALITY, picture_tokens
 from whenwhere.errors import ChatError, SettingError, WhenwhereError
@@ -68,7 +68,7 @@ class EndpointBackend(ModelBackend):
         name: str,
         *,
         dialect: Dialect | None = None,
-        frames: Frames = "images",
+        frames: FrameMode = "images",
         long_side: int | None = None,
         pixels: int | None = PIXELS,
         quality: int = QUALITY,
@@ -96,7 +96,7 @@ class EndpointBackend(ModelBackend):
         )
         self.name = f"{self.client.address.base}#{self.client.address.model}"
         self.dialect = dialect or dialect_for(self.client.address.model)
-        self.frames: Frames = frames
+        self.frames: FrameMode = frames
         self.concurrency = concurrency
         self.long_side, self.pixels, self.quality = long_side, pixels, quality
 

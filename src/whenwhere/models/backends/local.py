@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from whenwhere.answers.dialects import Dialect, Frames
+from whenwhere.answers.dialects import Dialect, FrameMode
 from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
@@ -92,7 +92,7 @@ class LocalBackend(ModelBackend):
         model: str | Checkpoint,
         *,
         dialect: Dialect | None = None,
-        frames: Frames | None = None,
+        frames: FrameMode | None = None,
         long_side: int | None = None,
         pixels: int | None = PIXELS,
         batch: int = 4,
@@ -121,7 +121,7 @@ class LocalBackend(ModelBackend):
             )
         self.checkpoint, self.name = model, model.name
         self.dialect = dialect or self.checkpoint.dialect
-        self.frames: Frames = frames or self.dialect.frames
+        self.frames: FrameMode = frames or self.dialect.frames
         self.long_side = long_side or self.dialect.side
         self.pixels, self.batch = pixels, batch
         self.responses = ResponseCache(cache or Cache(enabled=False), "vlm")

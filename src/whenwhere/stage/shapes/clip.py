@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.spans import SpanSet
-from whenwhere.stage.shapes.language import Action, Caption, Choice, actions, captions, questions
-from whenwhere.stage.shapes.motion import paths
+from whenwhere.stage.shapes.language import Action, Caption, ShapesChoice, actions, captions, questions
+from whenwhere.stage.shapes.motion import place_shapes
 from whenwhere.stage.shapes.noise import mislabel
-from whenwhere.stage.shapes.paint import Painted, View, paint
-from whenwhere.stage.shapes.plan import Ask, Plan, plan
-from whenwhere.stage.shapes.words import ORDERS, SIDES, VERBS, noun
-from whenwhere.stage.shapes.world import TICKS, World
+from whenwhere.stage.shapes.paint import Painted, ShapesView, paint
+from whenwhere.stage.shapes.plan import ShapesPlan, ShapesSentence, make_plan
+from whenwhere.stage.shapes.query import ShapesQuery
+from whenwhere.stage.shapes.words import ORDERS, SHAPE_SIDES, SHAPE_VERBS, noun
+from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 from whenwhere.tubes import Tube
 
 #: Frames at which sentences are checked against the picture.
@@ -28,29 +29,7 @@ _MARGIN = 0.07
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
-    """A sentence and its truth.
-
-    Attributes:
-        text: words of `WORDS`.
-        spans: when it holds, ends on multiples of half a second; empty where it never does.
-        tube: boxes of every frame in which the referent is seen within the spans; `rate` is the frame rate.
-        kind: `there`, `texture`, `relation` or `action`.
-        referents: how many shapes it fits, 0 where it is absent; with more than one, spans and tube are of all
-            of them (they are there at different times).
-        label: what a careless annotator would have written, or None without label noise; the truth stays clean.
-    """
-
-    text: str
-    spans: SpanSet
-    tube: Tube
-    kind: str
-    referents: int
-    label: SpanSet | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
+class ShapesClip:
     """A clip with its truth.
 
     Attributes:
@@ -69,14 +48,14 @@ class Clip:
     images: NDArray[np.uint8]
     times: NDArray[np.float64]
     duration: float
-    queries: list[Query]
+    queries: list[ShapesQuery]
     captions: list[Caption]
-    questions: list[Choice]
+    questions: list[ShapesChoice]
     actions: list[Action]
     cuts: list[float]
 
 
-def view_of(world: World, seed: int, ticks: int) -> tuple[View, float]:
+def view_of(world: ShapesWorld, seed: int, ticks: int) -> tuple[ShapesView, float]:
     """The camera, the cuts and the backgrounds of a clip; and the margin that they need."""
     cut = world.stream(seed, "cuts")
     shares = np.cumsum(world.cuts) / np.sum(world.cuts)
@@ -101,10 +80,10 @@ def view_of(world: World, seed: int, ticks: int) -> tuple[View, float]:
             # another slide is no other camera
             jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k and world.domain != "lecture" else (0.0, 0.0)
             knots[:2, start:] = 0.5 + np.array(jump)[:, None]
-    return View(knots, shots, grounds, world.domain), _MARGIN if kind or count else 0.0
+    return ShapesView(knots, shots, grounds, world.domain), _MARGIN if kind or count else 0.0
 
 
-def _times(plan: Plan, ask: Ask) -> list[tuple[int, int, int]]:
+def _times(plan: ShapesPlan, ask: ShapesSentence) -> list[tuple[int, int, int]]:
     """(shape, first tick, tick after the last) of everything that a sentence is about."""
     out = []
     for i in ask.things:
@@ -124,16 +103,16 @@ def _borne_out(painted: Painted, times: list[tuple[int, int, int]]) -> bool:
     return True
 
 
-def _text(ask: Ask) -> str:
+def _text(ask: ShapesSentence) -> str:
     words = noun(*ask.noun, ask.texture)
     if ask.order is not None:
         words = words.replace("the ", f"the {ORDERS[ask.order]} ", 1)
     if ask.verb is not None:
-        return f"{words} {VERBS[ask.verb]}"
-    return f"{words} {SIDES[ask.side]} the bar" if ask.side is not None else words
+        return f"{words} {SHAPE_VERBS[ask.verb]}"
+    return f"{words} {SHAPE_SIDES[ask.side]} the bar" if ask.side is not None else words
 
 
-def _query(plan: Plan, ask: Ask, painted: Painted, fps: float) -> Query:
+def _query(plan: ShapesPlan, ask: ShapesSentence, painted: Painted, fps: float) -> ShapesQuery:
     times = _times(plan, ask)
     spans = SpanSet((a / TICKS, b / TICKS) for _, a, b in times)
     frames, boxes = [], []
@@ -145,14 +124,14 @@ def _query(plan: Plan, ask: Ask, painted: Painted, fps: float) -> Query:
         boxes.append(painted.boxes[i, k])
     text = _text(ask)
     if not frames:
-        return Query(text, spans, Tube(spans, rate=fps, label=text), ask.kind, 0)
+        return ShapesQuery(text, spans, Tube(spans, rate=fps, label=text), ask.kind, 0)
     at = np.concatenate(frames)
     order = at.argsort()
     tube = Tube(spans, at[order] / fps, np.concatenate(boxes)[order], rate=fps, label=text)
-    return Query(text, spans, tube, ask.kind, len(ask.things))
+    return ShapesQuery(text, spans, tube, ask.kind, len(ask.things))
 
 
-def make(world: World, seed: int) -> Clip:
+def make_clip(world: ShapesWorld, seed: int) -> ShapesClip:
     """One clip of a world.
 
     Args:
@@ -162,9 +141,9 @@ def make(world: World, seed: int) -> Clip:
     Returns:
         The clip.
     """
-    what = plan(world, seed)
+    what = make_plan(world, seed)
     view, margin = view_of(world, seed, what.ticks)
-    where = paths(world, seed, what, margin)
+    where = place_shapes(world, seed, what, margin)
     painted = paint(what, where, view, world.fps, world.side)
     checked = painted if (world.fps, world.side) == _CHECK else paint(what, where, view, *_CHECK)
     asks = [ask for ask in what.asks if _borne_out(checked, _times(what, ask))]
@@ -173,7 +152,7 @@ def make(world: World, seed: int) -> Clip:
     if world.noise is not None and world.split == "train":
         queries = mislabel(world.noise, world.stream(seed, "noise"), queries, duration, 1 / TICKS)
     happened = actions(what, checked)
-    return Clip(
+    return ShapesClip(
         id=f"{world.name}-{seed:07d}",
         images=painted.images,
         times=np.arange(len(painted.images)) / world.fps,

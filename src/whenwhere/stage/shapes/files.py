@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
-from whenwhere.stage.shapes.clip import Clip, Query, make
-from whenwhere.stage.shapes.world import World
-from whenwhere.stage.streams import VERSION
+from whenwhere.stage.shapes.clip import ShapesClip, make_clip
+from whenwhere.stage.shapes.query import ShapesQuery
+from whenwhere.stage.shapes.world import ShapesWorld
+from whenwhere.stage.streams import STAGE_VERSION
 from whenwhere.store import write_text
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
@@ -26,7 +27,7 @@ from whenwhere.video import FrameWriter, VideoInfo, probe
 _FILES = ("truth", "manifest", "captions", "questions", "actions")
 
 
-def second_level(query: Query, info: VideoInfo, rate: float = 1.0) -> Tube:
+def second_level(query: ShapesQuery, info: VideoInfo, rate: float = 1.0) -> Tube:
     """The query's boxes at the second-level times of its spans, none where the referent is hidden.
 
     Args:
@@ -45,7 +46,9 @@ def second_level(query: Query, info: VideoInfo, rate: float = 1.0) -> Tube:
     return Tube(query.spans, [t for t, _ in kept], [b for _, b in kept], rate=rate, label=query.text)
 
 
-def truth_record(clip: Clip, query: Query, world: World, seed: int, info: VideoInfo, id: str) -> Grounding:
+def truth_record(
+    clip: ShapesClip, query: ShapesQuery, world: ShapesWorld, seed: int, info: VideoInfo, id: str
+) -> Grounding:
     """One line of `truth.jsonl`."""
     there = query.referents > 0
     label = query.label
@@ -68,13 +71,13 @@ def truth_record(clip: Clip, query: Query, world: World, seed: int, info: VideoI
             "split": world.split,
             "domain": world.domain,
             "cuts": clip.cuts,
-            "version": VERSION,
+            "version": STAGE_VERSION,
         },
     )
 
 
 def write_shapes(
-    out: str | os.PathLike[str], clips: int, seed: int = 0, world: World | None = None,
+    out: str | os.PathLike[str], clips: int, seed: int = 0, world: ShapesWorld | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:  # fmt: skip
     """Renders clips into a folder, with their truth and a manifest.
@@ -94,13 +97,13 @@ def write_shapes(
     Raises:
         OutputError: the folder cannot be written.
     """
-    world = world or World(side=128, fps=8)
+    world = world or ShapesWorld(side=128, fps=8)
     folder = Path(out)
     paths: list[Path] = []
     lines: dict[str, list[str]] = {name: [] for name in _FILES}
     try:
         for k in range(clips):
-            clip = make(world, seed + k)
+            clip = make_clip(world, seed + k)
             path = folder / f"{clip.id}.mp4"
             with FrameWriter(path, world.side, world.side, world.fps, crf=12) as video:
                 for image in clip.images:

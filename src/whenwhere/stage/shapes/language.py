@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from whenwhere.stage.shapes.paint import Painted
-from whenwhere.stage.shapes.plan import Plan, Thing
-from whenwhere.stage.shapes.words import COLOURS, NUMBERS, SHAPES, VERBS, noun
+from whenwhere.stage.shapes.plan import ShapesPlan, Thing
+from whenwhere.stage.shapes.words import NUMBERS, SHAPE_COLOURS, SHAPE_VERBS, SHAPES, noun
 from whenwhere.stage.shapes.world import TICKS
 
 #: Two centres must be so far apart, as a share of the side, for one shape to be left of or above the other.
@@ -31,7 +31,7 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ShapesChoice:
     """A question with its options and the number of the right one."""
 
     kind: str
@@ -50,7 +50,7 @@ class Action:
     end: float
 
 
-def naming(plan: Plan) -> list[str]:
+def naming(plan: ShapesPlan) -> list[str]:
     """A noun phrase for every shape that fits no other; with the texture where needed, empty where nothing helps."""
     short = [noun(t.colour, t.shape) for t in plan.things]
     long = [noun(t.colour, t.shape, t.texture) for t in plan.things]
@@ -63,11 +63,11 @@ def _visible(painted: Painted, thing: int, start: int, end: int) -> bool:
     return bool(seen[0] >= 0.5 and seen[-1] >= 0.5 and (seen >= 0.5).mean() >= 0.5)
 
 
-def actions(plan: Plan, painted: Painted) -> list[Action]:
+def actions(plan: ShapesPlan, painted: Painted) -> list[Action]:
     """Everything that happens and is seen, in order of time."""
     out = []
     for thing, name in zip(plan.things, naming(plan), strict=True):
-        spans = [(VERBS[a.verb], a.start, a.end) for a in thing.acts]
+        spans = [(SHAPE_VERBS[a.verb], a.start, a.end) for a in thing.acts]
         if not thing.acts and (thing.start > 0 or thing.end < plan.ticks):
             spans.append(("appears", thing.start, thing.end))
         for label, a, b in spans:
@@ -76,7 +76,7 @@ def actions(plan: Plan, painted: Painted) -> list[Action]:
     return sorted(out, key=lambda x: (x.start, x.end, x.noun))
 
 
-def captions(plan: Plan, painted: Painted, happened: list[Action]) -> list[Caption]:
+def captions(plan: ShapesPlan, painted: Painted, happened: list[Action]) -> list[Caption]:
     """One coarse caption of the middle frame, one fine one for every event."""
     middle = plan.ticks // 2
     shown = [t for t in plan.things if painted.seen[t.number, middle] >= 0.5]
@@ -107,7 +107,7 @@ def _scene(painted: Painted, shown: list[Thing], frame: int) -> str:
     return " and ".join(names[i] for i in order)
 
 
-def questions(plan: Plan, painted: Painted, rng: np.random.Generator) -> list[Choice]:
+def questions(plan: ShapesPlan, painted: Painted, rng: np.random.Generator) -> list[ShapesChoice]:
     """Questions of the kinds that the clip allows: what something does, which does it, its colour, how many, the first.
 
     Args:
@@ -118,7 +118,7 @@ def questions(plan: Plan, painted: Painted, rng: np.random.Generator) -> list[Ch
     Returns:
         At most one question of each kind.
     """
-    out: list[Choice] = []
+    out: list[ShapesChoice] = []
     names = naming(plan)
     things = [t for t in plan.things if names[t.number]]
 
@@ -126,25 +126,30 @@ def questions(plan: Plan, painted: Painted, rng: np.random.Generator) -> list[Ch
         options = [right, *(wrong[i] for i in rng.permutation(len(wrong))[:3])]
         options = [options[i] for i in rng.permutation(len(options))]
         if len(options) > 1:
-            out.append(Choice(kind, text, tuple(options), options.index(right)))
+            out.append(ShapesChoice(kind, text, tuple(options), options.index(right)))
 
     done = [(t, a) for t in things for a in t.acts if _visible(painted, t.number, a.start, a.end)]
     once = [(t, a) for t, a in done if len(t.acts) == 1]
     if once:
         t, a = once[int(rng.integers(len(once)))]
-        ask("what", f"what does {names[t.number]} do", VERBS[a.verb], [v for v in VERBS if v != VERBS[a.verb]])
+        ask(
+            "what",
+            f"what does {names[t.number]} do",
+            SHAPE_VERBS[a.verb],
+            [v for v in SHAPE_VERBS if v != SHAPE_VERBS[a.verb]],
+        )
     verbs = [a.verb for t in plan.things for a in t.acts]
-    sole = [(t, a) for t, a in done if VERBS[a.verb] in _PLAIN and verbs.count(a.verb) == 1]
+    sole = [(t, a) for t, a in done if SHAPE_VERBS[a.verb] in _PLAIN and verbs.count(a.verb) == 1]
     if sole:
         t, a = sole[int(rng.integers(len(sole)))]
         rest = [names[o.number] for o in things if o is not t]
-        ask("which", f"which shape {VERBS[a.verb]}", names[t.number], rest)
+        ask("which", f"which shape {SHAPE_VERBS[a.verb]}", names[t.number], rest)
     shapes = [t.shape for t in plan.things]
     single = [t for t in plan.things if shapes.count(t.shape) == 1 and (painted.seen[t.number] >= 0.5).any()]
     if single:
         t = single[int(rng.integers(len(single)))]
-        colour = list(COLOURS)[t.colour]
-        ask("colour", f"what colour is the {SHAPES[t.shape]}", colour, [c for c in COLOURS if c != colour])
+        colour = list(SHAPE_COLOURS)[t.colour]
+        ask("colour", f"what colour is the {SHAPES[t.shape]}", colour, [c for c in SHAPE_COLOURS if c != colour])
     count = len(plan.things)
     if count < len(NUMBERS) and all((painted.seen[t.number] >= 0.5).any() for t in plan.things):
         near = [NUMBERS[k] for k in range(max(0, count - 3), min(len(NUMBERS), count + 4)) if k != count]

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.shapes.plan import MOST, Plan, Thing
-from whenwhere.stage.shapes.words import VERBS
-from whenwhere.stage.shapes.world import SPEEDS, TICKS, World
+from whenwhere.stage.shapes.plan import MAX_SHAPES, ShapesPlan, Thing
+from whenwhere.stage.shapes.words import SHAPE_VERBS
+from whenwhere.stage.shapes.world import SPEED_QUARTILES, TICKS, ShapesWorld
 
 #: Half the width of the narrowest and of the widest bar.
 _BARS = (0.03, 0.1)
 #: No shape travels further than this within a clip.
 _FURTHEST = 0.5
 _TRIES = 10
-_WAYS = {VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)))}
+_WAYS = {SHAPE_VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1)))}
 
 
 @dataclass
@@ -29,17 +29,17 @@ class Paths:
     bar: tuple[float, float]
 
 
-def _speed(world: World, u: NDArray[np.float64], slowest: int = 0) -> float:
+def _speed(world: ShapesWorld, u: NDArray[np.float64], slowest: int = 0) -> float:
     """A speed in box sizes per second: a quartile by its weight, uniform within it."""
     weights = np.array(world.speeds, float)
     weights[:slowest] = 0
     if not weights.sum():
         weights[slowest] = 1
     k = int(np.searchsorted(weights.cumsum() / weights.sum(), u[0], side="right").clip(0, 3))
-    return SPEEDS[k] + float(u[1]) * (SPEEDS[k + 1] - SPEEDS[k])
+    return SPEED_QUARTILES[k] + float(u[1]) * (SPEED_QUARTILES[k + 1] - SPEED_QUARTILES[k])
 
 
-def _wander(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.float64], rng_law: float,
+def _wander(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[np.float64], rng_law: float,
             noise: NDArray[np.float64]) -> NDArray[np.float64]:  # fmt: skip
     """Movement of itself, relative to where it starts: (2, ticks + 1)."""
     out = np.zeros((2, ticks + 1))
@@ -67,13 +67,13 @@ def _wander(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.f
     return out
 
 
-def _acts(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _acts(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Movement and scale by what it does: (3, ticks + 1)."""
     out = np.zeros((3, ticks + 1))
     out[2] = 1
     for k, act in enumerate(thing.acts):
         n = act.end - act.start
-        verb = VERBS[act.verb]
+        verb = SHAPE_VERBS[act.verb]
         ramp = np.clip(np.arange(ticks + 1) - act.start, 0, n) / n
         if verb in _WAYS:
             far = min(max(0.25 * size, _speed(world, u[2 * k : 2 * k + 2], 2) * size / TICKS) * n, _FURTHEST)
@@ -85,7 +85,7 @@ def _acts(world: World, thing: Thing, size: float, ticks: int, u: NDArray[np.flo
     return out
 
 
-def paths(world: World, seed: int, plan: Plan, margin: float) -> Paths:
+def place_shapes(world: ShapesWorld, seed: int, plan: ShapesPlan, margin: float) -> Paths:
     """Lays out a clip: sizes, movements, and places where as little as can be is hidden.
 
     Args:
@@ -98,12 +98,12 @@ def paths(world: World, seed: int, plan: Plan, margin: float) -> Paths:
         The paths.
     """
     things, ticks = plan.things, plan.ticks
-    sizes = world.sizes[0] + world.stream(seed, "sizes").random(MOST) * (world.sizes[1] - world.sizes[0])
-    speeds = world.stream(seed, "speeds").random((MOST, 5))
+    sizes = world.sizes[0] + world.stream(seed, "sizes").random(MAX_SHAPES) * (world.sizes[1] - world.sizes[0])
+    speeds = world.stream(seed, "speeds").random((MAX_SHAPES, 5))
     laws = world.stream(seed, "laws")
-    law, noise = laws.random(MOST), laws.random((MOST, 1, ticks))
+    law, noise = laws.random(MAX_SHAPES), laws.random((MAX_SHAPES, 1, ticks))
     rng = world.stream(seed, "places")
-    u, mess = rng.random((MOST, 2, _TRIES)), rng.random() < world.overlap
+    u, mess = rng.random((MAX_SHAPES, 2, _TRIES)), rng.random() < world.overlap
     at = world.stream(seed, "bar-place").random(2)
     middle, wide = 0.42 + 0.16 * float(at[0]), _BARS[0] + (_BARS[1] - _BARS[0]) * float(at[1])
     bar = (middle - wide, middle + wide)

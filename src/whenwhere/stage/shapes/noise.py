@@ -2,21 +2,16 @@
 
 The kinds are those that were counted in released grounding data: boundaries that are off, one sentence annotated twice
 with different times, an event of which only a part is marked, and a span that belongs to something else. A noisy label
-stands beside the truth (`Query.label`), so that an experiment can train on one and know the other.
+stands beside the truth (`ShapesQuery.label`), so that an experiment can train on one and know the other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
-
-if TYPE_CHECKING:
-    from whenwhere.stage.shapes.clip import Query
+from whenwhere.stage.shapes.query import ShapesQuery
 
 _MOST = 64
 
@@ -54,7 +49,9 @@ class Noise:
             )
 
 
-def mislabel(noise: Noise, rng: np.random.Generator, queries: list[Query], duration: float, tick: float) -> list[Query]:
+def mislabel(
+    noise: Noise, rng: np.random.Generator, queries: list[ShapesQuery], duration: float, tick: float
+) -> list[ShapesQuery]:
     """The sentences with labels, some of them wrong.
 
     Args:
@@ -69,7 +66,7 @@ def mislabel(noise: Noise, rng: np.random.Generator, queries: list[Query], durat
     """
     u, z = rng.random((_MOST, 5)), rng.standard_normal((_MOST, 2))
     edges = np.cumsum([noise.jitter, noise.duplicate, noise.partial, noise.wrong])
-    out: list[Query] = []
+    out: list[ShapesQuery] = []
     for k, query in enumerate(queries):
         kind = int(np.searchsorted(edges, u[k, 0], side="right"))
         label = query.spans
@@ -107,7 +104,7 @@ def _part(start: float, end: float, share: float, place: float, tick: float) -> 
     return a, a + keep * tick
 
 
-def _other(query: Query, queries: list[Query], u: np.ndarray, duration: float, tick: float) -> SpanSet:
+def _other(query: ShapesQuery, queries: list[ShapesQuery], u: np.ndarray, duration: float, tick: float) -> SpanSet:
     """The span of another sentence of the clip, or any span where all are the same."""
     others = [q.spans for q in queries if q.referents and q.spans != query.spans]
     if others:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.stage.shapes.motion import Paths
-from whenwhere.stage.shapes.plan import Plan, Thing
-from whenwhere.stage.shapes.words import COLOURS, SHAPES, VERBS
+from whenwhere.stage.shapes.plan import ShapesPlan, Thing
+from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_VERBS, SHAPES
 from whenwhere.stage.shapes.world import TICKS
-from whenwhere.stage.streams import stream
+from whenwhere.stage.streams import random_stream
 
 #: Share of a shape's pixels that must be seen for it to have a box.
 SEEN = 0.15
-_PALETTE = np.array(list(COLOURS.values()), np.uint8)
+_PALETTE = np.array(list(SHAPE_COLOURS.values()), np.uint8)
 _GREY = np.array((128, 128, 128), np.uint8)
 _BAR = (70, 75, 85)
 #: How far a background reaches beyond the frame, so that a camera can move.
@@ -26,7 +26,7 @@ _SPARE = 1.5
 
 
 @dataclass
-class View:
+class ShapesView:
     """The camera at every tick: x and y of the middle of the frame (shares of the side) and its zoom."""
 
     knots: NDArray[np.float64]  # (3, ticks + 1)
@@ -51,7 +51,7 @@ def background(number: int, side: int, domain: str | None = None) -> NDArray[np.
     A street is grey below, a lecture has a light slide with lines of writing, a sports ground is green with white
     lines.
     """
-    rng = stream(number, "shapes", "background")
+    rng = random_stream(number, "shapes", "background")
     n = round(side * _SPARE)
     grid = np.linspace(0, 4 - 1e-9, n)
     k = grid.astype(int)
@@ -75,7 +75,7 @@ def background(number: int, side: int, domain: str | None = None) -> NDArray[np.
     return out.astype(np.uint8)
 
 
-def _ground(images: NDArray[np.uint8], view: View, at: NDArray[np.float64], tick: NDArray[np.intp]) -> None:
+def _ground(images: NDArray[np.uint8], view: ShapesView, at: NDArray[np.float64], tick: NDArray[np.intp]) -> None:
     """Fills the frames with their shots' backgrounds, as the camera sees them."""
     side = images.shape[1]
     shot = np.searchsorted(view.shots, tick, side="right") - 1
@@ -124,14 +124,14 @@ def _tones(thing: Thing, ticks: NDArray[np.float64]) -> NDArray[np.uint8]:
     base = np.repeat(_PALETTE[None, thing.colour], len(ticks), axis=0).astype(float)
     for act in thing.acts:
         now = (ticks >= act.start) & (ticks < act.end)
-        if VERBS[act.verb] == "turns grey":
+        if SHAPE_VERBS[act.verb] == "turns grey":
             base[now] = _GREY
-        elif VERBS[act.verb] == "blinks":  # dark for the first half of every tick
+        elif SHAPE_VERBS[act.verb] == "blinks":  # dark for the first half of every tick
             base[now & (ticks % 1 < 0.5)] *= 0.45
     return np.stack([base, 0.4 * base], axis=1).astype(np.uint8)
 
 
-def paint(plan: Plan, paths: Paths, view: View, fps: float, side: int) -> Painted:
+def paint(plan: ShapesPlan, paths: Paths, view: ShapesView, fps: float, side: int) -> Painted:
     """Renders a clip.
 
     Args:
@@ -218,7 +218,7 @@ def paint(plan: Plan, paths: Paths, view: View, fps: float, side: int) -> Painte
     return Painted(images, boxes, seen)
 
 
-def _held(view: View, camera: NDArray[np.float64], tick: NDArray[np.intp],
+def _held(view: ShapesView, camera: NDArray[np.float64], tick: NDArray[np.intp],
           part: NDArray[np.float64]) -> NDArray[np.float64]:  # fmt: skip
     """The camera between ticks: it jumps at cuts and does not slide towards them."""
     out = camera.copy()

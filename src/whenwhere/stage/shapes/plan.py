@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.stage.shapes.words import COLOURS, SHAPES, TEXTURES, VERBS
-from whenwhere.stage.shapes.world import TICKS, World
+from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VERBS, SHAPES
+from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 
 #: No clip has more shapes than this; every stream draws for so many, whatever the count.
-MOST = 24
+MAX_SHAPES = 24
 
 
 def held_out_noun(colour: int, shape: int) -> bool:
@@ -37,7 +37,7 @@ def held_out_act(verb: int, shape: int) -> bool:
 
 @dataclass
 class Act:
-    """Something a shape does, from tick `start` to tick `end`: `verb` is an index into `VERBS`."""
+    """Something a shape does, from tick `start` to tick `end`: `verb` is an index into `SHAPE_VERBS`."""
 
     verb: int
     start: int
@@ -50,13 +50,13 @@ class Thing:
 
     Attributes:
         number: its place in the clip's lists and in the painted order.
-        colour: index into `COLOURS`.
+        colour: index into `SHAPE_COLOURS`.
         shape: index into `SHAPES`.
-        texture: index into `TEXTURES`.
+        texture: index into `SHAPE_TEXTURES`.
         start: the tick from which it is there.
         end: the tick from which it is gone.
         acts: what it does, in order of time.
-        side: index into `SIDES` where a sentence says so, else -1.
+        side: index into `SHAPE_SIDES` where a sentence says so, else -1.
         free: whether it may move about of itself.
     """
 
@@ -72,7 +72,7 @@ class Thing:
 
 
 @dataclass
-class Ask:
+class ShapesSentence:
     """A sentence to be: its kind, the shapes it is about, and what it says of them."""
 
     kind: str
@@ -85,21 +85,21 @@ class Ask:
 
 
 @dataclass
-class Plan:
+class ShapesPlan:
     """What happens in a clip of `ticks` half seconds; `bar` is 0 (none), 1 (upright) or 2 (level)."""
 
     ticks: int
     things: list[Thing]
-    asks: list[Ask]
+    asks: list[ShapesSentence]
     bar: int
 
 
-def _spans(world: World, seed: int, ticks: int, count: int) -> list[tuple[int, int]]:
+def _spans(world: ShapesWorld, seed: int, ticks: int, count: int) -> list[tuple[int, int]]:
     """Times of the events, in ticks."""
     lo, hi = world.fraction
-    share = lo * (hi / lo) ** world.stream(seed, "fractions").random(MOST)[:count]
+    share = lo * (hi / lo) ** world.stream(seed, "fractions").random(MAX_SHAPES)[:count]
     rng = world.stream(seed, "starts")
-    within, order = rng.random(MOST)[:count], rng.permutation(count)
+    within, order = rng.random(MAX_SHAPES)[:count], rng.permutation(count)
     room = max(1, ticks // 3) if world.split == "ood-later" else ticks
     length = np.clip(np.rint(share * ticks), 1, min(room, ticks - 1)).astype(int)
     start = ticks - room + np.floor((order + within) / count * (room - length + 1)).astype(int)
@@ -109,16 +109,16 @@ def _spans(world: World, seed: int, ticks: int, count: int) -> list[tuple[int, i
 class _Looks:
     """Hands out colours, shapes and textures so that every noun of a clip is one shape's alone."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: ShapesWorld, seed: int) -> None:
         rng = world.stream(seed, "looks")
-        pairs = [(c, s) for c in range(len(COLOURS)) for s in range(len(SHAPES))]
+        pairs = [(c, s) for c in range(len(SHAPE_COLOURS)) for s in range(len(SHAPES))]
         pairs = [pairs[i] for i in rng.permutation(len(pairs))]
         self.other = world.split == "ood-look"
         held = [p for p in pairs if held_out_noun(*p)]
         self.nouns = [p for p in pairs if not held_out_noun(*p)]
         if self.other:
             self.nouns = held + self.nouns
-        self.textures = world.stream(seed, "textures").random((MOST, len(TEXTURES)))
+        self.textures = world.stream(seed, "textures").random((MAX_SHAPES, len(SHAPE_TEXTURES)))
         self.textures[:, 0] *= 0.55  # the smallest wins: about half of all shapes are plain
 
     def noun(self) -> tuple[int, int]:
@@ -132,7 +132,7 @@ class _Looks:
         return [t for t in order if not held_out_texture(t, shape)]
 
 
-def _verbs(world: World, rng: NDArray[np.float64], shape: int) -> list[int]:
+def _verbs(world: ShapesWorld, rng: NDArray[np.float64], shape: int) -> list[int]:
     """Verbs for a shape, best first."""
     order = [int(v) for v in rng.argsort()]
     if world.split == "ood-look":
@@ -149,7 +149,7 @@ def _apart(spans: list[tuple[int, int]], among: list[int], count: int) -> list[i
     return None
 
 
-def plan(world: World, seed: int) -> Plan:
+def make_plan(world: ShapesWorld, seed: int) -> ShapesPlan:
     """Everything that happens in one clip."""
     lo, hi = world.seconds
     ticks = TICKS * (lo + int(world.stream(seed, "length").random() * (hi - lo + 1)))
@@ -161,10 +161,10 @@ def plan(world: World, seed: int) -> Plan:
     rng = world.stream(seed, "roles")
     chance = rng.random(8)
     free = [int(k) for k in rng.permutation(count)]
-    verbs = world.stream(seed, "acts").random((MOST, len(VERBS)))
-    around = world.stream(seed, "presence").random((MOST, 3))
+    verbs = world.stream(seed, "acts").random((MAX_SHAPES, len(SHAPE_VERBS)))
+    around = world.stream(seed, "presence").random((MAX_SHAPES, 3))
     things: list[Thing] = []
-    asks: list[Ask] = []
+    asks: list[ShapesSentence] = []
 
     def add(noun: tuple[int, int], start: int, end: int, texture: int | None = None, free: bool = True) -> Thing:
         number = len(things)
@@ -180,7 +180,7 @@ def plan(world: World, seed: int) -> Plan:
         thing = add(noun, start, end, free=False)
         for verb, k in zip(_verbs(world, verbs[thing.number], noun[1]), events, strict=False):
             thing.acts.append(Act(verb, *spans[k]))
-            asks.append(Ask("action", (thing.number,), noun, verb=verb))
+            asks.append(ShapesSentence("action", (thing.number,), noun, verb=verb))
             free.remove(k)
 
     if chance[0] < world.twofold and (pair := _apart(spans, free, 2)):
@@ -193,37 +193,37 @@ def plan(world: World, seed: int) -> Plan:
         for side in (0, 1):
             thing = add(noun, *spans[free.pop(0)], free=False)
             thing.side = int(2 * (barred - 1) + (side ^ flip))
-            asks.append(Ask("relation", (thing.number,), noun, side=thing.side))
+            asks.append(ShapesSentence("relation", (thing.number,), noun, side=thing.side))
     if chance[4] < 0.5 and len(free) >= 2:
         noun = looks.noun()
         for texture in looks.ranked(len(things), noun[1])[:2]:
             thing = add(noun, *spans[free.pop(0)], texture)
-            asks.append(Ask("texture", (thing.number,), noun, texture))
+            asks.append(ShapesSentence("texture", (thing.number,), noun, texture))
     several = 2 + (chance[6] < 0.3)
     if chance[5] < world.ambiguous and (group := _apart(spans, free, several)):
         noun = looks.noun()
-        asks.append(Ask("there", tuple(add(noun, *spans[k]).number for k in group), noun))
+        asks.append(ShapesSentence("there", tuple(add(noun, *spans[k]).number for k in group), noun))
         free = [k for k in free if k not in group]
     if chance[7] < world.orders and (group := _apart(spans, free, 2)):
         noun = looks.noun()
         for place, k in enumerate(group):
-            asks.append(Ask("order", (add(noun, *spans[k]).number,), noun, order=place))
+            asks.append(ShapesSentence("order", (add(noun, *spans[k]).number,), noun, order=place))
         free = [k for k in free if k not in group]
     for k in free:
         noun = looks.noun()
-        asks.append(Ask("there", (add(noun, *spans[k]).number,), noun))
+        asks.append(ShapesSentence("there", (add(noun, *spans[k]).number,), noun))
     _company(world, seed, ticks, things, add, looks)
     _absent(world, seed, things, asks, looks)
-    order = world.stream(seed, "order").random(3 * MOST)[: len(asks)].argsort()
-    return Plan(ticks, things, [asks[i] for i in order], barred)
+    order = world.stream(seed, "order").random(3 * MAX_SHAPES)[: len(asks)].argsort()
+    return ShapesPlan(ticks, things, [asks[i] for i in order], barred)
 
 
-def _company(world: World, seed: int, ticks: int, things: list[Thing], add: Callable[..., Thing],
+def _company(world: ShapesWorld, seed: int, ticks: int, things: list[Thing], add: Callable[..., Thing],
              looks: _Looks) -> None:  # fmt: skip
     """Shapes that nothing is asked about: one there at the very time of another, and as many more as are due."""
     rng = world.stream(seed, "company")
     wanted = int(rng.integers(world.objects[0], world.objects[1] + 1))
-    chance, u = rng.random(2), rng.random((MOST, 3))
+    chance, u = rng.random(2), rng.random((MAX_SHAPES, 3))
     passing = [t for t in things if not t.acts]
     if passing and chance[0] < world.cotemporal and len(things) < 20:
         same = passing[int(chance[1] * len(passing))]
@@ -238,10 +238,10 @@ def _company(world: World, seed: int, ticks: int, things: list[Thing], add: Call
         add(looks.noun(), start, start + length)
 
 
-def _absent(world: World, seed: int, things: list[Thing], asks: list[Ask], looks: _Looks) -> None:
+def _absent(world: ShapesWorld, seed: int, things: list[Thing], asks: list[ShapesSentence], looks: _Looks) -> None:
     """Sentences about what is not there, or is there and does not do it."""
     rng = world.stream(seed, "absent")
-    u = rng.random((MOST, 4))
+    u = rng.random((MAX_SHAPES, 4))
     doing = [t for t in things if t.acts]
     for k in range(len(asks)):
         if u[k, 0] >= world.absent / (1 - world.absent):
@@ -250,18 +250,18 @@ def _absent(world: World, seed: int, things: list[Thing], asks: list[Ask], looks
         if what < 0.3 and doing:
             thing = doing[int(u[k, 2] * len(doing))]
             done = {a.verb for a in thing.acts}
-            verbs = [v for v in range(len(VERBS)) if v not in done and not held_out_act(v, thing.shape)]
+            verbs = [v for v in range(len(SHAPE_VERBS)) if v not in done and not held_out_act(v, thing.shape)]
             noun = (thing.colour, thing.shape)
-            ask = Ask("action", (), noun, verb=verbs[int(u[k, 3] * len(verbs))])
+            ask = ShapesSentence("action", (), noun, verb=verbs[int(u[k, 3] * len(verbs))])
         elif what < 0.5:  # a noun that is there, in a texture that is not
             thing = things[int(u[k, 2] * len(things))]
             noun = (thing.colour, thing.shape)
             worn = {t.texture for t in things if (t.colour, t.shape) == noun}
-            others = [t for t in range(len(TEXTURES)) if t not in worn and not held_out_texture(t, thing.shape)]
+            others = [t for t in range(len(SHAPE_TEXTURES)) if t not in worn and not held_out_texture(t, thing.shape)]
             if not others:  # it is there in every texture that it may have
                 continue
-            ask = Ask("texture", (), noun, others[int(u[k, 3] * len(others))])
+            ask = ShapesSentence("texture", (), noun, others[int(u[k, 3] * len(others))])
         else:
-            ask = Ask("there", (), looks.nouns[int(u[k, 2] * len(looks.nouns))])
+            ask = ShapesSentence("there", (), looks.nouns[int(u[k, 2] * len(looks.nouns))])
         if ask not in asks:
             asks.append(ask)

@@ -5,7 +5,7 @@ case, one space in between.
 """
 
 #: Colours by name: RGB.
-COLOURS = {
+SHAPE_COLOURS = {
     "red": (230, 40, 40),
     "green": (40, 190, 60),
     "blue": (60, 90, 245),
@@ -16,9 +16,9 @@ COLOURS = {
     "white": (240, 240, 240),
 }
 SHAPES = ("square", "circle", "triangle", "diamond", "cross", "ring")
-TEXTURES = ("plain", "striped", "dotted", "checked")
+SHAPE_TEXTURES = ("plain", "striped", "dotted", "checked")
 #: What a shape can do, all of it to be seen at two frames per second.
-VERBS = (
+SHAPE_VERBS = (
     "moves left",
     "moves right",
     "moves up",
@@ -29,7 +29,7 @@ VERBS = (
     "turns grey",
 )
 #: Where a shape is, seen from the bar.
-SIDES = ("left of", "right of", "above", "below")
+SHAPE_SIDES = ("left of", "right of", "above", "below")
 ORDERS = ("first", "second", "third", "last")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _GRAMMAR = ("the bar of and then is are there no yes what which how many do does when while after before",
@@ -37,12 +37,12 @@ _GRAMMAR = ("the bar of and then is are there no yes what which how many do does
 
 
 def _closed() -> tuple[str, ...]:
-    phrases = (*COLOURS, *SHAPES, *TEXTURES, *VERBS, *SIDES, *ORDERS, *NUMBERS, *_GRAMMAR)
+    phrases = (*SHAPE_COLOURS, *SHAPES, *SHAPE_TEXTURES, *SHAPE_VERBS, *SHAPE_SIDES, *ORDERS, *NUMBERS, *_GRAMMAR)
     return tuple(dict.fromkeys(word for phrase in phrases for word in phrase.split()))
 
 
 #: Every word that a sentence, caption, question or answer of this world can hold.
-WORDS = _closed()
+SHAPES_WORDS = _closed()
 
 
 def noun(colour: int, shape: int, texture: int | None = None) -> str:
@@ -51,5 +51,5 @@ def noun(colour: int, shape: int, texture: int | None = None) -> str:
     >>> noun(0, 1), noun(0, 1, 2)
     ('the red circle', 'the dotted red circle')
     """
-    said = f"{TEXTURES[texture]} " if texture is not None else ""
-    return f"the {said}{tuple(COLOURS)[colour]} {SHAPES[shape]}"
+    said = f"{SHAPE_TEXTURES[texture]} " if texture is not None else ""
+    return f"the {said}{tuple(SHAPE_COLOURS)[colour]} {SHAPES[shape]}"

@@ -1,11 +1,11 @@
 """The factors of the world of shapes, and the splits that are drawn from it.
 
-A `World` is a distribution over clips; `make(world, seed)` draws one. Each field belongs to one factor and each factor
-draws from a seed stream of its own (`whenwhere.stage.streams`), so that a change of one leaves the rest of a clip as it
-was. The split is part of every stream's name: the same seed in two splits gives unrelated clips, so splits cannot
-overlap.
+A `ShapesWorld` is a distribution over clips; `make_clip(world, seed)` draws one. Each field belongs to one factor and
+each factor draws from its own seed stream (`whenwhere.stage.streams`), so that changing one factor leaves the rest of a
+clip as it was. The split is part of every stream's name: the same seed in two splits gives unrelated clips, so splits
+cannot overlap.
 
-Lengths of time are counted in ticks of half a second, because whatever happens begins and ends on one: two frames per
+Lengths of time are counted in ticks of half a second, because everything begins and ends on a tick: two frames per
 second show it exactly.
 """
 
@@ -16,19 +16,19 @@ import numpy as np
 
 from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.noise import Noise
-from whenwhere.stage.streams import stream
+from whenwhere.stage.streams import random_stream
 
 #: Ticks per second.
 TICKS = 2
-SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-faster", "ood-look")
+SHAPES_SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-faster", "ood-look")
 #: Edges of the quartiles of speed in LaSOT, in box sizes per second, closed off at a speed still seen as movement.
-SPEEDS = (0.0, 0.136, 0.301, 0.752, 1.5)
+SPEED_QUARTILES = (0.0, 0.136, 0.301, 0.752, 1.5)
 
 #: What a split changes, where the field is not given otherwise. `ood-later` and `ood-look` change how events and looks
-#: are drawn (`plan`).
+#: are drawn (`make_plan`).
 _SPLIT: dict[str, dict[str, Any]] = {"ood-longer": {"seconds": (17, 32)}, "ood-faster": {"speeds": (0, 0, 0, 1)}}
 #: What a domain changes, where the field is not given otherwise.
-DOMAINS: dict[str, dict[str, Any]] = {
+SHAPES_DOMAINS: dict[str, dict[str, Any]] = {
     "street": {
         "sizes": (0.09, 0.17),
         "cameras": (1, 0, 0),
@@ -62,37 +62,37 @@ DOMAINS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class World:
+class ShapesWorld:
     """A distribution over clips.
 
     Attributes:
-        split: one of `SPLITS`; an `ood-` one changes the one factor in its name.
-        domain: None, or one of `DOMAINS`: `street` (a still camera, small things that pass), `lecture` (slides that
-            change, small things that hardly do), `sport` (a panning camera and a crowd), `still` (short clips, a still
-            camera, nothing hidden: what the policy `tiny` was trained on). Split and domain change the fields that are
-            left at their defaults.
-        noise: errors in the labels, or None for none; only `train` ever has any.
-        seconds: shortest and longest clip, whole seconds.
-        fps: frames per second.
-        side: width and height of a frame in pixels.
-        events: fewest and most things that happen and are asked about.
-        fraction: shortest and longest event as a share of the clip, log-uniform in between.
-        objects: fewest and most shapes in a clip; events that need more of them get them, up to 20.
-        sizes: smallest and largest shape, as a share of the side.
-        cameras: shares of clips with a still, a panning and a zooming camera.
-        cuts: shares of clips with 0, 1, ... cuts.
-        bars: share of clips with a bar that hides what passes behind it.
-        overlap: share of clips whose shapes may lie over one another at random.
-        speeds: weights of the four quartiles of speed (`SPEEDS`).
-        laws: weights of rest, constant velocity, stop and go, one turn, and jitter.
-        cotemporal: share of clips with another shape there at the very time of one asked about.
-        twofold: share of clips (where events allow) with a shape that does two things at two times.
-        acts: share of clips with a further shape that does one thing.
-        ambiguous: share of clips with a sentence that fits two or three shapes.
-        orders: share of clips with a pair told apart as `first` and `second`; none by default, because such a word
+        split: One of `SHAPES_SPLITS`. An `ood-` split changes the one factor in its name.
+        domain: None, or one of `SHAPES_DOMAINS`: `street` (static camera, small passing shapes), `lecture` (changing
+            slides, small shapes that hardly move), `sport` (panning camera, a crowd), `still` (short clips, static
+            camera, nothing hidden: the training distribution of the policy `tiny`). Split and domain change only the
+            fields left at their defaults.
+        noise: Label errors, or None for clean labels. Only the split `train` ever has noisy labels.
+        seconds: Shortest and longest clip, in whole seconds.
+        fps: Frames per second.
+        side: Width and height of a frame in pixels.
+        events: Fewest and most events that happen and are asked about.
+        fraction: Shortest and longest event as a share of the clip; log-uniform in between.
+        objects: Fewest and most shapes in a clip. Events that need more shapes get them, up to 20.
+        sizes: Smallest and largest shape, as a share of the frame's side.
+        cameras: Shares of clips with a static, a panning and a zooming camera.
+        cuts: Shares of clips with 0, 1, ... cuts.
+        bars: Share of clips with a bar that hides whatever passes behind it.
+        overlap: Share of clips whose shapes may overlap at random.
+        speeds: Weights of the four quartiles of speed (`SPEED_QUARTILES`).
+        laws: Weights of the laws of motion: rest, constant velocity, stop and go, one turn, jitter.
+        cotemporal: Share of clips in which another shape is present during exactly the time of one asked about.
+        twofold: Share of clips (where the number of events allows it) with a shape that does two things at two times.
+        acts: Share of clips with one more shape that does one thing.
+        ambiguous: Share of clips with a sentence that fits two or three shapes.
+        orders: Share of clips with a pair told apart as `first` and `second`. The default is none, because such a word
             tells when without a look at the picture.
-        absent: share of sentences about what is not there or does not happen.
-        backgrounds: how many backgrounds all clips share.
+        absent: Share of sentences about something that is not there or does not happen.
+        backgrounds: Number of backgrounds that all clips share.
     """
 
     split: str = "train"
@@ -120,11 +120,11 @@ class World:
     backgrounds: int = 64
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise SettingError(f"split '{self.split}' is none of {', '.join(SPLITS)}")
-        if self.domain is not None and self.domain not in DOMAINS:
-            raise SettingError(f"domain '{self.domain}' is none of {', '.join(DOMAINS)}")
-        changed = {**(DOMAINS[self.domain] if self.domain else {}), **_SPLIT.get(self.split, {})}
+        if self.split not in SHAPES_SPLITS:
+            raise SettingError(f"split '{self.split}' is none of {', '.join(SHAPES_SPLITS)}")
+        if self.domain is not None and self.domain not in SHAPES_DOMAINS:
+            raise SettingError(f"domain '{self.domain}' is none of {', '.join(SHAPES_DOMAINS)}")
+        changed = {**(SHAPES_DOMAINS[self.domain] if self.domain else {}), **_SPLIT.get(self.split, {})}
         for f in fields(self):
             if f.name in changed and getattr(self, f.name) == f.default:
                 object.__setattr__(self, f.name, changed[f.name])
@@ -151,4 +151,4 @@ class World:
 
     def stream(self, seed: int, factor: str) -> np.random.Generator:
         """The generator of one factor of one clip."""
-        return stream(seed, "shapes", self.split, factor)
+        return random_stream(seed, "shapes", self.split, factor)

@@ -12,7 +12,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
-from whenwhere.stage.shapes import World, make
+from whenwhere.stage.shapes import ShapesWorld, make_clip
 from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.run_folder import SampleError
 from whenwhere.verify import Truth
@@ -31,7 +31,7 @@ class StageSource:
         count: how many clips; the others follow seed by seed.
     """
 
-    def __init__(self, world: World, first_seed: int = 0, count: int = 1_000_000) -> None:
+    def __init__(self, world: ShapesWorld, first_seed: int = 0, count: int = 1_000_000) -> None:
         self.world, self.first_seed, self.count = world, first_seed, count
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class StageSource:
 
     def __getitem__(self, index: int) -> Sample:
         """One clip with all its sentences; what is learned is the noisy label where the world makes labels noisy."""
-        clip = make(self.world, self.first_seed + index)
+        clip = make_clip(self.world, self.first_seed + index)
         side = float(self.world.side)
         questions = [
             Question(
@@ -74,7 +74,11 @@ class GrowingSource(StageSource):
     """
 
     def __init__(
-        self, world: World, chapters: Sequence[tuple[float, World]], first_seed: int = 0, count: int = 1_000_000
+        self,
+        world: ShapesWorld,
+        chapters: Sequence[tuple[float, ShapesWorld]],
+        first_seed: int = 0,
+        count: int = 1_000_000,
     ) -> None:
         super().__init__(world, first_seed, count)
         self._chapters = [(until, StageSource(smaller, first_seed, count)) for until, smaller in chapters]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from whenwhere.answers.catalogue import FORMS
-from whenwhere.answers.dialects import Frames
+from whenwhere.answers.dialects import FrameMode
 from whenwhere.answers.forms import Form
 from whenwhere.errors import MissingExtraError, ModelError, OutputError, RecordError, SettingError, WhenwhereError
 from whenwhere.models.backends.base import ModelCall
@@ -99,7 +99,7 @@ class Policy:
         *,
         form: str,
         prompt: str,
-        frames: Frames | None = None,
+        frames: FrameMode | None = None,
         long_side: int | None = None,
         rule: Rule = "original",
         rate: float = 1.0,

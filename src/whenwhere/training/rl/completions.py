@@ -18,7 +18,7 @@ from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.group import Branch, Tokens, packs
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.rollout import Rollout, Sampling, together
-from whenwhere.verify import Beside, Claim, Reward, Truth, Verifier
+from whenwhere.verify import ParsedPrediction, Reward, RewardContext, Truth, Verifier
 
 #: name → (mean, weight)
 Means = dict[str, tuple[float, float]]
@@ -71,7 +71,7 @@ class Attempt:
     ended: list[bool]
     sampling_logps: list[Any] | None = None
     texts: list[str] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[ParsedPrediction] = field(default_factory=list)
     rewards: list[Reward] = field(default_factory=list)
     advantages: NDArray[np.float64] | None = None
 
@@ -199,7 +199,7 @@ def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[A
     ]  # fmt: skip
 
 
-def judge(policy: Policy, attempt: Attempt, verifier: Verifier, beside: Beside) -> None:
+def judge(policy: Policy, attempt: Attempt, verifier: Verifier, beside: RewardContext) -> None:
     """Reads the completions and scores them.
 
     Args:
@@ -214,16 +214,16 @@ def judge(policy: Policy, attempt: Attempt, verifier: Verifier, beside: Beside) 
     truth = policy.truth(attempt.clip.sample, attempt.question)
     attempt.texts = [policy.text(row) for row in attempt.ids]
     # many completions of a group are the same
-    seen: dict[str, tuple[Claim, Reward]] = {}
+    seen: dict[str, tuple[ParsedPrediction, Reward]] = {}
     for text in attempt.texts:
         if text not in seen:
             claim = verifier.read(text, truth)
-            seen[text] = claim, verifier.judge(claim, truth, beside)
+            seen[text] = claim, verifier.score(claim, truth, beside)
     attempt.claims = [seen[text][0] for text in attempt.texts]
     attempt.rewards = [seen[text][1] for text in attempt.texts]
 
 
-def place(claim: Claim, truth: Truth) -> float:
+def place(claim: ParsedPrediction, truth: Truth) -> float:
     """How well the answered boxes lie, whatever their time: mean IoU with the true box at the nearest true time.
 
     Returns:
@@ -237,7 +237,7 @@ def place(claim: Claim, truth: Truth) -> float:
     return float(box_iou(claim.tube.boxes[known], there[known]).mean()) if known.any() else float("nan")
 
 
-def width(claim: Claim, truth: Truth) -> float | None:
+def width(claim: ParsedPrediction, truth: Truth) -> float | None:
     """Answered time over true time; None where one of them is nothing."""
     if not claim.spans or not truth.spans:
         return None

@@ -16,7 +16,7 @@ from whenwhere.training.data.samples import Sample
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.rollout import Sampling
 from whenwhere.training.rl.completions import Attempt, Clip, Drawer
-from whenwhere.verify import Beside, Verifier, View
+from whenwhere.verify import RewardContext, Verifier, VideoView
 
 
 def shuffled(policy: Policy, drawer: Drawer, verifier: Verifier, clips: Sequence[Clip], sampling: Sampling,
@@ -44,7 +44,7 @@ def shuffled(policy: Policy, drawer: Drawer, verifier: Verifier, clips: Sequence
 
 def beside(
     policy: Policy, verifier: Verifier, attempt: Attempt, progress: float, others: Sequence[Attempt] = ()
-) -> Beside:
+) -> RewardContext:
     """What the reward of a question's completions may look at.
 
     Args:
@@ -63,8 +63,8 @@ def beside(
     if verifier.semantic is not None and swapped:
         truth = policy.truth(clip.sample, attempt.question)
         assert truth.duration is not None and truth.size is not None  # what the policy has filled in
-        view = View(_look(clip.sample), truth.duration, truth.size, attempt.question.text, swapped[0])
-    return Beside(progress, said, verifier.semantic, view)
+        view = VideoView(_look(clip.sample), truth.duration, truth.size, attempt.question.text, swapped[0])
+    return RewardContext(progress, said, verifier.semantic, view)
 
 
 def _look(sample: Sample) -> Any:

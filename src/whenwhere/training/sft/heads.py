@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.training.data.samples import Sample
@@ -63,7 +63,7 @@ class Head(Protocol):
         """
         ...
 
-    def decode(self, policy: Policy, sample: Sample) -> list[Answer]:
+    def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
         """The policy's answer to each question of a clip, without a look at what is true.
 
         Args:
@@ -105,7 +105,7 @@ class Text:
         found = self._scorer.many([sentences(prompt, list(zip(rests, answers, strict=True)))], scales)[0]
         return (-found.logps if found.losses is None else found.losses).sum() / found.mask.sum()
 
-    def decode(self, policy: Policy, sample: Sample) -> list[Answer]:
+    def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
         """The likeliest tokens, read strictly."""
         prompt, rests = policy.prompts(sample, sample.questions)
         how = Sampling(self.max_tokens, temperature=0, stop=tuple(policy.ends))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.answers import Answer
+from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
@@ -82,7 +82,7 @@ class StartEnd:
         wanted = torch.as_tensor(np.array(targets), dtype=torch.float32, device=policy.tower.device)
         return -(wanted * self.distributions(policy, sample)).sum(-1).mean()
 
-    def decode(self, policy: Policy, sample: Sample) -> list[Answer]:
+    def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
         """The likeliest start with an end behind it, or absence (`best_pair`)."""
         import torch
 
@@ -138,7 +138,7 @@ class StartEnd:
         return wanted
 
 
-def best_pair(starts: Any, ends: Any, edges: Any) -> Answer:
+def best_pair(starts: Any, ends: Any, edges: Any) -> ParsedAnswer:
     """The likeliest span with its start before its end, or absence where that is likelier than all of them together.
 
     Args:
@@ -160,8 +160,8 @@ def best_pair(starts: Any, ends: Any, edges: Any) -> Answer:
     first, last = np.unravel_index(int(pairs.argmax()), pairs.shape)
     # one place against all pairs together: a span that may lie here or there is there all the same
     if starts[count] + ends[count] > np.logaddexp.reduce(pairs.ravel()):
-        return Answer("absent")
-    return Answer("ok", ((float(edges[first]), float(edges[last + 1])),))
+        return ParsedAnswer("absent")
+    return ParsedAnswer("ok", ((float(edges[first]), float(edges[last + 1])),))
 
 
 def states(tower: Tower, group: Group, backend: Backend) -> tuple[Any, Any]:
