@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from whenwhere import Span, SpanSet, Tube, box_iou
 from whenwhere.datasets import lasot
 from whenwhere.store import append_line, read_lines
-from whenwhere.tracking import fill, fill_all, second_level_times, smooth
+from whenwhere.tracking import fill_tube, fill_tubes, second_level_times, smooth
 from whenwhere.video import VideoInfo, probe
 
 RATES = (0.5, 1.0, 2.0, 4.0)
@@ -103,7 +103,7 @@ def score_all(
         for smoother, how in itertools.product(SMOOTHERS, fills):
             if how == "flow" and (size, memory) not in slow:
                 continue
-            tube = smooth(answered, smoother)  # type: ignore[arg-type]
+            tube = smooth(answered, smoother)
             name, same = key(rate, how, smoother, size, memory), (how, tube.boxes.tobytes())
             if same in known:
                 score[name] = known[same]
@@ -112,11 +112,11 @@ def score_all(
             if how == "flow":
                 flows.append((name, tube))
                 continue
-            filled = fill(tube, times, how)  # type: ignore[arg-type]
+            filled = fill_tube(tube, times, how)
             score[name] = 100 * float(box_iou(filled, truth).mean())
             shake[name] = unsteadiness(filled, frame)
     if flows:
-        for (name, _), filled in zip(flows, fill_all([t for _, t in flows], times, "flow", info), strict=True):
+        for (name, _), filled in zip(flows, fill_tubes([t for _, t in flows], times, "flow", info), strict=True):
             score[name] = 100 * float(box_iou(filled, truth).mean())
             shake[name] = unsteadiness(filled, frame)
     for name, same_as in list(score.items()):
@@ -175,8 +175,8 @@ def as_published(times: NDArray[np.float64], truth: NDArray[np.float64], index: 
 
         def say(name: str, boxes: NDArray[np.float64], how: str, smoother: str = "none",
                 at: NDArray[np.float64] = at, rate: float = rate) -> None:  # fmt: skip
-            tube = smooth(Tube(SpanSet([span]), at, boxes, rate), smoother)  # type: ignore[arg-type]
-            out[f"{rate:g} {name}"] = round(100 * float(box_iou(fill(tube, times, how), truth).mean()), 3)  # type: ignore[arg-type]
+            tube = smooth(Tube(SpanSet([span]), at, boxes, rate), smoother)
+            out[f"{rate:g} {name}"] = round(100 * float(box_iou(fill_tube(tube, times, how), truth).mean()), 3)
 
         for how in ("hold", "linear", "pchip"):
             say(how, boxes, how)

@@ -31,7 +31,7 @@ from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
 from whenwhere.stage import render
 from whenwhere.store import append_line, read_lines
-from whenwhere.tracking import fill
+from whenwhere.tracking import fill_tube
 from whenwhere.video import VideoInfo, probe
 
 FPS = 25
@@ -85,7 +85,7 @@ def asked(truth: Known, info: VideoInfo, world: World, by: Any, fps: float | Non
         at = info.times[found.spans.index(info.times) >= 0]
         for how in ("linear", "flow"):
             began = time.perf_counter()
-            boxes = fill(tube, at, how, info)  # type: ignore[arg-type]
+            boxes = fill_tube(tube, at, how, info)
             row[f"{how} seconds"] = round(time.perf_counter() - began, 4)
             true = exact.boxes_at(at)
             both = ~np.isnan(true[:, 0]) & ~np.isnan(boxes[:, 0])

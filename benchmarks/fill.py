@@ -35,8 +35,8 @@ import numpy as np
 from whenwhere import Span, SpanSet, Tube, box_iou
 from whenwhere.stats import bootstrap_mean
 from whenwhere.store import append_line, read_lines, write_text
-from whenwhere.tracking import fill, flow, gap, second_level_times
-from whenwhere.video import VideoInfo, probe, stream
+from whenwhere.tracking import fill_tube, flow, gap, second_level_times
+from whenwhere.video import VideoInfo, probe, stream_frames
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / "cache" / "fill"
@@ -99,12 +99,12 @@ def hard_row(seed: int, folder: Path) -> dict:
 
     def score(name: str, tube: Tube, method: str) -> None:
         began = time.process_time()
-        filled = fill(tube, times, method, info if method == "flow" else None)
+        filled = fill_tube(tube, times, method, info if method == "flow" else None)
         row["cpu_ms"][name] = 1e3 * (time.process_time() - began) / len(times)
         row["score"][name] = 100 * float(box_iou(filled, boxes).mean())
 
     began = time.process_time()
-    for _ in stream(info, width=min(640, info.width), start=times[0], end=span.end, gray=True):
+    for _ in stream_frames(info, width=min(640, info.width), start=times[0], end=span.end, gray=True):
         pass
     row["cpu_ms"]["decode"] = 1e3 * (time.process_time() - began) / len(times)
     rng = np.random.default_rng([seed, 3])
@@ -162,7 +162,7 @@ def real_row(item: dict, infos: dict[str, VideoInfo], data: Path) -> dict | None
     row["border"] = bool(border)
 
     def score(name: str, tube: Tube, method: str) -> None:
-        filled = fill(tube, at[[i]], method, info if method == "flow" else None)
+        filled = fill_tube(tube, at[[i]], method, info if method == "flow" else None)
         row["score"][name] = 100 * float(box_iou(filled[0], truth))
 
     whole = SpanSet([(0, info.duration + 1)])

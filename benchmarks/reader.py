@@ -266,9 +266,9 @@ def memory(method: str, path: str, seconds: int) -> dict[str, float]:
     base = resident()
     shown = 0
     if method == "whenwhere":
-        from whenwhere.video import probe, stream
+        from whenwhere.video import probe, stream_frames
 
-        for _, image in stream(probe(path), fps=1, width=WIDTH):
+        for _, image in stream_frames(probe(path), fps=1, width=WIDTH):
             shown += int(np.asarray(image).any())
     else:
         # A minute at a time, as a careful user would.

@@ -17,7 +17,7 @@ from whenwhere.models.backends.base import ModelCall, ModelReply
 from whenwhere.models.detection import Detections
 from whenwhere.overlap import box_iou
 from whenwhere.stage import Scene
-from whenwhere.video import VideoInfo, stream
+from whenwhere.video import VideoInfo, stream_frames
 from whenwhere.video.draw import COLOURS
 
 
@@ -25,7 +25,7 @@ class Seeing:
     """What is in a picture of a clip."""
 
     def __init__(self, info: VideoInfo, scene: Scene) -> None:
-        frames = [(t, _small(image)) for t, image in stream(info)]
+        frames = [(t, _small(image)) for t, image in stream_frames(info)]
         self.times = np.array([t for t, _ in frames])
         self._frames = np.stack([image for _, image in frames])
         self.scene = scene

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whenwhere import Span, SpanSet, Tube
-from whenwhere.tracking import anchor_cuts, fill, find_cuts
+from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
 W, H = 160, 120
@@ -95,9 +95,9 @@ def test_anchored_cuts_make_a_linear_fill_hold(info):
         "propagated",
         "model",
     )
-    np.testing.assert_allclose(fill(anchored, info.times), fill(tube, info.times, cuts=cuts), atol=1e-9)
+    np.testing.assert_allclose(fill_tube(anchored, info.times), fill_tube(tube, info.times, cuts=cuts), atol=1e-9)
     for method in ("linear", "hold", "pchip", "flow"):
-        x = fill(tube, info.times, method, info, cuts)[:, 0].round(9)
+        x = fill_tube(tube, info.times, method, info, cuts)[:, 0].round(9)
         assert (x[25:35] == 20).all() and (x[35:50] == 40).all() and (x[50:65] == 40).all() and (x[65:75] == 60).all()
 
 
@@ -114,7 +114,7 @@ def test_a_box_at_the_cut_belongs_to_the_new_shot(info):
     # also where the record's three decimals moved the time before the cut
     near = anchor_cuts(tube_of([0, 1.3996, 2]), [1.4], info)
     assert near.times.tolist() == [0, info.last_before(1.4), 1.3996, 2]
-    assert fill(near, [1.38, 1.4], cuts=[1.4])[:, 0].tolist() == [0, pytest.approx(20, abs=0.1)]
+    assert fill_tube(near, [1.38, 1.4], cuts=[1.4])[:, 0].tolist() == [0, pytest.approx(20, abs=0.1)]
 
 
 def test_cuts_in_an_absence_and_between_spans_add_nothing(info):
@@ -125,5 +125,5 @@ def test_cuts_in_an_absence_and_between_spans_add_nothing(info):
 def test_two_cuts_in_one_gap(info):
     tube = Tube(SpanSet([(0, 4)]), [1, 3], [[0, 0, 9, 9], [50, 0, 59, 9]], rate=0.5)
     anchored = anchor_cuts(tube, [1.4, 2.6], info)
-    assert fill(anchored, [1.3, 1.4, 2.0, 2.7])[:, 0].tolist() == [0, 50, 50, 50]
-    assert np.isnan(fill(tube, [2.0], cuts=[1.4, 2.6])).all()
+    assert fill_tube(anchored, [1.3, 1.4, 2.0, 2.7])[:, 0].tolist() == [0, 50, 50, 50]
+    assert np.isnan(fill_tube(tube, [2.0], cuts=[1.4, 2.6])).all()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from whenwhere import SpanSet, Tube, box_iou
 from whenwhere.errors import SettingError
-from whenwhere.tracking import fill, fill_all, second_level_times
-from whenwhere.tracking.fill import FILLERS
+from whenwhere.tracking import fill_tube, fill_tubes, second_level_times
+from whenwhere.tracking.fill import FILLS
 from whenwhere.tracking.gap import fill_gap
 from whenwhere.tracking.outline import Camera, Others, fit_outline
 from whenwhere.video import FrameWriter, VideoInfo, probe
@@ -81,12 +81,12 @@ def tubes(draw: st.DrawFn) -> Tube:
 
 
 @law
-@given(tubes(), st.sampled_from(FILLERS), st.lists(st.integers(1, 59), max_size=3))
+@given(tubes(), st.sampled_from(list(FILLS)), st.lists(st.integers(1, 59), max_size=3))
 def test_laws_of_every_fill(clip: tuple, tube: Tube, method: str, cut_frames: list[int]) -> None:
     info, _ = clip
     cuts = sorted(info.times[cut_frames].tolist())
     times = np.concatenate([info.times, tube.times, [-1.0, 50.0]])
-    boxes = fill(tube, times, method, info, cuts)
+    boxes = fill_tube(tube, times, method, info, cuts)
     there = ~np.isnan(boxes).any(1)
     same(np.isnan(boxes).any(1), np.isnan(boxes).all(1))
     # outside the spans and in absences there is none; elsewhere there is, but in shots without a box of their own
@@ -114,11 +114,11 @@ def test_laws_of_every_fill(clip: tuple, tube: Tube, method: str, cut_frames: li
 def test_filling_what_was_filled_changes_nothing(clip: tuple, tube: Tube, method: str) -> None:
     info, _ = clip
     times = np.union1d(info.times, tube.times)
-    boxes = fill(tube, times, method)
+    boxes = fill_tube(tube, times, method)
     there = ~np.isnan(boxes[:, 0])
     # the shortest step is a tick of the clock, the longest a frame: no absence may be read into the dense tube
     dense = Tube(tube.spans, times[there], boxes[there], rate=tube.rate)
-    same(fill(dense, times[there], method), boxes[there])
+    same(fill_tube(dense, times[there], method), boxes[there])
 
 
 # --- the fills without pixels
@@ -129,25 +129,25 @@ def three() -> Tube:
 
 
 def test_hold_steps_at_each_box():
-    assert fill(three(), [0, 0.99, 1, 1.99, 2, 2.9], "hold")[:, 0].tolist() == [0, 0, 10, 10, 40, 40]
+    assert fill_tube(three(), [0, 0.99, 1, 1.99, 2, 2.9], "hold")[:, 0].tolist() == [0, 0, 10, 10, 40, 40]
 
 
 def test_pchip_bends_without_overshoot():
-    x = fill(three(), np.linspace(0, 2, 41), "pchip")[:, 0]
+    x = fill_tube(three(), np.linspace(0, 2, 41), "pchip")[:, 0]
     assert (np.diff(x) > 0).all() and x[0] == 0 and x[-1] == 40
     assert x[10] < 5  # slower at first, as the boxes say
 
 
 def test_a_shot_without_a_box_gets_none():
-    filled = fill(three(), [0.2, 0.5, 0.8, 1.5, 2.5], cuts=[0.4, 0.6])
+    filled = fill_tube(three(), [0.2, 0.5, 0.8, 1.5, 2.5], cuts=[0.4, 0.6])
     assert filled[:, 0].tolist()[0::2] == [0, 10, 40] and np.isnan(filled[1]).all() and filled[3, 0] == 25
 
 
 def test_unknown_fill_and_flow_without_a_video():
     with pytest.raises(SettingError, match="linear, pchip"):
-        fill(three(), [0], "cubic")
+        fill_tube(three(), [0], "cubic")
     with pytest.raises(SettingError, match="pixels"):
-        fill(three(), [0], "flow")
+        fill_tube(three(), [0], "flow")
 
 
 # --- flow
@@ -156,18 +156,18 @@ def test_unknown_fill_and_flow_without_a_video():
 def test_flow_follows_what_second_level_boxes_do_not_show(clip):
     info, boxes = clip
     tube = second_level(info, boxes, SpanSet([(0, SECONDS)]))
-    flow = box_iou(fill(tube, info.times, "flow", info), boxes).mean()
+    flow = box_iou(fill_tube(tube, info.times, "flow", info), boxes).mean()
     twice = second_level(info, boxes, SpanSet([(0, SECONDS)]), rate=2)
     assert flow > 0.93
-    assert flow > box_iou(fill(tube, info.times), boxes).mean() + 0.3
-    assert flow > box_iou(fill(twice, info.times), boxes).mean() + 0.1
+    assert flow > box_iou(fill_tube(tube, info.times), boxes).mean() + 0.3
+    assert flow > box_iou(fill_tube(twice, info.times), boxes).mean() + 0.1
 
 
 def test_flow_gives_the_frame_shown_its_box_at_any_time_in_it(clip):
     info, boxes = clip
     tube = second_level(info, boxes, SpanSet([(0, SECONDS)]))
-    on_frames = fill(tube, info.times, "flow", info)
-    later = fill(tube, info.times[5:10] + 0.4 / FPS, "flow", info)
+    on_frames = fill_tube(tube, info.times, "flow", info)
+    later = fill_tube(tube, info.times[5:10] + 0.4 / FPS, "flow", info)
     np.testing.assert_allclose(later, on_frames[5:10], atol=1e-9)
 
 
@@ -175,7 +175,7 @@ def test_the_order_of_the_times_does_not_matter(clip):
     info, boxes = clip
     tube = second_level(info, boxes, SpanSet([(0.5, 3.5)]))
     mixed = np.random.default_rng(0).permutation(len(info.times))
-    same(fill(tube, info.times[mixed], "flow", info), fill(tube, info.times, "flow", info)[mixed])
+    same(fill_tube(tube, info.times[mixed], "flow", info), fill_tube(tube, info.times, "flow", info)[mixed])
 
 
 def test_flow_of_many_tubes_is_that_of_each(clip):
@@ -183,15 +183,15 @@ def test_flow_of_many_tubes_is_that_of_each(clip):
     whole = second_level(info, boxes, SpanSet([(0, SECONDS)]))
     parts = second_level(info, boxes, SpanSet([(0.3, 1.4), (2.1, 3.9)]), rate=2)
     wrong = whole.replace(boxes=whole.boxes[::-1], id="wrong")
-    together = fill_all([whole, parts, wrong], info.times, "flow", info)
+    together = fill_tubes([whole, parts, wrong], info.times, "flow", info)
     for tube, filled in zip([whole, parts, wrong], together, strict=True):
-        same(fill(tube, info.times, "flow", info), filled)
+        same(fill_tube(tube, info.times, "flow", info), filled)
 
 
 def test_flow_does_not_track_what_hardly_moves(clip):
     info, boxes = clip
     still = Tube(SpanSet([(0, 4)]), range(4), np.tile(boxes[:1], (4, 1)) + np.arange(4)[:, None] * 0.2)
-    same(fill(still, info.times, "flow", info), fill(still, info.times))
+    same(fill_tube(still, info.times, "flow", info), fill_tube(still, info.times))
 
 
 def test_flow_on_a_larger_picture_than_it_looks_at(tmp_path):
@@ -202,8 +202,8 @@ def test_flow_on_a_larger_picture_than_it_looks_at(tmp_path):
             out.write(image)
     info = probe(tmp_path / "large.mp4")
     tube = Tube(SpanSet([(0, info.duration)]), info.times[[0, n - 1]], boxes[[0, n - 1]])
-    filled = fill(tube, info.times, "flow", info)
-    assert box_iou(filled, boxes).min() > 0.9 and box_iou(fill(tube, info.times), boxes).min() < 0.7
+    filled = fill_tube(tube, info.times, "flow", info)
+    assert box_iou(filled, boxes).min() > 0.9 and box_iou(fill_tube(tube, info.times), boxes).min() < 0.7
 
 
 def test_a_box_that_enters_grows_as_the_thing_does():
@@ -297,7 +297,7 @@ def test_the_outline_uses_the_ground_seen_before_and_after():
 def test_flow_fill_with_boxes_over_the_border_and_tiny_ones(clip):
     info, _ = clip
     odd = Tube(SpanSet([(0, 4)]), range(4), [[0, 0, 2, 2], [0, 0, W, H], [W - 2, 10, W, 90], [0, 118, 90, H]])
-    boxes = fill(odd, info.times, "flow", info)
+    boxes = fill_tube(odd, info.times, "flow", info)
     assert (boxes[:, :2] < boxes[:, 2:]).all() and (boxes >= 0).all() and (boxes <= [W, H, W, H]).all()
 
 
@@ -307,3 +307,13 @@ def test_importing_whenwhere_loads_no_tracking(tmp_path: Path) -> None:
 
     code = "import sys, whenwhere; assert not {'cv2', 'av', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_fill_is_added_by_one_line_of_the_table(monkeypatch):
+    from whenwhere.settings import GroundingSettings
+
+    def first(tubes, times, info, cuts):
+        return [np.repeat(tube.boxes[:1], len(times), 0) for tube in tubes]
+
+    monkeypatch.setitem(FILLS, "first", first)
+    same(fill_tube(three(), [0, 1.5], GroundingSettings(fill="first").fill)[:, 0], np.zeros(2))

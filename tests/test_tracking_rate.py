@@ -101,7 +101,7 @@ def test_a_box_that_a_filter_throws_out_of_the_segment_stays_as_it_was() -> None
 
 
 @law
-@given(tubes(), st.sampled_from(SMOOTHERS))
+@given(tubes(), st.sampled_from(list(SMOOTHERS)))
 def test_smoothing_is_bounded_and_keeps_times_and_spans(tube: Tube, method: str) -> None:
     new = smooth(tube, method)
     assert new.spans == tube.spans and new.times.tolist() == tube.times.tolist()
@@ -121,7 +121,7 @@ def test_repairing_jumps_twice_is_once(tube: Tube, method: str) -> None:
 
 
 @law
-@given(tubes(), st.sampled_from(SMOOTHERS))
+@given(tubes(), st.sampled_from(list(SMOOTHERS)))
 def test_segments_do_not_know_of_each_other(tube: Tube, method: str) -> None:
     whole = smooth(tube, method).boxes
     for part in tube.segments():
@@ -130,7 +130,7 @@ def test_segments_do_not_know_of_each_other(tube: Tube, method: str) -> None:
 
 
 @law
-@given(tubes(), st.sampled_from(SMOOTHERS), st.integers(-200, 200))
+@given(tubes(), st.sampled_from(list(SMOOTHERS)), st.integers(-200, 200))
 def test_smoothing_does_not_depend_on_the_place(tube: Tube, method: str, shift: int) -> None:
     moved = smooth(tube.replace(boxes=tube.boxes + shift), method).boxes
     np.testing.assert_allclose(moved - shift, smooth(tube, method).boxes, atol=1e-6)
@@ -187,3 +187,15 @@ def test_smooth_refuses_what_it_does_not_know():
         smooth(tube, "median")
     with pytest.raises(SettingError, match="sigma"):
         smooth(tube, "gauss", sigma=0)
+
+
+def test_a_smoother_is_added_by_one_line_of_the_table(monkeypatch):
+    from whenwhere.settings import GroundingSettings
+
+    def leftmost(times, boxes, settings):
+        return np.repeat(boxes[boxes[:, 0].argmin()][None], len(times), 0)
+
+    monkeypatch.setitem(SMOOTHERS, "leftmost", leftmost)
+    tube = Tube(SpanSet([(0, 3)]), [0, 1, 2], [[4, 0, 14, 10], [2, 0, 12, 10], [3, 0, 13, 10]])
+    new = smooth(tube, GroundingSettings(smooth="leftmost").smooth)
+    assert new.boxes[:, 0].tolist() == [2, 2, 2] and new.sources == ("smoothed", "model", "smoothed")

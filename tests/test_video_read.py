@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whenwhere.errors import MediaError, QueryError, SettingError
-from whenwhere.video import plan_read, probe, read_frames, stream
+from whenwhere.video import plan_read, probe, read_frames, stream_frames
 from whenwhere.video.decode import decode_runs, every_frame
 from whenwhere.video.pick import FramePicker, matched_frames
 from whenwhere.video.picture import FrameConverter
@@ -64,7 +64,7 @@ def test_stream_gives_all_frames_in_order(name: str, folder: Path) -> None:
     clip = clips.make(name, folder)
     info = probe(clip.path)
     warnings: list[str] = []
-    everything = list(stream(info, width=120, warnings=warnings))
+    everything = list(stream_frames(info, width=120, warnings=warnings))
     assert [t for t, _ in everything] == info.times.tolist()
     assert codes(info, [image for _, image in everything]) == clip.codes
     assert not warnings
@@ -74,7 +74,7 @@ def test_stream_gives_all_frames_in_order(name: str, folder: Path) -> None:
 def test_stream_on_a_grid(name: str, folder: Path) -> None:
     clip = clips.make(name, folder)
     info = probe(clip.path)
-    got = list(stream(info, fps=4, width=120, gray=True, start=0.1, end=1.1))
+    got = list(stream_frames(info, fps=4, width=120, gray=True, start=0.1, end=1.1))
     expected = list(dict.fromkeys(info.shown([t for t in (0.25, 0.5, 0.75, 1.0) if t < info.duration]).tolist()))
     assert [t for t, _ in got] == info.times[expected].tolist()
     assert codes(info, [image for _, image in got]) == [clip.codes[k] for k in expected]
@@ -135,7 +135,7 @@ def test_colours_survive(folder: Path) -> None:
     assert np.abs(image.astype(int) - clips.picture(31)).mean() < 6
     assert image[6, 4].min() > 245
     assert image[6, -4].max() < 10
-    _, grey = next(stream(info, gray=True, start=31 / 30 - 1e-4))
+    _, grey = next(stream_frames(info, gray=True, start=31 / 30 - 1e-4))
     assert int(grey[6, 4]) > 245
     assert int(grey[6, -4]) < 10
 
@@ -187,7 +187,7 @@ def probe_once(folder: Path):
 def test_nothing_asked_gives_nothing(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
     assert read_frames(info, [], width=50).images.shape == (0, 38, 50, 3)
-    assert list(stream(info, start=5.0)) == []
+    assert list(stream_frames(info, start=5.0)) == []
 
 
 def test_settings_out_of_range(folder: Path) -> None:
@@ -195,7 +195,7 @@ def test_settings_out_of_range(folder: Path) -> None:
     with pytest.raises(SettingError, match="width"):
         read_frames(info, [0.0], width=0)
     with pytest.raises(SettingError, match="rate"):
-        list(stream(info, fps=0))
+        list(stream_frames(info, fps=0))
 
 
 def test_runs_decode_no_more_than_needed(folder: Path) -> None:
@@ -286,7 +286,7 @@ def test_truncated_with_index_is_partial_with_a_warning(folder: Path) -> None:
     numbers = np.round(info.times * 30).astype(int).tolist()
     assert codes(info, frames.images) == numbers
     assert frames.warnings == info.warnings
-    assert codes(info, [image for _, image in stream(info)]) == numbers
+    assert codes(info, [image for _, image in stream_frames(info)]) == numbers
 
 
 def test_damaged_middle_is_partial_with_a_warning(folder: Path) -> None:
@@ -303,7 +303,7 @@ def test_damaged_middle_is_partial_with_a_warning(folder: Path) -> None:
     (warning,) = frames.warnings
     assert "damaged: 1.3-2.0 s" in warning
     warnings: list[str] = []
-    streamed = list(stream(info, warnings=warnings))
+    streamed = list(stream_frames(info, warnings=warnings))
     assert [t for t, _ in streamed] == info.times.tolist()
     assert (np.array(codes(info, [image for _, image in streamed]))[sound] == right[sound]).all()
     assert len(warnings) == 1
@@ -367,7 +367,7 @@ def test_memory_is_bounded_while_streaming(folder: Path) -> None:
     info = probe(clips.make("aac", folder).path)
     for gray in (False, True):
         for fps in (None, 10):
-            frames = stream(info, fps=fps, gray=gray)
+            frames = stream_frames(info, fps=fps, gray=gray)
             next(frames)
             frames.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("whenwhere")]
@@ -428,5 +428,5 @@ def test_a_table_that_lies_is_given_up(name: str, folder: Path) -> None:
     frames = read_frames(lying, times)
     assert codes(info, frames.images) == [clip.code_at(t) for t in times]
     assert not frames.warnings
-    streamed = list(stream(lying, fps=2))
+    streamed = list(stream_frames(lying, fps=2))
     assert codes(info, [image for _, image in streamed]) == [0, 15, 30, 45]

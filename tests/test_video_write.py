@@ -11,7 +11,7 @@ import pytest
 
 from whenwhere.errors import OutputError, QueryError, SettingError
 from whenwhere.spans import Span
-from whenwhere.video import FrameWriter, probe, read_frames, stream, write_clip, write_overlay
+from whenwhere.video import FrameWriter, probe, read_frames, stream_frames, write_clip, write_overlay
 from whenwhere.video.draw import COLOURS, draw_box
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -280,5 +280,5 @@ def test_boxes_at_the_edge() -> None:
 
 def test_streaming_frames_may_be_drawn_on(folder: Path) -> None:
     info = probe(clips.make("rotated-90", folder).path)
-    for _, image in stream(info, end=0.1):
+    for _, image in stream_frames(info, end=0.1):
         image[:] = 0

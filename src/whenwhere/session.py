@@ -44,9 +44,7 @@ from whenwhere.records import (
 from whenwhere.settings import GroundingSettings, failure, identity, printable, settings_record
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
-from whenwhere.tracking import anchor_cuts, fill, find_cuts, smooth
-from whenwhere.tracking.fill import Filler
-from whenwhere.tracking.smooth import Smoother
+from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts, smooth
 from whenwhere.tubes import Tube
 
 if TYPE_CHECKING:
@@ -220,8 +218,8 @@ class Session:
         query: str,
         rate: float = 1.0,
         sample_fps: float | None = None,
-        fill: Filler = "flow",
-        smooth: Smoother = "none",
+        fill: str = "flow",
+        smooth: str = "none",
         within: Span | tuple[float, float] | None = None,
         span: Span | tuple[float, float] | None = None,
         frames: bool = False,
@@ -424,8 +422,8 @@ class Answer:
             return
         info, tube = self.session.info, _exact(self.record, self.session.info)
         times = info.times[tube.spans.index(info.times) >= 0]
-        method: Filler = self.record.settings.fill if self.record.settings else "linear"  # type: ignore[assignment]
-        boxes = fill(tube, times, method, info, self.session.cuts(tube.spans))
+        method = self.record.settings.fill if self.record.settings else "linear"
+        boxes = fill_tube(tube, times, method, info, self.session.cuts(tube.spans))
         self.record.filled = filled_record(method, tube.id, times, boxes)
         self._tubes = None
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 from whenwhere.records import ErrorRecord, Grounding, SettingsRecord
 from whenwhere.spans import Span
-from whenwhere.tracking.fill import FILLERS, Filler
-from whenwhere.tracking.smooth import SMOOTHERS, Smoother
+from whenwhere.tracking.fill import FILLS
+from whenwhere.tracking.smooth import SMOOTHERS
 
 if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
@@ -56,8 +56,8 @@ class GroundingSettings:
 
     rate: float = 1.0
     sample_fps: float | None = None
-    fill: Filler = "flow"
-    smooth: Smoother = "none"
+    fill: str = "flow"
+    smooth: str = "none"
     within: Span | None = None
     span: Span | None = None
     frames: bool = False
@@ -71,8 +71,8 @@ class GroundingSettings:
             raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
         if self.sample_fps is not None and not (math.isfinite(self.sample_fps) and self.sample_fps > 0):
             raise SettingError(f"the sampling must be a positive number of frames per second, not {self.sample_fps:g}")
-        if self.fill not in FILLERS:
-            raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLERS)}")
+        if self.fill not in FILLS:
+            raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLS)}")
         if self.smooth not in SMOOTHERS:
             raise SettingError(f"there is no smoother {self.smooth!r}; choose one of {', '.join(SMOOTHERS)}")
         kind, _, named = self.pipeline.partition(":")

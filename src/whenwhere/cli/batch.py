@@ -63,8 +63,8 @@ def batch(
     settings = GroundingSettings(
         rate=rate,
         sample_fps=sample_fps,
-        fill=fill,  # type: ignore[arg-type]
-        smooth=smooth,  # type: ignore[arg-type]
+        fill=fill,
+        smooth=smooth,
         frames=frames,
         seed=seed,
         pipeline=pipeline,

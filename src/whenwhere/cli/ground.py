@@ -64,8 +64,8 @@ def ground(
     settings = GroundingSettings(
         rate=rate,
         sample_fps=sample_fps,
-        fill=fill,  # type: ignore[arg-type]
-        smooth=smooth,  # type: ignore[arg-type]
+        fill=fill,
+        smooth=smooth,
         within=options.read_span(within, "--within"),
         span=options.read_span(span, "--span"),
         frames=frames,

@@ -110,9 +110,9 @@ def media(info: "VideoInfo", folder: Path) -> Media:
 
 
 def _copy(info: "VideoInfo") -> bytes:
-    from whenwhere.video import FrameWriter, stream
+    from whenwhere.video import FrameWriter, stream_frames
 
-    frames = stream(info, width=min(COPY_WIDTH, info.width))
+    frames = stream_frames(info, width=min(COPY_WIDTH, info.width))
     t, image = next(frames)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "copy.mp4"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from whenwhere.spans import Span
 from whenwhere.tubes import Tube
-from whenwhere.video import VideoInfo, stream
+from whenwhere.video import VideoInfo, stream_frames
 
 #: Mean HSV difference (0-255) that makes a cut.
 THRESHOLD = 27.0
@@ -53,7 +53,7 @@ def find_cuts(
     margin = 2 * (min_frames + 1) / info.fps if info.fps else 0.0
     start = 0.0 if within is None else max(0.0, within.start - margin)
     end = None if within is None else within.end + margin
-    frames = stream(info, width=min(WIDTH, info.width), start=start, end=end)
+    frames = stream_frames(info, width=min(WIDTH, info.width), start=start, end=end)
     for index, (time, image) in enumerate(frames, start=int(info.shown([start])[0])):
         hsv = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.uint8)
         score = 0.0 if previous is None else float(np.mean(cv2.absdiff(hsv, previous)))

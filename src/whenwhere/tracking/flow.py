@@ -26,7 +26,7 @@ from whenwhere.overlap import box_iou
 from whenwhere.tracking.gap import fill_gap
 from whenwhere.tracking.outline import Camera, Others, fit_outline
 from whenwhere.tubes import Tube
-from whenwhere.video import VideoInfo, stream
+from whenwhere.video import VideoInfo, stream_frames
 
 #: Frames are looked at with at most this many pixels of width.
 WIDTH = 640
@@ -160,7 +160,9 @@ def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[tuple[_Gap, 
                 end = max(end, waiting[group].end)
                 group += 1
             todo, waiting = waiting[:group], waiting[group:]
-            yield from _one_pass(todo, stream(info, width=width, start=todo[0].start, end=end + _EPS / 2, gray=True))
+            yield from _one_pass(
+                todo, stream_frames(info, width=width, start=todo[0].start, end=end + _EPS / 2, gray=True)
+            )
     finally:
         cv2.setNumThreads(threads)
 

@@ -1,21 +1,24 @@
 """Smoothing across seconds: second-level boxes to steadier second-level boxes at the same times.
 
 The default is `none`: on the published outputs of five real models at one box per second no smoother raised v_IoU
-(their boxes are already smoother than the truth). The others are first-class because a pipeline may need them and an
+(their boxes are already smoother than the truth). The others are there because a pipeline may need them and an
 ablation must show them, judged by v_IoU *and* by steadiness:
 
-- `gauss` — a Gaussian kernel over time on centre and log size, within runs whose neighbouring boxes overlap by at
-  least one half: ungated it drags boxes of fast things off them;
-- `rts` — a constant-velocity Kalman filter run forward and backward (Rauch, Tung and Striebel) on the same numbers;
-- `hampel` — repairs an isolated jump: a box that is far from what its two neighbours say, where these agree.
+- `gauss`: a Gaussian kernel over time on centre and log size, within runs whose neighbouring boxes overlap by at
+  least one half; without that gate it drags the boxes of fast things off them.
+- `rts`: a constant-velocity Kalman filter run forward and backward (Rauch, Tung and Striebel) on the same numbers.
+- `hampel`: repairs an isolated jump, that is a box far from what its two neighbours say where these agree.
 
 All work within one segment (`Tube.segments`): never across an absence or between spans. None moves a box out of the
 rectangle that the segment's own boxes cover, so none leaves the frame. Median, Savitzky-Golay and one-euro filters
-were measured elsewhere, gained nowhere, and are left out.
+were measured elsewhere, gained nothing anywhere, and are left out.
+
+A new smoother is one function with a line in `SMOOTHERS`.
 """
 
 import itertools
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,34 +28,50 @@ from whenwhere.errors import SettingError
 from whenwhere.overlap import box_iou
 from whenwhere.tubes import Tube
 
-Smoother = Literal["none", "gauss", "rts", "hampel"]
-SMOOTHERS: tuple[Smoother, ...] = ("none", "gauss", "rts", "hampel")
-
 #: `gauss` is split where neighbouring boxes overlap less than this.
 GATE = 0.5
-#: `hampel` replaces a box that overlaps its neighbours' interpolation less than the first ...
+#: `hampel` replaces a box whose IoU with the interpolation of its neighbours is below the first of these ...
 OUTLIER = 0.25
-#: ... where the two neighbours overlap each other more than the second.
+#: ... where the IoU of the two neighbours is above the second.
 AGREE = 0.3
 
 
-def smooth(tube: Tube, method: Smoother = "none", sigma: float = 0.5, noise: float = 0.05, drift: float = 0.5) -> Tube:
+@dataclass(frozen=True)
+class SmootherSettings:
+    """The numbers that smoothers use.
+
+    Attributes:
+        sigma: Width of the `gauss` kernel, seconds.
+        noise: Standard deviation of the boxes' error for `rts`, in box sizes.
+        drift: How freely the velocity changes for `rts`: spectral density of the acceleration, in box sizes squared
+            per cubic second.
+    """
+
+    sigma: float = 0.5
+    noise: float = 0.05
+    drift: float = 0.5
+
+
+#: (times (n,), boxes (n, 4) of one segment with n >= 2, settings) -> (n, 4) boxes.
+Smoother = Callable[[NDArray[np.float64], NDArray[np.float64], SmootherSettings], NDArray[np.float64]]
+
+
+def smooth(tube: Tube, method: str = "none", sigma: float = 0.5, noise: float = 0.05, drift: float = 0.5) -> Tube:
     """The tube with steadier boxes; those that changed carry the source `smoothed`.
 
     Args:
-        tube: second-level boxes.
-        method: `none`, `gauss`, `rts` or `hampel`.
-        sigma: of the `gauss` kernel, seconds, > 0.
-        noise: for `rts`, the standard deviation of the boxes' error, in box sizes, > 0.
-        drift: for `rts`, how freely the velocity changes: spectral density of the acceleration in box sizes
-            squared per cubic second, > 0.
+        tube: Second-level boxes.
+        method: A key of `SMOOTHERS`: `none`, `gauss`, `rts` or `hampel`.
+        sigma: Width of the `gauss` kernel, seconds, > 0.
+        noise: Standard deviation of the boxes' error for `rts`, in box sizes, > 0.
+        drift: How freely the velocity changes for `rts` (see `SmootherSettings`), > 0.
 
     Returns:
         A tube with the same spans and times. Boxes that an earlier fill made per frame are dropped when any box
         changed, since they belong to the old boxes.
 
     Raises:
-        SettingError: an unknown method or a setting that is not positive.
+        SettingError: The method is unknown or a setting is not positive.
 
     >>> from whenwhere.spans import SpanSet
     >>> jump = Tube(SpanSet([(0, 3)]), [0, 1, 2], [[0, 0, 10, 10], [50, 0, 60, 10], [2, 0, 12, 10]])
@@ -64,30 +83,29 @@ def smooth(tube: Tube, method: Smoother = "none", sigma: float = 0.5, noise: flo
     for name, value in (("sigma", sigma), ("noise", noise), ("drift", drift)):
         if not value > 0:
             raise SettingError(f"the smoother's {name} must be positive, not {value:g}")
-    if method == "none":
-        return tube
+    settings = SmootherSettings(sigma, noise, drift)
     boxes = tube.boxes.copy()
     for part in tube.segments():
         if part.stop - part.start < 2:
             continue
-        t, b = tube.times[part], tube.boxes[part]
-        if method == "gauss":
-            new = _gauss(t, b, sigma)
-        elif method == "rts":
-            new = _rts(t, b, noise, drift)
-        else:
-            new = _hampel(t, b)
-        low, high = b.min(0), b.max(0)
+        old = tube.boxes[part]
+        new = SMOOTHERS[method](tube.times[part], old, settings)
+        low, high = old.min(0), old.max(0)
         new = np.concatenate([np.maximum(new[:, :2], low[:2]), np.minimum(new[:, 2:], high[2:])], 1)
-        # a box that ran out of the rectangle as a whole is no box any more: the old one stays
-        boxes[part] = np.where(valid_boxes(new)[:, None], new, b)
+        # A box that left the rectangle as a whole is no longer a box: the old one stays.
+        boxes[part] = np.where(valid_boxes(new)[:, None], new, old)
     changed = np.any(np.abs(boxes - tube.boxes) > 1e-6, axis=1)
     if not changed.any():
         return tube
     boxes[~changed] = tube.boxes[~changed]
-    old = tube.sources or ("model",) * len(tube)
-    sources = tuple("smoothed" if c else s for c, s in zip(changed.tolist(), old, strict=True))
+    sources = tube.sources or ("model",) * len(tube)
+    sources = tuple("smoothed" if c else s for c, s in zip(changed.tolist(), sources, strict=True))
     return tube.replace(boxes=boxes, sources=sources, filled=None)
+
+
+def _none(times: NDArray[np.float64], boxes: NDArray[np.float64], settings: SmootherSettings) -> NDArray[np.float64]:
+    """The boxes as they are."""
+    return boxes
 
 
 def _to_state(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,25 +115,31 @@ def _to_state(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_boxes(state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `_to_state`."""
     half = np.exp(state[:, 2:]) / 2
     return np.concatenate([state[:, :2] - half, state[:, :2] + half], 1)
 
 
-def _gauss(t: NDArray[np.float64], b: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    edges = [0, *(np.flatnonzero(box_iou(b[:-1], b[1:]) < GATE) + 1).tolist(), len(t)]
-    out = b.copy()
+def _gauss(times: NDArray[np.float64], boxes: NDArray[np.float64], settings: SmootherSettings) -> NDArray[np.float64]:
+    """A Gaussian kernel over time, in runs of boxes that overlap by at least `GATE`."""
+    edges = [0, *(np.flatnonzero(box_iou(boxes[:-1], boxes[1:]) < GATE) + 1).tolist(), len(times)]
+    out = boxes.copy()
     for lo, hi in itertools.pairwise(edges):
-        weight = np.exp(-((t[lo:hi, None] - t[None, lo:hi]) ** 2) / (2 * sigma**2))
-        out[lo:hi] = _to_boxes(weight / weight.sum(1, keepdims=True) @ _to_state(b[lo:hi]))
+        weight = np.exp(-((times[lo:hi, None] - times[None, lo:hi]) ** 2) / (2 * settings.sigma**2))
+        out[lo:hi] = _to_boxes(weight / weight.sum(1, keepdims=True) @ _to_state(boxes[lo:hi]))
     return out
 
 
-def _rts(t: NDArray[np.float64], b: NDArray[np.float64], noise: float, drift: float) -> NDArray[np.float64]:
-    """Each of the four numbers alone: state (value, rate of change), in units of the segment's mean box size."""
-    z = _to_state(b)
+def _rts(times: NDArray[np.float64], boxes: NDArray[np.float64], settings: SmootherSettings) -> NDArray[np.float64]:
+    """A Kalman smoother on each of the four numbers alone.
+
+    The state is (value, rate of change), in units of the segment's mean box size.
+    """
+    noise, drift = settings.noise, settings.drift
+    z = _to_state(boxes)
     unit = np.exp(z[:, 2:].mean(0))
     z[:, :2] /= unit
-    n = len(t)
+    n = len(times)
     seen = np.array([[1.0, 0.0]])
     mean = np.zeros((n, 2, 4))
     cov = np.zeros((n, 2, 2))
@@ -124,7 +148,7 @@ def _rts(t: NDArray[np.float64], b: NDArray[np.float64], noise: float, drift: fl
     m, p = np.stack([z[0], np.zeros(4)]), np.diag([noise**2, 4.0])
     for k in range(n):
         if k:
-            dt = t[k] - t[k - 1]
+            dt = times[k] - times[k - 1]
             step[k] = [[1, dt], [0, 1]]
             m = step[k] @ m
             p = step[k] @ p @ step[k].T + drift * np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]])
@@ -141,15 +165,20 @@ def _rts(t: NDArray[np.float64], b: NDArray[np.float64], noise: float, drift: fl
     return _to_boxes(out)
 
 
-def _hampel(t: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = b.copy()
-    # A repaired box is a better neighbour, so the rule is applied until nothing more changes: once is enough for
-    # isolated jumps, and it makes a second call change nothing.
-    for _ in range(len(t)):
-        w = ((t[1:-1] - t[:-2]) / (t[2:] - t[:-2]))[:, None]
+def _hampel(times: NDArray[np.float64], boxes: NDArray[np.float64], settings: SmootherSettings) -> NDArray[np.float64]:
+    """Isolated jumps replaced by the interpolation of their neighbours."""
+    out = boxes.copy()
+    # A repaired box is a better neighbour, so the rule is applied until nothing changes: once is enough for isolated
+    # jumps, and a second call then changes nothing.
+    for _ in range(len(times)):
+        w = ((times[1:-1] - times[:-2]) / (times[2:] - times[:-2]))[:, None]
         between = (1 - w) * out[:-2] + w * out[2:]
         bad = (box_iou(out[1:-1], between) < OUTLIER) & (box_iou(out[:-2], out[2:]) > AGREE)
         if not bad.any():
             break
         out[1:-1][bad] = between[bad]
     return out
+
+
+#: The smoothers by name, the default first.
+SMOOTHERS: dict[str, Smoother] = {"none": _none, "gauss": _gauss, "rts": _rts, "hampel": _hampel}

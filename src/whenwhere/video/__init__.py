@@ -14,6 +14,6 @@ from whenwhere.video.read import Frames as Frames
 from whenwhere.video.read import read_frames as read_frames
 from whenwhere.video.source import VideoSource as VideoSource
 from whenwhere.video.source import open_source as open_source
-from whenwhere.video.stream import stream as stream
+from whenwhere.video.stream import stream_frames as stream_frames
 from whenwhere.video.stream import stream_index as stream_index
 from whenwhere.video.write import FrameWriter as FrameWriter

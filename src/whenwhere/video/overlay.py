@@ -14,7 +14,7 @@ from whenwhere.errors import QueryError
 from whenwhere.spans import Span
 from whenwhere.video.draw import COLOURS, draw_box
 from whenwhere.video.info import VideoInfo
-from whenwhere.video.stream import stream
+from whenwhere.video.stream import stream_frames
 from whenwhere.video.write import FrameWriter
 
 Boxes = Mapping[str, tuple[ArrayLike, ArrayLike]]
@@ -44,7 +44,7 @@ def write_overlay(
     warnings: list[str] = []
     at = 0
     with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info) as writer:
-        for t, image in stream(info, warnings=warnings):
+        for t, image in stream_frames(info, warnings=warnings):
             at = int(info.shown(t))
             image = np.require(image, requirements="W")
             for k, (name, per_frame) in enumerate(rows.items()):
@@ -95,6 +95,6 @@ def write_clip(info: VideoInfo, span: Span, path: str | PathLike[str]) -> list[s
     warnings: list[str] = []
     first = float(info.times[info.shown(start)])
     with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info, part=(start, end), crf=18) as writer:
-        for t, image in stream(info, start=first, end=end, warnings=warnings):
+        for t, image in stream_frames(info, start=first, end=end, warnings=warnings):
             writer.write(image, max(t - start, 0.0))
     return warnings

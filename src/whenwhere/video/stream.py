@@ -26,7 +26,7 @@ from whenwhere.video.read import cores
 _AHEAD = 96 << 20
 
 
-def stream(
+def stream_frames(
     info: VideoInfo,
     fps: float | None = None,
     width: int | None = None,

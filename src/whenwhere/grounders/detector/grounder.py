@@ -52,7 +52,7 @@ from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
-from whenwhere.video import VideoInfo, read_frames, stream
+from whenwhere.video import VideoInfo, read_frames, stream_frames
 from whenwhere.video.picture import output_size
 
 #: Frames are given to detectors and trackers at this width at most; they make them smaller still.
@@ -353,7 +353,7 @@ def _stream(asking: Asking, span: Span) -> Iterator[tuple[float, NDArray[np.uint
     info = asking.info
     start = float(info.times[info.shown([span.start])[0]])
     warnings: list[str] = []
-    for t, image in stream(info, width=min(info.width, WIDTH), start=start, end=span.end, warnings=warnings):
+    for t, image in stream_frames(info, width=min(info.width, WIDTH), start=start, end=span.end, warnings=warnings):
         asking.spent.frames_decoded += 1
         yield t, image
     asking.warnings += warnings

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion import background as bg
 from whenwhere.grounders.motion import blobs, camera, object_changes, static_objects
 from whenwhere.grounders.motion.tracks import BlobLinker, BlobTrack, stitch_tracks
-from whenwhere.video import VideoInfo, stream
+from whenwhere.video import VideoInfo, stream_frames
 
 #: Raise when the stored arrays or what is in them changes.
 VERSION = 6
@@ -138,7 +138,7 @@ def build_index(
     flood: list[float] = []
     looked = moved = unsteady = recurring = 0
     shape = (0, 0)
-    for frames, times, new_shot in _windows(stream(info, fps=fps, width=width, warnings=warnings)):
+    for frames, times, new_shot in _windows(stream_frames(info, fps=fps, width=width, warnings=warnings)):
         shape = frames.shape[1:3]
         if new_shot and looked:
             cuts.append(float(times[0]))
