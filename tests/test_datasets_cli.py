@@ -11,7 +11,7 @@ import pytest
 
 from whenwhere.cli.data import convert
 from whenwhere.cli.manifest import read_manifest
-from whenwhere.datasets import BENCHMARKS, manifest
+from whenwhere.datasets import BENCHMARKS, manifest, schema
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.validate import validate as score_truth
@@ -29,7 +29,7 @@ def test_every_benchmark_becomes_a_manifest(tmp_path: Path, ending: str) -> None
         path = tmp_path / f"{name}.{ending}"
         assert manifest.write(items, path) == len(items)
         for before, after in zip(items, manifest.read(path), strict=True):
-            assert manifest.to_dict(before) == manifest.to_dict(after)
+            assert schema.to_dict(before) == schema.to_dict(after)
         asked = read_manifest(path)
         assert asked.faults == [] and len(asked) == len({(i.video, i.query) for i in items})
 
@@ -77,7 +77,7 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
-    """Stage → manifest with truth → batch → evaluation, and the truth itself gets everything."""
+    """What `stage` wrote goes to `batch` and `eval` as it is, and the truth itself gets the full score."""
     cli("stage", tmp_path / "clips", "--clips", 1, "--seed", 4)
     truth = tmp_path / "clips" / "truth.jsonl"
     items = BENCHMARKS["stage"].read(truth)
@@ -86,8 +86,8 @@ def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
     checked = score_truth(BENCHMARKS["stage"], items)
     full = {c.measure: c.gold for c in checked.checks if c.protocol == "default-tubes"}
     assert checked.passed and full["m_vIoU"] == full["m_tIoU"] == 1.0
-    asked = tmp_path / "clips" / "asked.parquet"
-    cli("data", "convert", "--benchmark", "stage", "--annotations", truth, "--out", asked)
+    asked = tmp_path / "clips" / "manifest.jsonl"
+    assert "nothing is wrong" in cli("data", "validate", asked, "--videos", tmp_path / "clips").stdout
     answers = cli("batch", asked, "--out", tmp_path / "out", "--json").stdout
     assert len(answers.splitlines()) == len(items)
     (tmp_path / "answers.jsonl").write_text(answers)
@@ -96,7 +96,7 @@ def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
     assert "have no answer" not in done.stderr and json.loads(done.stdout)
     lines = truth.read_text().replace('"model":"truth"', '"model":"motion"')
     truth.write_text(lines)
-    with pytest.raises(RecordError, match="line 1 is no truth of a staged clip"):
+    with pytest.raises(RecordError, match="line 1 is not the truth of a staged clip"):
         BENCHMARKS["stage"].read(truth)
 
 

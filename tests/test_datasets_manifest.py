@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from whenwhere.datasets import BENCHMARKS, manifest
+from whenwhere.datasets import BENCHMARKS, manifest, schema
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.summary import summarise
 from whenwhere.errors import RecordError
-from whenwhere.spans import SpanSet
+from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
 REALS = st.floats(allow_nan=False, allow_infinity=False)
@@ -58,6 +58,7 @@ def items(draw: st.DrawFn) -> Item:
     positive = st.none() | st.floats(min_value=5e-324, allow_infinity=False, allow_nan=False)
     whole = st.none() | st.integers(0, 2**40)
     words = st.none() | WORDS
+    windows = st.floats(-1e6, 1e6).map(lambda start: Span(start, start + 1.5))
     return Item(
         draw(st.text(min_size=1, max_size=12)),
         draw(st.text(min_size=1, max_size=12)),
@@ -65,6 +66,8 @@ def items(draw: st.DrawFn) -> Item:
         spans,
         draw(st.lists(tubes(), max_size=2)),
         draw(positive),
+        draw(st.none() | windows),
+        draw(REALS),
         draw(positive),
         draw(whole),
         draw(whole),
@@ -88,7 +91,7 @@ def items(draw: st.DrawFn) -> Item:
 def exactly(item: Item) -> Any:
     """Everything an item holds, floats by their bits."""
     out = []
-    for key in manifest.KEYS[1:]:
+    for key in schema.KEYS[1:]:
         value = getattr(item, key)
         if key == "spans":
             value = value.tobytes()
@@ -113,7 +116,7 @@ def test_round_trip_is_exact_in_both_formats(tmp_path_factory: pytest.TempPathFa
 
 
 def test_every_field_of_an_item_has_a_check() -> None:
-    assert set(manifest._CHECKS) == set(manifest.KEYS)
+    assert set(schema._CHECKS) == set(schema.KEYS)
 
 
 GOOD: dict[str, Any] = {"id": "a", "video": "v", "query": "q", "spans": [[1, 2]]}
@@ -123,7 +126,7 @@ TUBE: dict[str, Any] = {"spans": [[0, 2]], "times": [0, 1], "x1": [0, 0], "y1": 
 @pytest.mark.parametrize(
     ("line", "kind", "words"),
     [
-        (GOOD | {"span": []}, "unknown key", "unknown key 'span' (did you mean 'spans'?)"),
+        (GOOD | {"span": []}, "unknown key", "unknown key 'span' (did you mean spans?)"),
         ({k: v for k, v in GOOD.items() if k != "query"}, "missing key", "no key 'query'"),
         (GOOD | {"version": 2}, "version", "version 2"),
         (GOOD | {"spans": [[1]]}, "wrong type", "not a list of [start, end]"),
@@ -138,6 +141,9 @@ TUBE: dict[str, Any] = {"spans": [[0, 2]], "times": [0, 1], "x1": [0, 0], "y1": 
         (GOOD | {"query": None}, "wrong type", "'query' is null, not text"),
         (GOOD | {"status": "maybe"}, "wrong type", '"valid" or "invalid"'),
         (GOOD | {"difficulty": 70}, "not a number", "not in 0-1"),
+        (GOOD | {"window": [3]}, "wrong type", "'window' is [3], not a pair [start, end]"),
+        (GOOD | {"window": [[1, 2], [3, 4]]}, "wrong type", "'window' is [1, 2], not a number"),
+        (GOOD | {"window": [3, 3]}, "reversed span", "'window' ends at 3 s, not after its start"),
         (GOOD | {"captions": "x"}, "wrong type", "not a list of texts"),
         (GOOD | {"extra": []}, "wrong type", "not an object"),
         (GOOD | {"tubes": {}}, "wrong type", "not a list of tubes"),

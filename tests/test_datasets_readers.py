@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whenwhere.datasets import BENCHMARKS, manifest
+from whenwhere.datasets import BENCHMARKS, schema
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.validate import validate
+from whenwhere.spans import Span
 
 sys.path.insert(0, str(Path(__file__).parent))
 from releases import DIDEMO, QVH, RELEASES, REXTIME_LINES, RF_RELEASE, TUNE, TVG, write_release
@@ -78,11 +79,12 @@ def test_qvhighlights_and_its_kin(tmp_path: Path) -> None:
 def test_tvgbench_and_time_r1(tmp_path: Path) -> None:
     first, second = items("tvgbench", tmp_path / "a")
     assert brief(first)[:4] == ("K#0", "K.mp4", "where was the kite?", [[1.5, 4.25]])
-    assert first.extra == {"dataset": "egonlq", "window": [10.0, 30.0]}
+    assert first.extra == {"dataset": "egonlq"} and (first.window, first.offset) == (Span(10.0, 30.0), 10.0)
+    assert (second.window, second.offset) == (None, 0.0)
     assert first.type == "Object Existence (Simple)" and (second.id, second.status) == ("K#1", "invalid")
     first, second = items("time-r1", tmp_path / "b")
     assert first.difficulty == 0.75 and first.extra["difficulty"] == 25 and first.difficulty_of
-    assert first.extra["dataset"] == "didemo" and second.extra["window"] == [4.0, 34.0]
+    assert first.extra["dataset"] == "didemo" and (second.window, second.offset) == (Span(4.0, 34.0), 4.0)
 
 
 def test_vue_tr_and_timelens(tmp_path: Path) -> None:
@@ -238,7 +240,7 @@ def test_anything_wrong_is_one_sentence(name: str, tmp_path: Path) -> None:
             refused += 1
             continue
         for item in found:
-            assert manifest.from_dict(manifest.to_dict(item)).status == item.status
+            assert schema.from_dict(schema.to_dict(item)).status == item.status
         if found:
             validate(BENCHMARKS[name], found)
         read += 1

@@ -14,6 +14,7 @@ import pytest
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
+from whenwhere.spans import Span
 from whenwhere.tubes import Tube
 
 
@@ -66,6 +67,7 @@ def test_vidstg_counts_its_two_ends_differently(tmp_path: Path) -> None:
     first = items[0]
     assert native(first) == (4, 9) and first.spans.tolist() == [[4 / 25, 9 / 25]], "end_fid is the frame after"
     assert first.extra["segment"] == [2, 11] and first.duration == 12 / 25 and first.split == "test"
+    assert (first.window, first.offset) == (Span(2 / 25, 12 / 25), 0.0)
     assert [(i.id, i.extra["tubedetr"], i.extra["stcat"]) for i in items] == [
         ("0", 0, 1), ("1", 1, 2), ("2", 2, 0), ("3", 3, 4), ("4", 4, 5), ("5", 5, 3),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from tiny_policies import Told
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import SettingError
-from whenwhere.spans import SpanSet
+from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes.noise import Noise
 from whenwhere.training.recipe import differences, load, packaged
 from whenwhere.training.rl.settings import RLSettings
@@ -184,19 +184,22 @@ def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     from whenwhere.training.run_folder import SampleError
     from whenwhere.video import probe, read_frames
 
-    window = {"window": [2.0, 5.0]}
-    item = Item("a", str(moving_clip), "q", span_array([(0.5, 1.0)]), duration=3.0, extra=window)
+    window = Span(2.0, 5.0)
+    item = Item("a", str(moving_clip), "q", span_array([(0.5, 1.0)]), duration=3.0, window=window, offset=2.0)
+    # a release may also count from the start of the whole video
+    same = Item("d", str(moving_clip), "q", span_array([(2.5, 3.0)]), duration=6.0, window=window)
     other = Item("b", str(moving_clip), "q", span_array([(3.0, 6.0)]), duration=6.0)
     source = ItemSource([item, other], sample_fps=2)
     cut, whole = source[0], source[1]
     np.testing.assert_allclose(cut.times, np.arange(6) / 2, atol=1e-6)
     np.testing.assert_array_equal(cut.images, read_frames(probe(moving_clip), 2 + np.arange(6) / 2).images)
+    assert ItemSource([same])[0].questions[0].truth.spans == cut.questions[0].truth.spans == SpanSet([(0.5, 1.0)])
     assert cut.questions[0].truth.duration == 3.0 and len(whole.times) == 12
     few = ItemSource([other], sample_fps=2, max_frames=4, total_pixels=9600)[0]
     np.testing.assert_allclose(few.times, [0, 1.5, 3.0, 4.5], atol=1e-6)
     assert few.images.shape[1:3] == (60, 80)  # 4800 pixels each, two frames being one step
     assert ItemSource([other], sample_fps=2, total_pixels=100, min_pixels=1200)[0].images.shape[1:3] == (30, 40)
-    late = Item("c", str(moving_clip), "q", span_array([(0.5, 1.0)]), extra={"window": [20.0, 30.0]})
+    late = Item("c", str(moving_clip), "q", span_array([(0.5, 1.0)]), window=Span(20, 30), offset=20)
     with pytest.raises(SampleError, match="the window from 20 s lies behind the end"):
         ItemSource([late])[0]
 

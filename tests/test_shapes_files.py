@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from whenwhere.cli import app
+from whenwhere.datasets import BENCHMARKS, manifest
 from whenwhere.errors import OutputError
 from whenwhere.records import Grounding
 from whenwhere.stage.shapes import Noise, ShapesWorld, make_clip, second_level, write_shapes
@@ -42,12 +43,15 @@ def test_the_videos_are_the_clips(folder: Path) -> None:
         assert np.abs(images.astype(int) - clip.images).mean() < 6
 
 
-def test_truth_is_grounding_records_of_the_clips(folder: Path) -> None:
+def test_truth_is_grounding_records_of_the_clips(folder: Path, tmp_path: Path) -> None:
     truth = [Grounding.from_json(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
     queries = [q for seed in (30, 31) for q in make_clip(WORLD, seed).queries]
-    manifest = lines(folder / "manifest.jsonl")
-    assert [r.query for r in truth] == [q.text for q in queries] == [m["query"] for m in manifest]
-    assert [r.video.path for r in truth if r.video] == [m["video"] for m in manifest]
+    items = list(manifest.read(folder / "manifest.jsonl"))
+    assert [r.query for r in truth] == [q.text for q in queries] == [item.query for item in items]
+    assert [(r.id, r.video.path) for r in truth if r.video] == [(item.id, item.video) for item in items]
+    assert [item.span_set for item in items] == [q.spans for q in queries]
+    manifest.write(BENCHMARKS["stage"].read(folder / "truth.jsonl"), tmp_path / "converted.jsonl")
+    assert (tmp_path / "converted.jsonl").read_bytes() == (folder / "manifest.jsonl").read_bytes()
     assert len({r.id for r in truth}) == len(truth)
     for record, query in zip(truth, queries, strict=True):
         assert record.reading is not None

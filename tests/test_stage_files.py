@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from whenwhere.datasets import BENCHMARKS, manifest
 from whenwhere.errors import OutputError
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.records import Grounding
@@ -29,12 +30,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_truth_is_grounding_records_and_the_manifest_asks_the_same(folder: Path) -> None:
+def test_truth_is_grounding_records_and_the_manifest_holds_the_same(folder: Path) -> None:
     truth = [Grounding.from_json(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
-    manifest = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-    assert [(r.video.path, r.query) for r in truth if r.video] == [(m["video"], m["query"]) for m in manifest]
+    items = list(manifest.read(folder / "manifest.jsonl"))
+    assert [(r.id, r.video.path, r.query) for r in truth if r.video] == [(i.id, i.video, i.query) for i in items]
+    assert [r.span_set for r in truth] == [i.span_set for i in items]
+    assert [r.filled.boxes if r.filled else [] for r in truth] == [
+        [tuple(box) for tube in i.tubes for box in tube.boxes.tolist()] for i in items
+    ]
     assert len({r.id for r in truth}) == len(truth) > 9
-    assert all((folder / m["video"]).is_file() for m in manifest)
+    assert all((folder / item.video).is_file() for item in items)
     for r in truth:
         assert r.status in ("answered", "absent") and r.reading and r.settings
         assert (r.status == "absent") == (r.reading["kind"] == "absent")
@@ -44,6 +49,11 @@ def test_truth_is_grounding_records_and_the_manifest_asks_the_same(folder: Path)
             # second-level boxes are boxes of frames
             dense = np.array(r.filled.boxes)
             assert all((np.abs(dense - b).max(1) < 0.01).any() for b in tube.boxes)
+
+
+def test_the_manifest_is_what_converting_the_truth_gives(folder: Path, tmp_path: Path) -> None:
+    manifest.write(BENCHMARKS["stage"].read(folder / "truth.jsonl"), tmp_path / "converted.jsonl")
+    assert (tmp_path / "converted.jsonl").read_bytes() == (folder / "manifest.jsonl").read_bytes()
 
 
 def test_the_same_seed_writes_the_same_truth(folder: Path, tmp_path: Path) -> None:

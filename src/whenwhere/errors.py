@@ -5,6 +5,9 @@ record's `error` field) and go on with the next input. Anything that is not a `W
 and keeps its traceback. `kind` is a stable word that scripts may compare with.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class WhenwhereError(Exception):
     """Base of all errors that are explained to a user in one sentence."""
@@ -71,3 +74,34 @@ class MissingExtraError(WhenwhereError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'whenwhere[{extra}]'")
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
+    """The end of a sentence about a misspelt name: the known names that were probably meant.
+
+    A name that only differs in case, `_` or spaces is proposed alone; otherwise names that begin alike, then names that
+    look alike. If there is none of these, all names are listed where they are few, and nothing is said where they are
+    many.
+
+    Args:
+        name: What was typed.
+        known: All names that would have been right.
+        most: The largest number of names to propose.
+
+    >>> names = ["charades-cd", "charades-sta", "tacos"]
+    >>> did_you_mean("Charades_STA", names), did_you_mean("charades", names)
+    (' (did you mean charades-sta?)', ' (did you mean charades-cd or charades-sta?)')
+    >>> did_you_mean("taco", names), did_you_mean("x", names)
+    (' (did you mean tacos?)', ' (the names are charades-cd, charades-sta, tacos)')
+    """
+    names = list(known)
+    plain = {"-".join(k.casefold().replace("_", " ").split()): k for k in names}
+    asked = "-".join(name.casefold().replace("_", " ").split())
+    if asked in plain:
+        near = [plain[asked]]
+    else:
+        near = [k for key, k in plain.items() if asked and key.startswith(asked)]
+        near = near or [plain[key] for key in difflib.get_close_matches(asked, list(plain), most)]
+    if near:
+        return f" (did you mean {' or '.join(near[:most])}?)"
+    return f" (the names are {', '.join(names)})" if len(names) <= most else ""

@@ -2,12 +2,12 @@
 
 An `Item` keeps what the benchmark released, at full precision, in the definitions of the floor below: seconds from the
 first displayed frame, half-open spans, xyxy pixels of the displayed frame. The traps of each release (inclusive ends,
-1-based frames, swapped corners) are handled once, in the reader of that benchmark, and never again.
+1-based frames, swapped corners) are handled once, in the reader of that benchmark.
 
-Spans are *raw*: they may overlap (several annotators), may end behind the video, and where a release holds an end
-before its start the item is kept with status `invalid`, so that no denominator shrinks silently. Sets of time are
-made from them by name (`Item.span_set`). What only one benchmark's own protocol needs (saliency votes, chunks,
-native frame numbers) stands under `extra`, in that release's own words and units.
+Spans are *raw*. They may overlap (several annotators) and may end after the video's end. If a release holds an end
+before its start, the item is kept with status `invalid`, so that no denominator shrinks silently. `Item.span_set` makes
+a set of time from them. Whatever only one benchmark's own protocol needs (saliency votes, chunks, native frame numbers)
+is in `extra`, in that release's own words and units.
 """
 
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whenwhere.spans import SpanSet
+from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 
 
 def span_array(spans: ArrayLike = ()) -> NDArray[np.float64]:
-    """(k, 2) float64 of (start, end) rows, as given; k may be 0.
+    """Rows of (start, end) as a (k, 2) float64 array; k may be 0.
 
     >>> span_array([(1, 2)]).shape, span_array().shape
     ((1, 2), (0, 2))
@@ -34,29 +34,34 @@ class Item:
     """One sentence about one video, and what is true.
 
     Attributes:
-        id: unique in its set; what predictions are matched by.
-        video: name or path of the video; items of one video form a cluster in every interval.
-        query: the sentence.
-        spans: (k, 2) seconds, raw (see above). k = 0 says "it is not there".
-        tubes: where it is, one per object; boxes at the annotation's own times.
-        duration: of the video in seconds, None where the release does not say.
-        fps: frames per second that the release counts in, None where it does not count frames.
-        frames: number of frames that the release states.
-        width: of the frame in pixels.
-        height: of the frame in pixels.
-        status: `invalid` items stay in every denominator and cannot be answered rightly.
-        fault: what is wrong with an invalid item, one sentence.
-        type: kind of query, where the set has kinds.
+        id: Name that is unique in the set; predictions are matched by it. It is empty only in a list of questions
+            without truth (`whenwhere.datasets.questions`).
+        video: Name or path of the video. Items of one video form a cluster in every confidence interval.
+        query: The sentence.
+        spans: The true time in seconds, shape (k, 2), raw (see above). k = 0 means that the event is not in the video.
+        tubes: The true boxes, one tube per object, at the times of the annotation itself.
+        duration: Length in seconds of the video, or of the window if times count from the window's start. None if the
+            release does not say.
+        window: The span of the video that the question is about, in seconds of the video. None means the whole video.
+        offset: The second of the video at which the item's time 0 lies. It is the start of the window if the release
+            counts from there, and otherwise 0.
+        fps: Frames per second in which the release counts. None if it does not count frames.
+        frames: Number of frames that the release states.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        status: `invalid` items stay in every denominator and cannot be answered correctly.
+        fault: One sentence that says what is wrong with an invalid item.
+        type: Kind of query, if the set has kinds.
         split: `train`, `val`, `test`, ... as the release calls it.
-        source: the benchmark's name.
-        licence: as the release states it.
-        captions: further sentences that describe the same.
-        options: answers to choose from (multiple choice questions).
-        answer: the right one, as the release writes it.
-        difficulty: 0-1, 1 - reward; `difficulty_of` names the score and policy.
-        difficulty_of: name of the score behind `difficulty`.
-        provenance: file, key or line, version: how to find it again.
-        extra: what only this benchmark's own protocol needs.
+        source: Name of the benchmark.
+        licence: Licence as the release states it.
+        captions: Further sentences that describe the same event.
+        options: Answers to choose from (multiple-choice questions).
+        answer: The correct answer, as the release writes it.
+        difficulty: 1 - reward, in 0-1; high is hard. `difficulty_of` names the score and the policy.
+        difficulty_of: Name of the score behind `difficulty`.
+        provenance: File, key or line, and version: how to find the entry again.
+        extra: Whatever only this benchmark's own protocol needs.
     """
 
     id: str
@@ -65,6 +70,8 @@ class Item:
     spans: NDArray[np.float64] = field(default_factory=span_array)
     tubes: list[Tube] = field(default_factory=list)
     duration: float | None = None
+    window: Span | None = None
+    offset: float = 0.0
     fps: float | None = None
     frames: int | None = None
     width: int | None = None
@@ -85,7 +92,7 @@ class Item:
 
     @property
     def span_set(self) -> SpanSet:
-        """The truth as a set of time; spans with end <= start hold no time and are left out.
+        """The truth as a set of time. Spans with end <= start hold no time and are left out.
 
         >>> Item("a", "v", spans=span_array([(3, 5), (4, 6), (9, 9)])).span_set
         SpanSet([3, 6))

@@ -1,52 +1,24 @@
 """Manifests: one schema for all data, as JSON Lines or Parquet.
 
-A manifest is a file of `Item`s, whatever set they come from: converters, training, curation and batches read and write
-the same thing. Version 1:
+A manifest is a file of `Item`s, whatever set they come from: `whenwhere stage` and `whenwhere data convert` write it,
+and `batch`, `eval`, `train` and `data` read it. `whenwhere.datasets.schema` says what a line holds. A relative video
+path counts from the manifest's folder.
 
-- a line is an object. `id`, `video`, `query` and `spans` are always there (`"spans": []` says that it is not there);
-  every other field of `Item` stands where it is not empty; `version` is 1. Unknown keys are refused, because a
-  misspelt key is a lost truth;
-- numbers are written with as many digits as it takes to read the same float again (up to 17), never rounded;
-- tubes are columns (`times`, `x1`, `y1`, `x2`, `y2`), so that a long tube is six lists and not a list of objects;
-- a relative video path counts from the manifest's folder, as `whenwhere batch` has it.
-
-Parquet holds the same as typed columns; `provenance` and `extra`, which differ from set to set, are JSON text in it
-(`whenwhere.datasets.parquet`). Both forms are written and read in a stream, so that a file never has to fit into
-memory. Left out: what was computed rather than annotated (a tube's filled frames, scores of its spans).
+Parquet holds the same as typed columns (`whenwhere.datasets.parquet`). Both forms are written and read in a stream, so
+that a file never has to fit into memory.
 """
 
-import difflib
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from whenwhere.datasets.item import Item
-from whenwhere.datasets.release import fault_of
-from whenwhere.errors import RecordError, WhenwhereError
-from whenwhere.spans import SpanSet
+from whenwhere.datasets.parquet import entries, write_rows
+from whenwhere.datasets.schema import FormatFault, from_dict, to_json
+from whenwhere.errors import RecordError
 from whenwhere.store import atomic_path
-from whenwhere.tubes import Tube
-
-VERSION = 1
-#: Keys of a line, in the order in which they are written.
-KEYS = ("version", *(f.name for f in fields(Item)))
-REQUIRED = ("id", "video", "query", "spans")
-_TUBE_KEYS = ("id", "label", "score", "rate", "spans", "times", "x1", "y1", "x2", "y2", "sources")
-_SIDES = ("x1", "y1", "x2", "y2")
-
-
-class FormatFault(Exception):
-    """What is wrong with a line, before it is known where the line stands: a stable kind, and a sentence."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +26,11 @@ class ManifestLine:
     """A line of a manifest: its item, or what is wrong with it.
 
     Attributes:
-        number: from 1; the row in a Parquet file.
-        item: None where the line cannot be read.
-        kind: of the fault, a stable word: `not JSON`, `not an object`, `unknown key`, `missing key`, `wrong type`,
+        number: Number of the line, counted from 1; the row in a Parquet file.
+        item: The item, or None if the line cannot be read.
+        kind: The kind of fault, a stable word: `not JSON`, `not an object`, `unknown key`, `missing key`, `wrong type`,
             `not a number`, `reversed span`, `bad tube`, `version`.
-        fault: one sentence with file and line, None where nothing is wrong.
+        fault: One sentence with file and line, or None if nothing is wrong.
     """
 
     number: int
@@ -67,110 +39,23 @@ class ManifestLine:
     fault: str | None = None
 
 
-def to_dict(item: Item) -> dict[str, Any]:
-    """The JSON object of an item; empty fields are left out, but for the four that are always there.
-
-    Raises:
-        RecordError: something in it that JSON cannot hold, such as a span that is not finite.
-
-    >>> from whenwhere.datasets.item import span_array
-    >>> to_dict(Item("a", "clip.mp4", "a dog runs", span_array([(0.1, 2)])))
-    {'version': 1, 'id': 'a', 'video': 'clip.mp4', 'query': 'a dog runs', 'spans': [[0.1, 2.0]]}
-    """
-    out: dict[str, Any] = {"version": VERSION}
-    for key in KEYS[1:]:
-        value = getattr(item, key)
-        if key == "spans":
-            value = value.tolist()
-        elif key == "tubes":
-            value = [_tube_dict(tube) for tube in value]
-        elif key == "status" and value == "valid":
-            value = None
-        if key in REQUIRED or not (value is None or value == [] or value == {}):
-            out[key] = value
-    return out
-
-
-def to_json(item: Item) -> str:
-    """The line of an item, without its end.
-
-    Raises:
-        RecordError: something in it that JSON cannot hold.
-    """
-    try:
-        return json.dumps(to_dict(item), ensure_ascii=False, allow_nan=False)
-    except (ValueError, TypeError) as e:
-        raise RecordError(f"item {item.id!r} cannot be written as JSON ({e}): mend or leave out that item") from e
-
-
-def check(item: Item) -> None:
-    """Refuse what could be written as Parquet but not be read as a manifest.
-
-    Raises:
-        RecordError: a number that is not finite.
-    """
-    numbers = [v for v in (item.duration, item.fps, item.difficulty) if v is not None]
-    if not (np.isfinite(item.spans).all() and all(map(math.isfinite, numbers))):
-        raise RecordError(f"item {item.id!r} holds a number that is not finite: mend or leave out that item")
-
-
-def from_dict(entry: Any) -> Item:
-    """The item of a JSON object.
-
-    Raises:
-        FormatFault: it does not follow the schema.
-
-    >>> from_dict({"id": "a", "video": "v", "query": "q", "spans": [[1, 2]]}).spans
-    array([[1., 2.]])
-    >>> from_dict({"id": "a", "video": "v", "query": "q", "span": [[1, 2]]})
-    Traceback (most recent call last):
-    ...
-    whenwhere.datasets.manifest.FormatFault: unknown key 'span' (did you mean 'spans'?)
-    """
-    if not isinstance(entry, dict):
-        raise FormatFault("not an object", "not an object with `id`, `video`, `query` and `spans`")
-    for key in entry:
-        if key not in _CHECKS:
-            raise FormatFault("unknown key", f"unknown key {key!r}{_near(key, KEYS)}")
-    if entry.get("version", VERSION) != VERSION:
-        raise FormatFault("version", f"version {entry['version']!r}, but this whenwhere reads version {VERSION}")
-    for key in REQUIRED:
-        if key not in entry:
-            raise FormatFault("missing key", f"no key {key!r}")
-    values = {}
-    for key, value in entry.items():
-        if value is None and key not in REQUIRED:
-            continue
-        try:
-            values[key] = _CHECKS[key](value, key)
-        except OverflowError as e:
-            raise FormatFault("not a number", f"{key!r} holds a number too large for a float") from e
-    values.pop("version", None)
-    item = Item(**values)
-    if item.status == "valid" and (fault := fault_of(item.spans.tolist())):
-        raise FormatFault("reversed span", f'a span {fault}: mend it, or say "status": "invalid"')
-    return item
-
-
 def scan(path: Path) -> Iterator[ManifestLine]:
-    """Every line of a manifest, whether it can be read or not; in a stream.
+    """Every line of a manifest in a stream, whether it can be read or not.
 
     Args:
-        path: `.jsonl` / `.ndjson` or `.parquet`.
+        path: A file whose name ends in `.jsonl`, `.ndjson` or `.parquet`.
 
     Raises:
-        RecordError: the file is missing, empty, of another kind, or no Parquet.
-        MissingExtraError: Parquet without pyarrow.
+        RecordError: The file is missing, empty, of another kind, or not Parquet.
+        MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        from whenwhere.datasets.parquet import entries
-
         rows = entries(path)
     elif suffix in (".jsonl", ".ndjson"):
         rows = _json_lines(path)
     else:
-        raise RecordError(f"{path} is no manifest: its name must end in .jsonl or .parquet")
+        raise RecordError(f"{path} is not a manifest: its name must end in .jsonl or .parquet")
     number = 0
     for number, entry in rows:
         try:
@@ -184,11 +69,11 @@ def scan(path: Path) -> Iterator[ManifestLine]:
 
 
 def read(path: Path) -> Iterator[Item]:
-    """The items of a manifest, in a stream.
+    """The items of a manifest in a stream.
 
     Raises:
-        RecordError: as `scan`, or a line that does not follow the schema; names file and line.
-        MissingExtraError: Parquet without pyarrow.
+        RecordError: As for `scan`, or a line does not follow the schema; the message names file and line.
+        MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     for line in scan(path):
         if line.item is None:
@@ -197,20 +82,18 @@ def read(path: Path) -> Iterator[Item]:
 
 
 def write(items: Iterable[Item], path: Path) -> int:
-    """Write a manifest, whole or not at all; in a stream.
+    """Write a manifest in a stream; the file is written whole or not at all.
 
     Returns:
-        How many items there were.
+        The number of items.
 
     Raises:
-        RecordError: an item that cannot be written, or a name that ends in neither `.jsonl` nor `.parquet`.
-        OutputError: the file cannot be written.
-        MissingExtraError: Parquet without pyarrow.
+        RecordError: An item cannot be written, or the name ends in neither `.jsonl` nor `.parquet`.
+        OutputError: The file cannot be written.
+        MissingExtraError: The file is to be Parquet and pyarrow is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        from whenwhere.datasets.parquet import write_rows
-
         return write_rows(items, path)
     if suffix not in (".jsonl", ".ndjson"):
         raise RecordError(f"cannot write a manifest as {path}: give a name that ends in .jsonl or .parquet")
@@ -220,7 +103,7 @@ def write(items: Iterable[Item], path: Path) -> int:
             try:
                 f.write(to_json(item).encode("utf-8") + b"\n")
             except UnicodeEncodeError as e:
-                raise RecordError(f"item {item.id!r} has text that is no Unicode ({e.reason}): rename it") from e
+                raise RecordError(f"item {item.id!r} has text that is not Unicode ({e.reason}): rename it") from e
             count += 1
     return count
 
@@ -238,148 +121,3 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, FormatFault("not JSON", f"not JSON ({e})")
     except OSError as e:
         raise RecordError(f"cannot read {path}: {e.strerror or e}") from e
-
-
-def _near(key: str, keys: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(keys), 1)
-    return f" (did you mean {near[0]!r}?)" if near else f" (the keys are {', '.join(keys)})"
-
-
-def _tube_dict(tube: Tube) -> dict[str, Any]:
-    out: dict[str, Any] = {"id": tube.id}
-    if tube.label is not None:
-        out["label"] = tube.label
-    if tube.score is not None:
-        out["score"] = tube.score
-    out |= {"rate": tube.rate, "spans": [[s.start, s.end] for s in tube.spans], "times": tube.times.tolist()}
-    out |= dict(zip(_SIDES, tube.boxes.T.tolist(), strict=True))
-    if tube.sources:
-        out["sources"] = list(tube.sources)
-    return out
-
-
-def _wrong(key: str, value: Any, wanted: str) -> FormatFault:
-    shown = json.dumps(value, default=str)
-    return FormatFault("wrong type", f"{key!r} is {shown if len(shown) < 60 else shown[:57] + '...'}, not {wanted}")
-
-
-def _text(value: Any, key: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(key, value, "text")
-    return value
-
-
-def _name(value: Any, key: str) -> str:
-    if not _text(value, key):
-        raise FormatFault("wrong type", f"{key!r} is empty")
-    return str(value)
-
-
-def _texts(value: Any, key: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise _wrong(key, value, "a list of texts")
-    return value
-
-
-def _object(value: Any, key: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(key, value, "an object")
-    return value
-
-
-def _number(value: Any, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(key, value, "a number")
-    if not math.isfinite(value):
-        raise FormatFault("not a number", f"{key!r} is {value}, not a finite number")
-    return float(value)
-
-
-def _positive(value: Any, key: str) -> float:
-    if not _number(value, key) > 0:
-        raise FormatFault("not a number", f"{key!r} is {value}, not a positive number")
-    return float(value)
-
-
-def _count(value: Any, key: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _wrong(key, value, "a whole number")
-    return value
-
-
-def _column(value: Any, key: str) -> NDArray[np.float64]:
-    """A list of finite numbers as an array; Parquet gives arrays already."""
-    if not isinstance(value, np.ndarray) and (
-        not isinstance(value, list) or any(type(v) is not float and type(v) is not int for v in value)
-    ):
-        raise _wrong(key, value, "a list of numbers")
-    found = np.asarray(value, np.float64)
-    if not np.isfinite(found).all():
-        raise FormatFault("not a number", f"{key!r} holds something that is not a finite number")
-    return found
-
-
-def _spans(value: Any, key: str) -> NDArray[np.float64]:
-    if isinstance(value, np.ndarray):
-        return _column(value, key)
-    if not isinstance(value, list) or not all(isinstance(v, list) and len(v) == 2 for v in value):
-        raise _wrong(key, value, "a list of [start, end]")
-    return _column([x for v in value for x in v], key).reshape(-1, 2)
-
-
-def _tube(value: Any, key: str) -> Tube:
-    entry = _object(value, key)
-    for name in entry:
-        if name not in _TUBE_KEYS:
-            raise FormatFault("unknown key", f"a tube has the unknown key {name!r}{_near(name, _TUBE_KEYS)}")
-    for name in ("spans", "times", *_SIDES):
-        if name not in entry:
-            raise FormatFault("missing key", f"a tube has no key {name!r}")
-    times, sides = _column(entry["times"], "times"), [_column(entry[s], s) for s in _SIDES]
-    if {len(s) for s in sides} != {len(times)}:
-        raise FormatFault(
-            "bad tube", f"a tube has {len(times)} times but {', '.join(str(len(s)) for s in sides)} sides"
-        )
-    label, score = entry.get("label"), entry.get("score")
-    try:
-        return Tube(
-            SpanSet(map(tuple, _spans(entry["spans"], "spans").tolist())),
-            times,
-            np.stack(sides, axis=1),
-            rate=_positive(entry.get("rate", 1.0), "rate"),
-            sources=_texts(entry.get("sources", []), "sources"),
-            id=_text(entry.get("id", "0"), "id"),
-            label=None if label is None else _text(label, "label"),
-            score=None if score is None else _number(score, "score"),
-        )
-    except WhenwhereError as e:
-        raise FormatFault("bad tube", str(e)) from e
-
-
-def _tubes(value: Any, key: str) -> list[Tube]:
-    if not isinstance(value, list):
-        raise _wrong(key, value, "a list of tubes")
-    return [_tube(v, key) for v in value]
-
-
-def _status(value: Any, key: str) -> str:
-    if value not in ("valid", "invalid"):
-        raise _wrong(key, value, '"valid" or "invalid"')
-    return str(value)
-
-
-def _share(value: Any, key: str) -> float:
-    if not 0 <= _number(value, key) <= 1:
-        raise FormatFault("not a number", f"{key!r} is {value}, not in 0-1")
-    return float(value)
-
-
-#: What each key may hold, and what is made of it.
-_CHECKS: Mapping[str, Callable[[Any, str], Any]] = {
-    "version": lambda value, _: value,
-    "id": _name, "video": _name, "query": _text, "spans": _spans, "tubes": _tubes,
-    "duration": _positive, "fps": _positive, "frames": _count, "width": _count, "height": _count,
-    "status": _status, "fault": _text, "type": _text, "split": _text, "source": _text, "licence": _text,
-    "captions": _texts, "options": _texts, "answer": _text,
-    "difficulty": _share, "difficulty_of": _text, "provenance": _object, "extra": _object,
-}  # fmt: skip

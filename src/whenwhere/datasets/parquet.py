@@ -1,8 +1,8 @@
-"""Manifests as Parquet: the same fields as in JSON Lines, as typed columns.
+"""Manifests as Parquet: the fields of JSON Lines as typed columns.
 
-Written and read in groups of `ROWS` items, so that neither has to hold the file. What nests (spans, tubes) goes through
-Arrow's offsets and flat arrays instead of Python lists of floats: a tube of a thousand boxes costs five array slices.
-`provenance` and `extra` are JSON text, because every set has its own.
+Items are written and read in groups of `ROWS`, so that the file never has to fit into memory. Nested values (spans,
+tubes) go through Arrow's offsets and flat arrays instead of Python lists of floats: a tube of a thousand boxes costs
+five array slices. `provenance` and `extra` are JSON text, because every set has keys of its own.
 """
 
 import itertools
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whenwhere.datasets.item import Item
+from whenwhere.datasets.schema import SIDES, VERSION, check_finite
 from whenwhere.errors import MissingExtraError, RecordError
 from whenwhere.store import atomic_path
 from whenwhere.tubes import Tube
@@ -22,14 +23,13 @@ from whenwhere.tubes import Tube
 if TYPE_CHECKING:
     import pyarrow
 
-#: Items in a group.
+#: Number of items in a group.
 ROWS = 2048
 _TEXT = ("status", "fault", "type", "split", "source", "licence", "answer", "difficulty_of")
-_REAL = ("duration", "fps", "difficulty")
+_REAL = ("duration", "offset", "fps", "difficulty")
 _WHOLE = ("frames", "width", "height")
 _LISTS = ("captions", "options")
 _JSON = ("provenance", "extra")
-_SIDES = ("x1", "y1", "x2", "y2")
 
 
 def _arrow() -> Any:
@@ -45,20 +45,19 @@ def schema() -> "pyarrow.Schema":
     """The columns of a manifest.
 
     Raises:
-        MissingExtraError: without pyarrow.
+        MissingExtraError: pyarrow is not installed.
     """
-    from whenwhere.datasets.manifest import VERSION
-
     pa = _arrow()
-    spans = pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64())]))
+    span = pa.struct([("start", pa.float64()), ("end", pa.float64())])
+    spans = pa.list_(span)
     reals = pa.list_(pa.float64())
     tube = pa.struct(
         [("id", pa.string()), ("label", pa.string()), ("score", pa.float64()), ("rate", pa.float64()), ("spans", spans)]
-        + [(name, reals) for name in ("times", *_SIDES)]
+        + [(name, reals) for name in ("times", *SIDES)]
         + [("sources", pa.list_(pa.string()))]
     )
     columns = [(name, pa.string()) for name in ("id", "video", "query")]
-    columns += [("spans", spans), ("tubes", pa.list_(tube))]
+    columns += [("spans", spans), ("tubes", pa.list_(tube)), ("window", span)]
     columns += [(name, pa.float64()) for name in _REAL] + [(name, pa.int64()) for name in _WHOLE]
     columns += [(name, pa.string()) for name in (*_TEXT, *_JSON)]
     columns += [(name, pa.list_(pa.string())) for name in _LISTS]
@@ -66,27 +65,28 @@ def schema() -> "pyarrow.Schema":
 
 
 def write_rows(items: Iterable[Item], path: Path) -> int:
-    """Write items as Parquet, whole or not at all; returns how many there were.
+    """Write items as Parquet; the file is written whole or not at all.
+
+    Returns:
+        The number of items.
 
     Raises:
-        RecordError: an item that cannot be written.
-        OutputError: the file cannot be written.
-        MissingExtraError: without pyarrow.
+        RecordError: An item cannot be written.
+        OutputError: The file cannot be written.
+        MissingExtraError: pyarrow is not installed.
     """
-    from whenwhere.datasets.manifest import check
-
     pa = _arrow()
     count = 0
     rest = iter(items)
     with atomic_path(path) as temporary, pa.parquet.ParquetWriter(temporary, schema()) as writer:
         while group := list(itertools.islice(rest, ROWS)):
             for item in group:
-                check(item)
+                check_finite(item)
             try:
                 writer.write_batch(_batch(pa, group))
             except (pa.ArrowException, ValueError, TypeError) as e:
                 ids = f"{group[0].id!r} to {group[-1].id!r}"
-                raise RecordError(f"items {ids} cannot be written as Parquet: {e}; mend or leave them out") from e
+                raise RecordError(f"items {ids} cannot be written as Parquet: {e}; correct or remove them") from e
             count += len(group)
     return count
 
@@ -99,6 +99,9 @@ def _batch(pa: Any, items: Sequence[Item]) -> "pyarrow.RecordBatch":
             columns[name] = _span_lists(pa, [i.spans for i in items])
         elif name == "tubes":
             columns[name] = _tube_lists(pa, [i.tubes for i in items], field.type.value_type)
+        elif name == "window":
+            ends = [i.window and {"start": i.window.start, "end": i.window.end} for i in items]
+            columns[name] = pa.array(ends, field.type)
         elif name in _JSON:
             texts = [
                 json.dumps(v, ensure_ascii=False, allow_nan=False) if (v := getattr(i, name)) else None for i in items
@@ -140,13 +143,13 @@ def _tube_lists(pa: Any, tubes: Sequence[Sequence[Tube]], kind: Any) -> Any:
 
 
 def entries(path: Path) -> Iterator[tuple[int, Any]]:
-    """(row from 1, the object that the same line of JSON would be), in a stream.
+    """Pairs of the row's number, counted from 1, and the object that the same line of JSON would be, in a stream.
 
     Files that other programs wrote are read too, as long as their columns are keys of the schema.
 
     Raises:
-        RecordError: missing, or no Parquet.
-        MissingExtraError: without pyarrow.
+        RecordError: The file is missing or is not Parquet.
+        MissingExtraError: pyarrow is not installed.
     """
     pa = _arrow()
     number = 0
@@ -168,12 +171,14 @@ def entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _values(name: str, column: Any) -> list[Any]:
-    """A column as JSON would have it; lists of numbers in our own form become arrays."""
+    """The values of a column as JSON would have them; lists of numbers in our own form become arrays."""
     if name == "spans" and _is_spans(column.type):
         return _span_arrays(column)
     if name == "tubes" and column.type == schema().field("tubes").type:
         return _tube_entries(column)
     values: list[Any] = column.to_pylist()
+    if name == "window":
+        return [[v["start"], v["end"]] if isinstance(v, dict) and len(v) == 2 else v for v in values]
     return [_loaded(v) for v in values] if name in _JSON else values
 
 
@@ -182,7 +187,7 @@ def _is_spans(kind: Any) -> bool:
 
 
 def _cut(values: Any, column: Any) -> list[Any]:
-    """The rows of a list column, cut out of its flat values; None where the row is null."""
+    """The rows of a list column, cut out of its flat values; a null row is None."""
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     ends = np.cumsum(lengths)
     valid = column.is_valid().to_numpy(zero_copy_only=False)
@@ -191,19 +196,19 @@ def _cut(values: Any, column: Any) -> list[Any]:
 
 
 def _span_arrays(column: Any) -> list[Any]:
-    """(k, 2) per row."""
+    """The spans of each row, shape (k, 2)."""
     start, end = (c.to_numpy(zero_copy_only=False) for c in column.flatten().flatten())
     return _cut(np.stack([start, end], axis=1), column)
 
 
 def _tube_entries(column: Any) -> list[Any]:
-    """The objects of each row's tubes."""
+    """The tubes of each row as the objects that JSON would have."""
     tubes = column.flatten()
     children = {}
     for field, child in zip(tubes.type, tubes.flatten(), strict=True):
         if field.name == "spans":
             children[field.name] = _span_arrays(child)
-        elif field.name in ("times", *_SIDES):
+        elif field.name in ("times", *SIDES):
             children[field.name] = _cut(child.flatten().to_numpy(zero_copy_only=False), child)
         else:
             children[field.name] = child.to_pylist()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import RecordError
+from whenwhere.spans import Span
 
 
 def read_text(path: Path) -> str:
@@ -163,6 +164,17 @@ def pair(value: Any, place: str) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise RecordError(f"{place} is {value!r} where a pair [start, end] is expected; mend or remove that entry")
     return number(value[0], place), number(value[1], place)
+
+
+def span_of(ends: tuple[float, float], place: str) -> Span:
+    """A stretch of a video as a `Span`.
+
+    Raises:
+        RecordError: Its end is not after its start.
+    """
+    if not ends[0] < ends[1]:
+        raise RecordError(f"{place}: the window [{ends[0]:g}, {ends[1]:g}] has no length; correct or remove that entry")
+    return Span(*ends)
 
 
 def pairs(value: Any, place: str) -> list[tuple[float, float]]:

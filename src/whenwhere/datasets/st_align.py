@@ -15,6 +15,7 @@ from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import listing, mapping, need, pair, read_json
 from whenwhere.datasets.tracks import frame_tube, from_xywh, numbers, whole
+from whenwhere.spans import Span
 
 #: Entries that the benchmark's own code scores.
 SCORED = 2000
@@ -54,6 +55,7 @@ def _item(path: Path, n: int, value: Any) -> Item:
         span_array([(begin, last + 1)]),
         [tube] if len(tube) else [],
         duration=float(segment[1] + 1),
+        window=Span(float(segment[0]), segment[1] + 1.0) if segment[0] <= segment[1] else None,
         fps=1.0,
         frames=segment[1] + 1,
         width=whole(meta["width"], f"{place}: meta.width", 1),

@@ -2,13 +2,18 @@
 
 A line is a record (`whenwhere.records`) whose `filled` part holds the true box of every frame. Records keep three
 decimals, so times are true to a millisecond and boxes to a thousandth of a pixel. `Item.type` is the kind of sentence.
+
+`whenwhere stage` also writes the same items as `manifest.jsonl`, by `manifest_line`.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import need, read_jsonl
+from whenwhere.datasets.schema import to_json
 from whenwhere.errors import RecordError, WhenwhereError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
@@ -20,48 +25,72 @@ def read(path: Path) -> list[Item]:
     """Items of `truth.jsonl`; ids are those of its records.
 
     Raises:
-        RecordError: not that file, or records that are no truth (answers of a model); names the line.
+        RecordError: The file is not `truth.jsonl`, or its records are not truth but answers; names the line.
     """
-    # Records need pydantic, which the other readers do without.
-    from whenwhere.records import Grounding
-
     items = []
     for line, (place, entry) in enumerate(read_jsonl(path), 1):
         need(entry, ("id", "video", "query", "status", "spans", "settings"), place, _TITLE)
         try:
-            record = Grounding.model_validate(entry)
-            if record.settings is None or record.settings.model != "truth" or record.video is None:
-                raise RecordError("its settings do not say that it is truth")
-            spans = [(s.start, s.end) for s in record.spans]
-            tubes = []
-            if record.filled:
-                boxes = record.filled.boxes
-                label = record.tubes[0].label if record.tubes else None
-                tubes = [Tube(SpanSet(spans), record.filled.t, boxes, rate=record.video.fps, label=label)]
+            items.append(staged_item(entry, path.name, line))
         except (WhenwhereError, ValueError) as e:
             said = str(e).splitlines()[0]
-            raise RecordError(f"{place} is no truth of a staged clip ({said}): give the truth.jsonl of {_TITLE}") from e
-        reading = record.reading or {}
-        items.append(
-            Item(
-                record.id,
-                record.video.path,
-                record.query,
-                span_array(spans),
-                tubes,
-                duration=record.video.duration,
-                fps=record.video.fps,
-                width=record.video.width,
-                height=record.video.height,
-                type=reading.get("kind"),
-                split=reading.get("split"),
-                source="stage",
-                licence=BENCHMARK.licence,
-                provenance={"file": path.name, "line": line},
-                extra=reading,
-            )
-        )
+            raise RecordError(
+                f"{place} is not the truth of a staged clip ({said}): give the truth.jsonl of {_TITLE}"
+            ) from e
     return items
+
+
+def staged_item(entry: dict[str, Any], file: str, line: int) -> Item:
+    """The item of one line of `truth.jsonl`.
+
+    Args:
+        entry: The record as a JSON object.
+        file: Name of the file that holds the line, for `Item.provenance`.
+        line: Number of the line, counted from 1.
+
+    Raises:
+        RecordError: The record is not truth.
+        ValueError: The entry is not a record.
+    """
+    # Records need pydantic, which the other readers do without.
+    from whenwhere.records import Grounding
+
+    record = Grounding.model_validate(entry)
+    if record.settings is None or record.settings.model != "truth" or record.video is None:
+        raise RecordError("its settings do not say that it is truth")
+    spans = [(s.start, s.end) for s in record.spans]
+    tubes = []
+    if record.filled:
+        label = record.tubes[0].label if record.tubes else None
+        tubes = [Tube(SpanSet(spans), record.filled.t, record.filled.boxes, rate=record.video.fps, label=label)]
+    reading = record.reading or {}
+    return Item(
+        record.id,
+        record.video.path,
+        record.query,
+        span_array(spans),
+        tubes,
+        duration=record.video.duration,
+        fps=record.video.fps,
+        width=record.video.width,
+        height=record.video.height,
+        type=reading.get("kind"),
+        split=reading.get("split"),
+        source="stage",
+        licence=BENCHMARK.licence,
+        provenance={"file": file, "line": line},
+        extra=reading,
+    )
+
+
+def manifest_line(truth: str, number: int) -> str:
+    """The line of `manifest.jsonl` that belongs to a line of `truth.jsonl`, without its line break.
+
+    Args:
+        truth: The line of `truth.jsonl`.
+        number: Its number, counted from 1.
+    """
+    return to_json(staged_item(json.loads(truth), "truth.jsonl", number))
 
 
 BENCHMARK = Benchmark(

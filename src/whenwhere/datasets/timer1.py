@@ -2,9 +2,9 @@
 
 Released as one list: `qid`, `video`, `duration`, `timestamp`, `sentence`, `pred` (the base model's answer), and a field
 `difficulty` that is its opposite: 100 times the t_IoU of `pred`, so that a high number means *easy*. Here
-`Item.difficulty` is 1 - t_IoU in 0-1, higher is harder, as everywhere in this project; the released number stands in
-`Item.extra["difficulty"]`. As in TVGBench an item may be a window of a longer video (`Item.extra["window"]`): times
-count from the window's start.
+`Item.difficulty` is 1 - t_IoU in 0-1, and higher is harder, as everywhere in this project; the released number is in
+`Item.extra["difficulty"]`. As in TVGBench an item may be about a window of a longer video (`Item.window`); its times
+then count from the window's start (`Item.offset`).
 """
 
 from pathlib import Path, PurePosixPath
@@ -12,8 +12,21 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, filled, listing, mapping, need, number, pair, positive, read_json, text
+from whenwhere.datasets.release import (
+    fault_of,
+    filled,
+    listing,
+    mapping,
+    need,
+    number,
+    pair,
+    positive,
+    read_json,
+    span_of,
+    text,
+)
 from whenwhere.errors import RecordError
+from whenwhere.spans import Span
 
 _KEYS = ("qid", "video", "duration", "timestamp", "sentence", "difficulty")
 
@@ -22,7 +35,7 @@ def read(path: Path) -> list[Item]:
     """Items of `train_2k5.json`; ids are the qid.
 
     Raises:
-        RecordError: not that file; names the entry and key.
+        RecordError: The file is not that release; the message names the entry and key.
     """
     items = []
     for n, value in enumerate(listing(read_json(path), str(path))):
@@ -34,6 +47,7 @@ def read(path: Path) -> list[Item]:
         if not 0 <= ease <= 100:
             raise RecordError(f"{place}: difficulty is {ease:g}, not 100 times an IoU: fetch the released file again")
         fault = fault_of([span])
+        window = _window(entry, place)
         name = filled(entry["qid"], f"{place}: qid")
         items.append(
             Item(
@@ -42,6 +56,8 @@ def read(path: Path) -> list[Item]:
                 text(entry["sentence"], f"{place}: sentence"),
                 span_array([span]),
                 duration=positive(entry["duration"], f"{place}: duration"),
+                window=window,
+                offset=0.0 if window is None else window.start,
                 status="invalid" if fault else "valid",
                 fault=fault,
                 split="train",
@@ -57,15 +73,20 @@ def read(path: Path) -> list[Item]:
 
 
 def _extra(entry: dict[str, Any], name: str, ease: float, place: str) -> dict[str, Any]:
-    """The released number, the base model's answer, the set it comes from, and the window where there is one."""
+    """The released number, the set that the item comes from, and the base model's answer if there is one."""
     parts = name.split("|")
     extra: dict[str, Any] = {"difficulty": ease, "dataset": parts[1] if len(parts) > 2 else None}
     if entry.get("pred") is not None:
         extra["pred"] = list(pair(entry["pred"], f"{place}: pred"))
-    if entry.get("video_start") is not None:
-        window = [entry["video_start"], entry.get("video_end")]
-        extra["window"] = list(pair(window, f"{place}: video_start and video_end"))
     return extra
+
+
+def _window(entry: dict[str, Any], place: str) -> Span | None:
+    """The window of the longer video, if there is one."""
+    if entry.get("video_start") is None:
+        return None
+    ends = pair([entry["video_start"], entry.get("video_end")], f"{place}: video_start and video_end")
+    return span_of(ends, f"{place}: video_start and video_end")
 
 
 BENCHMARK = Benchmark(

@@ -1,10 +1,10 @@
 """TVGBench: 800 sentences of five sets, of eleven kinds.
 
 Released as one list: `path`, `question`, `answer` ("13.4-28.1", seconds), `duration`, `qsemtype` (the kind), and for a
-part of the items `start` and `end`: the window of a longer video that is asked about. Answer and duration then count
-from the window's start, so an item's video is the *window*, which stands in `Item.extra["window"]`.
+part of the items `start` and `end`, the window of a longer video that the question is about (`Item.window`). Answer and
+duration then count from the window's start, which is `Item.offset`.
 
-Traps: eleven answers do not end after their start (kept as invalid items), 27 end behind the video; the items from
+Traps: eleven answers do not end after their start (kept as invalid items), 27 end after the video's end; items from
 Ego4D name their set only under `bins`.
 """
 
@@ -15,8 +15,20 @@ from typing import Any
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.release import fault_of, filled, listing, mapping, need, pair, positive, read_json, text
+from whenwhere.datasets.release import (
+    fault_of,
+    filled,
+    listing,
+    mapping,
+    need,
+    pair,
+    positive,
+    read_json,
+    span_of,
+    text,
+)
 from whenwhere.errors import RecordError
+from whenwhere.spans import Span
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _ANSWER = re.compile(rf"\s*({_NUMBER})\s*-\s*({_NUMBER})\s*")
@@ -26,7 +38,7 @@ def read(path: Path) -> list[Item]:
     """Items of `tvgbench.json`; ids are `<file name without ending>#<n>`, n counting from 0 per file name.
 
     Raises:
-        RecordError: not that file; names the entry and key.
+        RecordError: The file is not that release; the message names the entry and key.
     """
     seen: Counter[str] = Counter()
     items = []
@@ -36,9 +48,10 @@ def read(path: Path) -> list[Item]:
         need(entry, ("path", "question", "answer", "duration", "qsemtype"), place, "TVGBench")
         match = _ANSWER.fullmatch(text(entry["answer"], f"{place}: answer"))
         if match is None:
-            raise RecordError(f"{place}: answer is {entry['answer']!r}, not `start-end` in seconds: mend that entry")
+            raise RecordError(f"{place}: answer is {entry['answer']!r}, not `start-end` in seconds: correct that entry")
         span = (float(match[1]), float(match[2]))
         fault = fault_of([span])
+        window = _window(entry, place)
         file = PurePosixPath(filled(entry["path"], f"{place}: path"))
         items.append(
             Item(
@@ -47,6 +60,8 @@ def read(path: Path) -> list[Item]:
                 text(entry["question"], f"{place}: question"),
                 span_array([span]),
                 duration=positive(entry["duration"], f"{place}: duration"),
+                window=window,
+                offset=0.0 if window is None else window.start,
                 status="invalid" if fault else "valid",
                 fault=fault,
                 type=text(entry["qsemtype"], f"{place}: qsemtype"),
@@ -54,19 +69,18 @@ def read(path: Path) -> list[Item]:
                 source="tvgbench",
                 licence=BENCHMARK.licence,
                 provenance={"file": path.name, "index": n},
-                extra=_extra(entry, place),
+                extra={"dataset": mapping(entry.get("bins", {}), f"{place}: bins").get("dataset")},
             )
         )
         seen[file.stem] += 1
     return items
 
 
-def _extra(entry: dict[str, Any], place: str) -> dict[str, Any]:
-    """Which set it comes from, and the window of the longer video where there is one."""
-    extra: dict[str, Any] = {"dataset": mapping(entry.get("bins", {}), f"{place}: bins").get("dataset")}
-    if entry.get("start") is not None:
-        extra["window"] = list(pair([entry["start"], entry.get("end")], f"{place}: start and end"))
-    return extra
+def _window(entry: dict[str, Any], place: str) -> Span | None:
+    """The window of the longer video, if there is one."""
+    if entry.get("start") is None:
+        return None
+    return span_of(pair([entry["start"], entry.get("end")], f"{place}: start and end"), place)
 
 
 BENCHMARK = Benchmark(

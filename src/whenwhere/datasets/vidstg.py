@@ -26,6 +26,7 @@ from whenwhere.datasets.release import listing, mapping, need, read_json, text
 from whenwhere.datasets.tracks import frame_tube, from_xywh, numbers, rate, whole
 from whenwhere.datasets.vidor import categories, trajectories
 from whenwhere.errors import RecordError
+from whenwhere.spans import Span
 
 _KEYS = ("vid", "fps", "frame_count", "used_segment", "width", "height", "temporal_gt", "captions", "questions")
 _TYPES = {"questions": "interrogative", "captions": "declarative"}
@@ -112,6 +113,7 @@ def _item(
         query.strip(),
         span_array([(begin / fps, end / fps)]),
         duration=frames / fps,
+        window=Span(segment[0] / fps, (segment[1] + 1) / fps) if segment[0] <= segment[1] else None,
         fps=fps,
         frames=frames,
         width=whole(entry["width"], f"{place}: width", 1),

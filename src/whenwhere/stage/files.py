@@ -1,18 +1,19 @@
-"""Staged clips on disk: the videos, their truth, and a manifest for batches.
+"""Staged clips on disk: the videos, their truth, and a manifest.
 
-`truth.jsonl` holds one `Grounding` record per sentence, so that whatever reads answers reads the truth: `status` is
-`answered` or `absent`; `spans` the exact times; `tubes` one box per second and at both ends (the frame shown then,
-none where the referent is hidden); `filled` the boxes of every frame, with `fill` = `truth`. `settings.model` is
-`truth` and `reading` says what kind of sentence it is, of which actor, and how the clip was made.
-`manifest.jsonl` holds `{"video", "query"}` lines with paths relative to the folder.
+`truth.jsonl` holds one `Grounding` record per sentence, so that whatever reads answers reads the truth. `status` is
+`answered` or `absent`; `spans` are the exact times; `tubes` have one box per second and one at both ends (of the frame
+shown then, none while the referent is hidden); `filled` holds the boxes of every frame, with `fill` = `truth`.
+`settings.model` is `truth`, and `reading` says what kind of sentence it is, about which actor, and how the clip was
+made. `manifest.jsonl` holds the same truth in the schema of all manifests (`whenwhere.datasets.manifest`), which
+`batch`, `eval`, `train` and `data` read; its paths count from the folder.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from whenwhere.datasets.staged import manifest_line
 from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
 from whenwhere.stage.scene import Query, Scene, render
 from whenwhere.stage.streams import STAGE_VERSION
@@ -23,7 +24,7 @@ from whenwhere.video import VideoInfo, probe
 
 
 def second_level(query: Query, scene: Scene, info: VideoInfo, rate: float = 1.0) -> Tube:
-    """The query's boxes at the second-level times of its spans, as the frames shown then have them."""
+    """The query's boxes at the second-level times of its spans, each the box of the frame shown at that time."""
     times: list[float] = []
     boxes = []
     dense = dict(zip(info.shown(query.tube.times + 0.25 / scene.fps).tolist(), query.tube.boxes, strict=True))
@@ -37,7 +38,7 @@ def second_level(query: Query, scene: Scene, info: VideoInfo, rate: float = 1.0)
 
 
 def truth_record(query: Query, scene: Scene, info: VideoInfo, id: str) -> Grounding:
-    """One line of `truth.jsonl`."""
+    """The line of `truth.jsonl` for one sentence of a scene."""
     world = scene.world
     return Grounding(
         id=id,
@@ -66,28 +67,29 @@ def write_stage(
     width: int = 640, height: int = 360, fps: float = 15.0, seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Renders clips into a folder, with their truth and a manifest.
+    """Render clips into a folder, with their truth and a manifest.
 
-    Clip k has the seed `seed + k` and the name `<split>-<seed>.mp4`. When stopped early, the files name the clips done.
+    Clip k has the seed `seed + k` and the name `<split>-<seed>.mp4`. If the work is stopped early, the files name the
+    clips that are finished.
 
     Args:
-        out: the folder; made where missing.
-        clips: how many.
-        seed: of the first clip.
-        split: see `render`.
-        domain: see `render`.
-        width: see `render`.
-        height: see `render`.
-        fps: see `render`.
-        seconds: see `render`.
-        progress: called with (clips done, clips) after every clip.
+        out: The folder; it is made if it is missing.
+        clips: Number of clips.
+        seed: Seed of the first clip.
+        split: Split that the clips belong to; see `render`.
+        domain: Kind of place, or None for any; see `render`.
+        width: Width of a frame in pixels.
+        height: Height of a frame in pixels.
+        fps: Frames per second.
+        seconds: Length of each clip, or None for lengths that vary; see `render`.
+        progress: Called with (finished clips, all clips) after every clip.
 
     Returns:
         Paths of the clips.
 
     Raises:
-        SettingError: see `render`.
-        OutputError: the folder cannot be written.
+        SettingError: See `render`.
+        OutputError: The folder cannot be written.
     """
     folder = Path(out)
     paths: list[Path] = []
@@ -101,7 +103,7 @@ def write_stage(
             info = replace(probe(path), path=path.name)
             for j, query in enumerate(scene.sentences):
                 truth.append(truth_record(query, scene, info, f"{path.stem}-{j:02d}").to_json())
-                manifest.append(json.dumps({"video": path.name, "query": query.text}))
+                manifest.append(manifest_line(truth[-1], len(truth)))
             paths.append(path)
             if progress is not None:
                 progress(k + 1, clips)

@@ -1,8 +1,9 @@
 """Clips of shapes on disk: videos, their truth, and a manifest, as `whenwhere.stage.write_stage` writes its own.
 
-`truth.jsonl` holds one `Grounding` record per sentence (spans, second-level tubes, every frame's boxes; `reading` says
-kind, referents, cuts and the noisy label where there is one) and `manifest.jsonl` the `{"video", "query"}` lines.
-Beside them lie `captions.jsonl`, `questions.jsonl` and `actions.jsonl`, one line each with the name of the video.
+`truth.jsonl` holds one `Grounding` record per sentence (spans, second-level tubes, the boxes of every frame; `reading`
+says the kind, the referents, the cuts and, if there is one, the noisy label). `manifest.jsonl` holds the same truth in
+the schema of all manifests. `captions.jsonl`, `questions.jsonl` and `actions.jsonl` are written beside them, one line
+for each, with the name of the video.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whenwhere.datasets.staged import manifest_line
 from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
 from whenwhere.stage.shapes.clip import ShapesClip, make_clip
 from whenwhere.stage.shapes.query import ShapesQuery
@@ -23,17 +25,17 @@ from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
-#: The line files of a folder.
+#: Names of the JSON Lines files of a folder.
 _FILES = ("truth", "manifest", "captions", "questions", "actions")
 
 
 def second_level(query: ShapesQuery, info: VideoInfo, rate: float = 1.0) -> Tube:
-    """The query's boxes at the second-level times of its spans, none where the referent is hidden.
+    """The query's boxes at the second-level times of its spans, without the times at which the referent is hidden.
 
     Args:
-        query: of a clip, with boxes of every frame.
-        info: the clip's file.
-        rate: boxes per second.
+        query: A sentence of a clip, with the boxes of every frame.
+        info: The file of the clip.
+        rate: Boxes per second.
 
     Returns:
         The sparse tube.
@@ -49,7 +51,7 @@ def second_level(query: ShapesQuery, info: VideoInfo, rate: float = 1.0) -> Tube
 def truth_record(
     clip: ShapesClip, query: ShapesQuery, world: ShapesWorld, seed: int, info: VideoInfo, id: str
 ) -> Grounding:
-    """One line of `truth.jsonl`."""
+    """The line of `truth.jsonl` for one sentence of a clip."""
     there = query.referents > 0
     label = query.label
     return Grounding(
@@ -80,22 +82,22 @@ def write_shapes(
     out: str | os.PathLike[str], clips: int, seed: int = 0, world: ShapesWorld | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Renders clips into a folder, with their truth and a manifest.
+    """Render clips into a folder, with their truth and a manifest.
 
-    Clip k has the seed `seed + k`. When stopped early, the files name the clips done.
+    Clip k has the seed `seed + k`. If the work is stopped early, the files name the clips that are finished.
 
     Args:
-        out: the folder; made where missing.
-        clips: how many.
-        seed: of the first clip.
-        world: what they are drawn from; of 128 pixels and 8 frames per second where left out.
-        progress: called with (clips done, clips) after every clip.
+        out: The folder; it is made if it is missing.
+        clips: Number of clips.
+        seed: Seed of the first clip.
+        world: The world that the clips are drawn from. None draws clips of 128 pixels and 8 frames per second.
+        progress: Called with (finished clips, all clips) after every clip.
 
     Returns:
         Paths of the clips.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     world = world or ShapesWorld(side=128, fps=8)
     folder = Path(out)
@@ -113,7 +115,7 @@ def write_shapes(
             for j, query in enumerate(clip.queries):
                 record = truth_record(clip, query, world, seed + k, info, f"{clip.id}-{j:02d}")
                 lines["truth"].append(record.to_json())
-                lines["manifest"].append(json.dumps({"video": path.name, "query": query.text}))
+                lines["manifest"].append(manifest_line(lines["truth"][-1], len(lines["truth"])))
             for name, items in (
                 ("captions", clip.captions),
                 ("questions", clip.questions),

@@ -12,6 +12,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
+from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes import ShapesWorld, make_clip
 from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.run_folder import SampleError
@@ -92,8 +93,8 @@ class GrowingSource(StageSource):
 class ItemSource:
     """Real videos, one sample for each with all its sentences.
 
-    Items of one window of a longer video (`extra["window"]`, seconds) are a sample of their own; their times count from
-    its start.
+    Items that are about a window of a longer video (`Item.window`) are a sample of their own, whose times count from
+    the window's start.
 
     Args:
         items: of any set; invalid ones are left out, they cannot be answered rightly.
@@ -127,11 +128,10 @@ class ItemSource:
             raise SettingError(f"frames are shown at a positive rate per second, not {sample_fps}")
         self.sample_fps, self.long_side, self.folder = sample_fps, long_side, Path(folder)
         self.max_frames, self.total_pixels, self.min_pixels = max_frames, total_pixels, min_pixels
-        videos: dict[tuple[str, tuple[float, float] | None], list[Item]] = {}
+        videos: dict[tuple[str, Span | None], list[Item]] = {}
         for item in items:
             if item.status == "valid":
-                window = item.extra.get("window")
-                videos.setdefault((item.video, None if window is None else (window[0], window[1])), []).append(item)
+                videos.setdefault((item.video, item.window), []).append(item)
         if not videos:
             raise SettingError("there is nothing to learn from: no valid item was given")
         self._videos = list(videos)
@@ -153,14 +153,14 @@ class ItemSource:
         except WhenwhereError as e:
             raise SampleError(name, str(e)) from e
 
-    def _read(self, name: str, window: tuple[float, float] | None, items: list[Item]) -> Sample:
+    def _read(self, name: str, window: Span | None, items: list[Item]) -> Sample:
         info = probe(self.folder / name)
-        start, end = (0.0, info.duration) if window is None else (window[0], min(window[1], info.duration))
+        start, end = (0.0, info.duration) if window is None else (window.start, min(window.end, info.duration))
         length = end - start
         if length <= 0:
             raise RecordError(f"the window from {start:g} s lies behind the end of {name}, {info.duration:.2f} s")
         questions = []
-        for item in items:
+        for item in (_delayed(item, item.offset - start) for item in items):
             if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
                 raise RecordError(
                     f"item {item.id} has a span of {item.spans.min():g} to {item.spans.max():g} s, but {name} lasts "
@@ -204,6 +204,19 @@ class Picked:
         number, questions = self.picks[index]
         sample = self.source[number]
         return replace(sample, questions=tuple(sample.questions[k] for k in questions))
+
+
+def _delayed(item: Item, seconds: float) -> Item:
+    """The item with all true times later by some seconds."""
+    if not seconds:
+        return item
+    tubes = [
+        tube.replace(
+            spans=SpanSet((span.start + seconds, span.end + seconds) for span in tube.spans), times=tube.times + seconds
+        )
+        for tube in item.tubes
+    ]
+    return replace(item, spans=item.spans + seconds, tubes=tubes)
 
 
 def item_truth(item: Item) -> Truth:
