@@ -82,7 +82,7 @@ def test_trl() -> None:
 
 def test_trl_leaves_out_what_has_a_wrong_target() -> None:
     reward = trl(VERIFIER)
-    with pytest.warns(UserWarning, match="no reward for a question: a target has the unknown key 'span'") as caught:
+    with pytest.warns(UserWarning, match="a question gets no reward: a target has the unknown key 'span'") as caught:
         found = reward(completions=RIGHT, target=[TARGETS[0], {"span": [1, 2]}, {"span": [1, 2]}])
     assert found == [CEILINGS[0], None, None] and len(caught) == 1
 
@@ -114,7 +114,7 @@ def test_verl() -> None:
 
 
 def test_a_wrong_target_ends_no_run() -> None:
-    with pytest.warns(UserWarning, match="no JSON"):
+    with pytest.warns(UserWarning, match="not valid JSON"):
         found = verl(VERIFIER)(data_source="x", solution_str=RIGHT[0], ground_truth="{", extra_info=None)
     assert found == {"score": 0, "reward": 0, "format": 0, "t_iou": 0, "v_iou": 0, "bad_target": 1}
 
@@ -184,5 +184,5 @@ def test_scoring_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("adapter", [trl, verl, ms_swift, easyr1, openrlhf])
 def test_terms_that_an_engine_cannot_serve_are_refused(adapter: Any) -> None:
-    with pytest.raises(SettingError, match="'order' needs what no engine hands"):
+    with pytest.raises(SettingError, match="'order' needs inputs that no engine passes"):
         adapter(Verifier({"t_iou": 1, "order": 1}))

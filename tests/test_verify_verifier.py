@@ -144,9 +144,9 @@ def test_progress_reaches_annealed_terms() -> None:
         ({"weights": {"t_iou": -1}}, "not negative"),
         ({"weights": {"t_iou": float("nan")}}, "finite"),
         ({"weights": {}}, "not all 0"),
-        ({"format": "t_iou"}, "no term about the form"),
+        ({"format": "t_iou"}, "not a format term"),
         ({"form": "nobody"}, "no form 'nobody'"),
-        ({"form": "gemini"}, "no form 'gemini' to read strict"),
+        ({"form": "gemini"}, "no form 'gemini' for strict reading"),
         ({"rate": 0}, "rate"),
         ({"weights": {"t_iou": 1, "semantic": 1}}, "needs an encoder"),
     ],
@@ -163,7 +163,7 @@ def test_families_are_read_leniently() -> None:
 
 def test_sizes_that_the_form_needs_are_missed_loudly() -> None:
     truth = Truth(SpanSet([(2, 4)]), Tube(SpanSet([(2, 4)]), [2.0], [[1, 1, 9, 9]]))
-    with pytest.raises(SettingError, match="in thousand: targets with boxes need size"):
+    with pytest.raises(SettingError, match="in thousand coordinates: targets with boxes need size"):
         DEFAULT.score("x", truth)
     with pytest.raises(SettingError, match="need shown"):
         Verifier(form="qwen2.5-vl").score("x", dataclasses.replace(truth, size=made.SIZE))
@@ -189,16 +189,16 @@ def test_targets_are_plain_data_that_come_back(true: ParsedAnswer) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("{", "no JSON"),
+        ("{", "not valid JSON"),
         ("[]", "a mapping"),
         ({"spans": [[1, 2]], "durations": 3}, "unknown key 'durations'"),
         ({"duration": 3}, "needs `spans`"),
         ({"spans": [[2, 1]]}, "not finite with start < end"),
-        ({"spans": [[1, 2]], "boxes": [[1, 2, 3]]}, "rows of time"),
+        ({"spans": [[1, 2]], "boxes": [[1, 2, 3]]}, "a row of time"),
         ({"spans": [[1, 2]], "boxes": [[9, 0, 0, 1, 1]]}, "outside its spans"),
         ({"spans": [[1, 2]], "duration": -1}, "duration"),
         ({"spans": [[1, 2]], "size": [0, 1]}, "size"),
-        ({"spans": 3}, "wrong kind"),
+        ({"spans": 3}, "wrong type"),
         ({"spans": None, "choice": 2}, "letter"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rewards that can be verified: terms over answers and truth, their weighted sum, and adapters for trainers.
+"""Verifiable rewards: terms over answers and truth, their weighted sum, and adapters for trainers.
 
 >>> from whenwhere.spans import SpanSet
 >>> from whenwhere.verify import TERMS, Truth, Verifier
@@ -9,8 +9,8 @@
 >>> [name for name, term in TERMS.items() if "recall" in name and term.gameable]
 ['recall']
 
-No torch here, and no video library until the semantic term looks at one. Not here: group statistics, advantages and
-losses (training), and published counts over frame grids (evaluate).
+This package needs neither torch nor, unless the semantic term looks at a video, a video library. Group statistics,
+advantages and losses belong to `training`; published metrics over frame grids belong to `evaluate`.
 """
 
 from whenwhere.verify.prediction import ParsedPrediction, to_prediction

@@ -1,21 +1,21 @@
-"""One reward in five trainers: a core signature, and for each engine a function that it accepts as it is.
+"""One reward in five trainers: a core signature, and for each engine a function that it accepts unchanged.
 
-Core: `score(text, target, meta) -> {"total", "reward", "format", <term>...}`. `target` is the plain form of a `Truth`
-(a mapping or its JSON string), `meta` may hold `progress` (0-1), `shuffled` (the text that answers shuffled frames) and
-`view` (a `VideoView`). The numbers always have the same keys, because engines collect them in columns; a term that does
-not apply to a question is 0 there.
+The core signature is `score(text, target, meta) -> {"total", "reward", "format", <term>...}`. `target` is the plain
+form of a `Truth` (a mapping or its JSON string). `meta` may hold `progress` (0-1), `shuffled` (the model's text for
+shuffled frames) and `view` (a `VideoView`). The numbers always have the same keys, because engines collect them in
+columns; a term that does not apply to a question is 0 there.
 
     # reward.py, for verl: custom_reward_function.path=reward.py
     from whenwhere.verify import Verifier
     from whenwhere.verify.adapters import verl
     compute_score = verl(Verifier())
 
-Traps that are handled once, here: end-of-turn marks that engines leave in decoded text are cut off; where the chat
-template opens `<think>` itself, `prefix` says so; a wrong target never ends a run: its answers get 0 (TRL: None,
-which TRL leaves out), `bad_target` counts them, and a warning says what is wrong, once for each fault.
+Known traps are handled once, here. End-of-turn marks that engines leave in decoded text are cut off. Where the chat
+template itself opens `<think>`, `prefix` says so. A wrong target never ends a run: its answers get 0 (None in TRL,
+which then leaves them out), `bad_target` counts them, and a warning names each fault once.
 
-How far each was tried: TRL 1.16 trains with it (tests/test_verify_trl.py). The others are `signature-tested`: called as
-the named version calls a reward, without that engine.
+TRL 1.16 has trained with its adapter (tests/test_verify_trl.py). The other adapters are `signature-tested`: they were
+called the way the named version calls a reward, without that engine.
 """
 
 import re
@@ -39,18 +39,19 @@ def scorer(verifier: Verifier, prefix: str = "") -> Core:
     """The core signature, `score(text, target, meta=None) -> dict[str, float]`.
 
     Args:
-        verifier: the declared reward.
-        prefix: what the chat template wrote before the completion that belongs to the answer, as `<think>`.
+        verifier: The declared reward.
+        prefix: Text that the chat template wrote before the completion and that belongs to the answer, such as
+            `<think>`.
 
     Raises (when called):
-        RecordError, SettingError: the target is wrong, or does not fit the reward.
+        RecordError, SettingError: The target is wrong, or does not fit the reward.
 
     >>> score = scorer(Verifier({"t_iou": 1}, form="answer"))
     >>> score("<answer>2.00 to 6.00</answer><|im_end|>", {"spans": [[2, 4]]}, {})
     {'total': 0.6, 'reward': 0.5, 'format': 1.0, 't_iou': 0.5}
     """
     names = [term.name for term in verifier.terms]
-    # The completions of one group share their target, and reading it costs as much as a term.
+    # The completions of one group share their target, and parsing it costs as much as computing a term.
     last: list[tuple[str, Truth]] = []
 
     def truth_of(target: Any) -> Truth:
@@ -81,12 +82,12 @@ def _plain(text: object, prefix: str) -> object:
 
 
 def _safe(verifier: Verifier, prefix: str) -> Core:
-    """The core signature for a run: a wrong target is a warning and zeros."""
+    """The core signature for use in a run: a wrong target gives a warning and zeros instead of an error."""
     unseen = [term.name for term in verifier.terms if {"shuffled", "view"} & set(term.needs)]
     if unseen:
         raise SettingError(
-            f"the term {unseen[0]!r} needs what no engine hands to a reward: leave it out, or write the engine's "
-            "function around adapters.scorer, whose meta takes it"
+            f"the term {unseen[0]!r} needs inputs that no engine passes to a reward: leave it out, or wrap "
+            "adapters.scorer in a function of your own that puts them into meta"
         )
     score = scorer(verifier, prefix)
     nothing = dict.fromkeys(["total", "reward", "format", *(t.name for t in verifier.terms)], 0.0)
@@ -98,14 +99,14 @@ def _safe(verifier: Verifier, prefix: str) -> Core:
         except WhenwhereError as e:
             if str(e) not in said:
                 said.add(str(e))
-                warnings.warn(f"no reward for a question: {e}", stacklevel=3)
+                warnings.warn(f"a question gets no reward: {e}", stacklevel=3)
             return nothing | {"bad_target": 1.0}
 
     return safe
 
 
 def _last_text(completion: Any) -> object:
-    """A completion's text: a string, or the content of its last message, whose parts are joined."""
+    """The text of a completion: a string as it is, or the content of the last message with its parts joined."""
     if isinstance(completion, str) or not isinstance(completion, Sequence) or not completion:
         return completion
     content = completion[-1].get("content") if isinstance(completion[-1], Mapping) else None
@@ -115,23 +116,24 @@ def _last_text(completion: Any) -> object:
 
 
 def _progress(state: Any) -> float:
-    """Share of a training that is done, from the state object of transformers' trainers."""
+    """Share of the training that is done, read from the state object of transformers' trainers."""
     if state is None or not state.max_steps or state.max_steps < 0:
         return 1.0
     return float(min(1.0, state.global_step / state.max_steps))
 
 
 def trl(verifier: Verifier, column: str = "target", prefix: str = "") -> Callable[..., list[float | None]]:
-    """A reward function for `trl.GRPOTrainer(reward_funcs=...)`. Trained with: TRL 1.16.
+    """A reward function for `trl.GRPOTrainer(reward_funcs=...)`. TRL 1.16 has trained with it.
 
     Args:
-        verifier: the declared reward.
-        column: of the data set, with the target; best as a JSON string, because tables give every row every key.
-        prefix: see `scorer`.
+        verifier: The declared reward.
+        column: Name of the data set's column with the target. JSON strings work best, because tables give every row
+            every key.
+        prefix: See `scorer`.
 
     Returns:
-        `f(prompts, completions, completion_ids, <column>=[...], **columns) -> [total or None]`; each term is logged by
-        TRL's `log_metric`.
+        `f(prompts, completions, completion_ids, <column>=[...], **columns) -> [total or None]`. Each term is logged
+        through TRL's `log_metric`.
     """
     safe = _safe(verifier, prefix)
 
@@ -148,9 +150,10 @@ def trl(verifier: Verifier, column: str = "target", prefix: str = "") -> Callabl
 
 
 def verl(verifier: Verifier, prefix: str = "") -> Callable[..., Numbers]:
-    """A function for verl's `custom_reward_function`. signature-tested: verl b178a3cd5 (2026-01-29).
+    """A function for verl's `custom_reward_function`. Signature-tested with verl b178a3cd5 (2026-01-29).
 
-    `ground_truth` is the target. Returns the numbers with the total as `score`, which verl trains on; it logs the rest.
+    `ground_truth` is the target. The function returns all numbers, with the total named `score`: verl trains on it and
+    logs the rest.
     """
     safe = _safe(verifier, prefix)
 
@@ -164,15 +167,15 @@ def verl(verifier: Verifier, prefix: str = "") -> Callable[..., Numbers]:
 
 
 def ms_swift(verifier: Verifier, base: type = object, column: str = "target", prefix: str = "") -> type:
-    """A class for ms-swift's `orms`. signature-tested: ms-swift 4.6.0.dev0 (3602360a5).
+    """A class for ms-swift's `orms`. Signature-tested with ms-swift 4.6.0.dev0 (3602360a5).
 
     Args:
-        verifier: the declared reward.
-        base: `swift.rewards.ORM`.
-        column: of the data set, with the target.
-        prefix: see `scorer`.
+        verifier: The declared reward.
+        base: The class `swift.rewards.ORM`.
+        column: Name of the data set's column with the target.
+        prefix: See `scorer`.
 
-    In a file given to `--external_plugins`: `orms["whenwhere"] = ms_swift(Verifier(), ORM)`.
+    Use it in a file given to `--external_plugins`: `orms["whenwhere"] = ms_swift(Verifier(), ORM)`.
     """
     safe = _safe(verifier, prefix)
 
@@ -191,10 +194,11 @@ def ms_swift(verifier: Verifier, base: type = object, column: str = "target", pr
 
 
 def easyr1(verifier: Verifier, prefix: str = "") -> Callable[..., Numbers | list[Numbers]]:
-    """A function for EasyR1's `worker.reward.reward_function`. signature-tested: EasyR1 0.3.3.dev0 (b44b311).
+    """A function for EasyR1's `worker.reward.reward_function`. Signature-tested with EasyR1 0.3.3.dev0 (b44b311).
 
-    Only `ground_truth` reaches it: the target as a JSON string. Serves both kinds of reward files; they also need the
-    names `REWARD_NAME = "whenwhere"` and `REWARD_TYPE = "batch"` (or "sequential"). The total is `overall`.
+    EasyR1 passes only `ground_truth`: the target as a JSON string. The function serves both kinds of reward files,
+    which must also define `REWARD_NAME = "whenwhere"` and `REWARD_TYPE = "batch"` (or "sequential"). The total is named
+    `overall`.
     """
     safe = _safe(verifier, prefix)
 
@@ -211,11 +215,11 @@ def easyr1(verifier: Verifier, prefix: str = "") -> Callable[..., Numbers | list
 
 
 def openrlhf(verifier: Verifier, prefix: str = "") -> Callable[..., dict[str, Any]]:
-    """A function for OpenRLHF's `--remote_rm_url reward.py`. signature-tested: OpenRLHF 0.11.0 (3c3be623).
+    """A function for OpenRLHF's `--remote_rm_url reward.py`. Signature-tested with OpenRLHF 0.11.0 (3c3be623).
 
-    The file must call it `reward_func`. Labels are targets as JSON strings; queries hold the prompt, which is cut off
-    (where it cannot be found because pictures changed it, all up to the last turn of the assistant is). `scores` is R,
-    in 0-1, for dynamic filtering.
+    The file must name it `reward_func`. Labels are targets as JSON strings. Queries contain the prompt, which is cut
+    off; where the prompt cannot be found because pictures changed it, everything up to the assistant's last turn is cut
+    off. `scores` is R, in 0-1, for dynamic filtering.
     """
     safe = _safe(verifier, prefix)
 

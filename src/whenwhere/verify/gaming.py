@@ -1,15 +1,17 @@
-"""Can a term be had without finding the event? Measured over a data set.
+"""Can a reward term be had without finding the event? This module measures it over a data set.
 
-`audit` compares what an answer with t_IoU of about ½ gets on average with
+`audit` compares the average score of answers with a t_IoU of about ½ with two kinds of answers that did not find the
+event:
 
 - the best constant answer: one pair of fractions of the duration for every video (with a whole-frame and a centre box
-  where places are asked), or "it is not there"; its letter is always A;
-- slips: answers made from the truth that hardly overlap it, t_IoU ≤ .1, with right boxes and the right letter: a sliver
-  of the event, and the event with everything around it.
+  where places are asked), or "it is not there"; its chosen letter is always A;
+- slips: answers made from the truth that hardly overlap it (t_IoU ≤ .1) but have the right boxes and the right letter:
+  a sliver of the event, or the event with far too much around it.
 
-A term that any of these brings as much as the half-right answers is gameable. The half-right answers lose half of the
-event at its start, at its end, at both, or are twice as long towards either side or both where the video has room; the
-mean over these counts, so that no single lucky one decides. Their boxes are right in time and overlap by about a half.
+A term is gameable if any of these scores as much as the half-right answers. The half-right answers lose half of the
+event at its start, at its end, or at both ends, or are twice as long towards either side or both where the video has
+room. Their mean counts, so that no single lucky answer decides. Their boxes are right in time and overlap by about a
+half.
 """
 
 import math
@@ -30,13 +32,13 @@ _Made = tuple[ParsedPrediction, Truth]
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What a term gives, on average over the questions, to answers of three kinds.
+    """Average scores that a term gives to three kinds of answers, over all questions.
 
     Attributes:
-        constant: the best constant answer's mean.
-        answer: that answer in words.
-        slip: the best mean of a kind of answer with t_IoU ≤ .1; nan where the set has room for none.
-        half: the mean of the half-right answers.
+        constant: Mean of the best constant answer.
+        answer: Description of that constant answer.
+        slip: The best mean of any kind of answer with t_IoU ≤ .1; NaN where no question leaves room for one.
+        half: Mean of the half-right answers.
     """
 
     constant: float
@@ -46,12 +48,12 @@ class Audit:
 
     @property
     def gameable(self) -> bool:
-        """Whether not finding the event brings as much as half finding it."""
+        """Whether missing the event pays as much as half finding it."""
         return self.constant >= self.half or self.slip >= self.half
 
 
 def made(spans: Sequence[tuple[float, float]], truth: Truth, tube: Tube | None, letter: str | None) -> ParsedPrediction:
-    """A claim in no particular text: its thought names its ends, its form is taken as followed."""
+    """An answer as a prediction, without text: its thought names its ends, and its form counts as followed."""
     thought = " ".join(f"{t:.6f} s" for span in spans for t in span)
     answer = ParsedAnswer(
         "ok" if spans else "absent", tuple(spans), choice=letter, thought=thought, form="second-level"
@@ -61,7 +63,7 @@ def made(spans: Sequence[tuple[float, float]], truth: Truth, tube: Tube | None, 
 
 
 def constant_answers(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tuple[str, list[_Made]]]:
-    """Constant answers with their words: one claim for each truth with a duration."""
+    """Constant answers with their descriptions; each has one prediction for every truth with a duration."""
     known = [t for t in truths if t.spans is not None and t.duration]
     yield "nothing", [(made([], t, None, "A"), t) for t in known]
     steps = round(1 / step)
@@ -83,7 +85,7 @@ def constant_answers(truths: Sequence[Truth], step: float = 0.1) -> Iterable[tup
 
 
 def half_right(truth: Truth) -> list[ParsedPrediction]:
-    """Answers with a t_IoU of one half; to several spans each loses a half of its own."""
+    """Answers with a t_IoU of one half. For a truth of several spans, each span loses half of its time."""
     spans = [(s.start, s.end) for s in truth.spans or ()]
     ways = [[(s + a * (e - s), e - b * (e - s)) for s, e in spans] for a, b in ((0.5, 0), (0, 0.5), (0.25, 0.25))]
     if len(spans) == 1:
@@ -94,7 +96,7 @@ def half_right(truth: Truth) -> list[ParsedPrediction]:
 
 
 def slips(truth: Truth) -> dict[str, ParsedPrediction]:
-    """Answers with a t_IoU of at most .1, right boxes and letter: a sliver of the event, and far too much around it."""
+    """Answers with t_IoU ≤ .1 and right boxes and letter: a sliver of the event, or far too much around it."""
     spans = [(s.start, s.end) for s in truth.spans or ()]
     found = {"a sliver": [(s, s + 0.1 * (e - s)) for s, e in spans]}
     length = _length(truth)
@@ -107,13 +109,14 @@ def slips(truth: Truth) -> dict[str, ParsedPrediction]:
 def audit(
     terms: Iterable[Term], truths: Sequence[Truth], step: float = 0.1, context: RewardContext | None = None
 ) -> dict[str, Audit]:
-    """Measure terms; questions without an event or a duration, or that a term does not apply to, are left out.
+    """Measures terms over a data set. Questions without an event or a duration are left out.
 
     Args:
-        terms: any; those that apply to no question are left out.
-        truths: of a data set.
-        step: of the grid of constant spans, as a share of the duration.
-        context: what the terms need; without it, a constant says the same to shuffled frames and others say nothing.
+        terms: Terms to measure. Those that apply to no question are left out of the result.
+        truths: Truths of the data set.
+        step: Step of the grid of constant spans, as a share of the duration.
+        context: What the terms need beyond the truth. Without it, a constant answer is taken to be the same for
+            shuffled frames, and all other answers to say nothing about them.
     """
     known = [t for t in truths if t.spans and t.duration]
     used = [

@@ -1,17 +1,17 @@
-"""The semantic term: does what was pointed at look like the sentence, to an encoder that is frozen?
+"""The semantic term: does the answered region look like the sentence, to a frozen encoder?
 
-Frames inside the answered spans, cut to the answered boxes, are compared with the sentence (a). That must beat the
-frames outside the spans (b), where boxes were answered also the same frames with the box painted over (c), and the
-same cut-outs against a sentence that is not meant (d):
+Frames inside the answered spans, cropped to the answered boxes, are compared with the sentence (similarity a). That
+must beat the frames outside the spans (b), where boxes were answered also the same frames with the box painted over
+(c), and the same crops against a sentence that is not meant (d):
 
     min(1, max(0, (a − max(b, c, d)) / margin))
 
-An answer that is the whole video leaves nothing to compare with and gets 0, so does one that says "it is not there":
-absence is judged by the terms about time.
+An answer that covers the whole video leaves nothing to compare with and gets 0. So does an answer that says "it is not
+there": the temporal terms judge absence.
 
-The encoder is a callable of yours: pictures and sentences in, similarities out. It must not be the one that judges the
-result; names are compared, and the same one is refused. It can be fooled as every learned score can, so the term is
-gameable and never stands alone.
+You supply the encoder as a callable: pictures and sentences in, similarities out. It must not be the encoder that
+judges the result; names are compared, and the same one is refused. Like every learned score it can be fooled, so the
+term is gameable and never stands alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,11 +34,11 @@ class Encoder(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is: compared with the judge's name."""
+        """Name of the encoder, compared with the judge's name."""
         ...
 
     def __call__(self, pictures: Sequence[ImageArray], sentences: Sequence[str]) -> ArrayLike:
-        """Similarities, (n, m), of n pictures (h, w, 3; sizes differ) with m sentences."""
+        """Similarities, shape (n, m), of n pictures (h, w, 3; sizes may differ) with m sentences."""
         ...
 
 
@@ -47,11 +47,11 @@ class VideoView:
     """What the encoder may look at for one question.
 
     Attributes:
-        look: (n,) seconds → (n, h, w, 3) pictures of the frames shown then, at any scale.
-        duration: of the video in seconds.
-        size: width and height of the displayed frame, in whose pixels the boxes are.
-        query: the sentence.
-        swapped: another sentence, best of the same video.
+        look: Function from times, shape (n,), in seconds to the pictures shown then, shape (n, h, w, 3), at any scale.
+        duration: Duration of the video in seconds.
+        size: Width and height of the displayed frame, in whose pixels the boxes are.
+        query: The sentence.
+        swapped: Another sentence, ideally about the same video.
     """
 
     look: Callable[[NDArray[np.float64]], ImageArray]
@@ -62,10 +62,10 @@ class VideoView:
 
     @classmethod
     def open(cls, path: str, query: str, swapped: str, width: int = 224) -> "VideoView":
-        """A view of a video file, its frames read at `width` pixels.
+        """A view of a video file, whose frames are read at `width` pixels.
 
         Raises:
-            MediaError: the video cannot be read.
+            MediaError: The video cannot be read.
         """
         from whenwhere.video import probe, read_frames
 
@@ -76,16 +76,16 @@ class VideoView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Semantic:
-    """An encoder as a reward.
+    """An encoder used as a reward.
 
     Attributes:
-        encoder: the callable.
-        judge: name of the encoder that will judge the result; must be another one.
-        margin: difference of similarities that is worth 1; about .1 for CLIP's cosines.
-        frames: looked at on either side.
+        encoder: The callable.
+        judge: Name of the encoder that will judge the result. It must be a different one.
+        margin: Difference of similarities that is worth 1; about .1 for CLIP's cosines.
+        frames: Number of frames looked at inside the spans, and as many outside.
 
     Raises:
-        SettingError: the encoder is the judge, or the margin is not positive.
+        SettingError: The encoder is the judge, or the margin is not positive.
     """
 
     encoder: Encoder
@@ -97,13 +97,13 @@ class Semantic:
         if _plain(self.encoder.name) == _plain(self.judge):
             raise SettingError(
                 f"the encoder {self.encoder.name!r} also judges the result: a policy must not be trained on its judge; "
-                "give the reward another one"
+                "give the reward a different encoder"
             )
         if not self.margin > 0:
             raise SettingError(f"the margin of the semantic reward must be positive, not {self.margin:g}")
 
     def score(self, prediction: ParsedPrediction, view: VideoView) -> float:
-        """The value in 0-1; 0 where there is nothing to compare, or a similarity is not finite."""
+        """The reward in 0-1. It is 0 where there is nothing to compare, or where a similarity is not finite."""
         if not prediction.spans or prediction.tube is None:
             return 0.0
         within = prediction.spans.clip(view.duration)
@@ -131,7 +131,7 @@ class Semantic:
 
 
 def complement(spans: SpanSet, duration: float) -> SpanSet:
-    """The rest of the video.
+    """The time of the video outside the spans.
 
     >>> complement(SpanSet([(2, 3)]), 10)
     SpanSet([0, 2), [3, 10))
@@ -141,7 +141,7 @@ def complement(spans: SpanSet, duration: float) -> SpanSet:
 
 
 def midpoints(spans: SpanSet, n: int) -> NDArray[np.float64]:
-    """Midpoints of n equal parts of the set's time.
+    """Midpoints of n equal parts of the set's total time, in seconds.
 
     >>> midpoints(SpanSet([(0, 2), (8, 10)]), 4).tolist()
     [0.5, 1.5, 8.5, 9.5]
@@ -154,7 +154,7 @@ def midpoints(spans: SpanSet, n: int) -> NDArray[np.float64]:
 
 
 def _window(box: NDArray[np.float64], picture: ImageArray) -> tuple[slice, slice] | None:
-    """Rows and columns of a box, at least one pixel; None without a box or outside the picture."""
+    """Rows and columns of a box, at least one pixel; None without a box or for a box outside the picture."""
     if not np.isfinite(box).all():
         return None
     h, w = picture.shape[:2]
@@ -164,5 +164,5 @@ def _window(box: NDArray[np.float64], picture: ImageArray) -> tuple[slice, slice
 
 
 def _plain(name: str) -> str:
-    """A model's name without owner, revision and case: `OpenAI/CLIP-ViT-B-32@main` is `clip-vit-b-32`."""
+    """A model's name without owner, revision and case: `OpenAI/CLIP-ViT-B-32@main` becomes `clip-vit-b-32`."""
     return name.strip().rstrip("/").rsplit("/", 1)[-1].split("@")[0].casefold()

@@ -1,8 +1,8 @@
-"""Reward terms about places over time. b is the answered, b* the true box, both tubes filled linearly.
+"""Reward terms about boxes over time. b is the answered box, b* the true one; both tubes are filled linearly.
 
-The three denominators of v_IoU: time in the union of both sets (ours; an answer must be right in time and place), in
-their intersection, and in the truth. The last two do not count time that was answered wrongly, or left out; nor do the
-terms of others that are taken over the intersection.
+v_IoU has three possible denominators: the time in the union of both sets (ours: an answer must be right in time and
+place), in their intersection, or in the truth. The last two do not count time that was answered wrongly or left out;
+neither do published terms that are averaged over the intersection.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from whenwhere.verify.temporal import ROUNDING, recall
 from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
-#: t_IoU from which places count in `s_gated`.
+#: The least t_IoU at which boxes count in `s_gated`.
 GATE_IOU = 0.5
-#: Seconds between an answered and a true time that still belong together in `boxes_near`.
+#: In `boxes_near`, an answered and a true time belong together if they are fewer than this many seconds apart.
 NEAR_SECONDS = 1.0
 
 
@@ -27,32 +27,32 @@ def _tubes(prediction: ParsedPrediction, truth: Truth) -> tuple[Tube, Tube]:
 
 
 def v_union(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """`whenwhere.overlap.v_iou`: t_IoU · s, with the truth's own spans."""
+    """t_IoU · s with the truth's own spans; see `whenwhere.overlap.v_iou`."""
     p, s = _tubes(prediction, truth)
     t = t_iou(p.spans, s.spans)
     return t * s_iou(p, s) if t else 0.0
 
 
 def v_intersection(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """`whenwhere.overlap.s_iou`: box IoU averaged over the time that both claim."""
+    """Box IoU averaged over the time that both claim; see `whenwhere.overlap.s_iou`."""
     return s_iou(*_tubes(prediction, truth))
 
 
 def v_truth(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Box IoU summed over the common time, divided by the true time (V-STaR)."""
+    """Box IoU summed over the common time, divided by the true time, as V-STaR defines it."""
     return s_iou(*_tubes(prediction, truth)) * recall(prediction, truth, context)
 
 
 def s_gated(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Box overlap where the time is right: s if t_IoU ≥ .5, else 0."""
+    """Box IoU over the common time if t_IoU ≥ .5, else 0."""
     p, s = _tubes(prediction, truth)
     return s_iou(p, s) if t_iou(p.spans, s.spans) >= GATE_IOU - ROUNDING else 0.0
 
 
 def boxes_near(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Mean over the answered boxes of IoU with the true box at the nearest true time, 0 where that is 1 s off or more.
+    """Mean over the answered boxes of the IoU with the true box nearest in time, 0 if that is 1 s away or more.
 
-    The original's gate lacks the absolute value, so that any earlier true time passed.
+    The original's gate lacks the absolute value, so that any earlier true time passed it.
     """
     p, s = _tubes(prediction, truth)
     if not len(p) or not len(s):
@@ -82,9 +82,9 @@ def box_giou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def giou_l1(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """GIoU − L1 averaged over the common time, not below 0.
+    """GIoU − L1 averaged over the common time, at least 0.
 
-    L1 is the mean of the four sides' distances as shares of the frame; the paper does not say which.
+    L1 is the mean distance of the four sides, as shares of the frame; the paper does not say which variant it uses.
     """
     assert truth.size is not None  # what `Term.needs` has checked
     p, s = _tubes(prediction, truth)
@@ -97,7 +97,7 @@ def giou_l1(prediction: ParsedPrediction, truth: Truth, context: RewardContext) 
     return max(0.0, over_time(p, s, measure))
 
 
-_INSIDE = "the spans do not count: a sliver of the event with right boxes gets as much as all of it"
+_INSIDE = "the spans do not count: a sliver of the event with right boxes gets as much as the whole event"
 
 SPATIAL = (
     Term(
@@ -121,13 +121,13 @@ SPATIAL = (
         "s · |S∩P| / |S|",
         "V-STaR",
         ("spans", "tube"),
-        "time answered outside the event is free: the whole video with right boxes gets 1",
+        "time answered outside the event costs nothing: the whole video with right boxes gets 1",
     ),
     Term(
         "giou_l1",
         giou_l1,
         "max(0, mean of GIoU − L1 over S∩P)",
-        "STVG-o1 (arXiv 2511.21375); there down to −2, so that no box was better than a wrong one",
+        "STVG-o1 (arXiv 2511.21375); the original goes down to −2, which makes no box better than a wrong one",
         ("spans", "tube", "size"),
         _INSIDE,
     ),
@@ -141,9 +141,9 @@ SPATIAL = (
     Term(
         "boxes_near",
         boxes_near,
-        "mean over answered boxes of IoU with the true box nearest in time, 0 from 1 s on",
-        "Open-o3-Video, `thk_spatial`; gate mended",
+        "mean over answered boxes of IoU with the true box nearest in time, 0 if 1 s away or more",
+        "Open-o3-Video, `thk_spatial`; its gate is corrected",
         ("spans", "tube"),
-        "one box at one easy second gets as much as all of them",
+        "one box at one easy second gets as much as a box at every second",
     ),
 )

@@ -1,7 +1,7 @@
-"""Reward terms about time alone. S is the true, P the answered set of time; neither is empty (see `Term`).
+"""Reward terms about time alone. S is the true and P the answered set of time; neither is empty (see `Term`).
 
-What was mended in published terms is said where it was: factors that fell below 0, shaping that paid for the whole
-video, hulls that made an exact answer of several spans less than perfect.
+Each docstring says what was corrected in a published term: factors that fell below 0, shaping that rewarded answering
+the whole video, and hulls that made an exact answer of several spans score less than 1.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ from whenwhere.verify.truth import Truth
 
 #: The thresholds of R1@m.
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
-#: Times are decimals: half an event answered to the digit must reach the threshold .5.
+#: Times are decimals, so exactly half of an event must reach the threshold .5 despite rounding.
 ROUNDING = 1e-9
 
 
 def _sets(prediction: ParsedPrediction, truth: Truth) -> tuple[SpanSet, SpanSet]:
-    """Answered and true time."""
+    """The answered and the true set of time."""
     return prediction.spans or SpanSet(), truth.spans or SpanSet()
 
 
@@ -29,17 +29,20 @@ def _hulls(prediction: ParsedPrediction, truth: Truth) -> tuple[Span, Span]:
 
 
 def _length(truth: Truth) -> float:
-    """Seconds of the video; annotations that end behind it stretch it."""
+    """Length of the video in seconds, extended by annotations that end after it."""
     return max(truth.duration or 0.0, float(truth.spans.ends[-1]) if truth.spans else 0.0)
 
 
 def iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """`whenwhere.overlap.t_iou`."""
+    """t_IoU; see `whenwhere.overlap.t_iou`."""
     return t_iou(*_sets(prediction, truth))
 
 
 def boundary_iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """t_IoU times how near both ends are; as published a factor fell below 0 for answers far outside the video."""
+    """t_IoU times the closeness of both ends. Both factors are clamped at 0.
+
+    In the original a factor fell below 0 for answers far outside the video.
+    """
     p, s = _hulls(prediction, truth)
     length = _length(truth)
     near = max(0.0, 1 - abs(p.start - s.start) / length) * max(0.0, 1 - abs(p.end - s.end) / length)
@@ -61,10 +64,10 @@ def excess(prediction: ParsedPrediction, truth: Truth) -> float:
 
 
 def giou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Generalised IoU in 0-1, times what is left after the excess.
+    """Generalised IoU scaled to 0-1, times (1 − excess).
 
-    The gap is counted between hulls, so that an exact answer of several spans is 1. Without the last factor the whole
-    video gets .55 for an event of a tenth of it (MUSEG).
+    The gap is counted between hulls, so that an exact answer of several spans scores 1. Without the last factor (as in
+    MUSEG) the whole video gets .55 for an event of a tenth of it.
     """
     p, s = _hulls(prediction, truth)
     hull = max(p.end, s.end) - min(p.start, s.start)
@@ -73,7 +76,7 @@ def giou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> 
 
 
 def diou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Distance IoU in 0-1, times what is left after the excess."""
+    """Distance IoU scaled to 0-1, times (1 − excess)."""
     p, s = _hulls(prediction, truth)
     hull = max(p.end, s.end) - min(p.start, s.start)
     apart = abs(p.start + p.end - s.start - s.end) / 2
@@ -81,7 +84,7 @@ def diou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> 
 
 
 def annealed_sigma(progress: float) -> float:
-    """Standard deviation in seconds of the annealed Gaussian: 4 at the beginning, 1 from three quarters on.
+    """Standard deviation of the annealed Gaussian in seconds: 4 at first, 1 from three quarters of the training on.
 
     >>> annealed_sigma(0), annealed_sigma(0.5), annealed_sigma(1)
     (4.0, 2.0, 1.0)
@@ -90,7 +93,7 @@ def annealed_sigma(progress: float) -> float:
 
 
 def boundary_gauss(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """How near each end is, on an annealed Gaussian; spans are paired in order and a missing partner counts 0."""
+    """Closeness of each end on an annealed Gaussian. Spans are paired in order; a span without a partner counts 0."""
     p, s = _sets(prediction, truth)
     n = min(len(p), len(s))
     off = np.concatenate([p.starts[:n] - s.starts[:n], p.ends[:n] - s.ends[:n]])
@@ -110,9 +113,9 @@ def f1(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> fl
 
 
 def matched_iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Mean IoU of the best one-to-one pairing (Hungarian); too many or too few spans count 0 each.
+    """Mean IoU of the best one-to-one pairing (Hungarian); each span without a partner counts 0.
 
-    Equal to `matched-mIoU` of the protocol `multispan`.
+    It is equal to `matched-mIoU` of the protocol `multispan`.
     """
     p, s = _sets(prediction, truth)
     inter = np.minimum(p.ends[:, None], s.ends) - np.maximum(p.starts[:, None], s.starts)
@@ -126,22 +129,22 @@ def matched_iou(prediction: ParsedPrediction, truth: Truth, context: RewardConte
 
 
 def recall(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Share of the true time that is answered."""
+    """Share of the true time that was answered."""
     p, s = _sets(prediction, truth)
     return (p & s).duration / s.duration
 
 
 def null(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Whether presence or absence is said rightly."""
+    """Whether presence or absence was answered correctly."""
     return float(
         prediction.spans is not None and truth.spans is not None and bool(prediction.spans) == bool(truth.spans)
     )
 
 
 def beats_shuffled(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """t_IoU, where it is higher than that of the answer to shuffled frames; else 0.
+    """t_IoU if it is higher than that of the answer to shuffled frames, else 0.
 
-    Video-R1 compares the accuracy of two groups; here two answers are compared, so that no group is needed.
+    Video-R1 compares the accuracy of two groups. Here two answers are compared, so that no group is needed.
     """
     shuffled = context.shuffled
     t = iou(prediction, truth, context)
@@ -156,7 +159,7 @@ TEMPORAL = (
         "boundary_iou",
         boundary_iou,
         "t_IoU · max(0, 1 − |Δs|/D) · max(0, 1 − |Δe|/D)",
-        "Time-R1, `iou_v2`; factors clamped (there unbounded below)",
+        "Time-R1, `iou_v2`; factors clamped (the original is unbounded below)",
         ("spans", "duration"),
     ),
     Term(
@@ -178,9 +181,9 @@ TEMPORAL = (
         boundary_gauss,
         "mean over both ends of exp(−Δ²/2σ²), σ = max(1, 4(1 − progress)) s",
         "Open-o3-Video, `thk_temporal_point`",
-        gameable="a sliver that begins where the event does gets half, which half-right answers to long events miss",
+        gameable="a sliver that begins with the event gets ½, more than half-right answers to long events get",
     ),
-    Term("thresholded", thresholded, "mean of 1[t_IoU ≥ m] over m in .3, .5, .7", "R1@m of the field"),
+    Term("thresholded", thresholded, "mean of 1[t_IoU ≥ m] over m in .3, .5, .7", "R1@m, the usual recall metric"),
     Term("f1", f1, "2|S∩P| / (|S| + |P|)", "MUSEG, global part"),
     Term("matched", matched_iou, "best one-to-one Σ IoU / max(n, m)", "protocol `multispan`"),
     Term(
@@ -194,7 +197,7 @@ TEMPORAL = (
         "order",
         beats_shuffled,
         "t_IoU · 1[t_IoU > t_IoU of the answer to shuffled frames]",
-        "T-GRPO of Video-R1, TaRO; for two answers",
+        "T-GRPO of Video-R1, TaRO; here two answers are compared",
         ("spans", "shuffled"),
     ),
     Term(
@@ -202,6 +205,6 @@ TEMPORAL = (
         null,
         "1[P = ∅ ⇔ S = ∅]",
         "null queries: NA-VMR (arXiv 2502.08544), GMR (arXiv 2605.02623)",
-        gameable="any answer with a span gets 1 wherever there is an event",
+        gameable="any answer with a span gets 1 for every question with an event",
     ),
 )

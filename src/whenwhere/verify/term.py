@@ -1,12 +1,12 @@
-"""A reward term: one number in a known range for one answer, and what is known about how it can be abused.
+"""A reward term: one number in a known range for one answer, and how it can be gamed.
 
-*Gameable* says that a policy can get as much without finding the event: some constant answer, or an answer that hardly
-overlaps the truth (t_IoU ≤ .1), scores on average what an answer with t_IoU ≥ .5 gets. It is a stated fact of each term
-and is measured (`whenwhere.verify.gaming`, tests/test_verify_gaming.py). Such terms are useful beside others and
-refused alone.
+A term is *gameable* if a policy can get as much without finding the event: some constant answer, or an answer that
+hardly overlaps the truth (t_IoU ≤ .1), scores on average what an answer with t_IoU ≥ .5 gets. Every term states whether
+it is gameable, and this is measured (`whenwhere.verify.gaming`, tests/test_verify_gaming.py). Gameable terms are useful
+next to others and refused alone.
 
-Rules that hold for all, in one place here: a faulty answer gets the lowest value a term can give, 0; where the truth is
-empty, an answer that says so gets 1 and any other 0; terms about time give 0 to an answer that says nothing about it.
+Three rules hold for all terms and are applied here: an answer with a fault gets 0, the lowest value; where the truth is
+empty, an answer that says so gets 1 and any other 0; terms about time give 0 to an answer that says nothing about time.
 """
 
 import math
@@ -26,10 +26,10 @@ class RewardContext:
     """What only the trainer knows about one answer.
 
     Attributes:
-        progress: share of the training that is done, 0-1, for terms that are annealed.
-        shuffled: what the policy answers to the same question with the frames shuffled.
-        semantic: the encoder and its setting.
-        view: the video, the sentence and another sentence, for the encoder.
+        progress: Share of the training that is done, 0-1, for annealed terms.
+        shuffled: The policy's answer to the same question with the frames shuffled.
+        semantic: The encoder and its settings.
+        view: The video, the sentence and another sentence, for the encoder.
     """
 
     progress: float = 1.0
@@ -46,12 +46,12 @@ class Term:
     """One reward term, with values in 0-1; the exact truth gets 1.
 
     Attributes:
-        name: as recipes write it.
-        score: of a claim without a fault; where `needs` names spans, neither side is empty.
-        formula: in the signs of docs/rewards.md.
-        source: where it was read.
-        needs: what must be known for it to apply.
-        gameable: how a policy gets it without finding the event; "" where it does not.
+        name: Name of the term in recipes.
+        score: Function that scores a prediction without a fault. Where `needs` names spans, neither side is empty.
+        formula: The formula, in the notation of docs/rewards.md.
+        source: Where the term was published.
+        needs: What must be known for the term to apply.
+        gameable: How a policy can get the reward without finding the event; empty where it cannot.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Term:
     gameable: str = ""
 
     def fits(self, truth: Truth) -> bool:
-        """Whether all that the term needs of the truth is known for this question."""
+        """Whether this question's truth holds everything that the term needs of it."""
         absent = truth.spans is not None and not len(truth.spans)
         known = {
             "spans": truth.spans is not None,
@@ -74,7 +74,7 @@ class Term:
         return all(known[need] for need in self.needs if need in known)
 
     def applies(self, truth: Truth, context: RewardContext) -> bool:
-        """Whether all that the term needs is known for this question, of the truth and beside it."""
+        """Whether everything that the term needs is known for this question, from its truth and its context."""
         known = {
             "shuffled": context.shuffled is not None,
             "view": context.view is not None and context.semantic is not None,
@@ -82,7 +82,7 @@ class Term:
         return self.fits(truth) and all(known[need] for need in self.needs if need in known)
 
     def __call__(self, prediction: ParsedPrediction, truth: Truth, context: RewardContext | None = None) -> float:
-        """The value, in 0-1 and finite."""
+        """The value of the term, finite and in 0-1."""
         if prediction.fault is not None:
             return 0.0
         if "spans" in self.needs or "tube" in self.needs:

@@ -2,13 +2,14 @@
 
 R = Σ w·term / Σ w over the terms that apply to the question; ½·t_IoU + ½·v_IoU unless the recipe says otherwise. R is 1
 for the exact truth, and only for it where t_IoU (of time) or v_IoU (of time and place) is among the terms. The format
-term is kept apart: what is trained on is R + λ·format, λ = .1, and what difficulty is measured in is R alone.
+term is kept apart: training maximises R + λ·format with λ = .1, while difficulty is measured in R alone.
 
-A question without boxes has no v_IoU: its weight goes to the terms that do apply, so that sets with and without boxes
-can be mixed; the log of each answer says which applied. Where none does, the recipe does not fit the data and that is
-an error, not a reward.
+A question without boxes has no v_IoU. Its weight goes to the terms that do apply, so that sets with and without boxes
+can be mixed; the log of each answer says which terms applied. Where no term applies, the recipe does not fit the data,
+and that is an error, not a reward.
 
-Truth that went through text is no longer exact: `ceiling` is what the right answer gets after it was written in a form.
+Truth that went through text is no longer exact: `ceiling` is what the right answer gets after it was written in a form
+and read again.
 """
 
 import difflib
@@ -29,15 +30,15 @@ from whenwhere.verify.wording import graded
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What one answer got.
+    """The reward of one answer.
 
     Attributes:
         reward: R, in 0-1, without the format term.
-        format: value of the format term, in 0-1.
-        total: R + λ·format: what is trained on.
-        terms: value of each term that applied.
-        status: of the reading (`whenwhere.answers`).
-        fault: why the answer got nothing, or None.
+        format: Value of the format term, in 0-1.
+        total: R + λ·format, which training maximises.
+        terms: Value of each term that applied.
+        status: Status of the reading; see `whenwhere.answers`.
+        fault: Why the answer got nothing, or None.
     """
 
     reward: float
@@ -49,11 +50,11 @@ class Reward:
 
     @property
     def difficulty(self) -> float:
-        """1 − R: high is hard."""
+        """1 − R: a high value means a hard question."""
         return 1.0 - self.reward
 
     def log(self) -> dict[str, float]:
-        """All numbers by name, `total` first."""
+        """All numbers by name, with `total` first."""
         return {"total": self.total, "reward": self.reward, "format": self.format, **self.terms}
 
 
@@ -62,17 +63,18 @@ class Verifier:
     """A reward as a recipe declares it.
 
     Attributes:
-        weights: term → weight, as shares: they are divided by their sum.
-        format: the term that stands for the form.
-        format_weight: λ.
-        form: what answers must be written in (`whenwhere.answers.FORMS`); a family's name where `mode` is lenient.
+        weights: Weight of each term by name. Weights are divided by their sum.
+        format: Name of the format term.
+        format_weight: λ, the weight of the format term.
+        form: Form that answers must be written in (`whenwhere.answers.FORMS`); where `mode` is lenient, a family's name
+            is allowed too.
         mode: `strict` for training; `lenient` reads any form.
-        rate: boxes per second that are asked for.
-        gameable: allow that all terms are gameable.
-        semantic: the encoder, where the semantic term is used.
+        rate: Boxes per second that are asked for.
+        gameable: Whether a reward that consists of gameable terms alone is allowed.
+        semantic: The encoder, where the semantic term is used.
 
     Raises:
-        SettingError: a term, form or weight that cannot be, or only gameable terms without having asked for that.
+        SettingError: A term, form or weight is not possible, or all terms are gameable and `gameable` was not set.
 
     >>> from whenwhere.spans import SpanSet
     >>> verifier = Verifier({"t_iou": 1}, form="time-r1")
@@ -85,7 +87,7 @@ class Verifier:
     Traceback (most recent call last):
     ...
     whenwhere.errors.SettingError: every term of the reward can be had without finding the event (recall: the whole
-    video gets 1): add t_iou or v_iou, or say gameable=True
+    video gets 1): add t_iou or v_iou, or set gameable=True
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {"t_iou": 0.5, "v_iou": 0.5})
@@ -106,20 +108,24 @@ class Verifier:
                     + (f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(TERMS)}")
                 )
         if TERMS[self.format].needs:
-            raise SettingError(f"{self.format!r} is no term about the form: take 'format' or 'format_graded'")
+            raise SettingError(f"{self.format!r} is not a format term: use 'format' or 'format_graded'")
         numbers = [*self.weights.values(), self.format_weight]
         if not all(math.isfinite(w) and w >= 0 for w in numbers) or not sum(self.weights.values()) > 0:
-            raise SettingError(f"weights of a reward must be finite, not negative and not all 0: {dict(self.weights)}")
+            raise SettingError(
+                f"the weights of a reward must be finite, not negative, and not all 0: {dict(self.weights)}"
+            )
         used = [TERMS[name] for name, weight in self.weights.items() if weight > 0]
         if not self.gameable and all(term.gameable for term in used):
             how = "; ".join(f"{term.name}: {term.gameable}" for term in used)
             raise SettingError(
-                f"every term of the reward can be had without finding the event ({how}): add t_iou or v_iou, or say "
+                f"every term of the reward can be had without finding the event ({how}): add t_iou or v_iou, or set "
                 "gameable=True"
             )
         if self.form not in FORMS and (self.mode == "strict" or self.form not in FAMILY_COORDINATES):
             known = [*FORMS, *(FAMILY_COORDINATES if self.mode == "lenient" else ())]
-            raise SettingError(f"there is no form {self.form!r} to read {self.mode}: choose from {', '.join(known)}")
+            raise SettingError(
+                f"there is no form {self.form!r} for {self.mode} reading: choose from {', '.join(known)}"
+            )
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
         if any(term.name == "semantic" for term in used) and self.semantic is None:
@@ -127,34 +133,36 @@ class Verifier:
 
     @property
     def terms(self) -> list[Term]:
-        """The terms with a weight."""
+        """The terms with a positive weight."""
         return [TERMS[name] for name, weight in self.weights.items() if weight > 0]
 
     def read(self, text: object, truth: Truth) -> ParsedPrediction:
-        """What a text claims.
+        """What a text claims about time and place.
 
         Raises:
-            SettingError: the truth has boxes but not the sizes that the form's coordinates need.
+            SettingError: The truth has boxes but not the sizes that the form's coordinates need.
         """
         kind = FORMS[self.form].coordinates if self.form in FORMS else FAMILY_COORDINATES[self.form][0]
         lacking = [n for n in ("size", *(["shown"] if kind == "pixels" else [])) if getattr(truth, n) is None]
         if truth.tube is not None and kind is not None and lacking and any("tube" in t.needs for t in self.terms):
             raise SettingError(
-                f"the form {self.form} writes boxes in {kind}: targets with boxes need {' and '.join(lacking)}"
+                f"the form {self.form} writes boxes in {kind} coordinates: targets with boxes need "
+                f"{' and '.join(lacking)}"
             )
         answer = parse(text, self.mode, self.form, truth.size, truth.duration, shown=truth.shown)
         return to_prediction(answer, self.rate, text if isinstance(text, str) else None, self.form)
 
     def score(self, said: object, truth: Truth, context: RewardContext | None = None) -> Reward:
-        """The reward of a text, or of an `ParsedAnswer` with boxes in pixels of the displayed frame.
+        """The reward of an answer.
 
         Args:
-            said: anything that is neither is a text that cannot be read.
-            truth: what is true.
-            context: progress, the answer to shuffled frames, the view of the encoder.
+            said: The model's text, a `ParsedAnswer` with boxes in pixels of the displayed frame, or a
+                `ParsedPrediction`. Anything else counts as text that cannot be read.
+            truth: The truth of the question.
+            context: Progress, the answer to shuffled frames, and the encoder's view of the video.
 
         Raises:
-            SettingError: no term of the recipe applies to this question.
+            SettingError: No term of the recipe applies to this question.
         """
         if isinstance(said, ParsedPrediction):
             prediction = said
@@ -173,7 +181,7 @@ class Verifier:
             )
         weight = sum(self.weights[name] for name in values)
         reward = sum(self.weights[name] * value for name, value in values.items()) / weight
-        # A graded format looks at texts whose answer is void; everything else is 0 there.
+        # The graded format also scores texts whose answer is worthless; every other term gives them 0.
         form = self._format(prediction, truth, context)
         total = reward + self.format_weight * form
         return Reward(reward, form, total, values, prediction.answer.status, prediction.fault)
@@ -188,12 +196,12 @@ class Verifier:
         """R of the right answer after it was written in a form and read again: R(quantise(gold), gold).
 
         Args:
-            truth: what is true.
-            form: other than the verifier's own.
+            truth: The truth of the question.
+            form: Name of the form; None uses the verifier's own.
 
         Raises:
-            RecordError: the form cannot hold the answer.
-            SettingError: a size is missing.
+            RecordError: The form cannot hold the answer.
+            SettingError: A size is missing.
 
         >>> from whenwhere.spans import SpanSet
         >>> round(Verifier({"t_iou": 1}).ceiling(Truth(SpanSet([(0.04, 2.0)]))), 3)
@@ -205,7 +213,7 @@ class Verifier:
         return self.score(to_prediction(gold, self.rate, form=form or self.form), truth).reward
 
     def settings(self) -> dict[str, Any]:
-        """The declaration as plain data, for a record of a run."""
+        """The declaration as plain data, for the record of a run."""
         return {
             "weights": dict(self.weights), "format": self.format, "format_weight": self.format_weight,
             "form": self.form, "mode": self.mode, "rate": self.rate, "gameable": self.gameable,

@@ -1,4 +1,4 @@
-"""Reward terms about how an answer is written, and the letter of a choice. None of them knows where the event is."""
+"""Reward terms about how an answer is written, and about the chosen letter. None of them knows where the event is."""
 
 import itertools
 
@@ -8,29 +8,29 @@ from whenwhere.verify.prediction import ParsedPrediction
 from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.truth import Truth
 
-#: How far a time in the thought may be from the answered one, in seconds.
+#: A time in the thought cites an answered one if they are at most this many seconds apart.
 CITED = 0.5
-#: More times than this per answered end in a thought are a list, not a citation (MUSEG).
+#: A thought with more times than this per answered end is a list, not a citation (MUSEG).
 MENTIONS = 10
-#: How far behind the video's end an answer may end: half a step of a time written to a tenth of a second.
+#: Seconds by which an answer may end after the video: half a step of a time written to a tenth of a second.
 END_SLACK = 0.05
 
 
 def format_strict(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """1 where the form that was asked for was followed to the letter."""
+    """1 if the form that was asked for was followed to the letter, else 0."""
     return float(prediction.answer.form is not None and prediction.form in (None, prediction.answer.form))
 
 
 def format_graded(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """1 for the form to the letter; else a quarter for an answer that can be read, and half by the share of its tags.
+    """1 for the form to the letter; else ¼ for an answer that can be read, and up to ½ for the share of its tags.
 
-    Reads the text again where the strict reading found nothing; see `graded`.
+    Where the strict reading found nothing, the text is read again; see `graded`.
     """
     return 1.0 if format_strict(prediction, truth, context) else graded(prediction)
 
 
 def graded(prediction: ParsedPrediction) -> float:
-    """Value in 0-.75 of a text that misses its form: 0 where not even the lenient reading is without fault."""
+    """Format score in 0-.75 of a text that misses its form; 0 if even the lenient reading has a fault."""
     if prediction.text is None or not parse(prediction.text, "lenient", form=prediction.form).valid:
         return 0.0
     tags = FORMS[prediction.form].tags if prediction.form in FORMS else ()
@@ -40,7 +40,7 @@ def graded(prediction: ParsedPrediction) -> float:
 
 
 def valid(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """1 where every span lies in the video and no two overlap (every faulty answer has 0 already)."""
+    """1 if every span lies within the video and no two overlap; an answer with a fault has 0 already."""
     if prediction.spans is None:
         return 0.0
     written = sorted(prediction.answer.spans)
@@ -52,7 +52,7 @@ def valid(prediction: ParsedPrediction, truth: Truth, context: RewardContext) ->
 
 
 def cited(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """Share of the answered ends that the thought names to half a second; 0 for a thought that lists times.
+    """Share of the answered ends that the thought names to within half a second; 0 for a thought that lists times.
 
     An answer without spans has nothing to name and gets 1.
     """
@@ -71,26 +71,33 @@ def cited(prediction: ParsedPrediction, truth: Truth, context: RewardContext) ->
 
 
 def accuracy(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
-    """1 for the right letter."""
+    """1 for the right letter, else 0."""
     return float(
         prediction.answer.choice is not None and prediction.answer.choice == (truth.choice or "").strip().upper()
     )
 
 
-_SAME = "it does not look at the event"
+_SAME = "it does not depend on the event"
 
 WORDING = (
-    Term("format", format_strict, "1[the form asked for to the letter, no fault]", "Time-R1, TVG-R1", (), _SAME),
+    Term("format", format_strict, "1[form followed to the letter, no fault]", "Time-R1, TVG-R1", (), _SAME),
     Term(
         "format_graded",
         format_graded,
-        "1 as above; else ¼·1[readable] + ½·share of tags there once",
-        "MUSEG, Open-o3-Video (steps ours)",
+        "1 as for `format`; else ¼·1[readable] + ½·share of tags that occur exactly once",
+        "MUSEG, Open-o3-Video (the steps are ours)",
         (),
         _SAME,
     ),
-    Term("valid", valid, "1[spans ordered, apart and inside the video]", "TimeLens", ("spans",), _SAME),
-    Term("cited", cited, "share of answered ends named in the thought to .5 s", "MUSEG, phase 1", ("spans",), _SAME),
+    Term("valid", valid, "1[spans ordered, disjoint and inside the video]", "TimeLens", ("spans",), _SAME),
+    Term(
+        "cited",
+        cited,
+        "share of answered ends that the thought names to within .5 s",
+        "MUSEG, phase 1",
+        ("spans",),
+        _SAME,
+    ),
     Term(
         "accuracy",
         accuracy,
