@@ -132,7 +132,7 @@ def prompt_of(model: Any, length: int) -> Any:
     """Stamps and frames of 100 tokens, and words up to the length."""
     import torch
 
-    from whenwhere.training.prefix.group import Pictures, Tokens
+    from whenwhere.training.prefix.group import TokenSegment, VisualInput
 
     draw = torch.Generator().manual_seed(1)
 
@@ -146,7 +146,7 @@ def prompt_of(model: Any, length: int) -> Any:
     ids = torch.cat([p for _ in range(frames) for p in (words(6), edges[0], frame, edges[1])])
     ids = torch.cat([ids, words(length - len(ids))])
     patches = torch.randn(frames * ROWS * COLUMNS, 3 * 2 * vision.patch_size**2, generator=draw)
-    return Tokens(ids, videos=Pictures(torch.tensor([[frames, ROWS, COLUMNS]]), patches.to(model.dtype)))
+    return TokenSegment(ids, videos=VisualInput(torch.tensor([[frames, ROWS, COLUMNS]]), patches.to(model.dtype)))
 
 
 class Clock:
@@ -212,33 +212,34 @@ def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: b
     """The training pass, and drawing the completions."""
     import torch
 
-    from whenwhere.training.prefix.group import completions
-    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import completion_group
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams, visual_token_ids
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = model_of(LARGE if device == "cuda" else SMALL, device)
     if checkpointing:
         model.gradient_checkpointing_enable()
-    tower = Tower(model)
+    parts = VLMParts(model)
     length, width, branches = cell
 
     def train(prompt: Any, ids: Any) -> None:
         model.zero_grad()
-        found = scores(tower, completions(prompt, list(ids)), way)  # type: ignore[arg-type]
+        found = score_branches(parts, completion_group(prompt, list(ids)), way)  # type: ignore[arg-type]
         weights = torch.linspace(-1, 1, len(ids), device=found.logps.device)[:, None]
         (-(found.logps - found.logps.detach()).exp() * weights).mean().backward()
 
     def draw(prompt: Any, count: int, length: int) -> None:
         if way == "shared_prefix":
-            Rollout(tower, prompt).draw(count, Sampling(length))
+            PrefilledPrompt(parts, prompt).sample(count, SamplingParams(length))
             return
-        ids = prompt.ids[None].repeat(count, 1).to(tower.device)
+        ids = prompt.ids[None].repeat(count, 1).to(parts.device)
         model.eval().generate(
-            input_ids=ids, attention_mask=ids * 0 + 1, mm_token_type_ids=tower.kinds(ids),
-            pixel_values_videos=prompt.videos.patches.repeat(count, 1).to(tower.device),
-            video_grid_thw=prompt.videos.grids.repeat(count, 1).to(tower.device), suppress_tokens=banned(tower),
-            pad_token_id=0, eos_token_id=None, max_new_tokens=length, do_sample=True,
+            input_ids=ids, attention_mask=ids * 0 + 1, mm_token_type_ids=parts.token_kinds(ids),
+            pixel_values_videos=prompt.videos.patches.repeat(count, 1).to(parts.device),
+            video_grid_thw=prompt.videos.grids.repeat(count, 1).to(parts.device),
+            suppress_tokens=visual_token_ids(parts), pad_token_id=0, eos_token_id=None, max_new_tokens=length,
+            do_sample=True,
         )  # fmt: skip
         model.train()
 
@@ -285,9 +286,9 @@ def lacking(key: dict[str, Any], seen: list[dict[str, Any]]) -> int | None:
 
 def code() -> str:
     """A mark of the code that is measured."""
-    import whenwhere.training as room
+    import whenwhere.training.prefix as room
 
-    names = ("attention", "logprobs", "rollout", "shared_prefix", "tower")
+    names = ("attention", "caches", "logprobs", "rollout", "shared_prefix", "vlm_parts")
     texts = [(Path(room.__path__[0]) / f"{name}.py").read_bytes() for name in names]
     return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
 

@@ -148,7 +148,7 @@ def answered(
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.data.sources import StageSource
     from whenwhere.training.prefix.policy import Policy
-    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.prefix.rollout import SamplingParams
     from whenwhere.training.rl.completions import Clip, Own
     from whenwhere.verify import Verifier
 
@@ -156,7 +156,7 @@ def answered(
     source: Any = StageSource(world(split), 0, count)
     source = Blinded(source, blind) if blind else source
     verifier, own = Verifier(form="tokens"), Own(pack=4096)
-    sampling = Sampling(160, temperature, stop=tuple(policy.ends))
+    sampling = SamplingParams(160, temperature, stop=tuple(policy.end_ids))
     rows: list[dict[str, Any]] = []
     for first in range(0, count, 20):
         clips = []
@@ -166,7 +166,7 @@ def answered(
             clips.append(Clip(place, 0.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests))
         for attempt in own.draw(policy, clips, draws, replace(sampling, seed=first)):
             truth = policy.truth(attempt.clip.sample, attempt.question)
-            claim = medoid([verifier.read(policy.text(ids), truth) for ids in attempt.ids])
+            claim = medoid([verifier.read(policy.decode(ids), truth) for ids in attempt.ids])
             rows.append(
                 {"clip": attempt.clip.sample.id, "kind": attempt.question.kind, "absent": not len(truth.spans),
                  "parsed": claim.answer.valid and claim.fault is None, **scored(claim, truth)}

@@ -146,23 +146,23 @@ def by_us(model: Any, processor: Any, lengths: list[int], width: int, branches: 
     """The same steps with the prompt computed once: one prefill, one packed pass. Arguments as of `by_trl`."""
     import torch
 
-    from whenwhere.training.prefix.attention import attach_frames
-    from whenwhere.training.prefix.group import completions, tokens
-    from whenwhere.training.prefix.rollout import Rollout, Sampling
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.attention import attach_frame_attention
+    from whenwhere.training.prefix.group import TokenSegment, completion_group
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
-    tower = Tower(model.train())
-    attach_frames(model.model.visual)  # as `Policy.prepare` does
+    parts = VLMParts(model.train())
+    attach_frame_attention(model.model.visual)  # as `Policy.prepare` does
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6, weight_decay=0.0, fused=True)
     for length in lengths:
         messages, pictures = asked(processor, length)
         stop = begin()
-        prompt = tokens(laid(processor, messages, pictures))
-        drawn = Rollout(tower, prompt).draw(branches, Sampling(width))
+        prompt = TokenSegment.from_processor(laid(processor, messages, pictures))
+        drawn = PrefilledPrompt(parts, prompt).sample(branches, SamplingParams(width))
         rewards = torch.tensor(rewarded([row.tolist() for row in drawn]))
         advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
-        found = scores(tower, completions(prompt, drawn), entropies=True)
+        found = score_branches(parts, completion_group(prompt, drawn), entropies=True)
         ratio = (found.logps - found.logps.detach()).exp()
         gain = torch.min(ratio * advantages[:, None], ratio.clamp(0.8, 1.2) * advantages[:, None])
         (-(gain * found.mask).sum() / found.mask.sum()).backward()

@@ -303,14 +303,14 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     none = policy.checkpoint.tokenizer.convert_tokens_to_ids("<none>")
 
     class Says(torch.nn.Module):
-        weight = policy.tower.head.weight
+        weight = policy.parts.lm_head.weight
 
         def forward(self, hidden: Any) -> Any:
             logits = torch.zeros(*hidden.shape[:-1], len(policy.checkpoint.tokenizer))
             logits[..., none] = 100.0
             return logits
 
-    policy.tower.head = Says()
+    policy.parts.lm_head = Says()
     file = tmp_path / "d.jsonl"
     told: list[tuple[int, int]] = []
     known = difficulty.measure(

@@ -59,7 +59,7 @@ def shown(
     """Words, a video as the family writes it, words."""
     import torch
 
-    from whenwhere.training.prefix.group import Pictures, Tokens
+    from whenwhere.training.prefix.group import TokenSegment, VisualInput
 
     config, vision = model.config, model.config.vision_config
     start, end, pad = (
@@ -75,24 +75,37 @@ def shown(
     ids.append(words(after, seed + 1))
     size = 3 * vision.temporal_patch_size * vision.patch_size**2
     patches = torch.randn(frames * rows * columns, size, generator=torch.Generator().manual_seed(seed))
-    return Tokens(torch.cat(ids), videos=Pictures(torch.tensor([[frames, rows, columns]]), patches, seconds=[SECONDS]))
+    return TokenSegment(
+        torch.cat(ids), videos=VisualInput(torch.tensor([[frames, rows, columns]]), patches, seconds_per_step=[SECONDS])
+    )
 
 
 def ragged(model: Any, lengths: tuple[int, ...] = (9, 4, 1, 12), frames: int = 5) -> Any:
-    from whenwhere.training.prefix.group import completions
+    from whenwhere.training.prefix.group import completion_group
 
-    return completions(shown(model, frames), [words(n, 50 + k) for k, n in enumerate(lengths)])
+    return completion_group(shown(model, frames), [words(n, 50 + k) for k, n in enumerate(lengths)])
+
+
+def two_turns(first: Any, seen: Any, second: Any) -> Any:
+    """An answer, what the model was shown for it, and its next answer, as one branch; only the answers count."""
+    import torch
+
+    from whenwhere.training.prefix.group import Branch
+
+    parts = [torch.as_tensor(p) for p in (first, seen.ids, second)]
+    counts = [torch.full((len(p),), k != 1) for k, p in enumerate(parts)]
+    return Branch(torch.cat(parts), seen.images, seen.videos, scored=torch.cat(counts))
 
 
 def slopes(model: Any, group: Any, backend: Any, **how: Any) -> tuple[Any, dict[str, Any]]:
     """Log-probabilities and the gradient of every parameter, of a sum in which no two tokens weigh the same."""
     import torch
 
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model.zero_grad()
-    found = scores(Tower(model), group, backend, **how)
+    found = score_branches(VLMParts(model), group, backend, **how)
     weights = torch.linspace(-1, 2, found.logps.numel()).view_as(found.logps)
     (found.logps * weights).sum().backward()
     return found, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -125,14 +138,14 @@ def test_equal_to_repeating_on_every_parameter(family: str, checkpointing: bool)
 def test_the_two_pieces_equal_one_attention() -> None:
     import torch
 
-    from whenwhere.training.prefix.attention import joined, merged
+    from whenwhere.training.prefix.attention import attend_in_pieces, attend_with_copies
 
     torch.manual_seed(0)
     shapes = [(3, 4, 5, 16), (1, 2, 11, 16), (1, 2, 11, 16), (3, 2, 5, 16), (3, 2, 5, 16)]
     one = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
     weights = torch.randn(shapes[0], dtype=torch.float64)
     found = []
-    for look in (joined, merged):
+    for look in (attend_with_copies, attend_in_pieces):
         out = look(*one, 0.3)
         found.append((out.detach(), torch.autograd.grad((out * weights).sum(), one)))
     assert torch.allclose(found[0][0], found[1][0], atol=1e-12)
@@ -146,22 +159,22 @@ def test_devices_without_the_kernels_take_one_call_of_sdpa(monkeypatch: pytest.M
     model = made("qwen3_vl")
     group = ragged(model)
     oracle = slopes(model, group, "repeat")
-    monkeypatch.setattr(attention, "kernels", lambda query: False)
+    monkeypatch.setattr(attention, "has_lse_kernels", lambda query: False)
     same(oracle, slopes(model, group, "shared_prefix"))
 
 
 def test_branches_do_not_see_each_other_nor_their_padding() -> None:
     import torch
 
-    from whenwhere.training.prefix.group import completions
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import completion_group
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made("qwen3_vl").eval()
-    tower, prompt = Tower(model), shown(model, 3)
+    parts, prompt = VLMParts(model), shown(model, 3)
     with torch.no_grad():
-        alone = scores(tower, completions(prompt, [words(6, 1)])).logps
-        among = scores(tower, completions(prompt, [words(11, 2), words(6, 1), words(3, 3)]))
+        alone = score_branches(parts, completion_group(prompt, [words(6, 1)])).logps
+        among = score_branches(parts, completion_group(prompt, [words(11, 2), words(6, 1), words(3, 3)]))
     assert torch.allclose(alone[0], among.logps[1, :6], atol=1e-5)
     assert among.mask.sum(1).tolist() == [11, 6, 3] and not among.logps[~among.mask].any()
 
@@ -169,20 +182,20 @@ def test_branches_do_not_see_each_other_nor_their_padding() -> None:
 def test_the_first_token_comes_from_the_prompt_and_entropies_from_the_whole_distribution() -> None:
     import torch
 
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made("qwen3_vl").eval()
-    group, tower = ragged(model), Tower(model)
+    group, parts = ragged(model), VLMParts(model)
     videos = group.prompt.videos
     with torch.no_grad():
-        places, _ = tower.positions(group.prompt)
+        places, _ = parts.positions(group.prompt)
         logits = model(
             input_ids=group.prompt.ids[None], position_ids=places[:, None], pixel_values_videos=videos.patches,
             video_grid_thw=videos.grids,
         ).logits[0, -1]  # fmt: skip
-        found = scores(tower, group, temperature=0.7, entropies=True)
-        stretched = scores(tower, group, "repeat", temperature=0.7, entropies=True)
+        found = score_branches(parts, group, temperature=0.7, entropies=True)
+        stretched = score_branches(parts, group, "repeat", temperature=0.7, entropies=True)
     sharp = torch.log_softmax(logits / 0.7, -1)
     for k, branch in enumerate(group.branches):
         assert abs(float(found.logps[k, 0] - sharp[branch.ids[0]])) < 1e-4
@@ -193,7 +206,7 @@ def test_the_first_token_comes_from_the_prompt_and_entropies_from_the_whole_dist
 def test_logits_in_stretches_are_the_same() -> None:
     import torch
 
-    from whenwhere.training.prefix.logprobs import scored
+    from whenwhere.training.prefix.logprobs import score_tokens
 
     torch.manual_seed(0)
     head = torch.nn.Linear(8, 30)
@@ -201,65 +214,67 @@ def test_logits_in_stretches_are_the_same() -> None:
     mask = torch.rand(3, 7) > 0.3
     found = []
     for stretch in (2, 1000):
-        made_ = scored(hidden, head, targets, mask, stretch=stretch)
+        made_ = score_tokens(hidden, head, targets, mask, chunk=stretch)
         found.append((made_.logps.detach(), *torch.autograd.grad(made_.logps.square().sum(), [hidden, head.weight])))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_turns_with_frames_of_their_own(family: str) -> None:
-    from whenwhere.training.prefix.group import Group, turns
+    from whenwhere.training.prefix.group import PrefixGroup
 
     model = made(family)
     prompt = shown(model, 3)
     branches = [
-        turns(words(4 + k, k), shown(model, 1 + k, seed=20 + k, rows=2, columns=4, before=2, after=3), words(5, 9 + k))
+        two_turns(
+            words(4 + k, k), shown(model, 1 + k, seed=20 + k, rows=2, columns=4, before=2, after=3), words(5, 9 + k)
+        )
         for k in range(2)
     ]
-    oracle = slopes(model, Group(prompt, branches), "repeat")
+    oracle = slopes(model, PrefixGroup(prompt, branches), "repeat")
     assert oracle[0].mask.sum(1).tolist() == [9, 10]
-    same(oracle, slopes(model, Group(prompt, branches), "shared_prefix"))
+    same(oracle, slopes(model, PrefixGroup(prompt, branches), "shared_prefix"))
 
 
 def test_many_sentences_of_a_video_count_their_answers_only() -> None:
-    from whenwhere.training.prefix.group import completions, sentences
+    from whenwhere.training.prefix.group import completion_group, question_group
 
     model = made("qwen3_vl")
     video = shown(model, 4)
     pairs = [(words(6, 1), words(5, 2)), (words(3, 3), words(8, 4)), (words(9, 5), words(2, 6))]
-    oracle = slopes(model, sentences(video, pairs), "repeat")
+    oracle = slopes(model, question_group(video, pairs), "repeat")
     assert oracle[0].mask.sum(1).tolist() == [5, 8, 2]
-    packed = slopes(model, sentences(video, pairs), "shared_prefix")
+    packed = slopes(model, question_group(video, pairs), "shared_prefix")
     same(oracle, packed)
     # apart, each question in the prompt: the way that other trainers take
     import torch
 
-    from whenwhere.training.prefix.group import Tokens
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import TokenSegment
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     for k, (question, answer) in enumerate(pairs):
-        alone = Tokens(torch.cat([video.ids, question]), videos=video.videos)
+        alone = TokenSegment(torch.cat([video.ids, question]), videos=video.videos)
         with torch.no_grad():
-            found = scores(Tower(model), completions(alone, [answer]), "repeat").logps[0]
+            found = score_branches(VLMParts(model), completion_group(alone, [answer]), "repeat").logps[0]
         assert torch.allclose(found, packed[0].logps[k][packed[0].mask[k]].detach(), atol=2e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_frozen_tower_is_asked_once(family: str) -> None:
-    from whenwhere.training.prefix.group import Group
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import PrefixGroup
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made(family)
     for weight in model.model.visual.parameters():
         weight.requires_grad_(False)
     group = ragged(model)
     oracle = slopes(model, group, "repeat")
-    prompt = Tower(model).frozen(group.prompt)
+    prompt = VLMParts(model).with_features(group.prompt)
     asked: list[int] = []
     model.model.visual.register_forward_hook(lambda *_: asked.append(1))
     for backend in ("shared_prefix", "repeat"):
-        same(oracle, slopes(model, Group(prompt, group.branches), backend))
+        same(oracle, slopes(model, PrefixGroup(prompt, group.branches), backend))
     assert asked == [] and prompt.videos.patches is None
 
 
@@ -268,8 +283,9 @@ def hybrid_group(model: Any) -> Any:
 
 
 def test_recurrent_states_fork() -> None:
-    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer, scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.scorer import FallbackWarning, GroupScorer
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made("qwen3_5", sharp=2.0)
     group = hybrid_group(model)
@@ -277,18 +293,18 @@ def test_recurrent_states_fork() -> None:
     same(slopes(model, group, "repeat"), slopes(model, group, "fork"), near=1e-3)
     for backend in ("shared_prefix", "packed4d"):
         with pytest.raises(ModelError, match="recurrent state"):
-            scores(Tower(model), group, backend)  # type: ignore[arg-type]
+            score_branches(VLMParts(model), group, backend)  # type: ignore[arg-type]
         with pytest.raises(ModelError, match="recurrent state"):
-            Scorer(model, backend)  # type: ignore[arg-type]
+            GroupScorer(model, backend)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error", FallbackWarning)
-        scorer = Scorer(model)
+        scorer = GroupScorer(model)
         scorer(group)
     assert scorer.backend == "fork" and scorer.reasons == []
 
 
 def test_the_cache_is_handed_over_under_the_name_that_is_read() -> None:
-    from whenwhere.training.prefix.states import cache_inputs
+    from whenwhere.training.prefix.caches import cache_inputs
 
     class Older:
         def forward(self, input_ids: Any, past_key_values: Any = None) -> None: ...
@@ -301,31 +317,31 @@ def test_the_cache_is_handed_over_under_the_name_that_is_read() -> None:
 
 
 def test_recurrent_states_do_not_outlive_checkpointing() -> None:
-    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer
+    from whenwhere.training.prefix.scorer import FallbackWarning, GroupScorer
 
     model = made("qwen3_5", sharp=2.0)
     model.gradient_checkpointing_enable()
-    scorer = Scorer(model)
+    scorer = GroupScorer(model)
     with pytest.warns(FallbackWarning, match="gradient checkpointing"):
         scorer(hybrid_group(model))
     assert scorer.backend == "repeat"
 
 
-def _blind(tower: Any, group: Any) -> Any:
+def _blind(parts: Any, group: Any) -> Any:
     """Branches that see each other: the fault of a row that was packed without a mask."""
-    from whenwhere.training.prefix.shared_prefix import _packed
+    from whenwhere.training.prefix.shared_prefix import _one_row
 
-    return _packed(tower, group, attention_mask=None)
+    return _one_row(parts, group, attention_mask=None)
 
 
-def _cut(tower: Any, group: Any) -> Any:
+def _cut(parts: Any, group: Any) -> Any:
     """Right log-probabilities, no gradient into the prompt's first layers."""
     from whenwhere.training.prefix.shared_prefix import repeat
 
-    return repeat(tower, group).detach()
+    return repeat(parts, group).detach()
 
 
-def _fails(tower: Any, group: Any) -> Any:
+def _fails(parts: Any, group: Any) -> Any:
     raise RuntimeError("no kernel for it")
 
 
@@ -337,115 +353,120 @@ def test_a_broken_back_end_is_left_loudly(
 ) -> None:
     import torch
 
+    from whenwhere.training.prefix import scorer as scorer_module
     from whenwhere.training.prefix import shared_prefix
 
     model = made("qwen3_vl")
     group = ragged(model, (6, 6))
-    monkeypatch.setitem(shared_prefix.BACKENDS, "shared_prefix", broken)
-    scorer = shared_prefix.Scorer(model)
-    with pytest.warns(shared_prefix.FallbackWarning, match=said):
+    monkeypatch.setitem(shared_prefix.PREFIX_BACKENDS, "shared_prefix", broken)
+    scorer = scorer_module.GroupScorer(model)
+    with pytest.warns(scorer_module.FallbackWarning, match=said):
         found = scorer(group)
     assert scorer.backend == "packed4d" and said in scorer.reasons[0]
-    assert torch.allclose(found.logps, shared_prefix.scores(scorer.tower, group, "repeat").logps, atol=2e-5)
+    assert torch.allclose(found.logps, shared_prefix.score_branches(scorer.parts, group, "repeat").logps, atol=2e-5)
     # and when nothing is left, the oracle
-    monkeypatch.setitem(shared_prefix.BACKENDS, "packed4d", broken)
-    last = shared_prefix.Scorer(model)
-    with pytest.warns(shared_prefix.FallbackWarning):
+    monkeypatch.setitem(shared_prefix.PREFIX_BACKENDS, "packed4d", broken)
+    last = scorer_module.GroupScorer(model)
+    with pytest.warns(scorer_module.FallbackWarning):
         last(group)
     assert last.backend == "repeat" and len(last.reasons) == 2
 
 
 def test_a_sound_back_end_stays_and_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from whenwhere.training.prefix import scorer as scorer_module
     from whenwhere.training.prefix import shared_prefix
 
     model = made("qwen3_vl")
     asked: list[int] = []
-    repeat = shared_prefix.BACKENDS["repeat"]
-    monkeypatch.setitem(shared_prefix.BACKENDS, "repeat", lambda *a: (asked.append(1), repeat(*a))[1])
-    scorer = shared_prefix.Scorer(model)
+    repeat = shared_prefix.PREFIX_BACKENDS["repeat"]
+    monkeypatch.setitem(shared_prefix.PREFIX_BACKENDS, "repeat", lambda *a: (asked.append(1), repeat(*a))[1])
+    scorer = scorer_module.GroupScorer(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", shared_prefix.FallbackWarning)
+        warnings.simplefilter("error", scorer_module.FallbackWarning)
         for _ in range(2):
             scorer(ragged(model))
     assert scorer.backend == "shared_prefix" and len(asked) == 1
 
 
 def test_the_check_under_checkpointing() -> None:
-    from whenwhere.training.prefix.shared_prefix import FallbackWarning, Scorer
+    from whenwhere.training.prefix.scorer import FallbackWarning, GroupScorer
 
     model = made("qwen3_vl")
     model.gradient_checkpointing_enable()
-    scorer = Scorer(model)
+    scorer = GroupScorer(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error", FallbackWarning)
         scorer(ragged(model))
     assert scorer.backend == "shared_prefix"
     model.gradient_checkpointing_enable({"use_reentrant": True})
     with pytest.raises(ModelError, match="use_reentrant"):
-        Scorer(model)(ragged(model))
+        GroupScorer(model)(ragged(model))
 
 
 def test_half_precision_passes_the_check() -> None:
     import torch
 
-    from whenwhere.training.prefix.shared_prefix import Scorer
+    from whenwhere.training.prefix.scorer import GroupScorer
 
     model = made("qwen3_vl", sharp=2.0).to(torch.bfloat16)
-    scorer = Scorer(model)
+    scorer = GroupScorer(model)
     scorer(ragged(model))
     assert scorer.backend == "shared_prefix" and scorer.reasons == []
 
 
 def test_what_cannot_be_equal_is_refused() -> None:
-    from whenwhere.training.prefix.group import Branch, Group, Pictures, Tokens, completions
-    from whenwhere.training.prefix.shared_prefix import Scorer, scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import Branch, PrefixGroup, TokenSegment, VisualInput, completion_group
+    from whenwhere.training.prefix.scorer import GroupScorer
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made("qwen3_vl")
     prompt = shown(model, 2)
-    with pytest.raises(SettingError, match="back ends are"):
-        Scorer(model, "flash")  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="there is no back end"):
+        GroupScorer(model, "flash")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="do not belong together"):
-        scores(Tower(model), completions(Tokens(prompt.ids[:-10], videos=prompt.videos), [words(3, 1)]))
+        score_branches(
+            VLMParts(model), completion_group(TokenSegment(prompt.ids[:-10], videos=prompt.videos), [words(3, 1)])
+        )
     with pytest.raises(SettingError, match="at least one"):
-        Group(prompt, [])
+        PrefixGroup(prompt, [])
     with pytest.raises(SettingError, match="marks 2"):
         Branch(words(3, 1), scored=[True, False])
-    with pytest.raises(SettingError, match="one of the two"):
-        Pictures([[1, 2, 2]])
+    with pytest.raises(SettingError, match="either patches or features"):
+        VisualInput([[1, 2, 2]])
     model.config.text_config.attention_dropout = 0.1
     with pytest.raises(ModelError, match="attention_dropout"):
-        Scorer(model, "shared_prefix")
-    with pytest.raises(ModelError, match="training knows the families"):
-        Tower(made("internvl"))
+        GroupScorer(model, "shared_prefix")
+    with pytest.raises(ModelError, match="cannot be trained"):
+        VLMParts(made("internvl"))
 
 
 def test_a_saved_model_does_not_name_our_attention(tmp_path: Path) -> None:
-    from whenwhere.training.prefix.attention import NAME, attach
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.attention import PREFIX_ATTENTION, attach_prefix_attention
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made("qwen3_vl")
-    attach(Tower(model).text)
+    attach_prefix_attention(VLMParts(model).text_model)
     model.save_pretrained(tmp_path)
-    assert NAME not in (tmp_path / "config.json").read_text(encoding="utf-8")
+    assert PREFIX_ATTENTION not in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "qwen3_5"])
 def test_positions_equal_those_of_transformers(family: str) -> None:
     import torch
 
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made(family)
     prompt = shown(model, 9)
-    tower = Tower(model, "hf5")
-    kinds = tower.kinds(prompt.ids)[None]
+    parts = VLMParts(model, "hf5")
+    kinds = parts.token_kinds(prompt.ids)[None]
     wanted, _ = model.model.get_rope_index(
         prompt.ids[None], mm_token_type_ids=kinds, video_grid_thw=prompt.videos.grids,
-        second_per_grid_ts=torch.tensor(prompt.videos.seconds),
+        second_per_grid_ts=torch.tensor(prompt.videos.seconds_per_step),
     )  # fmt: skip
-    assert torch.equal(tower.positions(prompt)[0], wanted[:, 0])
-    original, following = Tower(model).positions(prompt)
+    assert torch.equal(parts.positions(prompt)[0], wanted[:, 0])
+    original, following = VLMParts(model).positions(prompt)
     if family == "qwen2_5_vl":  # the trap: after the video, text goes on amid it
         video = kinds[0] == 2
         assert int(wanted[0, 0][video].max()) > int(wanted[0, 0, -1])
@@ -456,16 +477,18 @@ def test_positions_equal_those_of_transformers(family: str) -> None:
 
 def stock(model: Any, prompt: Any, rows: int, **how: Any) -> Any:
     """The model's own generate, the prompt and its pictures once a row."""
-    from whenwhere.training.prefix.rollout import banned
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.rollout import visual_token_ids
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
-    tower = Tower(model)
+    parts = VLMParts(model)
     ids = prompt.ids[None].repeat(rows, 1)
-    more = {"second_per_grid_ts": prompt.videos.seconds * rows} if model.config.model_type == "qwen2_5_vl" else {}
+    more = (
+        {"second_per_grid_ts": prompt.videos.seconds_per_step * rows} if model.config.model_type == "qwen2_5_vl" else {}
+    )
     whole = model.eval().generate(
-        input_ids=ids, attention_mask=ids * 0 + 1, mm_token_type_ids=tower.kinds(ids),
+        input_ids=ids, attention_mask=ids * 0 + 1, mm_token_type_ids=parts.token_kinds(ids),
         pixel_values_videos=prompt.videos.patches.repeat(rows, 1), video_grid_thw=prompt.videos.grids.repeat(rows, 1),
-        suppress_tokens=banned(tower), pad_token_id=0, **more, **how,
+        suppress_tokens=visual_token_ids(parts), pad_token_id=0, **more, **how,
     )  # fmt: skip
     return whole[:, ids.shape[1] :]
 
@@ -474,8 +497,8 @@ def stock(model: Any, prompt: Any, rows: int, **how: Any) -> Any:
 def test_drawn_tokens_are_those_of_generate(family: str) -> None:
     import torch
 
-    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams, visual_token_ids
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
     model.gradient_checkpointing_enable()  # must not drop the states
@@ -484,26 +507,26 @@ def test_drawn_tokens_are_those_of_generate(family: str) -> None:
     wanted = stock(model, prompt, 2, max_new_tokens=8, do_sample=False, eos_token_id=None)
     model.train()
     model.model.visual.eval()
-    tower = Tower(model, "hf5")
-    rollout = Rollout(tower, prompt)
+    parts = VLMParts(model, "hf5")
+    rollout = PrefilledPrompt(parts, prompt)
     assert model.training and not model.model.visual.training
-    found = rollout.draw(2, Sampling(8, temperature=0))
+    found = rollout.sample(2, SamplingParams(8, temperature=0))
     assert [f.tolist() for f in found] == wanted.tolist()
     stop = int(wanted[0, 3])
-    short = rollout.draw(1, Sampling(8, temperature=0, stop=(stop,)))[0].tolist()
+    short = rollout.sample(1, SamplingParams(8, temperature=0, stop=(stop,)))[0].tolist()
     first = wanted[0].tolist().index(stop)
     assert short == wanted[0, : first + 1].tolist()
-    how = Sampling(8, temperature=1.3, top_k=60, top_p=0.9, seed=5)
+    how = SamplingParams(8, temperature=1.3, top_k=60, top_p=0.9, seed=5)
     torch.manual_seed(5)
     drawn = stock(
         model, prompt, 3, max_new_tokens=8, do_sample=True, temperature=1.3, top_k=60, top_p=0.9, eos_token_id=None
     )
     model.train()
-    found = rollout.draw(3, how)
+    found = rollout.sample(3, how)
     assert [f.tolist() for f in found] == drawn.tolist()
-    assert [f.tolist() for f in rollout.draw(3, how)] == drawn.tolist()
+    assert [f.tolist() for f in rollout.sample(3, how)] == drawn.tolist()
     assert len({tuple(f.tolist()) for f in found}) > 1
-    assert not set(banned(tower)) & {int(t) for f in found for t in f}
+    assert not set(visual_token_ids(parts)) & {int(t) for f in found for t in f}
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "qwen3_5"])
@@ -511,48 +534,48 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
     """Greedy second answers, behind branches of different lengths with frames, are what the oracle calls likeliest."""
     import torch
 
-    from whenwhere.training.prefix.group import Branch, Group, turns
-    from whenwhere.training.prefix.rollout import Rollout, Sampling, banned
-    from whenwhere.training.prefix.shared_prefix import BACKENDS
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import Branch, PrefixGroup
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams, visual_token_ids
+    from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
-    prompt, tower = shown(model, 3), Tower(model)
-    rollout = Rollout(tower, prompt)
+    prompt, parts = shown(model, 3), VLMParts(model)
+    rollout = PrefilledPrompt(parts, prompt)
     asked: list[int] = []
     model.model.visual.register_forward_hook(lambda *_, **__: asked.append(1))
-    firsts = rollout.draw(2, Sampling(4, temperature=1, seed=1))
+    firsts = rollout.sample(2, SamplingParams(4, temperature=1, seed=1))
     told = []
     for k, first in enumerate(firsts):
         seen = shown(model, 1 + k, seed=30 + k, rows=2, columns=4, before=2, after=3)
-        told.append(turns(first, seen, words(0, 0)))
-    seconds = rollout.go_on(told, Sampling(5, temperature=0))
+        told.append(two_turns(first, seen, words(0, 0)))
+    seconds = rollout.continue_branches(told, SamplingParams(5, temperature=0))
     # the frames zoomed into, at once unless rows are drawn one by one; the prompt's were not asked for again
     assert len(asked) == (2 if family == "qwen3_5" else 1)
     whole = [Branch(torch.cat([b.ids, s]), b.images, b.videos) for b, s in zip(told, seconds, strict=True)]
     with torch.no_grad():
-        logits = tower.head(BACKENDS["repeat"](tower, Group(prompt, whole)))
-    logits[..., banned(tower)] = -torch.inf
+        logits = parts.lm_head(PREFIX_BACKENDS["repeat"](parts, PrefixGroup(prompt, whole)))
+    logits[..., visual_token_ids(parts)] = -torch.inf
     for k, (branch, second) in enumerate(zip(told, seconds, strict=True)):
         cut = len(branch.ids)
         assert logits[k, cut : cut + 5].argmax(-1).tolist() == second.tolist()
 
 
 def test_sampling_that_makes_no_sense() -> None:
-    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.prefix.rollout import SamplingParams
 
     for wrong in ({"max_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}):
         with pytest.raises(SettingError, match="sampling needs"):
-            Sampling(**{"max_tokens": 4, **wrong})  # type: ignore[arg-type]
+            SamplingParams(**{"max_tokens": 4, **wrong})  # type: ignore[arg-type]
 
 
 def test_a_prompt_as_the_processor_lays_it_out() -> None:
     import numpy as np
     import torch
 
-    from whenwhere.training.prefix.group import completions, tokens
-    from whenwhere.training.prefix.shared_prefix import scores
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.group import TokenSegment, completion_group
+    from whenwhere.training.prefix.shared_prefix import score_branches
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model, processor = tiny_models.qwen2_5_vl()
     frames = np.random.default_rng(0).integers(0, 255, (8, 56, 56, 3), np.uint8)
@@ -562,20 +585,20 @@ def test_a_prompt_as_the_processor_lays_it_out() -> None:
         text=["<|vision_start|><|video_pad|><|vision_end|>when?"], videos=[frames], video_metadata=[video],
         do_sample_frames=False, return_tensors="pt",
     )  # fmt: skip
-    prompt = tokens(inputs)
-    assert prompt.videos is not None and prompt.videos.seconds == [4.0]  # two frames, two seconds apart each
+    prompt = TokenSegment.from_processor(inputs)
+    assert prompt.videos is not None and prompt.videos.seconds_per_step == [4.0]  # two frames, two seconds apart each
     wanted, _ = model.model.get_rope_index(
         inputs["input_ids"], inputs["mm_token_type_ids"], video_grid_thw=inputs["video_grid_thw"],
         second_per_grid_ts=inputs["second_per_grid_ts"],
     )  # fmt: skip
-    tower = Tower(model, "hf5")
-    assert torch.equal(tower.positions(prompt)[0], wanted[:, 0])
+    parts = VLMParts(model, "hf5")
+    assert torch.equal(parts.positions(prompt)[0], wanted[:, 0])
     with torch.no_grad():
-        found = scores(tower, completions(prompt, [words(4, 1)]))
+        found = score_branches(parts, completion_group(prompt, [words(4, 1)]))
         whole = torch.cat([inputs["input_ids"], words(4, 1)[None]], 1)
         logits = model(**{**inputs, "input_ids": whole, "attention_mask": whole * 0 + 1,
-                          "mm_token_type_ids": tower.kinds(whole)}).logits  # fmt: skip
+                          "mm_token_type_ids": parts.token_kinds(whole)}).logits  # fmt: skip
     sharp = torch.log_softmax(logits[0, -5:-1], -1).gather(-1, words(4, 1)[:, None])[:, 0]
     assert torch.allclose(found.logps[0], sharp, atol=1e-4)
-    with pytest.raises(SettingError, match="one row"):
-        tokens({"input_ids": torch.zeros(2, 3)})
+    with pytest.raises(SettingError, match="single row"):
+        TokenSegment.from_processor({"input_ids": torch.zeros(2, 3)})

@@ -29,7 +29,7 @@ def test_the_step_beside_trl_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -
     import torch
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-    from whenwhere.training.prefix.rollout import Rollout
+    from whenwhere.training.prefix.rollout import PrefilledPrompt
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def test_the_step_beside_trl_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -
         model.register_forward_pre_hook(look, with_kwargs=True)
         hook = register_optimizer_step_pre_hook(keep)
         if way == "here":  # the same completions: what is compared is what is made of them
-            monkeypatch.setattr(Rollout, "draw", lambda *_: list(seen["input_ids"][:, length:]))
+            monkeypatch.setattr(PrefilledPrompt, "sample", lambda *_: list(seen["input_ids"][:, length:]))
         take(model, processor, [length] * 3, width, branches, begin)
         hook.remove()
     torch.set_num_threads(threads)

@@ -24,9 +24,9 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
     """The clip is computed once, and each question's completions are as likely as they are alone."""
     import torch
 
-    from whenwhere.training.prefix.group import Branch, Group
-    from whenwhere.training.prefix.rollout import Sampling
-    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, PrefixGroup
+    from whenwhere.training.prefix.rollout import SamplingParams
+    from whenwhere.training.prefix.shared_prefix import score_branches
     from whenwhere.training.rl.completions import Clip, Own
 
     policy, sample = opened(taught), Two(3)[1]
@@ -35,14 +35,14 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
     calls: list[int] = []
     hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
     clip = Clip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
-    attempts = Own().draw(policy, [clip], 4, Sampling(6, stop=tuple(policy.ends), seed=3))
+    attempts = Own().draw(policy, [clip], 4, SamplingParams(6, stop=tuple(policy.end_ids), seed=3))
     hook.remove()
     assert len(calls) == 1 and [len(a.ids) for a in attempts] == [4, 4, 4]
-    together = scores(policy.tower, Group(prompt, [b for a in attempts for b in a.branches()]))
+    together = score_branches(policy.parts, PrefixGroup(prompt, [b for a in attempts for b in a.branches()]))
     for k, attempt in enumerate(attempts):
         one, (rest,) = policy.prompts(sample, [attempt.question])
         whole = [Branch(torch.cat([rest, i]), scored=[False] * len(rest) + [True] * len(i)) for i in attempt.ids]
-        alone = scores(policy.tower, Group(one, whole), "repeat")
+        alone = score_branches(policy.parts, PrefixGroup(one, whole), "repeat")
         for j in range(4):
             row = together.logps[4 * k + j][together.mask[4 * k + j]]
             assert torch.allclose(row, alone.logps[j][alone.mask[j]], atol=1e-5)
@@ -51,8 +51,8 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
 def test_the_same_answer_is_computed_once(taught: Path) -> None:
     import torch
 
-    from whenwhere.training.prefix.group import Branch, Group, once
-    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, PrefixGroup, deduplicate
+    from whenwhere.training.prefix.shared_prefix import score_branches
 
     policy, sample = opened(taught), Two()[0]
     prompt, (rest,) = policy.prompts(sample, sample.questions)
@@ -62,12 +62,12 @@ def test_the_same_answer_is_computed_once(taught: Path) -> None:
         return Branch(whole, scored=torch.arange(len(whole)) >= len(whole) - counts)
 
     rows = [branch(60, 61), branch(70, 71, 72), branch(60, 61), branch(60, 61, counts=1), branch(70, 71, 72)]
-    group, places = once(prompt, rows)
+    group, places = deduplicate(prompt, rows)
     assert places == [0, 1, 0, 2, 1] and len(group.branches) == 3
     weight = torch.tensor([1.0, -2.0, 3.0, 0.5, 1.5])[:, None]
     slopes = []
-    for found in (scores(policy.tower, Group(prompt, rows), entropies=True),
-                  scores(policy.tower, group, entropies=True).at(places)):  # fmt: skip
+    for found in (score_branches(policy.parts, PrefixGroup(prompt, rows), entropies=True),
+                  score_branches(policy.parts, group, entropies=True).select(places)):  # fmt: skip
         policy.model.zero_grad()
         (found.logps * weight).sum().backward()
         slopes.append((found, [p.grad.clone() for p in policy.model.parameters()]))
@@ -82,7 +82,7 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
     import torch
 
     from whenwhere.training.prefix.group import Branch
-    from whenwhere.training.prefix.rollout import Rollout, Sampling, together
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams, sample_together
 
     policy = opened(taught)
     with torch.no_grad():
@@ -90,10 +90,10 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
             if weight.ndim > 1:
                 weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     prompts = [policy.prompts(s, s.questions) for s in Two(3).samples]
-    rollouts = [Rollout(policy.tower, prompt) for prompt, _ in prompts]
+    rollouts = [PrefilledPrompt(policy.parts, prompt) for prompt, _ in prompts]
     # branches of several lengths, so that rows are padded
     rows = [[Branch(torch.cat([r, r[:k]])) for k, r in enumerate(rests)] for _, rests in prompts]
-    alone = [[rollout.go_on([b], Sampling(12, temperature=0))[0].tolist() for b in own]
+    alone = [[rollout.continue_branches([b], SamplingParams(12, temperature=0))[0].tolist() for b in own]
              for rollout, own in zip(rollouts, rows, strict=True)]  # fmt: skip
     every = [ids for own in alone for ids in own]
 
@@ -104,8 +104,8 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
     pairs = itertools.combinations({i for ids in every for i in ids[:4]}, 2)
     ends = ((pair, sorted(length(ids, pair) for ids in every)) for pair in pairs)
     stop = next(pair for pair, each in ends if each[2] <= 4 and each[-1] > 6)
-    how = Sampling(12, temperature=0, stop=stop)
-    found = [[ids.tolist() for ids in own] for own in together(rollouts, rows, how)]
+    how = SamplingParams(12, temperature=0, stop=stop)
+    found = [[ids.tolist() for ids in own] for own in sample_together(rollouts, rows, how)]
     for own, others in zip(found, alone, strict=True):
         for ids, whole in zip(own, others, strict=True):
             assert ids == whole[: length(whole, stop)]
@@ -174,10 +174,10 @@ def test_a_frozen_vision_tower_is_looked_at_once_and_counted(taught: Path, tmp_p
         found[frozen] = lines(tmp_path / str(frozen))[0]
     assert found[True]["reward"] == found[False]["reward"]
     assert found[True]["loss"] == pytest.approx(found[False]["loss"], abs=1e-6)
-    from whenwhere.training.prefix.flops import Counter
+    from whenwhere.training.prefix.flops import FlopCounter
 
     policy = opened(taught)
-    seen = sum(Counter(policy.tower).pictures(policy.prompts(s, s.questions)[0]) for s in Two().samples)
+    seen = sum(FlopCounter(policy.parts).vision(policy.prompts(s, s.questions)[0]) for s in Two().samples)
     # trained: once to draw, and once forward and twice backward to learn
     assert found[False]["flops"] - found[True]["flops"] == pytest.approx(3 * seen)
 
@@ -187,23 +187,23 @@ def test_flops_are_those_that_torch_counts(taught: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from whenwhere.training.prefix.flops import Counter, tokens_of
-    from whenwhere.training.prefix.group import completions
-    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.flops import FlopCounter, branch_lengths
+    from whenwhere.training.prefix.group import completion_group
+    from whenwhere.training.prefix.shared_prefix import score_branches
 
     policy = opened(taught)
     policy.model.config.text_config._attn_implementation = "eager"
     sample = Two()[0]
     prompt, rests = policy.prompts(sample, sample.questions)
-    group = completions(prompt, [torch.cat([rests[0], torch.arange(50, 59)])] * 3)
+    group = completion_group(prompt, [torch.cat([rests[0], torch.arange(50, 59)])] * 3)
     with FlopCounterMode(display=False) as counted, torch.no_grad():
-        scores(policy.tower, group, "repeat")
+        score_branches(policy.parts, group, "repeat")
     scored = 3 * len(group.branches[0].ids)
-    ours = Counter(policy.tower).forward(group.prompt, tokens_of(group.branches), scored)
+    ours = FlopCounter(policy.parts).forward(group.prompt, branch_lengths(group.branches), scored)
     # eager attention also computes what the mask throws away
     assert ours.repeat == pytest.approx(counted.get_total_flops(), rel=0.1)
     assert ours.shared < 0.5 * ours.repeat
-    trained = Counter(policy.tower).training(group.prompt, tokens_of(group.branches), scored)
+    trained = FlopCounter(policy.parts).training(group.prompt, branch_lengths(group.branches), scored)
     assert trained.shared == 3 * ours.shared
 
 

@@ -174,10 +174,10 @@ def test_steps_are_the_means_of_their_own_tokens(tmp_path: Path) -> None:
     policy = policy_of(tmp_path, StartEnd(), "tokens")
     prompt, _ = policy.prompts(TWO[0], TWO[0].questions)
     marks = torch.zeros(len(prompt.ids), 1)
-    places = (prompt.ids == policy.tower.config.video_token_id).nonzero()[:, 0]
+    places = (prompt.ids == policy.parts.config.video_token_id).nonzero()[:, 0]
     assert len(places) == 8 * 4  # frames of 32 x 32: four tokens each
     marks[places, 0] = torch.arange(32.0)
-    assert steps_of(policy.tower, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
+    assert steps_of(policy.parts, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
 
 
 def test_the_best_pair_is_the_best_of_all() -> None:

@@ -25,7 +25,7 @@ from whenwhere.training.run_folder import SampleError
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.scorer.FallbackWarning"),
 ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_the_last_good_state(train: A
     def spoil(progress: Any) -> None:
         if progress.step == 4:
             with torch.no_grad():
-                holders[-1].tower.text.layers[0].mlp.up_proj.weight[0, 0] = torch.nan
+                holders[-1].parts.text_model.layers[0].mlp.up_proj.weight[0, 0] = torch.nan
 
     def noted(self: Policy, settings: Any) -> None:
         holders.append(self)

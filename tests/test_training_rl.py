@@ -196,7 +196,7 @@ def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) ->
         def step(self, number: int, run: Any) -> Any:
             found = super().step(number, run)
             if number == 2:
-                self.policy.tower.head.weight.grad[0, 0] = float("nan")
+                self.policy.parts.lm_head.weight.grad[0, 0] = float("nan")
             return found
 
     with pytest.raises(ModelError, match=r"gradient of update 3 is not finite"):
@@ -250,14 +250,14 @@ def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Pa
     from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl.objective import RL
 
-    start = {n: w.clone() for n, w in opened(taught).tower.core.model.visual.named_parameters()}
+    start = {n: w.clone() for n, w in opened(taught).parts.model.model.visual.named_parameters()}
     policy = opened(taught)
     stage = RL(policy, Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, max_steps=2))
     TrainingRun(tmp_path, callbacks=[]).train(stage)
     stage.close()
     assert stage._reference is not None
-    for name, weight in stage._reference.core.model.visual.named_parameters():
+    for name, weight in stage._reference.model.model.visual.named_parameters():
         assert torch.equal(weight, start[name]), name
-    assert any(not torch.equal(w, start[n]) for n, w in policy.tower.core.model.visual.named_parameters())
+    assert any(not torch.equal(w, start[n]) for n, w in policy.parts.model.model.visual.named_parameters())
     frozen = RL(opened(taught), Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, freeze_vision_tower=True))
     assert frozen._reference is None

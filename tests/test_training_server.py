@@ -34,9 +34,9 @@ class Sampler:
         import torch
 
         from whenwhere.training.data.samples import Question, Sample
-        from whenwhere.training.prefix.group import completions
-        from whenwhere.training.prefix.rollout import Rollout, Sampling
-        from whenwhere.training.prefix.shared_prefix import scores
+        from whenwhere.training.prefix.group import completion_group
+        from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
+        from whenwhere.training.prefix.shared_prefix import score_branches
 
         body, policy = request.body, self.policy
         words = request.text().removeprefix("when ").strip()
@@ -46,13 +46,15 @@ class Sampler:
             self.shown.append(request)
             prompt, (rest,) = policy.prompts(sample, [question])
             whole = replace(prompt, ids=torch.cat([prompt.ids, rest]))
-            how = Sampling(
-                body["max_tokens"], body["temperature"], stop=tuple(policy.ends), seed=body["seed"] + request.index
+            how = SamplingParams(
+                body["max_tokens"], body["temperature"], stop=tuple(policy.end_ids), seed=body["seed"] + request.index
             )
-            (ids,) = Rollout(policy.tower, whole).draw(1, how)
-            logps = scores(policy.tower, completions(whole, [ids]), temperature=body["temperature"]).logps[0]
-        ended = int(ids[-1]) in policy.ends
-        return Said(policy.text(ids), "stop" if ended else "length", token_ids=ids.tolist(), logprobs=logps.tolist())
+            (ids,) = PrefilledPrompt(policy.parts, whole).sample(1, how)
+            logps = score_branches(policy.parts, completion_group(whole, [ids]), temperature=body["temperature"]).logps[
+                0
+            ]
+        ended = int(ids[-1]) in policy.end_ids
+        return Said(policy.decode(ids), "stop" if ended else "length", token_ids=ids.tolist(), logprobs=logps.tolist())
 
 
 def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from whenwhere.verify import Truth
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.scorer.FallbackWarning"),
 ]  # fmt: skip
 
 BASE = SFTSettings(
@@ -64,13 +64,15 @@ def test_soft_targets_are_a_naive_cross_entropy() -> None:
     """Against a loop over tokens that writes every target distribution out, over the whole vocabulary."""
     import torch
 
-    from whenwhere.training.prefix.logprobs import gaussian, scored
+    from whenwhere.training.prefix.logprobs import gaussian_targets, score_tokens
 
     torch.manual_seed(0)
     head, hidden = torch.nn.Linear(8, 20, bias=False), torch.randn(3, 5, 8)
     targets, mask = torch.randint(0, 20, (3, 5)), torch.rand(3, 5) > 0.2
     lines_ = [[4, 9, 2, 11], [15, 16, 17]]
-    found = scored(hidden, head, targets, mask, scales=[gaussian(ids, 0.7) for ids in lines_], stretch=4)
+    found = score_tokens(
+        hidden, head, targets, mask, soft_targets=[gaussian_targets(ids, 0.7) for ids in lines_], chunk=4
+    )
     plain = head(hidden).detach().log_softmax(-1)
     for row, column in mask.nonzero().tolist():
         right = int(targets[row, column])
@@ -84,20 +86,22 @@ def test_soft_targets_are_a_naive_cross_entropy() -> None:
         assert float(found.losses[row, column]) == pytest.approx(naive, rel=1e-5)
         assert float(found.logps[row, column]) == pytest.approx(float(plain[row, column, right]), rel=1e-5)
     assert (found.losses[~mask] == 0).all() and (~mask).any()
-    assert scored(hidden, head, targets, mask).losses is None
+    assert score_tokens(hidden, head, targets, mask).losses is None
 
 
 def test_scales_are_the_tokens_on_a_line(blank: Path) -> None:
     policy = opened(blank)
-    written = {n: policy.checkpoint.tokenizer.convert_ids_to_tokens(ids[:3]) for n, ids in policy.scales.items()}
+    written = {
+        n: policy.checkpoint.tokenizer.convert_ids_to_tokens(ids[:3]) for n, ids in policy.ordinal_tokens.items()
+    }
     assert written == {"coordinates": ["<0>", "<10>", "<20>"], "times": ["<0.0s>", "<0.5s>", "<1.0s>"]}
-    assert all(len(set(ids)) == len(ids) for ids in policy.scales.values())
+    assert all(len(set(ids)) == len(ids) for ids in policy.ordinal_tokens.values())
 
 
 def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
     """The loss of an update is the weighted mean over its tokens; what is read before any place counts more."""
-    from whenwhere.training.prefix.group import sentences
-    from whenwhere.training.prefix.shared_prefix import Scorer
+    from whenwhere.training.prefix.group import question_group
+    from whenwhere.training.prefix.scorer import GroupScorer
 
     tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
     source = Two(2)
@@ -105,18 +109,20 @@ def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
         boxed = replace(sample.questions[0], truth=replace(sample.questions[0].truth, spans=tube.spans, tube=tube))
         source.samples[k] = replace(sample, questions=(boxed, *sample.questions[1:]))
     policy = opened(blank)
-    assert policy.when(source.samples[0], source.samples[0].questions[0]) == 2  # of 2 + 3 · 5 + 1
+    assert policy.span_token_count(source.samples[0], source.samples[0].questions[0]) == 2  # of 2 + 3 · 5 + 1
     bare = source.samples[0].questions[1]
-    assert policy.when(source.samples[0], bare) == len(policy.target(source.samples[0], bare))
+    assert policy.span_token_count(source.samples[0], bare) == len(policy.target(source.samples[0], bare))
     policy.prepare(BASE)
     total = weight = 0.0
     for sample in source.samples:
         prompt, rests = policy.prompts(sample, sample.questions)
         answers = [policy.target(sample, q) for q in sample.questions]
-        (found,) = Scorer(policy.model, "repeat").many([sentences(prompt, list(zip(rests, answers, strict=True)))])
+        (found,) = GroupScorer(policy.model, "repeat").score_many(
+            [question_group(prompt, list(zip(rests, answers, strict=True)))]
+        )
         for row, rest, question, answer in zip(found.logps, rests, sample.questions, answers, strict=True):
             for k, logp in enumerate(row[len(rest) : len(rest) + len(answer)].tolist()):
-                counts = 5.0 if k < policy.when(sample, question) else 1.0
+                counts = 5.0 if k < policy.span_token_count(sample, question) else 1.0
                 total, weight = total - counts * logp, weight + counts
     trained(blank, tmp_path, replace(BASE, max_steps=1, span_weight=5.0), source)
     assert lines(tmp_path)[0]["loss"] == pytest.approx(total / weight, rel=1e-4)
@@ -130,13 +136,13 @@ def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: flo
     """Loss and every gradient of one packed pass are those of the sum over single questions, each with its clip."""
     import torch
 
-    from whenwhere.training.prefix.group import sentences
-    from whenwhere.training.prefix.logprobs import gaussian
-    from whenwhere.training.prefix.shared_prefix import Scorer
+    from whenwhere.training.prefix.group import question_group
+    from whenwhere.training.prefix.logprobs import gaussian_targets
+    from whenwhere.training.prefix.scorer import GroupScorer
 
     policy = opened(blank)
     policy.prepare(BASE)
-    scales = [gaussian(ids, soft) for ids in policy.scales.values()] if soft else []
+    scales = [gaussian_targets(ids, soft) for ids in policy.ordinal_tokens.values()] if soft else []
     source = Two(3)
     # answers of different lengths, and one in boxes
     tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
@@ -148,23 +154,23 @@ def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: flo
         prompt, rests = policy.prompts(sample, sample.questions)
         assert all(len(r) for r in rests)
         answers = [policy.target(sample, q) for q in sample.questions]
-        packed.append(sentences(prompt, list(zip(rests, answers, strict=True))))
+        packed.append(question_group(prompt, list(zip(rests, answers, strict=True))))
         for question, answer in zip(sample.questions, answers, strict=True):
             alone, (rest,) = policy.prompts(sample, [question])
-            single.append(sentences(alone, [(rest, answer)]))
+            single.append(question_group(alone, [(rest, answer)]))
     assert len({len(b.ids) for b in packed[0].branches}) > 1
 
     def gradients(scorer: Any, groups: list[Any]) -> tuple[float, dict[str, Any]]:
         policy.model.zero_grad()
         total = 0.0
         for part in groups:
-            loss = sum((s.losses if soft else -s.logps).sum() for s in scorer.many(part, scales))
+            loss = sum((s.losses if soft else -s.logps).sum() for s in scorer.score_many(part, scales))
             loss.backward()
             total += float(loss.detach())
         return total, {n: p.grad.clone() for n, p in policy.model.named_parameters()}
 
-    wanted, slopes = gradients(Scorer(policy.model, "repeat"), [[g] for g in single])
-    found, others = gradients(Scorer(policy.model, "shared_prefix"), [packed])
+    wanted, slopes = gradients(GroupScorer(policy.model, "repeat"), [[g] for g in single])
+    found, others = gradients(GroupScorer(policy.model, "shared_prefix"), [packed])
     assert found == pytest.approx(wanted, rel=1e-5)
     for name, slope in slopes.items():
         assert torch.allclose(others[name], slope, rtol=1e-3, atol=1e-5 * float(slope.abs().max() + 1)), name
@@ -186,7 +192,7 @@ def test_the_loss_is_the_mean_over_tokens_however_clips_are_packed(blank: Path, 
 
 def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
     """Trained, saved, loaded again, asked by sampling: the right answers, in the words of the form."""
-    from whenwhere.training.prefix.rollout import Rollout, Sampling
+    from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
 
     settings = replace(BASE, max_steps=60, learning_rate=1e-2, logging_steps=20, warmup_steps=5)
     trained(blank, tmp_path, settings, Two())
@@ -201,8 +207,10 @@ def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
     for sample in Two().samples:
         prompt, (rest,) = again.prompts(sample, sample.questions)
         whole = replace(prompt, ids=np.concatenate([prompt.ids, rest]))
-        (answer,) = Rollout(again.tower, whole).draw(1, Sampling(8, temperature=0, stop=tuple(again.ends)))
-        assert again.text(answer) == tiny_policies.answers(sample.questions[0])[0]
+        (answer,) = PrefilledPrompt(again.parts, whole).sample(
+            1, SamplingParams(8, temperature=0, stop=tuple(again.end_ids))
+        )
+        assert again.decode(answer) == tiny_policies.answers(sample.questions[0])[0]
 
 
 def test_a_frozen_vision_tower_stays_and_runs_once_a_clip(blank: Path, tmp_path: Path) -> None:
@@ -242,19 +250,19 @@ def test_a_copy_of_a_policy_in_half_precision_is_on_its_own(blank: Path) -> None
 
     import torch
 
-    from whenwhere.training.prefix.vlm_parts import Tower
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
     policy = opened(blank)
     policy.prepare(replace(BASE, bf16=True))
     sample = Two().samples[0]
     videos = policy.prompts(sample, sample.questions)[0].videos
-    copied = Tower(deepcopy(policy.tower.core))
+    copied = VLMParts(deepcopy(policy.parts.model))
     seen = []
     for _ in range(2):
-        with torch.no_grad(), policy.computing():
-            seen.append([tower.features(videos, True).pooled[0] for tower in (policy.tower, copied)])
+        with torch.no_grad(), policy.autocast():
+            seen.append([parts.vision_features(videos, True).pooled[0] for parts in (policy.parts, copied)])
         with torch.no_grad():
-            policy.tower.inner.visual.patch_embed.proj.weight.add_(1.0)
+            policy.parts.backbone.visual.patch_embed.proj.weight.add_(1.0)
     (before, before_too), (after, after_too) = seen
     assert torch.equal(before, before_too) and torch.equal(before, after_too) and not torch.equal(before, after)
 
@@ -282,17 +290,17 @@ def test_lora_trains_its_matrices_and_is_saved_as_plain_weights(blank: Path, tmp
     for p in (policy, again):
         group = tiny_group(p, prompt, rest, p.target(sample, sample.questions[0]))
         with torch.no_grad():
-            found = p.tower.head(group)
+            found = p.parts.lm_head(group)
         if p is policy:
             wanted = found
     assert torch.allclose(found, wanted, atol=1e-4)
 
 
 def tiny_group(policy: Any, prompt: Any, rest: Any, answer: Any) -> Any:
-    from whenwhere.training.prefix.group import sentences
-    from whenwhere.training.prefix.shared_prefix import BACKENDS
+    from whenwhere.training.prefix.group import question_group
+    from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS
 
-    return BACKENDS["shared_prefix"](policy.tower, sentences(prompt, [(rest, answer)]))
+    return PREFIX_BACKENDS["shared_prefix"](policy.parts, question_group(prompt, [(rest, answer)]))
 
 
 def test_lora_that_fits_no_layer_is_a_sentence(blank: Path, tmp_path: Path) -> None:
@@ -330,11 +338,11 @@ def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path
         assert found is not None and found.patches is not None
         assert min(map(len, rests)) >= 1 and len(head.ids) > 20
         target = policy.target(sample, questions[0])
-        assert policy.form.parse(policy.text(target)).spans == ((1.0, 2.5),)
-        assert target[-1] == policy.end and policy.end in policy.ends
+        assert policy.form.parse(policy.decode(target)).spans == ((1.0, 2.5),)
+        assert target[-1] == policy.end_id and policy.end_id in policy.end_ids
     filled = policy.truth(sample, questions[0])
     assert filled.size == (96.0, 64.0) and filled.shown is not None and filled.query == "a dog runs"
-    assert policy.scales == {}
+    assert policy.ordinal_tokens == {}
 
 
 def test_prompts_of_the_tiny_policy_are_the_processors(blank: Path) -> None:

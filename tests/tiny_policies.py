@@ -80,8 +80,8 @@ def build(folder: Path, seed: int = 0, steps: int = 40) -> Path:
     """Saves the half-taught checkpoint."""
     import torch
 
-    from whenwhere.training.prefix.group import Branch, Group
-    from whenwhere.training.prefix.shared_prefix import scores
+    from whenwhere.training.prefix.group import Branch, PrefixGroup
+    from whenwhere.training.prefix.shared_prefix import score_branches
 
     blank_policy(folder, seed)
     policy = opened(folder)
@@ -93,12 +93,12 @@ def build(folder: Path, seed: int = 0, steps: int = 40) -> Path:
         for text in answers(sample.questions[0]):
             ids = policy.checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
             counts = torch.tensor([False] * len(rests[0]) + [True] * (len(ids) + 1))
-            rows.append(Branch(torch.cat([rests[0], torch.tensor([*ids, policy.end])]), scored=counts))
-        groups.append(Group(prompt, rows))
+            rows.append(Branch(torch.cat([rests[0], torch.tensor([*ids, policy.end_id])]), scored=counts))
+        groups.append(PrefixGroup(prompt, rows))
     for _ in range(steps):
         optimiser.zero_grad()
         for group in groups:
-            found = scores(policy.tower, group)
+            found = score_branches(policy.parts, group)
             (-found.logps.sum() / found.mask.sum()).backward()
         optimiser.step()
     policy.save(folder)

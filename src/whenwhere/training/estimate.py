@@ -15,7 +15,7 @@ import numpy as np
 from whenwhere.errors import WhenwhereError
 from whenwhere.training import builders
 from whenwhere.training.data.samples import Sample, SampleSource
-from whenwhere.training.prefix.flops import Counter, Flops
+from whenwhere.training.prefix.flops import FlopCounter, Flops
 from whenwhere.training.recipe import Recipe
 from whenwhere.training.rl.settings import RLSettings
 
@@ -55,7 +55,7 @@ def _sizes(
     found["trained_parameters"] = sum(p.numel() for p in policy.model.parameters() if p.requires_grad)
     source = builders.source(recipe, tell)
     found["samples"] = len(source)
-    train, counter = recipe.train, Counter(policy.tower)
+    train, counter = recipe.train, FlopCounter(policy.parts)
     prompts, questions, answers = [], [], []
     flops = Flops()
     for sample in islice(_readable(source), LOOKED_AT):

@@ -174,8 +174,8 @@ def measure(
 def _measured(
     policy: "Policy", sample: Sample, number: int, verifier: Verifier, ask: DifficultySampling, alike: Mapping[str, Any]
 ) -> Iterator[Difficulty]:
-    from whenwhere.training.prefix.flops import Counter
-    from whenwhere.training.prefix.rollout import Sampling
+    from whenwhere.training.prefix.flops import FlopCounter
+    from whenwhere.training.prefix.rollout import SamplingParams
     from whenwhere.training.rl.completions import Clip, Own
 
     prompt, rests = policy.prompts(sample, sample.questions)
@@ -183,19 +183,19 @@ def _measured(
     if longest > ask.max_prompt:
         raise SettingError(f"its prompt has {longest} tokens, more than max_prompt_length = {ask.max_prompt}")
     clip = Clip(number, 1.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests)
-    sampling = Sampling(
+    sampling = SamplingParams(
         ask.max_tokens,
         temperature=ask.temperature if ask.draws else 0.0,
-        stop=tuple(policy.ends),
+        stop=tuple(policy.end_ids),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
     attempts = Own().draw(policy, [clip], max(1, ask.draws), sampling)
     lengths = [len(rests[a.number]) + len(row) for a in attempts for row in a.ids]
     words = sum(len(row) for a in attempts for row in a.ids)
-    flops = Counter(policy.tower).forward(prompt, lengths, words).shared / len(attempts)
+    flops = FlopCounter(policy.parts).forward(prompt, lengths, words).shared / len(attempts)
     for attempt in attempts:
         truth = policy.truth(sample, attempt.question)
-        rewards = np.array([verifier.score(policy.text(row), truth).reward for row in attempt.ids])
+        rewards = np.array([verifier.score(policy.decode(row), truth).reward for row in attempt.ids])
         yield Difficulty(
             attempt.question.id, sample.id, number, len(rests), round(float(1 - rewards.mean()), 6),
             round(float(rewards.std()), 6),

@@ -1,103 +1,117 @@
-"""What an update costs, counted and not measured: so that runs on different machines, and SFT and RL, can be compared.
+"""FLOPs of an update, counted and not measured, so that runs on different machines, and SFT and RL, can be compared.
 
-A product of matrices counts 2 FLOPs an entry and row; backward twice its forward, and forward once more where layers
-are computed again. Counted: the layers of both towers, attention over what each token sees, and logits of tokens that
-need them. Not counted: norms, activations, the optimiser, and that only some experts of a mixture work. A recurrent
-layer counts as its matrices plus attention, which is more than it does.
+A matrix product counts 2 FLOPs for each entry and row; the backward pass counts twice its forward pass, and one more
+forward pass under gradient checkpointing. Counted are the layers of both towers, attention over what each token sees,
+and logits of the tokens that need them. Not counted are norms, activations, the optimiser, and the fact that only some
+experts of a mixture run. A recurrent layer counts as its matrices plus attention, which is more than it does.
 
-`repeat` beside it: what trainers pay that compute the prompt anew for every completion.
+Every count comes with what trainers pay that compute the prompt again for every completion (`repeat`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from whenwhere.training.prefix.group import Tokens
-from whenwhere.training.prefix.vlm_parts import Tower
+import numpy as np
+
+from whenwhere.training.prefix.group import Branch, TokenSegment
+
+if TYPE_CHECKING:
+    from whenwhere.training.prefix.vlm_parts import VLMParts
 
 
 @dataclass(frozen=True, slots=True)
 class Flops:
-    """FLOPs of a group.
+    """Floating-point operations.
 
     Attributes:
-        shared: with the prompt computed once.
-        repeat: with the prompt computed once for each branch.
+        shared: With the prompt computed once.
+        repeat: With the prompt computed once for each branch.
     """
 
     shared: float = 0.0
     repeat: float = 0.0
 
-    def __add__(self, other: "Flops") -> "Flops":
-        """The sum of both."""
+    def __add__(self, other: Flops) -> Flops:
+        """The sum of two counts."""
         return Flops(self.shared + other.shared, self.repeat + other.repeat)
 
-    def __mul__(self, factor: float) -> "Flops":
-        """So many times as much."""
+    def __mul__(self, factor: float) -> Flops:
+        """A multiple of a count."""
         return Flops(self.shared * factor, self.repeat * factor)
 
 
-class Counter:
-    """Counts the FLOPs of a model.
+class FlopCounter:
+    """Counts the FLOPs of a model; make it after it is settled which weights are trained.
 
     Args:
-        tower: of the model.
+        parts: The model.
     """
 
-    def __init__(self, tower: Tower) -> None:
-        text, vision = tower.settings, tower.config.vision_config
-        self._text = 2.0 * sum(p.numel() for p in tower.text.layers.parameters() if p.ndim > 1)
-        self._head = 2.0 * tower.head.weight.numel()
+    def __init__(self, parts: VLMParts) -> None:
+        text, vision = parts.text_config, parts.config.vision_config
+        self._text = 2.0 * sum(p.numel() for p in parts.text_model.layers.parameters() if p.ndim > 1)
+        self._head = 2.0 * parts.lm_head.weight.numel()
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        self._seen = 4.0 * text.num_hidden_layers * text.num_attention_heads * size
-        visual = tower.inner.visual
-        # mergers see one row where the layers see merge² patches
-        fewer = vision.spatial_merge_size**2
+        self._attended = 4.0 * text.num_hidden_layers * text.num_attention_heads * size
+        visual = parts.backbone.visual
+        # mergers see one row where the layers see spatial_merge_size² patches
+        merged = vision.spatial_merge_size**2
         self._vision = 2.0 * sum(
-            p.numel() / (fewer if "merger" in name else 1)
+            p.numel() / (merged if "merger" in name else 1)
             for name, p in visual.named_parameters()
             if p.ndim > 1 and "pos_embed" not in name
         )
-        self._looked = 4.0 * vision.depth * vision.hidden_size
-        self._trained = any(p.requires_grad for p in visual.parameters())
-        self._again = tower.checkpointed
+        self._vision_attended = 4.0 * vision.depth * vision.hidden_size
+        self._vision_trained = any(p.requires_grad for p in visual.parameters())
+        self._checkpointed = parts.checkpointed
 
-    def pictures(self, tokens: Tokens) -> float:
-        """The vision tower's forward; nothing where features are given."""
-        total = 0.0
-        for part in (tokens.images, tokens.videos):
-            if part is not None and part.features is None:
-                for frames, rows, columns in part.grids.tolist():
-                    patches = rows * columns
-                    total += frames * patches * (self._vision + self._looked * patches)
-        return total
-
-    def _run(self, tokens: float, behind: float) -> float:
-        """The text tower's forward of a run of tokens that see each other and all before them."""
-        return tokens * self._text + self._seen * (tokens * behind + tokens * (tokens + 1) / 2)
-
-    def forward(self, prompt: Tokens, branches: Sequence[int], scored: int) -> Flops:
-        """One forward of a group.
+    def vision(self, segment: TokenSegment) -> float:
+        """The vision tower's forward pass; 0 where features are given.
 
         Args:
-            prompt: with its pictures.
-            branches: tokens of each.
-            scored: tokens whose logits are made.
+            segment: Tokens with their pictures.
         """
-        ahead, head = len(prompt.ids), scored * self._head
-        first = self.pictures(prompt) + self._run(ahead, 0)
-        rest = sum(self._run(n, ahead) for n in branches)
+        total = 0.0
+        for part in (segment.images, segment.videos):
+            if part is not None and part.features is None:
+                for frames, rows, columns in np.asarray(part.grids).tolist():
+                    patches = rows * columns
+                    total += frames * patches * (self._vision + self._vision_attended * patches)
+        return total
+
+    def _text_run(self, tokens: float, before: float) -> float:
+        """The text model's forward pass of a run of tokens that see each other and all tokens before them."""
+        return tokens * self._text + self._attended * (tokens * before + tokens * (tokens + 1) / 2)
+
+    def forward(self, prompt: TokenSegment, branches: Sequence[int], scored: int) -> Flops:
+        """One forward pass of a group.
+
+        Args:
+            prompt: The prompt with its pictures.
+            branches: Number of tokens of each branch.
+            scored: Number of tokens whose logits are made.
+        """
+        length, head = len(prompt.ids), scored * self._head
+        first = self.vision(prompt) + self._text_run(length, 0)
+        rest = sum(self._text_run(n, length) for n in branches)
         return Flops(first + rest + head, len(branches) * first + rest + head)
 
-    def training(self, prompt: Tokens, branches: Sequence[int], scored: int) -> Flops:
-        """Forward and backward of a group; see `forward`."""
-        whole = self.forward(prompt, branches, scored) * (4.0 if self._again else 3.0)
-        if not self._trained:
-            spared = (3.0 if self._again else 2.0) * self.pictures(prompt)
+    def training(self, prompt: TokenSegment, branches: Sequence[int], scored: int) -> Flops:
+        """The forward and the backward pass of a group; arguments as of `forward`."""
+        whole = self.forward(prompt, branches, scored) * (4.0 if self._checkpointed else 3.0)
+        if not self._vision_trained:
+            spared = (3.0 if self._checkpointed else 2.0) * self.vision(prompt)
             whole = Flops(whole.shared - spared, whole.repeat - len(branches) * spared)
         return whole
 
 
-def tokens_of(branches: Sequence[Any]) -> list[int]:
-    """Tokens of each branch."""
+def branch_lengths(branches: Sequence[Branch]) -> list[int]:
+    """Number of tokens of each branch.
+
+    Args:
+        branches: The branches of a group.
+    """
     return [len(branch.ids) for branch in branches]

@@ -1,128 +1,176 @@
-"""One prompt and the sequences that go on from it: the unit of work of training.
+"""A prompt and the token sequences that continue it: the unit of work of training.
 
-A branch is whatever follows the prompt: a completion that was sampled (RL), one of the many sentences of a video with
-its answer (SFT), or an answer, frames zoomed into, and an answer again (two turns). What counts of it is marked token
-by token. Prompts are not padded; branches are, on the right, when they are computed.
+A branch is whatever follows the prompt: a sampled completion (RL), or one of a video's many questions with its answer
+(SFT). A branch may hold pictures of its own. Which of its tokens count is marked token by token. Prompts are not
+padded; branches are padded on the right when they are computed.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whenwhere.errors import SettingError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """What a vision tower made of pictures: computed once where it is frozen.
+class VisionFeatures:
+    """The vision tower's output for some pictures; a frozen tower computes it once.
 
     Attributes:
-        pooled: per picture or video (tokens, hidden).
-        deep: per level of DeepStack the same, or empty.
+        pooled: One tensor (tokens, hidden) for each image or video.
+        deepstack: For each DeepStack level, one tensor (tokens, hidden) for each image or video. Empty where the family
+            has no DeepStack.
     """
 
-    pooled: tuple[Any, ...]
-    deep: tuple[tuple[Any, ...], ...] = ()
+    pooled: tuple[Tensor, ...]
+    deepstack: tuple[tuple[Tensor, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """Images or videos as the family's processor makes them; patches, or features in their place.
+class VisualInput:
+    """Images or videos as the family's processor prepares them, either as patches or as features.
 
     Attributes:
-        grids: (n, 3) frames, rows and columns in patches of each.
-        patches: (sum of patches, values), or None where features are given.
-        features: of a frozen vision tower.
-        seconds: per step in time of each video (Qwen2.5-VL: `second_per_grid_ts`); None = one second.
+        grids: Frames, rows and columns of each image or video in patches, shape (n, 3), integers.
+        patches: Flattened pixels, float, shape (sum of patches, values). None where features are given.
+        features: Output of a frozen vision tower. None where patches are given.
+        seconds_per_step: Seconds that one temporal step of each video lasts (Qwen2.5-VL: `second_per_grid_ts`). None
+            means one second.
+
+    Raises:
+        SettingError: Both patches and features are given, or neither.
     """
 
-    grids: Any
-    patches: Any = None
-    features: Features | None = None
-    seconds: Sequence[float] | None = None
+    grids: ArrayLike | Tensor
+    patches: Tensor | None = None
+    features: VisionFeatures | None = None
+    seconds_per_step: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if (self.patches is None) == (self.features is None):
-            raise SettingError("pictures are given as patches or as features of the vision tower: one of the two")
+            raise SettingError("a visual input takes either patches or features of the vision tower, not both or none")
 
 
 @dataclass(frozen=True, eq=False)
-class Tokens:
-    """A stretch of tokens with the pictures in it.
+class TokenSegment:
+    """A run of tokens with the pictures that its placeholder tokens stand for.
 
     Attributes:
-        ids: (n,) integers.
-        images: in their order, or None.
-        videos: in their order, or None.
+        ids: Token ids, shape (n,), int64.
+        images: The images, in the order of their placeholders.
+        videos: The videos, in the order of their placeholders.
     """
 
-    ids: Any
-    images: Pictures | None = None
-    videos: Pictures | None = None
+    ids: Tensor
+    images: VisualInput | None = None
+    videos: VisualInput | None = None
+
+    @classmethod
+    def from_processor(cls, inputs: Mapping[str, Any]) -> TokenSegment:
+        """A prompt as the family's processor returns it.
+
+        Args:
+            inputs: The processor's output for one text: `input_ids` of shape (1, n), and pixels and grids of pictures.
+
+        Raises:
+            SettingError: There is more than one row.
+        """
+        if inputs["input_ids"].shape[0] != 1:
+            raise SettingError("a prompt must be a single row of the processor's output")
+        images, videos = inputs.get("pixel_values"), inputs.get("pixel_values_videos")
+        seconds = inputs.get("second_per_grid_ts")
+        steps = None if seconds is None else [float(s) for s in seconds]
+        return cls(
+            inputs["input_ids"][0],
+            None if images is None else VisualInput(inputs["image_grid_thw"], images),
+            None if videos is None else VisualInput(inputs["video_grid_thw"], videos, seconds_per_step=steps),
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Branch(Tokens):
-    """What follows a prompt.
+class Branch(TokenSegment):
+    """One continuation of a prompt.
 
     Attributes:
-        scored: (n,) booleans, the tokens that count; None = all.
+        scored: Which tokens count, shape (n,), bool. None means all.
+
+    Raises:
+        SettingError: `scored` and `ids` differ in length.
     """
 
-    scored: Any = None
+    scored: Tensor | Sequence[bool] | None = None
 
     def __post_init__(self) -> None:
         if self.scored is not None and len(self.scored) != len(self.ids):
-            raise SettingError(f"a branch of {len(self.ids)} tokens marks {len(self.scored)} of them")
+            raise SettingError(f"a branch of {len(self.ids)} tokens marks {len(self.scored)} of them as scored")
+
+    @property
+    def scored_count(self) -> int:
+        """Number of tokens that count."""
+        return len(self.ids) if self.scored is None else int(sum(self.scored))
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class PrefixGroup:
     """A prompt and its branches.
 
     Attributes:
-        prompt: at least one token; its last token predicts the first of each branch.
-        branches: at least one, each of at least one token.
+        prompt: The shared prefix, at least one token. Its last token predicts the first token of each branch.
+        branches: The continuations, at least one, each of at least one token.
+
+    Raises:
+        SettingError: The prompt, the list of branches or a branch is empty.
     """
 
-    prompt: Tokens
-    branches: Sequence[Branch] = field(default_factory=list)
+    prompt: TokenSegment
+    branches: Sequence[Branch]
 
     def __post_init__(self) -> None:
         if not len(self.prompt.ids) or not self.branches or not all(len(b.ids) for b in self.branches):
-            raise SettingError("a group is a prompt of at least one token and branches of at least one token each")
+            raise SettingError("a group needs a prompt and at least one branch, each of at least one token")
 
     @property
     def width(self) -> int:
-        """Tokens of the longest branch."""
+        """Number of tokens of the longest branch."""
         return max(len(b.ids) for b in self.branches)
 
+    @property
+    def token_count(self) -> int:
+        """Number of tokens of the prompt and all branches together, without padding."""
+        return len(self.prompt.ids) + sum(len(b.ids) for b in self.branches)
 
-def completions(prompt: Tokens, ids: Sequence[Any]) -> Group:
-    """A group of sampled completions, every token of which counts.
+
+def completion_group(prompt: TokenSegment, completions: Sequence[Tensor]) -> PrefixGroup:
+    """A group of sampled completions, all of whose tokens count.
 
     Args:
-        prompt: what they answer.
-        ids: of each completion.
+        prompt: The prompt that the completions answer.
+        completions: Token ids of each completion, shape (n,), int64.
     """
-    return Group(prompt, [Branch(i) for i in ids])
+    return PrefixGroup(prompt, [Branch(ids) for ids in completions])
 
 
-def sentences(video: Tokens, pairs: Sequence[tuple[Any, Any]]) -> Group:
-    """Many questions on one video, each with its answer, as one group: the video is computed once for all.
+def question_group(prompt: TokenSegment, pairs: Sequence[tuple[Tensor, Tensor]]) -> PrefixGroup:
+    """A group of many questions about one video, each with its answer; only the answers count.
 
-    The chat must put the video first and the question behind it. Only answers count.
+    The chat must put the video first and the question after it.
 
     Args:
-        video: tokens up to where the questions part.
-        pairs: tokens of the question's rest and of the answer.
+        prompt: The tokens up to where the questions diverge, the video among them.
+        pairs: For each question, the token ids of its remainder and of its answer, shape (n,), int64.
     """
     import torch
 
-    return Group(
-        video,
+    return PrefixGroup(
+        prompt,
         [
             Branch(
                 torch.cat([torch.as_tensor(q), torch.as_tensor(a)]),
@@ -133,73 +181,47 @@ def sentences(video: Tokens, pairs: Sequence[tuple[Any, Any]]) -> Group:
     )
 
 
-def turns(first: Any, seen: Tokens, second: Any) -> Branch:
-    """An answer, what the model was shown for it, and its next answer, as one branch; only the answers count.
+def deduplicate(prompt: TokenSegment, branches: Sequence[Branch]) -> tuple[PrefixGroup, list[int]]:
+    """A group in which equal branches occur once; a trained policy often repeats itself.
+
+    Gradients stay the same: the gradients of all copies add up on the one that is computed.
 
     Args:
-        first: tokens of the first answer.
-        seen: what it was shown then: words and frames.
-        second: tokens of the second answer.
-    """
-    import torch
+        prompt: The prompt of all branches.
+        branches: Branches without pictures, with `scored` set, some perhaps equal.
 
-    parts = [torch.as_tensor(p) for p in (first, seen.ids, second)]
-    counts = [torch.full((len(p),), k != 1) for k, p in enumerate(parts)]
-    return Branch(torch.cat(parts), seen.images, seen.videos, scored=torch.cat(counts))
-
-
-def tokens(inputs: Any) -> Tokens:
-    """A prompt as the family's processor lays it out, one row.
-
-    Args:
-        inputs: of the processor: `input_ids`, and patches and grids of pictures.
-    """
-    if inputs["input_ids"].shape[0] != 1:
-        raise SettingError("a prompt is one row of the processor's inputs")
-    images, videos = inputs.get("pixel_values"), inputs.get("pixel_values_videos")
-    seconds = inputs.get("second_per_grid_ts")
-    return Tokens(
-        inputs["input_ids"][0],
-        Pictures(inputs["image_grid_thw"], images) if images is not None else None,
-        Pictures(inputs["video_grid_thw"], videos, seconds=None if seconds is None else [float(s) for s in seconds])
-        if videos is not None
-        else None,
-    )
-
-
-def once(prompt: Tokens, branches: Sequence[Branch]) -> tuple[Group, list[int]]:
-    """A group without branches that are the same as another, and where each branch stands in it.
-
-    A policy that has learned says the same again and again; computed once, gradients add up to the same.
-
-    Args:
-        prompt: of all branches.
-        branches: some perhaps the same.
+    Returns:
+        The group of distinct branches, and for each given branch its index in that group.
     """
     found: dict[tuple[int, ...], int] = {}
-    places: list[int] = []
-    first: list[Branch] = []
+    indices: list[int] = []
+    distinct: list[Branch] = []
     for branch in branches:
-        # the same tokens may be a short question with a long answer
-        at = found.setdefault((int(branch.scored.sum()), *branch.ids.tolist()), len(found))
-        places.append(at)
-        if at == len(first):
-            first.append(branch)
-    return Group(prompt, first), places
+        # the same tokens may be a short question with a long answer, so the number of scored ones is part of the key
+        index = found.setdefault((branch.scored_count, *branch.ids.tolist()), len(found))
+        indices.append(index)
+        if index == len(distinct):
+            distinct.append(branch)
+    return PrefixGroup(prompt, distinct), indices
 
 
-def packs(things: Sequence[T], sizes: Sequence[int], most: int) -> list[list[T]]:
-    """Neighbours together, as many as have no more than `most` of something; at least one.
+def pack_in_order(items: Sequence[T], sizes: Sequence[int], capacity: int) -> list[list[T]]:
+    """Splits a sequence into consecutive packs whose sizes add up to at most `capacity`; no pack is empty.
 
-    >>> packs("abcd", [3, 2, 2, 9], 5)
+    Args:
+        items: What is packed.
+        sizes: The size of each item, such as its number of tokens.
+        capacity: The largest sum of sizes of a pack. An item that is larger gets a pack of its own.
+
+    >>> pack_in_order("abcd", [3, 2, 2, 9], 5)
     [['a', 'b'], ['c'], ['d']]
     """
-    made: list[list[T]] = []
+    packs: list[list[T]] = []
     room = 0
-    for thing, size in zip(things, sizes, strict=True):
-        if not made or size > room:
-            made.append([])
-            room = most
-        made[-1].append(thing)
+    for item, size in zip(items, sizes, strict=True):
+        if not packs or size > room:
+            packs.append([])
+            room = capacity
+        packs[-1].append(item)
         room -= size
-    return made
+    return packs

@@ -1,120 +1,130 @@
-"""Log-probabilities and entropies of tokens out of the hidden states that predict them.
+"""Log-probabilities and entropies of tokens, computed from the hidden states that predict them.
 
-The vocabulary is the widest thing in a model: 150 000 numbers a token. So logits are made only for tokens that count,
-a stretch at a time, and made again in the backward pass instead of being kept.
+The vocabulary is the widest dimension of a model: 150 000 numbers for each token. So logits are made only for tokens
+that count, one chunk at a time, and computed again in the backward pass instead of being kept.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-#: Whether entropies are wanted: `trained` = with their gradient, which the bonus of RL needs.
-Entropies = bool | Literal["trained"]
-#: Logits in memory at once: of 1024 tokens of the widest vocabularies.
-LOGITS = 1024 * 151_936
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+#: Whether entropies are computed; "trained" computes them with their gradient, which an entropy bonus needs.
+EntropyMode = bool | Literal["trained"]
+#: The largest number of logits in memory at once: those of 1024 tokens of the widest vocabularies.
+MAX_LOGITS = 1024 * 151_936
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """What a model thinks of a group's branches.
+class TokenScores:
+    """The model's log-probabilities, entropies and losses of the tokens of a group's branches.
 
     Attributes:
-        logps: (G, W) log-probability of each token, float32; 0 where it does not count.
-        entropies: (G, W) of the distributions that they were drawn from; None = not asked for.
-        mask: (G, W) True where a token counts.
-        losses: (G, W) cross-entropy against the soft targets, float32; None = not asked for.
+        logps: Log-probability of each token, float32, shape (G, W); 0 where the token does not count.
+        entropies: Entropy of the distribution that each token was drawn from, float32, shape (G, W). None where
+            entropies were not asked for.
+        mask: Which tokens count, bool, shape (G, W).
+        losses: Cross-entropy against the soft targets, float32, shape (G, W). None where there are no soft targets.
     """
 
-    logps: Any
-    entropies: Any
-    mask: Any
-    losses: Any = None
+    logps: Tensor
+    entropies: Tensor | None
+    mask: Tensor
+    losses: Tensor | None = None
 
-    def at(self, places: Sequence[int]) -> "Scores":
-        """Some branches, perhaps several times.
+    def select(self, rows: Sequence[int]) -> TokenScores:
+        """The scores of some branches.
 
         Args:
-            places: of each branch wanted, where it stands.
+            rows: Indices of branches; an index may occur several times.
         """
-        spread, losses = (None if t is None else t[places] for t in (self.entropies, self.losses))
-        return Scores(self.logps[places], spread, self.mask[places], losses)
+        entropies, losses = (None if t is None else t[rows] for t in (self.entropies, self.losses))
+        return TokenScores(self.logps[rows], entropies, self.mask[rows], losses)
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
-    """Tokens that stand on a line, such as times or coordinates: a neighbour of the right one is nearly right.
-
-    The target of such a token is no single token but a Gaussian around it, cut off at the ends of the line.
+class SoftTargets:
+    """Targets for tokens with an order, such as times, where a neighbour of the right token is nearly right.
 
     Attributes:
-        ids: (n,) tokens in their order.
-        weights: (n, n) rows that sum to one: the target where the right token is that of the row.
+        token_ids: The tokens in their order, int64, shape (n,).
+        weights: The target distribution for each right token, float32, shape (n, n); rows sum to one.
     """
 
-    ids: Any
-    weights: Any
+    token_ids: Tensor
+    weights: Tensor
 
 
-def gaussian(ids: Sequence[int], width: float, device: Any = None) -> Scale:
-    """A scale whose targets are Gaussians.
+def gaussian_targets(token_ids: Sequence[int], width: float, device: torch.device | None = None) -> SoftTargets:
+    """Soft targets that are Gaussians around the right token, cut off at both ends of the order.
 
     Args:
-        ids: of the tokens, in their order.
-        width: standard deviation in steps.
-        device: of the model.
+        token_ids: The tokens in their order.
+        width: Standard deviation, counted in tokens.
+        device: The device of the model. None means the CPU.
     """
     import torch
 
-    steps = torch.arange(len(ids), dtype=torch.float32, device=device)
-    return Scale(
-        torch.tensor(list(ids), device=device), (-((steps[:, None] - steps) ** 2) / (2 * width**2)).softmax(-1)
-    )
+    steps = torch.arange(len(token_ids), dtype=torch.float32, device=device)
+    weights = (-((steps[:, None] - steps) ** 2) / (2 * width**2)).softmax(-1)
+    return SoftTargets(torch.tensor(list(token_ids), device=device), weights)
 
 
-def scored(
-    hidden: Any, head: Any, targets: Any, mask: Any, temperature: float = 1.0, entropies: Entropies = False,
-    stretch: int | None = None, scales: Sequence[Scale] = (),
-) -> Scores:  # fmt: skip
-    """Scores of tokens.
+def score_tokens(
+    hidden: Tensor,
+    lm_head: torch.nn.Module,
+    targets: Tensor,
+    mask: Tensor,
+    temperature: float = 1.0,
+    entropies: EntropyMode = False,
+    chunk: int | None = None,
+    soft_targets: Sequence[SoftTargets] = (),
+) -> TokenScores:
+    """Scores tokens by the hidden states that predict them.
 
     Args:
-        hidden: (G, W, D); `hidden[g, i]` predicts `targets[g, i]`.
-        head: makes logits of hidden states.
-        targets: (G, W) tokens.
-        mask: (G, W) True where a token counts.
-        temperature: that logits are divided by, as when they were sampled.
-        entropies: also the entropy at each token; without gradient unless `trained`.
-        stretch: tokens whose logits are in memory at once; None = by the size of the vocabulary.
-        scales: of soft targets; no two share a token.
+        hidden: Hidden states, shape (G, W, D); `hidden[g, i]` predicts `targets[g, i]`.
+        lm_head: The layer that turns hidden states into logits.
+        targets: Token ids, int64, shape (G, W).
+        mask: Which tokens count, bool, shape (G, W).
+        temperature: Logits are divided by this, as when the tokens were sampled.
+        entropies: Whether entropies are computed too; "trained" with their gradient.
+        chunk: Number of tokens whose logits are in memory at once. None derives it from the size of the vocabulary.
+        soft_targets: Targets that replace the single right token. No two of them may share a token.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    def look(states: Any, wanted: Any) -> tuple[Any, Any, Any]:
-        logits = head(states).float() / temperature
+    def score_chunk(states: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        logits = lm_head(states).float() / temperature
         total = logits.logsumexp(-1)
-        found = logits.gather(-1, wanted[:, None])[:, 0] - total
-        losses: Any = -found if scales else None
-        for scale in scales:
-            of, at = (wanted[:, None] == scale.ids).nonzero(as_tuple=True)
-            soft = total[of] - (scale.weights[at] * logits[of][:, scale.ids]).sum(-1)
-            losses = losses.index_copy(0, of, soft)
+        logps = logits.gather(-1, wanted[:, None])[:, 0] - total
+        losses = -logps if soft_targets else None
+        for soft in soft_targets:
+            rows, index = (wanted[:, None] == soft.token_ids).nonzero(as_tuple=True)
+            values = total[rows] - (soft.weights[index] * logits[rows][:, soft.token_ids]).sum(-1)
+            losses = losses.index_copy(0, rows, values)
         if not entropies:
-            return found, None, losses
+            return logps, None, losses
         with torch.set_grad_enabled(torch.is_grad_enabled() and entropies == "trained"):
             all_logps = logits - total[:, None]
-            return found, -(all_logps.exp() * all_logps).sum(-1), losses
+            return logps, -(all_logps.exp() * all_logps).sum(-1), losses
 
-    stretch = stretch or max(LOGITS // head.weight.shape[0], 1)
+    chunk = chunk or max(MAX_LOGITS // lm_head.weight.shape[0], 1)
     states, wanted = hidden[mask], targets[mask]
-    pieces = list(zip(states.split(stretch), wanted.split(stretch), strict=True))
+    pieces = list(zip(states.split(chunk), wanted.split(chunk), strict=True))
     if len(pieces) == 1 or not torch.is_grad_enabled():
-        found = [look(*piece) for piece in pieces]
+        found = [score_chunk(*piece) for piece in pieces]
     else:
-        found = [checkpoint(look, *piece, use_reentrant=False) for piece in pieces]
+        found = [checkpoint(score_chunk, *piece, use_reentrant=False) for piece in pieces]
     empty = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
     logps, spread, losses = (
         empty.masked_scatter(mask, torch.cat(parts)) if parts[0] is not None else None
         for parts in zip(*found, strict=True)
     )
-    return Scores(logps, spread, mask, losses)
+    return TokenScores(logps, spread, mask, losses)

@@ -1,65 +1,73 @@
 """A checkpoint that is trained: how it is asked, how its right answers are written, and what it computes with.
 
-Prompts are those of inference: the same layout of frames, stamps checked, the same words. The video stands first and
-the question behind it, so all questions about a clip share their prompt's beginning, and the family's processor sees a
-clip once. Frames that lie at the same times and have the same size get the same tokens: these are kept, and where our
-own patches (`whenwhere.models.tiny`) are seen to equal the processor's, it is asked once per layout instead of once per
-clip.
+Prompts are those of inference: the same layout of frames, the same checked timestamps, the same words. The video comes
+first and the question after it, so all questions about a clip share the beginning of their prompt, and the family's
+processor sees a clip once. Clips whose frames have the same times and size get the same tokens, which are cached. Where
+our own patches (`whenwhere.models.tiny`) are found to equal the processor's, the processor runs once for each layout
+instead of once for each clip.
 """
+
+from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import FrameMode
 from whenwhere.answers.forms import Form
-from whenwhere.errors import MissingExtraError, ModelError, OutputError, RecordError, SettingError, WhenwhereError
+from whenwhere.errors import ModelError, OutputError, RecordError, SettingError, WhenwhereError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
 from whenwhere.training.data.samples import Question, Sample
-from whenwhere.training.prefix.attention import attach_frames
-from whenwhere.training.prefix.group import Pictures, Tokens, tokens
-from whenwhere.training.prefix.positions import Rule
+from whenwhere.training.prefix.attention import attach_frame_attention
+from whenwhere.training.prefix.group import TokenSegment, VisualInput
+from whenwhere.training.prefix.lora import merged_weights, with_lora
+from whenwhere.training.prefix.positions import MRoPERule
 from whenwhere.training.prefix.settings import PolicySettings
-from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.prefix.vlm_parts import VLMParts
 from whenwhere.verify import Truth
 
-#: Layouts that are kept: real videos hardly share any.
-LAYOUTS = 256
-#: Pixels of a patch of the tiny policy.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+#: The largest number of cached layouts; real videos hardly ever share one.
+MAX_LAYOUTS = 256
+#: Side in pixels of a patch of the tiny policy.
 TINY_PATCH = 8
-#: Tokens that stand on a line: whole numbers, or seconds.
-_ON_A_LINE = {"coordinates": re.compile(r"<(\d+)>"), "times": re.compile(r"<(\d+(?:\.\d+)?)s>")}
+#: Tokens that have an order: whole numbers (coordinates), or seconds.
+_ORDINAL = {"coordinates": re.compile(r"<(\d+)>"), "times": re.compile(r"<(\d+(?:\.\d+)?)s>")}
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What clips with frames at the same times and of the same size have in common.
+    """What clips whose frames have the same times and size have in common.
 
     Attributes:
-        head: tokens up to the end of the last picture.
-        grids: of the pictures.
-        seconds: per step in time, where the family counts so.
-        shown: width and height of the pictures as the model sees them.
-        before: what the chat template writes between the last picture and the words.
-        after: what it writes behind the words.
-        plain: our own patches are the processor's.
+        head: Token ids up to the end of the last picture, int64, shape (n,).
+        grids: Frames, rows and columns of the pictures in patches, int64, shape (pictures, 3).
+        seconds_per_step: Seconds of a temporal step of each video, where the family uses them.
+        shown: Width and height of the pictures as the model sees them, in pixels.
+        before: Text that the chat template puts between the last picture and the question.
+        after: Text that it puts after the question.
+        plain: Whether our own patches equal the processor's.
     """
 
-    head: Any
-    grids: Any
-    seconds: Sequence[float] | None
+    head: Tensor
+    grids: Tensor
+    seconds_per_step: Sequence[float] | None
     shown: tuple[int, int]
     before: str
     after: str
@@ -70,27 +78,29 @@ class Policy:
     """A checkpoint that is trained.
 
     Args:
-        checkpoint: of a family that training knows; its weights are loaded.
-        form: name of the form that answers are written in (`whenwhere.answers.FORMS`).
-        prompt: the question, with {query} and {duration} where they are put in.
-        frames: how frames are handed over; None = as the family's dialect does.
-        long_side: most pixels of a frame's longer side; None = any.
-        rule: of positions behind a video.
-        rate: boxes per second of right answers.
+        checkpoint: A checkpoint of a family that can be trained; its weights are loaded.
+        form: Name of the form of its answers (`whenwhere.answers.FORMS`).
+        prompt: The question, in which {query} and {duration} are replaced.
+        frames: How frames are handed to the model. None means as the family's dialect does.
+        long_side: The largest longer side of a frame in pixels. None means unlimited.
+        rule: Where M-RoPE positions continue after a video.
+        rate: Boxes per second of right answers.
 
     Attributes:
-        checkpoint: as given.
-        model: with its weights, wrapped once it is prepared for LoRA.
-        tower: its parts.
-        form: that answers are written in.
-        prompt: as given.
-        ends: tokens that end an answer.
-        end: the one that right answers end with.
-        scales: `coordinates` and `times`: tokens that stand on one line, in its order; only those that there are.
+        checkpoint: As given.
+        model: The model with its weights; PEFT wraps it after `prepare` with LoRA.
+        parts: The parts of the model.
+        form: The form of its answers.
+        prompt: As given.
+        rate: As given.
+        end_ids: Token ids that end an answer.
+        end_id: The token id that ends right answers.
+        ordinal_tokens: For `coordinates` and `times`, the token ids that have an order, in that order; a key is absent
+            where the vocabulary has no such tokens.
 
     Raises:
-        ModelError: a family that training does not know, or no such weights.
-        SettingError: an unknown form, or a prompt without {query}.
+        ModelError: The family cannot be trained, or the weights do not exist.
+        SettingError: There is no such form, or the prompt has no {query}.
     """
 
     def __init__(
@@ -101,61 +111,61 @@ class Policy:
         prompt: str,
         frames: FrameMode | None = None,
         long_side: int | None = None,
-        rule: Rule = "original",
+        rule: MRoPERule = "original",
         rate: float = 1.0,
     ) -> None:
         if form not in FORMS:
-            raise SettingError(f"there is no form {form!r}: forms are {', '.join(FORMS)}")
+            raise SettingError(f"there is no form {form!r}: choose one of {', '.join(FORMS)}")
         if "{query}" not in prompt:
-            raise SettingError("the prompt has no {query}: say where the sentence goes")
+            raise SettingError("the prompt has no {query}: write it where the sentence belongs")
         self.checkpoint, self.prompt, self.rate = checkpoint, prompt, rate
         self.backend = LocalBackend(checkpoint, frames=frames, long_side=long_side)
         self.form: Form = FORMS[form]
-        self.model: Any = checkpoint.model
-        self.tower = Tower(self.model, rule)
-        self.ends = checkpoint.ends
-        self.end = int(checkpoint.tokenizer.eos_token_id)
-        self.scales = _scales(checkpoint.tokenizer)
+        self.model: torch.nn.Module = checkpoint.model
+        self.parts = VLMParts(self.model, rule)
+        self.end_ids: Sequence[int] = checkpoint.ends
+        self.end_id = int(checkpoint.tokenizer.eos_token_id)
+        self.ordinal_tokens = _ordinal_tokens(checkpoint.tokenizer)
         self._bf16 = False
-        self._layouts: dict[Any, _Layout] = {}
-        self._words = lru_cache(maxsize=65536)(self._tokenised)
+        self._layouts: dict[tuple[tuple[int, ...], bytes], _Layout] = {}
+        self._tokenise = lru_cache(maxsize=65536)(self._tokenised)
 
-    def prompts(self, sample: Sample, questions: Sequence[Question]) -> tuple[Tokens, list[Any]]:
-        """Tokens of the questions' prompts, parted where they part.
+    def prompts(self, sample: Sample, questions: Sequence[Question]) -> tuple[TokenSegment, list[Tensor]]:
+        """The prompts of questions about a clip, split where they diverge.
 
         Args:
-            sample: the clip.
-            questions: about it, at least one.
+            sample: The clip.
+            questions: Questions about it, at least one.
 
         Returns:
-            The longest common beginning with the clip in it, and of each question what follows: at least one token.
+            The longest common beginning with the clip in it; and for each question the token ids of its remainder,
+            int64, shape (n,), at least one.
 
         Raises:
-            ModelError: a stamp in the prompt is not true, or the processor does not take the frames.
+            ModelError: A timestamp in the prompt is wrong, or the processor rejects the frames.
         """
         import torch
 
-        asked = [self.asked(sample, q) for q in questions]
-        layout, found = self._laid_out(sample, asked[0])
-        tails = [self._words(f"{layout.before}{words}{layout.after}") for words in asked]
-        rests = [list(t) for t in tails]
+        texts = [self.question_text(sample, q) for q in questions]
+        layout, segment = self._lay_out(sample, texts[0])
+        rests = [list(self._tokenise(f"{layout.before}{text}{layout.after}")) for text in texts]
         shared = 0
         while all(len(r) > shared + 1 and r[shared] == rests[0][shared] for r in rests):
             shared += 1
         ids = torch.cat([layout.head, torch.tensor(rests[0][:shared], dtype=torch.long)])
-        prompt = Tokens(ids, found.images, found.videos)
+        prompt = TokenSegment(ids, segment.images, segment.videos)
         return prompt, [torch.tensor(r[shared:], dtype=torch.long) for r in rests]
 
     def truth(self, sample: Sample, question: Question) -> Truth:
-        """What is true of a question, with everything filled in that forms and rewards need.
+        """The truth of a question, with all fields filled in that forms and rewards need.
 
         Args:
-            sample: the clip.
-            question: about it.
+            sample: The clip.
+            question: A question about it.
         """
         truth = question.truth
         step = float(np.median(np.diff(sample.times))) if len(sample.times) > 1 else 1.0
-        layout, _ = self._laid_out(sample, self.asked(sample, question), pictures=False)
+        layout, _ = self._lay_out(sample, self.question_text(sample, question), pictures=False)
         return replace(
             truth,
             duration=truth.duration or float(sample.times[-1]) + step,
@@ -164,89 +174,85 @@ class Policy:
             query=truth.query or question.text,
         )
 
-    def target(self, sample: Sample, question: Question) -> Any:
-        """Tokens of the right answer and the end.
+    def target(self, sample: Sample, question: Question) -> Tensor:
+        """Token ids of the right answer and its end, int64, shape (n,).
 
         Args:
-            sample: the clip.
-            question: about it.
+            sample: The clip.
+            question: A question about it.
 
         Raises:
-            RecordError: the form cannot hold the answer.
+            RecordError: The form cannot hold the answer.
         """
         import torch
 
         truth = self.truth(sample, question)
         if truth.spans is None and "choice" not in self.form.holds:
             # it would be written as "it is not there"
-            raise RecordError(f"the form {self.form.name} has no place for a choice, which is all that is known")
+            raise RecordError(f"the form {self.form.name} has no place for a choice, and nothing else is known")
         text = self.form.render(truth.answer(self.rate), truth.size, truth.shown)
-        return torch.tensor([*self._words(text), self.end], dtype=torch.long)
+        return torch.tensor([*self._tokenise(text), self.end_id], dtype=torch.long)
 
-    def when(self, sample: Sample, question: Question) -> int:
-        """How many of the right answer's tokens are read before anything about places.
+    def span_token_count(self, sample: Sample, question: Question) -> int:
+        """Number of tokens at the beginning of the right answer that say when, before any says where.
 
         Args:
-            sample: the clip.
-            question: about it.
+            sample: The clip.
+            question: A question about it.
         """
         whole = self.target(sample, question).tolist()
         bare = self.target(sample, replace(question, truth=replace(question.truth, tube=None))).tolist()
         same = (a == b for a, b in zip(whole, bare, strict=False))
         return sum(takewhile(bool, same))
 
-    def text(self, ids: Any) -> str:
-        """What a completion says, without the end.
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """The text of a completion, without the token that ends it.
 
         Args:
-            ids: its tokens.
+            ids: Token ids of the completion.
         """
-        kept = [int(i) for i in ids if int(i) not in self.ends]
+        kept = [int(i) for i in ids if int(i) not in self.end_ids]
         return str(self.checkpoint.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def asked(self, sample: Sample, question: Question) -> str:
-        """The words of a question, as they stand behind the clip.
+    def question_text(self, sample: Sample, question: Question) -> str:
+        """The words of a question, as they follow the clip in the prompt.
 
         Args:
-            sample: the clip.
-            question: about it.
+            sample: The clip.
+            question: A question about it.
 
         Raises:
-            ModelError: the prompt tells the duration, and nobody knows it.
+            ModelError: The prompt needs the duration, and the truth has none.
         """
         duration = question.truth.duration
         if duration is None and "{duration}" in self.prompt:
-            raise ModelError(f"the prompt tells the duration, and the truth of {question.id} has none: give it one")
+            raise ModelError(f"the prompt needs the duration, and the truth of {question.id} has none: give it one")
         return self.backend.defused(self.prompt.format(query=question.text, duration=f"{duration or 0:.1f}"))
 
     def _tokenised(self, text: str) -> tuple[int, ...]:
         return tuple(self.checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _laid_out(self, sample: Sample, words: str, pictures: bool = True) -> tuple[_Layout, Tokens]:
-        """The layout of a clip, and its pictures."""
+    def _lay_out(self, sample: Sample, words: str, pictures: bool = True) -> tuple[_Layout, TokenSegment]:
+        """The layout of a clip, and its tokens with their pictures; without pictures if they are not asked for."""
         key = (sample.images.shape, sample.times.tobytes())
         layout = self._layouts.get(key)
         if layout is not None and not pictures:
-            return layout, Tokens(layout.head)
+            return layout, TokenSegment(layout.head)
         if layout is not None and layout.plain:
-            return layout, Tokens(layout.head, videos=Pictures(layout.grids, self._patches(sample)))
+            return layout, TokenSegment(layout.head, videos=VisualInput(layout.grids, self._patches(sample)))
         prepared = self.backend.prepared(ModelCall(sample.images, sample.times, words))
-        found = tokens(prepared.inputs)
+        segment = TokenSegment.from_processor(prepared.inputs)
         if layout is None:
-            layout = self._parted(found, prepared.rendered, words, prepared.shown)
-            if self.tower.config.vision_config.patch_size == TINY_PATCH and found.videos is not None:
-                ours = self._patches(sample)
-                layout = replace(
-                    layout,
-                    plain=ours.shape == found.videos.patches.shape
-                    and bool((ours - found.videos.patches).abs().max() < 1e-5),
-                )
-            if len(self._layouts) >= LAYOUTS:
+            layout = self._split(segment, prepared.rendered, words, prepared.shown)
+            if self.parts.config.vision_config.patch_size == TINY_PATCH and segment.videos is not None:
+                ours, theirs = self._patches(sample), segment.videos.patches
+                layout = replace(layout, plain=ours.shape == theirs.shape and bool((ours - theirs).abs().max() < 1e-5))
+            if len(self._layouts) >= MAX_LAYOUTS:
                 self._layouts.pop(next(iter(self._layouts)), None)
             self._layouts[key] = layout
-        return layout, found
+        return layout, segment
 
-    def _patches(self, sample: Sample) -> Any:
+    def _patches(self, sample: Sample) -> Tensor:
         import torch
 
         from whenwhere.models.tiny import patchify
@@ -254,74 +260,80 @@ class Policy:
         images = np.repeat(sample.images, 2, axis=0) if self.backend.frames == "repeat" else sample.images
         return torch.from_numpy(patchify(images, TINY_PATCH)[0])
 
-    def _parted(self, found: Tokens, rendered: str, words: str, shown: tuple[int, int]) -> _Layout:
-        """Parts a finished prompt behind its last picture, and what was rendered around the words."""
-        config, tokenizer = self.tower.config, self.checkpoint.tokenizer
+    def _split(self, segment: TokenSegment, rendered: str, words: str, shown: tuple[int, int]) -> _Layout:
+        """Splits a finished prompt after its last picture, and finds what was rendered around the words."""
+        config, tokenizer = self.parts.config, self.checkpoint.tokenizer
         closing = str(tokenizer.convert_ids_to_tokens(config.vision_end_token_id))
-        ends = (found.ids == config.vision_end_token_id).nonzero()
+        ends = (segment.ids == config.vision_end_token_id).nonzero()
         words = words if words in rendered else words.strip()
         tail = rendered[rendered.rfind(closing) + len(closing) :]
         if not len(ends) or words not in tail:
             raise ModelError(
-                f"the chat template of {self.checkpoint.name} puts words before the video: training shares the video "
-                "among questions, which must stand behind it"
+                f"the chat template of {self.checkpoint.name} puts words before the video, but training shares the "
+                "video among questions, which must come after it: choose a checkpoint with another template"
             )
         cut = int(ends[-1]) + 1
-        if self._words(tail) != tuple(found.ids[cut:].tolist()):
+        if self._tokenise(tail) != tuple(segment.ids[cut:].tolist()):
             raise ModelError(f"the tokenizer of {self.checkpoint.name} joins words across the end of a picture")
         before, _, after = tail.rpartition(words)
-        part = found.videos or found.images
+        part = segment.videos or segment.images
         assert part is not None
-        return _Layout(found.ids[:cut], part.grids, part.seconds, shown, before, after, plain=False)
+        return _Layout(segment.ids[:cut], part.grids, part.seconds_per_step, shown, before, after, plain=False)
 
     def prepare(self, settings: PolicySettings) -> None:
-        """Makes the model ready to be trained: what is frozen, LoRA, checkpointing, precision. Once.
+        """Makes the model ready to be trained: freezing, LoRA, gradient checkpointing, precision. Called once.
 
         Args:
-            settings: of the run.
+            settings: The settings of the run.
 
         Raises:
-            MissingExtraError: PEFT is not installed.
+            MissingExtraError: LoRA is asked for and PEFT is not installed.
+            SettingError: LoRA is asked for and no layer has the given names.
         """
         import torch
 
-        core = self.tower.core
-        if settings.lora_r and self.model is core:
-            self.model = _with_lora(core, settings)
-        core.train()
-        vision = core.model.visual
+        model = self.parts.model
+        if settings.lora_r and self.model is model:
+            self.model = with_lora(
+                model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, settings.lora_target_modules
+            )
+        model.train()
+        vision = model.model.visual
         for weight in vision.parameters():
             weight.requires_grad_(not settings.freeze_vision_tower)
         if settings.freeze_vision_tower:
             vision.eval()
-        for weight in core.parameters():
+        for weight in model.parameters():
             if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16):
                 # small updates would be rounded away
                 weight.data = weight.data.float()
-        attach_frames(vision)
+        attach_frame_attention(vision)
         if settings.gradient_checkpointing:
-            core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if settings.bf16 and not self._bf16 and self.tower.device.type == "cpu":
-            _exact(vision.patch_embed)
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if settings.bf16 and not self._bf16 and self.parts.device.type == "cpu":
+            _full_precision(vision.patch_embed)
         self._bf16 = settings.bf16
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """What forward passes run under: bf16 where it was asked for."""
+    def autocast(self) -> Iterator[None]:
+        """The context of forward passes: bf16 if the settings ask for it."""
         import torch
 
-        with torch.autocast(self.tower.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(self.parts.device.type, torch.bfloat16, enabled=self._bf16):
             yield
 
     def save(self, folder: Path, about: dict[str, Any] | None = None) -> None:
-        """Writes the checkpoint as `from_pretrained` reads it; LoRA's matrices are added to the weights.
+        """Writes the checkpoint so that `from_pretrained` reads it; LoRA matrices are merged into the weights.
 
         Args:
-            folder: replaced when all is written.
-            about: goes into `whenwhere.json` in it, beside form, prompt and frames.
+            folder: The folder, replaced once everything is written.
+            about: Further entries for its `whenwhere.json`, beside form, prompt and frames.
+
+        Raises:
+            OutputError: The folder cannot be written.
         """
-        with atomic_folder(folder) as temporary, _said(folder):
-            self.tower.core.save_pretrained(temporary, state_dict=_merged(self.tower.core))
+        with atomic_folder(folder) as temporary, _named_errors(folder):
+            self.parts.model.save_pretrained(temporary, state_dict=merged_weights(self.parts.model))
             self.checkpoint.processor.save_pretrained(temporary)
             entry = {
                 "dialect": self.backend.dialect.name, "form": self.form.name, "prompt": self.prompt,
@@ -331,8 +343,8 @@ class Policy:
 
 
 @contextmanager
-def _said(folder: Path) -> Iterator[None]:
-    """Says in a sentence that the libraries' writers failed; their errors are of no common kind."""
+def _named_errors(folder: Path) -> Iterator[None]:
+    """Turns the errors of the libraries' writers, which have no common base class, into an `OutputError`."""
     try:
         yield
     except WhenwhereError:
@@ -345,62 +357,29 @@ def _said(folder: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {folder}: {str(e)[:160]}; make room there and run again") from e
 
 
-def _exact(part: Any) -> None:
-    """Lets a module compute in full precision under autocast."""
+def _full_precision(module: torch.nn.Module) -> None:
+    """Makes a module compute in full precision under autocast."""
     import torch
 
-    # hooks and not another forward: copies of the module must not compute with this one's weights
-    inside: list[Any] = []
+    # hooks instead of another forward method: copies of the module must not compute with this one's weights
+    entered: list[torch.autocast] = []
 
     def enter(*_: Any) -> None:
-        inside.append(torch.autocast("cpu", enabled=False))
-        inside[-1].__enter__()
+        entered.append(torch.autocast("cpu", enabled=False))
+        entered[-1].__enter__()
 
     def leave(*_: Any) -> None:
-        inside.pop().__exit__(None, None, None)
+        entered.pop().__exit__(None, None, None)
 
-    part.register_forward_pre_hook(enter)
-    part.register_forward_hook(leave, always_call=True)
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave, always_call=True)
 
 
-def _scales(tokenizer: Any) -> dict[str, list[int]]:
-    """Tokens of a vocabulary that stand on one line, in its order."""
+def _ordinal_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """The tokens of a vocabulary that have an order, in that order."""
     found = {}
-    for name, pattern in _ON_A_LINE.items():
-        places = {float(m[1]): number for t, number in tokenizer.get_vocab().items() if (m := pattern.fullmatch(t))}
-        if len(places) > 2:
-            found[name] = [places[value] for value in sorted(places)]
+    for name, pattern in _ORDINAL.items():
+        ids = {float(m[1]): number for t, number in tokenizer.get_vocab().items() if (m := pattern.fullmatch(t))}
+        if len(ids) > 2:
+            found[name] = [ids[value] for value in sorted(ids)]
     return found
-
-
-def _with_lora(core: Any, settings: PolicySettings) -> Any:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as e:
-        raise MissingExtraError("peft", "train", "LoRA") from e
-    names = "|".join(map(re.escape, settings.lora_target_modules))
-    config = LoraConfig(
-        r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
-        # of the text tower alone: some families have layers of the same names in the vision tower
-        target_modules=rf".*language_model.*\.({names})$",
-    )
-    try:
-        return get_peft_model(core, config)
-    except ValueError as e:
-        raise SettingError(f"lora_target_modules finds no layers: {' '.join(str(e).split())[:200]}") from e
-
-
-def _merged(core: Any) -> dict[str, Any]:
-    """The model's own weights, with those of LoRA added."""
-    weights = {}
-    layers = {n: m for n, m in core.named_modules() if hasattr(m, "get_delta_weight") and hasattr(m, "base_layer")}
-    for name, weight in core.state_dict().items():
-        if ".lora_" in name:
-            continue
-        layer = layers.get(name.rpartition(".base_layer.")[0])
-        if layer is not None and name.endswith(".weight"):
-            weight = weight + sum(layer.get_delta_weight(a).to(weight.dtype) for a in layer.active_adapters)
-        weights[name.replace(".base_layer.", ".")] = weight
-    return weights

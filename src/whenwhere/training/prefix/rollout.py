@@ -1,38 +1,50 @@
-"""Completions drawn from one forward of the prompt: the vision tower and the prompt run once, then G rows go on.
+"""Completions sampled from one forward pass of the prompt: the vision tower and the prompt run once, then G rows.
 
-The prompt's keys and values are kept once, not once a row. A second turn (an answer, frames zoomed into, an answer
-again) goes on from the same ones: only the first answer and what was shown are computed again. Greedy tokens are those
-of the model's own `generate`; positions are ours at every step, so that rollouts and training count alike (see
-`prefix.positions`). Rows of several prompts are drawn in the same steps, and rows that have ended are left out.
+The prompt's keys and values are kept once instead of once for each row. A second turn (an answer, frames that the model
+is shown for it, another answer) continues from the same cache: only the first answer and what was shown are computed
+again. Greedy tokens are those of the model's own `generate`; positions are ours at every step, so that rollouts and
+training count alike (see `prefix.positions`). Rows of several prompts are sampled in the same steps, and rows that have
+ended are dropped.
 
-Layers with a recurrent state (Qwen3.5) fork the state once a row instead; their second turns are drawn row by row.
+Layers with a recurrent state (Qwen3.5) fork the state into one copy for each row; there, branches are continued row by
+row.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import SettingError
-from whenwhere.training.prefix.attention import Prefix, attach
-from whenwhere.training.prefix.group import Branch, Tokens
-from whenwhere.training.prefix.states import cache_inputs, kept_states
-from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.prefix.attention import CachedPrefixes, attach_prefix_attention
+from whenwhere.training.prefix.caches import cache_inputs, differentiable_cache
+from whenwhere.training.prefix.group import Branch, TokenSegment
+from whenwhere.training.prefix.vlm_parts import VLMParts
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import DynamicCache
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn.
+class SamplingParams:
+    """How the tokens of completions are sampled.
 
     Attributes:
-        max_tokens: most tokens of a completion.
-        temperature: 0 = the likeliest token always.
-        top_k: only the k likeliest; 0 = all.
-        top_p: only the likeliest that make up this share.
-        stop: tokens that end a completion; they are part of it.
-        seed: of the draws.
+        max_tokens: The largest number of tokens of a completion, at least 1.
+        temperature: Logits are divided by this. 0 always takes the likeliest token.
+        top_k: Only the k likeliest tokens are sampled. 0 means all.
+        top_p: Only the likeliest tokens that make up this share are sampled, in (0, 1].
+        stop: Token ids that end a completion; they are part of it.
+        seed: Seed of the random numbers.
+
+    Raises:
+        SettingError: A value is outside its range.
     """
 
     max_tokens: int
@@ -47,193 +59,210 @@ class Sampling:
             raise SettingError("sampling needs max_tokens ≥ 1, temperature ≥ 0, top_k ≥ 0 and 0 < top_p ≤ 1")
 
 
-class Rollout:
-    """A prompt computed once, from which completions are drawn.
+class PrefilledPrompt:
+    """A prompt that was computed once, from which completions are sampled.
 
     Args:
-        tower: of the model.
-        prompt: that completions follow.
+        parts: The model.
+        prompt: The prompt, with its pictures.
     """
 
-    def __init__(self, tower: Tower, prompt: Tokens) -> None:
+    def __init__(self, parts: VLMParts, prompt: TokenSegment) -> None:
         import torch
 
-        self.tower, self.prompt = tower, prompt
-        if not tower.recurrent:
-            attach(tower.text)
-        places, self._following = tower.positions(prompt)
-        ids = torch.as_tensor(prompt.ids, device=tower.device)[None]
-        self._states = kept_states(tower)
-        with _still(tower):
-            hidden = tower.text(
-                **tower.inputs(ids, [prompt]), position_ids=places[:, None], **cache_inputs(tower.text, self._states),
+        self.parts, self.prompt = parts, prompt
+        if not parts.recurrent:
+            attach_prefix_attention(parts.text_model)
+        positions, self._following = parts.positions(prompt)
+        ids = torch.as_tensor(prompt.ids, device=parts.device)[None]
+        self._states = differentiable_cache(parts)
+        with _inference(parts):
+            hidden = parts.text_model(
+                **parts.text_inputs(ids, [prompt]), position_ids=positions[:, None],
+                **cache_inputs(parts.text_model, self._states),
             ).last_hidden_state  # fmt: skip
         self._last = hidden[0, -1].clone()
 
-    def draw(self, count: int, sampling: Sampling) -> list[Any]:
+    def sample(self, count: int, params: SamplingParams) -> list[Tensor]:
         """Completions of the prompt.
 
         Args:
-            count: how many.
-            sampling: how.
+            count: Number of completions.
+            params: How tokens are sampled.
 
         Returns:
-            The tokens of each, 1-D.
+            The token ids of each completion, int64, shape (n,).
         """
-        return _drawn([(self, None)] * count, sampling, _generator(self.tower, sampling))
+        return _sample_rows([(self, None)] * count, params, _generator(self.parts, params))
 
-    def go_on(self, branches: Sequence[Branch], sampling: Sampling) -> list[Any]:
-        """One completion behind each branch of the prompt: the answers of a second turn.
+    def continue_branches(self, branches: Sequence[Branch], params: SamplingParams) -> list[Tensor]:
+        """One completion after each branch of the prompt, such as the answers of a second turn.
 
         Args:
-            branches: what follows the prompt so far; may hold pictures.
-            sampling: how.
+            branches: What follows the prompt so far; may hold pictures.
+            params: How tokens are sampled.
+
+        Returns:
+            The token ids of each completion, int64, shape (n,).
         """
-        return together([self], [branches], sampling)[0]
+        return sample_together([self], [branches], params)[0]
 
 
-def together(rollouts: Sequence[Rollout], branches: Sequence[Sequence[Branch]], sampling: Sampling) -> list[list[Any]]:
-    """One completion behind each branch of several prompts of one model, all drawn in the same steps.
+def sample_together(
+    prompts: Sequence[PrefilledPrompt], branches: Sequence[Sequence[Branch]], params: SamplingParams
+) -> list[list[Tensor]]:
+    """One completion after each branch of several prompts of one model, all sampled in the same steps.
 
     Args:
-        rollouts: the prompts.
-        branches: what follows each of them so far, at least one each.
-        sampling: how.
+        prompts: The prompts.
+        branches: For each prompt, what follows it so far, at least one branch.
+        params: How tokens are sampled.
 
     Returns:
-        Of each prompt, the tokens of each completion.
+        For each prompt, the token ids of each completion, int64, shape (n,).
     """
-    tower = rollouts[0].tower
-    generator = _generator(tower, sampling)
-    rows = [(rollout, branch) for rollout, own in zip(rollouts, branches, strict=True) for branch in own]
-    if tower.recurrent:
+    parts = prompts[0].parts
+    generator = _generator(parts, params)
+    rows = [(prompt, branch) for prompt, own in zip(prompts, branches, strict=True) for branch in own]
+    if parts.recurrent:
         # rows of different lengths would need padding, which a recurrent state does not forget
-        found = [ids for row in rows for ids in _drawn([row], sampling, generator)]
+        found = [ids for row in rows for ids in _sample_rows([row], params, generator)]
     else:
-        found = _drawn(rows, sampling, generator)
-    left = iter(found)
-    return [[next(left) for _ in own] for own in branches]
+        found = _sample_rows(rows, params, generator)
+    remaining = iter(found)
+    return [[next(remaining) for _ in own] for own in branches]
 
 
-def _generator(tower: Tower, sampling: Sampling) -> Any:
+def _generator(parts: VLMParts, params: SamplingParams) -> torch.Generator:
     import torch
 
-    return torch.Generator(tower.device).manual_seed(sampling.seed)
+    return torch.Generator(parts.device).manual_seed(params.seed)
 
 
-def _drawn(rows: Sequence[tuple[Rollout, Branch | None]], sampling: Sampling, generator: Any) -> list[Any]:
-    """A completion of each row; either all have a branch or none."""
+def _sample_rows(
+    rows: Sequence[tuple[PrefilledPrompt, Branch | None]], params: SamplingParams, generator: torch.Generator
+) -> list[Tensor]:
+    """A completion of each row; either all rows have a branch or none has."""
     import torch
 
-    tower = rows[0][0].tower
-    device = tower.device
-    with _still(tower):
-        owners = [rollout for rollout, _ in rows]
-        states, how = _forked(owners)
-        hidden = torch.stack([rollout._last for rollout in owners])
-        places = torch.tensor([rollout._following for rollout in owners], device=device)
-        seen = None  # (G, n) which of a row's own tokens are no padding
+    parts = rows[0][0].parts
+    device = parts.device
+    with _inference(parts):
+        prompts = [prompt for prompt, _ in rows]
+        states, how = _forked(prompts)
+        hidden = torch.stack([prompt._last for prompt in prompts])
+        positions = torch.tensor([prompt._following for prompt in prompts], device=device)
+        attended = None  # (G, n), which of a row's own tokens are not padding
         if rows[0][1] is not None:
-            hidden, places, seen = _told(rows, states, how)
-        words = torch.full((len(rows), sampling.max_tokens), -1, device=device)
+            hidden, positions, attended = _run_branches(rows, states, how)
+        tokens = torch.full((len(rows), params.max_tokens), -1, device=device)
         live = torch.arange(len(rows), device=device)
         ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
-        stop = torch.tensor(sampling.stop, dtype=torch.long, device=device)
-        choose = _chooser(tower, sampling, generator)
-        for step in range(sampling.max_tokens):
-            word = choose(tower.head(hidden))
-            words[live, step] = torch.where(ended, -1, word)
-            ended = ended | torch.isin(word, stop)
+        stop = torch.tensor(params.stop, dtype=torch.long, device=device)
+        choose = _token_chooser(parts, params, generator)
+        for step in range(params.max_tokens):
+            token = choose(parts.lm_head(hidden))
+            tokens[live, step] = torch.where(ended, -1, token)
+            ended = ended | torch.isin(token, stop)
             going = int((~ended).sum())
-            if not going or step + 1 == sampling.max_tokens:
+            if not going or step + 1 == params.max_tokens:
                 break
-            if 2 * going <= len(live) and not tower.recurrent:
+            if 2 * going <= len(live) and not parts.recurrent:
                 # rows that have ended would be computed for nothing
                 kept = (~ended).nonzero()[:, 0]
-                owners = [owners[k] for k in kept.tolist()]
+                prompts = [prompts[k] for k in kept.tolist()]
                 states.batch_select_indices(kept)
-                how = _plan(owners)
-                live, word, places, ended = live[kept], word[kept], places[kept], ended[kept]
-                seen = None if seen is None else seen[kept]
-            if seen is not None:
-                seen = torch.cat([seen, seen.new_ones(len(live), 1)], 1)
-            hidden = tower.text(
-                input_ids=word[:, None], position_ids=places.expand(3, -1)[..., None],
-                **cache_inputs(tower.text, states),
-                attention_mask=seen, **how,
+                how = _prefix_plan(prompts)
+                live, token, positions, ended = live[kept], token[kept], positions[kept], ended[kept]
+                attended = None if attended is None else attended[kept]
+            if attended is not None:
+                attended = torch.cat([attended, attended.new_ones(len(live), 1)], 1)
+            hidden = parts.text_model(
+                input_ids=token[:, None], position_ids=positions.expand(3, -1)[..., None],
+                **cache_inputs(parts.text_model, states), attention_mask=attended, **how,
             ).last_hidden_state[:, -1]  # fmt: skip
-            places = places + 1
-    return [row[row >= 0] for row in words]
+            positions = positions + 1
+    return [row[row >= 0] for row in tokens]
 
 
-def _forked(owners: Sequence[Rollout]) -> tuple[Any, dict[str, Any]]:
-    """States for rows that go on, and how the text tower is to be called."""
+def _forked(prompts: Sequence[PrefilledPrompt]) -> tuple[DynamicCache, dict[str, Any]]:
+    """A cache for the rows, and further keywords for the text model."""
     import torch
     from transformers import DynamicCache
 
-    tower = owners[0].tower
-    if not tower.recurrent:
-        return DynamicCache(), _plan(owners)
-    states = deepcopy(owners[0]._states)
-    states.reorder_cache(torch.zeros(len(owners), dtype=torch.long, device=tower.device))
+    parts = prompts[0].parts
+    if not parts.recurrent:
+        return DynamicCache(), _prefix_plan(prompts)
+    states = deepcopy(prompts[0]._states)
+    states.reorder_cache(torch.zeros(len(prompts), dtype=torch.long, device=parts.device))
     return states, {}
 
 
-def _plan(owners: Sequence[Rollout]) -> dict[str, Any]:
-    """Which prompt each row follows, for the attention."""
-    runs = [(rollout, len(list(run))) for rollout, run in groupby(owners)]
-    layers = [rollout._states.layers for rollout, _ in runs]
+def _prefix_plan(prompts: Sequence[PrefilledPrompt]) -> dict[str, Any]:
+    """The keyword that tells the attention which prompt each row follows."""
+    runs = [(prompt, len(list(run))) for prompt, run in groupby(prompts)]
+    layers = [prompt._states.layers for prompt, _ in runs]
     keys, values = [[x.keys for x in own] for own in layers], [[x.values for x in own] for own in layers]
-    return {"prefix_plan": Prefix(keys, values, [count for _, count in runs])}
+    return {"prefix_plan": CachedPrefixes(keys, values, [count for _, count in runs])}
 
 
-def _told(rows: Sequence[tuple[Rollout, Any]], states: Any, how: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Runs what stands in the branches; last hidden states, next positions, and what is no padding."""
+def _run_branches(
+    rows: Sequence[tuple[PrefilledPrompt, Any]], states: DynamicCache, how: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Runs the tokens of the branches, and fills the cache with them.
+
+    Returns:
+        The last hidden states (G, D), the next positions (G,), and which tokens are not padding (G, n) or None.
+    """
     import torch
 
-    tower, width = rows[0][0].tower, max(len(b.ids) for _, b in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long, device=tower.device)
-    seen = torch.zeros(len(rows), width, dtype=torch.long, device=tower.device)
-    places = torch.zeros(3, len(rows), width, dtype=torch.long, device=tower.device)
+    parts, width = rows[0][0].parts, max(len(b.ids) for _, b in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long, device=parts.device)
+    attended = torch.zeros(len(rows), width, dtype=torch.long, device=parts.device)
+    positions = torch.zeros(3, len(rows), width, dtype=torch.long, device=parts.device)
     following = []
-    for k, (rollout, branch) in enumerate(rows):
+    for k, (prompt, branch) in enumerate(rows):
         length = len(branch.ids)
-        ids[k, :length], seen[k, :length] = torch.as_tensor(branch.ids, device=tower.device), 1
-        places[:, k, :length], after = tower.positions(branch, rollout._following)
+        ids[k, :length], attended[k, :length] = torch.as_tensor(branch.ids, device=parts.device), 1
+        positions[:, k, :length], after = parts.positions(branch, prompt._following)
         following.append(after)
-    mask = None if tower.recurrent or bool(seen.all()) else seen
-    hidden = tower.text(
-        **tower.inputs(ids, [branch for _, branch in rows]), position_ids=places, **cache_inputs(tower.text, states),
-        attention_mask=mask, **how,
+    mask = None if parts.recurrent or bool(attended.all()) else attended
+    hidden = parts.text_model(
+        **parts.text_inputs(ids, [branch for _, branch in rows]), position_ids=positions,
+        **cache_inputs(parts.text_model, states), attention_mask=mask, **how,
     ).last_hidden_state  # fmt: skip
-    ends = hidden[torch.arange(len(rows), device=tower.device), seen.sum(1) - 1]
-    return ends, torch.tensor(following, device=tower.device), mask
+    ends = hidden[torch.arange(len(rows), device=parts.device), attended.sum(1) - 1]
+    return ends, torch.tensor(following, device=parts.device), mask
 
 
-def banned(tower: Tower) -> list[int]:
-    """Tokens that stand for pictures: one of them in an answer would need features that are not there."""
+def visual_token_ids(parts: VLMParts) -> list[int]:
+    """Ids of the tokens that stand for pictures; in an answer, such a token would need features that do not exist.
+
+    Args:
+        parts: The model.
+    """
     names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    return sorted({int(getattr(tower.config, name)) for name in names})
+    return sorted({int(getattr(parts.config, name)) for name in names})
 
 
-def _chooser(tower: Tower, sampling: Sampling, generator: Any) -> Any:
-    """Logits (G, V) → tokens (G,)."""
+def _token_chooser(parts: VLMParts, params: SamplingParams, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """A function from logits (G, V) to token ids (G,)."""
     import torch
-    from transformers.generation import logits_process as steps
+    from transformers.generation import logits_process as processors
 
-    chain = [steps.SuppressTokensLogitsProcessor(banned(tower), device=tower.device)]
-    if sampling.temperature not in (0, 1):
-        chain.append(steps.TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k:
-        chain.append(steps.TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        chain.append(steps.TopPLogitsWarper(sampling.top_p))
+    chain = [processors.SuppressTokensLogitsProcessor(visual_token_ids(parts), device=parts.device)]
+    if params.temperature not in (0, 1):
+        chain.append(processors.TemperatureLogitsWarper(float(params.temperature)))
+    if params.top_k:
+        chain.append(processors.TopKLogitsWarper(params.top_k))
+    if params.top_p < 1:
+        chain.append(processors.TopPLogitsWarper(params.top_p))
 
-    def choose(logits: Any) -> Any:
+    def choose(logits: Tensor) -> Tensor:
         logits = logits.float()
-        for step in chain:
-            logits = step(None, logits)
-        if not sampling.temperature:
+        for process in chain:
+            logits = process(None, logits)
+        if not params.temperature:
             return logits.argmax(-1)
         return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
 
@@ -241,13 +270,13 @@ def _chooser(tower: Tower, sampling: Sampling, generator: Any) -> Any:
 
 
 @contextmanager
-def _still(tower: Tower) -> Any:
-    """No gradients and no training mode, under which checkpointing would drop the states."""
+def _inference(parts: VLMParts) -> Iterator[None]:
+    """Turns off gradients and training mode, under which checkpointing would drop the cache."""
     import torch
 
-    # module by module: a frozen tower may stand in another mode than the rest
-    modes = [(module, module.training) for module in tower.core.modules()]
-    tower.core.eval()
+    # module by module: a frozen tower may be in another mode than the rest
+    modes = [(module, module.training) for module in parts.model.modules()]
+    parts.model.eval()
     try:
         with torch.no_grad():
             yield

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.training.data.samples import Question, Sample
-from whenwhere.training.prefix.group import Branch, Tokens, packs
+from whenwhere.training.prefix.group import Branch, TokenSegment, pack_in_order
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import Rollout, Sampling, together
+from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams, sample_together
 from whenwhere.verify import ParsedPrediction, Reward, RewardContext, Truth, Verifier
 
 #: name → (mean, weight)
@@ -44,7 +44,7 @@ class Clip:
     chosen: tuple[int, ...]
     sample: Sample
     questions: tuple[Question, ...]
-    prompt: Tokens
+    prompt: TokenSegment
     rests: list[Any]
     vision: float = 0.0
 
@@ -137,7 +137,7 @@ class Drawer(Protocol):
         """Called by the first process before each set of completions: the policy may have learned since."""
         ...
 
-    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: SamplingParams) -> list[Attempt]:
         """Completions of each question about some clips.
 
         Args:
@@ -165,21 +165,23 @@ class Own:
     def ready(self, policy: Policy) -> None:
         """It always is."""
 
-    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: SamplingParams) -> list[Attempt]:
         """Completions of each question about some clips."""
         made: list[Attempt] = []
-        for k, pack in enumerate(packs(clips, [len(clip.prompt.ids) for clip in clips], self._pack)):
+        for k, pack in enumerate(pack_in_order(clips, [len(clip.prompt.ids) for clip in clips], self._pack)):
             how = replace(sampling, seed=sampling.seed + k)
-            with policy.computing():
-                rollouts = [Rollout(policy.tower, clip.prompt) for clip in pack]
+            with policy.autocast():
+                rollouts = [PrefilledPrompt(policy.parts, clip.prompt) for clip in pack]
                 rows = [[Branch(rest) for rest in clip.rests for _ in range(count)] for clip in pack]
-                found = together(rollouts, rows, how)
+                found = sample_together(rollouts, rows, how)
             for clip, ids in zip(pack, found, strict=True):
                 made += parted(clip, [row.cpu() for row in ids], sampling)
         return made
 
 
-def parted(clip: Clip, ids: Sequence[Any], sampling: Sampling, logps: Sequence[Any] | None = None) -> list[Attempt]:
+def parted(
+    clip: Clip, ids: Sequence[Any], sampling: SamplingParams, logps: Sequence[Any] | None = None
+) -> list[Attempt]:
     """Attempts out of completions, as many for each question.
 
     Args:
@@ -212,7 +214,7 @@ def judge(policy: Policy, attempt: Attempt, verifier: Verifier, beside: RewardCo
         SettingError: the reward does not fit the question.
     """
     truth = policy.truth(attempt.clip.sample, attempt.question)
-    attempt.texts = [policy.text(row) for row in attempt.ids]
+    attempt.texts = [policy.decode(row) for row in attempt.ids]
     # many completions of a group are the same
     seen: dict[str, tuple[ParsedPrediction, Reward]] = {}
     for text in attempt.texts:

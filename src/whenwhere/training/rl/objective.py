@@ -28,13 +28,14 @@ from whenwhere.store import write_text
 from whenwhere.training.data.prefetch import Prefetcher
 from whenwhere.training.data.samples import Sample, SampleSource, sample_at
 from whenwhere.training.objective import Outcome
-from whenwhere.training.prefix.flops import Counter, Flops, tokens_of
-from whenwhere.training.prefix.group import Group, once, packs
-from whenwhere.training.prefix.logprobs import Entropies, Scores
+from whenwhere.training.prefix.flops import FlopCounter, Flops, branch_lengths
+from whenwhere.training.prefix.group import PrefixGroup, deduplicate, pack_in_order
+from whenwhere.training.prefix.logprobs import EntropyMode, TokenScores
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import Sampling
-from whenwhere.training.prefix.shared_prefix import Scorer, scores
-from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.prefix.rollout import SamplingParams
+from whenwhere.training.prefix.scorer import GroupScorer
+from whenwhere.training.prefix.shared_prefix import score_branches
+from whenwhere.training.prefix.vlm_parts import VLMParts
 from whenwhere.training.rl.advantages import advantages, plateau, silent, statistics
 from whenwhere.training.rl.completions import Attempt, Clip, Drawer, Means, Own, Work, joined, judge, line, place, signs
 from whenwhere.training.rl.losses import LOSSES, Over, importance
@@ -78,15 +79,15 @@ class RL:
         if drawer is None and settings.vllm_server_base_url:
             drawer = Server(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
         self._drawer: Drawer = drawer or Own(settings.pack_tokens)
-        self._reference: Tower | None = None
+        self._reference: VLMParts | None = None
         if settings.beta and not (settings.lora_r and settings.freeze_vision_tower):
             # (LoRA switched off is the start again, if nothing but LoRA is trained)
             # in fp32, as the policy's weights will be
-            copy = deepcopy(policy.tower.core).eval().requires_grad_(False).float()
-            self._reference = Tower(copy, policy.tower.rule)
+            copy = deepcopy(policy.parts.model).eval().requires_grad_(False).float()
+            self._reference = VLMParts(copy, policy.parts.rule)
         self._ahead: Prefetcher | None = None
-        self._scorer: Scorer | None = None
-        self._counter: Counter | None = None
+        self._scorer: GroupScorer | None = None
+        self._counter: FlopCounter | None = None
         self._place = self._wasted = self._usual = 0
         self._last = "on another process"
         self._rewards: list[float] = []
@@ -103,7 +104,7 @@ class RL:
     @property
     def device(self) -> Any:
         """The device that the model is on."""
-        return self.policy.tower.device
+        return self.policy.parts.device
 
     def prepare(self) -> None:
         """Makes the policy ready to be trained."""
@@ -113,7 +114,7 @@ class RL:
         """Gradients of one update."""
         s, self._next = self.settings, number + 1
         if self._scorer is None:
-            self._scorer = Scorer(self.policy.model, s.backend, self.policy.tower.rule, s.temperature)
+            self._scorer = GroupScorer(self.policy.model, s.backend, self.policy.parts.rule, s.temperature)
             self._apart(run.folder)
         counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
         flops, again = Flops(), number % s.num_iterations
@@ -146,10 +147,10 @@ class RL:
                 f"vllm_sync_folder is a folder in which the run keeps its own, {served}: name another one"
             )
 
-    def _counts(self) -> Counter:
+    def _counts(self) -> FlopCounter:
         """What counts FLOPs: made once it is settled what is trained."""
         if self._counter is None:
-            self._counter = Counter(self.policy.tower)
+            self._counter = FlopCounter(self.policy.parts)
         return self._counter
 
     # drawing
@@ -167,8 +168,8 @@ class RL:
         while True:
             clips = self._clips(s.prompts_per_step - len(kept), progress, run, counts)
             if clips:
-                sampling = Sampling(
-                    s.max_completion_length, s.temperature, s.top_k, s.top_p, tuple(self.policy.ends),
+                sampling = SamplingParams(
+                    s.max_completion_length, s.temperature, s.top_k, s.top_p, tuple(self.policy.end_ids),
                     int(np.random.SeedSequence([s.seed, clips[0].place]).generate_state(1)[0]),
                 )  # fmt: skip
                 made = self._drawer.draw(self.policy, clips, s.num_generations, sampling)
@@ -181,7 +182,7 @@ class RL:
                 for clip in dict.fromkeys(a.clip for a in (*made, *others)):
                     branches = [b for a in (*made, *others) if a.clip is clip for b in a.branches()]
                     scored = sum(int(b.scored.sum()) for b in branches)
-                    flops = flops + self._counts().forward(clip.prompt, tokens_of(branches), scored)
+                    flops = flops + self._counts().forward(clip.prompt, branch_lengths(branches), scored)
                     flops = flops + Flops(clip.vision, len(branches) * clip.vision)
             kept = [a for a in attempts if s.zero_variance == "keep" or not silent([a.totals])[0]]
             if s.zero_variance != "resample" or len(kept) >= s.prompts_per_step or extra >= s.resample_limit:
@@ -251,9 +252,9 @@ class RL:
             )
         vision = 0.0
         if self.settings.freeze_vision_tower:
-            vision = self._counts().pictures(prompt)
-            with self.policy.computing():
-                prompt = self.policy.tower.frozen(prompt)
+            vision = self._counts().vision(prompt)
+            with self.policy.autocast():
+                prompt = self.policy.parts.with_features(prompt)
         return Clip(at, progress, chosen, sample, questions, prompt, rests, vision)
 
     def _watch(self, drawn_now: float, counts: dict[str, float], run: RunFolder) -> None:
@@ -308,15 +309,15 @@ class RL:
         assert self._scorer is not None
         s, flops = self.settings, Flops()
         sums: dict[str, float] = {}
-        entropies: Entropies = "trained" if s.entropy_coef else True
-        groups = [once(w.clip.prompt, [b for a in w.attempts for b in a.branches()]) for w in self._batch]
-        lengths = [len(group.prompt.ids) + sum(tokens_of(group.branches)) for group, _ in groups]
-        for pack in packs(list(zip(self._batch, groups, strict=True)), lengths, s.pack_tokens):
-            with self.policy.computing():
-                each = self._scorer.many([group for _, (group, _) in pack], entropies=entropies)
+        entropies: EntropyMode = "trained" if s.entropy_coef else True
+        groups = [deduplicate(w.clip.prompt, [b for a in w.attempts for b in a.branches()]) for w in self._batch]
+        lengths = [len(group.prompt.ids) + sum(branch_lengths(group.branches)) for group, _ in groups]
+        for pack in pack_in_order(list(zip(self._batch, groups, strict=True)), lengths, s.pack_tokens):
+            with self.policy.autocast():
+                each = self._scorer.score_many([group for _, (group, _) in pack], entropies=entropies)
             losses = []
             for (work, (group, places)), now in zip(pack, each, strict=True):
-                losses.append(self._loss(work, group, places, now.at(places), over, sums))
+                losses.append(self._loss(work, group, places, now.select(places), over, sums))
                 flops = flops + self._cost(work, group)
             torch.stack(losses).sum().backward()
         weight = sums.pop("tokens", 0.0)
@@ -325,7 +326,9 @@ class RL:
         found |= {name: (value / max(weight, 1.0), weight) for name, value in sums.items()}
         return flops
 
-    def _loss(self, work: Work, group: Group, places: Any, now: Scores, over: Over, sums: dict[str, float]) -> Any:
+    def _loss(
+        self, work: Work, group: PrefixGroup, places: Any, now: TokenScores, over: Over, sums: dict[str, float]
+    ) -> Any:
         """A clip's part of the loss; what there is to see is added to `sums`."""
         import torch
 
@@ -349,18 +352,18 @@ class RL:
             sums[name] = sums.get(name, 0.0) + float(value) * (1.0 if name == "loss" else tokens)
         return made.value
 
-    def _cost(self, work: Work, group: Group) -> Flops:
+    def _cost(self, work: Work, group: PrefixGroup) -> Flops:
         """What a clip cost: as it was computed, and with every completion and its prompt anew."""
         found, branches = Flops(), [b for a in work.attempts for b in a.branches()]
         for count in (self._counts().training, *([self._counts().forward] if self.settings.beta else [])):
             one, every = (
-                count(group.prompt, tokens_of(rows), sum(int(b.scored.sum()) for b in rows))
+                count(group.prompt, branch_lengths(rows), sum(int(b.scored.sum()) for b in rows))
                 for rows in (group.branches, branches)
             )
             found = found + Flops(one.shared, every.repeat + len(branches) * work.clip.vision)
         return found
 
-    def _referred(self, group: Group, places: Any) -> Any:
+    def _referred(self, group: PrefixGroup, places: Any) -> Any:
         """Log-probabilities by the reference; None where there is none."""
         import torch
 
@@ -369,9 +372,9 @@ class RL:
             return None
         assert self._scorer is not None
         bare = nullcontext() if self._reference is not None else self.policy.model.disable_adapter()
-        with torch.no_grad(), self.policy.computing(), bare:
-            tower = self._reference or self.policy.tower
-            return scores(tower, group, self._scorer.backend, s.temperature).logps[places]
+        with torch.no_grad(), self.policy.autocast(), bare:
+            parts = self._reference or self.policy.parts
+            return score_branches(parts, group, self._scorer.backend, s.temperature).logps[places]
 
     def _corrected(self, work: Work, old: Any, placed: Any, mask: Any, sums: dict[str, float]) -> Any:
         """Importance weights where another program drew the completions; None where it was the policy."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from whenwhere.training.data.samples import Sample
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import Sampling
+from whenwhere.training.prefix.rollout import SamplingParams
 from whenwhere.training.rl.completions import Attempt, Clip, Drawer
 from whenwhere.verify import RewardContext, Verifier, VideoView
 
 
-def shuffled(policy: Policy, drawer: Drawer, verifier: Verifier, clips: Sequence[Clip], sampling: Sampling,
+def shuffled(policy: Policy, drawer: Drawer, verifier: Verifier, clips: Sequence[Clip], sampling: SamplingParams,
              seed: Sequence[int]) -> list[Attempt]:  # fmt: skip
     """The likeliest answers to the same questions with the frames in another order, under the same stamps.
 
@@ -57,7 +57,7 @@ def beside(
     clip, said = attempt.clip, None
     for other in others:
         if (other.clip.place, other.number) == (clip.place, attempt.number):
-            said = verifier.read(policy.text(other.ids[0]), policy.truth(clip.sample, attempt.question))
+            said = verifier.read(policy.decode(other.ids[0]), policy.truth(clip.sample, attempt.question))
     view = None
     swapped = [q.text for q in clip.sample.questions if q.text != attempt.question.text]
     if verifier.semantic is not None and swapped:

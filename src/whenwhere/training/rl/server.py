@@ -33,7 +33,7 @@ from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.store import Cache
 from whenwhere.training.data.samples import Question as Asked
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import Sampling
+from whenwhere.training.prefix.rollout import SamplingParams
 from whenwhere.training.rl.completions import Attempt, Clip, parted
 
 #: Pictures are sent nearly as they are: what JPEG takes away, the policy that learns still sees.
@@ -68,7 +68,7 @@ class Server:
             self._tell("collective_rpc", {"method": "reload_weights"})
             self._tell("reset_prefix_cache", {})
 
-    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: Sampling) -> list[Attempt]:
+    def draw(self, policy: Policy, clips: Sequence[Clip], count: int, sampling: SamplingParams) -> list[Attempt]:
         """Completions of each question about some clips.
 
         Raises:
@@ -112,10 +112,10 @@ class Server:
             )  # fmt: skip
         return self._endpoint
 
-    def _question(self, policy: Policy, clip: Clip, question: Asked, count: int, sampling: Sampling) -> Question:
+    def _question(self, policy: Policy, clip: Clip, question: Asked, count: int, sampling: SamplingParams) -> Question:
         sample = clip.sample
         call = ModelCall(
-            sample.images, sample.times, policy.asked(sample, question), max_tokens=sampling.max_tokens,
+            sample.images, sample.times, policy.question_text(sample, question), max_tokens=sampling.max_tokens,
             temperature=sampling.temperature, seed=sampling.seed,
         )  # fmt: skip
         asked = self._connected(policy).question(call)

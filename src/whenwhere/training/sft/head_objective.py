@@ -42,7 +42,7 @@ class HeadStage:
     @property
     def device(self) -> Any:
         """The device that the model is on."""
-        return self.policy.tower.device
+        return self.policy.parts.device
 
     def prepare(self) -> None:
         """Makes the policy ready to be trained."""

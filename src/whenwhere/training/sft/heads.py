@@ -18,11 +18,12 @@ from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.training.data.samples import Sample
-from whenwhere.training.prefix.group import Branch, sentences
-from whenwhere.training.prefix.logprobs import gaussian
+from whenwhere.training.prefix.group import Branch, question_group
+from whenwhere.training.prefix.logprobs import gaussian_targets
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import Rollout, Sampling
-from whenwhere.training.prefix.shared_prefix import Backend, Scorer
+from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
+from whenwhere.training.prefix.scorer import GroupScorer
+from whenwhere.training.prefix.shared_prefix import PrefixBackend
 
 
 class Head(Protocol):
@@ -85,9 +86,9 @@ class Text:
     #: Width of soft targets in steps; 0 = none.
     soft = 0.0
 
-    def __init__(self, max_tokens: int = 256, backend: Backend | None = None) -> None:
+    def __init__(self, max_tokens: int = 256, backend: PrefixBackend | None = None) -> None:
         self.max_tokens, self.backend = max_tokens, backend
-        self._scorer: Scorer | None = None
+        self._scorer: GroupScorer | None = None
 
     def prepare(self, checkpoint: Checkpoint) -> None:
         """Nothing is needed."""
@@ -97,20 +98,24 @@ class Text:
 
     def loss(self, policy: Policy, sample: Sample) -> Any:
         """The mean over the answers' tokens of minus log-probability, or of the distance to soft targets."""
-        if self._scorer is None or self._scorer.tower.core is not policy.tower.core:
-            self._scorer = Scorer(policy.model, self.backend, policy.tower.rule)
+        if self._scorer is None or self._scorer.parts.model is not policy.parts.model:
+            self._scorer = GroupScorer(policy.model, self.backend, policy.parts.rule)
         prompt, rests = policy.prompts(sample, sample.questions)
         answers = [policy.target(sample, question) for question in sample.questions]
-        scales = [gaussian(ids, self.soft, policy.tower.device) for ids in policy.scales.values()] if self.soft else []
-        found = self._scorer.many([sentences(prompt, list(zip(rests, answers, strict=True)))], scales)[0]
+        scales = (
+            [gaussian_targets(ids, self.soft, policy.parts.device) for ids in policy.ordinal_tokens.values()]
+            if self.soft
+            else []
+        )
+        found = self._scorer.score_many([question_group(prompt, list(zip(rests, answers, strict=True)))], scales)[0]
         return (-found.logps if found.losses is None else found.losses).sum() / found.mask.sum()
 
     def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
         """The likeliest tokens, read strictly."""
         prompt, rests = policy.prompts(sample, sample.questions)
-        how = Sampling(self.max_tokens, temperature=0, stop=tuple(policy.ends))
-        said = Rollout(policy.tower, prompt).go_on([Branch(rest) for rest in rests], how)
-        return [policy.form.parse(policy.text(ids)) for ids in said]
+        how = SamplingParams(self.max_tokens, temperature=0, stop=tuple(policy.end_ids))
+        said = PrefilledPrompt(policy.parts, prompt).continue_branches([Branch(rest) for rest in rests], how)
+        return [policy.form.parse(policy.decode(ids)) for ids in said]
 
 
 class TimeTokens(Text):
@@ -126,7 +131,7 @@ class TimeTokens(Text):
     name = "time_tokens"
 
     def __init__(
-        self, seconds: float = 300.0, soft: float = 1.0, max_tokens: int = 256, backend: Backend | None = None
+        self, seconds: float = 300.0, soft: float = 1.0, max_tokens: int = 256, backend: PrefixBackend | None = None
     ) -> None:
         super().__init__(max_tokens, backend)
         self.seconds, self.soft = seconds, soft
@@ -142,7 +147,7 @@ class TimeTokens(Text):
         """The policy's form is `tokens`, and embeddings are trained."""
         if policy.form.name != "tokens":
             raise SettingError(f"time tokens are for answers in the form 'tokens', not {policy.form.name!r}")
-        trained(policy.tower.text.embed_tokens.weight, "the embeddings of new tokens")
+        trained(policy.parts.text_model.embed_tokens.weight, "the embeddings of new tokens")
 
 
 def time_tokens(seconds: float) -> list[str]:

@@ -17,11 +17,11 @@ from typing import Any
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.training.data.samples import OrderedSource, Question, Sample, SampleSource, sample_at
 from whenwhere.training.objective import Outcome
-from whenwhere.training.prefix.flops import Counter, tokens_of
-from whenwhere.training.prefix.group import Group, sentences
-from whenwhere.training.prefix.logprobs import Scale, gaussian
+from whenwhere.training.prefix.flops import FlopCounter, branch_lengths
+from whenwhere.training.prefix.group import PrefixGroup, question_group
+from whenwhere.training.prefix.logprobs import SoftTargets, gaussian_targets
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.shared_prefix import Scorer
+from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.sft.settings import SFTSettings
 
@@ -30,7 +30,7 @@ from whenwhere.training.sft.settings import SFTSettings
 class _Ready:
     """A clip as it is computed; questions whose answer the form cannot hold are left out."""
 
-    group: Group
+    group: PrefixGroup
     scored: int
     weights: Any
     total: float
@@ -58,9 +58,9 @@ class SFT:
         if not len(source):
             raise SettingError("there is nothing to learn from: the source is empty")
         self.policy, self.source, self.settings = policy, source, settings
-        self._scorer: Scorer | None = None
-        self._counter: Counter | None = None
-        self._scales: list[Scale] = []
+        self._scorer: GroupScorer | None = None
+        self._counter: FlopCounter | None = None
+        self._scales: list[SoftTargets] = []
         self._wasted = 0
         self._pool = ThreadPoolExecutor(1, "samples")
         self._ahead: dict[int, Future[list[_Ready | _Skipped]]] = {}
@@ -73,7 +73,7 @@ class SFT:
     @property
     def device(self) -> Any:
         """The device that the model is on."""
-        return self.policy.tower.device
+        return self.policy.parts.device
 
     def prepare(self) -> None:
         """Makes the policy ready to be trained."""
@@ -82,13 +82,15 @@ class SFT:
     def step(self, number: int, run: RunFolder) -> Outcome:
         """Gradients of one update."""
         if self._scorer is None or self._counter is None:
-            self._scorer = Scorer(self.policy.model, self.settings.backend, self.policy.tower.rule)
-            self._counter = Counter(self.policy.tower)
+            self._scorer = GroupScorer(self.policy.model, self.settings.backend, self.policy.parts.rule)
+            self._counter = FlopCounter(self.policy.parts)
             if self.settings.soft_targets or self.settings.soft_times:
-                device = self.policy.tower.device
+                device = self.policy.parts.device
                 widths = {"coordinates": self.settings.soft_targets, "times": self.settings.soft_times}
                 self._scales = [
-                    gaussian(ids, widths[name], device) for name, ids in self.policy.scales.items() if widths[name]
+                    gaussian_targets(ids, widths[name], device)
+                    for name, ids in self.policy.ordinal_tokens.items()
+                    if widths[name]
                 ]
         found = self._samples(number, run)
         ready = [r for r in found if isinstance(r, _Ready)]
@@ -109,15 +111,15 @@ class SFT:
         flops = 0.0
         for pack in self._packs(ready):
             groups = [self._seen(r.group) for r in pack]
-            with self.policy.computing():
-                scores = self._scorer.many(groups, scales=self._scales)
+            with self.policy.autocast():
+                scores = self._scorer.score_many(groups, soft_targets=self._scales)
             losses = [-s.logps if s.losses is None else s.losses for s in scores]
             loss = sum((part * r.weights.to(part)).sum() for part, r in zip(losses, pack, strict=True))
             (loss / total).backward()
             sums[0] += float(loss.detach())
             sums[1] -= sum(float(s.logps.detach().sum()) for s in scores)
             for r, group in zip(pack, groups, strict=True):
-                flops += self._counter.training(group.prompt, tokens_of(group.branches), r.scored).shared
+                flops += self._counter.training(group.prompt, branch_lengths(group.branches), r.scored).shared
         loss_sum, plain_sum = run.processes.sum(sums)
         counts = {
             "clips": len(ready), "sentences": sum(len(r.group.branches) for r in ready),
@@ -147,19 +149,19 @@ class SFT:
         """Ends what is read ahead."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _seen(self, group: Group) -> Group:
+    def _seen(self, group: PrefixGroup) -> PrefixGroup:
         """The group with features in place of patches where the vision tower is frozen."""
         if not self.settings.freeze_vision_tower:
             return group
-        with self.policy.computing():
-            return Group(self.policy.tower.frozen(group.prompt), group.branches)
+        with self.policy.autocast():
+            return PrefixGroup(self.policy.parts.with_features(group.prompt), group.branches)
 
     def _packs(self, ready: list[_Ready]) -> Iterator[list[_Ready]]:
         """Clips that are computed side by side."""
         pack: list[_Ready] = []
         size = 0
         for one in ready:
-            length = len(one.group.prompt.ids) + sum(tokens_of(one.group.branches))
+            length = len(one.group.prompt.ids) + sum(branch_lengths(one.group.branches))
             if pack and size + length > self.settings.pack_tokens:
                 yield pack
                 pack, size = [], 0
@@ -215,7 +217,7 @@ class SFT:
             raise left_out[-1].error
         rows = pad_sequence(weights, batch_first=True)
         scored = sum(len(answer) for _, answer in pairs)
-        return _Ready(sentences(prompt, pairs), scored, rows, float(rows.sum()), left_out)
+        return _Ready(question_group(prompt, pairs), scored, rows, float(rows.sum()), left_out)
 
     def _weights(self, sample: Sample, question: Question, ahead: int, length: int) -> Any:
         """What each token of a branch counts: nothing of the question, more of the spans than of the boxes."""
@@ -223,5 +225,5 @@ class SFT:
 
         row = torch.cat([torch.zeros(ahead), torch.ones(length)])
         if self.settings.span_weight != 1:
-            row[ahead : ahead + self.policy.when(sample, question)] = self.settings.span_weight
+            row[ahead : ahead + self.policy.span_token_count(sample, question)] = self.settings.span_weight
         return row

@@ -24,10 +24,10 @@ from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
 from whenwhere.store import atomic_path
 from whenwhere.training.data.samples import Sample
-from whenwhere.training.prefix.group import Group, Tokens, completions
+from whenwhere.training.prefix.group import PrefixGroup, TokenSegment, completion_group
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.shared_prefix import BACKENDS, Backend, refusal
-from whenwhere.training.prefix.vlm_parts import Tower
+from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS, PrefixBackend, refusal
+from whenwhere.training.prefix.vlm_parts import VLMParts
 from whenwhere.training.sft.heads import trained
 
 #: What the head is called in a model, and its file in a checkpoint.
@@ -47,7 +47,7 @@ class StartEnd:
 
     name = NAME
 
-    def __init__(self, soft: float = 1.0, backend: Backend = "shared_prefix", seed: int = 0) -> None:
+    def __init__(self, soft: float = 1.0, backend: PrefixBackend = "shared_prefix", seed: int = 0) -> None:
         self.soft, self.backend, self.seed = soft, backend, seed
 
     def prepare(self, checkpoint: Checkpoint) -> None:
@@ -79,7 +79,7 @@ class StartEnd:
 
         edges = self._edges(policy, sample)
         targets = [self._target(question.truth.spans, edges, question.id) for question in sample.questions]
-        wanted = torch.as_tensor(np.array(targets), dtype=torch.float32, device=policy.tower.device)
+        wanted = torch.as_tensor(np.array(targets), dtype=torch.float32, device=policy.parts.device)
         return -(wanted * self.distributions(policy, sample)).sum(-1).mean()
 
     def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
@@ -100,20 +100,20 @@ class StartEnd:
         """
         import torch
 
-        tower = policy.tower
+        parts = policy.parts
         prompt, rests = policy.prompts(sample, sample.questions)
-        end = torch.tensor([policy.end])
-        group = completions(prompt, [torch.cat([rest, end]) for rest in rests])
-        with policy.computing():
-            ahead, behind = states(tower, group, self.backend)
+        end = torch.tensor([policy.end_id])
+        group = completion_group(prompt, [torch.cat([rest, end]) for rest in rests])
+        with policy.autocast():
+            ahead, behind = states(parts, group, self.backend)
         # the state that would predict the first token of an answer
         asked = behind[torch.arange(len(rests)), torch.tensor([len(rest) for rest in rests])]
-        return _own(policy)(asked.float(), steps_of(tower, prompt, ahead).float())
+        return _own(policy)(asked.float(), steps_of(parts, prompt, ahead).float())
 
     def _edges(self, policy: Policy, sample: Sample) -> Any:
         """(steps + 1,) seconds: where each step in time begins, and the video's end."""
         prompt, _ = policy.prompts(sample, sample.questions)
-        count = len(_sizes(policy.tower, prompt))
+        count = len(_sizes(policy.parts, prompt))
         starts = sample.times[:: math.ceil(len(sample.times) / count)]
         if len(starts) != count:
             raise ModelError(f"{count} steps in time cannot be told from {len(sample.times)} frames of {sample.id}")
@@ -164,55 +164,55 @@ def best_pair(starts: Any, ends: Any, edges: Any) -> ParsedAnswer:
     return ParsedAnswer("ok", ((float(edges[first]), float(edges[last + 1])),))
 
 
-def states(tower: Tower, group: Group, backend: Backend) -> tuple[Any, Any]:
+def states(parts: VLMParts, group: PrefixGroup, backend: PrefixBackend) -> tuple[Any, Any]:
     """(P, D) states of the prompt's own tokens, and (G, W, D) states that predict the branches' tokens.
 
     Args:
-        tower: of the model.
+        parts: of the model.
         group: prompt and branches.
         backend: how they are computed.
 
     Raises:
         ModelError: the back end would be wrong for the model.
     """
-    if reason := refusal(tower, backend):
+    if reason := refusal(parts, backend):
         raise ModelError(reason)
     seen: list[Any] = []
     # every back end computes the prompt first, in the first row
-    hook = tower.text.register_forward_hook(lambda *call: seen.append(call[-1].last_hidden_state))
+    hook = parts.text_model.register_forward_hook(lambda *call: seen.append(call[-1].last_hidden_state))
     try:
-        behind = BACKENDS[backend](tower, group)
+        behind = PREFIX_BACKENDS[backend](parts, group)
     finally:
         hook.remove()
     return seen[0][0, : len(group.prompt.ids)], behind
 
 
-def _sizes(tower: Tower, prompt: Tokens) -> list[int]:
+def _sizes(parts: VLMParts, prompt: TokenSegment) -> list[int]:
     """Tokens of each step in time."""
-    merged = tower.config.vision_config.spatial_merge_size**2
+    merged = parts.config.vision_config.spatial_merge_size**2
     grids = [grid for part in (prompt.images, prompt.videos) if part is not None for grid in np.asarray(part.grids)]
     return [int(rows * columns) // merged for frames, rows, columns in grids for _ in range(int(frames))]
 
 
-def steps_of(tower: Tower, prompt: Tokens, hidden: Any) -> Any:
+def steps_of(parts: VLMParts, prompt: TokenSegment, hidden: Any) -> Any:
     """(steps, D) the mean state of each step in time.
 
     Args:
-        tower: of the model.
+        parts: of the model.
         prompt: with a clip in it.
         hidden: (P, D) states of its tokens.
     """
     import torch
 
     ids = torch.as_tensor(prompt.ids, device=hidden.device)
-    return torch.stack([part.mean(0) for part in hidden[tower.kinds(ids) != 0].split(_sizes(tower, prompt))])
+    return torch.stack([part.mean(0) for part in hidden[parts.token_kinds(ids) != 0].split(_sizes(parts, prompt))])
 
 
 def _own(policy: Policy) -> Any:
     """The policy's start/end head."""
-    if not hasattr(policy.tower.core, NAME):
+    if not hasattr(policy.parts.model, NAME):
         raise ModelError("the model has no start/end head: prepare the checkpoint before a policy is made of it")
-    return getattr(policy.tower.core, NAME)
+    return getattr(policy.parts.model, NAME)
 
 
 def _read(file: Path) -> dict[str, Any]:
