@@ -58,6 +58,12 @@ class VisualInput:
         if (self.patches is None) == (self.features is None):
             raise SettingError("a visual input takes either patches or features of the vision tower, not both or none")
 
+    @property
+    def required_patches(self) -> Tensor:
+        """The patches of an input that has no features."""
+        assert self.patches is not None
+        return self.patches
+
 
 @dataclass(frozen=True, eq=False)
 class TokenSegment:

@@ -104,16 +104,17 @@ def score_tokens(
         logits = lm_head(states).float() / temperature
         total = logits.logsumexp(-1)
         logps = logits.gather(-1, wanted[:, None])[:, 0] - total
-        losses = -logps if soft_targets else None
+        losses = -logps
         for soft in soft_targets:
             rows, index = (wanted[:, None] == soft.token_ids).nonzero(as_tuple=True)
             values = total[rows] - (soft.weights[index] * logits[rows][:, soft.token_ids]).sum(-1)
             losses = losses.index_copy(0, rows, values)
+        chosen = losses if soft_targets else None
         if not entropies:
-            return logps, None, losses
+            return logps, None, chosen
         with torch.set_grad_enabled(torch.is_grad_enabled() and entropies == "trained"):
             all_logps = logits - total[:, None]
-            return logps, -(all_logps.exp() * all_logps).sum(-1), losses
+            return logps, -(all_logps.exp() * all_logps).sum(-1), chosen
 
     chunk = chunk or max(MAX_LOGITS // lm_head.weight.shape[0], 1)
     states, wanted = hidden[mask], targets[mask]

@@ -245,7 +245,7 @@ class Policy:
         if layout is None:
             layout = self._split(segment, prepared.rendered, words, prepared.shown)
             if self.parts.config.vision_config.patch_size == TINY_PATCH and segment.videos is not None:
-                ours, theirs = self._patches(sample), segment.videos.patches
+                ours, theirs = self._patches(sample), segment.videos.required_patches
                 layout = replace(layout, plain=ours.shape == theirs.shape and bool((ours - theirs).abs().max() < 1e-5))
             if len(self._layouts) >= MAX_LAYOUTS:
                 self._layouts.pop(next(iter(self._layouts)), None)

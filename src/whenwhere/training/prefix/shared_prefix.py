@@ -100,7 +100,7 @@ def _stock_forward(parts: VLMParts, ids: Tensor, positions: Tensor, segments: li
     for ending, found in visuals.items():
         if found:
             grid = "video_grid_thw" if ending else "image_grid_thw"
-            pixels[f"pixel_values{ending}"] = torch.cat([v.patches.to(parts.device) for v in found])
+            pixels[f"pixel_values{ending}"] = torch.cat([v.required_patches.to(parts.device) for v in found])
             pixels[grid] = torch.cat([torch.as_tensor(v.grids, device=parts.device) for v in found])
     return parts.backbone(input_ids=ids, position_ids=positions, use_cache=False, **pixels).last_hidden_state
 

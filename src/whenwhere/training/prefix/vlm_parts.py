@@ -132,7 +132,7 @@ class VLMParts:
         if visual.features is not None:
             return visual.features
         encode = self.backbone.get_video_features if video else self.backbone.get_image_features
-        found = encode(visual.patches.to(self.device), torch.as_tensor(visual.grids, device=self.device))
+        found = encode(visual.required_patches.to(self.device), torch.as_tensor(visual.grids, device=self.device))
         return VisionFeatures(
             tuple(found.pooler_output), tuple(tuple(d) for d in getattr(found, "deepstack_features", None) or ())
         )
@@ -161,7 +161,7 @@ class VLMParts:
 
         if len(parts) > 1 and all(p.features is None for p in parts):
             grids = torch.cat([torch.as_tensor(p.grids) for p in parts])
-            parts = [VisualInput(grids, torch.cat([p.patches for p in parts]))]
+            parts = [VisualInput(grids, torch.cat([p.required_patches for p in parts]))]
         return [self.vision_features(p, video) for p in parts]
 
     def text_inputs(self, ids: Tensor, segments: Sequence[TokenSegment]) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class RL:
                 attempts += made
                 for clip in dict.fromkeys(a.clip for a in (*made, *others)):
                     branches = [b for a in (*made, *others) if a.clip is clip for b in a.branches()]
-                    scored = sum(int(b.scored.sum()) for b in branches)
+                    scored = sum(b.scored_count for b in branches)
                     flops = flops + self._counts().forward(clip.prompt, branch_lengths(branches), scored)
                     flops = flops + Flops(clip.vision, len(branches) * clip.vision)
             kept = [a for a in attempts if s.zero_variance == "keep" or not silent([a.totals])[0]]
@@ -357,7 +357,7 @@ class RL:
         found, branches = Flops(), [b for a in work.attempts for b in a.branches()]
         for count in (self._counts().training, *([self._counts().forward] if self.settings.beta else [])):
             one, every = (
-                count(group.prompt, branch_lengths(rows), sum(int(b.scored.sum()) for b in rows))
+                count(group.prompt, branch_lengths(rows), sum(b.scored_count for b in rows))
                 for rows in (group.branches, branches)
             )
             found = found + Flops(one.shared, every.repeat + len(branches) * work.clip.vision)
