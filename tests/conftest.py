@@ -8,8 +8,10 @@ Tests marked `torch` are left out where torch is not installed, but in CI they r
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     without = [item for item in items if item.get_closest_marker("torch")]
     config.hook.pytest_deselected(items=without)
     items[:] = [item for item in items if not item.get_closest_marker("torch")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """In CI, say how often each deprecation was met: what dependencies are about to take away."""
+    if not os.environ.get("CI"):
+        return
+    warned = [str(report.message) for report in terminalreporter.stats.get("warnings", [])]
+    # a report begins with "file:line: Category: text"; the text alone tells two of them apart
+    texts = [found[1].strip() for text in warned if (found := re.search(r": (\w*Deprecat\w*: .*)", text))]
+    terminalreporter.section(f"deprecation warnings: {len(texts)} of {len(warned)} warnings")
+    for text, times in Counter(texts).most_common():
+        terminalreporter.write_line(f"{times:>5} × {text}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
