@@ -43,7 +43,7 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.formats import read_predictions
 from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.temporal import Count
+from whenwhere.evaluate.temporal import TemporalCount
 from whenwhere.evaluate.temporal import score as score_spans
 from whenwhere.spans import SpanSet
 from whenwhere.store import write_text
@@ -171,7 +171,7 @@ def captions(peers: Path, data: Path, small: bool, part: str) -> Race:
         thresholds = np.array([0.3, 0.5, 0.7])
 
         def ours() -> dict[str, float]:
-            summary = score_spans(items, found, Count("best")).summary
+            summary = score_spans(items, found, TemporalCount("best")).summary
             return {f"R1@{t:g}": round(100 * summary[f"R1@{t:g}"], 2) for t in thresholds}
 
         def peer() -> dict[str, float]:
@@ -232,7 +232,7 @@ def vue_stg(peers: Path, data: Path, small: bool) -> Race:
     names = ("t_Precision", "t_Recall", "t_IoU", "v_Precision", "v_Recall", "v_IoU", "v_IoU_Int")
 
     def ours() -> dict[str, float]:
-        summary = PROTOCOLS["vue_stg"].score(items, found).summary
+        summary = PROTOCOLS["vue-stg"].score(items, found).summary
         return {name: summary[name] for name in names}
 
     def peer() -> dict[str, float]:

@@ -34,8 +34,8 @@ from evaluators import load, stand_ins, to_python_3
 from peers_code import Check, Pairs, functions, quiet
 
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.evaluate.names import find_protocol
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.store import write_text
 
 HERE = Path(__file__).parent
@@ -131,7 +131,7 @@ class Spans:
 
 def summary(name: str, items: list[Item], found: dict[str, Prediction]) -> dict[str, float]:
     """Our numbers."""
-    return PROTOCOLS[name].score(items, found).summary
+    return find_protocol(name).score(items, found).summary
 
 
 def usual(name: str, s: Spans, iou: list[float], strict: bool) -> Pairs:
@@ -213,7 +213,7 @@ def next_gqa(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     ours = summary(name, s.items, found)
     measures = ("Acc@GQA", "mIoP", "IoP@0.3", "IoP@0.5", "mIoU", "IoU@0.3", "IoU@0.5")
     for measure, value in zip(measures, out.split("\n")[1].split(), strict=True):
-        yield measure, PROTOCOLS[name].printed(measure, ours[measure]), float(value)
+        yield measure, find_protocol(name).printed(measure, ours[measure]), float(value)
 
 
 def rextime(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
@@ -221,7 +221,7 @@ def rextime(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     s = Spans(rng)
     f = load(peers / "ReXTime/evaluation", "rextime_eval.py")
     theirs, _ = quiet(lambda: f.eval_submission(s.submission(), s.truth(), verbose=False))
-    ours, printed = summary(name, s.items, s.found), PROTOCOLS[name].printed
+    ours, printed = summary(name, s.items, s.found), find_protocol(name).printed
     for measure in ("mIoU", "R1@0.3", "R1@0.5"):
         yield measure, printed(measure, ours[measure]), theirs["brief"][f"MR-full-{measure}"]
     yield "Acc", ours["Acc"], theirs["VQA"]
@@ -277,7 +277,7 @@ def gmr(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         theirs |= {k: v for k, v in call(given, there).items() if k[0] == "m" and "per_IoU" not in k}
     ours = summary(name, items, found)
     for measure, value in theirs.items():
-        yield measure, PROTOCOLS[name].printed(measure, ours[measure]), value
+        yield measure, find_protocol(name).printed(measure, ours[measure]), value
 
 
 def qv_m2(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
@@ -286,7 +286,7 @@ def qv_m2(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     f = load(peers / "QV-M2", "standalone_eval/eval.py")
     precision = f.compute_mr_ap_by_gt(s.submission(), s.truth(), num_workers=1)
     rest = f.compute_mr_all(s.submission(), s.truth())
-    ours = {k: PROTOCOLS[name].printed(k, v) for k, v in summary(name, s.items, s.found).items()}
+    ours = {k: find_protocol(name).printed(k, v) for k, v in summary(name, s.items, s.found).items()}
     yield "MR-full-mAP", ours["MR-full-mAP"], precision["Generalized_mAP"]
     yield "MR-full-mAP@3+tgt", ours["MR-full-mAP@3+tgt"], precision[">=3_tgt_mAP"]
     for k in (1, 2):
@@ -314,7 +314,7 @@ def qvhighlights(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         found[i.id] = replace(p, curve=(1.0, 2.0, curve))
         truth.append({"qid": i.id, "relevant_windows": i.spans.tolist(), "duration": length} | extra)
         given.append({"qid": i.id, "pred_relevant_windows": p.ranked.tolist(), "pred_saliency_scores": curve.tolist()})
-    ours = {k: PROTOCOLS[name].printed(k, v) for k, v in summary(name, items, found).items()}
+    ours = {k: find_protocol(name).printed(k, v) for k, v in summary(name, items, found).items()}
     for part, bounds in (("short", [0, 10]), ("middle", [10, 30]), ("long", [30, 150]), ("full", [0, 150])):
         mine, gold = f.get_data_by_range(given, truth, bounds)
         if not mine:
@@ -419,7 +419,7 @@ def detection(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
             given.append({"video-id": video, "label": labels[-1], "t-start": a, "t-end": b, "score": rows[-1][2]})
         found[video] = Prediction(video, ranked=np.array(rows, float).reshape(-1, 3), labels=labels)
     at = {"activitynet": np.linspace(0.5, 0.95, 10), "thumos14": np.linspace(0.3, 0.7, 5)}[name]
-    groups = PROTOCOLS[name].score(items, found).groups
+    groups = find_protocol(name).score(items, found).groups
     gold, given = pandas.DataFrame(gold), pandas.DataFrame(given)
     for label, ours in groups.items():
         true, said = gold[gold["label"] == label].reset_index(drop=True), given[given["label"] == label]

@@ -18,9 +18,9 @@ import numpy as np
 from peers_code import Check, Pairs, functions, quiet
 
 from whenwhere.datasets.item import Item
+from whenwhere.evaluate.names import find_protocol
 from whenwhere.evaluate.prediction import Boxes, Prediction
-from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.scores import Scores
+from whenwhere.evaluate.protocol import Scores
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
@@ -115,7 +115,7 @@ def hcstvg(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         for part, content in (("truth", truth), ("given", given)):
             (Path(folder) / part).write_text(json.dumps(content), encoding="utf-8")
         theirs = f.hcvg_eval(f"{folder}/given", f"{folder}/truth")
-    ours = PROTOCOLS[name].score([m.item() for m in made], answers(made, True)).summary
+    ours = find_protocol(name).score([m.item() for m in made], answers(made, True)).summary
     for measure, value in zip(("m_vIoU", "m_tIoU", "vIoU@0.3", "vIoU@0.5"), theirs, strict=True):
         yield measure, ours[measure], value
 
@@ -158,7 +158,7 @@ def tubedetr(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         given = {f"{m.id}_{k}": {"boxes": [m.moved[k].tolist()]} for m in made for k in range(m.frames)}
         theirs = judge.evaluate(given, {m.id: {"sted": [m.first, m.last], "qtype": "a"} for m in made})
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
-        yield from per_item(PROTOCOLS[name].score(items, answers(made)), theirs, str)
+        yield from per_item(find_protocol(name).score(items, answers(made)), theirs, str)
 
 
 def stcat(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
@@ -188,14 +188,14 @@ def stcat(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
             theirs, _ = quiet(lambda: judge.evaluate(given, times, *({} for _ in range(more))))  # noqa: B023
             theirs = theirs[0] if isinstance(theirs, tuple) else theirs
             source = "vidstg" if kind == "vidstg" else "hcstvg-v1"
-            yield from per_item(PROTOCOLS[name].score([m.item(source) for m in made], answers(made)), theirs)
+            yield from per_item(find_protocol(name).score([m.item(source) for m in made], answers(made)), theirs)
 
 
 def vidor(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     """VidVRD-helper's `viou`."""
     f = functions(peers / "VidVRD-helper/evaluation/common.py", "viou")
     made = [Made(rng, n, missing=0) for n in range(20)]
-    scores = PROTOCOLS[name].score([m.item() for m in made], answers(made, True))
+    scores = find_protocol(name).score([m.item() for m in made], answers(made, True))
     for row, m in enumerate(made):
         said = m.moved[m.first : m.last].tolist()
         theirs = f.viou(m.boxes.tolist(), (m.start, m.end), said, (m.first, m.last))
@@ -225,7 +225,7 @@ def toolkit(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         iou = [metrics.rect_iou(a[1:].copy(), b[1:].copy(), bound=(640, 360))[c[1:] > 0] for (a, b), c in pairs]
         average, rate, _, _ = judge._evaluate(np.concatenate(iou), np.zeros(0))
         items = [m.item(cover=c.tolist()) for m, c in zip(made, cover, strict=True)]
-        scores = PROTOCOLS[name].score(items, answers(made))
+        scores = find_protocol(name).score(items, answers(made))
         yield "AO", scores.summary["AO"], average
         yield "SR@0.5", scores.summary["SR@0.5"], rate
         for row, values in enumerate(iou):
@@ -244,7 +244,7 @@ def toolkit(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         item = m.item()
         item.tubes = [Tube(item.tubes[0].spans, np.flatnonzero(seen) / m.fps, m.boxes[seen], rate=m.fps)]
         items.append(item)
-    ours = PROTOCOLS[name].score(items, answers(made)).summary
+    ours = find_protocol(name).score(items, answers(made)).summary
     yield "success", ours["success"], np.mean([c[0].mean() for c in curves])
     yield "precision", ours["precision"], np.mean([c[1][20] for c in curves])
     yield "norm_precision", ours["norm_precision"], np.mean([c[2].mean() for c in curves])
@@ -291,7 +291,7 @@ def hota(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
                 for n, (k, b) in enumerate(zip(told, said, strict=True))]  # fmt: skip
         found[str(number)] = Prediction(str(number), spans=np.array([span]), rate=fps, boxes=held)
     all_of_them, _ = quiet(lambda: metric.combine_sequences(results))
-    scores = PROTOCOLS[name].score(items, found)
+    scores = find_protocol(name).score(items, found)
     for measure in ("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA"):
         yield measure, scores.summary[measure], all_of_them[measure].mean()
     for row, id in enumerate(scores.ids):
@@ -335,7 +335,7 @@ def st_align(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         answered = np.array([[when[0] / fps, (when[-1] + 1) / fps]])
         found[id] = Prediction(id, spans=answered, boxes=[held], rate=fps)
     theirs, _ = quiet(lambda: f.eval_stvg(rows))
-    ours = PROTOCOLS[name].score(items, found).summary
+    ours = find_protocol(name).score(items, found).summary
     for measure, key, scale in (
         ("m_tIoU", "mtiou", 1), ("m_sIoU", "msiou", 1), ("m_vIoU", "mstiou", 1), ("vIoU@0.3", "viou@0.3", 100),
         ("tIoU@0.5", "tiou@0.5", 100), ("sIoU@0.7", "siou@0.7", 100),
@@ -389,7 +389,7 @@ def vstar(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
             written = json.loads(next((Path(folder) / "metrics").iterdir()).read_text(encoding="utf-8"))
         finally:
             os.chdir(before)
-    scores = PROTOCOLS[name].score(items, found)
+    scores = find_protocol(name).score(items, found)
     for row, entry in enumerate(written):
         if "temporal_IoU" not in entry:
             yield "left out", float(np.isnan(scores.items["m_tIoU"][row])), 1.0
@@ -443,7 +443,7 @@ def stvg_r1(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
             items.append(Item(id, id, spans=np.array([[start, end]]), tubes=[tube], fps=fps, frames=frames))
             held = Boxes(np.arange(frames) / fps, said.astype(float))
             found[id] = Prediction(id, spans=np.array([[a, b]]), boxes=[held], rate=fps)
-    scores = PROTOCOLS[name].score(items, found)
+    scores = find_protocol(name).score(items, found)
     for row, (t, v) in enumerate(theirs):
         yield "m_tIoU", scores.items["m_tIoU"][row], t
         yield "m_vIoU", scores.items["m_vIoU"][row], v
@@ -487,7 +487,7 @@ def vue_stg(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
             held = Boxes(times / 1000, said)
             found[id] = Prediction(id, spans=np.array([[first, first + length]], float), boxes=[held])
     theirs = pandas.DataFrame(rows)
-    ours = PROTOCOLS[name].score(items, found).summary
+    ours = find_protocol(name).score(items, found).summary
     for measure, key in names.items():
         yield measure, ours[measure], float(theirs[key].astype(float).mean())
 

@@ -49,7 +49,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 def listed(match: re.Match[str]) -> str:
     """A list of what can be evaluated, as it is now."""
     from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables
-    from whenwhere.evaluate.report import markdown
+    from whenwhere.evaluate.table import markdown
 
     tables = {"benchmarks": [benchmark_table()], "protocols": protocol_tables(), "formats": [format_table()]}[match[2]]
     if len(tables) == 1:

@@ -174,4 +174,4 @@ def test_hcstvg_official(real_data, evaluated, tmp_path):
     expected = load(real_data / "reference-scores/stvg/hcstvg_official_scores.json")["result"]
     answers = stvg_style.write_hcstvg(real_data, tmp_path / "results.json")
     truth = stvg_style.annotations(real_data, "hcstvg")
-    equal(evaluated("hcstvg-v1", truth, answers, "--protocol", "hcstvg_official")["summary"], expected)
+    equal(evaluated("hcstvg-v1", truth, answers, "--protocol", "hcstvg-official")["summary"], expected)

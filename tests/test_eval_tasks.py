@@ -53,7 +53,7 @@ def hcstvg(folder: Path, shift: int = 0, wrong: int | None = None) -> tuple[Path
 
 def test_true_tubes_score_one_where_the_protocol_lets_them(evaluated, tmp_path):
     truth, answers = hcstvg(tmp_path)
-    for protocol in ("default-tubes", "hcstvg_official", "stcat"):
+    for protocol in ("default-tubes", "hcstvg-official", "stcat"):
         summary = evaluated("hcstvg-v1", truth, answers, "--protocol", protocol)["summary"]
         assert summary["m_tIoU"] == pytest.approx(1) and summary["m_vIoU"] == pytest.approx(1), protocol
     # a perfect answer still loses where the truth is read a frame late
@@ -78,7 +78,7 @@ def test_tubes_have_constants_and_say_where_they_lose(evaluated, tmp_path):
 def test_the_table_of_tubes_is_printed(cli, tmp_path):
     truth, answers = hcstvg(tmp_path, wrong=0)
     shown = cli("eval", "--benchmark", "hcstvg-v1", "--annotations", truth, "--predictions", answers).stdout
-    assert "In time or in space" in shown and "wrong-object" in shown
+    assert "Loss in time and in space" in shown and "wrong-object" in shown
 
 
 def test_a_set_without_boxes_says_so(cli, tmp_path):
@@ -215,20 +215,20 @@ def test_many_measures_stand_behind_what_stands_beside_them(cli, tmp_path):
     answers = tmp_path / "answers.jsonl"
     call = ("eval", "--benchmark", "qvhighlights", "--annotations", tmp_path / "val.jsonl")
     shown = cli(*call, "--predictions", answers, answers, "--out", tmp_path / "two").stdout.partition(
-        "First minus second"
+        "Difference (A − B)"
     )[2]
     assert "MR-full-mAP " in shown and "MR-long-mAP@0.95" not in shown and "further measures" in shown
     names = [line.split(" | ")[0] for line in (tmp_path / "two" / "comparison.md").read_text().splitlines()]
     assert names.index("| MR-full-mAP") < names.index("| MR-long-mAP@0.95")
     titles = [line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("## ")]
-    assert titles.index("## What stands beside it") < titles.index("## Further measures")
+    assert titles.index("## Baselines and controls") < titles.index("## Further measures")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_name_or_number_is_broken_on_a_narrow_terminal(width):
     from rich.console import Console
 
-    from whenwhere.evaluate.report import Table, rich_table
+    from whenwhere.evaluate.table import Table, rich_table
 
     names = ["answers", "MR-full-R1@0.5", "MR-full-mAP@0.75", "HL-min-VeryGood-Hit1", "t_Precision", "items"]
     table = Table("Beside", names, [["whole video, whole-frame box", 0.25, 0.5, 0.125, 0.75, 1550]], "a note")
@@ -267,17 +267,17 @@ def test_intervals_of_pooled_measures_are_possible_values(evaluated, tmp_path, v
 def test_from_python_it_is_the_same(evaluated, tmp_path):
     from whenwhere.errors import RecordError
     from whenwhere.evaluate.compare import compare
-    from whenwhere.evaluate.evaluation import evaluate
+    from whenwhere.evaluate.run import evaluate
 
     truth, answers = hcstvg(tmp_path, shift=12)
-    report = evaluate("hcstvg-v1", truth, answers, "default-tubes")
+    report = evaluate("hcstvg-v1", truth, answers, protocol="default-tubes").report
     printed = evaluated("hcstvg-v1", truth, answers, "--protocol", "default-tubes")
     assert report.data() == printed
     with pytest.raises(RecordError, match="use one protocol"):
-        compare(report, evaluate("hcstvg-v1", truth, answers, "stcat"))
+        compare(report, evaluate("hcstvg-v1", truth, answers, protocol="stcat").report)
     # other items
     part = json.loads(truth.read_text())
     del part["0.mp4"]
     (tmp_path / "part.json").write_text(json.dumps(part))
     with pytest.raises(RecordError, match=r"1 items are scored for the first only.*0\.mp4"):
-        compare(report, evaluate("hcstvg-v1", tmp_path / "part.json", answers, "default-tubes"))
+        compare(report, evaluate("hcstvg-v1", tmp_path / "part.json", answers, protocol="default-tubes").report)

@@ -12,8 +12,9 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.detection import ACTIVITYNET
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.recognition import exact_match, mean_class_accuracy, plain, score, true_rank, vqa_accuracy
+from whenwhere.evaluate.recognition import mean_class_accuracy, score, true_rank
 from whenwhere.evaluate.tie_order import dictionary_order, falling, hashed
+from whenwhere.evaluate.vqa import exact_match, plain_answer, vqa_accuracy
 
 law = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -192,7 +193,7 @@ def test_recognition_by_hand():
 
 def test_vqa_answers_are_compared_as_the_challenge_does():
     assert exact_match("The Dog.", ["dog"]) == 1.0 and exact_match("cat", ["dog"]) == 0.0
-    assert plain("Two dogs, one cat") == "2 dogs 1 cat"
+    assert plain_answer("Two dogs, one cat") == "2 dogs 1 cat"
     for k, expected in ((0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)):
         assert vqa_accuracy("yes", ["yes"] * k + ["no"] * (10 - k)) == pytest.approx(expected)
     assert vqa_accuracy("yes", []) == 0.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from whenwhere.errors import SettingError
-from whenwhere.evaluate.retrieval import dual_softmax, measures, ranks, score
+from whenwhere.evaluate.retrieval import dual_softmax, rank_measures, score, similarity_ranks
 
 law = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -24,7 +24,7 @@ def test_ranks_are_those_of_a_loop(table, data):
     right = np.array(data.draw(st.lists(st.sets(st.integers(0, m - 1), min_size=1), min_size=n, max_size=n)), object)
     mask = np.array([[k in r for k in range(m)] for r in right])
     for ties, share in (("worst", 1.0), ("mean", 0.5), ("best", 0.0)):
-        for row, own, rank in zip(table, right, ranks(table, mask, ties), strict=True):
+        for row, own, rank in zip(table, right, similarity_ranks(table, mask, ties), strict=True):
             best = max(row[k] for k in own)
             wrong = [row[k] for k in range(m) if k not in own]
             assert rank == 1 + sum(v > best for v in wrong) + share * sum(v == best for v in wrong)
@@ -85,7 +85,7 @@ def test_blocks_do_not_show():
     rng = np.random.default_rng(0)
     table, right = rng.random((2500, 30)), rng.integers(0, 30, 2500)
     slow = 1 + (table > table[np.arange(2500), right][:, None]).sum(1)
-    assert (ranks(table, right) == slow).all()
+    assert (similarity_ranks(table, right) == slow).all()
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence():
@@ -98,4 +98,4 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
 
 
 def test_no_queries():
-    assert np.isnan(measures(np.zeros(0))["R@1"])
+    assert np.isnan(rank_measures(np.zeros(0))["R@1"])

@@ -12,7 +12,7 @@ from whenwhere.evaluate.multispan import curve_area, matched, score_vue_tr
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.ragged import Ragged, cross, highest, merged, ragged, set_iou
-from whenwhere.evaluate.temporal import Count, default_iou, score, threshold_curve
+from whenwhere.evaluate.temporal import TemporalCount, default_iou, score, threshold_curve
 from whenwhere.overlap import t_iou
 from whenwhere.spans import SpanSet
 
@@ -153,7 +153,7 @@ def test_time_outside_the_video_is_not_clipped_away():
 
 
 def slow(items, answers, count):
-    """R@n and mIoU, item by item, written from the definitions in `Count`."""
+    """R@n and mIoU, item by item, written from the definitions in `TemporalCount`."""
     out, ious = {}, []
     kept = [i for i in items if i.id in answers or not count.drop]
     best = {k: [] for k in count.ranks}
@@ -199,7 +199,7 @@ def benchmark(draw, time=ticks):
 @given(benchmark(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["first", "best"]))
 def test_every_switch_counts_as_a_loop_does(data, strict, swap, drop, truths):
     items, answers = data
-    count = Count(truths, strict, swap, drop, (0.1, 0.3, 0.5, 0.7), (1, 5))
+    count = TemporalCount(truths, strict, swap, drop, (0.1, 0.3, 0.5, 0.7), (1, 5))
     fast, expected = score(items, answers, count).summary, slow(items, answers, count)
     for name, value in fast.items():
         assert value == pytest.approx(expected[name], abs=1e-12, nan_ok=True)

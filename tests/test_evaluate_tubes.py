@@ -204,7 +204,7 @@ def test_every_protocol_takes_nothing_and_says_what_it_counts(name: str) -> None
     protocol.score([], {})
 
 
-NATIVE = {"hcstvg_official", "tubedetr", "stcat", "stcat-released", "cg", "ta", "llava_next_stvg"}
+NATIVE = {"hcstvg-official", "tubedetr", "stcat", "stcat-released", "cg", "ta", "llava-next-stvg"}
 
 
 def corpus(n: int, seed: int = 0) -> tuple[list[Item], dict[str, Prediction]]:

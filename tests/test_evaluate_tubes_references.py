@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocol import Scores
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.scores import Scores
 from whenwhere.evaluate.tubes import vue_stg
 from whenwhere.evaluate.tubes.native import sampled
 from whenwhere.spans import SpanSet
@@ -115,7 +115,7 @@ def test_stcat_reference(name: str, real_data: Path, hcstvg: Case, vidstg: Case)
 
 def test_hcstvg_official_reference(real_data: Path, hcstvg: Case) -> None:
     result = reference(real_data, "hcstvg_official_scores.json")["result"]
-    scores = PROTOCOLS["hcstvg_official"].score(*hcstvg)
+    scores = PROTOCOLS["hcstvg-official"].score(*hcstvg)
     assert {k: scores.summary[k] for k in result} == pytest.approx(result, abs=1e-12)
 
 
@@ -144,7 +144,7 @@ def test_vue_stg_reference(model: str, real_data: Path) -> None:
         id: Prediction(id, spans=span_array([(0, 1)]), boxes=[Boxes(rows[:, 0] / 1000, rows[:, 1:])])
         for id, rows in tubes(f"predictions/vue_stg/{model}.tubes.csv").items()
     }
-    scores = PROTOCOLS["vue_stg"].score(items, answers)
+    scores = PROTOCOLS["vue-stg"].score(items, answers)
     results = json.loads((real_data / "reference-scores" / "vue_stg" / "vue_stg.json").read_text())["results"][model]
     assert len(scores.groups) == 9
     for row in results:
@@ -196,14 +196,14 @@ def test_frame_counts_against_loops(case: tuple[int, list[Any], int, list[Any], 
     def found(name: str) -> dict[str, float]:
         return PROTOCOLS[name].score([item], given).summary
 
-    official = found("hcstvg_official")
+    official = found("hcstvg-official")
     assert official["m_tIoU"] == pytest.approx(len(each) / hull)
     assert official["m_vIoU"] == pytest.approx(sum(each.values()) / hull)
     stcat = found("stcat")
     assert stcat["m_tIoU"] == pytest.approx(len(each) / union if each else 0)
     assert stcat["m_vIoU"] == pytest.approx(sum(each.values()) / hull)
     assert stcat["gt_viou"] == pytest.approx(sum(each.values()) / len(true))
-    assert found("llava_next_stvg")["m_vIoU"] == pytest.approx(sum(each.values()) / (hull + 1))
+    assert found("llava-next-stvg")["m_vIoU"] == pytest.approx(sum(each.values()) / (hull + 1))
     grid = [f for k, f in enumerate(range(FRAMES - 1)) if k == 0 or int(f * (5 / fps)) > int((f - 1) * (5 / fps))]
     seen = [f for f in grid if min(a, b) <= f < max(end_a, end_b)]
     tubedetr = found("tubedetr")
@@ -214,14 +214,14 @@ def test_frame_counts_against_loops(case: tuple[int, list[Any], int, list[Any], 
     for f in each:
         p, q = true[f], told[f]
         shared += max(0, min(p[2], q[2]) - max(p[0], q[0]) + 1) * max(0, min(p[3], q[3]) - max(p[1], q[1]) + 1)
-    assert found("vidor_viou")["vIoU"] == pytest.approx(shared / (volume - shared))
+    assert found("vidor-viou")["vIoU"] == pytest.approx(shared / (volume - shared))
     # STVG-R1: closed ends, and the true box of the frame before.
     (a0, a1), (b0, b1) = ([int(t * fps) for t in s[0]] for s in (item.spans, given["0"].spans))
     lo, hi = max(a0, b0), min(a1, b1)
     # The last box of an answer is held to its inclusive end.
     last = {**told, end_b: answer[-1]}
     total = sum(iou(true[f - 1], last[f]) for f in range(lo, hi + 1) if f - 1 in true and f in last) if lo < hi else 0
-    assert found("stvg_r1")["m_vIoU"] == pytest.approx(total / (max(a1, b1) - min(a0, b0) + 1))
+    assert found("stvg-r1")["m_vIoU"] == pytest.approx(total / (max(a1, b1) - min(a0, b0) + 1))
 
 
 def test_tubedetr_reads_the_released_start_one_frame_late() -> None:
@@ -256,9 +256,9 @@ def test_missing_answers_leave_stcat_and_stay_elsewhere() -> None:
     answers = {"a": said("a", 10.0, (4, 12), range(4, 12), track)}
     assert PROTOCOLS["stcat"].score(items, answers).ids == ["a"]
     assert any("left out" in n for n in PROTOCOLS["stcat"].score(items, answers).notes)
-    for name in ("default-tubes", "hcstvg_official", "tubedetr", "st_align", "stvg_r1", "vidor_viou"):
+    for name in ("default-tubes", "hcstvg-official", "tubedetr", "st-align", "stvg-r1", "vidor-viou"):
         scores = PROTOCOLS[name].score(items, answers)
-        measure = "vIoU" if name == "vidor_viou" else "m_vIoU"
+        measure = "vIoU" if name == "vidor-viou" else "m_vIoU"
         assert scores.items[measure].tolist()[1] == 0 and len(scores.ids) == 2, name
 
 
@@ -267,7 +267,7 @@ def test_a_frame_without_a_box_counts_zero_and_stcat_says_that_it_would_stop() -
     item = framed("0", 10.0, 0, track, frames=60)
     kept = [0, 1, 2, 6, 7, 8, 9]
     answer = {"0": said("0", 10.0, (0, 10), kept, track[kept])}
-    for name in ("stcat", "cg", "hcstvg_official"):
+    for name in ("stcat", "cg", "hcstvg-official"):
         scores = PROTOCOLS[name].score([item], answer)
         assert scores.summary["m_vIoU"] == pytest.approx(0.7), name
         assert any("lack a box" in n for n in scores.notes)
@@ -301,7 +301,7 @@ def test_vue_stg_against_sets(true: dict[int, Any], told: dict[int, Any]) -> Non
     item = Item("0", "v", tubes=[Tube(SpanSet((s, s + 1) for s in t), t, b)], width=60, height=60)
     at, given = flat(told)
     answer = {"0": Prediction("0", spans=span_array([(0, 1)]), boxes=[Boxes(at + 0.4, given)])} if told else {}
-    found = PROTOCOLS["vue_stg"].score([item], answer).summary
+    found = PROTOCOLS["vue-stg"].score([item], answer).summary
     both, either = true.keys() & told.keys(), true.keys() | told.keys()
     total = sum(iou(true[k], told[k]) for k in both)
     assert found["t_IoU"] == pytest.approx(len(both) / len(either))
@@ -314,7 +314,7 @@ def test_vue_stg_takes_the_first_box_of_a_second_and_turns_corners() -> None:
     item = Item("0", "v", tubes=[Tube(SpanSet([(3, 4)]), [3], [[0.1, 0.1, 0.5, 0.5]])])
     rows = np.array([[0.5, 0.5, 0.1, 0.1], [0.8, 0.8, 0.9, 0.9]])
     answer = Prediction("0", spans=span_array([(2, 4)]), boxes=[Boxes(np.array([2.5, 3.499]), rows)])
-    assert PROTOCOLS["vue_stg"].score([item], {"0": answer}).summary["v_IoU"] == pytest.approx(1.0)
+    assert PROTOCOLS["vue-stg"].score([item], {"0": answer}).summary["v_IoU"] == pytest.approx(1.0)
 
 
 def _tracks(seed: int, n: int = 3) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -364,7 +364,7 @@ def test_tracking_against_loops(seed: int) -> None:
         own.append(np.mean([sum(h > s for h in real) / len(true) for s in steps]))
         port.append(np.mean([np.mean([h > s for h in hits]) for s in steps]))
     assert PROTOCOLS["lasot"].score(*case).summary["success"] == pytest.approx(np.mean(own), abs=0.01)
-    assert PROTOCOLS["lasot_got10k"].score(*case).summary["success"] == pytest.approx(np.mean(port), abs=0.01)
+    assert PROTOCOLS["lasot-got10k"].score(*case).summary["success"] == pytest.approx(np.mean(port), abs=0.01)
 
 
 def test_lasot_repeats_the_box_before_where_an_answer_is_none() -> None:
@@ -494,7 +494,7 @@ def test_st_align_counts_sampled_frames() -> None:
     track = np.array([[0, 0, 100, 100]] * 100, float)
     item = framed("0", 25.0, 20, track, width=100, height=100, extra={"segment": [0, 198]})
     answer = {"0": said("0", 25.0, (60, 160), range(60, 160), track)}
-    found = PROTOCOLS["st_align"].score([item], answer).summary
+    found = PROTOCOLS["st-align"].score([item], answer).summary
     assert found["m_sIoU"] == pytest.approx(1.0)
     assert found["m_vIoU"] == pytest.approx(30 / 70)
     first, last, a, b = (round(f / 198, 3) for f in (20, 119, 60, 159))

@@ -359,7 +359,7 @@ def test_a_file_that_is_no_predictions_is_refused_in_one_sentence(tmp_path: Path
 
 
 def test_a_missing_or_binary_file_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="is no file"):
+    with pytest.raises(RecordError, match="is not a file"):
         read_predictions(tmp_path / "nowhere", ITEMS)
     (tmp_path / "bin").write_bytes(bytes(range(128, 256)))
     with pytest.raises(RecordError, match="UTF-8"):

@@ -107,10 +107,11 @@ LINES = {
     "hcstvg": '{"a.mp4": {"st_frame": 1, "ed_frame": 2, "bbox": {}}}',
     "didemo": "[[], [[0, 1]]]",
     "vidi": '"query_id","time_ms","x0","y0","x1","y1"',
+    "answers": '{"id": "a", "answer": "red"}',
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].layout != "arrays"])
 def test_a_format_is_known_in_one_line_indented_and_after_a_torn_line(tmp_path: Path, name: str) -> None:
     texts = [LINES[name], "\ufeff" + LINES[name], "\n" * 50 + LINES[name]]
     if FORMATS[name].layout == "json":
@@ -119,7 +120,7 @@ def test_a_format_is_known_in_one_line_indented_and_after_a_torn_line(tmp_path: 
         texts += [f'{{"id": "to\n{LINES[name]}\n', f"[\n{LINES[name]}\n]"]
     for text in texts:
         (tmp_path / "file").write_text(text, encoding="utf-8")
-        assert sniff(tmp_path / "file").name == name
+        assert sniff(tmp_path / "file", next(iter(FORMATS[name].tasks), None)).name == name
 
 
 def test_a_hundred_thousand_lines_are_read_in_linear_time(tmp_path: Path) -> None:

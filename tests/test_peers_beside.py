@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from whenwhere.evaluate.names import find_protocol
 from whenwhere.evaluate.protocols import PROTOCOLS
 
 RESULT = json.loads((Path(__file__).parent.parent / "benchmarks/results/peers_beside.json").read_text(encoding="utf-8"))
-ROWS = {row["protocol"]: row for row in RESULT["rows"]}
+ROWS = {find_protocol(row["protocol"]).name: row for row in RESULT["rows"]}
 EQUAL = [p for p in PROTOCOLS.values() if p.standing == "equal to the original"]
 
 

@@ -18,6 +18,7 @@ from whenwhere.version import __version__ as __version__
 if TYPE_CHECKING:
     from whenwhere.boxes import Box as Box
     from whenwhere.errors import WhenwhereError as WhenwhereError
+    from whenwhere.evaluate.run import evaluate as evaluate
     from whenwhere.models.backends.resolve import load_model as load_model
     from whenwhere.overlap import box_iou as box_iou
     from whenwhere.overlap import s_iou as s_iou
@@ -48,12 +49,17 @@ _HOME = {
     "v_iou": "overlap",
 }
 
-__all__ = sorted([*_HOME, "__version__"])
+#: Packages that are functions too.
+_CALLABLE = ("evaluate",)
+
+__all__ = sorted([*_HOME, *_CALLABLE, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"whenwhere.{_HOME[name]}"), name)
+    if name in _CALLABLE:
+        return import_module(f"whenwhere.{name}")
     raise AttributeError(f"module 'whenwhere' has no attribute {name!r}")
 
 

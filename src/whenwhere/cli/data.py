@@ -56,7 +56,7 @@ def convert(
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest, read_items
-    from whenwhere.evaluate.evaluation import find_benchmark
+    from whenwhere.evaluate.names import find_benchmark
 
     bench = find_benchmark(benchmark)
     if videos is not None:
@@ -194,7 +194,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
 def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
     from whenwhere.cli.console import Waiting, note
     from whenwhere.datasets import read_items
-    from whenwhere.evaluate.evaluation import find_benchmark
+    from whenwhere.evaluate.names import find_benchmark
     from whenwhere.evaluate.validate import validate as score_truth
 
     bench = find_benchmark(benchmark)

@@ -16,6 +16,7 @@ from whenwhere.datasets import (
     got10k,
     hcstvg,
     lasot,
+    matrices,
     mot,
     nextgqa,
     null_query,
@@ -32,6 +33,7 @@ from whenwhere.datasets import (
     tvgbench,
     vidor,
     vidstg,
+    vqa,
     vstar,
     vue_stg,
     vue_tr,
@@ -74,5 +76,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         staged.BENCHMARK,
         own.SPANS,
         own.TUBES,
+        matrices.RETRIEVAL,
+        matrices.RECOGNITION,
+        vqa.BENCHMARK,
     )
 }

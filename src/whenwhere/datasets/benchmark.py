@@ -8,10 +8,6 @@ from typing import Literal
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 
-#: What the answers of a benchmark are; decides which protocols make sense. `scores` are matrices and short answers of
-#: any set (retrieval, recognition, VQA), which need no items.
-Task = Literal["spans", "highlights", "moments", "tubes", "tracking", "detection", "qa", "scores"]
-
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -20,10 +16,10 @@ class Benchmark:
     Attributes:
         name: as typed after `--benchmark`.
         title: as its authors write it.
-        task: what an answer is.
+        task: name of the task of `whenwhere.evaluate.tasks`: what an answer is and how it is evaluated.
         read: path of the released file (or folder, where the release has several) → items. Raises `RecordError`
             with file and line (or key) when the file is not that release.
-        protocol: name of the protocol its papers score with (`whenwhere.evaluate.PROTOCOLS`).
+        protocol: name of the protocol its papers score with (`whenwhere.evaluate.protocols`).
         files: what to give to `--annotations`, in words.
         source: paper and repository (with commit) that the format was taken from.
         licence: as stated there.
@@ -33,7 +29,7 @@ class Benchmark:
 
     name: str
     title: str
-    task: Task
+    task: str
     read: Callable[[Path], list[Item]]
     protocol: str
     files: str

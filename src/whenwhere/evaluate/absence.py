@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets.benchmark import Task
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.average_precision import greedy_iou
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.qvhighlights import WINDOWS, average_precision, by_score, windows
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, quotient, ragged, total
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import answered, default_iou, hits, look_up, means
 
 Mask = NDArray[np.bool_]
@@ -179,7 +178,7 @@ def _words(hit: str, decision: str, missing: str) -> dict[str, str]:
     }
 
 
-TASKS: tuple[Task, ...] = ("spans", "highlights", "qa")
+TASKS = ("spans", "highlights", "qa")
 
 PROTOCOLS = (
     Protocol(

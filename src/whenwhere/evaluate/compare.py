@@ -1,12 +1,12 @@
-"""Two files of answers to the same items: which is better, and could it be chance?
+"""Comparison of two files of answers to the same items: which is better, and whether it could be chance.
 
-Every measure that is a mean over items is compared item by item (paired), the differences resampled by video, because
-sentences of one video are not independent; pooled headline measures are compared with the same groups of videos left
-out of both. The interval says how sure the difference is for *these two files* on items like these; about two ways of
-training it says nothing, for that needs several runs of each.
+Every measure that is a mean over items is compared item by item (paired), and the differences are resampled by video,
+because sentences of one video are not independent. Pooled headline measures are compared with the same groups of videos
+left out of both. The interval says how certain the difference is for *these two files* on items like these. It says
+nothing about two ways of training, which needs several runs of each.
 
 Different items are refused: a mean over other items is another quantity. Items that one file did not answer are not
-different items: they count as wrong on its side, as everywhere.
+different items: they count as wrong for that file, as everywhere.
 """
 
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 
 from whenwhere.errors import RecordError
-from whenwhere.evaluate.evaluation import Report, plain
+from whenwhere.evaluate.evaluation import Report, json_values
 from whenwhere.stats import Interval, bootstrap_means, jackknife
 
 
 @dataclass(slots=True)
 class Comparison:
-    """First minus second.
+    """The difference between two files of answers.
 
     Attributes:
-        first: path of the first file.
-        second: path of the second.
-        headline: the measures to print first.
-        values: measure → (first, second), also of measures that are no means over items.
-        differences: measure → first - second with a 95 % interval.
-        items: how many were compared.
-        videos: clusters.
-        seed: of the resampling.
-        resamples: number of bootstrap resamples.
+        first: Path of the first file, A.
+        second: Path of the second file, B.
+        headline: The measures to print first.
+        values: Measure → (A, B), also for measures that are not means over items.
+        differences: Measure → A − B with a 95 % interval.
+        items: Number of items compared.
+        videos: Number of videos, which are the clusters.
+        seed: Seed of the resampling.
+        resamples: Number of bootstrap resamples.
     """
 
     first: str
@@ -47,7 +47,7 @@ class Comparison:
 
     def data(self) -> dict[str, Any]:
         """The comparison as a JSON object."""
-        return plain(
+        return json_values(
             {
                 "first": self.first,
                 "second": self.second,
@@ -63,10 +63,10 @@ class Comparison:
 
 
 def compare(a: Report, b: Report) -> Comparison:
-    """Paired comparison of two reports made with one protocol on one set of items.
+    """Compare two reports made with one protocol on one set of items, item by item.
 
     Raises:
-        RecordError: the protocols or the scored items differ.
+        RecordError: The protocols or the scored items differ, or a file answers none of the items.
     """
     first, second = a.files["predictions"], b.files["predictions"]
     if a.protocol.name != b.protocol.name:
@@ -109,11 +109,11 @@ def compare(a: Report, b: Report) -> Comparison:
 
 
 def _other(a: Report, b: Report) -> str:
-    """How the items differ."""
+    """How the items of the two reports differ, in words."""
     mine, yours = set(a.scores.ids), set(b.scores.ids)
     only = [*sorted(mine - yours), *sorted(yours - mine)]
     if not only:
-        return "their items come in another order"
+        return "their items come in a different order"
     return (
         f"{len(mine - yours)} items are scored for the first only, {len(yours - mine)} for the second only ({only[0]})"
     )

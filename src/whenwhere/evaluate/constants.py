@@ -1,33 +1,34 @@
-"""Answers that look at nothing: the rows that stand beside every result.
+"""Constant answers: baselines that look at neither the video nor the sentence.
 
 On some benchmarks the whole video beats published models, so a number without these rows says little. Each constant
-is an ordinary set of answers, scored by the same protocol as the file it stands beside:
+is an ordinary set of answers, scored by the same protocol as the file beside it:
 
 - whole video: from the first to the last second;
 - best constant span: the one pair of fractions (a, b) of the duration, on a grid of 0.05, with the highest mean
-  temporal IoU on the training items; without training items on the evaluated ones, which flatters it and is said;
-- where boxes are answered, both of those with a whole-frame box and a box of half the frame's sides in its centre;
+  temporal IoU on the training items; without training items it is fitted on the evaluated ones, and the report says
+  that this is optimistic;
+- where boxes are answered, both of those with a whole-frame box and with a box of half the frame's sides in its centre;
 - for tracking, where the first box is given, that box held;
 - for DiDeMo's 21 moments, the moments in order of their frequency.
 
-Nothing here knows a protocol. What needs a class name (detection) takes the most frequent one.
+Nothing here knows a protocol. Detection, which needs a class name, takes the most frequent one.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets.benchmark import Task
 from whenwhere.datasets.item import Item
+from whenwhere.evaluate.didemo import CHUNK
 from whenwhere.evaluate.prediction import Boxes, Prediction
 
-#: Step of the grid that the best constant span is sought on, as a fraction of the duration.
+#: Step of the grid on which the best constant span is searched, as a fraction of the duration.
 STEP = 0.05
-#: Seconds of a DiDeMo chunk.
-CHUNK = 5.0
+#: Added to what was fitted on the very items that are scored.
+OPTIMISTIC = "(optimistic: fitted on the test items)"
 
 
 @dataclass(slots=True)
@@ -35,18 +36,22 @@ class Constant:
     """One constant answer to every item.
 
     Attributes:
-        name: of the row.
-        how: the answer in words, with what it was fitted on.
-        answers: item id → answer; items whose duration nobody states have none.
+        name: Name of the row.
+        how: The answer in words, with what it was fitted on.
+        answers: Item id → answer; items of unknown duration have none.
+        summary: Measure → value, for a baseline whose result is known without answers, such as chance.
+        undefined: Measures that mean nothing for this constant and are left out.
     """
 
     name: str
     how: str
     answers: dict[str, Prediction]
+    summary: dict[str, float] | None = None
+    undefined: tuple[str, ...] = field(default=())
 
 
 def length(item: Item) -> float | None:
-    """Seconds of the item's video: as stated, else frames over frames per second, else None.
+    """Duration of the item's video in seconds: as stated, else frames over frames per second, else None.
 
     >>> length(Item("a", "v", frames=50, fps=25.0))
     2.0
@@ -57,9 +62,9 @@ def length(item: Item) -> float | None:
 
 
 def fractions(items: Sequence[Item]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """All true spans as fractions of their videos, (k, 2), and the index of the item each belongs to, (k,).
+    """All true spans as fractions of their videos, shape (k, 2), and the index of the item of each, shape (k,).
 
-    Items that are invalid, empty or of unknown length are left out, as are spans without length.
+    Items that are invalid, without a span or of unknown duration are left out, as are spans without length.
     """
     rows, owner = [], []
     for i, item in enumerate(items):
@@ -78,11 +83,11 @@ def best_span(items: Sequence[Item], step: float = STEP) -> tuple[float, float] 
     """The pair of fractions of the duration with the highest mean IoU (the best truth of each item counts).
 
     Args:
-        items: with durations.
-        step: of the grid.
+        items: Items with durations.
+        step: Step of the grid.
 
     Returns:
-        (start, end) in 0-1, or None where no item has a true span and a duration.
+        Start and end in 0-1, or None if no item has a true span and a duration.
 
     >>> items = [Item(str(k), "v", spans=np.array([[0.0, 4.0 + k]]), duration=10.0) for k in range(3)]
     >>> best_span(items)
@@ -106,59 +111,73 @@ def best_span(items: Sequence[Item], step: float = STEP) -> tuple[float, float] 
     return found
 
 
-def constants(items: Sequence[Item], task: Task, train: Sequence[Item] | None = None) -> list[Constant]:
-    """The constant answers that make sense for `task`.
+def _fitted(train: Sequence[Item] | None) -> str:
+    return ", fitted on the training items" if train else f" {OPTIMISTIC}"
+
+
+def _fit(items: Sequence[Item], train: Sequence[Item] | None) -> tuple[tuple[float, float] | None, str, str]:
+    """The best constant span (None if it is the whole video), how it was fitted, and a note for the whole video."""
+    fitted = _fitted(train)
+    span = best_span(train or items)
+    if span is None and train:
+        span, fitted = best_span(items), f" {OPTIMISTIC[:-1]}, because the training items have no durations)"
+    if span == (0.0, 1.0):
+        return None, fitted, f"; it is also the best constant span{fitted}"
+    return span, fitted, ""
+
+
+def span_constants(
+    items: Sequence[Item], train: Sequence[Item] | None = None, label: str | None = None
+) -> list[Constant]:
+    """The whole video and the best constant span.
 
     Args:
-        items: the evaluated items.
-        task: what an answer is.
-        train: items to fit the best constant on; None fits it on `items` and says so.
+        items: The evaluated items.
+        train: Items on which the best constant is fitted; None fits it on `items` and says so.
+        label: Class that every answer names (detection).
     """
-    fitted_on = "the training items" if train else "the evaluated items themselves, which flatters it"
-    source = train or items
-    if task == "moments":
-        return [_moments(items, source, ""), _moments(items, source, fitted_on)]
-    if task == "tracking":
-        return [_held(items), *_boxed(items, (0.0, 1.0), "whole video")]
-    label = None
-    said = ""
-    if task == "detection":
-        label = Counter(item.query for item in source).most_common(1)[0][0] if source else ""
-        said = f", class {label!r} (the most frequent)"
-    span = best_span(source)
-    if span is None and train:
-        span = best_span(items)
-        fitted_on = "the evaluated items themselves, which flatters it: the training items have no durations"
-    whole = "whole video"
-    best = ""
-    if span == (0.0, 1.0):
-        best, span = f"; it is also the best constant span on {fitted_on}", None
-    rows: list[Constant] = []
-    if task == "tubes":
-        rows += _boxed(items, (0.0, 1.0), whole, best)
-        if span is not None:
-            rows += _boxed(items, span, "best constant span", f", fitted on {fitted_on}")
-        return rows
-    rows.append(Constant(whole, f"[0, 1] of every video{said}{best}", span_answers(items, (0.0, 1.0), label)))
+    span, fitted, note = _fit(items, train)
+    said = "" if label is None else f", class {label!r} (the most frequent)"
+    rows = [Constant("whole video", f"[0, 1] of every video{said}{note}", span_answers(items, (0.0, 1.0), label))]
     if span is not None:
-        words = f"[{span[0]:g}, {span[1]:g}] of every video{said}, fitted on {fitted_on}"
+        words = f"[{span[0]:g}, {span[1]:g}] of every video{said}{fitted}"
         rows.append(Constant("best constant span", words, span_answers(items, span, label)))
     return rows
 
 
-def _key(item: Item, label: str | None) -> str:
-    # detection answers belong to videos
-    return item.id if label is None else item.video
+def detection_constants(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
+    """The constant spans with the most frequent class."""
+    source = train or items
+    label = Counter(item.query for item in source).most_common(1)[0][0] if source else ""
+    return span_constants(items, train, label)
+
+
+def tube_constants(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
+    """The constant spans, each with a whole-frame box and with a centre box."""
+    span, fitted, note = _fit(items, train)
+    rows = _boxed(items, (0.0, 1.0), "whole video", note)
+    return rows if span is None else rows + _boxed(items, span, "best constant span", fitted)
+
+
+def tracking_constants(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
+    """The given first box held, and the whole video with constant boxes."""
+    return [_held(items), *_boxed(items, (0.0, 1.0), "whole video")]
+
+
+def moment_constants(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
+    """DiDeMo's 21 moments: the whole video first, and by their frequency."""
+    fitted = _fitted(train)
+    return [_moments(items, train or items, ""), _moments(items, train or items, fitted)]
 
 
 def span_answers(items: Sequence[Item], span: tuple[float, float], label: str | None = None) -> dict[str, Prediction]:
-    """The same fractions of every video as an answer; to the class `label` in detection."""
+    """The same fractions of every video as an answer, naming the class `label` in detection."""
     out = {}
     for item in items:
         seconds = length(item)
         if seconds:
             rows = np.array([[span[0] * seconds, span[1] * seconds]])
-            key = _key(item, label)
+            key = item.id if label is None else item.video
             out[key] = Prediction(
                 key, spans=rows, ranked=np.c_[rows, 1.0], labels=None if label is None else [label], confidence=1.0
             )
@@ -212,14 +231,14 @@ def _held(items: Sequence[Item]) -> Constant:
     return Constant("first box held", "the box that trackers are given, at every frame", answers)
 
 
-def _moments(items: Sequence[Item], source: Sequence[Item], fitted_on: str) -> Constant:
-    """DiDeMo's own prior: all moments of six chunks, the most frequent first; not fitted: the whole video first."""
+def _moments(items: Sequence[Item], source: Sequence[Item], fitted: str) -> Constant:
+    """All moments of six chunks, the most frequent first; without `fitted`, the whole video first."""
     counts = Counter(tuple(map(int, t)) for item in source for t in item.extra.get("times", []))
-    if not fitted_on:
+    if not fitted:
         counts = Counter({(0, 5): 1})
     moments = sorted([(a, b) for a in range(6) for b in range(a, 6)], key=lambda m: (-counts[m], m[1] - m[0], m[0]))
     ranked = np.array([[a * CHUNK, (b + 1) * CHUNK, 1 - k / len(moments)] for k, (a, b) in enumerate(moments)])
     answers = {i.id: Prediction(i.id, spans=ranked[:1, :2], ranked=ranked, confidence=1.0) for i in items}
-    if not fitted_on:
+    if not fitted:
         return Constant("whole video", "all six chunks, then the other moments, short ones first", answers)
-    return Constant("most frequent moments", f"the 21 moments by their frequency, fitted on {fitted_on}", answers)
+    return Constant("most frequent moments", f"the 21 moments by their frequency{fitted}", answers)

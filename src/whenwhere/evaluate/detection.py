@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.average_precision import interpolated, true_positives
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import Floats, Ragged
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.tie_order import dictionary_order, falling
 
 ACTIVITYNET = np.linspace(0.5, 0.95, 10)

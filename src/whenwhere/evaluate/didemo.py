@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
-from whenwhere.evaluate.scores import Protocol, Scores
 from whenwhere.evaluate.temporal import choices, hits, look_up, means
 
 CHUNK = 5.0

@@ -1,56 +1,46 @@
-"""One call from files to a report: annotations, answers, a named protocol, and all that stands beside the number.
+"""The evaluation of one file of answers: a named protocol's score, and everything reported beside it.
 
-The protocol alone decides the number. Beside it stand, made by the same protocol on other answers: the constants, a
-blind run and the swaps; and, whatever the protocol: intervals (bootstrap over videos), failure modes, for tubes what
-is lost in time and what in space, and every fault of the file of answers. A fault is never a reason to leave an item
-out: what has no readable answer is wrong, and how many were is said.
+The protocol alone decides the number. Beside it are reported, under the same protocol: constant answers, a blind run
+and swapped answers; and, whatever the protocol: intervals (bootstrap over videos), failure modes, for tubes what is
+lost in time and what in space, and every fault of the file of answers. A fault never leaves an item out: an item
+without a readable answer counts as wrong, and the report says how many there were.
 """
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets import BENCHMARKS
-from whenwhere.datasets.benchmark import Benchmark, read_items
+from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
-from whenwhere.errors import SettingError
-from whenwhere.evaluate.constants import constants
 from whenwhere.evaluate.diagnostics import Choices, by_type, diagnostics
-from whenwhere.evaluate.formats import read_predictions
-from whenwhere.evaluate.prediction import Fault, Prediction, Predictions
-from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.scores import Protocol, Scores
-from whenwhere.evaluate.semantic import query_swap, video_swap
-from whenwhere.evaluate.tubes.decomposition import decomposition
+from whenwhere.evaluate.prediction import Prediction, PredictionFault, Predictions
+from whenwhere.evaluate.protocol import Protocol, Scores
+from whenwhere.evaluate.tasks import TASKS, Task
 from whenwhere.stats import Interval, bootstrap_means, jackknife
 
-#: Groups of videos that are left out in turn, for measures that are no means over items.
+#: Groups of videos that are left out in turn, for measures that are not means over items.
 GROUPS = 30
-#: Videos that a jackknife needs: of fewer its interval says nothing.
-FEWEST = 10
+#: Smallest number of videos for a jackknife: with fewer its interval says nothing.
+FEWEST_VIDEOS = 10
 #: Pooled measures that may exceed 1.
 UNBOUNDED = ("LGM",)
-#: Benchmarks without items, scored by `matrices`, which builds on this module.
-MATRICES = ("retrieval", "recognition", "vqa")
-#: Faults of the blind file that are said.
-SHOWN = 3
+#: Number of faults of the blind file that are reported.
+BLIND_FAULTS = 3
 
 
 @dataclass(slots=True)
-class Row:
-    """Other answers under the same protocol, beside the file's own.
+class ResultRow:
+    """The score of some answers under the protocol of a report.
 
     Attributes:
-        name: of the row.
-        how: what the answers are, in words.
-        items: how many were scored.
-        summary: measure → value.
+        name: Name of the row.
+        how: What the answers are, in words.
+        items: Number of items scored.
+        summary: Measure → value.
         kind: `answers`, `constant`, `blind` or `swap`.
     """
 
@@ -63,29 +53,31 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """The outcome of an evaluation.
+    """Everything that was found out about one file of answers.
 
     Attributes:
-        benchmark: what was asked.
-        protocol: how it was counted.
-        files: role → path: annotations, predictions, and train and blind where they were given.
-        format: name of the format of the predictions.
-        scores: the protocol's own outcome.
+        benchmark: The benchmark.
+        protocol: The protocol that counted.
+        files: Role → path: annotations, predictions, and train and blind if they were given.
+        format: Name of the format of the predictions.
+        scores: The protocol's own result.
         intervals: 95 % intervals: of means over items by resampling videos, of other headline measures from `without`.
-        without: headline measures that are no means over items (pooled ones) → their values without each group of
+        without: Headline measures that are not means over items (pooled ones) → their values without each group of
             videos in turn.
-        decomposition: t, s and v of tubes, with the truth in place of one of them; None elsewhere, and where no item
+        decomposition: t, s and v of tubes, with the truth in place of one of them; None for other tasks, and if no item
             has a true box.
-        rows: what stands beside, the file's own answers first.
-        diagnostics: failure mode → value.
-        types: query type → failure mode → value.
-        status: of answers → how many items.
-        faults: of the file of answers, in its order.
-        notes: what a reader must know.
-        choices: first choices and the truths they are closest to, as arrays over `ids`; None for detection.
-        ids: of all items.
-        seed: of the resampling and the swaps.
-        resamples: number of bootstrap resamples.
+        rows: The scores beside each other, the file's own answers first.
+        diagnostics: Failure mode → value.
+        types: Query type → failure mode → value.
+        status: Status of an answer → number of items.
+        faults: Faults of the file of answers, in its order.
+        notes: What a reader must know.
+        choices: First choices and the truths closest to them, as arrays over `ids`; None if an answer is not a time.
+        ids: Ids of all items.
+        videos: Number of different videos.
+        seed: Seed of the resampling and of the swaps.
+        resamples: Number of bootstrap resamples.
+        kinds: Query type of each item, or None.
     """
 
     benchmark: Benchmark
@@ -96,11 +88,11 @@ class Report:
     intervals: dict[str, Interval]
     without: dict[str, NDArray[np.float64]]
     decomposition: Scores | None
-    rows: list[Row]
+    rows: list[ResultRow]
     diagnostics: dict[str, float]
     types: dict[str, dict[str, float]]
     status: dict[str, int]
-    faults: list[Fault]
+    faults: list[PredictionFault]
     notes: list[str]
     choices: Choices | None
     ids: list[str]
@@ -111,24 +103,24 @@ class Report:
 
     @property
     def headline(self) -> list[str]:
-        """The measures to print first: the protocol's own choice, as far as there are any."""
+        """The measures to print first: the protocol's own choice, as far as they were measured."""
         return [name for name in self.protocol.headline if name in self.scores.summary] or list(self.scores.summary)[:6]
 
     @property
     def groups(self) -> int:
-        """Groups of videos that the jackknife left out in turn."""
+        """The number of groups of videos that the jackknife leaves out in turn."""
         return min(GROUPS, self.videos)
 
     @property
     def counted(self) -> str:
-        """How many items the protocol counted, and of how many where its original leaves some out."""
+        """How many items the protocol counted, and out of how many if its original leaves some out."""
         scored, items = len(self.scores.ids), len(self.ids)
         return f"{items} items" if scored == items else f"{scored} counted of {items} items"
 
     def data(self) -> dict[str, Any]:
-        """The report as one JSON object; fractions in 0-1, unrounded, null where a number has no meaning."""
+        """The report as one JSON object: fractions in 0-1, unrounded, null for a number without meaning."""
         printed = {name: self.protocol.printed(name, value) for name, value in self.scores.summary.items()}
-        return plain(
+        return json_values(
             {
                 "version": 1,
                 "benchmark": self.benchmark.name,
@@ -164,7 +156,7 @@ class Report:
         )
 
     def item_rows(self) -> list[dict[str, Any]]:
-        """One row for each item: what was answered, the truth closest to it, and every per-item measure.
+        """One row for each item: the answer, the truth closest to it, and every per-item measure.
 
         Items that the protocol's original leaves out keep their row, with null for its measures.
         """
@@ -182,91 +174,8 @@ class Report:
             row |= {name: None if k is None else float(v[k]) for name, v in self.scores.items.items()}
             if self.decomposition is not None:
                 row |= {name: float(self.decomposition.items[name][n]) for name in ("t", "s", "v")}
-            rows.append(plain(row))
+            rows.append(json_values(row))
         return rows
-
-
-def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of that name.
-
-    Raises:
-        SettingError: there is none; names the closest.
-    """
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]
-    if name in MATRICES:
-        raise SettingError(f"{name} has no items of its own, only `whenwhere eval` takes it: give another benchmark")
-    near = _close(name, [*BENCHMARKS, *MATRICES])
-    raise SettingError(f"there is no benchmark {name!r}{near}; `whenwhere eval --list` shows all")
-
-
-def find_protocol(name: str | None, benchmark: Benchmark) -> Protocol:
-    """The protocol of that name, or the one that the benchmark's papers score with.
-
-    Raises:
-        SettingError: there is none, or it cannot score this benchmark's kind of answer.
-    """
-    asked = name or benchmark.protocol
-    if asked not in PROTOCOLS:
-        raise SettingError(
-            f"there is no protocol {asked!r}{_close(asked, PROTOCOLS)}; `whenwhere eval --list` shows all"
-        )
-    protocol = PROTOCOLS[asked]
-    if benchmark.task not in protocol.tasks:
-        fitting = ", ".join(p.name for p in PROTOCOLS.values() if benchmark.task in p.tasks)
-        raise SettingError(
-            f"protocol {asked!r} scores {', '.join(protocol.tasks)}, and answers to {benchmark.name} are "
-            f"{benchmark.task}: choose from {fitting}"
-        )
-    return protocol
-
-
-def evaluate(
-    benchmark: str,
-    annotations: str | Path,
-    predictions: str | Path,
-    protocol: str | None = None,
-    *,
-    format: str | None = None,
-    train: str | Path | None = None,
-    blind: str | Path | None = None,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Report:
-    """Score a file of answers under a named protocol.
-
-    Args:
-        benchmark: its name (`whenwhere eval --list`).
-        annotations: its released file.
-        predictions: the answers, in any format of `whenwhere.evaluate.formats`.
-        protocol: how to count; None counts as the benchmark's papers do.
-        format: of the answers; None looks at the file.
-        train: released training file of the same benchmark, to fit the best constant on.
-        blind: answers that were made without showing the model any picture.
-        resamples: of the bootstrap.
-        seed: of the bootstrap and of the swaps.
-
-    Raises:
-        SettingError: an unknown name.
-        RecordError: a file is not there or is not what it should be as a whole; a bad entry is a fault instead.
-    """
-    bench = find_benchmark(benchmark)
-    counted = find_protocol(protocol, bench)
-    items = read_items(bench, annotations)
-    files = {"annotations": str(annotations), "predictions": str(predictions)}
-    files |= {"train": str(train)} if train else {}
-    files |= {"blind": str(blind)} if blind else {}
-    return assess(
-        bench,
-        counted,
-        items,
-        read_predictions(Path(predictions), items, bench, format),
-        train=read_items(bench, train) if train else None,
-        blind=read_predictions(Path(blind), items, bench, format) if blind else None,
-        files=files,
-        resamples=resamples,
-        seed=seed,
-    )
 
 
 def assess(
@@ -281,34 +190,41 @@ def assess(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Report:
-    """`evaluate` on what was read already."""
-    answers = found.by_id
+    """Evaluate answers that were read already.
+
+    Args:
+        benchmark: The benchmark of the items; its task decides what is reported beside the score.
+        protocol: How to count.
+        items: The questions with their truth.
+        found: The answers.
+        train: Training items, on which constant answers are fitted.
+        blind: Answers made without showing the model any picture.
+        files: Role → path, for the report.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap and of the swaps.
+    """
+    task, answers = TASKS[benchmark.task], found.by_id
     scores = protocol.score(items, answers)
-    seen = None if benchmark.task == "detection" else Choices(items, answers)
-    rows = [Row("these answers", found.path, len(scores.ids), scores.summary, "answers")]
-    rows += [
-        _row(protocol, c.name, c.how, items, c.answers, "constant") for c in constants(items, benchmark.task, train)
-    ]
     notes = list(scores.notes)
+    rows = [ResultRow("these answers", found.path, len(scores.ids), scores.summary, "answers")]
+    rows += _baselines(task, protocol, items, train)
     if blind is not None:
         rows.append(_row(protocol, "blind", f"no pictures shown: {blind.path}", items, blind.by_id, "blind"))
-        notes += [f"blind: {fault.message}" for fault in blind.faults[:SHOWN]]
-        if len(blind.faults) > SHOWN:
-            notes.append(f"blind: {len(blind.faults) - SHOWN} more faults of {blind.path}")
+        notes += [f"blind: {fault.message}" for fault in blind.faults[:BLIND_FAULTS]]
+        if len(blind.faults) > BLIND_FAULTS:
+            notes.append(f"blind: {len(blind.faults) - BLIND_FAULTS} more faults of {blind.path}")
     boxed = any(len(tube) for item in items for tube in item.tubes)
-    if benchmark.task in ("tubes", "tracking") and not boxed:
+    if task.boxed and not boxed:
         notes.append(
             f"no item of {(files or {}).get('annotations', benchmark.title)} has a true box, so measures of boxes say "
             f"nothing: give {benchmark.files}"
         )
     sure = intervals(scores, resamples, seed)
     pooled = [name for name in protocol.headline if name in scores.summary and name not in sure]
-    without = leave_out(protocol, items, answers, pooled, seed)
+    without = leave_out(protocol, items, answers, pooled, seed) if task.jackknife else {}
     sure |= {name: possible(name, jackknife(scores.summary[name], values)) for name, values in without.items()}
-    failures: dict[str, float] = {}
-    if seen is not None:
-        rows += _swaps(protocol, items, answers, seed, stretch=benchmark.task != "moments")
-        failures = diagnostics(items, answers)
+    rows += _controls(task, protocol, items, answers, seed)
+    choices = task.choices(items, answers) if task.choices else None
     return Report(
         benchmark=benchmark,
         protocol=protocol,
@@ -317,14 +233,14 @@ def assess(
         scores=scores,
         intervals=sure,
         without=without,
-        decomposition=decomposition(items, answers) if benchmark.task == "tubes" and boxed else None,
+        decomposition=task.decomposition(items, answers) if task.decomposition and boxed else None,
         rows=rows,
-        diagnostics=failures,
-        types={} if seen is None else by_type(items, answers),
-        status=_statuses(items, answers, seen),
+        diagnostics={} if choices is None else diagnostics(items, answers),
+        types={} if choices is None else by_type(items, answers),
+        status=_statuses(task, items, answers),
         faults=found.faults,
         notes=notes,
-        choices=seen,
+        choices=choices,
         ids=[item.id for item in items],
         kinds=[item.type for item in items],
         videos=len({item.video for item in items}),
@@ -334,7 +250,7 @@ def assess(
 
 
 def intervals(scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
-    """95 % intervals of every measure that is a mean over items; those that are none (a pooled mAP) see `leave_out`."""
+    """95 % intervals of every measure that is a mean over items; for the others (a pooled mAP) see `leave_out`."""
     names = [name for name, column in scores.items.items() if name in scores.summary and len(column)]
     if not names:
         return {}
@@ -350,9 +266,9 @@ def intervals(scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
 def leave_out(
     protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], names: Sequence[str], seed: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Measures without each of `GROUPS` random groups of videos in turn: (groups,) values of each name."""
+    """The values of measures without each of `GROUPS` random groups of videos in turn, shape (groups,) each."""
     videos = list(dict.fromkeys(item.video for item in items))
-    if not names or len(videos) < FEWEST:
+    if not names or len(videos) < FEWEST_VIDEOS:
         return {}
     groups = min(GROUPS, len(videos))
     place = dict(zip(videos, (np.random.default_rng(seed).permutation(len(videos)) % groups).tolist(), strict=True))
@@ -368,7 +284,7 @@ def leave_out(
 
 
 def possible(name: str, interval: Interval) -> Interval:
-    """The interval cut to values that the measure can have: near its ends a symmetric one reaches beyond.
+    """The interval cut to values that the measure can have; near their ends a symmetric interval reaches beyond.
 
     >>> possible("AUROC", Interval(0.95, 0.85, 1.05))
     Interval(mean=0.95, low=0.85, high=1.0)
@@ -379,64 +295,52 @@ def possible(name: str, interval: Interval) -> Interval:
 
 def _row(
     protocol: Protocol, name: str, how: str, items: Sequence[Item], answers: Mapping[str, Prediction], kind: str
-) -> Row:
+) -> ResultRow:
     scores = protocol.score(items, answers)
-    return Row(name, how, len(scores.ids), scores.summary, kind)
+    return ResultRow(name, how, len(scores.ids), scores.summary, kind)
 
 
-def _swaps(
-    protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], seed: int, stretch: bool
-) -> list[Row]:
+def _baselines(task: Task, protocol: Protocol, items: Sequence[Item], train: Sequence[Item] | None) -> list[ResultRow]:
     rows = []
-    query = query_swap(items, answers)
-    if query is not None:
-        if len(query.items) < len(items):
-            own = {item.id: answers[item.id] for item in query.items if item.id in answers}
-            rows.append(
-                _row(
-                    protocol,
-                    "these answers, there",
-                    "the file's own answers to the items of the query swap",
-                    query.items,
-                    own,
-                    "swap",
-                )
-            )
-        rows.append(_row(protocol, query.name, query.how, query.items, query.answers, "swap"))
-    video = video_swap(items, answers, seed, stretch)
-    if video is not None:
-        rows.append(_row(protocol, video.name, video.how, video.items, video.answers, "swap"))
+    for constant in task.baselines(items, train):
+        if constant.summary is not None:
+            rows.append(ResultRow(constant.name, constant.how, len(items), constant.summary, "constant"))
+            continue
+        row = _row(protocol, constant.name, constant.how, items, constant.answers, "constant")
+        row.summary = {name: value for name, value in row.summary.items() if name not in constant.undefined}
+        rows.append(row)
     return rows
 
 
-def _statuses(items: Sequence[Item], answers: Mapping[str, Prediction], seen: Choices | None) -> dict[str, int]:
-    given = (
-        seen.status
-        if seen is not None
-        else [answers[v].status if v in answers else "missing" for v in dict.fromkeys(item.video for item in items)]
-    )
+def _controls(
+    task: Task, protocol: Protocol, items: Sequence[Item], answers: Mapping[str, Prediction], seed: int
+) -> list[ResultRow]:
+    """The scores of swapped answers; where only some items take part, the file's own score on them before it."""
+    rows = []
+    for control in task.controls:
+        swap = control(items, answers, seed)
+        if swap is None:
+            continue
+        if len(swap.items) < len(items):
+            own = {item.id: answers[item.id] for item in swap.items if item.id in answers}
+            how = f"the file's own answers to the items of the {swap.name}"
+            rows.append(_row(protocol, "these answers, there", how, swap.items, own, "swap"))
+        rows.append(_row(protocol, swap.name, swap.how, swap.items, swap.answers, "swap"))
+    return rows
+
+
+def _statuses(task: Task, items: Sequence[Item], answers: Mapping[str, Prediction]) -> dict[str, int]:
+    keys = [item.id for item in items] if task.answered is None else dict.fromkeys(map(task.answered, items))
+    given = [answers[key].status if key in answers else "missing" for key in keys]
     return {status: given.count(status) for status in dict.fromkeys(given)}
 
 
-def _close(name: str, names: Iterable[str]) -> str:
-    """The names that were probably meant: those that differ in case, begin alike, or are alike.
-
-    >>> names = ["charades-cd", "charades-sta", "tacos"]
-    >>> _close("Charades_STA", names), _close("charades", names), _close("taco", names), _close("x", names)
-    (' (did you mean charades-sta?)', ' (did you mean charades-cd or charades-sta?)', ' (did you mean tacos?)', '')
-    """
-    plain_name = "-".join(name.casefold().replace("_", " ").split())
-    begin = [known for known in names if plain_name and known.startswith(plain_name)]
-    near = [plain_name] if plain_name in begin else begin or difflib.get_close_matches(plain_name, names, 1)
-    return f" (did you mean {' or '.join(near[:3])}?)" if near else ""
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: no numpy, null for NaN and infinities."""
+def json_values(value: Any) -> Any:
+    """The value as JSON can hold it: without numpy types, with null for NaN and infinities."""
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): json_values(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [json_values(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

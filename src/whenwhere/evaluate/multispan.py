@@ -17,6 +17,7 @@ import numpy as np
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.average_precision import greedy_iou
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.qvhighlights import (
     WINDOWS,
     average_precision,
@@ -24,7 +25,6 @@ from whenwhere.evaluate.qvhighlights import (
     windows,
 )
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import claims, default_iou, hits, look_up, means, threshold_curve
 
 AT = (0.3, 0.5, 0.7)

@@ -1,6 +1,6 @@
-"""The report as one page: tables, three plots, no script, no network, light and dark.
+"""The report as one HTML page: tables and three plots, without scripts and network access, light and dark.
 
-A content security policy lets nothing run and nothing load; ids and paths reach the page escaped.
+A content security policy forbids the page to run or to load anything; ids and paths are escaped.
 """
 
 import html
@@ -8,34 +8,31 @@ import string
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.plots import draw
+from whenwhere.evaluate.table import Table, cell_text
 from whenwhere.stats import Interval
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 
-if TYPE_CHECKING:
-    from whenwhere.evaluate.report import Table
 
-
-def write_page(report: Report, tables: "Sequence[Table]", path: Path) -> Path:
+def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Path:
     """Write the page.
 
     Args:
-        report: what the plots are drawn from.
-        tables: what it shows.
-        path: of the page.
+        report: The report; its first choices are plotted.
+        tables: The tables to show.
+        path: The file to write.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        OutputError: the page cannot be written.
+        OutputError: The page cannot be written.
     """
     room = files("whenwhere.evaluate")
     style = (room / "page.css").read_text(encoding="utf-8")
     pictures = {} if report.choices is None else draw(report.choices)
-    # No script can run; the plots carry their looks in style attributes, so styles may be inline.
+    # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
@@ -57,16 +54,12 @@ def write_page(report: Report, tables: "Sequence[Table]", path: Path) -> Path:
 
 
 def _tile(report: Report, name: str) -> str:
-    from whenwhere.evaluate.report import show
-
     interval = report.intervals.get(name)
-    sure = f"<small>{show(interval)}</small>" if interval else ""
-    return f"<div><dt>{html.escape(name)}</dt><dd>{show(report.scores.summary[name])}{sure}</dd></div>"
+    sure = f"<small>{cell_text(interval)}</small>" if interval else ""
+    return f"<div><dt>{html.escape(name)}</dt><dd>{cell_text(report.scores.summary[name])}{sure}</dd></div>"
 
 
-def _table(table: "Table") -> str:
-    from whenwhere.evaluate.report import show
-
+def _table(table: Table) -> str:
     numeric = [any(isinstance(row[k], int | float | Interval) for row in table.rows) for k in range(len(table.columns))]
     sides = ["n" if number else "t" for number in numeric]
     head = "".join(
@@ -75,7 +68,7 @@ def _table(table: "Table") -> str:
     kinds = table.kinds or [""] * len(table.rows)
     body = "".join(
         f'<tr data-kind="{html.escape(kind)}">'
-        + "".join(f'<td class="{s}">{html.escape(show(c))}</td>' for c, s in zip(row, sides, strict=True))
+        + "".join(f'<td class="{s}">{html.escape(cell_text(c))}</td>' for c, s in zip(row, sides, strict=True))
         + "</tr>"
         for row, kind in zip(table.rows, kinds, strict=True)
     )

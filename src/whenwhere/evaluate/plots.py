@@ -1,7 +1,7 @@
-"""Three pictures of an evaluation, as SVG that lives inside a page and follows its colours.
+"""Three plots of an evaluation, as SVG inside a page that follows the page's colours.
 
-Drawn by matplotlib (extra `report`); its colours are placeholders that are then replaced by CSS variables, so that one
-picture is right in the light and in the dark, and its text stays text. The same numbers give the same bytes.
+They are drawn by matplotlib (extra `report`) in placeholder colours, which are then replaced by CSS variables, so that
+one plot suits the light and the dark page, and its text stays text. The same numbers give the same bytes.
 """
 
 import io
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Colour that matplotlib draws with → what the page shows.
+#: Placeholder colours of matplotlib; `_PAGE` maps each to the page's variable.
 _INK, _SOFT, _FIRST, _SECOND = "#010101", "#020202", "#030303", "#040404"
 _PAGE = {_INK: "var(--ink)", _SOFT: "var(--soft)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
 _SIZE = (5.2, 3.0)
@@ -27,7 +27,7 @@ _BINS = 20
 
 
 def draw(seen: Choices) -> dict[str, str]:
-    """Title → SVG: histogram of the IoU, R1 over the threshold, error over the video's length.
+    """The plots as SVG by title: distribution of the IoU, R1 over the threshold, error over the video's length.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -43,7 +43,7 @@ def draw(seen: Choices) -> dict[str, str]:
         "ytick.color": _SOFT, "grid.color": _SOFT, "axes.spines.top": False, "axes.spines.right": False,
     }  # fmt: skip
     drawings: dict[str, Callable[[Axes], None]] = {
-        "How often each temporal IoU": lambda axes: _histogram(axes, seen.iou),
+        "Distribution of temporal IoU": lambda axes: _histogram(axes, seen.iou),
         "R1 over the threshold": lambda axes: _recall(axes, seen.iou),
     }
     error, length = _errors(seen)
@@ -78,7 +78,7 @@ def _errors(seen: Choices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _errors_over_length(axes: "Axes", error: NDArray[np.float64], length: NDArray[np.float64]) -> None:
-    order = np.random.default_rng(0).permutation(len(length))[:2000]  # more points are one blot and a huge page
+    order = np.random.default_rng(0).permutation(len(length))[:2000]  # more points would be one blot and a huge page
     for column, colour, name in ((0, _FIRST, "start"), (1, _SECOND, "end")):
         axes.plot(
             length[order],
@@ -105,7 +105,7 @@ def _svg(figure: "Figure", prefix: str) -> str:
     for drawn, shown in _PAGE.items():
         text = text.replace(drawn, shown)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # several pictures share one page, and so one space of names
+    # several plots share one page, and so its ids
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", text)
     # the page's own font, and a width that fits the page
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", text)

@@ -15,21 +15,21 @@ from whenwhere.datasets.item import span_array
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
-#: `absent` claims that it is not there; `unsure` claims nothing; `unparsed` is text without a readable answer;
-#: `failed` stands for an answer that was lost or is no answer at all.
+#: `absent` claims that the thing is not in the video; `unsure` claims nothing; `unparsed` is text without a readable
+#: answer; `failed` stands for an answer that was lost or cannot be used.
 Status = Literal["answered", "absent", "unsure", "unparsed", "failed"]
 
 
 @dataclass(slots=True, eq=False)
 class Boxes:
-    """Boxes of one object as they were answered; times need not lie inside the answered spans.
+    """The boxes of one answered object; their times need not lie inside the answered spans.
 
     Attributes:
-        times: (n,) seconds, increasing.
-        boxes: (n, 4) xyxy pixels of the displayed frame.
-        id: name of the object, the same over time.
-        label: what it is.
-        score: confidence.
+        times: Seconds, increasing, shape (n,).
+        boxes: Boxes xyxy in pixels of the displayed frame, shape (n, 4).
+        id: Name of the object, the same over time.
+        label: Class of the object.
+        score: Confidence in the object.
     """
 
     times: NDArray[np.float64]
@@ -39,28 +39,29 @@ class Boxes:
     score: float | None = None
 
     def tube(self, spans: SpanSet, rate: float) -> Tube:
-        """The boxes that lie inside `spans`, as a tube of the definitions."""
+        """The boxes that lie inside `spans`, as a `Tube`."""
         inside = spans.index(self.times) >= 0
         return Tube(spans, self.times[inside], self.boxes[inside], rate=rate, id=self.id, label=self.label)
 
 
 @dataclass(slots=True, eq=False)
 class Prediction:
-    """What was answered to one item.
+    """The answer to one item.
 
     Attributes:
-        id: of the item (of the video in detection, where answers belong to videos).
-        status: see `Status`.
-        spans: (k, 2) seconds: the answer as a set of time, in the order it was written.
-        ranked: (k, 3) start, end, score: alternatives, best first as written; None where there is one answer only.
-        labels: one class name per row of `ranked` (detection).
-        boxes: one per object.
-        rate: boxes per second that the boxes were made at; decides what counts as an absence between two of them.
-        curve: score over time, (start, step, values): value i belongs to start + i * step seconds.
-        answer: chosen option or free answer to the question (question answering).
-        confidence: chance that the answer is right, or any score that grows with it.
-        raw: the model's text, where that is what the file holds.
-        parse: how that text was read, a status word of `answers.ParsedAnswer`.
+        id: Id of the item; name of the video in detection, where answers belong to videos.
+        status: What the answer claims, see `Status`.
+        spans: The answer as a set of time, seconds, shape (k, 2), in the order it was written.
+        ranked: Alternatives, best first as written: start, end, score, shape (k, 3). None if there is one answer only.
+        labels: One class name for each row of `ranked` (detection).
+        boxes: The answered objects.
+        rate: Boxes per second that the boxes were made at; a longer gap between two boxes is an absence.
+        curve: Score over time, (start, step, values): value i belongs to start + i * step seconds.
+        answer: Chosen option or free answer to the question (question answering).
+        scores: One score for each candidate, shape (c,): for each video in retrieval, for each class in recognition.
+        confidence: Probability that the answer is right, or any score that grows with it.
+        raw: Text of the model, if that is what the file holds.
+        parse: How that text was read, a status word of `answers.ParsedAnswer`.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Prediction:
     rate: float = 1.0
     curve: tuple[float, float, NDArray[np.float64]] | None = None
     answer: str | None = None
+    scores: NDArray[np.float64] | None = None
     confidence: float | None = None
     raw: str | None = None
     parse: str | None = None
@@ -83,21 +85,21 @@ class Prediction:
 
     @property
     def top(self) -> NDArray[np.float64] | None:
-        """(start, end) of the first choice: the best ranked, else the first span; None without an answer."""
+        """Start and end of the first choice: the best ranked span, else the first span; None without an answer."""
         if self.ranked is not None and len(self.ranked):
             return self.ranked[0, :2]
         return self.spans[0] if len(self.spans) else None
 
 
 @dataclass(slots=True)
-class Fault:
-    """Something wrong in a file of predictions, and what was made of it.
+class PredictionFault:
+    """Something wrong in a file of predictions, and how it was treated.
 
     Attributes:
-        where: file and line or key.
-        kind: a stable word: `unknown id`, `duplicate id`, `missing`, `not a number`, `reversed`, `out of range`,
+        where: File and line, or file and key.
+        kind: A stable word: `unknown id`, `duplicate id`, `missing`, `not a number`, `reversed`, `out of range`,
             `torn line`, `empty`, ...
-        message: one sentence: what, where, how to mend.
+        message: One sentence: what is wrong, where, and how to mend it.
     """
 
     where: str
@@ -107,16 +109,16 @@ class Fault:
 
 @dataclass(slots=True)
 class Predictions:
-    """A read file of predictions: answers by item id, and what was wrong with the file.
+    """A file of predictions after reading.
 
     Attributes:
-        by_id: id → answer; items without one are missing and count as wrong.
-        faults: in the file's order.
-        format: name of the file's format.
-        path: the file.
+        by_id: Id → answer; items without one are missing and count as wrong.
+        faults: What is wrong with the file, in the file's order.
+        format: Name of the file's format.
+        path: The file, or the folder that was read.
     """
 
     by_id: dict[str, Prediction]
-    faults: list[Fault]
+    faults: list[PredictionFault]
     format: str
     path: str

@@ -1,12 +1,24 @@
-"""All protocols by name. Each file of a task exports its own tuple; this is the one list of them.
+"""All protocols by name; each file exports its own tuple `PROTOCOLS`, and this is the one list of them.
 
-Importing it is light (numpy only): what needs SciPy imports it where it is used.
+Importing it is light (numpy only): functions that need SciPy import it when they are called.
 """
 
-from whenwhere.evaluate import absence, detection, didemo, multispan, qa, qvhighlights, temporal, tubes
-from whenwhere.evaluate.scores import Protocol
+from whenwhere.evaluate import (
+    absence,
+    detection,
+    didemo,
+    multispan,
+    qa,
+    qvhighlights,
+    recognition,
+    retrieval,
+    temporal,
+    tubes,
+    vqa,
+)
+from whenwhere.evaluate.protocol import Protocol
 
-#: Name → protocol, in the order they are listed to a reader.
+#: Name → protocol, in the order in which they are listed.
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -18,5 +30,8 @@ PROTOCOLS: dict[str, Protocol] = {
         *absence.PROTOCOLS,
         *detection.PROTOCOLS,
         *tubes.PROTOCOLS,
+        *retrieval.PROTOCOLS,
+        *recognition.PROTOCOLS,
+        *vqa.PROTOCOLS,
     )
 }

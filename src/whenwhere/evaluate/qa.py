@@ -17,9 +17,9 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.qvhighlights import first_window
 from whenwhere.evaluate.ragged import Floats, cross, highest, hull_iou, quotient, ragged, shared
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import choices, hits, look_up, means
 
 _LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.average_precision import interpolated, sum_iou, true_positives
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
 
 THRESHOLDS = np.array([float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10)])

@@ -1,30 +1,32 @@
-"""Recognition: is the right class among the first k, on average over items and over classes; and VQA accuracy.
+"""Recognition: whether the right class is among the first k, on average over items and over classes.
 
 Equal scores are counted against the answer: a model that gives every class the same score has recognised nothing.
-(Sorting, as most code does, would reward the classes that happen to stand first.)
+(Sorting, as most code does, would reward the classes that happen to come first.)
+
+As a task, an item has the number of its class (`Item.extra["label"]`) and an answer is one score for each class
+(`Prediction.scores`).
 """
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.datasets.item import Item
+from whenwhere.evaluate.constants import OPTIMISTIC, Constant
+from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.ragged import Floats
-from whenwhere.evaluate.scores import Scores
-
-_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-_NUMBER = {"none": "0", **{word: str(value) for value, word in enumerate(_NUMBERS)}}
-_ARTICLES = {"a", "an", "the"}
+from whenwhere.evaluate.temporal import look_up
 
 
 def true_rank(scores: Floats, labels: NDArray[np.integer]) -> NDArray[np.intp]:
-    """(n,) rank of the true class, 1 = best; classes with an equal score rank before it.
+    """Rank of the true class (1 is the best), shape (n,); classes with an equal score rank before it.
 
     Args:
-        scores: (n, c), higher is better; nan ranks last, and a nan of the true class behind everything.
-        labels: (n,) true class.
+        scores: Scores of the classes, higher is better, shape (n, c). NaN ranks last; a true class with NaN ranks
+            after every other class.
+        labels: Number of the true class, shape (n,).
 
     >>> true_rank(np.array([[.2, .5, .5], [.9, .1, 0]]), np.array([1, 0])).tolist()
     [2, 1]
@@ -35,7 +37,7 @@ def true_rank(scores: Floats, labels: NDArray[np.integer]) -> NDArray[np.intp]:
 
 
 def mean_class_accuracy(hit: Floats, labels: NDArray[np.integer]) -> float:
-    """Mean over the classes that occur of the mean over their items.
+    """Accuracy of each class that occurs, averaged over classes.
 
     >>> mean_class_accuracy(np.array([1., 1, 1, 0]), np.array([0, 0, 0, 1]))
     0.5
@@ -47,7 +49,7 @@ def mean_class_accuracy(hit: Floats, labels: NDArray[np.integer]) -> float:
 def score(
     scores: Floats, labels: NDArray[np.integer], ids: Sequence[str], videos: Sequence[str] | None = None
 ) -> Scores:
-    """Top-1 and top-5 accuracy and mean class accuracy of (n, c) class scores.
+    """Top-1 accuracy, top-5 accuracy and mean class accuracy of class scores of shape (n, c).
 
     >>> score(np.eye(3), np.array([0, 1, 0]), ["a", "b", "c"]).summary["top-1"].__round__(3)
     0.667
@@ -59,41 +61,51 @@ def score(
     return Scores(summary, list(ids), list(videos or ids), columns)
 
 
-def plain(answer: str) -> str:
-    """An answer without case, articles, punctuation and apostrophes, with number words as digits.
+def score_items(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
+    """Score class scores; an item without an answer ranks its class last.
 
-    The VQA challenge's script does the same in most cases, with three differences: it restores apostrophes from a list
-    of contractions instead of leaving them out, joins words where a sign stands beside a space, and compares the bare
-    strings where all annotators agree.
-
-    >>> plain("The Two dogs!"), plain("don't"), plain("1,000"), plain("3.5"), plain("U.S.")
-    ('2 dogs', 'dont', '1000', '3.5', 'us')
+    >>> items = [Item(str(k), "v", extra={"label": k, "classes": 2}) for k in range(2)]
+    >>> score_items(items, {"0": Prediction("0", scores=np.array([0.9, 0.1]))}).summary["top-1"]
+    0.5
     """
-    text = re.sub(r"(?<=\d),(?=\d)|['’]|\.(?!\d)", "", answer.strip().lower())
-    text = re.sub(r"[;/\[\]\"{}()=+\\_\-><@`,?!]", " ", text)
-    return " ".join(_NUMBER.get(word, word) for word in text.split() if word not in _ARTICLES)
+    kept, predictions, notes = look_up(items, by_id)
+    labels = np.array([int(item.extra["label"]) for item in kept], np.intp)
+    table = np.full((len(kept), max((int(item.extra["classes"]) for item in kept), default=1)), np.nan)
+    for place, prediction in enumerate(predictions):
+        if prediction is not None and prediction.scores is not None:
+            table[place] = prediction.scores
+    scores = score(table, labels, [item.id for item in kept], [item.video for item in kept])
+    scores.notes += notes
+    return scores
 
 
-def exact_match(answer: str, truths: Sequence[str]) -> float:
-    """1.0 if the answer is one of the true ones after `plain`, else 0.0."""
-    return float(plain(answer) in {plain(t) for t in truths})
+def most_frequent_class(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
+    """The most frequent class as the answer to every item; without `train` it is fitted on the items themselves."""
+    labels = [int(item.extra["label"]) for item in train or items]
+    classes = max((int(item.extra["classes"]) for item in items), default=1)
+    row = np.eye(1, classes, int(np.bincount(labels).argmax()) if labels else 0)[0]
+    how = "the most frequent class of " + ("the training items" if train else f"this file {OPTIMISTIC}")
+    answers = {item.id: Prediction(item.id, scores=row) for item in items}
+    # four further classes would be tied
+    return [Constant("most frequent class", f"{how}, for every item", answers, undefined=("top-5",))]
 
 
-def vqa_accuracy(answer: str, truths: Sequence[str]) -> float:
-    """Soft accuracy: full if at least three other annotators of ten say so, averaged over leaving each one out.
+def gold_classes(items: Sequence[Item]) -> dict[str, Prediction]:
+    """The answers that name the right class: score 1 for it and 0 for the others."""
+    return {
+        item.id: Prediction(item.id, scores=np.eye(1, int(item.extra["classes"]), int(item.extra["label"]))[0])
+        for item in items
+    }
 
-    The formula is the VQA challenge's (GT-Vision-Lab/VQA a013f0043c); run beside it on thousands of random answers with
-    articles, number words and punctuation every value agreed. Where texts are compared otherwise, `plain` says.
 
-    >>> round(vqa_accuracy("red", ["red"] * 3 + ["blue"] * 7), 3)
-    0.9
-    >>> vqa_accuracy("Red.", ["red"] * 4 + ["blue"] * 6)
-    1.0
-    """
-    said = [plain(t) for t in truths]
-    same = Counter(said)[plain(answer)]
-    if not said:
-        return 0.0
-    # Leaving out one of `same` equal annotators leaves same - 1 of them; leaving out another leaves all.
-    left_out, kept = min(1.0, (same - 1) / 3), min(1.0, same / 3)
-    return (same * left_out + (len(said) - same) * kept) / len(said)
+PROTOCOLS = (
+    Protocol(
+        "recognition",
+        ("recognition",),
+        score_items,
+        "ours",
+        "recognition.py",
+        {"equal scores": "rank before the right one"},
+        ("top-1", "top-5", "mean-class-accuracy"),
+    ),
+)

@@ -1,13 +1,13 @@
 """Temporal grounding: one answer in seconds against one or several true spans.
 
-Everybody prints "R1@m" and "mIoU", and everybody counts them a little differently. Each way is one `Count`, a row of
-switches, and every protocol here is a name for such a row. `default` is the definition of this project: the answered
-set of time against the true set of time, `>=`, no clipping, an absent thing answered as absent counts 1.
+Everybody prints "R1@m" and "mIoU", and everybody counts them a little differently. Each way is one `TemporalCount`, a
+row of switches, and every protocol here is a name for such a row. `default` is the definition of this project: the
+answered set of time against the true set of time, `>=`, no clipping; an absent thing answered as absent counts 1.
 
-R@n looks at the first n alternatives of a ranked answer (or at the spans in written order where nothing is ranked);
-it is given only where some answer has alternatives. Non-maximum suppression is part of making an answer, so no
-protocol does it. Text is parsed before (`answers.parse`), so what a repository's own parser loses is not in these
-numbers: they are equal to the original *given the same spans*.
+R@n looks at the first n alternatives of a ranked answer (or at the spans in written order if nothing is ranked); it is
+given only if some answer has alternatives. Non-maximum suppression belongs to making an answer, so no protocol does it.
+Text is parsed before (`answers.parse`), so these numbers do not contain what a repository's own parser loses: they are
+equal to the original *given the same spans*.
 """
 
 from collections import Counter
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import (
     Floats,
     Ragged,
@@ -36,14 +37,13 @@ from whenwhere.evaluate.ragged import (
     shared,
     total,
 )
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 
 NONE = span_array()
 CLAIMS = ("answered", "absent")
 
 
 @dataclass(frozen=True)
-class Count:
+class TemporalCount:
     """The switches of a way of counting.
 
     Attributes:
@@ -133,7 +133,7 @@ def _candidates_against_sets(answers: Ragged, truth: Ragged) -> Floats:
 
 
 def ious(
-    items: Sequence[Item], predictions: Sequence[Prediction | None], count: Count
+    items: Sequence[Item], predictions: Sequence[Prediction | None], count: TemporalCount
 ) -> tuple[Floats, dict[int, Floats]]:
     """(n,) IoU that counts for R1 and mIoU, and for each further n of R@n the best among the first n alternatives."""
     n = len(items)
@@ -224,11 +224,11 @@ def means(
     )
 
 
-def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) -> Scores:
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: TemporalCount) -> Scores:
     """Scores of one way of counting.
 
     >>> item = Item("a", "v", spans=span_array([(2, 6)]))
-    >>> score([item], {"a": Prediction("a", spans=span_array([(0, 4)]))}, Count()).summary["R1@0.3"]
+    >>> score([item], {"a": Prediction("a", spans=span_array([(0, 4)]))}, TemporalCount()).summary["R1@0.3"]
     1.0
     """
     kept, predictions, notes = look_up(items, by_id, count.drop)
@@ -260,7 +260,7 @@ def threshold_curve(iou: Floats, thresholds: NDArray[np.float64], strict: bool =
 
 
 def _protocol(
-    name: str, count: Count, standing: Literal["equal to the original", "from reading", "ours"], source: str
+    name: str, count: TemporalCount, standing: Literal["equal to the original", "from reading", "ours"], source: str
 ) -> Protocol:
     headline = tuple(f"R{k}@{m:g}" for k in count.ranks for m in count.thresholds)
     return Protocol(
@@ -281,44 +281,46 @@ USUAL = (
 )
 
 PROTOCOLS = (
-    _protocol("default", Count("set", ranks=RANKS), "ours", "whenwhere.overlap.t_iou"),
-    _protocol("best-truth", Count("best", ranks=RANKS), "ours", "first choice against the best of several true spans"),
-    _protocol("charades-sta", Count(ranks=RANKS), "equal to the original", USUAL),
-    _protocol("activitynet-captions", Count(ranks=RANKS), "equal to the original", USUAL),
-    _protocol("tacos", Count(thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS), "equal to the original", USUAL),
+    _protocol("default", TemporalCount("set", ranks=RANKS), "ours", "whenwhere.overlap.t_iou"),
+    _protocol(
+        "best-truth", TemporalCount("best", ranks=RANKS), "ours", "first choice against the best of several true spans"
+    ),
+    _protocol("charades-sta", TemporalCount(ranks=RANKS), "equal to the original", USUAL),
+    _protocol("activitynet-captions", TemporalCount(ranks=RANKS), "equal to the original", USUAL),
+    _protocol("tacos", TemporalCount(thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS), "equal to the original", USUAL),
     _protocol(
         "tvgbench",
-        Count(strict=True),
+        TemporalCount(strict=True),
         "equal to the original",
         "xiaomi-research/time-r1 src/vllm_inference/eval_all.py 7f2b5944a0; missing answers count 0",
     ),
     _protocol(
         "time-r1",
-        Count(strict=True, drop=True, average=True),
+        TemporalCount(strict=True, drop=True, average=True),
         "equal to the original",
         "xiaomi-research/time-r1 src/vllm_inference/eval_all.py 7f2b5944a0",
     ),
     _protocol(
         "timelens",
-        Count(drop=True),
+        TemporalCount(drop=True),
         "equal to the original",
         "TencentARC/TimeLens evaluation/compute_metrics.py 5d90c06724",
     ),
     _protocol(
         "taro",
-        Count("best", swap=True, drop=True),
+        TemporalCount("best", swap=True, drop=True),
         "equal to the original",
         "oceanflowlab/TaRO standalone_eval/evaluate_vtg.py 143a234fe3",
     ),
     _protocol(
         "lmms-eval",
-        Count(swap=True, drop=True),
+        TemporalCount(swap=True, drop=True),
         "equal to the original",
         "EvolvingLMMs-Lab/lmms-eval lmms_eval/tasks/charades_sta/eval_tvg.py 75571cfe0f",
     ),
     _protocol(
         "2d-tan",
-        Count(strict=True, drop=True, thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS),
+        TemporalCount(strict=True, drop=True, thresholds=(0.1, 0.3, 0.5, 0.7), ranks=RANKS),
         "equal to the original",
         "microsoft/2D-TAN lib/core/eval.py 2f7410f0de, without its suppression step",
     ),

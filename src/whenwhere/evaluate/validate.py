@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets.benchmark import Benchmark, Task
+from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate import didemo
-from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.qvhighlights import CLIP, WINDOWS, votes
-from whenwhere.evaluate.scores import Protocol, Scores
+from whenwhere.evaluate.qvhighlights import WINDOWS, votes
+from whenwhere.evaluate.tasks import TASKS
 
 
 @dataclass(slots=True)
-class Check:
+class GoldCheck:
     """One measure of the gold answer.
 
     Attributes:
@@ -81,7 +81,7 @@ class Validation:
     past: int
     faults: list[tuple[str, str]]
     repeated: list[str]
-    checks: list[Check]
+    checks: list[GoldCheck]
     skipped: list[str]
 
     @property
@@ -95,63 +95,6 @@ class Validation:
         return asdict(self) | {"checks": checks, "passed": self.passed}
 
 
-def gold(items: Sequence[Item]) -> dict[str, Prediction]:
-    """The answers that say the truth, by id; of a set of detections one answer for each video.
-
-    >>> from whenwhere.datasets.item import span_array
-    >>> gold([Item("a", "v", spans=span_array([(1, 2)]))])["a"].spans
-    array([[1., 2.]])
-    """
-    return {item.id: _answer(item) for item in items}
-
-
-def detections(items: Sequence[Item]) -> dict[str, Prediction]:
-    """The true segments of each video as ranked answers; the class is the item's query."""
-    by_video: dict[str, list[Item]] = {}
-    for item in items:
-        by_video.setdefault(item.video, []).append(item)
-    out = {}
-    for video, some in by_video.items():
-        rows = [(start, end, 1.0) for item in some for start, end in item.spans.tolist()]
-        labels = [item.query for item in some for _ in item.spans]
-        out[video] = Prediction(video, ranked=np.array(rows).reshape(-1, 3), labels=labels)
-    return out
-
-
-def _answer(item: Item) -> Prediction:
-    there = bool(len(item.spans)) or any(len(t) for t in item.tubes)
-    return Prediction(
-        item.id,
-        "answered" if there else "absent",
-        item.spans,
-        ranked=_moments(item) if item.extra.get("times") else None,
-        boxes=[Boxes(t.times, t.boxes, t.id, t.label, t.score) for t in item.tubes],
-        rate=item.tubes[0].rate if item.tubes else 1.0,
-        curve=_saliency(item) if "saliency_scores" in item.extra else None,
-        answer=item.answer,
-        confidence=1.0,
-    )
-
-
-def _moments(item: Item) -> NDArray[np.float64]:
-    """DiDeMo: the moment that suits its annotators best, then what each of them said, then the rest; in seconds."""
-    times = np.asarray(item.extra["times"], np.int64).reshape(-1, 2)
-    ious = np.sort(didemo.chunk_iou(didemo.MOMENTS[:, None], times[None]), axis=1)[:, -didemo.BEST :]
-    said = Counter(map(tuple, times.tolist()))
-    often = np.array([said[a, b] for a, b in didemo.MOMENTS.tolist()])
-    best = int(ious.mean(1).argmax())
-    order = np.array([best, *(k for k in np.argsort(-often, kind="stable") if k != best)])
-    seconds = didemo.CHUNK * (didemo.MOMENTS[order] + [0, 1])
-    return np.column_stack([seconds, np.linspace(1, 0, len(order))])
-
-
-def _saliency(item: Item) -> tuple[float, float, NDArray[np.float64]]:
-    """QVHighlights: clips by the votes they got; the most liked by any annotator first, then by the mean."""
-    cast, clips = votes([item])
-    values = cast[0, : clips[0]].astype(np.float64)
-    return 0.0, float(CLIP), values.max(1, initial=0) + values.mean(1) / 10
-
-
 def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
     """Score the gold answer to a set under our own definition and under the protocol its papers use.
 
@@ -160,22 +103,23 @@ def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
         items: as its reader gave them.
     """
     times = Counter(i.id for i in items)
-    checks: list[Check] = []
+    checks: list[GoldCheck] = []
     skipped = []
-    for name in dict.fromkeys((*_OURS[benchmark.task], benchmark.protocol)):
+    task = TASKS[benchmark.task]
+    answers = task.gold(items)
+    for name in dict.fromkeys((*task.definitions, benchmark.protocol)):
         protocol = PROTOCOLS.get(name)
         if protocol is None:
             skipped.append(f"{name}: there is no such protocol")
         elif benchmark.task not in protocol.tasks:
             skipped.append(f"{name}: it does not score {benchmark.task}")
         else:
-            answers = detections(items) if benchmark.task == "detection" else gold(items)
             checks += _checks(protocol, items, protocol.score(items, answers))
     return Validation(
         benchmark.name,
         len(items),
         len({i.video for i in items}),
-        sum(i.status == "valid" and not len(i.spans) for i in items),
+        sum(task.timed and i.status == "valid" and not len(i.spans) for i in items),
         sum(i.duration is not None and bool((i.spans[:, 1:] > i.duration).any()) for i in items),
         [(i.id, i.fault or "no reason is given") for i in items if i.status == "invalid"],
         [name for name, n in times.items() if n > 1],
@@ -184,16 +128,7 @@ def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
     )
 
 
-#: Protocols of our own definition for each kind of answer.
-_OURS: dict[Task, tuple[str, ...]] = {
-    **dict.fromkeys(("spans", "highlights", "moments", "qa"), ("default",)),
-    "tubes": ("default", "default-tubes"),
-    "tracking": ("default-tubes",),
-    "detection": (),
-}
-
-
-def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[Check]:
+def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[GoldCheck]:
     """A check of each headline measure that the protocol gave."""
     row = {item.id: item for item in items}
     kept = [row[name] for name in scores.ids]
@@ -209,12 +144,12 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[C
         if reach is None or column is None:
             # A measure that is no mean over items has a value that is known before only where nothing is amiss.
             best = 0.0 if measure in _LOWER else 1.0
-            out.append(Check(protocol.name, measure, got, None if reach is None or reason else best, reason))
+            out.append(GoldCheck(protocol.name, measure, got, None if reach is None or reason else best, reason))
             continue
         due = np.where(valid & ~np.isnan(reach), reach, column)
         short = [i.id for i in itertools.compress(kept, column != due)]
         full = None if np.isnan(reach).any() else float(due.mean())
-        out.append(Check(protocol.name, measure, got, full, reason, short))
+        out.append(GoldCheck(protocol.name, measure, got, full, reason, short))
     return out
 
 
@@ -282,7 +217,8 @@ _CEILINGS: dict[tuple[str, str], tuple[_Reach | None, str]] = {
         "an IoU of 1 fails the last threshold; frames without the target stay in the denominator",
     ),
     ("lasot", ""): (None, "frames in which the target is absent stay in the denominator and cannot be hit"),
-    ("lasot_got10k", "success"): (None, "an IoU of 1 fails the last of the 21 thresholds"),
+    ("vqa", "VQA"): (None, "annotators give different answers"),
+    ("lasot-got10k", "success"): (None, "an IoU of 1 fails the last of the 21 thresholds"),
     ("didemo", "mIoU"): (didemo.ceiling, "on some items no three annotators agree"),
     ("didemo", "Rank@1"): (_agreed, "on some items no three annotators agree"),
     ("qvhighlights", "HL-min-VeryGood-Hit1"): (_liked, "some items have no clip that anybody found very good"),

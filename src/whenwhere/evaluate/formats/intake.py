@@ -1,14 +1,15 @@
-"""Where answers from a file meet the items, and where everything that is wrong with them is said.
+"""Matching of the answers in a file with the items, and the report of everything that is wrong with them.
 
 Three rules hold for every format:
 
-- An entry is never dropped in silence. What cannot be used leaves a `Fault` of one sentence (file, line, what, how to
-  mend), and the item it belongs to keeps a `failed` answer or none; either way it stays in the denominator.
+- An entry is never dropped silently. What cannot be used leaves a `PredictionFault` of one sentence (file, line, what
+  is wrong, how to mend it), and the item that it belongs to gets a `failed` answer or none; either way the item stays
+  in the denominator.
 - Answers stay as they were written. A span that ends before it starts, or outside the video, is reported and kept:
   what it costs is the protocol's business.
 - The first answer to an item counts; later ones are reported.
 
-An entry belongs to the item with its id; where the ids differ, to all items that ask the same sentence of the same
+An entry belongs to the item with its id; if no item has that id, to all items with the same sentence about the same
 video (folders and the ending of the video's name do not count, nor do case and spacing of the sentence).
 """
 
@@ -25,15 +26,15 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
-from whenwhere.evaluate.prediction import Fault, Prediction
+from whenwhere.evaluate.prediction import Prediction, PredictionFault
 
-#: Seconds a span may end behind the released duration before it is called out of range: releases round durations.
+#: Seconds that a span may end after the released duration before it is out of range: releases round durations.
 SLACK = 1.0
 _ENDING = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v|flv|mpe?g|ts|wmv|3gp)$", re.IGNORECASE)
 
 
 def video_key(video: str) -> str:
-    """The name of a video without folders and ending: what two files are likely to share.
+    """The name of a video without folders and file ending, which two files are likely to share.
 
     >>> video_key("clips/AO8RW.mp4"), video_key("v_1.5x")
     ('AO8RW', 'v_1.5x')
@@ -42,7 +43,7 @@ def video_key(video: str) -> str:
 
 
 def question_key(video: str, query: str) -> tuple[str, str]:
-    """Video and sentence in the form they are matched by.
+    """Video and sentence in the form in which they are matched.
 
     >>> question_key("a/b.mp4", " Who  sits? ")
     ('b', 'who sits?')
@@ -51,23 +52,29 @@ def question_key(video: str, query: str) -> tuple[str, str]:
 
 
 class Intake:
-    """A file of predictions while it is read.
+    """A file of predictions while it is read; several files of one folder one after another.
 
     Attributes:
-        path: the file.
-        items: what was asked.
-        by_id: the answers so far.
-        faults: what was wrong so far.
-        asked: ids that need an answer: of the items, or the names of the videos where answers belong to videos.
+        path: The file.
+        items: The questions.
+        by_id: Id → answer, as far as they were read.
+        faults: What is wrong, as far as it was read.
+        known: Id as the file writes it → item.
+        asked: Ids that need an answer: those of the items, or names of videos if answers belong to videos.
     """
 
     def __init__(self, path: Path, items: Sequence[Item]) -> None:
         self.path = path
         self.items = items
         self.by_id: dict[str, Prediction] = {}
-        self.faults: list[Fault] = []
+        self.faults: list[PredictionFault] = []
         self.known = {item.id: item for item in items}
         self.asked = list(self.known)
+
+    def open(self, path: Path) -> None:
+        """Go on with another file; the answers so far stay."""
+        self.path = path
+        self.__dict__.pop("value", None)
 
     @cached_property
     def by_question(self) -> dict[tuple[str, str], list[Item]]:
@@ -92,7 +99,7 @@ class Intake:
         """The whole file as one JSON value.
 
         Raises:
-            RecordError: the file is not whole JSON.
+            RecordError: The file is not whole JSON.
         """
         try:
             return json.loads(self.path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
@@ -103,10 +110,10 @@ class Intake:
         except UnicodeDecodeError as e:
             raise RecordError(f"{self.path} is not UTF-8 text: give a file of predictions") from e
         except (ValueError, RecursionError) as e:
-            raise RecordError(f"{self.path} holds no JSON that can be read ({e}): give a file of predictions") from e
+            raise RecordError(f"{self.path} holds unreadable JSON ({e}): give a file of predictions") from e
 
     def lines(self) -> Iterator[tuple[int | str, bytes]]:
-        """(line number, line) of every line that is not blank; the entries of a JSON array likewise."""
+        """Number and text of every line that is not blank, or of every entry of a JSON array."""
         with open(self.path, "rb") as f:
             start = f.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
             if start.startswith(b"["):
@@ -120,7 +127,7 @@ class Intake:
                     yield number, text
 
     def objects(self) -> Iterator[tuple[int | str, dict[str, Any]]]:
-        """(line number, object) of every line; lines that hold none are faults."""
+        """Number and object of every line; a line without an object is a fault."""
         loads = json.loads
         for at, line in self.lines():
             try:
@@ -131,21 +138,21 @@ class Intake:
             if isinstance(value, dict):
                 yield at, value
             else:
-                self.fault(at, "wrong type", "is no JSON object", "write one object with an id on each line")
+                self.fault(at, "wrong type", "is not a JSON object", "write one object with an id on each line")
 
-    # -- saying what is wrong ----------------------------------------------------------------------------------------
+    # -- reporting what is wrong -------------------------------------------------------------------------------------
 
     def where(self, at: int | str) -> str:
         """File and line, or file and key."""
         return f"{self.path}:{at}" if isinstance(at, int) else f"{self.path}, {at}"
 
     def fault(self, at: int | str, kind: str, what: str, mend: str) -> None:
-        """Note one fault: `where`: what; how to mend."""
+        """Record one fault; its sentence reads "where: what; mend"."""
         where = self.where(at)
-        self.faults.append(Fault(where, kind, f"{where}: {what}; {mend}"))
+        self.faults.append(PredictionFault(where, kind, f"{where}: {what}; {mend}"))
 
     def torn(self, at: int | str) -> None:
-        """A line that is not whole."""
+        """Record a line that is not whole JSON."""
         self.fault(
             at, "torn line", "this line is not whole JSON and holds no answer", "run the item that belongs here again"
         )
@@ -153,7 +160,7 @@ class Intake:
     # -- taking answers in -------------------------------------------------------------------------------------------
 
     def find(self, at: int | str, id: Any = None, video: Any = None, query: Any = None) -> list[Item]:
-        """The items an entry answers; an entry that answers none is a fault."""
+        """The items that an entry answers; an entry that answers none is a fault."""
         item = self.known.get(id if isinstance(id, str) else str(id))
         if item is not None:
             return [item]
@@ -170,13 +177,13 @@ class Intake:
         self.fault(
             at,
             "unknown id",
-            f"{named} is no item of this benchmark and was left out",
+            f"{named} is not an item of this benchmark and was left out",
             "check that benchmark, split and ids belong together",
         )
         return []
 
     def keep(self, at: int | str, prediction: Prediction) -> None:
-        """Take an answer in, unless its item has one already."""
+        """Keep an answer, unless its item has one already, which is a fault."""
         if self.by_id.setdefault(prediction.id, prediction) is not prediction:
             self.fault(
                 at,
@@ -186,14 +193,14 @@ class Intake:
             )
 
     def fail(self, at: int | str, id: str, kind: str, what: str, mend: str, raw: str | None = None) -> None:
-        """Take in that this item has no usable answer."""
+        """Record that the answer to this item cannot be used, and keep a `failed` one."""
         self.fault(at, kind, f"{what}, so the answer to {id!r} counts as wrong", mend)
         self.keep(at, Prediction(id, status="failed", raw=raw))
 
     def spans(self, at: int | str, item: Item, rows: Any, columns: tuple[int, ...]) -> NDArray[np.float64] | None:
-        """(k, c) float64 from written rows of start, end (and score), reversed and outside ones included.
+        """Spans from written rows of start, end (and score), shape (k, c); reversed and outside ones are kept.
 
-        None means that they hold something else than numbers; the item then has its `failed` answer.
+        Returns None if the rows hold anything but numbers; the item then has a `failed` answer.
         """
         try:
             array = np.array(rows, np.float64)
@@ -203,7 +210,7 @@ class Intake:
             return array.reshape(0, columns[-1])
         if array is None or array.ndim != 2 or array.shape[1] not in columns:
             shape = " or ".join("[start, end]" if c == 2 else "[start, end, score]" for c in columns)
-            self.fail(at, item.id, "wrong type", "its spans are no list of equal rows", f"write rows of {shape}")
+            self.fail(at, item.id, "wrong type", "its spans are not a list of equal rows", f"write rows of {shape}")
             return None
         top = 1e18 if item.duration is None else item.duration + SLACK
         for row in array.tolist():
@@ -218,7 +225,7 @@ class Intake:
                 at,
                 item.id,
                 "not a number",
-                f"span {int(bad.argmax()) + 1} of {len(array)} holds a value that is no finite number",
+                f"span {int(bad.argmax()) + 1} of {len(array)} holds a value that is not a finite number",
                 "write seconds as finite numbers",
             )
             return None
@@ -249,9 +256,9 @@ class Intake:
     def boxes(
         self, at: int | str, id: str, times: Any, boxes: Any
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Times (n,) increasing and boxes (n, 4); of several boxes at one time the first is kept.
+        """Times, increasing, shape (n,), and boxes, shape (n, 4); of several boxes at one time the first is kept.
 
-        None means that they hold something else than numbers; the item then has its `failed` answer.
+        Returns None if they hold anything but numbers; the item then has a `failed` answer.
         """
         try:
             t, b = np.array(times, np.float64), np.array(boxes, np.float64)
@@ -264,7 +271,7 @@ class Intake:
             return None
         if not (np.isfinite(t).all() and np.isfinite(b).all()):
             self.fail(
-                at, id, "not a number", "a box or its time is no finite number", "write boxes of finite numbers only"
+                at, id, "not a number", "a box or its time is not a finite number", "write boxes of finite numbers only"
             )
             return None
         if len(t) > 1 and (np.diff(t) <= 0).any():
@@ -288,12 +295,12 @@ class Intake:
         return t, b
 
     def finish(self) -> None:
-        """Say once which items (or videos) have no answer at all."""
+        """Record in one fault which items (or videos) have no answer at all."""
         missing = [id for id in self.asked if id not in self.by_id]
         if missing:
             some = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
             self.faults.append(
-                Fault(
+                PredictionFault(
                     str(self.path),
                     "missing",
                     f"{self.path} has no answer to {len(missing)} of {len(self.asked)} items ({some}), which count as"

@@ -36,12 +36,21 @@ def _read(intake: Intake) -> None:
         for item in intake.find(at, line.get("id"), line.get("video"), line.get("query")):
             written = line[key] if key else None
             if isinstance(written, str):
-                _entry(intake, at, item, written, line)
+                take_text(intake, at, item, written, line)
             else:
                 intake.fail(at, item.id, "wrong type", "it holds no text", 'write the model\'s text under "text"')
 
 
-def _entry(intake: Intake, at: int | str, item: Item, written: str, line: Mapping[str, Any]) -> None:
+def take_text(intake: Intake, at: int | str, item: Item, written: str, line: Mapping[str, Any]) -> None:
+    """Parse one text and keep it as the answer to an item.
+
+    Args:
+        intake: Where the answer and its faults go.
+        at: Line or key, for messages.
+        item: The item that the text answers.
+        written: The text.
+        line: The other keys of its line, of which `form` and `shown` say how boxes are written.
+    """
     size = None if item.width is None or item.height is None else (float(item.width), float(item.height))
     try:
         found = answers.parse(

@@ -12,7 +12,7 @@ differences in one table:
 - `decomposition`: what is lost in time and what in space.
 """
 
-from whenwhere.evaluate.scores import Protocol
+from whenwhere.evaluate.protocol import Protocol
 from whenwhere.evaluate.tubes import (
     association,
     continuous,

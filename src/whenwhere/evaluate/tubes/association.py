@@ -20,8 +20,8 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import hull_iou
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
 from whenwhere.evaluate.tubes.boxes import Floats, Index, boxed, clean, frame_rates, gather_hull
 from whenwhere.evaluate.tubes.volumetric import answered_frames
@@ -33,7 +33,7 @@ _TINY = float(np.finfo(float).eps)
 _HALF = 9
 
 
-class Detections(NamedTuple):
+class ObjectBoxes(NamedTuple):
     """Boxes of one video: frame, object and box of each."""
 
     frame: Index
@@ -61,7 +61,7 @@ def _dense(ids: Index) -> tuple[Index, int]:
     return dense, len(values)
 
 
-def pair(truth: Detections, given: Detections) -> tuple[Index, Index, Floats, Counts]:
+def pair(truth: ObjectBoxes, given: ObjectBoxes) -> tuple[Index, Index, Floats, Counts]:
     """Pairs of rows of one video with their similarity, and the counts at every threshold."""
     zero = np.zeros(len(LEVELS))
     a, many_a = _dense(truth.object)
@@ -134,15 +134,15 @@ def final(c: Counts) -> dict[str, Floats]:
     }
 
 
-def detections(item: Item, prediction: Prediction | None) -> tuple[Detections, Detections]:
+def detections(item: Item, prediction: Prediction | None) -> tuple[ObjectBoxes, ObjectBoxes]:
     """True and answered boxes of one item on its native frames; answers are filled linearly."""
     fps = frame_rates([item])
     frames = [np.rint(t.times * fps[0]).astype(np.int64) for t in item.tubes]
-    empty = Detections(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)))
+    empty = ObjectBoxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)))
     truth = empty
     if frames:
         objects = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
-        truth = Detections(np.concatenate(frames), objects, np.concatenate([t.boxes for t in item.tubes]))
+        truth = ObjectBoxes(np.concatenate(frames), objects, np.concatenate([t.boxes for t in item.tubes]))
     if prediction is None or prediction.status != "answered" or not prediction.boxes:
         return truth, empty
     given = prediction.boxes
@@ -156,7 +156,7 @@ def detections(item: Item, prediction: Prediction | None) -> tuple[Detections, D
     hull[some, 0] = np.maximum(hull[some, 0], flat.times[first])
     hull[some, 1] = np.minimum(hull[some, 1], flat.times[last] + 1 / prediction.rate)
     owner, frame, boxes = answered_frames([item] * n, [prediction] * n, np.repeat(fps, n), flat, hull)
-    return truth, Detections(frame, owner, boxes)
+    return truth, ObjectBoxes(frame, owner, boxes)
 
 
 def _times(item: Item, prediction: Prediction | None, paired: dict[int, int]) -> Floats:

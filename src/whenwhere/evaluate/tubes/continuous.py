@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import Ragged, merged, proper, ragged, set_iou
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import answered, default_iou, look_up, means
 from whenwhere.evaluate.tubes.boxes import EPS, Boxed, Floats, Index, blocks, boxed, clean, ratio, spread, sums
 from whenwhere.overlap import box_iou

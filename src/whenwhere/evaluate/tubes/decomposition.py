@@ -16,7 +16,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Scores
+from whenwhere.evaluate.protocol import Scores
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.continuous import gather
 

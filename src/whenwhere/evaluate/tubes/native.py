@@ -2,7 +2,7 @@
 
 All of them print m_tIoU, m_vIoU and vIoU@R and write the same formula: sum of box IoU over the frames that both spans
 hold, divided by the frames that either holds. They differ in which frames those are, whether an end is inclusive, and
-what a missing box or answer costs, so that the same answers give different numbers. Each way is one `Count`.
+what a missing box or answer costs, so that the same answers give different numbers. Each way is one `FrameCount`.
 
 The spans of an item and of an answer are half-open seconds; frame numbers are `rint(seconds * fps)`, so a frame-aligned
 span comes back exactly, `[first, last + 1)`. A repository consists of an evaluator and of a reader that makes frame
@@ -27,7 +27,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.boxes import (
     Floats,
@@ -50,7 +50,7 @@ STCAT_DROPS = ("10__Gvp-cj3bmIY", "1_aMYcLyh9OhU")
 
 
 @dataclass(frozen=True)
-class Count:
+class FrameCount:
     """The switches of a way of counting frames.
 
     Attributes:
@@ -136,7 +136,7 @@ def _grids(items: Sequence[Item], fps: Floats, ends: Index) -> tuple[Index, Inde
 
 
 def columns(
-    items: Sequence[Item], predictions: Sequence[Prediction | None], count: Count
+    items: Sequence[Item], predictions: Sequence[Prediction | None], count: FrameCount
 ) -> tuple[dict[str, Floats], Index]:
     """Per-item tIoU, vIoU and gt_viou, and the number of true frames of each item that have no answered box."""
     n = len(items)
@@ -215,7 +215,7 @@ def _within(owner: Index, grid: Index, lo: Index, hi: Index, n: int) -> Floats:
     return sums(((grid >= lo[owner]) & (grid < hi[owner])).astype(np.float64), owner, n)
 
 
-def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Count) -> Scores:
+def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: FrameCount) -> Scores:
     """Scores of one way of counting frames."""
     left = [i for i in items if _spoiled(i)] if count.truth == "stcat reader" else []
     if left:
@@ -256,25 +256,25 @@ def said(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> lis
     return notes
 
 
-_STCAT = Count(stops=True, absent="drop")
+_STCAT = FrameCount(stops=True, absent="drop")
 _RUN = Literal["equal to the original", "from reading", "ours"]
 
 
-def _protocol(name: str, count: Count, standing: _RUN, source: str) -> Protocol:
+def _protocol(name: str, count: FrameCount, standing: _RUN, source: str) -> Protocol:
     head = ("m_tIoU", "m_vIoU", "vIoU@0.3", "vIoU@0.5") + (("gt_viou",) if count.whole_truth else ())
     return Protocol(name, ("tubes",), partial(score, count=count), standing, source, count.words(), head, percent)
 
 
 PROTOCOLS = (
     _protocol(
-        "hcstvg_official",
-        Count(t="keys", whole_truth=False),
+        "hcstvg-official",
+        FrameCount(t="keys", whole_truth=False),
         "equal to the original",
         "tzhhhh123/HC-STVG eval_hcvg.py 94ab6e96f8; keys outside the answered span do not count",
     ),
     _protocol(
         "tubedetr",
-        Count("5 fps", stops=True, truth="tubedetr reader"),
+        FrameCount("5 fps", stops=True, truth="tubedetr reader"),
         "equal to the original",
         "antoyang/TubeDETR datasets/hcstvg_eval.py, vidstg_eval.py d70c0eed94",
     ),
@@ -286,25 +286,25 @@ PROTOCOLS = (
     ),
     _protocol(
         "stcat-released",
-        Count(stops=True, absent="drop", truth="stcat reader"),
+        FrameCount(stops=True, absent="drop", truth="stcat reader"),
         "from reading",
         "jy0205/STCAT datasets/hcstvg.py, vidstg.py and the evaluators 400f548149",
     ),
     _protocol(
         "cg",
-        Count(absent="drop"),
+        FrameCount(absent="drop"),
         "equal to the original",
         "HengLan/CGSTVG datasets/evaluation/hcstvg_eval.py f062d84 (VidSTG: a missing box stops it, as in STCAT)",
     ),
     _protocol(
         "ta",
-        Count(absent="drop"),
+        FrameCount(absent="drop"),
         "equal to the original",
         "HengLan/TA-STVG datasets/evaluation/hcstvg_eval.py, vidstg_eval.py 904ad0c",
     ),
     _protocol(
-        "llava_next_stvg",
-        Count(closed=True, absent="drop"),
+        "llava-next-stvg",
+        FrameCount(closed=True, absent="drop"),
         "equal to the original",
         "zaiquanyang/LLaVA_Next_STVG stvg/datasets/evaluation/hcstvg_eval.py, vidstg_eval.py d904f1a7e8",
     ),

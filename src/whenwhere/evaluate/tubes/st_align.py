@@ -15,7 +15,7 @@ import numpy as np
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.boxes import (
     Floats,
@@ -107,7 +107,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
 
 PROTOCOLS = (
     Protocol(
-        "st_align",
+        "st-align",
         ("tubes",),
         score,
         "equal to the original",

@@ -12,8 +12,8 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, fraction
 from whenwhere.evaluate.ragged import hull_iou
-from whenwhere.evaluate.scores import Protocol, Scores, fraction
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.boxes import Floats, blocks, fill, gather_answers, gather_hull, gather_truth, rates, sums
 from whenwhere.evaluate.tubes.native import said
@@ -63,7 +63,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
 
 PROTOCOLS = (
     Protocol(
-        "stvg_r1",
+        "stvg-r1",
         ("tubes",),
         score,
         "equal to the original",

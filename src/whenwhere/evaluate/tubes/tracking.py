@@ -10,7 +10,7 @@ LaSOT counts the first frame as hit, boxes with inclusive ends, success over 21 
 above), and averages over sequences. Its own toolkit (`lasot`, MATLAB) divides by all frames of the sequence, absent
 ones included, repeats the previous box where an answer is missing, lets a true box that begins left of or above the
 frame count as a miss of success and as a hit of precision, takes the normalised precision at 0.2, and leaves a
-sequence out whose curve is zero throughout. The port in the GOT-10k toolkit (`lasot_got10k`) divides by the frames
+sequence out whose curve is zero throughout. The port in the GOT-10k toolkit (`lasot-got10k`) divides by the frames
 with a true box, without inclusive ends in IoU, and takes the normalised precision as the mean over 51 thresholds up to
 0.5. Both are in use, and give different numbers for the same boxes.
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Protocol, Scores, fraction
+from whenwhere.evaluate.protocol import Protocol, Scores, fraction
 from whenwhere.evaluate.temporal import grouped, look_up
 from whenwhere.evaluate.tubes.boxes import (
     Boxed,
@@ -278,7 +278,7 @@ PROTOCOLS = (
         fraction,
     ),
     Protocol(
-        "lasot_got10k",
+        "lasot-got10k",
         ("tracking", "tubes"),
         lasot_got10k,
         "equal to the original",

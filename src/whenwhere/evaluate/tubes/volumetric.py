@@ -10,7 +10,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Protocol, Scores, percent
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.boxes import (
     Boxed,
@@ -96,7 +96,7 @@ def _seconds(prediction: Prediction | None) -> float:
 
 PROTOCOLS = (
     Protocol(
-        "vidor_viou",
+        "vidor-viou",
         ("tubes",),
         score,
         "equal to the original",

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import hull_iou
-from whenwhere.evaluate.scores import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up
 from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean, gather_hull, ratio, sums
 from whenwhere.overlap import box_iou

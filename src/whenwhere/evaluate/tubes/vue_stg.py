@@ -16,7 +16,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
-from whenwhere.evaluate.scores import Protocol, Scores
+from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.temporal import look_up
 from whenwhere.evaluate.tubes.boxes import Boxed, Floats, Index, answered_object, blocks, boxed, gather_truth, sums
 from whenwhere.evaluate.tubes.native import said
@@ -142,7 +142,7 @@ def printed(name: str, value: float) -> float:
 
 PROTOCOLS = (
     Protocol(
-        "vue_stg",
+        "vue-stg",
         ("tubes",),
         score,
         "equal to the original",

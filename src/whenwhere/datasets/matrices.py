@@ -1,0 +1,125 @@
+"""Retrieval and recognition on any set: the file of a model's scores also carries the truth.
+
+- `retrieval`: an .npz with `similarity` (sentences × videos) and, where sentence i does not describe video i,
+  `video_of` (for each sentence the number of its video); optional `ids` of the sentences. A bare .npy matrix is taken
+  as `similarity`.
+- `recognition`: an .npz with `scores` (items × classes) and `labels` (for each item the number of its class, counted
+  from 0); optional `ids` and `videos`.
+
+The readers here take the questions and their truth from such a file; the scores themselves are read as predictions
+(`whenwhere.evaluate.formats.arrays`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
+
+
+def read_arrays(path: Path, needed: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz by name; the one array of an .npy stands under the first name of `needed`.
+
+    Raises:
+        RecordError: The file is not there, is not such a file, or lacks an array of numbers that is needed.
+    """
+    try:
+        held = np.load(path, allow_pickle=False)
+        found = {needed[0]: held} if isinstance(held, np.ndarray) else dict(held)
+    except OSError as e:
+        raise RecordError(f"{path} cannot be read: {e.strerror or e}") from e
+    except (ValueError, EOFError) as e:
+        raise RecordError(f"{path} is not an .npz or .npy file of plain arrays: write it with numpy.savez") from e
+    for name in needed:
+        if name not in found:
+            raise RecordError(
+                f"{path} holds {', '.join(found) or 'nothing'} but no {name!r}: write {', '.join(needed)}"
+            )
+        if found[name].dtype.kind not in "fiub":
+            raise RecordError(f"{path}: {name} holds {found[name].dtype} instead of numbers: write an array of numbers")
+    return found
+
+
+def read_retrieval(path: Path) -> list[Item]:
+    """One item for each sentence; `extra` holds the number of its video and how many videos there are.
+
+    Raises:
+        RecordError: The file is not an .npz or .npy of this kind.
+    """
+    held = read_arrays(path, ("similarity",))
+    shape = held["similarity"].shape
+    texts, videos = shape if len(shape) == 2 else (0, 0)
+    owner = np.asarray(held["video_of"]) if "video_of" in held else np.arange(texts)
+    fits = owner.shape == (texts,) and owner.dtype.kind in "iu"
+    if len(shape) != 2 or not fits or (texts and not 0 <= owner.min() <= owner.max() < videos):
+        raise RecordError(
+            f"{path}: similarities of shape {shape} do not fit {owner.size} sentences: give texts × videos, and for "
+            "each sentence the number of its video"
+        )
+    ids = _names(path, held, "ids", texts)
+    return [
+        Item(ids[i], str(video), source="retrieval", extra={"video": video, "videos": videos})
+        for i, video in enumerate(owner.tolist())
+    ]
+
+
+def read_recognition(path: Path) -> list[Item]:
+    """One item for each row of scores; `extra` holds the number of its class and how many classes there are.
+
+    Raises:
+        RecordError: The file is not an .npz of this kind.
+    """
+    held = read_arrays(path, ("scores", "labels"))
+    shape, labels = held["scores"].shape, held["labels"]
+    if len(shape) != 2 or labels.shape != shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
+        raise RecordError(
+            f"{path}: scores of shape {shape} and labels of shape {labels.shape} do not fit: give items × classes, and "
+            "the number of each item's class"
+        )
+    if not 0 <= labels.min() <= labels.max() < shape[1]:
+        raise RecordError(f"{path}: a label lies outside 0 to {shape[1] - 1}: count classes from 0")
+    ids = _names(path, held, "ids", len(labels))
+    videos = [str(video) for video in held["videos"].tolist()] if "videos" in held else ids
+    if len(videos) != len(labels):
+        raise RecordError(f"{path}: videos names {len(videos)} videos for {len(labels)} items: write one for each item")
+    return [
+        Item(ids[i], videos[i], source="recognition", extra={"label": label, "classes": shape[1]})
+        for i, label in enumerate(labels.tolist())
+    ]
+
+
+def _names(path: Path, held: dict[str, NDArray[Any]], key: str, count: int) -> list[str]:
+    """The names under `key`, or running numbers."""
+    names = [str(name) for name in held.get(key, np.arange(count)).tolist()]
+    if len(set(names)) != count or len(names) != count:
+        raise RecordError(f"{path}: {key} must hold {count} different names: write one name for each row")
+    return names
+
+
+RETRIEVAL = Benchmark(
+    name="retrieval",
+    title="Text-video retrieval",
+    task="retrieval",
+    read=read_retrieval,
+    protocol="retrieval",
+    files="nothing: --predictions sims.npz holds similarity and video_of",
+    source="ours",
+    licence="of the set",
+    standing="from public code",
+)
+RECOGNITION = Benchmark(
+    name="recognition",
+    title="Recognition",
+    task="recognition",
+    read=read_recognition,
+    protocol="recognition",
+    files="nothing: --predictions scores.npz holds scores and labels",
+    source="ours",
+    licence="of the set",
+    standing="from public code",
+)
