@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,8 +100,9 @@ def test_strict_refuses_before_anything_is_written(tmp_path):
 
 
 def test_detections_in_memory_belong_to_videos():
-    answers = {f"v{n}.mp4": Prediction(f"v{n}.mp4", ranked=np.array([[2 * n, 2 * n + 4, 0.9]]), labels=[f"event {2 * n}"])
-               for n in range(3)}  # fmt: skip
+    rows = [np.array([[2 * n, 2 * n + 4, 0.9]]) for n in range(3)]
+    given = [Prediction(f"v{n}.mp4", ranked=row, labels=[f"event {2 * n}"]) for n, row in enumerate(rows)]
+    answers = {prediction.id: prediction for prediction in given}
     report = whenwhere.evaluate("activitynet", ITEMS, answers, resamples=100).report
     assert report.status == {"answered": 3, "missing": 1}
     assert [fault.kind for fault in report.faults] == ["missing"]

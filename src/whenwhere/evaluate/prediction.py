@@ -58,10 +58,10 @@ class Prediction:
         rate: Boxes per second that the boxes were made at; a longer gap between two boxes is an absence.
         curve: Score over time, (start, step, values): value i belongs to start + i * step seconds.
         answer: Chosen option or free answer to the question (question answering).
-        scores: One score for each candidate, shape (c,): for each video in retrieval, for each class in recognition.
         confidence: Probability that the answer is right, or any score that grows with it.
         raw: Text of the model, if that is what the file holds.
         parse: How that text was read, a status word of `answers.ParsedAnswer`.
+        scores: One score for each candidate, shape (c,): for each video in retrieval, for each class in recognition.
     """
 
     id: str
@@ -73,10 +73,10 @@ class Prediction:
     rate: float = 1.0
     curve: tuple[float, float, NDArray[np.float64]] | None = None
     answer: str | None = None
-    scores: NDArray[np.float64] | None = None
     confidence: float | None = None
     raw: str | None = None
     parse: str | None = None
+    scores: NDArray[np.float64] | None = None
 
     @property
     def span_set(self) -> SpanSet:
