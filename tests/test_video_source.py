@@ -56,7 +56,7 @@ def test_a_folder_of_mixed_and_damaged_pictures(tmp_path: Path) -> None:
         Image.fromarray(clips.picture(k)).save(tmp_path / f"{k}.{'png' if k % 2 else 'jpg'}")
     (tmp_path / "6.png").write_bytes(b"torn")
     with open_source(tmp_path, fps=10) as source:
-        assert source.warnings == ("left out unreadable pictures: 6.png",)
+        assert source.warnings == ("unreadable pictures were left out: 6.png",)
         info = probe(source.path)
         assert [clips.code(image) for image in read_frames(info, info.times).images] == list(range(6))
 
@@ -65,7 +65,7 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="folder without pictures"):
         open_source(tmp_path)
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(MediaError, match="not one of the 1 pictures"):
+    with pytest.raises(MediaError, match="none of the 1 pictures"):
         open_source(tmp_path)
     with pytest.raises(SettingError, match="rate"):
         open_source(tmp_path, fps=0)

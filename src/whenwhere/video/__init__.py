@@ -1,7 +1,7 @@
-"""Video: what is in a file (`probe`), which frame is shown when (`plan`), frames (`read`, `stream`), files (`write`).
+"""Video: what a file holds (`probe`), frames at given times (`read_frames`) or in order (`stream_frames`), and writing.
 
-PyAV throughout: exact time stamps, one wheel, no command line tools. Frame numbers and container ticks never leave
-this room; everything outside speaks seconds from the first displayed frame and pixels of the displayed frame.
+PyAV is used throughout: exact time stamps, one wheel, no command-line tools. Frame numbers and container ticks never
+leave this room; everything outside speaks of seconds from the first displayed frame and pixels of the displayed frame.
 """
 
 from whenwhere.video.info import ReadPlan as ReadPlan

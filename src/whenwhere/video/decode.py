@@ -1,18 +1,19 @@
-"""Decoding only what is wanted: runs of packets, decoders that jump between them.
+"""Decoding only what is wanted: runs of packets, and decoders that jump between them.
 
-A *run* goes from a key frame to the last wanted packet that depends on it. What lies between runs is never decoded,
-often not even read: a decoder seeks when the way to the next run is long. Inside a run, frames that nothing refers to
-and nobody wants are skipped by the decoder (`NONREF`), which is safe for H.264 and HEVC only: AV1 loses frames and
-VP9 gains nothing. After a run the decoder is drained and flushed, as after a seek: nothing leaks into the next.
+A *run* goes from a key frame to the last wanted packet that depends on it. Packets between runs are never decoded and
+often not even read: a decoder seeks if the way to the next run is long. Inside a run, the decoder skips frames that
+are neither wanted nor referred to (`NONREF`); this is safe for H.264 and HEVC only, AV1 loses frames and VP9 gains
+nothing. After a run the decoder is drained and flushed, as after a seek, so nothing leaks into the next run.
 
-Leading pictures (shown before their key frame, stored after it) refer to the group before: their run begins there.
+Leading pictures (shown before their key frame, stored after it) refer to the previous group: their run begins there.
 
-Every packet is compared with the table as it passes; a file that is demuxed differently the second time is given up
-here (`LostError`) and read plainly.
+Every packet is compared with the table of the probe. If a file is demuxed differently the second time, `LostError` is
+raised and the file is decoded from its start instead.
 """
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import av
 import numpy as np
@@ -24,17 +25,24 @@ from whenwhere.video.info import PacketTable, VideoInfo
 from whenwhere.video.media import opened, packets, video_stream
 
 _NONREF_CODECS = {"h264", "hevc"}
-# Reading this far through a file is cheaper than a seek.
+# Reading this many bytes of a file is cheaper than a seek.
 _STRIDE = 1 << 18
 
 
 class LostError(Exception):
-    """The demuxer does not give the packets of the table (internal: leads to plain reading)."""
+    """The demuxer does not give the packets of the table; the callers then decode from the start."""
 
 
 @dataclass(frozen=True)
 class DecodeRun:
-    """Packets `[start, stop)` and the ticks wanted from them; `cost` in units of an average decoded packet."""
+    """Packets that are decoded in one go.
+
+    Attributes:
+        start: Index of the first packet.
+        stop: Index after the last packet.
+        ticks: The ticks wanted from them.
+        cost: Cost of decoding them, in units of an average packet.
+    """
 
     start: int
     stop: int
@@ -43,11 +51,11 @@ class DecodeRun:
 
 
 def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]:
-    """The least that must be decoded to get the frames with these ticks, in the file's order.
+    """The fewest packets that must be decoded to get the frames with these ticks, in the file's order.
 
     Args:
-        table: the video's packets.
-        ticks: wanted ticks, unique.
+        table: The video's packets.
+        ticks: The wanted ticks, each once.
 
     >>> t = PacketTable(*(np.array(x) for x in ([0, 3, 1, 2, 4, 5], [0] * 6, [9] * 6, [1, 0, 0, 0, 1, 0], [1] * 6)))
     >>> t = PacketTable(t.pts, t.dts, t.size, t.key.astype(bool), t.shown.astype(bool))
@@ -74,14 +82,14 @@ def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]
 
 
 class Decoder:
-    """One open file and one decoder, moving forward through runs.
+    """One open file with one decoder that moves forward through runs.
 
     Args:
-        info: the video, with its packet table.
-        threads: FFmpeg threads inside the decoder; 1 when several decoders work side by side.
+        info: The probed video, with its packet table.
+        threads: FFmpeg threads inside the decoder; 1 if several decoders work side by side.
 
     Attributes:
-        doubtful: ticks of wanted frames that are damaged, or refer to frames that are.
+        doubtful: Ticks of wanted frames that are damaged or refer to damaged frames.
     """
 
     def __init__(self, info: VideoInfo, threads: int = 1) -> None:
@@ -112,6 +120,7 @@ class Decoder:
         self._manager.__exit__(None, None, None)
 
     def _next(self) -> Packet:
+        """The next packet, which must be that of the table."""
         packet = next(self._source, None)
         if packet is None or packet.pts != self._table.pts[self._at]:
             raise LostError
@@ -124,7 +133,7 @@ class Decoder:
         way = int(self._ends[start] - self._ends[self._at - 1 if self._at else 0])
         near = self._at <= start and way <= _STRIDE
         if not near and not self._jump(start):
-            # No seek lands anywhere useful (a stream without an index): from the beginning.
+            # No seek lands at a useful place (a stream without an index): start from the beginning.
             self.close()
             self._open()
             self._see_head(start)
@@ -140,7 +149,7 @@ class Decoder:
             self._failed = False
 
     def _jump(self, start: int) -> bool:
-        """Seek at or before packet `start` and find the place in the table; False where that fails."""
+        """Seek to packet `start` or before it and find the place in the table; False if that fails."""
         keys = np.flatnonzero(self._table.key[: start + 1])
         for back in (1, 3):
             if len(keys) < back:
@@ -160,7 +169,7 @@ class Decoder:
             same = (self._table.pts[passed] == first.pts) & (self._table.size[passed] == first.size)
             places = np.flatnonzero(same)
             if len(places) == 1:
-                self._source = _chain(first, self._source)
+                self._source = chain([first], self._source)
                 self._at = int(places[0])
                 return True
         return False
@@ -169,8 +178,9 @@ class Decoder:
         """The wanted frames of a run, in display order.
 
         Args:
-            run: what to decode.
-            plain: the second try: begin two key frames earlier, go past the end, skip nothing, give every frame.
+            run: The packets to decode.
+            plain: Whether this is a second try: it begins two key frames earlier, goes past the end, skips nothing
+                and gives every frame.
         """
         start, stop = run.start, run.stop
         if plain:
@@ -194,7 +204,7 @@ class Decoder:
                     if plain or frame.pts in wanted:
                         yield frame
                 if self._failed:
-                    # Threads report an error some packets late. All up to the next key frame refers to garbage.
+                    # Threads report an error some packets late. Up to the next key frame all refer to damaged frames.
                     broken, self._failed = True, False
                     self.doubtful.update(wanted.intersection(pts[max(i + 1 - self._threads, start) : i].tolist()))
                 if broken and int(pts[i]) in wanted:
@@ -205,12 +215,13 @@ class Decoder:
                 if plain or frame.pts in wanted:
                     yield frame
         finally:
-            # Also when the consumer stops early: the next run must find nothing of this one.
+            # If the consumer stops early too, the next run must find nothing of this one.
             context.flush_buffers()
             self._failed = False
             context.skip_frame = "DEFAULT"
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
+        """The frames that a packet completes; None drains the decoder. Errors are noted, not raised."""
         try:
             frames = self._context.decode(packet)
         except (av.error.FFmpegError, EOFError):
@@ -220,18 +231,13 @@ class Decoder:
         return frames
 
 
-def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
-    yield first
-    yield from rest
-
-
 def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
-    """All frames in display order with their ticks, by decoding from the start; damaged packets are left out."""
+    """(tick, frame) of all frames in display order, by decoding from the start; damaged packets are left out."""
     with opened(info.path) as container:
         stream = video_stream(container, info.path)
         stream.thread_type = "AUTO"
         number = 0
-        for packet in _with_end(packets(container, stream)):
+        for packet in chain(packets(container, stream), [None]):
             try:
                 frames = stream.codec_context.decode(packet)
             except (av.error.FFmpegError, EOFError):
@@ -242,8 +248,3 @@ def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
                 elif frame.pts is not None:
                     yield frame.pts, frame
                 number += 1
-
-
-def _with_end(source: Iterator[Packet]) -> Iterator[Packet | None]:
-    yield from source
-    yield None

@@ -1,7 +1,7 @@
-"""Boxes and labels on images, for overlays.
+"""Drawing boxes and labels on images, for overlays.
 
-Lines are plain slices of the array, one colour per tube; text is drawn once per label with Pillow and pasted.
-Drawing is inside the box's edge, so that a box that fills the frame is seen.
+Lines are slices of the array, in one colour per tube; the text of a label is drawn once with Pillow and pasted.
+Lines lie inside the box's edge, so that a box that fills the frame can be seen.
 """
 
 from functools import lru_cache
@@ -9,18 +9,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Distinct for most forms of colour blindness (after Okabe and Ito), brightest first.
+#: Colours that stay distinct under most forms of colour blindness (after Okabe and Ito), brightest first.
 COLOURS = ((86, 180, 233), (230, 159, 0), (0, 200, 130), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
 
 
 def draw_box(image: NDArray[np.uint8], box: ArrayLike, colour: tuple[int, int, int], label: str | None = None) -> None:
-    """Draw a box, in place.
+    """Draw a box onto an image, in place.
 
     Args:
-        image: uint8 (h, w, 3).
-        box: xyxy pixels; what lies outside the image is cut off.
-        colour: RGB.
-        label: a word above the box, or inside it where there is no room above.
+        image: (h, w, 3) uint8 image that is changed.
+        box: xyxy pixels; the part outside the image is cut off.
+        colour: RGB values, 0-255.
+        label: A word written above the box, or inside it if there is no room above.
 
     >>> image = np.zeros((40, 40, 3), np.uint8)
     >>> draw_box(image, (10, 10, 30, 30), (255, 0, 0))
@@ -48,10 +48,11 @@ def draw_box(image: NDArray[np.uint8], box: ArrayLike, colour: tuple[int, int, i
 
 @lru_cache(maxsize=64)
 def _label(text: str, size: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The text, at most 60 characters, in black on a coloured ground; (h, w, 3)."""
     from PIL import Image, ImageDraw, ImageFont
 
     try:
-        # Known nearly everywhere and covers far more scripts than Pillow's own.
+        # This font is installed nearly everywhere and covers far more scripts than Pillow's own.
         font: ImageFont.FreeTypeFont | ImageFont.ImageFont = ImageFont.truetype("DejaVuSans.ttf", size)
     except OSError:
         font = ImageFont.load_default(size)

@@ -1,7 +1,7 @@
 """What is known about a video before a frame is read: `VideoInfo` and the table of its packets.
 
-Everything is counted from the frames, not from the header: headers lie about duration, frame rate and number of
-frames. Times are seconds from the first displayed frame; stream ticks and packet numbers stay inside this room.
+Everything is counted from the frames, because headers are often wrong about duration, frame rate and number of frames.
+Times are seconds from the first displayed frame; stream ticks and packet numbers stay inside this room.
 """
 
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from whenwhere.errors import QueryError
 from whenwhere.records import VideoRecord
 
-# A player shows the last frame whose time is <= t; 1 microsecond forgives the rounding of t.
+#: A player shows the last frame whose time is <= t; this many seconds allow for the rounding of t.
 SLACK = 1e-6
 
 
 def exact_rate(fps: float | Fraction) -> Fraction:
-    """A frame rate as the fraction that was meant: 29.97 is 30000/1001.
+    """A frame rate as the fraction that it stands for: 29.97 is 30000/1001.
 
     >>> exact_rate(29.97), exact_rate(25.0), exact_rate(12.5)
     (Fraction(30000, 1001), Fraction(25, 1), Fraction(25, 2))
@@ -33,10 +33,15 @@ def exact_rate(fps: float | Fraction) -> Fraction:
 
 @dataclass(frozen=True, eq=False)
 class PacketTable:
-    """The video stream's packets in the file's order (which is decoding order).
+    """The video stream's packets in the file's order, which is decoding order.
 
-    `pts` and `dts` in stream ticks; `key`: decoding may begin here; `shown`: gives a displayed frame (edit lists,
-    hidden reference frames and broken heads do not); `size` in bytes.
+    Attributes:
+        pts: (n,) presentation time stamps, in stream ticks.
+        dts: (n,) decoding time stamps, in stream ticks.
+        size: (n,) sizes in bytes.
+        key: (n,) whether decoding may begin at the packet.
+        shown: (n,) whether the packet gives a displayed frame; packets outside edit lists, hidden reference frames
+            and broken heads do not.
     """
 
     pts: NDArray[np.int64]
@@ -54,27 +59,27 @@ class VideoInfo:
     """A probed video.
 
     Attributes:
-        path: local file.
-        size: bytes.
-        sha256_1mb: hash of its first MiB.
-        duration: seconds from the first displayed frame to the end of the last one, measured.
-        declared_duration: the header's claim, None where it makes none.
-        start: the container's time of the first displayed frame, seconds.
-        width: displayed width in pixels, rotation and sample aspect applied.
-        height: displayed height in pixels.
-        coded_width: width of the stored frames.
-        coded_height: height of the stored frames.
-        fps: frames per second; the mean rate where the rate varies.
-        fps_exact: the same as a fraction, 30000/1001 rather than 29.97.
-        vfr: the distances between frames vary by more than the clock's ticks.
-        rotation: 0, 90, 180 or 270 degrees clockwise from the stored to the displayed frame.
-        sar: sample aspect ratio, width of a stored pixel over its height.
-        codec: FFmpeg's name of the decoder.
+        path: The local file.
+        size: Its size in bytes.
+        sha256_1mb: Hash of its first MiB.
+        duration: Seconds from the first displayed frame to the end of the last one, measured.
+        declared_duration: Duration that the header declares, in seconds, or None.
+        start: The container's time of the first displayed frame, in seconds.
+        width: Displayed width in pixels, with rotation and sample aspect applied.
+        height: Displayed height in pixels.
+        coded_width: Width of the stored frames.
+        coded_height: Height of the stored frames.
+        fps: Frames per second; the mean if the rate varies.
+        fps_exact: The same as a fraction: 30000/1001 rather than 29.97.
+        vfr: Whether the distances between frames vary by more than the stream's ticks.
+        rotation: Degrees clockwise from the stored to the displayed frame: 0, 90, 180 or 270.
+        sar: Sample aspect ratio: width of a stored pixel over its height.
+        codec: FFmpeg's name of the codec.
         pix_fmt: FFmpeg's name of the stored pixel format.
-        audio: there is a sound track.
-        truncated: the file ends before its index or header says.
-        warnings: sentences a user should see.
-        times: seconds of all displayed frames, (n,), increasing, first 0.
+        audio: Whether there is a sound track.
+        truncated: Whether the file ends before its index or header says.
+        warnings: Sentences that a user should see.
+        times: (n,) seconds of all displayed frames, increasing, the first 0.
     """
 
     path: str
@@ -98,21 +103,21 @@ class VideoInfo:
     truncated: bool
     warnings: tuple[str, ...]
     times: NDArray[np.float64] = field(repr=False)
-    # Stream ticks of the displayed frames, beside `times`; a frame's number where the stream has no time stamps.
+    # Stream ticks of the displayed frames, one for each of `times`; frame numbers if the stream has no time stamps.
     ticks: NDArray[np.int64] = field(repr=False)
-    # None where packets carry no usable time stamps: frames are then counted while decoding from the start.
+    # None if packets carry no usable time stamps: frames are then counted while decoding from the start.
     packets: PacketTable | None = field(repr=False)
 
     def shown(self, t: ArrayLike) -> NDArray[np.intp]:
-        """Index of the frame a player shows at each time: the last with time <= t + 1 µs; before the first: 0."""
+        """Index of the frame that a player shows at each time: the last with time <= t + 1 µs, or the first frame."""
         return np.maximum(np.searchsorted(self.times, np.asarray(t, float) + SLACK, side="right") - 1, 0)
 
     def last_before(self, t: float) -> float:
-        """Time of the last displayed frame before t; of the first frame where there is none."""
+        """Time of the last displayed frame before t; that of the first frame if there is none."""
         return float(self.times[max(int(np.searchsorted(self.times, t - SLACK, side="left")) - 1, 0)])
 
     def record(self) -> VideoRecord:
-        """The part of this that goes into an answer."""
+        """The part of this that is written into an answer."""
         return VideoRecord(
             path=self.path.encode("utf-8", "replace").decode("utf-8"),
             sha256_1mb=self.sha256_1mb,
@@ -131,7 +136,10 @@ class VideoInfo:
 class ReadPlan:
     """Requested times and the frames shown then.
 
-    `requested` and `actual` in seconds, (n,); `index` into `VideoInfo.times`, (n,).
+    Attributes:
+        requested: (n,) requested times, in seconds.
+        actual: (n,) times of the frames shown then, in seconds.
+        index: (n,) indices of these frames into `VideoInfo.times`.
     """
 
     requested: NDArray[np.float64]
@@ -143,11 +151,11 @@ def plan_read(info: VideoInfo, times: ArrayLike) -> ReadPlan:
     """Which frames a player shows at the requested times.
 
     Args:
-        info: the video.
-        times: seconds, any order; before the first frame means the first, after the end the last.
+        info: The probed video.
+        times: (n,) seconds, in any order; times before the first frame give the first, times after the end the last.
 
     Raises:
-        QueryError: a time is not finite.
+        QueryError: A time is not finite.
     """
     requested = np.asarray(times, float).reshape(-1)
     if not np.isfinite(requested).all():

@@ -1,11 +1,11 @@
 """Opening a media file: one place where FFmpeg's errors become one sentence.
 
 FFmpeg opens far more than videos: text files as terminal animations, songs with a cover picture as a video of one
-frame, playlists that name other files or addresses. A path here is always a local file (the `file:` protocol,
-so that a colon in a name means nothing), playlists may not reach the network, and what has no moving picture is
+frame, playlists that name other files or addresses. A path here is always a local file (the `file:` protocol, so
+that a colon in a name has no meaning), playlists may not reach the network, and files without a moving picture are
 refused.
 
-Left out: choosing among several video streams. The one FFmpeg calls best is used, never a cover picture.
+Choosing among several video streams is left out: the one that FFmpeg calls best is used, never a cover picture.
 """
 
 import os
@@ -23,25 +23,25 @@ from whenwhere.errors import MediaError
 
 # FFmpeg's "video" decoders for text files.
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
-# A demuxer that fails this often in a row has nothing more to give.
-_PATIENCE = 16
+# A demuxer that fails this many times in a row is given up.
+_MOST_FAILURES = 16
 
 
 def text_name(path: str | os.PathLike[str] | bytes) -> str:
-    """The path as str; bytes that are not UTF-8 become surrogates, which both Python and PyAV turn back."""
+    """The path as a str; bytes that are not UTF-8 become surrogates, which Python and PyAV turn back into bytes."""
     return os.fsdecode(path)
 
 
 def shown_name(path: str) -> str:
-    """The path as it may be printed: bytes that are not UTF-8 become question marks."""
+    """The path in a printable form: bytes that are not UTF-8 become question marks."""
     return path.encode("utf-8", "replace").decode("utf-8")
 
 
 def check_file(path: str) -> int:
-    """Size in bytes of an ordinary file.
+    """The size in bytes of an ordinary file.
 
     Raises:
-        MediaError: it is missing, a folder, not readable or empty.
+        MediaError: The file is missing, a folder, not readable or empty.
     """
     name = shown_name(path)
     try:
@@ -51,7 +51,7 @@ def check_file(path: str) -> int:
             raise MediaError(f"{name} does not exist: check the path") from e
         raise MediaError(f"{name} cannot be read ({getattr(e, 'strerror', None) or e}): check the path") from e
     if stat.S_ISDIR(s.st_mode):
-        raise MediaError(f"{name} is a folder: name one video, or a folder of pictures where that is accepted")
+        raise MediaError(f"{name} is a folder: name one video, or a folder of pictures where one is accepted")
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name} cannot be read (no permission): change its mode or copy it")
     if s.st_size == 0:
@@ -60,7 +60,7 @@ def check_file(path: str) -> int:
 
 
 def _explain(path: str) -> str:
-    """Why FFmpeg could not make sense of an existing file."""
+    """A sentence that says why FFmpeg could not open an existing file."""
     name = shown_name(path)
     with open(path, "rb") as f:
         head = f.read(4096)
@@ -72,12 +72,12 @@ def _explain(path: str) -> str:
             return f"{name} is text, not a video"
         except UnicodeDecodeError:
             pass
-    return f"{name} is not a video that FFmpeg can read: it is damaged or of another kind"
+    return f"{name} is not a video that FFmpeg can read: it is damaged or another kind of file"
 
 
 @contextmanager
 def opened(path: str) -> Iterator[InputContainer]:
-    """The container of a local file.
+    """Open the container of a local file, and close it after the block.
 
     Raises:
         MediaError: FFmpeg cannot open it.
@@ -94,10 +94,10 @@ def opened(path: str) -> Iterator[InputContainer]:
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
-    """The moving picture; every other stream is set to be skipped while demuxing.
+    """The stream of the moving picture; demuxing then skips every other stream.
 
     Raises:
-        MediaError: there is only sound, a cover picture, text or nothing.
+        MediaError: The file holds only sound, a cover picture, text or nothing.
     """
     name = shown_name(path)
     if container.format.name == "tty":
@@ -110,7 +110,7 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
             raise MediaError(f"{name} has sound but no moving picture: name a video")
         raise MediaError(f"{name} has no moving picture: name a video")
     if stream.codec_context is None:
-        raise MediaError(f"{name} is coded in a way this FFmpeg cannot decode: convert it to H.264 first")
+        raise MediaError(f"{name} uses a codec that this FFmpeg cannot decode: convert it to H.264 first")
     if stream.codec_context.name in _TEXT_CODECS:
         raise MediaError(f"{name} is text, not a video")
     for other in container.streams:
@@ -120,9 +120,9 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
 
 
 def packets(container: InputContainer, stream: VideoStream, errors: list[str] | None = None) -> Iterator[Packet]:
-    """The stream's packets with content, going on over damaged places of the container."""
+    """The stream's packets that have content; damaged places of the container are passed over and added to `errors`."""
     failed = 0
-    while failed < _PATIENCE:
+    while failed < _MOST_FAILURES:
         try:
             for packet in container.demux(stream):
                 if packet.size:

@@ -1,7 +1,7 @@
-"""Whole videos written again: with boxes drawn over them, or cut to a span.
+"""Writing a video again, with boxes drawn over it or cut to a span.
 
-Frames keep their own times, so a variable frame rate stays one. An overlay keeps the original sound where mp4 and
-browsers allow; a clip is cut at the frame and at the sample, which needs both to be encoded again.
+Frames keep their own times, so a variable frame rate is preserved. An overlay keeps the original sound if mp4 and
+browsers allow it; a clip is cut at the frame and at the sample, so picture and sound are both encoded again.
 """
 
 from collections.abc import Mapping
@@ -17,27 +17,28 @@ from whenwhere.video.info import VideoInfo
 from whenwhere.video.stream import stream_frames
 from whenwhere.video.write import FrameWriter
 
+#: Tube id -> (times (n,), boxes (n, 4)).
 Boxes = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
 
 def write_overlay(
     info: VideoInfo, boxes: Boxes, path: str | PathLike[str], labels: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The whole video with boxes drawn over it and its sound.
+    """Write the whole video with its sound and with boxes drawn over it.
 
     Args:
-        info: the video.
-        boxes: tube id -> (times (n,), boxes (n, 4)): per-frame boxes in seconds and displayed pixels; a frame shows
-            the box nearest in time within half a frame, rows of NaN show none.
-        path: the mp4.
-        labels: tube id -> a word drawn beside its box.
+        info: The probed video.
+        boxes: Per-frame boxes: tube id -> (times (n,) in seconds, boxes (n, 4) in displayed pixels). A frame shows
+            the box nearest in time within half a frame; rows of NaN show none.
+        path: The mp4 to write.
+        labels: Tube id -> a word drawn beside its box.
 
     Returns:
         Warnings: sentences about frames that could not be decoded.
 
     Raises:
-        MediaError: the video cannot be read.
-        OutputError: the file cannot be written.
+        MediaError: The video cannot be read.
+        OutputError: The file cannot be written.
     """
     labels = labels or {}
     rows = {name: _rows(info, *series) for name, series in boxes.items()}
@@ -55,7 +56,7 @@ def write_overlay(
 
 
 def _rows(info: VideoInfo, times: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
-    """Boxes spread over all frames, NaN where there is none, (frames, 4)."""
+    """(frames, 4) the box of every frame of the video, NaN if it has none."""
     t, b = np.asarray(times, float).reshape(-1), np.asarray(boxes, float).reshape(-1, 4)
     out = np.full((len(info.times), 4), np.nan)
     if not len(t):
@@ -65,7 +66,7 @@ def _rows(info: VideoInfo, times: ArrayLike, boxes: ArrayLike) -> NDArray[np.flo
     right = np.searchsorted(t, info.times).clip(0, len(t) - 1)
     left = (right - 1).clip(0)
     nearest = np.where(np.abs(t[left] - info.times) <= np.abs(t[right] - info.times), left, right)
-    # Half of the way to the nearer neighbour frame; records round to milliseconds.
+    # Half the way to the nearer neighbour frame, but at least the millisecond to which records are rounded.
     gaps = np.diff(info.times)
     gap = float(gaps.min()) if len(gaps) else 1 / info.fps
     near = np.abs(t[nearest] - info.times) <= max(gap / 2, 1e-3)
@@ -74,20 +75,20 @@ def _rows(info: VideoInfo, times: ArrayLike, boxes: ArrayLike) -> NDArray[np.flo
 
 
 def write_clip(info: VideoInfo, span: Span, path: str | PathLike[str]) -> list[str]:
-    """The part of a video inside a span, with its sound, cut at the frame shown at the start.
+    """Write the part of a video inside a span, with its sound, from the frame shown at the span's start.
 
     Args:
-        info: the video.
-        span: seconds; what lies outside the video is cut off.
-        path: the mp4; its time 0 is the span's start.
+        info: The probed video.
+        span: The part to write; what lies outside the video is cut off.
+        path: The mp4 to write; its time 0 is the span's start.
 
     Returns:
         Warnings: sentences about frames that could not be decoded.
 
     Raises:
-        MediaError: the video cannot be read.
-        OutputError: the file cannot be written.
-        QueryError: the span lies outside the video.
+        MediaError: The video cannot be read.
+        OutputError: The file cannot be written.
+        QueryError: The span lies outside the video.
     """
     start, end = max(span.start, 0.0), min(span.end, info.duration)
     if start >= end:

@@ -1,7 +1,7 @@
-"""From a decoded frame to an array: scaled, upright, square pixels.
+"""Converting a decoded frame to an array: scaled, upright, with square pixels.
 
-Scaling happens in the decoder's own colour format and only for wanted frames. The filter is chosen, not left to a
-default: area averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
+Scaling happens in the decoder's own colour format and only for wanted frames. The filter is set explicitly: area
+averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ from whenwhere.video.info import VideoInfo
 
 
 def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
-    """Width and height of images `width` pixels wide (None: as displayed), aspect kept.
+    """Width and height of images that are `width` pixels wide; None keeps the displayed size. The aspect is kept.
 
     Raises:
-        SettingError: the width is not between 1 and 16384.
+        SettingError: The width is not between 1 and 16384.
     """
     if width is None:
         return info.width, info.height
@@ -27,12 +27,12 @@ def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
 
 
 class FrameConverter:
-    """Turns frames of one video into arrays of one size; not for use by two threads at once.
+    """Turns frames of one video into arrays of one size; two threads must not share one converter.
 
     Args:
-        info: the video.
-        width: of the images, None for the displayed width.
-        gray: (h, w) luma in full range instead of (h, w, 3) RGB.
+        info: The probed video.
+        width: Width of the images in pixels; None keeps the displayed width.
+        gray: Whether images are (h, w) luma in full range instead of (h, w, 3) RGB.
     """
 
     def __init__(self, info: VideoInfo, width: int | None, gray: bool = False) -> None:
@@ -45,11 +45,11 @@ class FrameConverter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image."""
+        """Shape of one image: (h, w) or (h, w, 3)."""
         return (self.height, self.width) if self.gray else (self.height, self.width, 3)
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """The image of a frame, uint8; a fresh array, C-contiguous unless the video is rotated."""
+        """The frame as a new uint8 array, C-contiguous unless the video is rotated."""
         width, height = self._stored
         shrinks = width < frame.width or height < frame.height
         scaled = self._scaler.reformat(
@@ -59,7 +59,7 @@ class FrameConverter:
             self._format,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
             dst_color_range=ColorRange.JPEG,
-            # Frames are spread over threads already.
+            # Frames are already spread over threads.
             threads=1,
         )
         image = np.asarray(scaled.to_ndarray(), np.uint8)

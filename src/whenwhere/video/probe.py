@@ -1,10 +1,11 @@
-"""Measure a video: one pass over its packets, one decoded frame.
+"""Probing a video: one pass over its packets, and one decoded frame.
 
 The pass reads every packet's time stamps and decodes nothing, so the exact time of every displayed frame is known
-before the first is read; the reader reuses the table. One frame is decoded because the rotation, the pixel format and
-whether anything can be decoded at all are only certain then.
+before the first is read; the reader reuses the table. One frame is decoded because only then are the rotation, the
+pixel format, and whether anything can be decoded at all, certain.
 
-Where packets lie (no time stamps, no key frame) the frames are counted by decoding everything once: slow, right.
+If packets cannot be trusted (no time stamps, no key frame), the frames are counted by decoding everything once, which
+is slow but right.
 """
 
 import os
@@ -28,13 +29,28 @@ from whenwhere.video.info import PacketTable, VideoInfo
 from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
 
 _NO_TICK = np.iinfo(np.int64).min
-# So many packets are tried for a first frame before a video counts as undecodable.
+# This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
 _HEAD = 300
 
 
 @dataclass
 class _Survey:
-    """What one pass over the packets finds; the file is closed again."""
+    """What one pass over the packets finds.
+
+    Attributes:
+        tick: Length of a stream tick, seconds.
+        codec: FFmpeg's name of the codec.
+        declared: Duration by the header, seconds, or None.
+        index_end: Where the last sample of the file's index ends, in bytes; 0 if there is no index.
+        audio: Whether there is a sound track.
+        rates: Frame rates that FFmpeg guesses, likeliest first.
+        sar: Sample aspect ratio.
+        first: The first decoded frame, if one of the first packets gives one.
+        packets: The table of packets.
+        durations: (packets,) declared durations in ticks.
+        unstamped: Whether a packet has no presentation time stamp.
+        errors: What FFmpeg said about damaged places of the container.
+    """
 
     tick: Fraction
     codec: str
@@ -51,10 +67,11 @@ class _Survey:
 
 
 def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
-    """Everything known about a video before its frames are read.
+    """Everything that can be known about a video before its frames are read.
 
     Raises:
-        MediaError: missing, empty, a folder, text, only sound, cut off before its index, or not decodable.
+        MediaError: The file is missing, empty, a folder, text, only sound, cut off before its index, or cannot be
+            decoded.
     """
     name = text_name(path)
     size = check_file(name)
@@ -72,7 +89,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         last_seconds = float(found.durations[last] * tick)
 
     cut_off = found.index_end > size
-    # A file cut off among B-frames misses some of its last frames.
+    # A file cut off among B-frames lacks some of its last frames.
     fps, vfr = _rate(seconds[:-16] if cut_off and len(seconds) > 32 else seconds, float(tick), found.rates)
     if last_seconds <= 0:
         last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
@@ -120,6 +137,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
 
 
 def _survey(path: str) -> _Survey:
+    """One pass over the packets of a file."""
     errors: list[str] = []
     # Plain arrays of 64-bit numbers: an hour of video has 100 000 packets.
     columns = [array("q") for _ in range(6)]
@@ -127,7 +145,7 @@ def _survey(path: str) -> _Survey:
     with opened(path) as container:
         stream = video_stream(container, path)
         if stream.time_base is None:
-            raise MediaError(f"{shown_name(path)} has no clock in its video stream: convert it to mp4 first")
+            raise MediaError(f"{shown_name(path)} has no time base in its video stream: convert it to mp4 first")
         context = stream.codec_context
         context.thread_type = "NONE"
         sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
@@ -138,7 +156,7 @@ def _survey(path: str) -> _Survey:
         hidden = _hides_frames(context)
         unstamped = torn = False
         first: VideoFrame | None = None
-        # The packets tried for a first frame: the first key packet alone is enough for almost every file.
+        # Packets tried for a first frame; for almost every file the first key packet is enough.
         tried: list[Packet] | None = []
         for packet in packets(container, stream, errors):
             pts, dts = packet.pts, packet.dts
@@ -163,7 +181,7 @@ def _survey(path: str) -> _Survey:
         raise MediaError(f"{shown_name(path)} holds no video frames: copy or download it again")
     stamps, decoding, durations, sizes, keys, shown = (np.array(column, np.int64) for column in columns)
     table = PacketTable(stamps, decoding, sizes, keys.astype(bool), shown.astype(bool))
-    # Nonsense in the header is taken for square pixels.
+    # An absurd ratio in the header is taken for square pixels.
     sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
     return _Survey(tick, codec, declared, index_end, audio, rates, sar, first, table, durations, unstamped, errors)
 
@@ -171,7 +189,7 @@ def _survey(path: str) -> _Survey:
 def _counted(
     path: str, tick: Fraction, rates: list[Fraction]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], float, Fraction]:
-    """Numbers, seconds, start and clock of frames whose packets carry no usable times."""
+    """Numbers, seconds, start and tick length of frames whose packets carry no usable times."""
     stamps = _count(path)
     numbers = np.arange(len(stamps), dtype=np.int64)
     if stamps[0] != _NO_TICK and (np.diff(stamps) > 0).all():
@@ -181,28 +199,31 @@ def _counted(
 
 
 def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
+    """The duration that the header declares, in seconds, or None."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container_duration / 1e6 if container_duration else None
 
 
 def _index_end(stream: VideoStream) -> int:
-    """Where the last sample of the file's index ends, in bytes; 0 where there is no such index."""
+    """Where the last sample of the file's index ends, in bytes; 0 if there is no such index."""
     return max((e.pos + e.size for e in stream.index_entries[-64:]), default=0) if len(stream.index_entries) else 0
 
 
 def _ends_early(declared: float | None, duration: float, audio: bool) -> bool:
+    """Whether the measured duration is clearly shorter than the declared one."""
     # A header may count the sound too, which is often a little longer than the picture.
     slack = max(1.0, 0.05 * duration) if audio else max(0.5, 0.02 * duration)
     return declared is not None and declared > duration + slack
 
 
 def _hides_frames(context: VideoCodecContext) -> bool:
-    """VP8 stores reference frames that are never shown as packets of their own; bit 4 of the first byte tells."""
+    """Whether packets may hold hidden frames: VP8 stores such references; bit 4 of a packet's first byte tells."""
     return context.name in ("vp8", "libvpx")
 
 
 def _first_frame(context: VideoCodecContext, batch: Iterable[Packet | None]) -> VideoFrame | None:
+    """The first frame that some packets give, or None."""
     frames: list[VideoFrame] = []
     for packet in (*batch, None):
         try:
@@ -214,7 +235,7 @@ def _first_frame(context: VideoCodecContext, batch: Iterable[Packet | None]) -> 
 
 
 def _search_first(path: str) -> VideoFrame:
-    """The first frame of a file whose beginning does not decode by itself."""
+    """The first decodable frame of a file, if its beginning cannot be decoded by itself."""
     with opened(path) as container:
         stream = video_stream(container, path)
         for n, packet in enumerate(packets(container, stream)):
@@ -234,21 +255,21 @@ def _search_first(path: str) -> VideoFrame:
 
 
 def _undecodable(path: str) -> MediaError:
-    return MediaError(f"not one frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again")
+    return MediaError(f"no frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again")
 
 
 def _display_order(table: PacketTable) -> tuple[NDArray[np.int64], int]:
-    """Ticks of the displayed frames, and the packet that gives the last of them."""
+    """Increasing ticks of the displayed frames, and the index of the packet that gives the last of them."""
     rows = np.flatnonzero(table.shown)
     ticks = np.unique(table.pts[rows])
     return ticks, int(rows[np.flatnonzero(table.pts[rows] == ticks[-1])[-1]])
 
 
 def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
-    """Unmark frames at the head that refer to frames before the file's beginning and never appear.
+    """The table with frames unmarked that refer to frames before the file's beginning and are never shown.
 
-    Recordings and cut streams may begin in the middle of a group of pictures, or with an open one whose leading
-    pictures miss their reference. Which of them a decoder shows is its own decision, so the head is decoded to see.
+    Recordings and cut streams may begin in the middle of a group of pictures, or with an open group whose leading
+    pictures lack their reference. Which of them are shown is the decoder's decision, so the head is decoded to see.
     """
     keys = np.flatnonzero(table.key)
     border = int(table.pts[keys[0]])
@@ -271,7 +292,7 @@ def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
 
 
 def _count(path: str) -> NDArray[np.int64]:
-    """Ticks of all frames in display order, by decoding them all; the least integer where a frame has none."""
+    """Ticks of all frames in display order, by decoding them all; `_NO_TICK` for a frame without one."""
     ticks: list[int] = []
     with opened(path) as container:
         stream = video_stream(container, path)
@@ -287,9 +308,9 @@ def _count(path: str) -> NDArray[np.int64]:
 
 
 def _rate(seconds: NDArray[np.float64], tick: float, guessed: list[Fraction]) -> tuple[Fraction, bool]:
-    """Frames per second, and whether the distances between frames vary.
+    """The frames per second, and whether the distances between frames vary.
 
-    Clocks are coarse (Matroska counts milliseconds), so a constant rate shows as distances that differ by a tick.
+    Ticks are coarse (Matroska counts milliseconds), so the distances of a constant rate may differ by a tick.
 
     >>> _rate(np.round(np.arange(90) * 1001 / 30000, 3), 0.001, [Fraction(30000, 1001)])
     (Fraction(30000, 1001), False)

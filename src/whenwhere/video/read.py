@@ -1,8 +1,8 @@
 """Sparse reading: the frames shown at some times, exactly and fast.
 
-Runs of packets (see `decode`) are shared out to threads, each with a single-threaded decoder of its own; FFmpeg works
-outside Python's lock. What cannot be shared out evenly is decoded by one decoder with all the threads.
-Every wanted frame is checked to have come back (see `pick`).
+Runs of packets (see `decode`) are distributed over threads, each with its own single-threaded decoder; FFmpeg works
+outside Python's lock. Runs that cannot be distributed evenly are decoded by one decoder with all the threads.
+It is checked that every wanted frame comes back (see `pick`).
 """
 
 import os
@@ -22,10 +22,10 @@ from whenwhere.video.media import shown_name
 from whenwhere.video.pick import FramePicker, damage_sentence, decode_plainly
 from whenwhere.video.picture import FrameConverter
 
-# What one decoder gains from n FFmpeg threads, as a share of n: they wait for each other's frames.
+# Speed-up of one decoder by n FFmpeg threads, as a share of n: they wait for each other's frames.
 _FRAME_THREADS_GAIN = 0.8
 _MAX_THREADS = 16
-# Neighbouring runs are handed out together up to about this cost, so that few seeks are needed.
+# Neighbouring runs are handed out together up to about this cost, to save seeks.
 _PIECE = 200.0
 
 Store = Callable[[int, NDArray[np.uint8]], None]
@@ -36,10 +36,10 @@ class Frames:
     """Images of the requested times, in the order of the request.
 
     Attributes:
-        images: uint8 (n, h, w, 3), RGB, upright, square pixels.
-        times: seconds of the frames shown at the requested times, (n,).
-        requested: seconds, (n,).
-        warnings: sentences; what the probe found and what could not be decoded.
+        images: (n, h, w, 3) uint8 RGB images, upright, with square pixels.
+        times: (n,) times of the frames shown at the requested times, in seconds.
+        requested: (n,) requested times, in seconds.
+        warnings: Sentences about what the probe found and about frames that could not be decoded.
     """
 
     images: NDArray[np.uint8]
@@ -52,7 +52,7 @@ class Frames:
 
 
 def cores() -> int:
-    """Processor cores this process may use, at most 16."""
+    """The number of processor cores that this process may use, at most 16."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     return min(os.cpu_count() or 1, _MAX_THREADS)
@@ -62,15 +62,15 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
     """The frames shown at the requested times.
 
     Args:
-        info: from `probe`.
-        times: seconds, any order, repeats allowed, (n,).
-        width: of the images in pixels; None keeps the displayed width.
-        threads: None for all cores; 1 inside a data loader's worker.
+        info: The probed video.
+        times: (n,) seconds, in any order, repeats allowed.
+        width: Width of the images in pixels; None keeps the displayed width.
+        threads: Threads to use; None uses all cores. Use 1 inside a data loader's worker.
 
     Raises:
-        MediaError: not one requested frame can be decoded.
-        QueryError: a time is not finite.
-        SettingError: the width is out of range.
+        MediaError: None of the requested frames can be decoded.
+        QueryError: A time is not finite.
+        SettingError: The width is out of range.
     """
     p = plan_read(info, times)
     wanted, first, inverse = np.unique(p.index, return_index=True, return_inverse=True)
@@ -90,13 +90,13 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
         except LostError:
             damaged = set()
             got.clear()
-    # What has no packet of its own to trust is found by decoding everything.
+    # If packets cannot be trusted, the frames are found by decoding everything.
     if len(ticks) and not got:
         for tick, image in decode_plainly(info, ticks.tolist(), FrameConverter(info, width), damaged):
             store(tick, image)
     if len(got) < len(ticks):
         if not got:
-            raise MediaError(f"none of the {len(ticks)} frames asked of {shown_name(info.path)} can be decoded")
+            raise MediaError(f"none of the {len(ticks)} requested frames of {shown_name(info.path)} can be decoded")
         have = np.array(sorted(got))
         for tick in ticks.tolist():
             if tick not in got:
@@ -111,7 +111,7 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
 
 
 def _pieces(all_runs: list[DecodeRun], size: float) -> list[list[DecodeRun]]:
-    """Runs in groups of neighbours of about this cost."""
+    """The runs in groups of neighbours that cost about `size` each."""
     out: list[list[DecodeRun]] = []
     filled = size
     for run in all_runs:
@@ -124,10 +124,10 @@ def _pieces(all_runs: list[DecodeRun], size: float) -> list[list[DecodeRun]]:
 
 
 def _shares(costs: list[float], threads: int) -> tuple[list[int], list[int]]:
-    """Which pieces to decode side by side, and which afterwards by one decoder with all threads.
+    """Indices of the pieces to decode side by side, and of those to decode afterwards by one decoder with all threads.
 
     Seven equal pieces on two cores would leave one core idle while the seventh is decoded; it is cheaper to decode
-    three on each core and the seventh on both. Only the few largest and smallest are considered for that.
+    three on each core and the seventh on both. Only the few largest and smallest pieces are considered for that.
 
     >>> _shares([100.0] * 7, 2)
     ([0, 1, 2, 3, 4, 5], [6])
@@ -158,16 +158,16 @@ def _shares(costs: list[float], threads: int) -> tuple[list[int], list[int]]:
 def _decode_side_by_side(
     info: VideoInfo, all_runs: list[DecodeRun], width: int | None, threads: int, store: Store
 ) -> set[int]:
-    """Decode runs side by side; returns the ticks of damaged frames.
+    """Decode runs side by side, give their images to `store`, and return the ticks of damaged frames.
 
     Raises:
-        LostError: the file's packets are not those of the probe.
+        LostError: The file's packets are not those of the probe.
     """
     pieces = _pieces(all_runs, min(_PIECE, sum(r.cost for r in all_runs) / (3 * threads)))
     apart, together = _shares([sum(r.cost for r in piece) for piece in pieces], threads)
     lock = threading.Lock()
 
-    def labour(work: deque[int], inner: int) -> set[int]:
+    def decode_pieces(work: deque[int], inner: int) -> set[int]:
         picker = FramePicker(info, width, threads=inner)
         try:
             while True:
@@ -186,8 +186,8 @@ def _decode_side_by_side(
         queue = deque(apart)
         workers = min(threads, len(apart))
         with ThreadPoolExecutor(workers, "whenwhere-read") as pool:
-            for future in [pool.submit(labour, queue, 1) for _ in range(workers)]:
+            for future in [pool.submit(decode_pieces, queue, 1) for _ in range(workers)]:
                 damaged |= future.result()
     if together:
-        damaged |= labour(deque(together), threads)
+        damaged |= decode_pieces(deque(together), threads)
     return damaged

@@ -1,8 +1,8 @@
 """Sound tracks for written videos: copied packet by packet, re-encoded, or made from samples.
 
-A written video's time 0 is the first displayed frame of its source (or the start of a clip), so sound is shifted by
-the container's own start. Copying keeps the sound as it is and is used when a browser plays the codec inside mp4;
-everything else becomes AAC. An exact cut always re-encodes: packets begin where they like.
+Time 0 of a written video is the first displayed frame of its source (or the start of a clip), so sound is shifted by
+the container's own start. Sound is copied unchanged if browsers play its codec inside mp4, and becomes AAC otherwise.
+An exact cut always re-encodes, because packets do not begin at the cut.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,17 @@ from numpy.typing import NDArray
 from whenwhere.video.info import VideoInfo
 from whenwhere.video.media import opened
 
-# Codecs that mp4 may hold and browsers play there.
+#: Codecs that mp4 may hold and that browsers play there.
 COPIED = {"aac", "mp3", "opus"}
 
 
 class Sound:
-    """What a `FrameWriter` needs of a sound track: a stream to add, and packets up to a time."""
+    """A sound track that is written beside the picture.
+
+    Args:
+        out: The file that is written.
+        packets: (start in seconds, packet) pairs in order.
+    """
 
     def __init__(self, out: OutputContainer, packets: Iterator[tuple[float, Packet]]) -> None:
         self._out = out
@@ -32,7 +37,7 @@ class Sound:
         self._held: tuple[float, Packet] | None = None
 
     def advance(self, until: float) -> None:
-        """Write the packets that begin before `until` seconds, so that sound and picture lie side by side."""
+        """Write the packets that begin before `until` seconds, so that sound and picture are interleaved."""
         while True:
             self._held = self._held or next(self._packets, None)
             if self._held is None or self._held[0] >= until:
@@ -42,7 +47,7 @@ class Sound:
 
 
 def sound_of_samples(out: OutputContainer, samples: NDArray[np.float32], rate: int) -> Sound:
-    """AAC from samples in -1..1, (n,) or (n, channels), at `rate` per second."""
+    """An AAC track of samples in -1..1, (n,) or (n, channels), at `rate` samples per second."""
     wave = np.atleast_2d(np.asarray(samples, np.float32).T)
     layout = "mono" if len(wave) == 1 else "stereo"
     wave = np.ascontiguousarray(wave[:2])
@@ -60,14 +65,14 @@ def sound_of_samples(out: OutputContainer, samples: NDArray[np.float32], rate: i
 def sound_of_video(
     out: OutputContainer, info: VideoInfo, start: float = 0.0, end: float | None = None, exact: bool = False
 ) -> Sound | None:
-    """The sound track of a video between two of its times; None where it has none or it cannot be decoded.
+    """The sound track of a video between two of its times; None if it has none or it cannot be decoded.
 
     Args:
-        out: the file being written.
-        info: the source.
-        start: seconds of the source that become 0.
-        end: seconds of the source; None for all.
-        exact: cut at the sample, which re-encodes.
+        out: The file that is written.
+        info: The source video.
+        start: Seconds of the source that become time 0.
+        end: Seconds of the source at which the sound ends; None keeps all.
+        exact: Whether to cut at the sample, which re-encodes.
     """
     if not info.audio:
         return None
@@ -88,7 +93,7 @@ def sound_of_video(
 
 
 def _aac(out: OutputContainer, rate: int, layout: str) -> AudioStream:
-    # AAC knows a few rates only.
+    """A new AAC stream at the nearest rate that AAC allows, rather above than below `rate`."""
     rate = min((8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000), key=lambda r: (r < rate, abs(r - rate)))
     stream = out.add_stream("aac", rate=rate)
     stream.layout = layout
@@ -97,6 +102,7 @@ def _aac(out: OutputContainer, rate: int, layout: str) -> AudioStream:
 
 
 def _audio_packets(path: str) -> Iterator[Packet]:
+    """The packets of the best audio stream and the empty one that ends it, damaged places passed over."""
     with opened(path) as container:
         source = container.streams.best("audio") or container.streams.audio[0]
         failed = 0
@@ -111,13 +117,14 @@ def _audio_packets(path: str) -> Iterator[Packet]:
 
 
 def _copied(path: str, stream: AudioStream, origin: float, stop: float | None) -> Iterator[tuple[float, Packet]]:
+    """(start, packet) of the source, shifted so that its time `origin` becomes 0, up to `stop`."""
     for packet in _audio_packets(path):
         if not packet.size or packet.pts is None or packet.dts is None or packet.time_base is None:
             continue
         tick = packet.time_base
         at = float(packet.pts * tick) - origin
         length = float((packet.duration or 0) * tick)
-        # An encoder's run-in lies before 0 and is kept: players skip it, and the sound stays whole.
+        # An encoder's priming lies before 0 and is kept: players skip it, and the sound stays whole.
         if at + length < -0.1:
             continue
         if stop is not None and at >= stop:
@@ -130,7 +137,7 @@ def _copied(path: str, stream: AudioStream, origin: float, stop: float | None) -
 
 
 def _decoded(path: str, stream: AudioStream, origin: float, stop: float | None) -> Iterator[AudioFrame]:
-    """Frames cut at the sample, in the target's format, silence put where the source has a hole."""
+    """Frames cut at the sample, in the format of `stream`, with silence where the source has a gap."""
     rate = stream.rate
     layout = stream.layout.name
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
@@ -169,11 +176,13 @@ def _decoded(path: str, stream: AudioStream, origin: float, stop: float | None) 
 
 
 def _encoded(stream: AudioStream, frames: Iterator[AudioFrame]) -> Iterator[tuple[float, Packet]]:
+    """(start, packet) of the encoded frames."""
     for frame in frames:
         yield from _timed(stream.encode(frame))
     yield from _timed(stream.encode(None))
 
 
 def _timed(packets: list[Packet]) -> Iterator[tuple[float, Packet]]:
+    """Each packet with its start in seconds."""
     for packet in packets:
         yield float((packet.pts or 0) * (packet.time_base or 0)), packet

@@ -1,8 +1,8 @@
 """Where a video comes from: a file, a folder of pictures, an address the user typed, or standard input.
 
-Whatever it is becomes a local file, because exact reading needs to seek. A folder of pictures is packed, without
-decoding a picture, into a temporary movie whose frames have exact times. Downloads are limited in size and time, and
-only http and https addresses typed by the user are opened: a playlist or a manifest never fetches anything.
+Each of them becomes a local file, because exact reading needs to seek. A folder of pictures is packed into a temporary
+movie whose frames have exact times, without decoding a picture. Downloads are limited in size and time, and only http
+and https addresses typed by the user are opened: a playlist or a manifest never fetches anything.
 """
 
 import os
@@ -25,24 +25,24 @@ from whenwhere.errors import MediaError, SettingError
 from whenwhere.video.info import exact_rate
 from whenwhere.video.media import check_file, shown_name, text_name
 
-# Packed as they are; other kinds become PNG first.
+# Kinds that are packed as they are; other kinds become PNG first.
 _PACKED = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
 _PICTURES = {*_PACKED, ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _CHUNK = 1 << 20
 
 
 class VideoSource:
-    """A local video file, temporary or not; a context manager that removes what was temporary.
+    """A local video file, temporary or not; a context manager that removes a temporary one.
 
     Attributes:
-        path: local file, for `probe`.
-        name: a short name for outputs: the file's, folder's or address's stem, or "stdin".
-        warnings: sentences a user should see.
+        path: The local file, for `probe`.
+        name: A short name for outputs: the stem of the file, folder or address, or "stdin".
+        warnings: Sentences that a user should see.
     """
 
     def __init__(self, path: str, name: str, folder: str | None = None, warnings: tuple[str, ...] = ()) -> None:
         self.path, self.name, self.warnings = path, name, warnings
-        # Runs at the latest when the interpreter ends.
+        # The finalizer runs when the interpreter ends at the latest.
         self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True) if folder else None
 
     def close(self) -> None:
@@ -68,19 +68,19 @@ def open_source(
     """A local file for whatever the user named.
 
     Args:
-        source: a file, a folder of pictures, an http(s) address, or "-" for standard input.
-        fps: frame rate of a folder of pictures.
-        max_bytes: most that is taken from an address or standard input.
-        max_seconds: longest that a download may take.
+        source: A file, a folder of pictures, an http(s) address, or "-" for standard input.
+        fps: Frame rate of a folder of pictures.
+        max_bytes: Most bytes taken from an address or standard input.
+        max_seconds: Most seconds that a download may take.
 
     Raises:
-        MediaError: it does not exist, is empty, too large, not reachable, or a folder without pictures.
-        SettingError: the frame rate is not positive.
+        MediaError: The source does not exist, is empty, too large, not reachable, or a folder without pictures.
+        SettingError: The frame rate is not positive.
     """
     name = text_name(source)
     if name == "-":
         if sys.stdin.isatty():
-            raise MediaError("nothing is piped into standard input: write `... < video.mp4`, or name a file")
+            raise MediaError("standard input is a terminal: write `... < video.mp4`, or name a file")
         return _spooled(sys.stdin.buffer, "stdin", "stdin", ".video", max_bytes)
     if re.match(r"https?://", name, re.IGNORECASE):
         return _downloaded(name, max_bytes, max_seconds)
@@ -93,7 +93,7 @@ def open_source(
 
 
 def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending: str, max_bytes: int) -> VideoSource:
-    """Bytes in a temporary file; `origin` is what the user knows them by."""
+    """The bytes written to a temporary file; `origin` names them in error messages."""
     folder = tempfile.mkdtemp(prefix="whenwhere-")
     source = VideoSource(os.path.join(folder, "video" + ending), name, folder)
     chunks = stream if isinstance(stream, Iterator) and not hasattr(stream, "read") else _chunks(stream)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending:
                     raise MediaError(f"{origin} is larger than {max_bytes / 1e9:g} GB: download it and name the file")
                 f.write(chunk)
         if not size:
-            raise MediaError(f"{origin} is empty: nothing came in")
+            raise MediaError(f"{origin} is empty: no byte was received")
     except OSError as e:
         source.close()
         raise MediaError(f"{origin} could not be stored ({e.strerror or e}): make room in the temporary folder") from e
@@ -117,11 +117,13 @@ def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending:
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's bytes in pieces of at most `_CHUNK`."""
     while chunk := stream.read(_CHUNK):
         yield chunk
 
 
 def _downloaded(address: str, max_bytes: int, max_seconds: float) -> VideoSource:
+    """The body of an http(s) address in a temporary file."""
     import httpx2
 
     stem = PurePosixPath(unquote(urlsplit(address).path))
@@ -158,7 +160,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def _packed(folder: str, fps: float) -> VideoSource:
-    """A folder's pictures as a movie: one key frame each, exact times, no picture decoded."""
+    """A folder's pictures as a movie of key frames at exact times; no picture is decoded."""
     if not fps > 0:
         raise SettingError(f"{fps:g} frames per second is not a positive rate for a folder of pictures")
     shown = shown_name(folder)
@@ -168,7 +170,7 @@ def _packed(folder: str, fps: float) -> VideoSource:
     )
     if not names:
         raise MediaError(
-            f"{shown} is a folder without pictures (jpg, png, bmp, webp, tif): name a video or such a folder"
+            f"{shown} is a folder without pictures (jpg, png, bmp, webp, tif): name a video or a folder of pictures"
         )
     kinds = {_PACKED.get(os.path.splitext(n)[1].lower()) for n in names}
     kind = kinds.pop() if len(kinds) == 1 else None
@@ -197,7 +199,7 @@ def _packed(folder: str, fps: float) -> VideoSource:
                 out.mux(packet)
                 count += 1
         if not count:
-            raise MediaError(f"not one of the {len(names)} pictures in {shown} can be read: they are damaged")
+            raise MediaError(f"none of the {len(names)} pictures in {shown} can be read: they are damaged")
     except (av.error.FFmpegError, OSError) as e:
         source.close()
         raise MediaError(f"the pictures in {shown} cannot be read as a video ({e})") from e
@@ -206,12 +208,17 @@ def _packed(folder: str, fps: float) -> VideoSource:
         raise
     if skipped:
         more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-        source.warnings = (f"left out unreadable pictures: {shown_name(skipped[0])}{more}",)
+        source.warnings = (f"unreadable pictures were left out: {shown_name(skipped[0])}{more}",)
     return source
 
 
 def _picture(path: str, kind: str | None) -> bytes | None:
-    """A picture's bytes, as PNG where the folder is mixed or of a kind a movie cannot hold; None where damaged."""
+    """A picture's bytes, or None if it is damaged.
+
+    Args:
+        path: The picture.
+        kind: `jpg` or `png` if all pictures of the folder are; None converts the picture to PNG.
+    """
     magic = {"jpg": b"\xff\xd8", "png": b"\x89PNG"}
     try:
         with open(path, "rb") as f:

@@ -1,8 +1,8 @@
-"""Frames in order with bounded memory: for whoever looks at a whole video once.
+"""Frames in order with bounded memory, for one pass over a whole video.
 
-Two ways, chosen by what is asked. Few small frames per second: runs of packets are decoded side by side, some ahead
-of the consumer, and handed over in order. Every frame, or large ones: one decoder with FFmpeg's own threads, a frame
-at a time. Either way what is held is bounded by a constant, whatever the video's length.
+There are two ways, chosen by what is asked. For few small frames per second, runs of packets are decoded side by side,
+some ahead of the consumer, and handed over in order. For every frame, or large ones, one decoder with FFmpeg's own
+threads gives a frame at a time. Either way memory is bounded by a constant, whatever the video's length.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from whenwhere.video.pick import FramePicker, damage_sentence, decode_plainly
 from whenwhere.video.picture import FrameConverter
 from whenwhere.video.read import cores
 
-# Images decoded ahead of the consumer may take this much memory, bytes.
+# Most bytes of images decoded ahead of the consumer.
 _AHEAD = 96 << 20
 
 
@@ -38,20 +38,21 @@ def stream_frames(
     """Frames in order with their own times.
 
     Args:
-        info: from `probe`.
-        fps: None for every frame in [start, end); else the frames shown at the grid times k/fps in [start, end),
-            each at most once.
-        width: of the images in pixels; None keeps the displayed width.
-        start: seconds.
-        end: seconds; None for the end of the video.
-        gray: (h, w) luma instead of (h, w, 3) RGB.
-        warnings: a list that gets a sentence when frames could not be decoded; the frame before stands in.
+        info: The probed video.
+        fps: Frames per second: the frames shown at the grid times k/fps in [start, end), each at most once. None
+            gives every frame in [start, end).
+        width: Width of the images in pixels; None keeps the displayed width.
+        start: Start in seconds.
+        end: End in seconds; None is the end of the video.
+        gray: Whether images are (h, w) luma instead of (h, w, 3) RGB.
+        warnings: A list to which a sentence is added if frames could not be decoded; each such frame is replaced by
+            the one before it.
 
     Yields:
-        The frame's time in seconds, and its image, uint8.
+        The frame's time in seconds, and its uint8 image.
 
     Raises:
-        SettingError: fps is not positive, or the width is out of range.
+        SettingError: `fps` is not positive, or the width is out of range.
     """
     index = stream_index(info, fps, start, end)
     if not len(index):
@@ -80,10 +81,10 @@ def stream_frames(
 def stream_index(
     info: VideoInfo, fps: float | None = None, start: float = 0.0, end: float | None = None
 ) -> NDArray[np.intp]:
-    """Which frames `stream` gives: indices into `VideoInfo.times`, increasing.
+    """Increasing indices into `VideoInfo.times` of the frames that `stream_frames` gives.
 
     Raises:
-        SettingError: fps is not positive.
+        SettingError: `fps` is not positive.
     """
     end = info.duration if end is None else min(end, info.duration)
     if fps is None:
@@ -98,14 +99,15 @@ def stream_index(
 def _ordered(
     info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(tick, image) of wanted frames in display order, by one decoder or by several side by side."""
     assert info.packets is not None
     all_runs = decode_runs(info.packets, ticks)
     threads = cores()
-    painter = FrameConverter(info, width, gray)
-    frame_bytes = int(np.prod(painter.shape))
+    converter = FrameConverter(info, width, gray)
+    frame_bytes = int(np.prod(converter.shape))
     ahead = threads + 1
     largest = max(len(r.ticks) for r in all_runs) * frame_bytes
-    # Leading pictures of one run may be shown before the last frames of the run before: only whole groups are in order.
+    # Leading pictures of a run may be shown before the last frames of the previous run: then runs are not in order.
     in_order = all(max(a.ticks) < min(b.ticks) for a, b in pairwise(all_runs))
     if threads > 1 and len(all_runs) > threads and in_order and largest * (ahead + 1) <= _AHEAD:
         yield from _side_by_side(info, all_runs, width, gray, threads, ahead, damaged)
@@ -121,7 +123,7 @@ def _ordered(
 
 
 def _joined(all_runs: list[DecodeRun], in_order: bool) -> list[DecodeRun]:
-    """Runs without a gap between them as one, so that the decoder's threads need not be drained at each key frame."""
+    """Adjacent runs merged into one, so that the decoder's threads need not be drained at each key frame."""
     out: list[DecodeRun] = []
     for run in all_runs:
         if out and (out[-1].stop == run.start or not in_order):
@@ -141,6 +143,7 @@ def _side_by_side(
     ahead: int,
     damaged: set[int],
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(tick, image) in order from decoders in `threads` threads, at most `ahead` runs ahead of the consumer."""
     idle: SimpleQueue[FramePicker] = SimpleQueue()
     pickers = []
     try:

@@ -1,7 +1,7 @@
-"""Writing mp4 files that browsers play: H.264 yuv420p, index in front, even dimensions, sound beside the picture.
+"""Writing mp4 files that browsers play: H.264 yuv420p, index at the front, even dimensions, interleaved sound.
 
-Colours are converted and labelled as BT.709, so that a player need not guess. A file appears whole or not at all.
-An odd width or height gains one repeated column or row at the right or bottom: coordinates stay as they are.
+Colours are converted to BT.709 and labelled so, so that a player need not guess. A file appears whole or not at all.
+An odd width or height gains one repeated column or row at the right or bottom, so that coordinates stay valid.
 """
 
 import math
@@ -23,10 +23,11 @@ from whenwhere.store import atomic_path
 from whenwhere.video.info import VideoInfo, exact_rate
 from whenwhere.video.sound import Sound, sound_of_samples, sound_of_video
 
-# Ticks per second where frames come at their own times; also the clock of MPEG transport streams.
+# Ticks per second of the written streams; the clock of MPEG transport streams.
 _CLOCK = 90_000
 _BT709 = 1
 
+#: Samples with their rate, a probed video, or no sound.
 Audio = tuple[NDArray[np.float32], int] | VideoInfo | None
 
 
@@ -34,18 +35,18 @@ class FrameWriter:
     """Writes RGB images to an mp4; a context manager.
 
     Args:
-        path: the file, ending in .mp4; replaced only when the block ends without an error.
-        width: of the images in pixels.
-        height: of the images in pixels.
-        fps: frames per second; images written with a time of their own only need it as a hint.
-        audio: samples in -1..1, (n,) or (n, channels), with their rate per second; or a probed video whose sound is
-            copied where browsers play it and re-encoded to AAC where not.
-        part: (start, end) in seconds of that video: only the sound in between, cut at the sample.
-        crf: x264's quality, 0 (lossless) to 51.
+        path: The file, ending in .mp4; it is replaced only if the block ends without an error.
+        width: Width of the images in pixels.
+        height: Height of the images in pixels.
+        fps: Frames per second; only a hint if every image is written with its own time.
+        audio: Samples in -1..1, (n,) or (n, channels), with their rate per second; or a probed video whose sound is
+            copied if browsers play it and re-encoded to AAC otherwise.
+        part: (start, end) in seconds of that video; only the sound in between is written, cut at the sample.
+        crf: Quality of x264, from 0 (lossless) to 51.
 
     Raises:
-        OutputError: the file cannot be written.
-        SettingError: a size or rate is not positive.
+        OutputError: The file cannot be written.
+        SettingError: A size or rate is not positive.
     """
 
     def __init__(
@@ -102,11 +103,12 @@ class FrameWriter:
         """Append an image.
 
         Args:
-            rgb: uint8 (height, width, 3).
-            time: seconds; None puts it one frame after the last. A time at or before the last frame's moves up a tick.
+            rgb: (height, width, 3) uint8 image.
+            time: Seconds; None places it one frame after the last. A time at or before that of the last image is
+                moved to one tick after it.
 
         Raises:
-            OutputError: the disk is full, or the image has another size.
+            OutputError: The disk is full, or the image has another size.
         """
         if rgb.shape != (self.height, self.width, 3):
             raise OutputError(f"an image of shape {rgb.shape} is not {self.height} rows of {self.width} RGB pixels")
