@@ -26,6 +26,7 @@ from world_model import Asked, Faults, Known, World, WorldBackend, known, tokens
 from whenwhere import SpanSet, Tube, box_iou, s_iou, t_iou, v_iou
 from whenwhere.answers import FORMS, ParsedAnswer
 from whenwhere.answers.dialects import DIALECTS
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
@@ -65,9 +66,9 @@ def asked(truth: Known, info: VideoInfo, world: World, by: Any, fps: float | Non
     """One sentence asked in one way."""
     backend = WorldBackend(world, DIALECTS["qwen3-vl"], frames)
     began = time.perf_counter()
-    found = by(backend).ground(info, truth.text, rate=rate, sample_fps=fps)
+    found = by(backend).ground(info, GroundingRequest(truth.text, rate=rate, sample_fps=fps))
     spent = time.perf_counter() - began
-    cost = found.spent
+    cost = found.costs
     assert cost is not None
     row: dict[str, Any] = {
         "calls": cost.calls, "prompt_tokens": cost.prompt_tokens, "output_tokens": cost.output_tokens,
@@ -166,7 +167,9 @@ def _length(path: Path, name: str, seconds: int, want: Callable[..., None], rows
                 assert info is not None
                 world = World([truth], NOISES["as vidi2"])
                 if how["by"] is Framewise and seconds > EVERY_FRAME:
-                    plan = Framewise(WorldBackend(world, DIALECTS["qwen3-vl"])).estimate(info, query=truth.text)
+                    plan = Framewise(WorldBackend(world, DIALECTS["qwen3-vl"])).estimate(
+                        info, GroundingRequest(truth.text)
+                    )
                     counts = {k: plan[k] for k in ("calls", "prompt_tokens")}
                     written = framewise_tokens(truth, world, info.times, (info.width, info.height))
                     return {"planned": True, "absent": not len(truth.spans), "output_tokens": written} | counts

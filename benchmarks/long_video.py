@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from world_model import Known, World, WorldBackend
 
 from whenwhere import SpanSet, Tube, t_iou, v_iou
+from whenwhere.grounders import GroundingRequest
 from whenwhere.store import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -143,7 +144,7 @@ def worker(path: Path, seconds: int) -> dict:
     backend = WorldBackend(world, DIALECTS["qwen3-vl"])
     before, began, rows = peak(), time.perf_counter(), []
     for truth in world.truths.values():
-        found = SecondLevel(backend).ground(info, truth.text)
+        found = SecondLevel(backend).ground(info, GroundingRequest(truth.text))
         tube = found.tubes[0] if found.tubes else None
         ends = [abs(a - b) for x, y in zip(truth.spans, found.spans, strict=False)
                 for a, b in ((x.start, y.start), (x.end, y.end))]  # fmt: skip

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.spans import SpanSet
@@ -86,11 +87,11 @@ def speeds(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
                 grounder.observe(info)
                 walls.append(time.perf_counter() - start)
             row[f"{kind}, times real time"] = info.duration / min(walls)
-        grounder.ground(info, "the first person")
+        grounder.ground(info, GroundingRequest("the first person"))
         each = []
         for query in ("a red car drives to the left", "the woman leaves", "the second man in a black jacket") * 3:
             start = time.perf_counter()
-            grounder.ground(info, query)
+            grounder.ground(info, GroundingRequest(query))
             each.append((time.perf_counter() - start) * 1000)
         row["second question, ms"] = statistics.median(each)
         out[name] = row
@@ -112,7 +113,7 @@ def main() -> int:
     start, end, box = best_constant(items)
     rows = []
     for q, (info, gold) in zip(queries, items, strict=True):
-        found = grounder.ground(info, q["query"])
+        found = grounder.ground(info, GroundingRequest(q["query"]))
         full = SpanSet([(0.0, info.duration)])
         frame = np.array([0.0, 0, info.width, info.height])
         _, actors, _ = grounder.observe(info)

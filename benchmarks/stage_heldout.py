@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.grounders.motion.abstention import CONFIDENT, THRESHOLD
 from whenwhere.overlap import t_iou, v_iou
@@ -56,7 +57,7 @@ def clip_rows(seed: int, folder: Path) -> list[dict]:
     whole = Tube(full, times, np.repeat([[0.0, 0, info.width, info.height]], len(times), 0))
     rows = []
     for number, q in enumerate(scene.sentences):
-        found = grounder.ground(info, q.text)
+        found = grounder.ground(info, GroundingRequest(q.text))
         rows.append(
             {
                 "clip": seed, "n": number, "kind": q.kind, "status": found.status, "confidence": found.confidence,

@@ -20,6 +20,7 @@ from world_server import Faults, World, known
 
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.errors import ModelError, SettingError
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.detector.grounder import DetectorGrounder
 from whenwhere.models.backends.base import ModelCall, ModelReply
 from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, Detector
@@ -77,13 +78,13 @@ def test_the_whole_way_is_right_where_its_parts_are(clip: tuple[VideoInfo, Scene
     way = grounder(info, scene, follower)
     overlaps = []
     for query in scene.sentences:
-        found = way.ground(info, query.text)
+        found = way.ground(info, GroundingRequest(query.text))
         if query.absent:
             assert found.status == "absent" and not found.tubes
             continue
         assert found.status == "answered" and t_iou(found.spans, query.spans) > 0.9
-        assert found.spent is not None
-        detect = [step for step in found.spent.trace if step["step"] == "detect"]
+        assert found.costs is not None
+        detect = [step for step in found.costs.trace if step["step"] == "detect"]
         assert len(detect) == len(found.spans)
         overlaps.append(v_iou(found.tubes[0], query.tube) if found.tubes else 0.0)
         if not found.tubes:
@@ -111,23 +112,23 @@ def test_what_it_cost_is_told(clip: tuple[VideoInfo, Scene]) -> None:
     query = next(q for q in scene.sentences if not q.absent)
     watched: list[ModelCall] = []
     way.backend.watch = watched.append  # type: ignore[attr-defined]
-    found = way.ground(info, query.text, span=Span(1.0, 5.0))
-    assert found.spent is not None and found.reading is not None and found.candidates is not None
+    found = way.ground(info, GroundingRequest(query.text, span=Span(1.0, 5.0)))
+    assert found.costs is not None and found.reading is not None and found.candidates is not None
     assert found.spans == type(found.spans)([(1.0, 5.0)])
-    steps = [call["step"] for call in found.spent.trace]
+    steps = [call["step"] for call in found.costs.trace]
     assert steps == ["which", "detect", "choose"][: len(steps)] and len(steps) >= 2
-    detect = found.spent.trace[1]
+    detect = found.costs.trace[1]
     assert detect["frames"] == 40 and detect["passes"] == 5 and detect["seconds"] > 0
-    assert found.spent.calls == len(watched) == len(steps) - 1
+    assert found.costs.calls == len(watched) == len(steps) - 1
     described, chosen = 4, sum(len(call.times) for call in watched if call.step == "choose")
     assert found.frames_shown == described + 40 + chosen
     assert found.frames_decoded == described + 40 + chosen
     assert way.detector.asked[0][0] == found.reading["phrase"]  # type: ignore[union-attr]
     for candidate in found.candidates:
         assert {"id", "label", "score", "start", "end", "box"} == set(candidate)
-    plan = way.estimate(info, query=query.text, span=Span(1.0, 5.0))
+    plan = way.estimate(info, GroundingRequest(query.text, span=Span(1.0, 5.0)))
     assert {name: cost["frames"] for name, cost in plan["steps"].items()} == {"which": 4, "detect": 40, "choose": 8}
-    assert plan["calls"] == 2 and "when" in way.estimate(info, query=query.text)["steps"]
+    assert plan["calls"] == 2 and "when" in way.estimate(info, GroundingRequest(query.text))["steps"]
 
 
 def test_a_detector_that_overlooks_and_is_a_little_off(clip: tuple[VideoInfo, Scene]) -> None:
@@ -136,7 +137,7 @@ def test_a_detector_that_overlooks_and_is_a_little_off(clip: tuple[VideoInfo, Sc
     overlaps = []
     for query in scene.sentences:
         if not query.absent:
-            found = way.ground(info, query.text)
+            found = way.ground(info, GroundingRequest(query.text))
             overlaps.append(v_iou(found.tubes[0], query.tube) if found.tubes else 0.0)
     assert np.mean(overlaps) > 0.7
 
@@ -150,7 +151,7 @@ def test_answers_that_choose_nothing_leave_the_time(clip: tuple[VideoInfo, Scene
         ("Target ID: 77", "the model named none of them"),
     ):  # fmt: skip
         way.backend.said = said  # type: ignore[attr-defined]
-        found = way.ground(info, query.text, span=Span(2.0, 7.0))
+        found = way.ground(info, GroundingRequest(query.text, span=Span(2.0, 7.0)))
         if len(found.candidates or []) == 1:
             assert found.tubes  # one candidate needs no question
             continue
@@ -170,8 +171,8 @@ def test_a_failing_choice_is_a_warning_and_nothing_is_lost(clip: tuple[VideoInfo
 
     way.backend.ask = ask  # type: ignore[method-assign]
     query = max((q for q in scene.sentences if not q.absent), key=lambda q: q.spans.duration)
-    found = way.ground(info, query.text, span=Span(2.0, 7.0))
-    assert found.status == "answered" and found.spent is not None and found.spent.calls == 1
+    found = way.ground(info, GroundingRequest(query.text, span=Span(2.0, 7.0)))
+    assert found.status == "answered" and found.costs is not None and found.costs.calls == 1
     assert any("no candidate was chosen" in w and "the address does not answer" in w for w in found.warnings)
     assert found.parse == "incomplete"
 
@@ -179,10 +180,10 @@ def test_a_failing_choice_is_a_warning_and_nothing_is_lost(clip: tuple[VideoInfo
 def test_nothing_found(clip: tuple[VideoInfo, Scene]) -> None:
     info, scene = clip
     query = next(q for q in scene.sentences if not q.absent)
-    found = grounder(info, scene, True, missed=1.0).ground(info, query.text, span=Span(2.0, 4.0))
+    found = grounder(info, scene, True, missed=1.0).ground(info, GroundingRequest(query.text, span=Span(2.0, 4.0)))
     assert found.status == "answered" and not found.tubes and found.candidates == []
     assert any("nothing was found between 2.0 and 4.0 s for" in w for w in found.warnings)
-    assert found.spent is not None and [c["step"] for c in found.spent.trace] == ["which", "detect"]
+    assert found.costs is not None and [c["step"] for c in found.costs.trace] == ["which", "detect"]
 
 
 @pytest.mark.torch
@@ -227,11 +228,11 @@ def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Sce
     ):  # fmt: skip
         way = DetectorGrounder(backend(scene), detector, propagator)
         way.backend.said = '"Target ID: 1"'  # type: ignore[attr-defined]
-        found = way.ground(info, query.text, span=span)
+        found = way.ground(info, GroundingRequest(query.text, span=span))
         (tube,) = found.tubes
         frames = info.times[(info.times >= 1.0 - 1e-6) & (info.times < 3.5)]
-        assert found.candidates and found.spent is not None
-        (detect,) = (step for step in found.spent.trace if step["step"] == "detect")
+        assert found.candidates and found.costs is not None
+        (detect,) = (step for step in found.costs.trace if step["step"] == "detect")
         assert detect["boxes"] > 0 and detect["seconds"] > 0
         assert (
             (tube.boxes >= 0).all() and (tube.boxes[:, 2] <= 128 + 1e-6).all() and (tube.boxes[:, 3] <= 72 + 1e-6).all()
@@ -241,7 +242,7 @@ def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Sce
         else:
             assert np.isin(tube.times, frames).all() and "propagated" in tube.sources
             assert detect["frames"] == len(frames)
-        again = way.ground(info, query.text, span=span)
+        again = way.ground(info, GroundingRequest(query.text, span=span))
         np.testing.assert_array_equal(again.tubes[0].boxes, tube.boxes)
         assert again.candidates == found.candidates
 

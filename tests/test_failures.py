@@ -423,9 +423,9 @@ def test_a_bug_keeps_its_traceback_and_the_rest_goes_on(tmp_path: Path, moving_c
         "class Odd:\n"
         "    name = 'odd'\n"
         "    def __init__(self, *given): self.real = s.GROUNDERS['motion'](*given)\n"
-        "    def ground(self, info, query, **asked):\n"
-        "        if 'odd' in query: raise ZeroDivisionError('a bug')\n"
-        "        return self.real.ground(info, query, **asked)\n"
+        "    def ground(self, info, request):\n"
+        "        if 'odd' in request.query: raise ZeroDivisionError('a bug')\n"
+        "        return self.real.ground(info, request)\n"
         "s.GROUNDERS['odd'] = Odd\n"
         "from whenwhere.cli import main; main()"
     )

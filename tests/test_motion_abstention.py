@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, CONFIDENT, FITTED, SET, THRESHOLD, confidence
 from whenwhere.grounders.motion.candidates import ObservedScene
@@ -41,7 +42,7 @@ def traffic(tmp_path_factory):
 @pytest.fixture(scope="module")
 def asked(traffic):
     grounder = MotionGrounder()
-    return lambda query, **more: grounder.ground(traffic, query, **more)
+    return lambda query, **more: grounder.ground(traffic, GroundingRequest(query, **more))
 
 
 @pytest.mark.parametrize(("query", "start"), [("the red car", 1.0), ("the blue car drives past", 4.2)])
@@ -141,7 +142,7 @@ def test_confidence_means_something_on_painted_clips(tmp_path):
         info = probe(tmp_path / f"{seed}.mp4")
         grounder = MotionGrounder()
         for q in scene.sentences:
-            found = grounder.ground(info, q.text)
+            found = grounder.ground(info, GroundingRequest(q.text))
             spans = found.spans or SpanSet(found.ranked[:1] if found.ranked else [])
             (sure if found.confidence >= CONFIDENT else rest).append(t_iou(spans, q.spans) >= 0.5)
     assert len(sure) >= 5

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder, index
 from whenwhere.grounders.motion.attributes import tracked_actors
 from whenwhere.overlap import box_iou, t_iou
@@ -78,7 +79,7 @@ def test_two_tracks_with_their_boxes(crossing):
     ("the car that moves to the right", (1, 4.8)),
 ])  # fmt: skip
 def test_which_one(crossing, query, span):
-    found = MotionGrounder().ground(crossing, query)
+    found = MotionGrounder().ground(crossing, GroundingRequest(query))
     assert found.status == "answered"
     assert t_iou(found.spans, SpanSet([span])) > 0.8
     assert found.tubes[0].spans == found.spans
@@ -89,21 +90,21 @@ def test_which_one(crossing, query, span):
 
 def test_within_and_span(crossing):
     grounder = MotionGrounder()
-    inside = grounder.ground(crossing, "the car", within=Span(5, 10))
+    inside = grounder.ground(crossing, GroundingRequest("the car", within=Span(5, 10)))
     assert inside.spans.hull.start >= 5
-    given = grounder.ground(crossing, "the red car", span=Span(2, 4))
+    given = grounder.ground(crossing, GroundingRequest("the red car", span=Span(2, 4)))
     assert given.spans == SpanSet([(2, 4)])
     assert given.tubes[0].times[0] == 2
 
 
 def test_nothing_moves_is_unsure(tmp_path):
-    found = MotionGrounder().ground(clip(tmp_path / "still.mp4", 3, []), "the red car")
+    found = MotionGrounder().ground(clip(tmp_path / "still.mp4", 3, []), GroundingRequest("the red car"))
     assert (found.status, found.spans, found.candidates) == ("unsure", SpanSet(), [])
     assert found.warnings
 
 
 def test_no_usable_word_is_unsure_with_candidates(crossing):
-    found = MotionGrounder().ground(crossing, "Barack gives his thoughts on inflation")
+    found = MotionGrounder().ground(crossing, GroundingRequest("Barack gives his thoughts on inflation"))
     assert (found.status, len(found.spans), len(found.tubes)) == ("unsure", 0, 0)
     assert len(found.candidates) >= 2
     assert {"start", "end", "box", "score"} <= set(found.candidates[0])
@@ -128,7 +129,7 @@ def test_stopping_and_leaving(tmp_path):
         ("the person stands still", (3, 7)), ("the person leaves the picture", (7, 9)),
         ("the person enters from the left", (1, 3)),
     ):  # fmt: skip
-        found = grounder.ground(info, query)
+        found = grounder.ground(info, GroundingRequest(query))
         assert t_iou(found.spans, SpanSet([span])) > 0.6, query
 
 
@@ -141,7 +142,7 @@ def test_crossing_neighbours_keep_their_identity(tmp_path):
     )
     grounder = MotionGrounder()
     for query, direction in (("the red one goes to the right", 1), ("the blue one goes to the left", -1)):
-        found = grounder.ground(info, query)
+        found = grounder.ground(info, GroundingRequest(query))
         boxes = found.tubes[0].boxes
         assert t_iou(found.spans, SpanSet([(1, 5.8)])) > 0.7
         assert np.sign(boxes[-1, 0] - boxes[0, 0]) == direction
@@ -165,14 +166,14 @@ def test_put_down_and_taken_away(tmp_path):
         12,
         [(BLUE, lambda t: (96, 40, 110, 64) if t >= 4 else None), ((200, 150, 120), hand(2.5, 5.5, 4))],
     )
-    found = MotionGrounder().ground(down, "the hand puts the blue bottle down")
+    found = MotionGrounder().ground(down, GroundingRequest("the hand puts the blue bottle down"))
     assert t_iou(found.spans, SpanSet([(2.5, 5.5)])) > 0.4
     away = clip(
         tmp_path / "away.mp4",
         12,
         [(BLUE, lambda t: (96, 40, 110, 64) if t < 8 else None), ((200, 150, 120), hand(6.5, 9.5, 8))],
     )
-    found = MotionGrounder().ground(away, "the blue bottle is taken away")
+    found = MotionGrounder().ground(away, GroundingRequest("the blue bottle is taken away"))
     assert t_iou(found.spans, SpanSet([(6.5, 9.5)])) > 0.4
     assert box_iou(found.tubes[0].boxes[0], (96, 40, 110, 64)) > 0.4
 
@@ -185,14 +186,14 @@ def test_who_was_part_of_the_background_is_followed_back(tmp_path):
         return (x, 30, x + 20, 80) if x < W else None
 
     info = clip(tmp_path / "sitter.mp4", 12, [(RED, sitter)])
-    found = MotionGrounder().ground(info, "the person in red")
+    found = MotionGrounder().ground(info, GroundingRequest("the person in red"))
     assert t_iou(found.spans, SpanSet([(0, 10.2)])) > 0.8
 
 
 def test_cache_gives_the_same_answer_and_decodes_nothing(crossing, tmp_path):
     cache = Cache(tmp_path / "cache")
-    first = MotionGrounder(cache).ground(crossing, "the red car")
-    again = MotionGrounder(cache).ground(crossing, "the red car")
+    first = MotionGrounder(cache).ground(crossing, GroundingRequest("the red car"))
+    again = MotionGrounder(cache).ground(crossing, GroundingRequest("the red car"))
     assert first.frames_decoded > 0
     assert again.frames_decoded == 0
     assert again.spans == first.spans

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.overlap import box_iou, t_iou
 from whenwhere.spans import SpanSet
@@ -42,7 +43,9 @@ def test_a_stand_with_a_fidget_in_it_is_one_stand(tmp_path):
         x = x if t < 5.1 else (89 if t < 7 else 89 + 35 * (t - 7))
         person(image, x)
 
-    found = MotionGrounder().ground(clip(tmp_path / "stand.mp4", 11, draw), "the person in a red shirt stands still")
+    found = MotionGrounder().ground(
+        clip(tmp_path / "stand.mp4", 11, draw), GroundingRequest("the person in a red shirt stands still")
+    )
     assert t_iou(SpanSet(found.ranked[:1]), SpanSet([(3, 7)])) > 0.85
 
 
@@ -58,18 +61,18 @@ def twice(tmp_path_factory):
 
 
 def test_who_comes_back_is_one_with_two_visits(twice):
-    found = MotionGrounder().ground(twice, "the man in a red shirt")
+    found = MotionGrounder().ground(twice, GroundingRequest("the man in a red shirt"))
     assert len(found.spans) == 2
     assert t_iou(found.spans, SpanSet([(1, 4.5), (6.5, 11)])) > 0.85
 
 
 def test_coming_back_begins_with_the_second_visit(twice):
-    found = MotionGrounder().ground(twice, "the man comes back")
+    found = MotionGrounder().ground(twice, GroundingRequest("the man comes back"))
     assert t_iou(SpanSet(found.ranked[:1]), SpanSet([(6.5, 8.5)])) > 0.7
 
 
 def test_a_thing_that_never_moves_is_found_by_its_colour(twice):
-    found = MotionGrounder().ground(twice, "the green box is on the floor")
+    found = MotionGrounder().ground(twice, GroundingRequest("the green box is on the floor"))
     assert found.spans == SpanSet([(0, twice.duration)])
     assert box_iou(found.tubes[0].boxes[0], np.array([20, 90, 40, 102])) > 0.7
 
@@ -79,5 +82,7 @@ def test_a_way_back_ends_where_it_turns_again(tmp_path):
         x = 10 + 40 * t if t < 3 else (130 - 40 * (t - 3) if t < 6 else 10 + 40 * (t - 6))
         person(image, x)
 
-    found = MotionGrounder().ground(clip(tmp_path / "back.mp4", 9, draw), "the man turns round and walks back")
+    found = MotionGrounder().ground(
+        clip(tmp_path / "back.mp4", 9, draw), GroundingRequest("the man turns round and walks back")
+    )
     assert any(t_iou(SpanSet([s]), SpanSet([(3, 6)])) > 0.8 for s in found.ranked[:2])

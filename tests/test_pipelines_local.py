@@ -64,13 +64,13 @@ def test_a_small_context_is_kept_to(tmp_path: Path) -> None:
     from tiny_models import save
 
     import whenwhere
-    from whenwhere.grounders.pipelines import pipeline
+    from whenwhere.grounders.pipelines import build_pipeline
     from whenwhere.grounders.second_level import SecondLevel
 
     backend = whenwhere.load_model(str(save("qwen3_vl", tmp_path / "m")), cache=tmp_path, device="cpu")
     assert backend.context_length == 32768
-    made = pipeline("second-level", backend, 1, None)
-    assert isinstance(made, SecondLevel) and made.sight.tokens == 16_000
+    made = build_pipeline("second-level", backend)
+    assert isinstance(made, SecondLevel) and made.sampling.tokens == 16_000
     backend.checkpoint.config.get_text_config().max_position_embeddings = 4096  # type: ignore[attr-defined]
-    made = pipeline("second-level", backend, 1, None)
-    assert isinstance(made, SecondLevel) and made.sight.tokens == 2867
+    made = build_pipeline("second-level", backend)
+    assert isinstance(made, SecondLevel) and made.sampling.tokens == 2867

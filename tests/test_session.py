@@ -13,7 +13,7 @@ from PIL import Image
 import whenwhere
 from whenwhere.errors import MediaError, OutputError, QueryError, SettingError
 from whenwhere.export import format_of
-from whenwhere.grounders import Found
+from whenwhere.grounders import GroundingResult
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
 from whenwhere.session import GROUNDERS, Answer
@@ -31,15 +31,15 @@ class Says:
     """A grounder that says what it was told: for the steps a session takes after any grounder."""
 
     name = "says"
-    found = Found("unsure")
+    found = GroundingResult("unsure")
 
     def __init__(self, cache: Cache, progress: object) -> None:
         pass
 
-    def ground(self, info, query, **asked) -> Found:  # type: ignore[no-untyped-def]
+    def ground(self, info, request) -> GroundingResult:  # type: ignore[no-untyped-def]
         return replace(Says.found, tubes=list(Says.found.tubes))
 
-    def estimate(self, info, *, sample_fps=None) -> dict[str, int]:  # type: ignore[no-untyped-def]
+    def estimate(self, info, request) -> dict[str, int]:  # type: ignore[no-untyped-def]
         return {"frames": 0}
 
 
@@ -123,7 +123,7 @@ def test_frames_have_a_box_each(tmp_path: Path, says: type[Says], fps: float) ->
         a, b = video.info.times[round(fps / 2)], video.info.times[round(2 * fps) + 1]
         span = SpanSet([(a, b)])
         tube = Tube(span, [a, 1.0, video.info.last_before(b)], [[5, 5, 20, 20], [9, 5, 24, 20], [30, 5, 45, 20]])
-        says.found = Found("answered", 0.9, span, [tube])
+        says.found = GroundingResult("answered", 0.9, span, [tube])
         answer = video.ground("it", frames=True, fill="linear")
         inside = video.info.times[(video.info.times >= a) & (video.info.times < b)]
     filled = answer.record.filled
@@ -139,7 +139,7 @@ def test_the_steps_after_a_grounder(moving_clip: Path, says: type[Says]) -> None
     """Boxes outside the frame go, spans are cut to the video, smoothing marks what it changed."""
     span = SpanSet([(2, 9)])
     boxes = [[10, 10, 30, 30], [300, 10, 340, 30], [12, 10, 32, 30], [90, 80, 110, 100], [14, 10, 34, 30]]
-    says.found = Found("answered", 0.9, span, [Tube(span, [2, 2.5, 3, 4, 5], boxes)])
+    says.found = GroundingResult("answered", 0.9, span, [Tube(span, [2, 2.5, 3, 4, 5], boxes)])
     with whenwhere.open(moving_clip, "says") as video:
         answer = video.ground("it", smooth="hampel")
     assert answer.spans == SpanSet([(2, 6)])
@@ -149,7 +149,7 @@ def test_the_steps_after_a_grounder(moving_clip: Path, says: type[Says]) -> None
 
 
 def test_an_answer_outside_the_video_is_no_answer(moving_clip: Path, says: type[Says]) -> None:
-    says.found = Found("answered", 0.9, SpanSet([(7, 9)]), [Tube(SpanSet([(7, 9)]), [7], [[1, 1, 9, 9]])])
+    says.found = GroundingResult("answered", 0.9, SpanSet([(7, 9)]), [Tube(SpanSet([(7, 9)]), [7], [[1, 1, 9, 9]])])
     with whenwhere.open(moving_clip, "says") as video:
         answer = video.ground("it")
     assert (answer.status, answer.spans, answer.tube) == ("unsure", SpanSet(), None)
@@ -162,7 +162,9 @@ def test_boxes_are_held_at_cuts(tmp_path: Path, says: type[Says]) -> None:
         for i in range(60):
             writer.write(np.full((48, 64, 3), (20, 200, 90) if i < 33 else (220, 30, 160), np.uint8))
     span = SpanSet([(0, 6)])
-    says.found = Found("answered", 0.9, span, [Tube(span, range(6), [[10 * i, 5, 10 * i + 9, 20] for i in range(6)])])
+    says.found = GroundingResult(
+        "answered", 0.9, span, [Tube(span, range(6), [[10 * i, 5, 10 * i + 9, 20] for i in range(6)])]
+    )
     with whenwhere.open(clip, "says") as video:
         answer = video.ground("it")
         assert video.cuts(SpanSet([(0, video.info.duration)])) == [pytest.approx(3.3)]

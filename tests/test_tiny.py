@@ -21,8 +21,9 @@ import whenwhere
 from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, parse
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.joint import Joint
-from whenwhere.grounders.pipelines import pipeline
+from whenwhere.grounders.pipelines import build_pipeline
 from whenwhere.models import shipped as packing
 from whenwhere.models import tiny
 from whenwhere.models.backends.base import ModelBackend, ModelCall, ModelReply
@@ -201,7 +202,7 @@ def test_a_checkpoint_is_asked_as_it_was_trained(folder: Path, tmp_path: Path) -
     assert dialect.name == "qwen3-vl" and dialect.joint and dialect.coordinates == "thousand"
     assert dialect.ask_when("a dog", 9.5) == "a dog in 9.5 s?" and dialect.when_schema() is None
     assert (backend.frames, backend.long_side, dialect.fps, dialect.seconds) == ("repeat", 48, 1.0, 30)
-    assert isinstance(pipeline("second-level", backend, 1, None), Joint)
+    assert isinstance(build_pipeline("second-level", backend), Joint)
     # a form of time alone: places are asked for as the family is asked
     spans = Trained(form="time-r1").over(DIALECTS["qwen3-vl"])
     assert not spans.joint and (spans.spans_form, spans.boxes_form) == ("time-r1", "qwen3-vl")
@@ -256,9 +257,11 @@ def test_a_policy_is_asked_in_its_own_way_only(checkpoint: Checkpoint, clip: Pat
     backend = LocalBackend(checkpoint)
     for name in ("framewise", "uniform", "detector"):
         with pytest.raises(SettingError, match="time and places at once"):
-            pipeline(name, backend, 1, None)
+            build_pipeline(name, backend)
     with pytest.raises(SettingError, match="2 frames per second"):
-        pipeline("second-level", backend, 1, None).ground(probe(str(clip)), "the red circle", sample_fps=4)
+        build_pipeline("second-level", backend).ground(
+            probe(str(clip)), GroundingRequest("the red circle", sample_fps=4)
+        )
 
 
 class Knowing(ModelBackend):
@@ -294,37 +297,37 @@ class Knowing(ModelBackend):
 def test_true_answers_give_the_truth(clip: Path) -> None:
     info = probe(str(clip))
     backend = Knowing([(1.0, 3.5), (6.0, 8.0)])
-    found = Joint(backend).ground(info, "the white square")
+    found = Joint(backend).ground(info, GroundingRequest("the white square"))
     assert found.status == "answered" and found.spans == SpanSet([(1.0, 3.5), (6.0, 8.0)]) and not found.warnings
     (tube,) = found.tubes
     assert tube.times.tolist() == [1.0, 2.0, 3.0, 6.0, 7.0, 7.5]
     assert np.abs(tube.boxes - [(10 * t, 20, 10 * t + 16, 36) for t in tube.times]).max() < 1  # a hundredth of 96
     assert len(backend.calls) == 1 and backend.calls[0].prompt == "the white square"
     # the time is given: its boxes alone
-    given_time = Joint(backend).ground(info, "the white square", span=Span(0.5, 2.8))
+    given_time = Joint(backend).ground(info, GroundingRequest("the white square", span=Span(0.5, 2.8)))
     assert given_time.spans == SpanSet([(0.5, 2.8)]) and given_time.tubes[0].times.tolist() == [1.0, 2.0]
     # inside a part: a clip of its own
-    part = Joint(backend).ground(info, "the white square", within=Span(3, 8), rate=2.0)
+    part = Joint(backend).ground(info, GroundingRequest("the white square", within=Span(3, 8), rate=2.0))
     assert part.spans == SpanSet([(3.0, 3.5), (6.0, 8.0)]) and backend.calls[-1].clock == 3.0
     assert part.warnings == ["tiny answers with 1 box a second, whatever the rate"]
 
 
 def test_absence_and_nonsense(clip: Path) -> None:
     info = probe(str(clip))
-    assert Joint(Knowing([])).ground(info, "the white square").status == "absent"
+    assert Joint(Knowing([])).ground(info, GroundingRequest("the white square")).status == "absent"
 
     class Babbling(Knowing):
         def answer(self, call: ModelCall) -> str:
             return "<1.0s><2.0s><|red|> what" if call.seed else "red red red"
 
-    found = Joint(Babbling([])).ground(info, "the white square")
+    found = Joint(Babbling([])).ground(info, GroundingRequest("the white square"))
     assert found.status == "unsure" and found.candidates is not None and found.candidates[0]["said"] == "red red red"
 
     class Wrong(Knowing):
         def answer(self, call: ModelCall) -> str:
             return "<1.0s><3.0s><1.0s><500><0><100><90><5.0s><0><0><90><90>"
 
-    found = Joint(Wrong([])).ground(info, "the white square")
+    found = Joint(Wrong([])).ground(info, GroundingRequest("the white square"))
     assert found.status == "answered" and found.tubes == []
     assert [w.split()[0] for w in found.warnings] == ["1", "1", "the"]
 
@@ -338,16 +341,16 @@ def test_a_long_video_is_shown_in_parts(tmp_path: Path) -> None:
     truth = SpanSet([(2.0, 6.5), (11.0, 29.0), (40.0, 45.0)])
     backend = Knowing([(s.start, s.end) for s in truth])
     grounder = Joint(backend)
-    found = grounder.ground(info, "the white square")
+    found = grounder.ground(info, GroundingRequest("the white square"))
     assert t_iou(found.spans, truth) > 0.999 and len(backend.calls) == 4
     assert all(len(call.times) <= 32 for call in backend.calls)
     times = found.tubes[0].times
     assert {2.0, 3.0, 6.0, 11.0, 28.5, 40.0, 44.5} <= set(times.tolist()) and len(times) >= 5 + 19 + 6
     assert np.abs(found.tubes[0].boxes[:, 0] - np.minimum(10 * times, 95)).max() < 2
-    assert grounder.estimate(info, query="the white square")["calls"] == 4
+    assert grounder.estimate(info, GroundingRequest("the white square"))["calls"] == 4
     # only what touches the given time is looked at
     before = len(backend.calls)
-    grounder.ground(info, "the white square", span=Span(41, 44))
+    grounder.ground(info, GroundingRequest("the white square", span=Span(41, 44)))
     assert len(backend.calls) - before == 1
 
 

@@ -16,10 +16,19 @@ from chat_server import ChatServer, Fault, Request
 
 from whenwhere.answers import ParsedAnswer, TimedBox
 from whenwhere.answers.dialects import DIALECTS
-from whenwhere.grounders.asking import GROUP_BYTES, Asking, Look, groups
-from whenwhere.grounders.places import matched
+from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.answer_boxes import match_boxes
+from whenwhere.grounders.call_runner import GROUP_BYTES, CallRunner, FrameRequest, memory_groups
 from whenwhere.grounders.second_level import SecondLevel
-from whenwhere.grounders.windows import Sight, covered, frame_times, merged, sharpened, spans_said, windows
+from whenwhere.grounders.windows import (
+    SamplingConfig,
+    covered_span,
+    frame_times,
+    merge_windows,
+    sharpen_span,
+    window_spans,
+    windows,
+)
 from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
@@ -49,9 +58,9 @@ def test_what_windows_see_becomes_what_is_true(data: st.DataObject) -> None:
     searched = Span(0, n / 2)
     said = []
     for w in windows(np.arange(n) / 2, data.draw(st.integers(5, 40))):
-        part = covered(w, 0.5, searched)
+        part = covered_span(w, 0.5, searched)
         said.append(true & SpanSet([part]))
-    got = merged(said, 0.5)
+    got = merge_windows(said, 0.5)
     assert got is not None and t_iou(got, true) > 0.5
     for span in got:
         # joined only over a gap of a step
@@ -60,11 +69,11 @@ def test_what_windows_see_becomes_what_is_true(data: st.DataObject) -> None:
 
 
 def test_no_claim_where_a_window_could_not_be_read() -> None:
-    assert merged([SpanSet(), None], 0.5) is None
-    assert merged([SpanSet([(1, 2)]), None], 0.5) == SpanSet([(1, 2)])
+    assert merge_windows([SpanSet(), None], 0.5) is None
+    assert merge_windows([SpanSet([(1, 2)]), None], 0.5) == SpanSet([(1, 2)])
     # one window's two spans stay two, however near
-    assert len(merged([SpanSet([(1, 2), (2.3, 3)])], 0.5) or []) == 2
-    assert merged([SpanSet([(1, 2)]), SpanSet([(2.3, 3)])], 0.5) == SpanSet([(1, 3)])
+    assert len(merge_windows([SpanSet([(1, 2), (2.3, 3)])], 0.5) or []) == 2
+    assert merge_windows([SpanSet([(1, 2)]), SpanSet([(2.3, 3)])], 0.5) == SpanSet([(1, 3)])
 
 
 @pytest.mark.parametrize(
@@ -81,20 +90,20 @@ def test_no_claim_where_a_window_could_not_be_read() -> None:
     ],
 )
 def test_what_an_answer_says_of_a_window(answer: ParsedAnswer, spans: SpanSet | None, useless: int) -> None:
-    assert spans_said(answer, Span(10, 20), 0.5) == (spans, useless)
+    assert window_spans(answer, Span(10, 20), 0.5) == (spans, useless)
 
 
 def test_ends_move_to_the_nearest_of_the_closer_look() -> None:
     look = Span(1, 3)
-    assert sharpened(Span(2, 8), [], 1, 0.1) == Span(2, 8)
+    assert sharpen_span(Span(2, 8), [], 1, 0.1) == Span(2, 8)
     # seen to go on from the window's very start: the end lies there or before
-    assert sharpened(Span(2, 8), [(look, SpanSet([(1, 3)]))], 1, 0.1) == Span(1, 8)
+    assert sharpen_span(Span(2, 8), [(look, SpanSet([(1, 3)]))], 1, 0.1) == Span(1, 8)
     # inside counts before the edge
-    assert sharpened(Span(2, 8), [(look, SpanSet([(1, 1.4), (2.7, 3)]))], 1, 0.1) == Span(2.7, 8)
+    assert sharpen_span(Span(2, 8), [(look, SpanSet([(1, 1.4), (2.7, 3)]))], 1, 0.1) == Span(2.7, 8)
     # what is too far away belongs to something else
-    assert sharpened(Span(2, 8), [(Span(4, 6), SpanSet([(4.5, 6)]))], 1, 0.1) == Span(2, 8)
+    assert sharpen_span(Span(2, 8), [(Span(4, 6), SpanSet([(4.5, 6)]))], 1, 0.1) == Span(2, 8)
     # never reversed
-    assert sharpened(Span(2, 2.5), [(Span(1, 3.5), SpanSet([(1.5, 1.8), (2.9, 3.2)]))], 1, 0.1).duration > 0
+    assert sharpen_span(Span(2, 2.5), [(Span(1, 3.5), SpanSet([(1.5, 1.8), (2.9, 3.2)]))], 1, 0.1).duration > 0
 
 
 def test_boxes_go_to_the_times_they_name() -> None:
@@ -102,12 +111,12 @@ def test_boxes_go_to_the_times_they_name() -> None:
         return TimedBox(t, (x, 0, x + 1, 1))
 
     times = np.array([1.27, 2.0, 3.0])
-    got, left = matched([box(3.0, 3), box(1.3, 1), box(1.3, 9), box(7, 9)], times, 0.06)
+    got, left = match_boxes([box(3.0, 3), box(1.3, 1), box(1.3, 9), box(7, 9)], times, 0.06)
     assert got[:, 0].tolist() == pytest.approx([1, np.nan, 3], nan_ok=True) and left == 2
-    got, left = matched([box(None, 1), box(None, 2), box(None, 3)], times, 0.06)
+    got, left = match_boxes([box(None, 1), box(None, 2), box(None, 3)], times, 0.06)
     assert got[:, 0].tolist() == [1, 2, 3] and left == 0
-    assert matched([box(None, 1)], times, 0.06)[1] == 1
-    assert matched([box(0.0, 5)], times[:1], 0.06)[0][0, 0] == 5
+    assert match_boxes([box(None, 1)], times, 0.06)[1] == 1
+    assert match_boxes([box(0.0, 5)], times[:1], 0.06)[0][0, 0] == 5
 
 
 @pytest.fixture
@@ -125,13 +134,13 @@ def test_frames_are_those_shown_on_the_grid(info: VideoInfo) -> None:
 def test_memory_is_bounded_whatever_the_length(info: VideoInfo) -> None:
     size = info.width * info.height * 3
     looks = [
-        Look("when", np.arange(1000.0) + 800 * k, info.width, "?", None, 1, 1, seed=s)
+        FrameRequest("when", np.arange(1000.0) + 800 * k, info.width, "?", None, 1, 1, seed=s)
         for k in range(200)
         for s in range(2)
     ]
     for look, other in zip(looks[::2], looks[1::2], strict=True):
         object.__setattr__(other, "times", look.times)
-    got = list(groups(looks, info))
+    got = list(memory_groups(looks, info))
     assert [look for group in got for look in group] == looks and len(got) > 100
     for group in got:
         assert sum(len(t) for t in {id(g.times): g.times for g in group}.values()) * size <= GROUP_BYTES
@@ -170,14 +179,14 @@ def small(tmp_path: Path) -> Iterator[tuple[Red, SecondLevel]]:
     red = Red()
     with ChatServer(red) as server:
         backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
-        yield red, SecondLevel(backend, sight=Sight(tokens=500, boxes=2))
+        yield red, SecondLevel(backend, sampling=SamplingConfig(tokens=500, boxes=2))
         backend.close()
 
 
 def test_a_short_clip_as_if_it_were_long(small: tuple[Red, SecondLevel], info: VideoInfo) -> None:
     red, grounder = small
-    plan = grounder.estimate(info, query="red", span=Span(1, 4))
-    found = grounder.ground(info, "red")
+    plan = grounder.estimate(info, GroundingRequest("red", span=Span(1, 4)))
+    found = grounder.ground(info, GroundingRequest("red"))
     assert found.status == "answered" and len(found.spans) == 1
     assert found.spans[0].start == pytest.approx(1.0, abs=0.05) and found.spans[0].end == pytest.approx(4.0, abs=0.05)
     whens = [(p, t) for p, t in red.prompts if p.startswith("Find when")]
@@ -199,34 +208,34 @@ def test_a_short_clip_as_if_it_were_long(small: tuple[Red, SecondLevel], info: V
 
 def test_windows_share_what_was_decoded(small: tuple[Red, SecondLevel], info: VideoInfo) -> None:
     _, grounder = small
-    found = grounder.ground(info, "red", within=Span(0, 5.9))
-    assert found.spent is not None and found.spent.calls == len(found.spent.trace)
+    found = grounder.ground(info, GroundingRequest("red", within=Span(0, 5.9)))
+    assert found.costs is not None and found.costs.calls == len(found.costs.trace)
     assert found.frames_decoded < found.frames_shown
 
 
 def test_only_time_is_asked_of_a_family_that_has_no_boxes(small: tuple[Red, SecondLevel], info: VideoInfo) -> None:
     red, grounder = small
     grounder.backend.dialect = DIALECTS["llava-onevision"]
-    found = grounder.ground(info, "red")
+    found = grounder.ground(info, GroundingRequest("red"))
     assert found.status == "answered" and found.tubes == [] and "only time was asked" in found.warnings[0]
     assert {p.split()[0] for p, _ in red.prompts} == {"Find"}
-    assert "where" not in grounder.estimate(info, query="red")["steps"]
+    assert "where" not in grounder.estimate(info, GroundingRequest("red"))["steps"]
 
 
 def test_two_groups_in_vain_end_the_asking(info: VideoInfo, tmp_path: Path) -> None:
     """A call that fails alone is no reason to give up; a model that is gone is not asked for every part of a film."""
     with ChatServer(faults=[Fault("status", status=400), None]) as server:
         backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
-        asking = Asking(backend, info)
-        looks = [Look("when", info.times[k : k + 1], 80 + 2 * (k % 2), "?", None, 10, 1) for k in range(12)]
-        first = asking.ask(looks[:2])
+        runner = CallRunner(backend, info, GroundingRequest())
+        looks = [FrameRequest("when", info.times[k : k + 1], 80 + 2 * (k % 2), "?", None, 10, 1) for k in range(12)]
+        first = runner.ask(looks[:2])
         assert [bool(r.error) for r in first] == [True, False]
         server.always = Fault("status", status=400)
-        rest = asking.ask(looks[2:])
+        rest = runner.ask(looks[2:])
         backend.close()
     assert all(r.error for r in rest) and len(server.requests) == 4
-    assert "11 of 12 calls failed, so the answer is incomplete: " in asking.sentences()[0]
-    assert asking.spent.calls == 1 and len(asking.spent.trace) == 4
+    assert "11 of 12 calls failed, so the answer is incomplete: " in runner.all_warnings()[0]
+    assert runner.costs.calls == 1 and len(runner.costs.trace) == 4
 
 
 def test_times_closer_than_a_tenth_keep_their_own_boxes(tmp_path: Path) -> None:
@@ -246,7 +255,9 @@ def test_times_closer_than_a_tenth_keep_their_own_boxes(tmp_path: Path) -> None:
     quick = probe(path)
     with ChatServer(says) as server:
         backend = EndpointBackend(f"{server.url}#test-model", cache=Cache(tmp_path))
-        found = SecondLevel(backend, sight=Sight(boxes=10)).ground(quick, "it", span=Span(0.5, 1.5), rate=50)
+        found = SecondLevel(backend, sampling=SamplingConfig(boxes=10)).ground(
+            quick, GroundingRequest("it", span=Span(0.5, 1.5), rate=50)
+        )
         backend.close()
     (tube,) = found.tubes
     assert len(tube) == 50 and found.warnings == []

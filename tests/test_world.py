@@ -18,6 +18,7 @@ from world_server import NAMES, Asked, Faults, World, WorldBackend, known, world
 from whenwhere import SpanSet, Tube, s_iou, t_iou, v_iou
 from whenwhere.answers import FORMS, parse
 from whenwhere.answers.dialects import DIALECTS
+from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
@@ -59,7 +60,9 @@ def scores(clip, faults: Faults, by=SecondLevel, dialect="qwen3-vl", most=9, **a
     for truth in known(scene):
         if not truth.spans or len(rows) == most:
             continue
-        found = by(WorldBackend(World([truth], faults), DIALECTS[dialect])).ground(info, truth.text, **asked)
+        found = by(WorldBackend(World([truth], faults), DIALECTS[dialect])).ground(
+            info, GroundingRequest(truth.text, **asked)
+        )
         tube = found.tubes[0] if found.tubes else Tube(SpanSet())
         t = t_iou(truth.spans, found.spans)
         rows.append(
@@ -76,7 +79,7 @@ def test_true_answers_give_the_truth_in_every_dialect(clip, dialect: str) -> Non
     _, info, scene = clip
     for truth in known(scene):
         backend = WorldBackend(World(known(scene)), DIALECTS[dialect])
-        found = SecondLevel(backend).ground(info, truth.text)
+        found = SecondLevel(backend).ground(info, GroundingRequest(truth.text))
         assert found.status == ("answered" if truth.spans else "absent")
         assert len(found.spans) == len(truth.spans)
         for true, said in zip(truth.spans, found.spans, strict=True):
@@ -97,7 +100,9 @@ def test_true_answers_give_the_truth_in_every_dialect(clip, dialect: str) -> Non
 def test_boxes_are_only_lost_between_the_seconds(clip, rate: float) -> None:
     _, info, scene = clip
     for truth in known(scene):
-        found = SecondLevel(WorldBackend(World([truth]), DIALECTS["qwen2.5-vl"])).ground(info, truth.text, rate=rate)
+        found = SecondLevel(WorldBackend(World([truth]), DIALECTS["qwen2.5-vl"])).ground(
+            info, GroundingRequest(truth.text, rate=rate)
+        )
         if truth.spans:
             assert found.tubes[0].rate == rate
             best = s_iou(exact(truth), oracle(truth, found.spans, rate, info))
@@ -133,8 +138,8 @@ def test_samples_that_agree_are_confident(clip) -> None:
     _, info, scene = clip
     truth = next(t for t in known(scene) if t.spans)
     sure, vague = (
-        SecondLevel(WorldBackend(World([truth], Faults(ends=e)), DIALECTS["qwen3-vl"]), samples=4).ground(
-            info, truth.text
+        SecondLevel(WorldBackend(World([truth], Faults(ends=e)), DIALECTS["qwen3-vl"])).ground(
+            info, GroundingRequest(truth.text, samples=4)
         )
         for e in (0.0, 1.5)
     )
@@ -157,7 +162,7 @@ def test_the_command_line_over_the_protocol_gives_the_same(clip, dialect: str, t
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["query"] for r in records] == sentences
     for truth, record in zip(known(scene), records, strict=True):
-        here = SecondLevel(WorldBackend(world, DIALECTS[dialect])).ground(info, truth.text)
+        here = SecondLevel(WorldBackend(world, DIALECTS[dialect])).ground(info, GroundingRequest(truth.text))
         assert record["status"] == here.status
         spans = SpanSet((s["start"], s["end"]) for s in record["spans"])
         # times go to a server in tenths of a second

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
-from whenwhere.grounders import Found, Grounder
+from whenwhere.grounders import Grounder, GroundingResult
 from whenwhere.grounders.detector.named import check as check_detector
-from whenwhere.grounders.trimming import clipped, repaired
+from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
 from whenwhere.models.backends.resolve import build_backend, check_model_name
 from whenwhere.records import (
@@ -263,18 +263,10 @@ class Session:
         began = time.perf_counter()
         query = check_query(query)
         settings.check_video(self.info)
-        found = self._grounder(settings).ground(
-            self.info,
-            query,
-            rate=settings.rate,
-            sample_fps=settings.sample_fps,
-            within=settings.within,
-            span=settings.span,
-            seed=settings.seed,
-        )
-        found = repaired(found, self.info)
+        found = self._grounder(settings).ground(self.info, settings.request(query))
+        found = drop_outside_boxes(found, self.info)
         found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
-        found = clipped(found, self.info, settings.within)
+        found = clip_result(found, self.info, settings.within)
         if any(len(tube) > 1 for tube in found.tubes):
             found.tubes = [anchor_cuts(tube, self.cuts(tube.spans), self.info) for tube in found.tubes]
         answer = Answer(self._record(query, settings, found), self)
@@ -290,9 +282,9 @@ class Session:
             check_model(self.model, settings)
             return self._built_in
         _check_pipeline(settings)
-        from whenwhere.grounders.pipelines import pipeline
+        from whenwhere.grounders.pipelines import build_pipeline
 
-        return pipeline(settings.pipeline, self._backend, settings.samples, self._progress, self._device)
+        return build_pipeline(settings.pipeline, self._backend, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
         """One answer per sentence, each as soon as it is ready.
@@ -321,22 +313,15 @@ class Session:
 
         Nothing is asked. Where the time is not given, an answer of usual length is assumed (`assumed_seconds`).
         """
-        return self._grounder(settings).estimate(
-            self.info,
-            query=query,
-            rate=settings.rate,
-            sample_fps=settings.sample_fps,
-            within=settings.within,
-            span=settings.span,
-        )
+        return self._grounder(settings).estimate(self.info, settings.request(query))
 
     def _video_record(self) -> VideoRecord:
         record = self.info.record()
         record.path = printable(self.source)
         return record
 
-    def _record(self, query: str, settings: GroundingSettings, found: Found) -> Grounding:
-        spent = found.spent or CallCosts()
+    def _record(self, query: str, settings: GroundingSettings, found: GroundingResult) -> Grounding:
+        spent = found.costs or CallCosts()
         said = [] if self._backend is None else self._backend.warnings()
         return Grounding(
             id=self.identity(query, settings),

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
+from whenwhere.grounders.grounder import GroundingRequest
 from whenwhere.records import ErrorRecord, Grounding, SettingsRecord
 from whenwhere.spans import Span
 from whenwhere.tracking.fill import FILLS
@@ -86,6 +87,12 @@ class GroundingSettings:
             raise QueryError(
                 "`within` says where to search and `span` says that the time is known: give one of the two"
             )
+
+    def request(self, query: str) -> GroundingRequest:
+        """The question that these settings make of one sentence, for a grounder."""
+        return GroundingRequest(
+            query, self.rate, self.sample_fps, self.within, self.span, samples=self.samples, seed=self.seed
+        )
 
     def check_video(self, info: "VideoInfo") -> None:
         """Raise a `QueryError` where the time asked for lies outside the video."""

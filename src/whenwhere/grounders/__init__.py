@@ -1,5 +1,5 @@
-"""Grounders: whatever turns (video, sentence) into spans and boxes, behind one small protocol."""
+"""Grounders: whatever turns a video and a sentence into spans and boxes, behind one small protocol."""
 
-from whenwhere.grounders.grounder import Found, Grounder
+from whenwhere.grounders.grounder import Grounder, GroundingRequest, GroundingResult
 
-__all__ = ["Found", "Grounder"]
+__all__ = ["Grounder", "GroundingRequest", "GroundingResult"]

@@ -1,20 +1,20 @@
 """Second-level grounding: one box per second instead of one per frame, asked of a vision-language model.
 
-Four steps, each a method of `SecondLevel`, in the order in which they are made:
+Four steps, each a method of `SecondLevel`, in this order:
 
 1. `when`: the whole video at a few frames a second, in overlapping windows as long as a call's tokens allow; what the
    windows say is united. With several samples the answer that agrees best with the others counts, and how well they
    agree is the confidence.
-2. `refine`: ten frames a second around each border; ends become as fine as 0.1 s.
-3. `which`: a description of the one thing meant, from a few frames inside the spans; every later call repeats it.
-4. `where`: boxes at the second-level times (`tracking.second_level_times`), as many at once as a call's tokens allow;
-   the last frame and box of a call are shown to the next, so that it follows the same thing.
+2. `refine`: ten frames a second around each border, which makes ends as fine as 0.1 s.
+3. `which`: a description of the one thing that is meant, from a few frames inside the spans; later calls repeat it.
+4. `where`: boxes at the second-level times (`tracking.second_level_times`), as many in one call as its tokens allow.
+   The last frame and box of a call are shown to the next one, so that it follows the same thing.
 
-Repair, smoothing and filling are the session's, as for every grounder. Where a family is not known to answer with
-places, only time is asked. Calls that fail leave a partial answer with a warning.
+Repair, smoothing and filling are the session's, as for every grounder. If a family is not known to answer with places,
+it is asked for the time only. Calls that fail leave a partial answer with a warning.
 
-Left out: sentences about the video as a whole ("the last time that ...") when it needs more than one window: no window
-sees all of it.
+Left out: sentences about the video as a whole ("the last time that ...") when it needs more than one window, since no
+window sees all of it.
 """
 
 from collections.abc import Callable
@@ -26,21 +26,21 @@ from numpy.typing import NDArray
 
 from whenwhere.answers import parse
 from whenwhere.answers.thought import split_thought
-from whenwhere.grounders.asking import Asking, Look, price, summed
-from whenwhere.grounders.grounder import Found
-from whenwhere.grounders.places import boxes_said, matched, tolerance, written
+from whenwhere.grounders.answer_boxes import format_box, match_boxes, read_boxes, time_tolerance
+from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
+from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.windows import (
-    Sight,
-    agreement,
+    SamplingConfig,
+    best_sample,
     border_windows,
-    covered,
-    fitting,
+    clip_span,
+    covered_span,
     frame_times,
-    merged,
-    part_of,
-    sharpened,
+    frames_per_call,
+    merge_windows,
+    sharpen_span,
     shown_width,
-    spans_said,
+    window_spans,
     windows,
 )
 from whenwhere.models.backends.base import ModelBackend, ModelReply
@@ -50,13 +50,13 @@ from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
 from whenwhere.video.picture import output_size
 
-#: Of the drawn samples; the first one is the model's best guess (0).
+#: Temperature of the samples after the first, which is the model's best guess (temperature 0).
 TEMPERATURE = 0.7
-#: Frames that the description of the target is made from.
+#: Number of frames that the description of the target is made from.
 DESCRIBED = 4
 #: Tokens of a usual span, box, and description as JSON or words, for plans.
 SPAN_TOKENS, BOX_TOKENS, WORDS_TOKENS = 24, 40, 40
-#: Most tokens of an answer about time; of one about places: the second, and the first for each box.
+#: Largest number of tokens in an answer about time; and in one about places, for each box and for what surrounds them.
 MAX_SPANS, MAX_BOX, MAX_START = 512, 64, 128
 #: Seconds of the one answer that a plan assumes where the time is not given: the mean of VidSTG's.
 ASSUMED = 9.4
@@ -69,7 +69,7 @@ HANDED = " In the first frame, at {time:.1f} seconds, it is at {box}; follow the
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Times of boxes that are asked for at once."""
+    """Times whose boxes are asked for in one call, and the last time of the chunk before."""
 
     times: NDArray[np.float64]
     before: float | None
@@ -79,13 +79,9 @@ class SecondLevel:
     """Grounds sentences by a vision-language model, one box per second.
 
     Args:
-        backend: the model.
-        samples: how often the question about time is asked; 1 gives no confidence.
-        sight: how much is shown at a time.
-        progress: told the share of the video that was looked at.
-
-    Raises:
-        SettingError: less than one sample.
+        backend: The model.
+        sampling: How many frames it is shown at a time.
+        progress: Called with the share of the video that was looked at.
     """
 
     name = "second-level"
@@ -93,246 +89,231 @@ class SecondLevel:
     def __init__(
         self,
         backend: ModelBackend,
-        samples: int = 1,
-        sight: Sight | None = None,
+        sampling: SamplingConfig | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        self.backend, self.samples, self.sight, self.progress = backend, samples, sight or Sight(), progress
+        self.backend, self.sampling, self.progress = backend, sampling or SamplingConfig(), progress
 
-    def ground(
-        self,
-        info: VideoInfo,
-        query: str,
-        *,
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
-        seed: int = 0,
-    ) -> Found:
-        """Answer one sentence; see `Grounder.ground`.
+    def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
+        """Answer one sentence (see `Grounder.ground`).
 
         Raises:
             ChatError, ModelError: the model gave no answer at all.
         """
-        asking = Asking(self.backend, info, self.progress)
-        found = Found("unsure")
-        searched = part_of(info, within)
-        if span is not None:
-            spans: SpanSet | None = SpanSet([part_of(info, span)])
-        else:
-            spans = self.when(asking, found, query, searched, sample_fps, seed)
-            if spans:
-                spans = self.refine(asking, query, spans, searched, sample_fps)
-        if spans is None:
-            found.status = "unsure"
-        elif not spans:
-            found.status = "absent"
-        else:
-            found.status = "answered"
-            found.spans = SpanSet(Span(s.start, s.end, found.confidence) for s in spans)
-            if self.backend.dialect.coordinates is None:
-                asking.warnings.append(
-                    f"nothing is known of how {self.backend.dialect.name} models answer with places: only time was "
-                    "asked"
-                )
-            else:
-                target = self.which(asking, query, found.spans)
-                found.reading = {"target": target} if target else None
-                found.tubes = self.where(asking, query, target, found.spans, rate)
-        return asking.into(found)
+        runner = CallRunner(self.backend, info, request, self.progress)
+        spans = runner.resolve_time(self.find_time)
+        if spans and self.backend.dialect.coordinates is None:
+            runner.warnings.append(
+                f"nothing is known of how {self.backend.dialect.name} models answer with places: only time was asked"
+            )
+        elif spans:
+            target = self.which(runner, spans)
+            runner.result.reading = {"target": target} if target else None
+            runner.result.tubes = self.where(runner, target, spans)
+        return runner.finish()
 
-    def when(
-        self, asking: Asking, found: Found, query: str, searched: Span, sample_fps: float | None, seed: int
-    ) -> SpanSet | None:
-        """Step 1: the spans, empty where it does not happen, None where nothing can be said.
+    def find_time(self, runner: CallRunner) -> SpanSet | None:
+        """Steps 1 and 2: the spans, empty where it does not happen, None where nothing can be said."""
+        spans = self.when(runner)
+        return self.refine(runner, spans) if spans else spans
 
-        Puts confidence and, where nothing was found, candidates into `found`.
+    def when(self, runner: CallRunner) -> SpanSet | None:
+        """Step 1: the spans to about a second; empty where it does not happen, None where nothing can be said.
+
+        The confidence and, where nothing was found, candidates are put into the runner's result.
         """
-        step = 1 / (sample_fps or self.sight.fps)
-        looks = self._coarse(asking.info, query, searched, 1 / step)
-        replies = asking.ask([drawn(look, k, seed) for look in looks for k in range(self.samples)])
-        covers = [covered(look.times, step, searched) for look in looks]
-        said = [self._said(asking, r, covers[k // self.samples], step) for k, r in enumerate(replies)]
-        samples = [merged(said[k :: self.samples], step) for k in range(self.samples)]
-        best, found.confidence = agreement(samples)
-        spans = None if best is None else samples[best]
+        samples, searched = runner.request.samples, clip_span(runner.info, runner.request.within)
+        step = 1 / (runner.request.sample_fps or self.sampling.fps)
+        frame_requests = self._coarse(runner.info, runner.request)
+        replies = runner.ask(
+            [sample_request(one, k, runner.request.seed) for one in frame_requests for k in range(samples)]
+        )
+        covers = [covered_span(one.times, step, searched) for one in frame_requests]
+        said = [self._reply_spans(runner, r, covers[k // samples], step) for k, r in enumerate(replies)]
+        answers = [merge_windows(said[k::samples], step) for k in range(samples)]
+        best, runner.result.confidence = best_sample(answers)
+        spans = None if best is None else answers[best]
         if spans is None:
-            found.candidates = [
+            runner.result.candidates = [
                 {"start": round(c.start, 3), "end": round(c.end, 3), "said": r.text.strip()[:LISTED]}
-                for c, r in zip(covers, replies[:: self.samples], strict=True)
+                for c, r in zip(covers, replies[::samples], strict=True)
                 if r.text.strip()
             ]
         return spans
 
-    def refine(self, asking: Asking, query: str, spans: SpanSet, searched: Span, sample_fps: float | None) -> SpanSet:
-        """Step 2: the same spans with finer ends; an end about which nothing could be read stays."""
-        looks, reach, step = self._fine(asking.info, query, spans, searched, sample_fps)
-        replies = asking.ask(looks)
-        covers = [covered(look.times, step, searched) for look in looks]
-        said = [self._said(asking, r, c, step) for r, c in zip(replies, covers, strict=True)]
+    def refine(self, runner: CallRunner, spans: SpanSet) -> SpanSet:
+        """Step 2: the same spans with finer ends. An end about which nothing could be read stays as it is."""
+        frame_requests, reach, step = self._fine(runner.info, runner.request, spans)
+        replies = runner.ask(frame_requests)
+        searched = clip_span(runner.info, runner.request.within)
+        covers = [covered_span(one.times, step, searched) for one in frame_requests]
+        said = [self._reply_spans(runner, r, c, step) for r, c in zip(replies, covers, strict=True)]
         closer = [(c, s) for c, s in zip(covers, said, strict=True) if s]
-        return SpanSet(sharpened(span, closer, reach, step) for span in spans)
+        return SpanSet(sharpen_span(span, closer, reach, step) for span in spans)
 
-    def which(self, asking: Asking, query: str, spans: SpanSet) -> str:
+    def which(self, runner: CallRunner, spans: SpanSet) -> str:
         """Step 3: what the thing looks like, in a sentence; empty where the model does not say."""
-        (reply,) = asking.ask([self._description(asking.info, query, spans)])
-        asking.note(reply, None)
+        (reply,) = runner.ask([self._description(runner.info, runner.request.query, spans)])
+        runner.note(reply, None)
         words = " ".join(split_thought(reply.text).answer.split()) if reply.finish in ("stop", "length") else ""
         return words[:_DESCRIPTION]
 
-    def where(self, asking: Asking, query: str, target: str, spans: SpanSet, rate: float) -> list[Tube]:
-        """Step 4: the tube, none where no box could be read."""
-        info, dialect = asking.info, self.backend.dialect
+    def where(self, runner: CallRunner, target: str, spans: SpanSet) -> list[Tube]:
+        """Step 4: the tube of the thing that `target` describes; no tube where no box could be read."""
+        info, dialect, query, rate = runner.info, self.backend.dialect, runner.request.query, runner.request.rate
         times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
         shown, back = np.unique(info.times[info.shown(times)], return_inverse=True)
         boxes = np.full((len(shown), 4), np.nan)
-        left, size, reach = 0, (0, 0), tolerance(shown, dialect.resolution)
+        left, size, tolerance = 0, (0, 0), time_tolerance(shown, dialect.resolution)
         for chunk in self._chunks(info, query, target, shown):
             handed = None
             if chunk.before is not None and not dialect.points:
                 box = boxes[np.searchsorted(shown, chunk.before)]
-                handed = None if np.isnan(box[0]) else (chunk.before, written(box, dialect, info, size))
-            (reply,) = asking.ask([self._places(info, query, target, chunk.times, handed)])
+                handed = None if np.isnan(box[0]) else (chunk.before, format_box(box, dialect, info, size))
+            (reply,) = runner.ask([self._boxes_request(info, query, target, chunk.times, handed)])
             size = reply.shown
-            answer = boxes_said(reply, dialect, info) if reply.text else None
-            asking.note(reply, answer)
+            answer = read_boxes(reply, dialect, info) if reply.text else None
+            runner.note(reply, answer)
             if answer is not None:
-                # a box of the frame that was handed over is matched to it, and is no new one
+                # a box of the frame that was handed over is matched to that frame and is not a new one
                 listed = chunk.times if handed is None else np.concatenate([[handed[0]], chunk.times])
                 untimed = all(b.time is None for b in answer.boxes) and len(answer.boxes) == len(chunk.times)
-                got, over = matched(answer.boxes, chunk.times if untimed else listed, reach)
+                got, over = match_boxes(answer.boxes, chunk.times if untimed else listed, tolerance)
                 boxes[np.searchsorted(shown, chunk.times)] = got[-len(chunk.times) :]
                 left += over
         if left:
-            asking.warnings.append(f"{left} boxes belonged to no second that was asked for and were dropped")
+            runner.warnings.append(f"{left} boxes belonged to no second that was asked for and were dropped")
         if dialect.points:
-            asking.warnings.append(f"{dialect.name} models answer with points: boxes are small squares around them")
+            runner.warnings.append(f"{dialect.name} models answer with points: boxes are small squares around them")
         boxes = boxes[back]
         keep = ~np.isnan(boxes[:, 0])
         if not keep.any():
-            asking.warnings.append("the model gave no box that can be read")
+            runner.warnings.append("the model gave no box that can be read")
             return []
-        # reversed and empty boxes are counted and dropped like those outside the frame, before they are a tube
+        # reversed and empty boxes are counted and dropped like those outside the frame, before they become a tube
         good = keep & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
         if (keep & ~good).any():
-            asking.warnings.append(f"{int((keep & ~good).sum())} boxes were reversed or empty and were dropped")
+            runner.warnings.append(f"{int((keep & ~good).sum())} boxes were reversed or empty and were dropped")
         return [Tube(spans, times[good], boxes[good], rate=rate)] if good.any() else []
 
-    def estimate(
-        self,
-        info: VideoInfo,
-        *,
-        query: str = "",
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
-    ) -> dict[str, Any]:
-        """What `ground` would cost, step by step, if one answer of `assumed_seconds` is found; nothing is asked."""
+    def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, Any]:
+        """What `ground` would cost, step by step, if one answer of `assumed_seconds` is found. Nothing is asked."""
         steps: dict[str, dict[str, int]] = {}
-        searched = part_of(info, within)
-        if span is not None:
-            spans = SpanSet([part_of(info, span)])
+        query = request.query
+        if request.span is not None:
+            spans = SpanSet([clip_span(info, request.span)])
         else:
-            looks = self._coarse(info, query, searched, sample_fps or self.sight.fps)
-            steps["when"] = price(self.backend, info, [look for look in looks for _ in range(self.samples)])
+            coarse = self._coarse(info, request)
+            steps["when"] = request_costs(self.backend, info, [one for one in coarse for _ in range(request.samples)])
+            searched = clip_span(info, request.within)
             middle = (searched.start + searched.end) / 2
             half = min(ASSUMED, searched.duration) / 2
             spans = SpanSet([(middle - half, middle + half)])
-            steps["refine"] = price(self.backend, info, self._fine(info, query, spans, searched, sample_fps)[0])
+            steps["refine"] = request_costs(self.backend, info, self._fine(info, request, spans)[0])
         if self.backend.dialect.coordinates is not None:
-            steps["which"] = price(self.backend, info, [self._description(info, query, spans)])
-            times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
+            steps["which"] = request_costs(self.backend, info, [self._description(info, query, spans)])
+            times = np.concatenate([second_level_times(s, request.rate, info.last_before(s.end)) for s in spans])
             shown = np.unique(info.times[info.shown(times)])
             target = "x" * 4 * WORDS_TOKENS
             box = None if self.backend.dialect.points else "[100, 100, 200, 200]"
             places = [
-                self._places(info, query, target, c.times, None if c.before is None or box is None else (c.before, box))
+                self._boxes_request(
+                    info, query, target, c.times, None if c.before is None or box is None else (c.before, box)
+                )
                 for c in self._chunks(info, query, target, shown)
             ]
-            steps["where"] = price(self.backend, info, places)
-        return summed(steps, assumed_seconds=round(spans.duration, 3))
+            steps["where"] = request_costs(self.backend, info, places)
+        return plan_costs(steps, assumed_seconds=round(spans.duration, 3))
 
-    def _said(self, asking: Asking, reply: ModelReply, window: Span, step: float) -> SpanSet | None:
-        """What a reply says of time; None where it says nothing."""
+    def _reply_spans(self, runner: CallRunner, reply: ModelReply, window: Span, step: float) -> SpanSet | None:
+        """The spans that a reply about a window names; None where it says nothing."""
         if reply.error is not None or reply.finish == "refused":
-            asking.note(reply, None)
+            runner.note(reply, None)
             return None
-        answer = parse(reply.text, form=self.backend.dialect.spans_form, duration=asking.info.duration)
-        asking.note(reply, answer)
-        spans, useless = spans_said(answer, window, step)
+        answer = parse(reply.text, form=self.backend.dialect.spans_form, duration=runner.info.duration)
+        runner.note(reply, answer)
+        spans, useless = window_spans(answer, window, step)
         if useless:
-            asking.warn("some spans ended before they began, or lay outside what was shown, and were dropped")
+            runner.warn("some spans ended before they began, or lay outside what was shown, and were dropped")
         return spans
 
-    def _coarse(self, info: VideoInfo, query: str, searched: Span, fps: float) -> list[Look]:
-        return self._about_time("when", info, query, searched, searched, fps)
+    def _coarse(self, info: VideoInfo, request: GroundingRequest) -> list[FrameRequest]:
+        searched = clip_span(info, request.within)
+        fps = request.sample_fps or self.sampling.fps
+        return self._time_requests("when", info, request.query, searched, searched, fps)
 
     def _fine(
-        self, info: VideoInfo, query: str, spans: SpanSet, searched: Span, sample_fps: float | None
-    ) -> tuple[list[Look], float, float]:
-        """Looks around the borders, how far an end may move, and the seconds between frames."""
-        reach = 2 / (sample_fps or self.sight.fps)
-        fps = max(min(self.sight.fine_fps, info.fps or self.sight.fine_fps), 1e-3)
+        self, info: VideoInfo, request: GroundingRequest, spans: SpanSet
+    ) -> tuple[list[FrameRequest], float, float]:
+        """Requests around the borders, how many seconds an end may move, and the seconds between frames."""
+        searched = clip_span(info, request.within)
+        reach = 2 / (request.sample_fps or self.sampling.fps)
+        fps = max(min(self.sampling.fine_fps, info.fps or self.sampling.fine_fps), 1e-3)
         around = border_windows(spans, reach, searched)
-        looks = [look for w in around for look in self._about_time("refine", info, query, w, searched, fps)]
-        return looks, reach, 1 / fps
+        frame_requests = [
+            one for w in around for one in self._time_requests("refine", info, request.query, w, searched, fps)
+        ]
+        return frame_requests, reach, 1 / fps
 
-    def _about_time(self, step: str, info: VideoInfo, query: str, part: Span, searched: Span, fps: float) -> list[Look]:
+    def _time_requests(
+        self, step: str, info: VideoInfo, query: str, part: Span, searched: Span, fps: float
+    ) -> list[FrameRequest]:
         """Windows over a part of the video, each with the question about time."""
-        dialect, width = self.backend.dialect, shown_width(info, self.sight.side)
+        dialect, width = self.backend.dialect, shown_width(info, self.sampling.side)
         question = dialect.ask_when(query, info.duration)
         longest = question + PART.format(start=info.duration, end=info.duration)
-        most = fitting(self.backend, *output_size(info, width), longest, self.sight.tokens)
-        looks = []
+        most = frames_per_call(self.backend, *output_size(info, width), longest, self.sampling.tokens)
+        frame_requests = []
         for times in windows(frame_times(info, part, fps), most):
-            seen = covered(times, 1 / fps, searched)
+            seen = covered_span(times, 1 / fps, searched)
             whole = seen.start <= 0 and seen.end >= info.duration - 1 / fps
             prompt = question if whole else question + PART.format(start=seen.start, end=seen.end)
-            looks.append(Look(step, times, width, prompt, dialect.when_schema(), MAX_SPANS, SPAN_TOKENS))
-        return looks
+            frame_requests.append(
+                FrameRequest(step, times, width, prompt, dialect.when_schema(), MAX_SPANS, SPAN_TOKENS)
+            )
+        return frame_requests
 
-    def _description(self, info: VideoInfo, query: str, spans: SpanSet) -> Look:
-        """A few frames spread over the longest span."""
+    def _description(self, info: VideoInfo, query: str, spans: SpanSet) -> FrameRequest:
+        """The question what the thing looks like, with a few frames spread over the longest span."""
         longest = max(spans, key=lambda s: s.duration)
         grid = longest.start + longest.duration * (np.arange(DESCRIBED) + 0.5) / DESCRIBED
         times = info.times[np.unique(info.shown(grid))]
-        width = shown_width(info, self.sight.close_side)
-        return Look("which", times, width, self.backend.dialect.ask_which(query), None, MAX_START, WORDS_TOKENS)
+        width = shown_width(info, self.sampling.close_side)
+        return FrameRequest("which", times, width, self.backend.dialect.ask_which(query), None, MAX_START, WORDS_TOKENS)
 
     def _chunks(self, info: VideoInfo, query: str, target: str, times: NDArray[np.float64]) -> list[_Chunk]:
-        """Times in calls of about one size; each but the first knows the last time of the one before."""
-        width = shown_width(info, self.sight.close_side)
-        longest = self.backend.dialect.ask_where(query, target, times[: self.sight.boxes].tolist()) + HANDED
+        """Times in chunks of about one size; each but the first knows the last time of the one before."""
+        width = shown_width(info, self.sampling.close_side)
+        longest = self.backend.dialect.ask_where(query, target, times[: self.sampling.boxes].tolist()) + HANDED
         # one frame is kept free for the one that is handed over
-        fits = fitting(self.backend, *output_size(info, width), longest, self.sight.tokens) - 1
-        most = max(min(fits, self.sight.boxes), 1)
+        fits = frames_per_call(self.backend, *output_size(info, width), longest, self.sampling.tokens) - 1
+        most = max(min(fits, self.sampling.boxes), 1)
         parts = np.array_split(times, -(-len(times) // most))
         befores = [None, *(float(part[-1]) for part in parts)]
         return [_Chunk(part, before) for part, before in zip(parts, befores, strict=False)]
 
-    def _places(
+    def _boxes_request(
         self, info: VideoInfo, query: str, target: str, times: NDArray[np.float64], handed: tuple[float, str] | None
-    ) -> Look:
+    ) -> FrameRequest:
+        """The question about boxes at these times; `handed` is the time and box of the frame before them."""
         dialect = self.backend.dialect
         prompt = dialect.ask_where(query, target, times.tolist())
         shown = times
         if handed is not None:
             prompt += HANDED.format(time=handed[0], box=handed[1])
             shown = np.concatenate([[handed[0]], times])
-        return Look(
-            "where", shown, shown_width(info, self.sight.close_side), prompt, dialect.where_schema(times.tolist()),
+        return FrameRequest(
+            "where", shown, shown_width(info, self.sampling.close_side), prompt, dialect.where_schema(times.tolist()),
             MAX_START + MAX_BOX * len(times), BOX_TOKENS * len(times),
         )  # fmt: skip
 
 
-def drawn(look: Look, k: int, seed: int) -> Look:
-    """The k-th sample of a look; the times stay the same object, which tells that frames are shared.
+def sample_request(frame_request: FrameRequest, k: int, seed: int) -> FrameRequest:
+    """The k-th sample of a request. Its times stay the same object, which tells that the frames are shared.
 
     Args:
-        look: what is shown and asked.
-        k: 0 = the model's best guess, not drawn.
-        seed: of the first sample.
+        frame_request: What is shown and asked.
+        k: Number of the sample; 0 is the model's best guess and is not drawn.
+        seed: Seed of the first sample.
     """
-    return replace(look, temperature=TEMPERATURE if k else 0.0, seed=seed + k)
+    return replace(frame_request, temperature=TEMPERATURE if k else 0.0, seed=seed + k)

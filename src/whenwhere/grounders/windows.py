@@ -1,12 +1,12 @@
 """Windows over time: which frames are shown together, and how what was said about each becomes one answer.
 
-Frames are taken on a grid of *video* time (k / fps), so that two questions about one video show the same frames and a
-store of answers can be of use. A window holds as many frames as a call may have tokens for; neighbours share a fifth of
-their frames, so that nothing shorter than that falls between two. What two windows say about one time is united: each
-sees the other's middle only at its edge, where it knows least.
+Frames are taken on a grid of *video* time (k / fps), so that two questions about one video show the same frames and
+stored answers can be used again. A window holds as many frames as a call may have tokens for. Neighbours share a fifth
+of their frames, so that no event shorter than that falls between two windows. What two windows say about one time is
+united: each sees the other's middle only at its own edge, where it knows least.
 
-The second look at the borders of what was found (`border_windows`, `sharpened`) is what makes ends finer than the
-coarse pass's steps.
+The second look at the borders of what was found (`border_windows`, `sharpen_span`) is what makes ends finer than the
+steps of the coarse pass.
 """
 
 import math
@@ -27,16 +27,16 @@ SHARED = 0.2
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How much of a video is shown at a time.
+class SamplingConfig:
+    """How many frames of a video a model is shown at a time, and how large they are.
 
     Attributes:
-        fps: frames per second when looking for the time.
-        fine_fps: frames per second near the borders of what was found.
-        tokens: most tokens of a call's prompt, frames included.
-        side: most pixels of a frame's longer side when looking for the time.
-        close_side: the same when looking for places.
-        boxes: most boxes asked for at once.
+        fps: Frames per second when looking for the time.
+        fine_fps: Frames per second near the borders of what was found.
+        tokens: Largest number of tokens in a call's prompt, frames included.
+        side: Largest number of pixels of a frame's longer side when looking for the time.
+        close_side: The same when looking for places.
+        boxes: Largest number of boxes asked for in one call.
     """
 
     fps: float = 2.0
@@ -48,13 +48,13 @@ class Sight:
 
 
 def shown_width(info: VideoInfo, side: int) -> int:
-    """Width of frames whose longer side has at most so many pixels; frames are never enlarged."""
+    """Width of frames whose longer side has at most this many pixels; frames are never enlarged."""
     longer = max(info.width, info.height)
     return info.width if longer <= side else max(round(info.width * side / longer), 1)
 
 
-def part_of(info: VideoInfo, span: Span | None) -> Span:
-    """A span cut to the video; the whole video where none is given."""
+def clip_span(info: VideoInfo, span: Span | None) -> Span:
+    """A span cut to the video; the whole video where no span is given."""
     return Span(max(span.start, 0.0), min(span.end, info.duration)) if span else Span(0.0, info.duration)
 
 
@@ -66,10 +66,10 @@ def frame_times(info: VideoInfo, span: Span, fps: float) -> NDArray[np.float64]:
     return info.times[np.unique(info.shown(grid))]
 
 
-def fitting(backend: ModelBackend, width: int, height: int, prompt: str, tokens: int) -> int:
-    """How many frames of this size a call may have, at least one.
+def frames_per_call(backend: ModelBackend, width: int, height: int, prompt: str, tokens: int) -> int:
+    """How many frames of this size a prompt of at most `tokens` tokens may hold, at least one.
 
-    Two measurements: what frames cost grows evenly in all families, and a backend may need a second for each.
+    Two counts are enough, since the cost of frames grows evenly in all families and a count may take a second.
     """
     few, many = 2, 10
     base = backend.prompt_tokens(few, width, height, prompt)
@@ -78,7 +78,7 @@ def fitting(backend: ModelBackend, width: int, height: int, prompt: str, tokens:
 
 
 def windows(times: NDArray[np.float64], most: int) -> list[NDArray[np.float64]]:
-    """Windows of at most so many frames, all of about one length, neighbours overlapping.
+    """Windows of at most `most` frames, all of about the same length, with neighbours that overlap.
 
     >>> [w.tolist() for w in windows(np.arange(8.0), 5)]
     [[0.0, 1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0, 7.0]]
@@ -93,21 +93,27 @@ def windows(times: NDArray[np.float64], most: int) -> list[NDArray[np.float64]]:
     return [times[s : s + most] for s in starts]
 
 
-def covered(times: NDArray[np.float64], step: float, searched: Span) -> Span:
-    """The time that a window's frames stand for: each lasts until the next."""
+def covered_span(times: NDArray[np.float64], step: float, searched: Span) -> Span:
+    """The time that a window's frames stand for, cut to `searched`: each frame lasts until the next, `step` s later."""
     end = min(float(times[-1]) + step, searched.end)
     start = max(float(times[0]), searched.start)
     return Span(start, end) if start < end else searched
 
 
-def spans_said(answer: ParsedAnswer, window: Span, step: float) -> tuple[SpanSet | None, int]:
-    """What an answer about a window says of time, and how many of its spans are of no use.
+def window_spans(answer: ParsedAnswer, window: Span, step: float) -> tuple[SpanSet | None, int]:
+    """The spans that an answer about a window names, and how many of them are of no use.
 
-    An instant was seen in one frame only and stands for that frame's step; a span that ends before it starts, or that
-    lies outside what was shown, is of no use. Several unrelated ranges are no answer.
+    An instant was seen in one frame only and stands for that frame's step. A span that ends before it starts, or that
+    lies outside the window, is of no use. Several unrelated ranges count as no answer.
+
+    Args:
+        answer: The parsed answer, in seconds of the video.
+        window: The time that was shown.
+        step: Seconds between two frames.
 
     Returns:
-        The spans, empty where it is said not to happen, None where nothing could be read; and the number left out.
+        The spans, cut to the window, and the number of spans left out. The spans are empty where the answer says that
+        it does not happen, and None where nothing could be read.
     """
     if answer.status == "absent":
         return SpanSet(), 0
@@ -122,19 +128,20 @@ def spans_said(answer: ParsedAnswer, window: Span, step: float) -> tuple[SpanSet
     return (SpanSet(kept) if kept else None), len(answer.spans) - len(kept)
 
 
-def merged(said: Sequence[SpanSet | None], step: float) -> SpanSet | None:
-    """One answer from those of neighbouring windows, in order of time.
+def merge_windows(said: Sequence[SpanSet | None], step: float) -> SpanSet | None:
+    """One answer from the answers about neighbouring windows.
 
     Args:
-        said: what each window says; None where it could not be read.
-        step: seconds between two frames: two windows' spans that are no further apart are one.
+        said: What each window's answer says, in order of time; None where it could not be read.
+        step: Seconds between two frames. Spans of two windows that are no further apart than this become one.
 
     Returns:
-        None where nothing was found and not every window could be read: that is no claim that it is absent.
+        The united spans. None where nothing was found and not every window could be read, since that does not say that
+        the event is absent.
 
-    >>> merged([SpanSet([(1, 4)]), SpanSet([(3.5, 6), (8, 9)])], 0.5)
+    >>> merge_windows([SpanSet([(1, 4)]), SpanSet([(3.5, 6), (8, 9)])], 0.5)
     SpanSet([1, 6), [8, 9))
-    >>> merged([SpanSet(), None], 0.5) is None, merged([SpanSet(), SpanSet()], 0.5)
+    >>> merge_windows([SpanSet(), None], 0.5) is None, merge_windows([SpanSet(), SpanSet()], 0.5)
     (True, SpanSet())
     """
     all_spans = sorted((span.start, span.end, k) for k, spans in enumerate(said) for span in spans or ())
@@ -149,18 +156,19 @@ def merged(said: Sequence[SpanSet | None], step: float) -> SpanSet | None:
     return SpanSet((start, end) for start, end, _ in out)
 
 
-def agreement(samples: Sequence[SpanSet | None]) -> tuple[int | None, float | None]:
-    """Which of several answers agrees best with the others, and how well all agree.
+def best_sample(samples: Sequence[SpanSet | None]) -> tuple[int | None, float | None]:
+    """Which of several answers agrees best with the others, and how well all of them agree.
 
     Args:
-        samples: answers; None where one could not be read: it agrees with none.
+        samples: The answers; None where one could not be read, which agrees with no other.
 
     Returns:
-        Its place, None where no answer could be read; and the mean t_IoU of all pairs, None of one answer alone.
+        The index of the best answer, None where no answer could be read; and the mean t_IoU of all pairs, None where
+        there is one answer only.
 
-    >>> agreement([SpanSet([(0, 2)]), SpanSet([(2, 6)]), SpanSet([(2, 4)])])
+    >>> best_sample([SpanSet([(0, 2)]), SpanSet([(2, 6)]), SpanSet([(2, 4)])])
     (1, 0.16666666666666666)
-    >>> agreement([SpanSet()]), agreement([None])
+    >>> best_sample([SpanSet()]), best_sample([None])
     ((0, None), (None, None))
     """
     n = len(samples)
@@ -175,7 +183,7 @@ def agreement(samples: Sequence[SpanSet | None]) -> tuple[int | None, float | No
 
 
 def border_windows(spans: SpanSet, reach: float, searched: Span) -> SpanSet:
-    """Where to look again: around both ends of each span; what overlaps is looked at together.
+    """Where to look again: `reach` seconds around both ends of each span; windows that overlap become one.
 
     >>> border_windows(SpanSet([(1, 2), (10, 20)]), 1.0, Span(0, 20.5))
     SpanSet([0, 3), [9, 11), [19, 20.5))
@@ -184,27 +192,27 @@ def border_windows(spans: SpanSet, reach: float, searched: Span) -> SpanSet:
     return SpanSet(around).clip(searched.end, searched.start)
 
 
-def sharpened(span: Span, closer: Sequence[tuple[Span, SpanSet]], reach: float, step: float) -> Span:
+def sharpen_span(span: Span, closer: Sequence[tuple[Span, SpanSet]], reach: float, step: float) -> Span:
     """A span with the ends that a closer look gave.
 
+    An end inside a window counts before an end at the window's edge, where the event was only seen to go on.
+
     Args:
-        span: as found before.
-        closer: windows and what was said about each.
-        reach: how far an end may move.
-        step: seconds between the frames of the closer look.
+        span: The span as it was found before.
+        closer: Windows and the spans that were said about each.
+        reach: How many seconds an end may move.
+        step: Seconds between the frames of the closer look.
 
-    An end inside a window counts before one at its edge: there it was only seen to go on.
-
-    >>> sharpened(Span(2, 8), [(Span(1, 3), SpanSet([(2.3, 3)])), (Span(7, 9), SpanSet([(7, 7.6)]))], 1, 0.1)
+    >>> sharpen_span(Span(2, 8), [(Span(1, 3), SpanSet([(2.3, 3)])), (Span(7, 9), SpanSet([(7, 7.6)]))], 1, 0.1)
     Span(start=2.3, end=7.6, score=None)
     """
     starts = [(said.start <= w.start + step / 2, said.start) for w, spans in closer for said in spans]
     ends = [(said.end >= w.end - 1.5 * step, said.end) for w, spans in closer for said in spans]
-    start = _nearest(span.start, starts, reach + step)
-    end = _nearest(span.end, ends, reach + step)
+    start = _nearest_end(span.start, starts, reach + step)
+    end = _nearest_end(span.end, ends, reach + step)
     return Span(start, end, span.score) if start < end else span
 
 
-def _nearest(old: float, found: list[tuple[bool, float]], reach: float) -> float:
+def _nearest_end(old: float, found: list[tuple[bool, float]], reach: float) -> float:
     near = [(edge, abs(t - old), t) for edge, t in found if abs(t - old) <= reach]
     return min(near)[2] if near else old

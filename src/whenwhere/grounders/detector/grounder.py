@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from whenwhere.answers import parse
 from whenwhere.errors import SettingError
-from whenwhere.grounders.asking import Asking, summed
+from whenwhere.grounders.call_runner import CallRunner, plan_costs
 from whenwhere.grounders.detector.choice import (
     CANDIDATES,
     FRAMES,
@@ -43,9 +43,9 @@ from whenwhere.grounders.detector.choice import (
 )
 from whenwhere.grounders.detector.phrase import noun_phrase
 from whenwhere.grounders.detector.tracks import Linker, Track
-from whenwhere.grounders.grounder import Found
+from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLevel
-from whenwhere.grounders.windows import Sight, fitting, part_of, shown_width
+from whenwhere.grounders.windows import SamplingConfig, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend, ModelCall
 from whenwhere.models.detection import Detections, Detector
 from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
@@ -67,15 +67,14 @@ class DetectorGrounder:
     """Grounds sentences by a detector's boxes, of which a vision-language model chooses.
 
     Args:
-        backend: the language model.
-        detector: finds things by a noun phrase in single frames; or SAM 3, which follows them as well.
-        propagator: follows things between seconds; None = boxes are linked by nearness.
-        samples: how often the question about time is asked; 1 gives no confidence.
-        sight: how much is shown to the language model at a time.
-        progress: told the share of the video that was looked at for the time.
+        backend: The language model.
+        detector: Finds things by a noun phrase in single frames; or SAM 3, which follows them as well.
+        propagator: Follows things between seconds. None links boxes by nearness.
+        sampling: How many frames the language model is shown at a time.
+        progress: Called with the share of the video that was looked at for the time.
 
     Raises:
-        SettingError: less than one sample, or a propagator beside SAM 3.
+        SettingError: a propagator beside SAM 3.
     """
 
     name = "detector"
@@ -86,96 +85,75 @@ class DetectorGrounder:
         detector: Detector | Concept,
         propagator: Propagator | None = None,
         *,
-        samples: int = 1,
-        sight: Sight | None = None,
+        sampling: SamplingConfig | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         if isinstance(detector, Concept) and propagator is not None:
             raise SettingError(f"{detector.name} follows what it finds by itself: name no propagator beside it")
         self.backend, self.detector, self.propagator = backend, detector, propagator
-        self.steps = SecondLevel(backend, samples, sight, progress)
+        self.steps = SecondLevel(backend, sampling, progress)
 
-    def ground(
-        self,
-        info: VideoInfo,
-        query: str,
-        *,
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
-        seed: int = 0,
-    ) -> Found:
-        """Answer one sentence; see `Grounder.ground`.
+    def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
+        """Answer one sentence (see `Grounder.ground`).
 
         Raises:
             ChatError, ModelError: the language model gave no answer at all, or a model does not fit into memory.
         """
-        asking = Asking(self.backend, info, self.steps.progress)
-        found = Found("unsure")
-        searched = part_of(info, within)
-        if span is not None:
-            spans: SpanSet | None = SpanSet([part_of(info, span)])
-        else:
-            spans = self.steps.when(asking, found, query, searched, sample_fps, seed)
-            if spans:
-                spans = self.steps.refine(asking, query, spans, searched, sample_fps)
-        if spans is not None:
-            found.status = "answered" if spans else "absent"
-        if spans:
-            found.spans = SpanSet(Span(s.start, s.end, found.confidence) for s in spans)
-            target = self.steps.which(asking, query, found.spans)
-            phrase = noun_phrase(target or query)
-            found.reading = {"target": target, "phrase": phrase} if target else {"phrase": phrase}
-            groups = [self.candidates(asking, s, phrase, rate) for s in found.spans]
-            found.candidates = [_described(track, phrase) for group in groups for track in group]
-            numbers = self.choose(asking, query, target, found.spans, groups, rate, seed)
-            found.tubes = self.tube(info, found.spans, groups, numbers, rate, phrase)
-        return asking.into(found)
+        runner = CallRunner(self.backend, info, request, self.steps.progress)
+        if spans := runner.resolve_time(self.steps.find_time):
+            result = runner.result
+            target = self.steps.which(runner, spans)
+            phrase = noun_phrase(target or request.query)
+            result.reading = {"target": target, "phrase": phrase} if target else {"phrase": phrase}
+            groups = [self.candidates(runner, span, phrase) for span in spans]
+            result.candidates = [_described(track, phrase) for group in groups for track in group]
+            numbers = self.choose(runner, target, spans, groups)
+            result.tubes = self.tube(runner, spans, groups, numbers, phrase)
+        return runner.finish()
 
-    def candidates(self, asking: Asking, span: Span, phrase: str, rate: float) -> list[Track]:
+    def candidates(self, runner: CallRunner, span: Span, phrase: str) -> list[Track]:
         """Step 2: all that the phrase may name inside a span, numbered from 1; pixels of the displayed frame."""
-        shown = _frames(asking.info, span, rate)
+        shown = _frames(runner.info, span, runner.request.rate)
         if isinstance(self.detector, Concept):
-            tracks = self._named(asking, self.detector, span, phrase)
+            tracks = self._named(runner, self.detector, span, phrase)
         elif self.propagator is not None:
-            tracks = self._followed(asking, self.detector, self.propagator, span, shown, phrase)
+            tracks = self._followed(runner, self.detector, self.propagator, span, shown, phrase)
         else:
-            tracks = self._linked(asking, self.detector, shown, phrase)
+            tracks = self._linked(runner, self.detector, shown, phrase)
         if not tracks:
-            asking.warnings.append(f"nothing was found between {span.start:.1f} and {span.end:.1f} s for {phrase!r}")
+            runner.warnings.append(f"nothing was found between {span.start:.1f} and {span.end:.1f} s for {phrase!r}")
         return ranked(tracks)
 
     def choose(
-        self, asking: Asking, query: str, target: str, spans: SpanSet, groups: Sequence[list[Track]], rate: float,
-        seed: int,
-    ) -> list[int | None]:  # fmt: skip
+        self, runner: CallRunner, target: str, spans: SpanSet, groups: Sequence[list[Track]]
+    ) -> list[int | None]:
         """Step 3: the number that is meant, for each span; None where none is, or nothing can be said."""
         numbers: list[int | None] = [1 if len(group) == 1 else None for group in groups]
         asked = [k for k, group in enumerate(groups) if len(group) > 1]
-        calls = [self._question(asking, query, target, spans[k], groups[k], rate, seed) for k in asked]
+        calls = [self._question(runner, target, spans[k], groups[k]) for k in asked]
         replies = self.backend.ask(calls) if calls else []
         for k, call, reply in zip(asked, calls, replies, strict=True):
-            asking.spent.add(call, reply)
+            runner.costs.add(call, reply)
             where = f"between {spans[k].start:.1f} and {spans[k].end:.1f} s"
             if reply.error is not None or reply.finish == "refused":
-                asking.note(reply, None)
+                runner.note(reply, None)
                 said = reply.error or "the model declined to answer"
-                asking.warnings.append(f"no candidate was chosen {where}: {said}")
+                runner.warnings.append(f"no candidate was chosen {where}: {said}")
                 continue
             answer = parse(reply.text)
-            asking.note(reply, answer)
+            runner.note(reply, answer)
             numbers[k] = chosen(answer, len(groups[k])) or None
             if numbers[k] is None:
                 which = "says that it is none of them" if chosen(answer, len(groups[k])) == 0 else "named none of them"
-                asking.warnings.append(f"of {len(groups[k])} candidates {where} the model {which}")
+                runner.warnings.append(f"of {len(groups[k])} candidates {where} the model {which}")
         return numbers
 
     def tube(
-        self, info: VideoInfo, spans: SpanSet, groups: Sequence[list[Track]], numbers: Sequence[int | None],
-        rate: float, label: str,
+        self, runner: CallRunner, spans: SpanSet, groups: Sequence[list[Track]], numbers: Sequence[int | None],
+        label: str,
     ) -> list[Tube]:  # fmt: skip
-        """Step 4: the chosen candidates as one tube; none where none was chosen."""
+        """Step 4: the chosen candidates as one tube; no tube where none was chosen."""
+        info, rate = runner.info, runner.request.rate
         times: list[float] = []
         boxes: list[NDArray[np.float64]] = []
         sources: list[str] = []
@@ -202,49 +180,40 @@ class DetectorGrounder:
         score = float(np.mean(scores)) if scores else None
         return [Tube(spans, times, np.array(boxes), rate=rate, sources=sources, label=label, score=score)]
 
-    def estimate(
-        self,
-        info: VideoInfo,
-        *,
-        query: str = "",
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
-    ) -> dict[str, Any]:
-        """What `ground` would cost; `detect` is the frames that the detector or the tracker sees."""
-        plan = self.steps.estimate(info, query=query, rate=rate, sample_fps=sample_fps, within=within, span=span)
+    def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, Any]:
+        """What `ground` would cost; `detect` counts the frames that the detector or the tracker sees."""
+        plan = self.steps.estimate(info, request)
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
-        steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(query), WORDS_TOKENS)
+        steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(request.query), WORDS_TOKENS)
         seconds = float(plan["assumed_seconds"])
         every = self.propagator is not None or isinstance(self.detector, Concept)
-        frames = round(seconds * info.fps) if every else round(seconds * rate) + 1
+        frames = round(seconds * info.fps) if every else round(seconds * request.rate) + 1
         steps["detect"] = {"calls": 0, "frames": frames, "prompt_tokens": 0, "output_tokens": 0}
-        steps["choose"] = self._price(info, FRAMES, question(query, "", CANDIDATES), TOKENS)
-        return summed(steps, assumed_seconds=plan["assumed_seconds"])
+        steps["choose"] = self._price(info, FRAMES, question(request.query, "", CANDIDATES), TOKENS)
+        return plan_costs(steps, assumed_seconds=plan["assumed_seconds"])
 
     def _price(self, info: VideoInfo, frames: int, words: str, output: int) -> dict[str, int]:
-        width, height = output_size(info, shown_width(info, self.steps.sight.close_side))
+        width, height = output_size(info, shown_width(info, self.steps.sampling.close_side))
         tokens = self.backend.prompt_tokens(frames, width, height, words)
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
 
-    def _linked(self, asking: Asking, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
+    def _linked(self, runner: CallRunner, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
         """Detections of single seconds, linked by nearness."""
-        info, linker, began = asking.info, Linker(), time.perf_counter()
+        info, linker, began = runner.info, Linker(), time.perf_counter()
         width = min(info.width, WIDTH)
         count = 0
         for first in range(0, len(shown), TOGETHER):
             pictures = read_frames(info, shown[first : first + TOGETHER], width=width)
-            asking.warnings += [w for w in pictures.warnings if w not in info.warnings]
+            runner.warnings += [w for w in pictures.warnings if w not in info.warnings]
             for t, found in zip(pictures.times.tolist(), detector.detect(pictures.images, phrase), strict=True):
                 count += len(found)
                 linker.add(t, found.scaled(info.width / width))
-        asking.spent.frames_decoded += len(shown)
-        _log(asking, began, detector=detector.name, passes=len(shown), frames=len(shown), boxes=count)
+        runner.costs.frames_decoded += len(shown)
+        _log(runner, began, detector=detector.name, passes=len(shown), frames=len(shown), boxes=count)
         return list(linker.tracks.values())
 
     def _followed(
-        self, asking: Asking, detector: Detector, propagator: Propagator, span: Span, shown: NDArray[np.float64],
+        self, runner: CallRunner, detector: Detector, propagator: Propagator, span: Span, shown: NDArray[np.float64],
         phrase: str,
     ) -> list[Track]:  # fmt: skip
         """Detections of single seconds, linked by what was followed through the frames in between."""
@@ -257,45 +226,44 @@ class DetectorGrounder:
             return found
 
         def frames() -> Iterator[tuple[float, NDArray[np.uint8]]]:
-            for t, image in _stream(asking, span):
+            for t, image in _stream(runner, span):
                 counted["frames"] += 1
                 yield t, image
 
-        factor = asking.info.width / min(asking.info.width, WIDTH)
+        factor = runner.info.width / min(runner.info.width, WIDTH)
         tracks = follow(frames(), set(shown.tolist()), detect, propagator.follow, factor)
-        _log(asking, began, detector=detector.name, propagator=propagator.name, passes=len(shown), **counted)
+        _log(runner, began, detector=detector.name, propagator=propagator.name, passes=len(shown), **counted)
         return tracks
 
-    def _named(self, asking: Asking, concept: Concept, span: Span, phrase: str) -> list[Track]:
+    def _named(self, runner: CallRunner, concept: Concept, span: Span, phrase: str) -> list[Track]:
         """All that SAM 3 finds and follows."""
         began, frames = time.perf_counter(), 0
         following, tracks = concept.follow(phrase), dict[int, Track]()
-        factor = asking.info.width / min(asking.info.width, WIDTH)
-        for t, image in _stream(asking, span):
+        factor = runner.info.width / min(runner.info.width, WIDTH)
+        for t, image in _stream(runner, span):
             frames += 1
             for number, box in following.step(image).items():
                 track = tracks.setdefault(number, Track(number))
                 track.add(t, box * factor, "propagated" if track.times else "model", following.scores[number])
         boxes = sum(len(t.times) for t in tracks.values())
-        _log(asking, began, detector=concept.name, passes=frames, frames=frames, boxes=boxes)
+        _log(runner, began, detector=concept.name, passes=frames, frames=frames, boxes=boxes)
         return list(tracks.values())
 
-    def _question(
-        self, asking: Asking, query: str, target: str, span: Span, group: list[Track], rate: float, seed: int
-    ) -> ModelCall:
+    def _question(self, runner: CallRunner, target: str, span: Span, group: list[Track]) -> ModelCall:
         """The drawn frames of one span and the question which number is meant."""
-        info = asking.info
-        width, words = shown_width(info, self.steps.sight.close_side), question(query, target, len(group))
-        most = fitting(self.backend, *output_size(info, width), words, self.steps.sight.tokens)
-        times = telling_times(group, _frames(info, span, rate), min(most, FRAMES))
+        info, request = runner.info, runner.request
+        words = question(request.query, target, len(group))
+        width = shown_width(info, self.steps.sampling.close_side)
+        most = frames_per_call(self.backend, *output_size(info, width), words, self.steps.sampling.tokens)
+        times = telling_times(group, _frames(info, span, request.rate), min(most, FRAMES))
         pictures = read_frames(info, times, width=width)
-        asking.spent.frames_decoded += len(times)
+        runner.costs.frames_decoded += len(times)
         images = []
         for t, image in zip(times.tolist(), pictures.images, strict=True):
             there = {track.number: box for track in group if (box := track.at(t)) is not None}
             images.append(drawn(image, {n: box * (width / info.width) for n, box in there.items()}))
         return ModelCall(
-            np.stack(images), pictures.times, words, schema(len(group)), MOST_TOKENS, seed=seed, step="choose"
+            np.stack(images), pictures.times, words, schema(len(group)), MOST_TOKENS, seed=request.seed, step="choose"
         )  # fmt: skip
 
 
@@ -348,22 +316,22 @@ def _frames(info: VideoInfo, span: Span, rate: float) -> NDArray[np.float64]:
     return info.times[np.unique(info.shown(times))]
 
 
-def _stream(asking: Asking, span: Span) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _stream(runner: CallRunner, span: Span) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Every frame of a span, from the one that is shown at its start."""
-    info = asking.info
+    info = runner.info
     start = float(info.times[info.shown([span.start])[0]])
     warnings: list[str] = []
     for t, image in stream_frames(info, width=min(info.width, WIDTH), start=start, end=span.end, warnings=warnings):
-        asking.spent.frames_decoded += 1
+        runner.costs.frames_decoded += 1
         yield t, image
-    asking.warnings += warnings
+    runner.warnings += warnings
 
 
-def _log(asking: Asking, began: float, *, frames: int, **said: Any) -> None:
+def _log(runner: CallRunner, began: float, *, frames: int, **said: Any) -> None:
     """Put a step that asked no language model into the trace."""
-    asking.spent.frames_shown += frames
+    runner.costs.frames_shown += frames
     seconds = round(time.perf_counter() - began, 3)
-    asking.spent.trace.append({"step": "detect", "frames": frames, **said, "seconds": seconds, "error": None})
+    runner.costs.trace.append({"step": "detect", "frames": frames, **said, "seconds": seconds, "error": None})
 
 
 def _described(track: Track, phrase: str) -> dict[str, Any]:

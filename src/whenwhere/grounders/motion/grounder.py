@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.grounders.grounder import Found
+from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as indexing
 from whenwhere.grounders.motion.abstention import decide_status
 from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actors
@@ -94,30 +94,20 @@ class MotionGrounder:
     def estimate(
         self,
         info: VideoInfo,
-        *,
-        query: str = "",
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
+        request: GroundingRequest,
     ) -> dict[str, int]:
         """The frames that a first question decodes, whatever it asks; later questions decode none."""
-        fps = min(sample_fps or indexing.FPS, info.fps or indexing.FPS)
+        fps = min(request.sample_fps or indexing.FPS, info.fps or indexing.FPS)
         return {"frames": int(np.ceil(info.duration * fps)), "calls": 0, "tokens": 0}
 
     def ground(
         self,
         info: VideoInfo,
-        query: str,
-        *,
-        rate: float = 1.0,
-        sample_fps: float | None = None,
-        within: Span | None = None,
-        span: Span | None = None,
-        seed: int = 0,
-    ) -> Found:
+        request: GroundingRequest,
+    ) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
-        index, everyone, decoded = self.observe(info, sample_fps)
+        query, within, span = request.query, request.within, request.span
+        index, everyone, decoded = self.observe(info, request.sample_fps)
         reading = read_query(query)
         warnings = list(index.warnings)
         window = span or within
@@ -128,7 +118,7 @@ class MotionGrounder:
             made = _cut_to_window(made, within)
         if span is not None:
             made = _best_in_span(made, span)
-        found = Found(
+        found = GroundingResult(
             "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
         )
         if index.moving > 0.3:
@@ -160,7 +150,7 @@ class MotionGrounder:
             found.spans = (
                 SpanSet([span]) if span is not None else _scored(best.spans, verdict.confidence).clip(info.duration)
             )
-            tube = tube_of(best, found.spans, info, rate)
+            tube = tube_of(best, found.spans, info, request.rate)
             found.tubes = [tube.replace(label=reading.noun or None, score=round(verdict.confidence, 3))] if tube else []
         return found
 

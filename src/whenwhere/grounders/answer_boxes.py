@@ -1,8 +1,8 @@
-"""Boxes that a model wrote, at the times they were asked for; and a box as it is written for the model.
+"""Boxes in a model's answer matched to the times that were asked for, and a box written for a prompt.
 
-Times go through text with one decimal, so a box belongs to the nearest asked-for time, each time to the first box that
-names it. Boxes that name no time are taken in order where there is one for each time; one box for one time is for it.
-What fits no time is counted and dropped, not moved.
+Times go through text with one decimal, so a box belongs to the nearest asked-for time, and a time takes the first box
+that names it. Boxes that name no time are taken in order if there is one for each time. A box that fits no time is
+counted and dropped, not moved.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from whenwhere.spans import SpanSet
 from whenwhere.video import VideoInfo
 
 
-def needs_places(backend: ModelBackend, pipeline: str) -> None:
-    """Raise a `SettingError` where a family is not known to answer with places."""
+def require_boxes(backend: ModelBackend, pipeline: str) -> None:
+    """Raise a `SettingError` where a model's family is not known to answer with places."""
     if backend.dialect.coordinates is None:
         raise SettingError(
             f"the pipeline {pipeline} needs boxes, and nothing is known of how {backend.dialect.name} models answer "
@@ -29,8 +29,8 @@ def needs_places(backend: ModelBackend, pipeline: str) -> None:
         )
 
 
-def boxes_said(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAnswer:
-    """A reply's boxes in pixels of the displayed frame; small squares where a family answers with points."""
+def read_boxes(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAnswer:
+    """A reply's answer with boxes in pixels of the displayed frame; points become small squares."""
     answer = parse(reply.text, form=dialect.boxes_form)
     if dialect.points and answer.points and not answer.boxes:
         answer = replace(answer, boxes=point_boxes(answer.points), points=())
@@ -40,18 +40,20 @@ def boxes_said(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAn
     return answer.displayed((info.width, info.height), shown, dialect.coordinates)
 
 
-def matched(boxes: Sequence[TimedBox], times: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.float64], int]:
-    """The box of each time.
+def match_boxes(
+    boxes: Sequence[TimedBox], times: NDArray[np.float64], tolerance: float
+) -> tuple[NDArray[np.float64], int]:
+    """The box of each time that was asked for.
 
     Args:
-        boxes: as read.
-        times: (n,) seconds that were asked for.
-        tolerance: seconds that a box's time may be away.
+        boxes: The boxes as they were read.
+        times: Seconds that were asked for, shape (n,).
+        tolerance: How many seconds a box's time may be away from a time that was asked for.
 
     Returns:
-        (n, 4), NaN where there is none, and how many boxes were left over.
+        Boxes of shape (n, 4), NaN where a time has none, and the number of boxes that were left over.
 
-    >>> got, left = matched([TimedBox(1.1, (0, 0, 1, 1)), TimedBox(5.0, (0, 0, 2, 2))], np.array([1.0, 2.0]), 0.25)
+    >>> got, left = match_boxes([TimedBox(1.1, (0, 0, 1, 1)), TimedBox(5.0, (0, 0, 2, 2))], np.array([1.0, 2.0]), 0.25)
     >>> got[:, 2].tolist(), left
     ([1.0, nan], 1)
     """
@@ -70,18 +72,18 @@ def matched(boxes: Sequence[TimedBox], times: NDArray[np.float64], tolerance: fl
     return out, left
 
 
-def tolerance(times: NDArray[np.float64], resolution: float) -> float:
-    """How far a box's time may be away from the nearest of these: what the family rounds to, or a quarter of a step."""
+def time_tolerance(times: NDArray[np.float64], resolution: float) -> float:
+    """Seconds that a box's time may be off: half of what the family rounds to, or a quarter of the smallest step."""
     nearest = float(np.diff(times).min()) if len(times) > 1 else 0.0
     return max(resolution / 2, nearest / 4) + 0.01
 
 
-def written(box: NDArray[np.float64], dialect: Dialect, info: VideoInfo, shown: tuple[int, int]) -> str:
-    """A box of the displayed frame in the family's coordinates, whole numbers.
+def format_box(box: NDArray[np.float64], dialect: Dialect, info: VideoInfo, shown: tuple[int, int]) -> str:
+    """A box of the displayed frame as text, in whole numbers of the family's coordinates.
 
     >>> from types import SimpleNamespace as Video
     >>> from whenwhere.answers.dialects import QWEN3_VL
-    >>> written(np.array([64.0, 0, 128, 360]), QWEN3_VL, Video(width=640, height=360), (320, 180))
+    >>> format_box(np.array([64.0, 0, 128, 360]), QWEN3_VL, Video(width=640, height=360), (320, 180))
     '[100, 0, 200, 1000]'
     """
     assert dialect.coordinates is not None
@@ -90,13 +92,13 @@ def written(box: NDArray[np.float64], dialect: Dialect, info: VideoInfo, shown: 
     return str([round(float(x)) for x in box * (sx, sy, sx, sy)])
 
 
-def held(t: float, spans: SpanSet, info: VideoInfo) -> float | None:
-    """A box's time inside the spans, None where it lies outside; one at the end of a span is of its last frame.
+def time_inside(t: float, spans: SpanSet, info: VideoInfo) -> float | None:
+    """A box's time, moved into the spans if rounding put it just outside; None where it lies outside.
 
     Args:
-        t: seconds, as written, to a tenth.
-        spans: of the answer.
-        info: the video.
+        t: The time as it was written, in seconds, to a tenth. A time at the end of a span means its last frame.
+        spans: The spans of the answer.
+        info: The video.
     """
     if t in spans:
         return t

@@ -1,4 +1,4 @@
-"""What every grounder's answer goes through: boxes outside the frame out, spans and tubes cut to the video."""
+"""What every grounder's result goes through: boxes outside the frame are dropped, times are cut to the video."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.grounder import Found
+from whenwhere.grounders.grounder import GroundingResult
 from whenwhere.spans import Span
 from whenwhere.tracking import repair
 from whenwhere.tubes import Tube
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
-def repaired(found: Found, info: "VideoInfo") -> Found:
-    """Boxes that lie outside the frame, out."""
+def drop_outside_boxes(found: GroundingResult, info: "VideoInfo") -> GroundingResult:
+    """The result without boxes that lie outside the frame; a warning counts them."""
     tubes, dropped = [], 0
     for tube in found.tubes:
         times, _, n = repair(tube.times, tube.boxes, info.width, info.height)
-        tubes.append(_only(tube, np.isin(tube.times, times)) if n else tube)
+        tubes.append(_kept_boxes(tube, np.isin(tube.times, times)) if n else tube)
         dropped += n
     warnings = [*found.warnings, f"{dropped} boxes lay outside the frame and were dropped"] if dropped else None
     return replace(found, tubes=tubes, warnings=warnings or found.warnings)
 
 
-def clipped(found: Found, info: "VideoInfo", within: Span | None) -> Found:
-    """Spans and tubes cut to the video, and to the time that was to be searched."""
+def clip_result(found: GroundingResult, info: "VideoInfo", within: Span | None) -> GroundingResult:
+    """The result with spans and tubes cut to the video and to the time that was to be searched.
+
+    An answer of which nothing is left becomes `unsure`.
+    """
     start, end = (0.0, info.duration) if within is None else (max(0.0, within.start), min(info.duration, within.end))
     spans = found.spans.clip(end, start)
     if found.status == "answered" and not spans:
@@ -38,12 +41,12 @@ def clipped(found: Found, info: "VideoInfo", within: Span | None) -> Found:
         cut = tube.spans.clip(end, start)
         inside = cut.index(tube.times) >= 0
         if cut and cut != tube.spans:
-            tubes.append(_only(tube, inside).replace(spans=cut))
+            tubes.append(_kept_boxes(tube, inside).replace(spans=cut))
         elif cut:
             tubes.append(tube)
     return replace(found, spans=spans, tubes=tubes)
 
 
-def _only(tube: Tube, keep: NDArray[np.bool_]) -> Tube:
+def _kept_boxes(tube: Tube, keep: NDArray[np.bool_]) -> Tube:
     sources = tuple(s for s, k in zip(tube.sources, keep, strict=True) if k) if tube.sources else ()
     return tube.replace(times=tube.times[keep], boxes=tube.boxes[keep], sources=sources, filled=None)
