@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from whenwhere.export import FORMATS
+from whenwhere.export import EXPORTERS
 from whenwhere.export.cvat import TOLERANCE, keyframes
 from whenwhere.export.frames import frame_boxes
 from whenwhere.video import probe
@@ -63,7 +63,7 @@ def test_a_span_that_begins_with_a_frame_begins_with_that_frame(tmp_path):
 
 
 def test_mot_round_trip(record, info, tmp_path):
-    (file,) = FORMATS["mot"](record, info, tmp_path / "x.mot.txt")
+    (file,) = EXPORTERS["mot"].write(record, info, tmp_path / "x.mot.txt")
     rows = np.loadtxt(file, delimiter=",", ndmin=2)
     assert rows.shape[1] == 10
     assert (rows[:, 1] == 1).all() and (rows[:, 6] == 0.5).all() and (rows[:, 7:] == -1).all()
@@ -74,7 +74,7 @@ def test_mot_round_trip(record, info, tmp_path):
 
 
 def test_pycocotools_loads_it_and_finds_itself_right(record, info, tmp_path, capsys):
-    (file,) = FORMATS["coco"](record, info, tmp_path / "x.coco.json")
+    (file,) = EXPORTERS["coco"].write(record, info, tmp_path / "x.coco.json")
     coco = COCO(str(file))
     boxes = truth(record, info)
     assert [i["frame_index"] for i in coco.loadImgs(coco.getImgIds())] == np.flatnonzero(
@@ -115,7 +115,7 @@ def cvat_reads(root: ET.Element, frames: int) -> np.ndarray:
 
 
 def test_cvat_round_trip(record, info, tmp_path):
-    (file,) = FORMATS["cvat"](record, info, tmp_path / "x.cvat.xml")
+    (file,) = EXPORTERS["cvat"].write(record, info, tmp_path / "x.cvat.xml")
     root = ET.parse(file).getroot()
     assert root.findtext("version") == "1.1"
     assert root.findtext("meta/task/size") == str(len(info.times))

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from whenwhere.export import FORMATS
+from whenwhere.export import EXPORTERS
 from whenwhere.video import probe, read_frames
 from whenwhere.video.draw import COLOURS
 
@@ -29,7 +29,7 @@ def info(tmp_path_factory):
 def made(info, tmp_path_factory) -> dict[str, list[Path]]:
     folder = tmp_path_factory.mktemp("made")
     record = answers.answered(info, SPANS, rate=2, fill="flow")
-    return {name: FORMATS[name](record, info, folder / f"01-a-dog{ending}") for name, ending in ENDINGS.items()}
+    return {name: EXPORTERS[name].write(record, info, folder / f"01-a-dog{ending}") for name, ending in ENDINGS.items()}
 
 
 ENDINGS = {"mp4": ".mp4", "clip": ".clip.mp4"}
@@ -85,8 +85,8 @@ def test_clips_begin_and_end_with_their_spans(made, info):
 
 def test_answers_without_boxes_have_clips_but_no_overlay(info, tmp_path):
     record = answers.answered(info, SPANS[:1], boxes=False)
-    assert FORMATS["mp4"](record, info, tmp_path / "x.mp4") == []
-    assert FORMATS["clip"](record, info, tmp_path / "x.clip.mp4") == [tmp_path / "x.clip.mp4"]
+    assert EXPORTERS["mp4"].write(record, info, tmp_path / "x.mp4") == []
+    assert EXPORTERS["clip"].write(record, info, tmp_path / "x.clip.mp4") == [tmp_path / "x.clip.mp4"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.clip.mp4"]
 
 

@@ -18,7 +18,7 @@ from playwright.sync_api import Page
 
 from whenwhere import Grounding
 from whenwhere.export import csv, page, srt, vtt
-from whenwhere.export.page import container, media, write_page
+from whenwhere.export.page import container, prepare_media, write_video_page
 from whenwhere.records import CurveRecord, SpanRecord
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
@@ -73,8 +73,8 @@ def records(info: VideoInfo) -> list[Grounding]:
 def file(info: VideoInfo, records: list[Grounding], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     beside = folder / "01 #a?<b>%41.srt"
-    beside.write_text(srt.text(records[0]))
-    return write_page(records, info, folder / "page.html", [beside])
+    beside.write_text(srt.render(records[0]))
+    return write_video_page(records, info, folder / "page.html", [beside])
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_boxes_are_those_of_the_tube_at_every_time(chromium, info, tmp_path):
     several.append(
         several[2].model_copy(update={"spans": [SpanRecord(start=0.33, end=2), SpanRecord(start=2, end=4.9)]})
     )
-    window, _ = visit(chromium, write_page(several, info, tmp_path / "page.html"))
+    window, _ = visit(chromium, write_video_page(several, info, tmp_path / "page.html"))
     times = [
         round(float(t), 3) for t in np.sort(np.concatenate([info.times, np.random.default_rng(0).random(200) * 5]))
     ]
@@ -326,9 +326,9 @@ def test_downloads_are_the_exports(at_rest, records):
             at_rest.locator(".card").nth(i).get_by_role("button", name=name, exact=True).click()
         return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes().decode()
 
-    assert saved(0, "SRT") == ("01-the-red-thing-swings.srt", srt.text(records[0]))
-    assert saved(1, "VTT")[1] == vtt.text(records[1])
-    assert saved(1, "CSV")[1] == csv.text(records[1])
+    assert saved(0, "SRT") == ("01-the-red-thing-swings.srt", srt.render(records[0]))
+    assert saved(1, "VTT")[1] == vtt.render(records[1])
+    assert saved(1, "CSV")[1] == csv.render(records[1])
     for i, record in enumerate(records[:3]):
         assert Grounding.from_json(saved(i, "JSON")[1]) == record
     with at_rest.expect_download() as waiting:
@@ -433,7 +433,7 @@ def test_the_frame_shown_is_the_frame_meant(chromium, tmp_path, name, kind):
         clip = clips.make(name, tmp_path)
     info = probe(clip.path)
     record = answers.answered(info, [(0, info.duration)], fill="flow")
-    window, seen = visit(chromium, write_page([record], info, tmp_path / "page.html"))
+    window, seen = visit(chromium, write_video_page([record], info, tmp_path / "page.html"))
     ready(window)
     assert window.evaluate("data.media.kind") == kind
     for k in (0, 1, len(info.times) // 2, len(info.times) - 1):
@@ -450,7 +450,7 @@ def test_the_frame_shown_is_the_frame_meant(chromium, tmp_path, name, kind):
 
 def test_steps_of_a_frame_follow_a_varying_rate(chromium, tmp_path):
     info = probe(clips.make("vfr", tmp_path).path)
-    window, _ = visit(chromium, write_page([answers.answered(info, [(0, 1)])], info, tmp_path / "page.html"))
+    window, _ = visit(chromium, write_video_page([answers.answered(info, [(0, 1)])], info, tmp_path / "page.html"))
     ready(window)
     for k in range(1, 6):
         window.keyboard.press(".")
@@ -462,11 +462,11 @@ def test_steps_of_a_frame_follow_a_varying_rate(chromium, tmp_path):
 def test_a_video_too_large_is_linked_and_still_shows_spans_when_it_is_gone(
     chromium, info, records, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(page, "EMBED", 0)
-    monkeypatch.setattr(page, "COPY", 0)
+    monkeypatch.setattr(page, "MAX_EMBEDDED", 0)
+    monkeypatch.setattr(page, "MAX_COPY", 0)
     copy = tmp_path / "a #1 <clip>.mp4"
     copy.write_bytes(Path(info.path).read_bytes())
-    made = write_page(records, probe(copy), tmp_path / "page.html")
+    made = write_video_page(records, probe(copy), tmp_path / "page.html")
     assert made.stat().st_size < copy.stat().st_size + 100_000
     window, seen = visit(chromium, made)
     ready(window)
@@ -489,11 +489,11 @@ def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
         def log_message(self, *args):
             pass
 
-    write_page(records, info, tmp_path / "inside.html")
-    monkeypatch.setattr(page, "EMBED", 0)
-    monkeypatch.setattr(page, "COPY", 0)
+    write_video_page(records, info, tmp_path / "inside.html")
+    monkeypatch.setattr(page, "MAX_EMBEDDED", 0)
+    monkeypatch.setattr(page, "MAX_COPY", 0)
     (tmp_path / "clip.mp4").write_bytes(Path(info.path).read_bytes())
-    write_page(records, probe(tmp_path / "clip.mp4"), tmp_path / "linked.html")
+    write_video_page(records, probe(tmp_path / "clip.mp4"), tmp_path / "linked.html")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}/"
@@ -507,7 +507,7 @@ def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
 
 
 def test_its_own_script_only(info, records):
-    html = page.document(page.page_data(records, info, media(info, Path())))
+    html = page.document(page.page_data(records, info, prepare_media(info, Path())))
     assert html.count("<script") == html.count("</script>") == 3
     assert "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-" in html
     assert "https://" not in html and html.replace("http://www.w3.org/2000/svg", "").count("http://") == 0
@@ -529,7 +529,7 @@ def test_names_that_are_not_utf8(tmp_path, info, chromium):
     odd.write_bytes(Path(info.path).read_bytes())
     here = probe(odd)
     record = answers.silent(here, "absent")
-    window, seen = visit(chromium, write_page([record], here, tmp_path / "page.html", [odd]))
+    window, seen = visit(chromium, write_video_page([record], here, tmp_path / "page.html", [odd]))
     ready(window)
     assert window.locator("#name").text_content() == "caf?.mp4"
     assert window.evaluate("document.querySelector('.beside a').getAttribute('href')") == "caf%E9.mp4"

@@ -425,19 +425,15 @@ class Answer:
         Raises:
             OutputError: no such format, or the file cannot be written.
         """
-        from whenwhere.export import FORMATS, NEEDS_FRAMES, format_of
+        from whenwhere.export import EXPORTERS, format_of
 
         name = format or format_of(path)
-        if name not in FORMATS and name != "html":
-            raise OutputError(f"there is no export {name!r}; choose from {', '.join([*FORMATS, 'html'])}")
-        if name in NEEDS_FRAMES:
+        if name not in EXPORTERS:
+            raise OutputError(f"there is no export {name!r}; choose from {', '.join(EXPORTERS)}")
+        exporter = EXPORTERS[name]
+        if exporter.needs_frames:
             self.fill()
-        if name == "html":
-            from whenwhere.export.page import write_page
-
-            write_page([self.record], self.session.info, Path(path))
-            return [Path(path)]
-        return FORMATS[name](self.record, self.session.info, Path(path))
+        return exporter.write(self.record, self.session.info, Path(path))
 
     def __str__(self) -> str:
         said = {"failed": self.record.error.message if self.record.error else "", "absent": "it is not there"}

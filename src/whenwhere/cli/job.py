@@ -159,20 +159,20 @@ def _ask(session: Session, query: str, job: Job) -> Answer:
 
 
 def _need_frames(job: Job) -> bool:
-    from whenwhere.export import NEEDS_FRAMES
+    from whenwhere.export import EXPORTERS
 
-    return not NEEDS_FRAMES.isdisjoint(job.exports)
+    return any(EXPORTERS[name].needs_frames for name in job.exports)
 
 
 def _write(job: Job, shelf: Shelf, answer: Answer, tally: Tally, anew: bool) -> list[Path]:
     """The answer's files; of a stored answer only those that are missing."""
-    from whenwhere.export import ENDINGS
+    from whenwhere.export import EXPORTERS
 
     files: list[Path] = []
     for name in job.exports:
         base = shelf.name(answer.record)
-        path = base.with_name(base.name + ENDINGS[name])
-        if name == "html" or answer.status == "failed" or (path.exists() and not anew):
+        path = base.with_name(base.name + EXPORTERS[name].ending)
+        if EXPORTERS[name].per_video or answer.status == "failed" or (path.exists() and not anew):
             continue
         try:
             files += answer.save(path, name)
@@ -184,13 +184,13 @@ def _write(job: Job, shelf: Shelf, answer: Answer, tally: Tally, anew: bool) -> 
 
 
 def _write_page(shelf: Shelf, session: Session, tally: Tally) -> None:
-    from whenwhere.export.page import write_page
+    from whenwhere.export.page import write_video_page
 
     try:
         answers = [Answer(record, session) for record in shelf.records.values()]
         for answer in answers:
             answer.fill()
-        write_page([answer.record for answer in answers], session.info, shelf.page, shelf.files())
+        write_video_page([answer.record for answer in answers], session.info, shelf.page, shelf.files())
     except WhenwhereError as e:
         tally.unwritten += 1
         note(f"{shelf.page.name}: {e}")

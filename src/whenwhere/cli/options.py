@@ -90,7 +90,7 @@ def read_exports(text: str | None, out: Path | None, default: tuple[str, ...]) -
     Raises:
         SettingError: an unknown name, or no `--out` to write to.
     """
-    from whenwhere.export import FORMATS
+    from whenwhere.export import EXPORTERS
 
     if out is None and text is not None:
         raise SettingError("--export needs a folder to write to: add --out DIR")
@@ -98,8 +98,8 @@ def read_exports(text: str | None, out: Path | None, default: tuple[str, ...]) -
         return default if out is not None else ()
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     for name in names:
-        if name not in FORMATS and name != "html":
-            raise SettingError(f"there is no export {name!r}; choose from {', '.join([*FORMATS, 'html'])}")
+        if name not in EXPORTERS:
+            raise SettingError(f"there is no export {name!r}; choose from {', '.join(EXPORTERS)}")
     return names
 
 

@@ -1,12 +1,13 @@
-"""The answered time cut out of the video, one file per span, sound included.
+"""The answered time cut out of the video, one file for each span, with its sound.
 
-Cut exactly at the span's frames, which means encoded anew. One span gives `name.clip.mp4`, several give
-`name.1.clip.mp4`, `name.2.clip.mp4` …; an answer without spans writes nothing.
+A clip begins and ends exactly at the span's frames, so it has to be encoded again. One span gives `name.clip.mp4`,
+several give `name.1.clip.mp4`, `name.2.clip.mp4` …; an answer without spans gives no file.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whenwhere.export.exporter import Exporter
 from whenwhere.spans import Span
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 _ENDING = ".clip.mp4"
 
 
-def paths(path: Path, n: int) -> list[Path]:
-    """The names of n files made from one.
+def numbered_paths(path: Path, n: int) -> list[Path]:
+    """The paths of n files, made from one path by putting a number before the ending where n is more than 1.
 
-    >>> [p.name for p in paths(Path("01-a-dog.clip.mp4"), 2)]
+    >>> [p.name for p in numbered_paths(Path("01-a-dog.clip.mp4"), 2)]
     ['01-a-dog.1.clip.mp4', '01-a-dog.2.clip.mp4']
-    >>> [p.name for p in paths(Path("dog.mp4"), 2)]
+    >>> [p.name for p in numbered_paths(Path("dog.mp4"), 2)]
     ['dog.1.mp4', 'dog.2.mp4']
     """
     if n <= 1:
@@ -31,11 +32,14 @@ def paths(path: Path, n: int) -> list[Path]:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer; no file where there is no span."""
+    """Write one answer: a file for each of its spans."""
     from whenwhere.video import write_clip
 
     spans = [Span(s.start, s.end, s.score) for s in record.spans]
-    files = paths(path, len(spans))
+    files = numbered_paths(path, len(spans))
     for span, file in zip(spans, files, strict=True):
         write_clip(info, span, file)
     return files
+
+
+EXPORTER = Exporter("clip", ".clip.mp4", write)

@@ -1,15 +1,16 @@
-"""COCO for video, in the manner of TAO: `videos`, `images`, `tracks`, `annotations`, `categories`.
+"""COCO for video, with the keys of TAO: `videos`, `images`, `tracks`, `annotations`, `categories`.
 
-The frames in which something is are the images, with `frame_index` from 0 and `id` one more; `file_name` is what a
-dump of the frames is usually called (`<video>/000001.jpg`). Every annotation has `image_id`, `video_id`, `track_id`
-and `bbox` as left, top, width, height in pixels of the displayed frame. The sentence stands as the caption of each
-track and of the video; the category is the tube's label, or `object`. `pycocotools` loads it as it is.
+The images are the frames that have a box. `frame_index` counts from 0 and `id` from 1; `file_name` is what a dump of
+the frames is usually called (`<video>/000001.jpg`). Every annotation has `image_id`, `video_id`, `track_id`, and `bbox`
+as left, top, width, height in pixels of the displayed frame. The sentence is the caption of each track and of the
+video; the category is the tube's label, or `object`. `pycocotools` loads the file without changes.
 """
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.export.exporter import Exporter
 from whenwhere.export.frames import frame_boxes
 from whenwhere.store import write_text
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
-def data(record: "Grounding", info: "VideoInfo") -> dict[str, Any]:
-    """The file's content as JSON values."""
+def build(record: "Grounding", info: "VideoInfo") -> dict[str, Any]:
+    """The file's content as a JSON object, keys in the order of the file."""
     tubes = frame_boxes(record, info)
     names = list(dict.fromkeys(on.tube.label or "object" for on in tubes)) or ["object"]
     stem = Path(record.video.path if record.video else info.path).stem
@@ -81,4 +82,7 @@ def data(record: "Grounding", info: "VideoInfo") -> dict[str, Any]:
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write one answer."""
-    return [write_text(path, json.dumps(data(record, info), ensure_ascii=False) + "\n")]
+    return [write_text(path, json.dumps(build(record, info), ensure_ascii=False) + "\n")]
+
+
+EXPORTER = Exporter("coco", ".coco.json", write, needs_frames=True)

@@ -1,15 +1,15 @@
-r"""A table: one row per second-level box, for spreadsheets and data frames.
+r"""A table with one row for each second-level box, for spreadsheets and data frames.
 
 | column | meaning |
 |---|---|
-| id, video, query, status, confidence | the answer, the same in each of its rows |
-| span, span_start, span_end, span_score | which span, from 1, and its time in seconds |
-| tube, label | which thing; its id and its name, if it has one |
+| id, video, query, status, confidence | the answer; the same in each of its rows |
+| span, span_start, span_end, span_score | the number of the span, from 1, its start and end in seconds, its score |
+| tube, label | the id of the tube, and its name if it has one |
 | t, x1, y1, x2, y2, source | a box: seconds, pixels of the displayed frame, `model`, `smoothed` or `propagated` |
 
-A span without boxes has one row whose box columns are empty; an answer without spans has one row whose span columns
-are empty too: no question gets lost. Quoted as RFC 4180 says, UTF-8, "\n" at the ends of lines. Sentences stay as
-they were typed, newlines included; a spreadsheet may take one that begins with "=" for a formula.
+A span without boxes has one row whose box columns are empty, and an answer without spans has one row whose span columns
+are empty too, so no question gets lost. The file is UTF-8, quoted as RFC 4180 says, with "\n" at the ends of lines.
+Sentences stay as they were typed, newlines included; a spreadsheet may take one that begins with "=" for a formula.
 """
 
 import csv
@@ -17,7 +17,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whenwhere.export.words import number
+from whenwhere.export.exporter import Exporter
+from whenwhere.export.words import format_number
 from whenwhere.store import write_text
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def text(record: "Grounding") -> str:
+def render(record: "Grounding") -> str:
     """The file's content, header included.
 
     >>> from whenwhere.records import Grounding
-    >>> print(text(Grounding(id="a", query="a dog, running", status="absent")).splitlines()[1])
+    >>> print(render(Grounding(id="a", query="a dog, running", status="absent")).splitlines()[1])
     a,,"a dog, running",absent,,,,,,,,,,,,,
     """
     head = {
@@ -50,13 +51,13 @@ def text(record: "Grounding") -> str:
     for i, span in enumerate(record.spans):
         when = head | {
             "span": i + 1,
-            "span_start": number(span.start),
-            "span_end": number(span.end),
+            "span_start": format_number(span.start),
+            "span_end": format_number(span.end),
             "span_score": _optional(span.score),
         }
         boxes = [
-            {"tube": r.id, "label": r.label or "", "t": number(b.t), "source": b.source}
-            | dict(zip(("x1", "y1", "x2", "y2"), map(number, b.box), strict=True))
+            {"tube": r.id, "label": r.label or "", "t": format_number(b.t), "source": b.source}
+            | dict(zip(("x1", "y1", "x2", "y2"), map(format_number, b.box), strict=True))
             for r in record.tubes
             for b in r.boxes
             if _span_of(record.spans, b.t) == i
@@ -68,15 +69,18 @@ def text(record: "Grounding") -> str:
 
 
 def _span_of(spans: "list[SpanRecord]", t: float) -> int:
-    """The last span that has begun by then: a box's time, rounded, may lie on its span's end."""
+    """Index of the last span that starts at or before t; a rounded time of a box may lie on the end of its span."""
     begun = [i for i, s in enumerate(spans) if s.start <= t]
     return begun[-1] if begun else 0
 
 
 def _optional(x: float | None) -> str:
-    return "" if x is None else number(x)
+    return "" if x is None else format_number(x)
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write one answer."""
-    return [write_text(path, text(record))]
+    return [write_text(path, render(record))]
+
+
+EXPORTER = Exporter("csv", ".csv", write)

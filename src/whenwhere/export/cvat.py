@@ -1,12 +1,12 @@
-"""CVAT 1.1 XML for video: one `<track>` per tube, one `<box>` per frame.
+"""CVAT 1.1 XML for video: one `<track>` for each tube, one `<box>` for each frame.
 
-Frames count from 0. A run of boxes ends with one more box on the following frame that is `outside="1"`. CVAT keeps
-only key frames when it reads a file and interpolates linearly between them, so key frames are: the second-level
-boxes, the two ends of each run, and as many frames in between as keep that line within a pixel of the boxes written
-here. `occluded` is always 0: an answer does not say.
+Frames count from 0. A run of boxes ends with one more box, marked `outside="1"`, on the frame after it. When CVAT reads
+a file it keeps only the key frames and interpolates linearly between them. So the key frames are the second-level
+boxes, the two ends of each run, and as many frames in between as keep the interpolation within a pixel of the boxes
+written here. `occluded` is always 0, since an answer says nothing about it.
 
-The label is the tube's, or `object` (CVAT allows 64 characters); the sentence is the task's name. Characters that
-XML 1.0 cannot hold are left out.
+The label is the tube's, cut to the 64 characters that CVAT allows, or `object`; the sentence is the task's name.
+Characters that XML 1.0 cannot hold are left out.
 """
 
 import xml.etree.ElementTree as ET
@@ -16,25 +16,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.export.exporter import Exporter
 from whenwhere.export.frames import FrameTube, frame_boxes
-from whenwhere.export.words import one_line
+from whenwhere.export.words import single_line
 from whenwhere.store import write_text
 
 if TYPE_CHECKING:
     from whenwhere.records import Grounding
     from whenwhere.video import VideoInfo
 
-#: How far, in pixels, CVAT's interpolation may be from the boxes written here.
+#: How far CVAT's interpolation may be from the boxes written here, in pixels.
 TOLERANCE = 1.0
 
 
 def keyframes(boxes: NDArray[np.float64], keys: NDArray[np.bool_], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
-    """Key frames of a run: the given ones, both ends, and those that linear interpolation would miss.
+    """Which frames of a run are key frames: the given ones, both ends, and those that interpolation would miss.
 
     Args:
-        boxes: (n, 4), one per frame of the run.
-        keys: (n,) frames that are key frames anyhow.
-        tolerance: greatest distance of an edge from the line between two key frames, pixels.
+        boxes: One box for each frame of the run, shape (n, 4).
+        keys: Whether a frame is a key frame in any case, shape (n,).
+        tolerance: Greatest distance in pixels of a box's edge from the line between two key frames.
+
+    Returns:
+        Whether each frame is a key frame, shape (n,).
 
     >>> boxes = np.array([[0, 0, 9, 9], [5, 0, 14, 9], [10, 0, 19, 9], [10, 0, 19, 9], [10, 0, 19, 9]], float)
     >>> keyframes(boxes, np.zeros(5, bool)).tolist()
@@ -54,8 +58,8 @@ def keyframes(boxes: NDArray[np.float64], keys: NDArray[np.bool_], tolerance: fl
     return out
 
 
-def tree(record: "Grounding", info: "VideoInfo") -> ET.Element:
-    """The document's root."""
+def build(record: "Grounding", info: "VideoInfo") -> ET.Element:
+    """The root element of the document."""
     tubes = frame_boxes(record, info)
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
@@ -102,11 +106,14 @@ def _label(on: FrameTube) -> str:
 
 
 def _xml(text: str) -> str:
-    return "".join(c for c in one_line(text) if ord(c) not in (0xFFFE, 0xFFFF))
+    return "".join(c for c in single_line(text) if ord(c) not in (0xFFFE, 0xFFFF))
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write one answer."""
-    root = tree(record, info)
+    root = build(record, info)
     ET.indent(root)
     return [write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, "unicode") + "\n")]
+
+
+EXPORTER = Exporter("cvat", ".cvat.xml", write, needs_frames=True)

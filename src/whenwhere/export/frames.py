@@ -1,7 +1,7 @@
-"""A box for every frame: what the formats that count frames have in common.
+"""A box for every frame, for the formats that count frames.
 
-Records keep milliseconds, frames have exact times; a span that begins "at 2.334" began with the frame at 2.33367.
-So frames are matched to the record by their time rounded the same way, here and nowhere else.
+Stored records keep milliseconds, while frames have exact times: a span that begins at 2.334 began with the frame at
+2.33367. So frames are matched to a record by their times rounded to milliseconds, here and nowhere else.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from whenwhere.records import Grounding
     from whenwhere.video import VideoInfo
 
-#: Decimals of a record's times, and the slack that they leave.
+#: Decimals of a stored record's times, and the slack that they leave in seconds.
 _DECIMALS = 3
 _SLACK = 0.6e-3
 
@@ -26,10 +26,10 @@ class FrameTube:
     """One tube on the frames of its video.
 
     Attributes:
-        tube: the second-level boxes.
-        boxes: (n_frames, 4) xyxy pixels of the displayed frame; NaN where there is no box.
-        anchors: (n_frames,) frames shown at the time of a second-level box.
-        fill: how the boxes between were made.
+        tube: The second-level boxes.
+        boxes: Boxes as xyxy pixels of the displayed frame, shape (n_frames, 4); NaN where there is no box.
+        anchors: Whether a frame is shown at the time of a second-level box, shape (n_frames,).
+        fill: Name of the fill that made the boxes in between.
     """
 
     tube: Tube
@@ -39,11 +39,11 @@ class FrameTube:
 
     @property
     def present(self) -> NDArray[np.intp]:
-        """Numbers of the frames with a box, from 0."""
+        """Indices of the frames that have a box."""
         return np.flatnonzero(~np.isnan(self.boxes[:, 0]))
 
     def runs(self) -> list[NDArray[np.intp]]:
-        """The frames with a box in runs of consecutive frames."""
+        """Indices of the frames that have a box, split into runs of consecutive frames."""
         frames = self.present
         return np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if len(frames) else []
 
@@ -52,11 +52,11 @@ def frame_boxes(record: "Grounding", info: "VideoInfo") -> list[FrameTube]:
     """Every tube of an answer on every frame of the video.
 
     Args:
-        record: the answer; its `filled` boxes are used for the tube they belong to, other tubes are filled linearly.
-        info: the video, for the times of its frames.
+        record: The answer. Its `filled` boxes are used for the tube they belong to; other tubes are filled linearly.
+        info: The video, for the times of its frames.
 
     Raises:
-        RecordError: the stored boxes do not make a tube inside the stored spans.
+        RecordError: The stored boxes do not make a tube inside the stored spans.
     """
     times = np.round(info.times, _DECIMALS)
     out = []

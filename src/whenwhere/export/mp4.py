@@ -1,13 +1,14 @@
-"""The video with the boxes drawn in, for whoever has no use for data: H.264 that browsers play, original sound.
+"""The video with the boxes drawn in, as H.264 that browsers play, with the original sound.
 
-An answer without boxes writes nothing.
+An answer without boxes gives no file.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whenwhere.export.exporter import Exporter
 from whenwhere.export.frames import frame_boxes
-from whenwhere.export.words import one_line
+from whenwhere.export.words import single_line
 
 if TYPE_CHECKING:
     from whenwhere.records import Grounding
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer; no file where there is nothing to draw."""
+    """Write one answer, unless there is nothing to draw."""
     from whenwhere.video import write_overlay
 
     drawn = [on for on in frame_boxes(record, info) if len(on.present)]
     if not drawn:
         return []
     boxes = {on.tube.id: (info.times[on.present], on.boxes[on.present]) for on in drawn}
-    write_overlay(info, boxes, path, {on.tube.id: one_line(on.tube.label) for on in drawn if on.tube.label})
+    write_overlay(info, boxes, path, {on.tube.id: single_line(on.tube.label) for on in drawn if on.tube.label})
     return [path]
+
+
+EXPORTER = Exporter("mp4", ".mp4", write, needs_frames=True)

@@ -1,14 +1,14 @@
 """The page: one HTML file that shows the answers of a video over the video itself, without any network.
 
-Everything is inside: the looks, the program, the answers as one block of JSON (`#data`, so that a server can reuse
-the page with data of its own), the subtitles and tables it offers for download, and the video. A content security
-policy allows the page's own script and style by their hashes and nothing else; sentences reach the page as JSON and
+Everything is inside the file: its style, its script, the answers as one block of JSON (`#data`, so that a server can
+reuse the page with other data), the subtitles and tables that it offers for download, and the video. A content security
+policy allows the page's own script and style by their hashes and nothing else. Sentences reach the page as JSON and
 then as text nodes, so whatever they contain stays text.
 
-The video is put in as it is where browsers play it (8-bit H.264, VP8, VP9 or AV1 in mp4 or webm) and it is small;
-otherwise as an H.264 copy of at most 640 pixels' width; and where even that would be huge the page links to the
-file beside it and says so. Boxes are in pixels of the displayed frame and are scaled with the picture, so a copy
-changes nothing. A media clock that does not begin at 0 (`info.start`) is subtracted in the page.
+A small video that browsers play (8-bit H.264, VP8, VP9 or AV1 in mp4 or webm) is embedded as it is. Other videos are
+embedded as an H.264 copy at most 640 pixels wide. If even the copy would be huge, the page links to the video's file
+and says so. Boxes are in pixels of the displayed frame and are scaled with the picture, so a copy changes nothing. If
+the media clock does not begin at 0 (`info.start`), the page subtracts its start.
 """
 
 import base64
@@ -20,7 +20,7 @@ import string
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from urllib.parse import quote
 import numpy as np
 
 from whenwhere.export import csv, srt, vtt
+from whenwhere.export.exporter import Exporter
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 
@@ -35,16 +36,16 @@ if TYPE_CHECKING:
     from whenwhere.records import Grounding
     from whenwhere.video import VideoInfo
 
-#: Bytes of a video that goes into the page as it is.
-EMBED = 25_000_000
-#: Bytes of a copy that goes into the page; beyond it the page links to the file.
-COPY = 100_000_000
-#: Width of the copy in pixels, at most; and its x264 quality.
+#: Largest video, in bytes, that is embedded as it is.
+MAX_EMBEDDED = 25_000_000
+#: Largest copy, in bytes, that is embedded; beyond it the page links to the file.
+MAX_COPY = 100_000_000
+#: Greatest width of the copy in pixels, and its x264 quality.
 COPY_WIDTH, COPY_CRF = 640, 26
-#: What a second of such a copy takes at most in ordinary footage, sound included; decides beforehand.
-COPY_RATE = 130_000
+#: Bytes that a second of such a copy takes at most in ordinary footage, sound included: the copy's size is foreseen.
+COPY_BYTES_PER_SECOND = 130_000
 
-#: One script in the page, in this order.
+#: Files that make up the one script of the page, in this order.
 _SCRIPTS = ("tube.js", "page.js", "player.js", "timeline.js", "sentences.js", "start.js")
 _PLAYABLE = {"h264": ("mp4",), "vp8": ("webm",), "vp9": ("webm", "mp4"), "av1": ("mp4", "webm")}
 _EIGHT_BIT = {"yuv420p", "yuvj420p"}
@@ -52,15 +53,15 @@ _EIGHT_BIT = {"yuv420p", "yuvj420p"}
 
 @dataclass(frozen=True)
 class Media:
-    """The video as the page gets it.
+    """The video in the form in which the page gets it.
 
     Attributes:
         kind: `embedded` (the file's own bytes), `copy` or `linked`.
         type: MIME type.
-        bytes: what is embedded; empty when linked.
-        href: where the page finds it; empty when embedded.
-        offset: the media clock's seconds at our 0.
-        note: a sentence about it for the page's foot.
+        bytes: The embedded bytes; empty if the video is linked.
+        href: Address of a linked video, relative to the page; empty if it is embedded.
+        offset: Seconds that the media clock shows at the first displayed frame.
+        note: A sentence about it for the foot of the page; may be empty.
     """
 
     kind: str
@@ -72,9 +73,9 @@ class Media:
 
 
 def container(path: str | os.PathLike[str]) -> str:
-    """`mp4`, `webm`, or "" for anything else, by the file's first bytes.
+    """The container format by the file's first bytes: `mp4`, `webm`, or "" for anything else.
 
-    QuickTime files are "" although they are built like mp4: their sound is often none that browsers play.
+    QuickTime files give "" although they are built like mp4, because browsers often cannot play their sound.
     """
     with open(path, "rb") as f:
         head = f.read(4096)
@@ -85,21 +86,21 @@ def container(path: str | os.PathLike[str]) -> str:
     return ""
 
 
-def media(info: "VideoInfo", folder: Path) -> Media:
-    """How the page gets the video.
+def prepare_media(info: "VideoInfo", folder: Path) -> Media:
+    """Choose how the page gets the video, and make the copy if it needs one.
 
     Args:
-        info: the video.
-        folder: of the page; links are relative to it.
+        info: The video.
+        folder: Folder of the page, which links are relative to.
 
     Raises:
-        MediaError: a copy was needed and the video broke.
+        MediaError: A copy was needed, and the video could not be read to its end.
     """
     box = container(info.path)
     plain = box in _PLAYABLE.get(info.codec, ()) and info.pix_fmt in _EIGHT_BIT and info.start >= 0
-    if plain and not info.truncated and info.size <= EMBED:
+    if plain and not info.truncated and info.size <= MAX_EMBEDDED:
         return Media("embedded", f"video/{box}", Path(info.path).read_bytes(), "", info.start, "")
-    if info.duration * COPY_RATE <= COPY:
+    if info.duration * COPY_BYTES_PER_SECOND <= MAX_COPY:
         note = (
             f"The picture is a copy of {Path(info.path).name} made for this page; boxes are in the original's pixels."
         )
@@ -125,21 +126,21 @@ def _copy(info: "VideoInfo") -> bytes:
 
 
 def _href(path: Path, folder: Path) -> str:
-    # Relative, so that page and files can move together; quoted, since names may hold anything.
+    # Links are relative, so that page and files can move together, and quoted, since names may hold any character.
     relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder)).replace(os.sep, "/")
     return quote(os.fsencode(relative))
 
 
 def page_data(
-    records: Sequence["Grounding"], info: "VideoInfo", media: Media, beside: Sequence[tuple[str, str]] = ()
+    records: Sequence["Grounding"], info: "VideoInfo", media: Media, links: Sequence[tuple[str, str]] = ()
 ) -> dict[str, Any]:
-    """What the page's script reads: the answers, the video's facts, the downloads.
+    """The JSON object that the page's script reads: the answers, facts about the video, the downloads.
 
     Args:
-        records: the answers, all about this video.
-        info: the video.
-        media: how the page gets it.
-        beside: names and addresses of files that lie beside the page.
+        records: The answers, all of them about this video.
+        info: The video.
+        media: How the page gets it.
+        links: Names and addresses of other files that the page links to.
     """
     steps = np.diff(info.times, append=info.duration)
     return {
@@ -153,7 +154,7 @@ def page_data(
             "vfr": info.vfr,
             "audio": info.audio,
             "longest": round(float(steps.max()), 6),
-            # Frames of an even rate can be counted; others need the table to step through.
+            # Frames at a constant rate can be counted; others need a table to step through.
             "times": np.round(info.times, 4).tolist() if info.vfr else None,
         },
         "media": {
@@ -166,10 +167,10 @@ def page_data(
         },
         "records": [r.model_dump(mode="json") for r in records],
         "files": [
-            {"stem": f"{i:02}-{_slug(r.query)}", "csv": csv.text(r), "srt": srt.text(r), "vtt": vtt.text(r)}
+            {"stem": f"{i:02}-{_slug(r.query)}", "csv": csv.render(r), "srt": srt.render(r), "vtt": vtt.render(r)}
             for i, r in enumerate(records, 1)
         ],
-        "beside": [{"name": name, "href": href} for name, href in beside],
+        "beside": [{"name": name, "href": href} for name, href in links],
     }
 
 
@@ -190,14 +191,14 @@ def _slug(sentence: str) -> str:
 
 
 def document(data: dict[str, Any], packed: bytes = b"") -> str:
-    """The page's HTML.
+    """The HTML of the page.
 
     Args:
-        data: as `page_data` makes it.
-        packed: the bytes of the video, if it goes into the page.
+        data: What `page_data` returns.
+        packed: The bytes of the video, if it is embedded.
     """
     style, page, script = _part("page.css"), _part("page.html"), "\n".join(map(_part, _SCRIPTS))
-    # `'self' file:` only where the video is a file of its own; a blob is what embedded bytes become.
+    # `'self' file:` is allowed only if the video is a file of its own; embedded bytes become a blob.
     source = "blob:" if data["media"]["kind"] != "linked" else "'self' file:"
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src {source}; img-src data:; "
@@ -208,7 +209,7 @@ def document(data: dict[str, Any], packed: bytes = b"") -> str:
         generator=data["made_by"],
         title=_html(f"{data['video']['name']} – whenwhere"),
         style=style,
-        # "<" and ">" escaped: nothing in here can end the script element.
+        # "<" and ">" are escaped, so that nothing in here can end the script element.
         data=json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e"),
         media=base64.b64encode(packed).decode("ascii"),
         script=script,
@@ -216,7 +217,7 @@ def document(data: dict[str, Any], packed: bytes = b"") -> str:
 
 
 def _part(name: str) -> str:
-    return files("whenwhere.export").joinpath(name).read_text("utf-8")
+    return resources.files("whenwhere.export").joinpath(name).read_text("utf-8")
 
 
 def _hash(content: str) -> str:
@@ -227,25 +228,33 @@ def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def write_page(
-    records: Sequence["Grounding"], info: "VideoInfo", path: str | os.PathLike[str], beside: Sequence[Path] = ()
+def write_video_page(
+    records: Sequence["Grounding"], info: "VideoInfo", path: str | os.PathLike[str], files: Sequence[Path] = ()
 ) -> Path:
     """Write the page of one video.
 
     Args:
-        records: the answers, in the order in which they were asked.
-        info: the video.
-        path: the page.
-        beside: files written beside it, which it then links to.
+        records: The answers, in the order in which they were asked.
+        info: The video.
+        path: Where the page goes.
+        files: Other files about the same answers, to which the page links.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        OutputError: it cannot be written.
-        MediaError: a copy of the video was needed and the video broke.
+        OutputError: The page cannot be written.
+        MediaError: A copy of the video was needed, and the video could not be read to its end.
     """
     page = Path(path)
-    shown = media(info, page.parent)
-    links = [(p.name.encode("utf-8", "replace").decode("utf-8"), _href(p, page.parent)) for p in beside]
-    return write_text(page, document(page_data(records, info, shown, links), shown.bytes))
+    media = prepare_media(info, page.parent)
+    links = [(file.name.encode("utf-8", "replace").decode("utf-8"), _href(file, page.parent)) for file in files]
+    return write_text(page, document(page_data(records, info, media, links), media.bytes))
+
+
+def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
+    """Write the page of one answer."""
+    return [write_video_page([record], info, path)]
+
+
+EXPORTER = Exporter("html", ".html", write, needs_frames=True, per_video=True)

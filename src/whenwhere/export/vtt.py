@@ -1,13 +1,15 @@
-"""WebVTT subtitles: each span shows the sentence, and its score below it.
+"""WebVTT subtitles: each span shows the sentence, with its score below.
 
-`&`, `<` and `>` are escaped as the format says, and the sentence is put on one line. Why there is no cue stands in a
-NOTE, in which "-->" may not occur. Times count from the first displayed frame, as a player's clock does.
+`&`, `<` and `>` are escaped as the format says, which also keeps "-->" out of it, and the sentence is put on one line.
+An answer without spans gives a file without cues and a NOTE with the status. Times count from the first displayed
+frame, as a player's clock does.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whenwhere.export.words import clock, number, one_line
+from whenwhere.export.exporter import Exporter
+from whenwhere.export.words import format_number, single_line, subtitle_time
 from whenwhere.store import write_text
 
 if TYPE_CHECKING:
@@ -15,17 +17,17 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
-def text(record: "Grounding") -> str:
+def render(record: "Grounding") -> str:
     r"""The file's content.
 
     >>> from whenwhere.records import Grounding
-    >>> text(Grounding(id="a", query="a <b>dog", status="absent"))
+    >>> render(Grounding(id="a", query="a <b>dog", status="absent"))
     'WEBVTT\n\nNOTE absent: a &lt;b&gt;dog\n'
     """
-    sentence = one_line(record.query).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    sentence = single_line(record.query).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     blocks = [
-        f"{i}\n{clock(s.start)} --> {clock(s.end)}\n{sentence}"
-        + (f"\nscore {number(s.score)}" if s.score is not None else "")
+        f"{i}\n{subtitle_time(s.start)} --> {subtitle_time(s.end)}\n{sentence}"
+        + (f"\nscore {format_number(s.score)}" if s.score is not None else "")
         for i, s in enumerate(record.spans, 1)
     ]
     return "\n\n".join(["WEBVTT", *(blocks or [f"NOTE {record.status}: {sentence}"])]) + "\n"
@@ -33,4 +35,7 @@ def text(record: "Grounding") -> str:
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write one answer."""
-    return [write_text(path, text(record))]
+    return [write_text(path, render(record))]
+
+
+EXPORTER = Exporter("vtt", ".vtt", write)

@@ -1,33 +1,33 @@
-"""Sentences as they may stand in a line-based file, and numbers as people write them."""
+"""Sentences, numbers and times in the form in which text files hold them."""
 
 import unicodedata
 
 
-def one_line(text: str) -> str:
-    r"""The text on one line without control characters and halves of surrogate pairs; "–" where nothing is left.
+def single_line(text: str) -> str:
+    r"""The text on one line, without control characters and lone surrogates; "–" if nothing is left.
 
-    >>> one_line("a\n\n  dog\x00 --> \u2028runs")
+    >>> single_line("a\n\n  dog\x00 --> \u2028runs")
     'a dog --> runs'
-    >>> one_line("\n")
+    >>> single_line("\n")
     '–'
     """
     return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split()) or "–"
 
 
-def number(x: float) -> str:
-    """At most 3 decimals and no trailing zeros.
+def format_number(x: float) -> str:
+    """The number with at most 3 decimals and without trailing zeros.
 
-    >>> number(3.0), number(-0.12345), number(-0.0001)
+    >>> format_number(3.0), format_number(-0.12345), format_number(-0.0001)
     ('3', '-0.123', '0')
     """
     text = f"{x:.3f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 
-def clock(seconds: float, point: str = ".") -> str:
-    """Hours, minutes, seconds and milliseconds, as subtitles count them.
+def subtitle_time(seconds: float, point: str = ".") -> str:
+    """A time as hours, minutes, seconds and milliseconds, as subtitles write it; negative times become 0.
 
-    >>> clock(3661.0405), clock(-1), clock(59.9996, ",")
+    >>> subtitle_time(3661.0405), subtitle_time(-1), subtitle_time(59.9996, ",")
     ('01:01:01.040', '00:00:00.000', '00:01:00,000')
     """
     ms = max(0, round(seconds * 1000))
