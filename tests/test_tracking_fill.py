@@ -13,7 +13,7 @@ from whenwhere.errors import SettingError
 from whenwhere.tracking import fill_tube, fill_tubes, second_level_times
 from whenwhere.tracking.fill import FILLS
 from whenwhere.tracking.gap import fill_gap
-from whenwhere.tracking.outline import Camera, Others, fit_outline
+from whenwhere.tracking.outline import CameraShift, ContextFrames, fit_outline
 from whenwhere.video import FrameWriter, VideoInfo, probe
 
 W, H, FPS, SECONDS = 160, 120, 15, 4
@@ -244,7 +244,7 @@ def swinging(pan: float = 0.0) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def camera(grey: list[np.ndarray]) -> np.ndarray:
-    moving = Camera()
+    moving = CameraShift()
     return np.array([moving.step(g) for g in grey])
 
 
@@ -287,7 +287,7 @@ def test_the_outline_uses_the_ground_seen_before_and_after():
     t = np.linspace(0, 1, 7)
     flow = fill_gap(grey[part], t, *boxes[part][[0, -1]])
     rest = np.r_[0:6, 13 : len(grey)]
-    others = Others([grey[i] for i in rest], boxes[rest], shift[rest])
+    others = ContextFrames([grey[i] for i in rest], boxes[rest], shift[rest])
     alone = fit_outline(grey[part], t, flow, shift[part])
     helped = fit_outline(grey[part], t, flow, shift[part], others)
     truth = boxes[part]

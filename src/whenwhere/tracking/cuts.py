@@ -1,13 +1,13 @@
 """Shot cuts: where one frame and the next show different things.
 
-The measure and its rule are those of PySceneDetect's `ContentDetector`, which people know and which
-`scenedetect-headless` lets us test against: the mean absolute difference of hue, saturation and value between
-neighbouring frames, averaged; a cut where it reaches 27 (of 255). Cuts closer than 15 frames are merged: what
-follows a cut within that time is a flash or a fast-cut passage, and only the last change of such a passage counts,
-once it lasted 15 frames and 15 calm frames follow. Gradual changes (fades, dissolves) are left out: nothing jumps
-there, and the pixel fill copes.
+The measure and its rule are those of PySceneDetect's `ContentDetector`, which is well known and which
+`scenedetect-headless` lets the tests compare with: the mean absolute difference of hue, saturation and value between
+neighbouring frames, averaged; a cut is where it reaches 27 (of 255). Cuts closer than 15 frames are merged: changes
+that follow a cut within that time are a flash or a fast-cut passage, and only the last change of such a passage counts,
+if the passage lasted 15 frames and 15 calm frames follow. Gradual changes (fades, dissolves) are left out: nothing
+jumps there, and the pixel fill copes.
 
-Frames are scored at a width of 256 pixels, streaming, with one frame kept.
+Frames are scored at a width of 256 pixels in one pass that keeps a single frame.
 """
 
 import bisect
@@ -25,9 +25,9 @@ from whenwhere.video import VideoInfo, stream_frames
 THRESHOLD = 27.0
 #: Fewest frames between two cuts.
 MIN_FRAMES = 15
-#: Frames are compared at this width.
+#: Width in pixels at which frames are compared.
 WIDTH = 256
-#: Times that went through a record have 3 decimals: a box this much before a cut was made for the frame at it.
+#: A box whose recorded time (3 decimals) is this much before a cut was made for the frame at the cut.
 _EPS = 1e-3
 
 
@@ -37,19 +37,19 @@ def find_cuts(
     """Times of the first frame of each new shot.
 
     Args:
-        info: of the video.
-        within: look only there; None for the whole video. What is found is what the whole video would give, save
-            for passages of fast cuts that the border divides.
-        threshold: mean HSV difference (0-255) between neighbouring frames that makes a cut.
-        min_frames: cuts closer than this many frames are merged.
+        info: The probed video.
+        within: The part to search; None searches the whole video. The result is the same as that of the whole
+            video, except for passages of fast cuts that a border divides.
+        threshold: Mean HSV difference (0-255) between neighbouring frames that makes a cut.
+        min_frames: Cuts closer than this many frames are merged.
 
     Returns:
-        Increasing seconds; the video's own first frame is not among them.
+        Increasing seconds, without the video's own first frame.
     """
     rule = _Merge(min_frames)
     cuts: list[float] = []
     previous: NDArray[np.uint8] | None = None
-    # A little more on both sides: whether a change counts depends on the calm before and after it.
+    # The search is wider on both sides: whether a change counts depends on the calm before and after it.
     margin = 2 * (min_frames + 1) / info.fps if info.fps else 0.0
     start = 0.0 if within is None else max(0.0, within.start - margin)
     end = None if within is None else within.end + margin
@@ -65,16 +65,16 @@ def find_cuts(
 
 
 class _Merge:
-    """Minimum length of a shot, with the meaning of PySceneDetect's default (`FlashFilter.Mode.MERGE`)."""
+    """Applies the minimum length of a shot as PySceneDetect's default does (`FlashFilter.Mode.MERGE`)."""
 
     def __init__(self, min_frames: int) -> None:
         self.min_frames = min_frames
-        self.last = (0, 0.0)  # index and time of the last change seen; the video's start counts as one
-        self.first: int | None = None  # index of the change that began the passage being merged
+        self.last = (0, 0.0)  # index and time of the last change; the video's start counts as one
+        self.first: int | None = None  # index of the change that began the merged passage
         self.any = False
 
     def step(self, index: int, time: float, changed: bool) -> float | None:
-        """The time of a cut that is certain now, or None."""
+        """Take the next frame; the time of a cut that became certain by it, or None."""
         calm = index - self.last[0] >= self.min_frames
         if changed:
             self.last = (index, time)
@@ -94,19 +94,19 @@ class _Merge:
 
 
 def anchor_cuts(tube: Tube, cuts: Sequence[float], info: VideoInfo) -> Tube:
-    """Boxes held up to each cut and from it on, so that even a linear fill never interpolates across it.
+    """The tube with boxes added at each cut, so that even a linear fill never interpolates across it.
 
     Where a cut falls between two boxes of a segment, the earlier box is repeated on the last frame before the cut
     and the later one on the first frame of the new shot (source `propagated`). A shot that lies wholly between two
     boxes gets the later one.
 
     Args:
-        tube: second-level boxes.
-        cuts: times of the first frame of each new shot (`find_cuts`).
-        info: of the video, for the time of the frame before a cut.
+        tube: Second-level boxes.
+        cuts: Times of the first frame of each new shot (`find_cuts`).
+        info: The probed video, for the time of the frame before a cut.
 
     Returns:
-        The tube with the added boxes; the same tube where no cut falls between two boxes.
+        The tube with the added boxes; the same tube if no cut falls between two boxes.
     """
     ordered = sorted(cuts)
     old = tube.sources or ("model",) * len(tube)

@@ -1,17 +1,18 @@
-"""The fill that looks at the pixels: which gaps are worth it, and one pass over the video for all of them.
+"""The fill that uses the pixels: which gaps are tracked, and one pass over the video for all of them.
 
-`whenwhere.tracking.gap` fills one gap, `whenwhere.tracking.outline` corrects the edges of its boxes. Here:
+`whenwhere.tracking.gap` fills one gap, `whenwhere.tracking.outline` corrects the edges of its boxes. This file decides
+what they are applied to:
 
-- a gap is tracked unless it holds a shot cut or an absence, no time was asked for inside it, or nothing happens in it
-  (both boxes overlap by more than 0.9 and the thing is slow): there the straight line is as good and free;
-- things that are slow by their two boxes are tracked at about 12 frames a second, which drifts less and costs less;
-  what moves faster gets every frame up to 30 a second;
-- the video is decoded once for all tubes, at no more than 640 pixels of width, in grey. Only the frames of gaps that
-  are not done are held, and a few of the seconds around them for the background: memory is bounded by the longest
-  gap and not by the video.
+- A gap is tracked unless it holds a shot cut or an absence, no time is wanted inside it, or nothing happens in it (both
+  boxes overlap by more than 0.9 and the object is slow): there a straight line is as good and costs nothing.
+- Objects that are slow by their two boxes are tracked at about 12 frames per second, which drifts less and costs less;
+  faster ones are tracked on every frame, up to 30 per second.
+- The video is decoded once for all tubes, in grey and at most 640 pixels wide. Only the frames of unfinished gaps are
+  held, and a few of the seconds around them for the background, so memory is bounded by the longest gap and not by the
+  video.
 
-A frame's box holds from its time to the next frame's, as the picture does. So the box at a time is that of the frame
-shown then, and the box of a frame in which a known box was seen is that box.
+A frame's box holds from its time to the next frame's, as the picture does: the box at a time is that of the frame shown
+then, and a frame in which a known box was seen has exactly that box.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,42 +25,52 @@ from numpy.typing import NDArray
 
 from whenwhere.overlap import box_iou
 from whenwhere.tracking.gap import fill_gap
-from whenwhere.tracking.outline import Camera, Others, fit_outline
+from whenwhere.tracking.outline import CameraShift, ContextFrames, fit_outline
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, stream_frames
 
-#: Frames are looked at with at most this many pixels of width.
+#: Most pixels of width at which frames are tracked.
 WIDTH = 640
 #: Boxes that overlap more than this at less than this speed (box sizes per second) are not tracked.
 STILL_IOU, STILL_SPEED = 0.9, 0.1
-#: Slower than this (box sizes per second) is tracked at the first rate, the rest at the second, frames per second.
+#: Objects slower than `SLOW` (box sizes per second) are tracked at `SLOW_FPS`, others at up to `FULL_FPS` frames/s.
 SLOW, SLOW_FPS, FULL_FPS = 0.25, 12.5, 30.0
-#: A gap longer than this many frames is tracked at as many, evenly.
+#: Most frames tracked in a gap; those of a longer gap are spread evenly.
 MOST_FRAMES = 240
-#: Gaps further apart than this, in seconds, are decoded apart.
+#: Gaps further apart than this many seconds are decoded in separate passes.
 SEEK = 2.0
-#: The background of a gap is also made of frames this far around it, one each so many seconds.
+#: The background of a gap also uses frames up to `AROUND` seconds from it, one every `EVERY` seconds.
 AROUND, EVERY = 3.0, 0.25
 _EPS = 1e-3
 
 
 @dataclass
 class _Gap:
+    """A gap between two neighbouring boxes of a tube that is tracked.
+
+    Attributes:
+        tube: Index of the tube.
+        first: Index of the earlier box in its tube; the later box is the next one.
+        start: Time of the frame in which the earlier box was seen.
+        end: Time of the frame in which the later box was seen.
+        wanted: Times of the frames to track through, both ends included.
+        times: Times of the frames decoded so far.
+        frames: These frames, grey.
+        camera: (2,) camera shift of each of them (`CameraShift`).
+    """
+
     tube: int
     first: int
-    """Index of the earlier box in its tube; the later is the next one."""
     start: float
-    """Time of the frame in which the earlier box was seen."""
     end: float
     wanted: frozenset[float]
-    """Times of the frames to track through, both ends included."""
     times: list[float] = field(default_factory=list)
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     camera: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 class _Sample(NamedTuple):
-    """A frame kept for the backgrounds of the gaps around it."""
+    """A frame kept for the backgrounds of the gaps around it, with its time and camera shift."""
 
     time: float
     frame: NDArray[np.uint8]
@@ -73,17 +84,17 @@ def fill_flow(
     info: VideoInfo,
     cuts: NDArray[np.float64],
 ) -> None:
-    """Put what the pixels say into linearly filled boxes of several tubes of one video.
+    """Overwrite linearly filled boxes of several tubes of one video by tracked ones.
 
     Args:
-        tubes: second-level boxes.
-        times: (n,) seconds, any order.
-        filled: one (n, 4) array per tube; rows between two boxes that are worth tracking are overwritten.
-        info: of the video.
-        cuts: sorted times of the first frame of each new shot.
+        tubes: Second-level boxes.
+        times: (n,) seconds, in any order.
+        filled: One (n, 4) array per tube; rows inside tracked gaps are overwritten.
+        info: The probed video.
+        cuts: Sorted times of the first frame of each new shot.
 
     Raises:
-        MediaError: the video cannot be read.
+        MediaError: The video cannot be read.
     """
     order = np.argsort(times, kind="stable")
     ordered = times[order]
@@ -94,8 +105,8 @@ def fill_flow(
         scale = np.array([width / info.width, height / info.height] * 2)
         seen = np.array(gap.times)
         boxes = fill_gap(gap.frames, seen, *(tube.boxes[gap.first : gap.first + 2] * scale))
-        others = _others(gap, samples, tube, cuts, scale)
-        boxes = fit_outline(gap.frames, seen, boxes, np.array(gap.camera), others) / scale
+        context = _context_frames(gap, samples, tube, cuts, scale)
+        boxes = fit_outline(gap.frames, seen, boxes, np.array(gap.camera), context) / scale
         lo, hi = tube.times[gap.first : gap.first + 2]
         inside = order[_between(ordered, lo, hi)]
         shown = info.times[info.shown(times[inside])]
@@ -103,13 +114,14 @@ def fill_flow(
 
 
 def _between(times: NDArray[np.float64], lo: float, hi: float) -> slice:
-    """Which of the increasing times lie inside (lo, hi)."""
+    """The slice of increasing times that lie inside (lo, hi)."""
     return slice(int(np.searchsorted(times, lo, side="right")), int(np.searchsorted(times, hi, side="left")))
 
 
 def _gaps(
     which: int, tube: Tube, times: NDArray[np.float64], info: VideoInfo, cuts: NDArray[np.float64]
 ) -> Iterator[_Gap]:
+    """The gaps of one tube that are tracked."""
     for part in tube.segments():
         for i in range(part.start, part.stop - 1):
             lo, hi = tube.times[i : i + 2]
@@ -133,25 +145,25 @@ def _gaps(
             yield _Gap(which, i, float(seen[0]), float(seen[-1]), frozenset(wanted.tolist()))
 
 
-def _others(
+def _context_frames(
     gap: _Gap, samples: Sequence[_Sample], tube: Tube, cuts: NDArray[np.float64], scale: NDArray[np.float64]
-) -> Others | None:
-    """Frames around a gap, of its own shot, in which the tube says where the thing is."""
+) -> ContextFrames | None:
+    """Frames of the shot before and after a gap in which the tube says where the object is; None if there is none."""
     near = [s for s in samples if gap.start - AROUND <= s.time < gap.start or gap.end < s.time <= gap.end + AROUND]
     boxes = tube.boxes_at([s.time for s in near]) * scale
     shot = np.searchsorted(cuts, [gap.start + _EPS, *(s.time + _EPS for s in near)], side="right")
     use = np.flatnonzero(~np.isnan(boxes[:, 0]) & (shot[1:] == shot[0]))
     if not len(use):
         return None
-    return Others([near[i].frame for i in use], boxes[use], np.array([near[i].camera for i in use]))
+    return ContextFrames([near[i].frame for i in use], boxes[use], np.array([near[i].camera for i in use]))
 
 
 def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[tuple[_Gap, list[_Sample]]]:
-    """Each gap once it and the seconds after it are decoded, with the samples around it; frames are let go then."""
+    """Each gap, once it and the seconds after it are decoded, with the samples around it; its frames are freed then."""
     waiting = sorted(gaps, key=lambda g: g.start)
     width = min(WIDTH, info.width)
     threads = cv2.getNumThreads()
-    # The windows are tiny: threads cost more than they bring, on machines with many cores much more.
+    # The windows are tiny: threads cost more than they gain, most of all on machines with many cores.
     cv2.setNumThreads(1)
     try:
         while waiting:
@@ -170,7 +182,8 @@ def _with_frames(gaps: Iterable[_Gap], info: VideoInfo) -> Iterator[tuple[_Gap, 
 def _one_pass(
     todo: list[_Gap], frames: Iterable[tuple[float, NDArray[np.uint8]]]
 ) -> Iterator[tuple[_Gap, list[_Sample]]]:
-    camera = Camera()
+    """The gaps of one pass over consecutive frames, each with the samples around it."""
+    camera = CameraShift()
     samples: list[_Sample] = []
     unfinished: list[_Gap] = []
     finished: list[_Gap] = []

@@ -1,24 +1,25 @@
-"""One gap: the boxes between two known boxes, from the pixels in between.
+"""Filling one gap: the boxes between two known boxes, from the pixels in between.
 
 Both boxes are tracked towards each other, frame by frame, with sparse pyramidal Lucas-Kanade, and the two tracks are
 blended. What each part is for (gains measured by `benchmarks/fill.py`):
 
-- *points*: a grid inside the visible box, each tracked to the next frame and back; those that do not come back are
-  dropped. Points that move like a ring around the box are background seen through the box and are dropped too,
-  where enough others move differently. The median shift and the median change of distances move the box. The grid
-  is laid anew in each frame, so a thing that turns is never out of points.
-- *two sides*: new parts of a thing appear at its front and vanish at its back, so a track from one side drifts.
-- *blend*: by time times the agreement of each track's end with the box it should have reached (IoU + 0.05). A track
-  that ends badly counts less but is never thrown away for a straight line: in every bin of agreement it was better.
-- *size*: between the two known sizes, straight in the logarithm. Flow says well where a thing is, but its changes of
-  scale are drift more often than news.
-- *border*: a box that ends at the border of the picture is cut, so its edge there says nothing about the thing. The
-  whole box is tracked instead, with the size seen at the other end, that edge is taken from the other track, and
-  the result is cut again. Without this a box that enters the picture is small for too long.
+- *Points*: a grid inside the visible box. Each point is tracked to the next frame and back; points that do not return
+  are dropped. Points that move like a ring around the box are background seen through the box and are dropped too, if
+  enough others move differently. The median shift and the median change of distances move the box. The grid is laid
+  anew in each frame, so an object that turns never runs out of points.
+- *Two directions*: new parts of an object appear at its front and vanish at its back, so a track from one side drifts.
+- *Blend*: each track is weighted by time and by the agreement of its end with the box it should have reached
+  (IoU + 0.05). A track that ends badly counts less but is never replaced by a straight line: in every bin of agreement
+  it was better than the line.
+- *Size*: linear in the logarithm between the two known sizes. Flow is good at where an object is, but its changes of
+  scale are drift more often than true changes.
+- *Border*: a box that ends at the border of the picture is cut there, so that edge says nothing about the object. The
+  whole box is tracked instead, with the size seen at the other end, that edge is taken from the other track, and the
+  result is cut again. Without this, a box that enters the picture stays small for too long.
 
-Work is done in a window around the box, shrunk so that its longer side has at most 128 pixels: the cost does not
-grow with the resolution or the size of the thing. Ways tried and left out: spreading each track's end error over the
-gap, and flow's own scale, lost on the development clips.
+Work is done in a window around the box, shrunk so that its longer side has at most 128 pixels: the cost does not grow
+with the resolution or the size of the object. Two other ways lost on the development clips and are left out: spreading
+each track's end error over the gap, and taking the scale from the flow.
 """
 
 from collections.abc import Sequence
@@ -33,23 +34,23 @@ from whenwhere.overlap import box_iou
 Gray = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
-#: Points along each side of the grid in the box, and of the ring around it.
+#: Points along each side of the grid in the box, and along each side of the ring around it.
 GRID, RING = 8, 7
 #: The grid keeps this share of the box free on each side; the ring lies this share outside.
 INSET, OUTSET = 0.1, 0.25
-#: Pixels along the longer side of the window that is worked on.
+#: Most pixels along the longer side of the window that is worked on.
 WINDOW = 128
-#: A point moves differently from its surroundings from this many pixels a step on.
+#: A point moves differently from its surroundings if their shifts differ by more than this many pixels per step.
 DIFFERENT = 0.7
-#: Fewest points that say anything.
+#: Fewest points from which a motion is measured.
 FEWEST = 6
-#: Agreement that even a lost track counts with.
+#: Added to the agreement of every track, so that even a lost track has some weight.
 TRUST = 0.05
 #: A box edge this close to the picture's border, as a share of the picture plus half a pixel, is cut by it.
 BORDER = 0.006
 
 _STOP = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 12, 0.03)
-# Pairs of points whose distance is compared, the same ones always: fills are deterministic.
+# Pairs of points whose distance is compared; always the same ones, so that fills are deterministic.
 _PAIRS = np.random.default_rng(0).integers(0, 10_000, (2, 160))
 _UNIT = np.stack(np.meshgrid(*[np.linspace(INSET, 1 - INSET, GRID)] * 2), -1).reshape(-1, 2)
 _AROUND = np.concatenate(
@@ -66,13 +67,13 @@ def fill_gap(frames: Sequence[Gray], times: Array, first: Array, last: Array) ->
     """Boxes of all frames from one known box to the next.
 
     Args:
-        frames: n grey pictures of one size; the known boxes belong to the first and the last.
+        frames: n grey pictures of one size, from the frame of the first known box to that of the last.
         times: (n,) increasing seconds.
         first: (4,) box in the first frame, in pixels of these pictures.
         last: (4,) box in the last frame.
 
     Returns:
-        (n, 4) boxes inside the picture; the first and last are the known ones.
+        (n, 4) boxes inside the picture; the first and the last are the known ones.
     """
     height, width = frames[0].shape
     ends = np.stack([first, last]).astype(float)
@@ -91,7 +92,7 @@ def fill_gap(frames: Sequence[Gray], times: Array, first: Array, last: Array) ->
         half = size[0] ** (1 - w[:, 0]) * size[1] ** w[:, 0] / 2
         out[:, axis], out[:, axis + 2] = middle - half, middle + half
     out = clip_boxes(out, width, height)
-    # A track that left the picture where the thing did not: keep a box there is.
+    # If a track left the picture although the object did not, the straight line gives a box.
     lost = ((out[:, 2:] - out[:, :2]) < 1).any(1)
     out[lost] = ((1 - w) * ends[0] + w * ends[1])[lost]
     out[0], out[-1] = ends
@@ -99,10 +100,10 @@ def fill_gap(frames: Sequence[Gray], times: Array, first: Array, last: Array) ->
 
 
 def _uncut(ends: Array, width: int, height: int) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Both boxes as they would be without the picture's border.
+    """Both known boxes as they would be without the picture's border.
 
     Returns:
-        The two boxes, (2, 4); how much each edge of each box's track counts, (2, 4); which axis has a cut edge, (2,).
+        (2, 4) the two boxes; (2, 4) the weight of each edge of each box's track; (2,) whether an axis has a cut edge.
     """
     limits = np.array([0, 0, width, height], float)
     is_cut = np.abs(ends - limits) < BORDER * limits[[2, 3, 2, 3]] + 0.5
@@ -112,7 +113,7 @@ def _uncut(ends: Array, width: int, height: int) -> tuple[Array, Array, NDArray[
         for this, other in ((0, 1), (1, 0)):
             for edge, opposite, sign in ((axis, axis + 2, -1), (axis + 2, axis, 1)):
                 if is_cut[this, edge] and not is_cut[this, opposite]:
-                    # at least as far out as the border, where the thing was seen to be cut
+                    # at least as far out as the border, where the object is cut
                     reach = ends[this, opposite] + sign * size
                     whole[this, edge] = sign * max(sign * reach, sign * limits[edge])
                     if not is_cut[other, edge]:
@@ -121,7 +122,7 @@ def _uncut(ends: Array, width: int, height: int) -> tuple[Array, Array, NDArray[
 
 
 def _track(frames: Sequence[Gray], box: Array) -> Array:
-    """The box carried from the first frame to each, (n, 4); where nothing can be tracked it stays."""
+    """(n, 4) the box tracked from the first frame to each frame; it stays where it is if nothing can be tracked."""
     out = np.empty((len(frames), 4))
     out[0] = box
     for i in range(1, len(frames)):
@@ -178,6 +179,6 @@ def _step(here: Gray, there: Gray, box: Array) -> Array:
 
 
 def _lucas_kanade(a: Gray, b: Gray, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Where the points of the first picture are in the second, and which were found."""
+    """Where the points of the first picture are in the second, and which of them were found."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(a, b, points, points.copy(), None, None, (15, 15), 3, _STOP)
     return np.asarray(there, np.float32), np.asarray(found).ravel() == 1

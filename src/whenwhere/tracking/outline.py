@@ -1,15 +1,15 @@
-"""Edges of the boxes of one gap, from what stands out against the background around it.
+"""Correcting the edges of the boxes of one gap by background subtraction.
 
-Flow says where a thing is, but a shift and a size cannot follow a swinging limb or a turn: the *shape* of the box is
-what is left to gain. The ground around a moving thing is seen at some time, so a background can be made of it: the
-median, over the gap and some seconds before and after it, of the pixels that lie outside the filled boxes, with the
-camera's shift taken out (median of a coarse Lucas-Kanade grid). What differs from it near a filled box is the thing,
-and its extent corrects the box.
+Flow says where an object is, but a shift and a size cannot follow a swinging limb or a turn: the *shape* of the box is
+still to be gained. The ground around a moving object is uncovered at some time, so a background can be estimated: the
+median, over the gap and some seconds before and after it, of the pixels outside the filled boxes, with the camera's
+shift removed (the median of a coarse Lucas-Kanade grid). What differs from it near a filled box is the object, and its
+extent corrects the box.
 
-The measure is trusted as far as it can be checked: it must reproduce the two known boxes (from IoU 0.6 on, fully from
-0.85), what it misses them by is taken off in between, and it may move an edge by no more than 0.3 of the box.
-Pixels that were never uncovered count as the thing's own, so for a thing that stays where it is nothing is measured
-and nothing changes. Zoom, parallax and other things that pass close by make the check fail or the correction small.
+The measurement is trusted as far as it can be checked: it must reproduce the two known boxes (it counts from IoU 0.6
+on, fully from 0.85), its errors there are subtracted in between, and it may move an edge by at most 0.3 of the box.
+Pixels that were never uncovered count as the object's own, so for an object that stays in place nothing is measured and
+nothing changes. Zoom, parallax and other objects that pass close by make the check fail or the correction small.
 """
 
 from collections.abc import Sequence
@@ -25,36 +25,36 @@ from whenwhere.overlap import box_iou
 Gray = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
-#: The box's longer side in the pictures that are compared, pixels.
+#: Pixels along the longer side of the box in the pictures that are compared.
 SIDE = 64
-#: A box's surroundings that are searched, in box sizes; also how far an edge may move.
+#: How far around a box is searched, in box sizes; also the farthest that an edge may move.
 SEARCH = 0.3
-#: This much around a filled box is not taken for background, in box sizes.
+#: Pixels this close to a filled box are not used for the background, in box sizes.
 AROUND = 0.12
-#: Grey levels that always count as a difference, and multiples of the median noise that do.
+#: A difference counts from this many grey levels on, and from this many times the median noise on.
 LEVELS, NOISE = 8.0, 6.0
-#: A row or column belongs to the thing from this share of the box's size on.
+#: A row or column belongs to the object if at least this share of the box's size differs in it.
 SHARE = 0.06
-#: The measured box's overlap with the known ones: from the first on the measure counts, from the second on fully.
+#: IoU of the measured with the known boxes from which the measurement counts, and from which it counts fully.
 CHECK = (0.6, 0.85)
-#: How much of the measured correction is applied at best.
+#: Largest share of the measured correction that is applied.
 GAIN = 0.85
-#: The same for boxes of the other frames, which are filled linearly.
+#: As `AROUND`, for the context frames, whose boxes are filled linearly.
 AROUND_OTHERS = 0.25
-#: Frames of the gap that the background is made of, at most; how often a pixel must be uncovered among them.
+#: Most frames of the gap used for the background; fewest of them in which a pixel must be uncovered.
 SAMPLES, UNCOVERED = 16, 2
-#: More pixels than this in all the compared pictures together are not worth it.
+#: Most pixels in all compared pictures together; larger gaps are left uncorrected.
 MOST = 16_000_000
 
 
 @dataclass(frozen=True)
-class Others:
+class ContextFrames:
     """Frames of the same shot before and after a gap, for its background.
 
     Attributes:
-        frames: m grey pictures of the gap's size.
-        boxes: (m, 4) about where the thing is in them.
-        camera: (m, 2) how far the ground had moved in the picture then, on the scale of the gap's own.
+        frames: m grey pictures of the same size as the gap's.
+        boxes: (m, 4) approximate boxes of the object in them.
+        camera: (m, 2) camera shifts, measured from the same origin as the gap's own.
     """
 
     frames: Sequence[Gray]
@@ -62,15 +62,15 @@ class Others:
     camera: Array
 
 
-class Camera:
-    """How far the ground has moved in the picture since the first frame given; shifts only."""
+class CameraShift:
+    """Measures how far the ground has shifted in the picture since the first frame."""
 
     def __init__(self) -> None:
         self.shift = np.zeros(2)
         self._last: Gray | None = None
 
     def step(self, frame: Gray) -> Array:
-        """Take the next frame; the shift up to it, (2,) pixels."""
+        """Take the next frame and return the total shift up to it, (2,) pixels."""
         height, width = frame.shape
         factor = max(1, round(max(height, width) / 160))
         shape = (max(16, width // factor), max(16, height // factor))
@@ -93,7 +93,7 @@ _STOP = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 8, 0.03)
 
 
 def fit_outline(
-    frames: Sequence[Gray], times: Array, boxes: Array, camera: Array, others: Others | None = None
+    frames: Sequence[Gray], times: Array, boxes: Array, camera: Array, context: ContextFrames | None = None
 ) -> Array:
     """The filled boxes of a gap with their edges corrected.
 
@@ -101,11 +101,11 @@ def fit_outline(
         frames: n grey pictures of one size.
         times: (n,) increasing seconds.
         boxes: (n, 4) boxes inside the picture; the first and the last are known.
-        camera: (n, 2) how far the ground has moved in the picture (`Camera`).
-        others: more frames for the background.
+        camera: (n, 2) camera shifts (`CameraShift`).
+        context: More frames for the background.
 
     Returns:
-        (n, 4); the first and the last unchanged, and all where the background tells nothing.
+        (n, 4) boxes; the first and the last are unchanged, and so are all if nothing could be measured.
     """
     n = len(frames)
     height, width = frames[0].shape
@@ -117,7 +117,7 @@ def fit_outline(
     on_ground = search - np.tile(camera, 2)
     corner = np.floor(on_ground[:, :2].min(0))
     columns, rows = np.ceil((on_ground[:, 2:].max(0) - corner) * scale).astype(int).tolist()
-    more = others or Others([], np.empty((0, 4)), np.empty((0, 2)))
+    more = context or ContextFrames([], np.empty((0, 4)), np.empty((0, 2)))
     if (n + len(more.frames)) * rows * columns > MOST:
         return boxes
     everywhere = np.concatenate([camera, more.camera])
@@ -126,7 +126,7 @@ def fit_outline(
         shift = -(corner + everywhere[i]) * scale
         to_ground = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
         cv2.blur(cv2.warpAffine(frame, to_ground, (columns, rows)), (3, 3), pictures[i])
-    # place of each column and row in each frame's own picture
+    # position of each column and row in each frame's own picture
     x = corner[0] + (np.arange(columns) + 0.5) / scale + everywhere[:, :1]
     y = corner[1] + (np.arange(rows) + 0.5) / scale + everywhere[:, 1:]
     use = np.r_[np.unique(np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)), n : len(everywhere)]
@@ -147,7 +147,7 @@ def fit_outline(
     missed = boxes[[0, -1]] - known
     change = measured + (1 - w) * missed[0] + w * missed[1] - boxes
     change = np.nan_to_num(change).clip(-SEARCH * np.tile(sizes, 2), SEARCH * np.tile(sizes, 2))
-    # one frame's slip is noise: median of three
+    # the median of three removes the error of a single frame
     change[1:-1] = np.median([change[:-2], change[1:-1], change[2:]], 0)
     out = clip_boxes(boxes + trust * change, width, height)
     gone = np.any(out[:, 2:] - out[:, :2] < 1, axis=1)
@@ -157,6 +157,7 @@ def fit_outline(
 
 
 def _widened(boxes: Array, share: float) -> Array:
+    """Boxes widened on each side by a share of their size."""
     margin = share * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
 
@@ -164,7 +165,7 @@ def _widened(boxes: Array, share: float) -> Array:
 def _background(
     pictures: NDArray[np.uint8], x: Array, y: Array, boxes: Array, picture: tuple[int, int]
 ) -> tuple[Array, float]:
-    """Median of the pixels outside the boxes, -1 where too few are, and the median distance from it (grey levels)."""
+    """The median of the pixels outside the boxes, -1 where they are too few, and the median distance from it."""
     b = boxes[:, :, None]
     covered_x, covered_y = (x > b[:, 0]) & (x < b[:, 2]), (y > b[:, 1]) & (y < b[:, 3])
     inside = ((y >= 1) & (y < picture[1] - 1))[:, :, None] & ((x >= 1) & (x < picture[0] - 1))[:, None, :]
@@ -189,7 +190,7 @@ def _extent(
     size: Array,
     picture: tuple[int, int],
 ) -> Array:
-    """The box around what differs from the background in the searched part; NaN where nothing does."""
+    """The box around what differs from the background in the searched part; NaN if nothing does."""
     c1, c2 = np.searchsorted(x, [max(search[0], 1), min(search[2], picture[0] - 1)])
     r1, r2 = np.searchsorted(y, [max(search[1], 1), min(search[3], picture[1] - 1)])
     if c2 - c1 < 3 or r2 - r1 < 3:

@@ -1,8 +1,8 @@
 """The instants at which a span gets a box: the second-level grid with both ends.
 
-Boxes at the two ends are nearly free and worth about two points of v_IoU at one box per second, because without
-them the first and last part-second of every span is a held box. The grid counts *video* time (k / rate), not time
-since the span's start, so that two sentences about one thing ask for the same frames.
+Boxes at the two ends cost almost nothing and gain about two points of v_IoU at one box per second: without them the
+box is held over the first and last part-second of every span. The grid counts *video* time (k / rate), not time since
+the span's start, so that two sentences about one thing ask for the same frames.
 """
 
 import math
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from whenwhere.errors import QueryError, SettingError
 from whenwhere.spans import Span
 
-#: A grid time closer than this many sampling steps to an end of the span gives way to the end.
+#: A grid time closer than this many sampling steps to an end of the span is dropped in favour of the end.
 NEAR = 0.25
-#: With no video at hand, the last box of a span lies this long before its end, in seconds.
+#: Without a video, the last box of a span lies this many seconds before its end.
 UNKNOWN_FRAME = 0.1
 
 
@@ -23,22 +23,22 @@ def second_level_times(span: Span, rate: float = 1.0, last: float | None = None)
     """Times of a span's boxes: its start, the grid `k / rate` inside, and its last displayed frame.
 
     Args:
-        span: half-open, seconds.
-        rate: boxes per second, > 0.
-        last: time of the last displayed frame before the span's end (`VideoInfo.last_before(span.end)`); with no
-            video at hand, the end minus one frame of the annotation's fps. None: the end minus 0.1 s.
+        span: The half-open span, in seconds.
+        rate: Boxes per second, > 0.
+        last: Time of the last displayed frame before the span's end (`VideoInfo.last_before(span.end)`), or the end
+            minus one frame of the annotation's fps if there is no video. None takes the end minus 0.1 s.
 
     Returns:
-        (n,) strictly increasing seconds inside the span, n >= 1. A span in which no frame but its first is
-        displayed has only its start.
+        (n,) strictly increasing seconds inside the span, n >= 1. A span in which only one frame is displayed has
+        only its start.
 
     Raises:
-        SettingError: the rate is not a positive finite number.
+        SettingError: The rate is not a positive finite number.
         QueryError: `last` does not lie before the span's end.
 
     >>> second_level_times(Span(0.4, 3.5), last=3.46).tolist()
     [0.4, 1.0, 2.0, 3.0, 3.46]
-    >>> second_level_times(Span(0.9, 3.1), last=3.06).tolist()  # 1.0 and 3.0 give way to the ends
+    >>> second_level_times(Span(0.9, 3.1), last=3.06).tolist()  # 1.0 and 3.0 are too close to the ends
     [0.9, 2.0, 3.06]
     >>> second_level_times(Span(0.2, 2.2), rate=2).tolist()
     [0.2, 0.5, 1.0, 1.5, 2.1]

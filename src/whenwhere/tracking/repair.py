@@ -1,7 +1,7 @@
-"""What of a model's boxes is no box at all, taken out; nothing else.
+"""Drops the rows of a model's answer that are not boxes, and changes nothing else.
 
-No clipping, no swapping of reversed corners, no merging: whatever can be read as a box stays as it was printed, so
-that a score measures the model. What is dropped is counted, because an answer that needed much repair is a finding.
+Boxes are not clipped, reversed corners are not swapped, and nothing is merged: every valid box stays as it was
+printed, so that a score measures the model. Dropped rows are counted, because much repair is a finding by itself.
 """
 
 import numpy as np
@@ -14,19 +14,19 @@ from whenwhere.errors import RecordError
 def repair(
     times: ArrayLike, boxes: ArrayLike, width: float, height: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Rows that are boxes: finite, x1 < x2, y1 < y2, and at least partly inside the frame.
+    """The rows that are boxes: finite, x1 < x2, y1 < y2, and at least partly inside the frame.
 
     Args:
-        times: (n,) seconds, in any order; a row whose time is not finite goes too.
+        times: (n,) seconds, in any order; a row whose time is not finite is dropped too.
         boxes: (n, 4) xyxy pixels.
-        width: of the displayed frame, pixels.
-        height: of the displayed frame, pixels.
+        width: Width of the displayed frame, in pixels.
+        height: Height of the displayed frame, in pixels.
 
     Returns:
-        The times and boxes that stay, unchanged and in their order, and how many were dropped.
+        The times and boxes that are kept, unchanged and in their order, and the number of dropped rows.
 
     Raises:
-        RecordError: the numbers of times and boxes differ.
+        RecordError: The numbers of times and boxes differ.
 
     >>> t, b, dropped = repair([0, 1, 2], [[0, 0, 9, 9], [9, 0, 0, 9], [700, 0, 800, 9]], 640, 360)
     >>> t.tolist(), b.tolist(), dropped

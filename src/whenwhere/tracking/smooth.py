@@ -30,9 +30,9 @@ from whenwhere.tubes import Tube
 
 #: `gauss` is split where neighbouring boxes overlap less than this.
 GATE = 0.5
-#: `hampel` replaces a box whose IoU with the interpolation of its neighbours is below the first of these ...
+#: `hampel` replaces a box whose IoU with the interpolation of its neighbours is below `OUTLIER` ...
 OUTLIER = 0.25
-#: ... where the IoU of the two neighbours is above the second.
+#: ... if the IoU of the two neighbours is above this.
 AGREE = 0.3
 
 
