@@ -29,6 +29,7 @@ from whenwhere.grounders import Grounder, GroundingResult
 from whenwhere.grounders.detector.named import check as check_detector
 from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
+from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import build_backend, check_model_name
 from whenwhere.records import (
     CostRecord,
@@ -287,16 +288,25 @@ class Session:
         return build_pipeline(settings.pipeline, self._backend, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
-        """One answer per sentence, each as soon as it is ready.
+        """One answer per sentence, in their order, each as soon as it and those before it are ready.
 
-        A sentence that cannot be answered gives a record with status `failed` instead of an error: one bad sentence
-        never stops the others.
+        A model behind an address is asked several sentences at a time (`concurrency`). A sentence that cannot be
+        answered gives a record with status `failed` instead of an error: one bad sentence never stops the others.
         """
-        for query in queries:
+        chosen = settings or GroundingSettings()
+
+        def answer(query: str) -> Answer:
             try:
-                yield self.ask(query, settings or GroundingSettings())
+                return self.ask(query, chosen)
             except WhenwhereError as e:
-                yield self.failed(query, settings or GroundingSettings(), e)
+                return self.failed(query, chosen, e)
+
+        with QuestionPool(self.concurrency(chosen)) as pool:
+            yield from pool.map(answer, queries)
+
+    def concurrency(self, settings: GroundingSettings) -> int:
+        """How many sentences can be asked at a time, each from its own thread."""
+        return self._grounder(settings).concurrency
 
     def failed(self, query: str, settings: GroundingSettings, error: Exception) -> "Answer":
         """The answer that says why there is none."""

@@ -44,6 +44,7 @@ class MotionGrounder:
     """
 
     name = "motion"
+    concurrency = 1
 
     def __init__(
         self,

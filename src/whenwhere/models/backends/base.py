@@ -116,7 +116,8 @@ class ModelBackend(ABC):
     """A model that can be asked about frames. Subclasses write `ask` and `prompt_tokens`; the rest has defaults.
 
     Attributes:
-        name: The model's name, as error messages and records give it.
+        name: The model's name in error messages and records; `load_model` makes it the name as it was typed, which is
+            part of what identifies an answer.
         dialect: How this family of models is asked.
         concurrency: How many calls the back end works on at a time. Callers with several questions ask as many at once,
             each from its own thread, so `ask` must be safe to call from several threads where this is more than 1.

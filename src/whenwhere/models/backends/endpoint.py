@@ -205,7 +205,9 @@ def _check(name: str, options: BackendOptions) -> None:
 
 
 def _build(name: str, options: BackendOptions) -> EndpointBackend:
-    return EndpointBackend(name, cache=options.cache, concurrency=options.concurrency or CONCURRENCY)
+    backend = EndpointBackend(name, cache=options.cache, concurrency=options.concurrency or CONCURRENCY)
+    backend.name = name
+    return backend
 
 
 ENDPOINT = BackendKind("an address as http://host:8000/v1#model-name", _owns, _check, _build, in_process=False)

@@ -125,7 +125,8 @@ class LocalBackend(ModelBackend):
         self.long_side = long_side or self.dialect.side
         self.pixels, self.batch = pixels, batch
         self.responses = ResponseCache(cache or Cache(enabled=False), "vlm")
-        self._picture_tokens = lru_cache(maxsize=64)(self._count)
+        # a dict and not lru_cache of a method, whose circle would keep the weights of a dropped back end in memory
+        self._picture_tokens: dict[tuple[int, int, int], int] = {}
 
     def ask(self, calls: Sequence[ModelCall]) -> list[ModelReply]:
         """Answer calls, in order. Those with frames of equal shape are generated together and share their seconds."""
@@ -165,7 +166,10 @@ class LocalBackend(ModelBackend):
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
         """Tokens that a call with so many frames of this size costs; nothing but the processor runs."""
         words = len(self.checkpoint.tokenizer(prompt)["input_ids"])
-        return words + self._picture_tokens(frames, width, height)
+        key = frames, width, height
+        if key not in self._picture_tokens:
+            self._picture_tokens[key] = self._count(*key)
+        return words + self._picture_tokens[key]
 
     def prepare(self, call: ModelCall) -> dict[str, Any]:
         """A call's inputs as the family's processor makes them, checked; as in `prepared`."""
@@ -408,10 +412,10 @@ def _free() -> None:
         torch.cuda.empty_cache()
 
 
-#: Checkpoints that somebody still holds: two sessions that name one model share its weights.
-_ALIVE: WeakValueDictionary[tuple[str, str | None, str, bool], LocalBackend] = WeakValueDictionary()
-#: The checkpoint that was asked for last stays loaded: a batch opens one video after the other.
-_LATEST: list[LocalBackend] = []
+#: Checkpoints that some back end still holds: two sessions that name one model share its weights.
+_ALIVE: WeakValueDictionary[tuple[str, str | None], Checkpoint] = WeakValueDictionary()
+#: The checkpoint that was asked for last stays loaded, as sessions with the same model often follow each other.
+_LATEST: list[Checkpoint] = []
 
 
 def _owns(name: str) -> bool:
@@ -431,12 +435,13 @@ def _check(name: str, options: BackendOptions) -> None:
 
 def _build(name: str, options: BackendOptions) -> LocalBackend:
     path = shipped() if name == TINY else Path(name).expanduser()
-    model = str(path.resolve()) if path.is_dir() else name
-    key = (model, options.device, str(options.cache.folder), options.cache.enabled)
-    backend = _ALIVE.get(key)
-    if backend is None:
-        backend = _ALIVE[key] = LocalBackend(model, device=options.device, cache=options.cache)
-    _LATEST[:] = [backend]
+    key = (str(path.resolve()) if path.is_dir() else name, options.device)
+    checkpoint = _ALIVE.get(key)
+    if checkpoint is None:
+        checkpoint = _ALIVE[key] = Checkpoint(key[0], device=options.device)
+    _LATEST[:] = [checkpoint]
+    backend = LocalBackend(checkpoint, cache=options.cache)
+    backend.name = name
     return backend
 
 

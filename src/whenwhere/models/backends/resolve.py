@@ -65,13 +65,13 @@ def load_model(
     """Load a vision-language model to ask about several videos: `whenwhere.open(path, model=backend)`.
 
     The caller owns the back end. A checkpoint's weights are freed when the last reference to it is gone; an endpoint's
-    connections are closed by `close()` or at the end of a `with` block. As long as a checkpoint is alive, loading it
-    again by the same name and options gives the same object.
+    connections are closed by `close()` or at the end of a `with` block. Back ends of the same checkpoint and device
+    share its weights for as long as one of them is alive.
 
     Args:
         name: A hub id or folder of a checkpoint, `tiny`, or the address of an endpoint (`http://host:8000/v1#name`).
         device: Where a checkpoint runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
-        concurrency: How many questions an endpoint is sent at a time; None is 8. A checkpoint answers one at a time.
+        concurrency: How many requests an endpoint is sent at a time; None is 8. A checkpoint answers one at a time.
         cache: Folder in which answers are kept. None is the user's cache folder, False keeps none.
 
     Raises:
