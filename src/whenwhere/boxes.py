@@ -1,8 +1,8 @@
 """Boxes: continuous xyxy float pixels of the *displayed* frame (rotation and pixel aspect applied).
 
-Edges are positions, not pixel indices: a box that covers the whole of a 640-pixel-wide frame has x1 = 0 and
-x2 = 640, and its width is x2 - x1 with no "+ 1". Normalised 0-1 and 0-1000 coordinates exist only at a border
-(a dialect, a benchmark's file) and are converted there with an explicit (width, height).
+Edges are positions, not pixel indices: a box that covers the whole of a frame 640 pixels wide has x1 = 0 and x2 = 640,
+and its width is x2 - x1, without "+ 1". Coordinates normalised to 0-1 or 0-1000 exist only where data comes in or goes
+out (a dialect, a benchmark's file) and are converted there with an explicit (width, height).
 """
 
 import math
@@ -15,7 +15,7 @@ from whenwhere.errors import RecordError
 
 
 class Box(NamedTuple):
-    """One box: `x1 < x2`, `y1 < y2`, in pixels of the displayed frame.
+    """One box in pixels of the displayed frame, with `x1 < x2` and `y1 < y2`.
 
     >>> Box(10, 20, 110, 220).area
     20000
@@ -32,39 +32,43 @@ class Box(NamedTuple):
 
     @classmethod
     def checked(cls, x1: float, y1: float, x2: float, y2: float) -> "Box":
-        """The box, or a `RecordError` where it is reversed, empty or not finite."""
+        """The box with these edges.
+
+        Raises:
+            RecordError: The box is reversed, empty or not finite.
+        """
         if not all(map(math.isfinite, (x1, y1, x2, y2))) or x1 >= x2 or y1 >= y2:
             raise RecordError(f"box ({x1}, {y1}, {x2}, {y2}) is not x1 < x2, y1 < y2 with finite numbers")
         return cls(x1, y1, x2, y2)
 
     @property
     def width(self) -> float:
-        """Width in pixels."""
+        """The width in pixels."""
         return self.x2 - self.x1
 
     @property
     def height(self) -> float:
-        """Height in pixels."""
+        """The height in pixels."""
         return self.y2 - self.y1
 
     @property
     def area(self) -> float:
-        """Area in square pixels."""
+        """The area in square pixels."""
         return self.width * self.height
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Centre (x, y) in pixels."""
+        """The centre (x, y) in pixels."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
     @property
     def xywh(self) -> tuple[float, float, float, float]:
-        """Left, top, width, height: the form of COCO and MOT."""
+        """The box as (left, top, width, height), the form of COCO and MOT."""
         return self.x1, self.y1, self.width, self.height
 
 
 def valid_boxes(boxes: ArrayLike) -> NDArray[np.bool_]:
-    """Which rows of an (n, 4) array are boxes: finite, x1 < x2, y1 < y2.
+    """For each row of an (n, 4) array, whether it is a box: finite, x1 < x2, y1 < y2.
 
     >>> valid_boxes([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, float("nan"), 1]]).tolist()
     [True, False, False]
@@ -75,7 +79,7 @@ def valid_boxes(boxes: ArrayLike) -> NDArray[np.bool_]:
 
 
 def clip_boxes(boxes: ArrayLike, width: float, height: float) -> NDArray[np.float64]:
-    """Boxes cut to the frame; a box wholly outside comes back empty (see `valid_boxes`).
+    """Boxes of shape (n, 4) cut to the frame; a box wholly outside comes back empty, which `valid_boxes` finds.
 
     >>> clip_boxes([[-5, 2, 30, 40]], 20, 30).tolist()
     [[0.0, 2.0, 20.0, 30.0]]

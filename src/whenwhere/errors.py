@@ -1,8 +1,8 @@
-"""Errors a user can meet, each one sentence: what, where, how to mend.
+"""Errors that a user can meet. Each is one sentence: what is wrong, where, and how to mend it.
 
-One class per kind of cause, so that a batch can store the failure as data (`kind` and `message` go into the
-record's `error` field) and go on with the next input. Anything that is not a `WhenwhereError` is a bug of ours
-and keeps its traceback. `kind` is a stable word that scripts may compare with.
+There is one class for each kind of cause, so that a batch can store a failure as data (`kind` and the message go into
+the record's `error` field) and continue with the next input. An exception that is not a `WhenwhereError` is a bug in
+whenwhere and keeps its traceback. `kind` is a stable word with which scripts may compare.
 """
 
 import difflib
@@ -10,25 +10,25 @@ from collections.abc import Iterable
 
 
 class WhenwhereError(Exception):
-    """Base of all errors that are explained to a user in one sentence."""
+    """Base class of all errors that are explained to a user in one sentence."""
 
     kind = "error"
 
 
 class MediaError(WhenwhereError):
-    """The video cannot be read: missing, empty, not a video, no picture in it, broken."""
+    """The video cannot be read: it is missing, empty, not a video, without a picture, or broken."""
 
     kind = "media"
 
 
 class QueryError(WhenwhereError):
-    """The sentence, the span or the time window asked for makes no sense."""
+    """The sentence, the span or the time window that was asked for makes no sense."""
 
     kind = "query"
 
 
 class OutputError(WhenwhereError):
-    """An answer cannot be written: no permission, disk full, unknown format."""
+    """An answer cannot be written: permission is missing, the disk is full, or the format is unknown."""
 
     kind = "output"
 
@@ -46,25 +46,25 @@ class SettingError(WhenwhereError):
 
 
 class ModelError(WhenwhereError):
-    """A checkpoint in this process cannot be had, loaded or run, or is not what it should be."""
+    """A checkpoint cannot be found, loaded or run in this process, or is not what it should be."""
 
     kind = "model"
 
 
 class ChatError(WhenwhereError):
-    """A model behind an address gives no usable answer: not reachable, refuses, hangs, or answers nonsense."""
+    """A model endpoint gives no usable answer: it cannot be reached, refuses, hangs, or answers nonsense."""
 
     kind = "endpoint"
 
 
 class BudgetError(ChatError):
-    """Asking on would cost more calls or tokens than were allowed."""
+    """The next question would cost more calls or tokens than were allowed."""
 
     kind = "budget"
 
 
 class MissingExtraError(WhenwhereError):
-    """A feature needs a package that only an extra installs.
+    """A feature needs a package that is installed only with an extra of whenwhere.
 
     >>> str(MissingExtraError("pyarrow", "data", "reading Parquet manifests"))
     "reading Parquet manifests needs pyarrow, which is not installed: pip install 'whenwhere[data]'"

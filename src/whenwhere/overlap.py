@@ -1,16 +1,16 @@
 """How much two answers overlap in time, in space, and in both.
 
-The definitions (one place; evaluation, rewards and difficulty import them):
+Evaluation, rewards and difficulty all import these definitions:
 
-- `t_iou` = |S ∩ P| / |S ∪ P| on sets of time. Both empty = 1 ("it is not there", and so it was answered).
-- `s_iou` = time average of box IoU over S ∩ P, both tubes filled linearly, integrated with the trapezoid rule on
-  the union of their grids. Where both have no box the overlap is 1, where one has none it is 0.
-- `v_iou` = t_iou · s_iou, so that 0 ≤ v ≤ t ≤ 1, sub-second events are defined, and time answered outside the
-  truth counts against the answer. The name `mv_iou` of arXiv 2606.29023 is read as this (the source never defines
-  it). A product instead of the sum over sampled seconds in HC-STVG's vIoU because sums on the truth's grid do not
-  punish overlong spans.
+- `t_iou` = |S ∩ P| / |S ∪ P| on sets of time S and P. If both are empty it is 1: "it is not there" was right.
+- `s_iou` is the time average of the box IoU over S ∩ P, with both tubes filled linearly, integrated by the trapezoid
+  rule on the union of their grids. Where neither tube has a box the overlap is 1; where only one has a box it is 0.
+- `v_iou` = t_iou · s_iou, so 0 ≤ v ≤ t ≤ 1, events shorter than a second are defined, and time answered outside the
+  truth counts against the answer. The name `mv_iou` of arXiv 2606.29023 is read as this, since the source never defines
+  it. It is a product, unlike the sum over sampled seconds of HC-STVG's vIoU, because sums on the truth's grid do not
+  punish spans that are too long.
 
-Other people's counts over frame grids are protocols of `whenwhere.evaluate`, never variants of these.
+Counts over frame grids that benchmarks use are protocols of `whenwhere.evaluate`, never variants of these.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from whenwhere.tubes import Tube
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """IoU of boxes, elementwise with broadcasting over (..., 4) xyxy arrays; in [0, 1], 0 for empty boxes.
+    """IoU of xyxy boxes of shapes (..., 4), elementwise with broadcasting; in [0, 1], and 0 for empty boxes.
 
     >>> float(box_iou([0, 0, 2, 2], [1, 0, 3, 2]))
     0.3333333333333333
@@ -54,7 +54,7 @@ def t_iou(a: SpanSet, b: SpanSet) -> float:
 
 
 def s_iou(a: Tube, b: Tube) -> float:
-    """Time average of box IoU where both tubes' spans overlap, in [0, 1]; 0 where they never do.
+    """Time average of box IoU over the time that the spans of both tubes share, in [0, 1]; 0 if they share none.
 
     >>> left = Tube(SpanSet([(0, 4)]), [0, 3.9], [[0, 0, 2, 2]] * 2, rate=0.25)
     >>> right = Tube(SpanSet([(2, 6)]), [2, 5.9], [[1, 0, 3, 2]] * 2, rate=0.25)
@@ -69,16 +69,19 @@ def s_iou(a: Tube, b: Tube) -> float:
 def over_time(
     a: Tube, b: Tube, measure: Callable[[ArrayLike, ArrayLike], NDArray[np.float64]], neither: float = 1.0
 ) -> float:
-    """Time average of a measure of two boxes where both tubes' spans overlap, both filled linearly.
+    """Time average of a measure of two boxes over the time that the spans of both tubes share.
+
+    Both tubes are filled linearly.
 
     Args:
-        a: one tube.
-        b: the other.
-        measure: of (n, 4) and (n, 4) boxes, (n,); taken at both ends of every cell of the common grid (trapezoid rule).
-        neither: its value where neither tube has a box; where one has none it is 0.
+        a: One tube.
+        b: The other tube.
+        measure: Function of two arrays of boxes, each of shape (n, 4), that returns one number for each pair, shape
+            (n,). It is called at both ends of every cell of the common grid (trapezoid rule).
+        neither: Value where neither tube has a box. Where only one has a box, the value is 0.
 
     Returns:
-        The average, 0 where the spans never overlap.
+        The average, or 0 if the spans share no time.
 
     >>> still = Tube(SpanSet([(0, 2)]), [0, 1.9], [[0, 0, 4, 2]] * 2, rate=0.5)
     >>> over_time(still, still, lambda x, y: (np.asarray(x) - y)[:, 0] + 3)
@@ -92,8 +95,8 @@ def over_time(
     lo, hi = grid[:-1], grid[1:]
     keep = both.index((lo + hi) / 2) >= 0
     lo, hi = lo[keep], hi[keep]
-    # Inside one cell of the common grid each tube is either absent or linear, but it may jump at the cell's ends
-    # (an absence begins, a span ends): so the ends' values are the limits from inside the cell.
+    # Inside one cell of the common grid each tube is either absent or linear, but it may jump at the ends of the cell
+    # (where an absence begins or a span ends), so the values at the ends are the limits from inside the cell.
     inner = (lo + (hi - lo) * np.array([[0.25], [0.5], [0.75]])).ravel()
     ends = []
     for tube in (a, b):
@@ -107,7 +110,7 @@ def over_time(
 
 
 def v_iou(a: Tube, b: Tube) -> float:
-    """Overlap in time and space: `t_iou · s_iou`, in [0, t_iou].
+    """Overlap in time and space, `t_iou · s_iou`, in [0, t_iou].
 
     >>> tube = Tube(SpanSet([(0, 4)]), [0, 1, 2, 3, 3.9], [[0, 0, 2, 2]] * 5)
     >>> v_iou(tube, tube)

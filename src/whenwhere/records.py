@@ -1,11 +1,12 @@
-"""The grounding record, version 1: what one question to one video gives, on disk and in memory.
+"""The grounding record, version 1: the answer to one question about one video, on disk and in memory.
 
-One typed record flows through everything: a grounder makes it, exports read it, `--json` prints it, batches append
-it to JSON Lines, evaluation reads it back. Unknown keys are refused, floats keep 3 decimals (milliseconds,
-thousandths of a pixel), so that what is in memory equals what a reader of the file gets.
+One typed record goes through the whole program: a session makes it, exports read it, `--json` prints it, a batch
+appends it to a JSON Lines file, and evaluation reads it back. Unknown keys are refused. Floats keep 3 decimals
+(milliseconds, thousandths of a pixel) already in memory, so that a record and its copy from a file give the same
+exports: a batch that is resumed writes the files that are still missing from its stored records.
 
-Field by field this is section 5 of the design; the words (span, tube, box, fill) are defined in `spans`, `boxes`
-and `tubes`. Masks and several objects come later as further fields under a new version.
+The words span, tube, box and fill are defined in `spans`, `boxes`, `tubes` and `whenwhere.tracking`. Masks and several
+objects will be further fields of a later version.
 """
 
 import itertools
@@ -45,7 +46,7 @@ class _Strict(BaseModel):
 
 
 class SpanRecord(_Strict):
-    """Half-open `[start, end)` in seconds with an optional score."""
+    """A half-open span `[start, end)` in seconds, with an optional score."""
 
     start: Float
     end: Float
@@ -59,10 +60,19 @@ class SpanRecord(_Strict):
 
 
 class VideoRecord(_Strict):
-    """Which video was asked: enough to find it again and to convert times and boxes.
+    """The video that was asked about: enough to find it again and to convert times and boxes.
 
-    `duration` is measured from the frames, `declared_duration` is the header's; `start` is the container's time of
-    the first displayed frame; `width` and `height` are of the displayed frame; `rotation` in degrees clockwise.
+    Attributes:
+        path: Path or address, as it was given.
+        sha256_1mb: SHA-256 of the first MiB of the file.
+        duration: Duration in seconds, measured from the frames.
+        declared_duration: Duration in seconds that the file's header states, or None.
+        start: The container's time of the first displayed frame, in seconds.
+        width: Width of the displayed frame in pixels.
+        height: Height of the displayed frame in pixels.
+        fps: Mean frames per second.
+        vfr: Whether the frame rate varies.
+        rotation: Clockwise rotation in degrees that the displayed frame already includes.
     """
 
     path: str
@@ -78,7 +88,7 @@ class VideoRecord(_Strict):
 
 
 class BoxRecord(_Strict):
-    """A box at a time: seconds, xyxy pixels of the displayed frame, and where it came from."""
+    """A box at a time `t` in seconds, as xyxy pixels of the displayed frame, and where the box came from."""
 
     t: Float
     box: tuple[Float, Float, Float, Float]
@@ -86,7 +96,7 @@ class BoxRecord(_Strict):
 
 
 class TubeRecord(_Strict):
-    """Second-level boxes of one thing; usually a record has one tube."""
+    """The second-level boxes of one thing. Most records have one tube."""
 
     id: str = "0"
     label: str | None = None
@@ -95,7 +105,7 @@ class TubeRecord(_Strict):
 
 
 class FilledRecord(_Strict):
-    """Per-frame boxes of one tube (its id), present when asked for or when an export needed them."""
+    """One box for each frame of the tube whose id is `tube`, made when they were asked for or an export needed them."""
 
     fill: str
     tube: str
@@ -110,7 +120,7 @@ class FilledRecord(_Strict):
 
 
 class CurveRecord(_Strict):
-    """A score over time: value i belongs to `start + i * step` seconds."""
+    """A score over time; the value i belongs to the time `start + i * step` in seconds."""
 
     start: Float
     step: Float
@@ -118,7 +128,7 @@ class CurveRecord(_Strict):
 
 
 class SettingsRecord(_Strict):
-    """How the answer was made; the same settings on the same video give the same answer."""
+    """The settings of the answer; the same settings give the same answer for the same video."""
 
     model: str
     pipeline: str
@@ -131,16 +141,23 @@ class SettingsRecord(_Strict):
 
 
 class ParseRecord(_Strict):
-    """How a model's text was read."""
+    """How the text of a model was parsed, and with what result."""
 
     mode: Literal["strict", "lenient"]
     status: str
 
 
 class CostRecord(_Strict):
-    """What the answer cost; calls that were answered before, from the store, cost nothing.
+    """What the answer cost. Model calls whose reply was in the cache cost nothing.
 
-    `peak_memory`: most bytes of accelerator memory in use at a time, 0 where nothing was measured.
+    Attributes:
+        frames_decoded: Number of frames that were decoded.
+        frames_shown: Number of frames that a model was shown.
+        calls: Number of model calls.
+        prompt_tokens: Number of tokens in the prompts of all calls.
+        output_tokens: Number of tokens that were generated.
+        seconds: Time from the question to the answer.
+        peak_memory: Most bytes of accelerator memory in use at any time; 0 if it was not measured.
     """
 
     frames_decoded: int = 0
@@ -153,17 +170,17 @@ class CostRecord(_Strict):
 
 
 class ErrorRecord(_Strict):
-    """Why there is no answer: a stable word and one sentence."""
+    """Why there is no answer: a stable word (`kind`) and one sentence."""
 
     kind: str
     message: str
 
 
 class Grounding(_Strict):
-    """One answer to one sentence about one video.
+    """The answer to one sentence about one video.
 
-    `status` is `answered`, `absent` (a claim: it is not there), `unsure` (no claim; see `candidates`) or `failed`
-    (see `error`). `unsure` and `failed` carry no spans.
+    `status` is `answered`, `absent` (the claim that it is not there), `unsure` (no claim; `candidates` lists what was
+    considered) or `failed` (`error` says why). Only answered records have spans.
 
     >>> g = Grounding(id="a", query="a dog", status="absent")
     >>> Grounding.from_json(g.to_json()) == g
@@ -214,14 +231,14 @@ class Grounding(_Strict):
 
     @property
     def span_set(self) -> SpanSet:
-        """The answered time as a set."""
+        """The answered time as a set of spans."""
         return SpanSet(Span(s.start, s.end, s.score) for s in self.spans)
 
     def tube(self, i: int = 0) -> Tube | None:
-        """The i-th tube as arrays, None where there is no such tube.
+        """The tube with index i as arrays, or None if there is no such tube.
 
         Raises:
-            RecordError: the stored boxes do not make a tube inside the stored spans.
+            RecordError: The stored boxes do not make a tube inside the stored spans.
         """
         if i >= len(self.tubes):
             return None
@@ -240,15 +257,15 @@ class Grounding(_Strict):
         )
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the schema's order."""
+        """The record as one line of JSON, with the keys in the order of the schema."""
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Grounding":
-        """Read one record.
+        """The record that a line of JSON holds.
 
         Raises:
-            RecordError: not JSON, or not this schema; names the first field that is wrong.
+            RecordError: The text is not JSON or does not follow the schema; the message names the first wrong field.
         """
         try:
             return cls.model_validate_json(text)
@@ -259,7 +276,7 @@ class Grounding(_Strict):
 
 
 def span_records(spans: SpanSet | list[Span]) -> list[SpanRecord]:
-    """Spans in the record's form; a span that rounds to nothing at 3 decimals keeps one millisecond."""
+    """Spans in the record's form. A span that would be empty after rounding keeps one millisecond."""
     out = []
     for s in spans:
         start, end = round(s.start, 3), round(s.end, 3)
@@ -282,7 +299,14 @@ def tube_record(tube: Tube) -> TubeRecord:
 
 
 def filled_record(fill: str, tube: str, times: np.ndarray, boxes: np.ndarray) -> FilledRecord:
-    """Per-frame boxes in the record's form; rows of NaN (no box at that frame) are left out."""
+    """The boxes of each frame in the record's form.
+
+    Args:
+        fill: Name of the fill that made the boxes.
+        tube: Id of the tube.
+        times: Times of the frames in seconds, shape (n,).
+        boxes: Boxes as xyxy pixels, shape (n, 4); frames whose row is NaN have no box and are left out.
+    """
     keep = ~np.isnan(boxes[:, 0])
     return FilledRecord(
         fill=fill,
@@ -293,10 +317,10 @@ def filled_record(fill: str, tube: str, times: np.ndarray, boxes: np.ndarray) ->
 
 
 def check_query(query: str) -> str:
-    """The sentence, stripped.
+    """The sentence with single spaces between its words and none around it.
 
     Raises:
-        QueryError: empty, or longer than 2 000 characters (a sentence, not a document).
+        QueryError: The sentence is empty or longer than 2 000 characters.
 
     >>> check_query("  a dog ")
     'a dog'

@@ -1,10 +1,10 @@
-"""Spans of time: half-open `[start, end)` in seconds, 0 = the first displayed video frame.
+"""Spans of time: half-open `[start, end)` in seconds, where 0 is the first displayed frame of the video.
 
-`SpanSet` is a *set of time*: sorted, disjoint, possibly empty ("it is not there"). Spans that overlap or touch
-become one, because as sets of instants they are one; ranked and overlapping candidates therefore stay lists of
-`Span` (the record's `ranked` field) and never become a `SpanSet` before one is chosen.
+A `SpanSet` is a *set of time*: sorted, disjoint, and possibly empty ("it is not there"). Spans that overlap or touch
+become one, because as sets of instants they are one. Ranked candidates that overlap therefore stay lists of `Span` (the
+record's `ranked` field) and become a `SpanSet` only after one is chosen.
 
-Spans may reach outside the video: real annotations do. Clipping is a named step (`SpanSet.clip`).
+Spans may reach outside the video, as real annotations do. Clipping is a step of its own (`SpanSet.clip`).
 """
 
 import math
@@ -19,7 +19,10 @@ from whenwhere.errors import QueryError
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Half-open interval `[start, end)` in seconds with an optional score.
+    """A half-open interval `[start, end)` in seconds, with an optional score.
+
+    Raises:
+        QueryError: A bound is not finite, or the start is not before the end.
 
     >>> Span(2.0, 3.5).duration
     1.5
@@ -39,7 +42,7 @@ class Span:
 
     @property
     def duration(self) -> float:
-        """Length in seconds, > 0."""
+        """The length in seconds, always positive."""
         return self.end - self.start
 
     def __contains__(self, t: float) -> bool:
@@ -47,10 +50,14 @@ class Span:
 
 
 class SpanSet:
-    """Sorted, disjoint spans; immutable; may be empty.
+    """Sorted, disjoint spans. The set is immutable and may be empty.
 
-    Built from spans or (start, end) pairs in any order; what overlaps or touches is merged and keeps the
-    highest score.
+    It is built from spans or (start, end) pairs in any order. Spans that overlap or touch are merged, and the merged
+    span keeps the highest of their scores.
+
+    Attributes:
+        starts: Starts in seconds, ascending, shape (n,).
+        ends: Ends in seconds, ascending, shape (n,).
 
     >>> s = SpanSet([(4, 6), (0, 1), (5, 9)])
     >>> s
@@ -87,7 +94,7 @@ class SpanSet:
         return self._spans[i]
 
     def __eq__(self, other: object) -> bool:
-        """Equal as sets of time; scores do not count."""
+        """Whether both are the same set of time; scores do not count."""
         if not isinstance(other, SpanSet):
             return NotImplemented
         return np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
@@ -102,7 +109,7 @@ class SpanSet:
         return bool(self.index([t])[0] >= 0)
 
     def index(self, times: ArrayLike) -> NDArray[np.intp]:
-        """For each time, which span holds it, or -1.
+        """For each time the index of the span that holds it, or -1 where none does.
 
         >>> SpanSet([(0, 1), (2, 3)]).index([0.0, 1.0, 2.5]).tolist()
         [0, -1, 1]
@@ -115,16 +122,16 @@ class SpanSet:
 
     @property
     def duration(self) -> float:
-        """Total length in seconds."""
+        """The total length in seconds."""
         return float((self.ends - self.starts).sum())
 
     @property
     def hull(self) -> Span | None:
-        """The one span from the first start to the last end, None when empty."""
+        """The span from the first start to the last end, or None if the set is empty."""
         return Span(float(self.starts[0]), float(self.ends[-1])) if len(self) else None
 
     def __and__(self, other: "SpanSet") -> "SpanSet":
-        # Scores belong to answers, not to intersections: they are dropped.
+        # A score rates a whole answered span, so it means nothing for a part of one and is dropped.
         out = []
         for s in self:
             lo = np.maximum(s.start, other.starts)
@@ -136,7 +143,7 @@ class SpanSet:
         return SpanSet([*self, *other])
 
     def clip(self, duration: float, start: float = 0.0) -> "SpanSet":
-        """The part inside `[start, duration)`, scores kept: on for answers, off in peers' protocols.
+        """The part inside `[start, duration)`, with its scores. Answers are clipped, truth is not.
 
         >>> SpanSet([(-1, 2), (9, 12)]).clip(10)
         SpanSet([0, 2), [9, 10))

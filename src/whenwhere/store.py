@@ -1,12 +1,13 @@
-"""Files that are whole or absent, and a cache keyed by content.
+"""Files that are either whole or absent, and a cache keyed by content.
 
-Everything whenwhere writes goes through here: to a temporary name beside the target, flushed to the disk, then
-renamed over it, so that a crash, a full disk or kill -9 leaves either the old file or the new one. JSON Lines files
-that grow (batch results) are appended a line at a time and flushed; a torn last line is recognised and dropped
-when the file is read again.
+Everything that whenwhere writes goes through this module: to a temporary name beside the target, flushed to the disk,
+then renamed over the target, so that a crash, a full disk or kill -9 leaves either the old file or the new one. JSON
+Lines files that grow (the results of a batch) are appended one line at a time and flushed; a torn last line is
+recognised and dropped when the file is read again.
 
-The cache maps a key made of *content* (a hash of the video's bytes, the settings, the code's version) to a file.
-Names and modification times never enter a key. A damaged or unwritable cache costs time, never an answer.
+The cache maps a key made of *content* (a hash of the video's bytes, the settings, the version of the code) to a file.
+File names and modification times are never part of a key. A cache that is damaged or cannot be written costs time,
+never an answer.
 """
 
 import glob
@@ -35,10 +36,10 @@ def _refusal(path: Path, e: OSError) -> OutputError:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`, with the same ending, renamed over it when the block succeeds.
+    """Give a temporary path beside `path`, with the same ending, and rename it over `path` if the block succeeds.
 
     Raises:
-        OutputError: the folder cannot be made or written, or the disk is full.
+        OutputError: The folder cannot be made or written, or the disk is full.
     """
     target = Path(path)
     try:
@@ -54,7 +55,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as f:
             os.fsync(f.fileno())
-        # mkstemp makes private files; the result is an ordinary one.
+        # mkstemp makes files that only their owner can read; the result has ordinary permissions.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except OSError as e:
@@ -66,12 +67,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block succeeds; what was there is removed.
+    """Give a temporary folder beside `path`, which replaces the folder at `path` if the block succeeds.
 
-    A folder cannot be put over another in one step: a crash between the two renames leaves none, never half of one.
+    A folder cannot be renamed over another in one step: a crash between the two renames leaves no folder, but never
+    half of one.
 
     Raises:
-        OutputError: the folder cannot be made or written, or the disk is full.
+        OutputError: The folder cannot be made or written, or the disk is full.
     """
     target = Path(path)
     prefix = f".{target.name[:40]}."
@@ -106,7 +108,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _sweep(target: Path, prefix: str) -> None:
-    """Remove what a process that was killed while it wrote here left behind."""
+    """Remove temporary files that killed processes left beside the target."""
     for left in target.parent.glob(f"{glob.escape(prefix)}*{glob.escape(target.suffix)}"):
         pid = left.name[len(prefix) :].split(".")[0]
         if pid.isdigit() and not _alive(int(pid)):
@@ -138,15 +140,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a whole UTF-8 file atomically, with the newlines as given."""
+    """Write a whole UTF-8 file atomically, without changing its newlines."""
     return write_bytes(path, text.encode("utf-8"))
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
-    """Append one line and flush it to the disk; a torn last line before it is closed off first.
+    """Append one line and flush it to the disk. If the last line is torn, a newline is put after it first.
 
     Raises:
-        OutputError: the file cannot be written or the disk is full.
+        OutputError: The file cannot be written, or the disk is full.
     """
     target = Path(path)
     try:
@@ -164,7 +166,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """The JSON values of a JSON Lines file; lines that are not whole (a crash tore them) are skipped."""
+    """The JSON values of a JSON Lines file; lines that a crash tore are skipped, and a missing file has none."""
     with suppress(FileNotFoundError), open(path, "rb") as f:
         for line in f:
             with suppress(ValueError):
@@ -173,13 +175,13 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def sha256_1mb(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of the first MiB: names a video in a record without reading all of it."""
+    """SHA-256 of the first MiB of a file, which identifies a video in a record without reading all of it."""
     with open(path, "rb") as f:
         return hashlib.sha256(f.read(_CHUNK)).hexdigest()
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
-    """Hash of the whole file: for cache keys, where two files that differ only in the middle must differ."""
+    """Hash of a whole file, for cache keys: files that differ only in their middle must have different keys."""
     h = hashlib.blake2b(digest_size=20)
     with open(path, "rb", buffering=0) as f:
         while chunk := f.read(_CHUNK):
@@ -188,25 +190,25 @@ def content_hash(path: str | os.PathLike[str]) -> str:
 
 
 def cache_folder() -> Path:
-    """`$WHENWHERE_CACHE`, or `whenwhere` under the user's cache folder."""
+    """The folder named by `$WHENWHERE_CACHE`, or else `whenwhere` in the user's cache folder."""
     if explicit := os.environ.get("WHENWHERE_CACHE"):
         return Path(explicit)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whenwhere"
 
 
 class Cache:
-    """Arrays and JSON keyed by content.
+    """A cache of arrays, keyed by content.
 
     Args:
-        folder: where it lives; None means `cache_folder()`.
-        enabled: False never reads or writes.
+        folder: Folder of the cache; None means `cache_folder()`.
+        enabled: Whether the cache is read and written at all.
 
     >>> import tempfile
     >>> cache = Cache(tempfile.mkdtemp())
     >>> key = cache.key("demo", 1, {"fps": 6})
     >>> cache.arrays(key, lambda: {"x": np.arange(3)})["x"].tolist()
     [0, 1, 2]
-    >>> cache.arrays(key, lambda: 1 / 0)["x"].tolist()     # the second time it is not computed
+    >>> cache.arrays(key, lambda: 1 / 0)["x"].tolist()     # found in the cache, so the function is not called
     [0, 1, 2]
     """
 
@@ -215,15 +217,15 @@ class Cache:
         self.enabled = enabled
 
     def key(self, kind: str, *parts: Any) -> str:
-        """A file name from a kind and whatever the result depends on (JSON values)."""
+        """The key of a result: a file name made from its kind and everything it depends on, as JSON values."""
         text = json.dumps(parts, sort_keys=True, default=str)
         return f"{kind}/{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
     def arrays(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """The stored arrays of `key`, or those `make()` gives, stored for the next time."""
+        """The stored arrays of `key`; if there are none, `make()` is called and its arrays are stored."""
         path = self.folder / f"{key}.npz"
         if self.enabled:
-            # A damaged entry is made anew: np.load raises one of these for anything that is not a whole npz.
+            # A damaged entry is computed again: np.load raises one of these errors for a file that is not a whole npz.
             with (
                 suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile),
                 np.load(path, allow_pickle=False) as stored,

@@ -1,17 +1,17 @@
-"""Tubes: where something is, over time. Times → boxes inside spans; absent means no box.
+"""Tubes: where something is over time. A tube maps times inside spans to boxes; where it is absent there is no box.
 
-A tube is *sparse*: normally one box per second plus one at each end of a span. In between, boxes are filled.
-The linear fill lives here because it is part of the definition of every overlap (`whenwhere.overlap`): it is
+A tube is *sparse*: normally it has one box per second and one at each end of a span, and the boxes in between are
+filled. The linear fill is in this file because every overlap is defined by it (`whenwhere.overlap`): it is
 deterministic and needs no pixels. Fills that look at pixels are in `whenwhere.tracking`.
 
-The rules of the linear fill (one place, used by scores, rewards and `at`):
+These are the rules of the linear fill, which scores, rewards and `Tube.at` share:
 
-- before the first and after the last box of a span the box is held;
-- between two boxes of one span it is interpolated, unless they are more than `1.5 / rate` apart: then a second
-  in between was answered without a box, which says "absent", and nothing is filled there;
-- outside the spans, and in a span without any box, there is none.
+- before the first and after the last box of a span, that box is held;
+- between two boxes of one span, boxes are interpolated, unless the two are more than `1.5 / rate` apart: then a second
+  in between was answered without a box, which means "absent", and nothing is filled there;
+- outside the spans, and in a span without any box, there is no box.
 
-Numbers of frames never appear here: times are float seconds.
+Times are float seconds; frame numbers do not occur here.
 """
 
 import itertools
@@ -25,9 +25,9 @@ from whenwhere.boxes import Box, valid_boxes
 from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 
-#: Two neighbouring boxes further apart than this many sampling steps have an absence between them.
+#: Between two neighbouring boxes that are further apart than this many sampling steps, the thing is absent.
 GAP = 1.5
-#: Slack for times that went through text (records keep 3 decimals).
+#: Slack in seconds for times that were written with 3 decimals and read back.
 _EPS = 1e-3
 
 
@@ -36,20 +36,20 @@ class Tube:
     """Boxes over time inside spans.
 
     Attributes:
-        spans: when the thing is there.
-        times: (n,) seconds, strictly increasing, each inside a span.
-        boxes: (n, 4) xyxy pixels of the displayed frame.
-        rate: boxes per second the tube was made at; decides what counts as an absence.
-        sources: per box `model`, `smoothed` or `propagated`; empty means `model` throughout.
-        id: a name that stays the same over formats.
-        label: what it is, in words, or None.
-        score: confidence in 0-1, or None.
-        span_of: (n,) index of the span that holds each box.
-        filled: per-frame (times, boxes) from a fill that looked at the pixels; `at` prefers them, overlaps never
-            use them.
+        spans: Spans in which the thing is there.
+        times: Times of the boxes in seconds, strictly increasing, each inside a span, shape (n,).
+        boxes: Boxes as xyxy pixels of the displayed frame, shape (n, 4).
+        rate: Boxes per second at which the tube was made; it decides which gap counts as an absence.
+        sources: Origin of each box: `model`, `smoothed` or `propagated`. Empty means `model` throughout.
+        id: Name of the tube, the same in all formats.
+        label: What the thing is, in words, or None.
+        score: Confidence from 0 to 1, or None.
+        span_of: Index of the span that holds each box, shape (n,).
+        filled: Times (m,) and boxes (m, 4) for each frame, from a fill that looked at the pixels, or None. `at`
+            prefers them; overlaps never use them.
 
     Raises:
-        RecordError: times not increasing or outside the spans, or something that is not a box.
+        RecordError: The times are not increasing or lie outside the spans, or a row of `boxes` is not a box.
 
     >>> tube = Tube(SpanSet([(0, 2.5)]), [0, 1, 2], [[0, 0, 10, 10], [10, 0, 20, 10], [10, 0, 20, 10]])
     >>> tube.at(0.5)
@@ -98,7 +98,7 @@ class Tube:
             raise RecordError(f"a tube's box at {t[bad[0]]:g} s is not x1 < x2, y1 < y2 with finite numbers")
         span_of = spans.index(t)
         for i in np.flatnonzero(span_of < 0):
-            # A time that was rounded into a neighbouring millisecond still belongs to its span.
+            # A time that was rounded to a millisecond outside its span still belongs to it.
             near = np.flatnonzero((t[i] >= spans.starts - _EPS) & (t[i] <= spans.ends + _EPS))
             if not len(near):
                 raise RecordError(f"a tube's box at {t[i]:g} s lies outside its spans {spans}")
@@ -114,7 +114,10 @@ class Tube:
         return len(self.times)
 
     def at(self, t: float) -> Box | None:
-        """The box at `t` seconds: that of the frame shown then where frames were filled, else linear; or None."""
+        """The box at `t` seconds, or None.
+
+        Where frames were filled, it is the box of the frame that is shown at `t`; elsewhere it is filled linearly.
+        """
         box = self.boxes_at([t])[0]
         if np.isnan(box[0]):
             return None
@@ -122,7 +125,7 @@ class Tube:
             times, boxes = self.filled
             shown = int(np.searchsorted(times, t + 1e-6, side="right")) - 1
             if shown >= 0 and self.spans.index([times[shown]])[0] == self.spans.index([t])[0]:
-                # Frames that were left out of the fill (a shot without a box of its own) show none.
+                # Frames that the fill left out (a shot without a box of its own) have no box.
                 frame = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
                 if shown + 1 < len(times) and times[shown + 1] - times[shown] > GAP * frame < t - times[shown]:
                     return None
@@ -130,7 +133,7 @@ class Tube:
         return Box(*map(float, box))
 
     def boxes_at(self, times: ArrayLike) -> NDArray[np.float64]:
-        """Linearly filled boxes, (n, 4); a row of NaN where there is none.
+        """Linearly filled boxes at some times, shape (n, 4); a row is NaN where there is no box.
 
         >>> Tube(SpanSet([(0, 4)]), [0, 3], [[0, 0, 1, 1], [3, 0, 4, 1]]).boxes_at([0, 1.5, 3.5])[:, 0].tolist()
         [0.0, nan, 3.0]
@@ -140,7 +143,7 @@ class Tube:
         if not len(self.times):
             return out
         span = self.spans.index(t)
-        # first and last box of the span that holds t
+        # the indices of the first and the last box of the span that holds each time
         first = np.searchsorted(self.span_of, span, side="left")
         last = np.searchsorted(self.span_of, span, side="right") - 1
         inside = (span >= 0) & (first <= last)
@@ -149,7 +152,7 @@ class Tube:
         hi = np.clip(left + 1, first, last)[inside]
         step = self.times[hi] - self.times[lo]
         w = np.divide(t[inside] - self.times[lo], step, out=np.zeros(len(lo)), where=step > 0)[:, None]
-        # (1 - w) a + w b, not a + w (b - a): exact at both anchors
+        # unlike a + w (b - a), this form of the interpolation is exact at both boxes
         filled = (1 - w) * self.boxes[lo] + w * self.boxes[hi]
         absent = (step > GAP / self.rate + _EPS) & (t[inside] > self.times[lo])
         filled[absent & (t[inside] < self.times[hi])] = np.nan
@@ -157,7 +160,7 @@ class Tube:
         return out
 
     def segments(self) -> list[slice]:
-        """Runs of boxes with neither a gap between spans nor an absence inside.
+        """The boxes in runs that are interrupted neither by the end of a span nor by an absence.
 
         >>> Tube(SpanSet([(0, 6)]), [0, 1, 4, 5], [[0, 0, 1, 1]] * 4).segments()
         [slice(0, 2, None), slice(2, 4, None)]
@@ -169,5 +172,5 @@ class Tube:
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def replace(self, **changes: object) -> "Tube":
-        """A copy with some attributes changed, checked anew."""
+        """A copy with some attributes changed, which is checked like any new tube."""
         return replace(self, **changes)  # type: ignore[arg-type]
