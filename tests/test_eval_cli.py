@@ -135,8 +135,8 @@ def test_a_blind_file_stands_beside(charades, scored, tmp_path):
 def test_failure_modes_have_names(charades, scored):
     late = {k: [s + 2, e + 3] for k, (s, e) in truths(charades).items()}
     found = scored(late)["diagnostics"]
-    assert found["start error, mean (s)"] == pytest.approx(2)
-    assert found["end error, mean (s)"] == pytest.approx(3)
+    assert found["mean start error (s)"] == pytest.approx(2)
+    assert found["mean end error (s)"] == pytest.approx(3)
     assert found["slope of start error over duration"] == pytest.approx(0, abs=1e-9)
     lengths = 20 + 2 * np.arange(VIDEOS)
     slow = {
@@ -145,9 +145,9 @@ def test_failure_modes_have_names(charades, scored):
     assert scored(slow)["diagnostics"]["slope of start error over duration"] == pytest.approx(0.1)
     lazy = scored({k: [0.0, float(lengths[int(k[1:3])])] for k in truths(charades)})["diagnostics"]
     assert lazy["whole-video rate of answers"] == lazy["answers that start at 0"] == 1.0
-    assert lazy["most frequent answer, share (fractions)"] == 1.0
-    assert lazy["most frequent answer, share (seconds)"] == pytest.approx(1 / VIDEOS)
-    assert lazy["fraction of the video answered, mean"] == 1.0
+    assert lazy["share of the most frequent answer (fractions)"] == 1.0
+    assert lazy["share of the most frequent answer (seconds)"] == pytest.approx(1 / VIDEOS)
+    assert lazy["mean fraction of the video answered"] == 1.0
 
 
 def test_protocols_count_differently_and_say_how(charades, scored):

@@ -70,7 +70,7 @@ def test_tubes_have_constants_and_say_where_they_lose(evaluated, tmp_path):
     assert lost["wrong-object"] == pytest.approx(1 / COUNT)
     assert lost["t"] == pytest.approx(found["summary"]["m_tIoU"]) == lost["oracle-space"]
     assert lost["v"] < lost["oracle-time"] < 1
-    assert found["diagnostics"]["start error, mean (s)"] == pytest.approx(30 / FPS)
+    assert found["diagnostics"]["mean start error (s)"] == pytest.approx(30 / FPS)
     # the wrong one is found in the wrong place, not at the wrong time
     assert lost["s"] < 1 - 1 / COUNT + 1e-9
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.evaluate.multispan import curve_area, matched, score_vue_tr
+from whenwhere.evaluate.multispan import curve_area, match_spans, score_vue_tr
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.ragged import Ragged, cross, highest, merged, ragged, set_iou
+from whenwhere.evaluate.ragged import Ragged, cross, highest, joined_spans, ragged, set_iou
 from whenwhere.evaluate.temporal import TemporalCount, default_iou, score, threshold_curve
 from whenwhere.overlap import t_iou
 from whenwhere.spans import SpanSet
@@ -57,7 +57,7 @@ def test_cross_pairs_are_those_of_a_loop(left, right):
 @law
 @given(st.lists(lists(wild), max_size=6))
 def test_merged_lists_are_span_sets(parts):
-    out = merged(ragged([span_array(p) for p in parts]))
+    out = joined_spans(ragged([span_array(p) for p in parts]))
     for k, part in enumerate(parts):
         expected = SpanSet((s, e) for s, e in part if s < e)
         rows = out.rows[out.starts[k] : out.starts[k + 1]]
@@ -299,7 +299,7 @@ def best_assignment(table):
 @given(lists(ticks, 0, 4), lists(ticks, 0, 4))
 def test_matching_is_the_best_of_all_matchings(a, b):
     a, b = proper(a), proper(b)
-    f1, mean = matched(ragged([span_array(a)]), ragged([span_array(b)]), [0.3, 0.6])
+    f1, mean = match_spans(ragged([span_array(a)]), ragged([span_array(b)]), [0.3, 0.6])
     if not a and not b:
         assert f1.tolist() == [[1.0, 1.0]] and mean.tolist() == [1.0]
         return

@@ -237,7 +237,7 @@ def test_filling_follows_the_rules_of_tubes(tube: Tube, asked: list[float]) -> N
     one = Tube(SpanSet([span]), tube.times[tube.span_of == 0], tube.boxes[tube.span_of == 0], rate=tube.rate)
     flat = tube_boxes.boxed([one.times], [one.boxes])
     held = np.array([[span.start, span.end]])
-    found = tube_boxes.fill(flat, np.zeros(len(asked), np.int64), np.array(asked), np.array([one.rate]), held)
+    found = tube_boxes.fill_linearly(flat, np.zeros(len(asked), np.int64), np.array(asked), np.array([one.rate]), held)
     inside = one.spans.index(asked) >= 0
     np.testing.assert_allclose(found[inside], one.boxes_at(np.array(asked)[inside]), atol=1e-9)
     assert np.isnan(found[(np.array(asked) < span.start - 0.01) | (np.array(asked) > span.end + 0.01)]).all()

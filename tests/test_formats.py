@@ -346,8 +346,8 @@ def test_an_empty_file_is_said_and_every_item_is_missing(tmp_path: Path, text: s
         ("name,age\nx,3\n", "no known prediction format"),
         ("[1, 2, 3]", "no known prediction format"),
         ("{}", "no known prediction format"),
-        ('{"results": ' + "1" * 5000 + "}", "no JSON that can be read"),
-        ("[" * 100_000, "no JSON that can be read"),
+        ('{"results": ' + "1" * 5000 + "}", "unreadable JSON"),
+        ("[" * 100_000, "unreadable JSON"),
     ],
 )
 def test_a_file_that_is_no_predictions_is_refused_in_one_sentence(tmp_path: Path, text: str, words: str) -> None:

@@ -96,7 +96,7 @@ def test_absence(name: str) -> None:
 def test_matching_is_that_of_the_evaluation(said: ParsedAnswer, true: ParsedAnswer) -> None:
     truth, claim = made.truth_of(true), made.claim_of(said)
     rows = [ragged([np.c_[s.starts, s.ends]]) for s in (claim.spans, truth.spans)]
-    assert TERMS["matched"](claim, truth) == pytest.approx(multispan.matched(*rows)[1][0], abs=1e-12)
+    assert TERMS["matched"](claim, truth) == pytest.approx(multispan.match_spans(*rows)[1][0], abs=1e-12)
 
 
 def value(name: str, said: tuple[float, float], true: tuple[float, float], duration: float = 100.0) -> float:

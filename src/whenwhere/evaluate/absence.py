@@ -1,11 +1,11 @@
-"""It is not there: how well empty truths are recognised, and what the whole is worth.
+"""Null queries: how well absences are recognised, and the score over all items.
 
 `absence` is this project's count. Rejecting is the positive decision: precision, recall (`rejection-rate`) and F1 of
 the answer "absent" on items whose truth is empty, `false-rejection` on the others, the AUROC of the confidence that
-something is there (ties count half), and `mIoU` over all items, where an absent thing called absent is 1.
+something is there (ties count half), and `mIoU` over all items, where an absent thing answered as absent is 1.
 
-`gmr` (Soccer-GMR) and `na-vmr` (Moment of Untruth) decide by a threshold on the score that something is there, not by
-the answer: `existence` below gives it. Both count an item as empty when it has no true span.
+`gmr` (Soccer-GMR) and `na-vmr` (Moment of Untruth) decide not by the answer but by a threshold on the score that
+something is there, which is `existence` below. Both count an item as empty if it has no true span.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from whenwhere.datasets.item import Item
 from whenwhere.evaluate.average_precision import greedy_iou
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
-from whenwhere.evaluate.qvhighlights import WINDOWS, average_precision, by_score, windows
+from whenwhere.evaluate.qvhighlights import WINDOWS, answered_windows, average_precision, by_score
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, quotient, ragged, total
 from whenwhere.evaluate.temporal import answered, default_iou, hits, look_up, means
 
@@ -26,7 +26,7 @@ AT = np.array([float(f"{t:.2f}") for t in np.linspace(0.5, 0.95, 10)])
 
 
 def auroc(scores: Floats, positive: Mask) -> float:
-    """Chance that a positive has the higher score than a negative, a tie counting half; nan without both.
+    """The probability that a positive scores higher than a negative, a tie counting half; NaN without both kinds.
 
     >>> auroc(np.array([.9, .5, .5, .1]), np.array([True, True, False, False]))
     0.875
@@ -39,10 +39,10 @@ def auroc(scores: Floats, positive: Mask) -> float:
 
 
 def existence(prediction: Prediction | None) -> float:
-    """How surely something is claimed to be there, as a number that grows with it.
+    """How certainly an answer claims that something is there, as a number that grows with it.
 
-    The confidence of an answer, or 1 minus that of an "absent" one; without confidence the best window's score, else
-    1 for an answer and 0 for "absent". What claims nothing is 0.5.
+    It is the confidence of an answer, or 1 minus that of an "absent" one; without confidence the best window's score,
+    else 1 for an answer and 0 for "absent". An answer that claims nothing is 0.5.
     """
     if prediction is None or prediction.status in ("unsure", "unparsed", "failed"):
         return 0.5
@@ -56,7 +56,7 @@ def existence(prediction: Prediction | None) -> float:
 
 
 def rejection(rejected: Mask, empty: Mask) -> dict[str, float]:
-    """Precision, rate (recall) and F1 of rejecting, and the share of present things rejected; 0 where undefined."""
+    """Precision, rate (recall) and F1 of rejecting, and the share of present things rejected; 0 if undefined."""
     right = float((rejected & empty).sum())
     precision = right / max(1, int(rejected.sum()))
     rate = right / max(1, int(empty.sum()))
@@ -69,7 +69,7 @@ def rejection(rejected: Mask, empty: Mask) -> dict[str, float]:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Rejection by the answer itself, AUROC of the confidence, and t_IoU over all items."""
+    """Score rejection by the answer itself, the AUROC of the confidence, and t_IoU over all items."""
     kept, predictions, notes = look_up(items, by_id)
     empty = np.array([not len(i.spans) for i in kept], bool)
     rejected = np.array([_rejects(p) for p in predictions], bool)
@@ -82,7 +82,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         if rows.any():
             out.groups[name] = {"n": float(rows.sum())} | {k: float(v[rows].mean()) for k, v in columns.items()}
     if not empty.any() or empty.all():
-        out.notes.append("the truth is empty everywhere or nowhere: rejection and AUROC say nothing")
+        out.notes.append("the truth is empty for all items or for none: rejection and AUROC say nothing")
     return out
 
 
@@ -97,7 +97,10 @@ def _rejects(prediction: Prediction | None) -> bool:
 
 
 def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Rejection at 0.4 and 0.6, AUROC, G-mIoU@k on all items; mAP, mR@k, mR+@k, mIoU@k, mIoU+@k on present ones."""
+    """Score as Soccer-GMR does.
+
+    Rejection at 0.4 and 0.6, AUROC and G-mIoU@k are of all items; mAP, mR@k, mR+@k, mIoU@k and mIoU+@k of present ones.
+    """
     kept, found, notes = look_up(items, by_id, drop=True)
     predictions = [p for p in found if p is not None]
     truth = ragged([i.spans for i in kept])
@@ -112,7 +115,7 @@ def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
             f"Acc@{tau:g}": float(((exists > tau) == there).mean()) if len(kept) else float("nan"),
         }
     columns: dict[str, Floats] = {}
-    ranked = ragged([windows(p) for p in predictions], 3)
+    ranked = ragged([answered_windows(p) for p in predictions], 3)
     spans = Ragged(ranked.rows[:, :2], ranked.starts)
     # Only the end-to-end score drops windows without length and everything below the threshold.
     good = (ranked.rows[:, 1] > ranked.rows[:, 0]) & (exists > 0.4)[ranked.owner]
@@ -153,12 +156,12 @@ def _mean(values: Floats) -> float:
 
 
 def score_na_vmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Rejection accuracy at 0.5, and R1@m where a rejected present thing is a miss."""
+    """Score as Moment of Untruth does: rejection at 0.5, and R1@m, where a rejected present thing is a miss."""
     kept, predictions, notes = look_up(items, by_id, drop=True)
     # The original writes the empty truth as one window [0, 0].
     empty = np.array([not len(i.spans) or bool((i.spans == 0).all()) for i in kept], bool)
     accepted = np.array([existence(p) >= 0.5 for p in predictions], bool)
-    top, truth = ragged([windows(p)[:1, :2] for p in predictions]), ragged([i.spans for i in kept])
+    top, truth = ragged([answered_windows(p)[:1, :2] for p in predictions]), ragged([i.spans for i in kept])
     i, j, owner = cross(top, truth)
     iou = highest(hull_iou(top.rows[i], truth.rows[j]), owner, len(kept)) * accepted
     out = Scores({}, [i.id for i in kept], [i.video for i in kept], {}, notes=notes)

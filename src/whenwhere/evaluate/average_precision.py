@@ -1,12 +1,12 @@
 """Average precision of scored spans: the part that QVHighlights, ActivityNet and Soccer-GMR have in common.
 
-Spans are matched within *cells* (a query; a class in a video): best score first, each takes the free true span with
-the highest IoU, if that reaches the threshold. Inside a cell this is a sequence, so the loop below runs over the rank
-within the cell and does all cells and all thresholds at once. What is then made of the true positives is the
+Spans are matched within *cells* (a query, or a class in a video): best score first, each takes the free true span with
+the highest IoU if that reaches the threshold. Inside a cell this is a sequence, so the loop runs over the rank within
+the cell and handles all cells and all thresholds at once. The average precision of the true positives is the
 interpolated area under precision over recall of PASCAL VOC 2011.
 
-These originals divide 0 by 0 for two spans without length and take the result for a hit. Such spans occur in the
-released truth of ActivityNet, so the published digits contain it, and `IoU` here is infinite for them.
+The originals divide 0 by 0 for two spans without length and count the result as a hit. Such spans occur in the released
+truth of ActivityNet, so the published digits contain them, and the IoU here is infinite for them.
 """
 
 from itertools import pairwise
@@ -20,24 +20,25 @@ Hits = NDArray[np.bool_]
 
 
 def sum_iou(a: Floats, b: Floats) -> Floats:
-    """IoU of two spans, row by row, with the union from the sum of the lengths; infinite where that is 0."""
+    """The IoU of two spans, row by row, with the union from the sum of the lengths; infinite if that is 0."""
     common = shared(a, b)
     union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - common
     return np.where(union == 0, np.inf, quotient(common, union))
 
 
 def greedy_iou(answers: Ragged, truth: Ragged, thresholds: Floats, first: bool = False) -> tuple[Floats, Hits]:
-    """IoU with which each answer was matched, one to one in the order given, and which true spans were found.
+    """Match answers with true spans one to one, in the order of the answers.
 
     Args:
-        answers: spans per cell, first come first served.
-        truth: true spans per cell.
-        thresholds: (t,) IoU that must be reached; -1 matches whatever is free.
-        first: of equally good true spans take the first, and let spans without length overlap nothing; else the
-            last, as a reversed ascending sort does, and such spans match (see the module).
+        answers: Answered spans of each cell; earlier ones choose first.
+        truth: True spans of each cell.
+        thresholds: IoU that must be reached, shape (t,); -1 matches whatever is free.
+        first: Whether the first of equally good true spans is taken and spans without length overlap nothing.
+            Otherwise the last is taken, as after a reversed ascending sort, and such spans match (see the module).
 
     Returns:
-        (n, t) for the answers' rows, -1 where nothing was matched, and (m, t) for the truth's rows.
+        The IoU with which each answer was matched, shape (n, t), -1 without a match, and which true spans were found,
+        shape (m, t).
     """
     value = np.full((len(answers.rows), len(thresholds)), -1.0)
     found = np.zeros((len(truth.rows), len(thresholds)), bool)
@@ -47,7 +48,7 @@ def greedy_iou(answers: Ragged, truth: Ragged, thresholds: Floats, first: bool =
     iou = sum_iou(answers.rows[row], truth.rows[other])
     if first:
         iou[np.isinf(iou)] = -2.0
-    # What reaches no threshold can never match: most pairs are gone before the loop.
+    # A pair that reaches no threshold can never match, which leaves few pairs for the loop.
     near = iou >= thresholds.min()
     row, other, iou = row[near], other[near], iou[near]
     rank = (np.arange(len(answers.rows)) - np.repeat(answers.starts[:-1], answers.counts))[row]
@@ -78,12 +79,12 @@ def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[
     """Which answers are true positives, and which true spans were found.
 
     Args:
-        answers: spans per cell, best score first.
-        truth: true spans per cell.
-        thresholds: (t,) IoU that must be reached, > 0.
+        answers: Answered spans of each cell, best score first.
+        truth: True spans of each cell.
+        thresholds: IoU that must be reached, > 0, shape (t,).
 
     Returns:
-        (n, t) for the answers' rows and (m, t) for the truth's rows.
+        Masks of the answers, shape (n, t), and of the true spans, shape (m, t).
 
     >>> from whenwhere.evaluate.ragged import ragged
     >>> answers, truth = ragged([np.array([[0., 4], [0, 5]])]), ragged([np.array([[0., 5]])])
@@ -95,12 +96,13 @@ def true_positives(answers: Ragged, truth: Ragged, thresholds: Floats) -> tuple[
 
 
 def interpolated(hit: Hits, positives: NDArray[np.integer] | int, axis: int = -2) -> Floats:
-    """Average precision from true positives in order of falling score.
+    """Interpolated average precision of true positives in the order of falling score.
 
     Args:
-        hit: (..., k, t) true positives, k ranks, t thresholds. Ranks that do not exist are False at the end.
-        positives: (...) number of true spans, > 0.
-        axis: of the ranks.
+        hit: True positives at k ranks and t thresholds, shape (..., k, t). Ranks that do not exist are False at the
+            end.
+        positives: Number of true spans, > 0, shape (...).
+        axis: Axis of the ranks.
 
     >>> float(interpolated(np.array([[True], [False], [True]]), 2)[0].round(4))
     0.8333

@@ -1,17 +1,17 @@
-"""Does the answer depend on the sentence, and on the pixels? Rows that a file of answers can give without any model.
+"""Controls: whether answers depend on the sentence and on the pixels, tested without running the model again.
 
 - query swap: within each video the answers are handed to the next sentence. Only videos with at least two sentences
-  take part, and the file's own score on the same items stands beside it. Where both are alike, the answers do not
+  take part, and the report gives the file's own score on the same items too. If both are alike, the answers do not
   depend on the sentence (or the sentences of a video mean the same time).
-- video swap: each item gets the answer that was given to a sentence about as long in another video, its times scaled
-  to the length of the video it is judged on. This is what the file's habits alone are worth.
-- blind: answers that somebody made without showing the model any picture, read from a file (`--blind`). No such row
-  is made up here: what a model says without pixels only that model can tell.
+- video swap: each item gets the answer to a sentence of about the same length on another video, its times scaled to
+  the duration of the video on which it is scored. This is what the file's habits alone are worth.
+- blind: answers that were made without showing the model any picture, read from a file (`--blind`). They are never
+  made up here: only the model can tell what it says without pixels.
 
-How often the wrong object was found at the right time stands with the decomposition of tubes.
+The decomposition of tubes says how often the wrong object was found at the right time.
 
-Swaps are permutations of the file's own answers, so they need no second run; they say nothing about what the model
-would have answered to the swapped question.
+Swaps are permutations of the file's own answers. They say nothing about what the model would have answered to the
+swapped question.
 """
 
 from collections import defaultdict
@@ -31,10 +31,10 @@ class Swap:
     """Answers handed to other items.
 
     Attributes:
-        name: of the row.
-        how: in words, with how many items take part.
-        items: those that take part.
-        answers: by their ids.
+        name: Name of the row.
+        how: What was swapped, in words, with the number of items that take part.
+        items: The items that take part.
+        answers: Item id → swapped answer.
     """
 
     name: str
@@ -44,39 +44,39 @@ class Swap:
 
 
 def query_swap(items: Sequence[Item], answers: Mapping[str, Prediction]) -> Swap | None:
-    """Each item gets the answer to the next sentence on its video; None where no video has two sentences.
+    """Hand each item the answer to the next sentence on its video; None if no video has two sentences.
 
     >>> items = [Item(k, "v", query=k) for k in "abc"] + [Item("d", "w")]
     >>> swap = query_swap(items, {k: Prediction(k, answer=k) for k in "abcd"})
     >>> [(k, p.answer) for k, p in swap.answers.items()], swap.how
     ([('a', 'b'), ('b', 'c'), ('c', 'a')], 'answers to the next sentence on the same video; 3 items of 1 video')
     """
-    rooms: dict[str, list[Item]] = defaultdict(list)
+    by_video: dict[str, list[Item]] = defaultdict(list)
     for item in items:
-        rooms[item.video].append(item)
-    rooms = {video: group for video, group in rooms.items() if len({i.query for i in group}) > 1}
-    if not rooms:
+        by_video[item.video].append(item)
+    by_video = {video: group for video, group in by_video.items() if len({i.query for i in group}) > 1}
+    if not by_video:
         return None
     given = {}
-    for group in rooms.values():
+    for group in by_video.values():
         for item, other in zip(group, [*group[1:], group[0]], strict=True):
             if other.id in answers:
                 given[item.id] = replace(answers[other.id], id=item.id)
-    chosen = [item for item in items if item.video in rooms]
-    many = f"{len(chosen)} items of {len(rooms)} video{'s' * (len(rooms) > 1)}"
+    chosen = [item for item in items if item.video in by_video]
+    many = f"{len(chosen)} items of {len(by_video)} video{'s' * (len(by_video) > 1)}"
     return Swap("query swap", f"answers to the next sentence on the same video; {many}", chosen, given)
 
 
 def video_swap(
     items: Sequence[Item], answers: Mapping[str, Prediction], seed: int = 0, stretch: bool = True
 ) -> Swap | None:
-    """Each item gets the answer to a sentence about as long in another video; None where there is one video only.
+    """Hand each item the answer to a sentence of about the same length on another video; None with a single video.
 
     Args:
-        items: with durations where the releases have them: times are scaled by the ratio of the two.
-        answers: by item id.
-        seed: breaks ties among sentences of one length.
-        stretch: scale times to the other video's length; off where answers are chunks of fixed length.
+        items: The questions; times are scaled by the ratio of their durations, as far as these are known.
+        answers: The answers by item id.
+        seed: Seed that breaks ties among sentences of the same length.
+        stretch: Whether to scale times to the other video's duration; not for answers in chunks of fixed length.
     """
     if len({item.video for item in items}) < 2:
         return None
@@ -84,21 +84,21 @@ def video_swap(
     words = np.array([len(item.query.split()) for item in items])
     order = np.lexsort((rng.random(len(items)), words))
     given = {}
-    for place, index in enumerate(order):
+    for position, index in enumerate(order):
         item = items[index]
         for step in range(1, len(order)):
-            other = items[order[(place + step) % len(order)]]
+            other = items[order[(position + step) % len(order)]]
             if other.video != item.video:
                 break
         if other.id in answers:
             answer = answers[other.id]
             given[item.id] = _scaled(answer, other, item) if stretch else replace(answer, id=item.id)
-    how = "answers to a sentence about as long on another video" + ", times scaled to this one" * stretch
+    how = "answers to a sentence of about the same length on another video" + ", times scaled to this one" * stretch
     return Swap("video swap", f"{how}; seed {seed}", list(items), given)
 
 
 def _scaled(given: Prediction, source: Item, target: Item) -> Prediction:
-    """The answer, its times stretched from one video to the other."""
+    """The answer with its times stretched from one video to the other."""
     a, b = length(source), length(target)
     by = b / a if a and b else 1.0
     ranked = given.ranked

@@ -1,11 +1,11 @@
 """Temporal action detection: mAP at tIoU thresholds as ActivityNet's evaluator counts it.
 
-For each class all answers of all videos are sorted by score and matched within their video; the interpolated AP of
-the classes is averaged, then (mAP) over the thresholds 0.5:0.05:0.95. Answers belong to videos: `Prediction.id` is the
-video, `ranked` its segments, `labels` their classes. Items are the true segments, `query` is the class.
+For each class all answers of all videos are sorted by score and matched within their video; the interpolated AP of the
+classes is averaged, and for mAP also over the thresholds 0.5:0.05:0.95. Answers belong to videos: `Prediction.id` is
+the video, `ranked` its segments, `labels` their classes. Items are the true segments, and `query` is the class.
 
-Equal scores come in the order in which the original meets them (`tie_order`): its published digits depend on it. An
-answer for a video without truth is a false positive, as there.
+Equal scores come in the order of the original (`tie_order`), because its published digits depend on it. As there, an
+answer for a video without truth is a false positive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ THUMOS = np.linspace(0.3, 0.7, 5)
 
 
 def _cells(cell: NDArray[np.intp], rows: Floats, order: NDArray[np.intp], n: int) -> Ragged:
-    """Rows gathered by cell; `order` sorts them by cell first."""
+    """The rows of each cell; `order` sorts the rows by cell."""
     counts = np.bincount(cell, minlength=n)
     return Ragged(rows[order], np.concatenate([[0], np.cumsum(counts)]))
 
@@ -46,21 +46,21 @@ def class_precision(
     """AP of each class at each threshold, and which true segments were found.
 
     Args:
-        truth: (m, 2) true segments with (m,) class and video numbers; classes are 0 .. c - 1, each with a segment.
-        truth_class: see `truth`.
-        truth_video: see `truth`.
-        answers: (n, 2) segments with (n,) class (0 .. c - 1), video and score, in the order that decides ties.
-        answer_class: see `answers`.
-        answer_video: see `answers`.
-        scores: see `answers`.
-        thresholds: (t,).
+        truth: True segments, shape (m, 2).
+        truth_class: Class of each true segment, 0 to c - 1, shape (m,); every class has a segment.
+        truth_video: Number of the video of each true segment, shape (m,).
+        answers: Answered segments in the order that decides ties, shape (n, 2).
+        answer_class: Class of each answer, 0 to c - 1, shape (n,).
+        answer_video: Number of the video of each answer, shape (n,).
+        scores: Score of each answer, shape (n,).
+        thresholds: IoU that must be reached, shape (t,).
 
     Returns:
-        (c, t) and (m, t).
+        AP, shape (c, t), and the mask of the true segments found, shape (m, t).
     """
     classes = int(truth_class.max(initial=-1)) + 1
     videos = int(max(truth_video.max(initial=0), answer_video.max(initial=0))) + 1
-    # Only cells that occur get a number: classes × videos may be many more than rows.
+    # Only cells that occur get a number: there may be many more classes × videos than rows.
     label, video = np.concatenate([truth_class, answer_class]), np.concatenate([truth_video, answer_video])
     used, cell = np.unique(label * videos + video, return_inverse=True)
     truth_cell, answer_cell = cell[: len(truth)], cell[len(truth) :]
@@ -85,18 +85,18 @@ def class_precision(
     return out, in_truth
 
 
-def numbered(names: Sequence[str], known: dict[str, int]) -> NDArray[np.intp]:
-    """Numbers of names; new names get the next numbers."""
+def number_names(names: Sequence[str], known: dict[str, int]) -> NDArray[np.intp]:
+    """The number of each name; new names get the next numbers and join `known`."""
     return np.fromiter((known.setdefault(name, len(known)) for name in names), np.intp, len(names))
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Floats = ACTIVITYNET) -> Scores:
-    """MAP per threshold and on average, AP of each class as groups, and how many true segments were found."""
+    """Score mAP at each threshold and on average, AP of each class as groups, and the share of true segments found."""
     classes: dict[str, int] = {}
     videos: dict[str, int] = {}
     truth = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in items], float).reshape(-1, 2)
-    truth_class = numbered([i.query for i in items], classes)
-    truth_video = numbered([i.video for i in items], videos)
+    truth_class = number_names([i.query for i in items], classes)
+    truth_video = number_names([i.video for i in items], videos)
     known, seen = len(classes), len(videos)
     ranked, labels, names = [], [], []
     unlabelled = 0
@@ -112,7 +112,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Fl
         labels += prediction.labels
         names += [video] * len(prediction.ranked)
     rows = np.concatenate(ranked) if ranked else np.zeros((0, 3))
-    answer_class, answer_video = numbered(labels, classes), numbered(names, videos)
+    answer_class, answer_video = number_names(labels, classes), number_names(names, videos)
     use = answer_class < known
     precision, found = class_precision(
         truth, truth_class, truth_video, rows[use, :2], answer_class[use], answer_video[use], rows[use, 2], thresholds
@@ -134,7 +134,9 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Fl
     if stray := int((answer_video >= seen).sum()):
         notes.append(f"{stray} answers belong to videos without truth: false positives, as in the original")
     if strange := int((~use).sum()):
-        notes.append(f"{strange} answers have a class that the truth does not have: left out (the original stops)")
+        notes.append(
+            f"{strange} answers have a class that the truth does not have and are left out (the original stops)"
+        )
     if unlabelled:
         notes.append(f"the answers of {unlabelled} videos have no class labels: left out")
     return Scores(summary, [i.id for i in items], [i.video for i in items], columns, groups, notes)
@@ -169,7 +171,7 @@ SOURCE = "activitynet/ActivityNet Evaluation/eval_detection.py 82304fa9f4"
 
 PROTOCOLS = (
     _protocol("activitynet", ACTIVITYNET, SOURCE, "equal to the original"),
-    # Equal to that evaluator at these thresholds, but THUMOS14's own is another one, in MATLAB, which was not run.
+    # It equals that evaluator at these thresholds, but THUMOS14's own evaluator is in MATLAB and was not run.
     _protocol(
         "thumos14", THUMOS, f"{SOURCE} at the thresholds of papers; not the challenge's MATLAB code", "from reading"
     ),

@@ -1,12 +1,12 @@
-"""What went wrong, in words of failure modes: numbers that name a cause, beside numbers that rank.
+"""Failure modes: numbers that name a cause, beside the numbers that rank.
 
-All of them look at the first choice of each item (`Prediction.top`) and, where there are several truths, at the one it
-overlaps most (the first where it overlaps none). Seconds are signed: negative is too early. A rate is over all items
+All of them look at the first choice of each item (`Prediction.top`) and, if there are several truths, at the one that
+it overlaps most (the first if it overlaps none). Seconds are signed: negative means too early. A rate is over all items
 unless its name says "of answers".
 
-Which failure each one shows: a slope of the error over the duration is a compressed or stretched clock (wrong frames
-per second); starts at 0 much more often than the truth are start anchoring; a high whole-video rate or one answer
-given again and again is a model that plays the prior or hacks its reward; parse failures are a collapsed format.
+What each one shows: a slope of the error over the duration is a compressed or stretched clock (wrong frames per
+second); starts at 0 much more often than in the truth are start anchoring; a high whole-video rate or one answer given
+again and again is a model that plays the prior or hacks its reward; parse failures are a collapsed format.
 """
 
 from collections import Counter
@@ -19,11 +19,11 @@ from whenwhere.datasets.item import Item
 from whenwhere.evaluate.constants import length
 from whenwhere.evaluate.prediction import Prediction
 
-#: Answers that cover this share of their video count as "the whole video".
+#: Share of its video from which on an answer counts as "the whole video".
 WHOLE = 0.95
-#: Answers that begin within this many seconds of the video's begin count as anchored there.
+#: Answers that start within this many seconds of the video's start count as starting at 0.
 ANCHOR = 0.5
-#: Names that are numbers of items.
+#: Measures that are numbers of items.
 COUNTS = (
     "items", "answered", "missing", "failed", "said absent", "unsure", "answers reversed or empty",
     "answers past the video's end",
@@ -31,14 +31,14 @@ COUNTS = (
 
 
 class Choices:
-    """First choices beside the truths they are closest to, as arrays over all items.
+    """First choices beside the truths closest to them, as arrays over all items.
 
     Attributes:
-        answer: (n, 2) seconds; NaN where there is no span.
-        truth: (n, 2) seconds; NaN where there is none.
-        duration: (n,) seconds; NaN where unknown.
-        iou: (n,) temporal IoU of the two, 0 where either is missing; 1 where it is not there and that was said.
-        status: of each answer, `missing` where there is none.
+        answer: Answered start and end in seconds, shape (n, 2); NaN without a span.
+        truth: True start and end in seconds, shape (n, 2); NaN without a span.
+        duration: Durations in seconds, shape (n,); NaN if unknown.
+        iou: Temporal IoU of the two, shape (n,); 0 if either is missing, 1 for an absence that was answered as such.
+        status: Status of each answer, `missing` without one.
     """
 
     def __init__(self, items: Sequence[Item], answers: Mapping[str, Prediction]) -> None:
@@ -72,33 +72,33 @@ class Choices:
 def diagnostics(
     items: Sequence[Item], answers: Mapping[str, Prediction], where: NDArray[np.bool_] | None = None
 ) -> dict[str, float]:
-    """Named failure modes of answers to `items`.
+    """The failure modes of answers.
 
     Args:
-        items: with their truths.
-        answers: by item id.
-        where: (n,) the items to look at; None looks at all.
+        items: The questions with their truths.
+        answers: The answers by item id.
+        where: Mask of the items to look at, shape (n,); None looks at all.
 
     Returns:
-        Name → value: shares in 0-1, seconds, counts; NaN where nothing supports it.
+        Failure mode → value: a share in 0-1, seconds or a count; NaN if no item supports it.
 
     >>> item = Item("a", "v", spans=np.array([[2.0, 4.0]]), duration=10.0)
     >>> found = diagnostics([item], {"a": Prediction("a", spans=np.array([[3.0, 5.0]]))})
-    >>> found["start error, mean (s)"], found["whole-video rate of answers"], found["missing"]
+    >>> found["mean start error (s)"], found["whole-video rate of answers"], found["missing"]
     (1.0, 0.0, 0.0)
     """
     return _measure(Choices(items, answers), where)
 
 
 def by_type(items: Sequence[Item], answers: Mapping[str, Prediction]) -> dict[str, dict[str, float]]:
-    """`diagnostics` for each query type, where the set has types; also the mean temporal IoU of each."""
+    """The failure modes and the mean temporal IoU of each query type; empty for a set without types."""
     kinds = sorted({item.type for item in items if item.type})
     if not kinds:
         return {}
     seen = Choices(items, answers)
     types = np.array([item.type or "" for item in items])
     return {
-        kind: {"t_IoU, mean": float(seen.iou[types == kind].mean()), **_measure(seen, types == kind)} for kind in kinds
+        kind: {"mean t_IoU": float(seen.iou[types == kind].mean()), **_measure(seen, types == kind)} for kind in kinds
     }
 
 
@@ -121,21 +121,21 @@ def _measure(seen: Choices, where: NDArray[np.bool_] | None) -> dict[str, float]
         "said absent": float(status["absent"]),
         "unsure": float(status["unsure"]),
         "parse-failure rate": status["unparsed"] / n if n else float("nan"),
-        "start error, mean (s)": _mean(error[:, 0]),
-        "end error, mean (s)": _mean(error[:, 1]),
-        "start error, median of size (s)": _median(np.abs(error[:, 0])),
-        "end error, median of size (s)": _median(np.abs(error[:, 1])),
+        "mean start error (s)": _mean(error[:, 0]),
+        "mean end error (s)": _mean(error[:, 1]),
+        "median absolute start error (s)": _median(np.abs(error[:, 0])),
+        "median absolute end error (s)": _median(np.abs(error[:, 1])),
         "slope of start error over duration": _slope(duration[both], error[:, 0]),
         "slope of end error over duration": _slope(duration[both], error[:, 1]),
         "answers reversed or empty": float((answer[given, 0] >= answer[given, 1]).sum()),
         "answers past the video's end": float((answer[timed, 1] > duration[timed] + 1.0).sum()),
         "whole-video rate of answers": _mean(covered[timed] >= WHOLE),
-        "most frequent answer, share (seconds)": _mode(np.round(answer[given], 1)),
-        "most frequent answer, share (fractions)": _mode(np.round(answer[timed] / duration[timed, None], 2)),
+        "share of the most frequent answer (seconds)": _mode(np.round(answer[given], 1)),
+        "share of the most frequent answer (fractions)": _mode(np.round(answer[timed] / duration[timed, None], 2)),
         "answers that start at 0": _mean(answer[given, 0] <= ANCHOR),
         "truths that start at 0": _mean(truth[np.isfinite(truth[:, 0]), 0] <= ANCHOR),
-        "fraction of the video answered, mean": _mean(covered[timed]),
-        "fraction of the video true, mean": _mean(
+        "mean fraction of the video answered": _mean(covered[timed]),
+        "mean fraction of the video true": _mean(
             ((truth[:, 1] - truth[:, 0]) / duration)[np.isfinite(truth[:, 0] + duration)]
         ),
     }
@@ -150,14 +150,14 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _mode(rows: NDArray[np.float64]) -> float:
-    """Share of the most frequent row."""
+    """The share of the most frequent row."""
     if not len(rows):
         return float("nan")
     return float(np.unique(rows, axis=0, return_counts=True)[1].max() / len(rows))
 
 
 def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Least squares, seconds of error per second of video; NaN where all videos are of one length."""
+    """The least-squares slope, seconds of error per second of video; NaN if all videos have the same length."""
     known = np.isfinite(x)
     x, y = x[known], y[known]
     if len(x) < 3 or np.ptp(x) < 1e-6:

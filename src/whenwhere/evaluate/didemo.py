@@ -1,14 +1,14 @@
-"""DiDeMo's own protocol: moments of five-second chunks, four or more annotators, the best three count.
+"""DiDeMo's own protocol: moments of five-second chunks, four or more annotators, of whom the best three count.
 
-A moment is [first, last] chunk, both inside, one of 21 in six chunks. IoU counts chunks. An item's mIoU is the mean
-over its best three annotators; its rank is the mean of the three smallest ranks at which annotators' moments stand in
-the answer; Rank@k is the share of items whose rank is at most k. Where no three annotators agree no answer reaches 1:
+A moment is [first, last] chunk, both inclusive, one of 21 in six chunks. IoU counts chunks. An item's mIoU is the mean
+over its best three annotators; its rank is the mean of the three smallest ranks that annotators' moments have in the
+answer; Rank@k is the share of items whose rank is at most k. If no three annotators agree, no answer reaches 1:
 `ceiling` gives what can be reached.
 
-Answers are rankings of moments. Free seconds are snapped first, each span to the moment with the highest IoU in
-seconds (of equal ones the shorter, then the earlier); what falls on one moment twice stays at its better rank. A
-moment that is not in the answer stands behind all 21; the original stops there. The field's plain R1@m on unsnapped
-seconds is another number: it stands beside, as `seconds-R1@m`, and belongs to no published Rank@1.
+Answers are rankings of moments. Free seconds are snapped first, each span to the moment with the highest IoU in seconds
+(of equal ones the shorter, then the earlier); a moment that is named twice keeps its better rank. A moment that is not
+in the answer ranks after all 21, where the original stops with an error. The field's plain R1@m on unsnapped seconds is
+another number: it is given too, as `seconds-R1@m`, and belongs to no published Rank@1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
 from whenwhere.evaluate.temporal import choices, hits, look_up, means
 
+#: Length of a chunk in seconds.
 CHUNK = 5.0
 CHUNKS = 6
 #: (21, 2) first and last chunk of every moment, short ones first.
@@ -32,7 +33,7 @@ Ints = NDArray[np.int64]
 
 
 def snap(spans: Floats) -> Ints:
-    """(n,) index into `MOMENTS` of the moment nearest to each span in seconds, -1 where none overlaps.
+    """Index into `MOMENTS` of the moment nearest to each span in seconds, shape (n,), -1 if none overlaps.
 
     >>> MOMENTS[snap(np.array([[5., 15.], [6.5, 9.], [3., 4.], [0., 31.]]))].tolist()
     [[1, 2], [1, 1], [0, 0], [0, 5]]
@@ -43,7 +44,7 @@ def snap(spans: Floats) -> Ints:
 
 
 def chunk_iou(a: NDArray[np.integer], b: NDArray[np.integer]) -> Floats:
-    """IoU of moments [first, last] in whole chunks, row by row.
+    """The IoU of moments [first, last] in whole chunks, row by row.
 
     >>> chunk_iou(np.array([0, 1]), np.array([1, 3]))
     array(0.25)
@@ -53,24 +54,24 @@ def chunk_iou(a: NDArray[np.integer], b: NDArray[np.integer]) -> Floats:
 
 
 def annotators(items: Sequence[Item]) -> Ragged:
-    """[first, last] chunk of every annotator."""
+    """The [first, last] chunk of every annotator of each item."""
     return ragged([np.asarray(i.extra["times"], float).reshape(-1, 2) for i in items])
 
 
 def best_three(values: Floats, owner: NDArray[np.intp], n: int) -> Floats:
-    """(n,) mean of the three highest values of each owner (ascending), of all where there are fewer; 0 of none."""
+    """The mean of the three highest values (or all, if fewer) of each owner (ascending), shape (n,); 0 without any."""
     order = np.lexsort((-values, owner))
     first = np.searchsorted(owner, np.arange(n))
     place = np.arange(len(owner)) - first[owner]
     use = place < BEST
     count = np.bincount(owner[use], minlength=n)
-    # Ascending, as the original adds them up.
+    # ascending, in the order in which the original adds them up
     rows = order[use][::-1]
     return np.bincount(owner[rows], values[rows], n) / np.maximum(count, 1)
 
 
 def ceiling(items: Sequence[Item]) -> Floats:
-    """(n,) the highest mIoU that any one moment reaches on each item.
+    """The highest mIoU that any one moment reaches on each item, shape (n,).
 
     >>> item = Item("a", "v", extra={"times": [[0, 0], [0, 0], [1, 1], [1, 1]]})
     >>> ceiling([item]).round(3)
@@ -81,15 +82,20 @@ def ceiling(items: Sequence[Item]) -> Floats:
     return np.max([best_three(chunk_iou(moment, rows), owner, n) for moment in MOMENTS], axis=0)
 
 
-def ranks(answers: Sequence[Floats], truth: Ragged) -> tuple[Ints, Ints, Ints]:
-    """(n,) first moment of each answer (-1: none), rank of each annotator's moment (22: not there), moments named."""
+def moment_ranks(answers: Sequence[Floats], truth: Ragged) -> tuple[Ints, Ints, Ints]:
+    """Rank annotators' moments in answers.
+
+    Returns:
+        The first moment of each answer, shape (n,), -1 without one; the rank of each annotator's moment, 22 if the
+        answer lacks it; and the number of moments that each answer names, shape (n,).
+    """
     spans = ragged(answers)
     moment, owner = snap(spans.rows), spans.owner
     real = moment >= 0
     first = np.full(len(answers), -1)
     top = spans.starts[:-1][spans.counts > 0]
     first[spans.counts > 0] = moment[top]
-    # The first of equal moments keeps the place; ranks count different moments only.
+    # The first of equal moments keeps its rank; ranks count different moments only.
     keys = (owner * len(MOMENTS) + moment)[real]
     keys, where = np.unique(keys, return_index=True)
     item = keys // len(MOMENTS)
@@ -103,11 +109,11 @@ def ranks(answers: Sequence[Floats], truth: Ragged) -> tuple[Ints, Ints, Ints]:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Rank@1, Rank@5 and mIoU of the original, and the plain R1@m on seconds beside them."""
+    """Score Rank@1, Rank@5 and mIoU as the original does, and also the plain R1@m on seconds."""
     kept, predictions, notes = look_up(items, by_id)
     answers = [choices(p) for p in predictions]
     n, truth = len(kept), annotators(kept)
-    first, rank, named = ranks(answers, truth)
+    first, rank, named = moment_ranks(answers, truth)
     owner = truth.owner
     iou = np.where(first[owner] >= 0, chunk_iou(MOMENTS[first[owner]], truth.rows.astype(np.int64)), 0.0)
     mean_rank = -best_three(-rank.astype(float), owner, n)
@@ -117,9 +123,9 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     i, j, of = cross(top, spans)
     seconds = highest(hull_iou(top.rows[i], spans.rows[j]), of, n)
     columns |= {f"seconds-R1@{m:g}": hits(seconds, m) for m in (0.3, 0.5, 0.7)}
-    # Five chunks have 15 moments, six have 21.
+    # five chunks have 15 moments, six have 21
     if short := int(((named > 0) & (named < len(MOMENTS) - CHUNKS)).sum()):
-        notes.append(f"{short} answers rank less than all moments: a moment that is not named stands behind all")
+        notes.append(f"{short} answers rank fewer than all moments: a moment that is not named ranks after all")
     reach = ceiling(kept)
     if n:
         notes.append(
@@ -129,8 +135,8 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     return means(kept, columns, notes)
 
 
-def printed(name: str, value: float) -> float:
-    """Six digits of a fraction, as the original prints."""
+def six_digits(name: str, value: float) -> float:
+    """The value with six digits, as the original prints it."""
     return float(f"{value:f}")
 
 
@@ -150,6 +156,6 @@ PROTOCOLS = (
             "missing answer": "0",
         },
         ("Rank@1", "Rank@5", "mIoU", "seconds-R1@0.5"),
-        printed,
+        six_digits,
     ),
 )

@@ -1,12 +1,12 @@
-"""Several true spans and several answers: all of them, together or one to one.
+"""Several true spans and several answered spans, compared together or one to one.
 
 `multispan` is this project's count: the answered against the true set of time, the first choice against its best true
-span, and one-to-one matching (Hungarian, so no order of answers can help): F1 of the largest matching at a threshold,
-and the mean IoU of the best matching, where what is left over on either side counts 0.
+span, and one-to-one matching (Hungarian, so the order of the answers does not matter): F1 of the largest matching at a
+threshold, and the mean IoU of the best matching, in which spans left over on either side count 0.
 
-`vue-tr` and `qv-m2` are what those benchmarks' own scripts count. VUE-TR rounds answers outwards to whole seconds and
-gives areas under curves over 101 thresholds instead of means; its precision and recall leave out items where they are
-not defined. QV-M2 matches the first 1, 2, 3 windows greedily, R@2 and R@3 only on items that have as many true and
+`vue-tr` and `qv-m2` count as those benchmarks' own scripts do. VUE-TR rounds answers outwards to whole seconds and
+gives areas under curves over 101 thresholds instead of means; its precision and recall leave out items for which they
+are not defined. QV-M2 matches the first 1, 2, 3 windows greedily, R@2 and R@3 only on items that have as many true and
 answered windows, and averages percentages that were rounded before.
 """
 
@@ -20,29 +20,32 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.qvhighlights import (
     WINDOWS,
+    answered_windows,
     average_precision,
     by_score,
-    windows,
 )
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
 from whenwhere.evaluate.temporal import claims, default_iou, hits, look_up, means, threshold_curve
 
+#: Thresholds of this project's count.
 AT = (0.3, 0.5, 0.7)
 #: Thresholds of MUSEG's F1.
-LOOSE = (0.1, 0.3, 0.5, 0.7)
-FINE = np.linspace(0, 1, 101)
-M2 = np.array([float(f"{t:.2f}") for t in np.linspace(0.3, 0.95, 14)])
+MUSEG_AT = (0.1, 0.3, 0.5, 0.7)
+#: Thresholds of VUE-TR's curves.
+VUE_TR_AT = np.linspace(0, 1, 101)
+#: Thresholds of QV-M2's recalls.
+QV_M2_AT = np.array([float(f"{t:.2f}") for t in np.linspace(0.3, 0.95, 14)])
 
 
-def matched(answers: Ragged, truth: Ragged, thresholds: Sequence[float] = AT) -> tuple[Floats, Floats]:
-    """One-to-one matching of each item's answers with its true spans.
+def match_spans(answers: Ragged, truth: Ragged, thresholds: Sequence[float] = AT) -> tuple[Floats, Floats]:
+    """Match each item's answers with its true spans one to one.
 
     Returns:
-        (n, t) F1 of the largest matching of pairs that reach each threshold, and (n,) the highest sum of IoU of any
-        matching, divided by the larger number of spans. Nothing against nothing is 1.
+        F1 of the largest matching of pairs that reach each threshold, shape (n, t), and the highest sum of IoU of any
+        matching, divided by the larger number of spans, shape (n,). Nothing against nothing is 1.
 
     >>> one = ragged([np.array([[0., 4], [6, 8]])])
-    >>> f1, mean = matched(one, ragged([np.array([[6., 8], [0, 2]])]), [.5, .7])
+    >>> f1, mean = match_spans(one, ragged([np.array([[6., 8], [0, 2]])]), [.5, .7])
     >>> f1.tolist(), mean.tolist()
     ([[1.0, 0.5]], [0.75])
     """
@@ -71,15 +74,16 @@ def matched(answers: Ragged, truth: Ragged, thresholds: Sequence[float] = AT) ->
     return f1, mean
 
 
-def loose_f1(answers: Ragged, truth: Ragged) -> dict[str, Floats]:
+def museg_f1(answers: Ragged, truth: Ragged) -> dict[str, Floats]:
     """F1 as MUSEG counts it on temporal action localisation, per item, and its mean over the four thresholds.
 
-    Not one to one: an answer is right if any true span reaches the threshold with it, a true span is found if any
-    answer does, so that one answer may find several and repeated answers cost nothing (from reading THUNLP-MT/MUSEG
-    data/eval/et_bench/compute_metrics.py `tal_eval` 889565e78b; its `F1` on a single span is R1).
+    The matching is not one to one: an answer is right if any true span reaches the threshold with it, and a true span
+    is found if any answer does, so that one answer may find several spans and repeated answers cost nothing (from
+    reading THUNLP-MT/MUSEG data/eval/et_bench/compute_metrics.py `tal_eval` 889565e78b; its `F1` on a single span is
+    R1).
 
     >>> one, two = ragged([np.array([[0., 4.], [0., 4.]])]), ragged([np.array([[0., 4.], [6., 9.]])])
-    >>> loose_f1(one, two)["MUSEG-F1"].round(3).tolist()
+    >>> museg_f1(one, two)["MUSEG-F1"].round(3).tolist()
     [0.667]
     """
     i, j, _ = cross(answers, truth)
@@ -90,7 +94,7 @@ def loose_f1(answers: Ragged, truth: Ragged) -> dict[str, Floats]:
     n = len(answers.counts)
     nothing = (answers.counts == 0) & (truth.counts == 0)
     out = {}
-    for m in LOOSE:
+    for m in MUSEG_AT:
         precision = np.bincount(answers.owner, right >= m, n) / np.maximum(answers.counts, 1)
         recall = np.bincount(truth.owner, found >= m, n) / np.maximum(truth.counts, 1)
         both = precision + recall
@@ -100,14 +104,14 @@ def loose_f1(answers: Ragged, truth: Ragged) -> dict[str, Floats]:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """MIoU of sets, IoU of the best single pair, F1 and mean IoU of the one-to-one matching, right counts."""
+    """Score by mIoU of sets, IoU of the first choice, F1 and mean IoU of the one-to-one matching, and right counts."""
     kept, predictions, notes = look_up(items, by_id)
     answers = ragged([_answers(p) for p in predictions])
     truth = ragged([i.spans for i in kept])
     n = len(kept)
     real = np.fromiter((i.status == "valid" for i in kept), bool, n)
     real &= claims(predictions, answers)
-    f1, mean = matched(answers, truth)
+    f1, mean = match_spans(answers, truth)
     top = answers.head(1)
     i, j, owner = cross(top, truth)
     best = highest(hull_iou(top.rows[i], truth.rows[j]), owner, n)
@@ -115,13 +119,13 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     columns = {"mIoU": default_iou(kept, predictions), "best-mIoU": best * real}
     columns |= {f"R1@{m:g}": hits(best * real, m) for m in AT}
     columns |= {f"F1@{m:g}": f1[:, k] * real for k, m in enumerate(AT)}
-    columns |= {name: column * real for name, column in loose_f1(answers, truth).items()}
+    columns |= {name: column * real for name, column in museg_f1(answers, truth).items()}
     columns |= {"matched-mIoU": mean * real, "right-count": ((answers.counts == truth.counts) & real).astype(float)}
     return means(kept, columns, notes)
 
 
 def _answers(prediction: Prediction | None) -> Floats:
-    """(k, 2) spans that are answered together: the set; where only a ranking is given, all of it."""
+    """The spans that are answered together, shape (k, 2): the set, or the whole ranking if there is no set."""
     if prediction is None or prediction.status != "answered":
         return span_array()
     if len(prediction.spans) > 1 or prediction.ranked is None or not len(prediction.ranked):
@@ -130,7 +134,7 @@ def _answers(prediction: Prediction | None) -> Floats:
 
 
 def outwards(spans: Floats) -> Floats:
-    """Starts rounded down and ends rounded up to whole seconds."""
+    """The spans with starts rounded down and ends rounded up to whole seconds."""
     return np.stack([np.floor(spans[:, 0]), np.ceil(spans[:, 1])], 1)
 
 
@@ -145,7 +149,7 @@ def _joined(spans: list[list[float]]) -> list[list[float]]:
 
 
 def vue_tr_iou(answer: Floats, truth: Floats) -> float:
-    """IoU of one item: the answer's spans joined, the truth's as released.
+    """The IoU of one item, with the answer's spans joined and the truth's as released.
 
     >>> vue_tr_iou(np.array([[0., 4.], [3., 6.]]), np.array([[0., 3.]]))
     0.5
@@ -159,7 +163,7 @@ def vue_tr_iou(answer: Floats, truth: Floats) -> float:
 
 
 def _walked(truth: list[list[float]], answer: list[list[float]]) -> float:
-    # The original walks both lists once in written order: spans that are not sorted miss some of the intersection.
+    # The original walks both lists once in written order, so spans that are not sorted lose some of the intersection.
     i = j = 0
     common = 0.0
     while i < len(truth) and j < len(answer):
@@ -174,12 +178,12 @@ def _walked(truth: list[list[float]], answer: list[list[float]]) -> float:
 
 
 def curve_area(values: Floats, strict: bool = False) -> float:
-    """Area under the share of values that reach (strict: exceed) each of 101 thresholds."""
-    return float(np.trapezoid(threshold_curve(values, FINE, strict), FINE)) if len(values) else float("nan")
+    """The area under the share of values that reach (exceed if `strict`) each of 101 thresholds."""
+    return float(np.trapezoid(threshold_curve(values, VUE_TR_AT, strict), VUE_TR_AT)) if len(values) else float("nan")
 
 
 def score_vue_tr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """IoU, Precision and Recall as areas under curves."""
+    """Score IoU, precision and recall as VUE-TR does, as areas under curves."""
     kept, predictions, notes = look_up(items, by_id, drop=True)
     answers = [outwards(_answers(p)) for p in predictions]
     iou = np.array([vue_tr_iou(a, i.spans) for a, i in zip(answers, kept, strict=True)], float)
@@ -188,21 +192,23 @@ def score_vue_tr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scor
         truth, spans = np.sort(item.spans, 1), np.sort(answer, 1)
         common[row] = _walked(truth.tolist(), spans.tolist())
         length[row], size[row] = (truth[:, 1] - truth[:, 0]).sum(), (spans[:, 1] - spans[:, 0]).sum()
-    above = np.searchsorted(FINE, iou, side="left")
-    area = np.concatenate([[0.0], np.cumsum(np.r_[np.diff(FINE) / 2, 0] + np.r_[0, np.diff(FINE) / 2])])
+    above = np.searchsorted(VUE_TR_AT, iou, side="left")
+    area = np.concatenate([[0.0], np.cumsum(np.r_[np.diff(VUE_TR_AT) / 2, 0] + np.r_[0, np.diff(VUE_TR_AT) / 2])])
     out = means(kept, {"IoU": area[above]}, notes)
     out.summary["IoU"] = curve_area(iou, strict=True)
     out.summary["Precision"] = curve_area((common / np.where(size > 0, size, 1))[size > 0])
     out.summary["Recall"] = curve_area((common / np.where(length > 0, length, 1))[length > 0])
     if silent := int((size == 0).sum()):
-        out.notes.append(f"{silent} answers hold no time: no precision, left out of it as the original does")
+        out.notes.append(
+            f"{silent} answers hold no time: they have no precision and are left out of it, as in the original"
+        )
     return out
 
 
 def score_qv_m2(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """MAP by the number of true windows, R@k and mIoU@k of the first k = 1, 2, 3 windows."""
+    """Score as QV-M2 does: mAP by the number of true windows, R@k and mIoU@k of the first k = 1, 2, 3 windows."""
     kept, predictions, notes = look_up(items, by_id)
-    answers = ragged([windows(p)[:WINDOWS] for p in predictions], 3)
+    answers = ragged([answered_windows(p)[:WINDOWS] for p in predictions], 3)
     truth = ragged([i.spans for i in kept])
     precision = average_precision(by_score(answers), truth).mean(1)
     summary = {"MR-full-mAP": float(precision.mean()) if len(kept) else float("nan")}
@@ -215,11 +221,11 @@ def score_qv_m2(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Score
         able = (truth.counts >= k) & (answers.counts >= k)
         head = spans.head(k)
         mine, theirs = head.keep(able[head.owner]), truth.keep(able[truth.owner])
-        value, _ = greedy_iou(mine, theirs, M2, first=True)
+        value, _ = greedy_iou(mine, theirs, QV_M2_AT, first=True)
         recall = (value >= 0).sum(0) / max(1, k * int(able.sum()))
-        summary |= {f"MR-full-R{k}@{t:g}": float(r) for t, r in zip(M2, recall, strict=True)}
-        # The original averages what it has rounded to two digits of a percent; where that mean lies half way
-        # between two digits, ours may print the other one.
+        summary |= {f"MR-full-R{k}@{t:g}": float(r) for t, r in zip(QV_M2_AT, recall, strict=True)}
+        # The original averages percentages after rounding them to two digits; if that mean lies half way between two
+        # digits, ours may print the other one.
         summary[f"MR-full-mR{k}"] = float(np.mean([percent("", r) for r in recall])) / 100
         forced, _ = greedy_iou(mine, theirs, np.array([-1.0]), first=True)
         forced = forced[forced >= 0]

@@ -1,12 +1,12 @@
-"""Questions whose answer must also be placed in time: is the choice right, is the time right, are both.
+"""Question answering with evidence in time: whether the choice is right, whether the time is right, and both.
 
-IoP (intersection over prediction) asks how much of the answered time is evidence, IoU also how much of the evidence
-was answered; several true spans are alternatives, and the best counts. `Acc@GQA` is NExT-GQA's: right, and IoP of at
-least 0.5. `Acc@IoU0.5` is ReXTime's: right, and IoU of at least 0.5.
+IoP (intersection over prediction) measures how much of the answered time is evidence, IoU also how much of the evidence
+was answered; several true spans are alternatives, and the best counts. `Acc@GQA` is NExT-GQA's measure: the choice is
+right and IoP is at least 0.5. `Acc@IoU0.5` is ReXTime's: the choice is right and IoU is at least 0.5.
 
-Choices are compared as options: "B", "(b)" and the text of the second option are the same answer. Where an item has no
-options, texts are compared without case and outer spaces. A zero-length answer inside the evidence has IoP 1 and IoU
-0, as in NExT-GQA's own code.
+Choices are compared as options: "B", "(b)" and the text of the second option are the same answer. If an item has no
+options, texts are compared without case and outer spaces. A zero-length answer inside the evidence has IoP 1 and IoU 0,
+as in NExT-GQA's own code.
 """
 
 import re
@@ -26,7 +26,7 @@ _LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
 
 
 def option(answer: str | None, options: Sequence[str]) -> str | None:
-    """An answer in one form: its option's letter where it is one, else the text without case; None for no answer.
+    """An answer in one form: the letter of its option if it is one, else the text without case; None for no answer.
 
     >>> option("(b)", ["a cat", "a dog"]), option("A dog", ["a cat", "a dog"]), option(" Red ", [])
     ('B', 'B', 'red')
@@ -43,8 +43,8 @@ def option(answer: str | None, options: Sequence[str]) -> str | None:
     return text.casefold()
 
 
-def right(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:
-    """(n,) 1.0 where the chosen option is the true one; an item or answer without a choice is 0."""
+def chosen_rightly(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:
+    """1.0 where the chosen option is the true one, shape (n,); an item or answer without a choice is 0."""
     out = np.zeros(len(items))
     for row, (item, prediction) in enumerate(zip(items, predictions, strict=True)):
         if prediction is not None and prediction.status != "failed" and item.answer is not None:
@@ -53,7 +53,7 @@ def right(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Fl
 
 
 def precision_and_iou(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Floats, Floats]:
-    """(n,) IoP and (n,) IoU of the first choice, each with the true span that is best for it."""
+    """IoP and IoU of the first choice, each with the true span that is best for it, shape (n,) each."""
     top = ragged([choices(p) for p in predictions]).head(1)
     truth = ragged([i.spans for i in items])
     i, j, owner = cross(top, truth)
@@ -65,40 +65,40 @@ def precision_and_iou(items: Sequence[Item], predictions: Sequence[Prediction | 
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction], drop: bool = False) -> Scores:
-    """Acc, mIoP, mIoU, hits and the joint measures; Acc only where the items have answers."""
+    """Score accuracy, mIoP, mIoU, hits and the joint measures; accuracy only if the items have answers."""
     kept, predictions, notes = look_up(items, by_id, drop)
     iop, iou = precision_and_iou(kept, predictions)
     columns: dict[str, Floats] = {}
     if any(i.answer is not None for i in kept):
-        correct = right(kept, predictions)
+        correct = chosen_rightly(kept, predictions)
         columns |= {"Acc": correct, "Acc@GQA": correct * hits(iop, 0.5), "Acc@IoU0.5": correct * hits(iou, 0.5)}
         if unanswered := sum(i.answer is None for i in kept):
-            notes.append(f"{unanswered} items have no right answer in the release: wrong")
+            notes.append(f"{unanswered} items have no right answer in the release and count as wrong")
         if silent := sum(p is not None and p.answer is None for p in predictions):
-            notes.append(f"{silent} answers choose nothing: wrong")
+            notes.append(f"{silent} answers choose nothing and count as wrong")
     columns |= {"mIoP": iop, "IoP@0.3": hits(iop, 0.3), "IoP@0.5": hits(iop, 0.5)}
     columns |= {"mIoU": iou, "IoU@0.3": hits(iou, 0.3), "IoU@0.5": hits(iou, 0.5)}
     return means(kept, columns, notes)
 
 
 def score_rextime(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """R1@m and mIoU of the first window, accuracy, and accuracy where the IoU reaches 0.3, 0.5, 0.7."""
+    """Score as ReXTime does: R1@m and mIoU of the first window, accuracy, and accuracy with an IoU of 0.3, 0.5, 0.7."""
     kept, predictions, notes = look_up(items, by_id)
     iou = first_window(ragged([choices(p) for p in predictions]), ragged([i.spans for i in kept]))
     columns = {"mIoU": iou} | {f"R1@{m:g}": hits(iou, m) for m in (0.3, 0.5, 0.7)}
     if any(i.answer is not None for i in kept):
-        correct = right(kept, predictions)
+        correct = chosen_rightly(kept, predictions)
         columns |= {"Acc": correct} | {f"Acc@IoU{m:g}": correct * hits(iou, m) for m in (0.3, 0.5, 0.7)}
     return means(kept, columns, notes)
 
 
 def one_digit(name: str, value: float) -> float:
-    """Percent with one digit, as NExT-GQA's code prints."""
+    """The value in percent with one digit, as NExT-GQA's code prints it."""
     return float(f"{100 * value:.1f}")
 
 
 def rextime_digits(name: str, value: float) -> float:
-    """Percent with two digits for times; accuracies are printed as unrounded fractions."""
+    """The value in percent with two digits; accuracies are printed as unrounded fractions."""
     return value if name.startswith("Acc") else percent(name, value)
 
 

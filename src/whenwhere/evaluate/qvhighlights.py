@@ -5,9 +5,9 @@ windows, sorts them by score and averages a per-query AP. `short`, `middle` and 
 up to 10, 30 and more seconds, and the queries that have such a window. HL compares clip scores with three
 annotators' votes at three levels: AP per annotator, and whether the clip with the highest score is liked by any.
 
-The names of measures and the two printed digits are the original's. An answer that is lost counts 0 here, where the
-original stops with an assertion; queries without any true window, which the original cannot score, count 1 for who
-answers "it is not there" (`null-query` benchmarks), and the notes say so.
+The names of measures and the two printed digits are the original's. A missing answer counts 0 here, where the original
+stops with an assertion; queries without any true window, which the original cannot score, count 1 for the answer
+"absent" (`null-query` benchmarks), and the notes say so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ WINDOWS = 10
 NOTHING = np.zeros((0, 3))
 
 
-def windows(prediction: Prediction | None) -> Floats:
-    """(k, 3) start, end, score as written; spans without scores share one score, so their order stands."""
+def answered_windows(prediction: Prediction | None) -> Floats:
+    """The windows of an answer as written: start, end, score, shape (k, 3); without scores they share one."""
     if prediction is None or prediction.status != "answered":
         return NOTHING
     if prediction.ranked is not None:
@@ -42,13 +42,13 @@ def windows(prediction: Prediction | None) -> Floats:
 
 
 def by_score(answers: Ragged) -> Ragged:
-    """Start and end of each list's rows, best score first; equal scores stay in written order."""
+    """Start and end of each window, best score first in each list; equal scores stay in written order."""
     order = np.lexsort((-answers.rows[:, 2], answers.owner))
     return Ragged(answers.rows[order, :2], answers.starts)
 
 
 def average_precision(answers: Ragged, truth: Ragged, thresholds: Floats = THRESHOLDS) -> Floats:
-    """(n, t) AP of each query's ranked windows; 0 where there is no true window."""
+    """AP of each query's ranked windows, shape (n, t); 0 without a true window."""
     hit, _ = true_positives(answers, truth, thresholds)
     n, deep = len(truth.starts) - 1, max(1, int(answers.counts.max(initial=0)))
     dense = np.zeros((n, deep, len(thresholds)), bool)
@@ -58,7 +58,7 @@ def average_precision(answers: Ragged, truth: Ragged, thresholds: Floats = THRES
 
 
 def first_window(answers: Ragged, truth: Ragged) -> Floats:
-    """(n,) IoU of the first window with the true window that it overlaps most; 0 without one."""
+    """IoU of the first window with the true window that it overlaps most, shape (n,); 0 without one."""
     top = answers.head(1)
     i, j, owner = cross(top, truth)
     a, b = top.rows[i, :2], truth.rows[j]
@@ -77,7 +77,7 @@ def first_window(answers: Ragged, truth: Ragged) -> Floats:
 
 
 def votes(items: Sequence[Item]) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
-    """(n, c, 3) votes 0-4 of three annotators for each two-second clip, and (n,) the number of clips."""
+    """Votes 0-4 of three annotators for each two-second clip, shape (n, c, 3), and the number of clips, shape (n,)."""
     clips = np.array([int((i.duration or 0) / CLIP) for i in items], np.intp)
     out = np.zeros((len(items), int(clips.max(initial=0)), 3), np.int8)
     for row, item in enumerate(items):
@@ -90,9 +90,9 @@ def votes(items: Sequence[Item]) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
 def clip_scores(
     predictions: Sequence[Prediction | None], clips: NDArray[np.intp], width: int
 ) -> tuple[Floats, NDArray[np.intp]]:
-    """(n, width) scores of the clips, and (n,) the clip with the highest score of all that were answered.
+    """Scores of the clips, shape (n, width), and the clip with the highest of all answered scores, shape (n,).
 
-    Clips without a score have 0, places behind the last clip -inf; no scores at all give nan and place -1.
+    Clips without a score have 0, columns after the last clip -inf; an answer without scores has NaN and clip -1.
     """
     out = np.zeros((len(predictions), width))
     top = np.full(len(predictions), -1, np.intp)
@@ -108,14 +108,14 @@ def clip_scores(
 
 
 def highlight_precision(scores: Floats, liked: NDArray[np.bool_]) -> Floats:
-    """(n, ...) AP of clips sorted by score, per annotator and level.
+    """AP of clips sorted by score, per annotator and level, shape (n, ...).
 
-    Clips of one score are one step. The mean runs over the *steps* at which a liked clip is found, not over the
-    liked clips, as in the original.
+    Clips of one score are one step. As in the original, the mean runs over the *steps* at which a liked clip is found,
+    not over the liked clips.
 
     Args:
-        scores: (n, c) of the clips, -inf behind the last.
-        liked: (n, c, ...) positives.
+        scores: Scores of the clips, shape (n, c), -inf after the last clip.
+        liked: Mask of the positive clips, shape (n, c, ...).
     """
     n, c = scores.shape
     shape = liked.shape[2:]
@@ -125,7 +125,7 @@ def highlight_precision(scores: Floats, liked: NDArray[np.bool_]) -> Floats:
     last = np.concatenate([ranked[:, 1:] != ranked[:, :-1], np.ones((n, 1), bool)], 1)[:, :, None]
     precision = np.where(last, found / np.arange(1, c + 1)[None, :, None], 0.0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # How many were found at the end of the step before this one.
+    # the number found up to the end of the step before this one
     before = np.maximum.accumulate(np.where(last, found, 0), axis=1)
     before = np.concatenate([np.zeros_like(before[:, :1]), before[:, :-1]], 1)
     step = last & (found > before)
@@ -135,8 +135,8 @@ def highlight_precision(scores: Floats, liked: NDArray[np.bool_]) -> Floats:
 
 
 def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Scores, int]:
-    """The MR half, and how many items have no true window."""
-    answers = ragged([windows(p)[:WINDOWS] for p in predictions], 3)
+    """The moment half (MR) of the score, and the number of items without a true window."""
+    answers = ragged([answered_windows(p)[:WINDOWS] for p in predictions], 3)
     first, ranked = Ragged(answers.rows[:, :2], answers.starts), by_score(answers)
     truth = ragged([i.spans for i in items])
     summary: dict[str, float] = {}
@@ -153,7 +153,7 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
             iou[empty] = absent[empty]
             precision[empty] = absent[empty, None]
         found = {f"R1@{t:g}": (iou >= t).astype(float) for t in THRESHOLDS}
-        # Rows are added up one after the other, as the original's mean over queries does: the last bit decides ties.
+        # Rows are added up one after the other, as in the original's mean over queries: the last bit decides ties.
         area = precision[rows].mean(0) if rows.any() else np.full(len(THRESHOLDS), np.nan)
         means = {m: float(v[rows].mean()) if rows.any() else float("nan") for m, v in found.items()}
         means |= {f"mAP@{t:g}": float(v) for t, v in zip(THRESHOLDS, area, strict=True)}
@@ -164,14 +164,14 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
             columns |= {f"MR-full-mAP@{t:g}": precision[:, k] for k, t in enumerate(THRESHOLDS)}
             columns["MR-full-mAP"] = precision.mean(1)
         else:
-            # nan leaves a query out of the mean, and so out of its interval
+            # NaN leaves a query out of the mean, and so out of its interval
             columns[f"MR-{name}-mAP"] = np.where(rows, precision.mean(1), np.nan)
             groups[name] = {"n": float(rows.sum())} | {f"MR-{m}": v for m, v in means.items()}
     return Scores(summary, items=columns, groups=groups), int((truth.counts == 0).sum())
 
 
 def highlights(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> dict[str, Floats]:
-    """The HL half: (n,) columns of AP (mean over annotators) and HIT@1 for each level."""
+    """The highlight half (HL): AP (mean over annotators) and HIT@1 for each level, shape (n,) each."""
     vote, clips = votes(items)
     scores, top = clip_scores(predictions, clips, vote.shape[1])
     given = top >= 0
@@ -187,7 +187,7 @@ def highlights(items: Sequence[Item], predictions: Sequence[Prediction | None]) 
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """All numbers that the authors' evaluator prints; HL only where both votes and clip scores are given."""
+    """Score everything that the authors' evaluator prints; HL only if both votes and clip scores are given."""
     kept, predictions, notes = look_up(items, by_id)
     out, empty = moments(kept, predictions)
     if empty:

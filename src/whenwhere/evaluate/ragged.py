@@ -1,8 +1,8 @@
-"""Many short lists as one array: what makes scoring fast without padding or loops.
+"""Many short lists as one array, so that scoring is fast without padding or loops.
 
-An item has any number of true spans and any number of answers. All rows stand in one array, item after item, and
-`starts` says where each item's rows begin, so that memory is linear in the number of rows, and every step below is a
-few passes over whole arrays.
+An item has any number of true spans and any number of answers. All rows are in one array, item after item, and `starts`
+says where each item's rows begin. Memory is linear in the number of rows, and every function here makes a few passes
+over whole arrays.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ Index = NDArray[np.intp]
 
 
 class Ragged(NamedTuple):
-    """Rows of many lists.
+    """The rows of many lists in one array.
 
     Attributes:
-        rows: (n, ...) all rows, list after list.
-        starts: (m + 1,) list i has the rows starts[i] : starts[i + 1].
+        rows: All rows, list after list, shape (n, ...).
+        starts: Start of each list, shape (m + 1,): list i has the rows starts[i] : starts[i + 1].
     """
 
     rows: Floats
@@ -28,16 +28,16 @@ class Ragged(NamedTuple):
 
     @property
     def counts(self) -> Index:
-        """(m,) rows per list."""
+        """The number of rows of each list, shape (m,)."""
         return np.diff(self.starts)
 
     @property
     def owner(self) -> Index:
-        """(n,) list that a row belongs to, ascending."""
+        """The list that each row belongs to, ascending, shape (n,)."""
         return np.repeat(np.arange(len(self.starts) - 1), self.counts)
 
     def keep(self, mask: NDArray[np.bool_]) -> "Ragged":
-        """Only the rows in the mask; lists may become empty.
+        """The lists with only the rows in the mask; some may become empty.
 
         >>> ragged([np.array([[1., 2.]]), np.array([[3., 4.], [5., 6.]])]).keep(np.array([True, False, True])).counts
         array([1, 1])
@@ -46,14 +46,14 @@ class Ragged(NamedTuple):
         return Ragged(self.rows[mask], kept[self.starts])
 
     def head(self, n: int) -> "Ragged":
-        """At most the first n rows of each list."""
+        """The lists with at most their first n rows."""
         if not len(self.rows) or self.counts.max() <= n:
             return self
         return self.keep(np.arange(len(self.rows)) - np.repeat(self.starts[:-1], self.counts) < n)
 
 
 def ragged(parts: Sequence[Floats], width: int = 2) -> Ragged:
-    """One array from many of shape (k, width); k may be 0.
+    """The lists given as arrays of shape (k, width), in one array; k may be 0.
 
     >>> ragged([np.zeros((0, 2)), np.ones((3, 2))]).starts
     array([0, 0, 3])
@@ -64,7 +64,7 @@ def ragged(parts: Sequence[Floats], width: int = 2) -> Ragged:
 
 
 def cross(a: Ragged, b: Ragged) -> tuple[Index, Index, Index]:
-    """All pairs of a row of list i in `a` with a row of list i in `b`: (row in a, row in b, list), a-major.
+    """All pairs of a row of list i in `a` with a row of list i in `b`, a-major: row in a, row in b, and list.
 
     >>> one, two = ragged([np.zeros((2, 2))]), ragged([np.zeros((3, 2))])
     >>> [x.tolist() for x in cross(one, two)]
@@ -78,12 +78,12 @@ def cross(a: Ragged, b: Ragged) -> tuple[Index, Index, Index]:
 
 
 def total(values: Floats, owner: Index, n: int) -> Floats:
-    """(n,) sum of the values of each owner; 0 without any."""
+    """The sum of the values of each owner, shape (n,); 0 without values."""
     return np.bincount(owner, values, n).astype(np.float64) if len(owner) else np.zeros(n)
 
 
 def highest(values: Floats, owner: Index, n: int, empty: float = 0.0) -> Floats:
-    """(n,) maximum of the values of each owner (ascending); `empty` without any.
+    """The maximum of the values of each owner (ascending), shape (n,); `empty` without values.
 
     >>> highest(np.array([.1, .3, .2]), np.array([0, 0, 2]), 4)
     array([0.3, 0. , 0.2, 0. ])
@@ -96,16 +96,16 @@ def highest(values: Floats, owner: Index, n: int, empty: float = 0.0) -> Floats:
 
 
 def proper(spans: Ragged) -> Ragged:
-    """Only the spans that hold time: finite, start < end."""
+    """The lists with only the spans that hold time: finite, start < end."""
     start, end = spans.rows[:, 0], spans.rows[:, 1]
     good = np.isfinite(start) & np.isfinite(end) & (start < end)
     return spans if good.all() else spans.keep(good)
 
 
-def merged(spans: Ragged) -> Ragged:
-    """Each list as a set of time: sorted and disjoint, overlapping and touching spans joined, as `SpanSet` does.
+def joined_spans(spans: Ragged) -> Ragged:
+    """Each list as a set of time, as `SpanSet` makes it: sorted and disjoint, touching spans joined.
 
-    >>> merged(ragged([np.array([[4., 6], [0, 1], [5, 9]]), np.array([[2., 2]])])).rows.tolist()
+    >>> joined_spans(ragged([np.array([[4., 6], [0, 1], [5, 9]]), np.array([[2., 2]])])).rows.tolist()
     [[0.0, 1.0], [4.0, 9.0]]
     """
     spans = proper(spans)
@@ -128,24 +128,24 @@ def merged(spans: Ragged) -> Ragged:
 
 
 def lengths(spans: Ragged) -> Floats:
-    """(m,) total length of each list's spans."""
+    """The total length of each list's spans, shape (m,)."""
     return total(spans.rows[:, 1] - spans.rows[:, 0], spans.owner, len(spans.starts) - 1)
 
 
 def shared(a: Floats, b: Floats) -> Floats:
-    """Length of a ∩ b, row by row; 0 for spans that do not meet or are reversed."""
+    """The length of a ∩ b, row by row; 0 for spans that do not meet or are reversed."""
     return (np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0])).clip(0)
 
 
 def quotient(a: Floats, b: Floats) -> Floats:
-    """Quotient a / b where b > 0, else 0."""
+    """The quotient a / b where b > 0, else 0."""
     return np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=b > 0)
 
 
 def hull_iou(a: Floats, b: Floats) -> Floats:
-    """Shared length over the length of the hull, row by row: what most evaluators call IoU of two spans.
+    """The shared length over the length of the hull, row by row, which most evaluators call IoU of two spans.
 
-    Equal to IoU where the spans meet, and 0 where they do not, so the hull never counts.
+    It equals IoU where the spans meet and is 0 where they do not, so the hull makes no difference.
 
     >>> hull_iou(np.array([0., 4]), np.array([2., 6]))
     array(0.33333333)
@@ -154,18 +154,18 @@ def hull_iou(a: Floats, b: Floats) -> Floats:
 
 
 def set_iou(a: Ragged, b: Ragged) -> Floats:
-    """(m,) `overlap.t_iou` of each list of `a` with the list of `b`, both as sets of time; both empty = 1.
+    """The `overlap.t_iou` of each list of `a` with that of `b`, both as sets of time, shape (m,); 1 if both are empty.
 
     >>> set_iou(ragged([np.array([[0., 4]])]), ragged([np.array([[2., 6]])])).round(3)
     array([0.333])
     """
-    a, b = merged(a), merged(b)
+    a, b = joined_spans(a), joined_spans(b)
     if (
         len(a.rows) == len(b.rows) == len(a.starts) - 1
         and a.counts.max(initial=0) <= 1
         and b.counts.max(initial=0) <= 1
     ):
-        # One span everywhere on both sides, the usual case: rows already stand in pairs.
+        # One span everywhere on both sides, the usual case: the rows are pairs already.
         common = shared(a.rows, b.rows)
     else:
         i, j, owner = cross(a, b)

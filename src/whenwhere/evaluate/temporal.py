@@ -28,8 +28,8 @@ from whenwhere.evaluate.ragged import (
     cross,
     highest,
     hull_iou,
+    joined_spans,
     lengths,
-    merged,
     proper,
     quotient,
     ragged,
@@ -39,22 +39,23 @@ from whenwhere.evaluate.ragged import (
 )
 
 NONE = span_array()
+#: Statuses that claim something.
 CLAIMS = ("answered", "absent")
 
 
 @dataclass(frozen=True)
 class TemporalCount:
-    """The switches of a way of counting.
+    """The switches of one way of counting spans.
 
     Attributes:
-        truths: `set`: answered set against true set; `first`: against the first true span; `best`: against the true
-            span with the highest IoU.
-        strict: a hit is IoU > m instead of IoU >= m.
-        swap: a reversed answer is turned round; else it overlaps nothing.
-        drop: items without an answer leave the denominator (and are named in the notes); else they count 0.
-        thresholds: m of R@m.
-        ranks: n of R@n.
-        average: also give the mean of mIoU and all R1@m, as the original prints it.
+        truths: What an answer is compared with. `set`: the answered set with the true set of time; `first`: the first
+            true span; `best`: the true span with the highest IoU.
+        strict: Whether a hit is IoU > m instead of IoU >= m.
+        swap: Whether a reversed answer is turned round; otherwise it overlaps nothing.
+        drop: Whether items without an answer leave the denominator (the notes say how many); otherwise they count 0.
+        thresholds: The m of R@m.
+        ranks: The n of R@n.
+        average: Whether to give the mean of mIoU and all R1@m too, as the original prints it.
     """
 
     truths: Literal["set", "first", "best"] = "first"
@@ -66,7 +67,7 @@ class TemporalCount:
     average: bool = False
 
     def words(self) -> dict[str, str]:
-        """The switches as a reader sees them in the table of protocols."""
+        """The switches in words, for the table of protocols."""
         return {
             "hit": "IoU > m" if self.strict else "IoU >= m",
             "truths": {
@@ -82,14 +83,14 @@ class TemporalCount:
 
 
 def choices(prediction: Prediction | None) -> Floats:
-    """(k, 2) alternatives, best first: the ranked spans, else the spans as written."""
+    """The alternatives of an answer, best first, shape (k, 2): the ranked spans, else the spans as written."""
     if prediction is None or prediction.status not in CLAIMS:
         return NONE
     return prediction.spans if prediction.ranked is None else prediction.ranked[:, :2]
 
 
 def answered(prediction: Prediction | None) -> Floats:
-    """(k, 2) the answer as a set of time: its spans, else the best ranked one alone; none for who claims absence."""
+    """The answer as a set of time, shape (k, 2): its spans, else the best ranked one alone; empty for an absence."""
     if prediction is None or prediction.status != "answered":
         return NONE
     if len(prediction.spans) or prediction.ranked is None:
@@ -98,20 +99,20 @@ def answered(prediction: Prediction | None) -> Floats:
 
 
 def claims(predictions: Sequence[Prediction | None], answers: Ragged) -> NDArray[np.bool_]:
-    """(n,) whether something is claimed that can be right: a time, or that it is not there.
+    """Whether each answer claims something that can be right, a time or an absence, shape (n,).
 
     Spans without any time in them (reversed, zero length) claim nothing.
 
     Args:
-        predictions: in the items' order.
-        answers: `answered` of each.
+        predictions: The answers in the order of the items.
+        answers: The result of `answered` for each.
     """
     said = np.fromiter((p is not None and p.status in CLAIMS for p in predictions), bool, len(predictions))
     return said & ((answers.counts == 0) | (proper(answers).counts > 0))
 
 
 def default_iou(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:
-    """(n,) t_IoU of the answered with the true set of time; the definition behind `default`.
+    """The t_IoU of the answered with the true set of time, shape (n,): the definition of `default`.
 
     Invalid items, lost answers and answers that claim nothing get 0.
     """
@@ -123,9 +124,9 @@ def default_iou(items: Sequence[Item], predictions: Sequence[Prediction | None])
 
 
 def _candidates_against_sets(answers: Ragged, truth: Ragged) -> Floats:
-    """(rows,) IoU of each single alternative with the true set of time."""
+    """The IoU of each single alternative with the true set of time, shape (rows,)."""
     rows = Ragged(answers.rows, np.arange(len(answers.rows) + 1))
-    truth = merged(truth)
+    truth = joined_spans(truth)
     owner = answers.owner
     i, j, _ = cross(answers, truth)
     common = total(shared(answers.rows[i], truth.rows[j]), i, len(answers.rows))
@@ -135,7 +136,7 @@ def _candidates_against_sets(answers: Ragged, truth: Ragged) -> Floats:
 def ious(
     items: Sequence[Item], predictions: Sequence[Prediction | None], count: TemporalCount
 ) -> tuple[Floats, dict[int, Floats]]:
-    """(n,) IoU that counts for R1 and mIoU, and for each further n of R@n the best among the first n alternatives."""
+    """The IoU that counts for R1 and mIoU, and for each further n of R@n the best of the first n alternatives."""
     n = len(items)
     answers = ragged([choices(p) for p in predictions])
     if count.swap:
@@ -147,7 +148,7 @@ def ious(
     if count.truths == "set":
         each = _candidates_against_sets(answers, truth)
         first = default_iou(items, predictions)
-        # The answered set is itself the first alternative, so that more alternatives never cost.
+        # The answered set is itself the first alternative, so that further alternatives never lower the score.
         return first, {k: np.maximum(first, _among(each, answers, k, n)) for k in more}
     i, j, _ = cross(answers, truth)
     each = highest(hull_iou(answers.rows[i], truth.rows[j]), i, len(answers.rows))
@@ -160,19 +161,19 @@ def _among(each: Floats, answers: Ragged, k: int, n: int) -> Floats:
 
 
 def hits(iou: Floats, threshold: float, strict: bool = False) -> Floats:
-    """1.0 where the IoU reaches (strict: exceeds) the threshold."""
+    """1.0 where the IoU reaches the threshold (exceeds it if `strict`), else 0.0."""
     return ((iou > threshold) if strict else (iou >= threshold)).astype(np.float64)
 
 
 def look_up(
     items: Sequence[Item], by_id: Mapping[str, Prediction], drop: bool = False
 ) -> tuple[list[Item], list[Prediction | None], list[str]]:
-    """Items and their answers in step, and what must be said about lost ones.
+    """The items to score, their answers in the same order, and notes about answers that are missing or unusable.
 
     Args:
-        items: of the benchmark.
-        by_id: answers; ids that are not among the items are the reader's business.
-        drop: leave items without an answer out, as some originals do.
+        items: The questions.
+        by_id: The answers; those to other ids are ignored.
+        drop: Whether to leave items without an answer out, as some originals do.
     """
     get = by_id.get
     found = [get(i.id) for i in items]
@@ -182,7 +183,7 @@ def look_up(
     if lost:
         fate = "left out of every mean, as the original does" if drop else "counted as wrong"
         notes.append(f"{lost} of {len(items)} items have no answer: {fate}")
-    for kind, word in (("unparsed", "could not be parsed"), ("failed", "are no answers"), ("unsure", "are unsure")):
+    for kind, word in (("unparsed", "could not be parsed"), ("failed", "cannot be used"), ("unsure", "are unsure")):
         if status[kind]:
             notes.append(f"{status[kind]} answers {word}: counted as wrong")
     if invalid := Counter(i.status for i in items)["invalid"]:
@@ -194,7 +195,7 @@ def look_up(
 
 
 def grouped(items: Sequence[Item], columns: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
-    """Means of the columns per kind of query, where the set has kinds."""
+    """The means of the columns for each type of query; empty for a set without types."""
     kinds: dict[str, list[int]] = {}
     for row, item in enumerate(items):
         if item.type is not None:
@@ -211,7 +212,14 @@ def means(
     notes: list[str],
     shown: Sequence[str] | None = None,
 ) -> Scores:
-    """Scores whose summary is the mean of each column (of `shown`; all by default); nan without items."""
+    """Scores whose summary is the mean of each column.
+
+    Args:
+        items: The items of the rows.
+        columns: Measure → one value for each item.
+        notes: What a reader must know.
+        shown: The columns that the summary and the groups have; None means all.
+    """
     names = list(columns) if shown is None else list(shown)
     summary = {name: float(columns[name].mean()) if len(items) else float("nan") for name in names}
     return Scores(
@@ -225,7 +233,7 @@ def means(
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: TemporalCount) -> Scores:
-    """Scores of one way of counting.
+    """Score answers by one way of counting.
 
     >>> item = Item("a", "v", spans=span_array([(2, 6)]))
     >>> score([item], {"a": Prediction("a", spans=span_array([(0, 4)]))}, TemporalCount()).summary["R1@0.3"]
@@ -250,7 +258,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: Tempora
 
 
 def threshold_curve(iou: Floats, thresholds: NDArray[np.float64], strict: bool = False) -> Floats:
-    """Share of items whose IoU reaches (strict: exceeds) each threshold; O((n + t) log n).
+    """The share of items whose IoU reaches each threshold (exceeds it if `strict`), in O((n + t) log n).
 
     >>> threshold_curve(np.array([0.2, 0.5]), np.array([0.1, 0.5, 0.6]))
     array([1. , 0.5, 0. ])

@@ -1,9 +1,9 @@
 """The order of equal scores in evaluators that were run under Python 2.7 and numpy 1.16.
 
-Where several answers have one score, average precision depends on which comes first. ActivityNet's evaluator takes
-the videos in the order of a Python 2.7 dictionary and sorts with a quicksort that is not stable. Both are
-deterministic, and its published digits contain them, so both are written down here: `dictionary_order` and
-`falling`. New protocols have no use for either; they sort stably.
+If several answers have one score, average precision depends on which comes first. ActivityNet's evaluator takes the
+videos in the order of a Python 2.7 dictionary and sorts with a quicksort that is not stable. Both are deterministic,
+and its published digits contain them, so both are reproduced here: `dictionary_order` and `falling`. New protocols need
+neither; they sort stably.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ WORD = (1 << 64) - 1
 
 
 def hashed(name: str) -> int:
-    """Hash of a string as 64-bit Python 2.7 computes it, as an unsigned word.
+    """The hash of a string as 64-bit Python 2.7 computes it, as an unsigned word.
 
     >>> hashed(""), hashed("a")
     (0, 12416037344)
@@ -32,7 +32,7 @@ def hashed(name: str) -> int:
 
 
 def dictionary_order(names: Sequence[str]) -> list[int]:
-    """Positions of distinct names in the order in which a Python 2.7 dict that was filled in this order lists them.
+    """Positions of distinct names in the order in which a Python 2.7 dict filled in this order lists them.
 
     >>> [["a", "b", "c", "d"][i] for i in dictionary_order(["a", "b", "c", "d"])]
     ['a', 'c', 'b', 'd']
@@ -64,9 +64,9 @@ def dictionary_order(names: Sequence[str]) -> list[int]:
 
 
 def falling(scores: Floats) -> NDArray[np.intp]:
-    """Indices by falling score: a reversed ascending quicksort of numpy before its vector instructions.
+    """Indices by falling score, from a reversed ascending quicksort of numpy before its vector instructions.
 
-    Extended precision has no vector instructions, so its sort is still that one, and it holds every float64.
+    Extended precision has no vector instructions, so numpy still sorts it that way, and it holds every float64.
 
     >>> falling(np.array([0.5, 0.9, 0.5])).tolist()
     [1, 2, 0]

@@ -1,17 +1,17 @@
-"""Is a set read rightly? The gold answer must get everything.
+"""Validation of a set: its gold answers must get the full score.
 
-The truth of every item is turned into an answer (floats as they are, boxes on the annotation's own grid) and scored,
-under our own definition (`default`, `default-tubes`) and under the protocol that the benchmark's papers use. Whatever
-is not exactly 1 is a fault of the reader, of the protocol or of the set, and each is said:
+The truth of every item is turned into an answer (floats as they are, boxes on the annotation's own grid) and scored
+under our own definitions (`default`, `default-tubes`) and under the protocol that the benchmark's papers use. A score
+that is not exactly 1 is a fault of the reader, of the protocol or of the set, and is reported with its reason:
 
 - invalid items (an end before its start) get 0 and stay in the denominator, so a set with them cannot reach 1;
-- some sets have a *ceiling* of their own: three of DiDeMo's annotators must agree for a full score and on a quarter of
-  its items they do not; QVHighlights' highlights are votes of three people, and its mean AP looks at ten windows. Where
-  the ceiling can be computed without the protocol it is, and the gold answer must reach exactly that;
-- protocols of others for tubes count on grids of frames on which even the truth gets less than 1; what it gets is
-  shown and not judged. Ours must give 1;
-- an answer has one set of time for all its objects, so the truth of several objects with times of their own cannot be
-  said by one, and is not judged either.
+- some sets have a *ceiling* of their own: three of DiDeMo's annotators must agree for a full score, and on a quarter of
+  its items they do not; QVHighlights' highlights are votes of three people, and its mean AP looks at ten windows. If
+  the ceiling can be computed without the protocol, the gold answer must reach exactly that;
+- other people's protocols for tubes count on grids of frames on which even the truth gets less than 1; that score is
+  shown but not judged. Ours must give 1;
+- an answer has one set of time for all its objects, so one answer cannot express several objects with times of their
+  own, and such truth is not judged either.
 """
 
 import itertools
@@ -34,15 +34,15 @@ from whenwhere.evaluate.tasks import TASKS
 
 @dataclass(slots=True)
 class GoldCheck:
-    """One measure of the gold answer.
+    """One measure of the gold answers.
 
     Attributes:
-        protocol: it was scored under.
-        measure: name.
-        gold: what the gold answer gets, over all items.
-        full: what it must get; None where nobody can say what a perfect answer gets.
-        reason: why that is less than 1, where it is.
-        short: ids of items that do not get what they must.
+        protocol: Name of the protocol.
+        measure: Name of the measure.
+        gold: Score of the gold answers over all items.
+        full: Score that they must get; None if the score of perfect answers is unknown.
+        reason: Why that score is less than 1, if it is.
+        short: Ids of the items that do not get the score they must.
     """
 
     protocol: str
@@ -54,24 +54,24 @@ class GoldCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the gold answer gets exactly what it must, on every item and over all."""
+        """Whether the gold answers get exactly the score they must, on every item and over all."""
         return not self.short and self.full in (None, self.gold)
 
 
 @dataclass(slots=True)
 class Validation:
-    """What was found when a set was checked.
+    """The result of checking a set.
 
     Attributes:
-        benchmark: its name.
-        items: how many.
-        videos: how many.
-        empty: valid items of which the truth is that it is not there.
-        past: items with an end behind the video's end.
-        faults: (id, fault) of every invalid item.
-        repeated: ids that more than one item has.
-        checks: of every measure under every protocol.
-        skipped: protocols that could not be asked, with the reason.
+        benchmark: Name of the benchmark.
+        items: Number of items.
+        videos: Number of videos.
+        empty: Number of valid items whose truth is an absence.
+        past: Number of items with an end after the video's end.
+        faults: Id and fault of every invalid item.
+        repeated: Ids that more than one item has.
+        checks: The checks of every measure under every protocol.
+        skipped: Protocols that could not be used, with the reason.
     """
 
     benchmark: str
@@ -90,17 +90,17 @@ class Validation:
         return not self.repeated and all(c.passed for c in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The result as one JSON object."""
         checks = [asdict(c) | {"passed": c.passed} for c in self.checks]
         return asdict(self) | {"checks": checks, "passed": self.passed}
 
 
 def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
-    """Score the gold answer to a set under our own definition and under the protocol its papers use.
+    """Score the gold answers to a set under our own definitions and under the protocol that its papers use.
 
     Args:
-        benchmark: whose items they are.
-        items: as its reader gave them.
+        benchmark: The benchmark of the items.
+        items: The items as its reader gave them.
     """
     times = Counter(i.id for i in items)
     checks: list[GoldCheck] = []
@@ -129,7 +129,7 @@ def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
 
 
 def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[GoldCheck]:
-    """A check of each headline measure that the protocol gave."""
+    """A check of each headline measure that the protocol returned."""
     row = {item.id: item for item in items}
     kept = [row[name] for name in scores.ids]
     valid = np.array([item.status == "valid" for item in kept], bool)
@@ -142,7 +142,7 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[G
         if not valid.all():
             reason = f"{reason}; {(~valid).sum()} invalid items".removeprefix("; ")
         if reach is None or column is None:
-            # A measure that is no mean over items has a value that is known before only where nothing is amiss.
+            # The value of a pooled measure is known in advance only if every item can be answered fully.
             best = 0.0 if measure in _LOWER else 1.0
             out.append(GoldCheck(protocol.name, measure, got, None if reach is None or reason else best, reason))
             continue
@@ -154,13 +154,13 @@ def _checks(protocol: Protocol, items: Sequence[Item], scores: Scores) -> list[G
 
 
 def _ceiling(protocol: Protocol, measure: str, items: Sequence[Item]) -> tuple[NDArray[np.float64] | None, str]:
-    """What a perfect answer gets on each item (nan: unknown), and why that is less than 1; None: nobody can say."""
+    """The score of a perfect answer on each item (NaN: unknown; None: unknown for all), and why it is less than 1."""
     for (name, prefix), (reach, reason) in _CEILINGS.items():
         if protocol.name == name and measure.startswith(prefix):
             if reach is None:
                 return None, reason
             found = reach(items)
-            # written so that nan counts as less
+            # NaN counts as less than 1
             return found, "" if (found >= 1).all() else reason
     if protocol.standing != "ours" and {"tubes", "tracking"} & set(protocol.tasks) and "spans" not in protocol.tasks:
         return None, "on its own grid of frames the truth may get less"
@@ -168,39 +168,39 @@ def _ceiling(protocol: Protocol, measure: str, items: Sequence[Item]) -> tuple[N
 
 
 def _agreed(items: Sequence[Item]) -> NDArray[np.float64]:
-    """1 where three annotators chose the same moment."""
+    """1 for items on which three annotators chose the same moment."""
     most = [max(Counter(map(tuple, i.extra["times"])).values(), default=0) for i in items]
     return (np.array(most) >= didemo.BEST).astype(np.float64)
 
 
 def _liked(items: Sequence[Item]) -> NDArray[np.float64]:
-    """1 where some annotator gave some clip the highest vote."""
+    """1 for items in which some annotator gave some clip the highest vote."""
     cast, _ = votes(items)
     return (cast == 4).any(axis=(1, 2)).astype(np.float64)
 
 
 def _ten(items: Sequence[Item]) -> NDArray[np.float64]:
-    """1 where there are no more true windows than an answer may have."""
+    """1 for items with no more true windows than an answer may have, NaN for the others."""
     return np.array([1.0 if len(i.spans) <= WINDOWS else np.nan for i in items])
 
 
 def _single(items: Sequence[Item]) -> NDArray[np.float64]:
-    """1 where one span is the whole truth."""
+    """1 for items with one true span, NaN for the others."""
     return np.array([1.0 if len(i.spans) == 1 else np.nan for i in items])
 
 
 def _one_time(items: Sequence[Item]) -> NDArray[np.float64]:
-    """1 where one answer can say where everything is."""
+    """1 for items whose objects all have the item's time, NaN for the others."""
     sure = [bool(i.tubes) and all(t.spans == i.span_set for t in i.tubes) for i in items]
     return np.where(sure, 1.0, np.nan)
 
 
-#: Measures that are 0 at their best.
+#: Measures whose best value is 0.
 _LOWER = {"false-rejection"}
 
 _Reach = Callable[[Sequence[Item]], NDArray[np.float64]]
 
-#: (protocol, beginning of the measure) → what each item can reach, and why; the first that fits counts.
+#: (protocol, prefix of the measure) → highest score of each item, and why it is less than 1; the first match counts.
 _CEILINGS: dict[tuple[str, str], tuple[_Reach | None, str]] = {
     ("default", "R5"): (_single, "an alternative is one span, and the truth of some items is not"),
     ("default-tubes", "m_tIoU"): (lambda items: np.ones(len(items)), ""),

@@ -2,8 +2,8 @@
 
 `{"version", "results": {video: [{"label", "segment": [start, end], "score"}, ...]}, "external_data"}`. Answers belong
 to videos here: `Prediction.id` is the video's name, `ranked` its segments in the order written, `labels` their
-classes. A video that the truth does not have stays in: the official evaluator counts its segments as false
-positives, and a reader who left them out would print a better score.
+classes. A video without truth is kept: the official evaluator counts its segments as false positives, and leaving them
+out would give a better score.
 """
 
 import json
@@ -42,7 +42,7 @@ def _read(intake: Intake) -> None:
                 at,
                 name,
                 "wrong type",
-                f"entry {len(labels)} is no segment with a label",
+                f"entry {len(labels)} is not a segment with a label",
                 'write {"label": ..., "segment": [start, end], "score": ...}',
             )
             continue
@@ -52,7 +52,7 @@ def _read(intake: Intake) -> None:
 
 
 def _segments(entries: Any) -> tuple[list[list[Any]] | None, list[str]]:
-    """Rows of start, end, score and their labels; None in place of the rows where an entry is no segment."""
+    """Rows of start, end, score, and their labels; None instead of the rows if an entry is not a segment."""
     rows: list[list[Any]] = []
     labels: list[str] = []
     if not isinstance(entries, list):
@@ -60,7 +60,7 @@ def _segments(entries: Any) -> tuple[list[list[Any]] | None, list[str]]:
     for entry in entries:
         try:
             start, end = entry["segment"]
-            # Where no score is written all segments are equally sure.
+            # without a score all segments are equally certain
             rows.append([start, end, entry.get("score", 1.0)])
             labels.append(str(entry["label"]))
         except (KeyError, TypeError, ValueError):

@@ -1,7 +1,7 @@
 """Rankings for DiDeMo's evaluator: a list over items of lists of [first, last] chunks, best first.
 
-A chunk is 5 s and both ends are inside, so that [1, 2] is 5-15 s. There are no ids: entry i belongs to the item with
-index i in the annotation file. An empty list is no answer. Scores are the negative rank.
+A chunk is 5 s long and both ends are inclusive, so that [1, 2] is 5-15 s. There are no ids: entry i belongs to the item
+with index i in the annotation file. An empty list means no answer. Scores are the negative rank.
 """
 
 import json
@@ -13,14 +13,11 @@ import numpy as np
 
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
-from whenwhere.evaluate.didemo import MOMENTS, snap
+from whenwhere.evaluate.didemo import CHUNK, MOMENTS, snap
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.store import write_text
-
-#: Seconds of one chunk.
-CHUNK = 5.0
 
 
 def _indexed(items: Sequence[Item]) -> dict[int, Item]:
@@ -34,14 +31,14 @@ def _sniff(value: Any) -> bool:
 
 def _read(intake: Intake) -> None:
     if not isinstance(intake.value, list):
-        raise RecordError(f"{intake.path} is no list of rankings: write one list of [first, last] chunks per item")
+        raise RecordError(f"{intake.path} is not a list of rankings: write one list of [first, last] chunks per item")
     items = _indexed(intake.items)
     for i, chunks in enumerate(intake.value):
         at = f"entry {i}"
         item = items.get(i)
         if item is None:
             intake.fault(
-                at, "unknown id", "the annotations have no item at this place", "give the file that was answered"
+                at, "unknown id", "the annotations have no item with this index", "give the file that was answered"
             )
         elif chunks != []:
             _ranking(intake, at, item, chunks)
@@ -53,10 +50,12 @@ def _ranking(intake: Intake, at: str, item: Item, chunks: Any) -> None:
     except (ValueError, TypeError, OverflowError):
         table = np.zeros(0)
     if table.ndim != 2 or table.shape[1] != 2:
-        intake.fail(at, item.id, "wrong type", "it is no list of [first, last] chunks", "write pairs of chunk numbers")
+        intake.fail(
+            at, item.id, "wrong type", "it is not a list of [first, last] chunks", "write pairs of chunk numbers"
+        )
         return
     rows = np.c_[table[:, 0] * CHUNK, (table[:, 1] + 1) * CHUNK, -np.arange(float(len(table)))]
-    # All moments of six chunks are ranked also for videos that have five: none of them is out of range.
+    # All moments of six chunks are ranked also for videos with five chunks, so none of them is out of range.
     ranked = intake.spans(at, Item(item.id, item.video), rows, (3,))
     if ranked is not None:
         intake.keep(at, Prediction(item.id, "answered", ranked[:1, :2], ranked))
@@ -70,8 +69,8 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
         if p is None:
             continue
         rows = p.spans if p.ranked is None else p.ranked
-        # As the protocol counts seconds: the nearest moment; what overlaps none is left out, and spans that fall on
-        # the same moment are one.
+        # As the protocol counts seconds: each span becomes the nearest moment; spans that overlap none are left out,
+        # and spans with the same moment are one.
         near = snap(rows)
         out[i] = list(dict.fromkeys((a, b) for a, b in MOMENTS[near[near >= 0]].tolist()))
     write_text(path, json.dumps(out))

@@ -1,7 +1,7 @@
-"""Answers in native frame numbers, as the tube benchmarks' codes dump them, to seconds and back.
+"""Conversion of native frame numbers, as the tube benchmarks' codes write them, to seconds and back.
 
 Frame n of a file that counts from `first` is shown at (n - first) / fps seconds, and a range of frames becomes the
-half-open span that covers all of them. `numbers` undoes it exactly: rint(seconds * fps) + first.
+half-open span that covers all of them. `frame_numbers` inverts this exactly: rint(seconds * fps) + first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,36 +17,36 @@ from whenwhere.evaluate.prediction import Boxes, Prediction
 
 
 def rate_of(item: Item) -> float:
-    """Frames per second of an item.
+    """The frames per second of an item.
 
     Raises:
-        RecordError: its annotations do not count frames.
+        RecordError: The item's annotations do not count frames.
     """
     if item.fps is None:
         raise RecordError(f"item {item.id!r} has no frame rate, which a format with frame numbers needs: use spans")
     return item.fps
 
 
-def numbers(item: Item, times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Frame numbers, counted from 0, of times in seconds.
+def frame_numbers(item: Item, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The frame numbers, counted from 0, of times in seconds.
 
-    >>> numbers(Item("a", "v", fps=29.97), np.array([0.0, 100 / 29.97])).tolist()
+    >>> frame_numbers(Item("a", "v", fps=29.97), np.array([0.0, 100 / 29.97])).tolist()
     [0, 100]
     """
     return np.rint(times * rate_of(item)).astype(np.int64)
 
 
 def frame_range(item: Item, prediction: Prediction) -> tuple[int, int] | None:
-    """First frame and the one after the last of the answered time, from 0; None where nothing was answered."""
+    """The first frame of the answered time and the one after its last, counted from 0; None without an answer."""
     spans = prediction.span_set
     if not spans:
         return None
-    start, end = numbers(item, np.array([spans.starts[0], spans.ends[-1]])).tolist()
-    # Less than half a frame is still the frame it lies in.
+    start, end = frame_numbers(item, np.array([spans.starts[0], spans.ends[-1]])).tolist()
+    # less than half a frame still counts as the frame that it lies in
     return start, max(end, start + 1)
 
 
-def take(
+def take_frames(
     intake: Intake,
     at: str,
     item: Item,
@@ -54,7 +54,7 @@ def take(
     boxes: Mapping[Any, Any],
     first: int = 0,
 ) -> None:
-    """Take in one answer: frames [start, end) and boxes by frame number, all counted from `first`."""
+    """Keep one answer, given as frames [start, end) and boxes by frame number, all counted from `first`."""
     if item.fps is None:
         intake.fail(
             at,
@@ -68,7 +68,7 @@ def take(
         span = np.array([frames], np.float64) - first
         times = np.fromiter(map(int, boxes), np.float64, len(boxes)) - first
     except (ValueError, TypeError, OverflowError):
-        intake.fail(at, item.id, "wrong type", "a frame number is no number", "write whole frame numbers")
+        intake.fail(at, item.id, "wrong type", "a frame number is not a number", "write whole frame numbers")
         return
     spans = intake.spans(at, item, span / item.fps, (2,))
     found = intake.boxes(at, item.id, times / item.fps, list(boxes.values())) if spans is not None else None
@@ -80,7 +80,7 @@ def take(
 def take_dump(
     intake: Intake, videos: Mapping[str, Any], boxes: Mapping[str, Mapping[Any, Any]], names: Mapping[str, Any]
 ) -> None:
-    """Take in what TubeDETR and STCAT dump: `sted` by the code's own number of the item, and boxes by frame."""
+    """Keep the answers of TubeDETR and STCAT: `sted` by their own number of the item, and boxes by frame."""
     for number in dict.fromkeys([*videos, *boxes]):
         at = f"video_predictions.{number}"
         for item in intake.find(at, number):
@@ -101,13 +101,13 @@ def take_dump(
                     at, item.id, "wrong type", 'it has no "sted" of two frame numbers', 'write "sted": [start, end]'
                 )
                 continue
-            take(intake, at, item, (sted[0], sted[1]), boxes.get(number, {}))
+            take_frames(intake, at, item, (sted[0], sted[1]), boxes.get(number, {}))
 
 
-def numbered(items: Sequence[Item], code: str) -> dict[str, Item]:
-    """Items by the number that a code's own preprocessing gives them (`Item.extra[code]`), else by id.
+def items_by_number(items: Sequence[Item], code: str) -> dict[str, Item]:
+    """The items by the number that a code's own preprocessing gives them (`Item.extra[code]`), else by id.
 
-    >>> list(numbered([Item("a", "v", extra={"stcat": 7})], "stcat"))
+    >>> list(items_by_number([Item("a", "v", extra={"stcat": 7})], "stcat"))
     ['7']
     """
     return {str(item.extra.get(code, item.id)): item for item in items}

@@ -1,7 +1,7 @@
 """The result file of the HC-STVG challenge (PIC): one entry per video.
 
-`{video: {"st_frame": first, "ed_frame": last, "bbox": {frame: [x1, y1, x2, y2]}}}`. The last frame is inside, and
-frames count from 1 as in the annotations.
+`{video: {"st_frame": first, "ed_frame": last, "bbox": {frame: [x1, y1, x2, y2]}}}`. The last frame is inclusive,
+and frames count from 1 as in the annotations.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.frames import frame_range, numbers, take
+from whenwhere.evaluate.formats.frames import frame_numbers, frame_range, take_frames
 from whenwhere.evaluate.formats.intake import Intake, video_key
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.store import write_text
@@ -28,9 +28,11 @@ def _sniff(value: Any) -> bool:
 
 def _read(intake: Intake) -> None:
     if not isinstance(intake.value, dict):
-        raise RecordError(f"{intake.path} is no result of HC-STVG: it must map videos to st_frame, ed_frame and bbox")
+        raise RecordError(
+            f"{intake.path} is not a result of HC-STVG: it must map videos to st_frame, ed_frame and bbox"
+        )
     for name, entry in intake.value.items():
-        # The name stands with and without the ending of the video file.
+        # names occur with and without the ending of the video file
         items = intake.by_video.get(video_key(name), []) if name not in intake.known else [intake.known[name]]
         for item in items or intake.find(name, name):
             if not (_is_entry(entry) and isinstance(entry["bbox"], dict)):
@@ -44,7 +46,7 @@ def _read(intake: Intake) -> None:
                 continue
             end = entry["ed_frame"]
             after = end + 1 if isinstance(end, int | float) else end
-            take(intake, name, item, (entry["st_frame"], after), entry["bbox"], first=1)
+            take_frames(intake, name, item, (entry["st_frame"], after), entry["bbox"], first=1)
 
 
 def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
@@ -60,7 +62,7 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
             "bbox": {
                 str(frame + 1): box
                 for tube in p.boxes[:1]
-                for frame, box in zip(numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True)
+                for frame, box in zip(frame_numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True)
             },
         }
     write_text(path, json.dumps(out))

@@ -1,9 +1,9 @@
 """A submission to QVHighlights: ranked windows and one saliency score per 2-second clip.
 
-One line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
-"pred_saliency_scores": [...]}`, windows best first in the order written. The first window is the answer; the scores
-become the curve, whose values belong to the middles of the clips. `pred_exist_score`, which Soccer-GMR's submissions
-add (how sure it is that the moment exists at all), is the confidence.
+There is one line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
+"pred_saliency_scores": [...]}`, with the best window first. The first window is the answer; the scores become the
+curve, whose values belong to the middles of the clips. `pred_exist_score`, which Soccer-GMR's submissions add (the
+certainty that the moment exists at all), is the confidence.
 """
 
 import json
@@ -19,7 +19,7 @@ from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Prediction, Status
 from whenwhere.store import write_text
 
-#: Seconds of one clip.
+#: Length of a clip in seconds.
 CLIP = 2.0
 
 
@@ -40,7 +40,7 @@ def _read(intake: Intake) -> None:
                         at,
                         item.id,
                         "not a number",
-                        "pred_saliency_scores holds a value that is no finite number",
+                        "pred_saliency_scores holds a value that is not a finite number",
                         "write one finite score for each clip",
                     )
                     continue
@@ -51,7 +51,7 @@ def _read(intake: Intake) -> None:
                     at,
                     item.id,
                     "not a number",
-                    "pred_exist_score is no finite number",
+                    "pred_exist_score is not a finite number",
                     "write a number or leave it out",
                 )
                 continue
@@ -65,7 +65,7 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
     lines = []
     for item in items:
         p = predictions.get(item.id)
-        # A line without windows would claim that it is not there: what claims nothing gets no line.
+        # A line without windows would claim an absence, so an answer that claims nothing gets no line.
         if p is None or p.status in ("unsure", "unparsed", "failed"):
             continue
         line: dict[str, object] = {

@@ -1,9 +1,9 @@
 """The smallest format: one line per item, `{"id": "7", "spans": [[3.2, 7.5]]}`.
 
 Rows of two numbers are one answer, a set of time that may have several spans. Rows of three numbers are alternatives
-with their scores, best first; the first is the answer, and `"ranked"` holds them where the answer is another one.
-An empty list claims that it is not there. Optional: `status`, `confidence`, `answer` (question answering), and
-`video` with `query` in place of, or beside, the id.
+with their scores, best first; the first is the answer, and `"ranked"` holds them if the answer is another one. An empty
+list claims an absence. Optional keys are `status`, `confidence`, `answer` (question answering), and `video` with
+`query`, which may replace the id.
 """
 
 import json
@@ -49,12 +49,12 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
     if confidence is not None:
         confidence = _number(confidence)
         if confidence is None:
-            what = "its confidence is no finite number"
+            what = "its confidence is not a finite number"
             intake.fail(at, item.id, "not a number", what, "write a number, or leave it out")
             return
     answer = line.get("answer")
     if status is None:
-        # Without spans and without an answer to the question the line claims that it is not there.
+        # a line without spans and without an answer to the question claims an absence
         status = "answered" if len(rows) or answer is not None or ranked is not None else "absent"
     intake.keep(
         at,
@@ -78,7 +78,7 @@ def _number(value: Any) -> float | None:
 
 
 def line_of(prediction: Prediction) -> dict[str, Any]:
-    """One answer as the object that stands on a line."""
+    """The answer as the object on its line."""
     out: dict[str, Any] = {"id": prediction.id, "spans": prediction.spans.tolist()}
     if prediction.ranked is not None and np.array_equal(prediction.ranked[:1, :2], prediction.spans):
         out["spans"] = prediction.ranked.tolist()

@@ -1,10 +1,10 @@
-"""What STCAT, CG-STVG and TA-STVG save with `save_pred`, as JSON.
+"""The results that STCAT, CG-STVG and TA-STVG save with `save_pred`, as JSON.
 
-Their `test_results.pt` is a pickle of torch; `json.dump(torch.load("test_results.pt", weights_only=False), file,
+Their `test_results.pt` is a torch pickle; `json.dump(torch.load("test_results.pt", weights_only=False), file,
 default=float)` makes the file that is read here: `{"predictions": {number: {frame: [[x1, y1, x2, y2]]}},
 "video_predictions": {number: {"sted": [start, end), "qtype"}}, "vid2names": {number: video}, ...}`. Numbers are those
-of their own preprocessing, kept by our readers in `Item.extra["stcat"]`; where `vid2names` names another video than
-ours the answer is refused, not scored. Frames count from 0.
+of their own preprocessing, which our readers keep in `Item.extra["stcat"]`; if `vid2names` names another video than
+our item, the answer is refused. Frames count from 0.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.frames import frame_range, numbered, numbers, take_dump
+from whenwhere.evaluate.formats.frames import frame_numbers, frame_range, items_by_number, take_dump
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.formats.tubedetr import dumps
 from whenwhere.evaluate.prediction import Prediction
@@ -36,7 +36,7 @@ def _read(intake: Intake) -> None:
         entries = frames.items() if isinstance(frames, dict) else ()
         boxes[number] = {frame: rows[0] if isinstance(rows, list) and rows else None for frame, rows in entries}
     names = intake.value.get("vid2names", {})
-    intake.known = numbered(intake.items, "stcat")
+    intake.known = items_by_number(intake.items, "stcat")
     take_dump(intake, videos, boxes, names if isinstance(names, dict) else {})
 
 
@@ -44,7 +44,7 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
     boxes: dict[str, object] = {}
     videos: dict[str, object] = {}
     names: dict[str, str] = {}
-    for number, item in numbered(items, "stcat").items():
+    for number, item in items_by_number(items, "stcat").items():
         p = predictions.get(item.id)
         frames = frame_range(item, p) if p else None
         if p is None or frames is None:
@@ -54,7 +54,7 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
         boxes[number] = {
             str(frame): [box]
             for tube in p.boxes[:1]
-            for frame, box in zip(numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True)
+            for frame, box in zip(frame_numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True)
         }
     write_text(path, json.dumps({"predictions": boxes, "video_predictions": videos, "vid2names": names}))
 

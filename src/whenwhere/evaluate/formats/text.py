@@ -1,13 +1,13 @@
 """Raw text of a model, one line per item: `{"id": "7", "text": "<answer>3.2 to 7.5</answer>"}`.
 
-The text stands under `text`, `response`, `output`, `prediction`, `completion`, `generated` or `answer` (the first of
-these that is there); `video` with `query` may stand in place of the id. It is read by `answers.parse`, the parser that
-rewards and targets use, and kept beside what was read (`Prediction.raw`, `Prediction.parse`). What cannot be read, and
-several ranges that nothing chooses between, are `unparsed`: wrong, and counted as parse failures.
+The text has the key `text`, `response`, `output`, `prediction`, `completion`, `generated` or `answer` (the first of
+these that is present); `video` with `query` may replace the id. It is read by `answers.parse`, the parser of rewards
+and targets, and kept beside the result (`Prediction.raw`, `Prediction.parse`). Text that cannot be read, and several
+ranges without a choice between them, are `unparsed`: they are wrong and count as parse failures.
 
-Text that holds boxes with times and no span claims the seconds that it has boxes for. Boxes become pixels of the
-item's frame; which kind they were is taken from the text or from `form` on the line (a name of the parser's forms),
-and boxes in pixels of a resized picture need that picture's size as `shown`: [width, height].
+Text with boxes at times but without a span claims the seconds of its boxes. Boxes become pixels of the item's frame;
+their coordinates are taken from the text or from `form` on the line (a name of the parser's forms), and boxes in pixels
+of a resized picture need that picture's size as `shown`: [width, height].
 """
 
 import json
@@ -25,7 +25,7 @@ from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Boxes, Prediction, Status
 from whenwhere.store import write_text
 
-#: Keys that hold the text, the first that is there.
+#: Keys of the text; the first one present counts.
 KEYS = ("text", "response", "output", "prediction", "completion", "generated", "answer")
 _ABSENT = "It is not in the video."
 
@@ -97,7 +97,7 @@ def _size(shown: Any) -> tuple[float, float] | None:
 
 
 def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.TimedBox]) -> list[Boxes] | None:
-    """One `Boxes` per object of the text; None where the answer failed."""
+    """The boxes of each object in the text; None if the answer failed."""
     out: list[Boxes] = []
     for name in dict.fromkeys((b.id, None if b.id else b.label) for b in timed):
         mine = [b for b in timed if (b.id, None if b.id else b.label) == name]
@@ -109,7 +109,7 @@ def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.Ti
 
 
 def text_of(prediction: Prediction) -> str:
-    """The model's text, or one that the parser reads as the same answer."""
+    """The model's text, or a text that the parser reads as the same answer."""
     if prediction.raw is not None:
         return prediction.raw
     if prediction.status == "absent":

@@ -1,10 +1,10 @@
-"""What TubeDETR writes when it tests with `--test`: `log_stats.json`, with boxes by image and times by video.
+"""The `log_stats.json` that TubeDETR writes with `--test`: boxes by image and times by video.
 
 `{..."predictions": {"<number>_<frame>": {"boxes": [[x1, y1, x2, y2]]}}, ..."video_predictions": {"<number>":
 {"sted": [start, end), "qtype"}}}`; both keys may carry a prefix (`test_vidstg_`). Numbers are the running numbers of
-TubeDETR's own preprocessing, kept by our readers in `Item.extra["tubedetr"]`. Frames count from 0, also on HC-STVG,
-where its truth counts from 1: that slip belongs to its evaluator, not to this file. Its own runs hold boxes only
-inside the annotated time, because that is where it scores them.
+TubeDETR's own preprocessing, which our readers keep in `Item.extra["tubedetr"]`. Frames count from 0, also on HC-STVG,
+where its truth counts from 1: that slip belongs to its evaluator, not to this file. Its own runs write boxes only
+inside the annotated time, where it scores them.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.frames import frame_range, numbered, numbers, take_dump
+from whenwhere.evaluate.formats.frames import frame_numbers, frame_range, items_by_number, take_dump
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.store import write_text
@@ -24,7 +24,7 @@ _TAIL = "video_predictions"
 
 
 def dumps(value: Any) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """(boxes, times) of every data set in a dump: keys ending in `predictions` and `video_predictions`."""
+    """Boxes and times of every data set in a dump, from keys that end in `predictions` and `video_predictions`."""
     if not isinstance(value, dict):
         return []
     heads = [key.removesuffix(_TAIL) for key in value if key.endswith(_TAIL)]
@@ -33,7 +33,7 @@ def dumps(value: Any) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
 
 
 def by_frame(boxes: Mapping[str, Any]) -> bool:
-    """Are boxes keyed by image, "<number>_<frame>"?"""
+    """Whether boxes are keyed by image, "<number>_<frame>"."""
     first: Any = next(iter(boxes.values()), {"boxes": []})
     return isinstance(first, dict) and "boxes" in first
 
@@ -50,21 +50,21 @@ def _read(intake: Intake) -> None:
         number, _, frame = image.rpartition("_")
         written = entry.get("boxes") if isinstance(entry, dict) else None
         boxes.setdefault(number, {})[frame] = written[0] if isinstance(written, list) and written else None
-    intake.known = numbered(intake.items, "tubedetr")
+    intake.known = items_by_number(intake.items, "tubedetr")
     take_dump(intake, videos, boxes, {})
 
 
 def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[Item]) -> None:
     images: dict[str, object] = {}
     videos: dict[str, object] = {}
-    for number, item in numbered(items, "tubedetr").items():
+    for number, item in items_by_number(items, "tubedetr").items():
         p = predictions.get(item.id)
         frames = frame_range(item, p) if p else None
         if p is None or frames is None:
             continue
         videos[number] = {"sted": list(frames)} | ({"qtype": item.type} if item.type else {})
         for tube in p.boxes[:1]:
-            for frame, box in zip(numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True):
+            for frame, box in zip(frame_numbers(item, tube.times).tolist(), tube.boxes.tolist(), strict=True):
                 images.setdefault(f"{number}_{frame}", {"boxes": [box]})
     write_text(path, json.dumps({"predictions": images, "video_predictions": videos}))
 

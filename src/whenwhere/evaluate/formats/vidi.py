@@ -1,9 +1,9 @@
 """Vidi's `tubes.csv`: one normalised box per second and query.
 
-Columns `query_id,time_ms,x0,y0,x1,y1` (`time_normalized` may stand among them and is not used). Times are rounded half
-up to whole seconds and of several boxes in one second the first counts, as the benchmark's own evaluator reads them;
-the answered time is the set of seconds [k, k + 1). Boxes are in parts of the frame and become pixels of the item's
-frame; VUE-STG does not say how large its frames are, so its items have a frame of 1 x 1.
+The columns are `query_id,time_ms,x0,y0,x1,y1` (a column `time_normalized` is ignored). Times are rounded half up to
+whole seconds, and of several boxes in one second the first counts, as in the benchmark's own evaluator; the answered
+time is the set of seconds [k, k + 1). Boxes are fractions of the frame and become pixels of the item's frame; VUE-STG
+does not state the size of its frames, so its items have a frame of 1 x 1.
 """
 
 import csv
@@ -58,7 +58,7 @@ def _tube(intake: Intake, at: int, item: Item, written: list[list[str]]) -> None
         table = np.full((1, 5), np.nan)
     if not np.isfinite(table).all():
         intake.fail(
-            at, item.id, "not a number", "a time or box is no finite number", "write every row in finite numbers"
+            at, item.id, "not a number", "a time or box is not a finite number", "write every row in finite numbers"
         )
         return
     if item.width is None or item.height is None:
@@ -66,7 +66,7 @@ def _tube(intake: Intake, at: int, item: Item, written: list[list[str]]) -> None
             at,
             item.id,
             "no frame size",
-            "its boxes are in parts of a frame whose size the annotations do not say",
+            "its boxes are fractions of a frame whose size the annotations do not state",
             "use a format with boxes in pixels",
         )
         return

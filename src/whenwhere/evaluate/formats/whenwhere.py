@@ -1,8 +1,8 @@
 """Our own records (`grounding.jsonl`, version 1) as answers.
 
-A record has the id that its run gave it; where that is not the item's, video and sentence decide. Boxes are pixels of
-the frame that was asked; where the item states another size (the same video, recoded) they are scaled to it, and to
-a frame of 1 x 1 where a benchmark has normalised boxes.
+A record has the id that its run gave it; if no item has that id, video and sentence decide. Boxes are pixels of the
+frame that the model was shown; if the item states another size (the same video, recoded) they are scaled to it, and to
+a frame of 1 x 1 for benchmarks with normalised boxes.
 """
 
 import json
@@ -32,7 +32,7 @@ from whenwhere.records import (
 from whenwhere.spans import Span
 from whenwhere.store import write_text
 
-#: The `error.kind` of a record that stands for text without a readable answer.
+#: The `error.kind` of a record for text without a readable answer.
 UNPARSED = "unparsed"
 _KINDS = {"must be finite": "not a number", "start < end": "reversed"}
 
@@ -59,7 +59,7 @@ def _refused(intake: Intake, at: int | str, line: bytes, e: ValidationError) -> 
     what = f"{'.'.join(map(str, first['loc'])) or 'the record'}: {first['msg']}"
     kind = next((k for words, k in _KINDS.items() if words in first["msg"]), "wrong type")
     if not isinstance(value, dict):
-        intake.fault(at, "wrong type", "is no record", "write one grounding record on each line")
+        intake.fault(at, "wrong type", "is not a record", "write one grounding record on each line")
         return
     video = value.get("video")
     video = video.get("path") if isinstance(video, dict) else video
@@ -68,13 +68,13 @@ def _refused(intake: Intake, at: int | str, line: bytes, e: ValidationError) -> 
 
 
 def prediction_of(record: Grounding, item: Item) -> Prediction:
-    """A record as the answer to an item."""
+    """The record as the answer to an item."""
     status: Any = record.status
     if record.error is not None and record.error.kind == UNPARSED:
         status = "unparsed"
     ranked = None
     if record.ranked is not None:
-        # Alternatives without a score are equally sure.
+        # alternatives without a score are equally certain
         rows = [(s.start, s.end, 1.0 if s.score is None else s.score) for s in record.ranked]
         ranked = np.array(rows, np.float64).reshape(-1, 3)
     curve = None
@@ -116,7 +116,7 @@ def _text(raw: list[Any] | None) -> str | None:
 
 
 def record_of(prediction: Prediction, item: Item) -> Grounding:
-    """An answer as a record; see `FORMAT.loses`."""
+    """The answer as a record; `FORMAT.loses` says what is lost."""
     status, spans = prediction.status, span_records(prediction.span_set)
     if status == "answered" and not spans:
         status, kind, message = "failed", "no-span", "the answer holds no time"

@@ -1,7 +1,7 @@
-"""Tubes: time and boxes together, counted in every way the field counts them.
+"""Tubes: time and boxes together, counted in every way in which the field counts them.
 
-Each file is one family of protocols; `Protocol.counts` of all of them have the same keys, so that a reader sees the
-differences in one table:
+Each file is one family of protocols. `Protocol.counts` has the same keys in all of them, so that one table shows the
+differences:
 
 - `continuous`: our own definition, on continuous time, for many tubes at once;
 - `native`: HC-STVG's evaluator, TubeDETR, STCAT and its descendants, on frames;

@@ -1,16 +1,16 @@
 """Several objects: HOTA with its parts, and m-HIoU of SVAG-Bench.
 
-HOTA (Luiten et al., IJCV 2021): at each of 19 thresholds true and answered boxes of a frame are paired one to one so
-that objects which agree over the whole video are preferred; DetA is the share of pairs among pairs, misses and
-inventions, AssA how well the pairs of one object stay with one answered object, HOTA the root of their product, all
-averaged over the thresholds. Over several items detections are pooled, so long and crowded items weigh more. No class,
-no ignored regions: every box counts.
+HOTA (Luiten et al., IJCV 2021): at each of 19 thresholds the true and answered boxes of a frame are paired one to one,
+preferring objects that agree over the whole video. DetA is the share of pairs among pairs, misses and false positives;
+AssA measures how well the pairs of one object stay with one answered object; HOTA is the root of their product; all are
+averaged over the thresholds. Over several items detections are pooled, so long and crowded items weigh more. There are
+no classes and no ignored regions: every box counts.
 
-m-HIoU is the mean of HOTA and of the mean temporal IoU of the true objects. Each true object is given the answered
-object that it was paired with on most frames at threshold 0.5; the time is the answer's first choice (of several
-objects: from the first box of that one until one step after its last) against the best of the true object's spans.
-True objects that were never paired are left out of that mean, as its toolkit leaves them out. The benchmark prints the
-mean of its three subsets; here the items are one set.
+m-HIoU is the mean of HOTA and of the mean temporal IoU of the true objects. Each true object gets the answered object
+with which it was paired on most frames at threshold 0.5. The time of an answer with one object is its first choice, the
+time of one of several objects lasts from its first box until one step after its last; it is compared with the best of
+the true object's spans. True objects that were never paired are left out of that mean, as in its toolkit. The benchmark
+prints the mean of its three subsets; here the items are one set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, Index, boxed, clean, frame_rates, gather_hull
+from whenwhere.evaluate.tubes.boxes import Floats, Index, boxed, clean_boxes, frame_rates, gather_hull
 from whenwhere.evaluate.tubes.volumetric import answered_frames
 from whenwhere.overlap import box_iou
 
@@ -34,7 +34,13 @@ _HALF = 9
 
 
 class ObjectBoxes(NamedTuple):
-    """Boxes of one video: frame, object and box of each."""
+    """The boxes of one video.
+
+    Attributes:
+        frame: Frame of each box, shape (n,).
+        object: Number of the object of each box, shape (n,).
+        boxes: Boxes xyxy, shape (n, 4).
+    """
 
     frame: Index
     object: Index
@@ -42,7 +48,17 @@ class ObjectBoxes(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What one video adds: (19,) counts, and the sums that AssA, AssRe, AssPr and LocA are made of."""
+    """Counts at each threshold, shape (19,) each.
+
+    Attributes:
+        tp: True positives.
+        fn: Misses.
+        fp: False positives.
+        ass: Sum for AssA.
+        ass_re: Sum for AssRe.
+        ass_pr: Sum for AssPr.
+        loc: Sum for LocA.
+    """
 
     tp: Floats
     fn: Floats
@@ -61,8 +77,8 @@ def _dense(ids: Index) -> tuple[Index, int]:
     return dense, len(values)
 
 
-def pair(truth: ObjectBoxes, given: ObjectBoxes) -> tuple[Index, Index, Floats, Counts]:
-    """Pairs of rows of one video with their similarity, and the counts at every threshold."""
+def pair_boxes(truth: ObjectBoxes, given: ObjectBoxes) -> tuple[Index, Index, Floats, Counts]:
+    """Pair the boxes of one video: rows of the truth, rows of the answer, their IoU, and the counts."""
     zero = np.zeros(len(LEVELS))
     a, many_a = _dense(truth.object)
     b, many_b = _dense(given.object)
@@ -71,7 +87,7 @@ def pair(truth: ObjectBoxes, given: ObjectBoxes) -> tuple[Index, Index, Floats, 
     if not len(a) or not len(b):
         missed = Counts(zero, zero + len(a), zero + len(b), zero, zero, zero, zero)
         return none, none, np.zeros(0), missed
-    # All pairs of boxes on one frame.
+    # all pairs of boxes on one frame
     order = np.argsort(truth.frame, kind="stable")
     frames = truth.frame[order]
     lo, hi = np.searchsorted(frames, given.frame, "left"), np.searchsorted(frames, given.frame, "right")
@@ -97,7 +113,7 @@ def pair(truth: ObjectBoxes, given: ObjectBoxes) -> tuple[Index, Index, Floats, 
 
 
 def _match(frame: Index, row: Index, col: Index, score: Floats, similarity: Floats) -> tuple[Index, Index, Floats]:
-    """One-to-one pairs of each frame with the largest sum of scores."""
+    """The one-to-one pairs of each frame with the largest sum of scores."""
     from scipy.optimize import linear_sum_assignment
 
     order = np.argsort(frame, kind="stable")
@@ -118,7 +134,7 @@ def _match(frame: Index, row: Index, col: Index, score: Floats, similarity: Floa
 
 
 def final(c: Counts) -> dict[str, Floats]:
-    """(19,) HOTA, DetA, AssA and their parts from counts."""
+    """HOTA, DetA, AssA and their parts from counts, shape (19,) each."""
     tp = np.maximum(1, c.tp)
     det = c.tp / np.maximum(1, c.tp + c.fn + c.fp)
     ass = c.ass / tp
@@ -134,8 +150,8 @@ def final(c: Counts) -> dict[str, Floats]:
     }
 
 
-def detections(item: Item, prediction: Prediction | None) -> tuple[ObjectBoxes, ObjectBoxes]:
-    """True and answered boxes of one item on its native frames; answers are filled linearly."""
+def object_boxes(item: Item, prediction: Prediction | None) -> tuple[ObjectBoxes, ObjectBoxes]:
+    """The true and the answered boxes of one item on its native frames; answers are filled linearly."""
     fps = frame_rates([item])
     frames = [np.rint(t.times * fps[0]).astype(np.int64) for t in item.tubes]
     empty = ObjectBoxes(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)))
@@ -146,9 +162,9 @@ def detections(item: Item, prediction: Prediction | None) -> tuple[ObjectBoxes, 
     if prediction is None or prediction.status != "answered" or not prediction.boxes:
         return truth, empty
     given = prediction.boxes
-    flat = clean(boxed([b.times for b in given], [b.boxes for b in given]))
+    flat = clean_boxes(boxed([b.times for b in given], [b.boxes for b in given]))
     n = len(given)
-    # An object is there from its first box until one step after its last: not all are there throughout the answer.
+    # An object is present from its first box until one step after its last, not throughout the answer.
     hull = np.repeat(gather_hull([prediction]), n, 0)
     some = np.diff(flat.starts) > 0
     first, last = flat.starts[:-1][some], flat.starts[1:][some] - 1
@@ -160,7 +176,7 @@ def detections(item: Item, prediction: Prediction | None) -> tuple[ObjectBoxes, 
 
 
 def _times(item: Item, prediction: Prediction | None, paired: dict[int, int]) -> Floats:
-    """(k,) temporal IoU of each true object; NaN where it was never paired."""
+    """Temporal IoU of each true object, shape (k,); NaN if it was never paired."""
     out = np.full(len(item.tubes), np.nan)
     top = None if prediction is None else prediction.top
     if top is None or prediction is None:
@@ -182,8 +198,8 @@ def _score(items: Sequence[Item], by_id: Mapping[str, Prediction], times: bool) 
     columns: dict[str, list[float]] = {"seq_HOTA": [], "seq_DetA": [], "seq_AssA": []}
     heard: list[Floats] = []
     for item, prediction in zip(kept, predictions, strict=True):
-        truth, given = detections(item, prediction)
-        row, col, similarity, counts = pair(truth, given)
+        truth, given = object_boxes(item, prediction)
+        row, col, similarity, counts = pair_boxes(truth, given)
         total = total + counts
         each = final(counts)
         for name in ("HOTA", "DetA", "AssA"):
@@ -204,18 +220,20 @@ def _score(items: Sequence[Item], by_id: Mapping[str, Prediction], times: bool) 
         summary = {"m-HIoU": (summary["HOTA"] + summary["mIoU"]) / 2} | summary
         found["seq_mIoU"] = np.array([float(np.nanmean(x)) if (~np.isnan(x)).any() else np.nan for x in heard])
         if number := int((~there).sum()):
-            notes.append(f"{number} of {len(there)} true objects were never paired: mIoU leaves them out, as SVAGEval")
+            notes.append(
+                f"{number} of {len(there)} true objects were never paired: mIoU leaves them out, as SVAGEval does"
+            )
     notes.append("HOTA and its parts pool the boxes of all items; seq_HOTA is per item")
     return Scores(summary, [i.id for i in kept], [i.video for i in kept], found, {}, notes)
 
 
 def hota(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """HOTA, DetA, AssA and their parts."""
+    """Score HOTA, DetA, AssA and their parts."""
     return _score(items, by_id, False)
 
 
 def svag(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """m-HIoU: the mean of HOTA and the temporal mIoU of paired objects."""
+    """Score m-HIoU: the mean of HOTA and the temporal mIoU of paired objects."""
     return _score(items, by_id, True)
 
 

@@ -1,12 +1,12 @@
 """Many tubes as flat arrays: gathering boxes of truths and answers, and filling answers at the frames that count.
 
-All protocols of this package compare boxes that stand in two flat arrays, tube after tube. Answers are filled linearly
-by the rules of `whenwhere.tubes` (nothing is filled across an absence; before the first and after the last box it is
-held, but only inside the answered time), so that a second-level answer can be counted on frames. An answer that has a
-box on a frame keeps exactly that box: dense answers in somebody's native format are compared as they are.
+All protocols of this package compare boxes in two flat arrays, tube after tube. Answers are filled linearly by the
+rules of `whenwhere.tubes` (nothing is filled across an absence; the first and the last box are held, but only inside
+the answered time), so that a second-level answer can be counted on frames. An answer with a box on a frame keeps
+exactly that box, so dense answers in a native format are compared as they are.
 
-Lookups run on integer keys (tube, microsecond) over whole arrays; there is no loop over frames, and work is cut into
-blocks of tubes so that memory stays small however large the file is.
+Lookups run on integer keys (tube, microsecond) over whole arrays; there is no loop over frames, and the work is cut
+into blocks of tubes so that memory stays small however large the file is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ from whenwhere.tubes import GAP
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-#: Boxes in one block of tubes; about 100 bytes of working memory each, several arrays at a time. Small enough for the
-#: arrays to stay in the processor's cache: four times as many take half as long again.
+#: Boxes in one block of tubes, each with about 100 bytes of working memory in several arrays. The arrays stay in the
+#: processor's cache: with four times as many boxes a block takes half as long again per box.
 BLOCK = 100_000
-#: Slack in seconds for times that went through text, as in `whenwhere.tubes`.
+#: Tolerance in seconds for times that were written as text, as in `whenwhere.tubes`.
 EPS = 1e-3
 _BITS = 40
 _FAR = 5e11
@@ -37,9 +37,9 @@ class Boxed(NamedTuple):
     """Boxes of many tubes, tube after tube.
 
     Attributes:
-        times: (n,) seconds, increasing within a tube.
-        boxes: (n, 4) xyxy.
-        starts: (m + 1,) tube i has the rows starts[i] : starts[i + 1].
+        times: Seconds, increasing within a tube, shape (n,).
+        boxes: Boxes xyxy, shape (n, 4).
+        starts: Start of each tube, shape (m + 1,): tube i has the rows starts[i] : starts[i + 1].
     """
 
     times: Floats
@@ -48,7 +48,7 @@ class Boxed(NamedTuple):
 
     @property
     def owner(self) -> Index:
-        """(n,) tube of each row."""
+        """The tube of each row, shape (n,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
 
@@ -65,10 +65,10 @@ def boxed(times: Sequence[Floats], boxes: Sequence[Floats]) -> Boxed:
     return Boxed(np.concatenate(times), np.concatenate(boxes), starts)
 
 
-def clean(answers: Boxed) -> Boxed:
-    """Only what is a box at a time: finite, x1 < x2, y1 < y2; sorted by time, the first of equal times."""
+def clean_boxes(answers: Boxed) -> Boxed:
+    """The valid boxes (finite, x1 < x2, y1 < y2), sorted by time, with the first of equal times."""
     sound = _sound(answers)
-    # Where time goes back it must be because the next tube begins.
+    # time may go back only where the next tube begins
     back = np.zeros(len(answers.times) + 1, bool)
     back[1:-1] = answers.times[1:] <= answers.times[:-1]
     back[answers.starts] = False
@@ -87,9 +87,9 @@ def clean(answers: Boxed) -> Boxed:
 
 
 def _sound(tubes: Boxed) -> bool:
-    """Whether everything is a box at a time, in a few passes: a sum of finite numbers is finite, any other is not.
+    """Whether every box is valid, in a few passes: a sum is finite only if all its numbers are.
 
-    A sum that overflows says no, which only costs the longer way.
+    A sum that overflows gives False, which only costs the slower check.
     """
     b = tubes.boxes
     with np.errstate(invalid="ignore", over="ignore"):
@@ -108,14 +108,14 @@ _NO_TIMES, _NO_BOXES = np.zeros(0), np.zeros((0, 4))
 
 
 def gather_answers(predictions: Sequence[Prediction | None]) -> Boxed:
-    """Boxes of the first answered object of each prediction, cleaned."""
+    """The valid boxes of the first answered object of each prediction."""
     found = [answered_object(p) for p in predictions]
     times = [_NO_TIMES if b is None else b.times for b in found]
-    return clean(boxed(times, [_NO_BOXES if b is None else b.boxes for b in found]))
+    return clean_boxes(boxed(times, [_NO_BOXES if b is None else b.boxes for b in found]))
 
 
 def gather_truth(items: Sequence[Item]) -> Boxed:
-    """Boxes of the first true object of each item."""
+    """The boxes of the first true object of each item."""
     return boxed(
         [i.tubes[0].times if i.tubes else _NO_TIMES for i in items],
         [i.tubes[0].boxes if i.tubes else _NO_BOXES for i in items],
@@ -123,7 +123,7 @@ def gather_truth(items: Sequence[Item]) -> Boxed:
 
 
 def gather_hull(predictions: Sequence[Prediction | None]) -> Floats:
-    """(m, 2) first start and last end of each answered time as written; NaN without an answer."""
+    """First start and last end of each answered time as written, shape (m, 2); NaN without an answer."""
     out = np.full((len(predictions), 2), np.nan)
     for i, p in enumerate(predictions):
         if p is None or p.status != "answered":
@@ -137,15 +137,15 @@ def gather_hull(predictions: Sequence[Prediction | None]) -> Floats:
 
 
 def rates(predictions: Sequence[Prediction | None]) -> Floats:
-    """(m,) boxes per second of each answer; 1 without one."""
+    """Boxes per second of each answer, shape (m,); 1 without one."""
     return np.fromiter((1.0 if p is None else p.rate for p in predictions), np.float64, len(predictions))
 
 
 def frame_rates(items: Sequence[Item]) -> Floats:
-    """(m,) frames per second that the items count in.
+    """Frames per second in which the items count, shape (m,).
 
     Raises:
-        RecordError: an item has none: a protocol on frames cannot count it.
+        RecordError: An item has none, so a protocol on frames cannot count it.
     """
     for item in items:
         if not item.fps:
@@ -161,7 +161,7 @@ def _keys(owner: Index, times: Floats) -> Index:
 
 
 def begins(tubes: Boxed) -> Floats:
-    """(m,) first time of each tube; 0 without boxes."""
+    """First time of each tube, shape (m,); 0 without boxes."""
     out = np.zeros(len(tubes.starts) - 1)
     some = np.diff(tubes.starts) > 0
     out[some] = tubes.times[tubes.starts[:-1][some]]
@@ -169,13 +169,13 @@ def begins(tubes: Boxed) -> Floats:
 
 
 def on_frames(tubes: Boxed, owner: Index, frame: Index, fps: Floats) -> Index:
-    """(n,) row of the box on each asked frame of its tube, or -1.
+    """Row of the box on each given frame of its tube, or -1, shape (n,).
 
     Args:
-        tubes: sorted by time.
-        owner: (n,) which tube is asked for.
-        frame: (n,) native frame.
-        fps: (m,) frames per second of each tube.
+        tubes: Tubes sorted by time.
+        owner: Tube of each frame, shape (n,).
+        frame: Native frame numbers, shape (n,).
+        fps: Frames per second of each tube, shape (m,).
 
     >>> tube = boxed([np.array([0.4, 0.8])], [np.zeros((2, 4))])
     >>> on_frames(tube, np.zeros(3, int), np.array([9, 10, 20]), np.array([25.0])).tolist()
@@ -184,7 +184,7 @@ def on_frames(tubes: Boxed, owner: Index, frame: Index, fps: Floats) -> Index:
     lo, hi = tubes.starts[owner], tubes.starts[owner + 1]
     if not len(tubes.times):
         return np.full(len(frame), -1)
-    # Tubes mostly have a box on every frame: then the row is known from the first, and only looked at.
+    # Most tubes have a box on every frame: then the row follows from the first frame and is only checked.
     row = lo + frame - np.rint(begins(tubes) * fps).astype(np.int64)[owner]
     inside = (row >= lo) & (row < hi)
     row = np.where(inside, row, 0)
@@ -198,18 +198,18 @@ def on_frames(tubes: Boxed, owner: Index, frame: Index, fps: Floats) -> Index:
     return np.where(keys[at] == asked, at, -1)
 
 
-def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats | None = None) -> Floats:
-    """Boxes of the answers at given times, filled linearly: (n, 4), NaN rows where there is none.
+def fill_linearly(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats | None = None) -> Floats:
+    """Boxes of the answers at given times, filled linearly, shape (n, 4); NaN without a box.
 
     Args:
-        answers: cleaned answers, one tube each.
-        owner: (n,) which tube is asked for.
-        times: (n,) seconds.
-        rate: (m,) boxes per second of each tube: a longer gap than `GAP` steps is an absence.
-        held: (m, 2) seconds inside which the first and last box are held; None = never.
+        answers: Valid boxes, one tube for each answer.
+        owner: Tube of each time, shape (n,).
+        times: Seconds, shape (n,).
+        rate: Boxes per second of each tube, shape (m,): a gap of more than `GAP` steps is an absence.
+        held: Seconds inside which the first and last box are held, shape (m, 2); None never holds them.
 
     >>> tube = boxed([np.array([0.0, 1.0])], [np.array([[0.0, 0, 2, 2], [2.0, 0, 4, 2]])])
-    >>> fill(tube, np.zeros(3, int), np.array([0.5, 1.0, 1.5]), np.ones(1))[:, 0].tolist()
+    >>> fill_linearly(tube, np.zeros(3, int), np.array([0.5, 1.0, 1.5]), np.ones(1))[:, 0].tolist()
     [1.0, 2.0, nan]
     """
     if not len(answers.times) or not len(times):
@@ -220,7 +220,7 @@ def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats
     if ((guess >= answers.starts[owner]) & (guess < answers.starts[owner + 1])).all() and (
         _keys(owner, times) == _keys(owner, answers.times[guess])
     ).all():
-        # A box on every frame that is asked for: the usual dense answer.
+        # a box on every given frame: the usual dense answer
         return answers.boxes[guess]
     anchors, asked = _keys(answers.owner, answers.times), _keys(owner, times)
     left = np.searchsorted(anchors, asked, side="right") - 1
@@ -239,17 +239,17 @@ def fill(answers: Boxed, owner: Index, times: Floats, rate: Floats, held: Floats
     if held is not None:
         ends = held[owner[rest]]
         outer = (left[rest] < lo) | (left[rest] >= hi)
-        # Half-open: the frame at the very end is not held, whatever the last digits of a division are.
+        # half-open: the frame at the very end is not held, whatever the last digits of a division are
         inside |= outer & (t >= ends[:, 0] - EPS) & (t < ends[:, 1] - 1e-6)
     filled = (1 - weight) * answers.boxes[a] + weight * answers.boxes[b]
     out[rest[inside]] = filled[inside]
     return out
 
 
-def spread(starts: Index, counts: Index) -> tuple[Index, Index]:
-    """Frames counted up from each start: (owner, frame) of all tubes.
+def count_up(starts: Index, counts: Index) -> tuple[Index, Index]:
+    """Frames counted up from each start: tube and frame number of every frame.
 
-    >>> [x.tolist() for x in spread(np.array([3, 7]), np.array([2, 1]))]
+    >>> [x.tolist() for x in count_up(np.array([3, 7]), np.array([2, 1]))]
     [[0, 0, 1], [3, 4, 7]]
     """
     counts = np.maximum(counts, 0)
@@ -258,7 +258,7 @@ def spread(starts: Index, counts: Index) -> tuple[Index, Index]:
 
 
 def blocks(sizes: Sequence[int]) -> Iterator[slice]:
-    """Runs of neighbouring tubes with about `BLOCK` boxes each.
+    """Slices of neighbouring tubes with about `BLOCK` boxes each.
 
     >>> list(blocks([BLOCK, 1, 1]))
     [slice(0, 1, None), slice(1, 3, None)]
@@ -274,10 +274,10 @@ def blocks(sizes: Sequence[int]) -> Iterator[slice]:
 
 
 def sums(values: Floats, owner: Index, n: int) -> Floats:
-    """(n,) sum of the values of each tube, added in order."""
+    """The sum of the values of each tube, added in order, shape (n,)."""
     return np.bincount(owner, values, n).astype(np.float64) if len(owner) else np.zeros(n)
 
 
 def ratio(a: Floats, b: Floats, empty: float = 0.0) -> Floats:
-    """Quotient a / b where b > 0, else `empty`."""
+    """The quotient a / b where b > 0, else `empty`."""
     return np.divide(a, b, out=np.full(np.shape(a), empty, np.float64), where=np.asarray(b) > 0)

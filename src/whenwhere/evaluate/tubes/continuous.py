@@ -1,15 +1,15 @@
 """Our own definition for many tubes at once: t, s and v of `whenwhere.overlap`, without a loop over tubes.
 
-`t` and `v` are means over all items; `s`, the mean box IoU while both are there, is a mean over all items too (0 where
-the spans never meet), so that m_sIoU cannot be raised by answering less. v = t · s for every pair of tubes.
+`t` and `v` are means over all items. `s`, the mean box IoU while both tubes are present, is a mean over all items too
+(0 if the spans never meet), so that answering less cannot raise m_sIoU. v = t · s for every pair of tubes.
 
-Several objects: each true object may be paired with one answered object, the sum of v over the pairs is made as large
-as it can be, and is divided by the number of true or of answered objects, whichever is larger. For one object against
-one this is v itself; a forgotten object and an invented one both cost.
+With several objects each true object may be paired with one answered object. The sum of v over the pairs is made as
+large as possible and divided by the number of true or of answered objects, whichever is larger. For one object against
+one this is v itself; a missed object and an invented one both lower it.
 
-How it works: the knots of a pair are all box times and span ends of both tubes, sorted. Between two neighbouring knots
-each tube is absent or linear, and which box lies to the left is a running count of the boxes passed, so neither a
-search nor a loop is needed. The result equals `overlap.v_iou` pair by pair.
+The knots of a pair are all box times and span ends of both tubes, sorted. Between two neighbouring knots each tube is
+absent or linear, and the index of the box to the left is a running count of the boxes passed, so neither a search nor a
+loop is needed. The result equals `overlap.v_iou` pair by pair.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
-from whenwhere.evaluate.ragged import Ragged, merged, proper, ragged, set_iou
+from whenwhere.evaluate.ragged import Ragged, joined_spans, proper, ragged, set_iou
 from whenwhere.evaluate.temporal import answered, default_iou, look_up, means
-from whenwhere.evaluate.tubes.boxes import EPS, Boxed, Floats, Index, blocks, boxed, clean, ratio, spread, sums
+from whenwhere.evaluate.tubes.boxes import EPS, Boxed, Floats, Index, blocks, boxed, clean_boxes, count_up, ratio, sums
 from whenwhere.overlap import box_iou
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import GAP, Tube
 
 
-def inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
-    """The boxes that lie inside their tube's spans (half-open), and for each the row of that span."""
+def boxes_inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
+    """The boxes that lie inside their tube's half-open spans, and for each the row of its span."""
     owner = tubes.owner
     rows = np.full(len(owner), -1, np.int64)
     if len(spans.rows) and len(owner):
@@ -38,7 +38,7 @@ def inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
             has = spans.counts[owner] > 0
             rows[has] = spans.starts[owner[has]]
         else:
-            # The last span that starts at or before the box, of its own tube.
+            # the last span of the box's own tube that starts at or before the box
             order = np.lexsort(
                 (
                     np.concatenate([np.zeros(len(spans.rows)), np.ones(len(owner))]),
@@ -63,26 +63,26 @@ def inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
 
 
 class Side:
-    """One tube of each pair: boxes inside spans, as the definitions see them.
+    """One side of many pairs of tubes: boxes inside spans.
 
     Attributes:
-        spans: sorted, disjoint spans of each tube.
-        tubes: boxes inside them.
-        span_of: (n,) row of the span that holds each box.
-        rate: (m,) boxes per second.
+        spans: Sorted, disjoint spans of each tube.
+        tubes: The boxes inside them.
+        span_of: Row of the span that holds each box, shape (n,).
+        rate: Boxes per second of each tube, shape (m,).
     """
 
     def __init__(self, spans: Ragged, tubes: Boxed, rate: Floats, span_of: Index | None = None) -> None:
         self.spans = spans
         self.rate = rate
         if span_of is None:
-            self.tubes, self.span_of = inside(tubes, spans)
+            self.tubes, self.span_of = boxes_inside(tubes, spans)
         else:
             self.tubes, self.span_of = tubes, span_of
 
 
 def s_ious(a: Side, b: Side) -> Floats:
-    """(m,) `overlap.s_iou` of each pair.
+    """The `overlap.s_iou` of each pair, shape (m,).
 
     >>> def side(x):
     ...     tube = boxed([np.array([0.0, 1.0])], [np.array([[x, 0, x + 2, 2]] * 2)])
@@ -116,7 +116,7 @@ def s_ious(a: Side, b: Side) -> Floats:
 
 
 def _ends(side: Side, left: Index, span: Index, lo: Floats, hi: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Boxes at both ends of each cell, seen from inside it, and where there is none."""
+    """The boxes at both ends of each cell, as limits from inside it, and whether the tube is absent there."""
     tubes = side.tubes
     if not len(tubes.times):
         none = np.zeros((len(lo), 4))
@@ -140,14 +140,14 @@ def _ends(side: Side, left: Index, span: Index, lo: Floats, hi: Floats) -> tuple
 
 
 def tubes_owner(side: Side, span: Index) -> Index:
-    """The tube that each span row belongs to."""
+    """The tube that each row of spans belongs to."""
     return side.spans.owner[span]
 
 
-def lives(times: Floats, rate: float, within: SpanSet) -> SpanSet:
-    """When an object is there: from each run of boxes until one step after its last, inside `within`.
+def presence(times: Floats, rate: float, within: SpanSet) -> SpanSet:
+    """The time in which an object is present: each run of boxes until one step after its last box, inside `within`.
 
-    >>> lives(np.array([0.0, 1.0, 5.0]), 1.0, SpanSet([(0, 5.5)]))
+    >>> presence(np.array([0.0, 1.0, 5.0]), 1.0, SpanSet([(0, 5.5)]))
     SpanSet([0, 2), [5, 5.5))
     """
     if not len(times):
@@ -157,20 +157,20 @@ def lives(times: Floats, rate: float, within: SpanSet) -> SpanSet:
     return SpanSet(zip(first.tolist(), (last + 1 / rate).tolist(), strict=True)) & within
 
 
-def living(item: Item) -> list[Tube]:
-    """The true objects of an item; where there are several, each while it has boxes."""
+def present_objects(item: Item) -> list[Tube]:
+    """The true objects of an item; of several, each only while it has boxes."""
     if len(item.tubes) < 2:
         return item.tubes
     out = []
     for tube in item.tubes:
-        spans = lives(tube.times, tube.rate, item.span_set)
+        spans = presence(tube.times, tube.rate, item.span_set)
         kept = spans.index(tube.times) >= 0
         out.append(Tube(spans, tube.times[kept], tube.boxes[kept], rate=tube.rate, id=tube.id))
     return out
 
 
 def truth_side(tubes: Sequence[Tube]) -> Side:
-    """True tubes, one of each pair."""
+    """The side of the true tubes, one for each pair."""
     spans = ragged([np.stack([t.spans.starts, t.spans.ends], 1) for t in tubes])
     flat = boxed([t.times for t in tubes], [t.boxes for t in tubes])
     span_of = np.concatenate([t.span_of for t in tubes]) if len(flat.times) else np.zeros(0, np.int64)
@@ -184,21 +184,21 @@ _NO_SPAN = np.zeros((0, 2))
 def answer_side(
     predictions: Sequence[Prediction | None], objects: Sequence[Boxes | None], spans: Ragged | None = None
 ) -> Side:
-    """Answered objects inside the answered time, or inside other `spans` (sorted and disjoint)."""
-    flat = clean(
+    """The side of the answered objects, inside the answered time or inside other sorted, disjoint `spans`."""
+    flat = clean_boxes(
         boxed(
             [np.zeros(0) if b is None else b.times for b in objects],
             [np.zeros((0, 4)) if b is None else b.boxes for b in objects],
         )
     )
     if spans is None:
-        spans = merged(ragged([answered(p) for p in predictions]))
+        spans = joined_spans(ragged([answered(p) for p in predictions]))
     rate = np.fromiter((1.0 if p is None else p.rate for p in predictions), np.float64, len(predictions))
     return Side(spans, flat, rate)
 
 
 def _sound(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> NDArray[np.bool_]:
-    """Where something can be right: a valid truth, and an answer that claims a time, or that it is not there."""
+    """Items that can be right: a valid truth, and an answer that claims a time or an absence."""
     n = len(items)
     out = np.fromiter((i.status == "valid" for i in items), bool, n)
     out &= np.fromiter((p is not None and p.status in ("answered", "absent") for p in predictions), bool, n)
@@ -213,11 +213,10 @@ def _objects(prediction: Prediction | None) -> list[Boxes | None]:
     return list(prediction.boxes)
 
 
-def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], oracle: bool = False) -> dict[str, Floats]:
-    """Per-item t, s and v, and with `oracle` also v with the true time.
-
-    Keys: m_tIoU, m_sIoU, m_vIoU, and oracle-time.
-    """
+def tube_columns(
+    items: Sequence[Item], predictions: Sequence[Prediction | None], oracle: bool = False
+) -> dict[str, Floats]:
+    """Per-item m_tIoU, m_sIoU and m_vIoU, and with `oracle` also oracle-time, the v with the true time."""
     n = len(items)
     sound = _sound(items, predictions)
     t = default_iou(items, predictions)
@@ -225,17 +224,17 @@ def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], ora
     objects = [_objects(p) for p in predictions]
     many_true = np.fromiter((max(len(i.tubes), 1) for i in items), np.int64, n)
     many_said = np.fromiter(map(len, objects), np.int64, n)
-    owner, index = spread(np.zeros(n, np.int64), many_true * many_said)
+    owner, index = count_up(np.zeros(n, np.int64), many_true * many_said)
     row_true, row_said = index // many_said[owner], index % many_said[owner]
     pairs = list(zip(owner.tolist(), row_true.tolist(), row_said.tolist(), strict=True))
     single = (many_true == 1) & (many_said == 1)
-    true = [living(i) or [Tube(i.span_set)] for i in items]
+    true = [present_objects(i) or [Tube(i.span_set)] for i in items]
     a = truth_side([true[i][k] for i, k, _ in pairs])
     said_by = [predictions[i] for i, _, _ in pairs]
     each = [objects[i][k] for i, _, k in pairs]
     times = None
     if not single.all():
-        times = merged(ragged([_time(predictions[i], objects[i][k], bool(single[i])) for i, _, k in pairs]))
+        times = joined_spans(ragged([_time(predictions[i], objects[i][k], bool(single[i])) for i, _, k in pairs]))
     b = answer_side(said_by, each, times)
     s = s_ious(a, b)
     v = set_iou(a.spans, b.spans) * s
@@ -262,11 +261,11 @@ def columns(items: Sequence[Item], predictions: Sequence[Prediction | None], ora
 
 
 def _time(prediction: Prediction | None, boxes: Boxes | None, alone: bool) -> Floats:
-    """(k, 2) when an answered object is there: the answered time, or its own share of it beside others."""
+    """The time of an answered object, shape (k, 2): the answered time, or its own part of it among several objects."""
     if alone or prediction is None or boxes is None:
         return answered(prediction)
-    found = clean(boxed([boxes.times], [boxes.boxes]))
-    spans = lives(found.times, prediction.rate, prediction.span_set)
+    found = clean_boxes(boxed([boxes.times], [boxes.boxes]))
+    spans = presence(found.times, prediction.rate, prediction.span_set)
     return np.stack([spans.starts, spans.ends], 1)
 
 
@@ -279,25 +278,25 @@ def _assign(v: Floats, s: Floats) -> tuple[float, float]:
 
 
 def gather(items: Sequence[Item], predictions: Sequence[Prediction | None], oracle: bool = False) -> dict[str, Floats]:
-    """`columns` of all items, block by block: memory stays small however many there are."""
+    """The result of `tube_columns` for all items, made block by block so that memory stays small."""
     sizes = [
         sum(map(len, i.tubes)) * (len(p.boxes) if p is not None else 1)
         + (sum(len(b.times) for b in p.boxes) if p is not None else 0) * max(len(i.tubes), 1)
         + 8
         for i, p in zip(items, predictions, strict=True)
     ]
-    parts = [columns(items[b], predictions[b], oracle) for b in blocks(sizes)]
+    parts = [tube_columns(items[b], predictions[b], oracle) for b in blocks(sizes)]
     names = parts[0] if parts else ("m_tIoU", "m_sIoU", "m_vIoU") + (("oracle-time",) if oracle else ())
     return {name: np.concatenate([p[name] for p in parts]) if parts else np.zeros(0) for name in names}
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Scores of the definition of this project."""
+    """Score answers by this project's definition."""
     kept, predictions, notes = look_up(items, by_id)
     found = gather(kept, predictions)
     found |= {f"vIoU@{m}": (found["m_vIoU"] >= m).astype(np.float64) for m in (0.3, 0.5)}
     if number := sum(len(i.tubes) > 1 for i in kept):
-        notes.append(f"{number} items have several true objects: paired so that v is largest")
+        notes.append(f"{number} items have several true objects, which are paired so that v is largest")
     if number := sum(not i.tubes and len(i.spans) > 0 for i in kept):
         notes.append(f"{number} items have no true boxes: only their m_tIoU means something")
     return means(kept, found, notes)

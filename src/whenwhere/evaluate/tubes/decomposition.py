@@ -1,13 +1,13 @@
-"""Where an answer loses: in time or in space. v = t · s, and one of the two at a time replaced by the truth.
+"""Decomposition of v = t · s: what an answer loses in time and in space, with the truth in place of one at a time.
 
 - `t`, `s`, `v`: means as in `default-tubes`.
-- `oracle-time`: the true spans with the answered boxes (held and filled inside them as in any tube): what v would be if
-  the time had been right. Boxes that were answered outside the true time cannot help.
-- `oracle-space`: the answered spans with the true boxes: what v would be if every box had been right; it is t.
-- `wrong-object`: share of items answered at the right time with the wrong thing (t >= 0.5 and s < 0.1).
+- `oracle-time`: the true spans with the answered boxes (held and filled inside them as in any tube): the v that the
+  right time would give. Boxes that were answered outside the true time cannot help.
+- `oracle-space`: the answered spans with the true boxes: the v that right boxes would give, which is t.
+- `wrong-object`: share of items answered at the right time with the wrong object (t >= 0.5 and s < 0.1).
 
-Taking the true time can lower v of a single item (a short answer with its best box only, held over the whole span), so
-the rows are not bounds of each other.
+The true time can lower v of a single item (a short answer with its best box only, held over the whole span), so the
+rows do not bound each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ from whenwhere.evaluate.protocol import Scores
 from whenwhere.evaluate.temporal import look_up, means
 from whenwhere.evaluate.tubes.continuous import gather
 
-#: At or above this t the time counts as right, and below this s the object as wrong.
+#: Least t of a right time, and the s below which the object counts as wrong.
 RIGHT_TIME, WRONG_PLACE = 0.5, 0.1
 
 
 def decomposition(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Means of t, s, v, oracle-time, oracle-space and wrong-object, per item and per kind of query.
+    """Score t, s, v, oracle-time, oracle-space and wrong-object, per item and per type of query.
 
     Args:
-        items: with tubes.
-        by_id: answers.
+        items: The questions with true tubes.
+        by_id: The answers by item id.
 
     Returns:
-        Scores with one column per measure; missing answers count 0 in all of them.
+        Scores with one column for each measure; a missing answer counts 0 in all of them.
 
     >>> from whenwhere.datasets.item import span_array
     >>> from whenwhere.evaluate.prediction import Boxes

@@ -1,12 +1,12 @@
-"""Tubes on frames: HC-STVG's own evaluator, TubeDETR, STCAT and its descendants, each a row of switches.
+"""Tubes on frames: HC-STVG's own evaluator, TubeDETR, STCAT and its descendants, each as a row of switches.
 
 All of them print m_tIoU, m_vIoU and vIoU@R and write the same formula: sum of box IoU over the frames that both spans
 hold, divided by the frames that either holds. They differ in which frames those are, whether an end is inclusive, and
-what a missing box or answer costs, so that the same answers give different numbers. Each way is one `FrameCount`.
+what a missing box or answer costs, so the same answers give different numbers. Each way is one `FrameCount`.
 
 The spans of an item and of an answer are half-open seconds; frame numbers are `rint(seconds * fps)`, so a frame-aligned
-span comes back exactly, `[first, last + 1)`. A repository consists of an evaluator and of a reader that makes frame
-bounds from the released file, and some readers slip by a frame:
+span comes back exactly, `[first, last + 1)`. A repository has an evaluator and a reader that makes frame bounds from
+the released file, and some readers are off by a frame:
 
 - TubeDETR takes HC-STVG's `st_frame`, which counts from 1, for a number that counts from 0, so its truth is one frame
   late. `tubedetr` does so for items that state `st_frame`: a file of its own gets the number that TubeDETR prints.
@@ -33,7 +33,7 @@ from whenwhere.evaluate.tubes.boxes import (
     Floats,
     Index,
     blocks,
-    fill,
+    fill_linearly,
     frame_rates,
     gather_answers,
     gather_hull,
@@ -51,17 +51,19 @@ STCAT_DROPS = ("10__Gvp-cj3bmIY", "1_aMYcLyh9OhU")
 
 @dataclass(frozen=True)
 class FrameCount:
-    """The switches of a way of counting frames.
+    """The switches of one way of counting frames.
 
     Attributes:
-        grid: `native`: every frame; `5 fps`: the frames TubeDETR samples, at most 200 a video.
-        closed: one frame more in the ranges of intersection and union, as if ends were inclusive; not on VidSTG.
-        t: `spans`: IoU of the two spans; `keys`: frames with a box in both tubes over the hull.
-        truth: `item`: the item's own bounds; otherwise those that the repository's reader makes.
-        absent: a missing answer is counted as 0 (`zero`), or leaves the denominator (`drop`).
-        stops: the original ends with an error at a true frame without an answered box; here such a frame counts 0,
-            and a note says so.
-        whole_truth: also give `gt_viou`.
+        grid: The frames that count. `native`: every frame; `5 fps`: the frames that TubeDETR samples, at most 200 a
+            video.
+        closed: Whether the ranges of intersection and union are one frame longer, as if ends were inclusive; not on
+            VidSTG.
+        t: What tIoU is. `spans`: IoU of the two spans; `keys`: frames with a box in both tubes over the hull.
+        truth: Whose bounds the truth has. `item`: the item's own; otherwise those that the repository's reader makes.
+        absent: Whether a missing answer counts 0 (`zero`) or leaves the denominator (`drop`).
+        stops: Whether the original ends with an error at a true frame without an answered box; here such a frame counts
+            0, and a note says so.
+        whole_truth: Whether to give `gt_viou` too.
     """
 
     grid: Literal["native", "5 fps"] = "native"
@@ -73,7 +75,7 @@ class FrameCount:
     whole_truth: bool = True
 
     def words(self) -> dict[str, str]:
-        """The switches as a reader sees them in the table of protocols."""
+        """The switches in words, for the table of protocols."""
         reader = {
             "item": "[first, last + 1) of the item",
             "tubedetr reader": "[first, last + 1) of the item; HC-STVG one frame late",
@@ -92,7 +94,7 @@ class FrameCount:
 
 
 def bounds(items: Sequence[Item], fps: Floats, truth: str) -> tuple[Index, Index, Index]:
-    """First frame and end frame of each truth as the reader in question makes them, and its shift in frames."""
+    """First frame and end frame of each truth as the named reader makes them, and its shift in frames."""
     spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in items]).reshape(-1, 2)
     first, end = np.rint(spans * fps[:, None]).astype(np.int64).T
     shift = np.zeros(len(items), np.int64)
@@ -110,7 +112,7 @@ def bounds(items: Sequence[Item], fps: Floats, truth: str) -> tuple[Index, Index
 
 
 def sampled(first: int, last: int, fps: float) -> Index:
-    """Frames that TubeDETR samples from [first, last): the first of each fifth of a second, thinned to 200.
+    """The frames that TubeDETR samples from [first, last): the first of each fifth of a second, thinned to 200.
 
     >>> sampled(0, 20, 10.0).tolist()
     [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
@@ -135,10 +137,10 @@ def _grids(items: Sequence[Item], fps: Floats, ends: Index) -> tuple[Index, Inde
     return owner, np.concatenate(out) if out else np.zeros(0, np.int64)
 
 
-def columns(
+def frame_columns(
     items: Sequence[Item], predictions: Sequence[Prediction | None], count: FrameCount
 ) -> tuple[dict[str, Floats], Index]:
-    """Per-item tIoU, vIoU and gt_viou, and the number of true frames of each item that have no answered box."""
+    """Per-item tIoU, vIoU and gt_viou, and for each item the number of true frames without an answered box."""
     n = len(items)
     fps = frame_rates(items)
     first, end, shift = bounds(items, fps, count.truth)
@@ -153,7 +155,7 @@ def columns(
         more = np.fromiter((i.source != "vidstg" for i in items), np.int64, n)
     if count.grid == "5 fps":
         grid_owner, grid = _grids(items, fps, end)
-        # Boxes stand on the reader's frames: a shifted reader shows the box of the frame before.
+        # Boxes belong to the reader's frames: a shifted reader shows the box of the frame before.
         at = on_frames(truth, grid_owner, grid - shift[grid_owner], fps)
         union = _within(grid_owner, grid, np.minimum(first, start_p), np.maximum(end, end_p), n)
         owner, frame, boxes = grid_owner[at >= 0], grid[at >= 0], truth.boxes[at[at >= 0]]
@@ -165,7 +167,7 @@ def columns(
         frame = frame + shift[owner]
         union = (np.maximum(end, end_p) - np.minimum(first, start_p) + more).astype(np.float64)
 
-    answered = fill(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), held)
+    answered = fill_linearly(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), held)
     there = ~np.isnan(answered[:, 0])
     iou = np.where(there, box_iou(boxes, answered), 0.0)
     lo, hi = np.maximum(first, start_p), np.minimum(end, end_p) + more
@@ -188,7 +190,7 @@ def columns(
 
 
 def _box_after(items: Sequence[Item], owner: Index, frame: Index, boxes: Floats) -> tuple[Index, Index, Floats]:
-    """VidSTG's exclusive end taken for a frame of the truth: its box, or the last one again."""
+    """Add the frame of VidSTG's exclusive end to the truth, with its box or the last box again."""
     more = [
         (i, item.extra["end_fid"], item.extra.get("box_after", item.tubes[0].boxes[-1]))
         for i, item in enumerate(items)
@@ -203,7 +205,7 @@ def _box_after(items: Sequence[Item], owner: Index, frame: Index, boxes: Floats)
     return owner[order], frame[order], np.concatenate([boxes, after])[order]
 
 
-def _spoiled(item: Item) -> bool:
+def _dropped_by_stcat(item: Item) -> bool:
     """Whether STCAT's reader leaves the item out: two clips of HC-STVG, and VidSTG's tubes with missing boxes."""
     if PurePath(item.video).stem in STCAT_DROPS:
         return True
@@ -216,16 +218,16 @@ def _within(owner: Index, grid: Index, lo: Index, hi: Index, n: int) -> Floats:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: FrameCount) -> Scores:
-    """Scores of one way of counting frames."""
-    left = [i for i in items if _spoiled(i)] if count.truth == "stcat reader" else []
+    """Score answers by one way of counting frames."""
+    left = [i for i in items if _dropped_by_stcat(i)] if count.truth == "stcat reader" else []
     if left:
-        items = [i for i in items if not _spoiled(i)]
+        items = [i for i in items if not _dropped_by_stcat(i)]
     kept, predictions, notes = look_up(items, by_id, count.absent == "drop")
     if left:
         notes.append(f"{len(left)} items that STCAT's reader leaves out are left out")
     parts, lacking = [], np.zeros(0, np.int64)
     for block in blocks([len(i.tubes[0]) + 8 if i.tubes else 8 for i in kept]):
-        part, missing = columns(kept[block], predictions[block], count)
+        part, missing = frame_columns(kept[block], predictions[block], count)
         parts.append(part)
         lacking = np.concatenate([lacking, missing])
     names = parts[0] if parts else ("m_tIoU", "m_vIoU")
@@ -238,12 +240,12 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], count: FrameCo
     if number := int((lacking > 0).sum()):
         fate = "the original stops there with an error" if count.stops else "as in the original"
         notes.append(f"{number} answers lack a box on some true frame: 0 on those frames ({fate})")
-    notes += said(kept, predictions)
+    notes += object_notes(kept, predictions)
     return means(kept, merged, notes)
 
 
-def said(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> list[str]:
-    """What a reader must know about objects and boxes: several where one counts, or none at all."""
+def object_notes(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> list[str]:
+    """Notes about items and answers with several objects or spans, of which one counts, or without boxes."""
     notes = []
     if number := sum(not i.tubes or not len(i.tubes[0]) for i in items):
         notes.append(f"{number} items have no true boxes: their v_IoU is 0")

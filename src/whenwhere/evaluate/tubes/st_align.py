@@ -3,7 +3,7 @@
 The clip (`Item.extra["segment"]`, its first and last frame, or the whole video) is sampled at 100 frames. Time is the
 position in the clip, 0 at its first and 1 at its last frame, both ends of a span inclusive, rounded to 3 decimals. A
 tube is the set of sampled frames with a box: s is the mean box IoU over the frames in both, v over those in either.
-Answers are taken to the form the model writes: corners in steps of 1/99 of the frame, then whole pixels.
+Answers are rounded as the model writes them: corners in steps of 1/99 of the frame, then whole pixels.
 
 The evaluator's VidSTG loader reads the first 2 000 sentences only; here all items are scored.
 """
@@ -21,7 +21,7 @@ from whenwhere.evaluate.tubes.boxes import (
     Floats,
     Index,
     blocks,
-    fill,
+    fill_linearly,
     frame_rates,
     gather_answers,
     gather_hull,
@@ -30,7 +30,7 @@ from whenwhere.evaluate.tubes.boxes import (
     ratio,
     sums,
 )
-from whenwhere.evaluate.tubes.native import said
+from whenwhere.evaluate.tubes.native import object_notes
 from whenwhere.overlap import box_iou
 
 FRAMES = 100
@@ -38,12 +38,12 @@ _STEPS = np.arange(FRAMES)
 
 
 def _sampled(items: Sequence[Item]) -> tuple[Index, Index]:
-    """First and last frame of each clip."""
+    """The first and last frame of each clip."""
     ends = []
     for item in items:
         segment = item.extra.get("segment")
         if segment is None and not item.frames:
-            raise RecordError(f"item {item.id} has neither a segment nor a number of frames, which st_align needs")
+            raise RecordError(f"item {item.id} has neither a segment nor a number of frames, which st-align needs")
         ends.append(tuple(segment) if segment is not None else (0, int(item.frames or 1) - 1))
     table = np.array(ends, np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
@@ -66,7 +66,7 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     boxes = np.full((len(asked), 4), np.nan)
     boxes[there] = truth.boxes[at[there]]
 
-    answered = fill(gather_answers(predictions), owner, frame / fps[owner], rates(predictions))
+    answered = fill_linearly(gather_answers(predictions), owner, frame / fps[owner], rates(predictions))
     size = np.array([(i.width or 1, i.height or 1) * 2 for i in items], np.float64).reshape(-1, 4)[owner]
     answered = np.rint(np.rint(answered / size * 99).clip(0, 99) / 99 * size)
     given = ~np.isnan(answered[:, 0])
@@ -78,7 +78,7 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     has = np.isfinite(hull).all(1)
     spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in items]).reshape(-1, 2)
     bounds = [_position(s, fps, begin, long) for s in (spans, np.where(np.isfinite(hull), hull, 0.0))]
-    # Python's rounding is that of the exact value; numpy's scales first and differs near a half.
+    # Python rounds the exact value; numpy scales first, and differs near a half.
     (a0, a1), (b0, b1) = ((np.array([round(v, 3) for v in x.tolist()]) for x in pair) for pair in bounds)
     t = ratio((np.minimum(a1, b1) - np.maximum(a0, b0)).clip(0), np.maximum(a1, b1) - np.minimum(a0, b0))
     return {
@@ -94,7 +94,7 @@ def _position(spans: Floats, fps: Floats, begin: Index, long: Index) -> tuple[Fl
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Scores as LLaVA-ST prints them."""
+    """Score as LLaVA-ST does."""
     kept, predictions, notes = look_up(items, by_id)
     parts = [_part(kept[b], predictions[b]) for b in blocks([2 * FRAMES] * len(kept))] or [_part([], [])]
     found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
@@ -102,7 +102,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     found = {name: np.where(valid, column, 0.0) for name, column in found.items()}
     for name, short in (("m_tIoU", "tIoU"), ("m_sIoU", "sIoU"), ("m_vIoU", "vIoU")):
         found |= {f"{short}@{m}": (found[name] >= m).astype(np.float64) for m in (0.3, 0.5, 0.7)}
-    return means(kept, found, notes + said(kept, predictions))
+    return means(kept, found, notes + object_notes(kept, predictions))
 
 
 PROTOCOLS = (

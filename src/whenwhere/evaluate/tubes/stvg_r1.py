@@ -3,7 +3,7 @@
 Its evaluator looks up the true box of frame f at f - st_frame, and the released st_frame counts from 1: each answered
 box meets the true box of the frame before. A span that overlaps the truth by less than one frame step has v = 0. The
 answered boxes are those of a tracked object here (the original cuts them from masks, with inclusive maximum pixels);
-what it does where its tracker lost the object belongs to its model and is not repeated.
+how it treats frames on which its tracker lost the object belongs to its model and is not reproduced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,20 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, fraction
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.temporal import look_up, means
-from whenwhere.evaluate.tubes.boxes import Floats, blocks, fill, gather_answers, gather_hull, gather_truth, rates, sums
-from whenwhere.evaluate.tubes.native import said
+from whenwhere.evaluate.tubes.boxes import (
+    Floats,
+    blocks,
+    fill_linearly,
+    gather_answers,
+    gather_hull,
+    gather_truth,
+    rates,
+    sums,
+)
+from whenwhere.evaluate.tubes.native import object_notes
 from whenwhere.overlap import box_iou
 
-#: Frames per second where the release does not say.
+#: Frames per second if the release does not state them.
 FPS = 25.0
 
 
@@ -40,14 +49,14 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     both = (frame >= lo[owner]) & (frame <= hi[owner]) & (lo < hi)[owner]
     owner, frame, boxes = owner[both], frame[both], truth.boxes[both]
     closed = held + [0.0, 1.0] / fps[:, None]
-    answered = fill(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), closed)
+    answered = fill_linearly(gather_answers(predictions), owner, frame / fps[owner], rates(predictions), closed)
     iou = np.where(np.isnan(answered[:, 0]), 0.0, box_iou(boxes, answered))
     v = sums(iou, owner, n) / np.maximum(union, 1)
     return {"m_tIoU": t, "m_vIoU": np.where(has, v, 0.0)}
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Scores as STVG-R1 prints them."""
+    """Score as STVG-R1 does."""
     kept, predictions, notes = look_up(items, by_id)
     sizes = [len(i.tubes[0]) + 8 if i.tubes else 8 for i in kept]
     parts = [_part(kept[b], predictions[b]) for b in blocks(sizes)] or [_part([], [])]
@@ -58,7 +67,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         found |= {f"{short}@{m}": (found[name] >= m).astype(np.float64) for m in (0.3, 0.5, 0.7)}
     if any(not i.fps for i in kept):
         notes.append(f"items without frames per second are counted at {FPS:g}, as the original does")
-    return means(kept, found, notes + said(kept, predictions))
+    return means(kept, found, notes + object_notes(kept, predictions))
 
 
 PROTOCOLS = (

@@ -1,7 +1,8 @@
 """Single-object tracking: GOT-10k's AO and SR, and one-pass success and precision of LaSOT.
 
 A tracker is given the box of the first frame and answers one box on every further frame. True frames are those with a
-box in the item's tube (absent or fully covered frames have none); answers are filled linearly to them.
+box in the item's tube (frames on which the target is absent or fully covered have none); answers are filled linearly at
+them.
 
 GOT-10k leaves the first frame out, clips boxes to the frame and pools the frames of all sequences, so long sequences
 weigh more; `seq_AO` is the mean over sequences.
@@ -12,7 +13,7 @@ ones included, repeats the previous box where an answer is missing, lets a true 
 frame count as a miss of success and as a hit of precision, takes the normalised precision at 0.2, and leaves a
 sequence out whose curve is zero throughout. The port in the GOT-10k toolkit (`lasot-got10k`) divides by the frames
 with a true box, without inclusive ends in IoU, and takes the normalised precision as the mean over 51 thresholds up to
-0.5. Both are in use, and give different numbers for the same boxes.
+0.5. Both are in use and give different numbers for the same boxes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from whenwhere.evaluate.tubes.boxes import (
     Floats,
     Index,
     blocks,
-    fill,
+    fill_linearly,
     frame_rates,
     gather_answers,
     gather_truth,
@@ -38,24 +39,24 @@ from whenwhere.evaluate.tubes.boxes import (
     ratio,
     sums,
 )
-from whenwhere.evaluate.tubes.native import said
+from whenwhere.evaluate.tubes.native import object_notes
 
 #: Thresholds of the success curve.
 OVERLAPS = np.linspace(0, 1, 21)
 _TINY = float(np.finfo(float).eps)
 
 
-class Pairs(NamedTuple):
+class TrackedFrames(NamedTuple):
     """True boxes and the answers on their frames, sequence after sequence.
 
     Attributes:
-        owner: (n,) sequence of each frame.
-        first: (n,) whether it is the first frame of the video.
-        seen: (n,) whether the target is not fully covered.
-        truth: (n, 4) xyxy.
-        answer: (n, 4) xyxy, NaN where there is none.
-        size: (m, 2) width and height of the frames; infinite where unknown.
-        frames: (m,) frames of the sequence, absent ones included.
+        owner: Sequence of each frame, shape (n,).
+        first: Whether the frame is the first of the video, shape (n,).
+        seen: Whether the target is not fully covered, shape (n,).
+        truth: True boxes xyxy, shape (n, 4).
+        answer: Answered boxes xyxy, shape (n, 4); NaN without an answer.
+        size: Width and height of the frames of each sequence, shape (m, 2); infinite if unknown.
+        frames: Number of frames of each sequence, absent ones included, shape (m,).
     """
 
     owner: Index
@@ -67,24 +68,24 @@ class Pairs(NamedTuple):
     frames: Floats
 
 
-def pairs(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Pairs:
-    """True boxes and answers on their frames; answers are held before the first and after the last box."""
+def tracked_frames(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> TrackedFrames:
+    """The true boxes and the answers on their frames, held before the first and after the last answered box."""
     n = len(items)
     truth: Boxed = gather_truth(items)
     owner = truth.owner
     frame = np.rint(truth.times * frame_rates(items)[owner]).astype(np.int64)
     forever = np.tile([-np.inf, np.inf], (n, 1))
-    answer = fill(gather_answers(predictions), owner, truth.times, rates(predictions), forever)
+    answer = fill_linearly(gather_answers(predictions), owner, truth.times, rates(predictions), forever)
     size = np.array([(i.width or np.inf, i.height or np.inf) for i in items], np.float64).reshape(-1, 2)
     counted = np.diff(truth.starts)
     frames = [i.frames or int(k) for i, k in zip(items, counted, strict=True)]
-    # GOT-10k's own: frames with the target fully covered.
+    # GOT-10k states on which frames the target is fully covered
     seen = np.ones(len(owner), bool)
     for i, item in enumerate(items):
         if "cover" in item.extra:
             rows = slice(truth.starts[i], truth.starts[i + 1])
             seen[rows] = np.asarray(item.extra["cover"])[frame[rows]] > 0
-    return Pairs(owner, frame == 0, seen, truth.boxes, answer, size, np.array(frames, np.float64))
+    return TrackedFrames(owner, frame == 0, seen, truth.boxes, answer, size, np.array(frames, np.float64))
 
 
 def _wh(boxes: Floats) -> Floats:
@@ -92,13 +93,13 @@ def _wh(boxes: Floats) -> Floats:
 
 
 def _clip(boxes: Floats, size: Floats) -> Floats:
-    """Left top corner into the frame, then width and height cut at it, as GOT-10k does."""
+    """The boxes with their left top corner moved into the frame, then width and height cut, as GOT-10k does."""
     corner = np.clip(boxes[:, :2], 0, size)
     return np.concatenate([corner, corner + np.clip(_wh(boxes), 0, size - corner)], 1)
 
 
 def _iou(a: Floats, b: Floats, inclusive: bool) -> Floats:
-    """Box IoU from left, top, width, height, with or without inclusive ends in the intersection."""
+    """The box IoU from left, top, width and height; unless `inclusive`, the toolkit adds a tiny number to the union."""
     corner = np.maximum(a[:, :2], b[:, :2])
     wh = (np.minimum(a[:, 2:], b[:, 2:]) - corner).clip(0)
     inter = wh.prod(1)
@@ -107,7 +108,7 @@ def _iou(a: Floats, b: Floats, inclusive: bool) -> Floats:
 
 
 def _overlaps(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Floats, Index]:
-    p = pairs(items, predictions)
+    p = tracked_frames(items, predictions)
     size = p.size[p.owner]
     iou = _iou(_clip(p.answer, size), _clip(p.truth, size), False)
     counts = ~p.first & p.seen
@@ -119,7 +120,7 @@ def _sizes(items: Sequence[Item]) -> list[int]:
 
 
 def got10k(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """AO and SR over the pooled frames, and their mean over sequences."""
+    """Score AO and SR over the pooled frames, and their mean over sequences."""
     kept, predictions, notes = look_up(items, by_id)
     n = len(kept)
     hits = {m: np.zeros(n) for m in (0.5, 0.75)}
@@ -142,17 +143,17 @@ def got10k(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         [i.video for i in kept],
         columns,
         grouped(kept, columns),
-        notes + said(kept, predictions),
+        notes + object_notes(kept, predictions),
     )
 
 
 class Curves(NamedTuple):
-    """Per-sequence curves.
+    """The measures of each sequence.
 
     Attributes:
-        success: (m, 21).
-        precision: (m,) share of frames with a centre error of at most 20 pixels.
-        normalised: (m,) normalised precision.
+        success: Share of frames above each overlap threshold, shape (m, 21).
+        precision: Share of frames with a centre error of at most 20 pixels, shape (m,).
+        normalised: Normalised precision, shape (m,).
     """
 
     success: Floats
@@ -164,16 +165,16 @@ def _share(hit: NDArray[np.bool_], owner: Index, below: Floats) -> Floats:
     return ratio(sums(hit.astype(np.float64), owner, len(below)), below)
 
 
-def _own(p: Pairs) -> Curves:
-    """LaSOT's own toolkit: 1-based boxes, inclusive ends, all frames below."""
-    # An answer that is missing or no box repeats the one before it; the first frame is given.
+def _own(p: TrackedFrames) -> Curves:
+    """The measures of LaSOT's own toolkit: 1-based boxes, inclusive ends, all frames in the denominator."""
+    # an answer that is missing or not a box repeats the one before it; the first frame is given
     bad = ~(_wh(p.answer) > 0).all(1)
     answer = np.where(p.first[:, None], p.truth, p.answer)
     good = np.flatnonzero(p.first | ~bad)
     if len(good):
         answer = answer[good[np.searchsorted(good, np.arange(len(answer)), side="right") - 1]]
     iou = _iou(answer, p.truth, True)
-    # Left, top, width and height above 0 in coordinates that start at 1.
+    # left, top, width and height above 0 in coordinates that start at 1
     counts = (p.truth[:, :2] + 1 > 0).all(1) & (_wh(p.truth) > 0).all(1)
     iou = np.where(counts, iou, -1.0)
     offset = (answer[:, :2] + answer[:, 2:]) / 2 - (p.truth[:, :2] + p.truth[:, 2:]) / 2
@@ -184,8 +185,8 @@ def _own(p: Pairs) -> Curves:
     return Curves(success, _share(error <= 20, p.owner, below), _share(scaled <= 0.2, p.owner, below))
 
 
-def _ported(p: Pairs) -> Curves:
-    """The GOT-10k toolkit's LaSOT experiment: frames with a true box below."""
+def _ported(p: TrackedFrames) -> Curves:
+    """The measures of the GOT-10k toolkit's LaSOT experiment: frames with a true box in the denominator."""
     answer = np.where(p.first[:, None], p.truth, p.answer)
     iou = _iou(answer, p.truth, False)
     offset = (answer[:, :2] + answer[:, 2:]) / 2 - (p.truth[:, :2] + p.truth[:, 2:]) / 2
@@ -204,7 +205,7 @@ def _one_pass(items: Sequence[Item], by_id: Mapping[str, Prediction], own: bool)
     n = len(kept)
     success, precision, normalised = np.zeros((n, 21)), np.zeros(n), np.zeros(n)
     for block in blocks(_sizes(kept)):
-        p = pairs(kept[block], predictions[block])
+        p = tracked_frames(kept[block], predictions[block])
         success[block], precision[block], normalised[block] = _own(p) if own else _ported(p)
     lost = np.fromiter((q is None or not q.boxes for q in predictions), bool, n)
     success[lost], precision[lost], normalised[lost] = 0.0, 0.0, 0.0
@@ -222,17 +223,17 @@ def _one_pass(items: Sequence[Item], by_id: Mapping[str, Prediction], own: bool)
         [i.video for i in kept],
         columns,
         {},
-        notes + said(kept, predictions),
+        notes + object_notes(kept, predictions),
     )
 
 
 def lasot(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Success AUC, precision and normalised precision as LaSOT's own toolkit counts them."""
+    """Score success AUC, precision and normalised precision as LaSOT's own toolkit does."""
     return _one_pass(items, by_id, True)
 
 
 def lasot_got10k(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Success AUC, precision and normalised precision as the GOT-10k toolkit counts LaSOT."""
+    """Score success AUC, precision and normalised precision as the GOT-10k toolkit does for LaSOT."""
     return _one_pass(items, by_id, False)
 
 

@@ -1,7 +1,7 @@
 """vIoU of video relation detection (VidVRD, VidOR): volumes of pixels, ends of boxes inclusive.
 
-Not the vIoU of tube grounding: intersected and united areas are summed over frames first and divided once, so large
-boxes weigh more, and every width and height is one pixel more. Both tubes are taken on their native frames.
+It is not the vIoU of tube grounding: intersected and united areas are summed over frames first and divided once, so
+large boxes weigh more, and every width and height is one pixel more. Both tubes are compared on their native frames.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ from whenwhere.evaluate.tubes.boxes import (
     Index,
     answered_object,
     blocks,
-    fill,
+    count_up,
+    fill_linearly,
     frame_rates,
     gather_answers,
     gather_hull,
     gather_truth,
     rates,
     ratio,
-    spread,
     sums,
 )
-from whenwhere.evaluate.tubes.native import said
+from whenwhere.evaluate.tubes.native import object_notes
 
-#: Frames that an answer can fill at most where the length of the video is not known.
+#: Most frames that an answer can fill if the length of the video is unknown.
 LIMIT = 100_000
 
 
@@ -41,21 +41,21 @@ def answered_frames(
     answers: Boxed,
     hull: Floats | None = None,
 ) -> tuple[Index, Index, Floats]:
-    """Answered boxes on every native frame of the answered hull (or another) that has one: (owner, frame, boxes)."""
+    """Tube, frame and box of every native frame with an answered box, inside the answered hull or another."""
     if hull is None:
         hull = gather_hull(predictions)
     held = np.where(np.isfinite(hull), hull, 0.0)
-    # No frame beyond the video: an absurd end must not cost memory.
+    # no frame after the video's last, so that an absurd end costs no memory
     limit = np.fromiter((i.frames or LIMIT for i in items), np.int64, len(items))
     first, end = np.rint(held * fps[:, None]).clip(0, limit[:, None]).astype(np.int64).T
-    owner, frame = spread(first, end - first)
-    boxes = fill(answers, owner, frame / fps[owner], rates(predictions), held)
+    owner, frame = count_up(first, end - first)
+    boxes = fill_linearly(answers, owner, frame / fps[owner], rates(predictions), held)
     there = ~np.isnan(boxes[:, 0])
     return owner[there], frame[there], boxes[there]
 
 
 def volume(boxes: Floats) -> Floats:
-    """(n,) areas with inclusive ends."""
+    """The areas of boxes with inclusive ends, shape (n,)."""
     return (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
 
 
@@ -75,7 +75,7 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Fl
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Mean volumetric IoU and the share above 0.5, the threshold of the relation benchmarks."""
+    """Score the mean volumetric IoU and the share from 0.5, the threshold of the relation benchmarks."""
     kept, predictions, notes = look_up(items, by_id)
     sizes = [
         (len(i.tubes[0]) if i.tubes else 0) + round(min(_seconds(p) * (i.fps or 1), i.frames or LIMIT)) + 8
@@ -85,7 +85,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     v = np.concatenate(parts) if parts else np.zeros(0)
     v = np.where([i.status == "valid" for i in kept], v, 0.0) if kept else v
     columns = {"vIoU": v, "vIoU@0.5": (v >= 0.5).astype(np.float64)}
-    return means(kept, columns, notes + said(kept, predictions))
+    return means(kept, columns, notes + object_notes(kept, predictions))
 
 
 def _seconds(prediction: Prediction | None) -> float:

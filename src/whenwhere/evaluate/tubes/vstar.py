@@ -1,16 +1,16 @@
 """V-STaR: what, when and where of one reasoning chain, and their means AM and LGM.
 
 "When" is the hull IoU of seconds. "Where" looks at the annotated seconds alone: the mean over them of the box IoU at
-exactly that time, 0 where no box was answered there, the best one where several objects were. Extra boxes are free and
-the answered time plays no part, so its "m_vIoU" is no v_IoU: the question tells the model the true seconds.
-AP@m is the share of annotated seconds with IoU >= m.
+exactly that time, 0 if no box was answered there, the best one of several objects. Extra boxes cost nothing and the
+answered time does not matter, so its "m_vIoU" is not a v_IoU: the question tells the model the true seconds. AP@m is
+the share of annotated seconds with IoU >= m.
 
 AM is the mean of accuracy, m_tIoU and m_vIoU, LGM the mean of -ln(1 - x) of the three (infinite at 1). The original
 has a 72-billion-parameter model judge whether a free answer is right; here an answer is right if it is the true one up
 to case, spaces and a final stop, so accuracy, AM and LGM are comparable between our own runs, not with its paper. An
-item without an answer to the question is skipped by the original in "when" and "where" but counts in the accuracy; so
-it is here. Where no answer in the file has one, nothing is skipped and AM and LGM are not given. Each of the two chains
-of the benchmark is a file of its own.
+item without an answer to the question is skipped in "when" and "where" but counts in the accuracy, as in the original.
+If no answer in the file has one, nothing is skipped and AM and LGM are not given. Each of the two chains of the
+benchmark is a file of its own.
 """
 
 import math
@@ -24,13 +24,13 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean, gather_hull, ratio, sums
+from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean_boxes, gather_hull, ratio, sums
 from whenwhere.overlap import box_iou
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def right(item: Item, prediction: Prediction | None) -> bool:
+def answered_rightly(item: Item, prediction: Prediction | None) -> bool:
     """Whether the answer to the question is the true one, up to case, spaces and a final stop."""
 
     def plain(text: str) -> str:
@@ -41,7 +41,7 @@ def right(item: Item, prediction: Prediction | None) -> bool:
 
 
 def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> tuple[Floats, dict[float, Floats]]:
-    """(n,) mean box IoU over the annotated seconds, and the share of them at each level."""
+    """Mean box IoU over the annotated seconds, and the share of them that reaches each level, shape (n,) each."""
     n = len(items)
     tables = [_annotated(i) for i in items]
     owner = np.repeat(np.arange(n), [len(t) for t in tables])
@@ -50,7 +50,7 @@ def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
     owner, table, key = owner[order], table[order], key[order]
     best = np.zeros(len(key))
     objects = [(i, b) for i, p in enumerate(predictions) if p is not None for b in p.boxes]
-    flat = clean(boxed([b.times for _, b in objects], [b.boxes for _, b in objects]))
+    flat = clean_boxes(boxed([b.times for _, b in objects], [b.boxes for _, b in objects]))
     item_of = np.array([i for i, _ in objects], np.int64)
     if len(flat.times) and len(key):
         asked = (item_of[flat.owner] << 42) + np.rint(flat.times * 1000).astype(np.int64)
@@ -64,7 +64,7 @@ def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
 
 
 def _annotated(item: Item) -> Floats:
-    """(k, 5) annotated second and box, as released; those of the true tube where the release is not at hand."""
+    """Annotated second and box as released, else those of the true tube, shape (k, 5)."""
     if "boxes_at_seconds" in item.extra:
         return np.asarray(item.extra["boxes_at_seconds"], np.float64).reshape(-1, 5)
     tube = item.tubes[0] if item.tubes else None
@@ -98,7 +98,7 @@ def _lengths(items: Sequence[Item]) -> list[str]:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Scores as V-STaR prints them, with exact answers in place of its judge."""
+    """Score as V-STaR does, with exact answers in place of its judge."""
     kept, predictions, notes = look_up(items, by_id)
     hull = gather_hull(predictions)
     spans = np.array([i.spans[0] if len(i.spans) else (0.0, 0.0) for i in kept]).reshape(-1, 2)
@@ -113,14 +113,16 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     columns |= {f"AP@{m}": column for m, column in levels.items()} | {"m_vIoU": v}
     asked = np.fromiter((p is not None and bool(p.answer) for p in predictions), bool, len(kept))
     if asked.any():
-        correct = np.fromiter(map(right, kept, predictions), bool, len(kept))
+        correct = np.fromiter(map(answered_rightly, kept, predictions), bool, len(kept))
         columns = {name: np.where(asked, column, np.nan) for name, column in columns.items()}
         columns = {"Acc": correct.astype(np.float64)} | columns
         notes.append("answers are compared as text: the original asks a model whether they are right")
         if number := int((~asked).sum()):
-            notes.append(f"{number} items without an answer to the question are left out of time and space, as there")
+            notes.append(
+                f"{number} items without an answer to the question are left out of time and space, as in the original"
+            )
     else:
-        notes.append("no answer to the question in this file: neither Acc nor AM nor LGM")
+        notes.append("no answer to the question in this file, so Acc, AM and LGM are not given")
     everything = np.ones(len(kept), bool)
     lengths = np.array(_lengths(kept))
     groups = {}

@@ -2,12 +2,13 @@
 
 Times are rounded to whole seconds (half up); of several boxes in one second the first as written counts. A second
 belongs to a tube if its box has an area. Then t_* are precision, recall and IoU of the two sets of seconds, v_* the
-same with the sum of box IoU above, and v_IoU_Int that sum over the seconds in both. A query with no second in both has
-no v_IoU_Int, and one without an answer has no precision: the mean leaves these out (as its authors' pandas does), so
-v_IoU_Int says nothing about how often the time was right. 3D_* are volumes: sums of intersected over united area.
+same with the sum of box IoU as numerator, and v_IoU_Int that sum over the seconds in both. A query with no second in
+both has no v_IoU_Int, and one without an answer has no precision: the mean leaves these out (as its authors' pandas
+does), so v_IoU_Int says nothing about how often the time was right. 3D_* are volumes: sums of intersected over united
+area.
 
-Boxes are parts of the frame here (`Item.width` and `height`, 1 x 1 where the release does not say), swapped where
-reversed and clamped to the frame.
+Boxes are fractions of the frame here (`Item.width` and `height`, 1 x 1 if the release does not state them); reversed
+ones are swapped, and all are clamped to the frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.temporal import look_up
 from whenwhere.evaluate.tubes.boxes import Boxed, Floats, Index, answered_object, blocks, boxed, gather_truth, sums
-from whenwhere.evaluate.tubes.native import said
+from whenwhere.evaluate.tubes.native import object_notes
 
 MEASURES = ("t_Precision", "t_Recall", "t_IoU", "v_Precision", "v_Recall", "v_IoU", "v_IoU_Int")
 _VOLUMES = ("3D_Precision", "3D_Recall", "3D_IoU")
@@ -34,7 +35,7 @@ GROUPS = (
 
 
 def _seconds(tubes: Boxed, sizes: Floats) -> tuple[Index, Floats]:
-    """Keys (tube, second) and sane normalised boxes, the first of each second as written, sorted by key."""
+    """Keys (tube, second), sorted, and the normalised box of each: the first written in its second."""
     ms = np.rint(tubes.times * 1000).astype(np.int64)
     key, first = np.unique((tubes.owner << 32) + (2 * ms + 1000) // 2000, return_index=True)
     boxes = tubes.boxes[first] / np.tile(sizes, 2)[key >> 32]
@@ -103,7 +104,7 @@ def _mean(column: Floats) -> float:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Scores as in the published table, overall and in its nine groups."""
+    """Score as in the published table, overall and in its nine groups."""
     kept, predictions, notes = look_up(items, by_id)
     sizes = [
         (len(i.tubes[0]) if i.tubes else 0) + (sum(len(b.times) for b in p.boxes) if p else 0) + 8
@@ -124,7 +125,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         notes.append(f"{number} queries have no second in both tubes: v_IoU_Int leaves them out, as the original does")
     if number := int(np.isnan(found["t_Precision"]).sum()):
         notes.append(f"{number} queries have no answered second: precision leaves them out, as the original does")
-    notes += said(kept, predictions)
+    notes += object_notes(kept, predictions)
     return Scores(
         {m: _mean(found[m]) for m in shown},
         [i.id for i in kept],
@@ -135,8 +136,8 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     )
 
 
-def printed(name: str, value: float) -> float:
-    """Three digits, as the published table."""
+def three_digits(name: str, value: float) -> float:
+    """The value with three digits, as in the published table."""
     return round(value, 3)
 
 
@@ -159,6 +160,6 @@ PROTOCOLS = (
             "objects": "the first",
         },
         MEASURES,
-        printed,
+        three_digits,
     ),
 )
