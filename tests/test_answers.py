@@ -271,7 +271,7 @@ def test_settings_are_checked() -> None:
         parse("", "strict")
     with pytest.raises(SettingError, match="unknown form"):
         parse("", form="nobody")
-    with pytest.raises(SettingError, match="fixed writing"):
+    with pytest.raises(SettingError, match="fixed notation"):
         parse("", "strict", "gemini")
 
 

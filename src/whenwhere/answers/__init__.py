@@ -1,4 +1,4 @@
-"""The one parser: a model's text → what it says about when, where and which.
+"""The one parser: from a model's text to what it says about when, where and which.
 
 >>> from whenwhere import answers
 >>> answers.parse("<think>2 people, maybe 3 to 5</think><answer>12.54s to 17.83s</answer>").spans

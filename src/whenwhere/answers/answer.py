@@ -1,27 +1,28 @@
 """What a model's text says: times, boxes, a choice, and how well it could be read.
 
-A `ParsedAnswer` keeps what was written: spans in written order, reversed ones as they stand, boxes in the coordinates
-of the text. Nothing is swapped, clipped, sorted or merged here; what a fault costs is the business of whoever scores.
+A `ParsedAnswer` keeps what was written: spans in written order, reversed spans as they are, boxes in the coordinates of
+the text. Nothing is swapped, clipped, sorted or merged here; whoever scores the answer decides what a fault costs.
 
-Coordinates exist in four kinds, and nothing converts between them without being told the sizes:
+There are five kinds of coordinates, and nothing converts between them without being given the sizes:
 
 - `pixels`: pixels of the picture that the model was shown (Qwen2.5-VL: the *resized* frame);
 - `unit`: shares of width and height, 0-1 (Vidi, VideoChat-R1);
 - `thousand`: thousandths of width and height, 0-1000 (Qwen3-VL, InternVL, GLM, Molmo2);
-- `displayed`: pixels of the displayed frame, the project's own kind; only `ParsedAnswer.displayed` makes it;
-- `unknown`: the text alone does not tell pixels from thousandths; the model's form or the caller must say.
+- `displayed`: pixels of the displayed frame, the project's own kind, made only by `ParsedAnswer.displayed`;
+- `unknown`: the text alone does not tell pixels from thousandths, so the model's form or the caller must say.
 
-Status words, the first that holds in this order (further findings are in `reasons`):
+The status is the first of these words that applies, in this order (`reasons` holds further findings):
 
-- `reversed`: read, but a span ends before it starts;
-- `instant`: read, but a span ends where it starts;
-- `duplicate-time`: read, but one thing has two boxes at one printed time;
-- `ambiguous`: several readings, and no rule chooses (several unrelated ranges in prose: `spans` holds all, as written),
-  or times in a unit that cannot be converted (frames; per cent without a duration), or a denied range: no span;
-- `truncated`: the text stops inside an answer or a thought; what was whole is kept;
+- `reversed`: the answer was read, but a span ends before it starts;
+- `instant`: the answer was read, but a span ends where it starts;
+- `duplicate-time`: the answer was read, but one thing has two boxes at one printed time;
+- `ambiguous`: there are several readings and no rule chooses between them (several unrelated ranges in prose: `spans`
+  holds all of them, as written), or times have a unit that cannot be converted (frames; per cent without a duration),
+  or the only range is denied: no span;
+- `truncated`: the text stops inside an answer or a thought; what was complete is kept;
 - `ok`: a span, a box, a point, a target or a choice was read;
-- `absent`: says that it is not there;
-- `unparsed`: no answer found.
+- `absent`: the text says that the event is not there;
+- `unparsed`: no answer was found.
 """
 
 import math
@@ -42,10 +43,10 @@ class TimedBox(NamedTuple):
     """A box as it was written.
 
     Attributes:
-        time: seconds, None where the text gives none.
+        time: Time in seconds, None where the text gives none.
         box: x1, y1, x2, y2 in the answer's coordinates; may be reversed or empty.
-        label: what it is, in words.
-        id: name of the object, where the form has one.
+        label: What the box shows, in words.
+        id: Name of the object, where the form has one.
     """
 
     time: float | None
@@ -55,7 +56,7 @@ class TimedBox(NamedTuple):
 
 
 class TimedPoint(NamedTuple):
-    """A point as it was written; fields as in `TimedBox`."""
+    """A point as it was written; its fields are those of `TimedBox`."""
 
     time: float | None
     point: tuple[float, float]
@@ -68,16 +69,16 @@ class ParsedAnswer:
     """What a text says.
 
     Attributes:
-        status: see the module's list.
-        spans: (start, end) in seconds, in written order; reversed ones as written.
-        boxes: in written order.
-        points: in written order.
-        coordinates: kind of the boxes and points; None where there are none.
-        choice: letter of the chosen option.
-        target: the object's number, where the form has one ("Target ID: 3").
-        thought: the text that was thinking and not answer, None where there was none.
-        form: name of the form that the text followed to the letter, None where it was read leniently.
-        reasons: what was noticed, one clause each; empty for a clean reading.
+        status: One of the status words in the module's list.
+        spans: Pairs of start and end in seconds, in written order; reversed spans as written.
+        boxes: Boxes in written order.
+        points: Points in written order.
+        coordinates: Kind of the coordinates of boxes and points; None where there are none.
+        choice: Letter of the chosen option.
+        target: Number of the object, where the form has one ("Target ID: 3").
+        thought: The part of the text that was thinking rather than answer; None where there was none.
+        form: Name of the form that the text followed to the letter; None where it was read leniently.
+        reasons: What was noticed, one clause each; empty for a clean reading.
     """
 
     status: ParseStatus = "unparsed"
@@ -93,12 +94,12 @@ class ParsedAnswer:
 
     @property
     def valid(self) -> bool:
-        """Read without a fault: what a reward may score above 0."""
+        """Whether the answer was read without a fault; a reward gives 0 to all others."""
         return self.status in ("ok", "absent")
 
     @property
     def read(self) -> bool:
-        """Anything at all was read, with or without faults, absence included."""
+        """Whether anything at all was read, with or without faults, including absence."""
         found = self.spans or self.boxes or self.points or self.choice or self.target
         return bool(found) or self.status == "absent"
 
@@ -108,12 +109,12 @@ class ParsedAnswer:
         """The same answer with boxes and points in pixels of the displayed frame.
 
         Args:
-            size: width and height of the displayed frame.
-            shown: width and height of the picture that the model saw; needed for `pixels` only.
-            coordinates: kind, where the text does not tell.
+            size: Width and height of the displayed frame.
+            shown: Width and height of the picture that the model saw; needed for `pixels` only.
+            coordinates: Kind of the coordinates, used where the text does not tell.
 
         Raises:
-            SettingError: the kind is unknown, or `shown` is missing.
+            SettingError: The kind is unknown, or `shown` is missing.
 
         >>> a = ParsedAnswer("ok", boxes=(TimedBox(1.0, (250, 0, 500, 1000)),), coordinates="thousand")
         >>> a.displayed((640, 360)).boxes[0].box
@@ -131,9 +132,9 @@ class ParsedAnswer:
         )
 
     def spans_of_boxes(self, rate: float = 1.0) -> tuple[tuple[float, float], ...]:
-        """The time that boxes alone claim: each stands for the 1/rate seconds that begin at its time.
+        """The time that boxes alone claim: each box stands for the 1/rate seconds that begin at its time.
 
-        For texts that hold boxes with times and no span (one box a second, as VUE-STG counts).
+        This is for texts with timed boxes but no span (one box a second, as VUE-STG counts).
 
         >>> ParsedAnswer("ok", boxes=tuple(TimedBox(t, (0, 0, 1, 1)) for t in (3.0, 4.0, 9.0))).spans_of_boxes()
         ((3.0, 5.0), (9.0, 10.0))
@@ -149,7 +150,7 @@ class ParsedAnswer:
 
 
 def scale(kind: Coordinates, to: Coordinates, size: Size | None, shown: Size | None) -> tuple[float, float]:
-    """Factors for x and y that turn coordinates of one kind into another.
+    """Factors for x and y that convert coordinates from one kind to another.
 
     >>> scale("pixels", "displayed", (1280, 720), (640, 360))
     (2.0, 2.0)
@@ -174,8 +175,8 @@ def _extent(kind: Coordinates, size: Size | None, shown: Size | None) -> Size:
     if kind not in ("pixels", "displayed"):
         raise SettingError("boxes of unknown coordinates: name the model's form, or say pixels, unit or thousand")
     if given is None or not all(math.isfinite(x) and x > 0 for x in given):
-        name = "shown=(width, height) of the picture the model saw" if kind == "pixels" else "size=(width, height)"
-        raise SettingError(f"boxes in {kind} need {name}")
+        name = "shown=(width, height) of the picture that the model saw" if kind == "pixels" else "size=(width, height)"
+        raise SettingError(f"boxes in {kind} coordinates need {name}")
     return given
 
 

@@ -1,14 +1,13 @@
 """Forms that answer with boxes or points: Qwen, InternVL, Open-o3, VideoChat-R1 tracking, Molmo2, and our own.
 
-The own form, `second-level`, holds all that a grounding answer is made of: spans to a tenth of a second, one box per
-second in thousandths inside each of them, and an empty list for "it is not there". A box costs five numbers and no
-keys, which is what makes one box a second affordable.
+Our own form, `second-level`, holds everything a grounding answer consists of: spans to a tenth of a second, one box per
+second in thousandths inside each span, and an empty list for "it is not there". A box costs five numbers and no keys,
+which makes one box per second affordable.
 """
 
 import json
 import math
 import re
-from typing import Any
 
 from whenwhere.answers.answer import ParsedAnswer, TimedBox, TimedPoint
 from whenwhere.answers.forms import NUMBER, Form, boxes_inside
@@ -16,15 +15,15 @@ from whenwhere.answers.forms import NUMBER, Form, boxes_inside
 _BOX = rf"\[{NUMBER}, ?{NUMBER}, ?{NUMBER}, ?{NUMBER}\]"
 
 
-def _loaded(text: str) -> Any:
-    """JSON with finite numbers, or None."""
+def _loaded(text: str) -> object:
+    """The JSON value of a text, or None; infinite constants become NaN."""
     try:
         return json.loads(text, parse_constant=lambda name: math.nan)
     except (ValueError, RecursionError):
         return None
 
 
-def _numbers(values: Any, n: int) -> tuple[float, ...] | None:
+def _numbers(values: object, n: int) -> tuple[float, ...] | None:
     """`n` finite numbers of a JSON list, or None."""
     if not isinstance(values, list) or len(values) != n:
         return None

@@ -1,6 +1,6 @@
 r"""The letter of a chosen option: `\boxed{A}`, `(B)`, "C. the dog", "Correct Option: D", "the answer is A".
 
-A letter counts where it is marked as a choice. A sentence that begins with the word "A" is none.
+A letter counts only where it is marked as a choice. In a sentence that merely begins with the word "A" it does not.
 """
 
 import re
@@ -19,7 +19,7 @@ _TAGS = re.compile(r"</?[A-Za-z]\w{0,11}>")
 
 
 def chosen_letter(answer: str, rest: str) -> str | None:
-    r"""The chosen letter, from the answer's container first, else from the text around it.
+    r"""The chosen letter, taken from the answer's container if it has one, else from the text around it.
 
     >>> chosen_letter("A man opens the door", ""), chosen_letter("(B)", ""), chosen_letter("", "so \\boxed{c}")
     (None, 'B', 'C')

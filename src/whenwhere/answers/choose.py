@@ -1,15 +1,16 @@
-"""Which of several ranges in a text is its answer, and whether the text denies instead.
+"""Which of several ranges in a text is its answer, and whether the text denies the event instead.
 
-Peers take the first range (TimeLens) or the last (Time-R1); both are wrong half of the time. The rules here, in order:
+Other projects take the first range (TimeLens) or the last (Time-R1), and both are often wrong. These rules are applied
+in order:
 
 1. Ranges after the last word of correction ("actually", "no, wait") replace those before it.
-2. Ranges that the sentence denies ("does not happen between 3 and 5 s") or gives as an example are no answer.
-3. Ranges named by keys (`{"start": …, "end": …}`) beat ranges in prose.
-4. Ranges whose sentence says that something happens there, or names it the answer, beat those that stand about.
-5. Ranges written with a unit or clock beat bare numbers.
-6. Ranges that are still several are one answer of several spans if they form a list: parted only by commas, "and",
-   line ends, list numbers, or each claimed by its own sentence of rule 4. Else the text is ambiguous: all are
-   given in written order and the status says so.
+2. Ranges that the sentence denies ("does not happen between 3 and 5 s") or gives as an example are not answers.
+3. Ranges named by keys (`{"start": …, "end": …}`) take precedence over ranges in prose.
+4. Ranges whose sentence says that something happens there, or calls them the answer, take precedence over others.
+5. Ranges written with a unit or as clock times take precedence over bare numbers.
+6. Several remaining ranges are one answer of several spans if they form a list: separated only by commas, "and", line
+   ends or list numbers, or each claimed by its own sentence as in rule 4. Otherwise the text is ambiguous: all ranges
+   are given in written order and the status says so.
 """
 
 import itertools
@@ -60,7 +61,7 @@ _ABSENCE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-#: words that turn "does not appear" into a claim about a part of the video
+#: Words that turn "does not appear" into a claim about a part of the video.
 _PARTLY = re.compile(
     r"\b(?:until|till|before|after|first|initially|beginning|half|yet|again|anymore|any longer|clear|clearly|sure|only|"
     r"but|however|although|though|while)\b|\d",
@@ -77,33 +78,33 @@ _EXCLUDED = re.compile(r"\b(?:not|rather than|instead of)\W+(?:from |between |in
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:but|instead|rather)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
-#: more ranges than this in prose are the loop of a model that does not stop
+#: More ranges than this in prose come from a model that repeats itself without end.
 _MOST = 200
 
 
 def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[str]]:
-    """The ranges that are the answer, whether that is ambiguous, and what was noticed."""
+    """The ranges that are the answer, whether the choice is ambiguous, and what was noticed."""
     reasons: list[str] = []
     kept = list(found)
     if len(kept) > _MOST:
-        return [], True, [f"{len(kept)} ranges in prose: no answer but a loop"]
+        return [], True, [f"{len(kept)} ranges in prose: the model repeats itself"]
     correction = last_match(_CORRECTION, text) if len(kept) > 1 else None
     if correction is not None:
         later = [r for r in kept if r.start >= correction.start()]
         if later and len(later) < len(kept):
-            reasons.append("corrected: what stands before the correction is left out")
+            reasons.append("the text corrects itself; ranges before the correction are left out")
             kept = later
     before = {id(r): _before(text, r) for r in kept}
     excluded = [r for r in kept if _EXCLUDED.search(before[id(r)])]
     denied = [r for r in kept if r not in excluded and _denied(before[id(r)])]
     examples = [r for r in kept if _EXAMPLE.search(before[id(r)])]
     if denied or excluded:
-        reasons.append("a range that the text denies")
+        reasons.append("the text denies a range")
     out = {id(r) for r in (*denied, *excluded, *examples)}
     rest = [r for r in kept if id(r) not in out]
     if not rest:
         if kept and not denied:
-            reasons.append("only an example")
+            reasons.append("the only range is an example")
         return [], bool(denied or excluded), reasons
     reasons += [r.problem for r in rest if r.problem]
     kept = [r for r in rest if not r.problem]
@@ -112,7 +113,7 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
     named = [r for r in kept if r.strength == 3]
     if named:
         either = any(_OR.search(text, a.end, b.start) for a, b in itertools.pairwise(named))
-        return named, either, [*reasons, *(["one or the other"] if either else [])]
+        return named, either, [*reasons, *(["the text offers one range or another"] if either else [])]
     kept = _once(text, kept)
     if _is_list(text, kept):
         return kept, False, reasons
@@ -120,17 +121,17 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
     if claimed:
         return _with_neighbours(text, kept, claimed), False, reasons
     kept = [r for r, united in zip(kept, _united(text, kept), strict=True) if united] or kept
-    kept = [r for r in kept if all(s < e for s, e in r.spans)] or kept  # a score of 2-1 beside a range
+    kept = [r for r in kept if all(s < e for s, e in r.spans)] or kept  # no score such as "2-1"
     if len({tuple(r.spans) for r in kept}) == 1:
         return kept[:1], False, reasons
     if _is_list(text, kept):
         return kept, False, reasons
-    reasons.append(f"{len(kept)} ranges, and nothing says which is the answer")
+    reasons.append(f"{len(kept)} ranges, and nothing says which one is the answer")
     return kept, True, reasons
 
 
 def _once(text: str, kept: Sequence[Range]) -> list[Range]:
-    """Without ranges that only say the one before again, in brackets: "8.5s - 12.4s (0:08 - 0:12)"."""
+    """The ranges without those that only repeat the one before in brackets: "8.5s - 12.4s (0:08 - 0:12)"."""
     out = list(kept[:1])
     for a, b in itertools.pairwise(kept):
         again = text[a.end : b.start].strip() == "(" and len(a.spans) == len(b.spans) == 1
@@ -141,7 +142,7 @@ def _once(text: str, kept: Sequence[Range]) -> list[Range]:
 
 
 def _united(text: str, kept: Sequence[Range]) -> list[bool]:
-    """Which ranges have a unit, of their own or of the next in one breath: "12 to 17 or 20 to 25 seconds"."""
+    """Which ranges have a unit, their own or the next one's in the same phrase: "12 to 17 or 20 to 25 seconds"."""
     out = [r.strength == 2 for r in kept]
     for i in reversed(range(len(kept) - 1)):
         gap = text[kept[i].end : kept[i + 1].start]
@@ -155,7 +156,7 @@ def _denied(before: str) -> bool:
 
 
 def denies(text: str) -> bool:
-    """Whether a text without any range says that it is not there.
+    """Whether a text without any range says that the event is not there.
 
     >>> denies("The event does not occur in the video."), denies("He does not appear until the end.")
     (True, False)
@@ -178,7 +179,7 @@ def _sentence_start(text: str, at: int) -> int:
 
 
 def _before(text: str, r: Range) -> str:
-    """What the range's sentence says before it."""
+    """The part of the range's sentence that precedes it."""
     return text[_sentence_start(text, r.start) : r.start]
 
 
@@ -187,7 +188,7 @@ def _is_list(text: str, kept: Sequence[Range]) -> bool:
 
 
 def _listed(text: str, a: Range, b: Range) -> bool:
-    """Whether nothing but list signs, or one label a line, stands between two ranges."""
+    """Whether only list marks, or one label per line, stand between two ranges."""
     gap = text[a.end : b.start]
     if len(gap) > 300:
         return False

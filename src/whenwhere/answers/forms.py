@@ -1,16 +1,17 @@
-r"""Answer forms: what a model family writes, to the letter. One row per form; `FORMS` is the list.
+r"""Answer forms: exactly what each model family writes. One entry per form; `FORMS` is the list.
 
-A form renders an answer (targets of SFT, prompts with an example) and reads its own writing back, strictly. Text holds
-fewer digits than truth does, so every form says what is left: `parse(render(gold)) == quantise(gold)`, exactly, for
-every answer that the form can hold (tests/test_answers_forms.py). What it cannot hold raises a `RecordError` instead
-of being left out silently: several spans in a form for one, absence where a form has no words for it.
+A form renders an answer (as an SFT target, or as an example in a prompt) and reads its own writing back, strictly. Text
+holds fewer digits than truth does, so every form states what survives: `parse(render(gold)) == quantise(gold)`,
+exactly, for every answer that the form can hold (tests/test_answers_forms.py). What a form cannot hold raises a
+`RecordError` instead of being dropped silently: several spans in a form for one, or absence where a form has no words
+for it.
 
-Shells are shared: `tags` are the blocks that must stand in the text once each, in this order, with nothing but space
-between them; a form without tags is the bare text. Quantising keeps a span at least one step long and a box at least
-one step wide.
+All forms share the surrounding tags: `tags` are the blocks that must occur in the text once each, in this order, with
+nothing but whitespace between them. A form without tags is the bare text. Quantising keeps a span at least one step
+long and a box at least one step wide.
 
-Left out: forms whose writing nobody published (STVG-o1's inner boxes, Vidi's answers); `FAMILY_COORDINATES` still knows
-the coordinates of such models, for lenient reading.
+Forms whose writing nobody published are left out (STVG-o1's inner boxes, Vidi's answers). `FAMILY_COORDINATES` still
+knows the coordinates of such models, for lenient reading.
 """
 
 import math
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from whenwhere.answers.answer import Coordinates, ParsedAnswer, Size, TimedBox, TimedPoint, scale, status_of
 from whenwhere.errors import RecordError
 
-#: a number in a strict form: ASCII digits, no sign, no exponent
+#: Pattern of a number in a strict form: ASCII digits, no sign, no exponent.
 NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
 
 
@@ -30,22 +31,22 @@ class Form:
     """How one model family writes an answer.
 
     Attributes:
-        name: key in `FORMS`.
-        source: who writes so, and where that can be read.
-        example: an answer in this form.
-        read: the blocks' contents and the text behind them → an answer with what stands there, or None.
-        write: a quantised answer → the blocks' contents (thought left out) and the text behind them.
-        tags: blocks in order; `think` is one of them where the form thinks.
-        spans: how many spans it holds: 0, 1, or None for any number.
-        decimals: digits behind the point of a time.
-        tick: seconds that times are multiples of; None = the last of those digits.
-        coordinates: kind of its boxes or points; None where it has none.
-        steps: digits behind the point of a coordinate.
-        grain: what coordinates are multiples of, in their last digit.
-        holds: other fields it holds: `boxes`, `points`, `choice`, `target`.
-        empty: it can say "it is not there".
-        timed: its boxes carry times.
-        labelled: its boxes or points carry a label.
+        name: Key in `FORMS`.
+        source: Who writes answers this way, and where that can be read.
+        example: An answer in this form.
+        read: Function from the blocks' contents and the text after them to the answer they state, or None.
+        write: Function from a quantised answer to the blocks' contents (without the thought) and the text after them.
+        tags: Names of the blocks in order; `think` is one of them if the form includes thinking.
+        spans: Number of spans the form holds: 0, 1, or None for any number.
+        decimals: Digits after the decimal point of a time.
+        tick: Seconds that times are multiples of; None means one unit of the last digit.
+        coordinates: Kind of the coordinates of boxes or points; None where the form has neither.
+        steps: Digits after the decimal point of a coordinate.
+        grain: What coordinates are multiples of, in units of their last digit.
+        holds: Further fields the form holds: `boxes`, `points`, `choice`, `target`.
+        empty: Whether the form can say "it is not there".
+        timed: Whether its boxes have times.
+        labelled: Whether its boxes or points have a label.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Form:
     labelled: bool = False
 
     def parse(self, text: str) -> ParsedAnswer:
-        """The answer, if the text is in this form to the letter; else `unparsed` or `truncated`."""
+        """The answer, if the text is in exactly this form; otherwise `unparsed` or `truncated`."""
         parts = _blocks(text, self.tags)
         if isinstance(parts, str):
             return ParsedAnswer(
@@ -78,7 +79,7 @@ class Form:
         if said is None:
             return ParsedAnswer("unparsed", thought=thought, reasons=(f"not in the form {self.name}",))
         found = bool(said.spans or said.boxes or said.points or said.choice or said.target)
-        # one thing per form: a second label must not buy a second box at the same time
+        # A form is about one thing: a second label must not permit a second box at the same time.
         boxes = [b._replace(label=None) for b in said.boxes]
         status = status_of(said.spans, boxes, said.points, found, absent=self.empty)
         kind = self.coordinates if said.boxes or said.points else None
@@ -87,16 +88,16 @@ class Form:
         )
 
     def render(self, answer: ParsedAnswer, size: Size | None = None, shown: Size | None = None) -> str:
-        """The answer as text.
+        """The answer as text in this form.
 
         Args:
-            answer: what is true; boxes of any known kind.
-            size: width and height of the displayed frame, where boxes must be converted.
-            shown: width and height of the picture that the model sees, for forms in its pixels.
+            answer: The true answer, with boxes in any known kind of coordinates.
+            size: Width and height of the displayed frame, needed where boxes must be converted.
+            shown: Width and height of the picture that the model sees, needed for forms that answer in its pixels.
 
         Raises:
-            RecordError: the form cannot hold the answer.
-            SettingError: a size is missing.
+            RecordError: The form cannot hold the answer.
+            SettingError: A size is missing.
         """
         exact = self.quantise(answer, size, shown)
         contents, tail = self.write(exact)
@@ -106,17 +107,19 @@ class Form:
         return "\n".join([*blocks, *([tail] if tail else [])])
 
     def quantise(self, answer: ParsedAnswer, size: Size | None = None, shown: Size | None = None) -> ParsedAnswer:
-        """What of the answer survives being written; arguments and errors as in `render`."""
+        """What remains of the answer after it is written; arguments and errors are those of `render`."""
         spans = tuple(_span(*s, self.decimals, self.tick) for s in answer.spans) if self.spans != 0 else ()
         if self.spans == 1 and len(spans) > 1:
-            raise RecordError(f"the form {self.name} holds one span, not {len(spans)}: choose a form for several")
+            raise RecordError(
+                f"the form {self.name} holds one span, not {len(spans)}: choose a form that holds several"
+            )
         if not spans and self.spans != 0 and not self.empty and not (self.spans is None and "boxes" in self.holds):
             raise RecordError(f"the form {self.name} has no words for an answer without a span")
         boxes: tuple[TimedBox, ...] = ()
         points: tuple[TimedPoint, ...] = ()
         if self.coordinates is not None and (answer.boxes or answer.points):
             if answer.coordinates is None:
-                raise RecordError("boxes without a kind of coordinates cannot be written")
+                raise RecordError("boxes cannot be written without a kind of coordinates")
             sx, sy = scale(answer.coordinates, self.coordinates, size, shown)
             extent = {"unit": (1.0, 1.0), "thousand": (1000.0, 1000.0)}.get(self.coordinates, shown)
             if "boxes" in self.holds:
@@ -124,7 +127,7 @@ class Form:
             if "points" in self.holds:
                 points = self._points(answer.points, sx, sy, extent)
         if "boxes" in self.holds and self.spans != 0:
-            # one after the other, as they are written; a box outside the spans has no place
+            # Boxes are written span by span; a box outside all spans has no place.
             boxes = tuple(dict.fromkeys(b for span in spans for b in boxes_inside(boxes, span)))
         if self.spans == 0 and not self.empty and not boxes and not points:
             raise RecordError(f"the form {self.name} has no words for an answer without a box or point")
@@ -154,7 +157,7 @@ class Form:
             x1, x2 = self._side(b.box[0] * sx, b.box[2] * sx, width)
             y1, y2 = self._side(b.box[1] * sy, b.box[3] * sy, height)
             box = TimedBox(time, (x1, y1, x2, y2), _label(b.label) if self.labelled else None)
-            out.setdefault(k if time is None else time, box)  # two times in one step: the first stays
+            out.setdefault(k if time is None else time, box)  # of two times in one step the first stays
         return tuple(out.values())
 
     def _points(
@@ -173,9 +176,9 @@ class Form:
         return tuple(sorted(out.values(), key=lambda p: p.time or 0.0))
 
     def _side(self, low: float, high: float, extent: float) -> tuple[float, float]:
-        """Both ends of a box's side, in steps, at least one apart, inside the frame."""
+        """Both ends of a box's side in steps, at least one step apart, inside the frame."""
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise RecordError("a box with a side that is not finite cannot be written")
+            raise RecordError("a box with a coordinate that is not finite cannot be written")
         unit = 10**self.steps / self.grain
         most = math.floor(extent * unit + 1e-9) if math.isfinite(extent) else 10**9
         a = min(max(round(low * unit), 0), most - 1)
@@ -183,7 +186,7 @@ class Form:
         return float(f"{a / unit:.{self.steps}f}"), float(f"{b / unit:.{self.steps}f}")
 
 
-#: coordinates, and order of `box_2d` (True: y first), of families read leniently only
+#: Kind of coordinates and order of `box_2d` (True: y first) of families that are only read leniently.
 FAMILY_COORDINATES: dict[str, tuple[Coordinates, bool | None]] = {
     "gemini": ("thousand", True),
     "glm": ("thousand", False),
@@ -195,13 +198,13 @@ FAMILY_COORDINATES: dict[str, tuple[Coordinates, bool | None]] = {
 
 
 def boxes_inside(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:
-    """The boxes whose time lies in a span, both ends included: text rounds the last frame onto the end."""
+    """The boxes whose time lies in a span, both ends included, because text rounds the last frame onto the end."""
     return [b for b in boxes if b.time is not None and span[0] <= b.time <= span[1]]
 
 
 def _rounded(x: float, decimals: int, tick: float | None = None) -> float:
     if not math.isfinite(x) or x < 0 or x >= 1e9:
-        raise RecordError(f"a time of {x:g} s cannot be written: clip the answer to the video first")
+        raise RecordError(f"a time of {x:g} s cannot be written: clip the answer to the video's duration first")
     return float(f"{x if tick is None else round(x / tick) * tick:.{decimals}f}")
 
 
@@ -222,13 +225,13 @@ def _span(start: float, end: float, decimals: int, tick: float | None = None) ->
 
 
 def _label(label: str | None) -> str | None:
-    """A label that fits between tags and quotes: one line, without either's signs."""
+    """A label that fits between tags and quotes: one line without the characters of either."""
     words = re.sub(r"[<>\"\\`]", " ", label or "").split()
     return " ".join(words) or None
 
 
 def _blocks(text: str, tags: tuple[str, ...]) -> tuple[list[str], str] | str:
-    """Contents of the tags and the text behind them; `cut` where a tag is not closed; else `bad`."""
+    """Contents of the tags and the text after them; `cut` where a tag is not closed; `bad` for any other text."""
     text = text.strip()
     contents: list[str] = []
     for tag in tags:

@@ -1,9 +1,9 @@
-r"""Text to tokens: times with their units, words, brackets, separators.
+r"""From text to tokens: times with their units, words, brackets, separators.
 
-One regular expression reads the text once. No alternative nests one repetition in another, so a megabyte of anything
-costs time in proportion (tests/test_answers_linear.py). What looks like a number but is no time is made harmless here:
-list numbers at the start of a line ("1. "), ratios and bad clocks ("16:9", "0:75"), versions ("1.2.3"), ordinals
-("the 2nd man"), and numbers glued to letters ("1080p").
+One regular expression reads the text once. None of its alternatives nests one repetition in another, so reading takes
+time in proportion to the text's length, whatever it contains (tests/test_answers_linear.py). Numbers that are not times
+are made harmless here: list numbers at the start of a line ("1. "), ratios and impossible clock times ("16:9", "0:75"),
+versions ("1.2.3"), ordinals ("the 2nd man"), and numbers attached to letters ("1080p").
 
 >>> [t.seconds for t in tokenise("from 12.54s to 1:05.5, or 1m 5s") if t.kind == "time"]
 [12.54, 65.5, 65.0]
@@ -13,7 +13,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-#: seconds in one of each unit; `frame` and `%` are no time by themselves
+#: Seconds in one of each unit. `frame` and `%` are missing because they are not times by themselves.
 UNITS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 
 
@@ -22,13 +22,13 @@ class Token(NamedTuple):
 
     Attributes:
         kind: `time`, `string`, `word`, `sep`, `open`, `close`, `comma`, `colon`, `stop` (end of a sentence), `line`,
-            `ordinal`, `junk` (something that is none of these, or a number that is no time).
-        text: as written, lower case for words.
-        start: where it begins.
-        end: where it ends.
-        value: the number of a `time`, in its own unit.
+            `ordinal`, or `junk` (anything else, such as a number that is not a time).
+        text: The text as written; lower case for words.
+        start: Index of its first character.
+        end: Index after its last character.
+        value: The number of a `time`, in its own unit.
         unit: `s`, `ms`, `min`, `h`, `clock`, `frame`, `%` or "" (a bare number).
-        decimals: digits behind the point.
+        decimals: Digits after the decimal point.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """The time in seconds; a bare number counts as seconds; None for frames and per cent."""
+        """The time in seconds. A bare number counts as seconds; frames and per cent give None."""
         if self.unit in ("", "clock"):
             return self.value
         factor = UNITS.get(self.unit)
@@ -76,9 +76,9 @@ _TOKEN = re.compile(
 )
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _ORDINALS = {"st", "nd", "rd", "th"}
-_LONGEST = 15  # digits; more is no time in any video
+_LONGEST = 15  # digits; no time in any video has more
 
-# One character becomes one character: positions stay.
+# Each character becomes exactly one character, so positions in the text stay valid.
 _PLAIN = str.maketrans({
     "\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u3000": " ", "\u2212": "-", "\u2010": "-",
     "\u2011": "-", "\uff0d": "-", "\uff5e": "~", "\u301c": "~", "\u2013": "–", "\u2015": "—", "\uff1a": ":",
@@ -88,8 +88,13 @@ _PLAIN = str.maketrans({
 })  # fmt: skip
 
 
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
 def normalise_text(text: str) -> str:
-    """Digits of any script, typographic signs and full-width forms as their ASCII twins, character by character.
+    """The text with digits of any script, typographic signs and full-width forms as ASCII, character by character.
 
     >>> normalise_text("１２．５ – ٣٫٥")
     '12.5 – 3.5'
@@ -102,7 +107,7 @@ def normalise_text(text: str) -> str:
 
 
 def tokenise(text: str) -> list[Token]:
-    """All tokens of a text that went through `normalise_text`."""
+    """All tokens of a text that `normalise_text` has processed."""
     out: list[Token] = []
     for m in _TOKEN.finditer(text):
         kind = m.lastgroup or "junk"
@@ -134,7 +139,7 @@ def _token(m: re.Match[str]) -> Token:
         value = 0.0
         for part in parts:
             value = value * 60 + float(part)
-        if len(parts) == 3:  # h:mm:ss; the sum above keeps the last digits exact enough, the usual form fully
+        if len(parts) == 3:  # h:mm:ss: computed directly, so that the decimals stay exact
             value = int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
         return Token("time", text, start, end, value, "clock", len(parts[-1].partition(".")[2]))
     if m["compound"] is not None or m["prime"] is not None:
@@ -152,14 +157,14 @@ def _number(m: re.Match[str]) -> Token:
     number, glued, text = m["number"], m["glued"], m.group()
     unit = next((u for u in ("ms", "s", "min", "h", "frame") if m[u]), "%" if m["percent"] else "")
     if glued or m["m"] or len(number) > _LONGEST or float(number) > 1e9:
-        # "12th", "1080p", "5m" (minutes or metres), numbers without end
+        # "12th", "1080p", "5m" (minutes or metres), and endless numbers
         kind = "ordinal" if glued in _ORDINALS and not unit else "junk"
         return Token(kind, text, m.start(), m.end(), float(number[:_LONGEST]) if kind == "ordinal" else 0.0)
     return Token("time", text, m.start(), m.end(), float(number), unit, len(number.partition(".")[2]))
 
 
 def _negates(before: list[Token], token: Token, text: str) -> bool:
-    """Whether the separator just before a number is its sign."""
+    """Whether the separator just before a number is its minus sign."""
     sign = before[-1]
     if sign.kind != "sep" or sign.text != "-" or sign.end != token.start:
         return False

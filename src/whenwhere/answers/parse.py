@@ -1,8 +1,8 @@
 """`parse` turns the raw text of a model into a `ParsedAnswer`. Targets, rewards, difficulty and evaluation all call it.
 
-`strict` accepts one named form and nothing else: what a policy is trained to write. `lenient` reads any form, and says
-in `status` and `reasons` how sure that is; it prefers no answer to a wrong one. Faults are data, nothing raises on what
-a model wrote, and the time is linear in the length of the text.
+`strict` mode accepts exactly one named form: what a policy is trained to write. `lenient` mode reads any form and says
+in `status` and `reasons` how certain the reading is; it prefers no answer to a wrong one. Faults are data: nothing that
+a model wrote raises an error, and the time taken is linear in the length of the text.
 """
 
 import re
@@ -44,15 +44,15 @@ def parse(
     """What a model's text says.
 
     Args:
-        text: as the model wrote it; anything that is no text is `unparsed`.
-        mode: `strict`: the named form to the letter, else no answer; `lenient`: any form.
-        form: name in `FORMS`; strict needs it; lenient uses it to know the coordinates.
-        size: width and height of the displayed frame: boxes come in its pixels where their kind is known.
-        duration: of the video in seconds: times in per cent can be read.
-        shown: width and height of the picture that the model saw; boxes in its pixels need it to become displayed.
+        text: The text as the model wrote it. Anything other than a string is `unparsed`.
+        mode: `strict` reads the named form to the letter or gives no answer; `lenient` reads any form.
+        form: Name in `FORMS`. Strict mode needs it; lenient mode uses it to know the coordinates.
+        size: Width and height of the displayed frame. If given, boxes of a known kind are returned in its pixels.
+        duration: Duration of the video in seconds, needed to read times in per cent.
+        shown: Width and height of the picture that the model saw, needed to convert boxes in its pixels.
 
     Raises:
-        SettingError: unknown mode or form, or strict without a form.
+        SettingError: The mode or form is unknown, or strict mode was given no form.
 
     >>> parse("The event happens in 12.5s - 17 seconds.").spans
     ((12.5, 17.0),)
@@ -62,12 +62,14 @@ def parse(
     ('reversed', ((17.8, 12.5),))
     """
     if mode not in ("strict", "lenient"):
-        raise SettingError(f"an answer is parsed strict or lenient, not {mode!r}")
+        raise SettingError(f"the mode of parsing must be strict or lenient, not {mode!r}")
     kind, yx = _family(form)
     if mode == "strict" and form not in FORMS:
-        raise SettingError(f"a strict reading needs the name of a form with a fixed writing: {', '.join(FORMS)}")
+        raise SettingError(
+            f"strict parsing needs the name of a form with a fixed notation: choose from {', '.join(FORMS)}"
+        )
     if not isinstance(text, str):
-        return ParsedAnswer("unparsed", reasons=(f"not text but {type(text).__name__}",))
+        return ParsedAnswer("unparsed", reasons=(f"expected text, got {type(text).__name__}",))
     answer = FORMS[form].parse(text) if form in FORMS else ParsedAnswer()
     if mode == "lenient" and not answer.valid:
         in_tokens = token_answer(text, form == TOKEN_FORM.name)
@@ -123,7 +125,7 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
         truncated=truncated and (read_any or not absent), absent=absent,
     )  # fmt: skip
     if unfinished and read_any:
-        reasons.append("the text stops inside a list; what was whole is kept")
+        reasons.append("the text stops inside a list; what was complete is kept")
     return ParsedAnswer(
         status, spans, boxes, points, _kind(boxes, points, kind or tags.coordinates), letter, target_id, parts.thought,
         None, tuple(dict.fromkeys(reasons)),
@@ -131,7 +133,7 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
 
 
 def _own_scope(rest: str, scope: str) -> str | None:
-    """The content of the last `<glue>` or `<time>` that holds a number, else None."""
+    """The content of the last `<glue>` or `<time>` that holds a whole range, else None."""
     held = [m[2] for m in _SPAN_TAG.finditer(scope)] or [m[2] for m in _SPAN_TAG.finditer(rest)]
     whole = [h for h in held if re.search(r"[\w\[]", h) and seconds(h) is None]  # not the two halves of a range
     return whole[-1] if whole else None
@@ -149,7 +151,7 @@ def _cleaned(text: str) -> str:
 def _found(
     all_tokens: list[Token], structured: list[Range], places: list[tuple[int, int]], duration: float | None
 ) -> list[Range]:
-    """Ranges of the prose outside the structures, and those of the structures."""
+    """All ranges in order: those in prose outside the structures, and those of the structures."""
     flat: list[Token] = []
     inside = iter(places)
     place = next(inside, None)
@@ -168,7 +170,7 @@ def _found(
 
 
 def _cut_number(all_tokens: list[Token], kept: list[Range]) -> bool:
-    """Whether the last number touches the end of a text that was cut, with fewer decimals than its partner."""
+    """Whether the last number touches the end of a truncated text and has fewer decimals than its partner."""
     times = [t for t in all_tokens if t.kind == "time"]
     ends = all_tokens[:-1] if all_tokens and all_tokens[-1].kind == "stop" else all_tokens
     if len(times) < 2 or ends[-1] is not times[-1] or not kept or kept[-1].end != times[-1].end:

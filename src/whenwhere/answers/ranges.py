@@ -1,70 +1,69 @@
-"""Tokens to ranges of time: what joins two times, what labels them, and what only looks like a range.
+"""From tokens to ranges of time: what joins two times, what labels them, and what only looks like a range.
 
-Three ways lead to a range: two times and a separator ("12.5s - 17", "from 12 until about 17"), two labelled times
-("starts at 3.2 s … ends at 7.5 s", in either order, or a start and a length), and a text that is nothing but two
-times ("12.54, 17.83"). A number counts only where the grammar asks for a time, so "2 people" never does, and a range
-of bare whole numbers before a noun ("2 to 3 people") is no range of time.
+There are three ways to write a range: two times and a separator ("12.5s - 17", "from 12 until about 17"), two labelled
+times ("starts at 3.2 s … ends at 7.5 s", in either order, or a start and a length), and a text that consists of just
+two times ("12.54, 17.83"). A number counts only where the grammar expects a time, so "2 people" never does, and a range
+of bare whole numbers before a noun ("2 to 3 people") is not a range of time.
 
-Every range keeps its place, so that `whenwhere.answers.choose` can weigh what stands around it.
+Every range keeps its position, so that `whenwhere.answers.choose` can weigh the words around it.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whenwhere.answers.lexer import Token
+from whenwhere.answers.lexer import Token, word_set
+
+#: Why times in frames cannot be read.
+COUNTED_IN_FRAMES = "times are counted in frames, and the frame rate is not known"
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-#: words that may stand between a time and its separator
-_SOFT = _words("""
+#: Words that may stand between a time and its separator.
+_SOFT = word_set("""
     mark marks the a an into in of at point t time times timestamp timestamps about approximately around roughly
     nearly almost exactly approx ca circa seconds second sec secs s video clip position frame frames minute
     minutes
 """)
 _TO = frozenset(["to", "until", "till", "til", "through", "thru", "upto", "到", "至"])
 _BETWEEN = frozenset(["between", "and"])
-#: "between", also as it is often mistyped
+#: "between", including frequent misspellings.
 _AMID = frozenset(["between", "betwen", "beetween", "bewteen"])
-_START = _words("""
+_START = word_set("""
     start starts started starting begin begins began beginning commence commences onset from start_time
     starttime begin_time
 """)
-_END = _words("""
+_END = word_set("""
     end ends ended ending finish finishes finished finishing stop stops stopped conclude concludes concluded
     until till end_time endtime
 """)
 _LENGTH = frozenset(["lasts", "lasting", "lasted", "last", "duration", "for"])
-#: words that may follow a bare range without making it a count of things
-_AFTER = _words("""
+#: Words that may follow a bare range without turning it into a count of things.
+_AFTER = word_set("""
     in of the and or when where while as which during is was s sec second seconds mark on at then with within
     inclusive video clip to for after before also again it he she they a an
 """)
-#: nouns whose number names a thing: "segment 1: 12 to 17", "Target ID: 3"
-_NAMES = _words("""
+#: Nouns whose number names a thing: "segment 1: 12 to 17", "Target ID: 3".
+_NAMES = word_set("""
     segment event clip part scene step span moment target id object person option question answer shot example
     no number interval occurrence instance case chapter
 """)
-#: words before a bare range that make it a range of something else: "aged 20-30"
-_COUNTED = _words("age aged ages page pages score scored size speed verse verses chapter chapters")
-_LOOK = 12  # tokens between two halves of a range
+#: Words before a bare range that make it a range of something else: "aged 20-30".
+_COUNTED = word_set("age aged ages page pages score scored size speed verse verses chapter chapters")
+_LOOK = 12  # most tokens between the two halves of a range
 
 
 @dataclass(slots=True)
 class Range:
-    """A range of time with its place.
+    """A range of time with its position in the text.
 
     Attributes:
-        spans: (start, end) in seconds as written; empty where the unit cannot be converted.
-        first: index of its first token.
-        last: index of its last token.
-        start: where it begins in the text.
-        end: where it ends.
-        strength: 1 bare numbers, 2 a unit or clock was written, 3 named by a key.
-        problem: why it cannot be read.
+        spans: Pairs of start and end in seconds as written; empty where the unit cannot be converted.
+        first: Index of its first token.
+        last: Index of its last token.
+        start: Index of its first character.
+        end: Index after its last character.
+        strength: 1 for bare numbers, 2 where a unit or clock time was written, 3 where keys name it.
+        problem: Why it cannot be read, or None.
     """
 
     spans: list[tuple[float, float]]
@@ -90,20 +89,20 @@ def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range
 
 
 def span_of(a: Token, b: Token, duration: float | None) -> tuple[tuple[float, float] | None, str | None]:
-    """The span between two times, or why there is none."""
+    """The span between two times, or None and why there is none."""
     units = {a.unit, b.unit}
     if "frame" in units:
-        return None, "counted in frames: the rate is not known"
+        return None, COUNTED_IN_FRAMES
     if "%" in units:
         if duration is None:
-            return None, "in per cent: the duration is not known"
+            return None, "times are in per cent, and the duration is not known"
         return (a.value / 100 * duration, b.value / 100 * duration), None
     if a.unit == "" and b.unit in ("min", "h", "ms"):  # "5 to 10 minutes"
         a = a._replace(unit=b.unit)
     if b.unit == "" and a.unit in ("min", "h", "ms", "clock"):
-        return None, "a bare number after a time with a unit"
+        return None, "a number without a unit follows a time with one"
     if a.unit == "" and b.unit == "clock":
-        return None, "a bare number before a clock time"
+        return None, "a number without a unit precedes a clock time"
     x, y = a.seconds, b.seconds
     if x is None or y is None:
         return None, "not a time"
@@ -139,18 +138,18 @@ def _joined(tokens: Sequence[Token], duration: float | None) -> list[Range]:
         after = tokens[j + 1] if j + 1 < n else None
         chained = j + 1 < n and _joins(tokens, j)
         if chained and tokens[j].unit == "" and not between:
-            # "12 - 15 - 20": whatever it is, it is no range; skip the whole chain
+            # "12 - 15 - 20" is not a range: skip the whole chain
             i = j
             while i < n and _joins(tokens, i):
                 i = _other_half(tokens, i)[0]
             i += 1
             continue
         if _in_frames(tokens, i0):
-            out.append(Range([], i0, j, a.start, b.end, 1, "counted in frames: the rate is not known"))
+            out.append(Range([], i0, j, a.start, b.end, 1, COUNTED_IN_FRAMES))
             i = j + 1
             continue
         if comma is None and _torn_comma(tokens, i0, j, out):
-            out.append(Range([], i0, j, a.start, b.end, 1, "a comma that may be a decimal point"))
+            out.append(Range([], i0, j, a.start, b.end, 1, "a comma may be a decimal point"))
             i = j + 1
             continue
         counts = (
@@ -175,7 +174,7 @@ def _joins(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _other_half(tokens: Sequence[Token], i: int) -> tuple[int, bool]:
-    """Index of the time that a separator joins to the time at `i`, or -1; and whether "between … and …" did."""
+    """Index of the time that a separator joins to the time at `i`, or -1; and whether "between … and …" joined them."""
     between = any(t.text in _AMID for t in tokens[max(0, i - 5) : i] if t.kind == "word")
     separated = False
     for j in range(i + 1, min(len(tokens), i + 1 + _LOOK)):
@@ -212,7 +211,7 @@ def _names(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _counted(tokens: Sequence[Token], i: int) -> bool:
-    """Whether the word before says that the range counts something else than seconds."""
+    """Whether the word before says that the range counts something other than seconds."""
     return i > 0 and tokens[i - 1].kind == "word" and tokens[i - 1].text in _COUNTED
 
 
@@ -233,7 +232,7 @@ def _decimal_comma(tokens: Sequence[Token], i: int) -> tuple[Token, Token, int] 
 
 
 def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
-    """The number at `i` with its decimals behind a comma ("12,5"), or None."""
+    """The number at `i` whose decimals follow a comma ("12,5"), or None."""
     if i + 2 >= len(tokens):
         return None
     a, comma, b = tokens[i : i + 3]
@@ -247,7 +246,7 @@ def _with_comma(tokens: Sequence[Token], i: int) -> Token | None:
 
 
 def _torn_comma(tokens: Sequence[Token], i: int, j: int, out: list[Range]) -> bool:
-    """Whether a comma without space ties one more number to the range: "1,234 to 5,678"."""
+    """Whether a comma without a space attaches one more number to the range: "1,234 to 5,678"."""
     before = i >= 2 and tokens[i - 1].kind == "comma" and tokens[i - 2].kind == "time"
     glued = before and tokens[i - 2].end == tokens[i - 1].start and tokens[i - 1].end == tokens[i].start
     if glued and not (out and out[-1].last == i - 2):
@@ -267,7 +266,7 @@ def _length(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) -> list[Range]:
-    """Ranges of a labelled start and a labelled end, or a start and a length."""
+    """Ranges of a labelled start and a labelled end, or of a start and a length."""
     tagged: list[tuple[str, int]] = []
     label, since = "", 0
     for i, t in enumerate(tokens):
@@ -301,14 +300,14 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
             k += 1
             continue
         if _in_frames(tokens, i) or _in_frames(tokens, j):
-            span, problem = None, "counted in frames: the rate is not known"
+            span, problem = None, COUNTED_IN_FRAMES
         out.append(Range([span] if span else [], i, j, a.start, b.end, max(2, _strength(a, b)), problem))
         k += 2
     return out
 
 
 def _bare_pair(tokens: Sequence[Token], duration: float | None) -> list[Range]:
-    """The range of a text that is nothing but two times."""
+    """The range of a text that consists of just two times."""
     at = [i for i, t in enumerate(tokens) if t.kind == "time"]
     if len(at) != 2:
         return []

@@ -1,8 +1,8 @@
-"""Lists and dictionaries to spans, boxes and points, by the keys and shapes that models use.
+"""From lists and dictionaries to spans, boxes and points, by the keys and shapes that models use.
 
-Shapes: two numbers are a span, four a box, a list of either is several. Keys decide before shapes do. A box gets the
-time beside it (`"time": 1.0, "bbox_2d": [...]`) or the key above it (`{"3.0": [...]}`). `box_2d` is y-first in
-Gemini's answers and x-first in others: without the form's name it is not read.
+Two numbers are a span, four are a box, and a list of either is several of them. Keys take precedence over shapes. A box
+gets the time next to it (`"time": 1.0, "bbox_2d": [...]`) or the key above it (`{"3.0": [...]}`). `box_2d` is y-first
+in Gemini's answers and x-first in others, so it is not read without the form's name.
 """
 
 import math
@@ -11,32 +11,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import TimedBox, TimedPoint
-from whenwhere.answers.lexer import Token, tokenise
-from whenwhere.answers.ranges import Range, ranges, span_of
+from whenwhere.answers.lexer import Token, tokenise, word_set
+from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, ranges, span_of
 from whenwhere.answers.structure import Bracket, Element
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_START = _words("""
+_START = word_set("""
     start starttime starttimes startsec startsecs startsecond startseconds startts starttimestamp begin
     begintime from tstart timestart starts startms starttimems
 """)
-_END = _words("""
+_END = word_set("""
     end endtime endtimes endsec endsecs endsecond endseconds endts endtimestamp stop stoptime to tend timeend
     ends finish endms endtimems until
 """)
-_TIME = _words("""
+_TIME = word_set("""
     time t timestamp timesec timeseconds timestamps second seconds sec secs timems ts at frametime
 """)
-_SPAN = _words("""
+_SPAN = word_set("""
     time timestamp timestamps timerange timeranges timespan timespans timeinterval timeintervals span spans
     segment segments interval intervals window windows moment moments period periods range ranges
     predrelevantwindows glue answer timeperiod
 """)
-_BOX = _words("""
+_BOX = word_set("""
     bbox2d bbox box boundingbox boxes bboxes boundingboxes boxxyxy bboxxyxy coordinates predbbox
 """)
 _POINT = frozenset(["point2d", "point", "points"])
@@ -51,17 +46,17 @@ _KEY = re.compile(r"[\W_]+")
 
 @dataclass(slots=True)
 class StructuredReading:
-    """What structures say.
+    """What the structures of a text say.
 
     Attributes:
-        ranges: one per structure that holds spans, with its place.
-        boxes: in written order.
-        points: in written order.
-        absent: a structure says that it is not there (an empty list, `"found": false`).
-        choice: letter of an option.
-        target: the object's number.
-        unclear: something stands there that could be read in more ways than one.
-        reasons: what could not be read.
+        ranges: One range, with its position, for each structure that holds spans.
+        boxes: Boxes in written order.
+        points: Points in written order.
+        absent: Whether a structure says that the event is not there (an empty list, `"found": false`).
+        choice: Letter of the chosen option.
+        target: Number of the object.
+        unclear: Whether something could be read in more than one way.
+        reasons: What could not be read.
     """
 
     ranges: list[Range] = field(default_factory=list)
@@ -80,9 +75,9 @@ def read_structures(
     """What the structures of a text say.
 
     Args:
-        nodes: outermost brackets, in order.
-        duration: of the video in seconds, for times in per cent.
-        yx: order of `box_2d`: True y first, False x first, None unknown.
+        nodes: The outermost brackets, in order.
+        duration: Duration of the video in seconds, for times in per cent.
+        yx: Order of `box_2d`: True means y first, False x first, None unknown.
     """
     out = StructuredReading()
     for node in nodes:
@@ -95,7 +90,7 @@ def read_structures(
 
 
 def number_list(node: Element) -> list[float] | None:
-    """The seconds (or plain numbers) of a flat, whole list; None if it is anything else."""
+    """The seconds (or plain numbers) of a flat, complete list; None for anything else."""
     if not isinstance(node, Bracket) or not node.whole or node.open == "{" or not node.items:
         return None
     out: list[float] = []
@@ -108,7 +103,7 @@ def number_list(node: Element) -> list[float] | None:
 
 
 def seconds(value: Element) -> float | None:
-    """A time as number, token or string with exactly one time; None otherwise."""
+    """The time given by a number, a token, or a string with exactly one time; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -123,7 +118,7 @@ def seconds(value: Element) -> float | None:
 
 
 class _Reader:
-    """One walk through one structure."""
+    """Walks once through one structure."""
 
     def __init__(
         self, out: StructuredReading, duration: float | None, yx: bool | None, spans: list[tuple[float, float]]
@@ -132,7 +127,7 @@ class _Reader:
         self.strength = 1
 
     def value(self, node: Element, depth: int) -> None:
-        """Read a list or dictionary by its shape."""
+        """Reads a list or dictionary by its shape."""
         if not isinstance(node, Bracket) or depth > _DEEPEST:
             return
         if node.open == "{":
@@ -154,21 +149,21 @@ class _Reader:
                 self.text(value)
 
     def flat(self, node: Bracket, flat: list[float]) -> None:
-        """A list of numbers by its length."""
+        """Reads a list of numbers by its length."""
         if len(flat) == 2 or (len(flat) == 3 and 0 <= flat[2] <= 1 and flat[1] > 1):
             self.span(flat[0], flat[1])
         elif len(flat) == 4 and not any(isinstance(v, Token) and v.unit for v in node.values):
             self.box(None, flat, None, None)
 
     def span(self, start: float, end: float) -> None:
-        """Note a span with finite ends."""
+        """Adds a span with finite ends."""
         if math.isfinite(start) and math.isfinite(end):
             self.spans.append((start, end))
         else:
-            self.out.reasons.append("a span that is not finite")
+            self.out.reasons.append("a span is not finite")
 
     def text(self, text: str) -> None:
-        """A string that holds ranges."""
+        """Reads a string that holds ranges."""
         for r in ranges(tokenise(text), self.duration):
             if r.problem:
                 self.out.unclear = True
@@ -177,18 +172,18 @@ class _Reader:
                 self.span(start, end)
 
     def box(self, time: float | None, flat: list[float], label: str | None, name: str | None) -> None:
-        """Note a box of finite numbers."""
+        """Adds a box of finite numbers."""
         if all(map(math.isfinite, flat)) and (time is None or math.isfinite(time)):
             self.out.boxes.append(TimedBox(time, (flat[0], flat[1], flat[2], flat[3]), label, name))
         else:
-            self.out.reasons.append("a box that is not finite")
+            self.out.reasons.append("a box is not finite")
 
     def mapping(self, node: Bracket, depth: int) -> None:
-        """A dictionary by its keys."""
+        """Reads a dictionary by its keys."""
         keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
         if any("frame" in k for k in keys if k.startswith(("start", "end"))):
             self.out.unclear = True
-            self.out.reasons.append("counted in frames: the rate is not known")
+            self.out.reasons.append(COUNTED_IN_FRAMES)
             return
         label = next((str(v) for k, v in keys.items() if k in _LABEL and isinstance(v, str)), None)
         name = next((_name(v) for k, v in keys.items() if k in _ID), None)
@@ -215,11 +210,11 @@ class _Reader:
         for key, v in node.items:
             k = _KEY.sub("", key.lower()) if key is not None else ""
             if k in used or (not node.whole and k not in _SPAN and number_list(v) is not None):
-                continue  # a cut dictionary: a box without the time that may have followed is not whole
+                continue  # in a truncated dictionary, the time of this box may be missing
             self.entry(key or "", k, v, depth)
 
     def labelled_span(self, keys: dict[str, Element]) -> set[str]:
-        """Read a start and an end; the keys that were used."""
+        """Reads a start and an end, and returns the keys that were used."""
         s = next((k for k in keys if k in _START), None)
         e = next((k for k in keys if k in _END), None)
         if s is None or e is None:
@@ -229,7 +224,7 @@ class _Reader:
             return {s, e}
         a, b = _time_token(keys[s]), _time_token(keys[e])
         if a is None or b is None:
-            self.out.reasons.append("a start or an end that is no time")
+            self.out.reasons.append("a start or an end is not a time")
             return {s, e}
         span, problem = span_of(a, b, self.duration)
         if problem and a.unit == b.unit == "":
@@ -246,7 +241,7 @@ class _Reader:
     def boxes(
         self, key: str, value: Element, time: float | None, label: str | None, name: str | None, depth: int
     ) -> None:
-        """The value of a key that says box."""
+        """Reads the value of a key that means a box."""
         if key == "box2d" and self.yx is None:
             self.out.unclear = True
             self.out.reasons.append("box_2d is y-first in some models: name the form")
@@ -273,7 +268,7 @@ class _Reader:
             self.box(when, flat, label, name)
 
     def timed(self, key: str, value: Element, label: str | None, name: str | None) -> bool:
-        """Boxes under a key that is a time; whether it was one."""
+        """Reads boxes under a key that may be a time, and returns whether it was one."""
         time = seconds(key)
         if time is None:
             return False
@@ -283,7 +278,7 @@ class _Reader:
         return True
 
     def entry(self, key: str, k: str, value: Element, depth: int) -> None:
-        """Any other key of a dictionary."""
+        """Reads any other key of a dictionary."""
         if isinstance(value, bool):
             self.out.absent |= (k in _ABSENT_IF_FALSE and not value) or (k in _ABSENT_IF_TRUE and value)
         elif k in _SPAN or k in _START or k in _END or k in _TIME:
@@ -305,7 +300,9 @@ class _Reader:
             if re.fullmatch(r"\(?[A-H][).]?", value.strip()):
                 self.out.choice = value.strip(" ().")
         elif isinstance(value, Bracket) and not self.timed(key, value, None, None) and number_list(value) is None:
-            self.value(value, depth + 1)  # bare numbers under any other key ("size": [640, 360]) are no answer
+            self.value(
+                value, depth + 1
+            )  # bare numbers under any other key, such as "size": [640, 360], are not an answer
 
 
 def _time_token(value: Element) -> Token | None:
@@ -324,7 +321,7 @@ def _name(value: Element) -> str | None:
 
 
 def _corners(value: Element) -> list[float] | None:
-    """Four numbers of a dictionary of corners, or None."""
+    """The four numbers of a dictionary of corners, or None."""
     if not isinstance(value, Bracket) or value.open != "{":
         return None
     keys = {_KEY.sub("", (key or "").lower()): seconds(v) for key, v in value.items}
@@ -336,7 +333,7 @@ def _corners(value: Element) -> list[float] | None:
 
 
 def _groups(value: Element, size: int) -> list[list[float]]:
-    """Lists of `size` numbers: the value itself or its items."""
+    """Lists of `size` numbers: the value itself, or its items."""
     flat = number_list(value)
     if flat is not None:
         return [flat] if len(flat) == size else []

@@ -1,6 +1,6 @@
 r"""Forms that answer with times: Time-R1, VideoChat-R1, TaRO, TimeLens, TVG-R1, Temporal-R1, MUSEG, STVG-R1, Open-o3.
 
-Each is one pattern with two numbers (`_one`), or a pair of small functions where it holds more.
+Each form is one pattern with two numbers (`_one`), or a reader and a writer where it holds more.
 """
 
 import json
@@ -16,7 +16,7 @@ _Write = Callable[[ParsedAnswer], tuple[list[str], str]]
 
 
 def _one(pattern: str, line: str, decimals: int = 2, *, bare: bool = False) -> tuple[_Read, _Write]:
-    """Reader and writer of one span: `pattern` with two numbers, `line` with {s} and {e}."""
+    """Reader and writer of one span, from a `pattern` with two numbers N and a `line` with {s} and {e}."""
     compiled = re.compile(pattern.replace("N", NUMBER), re.ASCII)
 
     def read(contents: list[str], tail: str) -> ParsedAnswer | None:
@@ -99,7 +99,7 @@ def _read_json(contents: list[str], tail: str) -> ParsedAnswer | None:
     for row in rows:
         if not isinstance(row, dict) or row.keys() != {"start", "end"}:
             return None
-        # as they stand in the text: no booleans, no exponents, nothing that is not finite
+        # numbers as they are written in the text: no booleans, no exponents, only finite values
         if not all(isinstance(v, (int, float)) and re.fullmatch(NUMBER, str(v)) for v in row.values()):
             return None
         spans.append((float(row["start"]), float(row["end"])))

@@ -1,8 +1,9 @@
 """Brackets and braces of a text as nested lists and dictionaries: JSON, Python literals and what models make of them.
 
-One pass over the tokens with an explicit stack. Anything between brackets that is no list or dictionary ("(the man)",
-"[12 - 17]") makes that bracket prose; what was well formed inside it is kept. Where the text stops, only what is whole
-is kept: an open list keeps its closed items, an open dictionary answers for nothing itself but its closed children do.
+The tokens are read in one pass with an explicit stack. Anything between brackets that is not a list or dictionary
+("(the man)", "[12 - 17]") makes that bracket prose; well-formed structures inside it are kept. Where the text stops
+early, only complete parts are kept: an open list keeps its closed items, and of an open dictionary only the closed
+children count.
 """
 
 from collections.abc import Sequence
@@ -23,14 +24,17 @@ _PAIRS = {"]": "[", ")": "(", "}": "{"}
 
 @dataclass(slots=True, eq=False)
 class Bracket:
-    """A bracket.
+    """A bracket and its contents.
 
     Attributes:
-        open: `[`, `(` or `{`.
-        start: where it begins in the text.
-        end: where it ends.
-        items: (key, value); keys are None in lists.
-        whole: it was closed.
+        open: The opening character: `[`, `(` or `{`.
+        start: Index of its first character in the text.
+        end: Index after its last character.
+        items: Pairs of key and value; keys are None in lists.
+        whole: Whether it was closed.
+        prose: Whether it contains something other than items, so that it is neither list nor dictionary.
+        key: Key of the item that is being read.
+        pending: Values of the item that is being read; more than one makes the bracket prose.
     """
 
     open: str
@@ -49,7 +53,7 @@ class Bracket:
 
     @property
     def children(self) -> list["Bracket"]:
-        """The brackets directly inside."""
+        """The brackets directly inside this one."""
         return [value for _, value in self.items if isinstance(value, Bracket)]
 
     def _commit(self) -> None:
@@ -64,7 +68,7 @@ def structures(tokens: Sequence[Token]) -> tuple[list[Bracket], bool]:
     """The outermost well-formed brackets in order, and whether the text stops inside one."""
     top: list[Bracket] = []
     stack: list[Bracket] = []
-    skipped = 0  # brackets deeper than any answer
+    skipped = 0  # open brackets below the deepest level that is read
 
     def close(node: Bracket) -> None:
         parent = stack[-1] if stack else None
@@ -121,7 +125,7 @@ def structures(tokens: Sequence[Token]) -> tuple[list[Bracket], bool]:
     unfinished = bool(stack)
     while stack:
         node = stack.pop()
-        # the last item may have been cut short: only a closed bracket is surely whole
+        # The last item may have been cut short; only a closed bracket is certain to be complete.
         node.items.extend((node.key, value) for value in node.pending if isinstance(value, Bracket))
         node.end = tokens[-1].end
         close(node)

@@ -3,9 +3,9 @@
 - `<obj>dog</obj><box>[1, 2, 3, 4]</box>at<t>3.0</t>s`: a claim of Open-o3-Video.
 - `<ref>dog</ref><box>[[1, 2, 3, 4]]</box>`: InternVL, Qwen-VL.
 - `<|box_start|>(1,2),(3,4)<|box_end|>`: Qwen2-VL.
-- `<pred_bbox>…</pred_bbox>`: STVG-o1; its inside is not published, any list or dictionary is read.
-- `<tracks coords="0.0 1 380 822;0.5 1 …">dog</tracks>` and `<points …>`: Molmo2; time, then object, x, y for each
-  object, in thousandths; frames parted by tab, semicolon, colon or comma.
+- `<pred_bbox>…</pred_bbox>`: STVG-o1. Its contents are not published, so any list or dictionary is read.
+- `<tracks coords="0.0 1 380 822;0.5 1 …">dog</tracks>` and `<points …>`: Molmo2. A time, then object, x, y for each
+  object, in thousandths; frames are separated by tab, semicolon, colon or comma.
 """
 
 import re
@@ -39,11 +39,11 @@ class Tagged:
     """What the tags of a text hold.
 
     Attributes:
-        rest: the text without them.
-        boxes: in written order.
-        points: in written order.
-        coordinates: kind, where the tag fixes it.
-        truncated: the text stops inside a tag.
+        rest: The text without the tags.
+        boxes: Boxes in written order.
+        points: Points in written order.
+        coordinates: Kind of the coordinates, where the tag determines it.
+        truncated: Whether the text stops inside a tag.
     """
 
     rest: str
@@ -70,7 +70,7 @@ def tagged(text: str) -> Tagged:
     cut = _OPEN_TRACK.search(text) if 'coords="' in text else None
     if cut:
         out.truncated = True
-        # the last group of numbers may be cut short
+        # The last group of numbers may be cut short.
         _track(re.split(r"[\t;]", cut["coords"])[:-1], None, out)
         text = text[: cut.start()]
     text = _claims(text, out)
@@ -95,7 +95,7 @@ def _track(coords: str | list[str], label: str | None, out: Tagged) -> str:
 def _claims(text: str, out: Tagged) -> str:
     kept: list[str] = []
     label: str | None = None
-    pending: list[int] = []  # boxes that wait for their time
+    pending: list[int] = []  # indices of boxes whose time has not been read yet
     at = 0
     for m in _CLAIM.finditer(text):
         gap = text[at : m.start()]

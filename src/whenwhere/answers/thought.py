@@ -1,17 +1,18 @@
-r"""What is thinking and what is answer: the one place where a text is cut.
+r"""What is thinking and what is answer: the one place where a text is divided.
 
-Thinking never leaks into an answer. The rules, in the order in which they apply:
+Thinking never leaks into an answer. These rules are applied in order:
 
 1. A thought runs from an opening tag to the closing tag that balances it; nested tags count.
 2. A closing tag without an opening one ends a thought that began with the text (chat templates put `<think>` into the
    prompt). After an answer tag it is stray and ignored.
-3. A thought that is never closed runs to the end of the text: no answer, `truncated`. One exception: where the text
-   ends with a whole answer tag, the model only forgot to close; that tag is the answer.
+3. A thought that is never closed runs to the end of the text: there is no answer, and the text is `truncated`. The
+   exception is a text that ends with a complete answer tag: the model only forgot to close the thought, and that tag is
+   the answer.
 4. Tool calls, their results and draft boxes (`<think_bbox>`) are thinking too.
-5. In what is left, the *last* whole container counts, models correct themselves by writing again: `<answer>`, GLM's
-   `<|begin_of_box|>`, else what follows the last "final answer:" (or "answer:"), else everything.
+5. In the rest, the *last* complete container counts, because models correct themselves by writing again: `<answer>`,
+   GLM's `<|begin_of_box|>`, else the text after the last "final answer:" (or "answer:"), else everything.
 
-Spans may have a container of their own inside or beside that: `<glue>`, `<time>`.
+Spans may have a container of their own inside or next to that one: `<glue>`, `<time>`.
 
 >>> split_thought("<think>2 people, 3 to 5</think> <answer>12 to 17</answer>").answer
 '12 to 17'
@@ -45,14 +46,14 @@ _SPECIAL = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|return|assist
 
 @dataclass(slots=True)
 class ThoughtSplit:
-    """A text cut into thinking and answer.
+    """A text divided into thinking and answer.
 
     Attributes:
-        answer: what counts as the answer, "" where there is none.
-        thought: the thinking, tags left out; None where there was none.
-        rest: all that is not thinking; a choice or a span may stand beside the answer's container.
-        truncated: the text stops inside a thought or a container.
-        reasons: what was noticed.
+        answer: The part that counts as the answer, empty where there is none.
+        thought: The thinking without its tags; None where there was none.
+        rest: Everything that is not thinking. A choice or a span may stand outside the answer's container.
+        truncated: Whether the text stops inside a thought or a container.
+        reasons: What was noticed.
     """
 
     answer: str
@@ -63,7 +64,7 @@ class ThoughtSplit:
 
 
 def split_thought(text: str) -> ThoughtSplit:
-    """Thinking and answer of a text; see the module's rules."""
+    """Divides a text into thinking and answer by the module's rules."""
     reasons: list[str] = []
     channel = last_match(_CHANNEL, text)
     before = ""
@@ -100,7 +101,7 @@ def _without_thoughts(text: str, reasons: list[str]) -> tuple[str, str | None, b
         elif closes and inside and not text[at:].strip():
             outside.append(piece)  # closed twice
         elif closes and not _ANSWER.search(piece) and not any(_ANSWER.search(p) for p in outside[-1:]):
-            # a thought whose opening tag stands in the prompt
+            # The opening tag of this thought is in the prompt.
             inside.extend([*outside, piece])
             outside.clear()
         else:
@@ -116,7 +117,7 @@ def _without_thoughts(text: str, reasons: list[str]) -> tuple[str, str | None, b
     if unclosed:
         whole = _last_whole_answer(text, opened_at)
         if whole is not None:
-            reasons.append("the thought is not closed; the answer tag at the end counts")
+            reasons.append("the thought is not closed; the answer tag at the end is used")
             inside.append(text[opened_at : whole[0]])
             outside.append(text[whole[0] :])
             unclosed = False
@@ -130,7 +131,7 @@ def _without_thoughts(text: str, reasons: list[str]) -> tuple[str, str | None, b
 
 
 def _last_whole_answer(text: str, start: int) -> tuple[int, int] | None:
-    """Where the text ends with a whole answer tag behind `start`: begin of the tag and end; else None."""
+    """Start and end of a complete answer tag after `start` with which the text ends, else None."""
     opened = None
     found = None
     for tag in _ANSWER.finditer(text, start):
@@ -156,7 +157,7 @@ def _container(rest: str, reasons: list[str]) -> tuple[str, bool]:
                 opened = None
         whole = [w for w in whole if w.strip()] or whole[-1:]
         if len({w.strip() for w in whole}) > 1:
-            reasons.append(f"{len(whole)} answers; the last counts")
+            reasons.append(f"{len(whole)} answers; the last one is used")
         if opened is not None and rest[opened:].strip():
             reasons.append("the answer is not closed")
             return _unboxed(rest[opened:]), True

@@ -1,26 +1,25 @@
-"""The form `tokens`: every time and every coordinate is one token, for policies with a vocabulary of their own.
+"""The form `tokens`: every time and every coordinate is one token, for policies with their own vocabulary.
 
     <2.0s><5.5s><2.0s><120><400><300><620><3.0s><140><400><320><620>
 
-A span is two times; its boxes follow, each a time and x1, y1, x2, y2 in thousandths. Times are whole and half seconds,
-coordinates multiples of ten. Several spans stand one after the other, and `<none>` says that it is not there. Nothing
-has to be counted ahead: a time behind a time ends a span, a coordinate behind a time begins a box.
+A span is two times. Its boxes follow, each of them a time and x1, y1, x2, y2 in thousandths. Times are multiples of
+half a second, coordinates multiples of ten. Several spans follow one another, and `<none>` says that the event is not
+there. Nothing has to be counted ahead: a time after a time ends a span, a coordinate after a time begins a box.
 
-Read strictly, every piece must be one of the vocabulary's and stand where it belongs. Read leniently, pieces are found
-inside other text, off the grid too, and what is whole before a fault is kept.
+In strict reading, every piece must belong to the vocabulary and be in its right position. In lenient reading, pieces
+are found inside other text, even off the grid, and everything complete before a fault is kept.
 """
 
 import re
-from typing import Any
 
-from whenwhere.answers.answer import ParsedAnswer, TimedBox, status_of
+from whenwhere.answers.answer import Coordinates, ParsedAnswer, TimedBox, status_of
 from whenwhere.answers.forms import Form, boxes_inside
 
 _TIME = r"<(?:0|[1-9][0-9]{0,8})\.[05]s>"
 _COORDINATE = r"<(?:0|[1-9][0-9]?0|1000)>"
 _STRICT = re.compile(rf"(?:{_TIME}{_TIME}(?:{_TIME}(?:{_COORDINATE}){{4}})*)+")
 _PIECE = re.compile(r"<([0-9]{1,9}(?:\.[0-9]{1,3})?)(s?)>", re.ASCII)
-#: Two times that touch: what nothing but this form writes.
+#: Two adjacent times, which no other form writes.
 _MARK = re.compile(r"<[0-9]{1,9}(?:\.[0-9]{1,3})?s>\s?<[0-9]{1,9}(?:\.[0-9]{1,3})?s>", re.ASCII)
 _OPEN = re.compile(r"<[0-9]{0,9}(?:\.[0-9]{0,3})?s?$", re.ASCII)
 ABSENT_TOKEN = "<none>"
@@ -57,29 +56,29 @@ def _gathered(text: str) -> tuple[list[tuple[float, float]], list[TimedBox], lis
         value = float(number)
         if second:
             if sides:
-                reasons.append("a box with fewer than four sides")
+                reasons.append("a box has fewer than four coordinates")
             times, sides = ([*times, value] if not sides else [value]), []
             if len(times) == 2:
                 spans.append((times[0], times[1]))
                 times = []
         elif not times:
-            reasons.append("a coordinate without a time")
+            reasons.append("a coordinate has no time before it")
         else:
             sides.append(value)
             if len(sides) == 4:
                 boxes.append(TimedBox(times[0], (sides[0], sides[1], sides[2], sides[3])))
                 times, sides = [], []
     if times:
-        reasons.append("the text stops inside a span or a box; what was whole is kept")
+        reasons.append("the text stops inside a span or a box; what was complete is kept")
     return spans, boxes, list(dict.fromkeys(reasons))
 
 
 def token_answer(text: str, named: bool) -> ParsedAnswer | None:
-    """A text with pieces of this form in it, read leniently; None where it is not in this form.
+    """The lenient reading of a text that contains pieces of this form; None where it does not.
 
     Args:
-        text: as the model wrote it.
-        named: it is known that this form was asked for; otherwise two times must touch somewhere.
+        text: The text as the model wrote it.
+        named: Whether this form is known to have been asked for. Otherwise two times must be adjacent somewhere.
 
     >>> token_answer("It is at <2.0s><5.5s><2.0s><120><400><300>", named=False).status
     'truncated'
@@ -88,12 +87,14 @@ def token_answer(text: str, named: bool) -> ParsedAnswer | None:
     """
     if not _MARK.search(text):
         if named and ABSENT_TOKEN in text and not _PIECE.search(text):
-            return ParsedAnswer("absent", reasons=() if text.strip() == ABSENT_TOKEN else ("words around the answer",))
+            return ParsedAnswer(
+                "absent", reasons=() if text.strip() == ABSENT_TOKEN else ("there are words around the answer",)
+            )
         return None
     spans, boxes, reasons = _gathered(text)
     cut = bool(_OPEN.search(text)) or any("stops inside" in reason for reason in reasons)
     status = status_of(spans, boxes, (), True, truncated=cut)
-    kind: Any = "thousand" if boxes else None
+    kind: Coordinates | None = "thousand" if boxes else None
     return ParsedAnswer(status, tuple(spans), tuple(boxes), coordinates=kind, reasons=tuple(reasons))
 
 

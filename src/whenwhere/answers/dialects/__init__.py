@@ -17,7 +17,7 @@ from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
 from whenwhere.answers.dialects.tiny import TINY_DIALECT
 from whenwhere.answers.dialects.videollama3 import VIDEOLLAMA3
 
-#: name → dialect; `plain` is what any other model is asked with
+#: Dialect by name. `plain` is used for every model without a dialect of its own.
 DIALECTS: dict[str, Dialect] = {
     d.name: d
     for d in (
@@ -38,7 +38,7 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect_for(name: str) -> Dialect:
-    """The dialect of a family, by its own name, a configuration's `model_type` or a model's name; else `plain`.
+    """The dialect of a family, found by its name, a configuration's `model_type` or a model's name; else `plain`.
 
     >>> dialect_for("qwen3_vl_moe").name, dialect_for("http://host/v1#Qwen3.6-27B").name, dialect_for("gpt-x").name
     ('qwen3-vl', 'qwen3.5', 'plain')

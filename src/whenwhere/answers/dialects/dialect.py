@@ -1,18 +1,18 @@
-"""What one family of models wants to see, how it is asked, and what its answers mean.
+"""What one family of models needs to see, how it is asked, and what its answers mean.
 
-A dialect is data and words, no code that runs a model: the same dialect serves a checkpoint in this process and the
-same checkpoint behind an endpoint. What it states comes from the family's own documentation, code or training recipe;
-`source` says which, and nothing here was tried with real weights unless `verified` says so.
+A dialect is data and words, without code that runs a model: the same dialect serves a checkpoint in this process and
+the same checkpoint behind an endpoint. What it states comes from the family's own documentation, code or training
+recipe, which `source` names. Nothing was tried with real weights unless `verified` says so.
 
-A family states three things that go wrong most often:
+A dialect states the three things that most often go wrong:
 
-- how *time* goes in. `stamps`: the family's processor writes the time of each (merged) frame as text; `positions`: time
-  is in the rotary positions only (Qwen2.5-VL), the words must name the unit; `ours`: the processor tells the model
-  nothing, so the prompt interleaves the times we write;
-- how many frames share one stamp (`merge`), and what to do about it at one frame a second (`frames`): `pairs` hands
-  frames over as they are and two of them get the mean of their times; `repeat` shows each frame twice, so that a stamp
-  is a frame's own time; `images` shows single pictures with the time written before each;
-- which *coordinates* its boxes are in: see `whenwhere.answers.Coordinates`.
+- How *time* is given. `stamps`: the family's processor writes the time of each (merged) frame as text. `positions`:
+  time is in the rotary positions only (Qwen2.5-VL), so the words must name the unit. `ours`: the processor tells the
+  model nothing, so the prompt interleaves times that we write.
+- How many frames share one stamp (`merge`), and what to do about it at one frame a second (`frames`). `pairs` passes
+  frames on as they are, and two of them get the mean of their times. `repeat` shows each frame twice, so that a stamp
+  is a frame's own time. `images` shows single pictures with the time written before each.
+- Which *coordinates* its boxes are in; see `whenwhere.answers.Coordinates`.
 """
 
 from collections.abc import Sequence
@@ -27,34 +27,37 @@ FrameMode = Literal["pairs", "repeat", "images"]
 
 @dataclass(frozen=True)
 class Dialect:
-    """How to talk to one family.
+    """How one family is asked and answers.
 
     Attributes:
-        name: the family, as typed by a user.
-        model_types: `model_type` of the configurations that speak it (transformers), lower case.
-        names: parts of a model's name that tell the family where there is no configuration (endpoints), lower case.
-        time: how time goes in (see the module).
-        merge: frames that share one stamp (a family without stamps: frames that become one step in time).
-        frames: how frames are handed over unless asked otherwise.
-        resolution: seconds that a stamp is rounded to; 1.0 = whole seconds only.
-        coordinates: of its boxes or points; None where nothing says that the family answers with places: it is asked
-            about time alone.
-        points: it answers with points; boxes are small squares around them, and the record says so.
-        spans_form: name of the form (`whenwhere.answers.FORMS`) that an answer about time is asked in.
-        boxes_form: name of the form that boxes are asked in; empty where it is not asked for any.
-        when: words that ask for spans; {query} and {duration} are put in.
-        where: words that ask for one box at each listed time; {query}, {target}, {times} are put in.
-        which: words that ask for a description of the target; {query} is put in.
-        source: where prompt and coordinates are stated.
-        verified: with which weights it was tried; empty = with none.
-        stamp: regular expression of one stamp in the finished prompt of a video, its time as the only group; {video}
-            and {image} stand for the family's tokens. Empty where its processor writes none.
-        joint: one answer holds spans and boxes; it is asked once, by `when`, and `where` and `which` are not used.
-        fps: frames per second that it was trained with; None = any.
-        side: pixels of the longer side of a frame that it was trained with; None = any.
-        seconds: longest clip that it was trained with; a longer video is shown in parts, each as a clip of its own.
-            None = as long as fits.
-        box_tokens: most tokens of a box, its time included, in an answer.
+        name: Name of the family, as a user types it.
+        model_types: The `model_type` of configurations of this family (transformers), in lower case.
+        names: Parts of a model's name that identify the family where there is no configuration (endpoints), in lower
+            case.
+        time: How time is given; see the module.
+        merge: Number of frames that share one stamp; for a family without stamps, the number of frames that become one
+            step in time.
+        frames: How frames are passed on by default; see the module.
+        resolution: Seconds that a stamp is rounded to; 1.0 means whole seconds only.
+        coordinates: Kind of the coordinates of its boxes or points. None where nothing says that the family can answer
+            with places; it is then asked about time alone.
+        points: Whether it answers with points. Boxes are then small squares around them, and the record says so.
+        spans_form: Name of the form (`whenwhere.answers.FORMS`) in which answers about time are asked for.
+        boxes_form: Name of the form in which boxes are asked for; empty where the family is not asked for any.
+        when: Prompt that asks for spans, with the fields {query} and {duration}.
+        where: Prompt that asks for one box at each listed time, with the fields {query}, {target} and {times}.
+        which: Prompt that asks for a description of the target, with the field {query}.
+        source: Where prompt and coordinates are stated.
+        verified: The weights with which the dialect was tried; empty where it was not.
+        stamp: Regular expression of one stamp in the finished prompt of a video, with its time as the only group;
+            {video} and {image} stand for the family's tokens. Empty where its processor writes none.
+        joint: Whether one answer holds spans and boxes. The family is then asked once, by `when`; `where` and `which`
+            are not used.
+        fps: Frames per second of its training clips; None means any.
+        side: Pixels of the longer side of its training frames; None means any.
+        seconds: Length of its longest training clip. A longer video is shown in parts, each as a clip of its own. None
+            means as long as the context allows.
+        box_tokens: Most tokens of a box in an answer, including its time.
     """
 
     name: str
@@ -81,15 +84,15 @@ class Dialect:
     box_tokens: int = 64
 
     def ask_when(self, query: str, duration: float) -> str:
-        """The question about time."""
+        """The prompt that asks for spans."""
         return self.when.format(query=query, duration=f"{duration:.1f}")
 
     def ask_where(self, query: str, target: str, times: Sequence[float]) -> str:
-        """The question about places, one box per listed second."""
+        """The prompt that asks for places, one box per listed second."""
         return self.where.format(query=query, target=target or query, times=", ".join(written_times(times)))
 
     def ask_which(self, query: str) -> str:
-        """The question what the sentence's thing looks like."""
+        """The prompt that asks what the target of the sentence looks like."""
         return self.which.format(query=query)
 
     def when_schema(self) -> dict[str, Any] | None:
@@ -104,7 +107,7 @@ class Dialect:
 
 
 def written_times(times: Sequence[float]) -> list[str]:
-    """Times with one decimal, with more where two would read the same.
+    """Times with one decimal, or with more where two of them would read the same.
 
     >>> written_times([1.0, 2.5]), written_times([1.0, 1.04])
     (['1.0', '2.5'], ['1.00', '1.04'])
@@ -118,11 +121,11 @@ def written_times(times: Sequence[float]) -> list[str]:
 
 
 def point_boxes(points: Sequence[TimedPoint], side: float = 40.0) -> tuple[TimedBox, ...]:
-    """Small squares around points, where a family has no boxes; whoever records them must say so.
+    """Small squares around points, for families without boxes. Whoever records them must say so.
 
     Args:
-        points: as answered.
-        side: of the square in the points' own coordinates; 40 thousandths by default.
+        points: Points as answered.
+        side: Side of the square in the points' own coordinates; 40 thousandths by default.
 
     >>> point_boxes([TimedPoint(0.5, (380.0, 822.0), "dog", "1")])[0].box
     (360.0, 802.0, 400.0, 842.0)

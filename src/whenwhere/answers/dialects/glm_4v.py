@@ -1,11 +1,10 @@
 """GLM-4.1V, GLM-4.5V and, with finer stamps, GLM-4.6V.
 
-The processor writes a time *after* every two frames: that of the first of them, for 4.1V and 4.5V cut to whole
-seconds (`{int(t)}`), for 4.6V with one decimal. A stamp that is a frame's own time needs `repeat`. Ends finer than a
-second can be written but were not in what 4.1V and 4.5V saw.
+The processor writes a time *after* every two frames, that of the first of them: truncated to whole seconds (`{int(t)}`)
+for 4.1V and 4.5V, with one decimal for 4.6V. `repeat` is needed for a stamp to be a frame's own time. The model can
+write ends finer than a second, but 4.1V and 4.5V never saw times that fine.
 
-The family encloses a box in `<|begin_of_box|>`; those marks are read and not asked for. It thinks unless told
-otherwise.
+The family encloses a box in `<|begin_of_box|>`; these marks are read but not asked for. It thinks unless told not to.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""InternVL 3.5 (and 3): frames carry an index and no time.
+"""InternVL 3.5 (and 3): frames carry an index but no time.
 
-The processor writes `Frame1: `, `Frame2: `, ... before the frames of a video; it is never told their times. We
-therefore hand over single pictures, each with its time before it. The family's own form of a box,
-`<ref>dog</ref><box>[[...]]</box>`, has no place for a time; boxes are asked for in JSON with times, in the family's
+The processor writes `Frame1: `, `Frame2: `, ... before the frames of a video and is never told their times. We
+therefore pass single pictures, each with its time before it. The family's own form of a box,
+`<ref>dog</ref><box>[[...]]</box>`, has no place for a time, so boxes are asked for in JSON with times, in the family's
 thousandths.
 """
 

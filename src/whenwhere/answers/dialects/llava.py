@@ -1,10 +1,10 @@
 """LLaVA-NeXT-Video, LLaVA-Video and LLaVA-OneVision: frames without any time.
 
-LLaVA-Video was trained with a sentence before the question that names how long the video is, how many frames were
-taken and at which times; it is written before the frames of a video. Nothing that we could read says in which
+LLaVA-Video was trained with a sentence before the question that says how long the video is, how many frames were taken
+and at which times. We write that sentence before the frames of a video. We found no source that says in which
 coordinates the family answers with boxes, so it is asked about time alone.
 
-Frames go as one video (`pairs`, one frame a step): as single pictures each would be cut into many tiles.
+Frames are passed as one video (`pairs`, one frame per step): as single pictures, each would be split into many tiles.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ LLAVA_NEXT_VIDEO = Dialect(
     which=WHICH,
     source=(
         "no time: transformers 5.23 models/llava_next_video/processing_llava_next_video.py; sentence with the times: "
-        "LLaVA-VL/LLaVA-NeXT docs/LLaVA_Video_1003.md; words: ours; boxes: nothing found"
+        "LLaVA-VL/LLaVA-NeXT docs/LLaVA_Video_1003.md; words: ours; boxes: no source found"
     ),
 )
 

@@ -1,7 +1,8 @@
 """Any other model: everything is said in words, nothing is taken for granted.
 
-For hosted models and for families without a file of their own. Single pictures with the time written before each;
-boxes in thousandths, because most families of today were trained on them and a model that was not can still be told.
+This dialect is for hosted models and for families without a file of their own. Single pictures are shown with the time
+written before each. Boxes are in thousandths, because most current families were trained on them and the prompt can
+explain them to the others.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect

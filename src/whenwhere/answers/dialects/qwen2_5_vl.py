@@ -1,12 +1,11 @@
 """Qwen2.5-VL: time is in the rotary positions alone, boxes are in pixels of the resized picture.
 
-The positions count from the first frame shown and know one step only (floor(k · tokens_per_second · seconds per
-step)), so they can tell neither where a window begins nor times that are not on a regular grid; the family's staff
-advise to name the unit in the words (QwenLM issues 752, 950). The default is therefore `images`: single pictures, the
-time written before each. `pairs` and `repeat` hand over one video whose step must be regular; our words then name the
-frames' times.
+The positions count from the first frame shown and have one fixed step (floor(k · tokens_per_second · seconds per
+step)), so they can express neither where a window begins nor times off a regular grid. The family's staff advise naming
+the unit in the words (QwenLM issues 752, 950). The default is therefore `images`: single pictures with the time written
+before each. `pairs` and `repeat` pass one video whose step must be regular; our words then name the frames' times.
 
-Pixels are those *after* the family's own resizing; `Reply.shown` says what they were. The words are the ones of its
+Pixels are those *after* the family's own resizing, which `ModelReply.shown` records. The words are those of its
 spatio-temporal prompt.
 """
 

@@ -1,7 +1,7 @@
 """Qwen3.5 and Qwen3.6: natively multimodal, with Qwen3-VL's processor (transformers maps `qwen3_5` to it).
 
-Three quarters of the layers are recurrent, which changes what a long prompt costs and nothing about how it is asked.
-The chat template thinks unless told otherwise; where an answer is held to a schema, it is told otherwise.
+Three quarters of the layers are recurrent, which changes the cost of a long prompt but not how the model is asked. The
+chat template turns thinking on unless told not to; it is turned off where an answer must follow a schema.
 """
 
 from dataclasses import replace

@@ -1,9 +1,9 @@
 """Qwen3-VL (the default), dense and mixture of experts.
 
-The processor writes `<t seconds>` before every two frames, t = the mean of the first and the last of them, to a tenth
-of a second; at one frame a second the stamps of `pairs` are therefore 0.5, 2.5, 4.5 s, which no box per second can be
-named by. The default is `repeat`: each frame twice, so that a stamp is a frame's own time, at twice the tokens. The
-family's own recipe for boxes (the cookbook) is `images`: single pictures with `<t seconds>` written before each.
+The processor writes `<t seconds>` before every two frames, where t is the mean of their times to a tenth of a second.
+At one frame a second the stamps of `pairs` are therefore 0.5, 2.5, 4.5 s, by which no box per second can be named. The
+default is `repeat`: each frame is shown twice, so that a stamp is a frame's own time, at twice the tokens. The family's
+own recipe for boxes (the cookbook) is `images`: single pictures with `<t seconds>` written before each.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect

@@ -1,10 +1,10 @@
 """Our own policies of a few million parameters (`whenwhere.models.tiny`), trained on the world of shapes.
 
-The question is the sentence and nothing else: whatever would be said around it is what the policy was trained for. One
-answer holds spans and boxes. Frames go in pairs at two a second, so that a second is one step in time and a stamp is
-the mean of its two frames.
+The question is just the sentence, because the policy was trained without words around it. One answer holds spans and
+boxes. Frames are shown in pairs at two a second, so that a second is one step in time and a stamp is the mean of its
+two frames.
 
-The configuration is of the type `qwen3_vl`; `whenwhere.json` in the checkpoint names this dialect.
+The configuration is of type `qwen3_vl`; `whenwhere.json` in the checkpoint names this dialect.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect

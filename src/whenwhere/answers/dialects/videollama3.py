@@ -1,8 +1,8 @@
-"""VideoLLaMA 3: `Time 1.5s:` before every frame, one frame a step.
+"""VideoLLaMA 3: `Time 1.5s:` before every frame, one frame per step.
 
-Nothing that we could read says in which coordinates it answers with boxes, so it is asked about time alone; boxes
-come from a pipeline with a detector. Its processor may drop patches that do not change between frames; the count of
-tokens is checked after that.
+We found no source that says in which coordinates it answers with boxes, so it is asked about time alone; boxes come
+from a pipeline with a detector. Its processor may drop patches that do not change between frames; tokens are counted
+after that.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect
@@ -24,7 +24,8 @@ VIDEOLLAMA3 = Dialect(
     where="",
     which=WHICH,
     source=(
-        "stamps: transformers 5.23 models/video_llama_3/processing_video_llama_3.py; words: ours; boxes: nothing found"
+        "stamps: transformers 5.23 models/video_llama_3/processing_video_llama_3.py; words: ours; "
+        "boxes: no source found"
     ),
     stamp=r"Time (\d+\.\d)s:{video}",
 )

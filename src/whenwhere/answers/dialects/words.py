@@ -1,7 +1,7 @@
-"""Words that several families are asked with, each said once.
+"""Prompts shared by several families, each defined once.
 
-`WHEN` is ours. `WHERE` is the sentence of the Qwen3-VL cookbook for one box per frame, with the seconds named and the
-coordinates said, so that a family that was never trained on the sentence is still told what is wanted.
+`WHEN` is our own. `WHERE` is the Qwen3-VL cookbook's prompt for one box per frame, extended by the seconds and the
+coordinates, so that a family never trained on it is still told what is wanted.
 """
 
 WHEN = (
