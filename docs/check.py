@@ -24,7 +24,11 @@ from the reward terms, and what stands after
     <!-- settings, rl -->
 
 from the packaged recipes and from the dataclass of a recipe's table. `python docs/check.py --write` copies the tables
-in; without it a difference is an error. So no number and no switch is ever typed by hand.
+in; without it a difference is an error. So no number and no switch is ever typed by hand. What stands after
+
+    <!-- house -->
+
+is the floor plan of `docs/house.py`.
 """
 
 import inspect
@@ -35,12 +39,15 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import house
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 DIALECTS = re.compile(r"(<!-- dialects -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 REWARDS = re.compile(r"(<!-- rewards -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 RECIPES = re.compile(r"(<!-- recipes -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+HOUSE = re.compile(r"(<!-- house -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 SETTINGS = re.compile(r"(<!-- settings, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
@@ -99,6 +106,11 @@ def recipes(match: re.Match[str]) -> str:
         recipe = load(name)
         rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`"])
     return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+
+
+def floors(match: re.Match[str]) -> str:
+    """The floors of the house with the rooms that exist."""
+    return f"{match[1]}```\n{house.floor_plan(house.read_house())}\n```\n{match[3]}"
 
 
 def settings(match: re.Match[str]) -> str:
@@ -179,6 +191,7 @@ def main() -> int:
             return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
 
         fresh = DIALECTS.sub(dialects, LISTED.sub(listed, TABLE.sub(table, text)))
+        fresh = HOUSE.sub(floors, fresh)
         fresh = SETTINGS.sub(settings, RECIPES.sub(recipes, REWARDS.sub(rewards, fresh)))
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")

@@ -17,6 +17,7 @@ Sizes of files, uses of `Any` and function names that several rooms define are p
 import ast
 import statistics
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("grounders", "curate", "training", "settings", "notebook", "session", "results", "batching"),
     ("ablate", "serve"),
     ("cli",),
+)
+#: For each floor, what its rooms hold.
+FLOOR_CONTENTS = (
+    "the words span, box, tube and record · overlaps · statistics · whole files and a cache by content",
+    "exact frames at given times · rate, fill, smoothing, cuts · parser and dialects · model endpoints · rewards · "
+    "released sets and manifests · tasks and protocols",
+    "procedural worlds with exact truth · back ends, encoders, detectors · files and the page",
+    "pipelines that answer · curation · training · one video asked, many videos asked, stored answers",
+    "engines that call the engines below",
+    "reads options, calls one public function, prints",
 )
 PLACES = {room: (floor, i) for floor, rooms in enumerate(FLOORS) for i, room in enumerate(rooms)}
 
@@ -217,6 +228,21 @@ def picture(files: Mapping[str, SourceFile]) -> str:
                 below = sorted((other for other in imports[room] if other in PLACES), key=PLACES.__getitem__)
                 lines = sum(file.lines for file in inside)
                 out.append(f"  {room:<10} {len(inside):>3} files {lines:>6} lines  imports {' '.join(below) or '–'}")
+    return "\n".join(out)
+
+
+def floor_plan(files: Mapping[str, SourceFile]) -> str:
+    """The floors with their rooms from the ground up and what they hold, for CONTRIBUTING.md.
+
+    Rooms are written with a slash if they are packages, and with arrows where their order on the floor matters.
+    """
+    out = []
+    for floor, rooms in enumerate(FLOORS):
+        present = [room for room in rooms if any(file.room == room for file in files.values())]
+        if present:
+            names = [f"{room}/" if f"{room}/__init__.py" in files else room for room in present]
+            out.append(f"floor {floor}  {(' → ' if floor else ' ').join(names)}")
+            out += textwrap.wrap(FLOOR_CONTENTS[floor], 100, initial_indent=" " * 9, subsequent_indent=" " * 9)
     return "\n".join(out)
 
 
