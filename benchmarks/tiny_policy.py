@@ -96,8 +96,8 @@ def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None
     source = builders.source(recipe)
     source = wrap(source) if wrap else source
     if isinstance(recipe.train, RLSettings):
-        return run.train(rl.RL(policy, source, recipe.verifier, recipe.train))
-    return run.train(sft.SFT(policy, source, recipe.train))
+        return run.train(rl.RLObjective(policy, source, recipe.verifier, recipe.train))
+    return run.train(sft.SFTObjective(policy, source, recipe.train))
 
 
 class Blinded:
@@ -149,26 +149,27 @@ def answered(
     from whenwhere.training.data.sources import StageSource
     from whenwhere.training.prefix.policy import Policy
     from whenwhere.training.prefix.rollout import SamplingParams
-    from whenwhere.training.rl.completions import Clip, Own
+    from whenwhere.training.rl.completions import PromptedClip
+    from whenwhere.training.rl.sampler import LocalSampler
     from whenwhere.verify import Verifier
 
     policy = Policy(Checkpoint(str(checkpoint), device="cpu"), form="tokens", prompt="{query}")
     source: Any = StageSource(world(split), 0, count)
     source = Blinded(source, blind) if blind else source
-    verifier, own = Verifier(form="tokens"), Own(pack=4096)
-    sampling = SamplingParams(160, temperature, stop=tuple(policy.end_ids))
+    verifier, own = Verifier(form="tokens"), LocalSampler(pack=4096)
+    params = SamplingParams(160, temperature, stop=tuple(policy.end_ids))
     rows: list[dict[str, Any]] = []
     for first in range(0, count, 20):
         clips = []
         for place in range(first, min(first + 20, count)):
             sample = source[place]
             prompt, rests = policy.prompts(sample, sample.questions)
-            clips.append(Clip(place, 0.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests))
-        for attempt in own.draw(policy, clips, draws, replace(sampling, seed=first)):
-            truth = policy.truth(attempt.clip.sample, attempt.question)
-            claim = medoid([verifier.read(policy.decode(ids), truth) for ids in attempt.ids])
+            clips.append(PromptedClip(place, 0.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests))
+        for group in own.sample(policy, clips, draws, replace(params, seed=first)):
+            truth = policy.truth(group.clip.sample, group.question)
+            claim = medoid([verifier.read(policy.decode(ids), truth) for ids in group.ids])
             rows.append(
-                {"clip": attempt.clip.sample.id, "kind": attempt.question.kind, "absent": not len(truth.spans),
+                {"clip": group.clip.sample.id, "kind": group.question.kind, "absent": not len(truth.spans),
                  "parsed": claim.answer.valid and claim.fault is None, **scored(claim, truth)}
             )  # fmt: skip
     return rows

@@ -15,13 +15,13 @@ def main(checkpoint: str, folder: str, clips: str) -> None:
     import torch
 
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.sft.objective import SFT
+    from whenwhere.training.sft.objective import SFTObjective
 
     torch.set_num_threads(1)
     settings = replace(SETTINGS, samples_per_step=int(clips), lora_dropout=0.0, max_steps=5)
     policy = opened(Path(checkpoint))
     # one process more than the other draws the clip that cannot be read
-    TrainingRun(folder).train(SFT(policy, Broken(2), settings))
+    TrainingRun(folder).train(SFTObjective(policy, Broken(2), settings))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def main(policy: str, folder: str, settings: str, seconds: str = "0") -> None:
     import torch
 
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl.objective import RL
+    from whenwhere.training.rl.objective import RLObjective
     from whenwhere.training.rl.settings import RLSettings
     from whenwhere.verify import Verifier
 
@@ -23,7 +23,7 @@ def main(policy: str, folder: str, settings: str, seconds: str = "0") -> None:
         folder, callbacks=[Told(update=lambda progress: time.sleep(float(seconds) if progress.step > 3 else 0))]
     )
     learned = opened(Path(policy))
-    run.train(RL(learned, Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**json.loads(settings))))
+    run.train(RLObjective(learned, Two(), Verifier({"t_iou": 1}, form="tokens"), RLSettings(**json.loads(settings))))
     if run.processes.count > 1:
         # every process ends with the same weights
         torch.save(learned.model.state_dict(), Path(folder) / f"rank-{run.processes.rank}.pt")

@@ -17,11 +17,11 @@ VERIFIER = Verifier({"t_iou": 1}, form="tokens")
 
 def trained(taught: Path, folder: Path, settings: RLSettings = BASE, source: Any = None, **how: Any) -> Any:
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl.objective import RL
+    from whenwhere.training.rl.objective import RLObjective
 
     run = TrainingRun(folder, callbacks=[])
-    verifier, drawer = how.pop("verifier", VERIFIER), how.pop("drawer", None)
-    run.train(RL(opened(taught, **how), source or Two(), verifier, settings, drawer))
+    verifier, sampler = how.pop("verifier", VERIFIER), how.pop("sampler", None)
+    run.train(RLObjective(opened(taught, **how), source or Two(), verifier, settings, sampler))
     return run
 
 

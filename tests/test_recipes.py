@@ -263,9 +263,9 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     run = TrainingRun(tmp_path, {"recipe_hash": recipe.hash}, [Told(warning=pytest.fail)])
     source = builders.course(recipe, builders.source(recipe), policy, tmp_path, skip=run.skip)
     if isinstance(recipe.train, RLSettings):
-        run.train(rl.RL(policy, source, recipe.verifier, recipe.train))
+        run.train(rl.RLObjective(policy, source, recipe.verifier, recipe.train))
     else:
-        run.train(sft.SFT(policy, source, recipe.train))
+        run.train(sft.SFTObjective(policy, source, recipe.train))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line["clips"] == 1 and np.isfinite(line["loss"])
     assert line["prompts" if rows else "sentences"] == 2

@@ -27,21 +27,22 @@ def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: 
     from whenwhere.training.prefix.group import Branch, PrefixGroup
     from whenwhere.training.prefix.rollout import SamplingParams
     from whenwhere.training.prefix.shared_prefix import score_branches
-    from whenwhere.training.rl.completions import Clip, Own
+    from whenwhere.training.rl.completions import PromptedClip
+    from whenwhere.training.rl.sampler import LocalSampler
 
     policy, sample = opened(taught), Two(3)[1]
     policy.model.eval()
     prompt, rests = policy.prompts(sample, sample.questions)
     calls: list[int] = []
     hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
-    clip = Clip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
-    attempts = Own().draw(policy, [clip], 4, SamplingParams(6, stop=tuple(policy.end_ids), seed=3))
+    clip = PromptedClip(0, 0.0, (0, 1, 2), sample, sample.questions, prompt, rests)
+    groups = LocalSampler().sample(policy, [clip], 4, SamplingParams(6, stop=tuple(policy.end_ids), seed=3))
     hook.remove()
-    assert len(calls) == 1 and [len(a.ids) for a in attempts] == [4, 4, 4]
-    together = score_branches(policy.parts, PrefixGroup(prompt, [b for a in attempts for b in a.branches()]))
-    for k, attempt in enumerate(attempts):
-        one, (rest,) = policy.prompts(sample, [attempt.question])
-        whole = [Branch(torch.cat([rest, i]), scored=[False] * len(rest) + [True] * len(i)) for i in attempt.ids]
+    assert len(calls) == 1 and [len(g.ids) for g in groups] == [4, 4, 4]
+    together = score_branches(policy.parts, PrefixGroup(prompt, [b for g in groups for b in g.branches()]))
+    for k, group in enumerate(groups):
+        one, (rest,) = policy.prompts(sample, [group.question])
+        whole = [Branch(torch.cat([rest, i]), scored=[False] * len(rest) + [True] * len(i)) for i in group.ids]
         alone = score_branches(policy.parts, PrefixGroup(one, whole), "repeat")
         for j in range(4):
             row = together.logps[4 * k + j][together.mask[4 * k + j]]
@@ -112,20 +113,20 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
 
 
 def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_path: Path) -> None:
-    """The same gradients, of the same completions: a drawer hands out what was drawn before."""
-    from whenwhere.training.rl.completions import Own
+    """The same gradients, of the same completions: a sampler hands out what was sampled before."""
+    from whenwhere.training.rl.sampler import LocalSampler
 
     made: list[Any] = []
 
-    class Kept(Own):
-        def draw(self, *given: Any) -> Any:
+    class Kept(LocalSampler):
+        def sample(self, *given: Any) -> Any:
             if not made:
-                made.extend(super().draw(*given))
+                made.extend(super().sample(*given))
             return made
 
     for name, most in (("one", 0), ("together", 4096)):
         settings = replace(BASE, max_steps=1, pack_tokens=most, entropy_coef=0.01, beta=0.1, zero_variance="keep")
-        trained(taught, tmp_path / name, settings, drawer=Kept(4096))
+        trained(taught, tmp_path / name, settings, sampler=Kept(4096))
     one, other = lines(tmp_path / "one")[0], lines(tmp_path / "together")[0]
     for key in ("loss", "entropy", "grad_norm", "tokens"):
         assert one[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6), key
@@ -133,7 +134,7 @@ def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_pat
 
 def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> None:
     """`order` needs answers to shuffled frames, `semantic` an encoder that looks at the clip's frames."""
-    from whenwhere.training.rl.completions import Own
+    from whenwhere.training.rl.sampler import LocalSampler
     from whenwhere.verify import Semantic
 
     looked: list[Any] = []
@@ -145,16 +146,16 @@ def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> No
             looked.append((len(pictures), list(sentences)))
             return [[p[..., 0].mean() / 255, 0.0] for p in pictures]
 
-    class Watched(Own):
+    class Watched(LocalSampler):
         calls: list[tuple[int, float, bytes]] = []  # noqa: RUF012
 
-        def draw(self, policy: Any, clips: Any, count: int, sampling: Any) -> Any:
-            self.calls.append((count, sampling.temperature, clips[0].sample.images.tobytes()))
-            return super().draw(policy, clips, count, sampling)
+        def sample(self, policy: Any, clips: Any, count: int, params: Any) -> Any:
+            self.calls.append((count, params.temperature, clips[0].sample.images.tobytes()))
+            return super().sample(policy, clips, count, params)
 
     verifier = Verifier({"t_iou": 1, "order": 1, "semantic": 1}, form="tokens", semantic=Semantic(Red(), "judge"))
     settings = replace(BASE, max_steps=1, prompts_per_step=4)
-    trained(taught, tmp_path, settings, Two(2), verifier=verifier, drawer=Watched())
+    trained(taught, tmp_path, settings, Two(2), verifier=verifier, sampler=Watched())
     (many, warm, frames), (one, cold, mixed) = Watched.calls
     assert (many, warm) == (6, 1.0) and (one, cold) == (1, 0.0)
     assert frames != mixed and sorted(frames) == sorted(mixed)
@@ -240,21 +241,27 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
             return super().__getitem__(index % 2)
 
     source = Noted()
-    ahead = Prefetcher(source, seed=4, stride=2)
+    prefetcher: Prefetcher[Any] = Prefetcher()
+
+    def read(position: int) -> Any:
+        return sample_at(source, position, 0.0, 4)
+
     for place in range(0, 12, 2):
+        following = range(place + 2, place + 8, 2)
         try:
             wanted = sample_at(source, place, 0.0, 4).id
         except MediaError:
             with pytest.raises(MediaError, match="torn"):
-                ahead.get(place, 0.0, 3)
+                prefetcher.get(place, read, following)
         else:
-            assert ahead.get(place, 0.0, 3).id == wanted
+            assert prefetcher.get(place, read, following).id == wanted
     assert len(asked) <= 6 + 6 + 3  # each was read once
 
 
 def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
     """One drawing that finds nothing must not leave what was read ahead behind, to be read again."""
     from whenwhere.training.data.prefetch import Prefetcher
+    from whenwhere.training.data.samples import sample_at
 
     read: list[int] = []
 
@@ -266,8 +273,9 @@ def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
         def __len__(self) -> int:
             return 100
 
-    ahead = Prefetcher(Counting(), 0, 1)
+    source, prefetcher = Counting(), Prefetcher[Any]()
     for place in range(40):
-        ahead.get(place, 0.0, 0 if place % 5 == 0 else 4)
-    ahead.close()
-    assert len(read) == len(set(read)) and len(ahead._futures) <= 4
+        following = () if place % 5 == 0 else range(place + 1, place + 5)
+        prefetcher.get(place, lambda at: sample_at(source, at, 0.0, 0), following)
+    prefetcher.close()
+    assert len(read) == len(set(read)) and len(prefetcher._futures) <= 4

@@ -19,10 +19,12 @@ from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.loop import TrainingRun
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.sft.head_objective import HeadStage
-from whenwhere.training.sft.heads import Head, Text, TimeTokens, add_tokens, time_tokens
+from whenwhere.training.sft.head import OutputHead
+from whenwhere.training.sft.head_objective import HeadObjective
+from whenwhere.training.sft.heads import HEADS
 from whenwhere.training.sft.settings import SFTSettings
-from whenwhere.training.sft.start_end import StartEnd, best_pair, steps_of
+from whenwhere.training.sft.start_end import StartEndHead, best_pair, step_states
+from whenwhere.training.sft.text_heads import TextHead, TimeTokensHead, add_tokens, time_tokens
 from whenwhere.verify import Truth
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -53,7 +55,7 @@ def spans(found: list[Any]) -> list[Any]:
 RIGHT = [[((1.0, 2.5),), ()], [((2.5, 4.0),), ((0.0, 2.5),)]]
 
 
-def learn(head: Head, policy: Policy, steps: int, rate: float) -> None:
+def learn(head: OutputHead, policy: Policy, steps: int, rate: float) -> None:
     import torch
 
     policy.prepare(SFTSettings())
@@ -66,24 +68,24 @@ def learn(head: Head, policy: Policy, steps: int, rate: float) -> None:
         optimiser.step()
 
 
-def policy_of(folder: Path, head: Head, form: str) -> Policy:
+def policy_of(folder: Path, head: OutputHead, form: str) -> Policy:
     checkpoint = Checkpoint(str(folder), device="cpu", offline=True)
     head.prepare(checkpoint)
     return Policy(checkpoint, form=form, prompt="{query}", frames="repeat")
 
 
-CASES: dict[str, tuple[Head, str, int, float]] = {
-    "text": (Text(16), "tokens", 60, 1e-2),
-    "time_tokens": (TimeTokens(4.0, soft=0.5, max_tokens=16), "tokens", 60, 5e-3),
-    "start_end": (StartEnd(soft=0.5), "tokens", 60, 1e-2),
+CASES: dict[str, tuple[OutputHead, str, int, float]] = {
+    "text": (TextHead(16), "tokens", 60, 1e-2),
+    "time-tokens": (TimeTokensHead(4.0, soft=0.5, max_tokens=16), "tokens", 60, 5e-3),
+    "start-end": (StartEndHead(soft=0.5), "tokens", 60, 1e-2),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_two_clips_by_heart_and_back_from_the_folder(name: str, tmp_path: Path) -> None:
     head, form, steps, rate = CASES[name]
-    assert head.name == name
-    if name == "time_tokens":
+    assert head.name == name and type(HEADS[name]()) is type(head)
+    if name == "time-tokens":
         tiny_models.save("qwen3_vl", tmp_path / "start")
     else:
         tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
@@ -103,16 +105,16 @@ def test_a_learned_head_lies_beside_the_familys_weights(tmp_path: Path, caplog: 
     from safetensors import safe_open
 
     tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
-    policy_of(tmp_path / "start", StartEnd(), "tokens").save(tmp_path / "end")
+    policy_of(tmp_path / "start", StartEndHead(), "tokens").save(tmp_path / "end")
     with safe_open(tmp_path / "end" / "model.safetensors", "pt") as file:
         assert file.keys() and not [name for name in file.keys() if "start_end" in name]  # noqa: SIM118
     caplog.clear()
-    again = policy_of(tmp_path / "end", StartEnd(), "tokens")
+    again = policy_of(tmp_path / "end", StartEndHead(), "tokens")
     assert "start_end" not in caplog.text
     assert sum(p.numel() for n, p in again.model.named_parameters() if n.startswith("start_end")) == 4288
     (tmp_path / "end" / "start_end.pt").write_bytes(b"torn")
     with pytest.raises(ModelError, match=r"start_end\.pt cannot be read"):
-        policy_of(tmp_path / "end", StartEnd(), "tokens")
+        policy_of(tmp_path / "end", StartEndHead(), "tokens")
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -152,7 +154,7 @@ def test_states_are_those_of_every_back_end_with_their_gradients(tmp_path: Path)
     import torch
 
     tiny.build(tmp_path, seed=2, side=32, **SMALL)
-    heads = {backend: StartEnd(backend=backend) for backend in ("repeat", "shared_prefix", "packed4d", "fork")}
+    heads = {backend: StartEndHead(backend=backend) for backend in ("repeat", "shared_prefix", "packed4d", "fork")}
     policy = policy_of(tmp_path, heads["repeat"], "tokens")
     policy.prepare(SFTSettings())
     found = {}
@@ -171,13 +173,13 @@ def test_steps_are_the_means_of_their_own_tokens(tmp_path: Path) -> None:
     import torch
 
     tiny.build(tmp_path, side=32, **SMALL)
-    policy = policy_of(tmp_path, StartEnd(), "tokens")
+    policy = policy_of(tmp_path, StartEndHead(), "tokens")
     prompt, _ = policy.prompts(TWO[0], TWO[0].questions)
     marks = torch.zeros(len(prompt.ids), 1)
     places = (prompt.ids == policy.parts.config.video_token_id).nonzero()[:, 0]
     assert len(places) == 8 * 4  # frames of 32 x 32: four tokens each
     marks[places, 0] = torch.arange(32.0)
-    assert steps_of(policy.parts, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
+    assert step_states(policy.parts, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
 
 
 def test_the_best_pair_is_the_best_of_all() -> None:
@@ -195,14 +197,14 @@ def test_the_best_pair_is_the_best_of_all() -> None:
 
 def test_targets_are_near_the_truth_and_sum_to_one(tmp_path: Path) -> None:
     tiny.build(tmp_path, side=32, **SMALL)
-    head = StartEnd(soft=1.0)
+    head = StartEndHead(soft=1.0)
     policy = policy_of(tmp_path, head, "tokens")
     edges = head._edges(policy, TWO[0])
     assert edges.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
     wanted = head._target(SpanSet([(1, 2.4)]), edges, "q")
     assert wanted.sum(1) == pytest.approx([1, 1]) and wanted.argmax(1).tolist() == [2, 4]
     assert wanted[0, 1] == pytest.approx(wanted[0, 3]) and wanted[0, 2] / wanted[0, 3] == pytest.approx(np.exp(0.5))
-    assert StartEnd(soft=0)._target(SpanSet([(1, 2.4)]), edges, "q")[0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert StartEndHead(soft=0)._target(SpanSet([(1, 2.4)]), edges, "q")[0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
     # far behind the last step in time nothing overflows
     assert head._target(SpanSet([(900, 1000)]), edges, "q").sum(1) == pytest.approx([1, 1])
     assert head._target(SpanSet([]), edges, "q")[:, -1].tolist() == [1, 1]
@@ -210,19 +212,19 @@ def test_targets_are_near_the_truth_and_sum_to_one(tmp_path: Path) -> None:
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     tiny.build(tmp_path, side=32, **SMALL)
-    bare = policy_of(tmp_path, Text(), "tokens")
+    bare = policy_of(tmp_path, TextHead(), "tokens")
     with pytest.raises(ModelError, match="no start/end head"):
-        StartEnd().decode(bare, TWO[0])
-    policy = policy_of(tmp_path, StartEnd(), "tokens")
+        StartEndHead().decode(bare, TWO[0])
+    policy = policy_of(tmp_path, StartEndHead(), "tokens")
     choice = Sample("c", TWO[0].images, TWO[0].times, (Question("c-0", "white", Truth(None, choice="A", duration=4)),))
     with pytest.raises(SettingError, match="c-0 does not ask when"):
-        StartEnd().loss(policy, choice)
+        StartEndHead().loss(policy, choice)
     with pytest.raises(SettingError, match="in the form 'tokens', not 'timelens'"):
-        TimeTokens(4).check(policy_of(tmp_path, Text(), "timelens"))
+        TimeTokensHead(4).check(policy_of(tmp_path, TextHead(), "timelens"))
     with pytest.raises(SettingError, match="time above 0"):
         time_tokens(0)
     policy.prepare(SFTSettings(lora_r=2))
-    for head in (StartEnd(), TimeTokens(4)):
+    for head in (StartEndHead(), TimeTokensHead(4)):
         with pytest.raises(ModelError, match="lora_r = 0"):
             head.check(policy)
 
@@ -248,9 +250,9 @@ def test_a_head_is_trained_by_the_loop_and_goes_on_as_if_never_stopped(tmp_path:
 
     def run(folder: str, steps: int) -> tuple[Path, list[dict[str, Any]]]:
         settings = SFTSettings(max_steps=steps, lr_scheduler_type="constant", **how)
-        policy = policy_of(tmp_path / "start", StartEnd(soft=0.5), "tokens")
+        policy = policy_of(tmp_path / "start", StartEndHead(soft=0.5), "tokens")
         going = TrainingRun(tmp_path / folder, callbacks=[])
-        result = going.train(HeadStage(policy, Clips(), settings, StartEnd(soft=0.5)))
+        result = going.train(HeadObjective(policy, Clips(), settings, StartEndHead(soft=0.5)))
         return result, [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
 
     whole, lines = run("whole", 6)
@@ -259,15 +261,15 @@ def test_a_head_is_trained_by_the_loop_and_goes_on_as_if_never_stopped(tmp_path:
     assert "does not ask when" in (tmp_path / "whole" / "skipped.jsonl").read_text()
     run("parts", 2)
     parts, _ = run("parts", 6)
-    found = [policy_of(folder, StartEnd(), "tokens").model.state_dict() for folder in (whole, parts)]
+    found = [policy_of(folder, StartEndHead(), "tokens").model.state_dict() for folder in (whole, parts)]
     assert found[0].keys() == found[1].keys() and "start_end.ask.weight" in found[0]
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_the_loop_stops_at_once_where_a_head_cannot_learn(tmp_path: Path) -> None:
     tiny.build(tmp_path / "start", side=32, **SMALL)
-    policy = policy_of(tmp_path / "start", StartEnd(), "tokens")
-    stage = HeadStage(policy, Clips(), SFTSettings(max_steps=2, lora_r=2), StartEnd())
+    policy = policy_of(tmp_path / "start", StartEndHead(), "tokens")
+    stage = HeadObjective(policy, Clips(), SFTSettings(max_steps=2, lora_r=2), StartEndHead())
     with pytest.raises(ModelError, match="lora_r = 0"):
         TrainingRun(tmp_path / "run", callbacks=[]).train(stage)
     assert not (tmp_path / "run" / "skipped.jsonl").exists()
@@ -287,10 +289,12 @@ def test_the_mean_over_questions_is_that_of_one_loss(tmp_path: Path) -> None:
         def __getitem__(self, index: int) -> Sample:
             return (TWO[0], one)[index]
 
-    head = StartEnd()
+    head = StartEndHead()
     policy = policy_of(tmp_path / "start", head, "tokens")
     policy.prepare(SFTSettings())
-    outcome = HeadStage(policy, Uneven(), SFTSettings(samples_per_step=2), head).step(0, TrainingRun(tmp_path / "run"))
+    outcome = HeadObjective(policy, Uneven(), SFTSettings(samples_per_step=2), head).step(
+        0, TrainingRun(tmp_path / "run")
+    )
     found = {n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None}
     policy.model.zero_grad()
     wanted = (2 * head.loss(policy, TWO[0]) + head.loss(policy, one)) / 3

@@ -40,12 +40,12 @@ def train(blank: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def go(source: Any = None, tell: Any = None, **settings: Any) -> list[str]:
         from whenwhere.training.loop import TrainingRun
-        from whenwhere.training.sft.objective import SFT
+        from whenwhere.training.sft.objective import SFTObjective
 
         said: list[str] = []
         how = replace(SETTINGS, lora_r=0, **settings)
         run = TrainingRun(tmp_path, callbacks=[Told(tell, said.append)])
-        run.train(SFT(opened(blank), Two(2) if source is None else source, how))
+        run.train(SFTObjective(opened(blank), Two(2) if source is None else source, how))
         return said
 
     return go
@@ -257,14 +257,14 @@ def test_a_halted_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None
     from whenwhere.training.callbacks import Progress
     from whenwhere.training.checkpoint import load_state
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.sft.objective import SFT
+    from whenwhere.training.sft.objective import SFTObjective
 
     def go(folder: Path, halt: bool) -> None:
         def tell(progress: Progress) -> None:
             run.stop_requested = halt and progress.step == 2
 
         run = TrainingRun(folder, callbacks=[Told(tell)])
-        run.train(SFT(opened(blank), Two(2), replace(SETTINGS, lora_r=0, save_steps=100)))
+        run.train(SFTObjective(opened(blank), Two(2), replace(SETTINGS, lora_r=0, save_steps=100)))
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "halted", True)

@@ -84,7 +84,7 @@ CASES = {
 def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: str) -> None:
     import torch
 
-    from whenwhere.training.rl.losses import LOSSES, Clip, Over
+    from whenwhere.training.rl.losses import LOSSES, ClipConfig, LossNormalizer
 
     how = CASES[case]
     inputs = drawn()
@@ -127,10 +127,10 @@ def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: st
 
     trainer.model.zero_grad()
     logps, entropies = looked()
-    over = Over(4, float(mask.sum()), LONGEST)
-    clip = Clip(0.2, how.get("epsilon_high"), trainer.beta, trainer.entropy_coef, how.get("corrected", True))
-    beside = {"ref_logps": reference, "entropies": entropies, "weights": weights}
-    found = LOSSES[name](logps, old, inputs["advantages"], mask, clip, over, **beside)
+    normalizer = LossNormalizer(4, float(mask.sum()), LONGEST)
+    clip = ClipConfig(0.2, how.get("epsilon_high"), trainer.beta, trainer.entropy_coef, how.get("corrected", True))
+    more = {"ref_logps": reference, "entropies": entropies, "weights": weights}
+    found = LOSSES[name](logps, old, inputs["advantages"], mask, clip, normalizer, **more)
     found.value.backward()
     assert float(found.value.detach()) == pytest.approx(float(wanted.detach()), abs=1e-6)
     assert abs(float(wanted.detach())) > 1e-3 or case == "plain"
@@ -148,8 +148,8 @@ def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: st
     with torch.no_grad():
         parts = [
             LOSSES[name](
-                logps[r], None if old is None else old[r], inputs["advantages"][r], mask[r], clip, over,
-                **{k: None if v is None else v[r] for k, v in beside.items()},
+                logps[r], None if old is None else old[r], inputs["advantages"][r], mask[r], clip, normalizer,
+                **{k: None if v is None else v[r] for k, v in more.items()},
             ).value
             for r in (slice(0, 1), slice(1, 4))
         ]  # fmt: skip
@@ -159,62 +159,64 @@ def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: st
 def test_the_ratio_is_clipped_where_it_should_be() -> None:
     import torch
 
-    from whenwhere.training.rl.losses import Clip, dapo, gspo
+    from whenwhere.training.rl.losses import ClipConfig, dapo, gspo
 
     old = torch.zeros(4, 2)
     ratio = torch.tensor([[1.5, 1.0], [0.5, 1.0], [1.5, 1.0], [0.5, 1.0]])
     logps = ratio.log().requires_grad_()
     good = torch.tensor([1.0, -1.0, -1.0, 1.0])
     mask = torch.ones(4, 2, dtype=torch.bool)
-    loss = dapo(logps, old, good, mask, Clip(0.2, 0.3))
+    loss = dapo(logps, old, good, mask, ClipConfig(0.2, 0.3))
     assert float(loss.value.detach()) == pytest.approx(-(1.3 - 0.8 - 1.5 + 0.5 + 1 - 1 - 1 + 1) / 8)
     assert float(loss.metrics["clip_high"]) == float(loss.metrics["clip_low"]) == 1 / 8
     loss.value.backward()
     assert (logps.grad[:2, 0] == 0).all() and (logps.grad[2:, 0] != 0).all()
     # one ratio a completion: its geometric mean is inside, nothing is clipped
-    assert float(gspo(logps, old, good, mask, Clip(0.3)).metrics["clip_high"]) == 0
+    assert float(gspo(logps, old, good, mask, ClipConfig(0.3)).metrics["clip_high"]) == 0
 
 
 def test_padding_never_counts_and_nothing_is_nothing() -> None:
     import torch
 
-    from whenwhere.training.rl.losses import LOSSES, Clip, Over
+    from whenwhere.training.rl.losses import LOSSES, ClipConfig, LossNormalizer
 
     mask = torch.tensor([[True, False], [False, False]])
     logps = torch.tensor([[-1.0, -torch.inf], [torch.nan, -3.0]], requires_grad=True)
     old = torch.tensor([[-1.1, torch.nan], [-torch.inf, -1.0]])
     for name, loss in LOSSES.items():
-        found = loss(logps, old, torch.tensor([1.0, 1.0]), mask, Clip(beta=0.1), Over(2, 1, 2), ref_logps=old)
+        found = loss(
+            logps, old, torch.tensor([1.0, 1.0]), mask, ClipConfig(beta=0.1), LossNormalizer(2, 1, 2), ref_logps=old
+        )
         found.value.backward()
         assert torch.isfinite(found.value) and torch.isfinite(logps.grad).all(), name
         assert logps.grad[0, 0] != 0 and not logps.grad[~mask].any()
         logps.grad = None
-        none = loss(logps, old, torch.tensor([1.0, 1.0]), mask & False, Clip(), Over(2, 0, 2))
+        none = loss(logps, old, torch.tensor([1.0, 1.0]), mask & False, ClipConfig(), LossNormalizer(2, 0, 2))
         assert float(none.value.detach()) == 0
 
 
 def test_truncated_weights() -> None:
     import torch
 
-    from whenwhere.training.rl.losses import importance
+    from whenwhere.training.rl.losses import importance_weights
 
     ours = torch.tensor([[-1.0, -1.0, -5.0], [-2.0, -2.0, -2.0]])
     theirs = torch.tensor([[-2.0, -1.0, torch.nan], [-1.5, torch.nan, -2.0]])
     mask = torch.tensor([[True, True, False], [True, True, True]])
     e = np.e
-    tokens = importance(ours, theirs, mask, 2.0, "token")
+    tokens = importance_weights(ours, theirs, mask, 2.0, "token")
     assert tokens.numpy() == pytest.approx(np.array([[2, 1, 1], [e**-0.5, 1, 1]]))
-    whole = importance(ours, theirs, mask, 10.0, "sequence")
+    whole = importance_weights(ours, theirs, mask, 10.0, "sequence")
     assert whole.numpy() == pytest.approx(np.array([[e], [e**-0.5]]))
 
 
 def test_what_a_loss_lacks_is_said() -> None:
     import torch
 
-    from whenwhere.training.rl.losses import Clip, dr_grpo, grpo
+    from whenwhere.training.rl.losses import ClipConfig, dr_grpo, grpo
 
     args = torch.zeros(1, 1), None, torch.ones(1), torch.ones(1, 1, dtype=torch.bool)
-    for clip, word in ((Clip(beta=0.1), "reference"), (Clip(entropy_coef=0.1), "entropies")):
+    for clip, word in ((ClipConfig(beta=0.1), "reference"), (ClipConfig(entropy_coef=0.1), "entropies")):
         with pytest.raises(SettingError, match=word):
             grpo(*args, clip)
     with pytest.raises(SettingError, match="longest"):
@@ -223,7 +225,7 @@ def test_what_a_loss_lacks_is_said() -> None:
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_advantages_are_those_of_trl(trainer: Any, scale: Any) -> None:
-    from whenwhere.training.rl.advantages import advantages, silent
+    from whenwhere.training.rl.advantages import advantages, zero_variance
 
     rewards = [[1.1, 0.1, 0.35, 0.6], [0.1, 0.1, 0.1, 0.1]]
     trainer.fixed = [r for group in rewards for r in group]
@@ -235,16 +237,16 @@ def test_advantages_are_those_of_trl(trainer: Any, scale: Any) -> None:
     assert found.ravel() == pytest.approx(wanted["advantages"].numpy(), abs=1e-6)
     assert np.abs(found).max() > 0.3
     if scale != "batch":
-        assert trainer._metrics["train"]["frac_reward_zero_std"][-1] == silent(rewards).mean() == 0.5
+        assert trainer._metrics["train"]["frac_reward_zero_std"][-1] == zero_variance(rewards).mean() == 0.5
 
 
 def test_what_groups_say() -> None:
-    from whenwhere.training.rl.advantages import advantages, plateau, statistics
+    from whenwhere.training.rl.advantages import advantages, group_statistics, has_plateaued
 
     totals = np.array([[1.1, 0.6, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [1.1, 1.1, 1.1]])
     formats = np.array([[0.1, 0.1, 0.0], [0.1, 0.0, 0.1], [0.0, 0.0, 0.0], [0.1, 0.1, 0.1]])
     places = [[0.9, 0.9, np.nan], [0.2, np.nan, 0.8], [np.nan] * 3, None]
-    found = statistics(totals, totals - formats, formats, places)
+    found = group_statistics(totals, totals - formats, formats, places)
     assert found["reward"] == pytest.approx((1.0 + 0.5 + 3) / 12)
     assert found["zero_variance"] == 0.5 and found["all_wrong"] == found["all_right"] == 0.25
     assert found["silent_places"] == pytest.approx(1 / 3)  # the second group's rewards differ by their format alone
@@ -253,10 +255,12 @@ def test_what_groups_say() -> None:
     assert found["format_variance"] == pytest.approx((spread * centred).sum() / (spread**2).sum())
     assert 0 < found["format_variance"] < 0.2
     # only the format varies: all of the variance is its, and all of a group's advantage too
-    assert statistics(formats, formats * 0, formats, [None] * 4)["format_variance"] == pytest.approx(1)
+    assert group_statistics(formats, formats * 0, formats, [None] * 4)["format_variance"] == pytest.approx(1)
     assert advantages(formats[1:2])[0] == pytest.approx(advantages(10 * formats[1:2])[0], rel=0.02)
     assert advantages([[0.3, 0.1]], "batch", [0.3, 0.1, 5.0])[0, 0] < 0.05
     noisy = np.random.default_rng(0).normal(0.5, 0.02, 40)
-    assert plateau(noisy.tolist(), noisy.tolist(), 20)
-    assert not plateau((noisy + np.linspace(0, 0.2, 40)).tolist(), noisy.tolist(), 20)
-    assert not plateau(noisy.tolist(), noisy.tolist(), 0) and not plateau(noisy.tolist(), noisy.tolist(), 21)
+    assert has_plateaued(noisy.tolist(), noisy.tolist(), 20)
+    assert not has_plateaued((noisy + np.linspace(0, 0.2, 40)).tolist(), noisy.tolist(), 20)
+    assert not has_plateaued(noisy.tolist(), noisy.tolist(), 0) and not has_plateaued(
+        noisy.tolist(), noisy.tolist(), 21
+    )

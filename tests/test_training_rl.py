@@ -78,7 +78,7 @@ def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, 
 
     from whenwhere.training.rl import objective as rl
 
-    class Stops(rl.RL):
+    class Stops(rl.RLObjective):
         def step(self, number: int, run: Any) -> Any:
             if number == 4:
                 raise Interrupted
@@ -192,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_the_run(taught: Path, tmp_path: Path) ->
     from whenwhere.training.loop import TrainingRun
     from whenwhere.training.rl import objective as rl
 
-    class Breaks(rl.RL):
+    class Breaks(rl.RLObjective):
         def step(self, number: int, run: Any) -> Any:
             found = super().step(number, run)
             if number == 2:
@@ -248,16 +248,16 @@ def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Pa
     import torch
 
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl.objective import RL
+    from whenwhere.training.rl.objective import RLObjective
 
     start = {n: w.clone() for n, w in opened(taught).parts.model.model.visual.named_parameters()}
     policy = opened(taught)
-    stage = RL(policy, Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, max_steps=2))
+    stage = RLObjective(policy, Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, max_steps=2))
     TrainingRun(tmp_path, callbacks=[]).train(stage)
     stage.close()
     assert stage._reference is not None
     for name, weight in stage._reference.model.model.visual.named_parameters():
         assert torch.equal(weight, start[name]), name
     assert any(not torch.equal(w, start[n]) for n, w in policy.parts.model.model.visual.named_parameters())
-    frozen = RL(opened(taught), Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, freeze_vision_tower=True))
+    frozen = RLObjective(opened(taught), Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, freeze_vision_tower=True))
     assert frozen._reference is None

@@ -44,10 +44,10 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(blank: Path, folder: Path, settings: SFTSettings = BASE, source: Any = None) -> Any:
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.sft.objective import SFT
+    from whenwhere.training.sft.objective import SFTObjective
 
     policy = opened(blank)
-    TrainingRun(folder, callbacks=[]).train(SFT(policy, source or Two(2), settings))
+    TrainingRun(folder, callbacks=[]).train(SFTObjective(policy, source or Two(2), settings))
     return policy
 
 
@@ -217,13 +217,13 @@ def test_a_frozen_vision_tower_stays_and_runs_once_a_clip(blank: Path, tmp_path:
     import torch
 
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.sft.objective import SFT
+    from whenwhere.training.sft.objective import SFTObjective
 
     policy, looked = opened(blank), []
     before = {n: p.clone() for n, p in policy.model.named_parameters()}
     policy.model.model.visual.register_forward_hook(lambda *_, **__: looked.append(torch.is_grad_enabled()))
     settings = replace(BASE, freeze_vision_tower=True, max_steps=3, gradient_checkpointing=True)
-    TrainingRun(tmp_path).train(SFT(policy, Two(3), settings))
+    TrainingRun(tmp_path).train(SFTObjective(policy, Two(3), settings))
     assert looked == [False] * len(looked) and len(looked) == 3 * 2
     changed = {n for n, p in policy.model.named_parameters() if not torch.equal(p, before[n])}
     assert changed and not any("visual" in name for name in changed)

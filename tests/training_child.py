@@ -50,7 +50,7 @@ def main(checkpoint: str, folder: str, when: str = "", settings: SFTSettings = S
 
     from whenwhere.training.callbacks import Progress
     from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.sft.objective import SFT
+    from whenwhere.training.sft.objective import SFTObjective
 
     torch.set_num_threads(1)
     kind, _, number = when.partition("=")
@@ -73,7 +73,7 @@ def main(checkpoint: str, folder: str, when: str = "", settings: SFTSettings = S
             die()
 
     run = TrainingRun(folder, callbacks=[Told(update=tell)])
-    return run.train(SFT(opened(Path(checkpoint)), source, settings))
+    return run.train(SFTObjective(opened(Path(checkpoint)), source, settings))
 
 
 if __name__ == "__main__":

@@ -155,11 +155,11 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
                 if isinstance(recipe.train, RLSettings):
                     from whenwhere.training.rl import objective as rl
 
-                    result = run.train(rl.RL(policy, course, recipe.verifier, recipe.train))
+                    result = run.train(rl.RLObjective(policy, course, recipe.verifier, recipe.train))
                 else:
                     from whenwhere.training.sft import objective as sft
 
-                    result = run.train(sft.SFT(policy, course, recipe.train))
+                    result = run.train(sft.SFTObjective(policy, course, recipe.train))
     except KeyboardInterrupt:
         note(f"interrupted after update {run.step} of {recipe.train.max_steps}; {_goes_on(run)}")
         raise typer.Exit(INTERRUPTED) from None

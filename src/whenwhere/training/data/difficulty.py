@@ -176,28 +176,26 @@ def _measured(
 ) -> Iterator[Difficulty]:
     from whenwhere.training.prefix.flops import FlopCounter
     from whenwhere.training.prefix.rollout import SamplingParams
-    from whenwhere.training.rl.completions import Clip, Own
+    from whenwhere.training.rl.completions import PromptedClip
+    from whenwhere.training.rl.sampler import LocalSampler
 
-    prompt, rests = policy.prompts(sample, sample.questions)
-    longest = len(prompt.ids) + max(map(len, rests))
-    if longest > ask.max_prompt:
-        raise SettingError(f"its prompt has {longest} tokens, more than max_prompt_length = {ask.max_prompt}")
-    clip = Clip(number, 1.0, tuple(range(len(rests))), sample, sample.questions, prompt, rests)
-    sampling = SamplingParams(
+    prompt, suffixes = policy.prompts(sample, sample.questions, ask.max_prompt)
+    clip = PromptedClip(number, 1.0, tuple(range(len(suffixes))), sample, sample.questions, prompt, suffixes)
+    params = SamplingParams(
         ask.max_tokens,
         temperature=ask.temperature if ask.draws else 0.0,
         stop=tuple(policy.end_ids),
         seed=int.from_bytes(hashlib.sha256(f"{ask.seed} {sample.id}".encode()).digest()[:7]),
     )
-    attempts = Own().draw(policy, [clip], max(1, ask.draws), sampling)
-    lengths = [len(rests[a.number]) + len(row) for a in attempts for row in a.ids]
-    words = sum(len(row) for a in attempts for row in a.ids)
-    flops = FlopCounter(policy.parts).forward(prompt, lengths, words).shared / len(attempts)
-    for attempt in attempts:
-        truth = policy.truth(sample, attempt.question)
-        rewards = np.array([verifier.score(policy.decode(row), truth).reward for row in attempt.ids])
+    groups = LocalSampler().sample(policy, [clip], max(1, ask.draws), params)
+    lengths = [len(suffixes[g.question_index]) + len(row) for g in groups for row in g.ids]
+    words = sum(len(row) for g in groups for row in g.ids)
+    flops = FlopCounter(policy.parts).forward(prompt, lengths, words).shared / len(groups)
+    for group in groups:
+        truth = policy.truth(sample, group.question)
+        rewards = np.array([verifier.score(policy.decode(row), truth).reward for row in group.ids])
         yield Difficulty(
-            attempt.question.id, sample.id, number, len(rests), round(float(1 - rewards.mean()), 6),
+            group.question.id, sample.id, number, len(suffixes), round(float(1 - rewards.mean()), 6),
             round(float(rewards.std()), 6),
             duration=truth.duration, fraction=_fraction(truth.spans, truth.duration),
             flops=float(round(flops)), **alike,

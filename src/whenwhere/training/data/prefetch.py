@@ -1,48 +1,54 @@
-"""Samples read ahead in a thread: decoding videos beside the computation.
+"""Items prepared in a thread before their turn, so that videos are decoded while the model computes.
 
-How many samples an update of RL takes is not known beforehand (they have different numbers of questions, and groups are
-drawn anew), so what is read ahead is what stands next, as many as the update before took. A curriculum decides where a
-run stands when it is asked, so nothing is read ahead of one.
+What comes next is said with every request: an update of SFT takes a known number of samples, while an update of RL
+takes as many as it needs, which only the update before it tells.
 """
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-from whenwhere.training.data.samples import OrderedSource, Sample, SampleSource, sample_at
+from whenwhere.training.data.samples import OrderedSource, SampleSource
+
+T = TypeVar("T")
 
 
-class Prefetcher:
-    """Reads a source by places of a run, some of them ahead.
+class Prefetcher(Generic[T]):
+    """Prepares numbered items in a thread; every item is prepared once, and forgotten when it is handed out."""
 
-    Args:
-        source: of samples.
-        seed: of the run.
-        stride: between the places that are asked for: the number of processes.
-    """
-
-    def __init__(self, source: SampleSource, seed: int, stride: int) -> None:
-        self.source, self.seed, self.stride = source, seed, stride
+    def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "samples")
-        self._futures: dict[int, Future[Sample]] = {}
+        self._futures: dict[int, Future[T]] = {}
 
-    def get(self, place: int, progress: float, ahead: int = 0) -> Sample:
-        """The sample at a place.
+    def get(self, number: int, prepare: Callable[[int], T], following: Iterable[int] = ()) -> T:
+        """One item.
 
         Args:
-            place: of the run.
-            progress: share of the updates that are done.
-            ahead: places behind it that are read meanwhile.
+            number: Number of the item.
+            prepare: Function that makes an item of its number. It runs in the thread, or right here where nothing is
+                to follow and the item is not prepared yet.
+            following: Numbers of the items that will be asked for next; they are prepared in the background.
 
         Raises:
-            WhenwhereError: this one cannot be had.
+            WhenwhereError: `prepare` raised it for this item.
         """
-        if isinstance(self.source, OrderedSource) or not (ahead or place in self._futures):
-            return sample_at(self.source, place, progress, self.seed)
-        for k in range(ahead + 1):
-            at = place + k * self.stride
-            if at not in self._futures:
-                self._futures[at] = self._pool.submit(sample_at, self.source, at, progress, self.seed)
-        return self._futures.pop(place).result()
+        following = list(following)
+        if not following and number not in self._futures:
+            return prepare(number)
+        for k in (number, *following):
+            if k not in self._futures:
+                self._futures[k] = self._pool.submit(prepare, k)
+        return self._futures.pop(number).result()
 
     def close(self) -> None:
-        """What was not begun is not read any more."""
+        """Ends the thread; items that it has not begun are not prepared any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def can_prefetch(source: SampleSource) -> bool:
+    """Whether samples of a source can be read before their turn: a curriculum chooses a sample when it is asked.
+
+    Args:
+        source: The source of a run.
+    """
+    return not isinstance(source, OrderedSource)

@@ -130,12 +130,15 @@ class Policy:
         self._layouts: dict[tuple[tuple[int, ...], bytes], _Layout] = {}
         self._tokenise = lru_cache(maxsize=65536)(self._tokenised)
 
-    def prompts(self, sample: Sample, questions: Sequence[Question]) -> tuple[TokenSegment, list[Tensor]]:
+    def prompts(
+        self, sample: Sample, questions: Sequence[Question], max_length: int | None = None
+    ) -> tuple[TokenSegment, list[Tensor]]:
         """The prompts of questions about a clip, split where they diverge.
 
         Args:
             sample: The clip.
             questions: Questions about it, at least one.
+            max_length: The largest number of tokens of a prompt. None means unlimited.
 
         Returns:
             The longest common beginning with the clip in it; and for each question the token ids of its remainder,
@@ -143,6 +146,7 @@ class Policy:
 
         Raises:
             ModelError: A timestamp in the prompt is wrong, or the processor rejects the frames.
+            SettingError: A prompt is longer than `max_length`.
         """
         import torch
 
@@ -153,6 +157,9 @@ class Policy:
         while all(len(r) > shared + 1 and r[shared] == rests[0][shared] for r in rests):
             shared += 1
         ids = torch.cat([layout.head, torch.tensor(rests[0][:shared], dtype=torch.long)])
+        longest = len(ids) + max(map(len, rests)) - shared
+        if max_length is not None and longest > max_length:
+            raise SettingError(f"its prompt has {longest} tokens, more than max_prompt_length = {max_length}")
         prompt = TokenSegment(ids, segment.images, segment.videos)
         return prompt, [torch.tensor(r[shared:], dtype=torch.long) for r in rests]
 

@@ -1,40 +1,45 @@
-"""Losses of RL as functions of tensors: GRPO, Dr. GRPO, DAPO, GSPO. No model, no rewards, no loop in here.
+"""Losses of RL as functions of tensors: GRPO, Dr. GRPO, DAPO, GSPO. There is no model, reward or loop in here.
 
-All four are the clipped surrogate, -min(r A, clip(r) A) token by token, r being the ratio of the probabilities now and
-when the completion was drawn. They differ in what r is (a token's own; GSPO: the geometric mean over the completion)
-and in what the sum is divided by:
+All four are the clipped surrogate, -min(r A, clip(r) A) for each token, where r is the ratio of its probabilities now
+and when the completion was sampled. They differ in what r is (a token's own ratio; for GSPO the geometric mean over the
+completion) and in what the sum is divided by:
 
-- `grpo`, `gspo`: the mean over completions of the mean over their tokens: short answers weigh more per token.
-- `dapo`: all tokens of the update: every token weighs the same.
-- `dr_grpo`: completions times the longest length allowed, a constant.
+- `grpo`, `gspo`: the mean over completions of the mean over their tokens, so tokens of short answers weigh more.
+- `dapo`: all tokens of the update, so every token weighs the same.
+- `dr_grpo`: the number of completions times the longest length allowed, a constant.
 
-An update is more than one group, and each group has its own backward pass. So the divisors are those of the whole
-update (`Over`), and the sum of the groups' losses is the loss.
+An update has several groups with a backward pass each. So the divisors are those of the whole update
+(`LossNormalizer`), and the sum of the groups' losses is the loss.
 
-Names, formulas and signs are TRL 1.16's, equal to it on fixed tensors (tests/test_training_losses.py); `gspo` is its
-`loss_type="grpo", importance_sampling_level="sequence"`. One thing is finer: TRL averages entropies over each
-micro-batch, we over the update.
+Names, formulas and signs are those of TRL 1.16, equal to it on fixed tensors (tests/test_training_losses.py); `gspo` is
+its `loss_type="grpo", importance_sampling_level="sequence"`. One thing is finer: TRL averages entropies over each
+micro-batch, these functions over the update.
 
 Left out: two-sided clipping (`delta`) and TRL's further losses.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from whenwhere.errors import SettingError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LossType = Literal["grpo", "dr_grpo", "dapo", "gspo"]
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class LossNormalizer:
     """What the losses of an update's groups are divided by.
 
     Attributes:
-        completions: of the update, those that are masked out included.
-        tokens: that count.
-        longest: tokens that a completion may have (`dr_grpo`).
+        completions: Number of completions of the update, masked ones included.
+        tokens: Number of tokens that count.
+        longest: The largest number of tokens that a completion may have (`dr_grpo`).
     """
 
     completions: float
@@ -43,16 +48,16 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """How the surrogate is held back.
+class ClipConfig:
+    """How far the policy may move in one update: clipping of the ratio, KL divergence, entropy bonus.
 
     Attributes:
-        epsilon: clipping of the ratio below 1.
-        epsilon_high: and above; None = epsilon.
-        beta: weight of the KL divergence from the reference.
-        entropy_coef: weight of the entropy bonus.
-        use_bias_correction_kl: multiply KL by the ratio, which makes its gradient that of the reverse KL (arXiv
-            2512.02556), also where the ratio is 1; False = GRPO's original.
+        epsilon: The ratio is clipped at 1 - epsilon.
+        epsilon_high: The ratio is clipped at 1 + epsilon_high. None means epsilon.
+        beta: Weight of the KL divergence from the reference.
+        entropy_coef: Weight of the entropy bonus.
+        use_bias_correction_kl: Whether the KL divergence is multiplied by the ratio, which makes its gradient that of
+            the reverse KL (arXiv 2512.02556), also where the ratio is 1. False is GRPO's original.
     """
 
     epsilon: float = 0.2
@@ -63,46 +68,67 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loss:
-    """A loss and what to look at.
+class PolicyLoss:
+    """A loss with its metrics.
 
     Attributes:
-        value: to go backward from.
-        metrics: 0-d tensors without gradient, means over the tokens that count: `ratio`, `clip_low` and `clip_high`
-            (shares of tokens that the clipping took the gradient from), `kl` (as it stands in the loss) and `entropy`
-            where they were computed.
-        tokens: that count, the weight of the metrics.
+        value: The loss, a differentiable scalar.
+        metrics: Means over the tokens that count, scalars without gradient: `ratio`; `clip_low` and `clip_high`, the
+            shares of tokens whose gradient was clipped away; `kl`, as it is in the loss, and `entropy` where they were
+            computed.
+        tokens: Number of tokens that count, a scalar: the weight of the metrics.
     """
 
-    value: Any
-    metrics: dict[str, Any]
-    tokens: Any
+    value: Tensor
+    metrics: dict[str, Tensor]
+    tokens: Tensor
 
 
-def kl(logps: Any, ref_logps: Any) -> Any:
-    """The k3 estimator of KL(policy ‖ reference) at each token: exp(d) - d - 1, d = reference - policy; never negative.
+class LossInputs(TypedDict, total=False):
+    """Further inputs of the losses.
+
+    Attributes:
+        ref_logps: Log-probabilities under the reference, shape (G, W). Needed where beta is not 0.
+        entropies: Entropies, shape (G, W). Needed, with gradient, where entropy_coef is not 0.
+        weights: Weights of `importance_weights`, shape (G, W) or (G, 1).
+    """
+
+    ref_logps: Tensor | None
+    entropies: Tensor | None
+    weights: Tensor | None
+
+
+def kl_divergence(logps: Tensor, ref_logps: Tensor) -> Tensor:
+    """The k3 estimator of KL(policy ‖ reference) at each token: exp(d) - d - 1 ≥ 0, where d = reference - policy.
 
     Args:
-        logps: (G, W) of the drawn tokens.
-        ref_logps: the same by the reference.
+        logps: Log-probabilities of the sampled tokens under the policy, shape (G, W).
+        ref_logps: Log-probabilities under the reference, of the same shape.
+
+    Returns:
+        The estimate for each token, shape (G, W).
     """
     gap = ref_logps - logps
     return gap.exp() - gap - 1
 
 
-def importance(old_logps: Any, sampling_logps: Any, mask: Any, cap: float, level: Literal["token", "sequence"]) -> Any:
-    """Truncated importance weights, min(exp(old - sampling), cap), where another program drew the completions.
+def importance_weights(
+    old_logps: Tensor, sampling_logps: Tensor, mask: Tensor, cap: float, level: Literal["token", "sequence"]
+) -> Tensor:
+    """Truncated importance weights, min(exp(old - sampling), cap), where another program sampled the completions.
+
+    From Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"; TRL's
+    `token_truncate` and `sequence_truncate`.
 
     Args:
-        old_logps: (G, W) by the policy itself.
-        sampling_logps: (G, W) as the program that drew them gave; NaN = not given, counts as equal.
-        mask: (G, W) True where a token counts.
-        cap: largest weight.
-        level: of a token (G, W), or of the whole completion (G, 1).
+        old_logps: Log-probabilities under the policy itself, shape (G, W).
+        sampling_logps: Log-probabilities as the other program reported them, shape (G, W); a NaN counts as equal.
+        mask: Which tokens count, bool, shape (G, W).
+        cap: The largest weight.
+        level: Whether each token or each completion has a weight.
 
     Returns:
-        Weights, without gradient. Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL
-        training"; TRL's `token_truncate` and `sequence_truncate`.
+        Weights without gradient, shape (G, W) or (G, 1).
     """
     gap = ((old_logps - sampling_logps).detach() * mask).nan_to_num(nan=0.0)
     if level == "sequence":
@@ -110,22 +136,24 @@ def importance(old_logps: Any, sampling_logps: Any, mask: Any, cap: float, level
     return gap.exp().clamp(max=cap)
 
 
-def grpo(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip = Clip(), over: Over | None = None,
-         **beside: Any) -> Loss:  # fmt: skip
+def grpo(
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig = ClipConfig(),
+    normalizer: LossNormalizer | None = None, **inputs: Unpack[LossInputs],
+) -> PolicyLoss:  # fmt: skip
     """GRPO (arXiv 2402.03300): the mean over completions of the mean over their tokens.
 
     Args:
-        logps: (G, W) of the tokens by the policy; padding anything.
-        old_logps: the same when they were drawn; None = now, at ratio 1.
-        advantages: (G,) of the completions.
-        mask: (G, W) True where a token counts.
-        clip: how the surrogate is held back.
-        over: divisors of the whole update; None = of these completions.
-        beside: `ref_logps` (G, W), where beta is not 0; `entropies` (G, W), with gradient where entropy_coef is not 0;
-            `weights` (G, W) or (G, 1), of `importance`.
+        logps: Log-probabilities of the tokens under the policy, shape (G, W); padding may be anything.
+        old_logps: Log-probabilities under the sampling policy, shape (G, W). None means the policy has not changed
+            since sampling, so that all ratios are 1.
+        advantages: Advantages of the completions, shape (G,).
+        mask: Which tokens count, bool, shape (G, W).
+        clip: How far the policy may move.
+        normalizer: Divisors of the whole update. None means that these completions are the whole update.
+        **inputs: Further inputs, see `LossInputs`.
 
     Raises:
-        SettingError: beta or entropy_coef is not 0 and what it needs is not there.
+        SettingError: beta or entropy_coef is not 0, and the input that it needs is missing.
 
     >>> import torch
     >>> logps = torch.tensor([[-1.0, -2.0], [-1.0, -9.0]])
@@ -135,86 +163,117 @@ def grpo(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip = Cl
     >>> round(float(dapo(logps, None, torch.tensor([1.0, -1.0]), mask).value), 4)
     -0.3333
     """
-    return _over_completions(*_surrogate(logps, old_logps, advantages, mask, clip, over, False, **beside))
+    return _mean_over_completions(_surrogate(logps, old_logps, advantages, mask, clip, normalizer, False, inputs))
 
 
-def gspo(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip = Clip(), over: Over | None = None,
-         **beside: Any) -> Loss:  # fmt: skip
-    """GSPO (arXiv 2507.18071): one ratio a completion, the geometric mean of its tokens'; arguments as `grpo`.
+def gspo(
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig = ClipConfig(),
+    normalizer: LossNormalizer | None = None, **inputs: Unpack[LossInputs],
+) -> PolicyLoss:  # fmt: skip
+    """GSPO (arXiv 2507.18071): one ratio for each completion, the geometric mean of its tokens'; arguments as `grpo`.
 
     Its ratios stay near 1: the paper clips at 3e-4 below and 4e-4 above.
     """
-    return _over_completions(*_surrogate(logps, old_logps, advantages, mask, clip, over, True, **beside))
+    return _mean_over_completions(_surrogate(logps, old_logps, advantages, mask, clip, normalizer, True, inputs))
 
 
-def dapo(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip = Clip(), over: Over | None = None,
-         **beside: Any) -> Loss:  # fmt: skip
+def dapo(
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig = ClipConfig(),
+    normalizer: LossNormalizer | None = None, **inputs: Unpack[LossInputs],
+) -> PolicyLoss:  # fmt: skip
     """DAPO (arXiv 2503.14476): the mean over the tokens of the update; arguments as `grpo`."""
-    each, bonus, mask, over, made = _surrogate(logps, old_logps, advantages, mask, clip, over, False, **beside)
-    return Loss((each * mask).sum() / max(over.tokens, 1.0) - bonus, *made)
+    s = _surrogate(logps, old_logps, advantages, mask, clip, normalizer, False, inputs)
+    return PolicyLoss((s.losses * s.mask).sum() / max(s.normalizer.tokens, 1.0) - s.bonus, s.metrics, s.tokens)
 
 
-def dr_grpo(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip = Clip(), over: Over | None = None,
-            **beside: Any) -> Loss:  # fmt: skip
-    """Dr. GRPO (arXiv 2503.20783): divided by completions x the longest length; arguments as `grpo`, `over` needed."""
-    if over is None:
-        raise SettingError("dr_grpo divides by the longest length that a completion may have: give it as Over(longest)")
-    each, bonus, mask, over, made = _surrogate(logps, old_logps, advantages, mask, clip, over, False, **beside)
-    return Loss((each * mask).sum() / max(over.completions * over.longest, 1.0) - bonus, *made)
+def dr_grpo(
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig = ClipConfig(),
+    normalizer: LossNormalizer | None = None, **inputs: Unpack[LossInputs],
+) -> PolicyLoss:  # fmt: skip
+    """Dr. GRPO (arXiv 2503.20783): divided by completions times the longest length allowed; arguments as `grpo`.
+
+    Raises:
+        SettingError: `normalizer` is missing; only it knows the longest length.
+    """
+    if normalizer is None:
+        raise SettingError("dr_grpo divides by the longest length of a completion: give it as LossNormalizer.longest")
+    s = _surrogate(logps, old_logps, advantages, mask, clip, normalizer, False, inputs)
+    divisor = max(s.normalizer.completions * s.normalizer.longest, 1.0)
+    return PolicyLoss((s.losses * s.mask).sum() / divisor - s.bonus, s.metrics, s.tokens)
 
 
-LOSSES: dict[LossType, Callable[..., Loss]] = {"grpo": grpo, "dr_grpo": dr_grpo, "dapo": dapo, "gspo": gspo}
+LOSSES: dict[LossType, Callable[..., PolicyLoss]] = {"grpo": grpo, "dr_grpo": dr_grpo, "dapo": dapo, "gspo": gspo}
 
 
-def _over_completions(each: Any, bonus: Any, mask: Any, over: Over, made: tuple[Any, Any]) -> Loss:
-    rows = (each * mask).sum(-1) / mask.sum(-1).clamp(min=1)
-    return Loss(rows.sum() / max(over.completions, 1.0) - bonus, *made)
+class _Surrogate(NamedTuple):
+    """The surrogate before it is averaged.
+
+    Attributes:
+        losses: Loss of each token, shape (G, W).
+        bonus: The entropy bonus, a scalar.
+        mask: Which tokens count, as numbers, shape (G, W).
+        normalizer: Divisors of the update.
+        metrics: As in `PolicyLoss`.
+        tokens: As in `PolicyLoss`.
+    """
+
+    losses: Tensor
+    bonus: Tensor | float
+    mask: Tensor
+    normalizer: LossNormalizer
+    metrics: dict[str, Tensor]
+    tokens: Tensor
+
+
+def _mean_over_completions(s: _Surrogate) -> PolicyLoss:
+    rows = (s.losses * s.mask).sum(-1) / s.mask.sum(-1).clamp(min=1)
+    return PolicyLoss(rows.sum() / max(s.normalizer.completions, 1.0) - s.bonus, s.metrics, s.tokens)
 
 
 def _surrogate(
-    logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Clip, over: Over | None, whole: bool, *,
-    ref_logps: Any = None, entropies: Any = None, weights: Any = None,
-) -> tuple[Any, Any, Any, Over, tuple[dict[str, Any], Any]]:  # fmt: skip
-    """(G, W) losses of tokens, the entropy bonus, the mask as numbers, divisors, and what to look at."""
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig,
+    normalizer: LossNormalizer | None, sequence_ratio: bool, inputs: LossInputs,
+) -> _Surrogate:  # fmt: skip
     import torch
 
+    ref_logps, entropies, weights = inputs.get("ref_logps"), inputs.get("entropies"), inputs.get("weights")
     if clip.beta and ref_logps is None:
         raise SettingError("beta is not 0, so the loss needs the reference's log-probabilities")
     if clip.entropy_coef and entropies is None:
         raise SettingError("entropy_coef is not 0, so the loss needs the entropies")
-    # what is padded must not turn into infinity times 0
+    # padding must not turn into infinity times 0
     logps = logps.masked_fill(~mask, 0.0)
-    old = logps.detach() if old_logps is None else old_logps.masked_fill(~mask, 0.0)
+    old_logps = logps.detach() if old_logps is None else old_logps.masked_fill(~mask, 0.0)
     mask = mask.to(logps.dtype)
     tokens = mask.sum()
-    over = over or Over(len(mask), float(tokens))
-    log_ratio = logps - old
-    if whole:
+    normalizer = normalizer or LossNormalizer(len(mask), float(tokens))
+    log_ratio = logps - old_logps
+    if sequence_ratio:
         log_ratio = ((log_ratio * mask).sum(-1) / mask.sum(-1).clamp(min=1))[:, None]
     ratio = log_ratio.exp()
     low, high = 1 - clip.epsilon, 1 + (clip.epsilon if clip.epsilon_high is None else clip.epsilon_high)
-    good = advantages.to(logps)[:, None]
-    each = -torch.min(ratio * good, ratio.clamp(low, high) * good)
+    advantages = advantages.to(logps)[:, None]
+    losses = -torch.min(ratio * advantages, ratio.clamp(low, high) * advantages)
     if weights is not None:
-        each = each * weights
+        losses = losses * weights
 
-    def mean(values: Any) -> Any:
+    def mean(values: Tensor) -> Tensor:
         return ((values.detach() * mask).sum() / tokens.clamp(min=1)).detach()
 
-    made = {
-        "ratio": mean(ratio), "clip_low": mean(((ratio < low) & (good < 0)).float()),
-        "clip_high": mean(((ratio > high) & (good > 0)).float()),
+    metrics = {
+        "ratio": mean(ratio), "clip_low": mean(((ratio < low) & (advantages < 0)).float()),
+        "clip_high": mean(((ratio > high) & (advantages > 0)).float()),
     }  # fmt: skip
     if ref_logps is not None:
-        apart = kl(logps, ref_logps.masked_fill(mask == 0, 0.0))
+        divergence = kl_divergence(logps, ref_logps.masked_fill(mask == 0, 0.0))
         if clip.use_bias_correction_kl:
-            apart = apart * ratio
-        made["kl"] = mean(apart)
+            divergence = divergence * ratio
+        metrics["kl"] = mean(divergence)
         if clip.beta:
-            each = each + clip.beta * apart
-    bonus: Any = 0.0
+            losses = losses + clip.beta * divergence
+    bonus: Tensor | float = 0.0
     if entropies is not None:
-        made["entropy"] = mean(entropies)
+        metrics["entropy"] = mean(entropies)
         if clip.entropy_coef:
-            bonus = clip.entropy_coef * (entropies * mask).sum() / max(over.tokens, 1.0)
-    return each, bonus, mask, over, (made, tokens)
+            bonus = clip.entropy_coef * (entropies * mask).sum() / max(normalizer.tokens, 1.0)
+    return _Surrogate(losses, bonus, mask, normalizer, metrics, tokens)

@@ -1,75 +1,91 @@
 """What a reward may need beside an answer: the progress, what an encoder may look at, answers to shuffled frames.
 
-Only what the reward's terms ask for is made. Answers to shuffled frames (the term `order`) are the likeliest ones, one
-for each question, drawn as the completions are; they cost a forward pass of the clip and stand in the FLOPs. An encoder
-(the term `semantic`) sees the frames that the policy sees; the sentence that is not meant is the clip's next one. Where
-a clip has one sentence alone the term does not apply.
+Only what the reward's terms ask for is computed. Answers to shuffled frames (the term `order`) are the likeliest ones,
+one for each question, sampled as the completions are; they cost a forward pass of the clip, which the FLOPs include. An
+encoder (the term `semantic`) sees the frames that the policy sees; its other sentence is another one of the same clip.
+Where a clip has only one sentence, the term does not apply.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.training.data.samples import Sample
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.rollout import SamplingParams
-from whenwhere.training.rl.completions import Attempt, Clip, Drawer
+from whenwhere.training.rl.completions import CompletionGroup, PromptedClip
+from whenwhere.training.rl.sampler import Sampler
 from whenwhere.verify import RewardContext, Verifier, VideoView
 
 
-def shuffled(policy: Policy, drawer: Drawer, verifier: Verifier, clips: Sequence[Clip], sampling: SamplingParams,
-             seed: Sequence[int]) -> list[Attempt]:  # fmt: skip
-    """The likeliest answers to the same questions with the frames in another order, under the same stamps.
+def sample_shuffled(
+    policy: Policy,
+    sampler: Sampler,
+    verifier: Verifier,
+    clips: Sequence[PromptedClip],
+    params: SamplingParams,
+    seed: Sequence[int],
+) -> list[CompletionGroup]:
+    """The likeliest answers to the same questions with the frames in another order, under the same timestamps.
 
     Args:
-        policy: that answers.
-        drawer: that it answers by.
-        verifier: the reward; nothing is drawn where no term asks for it.
-        clips: and their questions.
-        sampling: of the completions.
-        seed: of the order.
+        policy: The policy that answers.
+        sampler: What samples its answers.
+        verifier: The reward; nothing is sampled where none of its terms asks for it.
+        clips: The clips with their questions.
+        params: How the completions are sampled; temperature, top_k and top_p are not used.
+        seed: Seed of the order.
+
+    Returns:
+        For each question, a group of one completion; or no group at all.
     """
     if not clips or not any("shuffled" in term.needs for term in verifier.terms):
         return []
     others = []
     for clip in clips:
-        order = np.random.default_rng([*seed, clip.place]).permutation(len(clip.sample.images))
+        order = np.random.default_rng([*seed, clip.position]).permutation(len(clip.sample.images))
         sample = replace(clip.sample, images=clip.sample.images[order])
-        prompt, rests = policy.prompts(sample, clip.questions)
-        others.append(replace(clip, sample=sample, prompt=prompt, rests=rests))
-    return drawer.draw(policy, others, 1, replace(sampling, temperature=0.0, top_k=0, top_p=1.0))
+        prompt, suffixes = policy.prompts(sample, clip.questions)
+        others.append(replace(clip, sample=sample, prompt=prompt, suffixes=suffixes))
+    return sampler.sample(policy, others, 1, replace(params, temperature=0.0, top_k=0, top_p=1.0))
 
 
-def beside(
-    policy: Policy, verifier: Verifier, attempt: Attempt, progress: float, others: Sequence[Attempt] = ()
+def reward_context(
+    policy: Policy,
+    verifier: Verifier,
+    group: CompletionGroup,
+    progress: float,
+    shuffled: Sequence[CompletionGroup] = (),
 ) -> RewardContext:
     """What the reward of a question's completions may look at.
 
     Args:
-        policy: that answered.
-        verifier: the reward.
-        attempt: the question.
-        progress: share of the training that is done.
-        others: what `shuffled` gave.
+        policy: The policy that answered.
+        verifier: The reward.
+        group: The completions of the question.
+        progress: Share of the training that is done, 0-1.
+        shuffled: The answers of `sample_shuffled`.
     """
-    clip, said = attempt.clip, None
-    for other in others:
-        if (other.clip.place, other.number) == (clip.place, attempt.number):
-            said = verifier.read(policy.decode(other.ids[0]), policy.truth(clip.sample, attempt.question))
+    clip, prediction = group.clip, None
+    for other in shuffled:
+        if (other.clip.position, other.question_index) == (clip.position, group.question_index):
+            prediction = verifier.read(policy.decode(other.ids[0]), policy.truth(clip.sample, group.question))
     view = None
-    swapped = [q.text for q in clip.sample.questions if q.text != attempt.question.text]
+    swapped = [q.text for q in clip.sample.questions if q.text != group.question.text]
     if verifier.semantic is not None and swapped:
-        truth = policy.truth(clip.sample, attempt.question)
-        assert truth.duration is not None and truth.size is not None  # what the policy has filled in
-        view = VideoView(_look(clip.sample), truth.duration, truth.size, attempt.question.text, swapped[0])
-    return RewardContext(progress, said, verifier.semantic, view)
+        truth = policy.truth(clip.sample, group.question)
+        assert truth.duration is not None and truth.size is not None  # the policy has filled them in
+        view = VideoView(_shown(clip.sample), truth.duration, truth.size, group.question.text, swapped[0])
+    return RewardContext(progress, prediction, verifier.semantic, view)
 
 
-def _look(sample: Sample) -> Any:
-    def look(times: Any) -> Any:
-        at = np.searchsorted(sample.times, np.asarray(times) + 1e-6, side="right") - 1
-        return sample.images[np.clip(at, 0, len(sample.images) - 1)]
+def _shown(sample: Sample) -> Callable[[NDArray[np.float64]], NDArray[np.uint8]]:
+    """A function from times in seconds, shape (n,), to the frames shown then, shape (n, h, w, 3)."""
+
+    def look(times: NDArray[np.float64]) -> NDArray[np.uint8]:
+        index = np.searchsorted(sample.times, np.asarray(times) + 1e-6, side="right") - 1
+        return sample.images[np.clip(index, 0, len(sample.images) - 1)]
 
     return look
