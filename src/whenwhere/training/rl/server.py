@@ -106,7 +106,7 @@ class ServerSampler:
                 if not choice.tokens or len(choice.tokens) != len(choice.logps):
                     raise ModelError(
                         f"{self.address} gives {len(choice.tokens)} tokens and {len(choice.logps)} log-probabilities "
-                        "for a completion: training needs one of each for every token, as vLLM reports them from 0.10.2 on"
+                        "for a completion: training needs both for every token, as vLLM reports them from 0.10.2 on"
                     )
                 ids.append(torch.tensor(choice.tokens))
                 logps.append(torch.tensor(choice.logps))
