@@ -14,7 +14,7 @@ from whenwhere.cli.manifest import read_manifest
 from whenwhere.datasets import BENCHMARKS, manifest, schema
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
-from whenwhere.evaluate.validate import validate as score_truth
+from whenwhere.evaluate.validate import validate_gold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from releases import RELEASES, write_release
@@ -83,7 +83,7 @@ def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
     items = BENCHMARKS["stage"].read(truth)
     assert items and all(i.video == items[0].video and i.type and i.fps == 15 for i in items)
     assert sum(len(i.tubes[0]) for i in items if i.tubes) > 30
-    checked = score_truth(BENCHMARKS["stage"], items)
+    checked = validate_gold(BENCHMARKS["stage"], items)
     full = {c.measure: c.gold for c in checked.checks if c.protocol == "default-tubes"}
     assert checked.passed and full["m_vIoU"] == full["m_tIoU"] == 1.0
     asked = tmp_path / "clips" / "manifest.jsonl"

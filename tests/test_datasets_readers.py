@@ -13,7 +13,7 @@ from whenwhere.datasets import BENCHMARKS, schema
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.validate import validate
+from whenwhere.evaluate.validate import validate_gold
 from whenwhere.spans import Span
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -242,7 +242,7 @@ def test_anything_wrong_is_one_sentence(name: str, tmp_path: Path) -> None:
         for item in found:
             assert schema.from_dict(schema.to_dict(item)).status == item.status
         if found:
-            validate(BENCHMARKS[name], found)
+            validate_gold(BENCHMARKS[name], found)
         read += 1
     assert refused > 30 and read
 
@@ -268,7 +268,7 @@ def test_next_gqa_needs_its_table(tmp_path: Path) -> None:
 def test_their_truth_gets_the_full_score(name: str, tmp_path: Path) -> None:
     benchmark = BENCHMARKS[name]
     assert benchmark.task in PROTOCOLS[benchmark.protocol].tasks
-    found = validate(benchmark, items(name, tmp_path))
+    found = validate_gold(benchmark, items(name, tmp_path))
     assert found.passed and not found.skipped
     assert {c.protocol for c in found.checks} == {"default", benchmark.protocol}
 
@@ -278,13 +278,13 @@ def test_a_wrong_reader_is_found(tmp_path: Path) -> None:
     benchmark = BENCHMARKS["qvhighlights"]
     some = items("qvhighlights", tmp_path)
     some[0].spans = some[0].spans[:, ::-1].copy()
-    found = validate(benchmark, some)
+    found = validate_gold(benchmark, some)
     assert not found.passed and found.checks[0].short == ["7"] and found.checks[0].gold == 0
     some = items("didemo", tmp_path / "d")
     some[0].extra["times"] = (np.array(some[0].extra["times"]) + 6).tolist()
     with pytest.raises(KeyError):
-        validate(BENCHMARKS["didemo"], some)
-    assert not validate(benchmark, items("qvhighlights", tmp_path) * 2).passed
+        validate_gold(BENCHMARKS["didemo"], some)
+    assert not validate_gold(benchmark, items("qvhighlights", tmp_path) * 2).passed
 
 
 #: file, items, invalid, ends behind the video, and what a reader of the papers would look for.
@@ -313,7 +313,7 @@ REAL = [
 def test_released_files(name: str, file: str, count: int, invalid: int, past: int, real_data: Path) -> None:
     """Counts as the sets are known for, and their truth gets the full score, or the set's own ceiling."""
     benchmark = BENCHMARKS[name]
-    found = validate(benchmark, benchmark.read(real_data / "annotations" / file))
+    found = validate_gold(benchmark, benchmark.read(real_data / "annotations" / file))
     assert (found.items, len(found.faults), found.past) == (count, invalid, past)
     assert found.passed and not found.skipped and not found.repeated
     by_name = {(c.protocol, c.measure): c for c in found.checks}
@@ -337,7 +337,7 @@ def test_released_files(name: str, file: str, count: int, invalid: int, past: in
 )
 def test_truth_of_released_tubes_and_segments(name: str, file: str, sure: str | None, real_data: Path) -> None:
     benchmark = BENCHMARKS[name]
-    found = validate(benchmark, benchmark.read(real_data / "annotations" / file))
+    found = validate_gold(benchmark, benchmark.read(real_data / "annotations" / file))
     assert found.passed and not found.skipped and not found.repeated
     assert sure is None or [c.gold for c in found.checks if c.measure == sure and c.full is not None] == [1.0]
 

@@ -195,12 +195,12 @@ def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
     from whenwhere.cli.console import Waiting, note
     from whenwhere.datasets import read_items
     from whenwhere.evaluate.names import find_benchmark
-    from whenwhere.evaluate.validate import validate as score_truth
+    from whenwhere.evaluate.validate import validate_gold
 
     bench = find_benchmark(benchmark)
     with Waiting(f"scoring the truth of {annotations.name}"):
         items = read_items(bench, annotations)
-        found = score_truth(bench, items)
+        found = validate_gold(bench, items)
     if bench.task in ("tubes", "tracking") and not any(len(tube) for item in items for tube in item.tubes):
         note(f"{annotations}: no item has a true box, so nothing about boxes was checked: give {bench.files}", "yellow")
     if json_:

@@ -8,7 +8,7 @@ is an ordinary set of answers, scored by the same protocol as the file beside it
   temporal IoU on the training items; without training items it is fitted on the evaluated ones, and the report says
   that this is optimistic;
 - where boxes are answered, both of those with a whole-frame box and with a box of half the frame's sides in its centre;
-- for tracking, where the first box is given, that box held;
+- for tracking, the given first box held;
 - for DiDeMo's 21 moments, the moments in order of their frequency.
 
 Nothing here knows a protocol. Detection, which needs a class name, takes the most frequent one.

@@ -62,8 +62,8 @@ def chosen_files(export: str | Sequence[str] | None) -> tuple[str, ...]:
     """The names of the files to write, checked before any work.
 
     Args:
-        export: Names of `FILES`, as a sequence or comma-separated; None takes `DEFAULT` and the page where it can be
-            made.
+        export: Names of `FILES`, as a sequence or comma-separated; None takes `DEFAULT`, and the page if
+            matplotlib is installed.
 
     Raises:
         SettingError: A name is not one of `FILES`.

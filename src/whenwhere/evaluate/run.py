@@ -42,7 +42,7 @@ PathLike = str | os.PathLike[str]
 AnswerValue = Prediction | Grounding | str
 #: Answers in memory: by item id, or grounding records with their ids.
 AnswerSet = Predictions | Mapping[str, AnswerValue] | Iterable[Grounding]
-#: Name of objects in memory where a report names a file.
+#: Stands for objects in memory where a report names a file.
 IN_MEMORY = "in memory"
 
 

@@ -33,7 +33,7 @@ from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.tubes.decomposition import decomposition
 
-#: Hands the answers of a file to other items, as a control: (items, answers, seed) → swap, or None where it cannot.
+#: Hands the answers of a file to other items: (items, answers, seed) → swap, or None if the items do not allow it.
 Control = Callable[[Sequence[Item], Mapping[str, Prediction], int], Swap | None]
 
 
@@ -51,12 +51,12 @@ class Task:
     Attributes:
         name: Name that benchmarks, protocols and formats refer to.
         title: What an answer is, in words.
-        baselines: (items, training items or None) → constant answers or known results that stand beside the score.
+        baselines: (items, training items or None) → constant answers, or known results such as chance.
         gold: Items → the best possible answers, by id; they check readers and protocols.
         definitions: Protocols of this project's own definition under which the gold answers are checked.
         controls: Swaps of the answers that show whether they depend on the sentence and on the pixels.
         choices: (items, answers) → first choices beside the truths, from which failure modes are counted. None if an
-            answer is no time.
+            answer is not a time.
         decomposition: (items, answers) → what is lost in time and what in space; None for answers without boxes.
         boxed: Whether the truth has boxes.
         timed: Whether the truth is a time.

@@ -95,7 +95,7 @@ class Validation:
         return asdict(self) | {"checks": checks, "passed": self.passed}
 
 
-def validate(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
+def validate_gold(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
     """Score the gold answers to a set under our own definitions and under the protocol that its papers use.
 
     Args:

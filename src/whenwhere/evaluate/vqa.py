@@ -24,7 +24,7 @@ def plain_answer(answer: str) -> str:
     """The answer without case, articles, punctuation and apostrophes, and with number words as digits.
 
     The VQA challenge's script does the same in most cases, with three differences: it restores apostrophes from a list
-    of contractions instead of leaving them out, joins words where a sign stands beside a space, and compares the bare
+    of contractions instead of leaving them out, joins words at a sign next to a space, and compares the bare
     strings where all annotators agree.
 
     >>> [plain_answer(text) for text in ("The Two dogs!", "don't", "1,000", "3.5", "U.S.")]

@@ -63,7 +63,7 @@ _ARRAYS = (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")
 
 
 def formats_of(task: str | None) -> dict[str, Format]:
-    """The formats that hold answers of a task: its own where it has some, else the general ones.
+    """The formats that hold answers of a task: its own if it has some, else the general ones.
 
     >>> list(formats_of("retrieval")), "spans" in formats_of("tubes")
     (['similarity'], True)
@@ -221,7 +221,7 @@ def _recognised(intake: Intake, known: Mapping[str, Format]) -> Format:
             if form.sniff(intake.value):
                 return form
         except RecordError:
-            # Lines of objects of an unknown kind are no JSON value as a whole; neither is a value that broke off.
+            # Lines of objects of an unknown kind are not one JSON value; neither is a value that broke off.
             if firsts:
                 break
             raise

@@ -280,7 +280,7 @@ class Intake:
                 self.fault(
                     at,
                     "duplicate time",
-                    f"{len(b) - len(t)} boxes of {id!r} stand at the time of an earlier one, and the first counts",
+                    f"{len(b) - len(t)} boxes of {id!r} have the time of an earlier one, and the first counts",
                     "write one box for each time",
                 )
             b = b[first]

@@ -28,7 +28,7 @@ from whenwhere.spans import SpanSet
 from whenwhere.tubes import GAP, Tube
 
 
-def boxes_inside(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
+def boxes_in_spans(tubes: Boxed, spans: Ragged) -> tuple[Boxed, Index]:
     """The boxes that lie inside their tube's half-open spans, and for each the row of its span."""
     owner = tubes.owner
     rows = np.full(len(owner), -1, np.int64)
@@ -76,7 +76,7 @@ class Side:
         self.spans = spans
         self.rate = rate
         if span_of is None:
-            self.tubes, self.span_of = boxes_inside(tubes, spans)
+            self.tubes, self.span_of = boxes_in_spans(tubes, spans)
         else:
             self.tubes, self.span_of = tubes, span_of
 

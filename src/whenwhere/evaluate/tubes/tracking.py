@@ -9,7 +9,7 @@ weigh more; `seq_AO` is the mean over sequences.
 
 LaSOT counts the first frame as hit, boxes with inclusive ends, success over 21 thresholds (0 : 0.05 : 1, strictly
 above), and averages over sequences. Its own toolkit (`lasot`, MATLAB) divides by all frames of the sequence, absent
-ones included, repeats the previous box where an answer is missing, lets a true box that begins left of or above the
+ones included, repeats the previous box if an answer is missing, lets a true box that begins left of or above the
 frame count as a miss of success and as a hit of precision, takes the normalised precision at 0.2, and leaves a
 sequence out whose curve is zero throughout. The port in the GOT-10k toolkit (`lasot-got10k`) divides by the frames
 with a true box, without inclusive ends in IoU, and takes the normalised precision as the mean over 51 thresholds up to
