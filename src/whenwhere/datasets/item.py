@@ -90,6 +90,10 @@ class Item:
     provenance: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # -0.0 equals the default and is left out of files like it: only one of the two can come back
+        self.offset += 0.0
+
     @property
     def span_set(self) -> SpanSet:
         """The truth as a set of time. Spans with end <= start hold no time and are left out.
