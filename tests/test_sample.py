@@ -35,6 +35,10 @@ def test_a_seed_draws_the_same_and_runs_only_what_it_drew(
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(sample, "output", lambda arguments, folder: ran.append(arguments) or "said")
     monkeypatch.setattr(sample, "make_inputs", lambda folder: None)
+    found, helps = sample.docstrings(), sample.help_commands()
+    assert len(found) > 1000 and ("data", "convert", "--help") in helps
+    monkeypatch.setattr(sample, "docstrings", lambda: found)
+    monkeypatch.setattr(sample, "help_commands", lambda: helps)
     printed = []
     for seed in ("4", "4", "5"):
         monkeypatch.setattr(sys, "argv", ["sample.py", "--seed", seed])

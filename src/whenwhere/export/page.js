@@ -1,15 +1,15 @@
 // The page: one video, its sentences, their spans on a timeline, their boxes over the picture.
-// All it knows is in the JSON of #data; text reaches the document as text nodes only.
+// Everything it shows is in the JSON of #data. Text reaches the document only as text nodes.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const video = $("video"), canvas = $("canvas"), picture = $("picture"), tracks = $("tracks"), ruler = $("ruler");
 const { duration, width, height, fps, times } = data.video;
-const offset = data.media.offset;   // the media's clock where ours is 0
-const NUDGE = 1e-3;                 // seek into a frame, not onto its rounded edge
-const GLANCE = 0.5;                 // a candidate's one box is shown this long before and after its time
-// Told apart in most forms of colour blindness (after Okabe and Ito), as in overlays.
+const offset = data.media.offset;   // what the media's clock shows at our time 0
+const NUDGE = 1e-3;                 // added to a seek, because the rounded start of a frame may lie before it
+const GLANCE = 0.5;                 // the only box of a candidate is shown for this many seconds before and after its time
+// Colours that most forms of colour blindness can tell apart (after Okabe and Ito); overlays use the same.
 const COLOURS = ["#56b4e9", "#e69f00", "#00c882", "#d55e00", "#cc79a7", "#7a8cff", "#d6c400"];
 const STATUS = { answered: "Found", absent: "Not there", unsure: "Not sure", failed: "Failed" };
 
@@ -21,14 +21,14 @@ const answers = data.records.map((record, i) => ({
 }));
 
 const state = {
-  chosen: 0,        // sentence
+  chosen: 0,        // index of the chosen sentence
   focus: null,      // what is highlighted: a span, or {start, end, of: candidate}
-  until: null,      // stop playing there
-  time: 0,          // of the frame on show, our seconds
-  ready: false,     // the video has pictures
+  until: null,      // time at which playing stops
+  time: 0,          // time of the frame that is shown, in our seconds
+  ready: false,     // whether the video has a picture to show
 };
 
-/** An element; properties that are functions are event handlers, "class" and "style" as in HTML. */
+/** Make an element. Properties that are functions become event handlers; "class" and "style" are as in HTML. */
 function h(tag, props, ...children) {
   const el = document.createElement(tag);
   for (const [k, v] of Object.entries(props || {})) {
@@ -63,7 +63,7 @@ function toast(text) {
   toast.timer = setTimeout(() => $("toast").classList.remove("on"), 2200);
 }
 
-/** A value of the record's free-form parts in plain words. */
+/** A value from the free-form parts of a record, in plain words. */
 function words(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "boolean") return value ? "yes" : "no";

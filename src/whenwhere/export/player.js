@@ -1,20 +1,13 @@
 // Time and playing, and the boxes over the picture.
 
-/** Time of the frame that is shown at t, and of the one `step` frames further. */
+/** Time of the frame that is `step` frames after the one shown at t. */
 function frameTime(t, step = 0) {
   if (times) return times[Math.min(Math.max(countUpTo(times, t + SLACK / 2) - 1 + step, 0), times.length - 1)];
   const last = Math.max(0, Math.round(duration * fps) - 1);
   return Math.min(Math.max(Math.floor((t + 2 * SLACK) * fps) + step, 0), last) / fps;
 }
 
-/** The first frame inside a span: one that began before it shows what was before. */
-function firstFrame(span) {
-  const shown = frameTime(span.start);
-  const inside = shown >= span.start - SLACK ? shown : frameTime(span.start, 1);
-  return inside < span.end ? inside : span.start;
-}
-
-/** Time of the first frame inside a span: one that begins between two frames begins with the later one. */
+/** Time of the first frame inside a span; a span that starts between two frames begins with the later one. */
 function firstFrame(span) {
   const shown = frameTime(span.start), next = frameTime(span.start, 1);
   return shown < span.start - SLACK && next < span.end ? next : span.start;
@@ -32,7 +25,7 @@ function seek(t, keep = false) {
   show(to);
 }
 
-/** Where we are, even while a seek is under way. */
+/** The current time; during a seek, the time that is being sought. */
 const now = () => (state.ready ? Math.max(0, video.currentTime - offset) : state.time);
 
 function toggle() {
@@ -82,7 +75,7 @@ function showPlaying() {
   $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
 }
 
-/** The boxes of the chosen sentence now: `[{box, source, label, guess}]`. */
+/** The boxes of the chosen sentence at the current time: `[{box, source, label, guess}]`. */
 function boxesNow() {
   const { record, tracks: mine } = answers[state.chosen];
   const out = mine.map((tr, i) => ({ ...boxAt(tr, state.time), label: record.tubes[i].label }));

@@ -1,6 +1,6 @@
-// The sentences: what was answered, how sure, how it was read, what else it could be, and the files to take away.
+// The list of sentences: each answer, its confidence, how the sentence was read, other candidates, and downloads.
 
-/** Candidates with a time of their own: what can be clicked although it was not answered. */
+/** Candidates that have a time, which can be clicked although they are not the answer. */
 function guessesOf({ record }) {
   return (record.candidates || []).filter((c) => Number.isFinite(c.start) && c.start < c.end)
     .filter((c) => !record.spans.some((s) => same(s, c)))
@@ -9,7 +9,7 @@ function guessesOf({ record }) {
 
 const same = (a, b) => Math.abs(a.start - b.start) < 2 * SLACK && Math.abs(a.end - b.end) < 2 * SLACK;
 
-/** To the start of a span; to the moment of a candidate's box. */
+/** Seek to the start of a span, or to the time of a candidate's box. */
 function goTo(span) {
   focusOn(span);
   seek(span.of && Number.isFinite(span.of.t) ? span.of.t : firstFrame(span));
@@ -35,7 +35,7 @@ function row(i, span, text, note, kind) {
 
 const scoreNote = (s) => (s.score === null || s.score === undefined ? "" : s.score.toFixed(2));
 
-/** A candidate's weight among all, where the answer ranks them. */
+/** The score that the answer's ranking gives a candidate, or nothing. */
 const shareNote = (record, c) => scoreNote((record.ranked || []).find((r) => same(r, c)) || {});
 
 function candidateText(c) {
@@ -51,7 +51,7 @@ function claim({ record }) {
   if (record.status === "unsure") {
     const doubts = record.reading && Array.isArray(record.reading.doubts) ? `: ${words(record.reading.doubts)}` : "";
     const some = record.candidates && record.candidates.length;
-    return h("p", { class: "claim" }, `Not sure${doubts}. `, some ? "This is what was seen, best guess first." : "There is nothing to offer instead.");
+    return h("p", { class: "claim" }, `Not sure${doubts}. `, some ? "This is what was seen, best guess first." : "No candidates were found.");
   }
   return null;
 }
@@ -120,7 +120,7 @@ function card(answer, i) {
     h("div", { class: "body" }, details(answer, i)));
 }
 
-/** To the first span of a sentence, or to its best candidate. */
+/** Seek to the first span of a sentence, or to its best candidate. */
 function start(i) {
   const first = stops(i)[0];
   if (first) goTo(first);
@@ -151,7 +151,7 @@ function goToSentence(i) {
   choose(i);
   start(i);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  // In one column the open card begins below the picture that stays in view.
+  // In a layout of one column, the open card starts below the picture, which stays in view.
   const block = matchMedia("(max-width: 900px)").matches ? "start" : "nearest";
   $(`sentence-${i + 1}`).scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
 }

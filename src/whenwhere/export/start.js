@@ -1,4 +1,4 @@
-// Links, keys and looks; then everything is put together.
+// Links, keyboard shortcuts and themes; then the page is built.
 
 async function copyLink() {
   const link = `${location.href.split("#")[0]}#t=${state.time.toFixed(2)}&s=${state.chosen + 1}`;
@@ -37,7 +37,7 @@ function onKey(e) {
     if (span) playSpan(span);
     return;
   }
-  // Space presses the focused button; on a span it plays, as everywhere else.
+  // The space bar presses the focused button; on a span it plays, as it does everywhere else.
   if (e.key === " " && e.target.closest("button:not(.span), summary, a")) return;
   const action = actions[e.key];
   if (!action) return;
@@ -90,7 +90,7 @@ function load() {
 
 function build() {
   $("name").textContent = data.video.name;
-  $("facts").textContent = [clock(duration, 1), `${width} × ${height}`, `${Math.round(fps * 100) / 100} fps${data.video.vfr ? ", varying" : ""}`].join("  ·  ");
+  $("facts").textContent = [clock(duration, 1), `${width} × ${height}`, `${Math.round(fps * 100) / 100} fps${data.video.vfr ? ", variable" : ""}`].join("  ·  ");
   picture.style.setProperty("--ratio", width / height);
   document.documentElement.style.setProperty("--lanes", answers.length);
   $("length").textContent = ` / ${clock(duration, 2)}`;
@@ -120,7 +120,7 @@ function build() {
   $("theme").addEventListener("click", theme);
   $("help").addEventListener("click", () => $("keys").showModal());
   document.addEventListener("keydown", onKey);
-  // After a click the keys belong to the player again; who came by keyboard keeps the focus.
+  // After a click, keys go to the player again; a focus that was set by keyboard stays.
   document.addEventListener("click", (e) => { if (e.detail && e.target.closest("button, summary")) document.activeElement.blur(); });
   addEventListener("hashchange", followLink);
   new ResizeObserver(() => { ticks(); draw(); }).observe(picture);
@@ -141,5 +141,5 @@ try {
 } catch { /* as above */ }
 build();
 
-// For scripts and tests: the boxes of sentence i at t seconds.
+// For scripts and tests: returns the boxes of sentence i at t seconds.
 window.whenwhere = { boxes: (i, t) => answers[i].tracks.map((tr) => boxAt(tr, t)), state };

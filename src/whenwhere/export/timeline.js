@@ -1,4 +1,4 @@
-// The ruler, and a lane per sentence: spans, candidates, second-level boxes, the curve.
+// The ruler, and one lane for each sentence with its spans, candidates, second-level boxes and curve.
 
 function ticks() {
   const room = tracks.clientWidth || 600;
@@ -13,7 +13,7 @@ function ticks() {
   ruler.replaceChildren(...out);
 }
 
-/** A span on a lane: click seeks, shift-click and Enter play it alone. */
+/** A span on a lane. A click seeks to it; shift-click and Enter play only it. */
 function spanBar(i, span, kind, name) {
   const bar = h("button", {
     class: "span " + kind, type: "button",
@@ -43,7 +43,7 @@ function lane(answer, i) {
   const { record } = answer;
   const dots = record.tubes.flatMap((tube) => tube.boxes.map((b) =>
     h("i", { class: b.source === "propagated" ? "dot held" : "dot", style: { left: percent(b.t) } })));
-  // Candidates are in the way of an answer; without one they are all there is.
+  // Candidates would clutter the lane of an answer, so they are drawn only if there is none.
   const guesses = record.spans.length ? [] : guessesOf(answer).map((g, k) => spanBar(i, g, "guess", `Candidate ${k + 1}`));
   return h("div", { class: "lane", style: { "--c": answer.colour } },
     record.curve && record.curve.values.length ? curve(record.curve) : null,

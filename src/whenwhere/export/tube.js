@@ -1,15 +1,15 @@
-// Where a thing is at any time: the rules of whenwhere.tubes, once more for the browser. No page in here.
-// Filled boxes (one per frame) are used where the record has them; otherwise boxes are interpolated linearly,
+// Where a thing is at any time: the rules of whenwhere.tubes for the browser. This file does not touch the page.
+// Filled boxes (one for each frame) are used if the record has them; otherwise boxes are interpolated linearly,
 // held before the first and after the last one of a span, and absent across gaps of more than 1.5 / rate.
 "use strict";
 
 const GAP = 1.5;
 const SLACK = 1e-3;   // records keep milliseconds
 
-/** Times as the record has them: milliseconds. */
+/** A time rounded to milliseconds, as in the record. */
 const milli = (t) => Math.round(t * 1000) / 1000;
 
-/** How many of the sorted values are <= x. */
+/** The number of sorted values that are <= x. */
 function countUpTo(values, x) {
   let lo = 0, hi = values.length;
   while (lo < hi) {
@@ -19,7 +19,7 @@ function countUpTo(values, x) {
   return lo;
 }
 
-/** Spans that touch are one span: they are the same set of instants. */
+/** Merge spans that touch, because they are the same set of instants. */
 function joined(spans) {
   const out = [];
   for (const s of spans) {
@@ -32,7 +32,7 @@ function joined(spans) {
 
 const spanAt = (spans, t) => spans.findIndex((s) => s.start <= t && t < s.end);
 
-/** What `boxAt` looks at, made once per tube; `longest` is how long a frame is shown at most. */
+/** The data that `boxAt` reads, made once for each tube; `longest` is the longest time that a frame is shown. */
 function track(record, tube, longest) {
   const spans = joined(record.spans);
   const spanOf = (t) => {
