@@ -21,20 +21,20 @@ from chat_server import ChatServer, Fault, Request, Said, tokens
 
 from whenwhere.chat import (
     Address,
+    ChatRequest,
     Client,
-    Clip,
     Completion,
+    FramesPart,
     Message,
     Part,
-    Patience,
-    Picture,
-    Question,
-    Text,
-    Video,
-    wire,
+    PicturePart,
+    RetryPolicy,
+    TextPart,
+    VideoPart,
+    protocol,
 )
-from whenwhere.chat.line import Fault as LineFault
-from whenwhere.chat.patience import retry_after
+from whenwhere.chat.connection import RequestFailure
+from whenwhere.chat.retry import retry_after
 from whenwhere.errors import ChatError, SettingError
 from whenwhere.store import Cache
 
@@ -65,7 +65,7 @@ def connect(clock: Clock) -> Iterator[Make]:
     def make(server: ChatServer | str, **how: Any) -> Client:
         times = {"connect": 2.0, "read": 2.0, "total": 5.0, "draw": lambda: 0.5, "sleep": clock} | how.pop("times", {})
         name = server if isinstance(server, str) else f"{server.url}#{server.models[0]}"
-        made.append(Client(name, patience=Patience(**times), **{"cache": NO_CACHE} | how))
+        made.append(Client(name, retry=RetryPolicy(**times), **{"cache": NO_CACHE} | how))
         return made[-1]
 
     yield make
@@ -89,7 +89,7 @@ def picture(seed: int = 0, width: int = 40, height: int = 30) -> np.ndarray:
 def test_answer_and_usage(connect: Make, stream: bool) -> None:
     with ChatServer(lambda r: "It is a dog.") as server:
         client = connect(server, stream=stream)
-        got = client.complete(Question.of("What is it?", max_tokens=20, temperature=0.5, seed=7))
+        got = client.complete(ChatRequest.of("What is it?", max_tokens=20, temperature=0.5, seed=7))
         sent = server.requests[0]
     assert got.text == "It is a dog." and got.finish == "stop" and got.counted and not got.stored
     assert (got.prompt_tokens, got.output_tokens, got.cached_tokens) == (tokens("What is it?"), 3, 3)
@@ -104,13 +104,13 @@ def test_pictures_arrive_as_they_are(connect: Make) -> None:
     images = [picture(i) for i in range(3)]
     with ChatServer() as server:
         parts: list[Part] = [
-            Text("one"),
-            Picture(images[0]),
-            Text("two"),
-            Picture(images[1], 50),
-            Clip([Picture(x) for x in images]),
+            TextPart("one"),
+            PicturePart(images[0]),
+            TextPart("two"),
+            PicturePart(images[1], 50),
+            FramesPart([PicturePart(x) for x in images]),
         ]
-        connect(server).complete(Question.of(*parts))
+        connect(server).complete(ChatRequest.of(*parts))
         request = server.requests[0]
     seen = request.pictures()
     assert [p["type"] for p in request.parts()] == ["text", "image_url", "text", "image_url", "video_url"]
@@ -125,11 +125,11 @@ def test_messages_and_video_file(connect: Make) -> None:
     with ChatServer() as server:
         talk = [
             Message("system", "Be brief."),
-            Message("user", [Text("Look."), Video(video)]),
+            Message("user", [TextPart("Look."), VideoPart(video)]),
             Message("assistant", "A dog."),
             Message("user", "Where?"),
         ]
-        connect(server).complete(Question(talk))
+        connect(server).complete(ChatRequest(talk))
         sent = server.requests[0].body["messages"]
     assert [m["role"] for m in sent] == ["system", "user", "assistant", "user"] and sent[3]["content"] == "Where?"
     assert sent[1]["content"][1]["video_url"]["url"].startswith("data:video/mp4;base64,AAAAGGZ0eXBpc29t")
@@ -141,14 +141,14 @@ def test_a_picture_is_encoded_once(connect: Make, monkeypatch: pytest.MonkeyPatc
     count, save = [], Image.Image.save
     monkeypatch.setattr(Image.Image, "save", lambda *a, **k: (count.append(1), save(*a, **k))[1])
     with ChatServer(faults=[Fault("status", 503), Fault("reset")], lacks=["seed"]) as server:
-        connect(server).complete(Question.of(Picture(picture()), "x", seed=1))
+        connect(server).complete(ChatRequest.of(PicturePart(picture()), "x", seed=1))
         assert len(server.requests) == 4
     assert len(count) == 1
 
 
 def test_several_answers(connect: Make, stream: bool) -> None:
     with ChatServer(lambda r: f"answer {r.index}") as server:
-        got = connect(server, stream=stream).complete(Question.of("x", n=3))
+        got = connect(server, stream=stream).complete(ChatRequest.of("x", n=3))
     assert [c.text for c in got.choices] == ["answer 0", "answer 1", "answer 2"]
 
 
@@ -157,21 +157,21 @@ STRANGE = 'Grüße, 東京, עברית, 👩‍👩‍👧, line\u2028separator\
 
 def test_unicode(connect: Make, stream: bool) -> None:
     with ChatServer(lambda r: r.text()) as server:
-        assert connect(server, stream=stream).complete(Question.of(STRANGE)).text == STRANGE
+        assert connect(server, stream=stream).complete(ChatRequest.of(STRANGE)).text == STRANGE
         # bytes of a file name that were not UTF-8
-        assert connect(server, stream=stream).complete(Question.of("caf\udce9")).text == "caf?"
+        assert connect(server, stream=stream).complete(ChatRequest.of("caf\udce9")).text == "caf?"
 
 
 def test_huge_answer(connect: Make, stream: bool) -> None:
     with ChatServer(lambda r: "word " * 400_000) as server:
-        got = connect(server, stream=stream).complete(Question.of("x", max_tokens=1 << 20))
+        got = connect(server, stream=stream).complete(ChatRequest.of("x", max_tokens=1 << 20))
     assert got.text == "word " * 400_000 and got.output_tokens == 500_000
 
 
 def test_pieces_arrive_while_it_streams(connect: Make) -> None:
     pieces: list[str] = []
     with ChatServer(lambda r: "a long enough answer to come in pieces") as server:
-        got = connect(server, stream=True).complete(Question.of("x"), on_text=pieces.append)
+        got = connect(server, stream=True).complete(ChatRequest.of("x"), on_text=pieces.append)
     assert "".join(pieces) == got.text and len(pieces) > 3
 
 
@@ -185,8 +185,8 @@ def test_ends_as_data(connect: Make, stream: bool) -> None:
     }
     with ChatServer(lambda r: said.get(r.text(), "0123456789")) as server:
         client = connect(server, stream=stream)
-        ends = {w: client.complete(Question.of(w)).choices[0] for w in said}
-        cut = client.complete(Question.of("x", max_tokens=2))
+        ends = {w: client.complete(ChatRequest.of(w)).choices[0] for w in said}
+        cut = client.complete(ChatRequest.of("x", max_tokens=2))
     assert (ends["refuse"].text, ends["refuse"].finish) == ("I cannot help.", "refused")
     assert (ends["filter"].text, ends["filter"].finish) == ("so far", "refused")
     assert (ends["think"].text, ends["think"].thought) == ("42", "let me see")
@@ -198,21 +198,23 @@ def test_a_filter_that_declines_is_a_refusal_and_costs_nothing(connect: Make, tm
     fault = Fault("status", 400, "The prompt was filtered.", code="content_filter")
     with ChatServer(faults=[fault]) as server:
         client = connect(server, cache=Cache(tmp_path))
-        got = client.complete(Question.of("x"))
+        got = client.complete(ChatRequest.of("x"))
         assert (got.text, got.finish, got.prompt_tokens) == ("The prompt was filtered.", "refused", 0)
         # not paid for, so not kept: another day it may pass
-        assert client.complete(Question.of("x")).text == "hello"
+        assert client.complete(ChatRequest.of("x")).text == "hello"
 
 
 def test_no_usage_is_estimated(connect: Make, stream: bool) -> None:
     with ChatServer(lambda r: "x" * 40, faults=[Fault("no-usage")]) as server:
-        got = connect(server, stream=stream).complete(Question.of("y" * 80, Picture(picture(0, 56, 56 * 3 // 3))))
+        got = connect(server, stream=stream).complete(
+            ChatRequest.of("y" * 80, PicturePart(picture(0, 56, 56 * 3 // 3)))
+        )
     assert not got.counted and got.output_tokens == 10 and got.prompt_tokens == 4 + 20 + (2 * 2 + 2)
 
 
 def test_stream_without_done(connect: Make) -> None:
     with ChatServer(lambda r: "all of it", faults=[Fault("no-done")]) as server:
-        got = connect(server, stream=True).complete(Question.of("x"))
+        got = connect(server, stream=True).complete(ChatRequest.of("x"))
     assert got.text == "all of it" and got.attempts == 1
 
 
@@ -225,7 +227,7 @@ LIST = {"type": "array", "items": {"type": "number"}}
 
 def test_schema_is_held(connect: Make) -> None:
     with ChatServer() as server:
-        got = connect(server).complete(Question.of("x", schema=SCHEMA))
+        got = connect(server).complete(ChatRequest.of("x", schema=SCHEMA))
         form = server.requests[0].body["response_format"]
     assert form["type"] == "json_schema" and form["json_schema"]["schema"] == SCHEMA and got.conceded == ()
 
@@ -240,14 +242,14 @@ def test_schema_is_held(connect: Make) -> None:
 def test_schema_falls_back(connect: Make, lacks: list[str], conceded: tuple[str, ...], requests: int) -> None:
     with ChatServer(lacks=lacks) as server:
         client = connect(server)
-        got = client.complete(Question.of("x", schema=SCHEMA))
+        got = client.complete(ChatRequest.of("x", schema=SCHEMA))
         assert got.conceded == conceded and len(server.requests) == requests and got.attempts == 1
         last = server.requests[-1]
         assert json.dumps(SCHEMA) in last.text() and "JSON" in last.text()
         assert (last.body.get("response_format") == {"type": "json_object"}) == (requests == 2)
         # remembered: the next question is put right at once, and one without a schema is as it was
-        client.complete(Question.of("y", schema=SCHEMA))
-        plain = client.complete(Question.of("z"))
+        client.complete(ChatRequest.of("y", schema=SCHEMA))
+        plain = client.complete(ChatRequest.of("z"))
         assert len(server.requests) == requests + 2 and plain.conceded == ()
         assert server.requests[-1].text() == "z" and "response_format" not in server.requests[-1].body
 
@@ -256,7 +258,7 @@ def test_schema_falls_back(connect: Make, lacks: list[str], conceded: tuple[str,
 def test_a_list_is_never_asked_for_as_any_json(connect: Make, lacks: str) -> None:
     """That form of answer is always an object: servers that cannot hold a list are told in words alone."""
     with ChatServer(lacks=[lacks]) as server:
-        assert connect(server).complete(Question.of("x", schema=LIST)).conceded == ("json_schema",)
+        assert connect(server).complete(ChatRequest.of("x", schema=LIST)).conceded == ("json_schema",)
         assert len(server.requests) == 2 and "response_format" not in server.requests[1].body
         assert json.dumps(LIST) in server.requests[1].text()
 
@@ -265,8 +267,8 @@ def test_a_list_is_never_asked_for_as_any_json(connect: Make, lacks: str) -> Non
 def test_fields_that_a_server_does_not_know(connect: Make, lacks: str) -> None:
     with ChatServer(lambda r: "0123456789", lacks=[lacks]) as server:
         client = connect(server, stream=True)
-        got = client.complete(Question.of("x", seed=3, max_tokens=1))
-        again = client.complete(Question.of("y", seed=3, max_tokens=1))
+        got = client.complete(ChatRequest.of("x", seed=3, max_tokens=1))
+        again = client.complete(ChatRequest.of("y", seed=3, max_tokens=1))
         sent = server.requests[-1].body
     assert len(server.requests) == 3 and lacks not in sent and (got.text, got.finish) == ("0123", "length")
     assert sent.get("max_completion_tokens") == (1 if lacks == "max_tokens" else None)
@@ -286,14 +288,14 @@ def test_fields_that_a_server_does_not_know(connect: Make, lacks: str) -> None:
 def test_other_complaints_are_not_taken_for_missing_fields(connect: Make, message: str, clock: Clock) -> None:
     with ChatServer(always=Fault("status", 400, message)) as server:
         with pytest.raises(ChatError, match=r"\(400\)") as caught:
-            connect(server).complete(Question.of("x", schema=SCHEMA, seed=1))
+            connect(server).complete(ChatRequest.of("x", schema=SCHEMA, seed=1))
         assert message[:40] in str(caught.value) and len(server.requests) == 1 and clock.waits == []
 
 
 def test_extra_fields(connect: Make) -> None:
     extra = {"media_io_kwargs": {"video": {"fps": 1000}}}
     with ChatServer() as server:
-        connect(server).complete(Question.of("x", extra=extra))
+        connect(server).complete(ChatRequest.of("x", extra=extra))
         assert server.requests[0].body["media_io_kwargs"] == extra["media_io_kwargs"]
 
 
@@ -304,7 +306,7 @@ def test_retries_wait_longer_each_time(connect: Make, clock: Clock, stream: bool
     faults = [Fault("status", 500), Fault("reset"), Fault("truncate"), Fault("status", 503)]
     with ChatServer(lambda r: "at last", faults=faults) as server:
         client = connect(server, stream=stream)
-        got = client.complete(Question.of("x"))
+        got = client.complete(ChatRequest.of("x"))
         assert got.text == "at last" and got.attempts == 5 and len(server.requests) == 5
     assert clock.waits == [0.375, 0.75, 1.5, 3.0]  # ¾ of 0.5, 1, 2, 4: the draw is fixed
     assert client.usage.retries == 4 and client.usage.calls == 1 and client.usage.failures == 0
@@ -314,7 +316,7 @@ def test_retries_end(connect: Make, clock: Clock) -> None:
     with ChatServer(always=Fault("status", 502, "Bad gateway")) as server:
         client = connect(server)
         with pytest.raises(ChatError, match=r"failure of its own \(502\): Bad gateway \(5 tries\)") as caught:
-            client.complete(Question.of("x"))
+            client.complete(ChatRequest.of("x"))
         assert len(server.requests) == 5 and len(clock.waits) == 4 and caught.value.kind == "endpoint"
         assert client.usage.failures == 1 and client.usage.calls == 0
 
@@ -322,7 +324,7 @@ def test_retries_end(connect: Make, clock: Clock) -> None:
 def test_retry_after_is_obeyed(connect: Make, clock: Clock) -> None:
     faults = [Fault("status", 429, headers={"Retry-After": "20"}), Fault("status", 503, headers={"Retry-After": "2.5"})]
     with ChatServer(faults=faults) as server:
-        connect(server).complete(Question.of("x"))
+        connect(server).complete(ChatRequest.of("x"))
     # not before what was asked for, and not all clients at the same moment
     assert clock.waits == [20.375, 3.0]
 
@@ -330,14 +332,14 @@ def test_retry_after_is_obeyed(connect: Make, clock: Clock) -> None:
 def test_retry_after_for_too_long(connect: Make, clock: Clock) -> None:
     with ChatServer(always=Fault("status", 429, "Quota per day", headers={"Retry-After": "3600"})) as server:
         with pytest.raises(ChatError, match=r"slow down \(429\): Quota per day; it asks to wait 3600 s"):
-            connect(server).complete(Question.of("x"))
+            connect(server).complete(ChatRequest.of("x"))
         assert len(server.requests) == 1 and clock.waits == []
 
 
 def test_really_waits(connect: Make) -> None:
     with ChatServer(faults=[Fault("status", 429, headers={"Retry-After": "0.3"})]) as server:
         client = connect(server, times={"sleep": time.sleep, "first": 0.01})
-        client.complete(Question.of("x"))
+        client.complete(ChatRequest.of("x"))
         first, second = server.requests
     assert 0.3 <= second.time - first.time < 1.5
 
@@ -345,7 +347,7 @@ def test_really_waits(connect: Make) -> None:
 @given(draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=30), asked=st.none() | st.floats(0, 60))
 def test_waits_are_bounded(draws: list[float], asked: float | None) -> None:
     drawn = iter(draws)
-    patience = Patience(draw=lambda: next(drawn), first=0.5, longest=8)
+    patience = RetryPolicy(draw=lambda: next(drawn), first=0.5, longest=8)
     for tried in range(1, len(draws) + 1):
         wait = patience.wait(tried, asked)
         whole = min(0.5 * 2 ** (tried - 1), 8)
@@ -360,7 +362,7 @@ def test_retry_after_that_cannot_be_read(value: str) -> None:
 def test_spent_quota_is_not_tried_again(connect: Make) -> None:
     with ChatServer(always=Fault("status", 429, "You exceeded your quota", code="insufficient_quota")) as server:
         with pytest.raises(ChatError, match="exceeded your quota"):
-            connect(server).complete(Question.of("x"))
+            connect(server).complete(ChatRequest.of("x"))
         assert len(server.requests) == 1
 
 
@@ -395,23 +397,23 @@ def test_not_tried_again(connect: Make, clock: Clock, stream: bool, fault: Fault
     with ChatServer(faults=[fault]) as server:
         client = connect(server, stream=stream)
         with pytest.raises(ChatError, match=sentence) as caught:
-            client.complete(Question.of("x"))
+            client.complete(ChatRequest.of("x"))
         assert str(caught.value).startswith(f"{server.url} ") and "\n" not in str(caught.value)
         assert len(server.requests) == 1 and clock.waits == []
         assert caught.value.__cause__ is None and caught.value.__suppress_context__
-        assert client.complete(Question.of("x")).text == "hello"
+        assert client.complete(ChatRequest.of("x")).text == "hello"
 
 
 def test_an_error_inside_of_an_answer_is_tried_again(connect: Make) -> None:
     with ChatServer(faults=[Fault("error-in-200", 502), Fault("error-in-200", 429)]) as server:
-        assert connect(server).complete(Question.of("x")).attempts == 3
+        assert connect(server).complete(ChatRequest.of("x")).attempts == 3
 
 
 def test_wrong_key_is_named_by_its_variable(connect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KEY", "not-the-right-one")
     with ChatServer(key="right") as server:
         with pytest.raises(ChatError, match=r"does not accept the key in LAB_KEY \(401\)") as caught:
-            connect(server, key_variable="LAB_KEY").complete(Question.of("x"))
+            connect(server, key_variable="LAB_KEY").complete(ChatRequest.of("x"))
         assert "not-the-right-one" not in str(caught.value) and "[$LAB_KEY]" in str(caught.value)
 
 
@@ -424,20 +426,20 @@ def test_a_hang_ends(connect: Make, clock: Clock, stream: bool, kind: Any) -> No
         client = connect(server, stream=stream, times={"read": 0.4, "total": 0.8})
         began = time.monotonic()
         with pytest.raises(ChatError, match=r"went silent for 0\.4 s|did not finish its answer in 0\.8 s"):
-            client.complete(Question.of("x"))
+            client.complete(ChatRequest.of("x"))
         assert 0.3 < time.monotonic() - began < 8
         # asked again it might cost again
         assert len(server.requests) == 1 and clock.waits == []
-        assert client.complete(Question.of("x")).text == "hello"
+        assert client.complete(ChatRequest.of("x")).text == "hello"
 
 
 def test_an_endless_answer_ends(connect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whenwhere.chat.line.LARGEST", 4 << 20)
+    monkeypatch.setattr("whenwhere.chat.connection.LARGEST", 4 << 20)
     with (
         ChatServer(faults=[Fault("endless")]) as server,
         pytest.raises(ChatError, match="more than 4 MiB as one answer"),
     ):
-        connect(server).complete(Question.of("x"))
+        connect(server).complete(ChatRequest.of("x"))
 
 
 def test_nobody_there(connect: Make, clock: Clock) -> None:
@@ -445,15 +447,15 @@ def test_nobody_there(connect: Make, clock: Clock) -> None:
         url = server.url
     client = connect(f"{url}#m")
     with pytest.raises(ChatError, match=r"cannot be reached .*is the server up.*\(5 tries\)"):
-        client.complete(Question.of("x"))
+        client.complete(ChatRequest.of("x"))
     # the next questions do not wait through the whole patience again
-    found = client.complete_all([Question.of(str(i)) for i in range(10)])
+    found = client.complete_all([ChatRequest.of(str(i)) for i in range(10)])
     assert all(isinstance(f, ChatError) for f in found) and len(clock.waits) == 4
 
 
 def test_dies_half_way(connect: Make, clock: Clock, tmp_path: Path) -> None:
     """What was answered is kept and costs nothing when the server is back; the rest are errors in their place."""
-    questions = [Question.of(str(i)) for i in range(12)]
+    questions = [ChatRequest.of(str(i)) for i in range(12)]
     with ChatServer(lambda r: r.text()) as server:
         client = connect(server, cache=Cache(tmp_path), concurrency=1)
 
@@ -492,22 +494,27 @@ JSON = st.recursive(
 def test_any_json_is_an_answer_or_one_clear_fault(value: Any) -> None:
     data = json.dumps(value).encode()
     for read in (
-        lambda: wire.Reader(Question.of("x")).plain(data),
-        lambda: wire.Reader(Question.of("x")).streamed(iter([b"data: " + data + b"\n\ndata: [DONE]\n\n"])),
+        lambda: protocol.CompletionReader(ChatRequest.of("x")).plain(data),
+        lambda: protocol.CompletionReader(ChatRequest.of("x")).streamed(
+            iter([b"data: " + data + b"\n\ndata: [DONE]\n\n"])
+        ),
     ):
         try:
             assert isinstance(read(), Completion)
-        except LineFault as fault:
+        except RequestFailure as fault:
             assert fault.sentence
-    wire.complaint(data)
+    protocol.read_error(data)
 
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
-    for read in (wire.Reader(Question.of("x")).plain, lambda d: wire.Reader(Question.of("x")).streamed(iter([d]))):
-        with pytest.raises(LineFault):
+    for read in (
+        protocol.CompletionReader(ChatRequest.of("x")).plain,
+        lambda d: protocol.CompletionReader(ChatRequest.of("x")).streamed(iter([d])),
+    ):
+        with pytest.raises(RequestFailure):
             read(data)
-    assert "\n" not in wire.complaint(data).message
+    assert "\n" not in protocol.read_error(data).message
 
 
 @given(texts=st.lists(st.text(max_size=30), max_size=8), cuts=st.lists(st.integers(0, 400), max_size=10))
@@ -515,7 +522,7 @@ def test_events_do_not_depend_on_how_bytes_arrive(texts: list[str], cuts: list[i
     body = b"".join(b"data: " + json.dumps(t, ensure_ascii=False).encode() + b"\r\n\r\n" for t in texts)
     places = sorted({min(c, len(body)) for c in cuts} | {0, len(body)})
     chunks = [body[a:b] for a, b in itertools.pairwise(places)]
-    assert [json.loads(e) for e in wire.events(iter(chunks))] == texts
+    assert [json.loads(e) for e in protocol.server_sent_events(iter(chunks))] == texts
 
 
 # --- many at once
@@ -528,7 +535,9 @@ def test_never_more_at_once_than_allowed(connect: Make) -> None:
         found: dict[int, list] = {}
         threads = [
             threading.Thread(
-                target=lambda i=i: found.update({i: client.complete_all([Question.of(f"{i} {k}") for k in range(6)])})
+                target=lambda i=i: found.update(
+                    {i: client.complete_all([ChatRequest.of(f"{i} {k}") for k in range(6)])}
+                )
             )
             for i in range(3)
         ]
@@ -552,7 +561,7 @@ def test_connections_are_used_again(connect: Make, monkeypatch: pytest.MonkeyPat
     with ChatServer() as server:
         client = connect(server, concurrency=4)
         for i in range(6):
-            client.complete(Question.of(str(i)))
+            client.complete(ChatRequest.of(str(i)))
     assert len(count) == 1
 
 
@@ -561,7 +570,7 @@ def test_closing_ends_what_is_under_way(connect: Make) -> None:
         client = connect(server, times={"read": 30, "total": 30})
         found: list[Any] = []
         thread = threading.Thread(
-            target=lambda: found.extend(client.complete_all([Question.of("a"), Question.of("b")]))
+            target=lambda: found.extend(client.complete_all([ChatRequest.of("a"), ChatRequest.of("b")]))
         )
         thread.start()
         while server.under_way < 2:
@@ -571,21 +580,21 @@ def test_closing_ends_what_is_under_way(connect: Make) -> None:
         thread.join(5)
         assert time.monotonic() - began < 8 and len(found) == 2 and all(isinstance(f, ChatError) for f in found)
         with pytest.raises(ChatError, match="was closed"):
-            client.complete(Question.of("c"))
+            client.complete(ChatRequest.of("c"))
 
 
 INTERRUPTED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell's background job has it switched off
-from whenwhere.chat import Client, Question
+from whenwhere.chat import Client, ChatRequest
 from whenwhere.store import Cache
 client = Client(sys.argv[1], cache=Cache(None, enabled=False), concurrency=3)
 try:
-    client.complete_all([Question.of(str(i)) for i in range(9)])
+    client.complete_all([ChatRequest.of(str(i)) for i in range(9)])
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 sys.stdin.readline()
-print(client.complete(Question.of("x")).text)
+print(client.complete(ChatRequest.of("x")).text)
 """
 
 
@@ -616,7 +625,7 @@ def test_closing_wakes_those_who_wait_for_their_turn(connect: Make) -> None:
 
         def ask(text: str) -> None:
             try:
-                client.complete(Question.of(text))
+                client.complete(ChatRequest.of(text))
             except ChatError as e:
                 found.append(str(e))
 
@@ -638,18 +647,18 @@ def test_tls(connect: Make, stream: bool, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-some-length")
     with ChatServer(lambda r: r.text(), tls=True, key="a-key-of-some-length") as server:
         with pytest.raises(ChatError, match=r"secure connection \(.*certificate.*speak https\?$"):
-            connect(server).complete(Question.of("x"))
+            connect(server).complete(ChatRequest.of("x"))
         assert server.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(server.trust(tmp_path / "authority.pem")))
         client = connect(server, stream=stream, times={"read": 0.4, "total": 0.8})
-        assert client.complete(Question.of("x")).text == "x"
+        assert client.complete(ChatRequest.of("x")).text == "x"
         for kind in ("hang", "drip", "drip-headers"):
             server.faults.append(Fault(kind, seconds=20))  # type: ignore[arg-type]
             began = time.monotonic()
             with pytest.raises(ChatError, match=r"went silent|did not finish its answer"):
-                client.complete(Question.of(f"y{kind}"))
+                client.complete(ChatRequest.of(f"y{kind}"))
             assert 0.3 < time.monotonic() - began < 8
-        assert client.complete(Question.of("z")).text == "z"
+        assert client.complete(ChatRequest.of("z")).text == "z"
 
 
 @pytest.mark.parametrize(("name", "value"), [("ALL_PROXY", "socks9://127.0.0.1:9"), ("SSL_CERT_FILE", "/nowhere.pem")])
@@ -658,7 +667,7 @@ def test_an_environment_that_does_not_work(
 ) -> None:
     monkeypatch.setenv(name, value)
     with ChatServer(tls=True) as server, pytest.raises(ChatError, match=r"cannot be (asked|reached)"):
-        connect(server).complete(Question.of("x"))
+        connect(server).complete(ChatRequest.of("x"))
 
 
 def test_what_is_stored_needs_no_network(connect: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -666,16 +675,16 @@ def test_what_is_stored_needs_no_network(connect: Make, tmp_path: Path, monkeypa
 
     with ChatServer() as server:
         name = server.url.replace("127.0.0.1", "localhost") + "#test-model"
-        assert connect(name, cache=Cache(tmp_path)).complete(Question.of("x")).text == "hello"
+        assert connect(name, cache=Cache(tmp_path)).complete(ChatRequest.of("x")).text == "hello"
 
         def nothing(*args: object, **how: object) -> None:
             raise socket.gaierror("no network")
 
         monkeypatch.setattr(socket, "getaddrinfo", nothing)
         client = connect(name, cache=Cache(tmp_path))
-        assert client.complete(Question.of("x")).stored
+        assert client.complete(ChatRequest.of("x")).stored
         with pytest.raises(ChatError, match="not a name that the network knows"):
-            client.complete(Question.of("y"))
+            client.complete(ChatRequest.of("y"))
 
 
 def test_a_name_that_becomes_public_is_not_talked_to(connect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -693,7 +702,7 @@ def test_a_name_that_becomes_public_is_not_talked_to(connect: Make, monkeypatch:
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     client = connect("http://lab-server/v1#m")
     with pytest.raises(SettingError, match="unencrypted through a public network"):
-        client.complete(Question.of("x"))
+        client.complete(ChatRequest.of("x"))
 
 
 def test_the_only_model_is_taken(connect: Make) -> None:
@@ -707,7 +716,7 @@ def test_the_only_model_is_taken(connect: Make) -> None:
 
 def test_a_model_that_is_not_there(connect: Make) -> None:
     with ChatServer() as server, pytest.raises(ChatError, match="The model `gpt-9` does not exist"):
-        connect(f"{server.url}#gpt-9").complete(Question.of("x"))
+        connect(f"{server.url}#gpt-9").complete(ChatRequest.of("x"))
 
 
 @pytest.mark.parametrize(
@@ -732,7 +741,7 @@ def test_addresses_that_are_refused(name: str, sentence: str) -> None:
 
 def test_unknown_host(connect: Make) -> None:
     with pytest.raises(ChatError, match="not a name that the network knows"):
-        connect("http://no-such-host.invalid/v1#m").complete(Question.of("x"))
+        connect("http://no-such-host.invalid/v1#m").complete(ChatRequest.of("x"))
 
 
 @pytest.mark.parametrize(
@@ -747,12 +756,12 @@ def test_addresses_that_are_taken(name: str) -> None:
 def test_bad_questions() -> None:
     for how in ({"max_tokens": 0}, {"n": 0}, {"temperature": -1}, {"temperature": float("nan")}):
         with pytest.raises(SettingError):
-            Question.of("x", **how)
+            ChatRequest.of("x", **how)
     with pytest.raises(SettingError):
-        Question([])
+        ChatRequest([])
     with pytest.raises(SettingError):
-        Picture(picture(), 0)
+        PicturePart(picture(), 0)
     with pytest.raises(ValueError, match="uint8"):
-        Picture(picture().astype(float))  # type: ignore[arg-type]
+        PicturePart(picture().astype(float))  # type: ignore[arg-type]
     with pytest.raises(SettingError):
         Client("http://localhost/v1#m", concurrency=0)

@@ -14,7 +14,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, Fault, Request, Said, tokens
 
-from whenwhere.chat import Client, Picture, Question
+from whenwhere.chat import ChatRequest, Client, PicturePart
 from whenwhere.store import Cache
 
 
@@ -158,8 +158,8 @@ def test_our_requests_are_the_official_ones(server: ChatServer) -> None:
     """Field by field what the official client sends for the same question."""
     pixels = np.zeros((8, 8, 3), np.uint8)
     schema = {"type": "object", "properties": {}}
-    ours = Question.of("look", Picture(pixels), max_tokens=9, temperature=0.5, seed=2, n=2, schema=schema)
-    url = "data:image/jpeg;base64," + base64.b64encode(Picture(pixels).jpeg).decode()
+    ours = ChatRequest.of("look", PicturePart(pixels), max_tokens=9, temperature=0.5, seed=2, n=2, schema=schema)
+    url = "data:image/jpeg;base64," + base64.b64encode(PicturePart(pixels).jpeg).decode()
     before = len(server.requests)
     for stream in (False, True):
         with Client(f"{server.url}#test-model", cache=Cache(None, enabled=False), stream=stream) as client:

@@ -19,11 +19,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, Fault, Request, tokens
 
-from whenwhere.chat import Budget, Client, Clip, Message, Patience, Picture, Question, Text
+from whenwhere.chat import Budget, ChatRequest, Client, FramesPart, Message, PicturePart, RetryPolicy, TextPart
 from whenwhere.errors import BudgetError, ChatError, SettingError
 from whenwhere.store import Cache
 
-HASTY = Patience(retries=1, first=0.01, read=2, total=4)
+HASTY = RetryPolicy(retries=1, first=0.01, read=2, total=4)
 IMAGE = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(30, 40, 3)
 
 
@@ -34,19 +34,19 @@ def server() -> Iterator[ChatServer]:
 
 
 def client(server: ChatServer, folder: Path, **how: object) -> Client:
-    return Client(f"{server.url}#test-model", cache=Cache(folder), patience=HASTY, **how)  # type: ignore[arg-type]
+    return Client(f"{server.url}#test-model", cache=Cache(folder), retry=HASTY, **how)  # type: ignore[arg-type]
 
 
 # --- the memory
 
 
 def test_a_rerun_costs_nothing(server: ChatServer, tmp_path: Path) -> None:
-    questions = [Question.of("look", Picture(IMAGE + i), seed=1) for i in range(5)]
+    questions = [ChatRequest.of("look", PicturePart(IMAGE + i), seed=1) for i in range(5)]
     first = client(server, tmp_path).complete_all(questions)
     again = client(server, tmp_path)
     # equal pixels, laid out otherwise in memory
     others = (lambda x: np.array(x[::-1])[::-1], np.asfortranarray, np.array)
-    same = [Question.of("look", Picture(others[i % 3](IMAGE + i)), seed=1) for i in range(5)]
+    same = [ChatRequest.of("look", PicturePart(others[i % 3](IMAGE + i)), seed=1) for i in range(5)]
     second = again.complete_all(same)
     assert len(server.requests) == 5 and again.usage.calls == 0 and again.usage.stored == 5
     for a, b in zip(first, second, strict=True):
@@ -55,27 +55,27 @@ def test_a_rerun_costs_nothing(server: ChatServer, tmp_path: Path) -> None:
 
 
 def test_a_stored_answer_needs_no_encoding(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client(server, tmp_path).complete(Question.of(Picture(IMAGE)))
+    client(server, tmp_path).complete(ChatRequest.of(PicturePart(IMAGE)))
     monkeypatch.setattr("PIL.Image.fromarray", None)
-    assert client(server, tmp_path).complete(Question.of(Picture(IMAGE))).stored
+    assert client(server, tmp_path).complete(ChatRequest.of(PicturePart(IMAGE))).stored
 
 
-BASE = Question.of("look", Picture(IMAGE), schema={"a": 1})
+BASE = ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1})
 OTHERS = [
-    Question.of("look!", Picture(IMAGE), schema={"a": 1}),
-    Question.of("look", Picture(IMAGE + 1), schema={"a": 1}),
-    Question.of("look", Picture(IMAGE.reshape(40, 30, 3)), schema={"a": 1}),
-    Question.of("look", Picture(IMAGE, 80), schema={"a": 1}),
-    Question.of("look", Clip([Picture(IMAGE)]), schema={"a": 1}),
-    Question.of(Picture(IMAGE), "look", schema={"a": 1}),
-    Question.of("look", Picture(IMAGE)),
-    Question.of("look", Picture(IMAGE), schema={"a": 2}),
-    Question.of("look", Picture(IMAGE), schema={"a": 1}, seed=0),
-    Question.of("look", Picture(IMAGE), schema={"a": 1}, temperature=0.1),
-    Question.of("look", Picture(IMAGE), schema={"a": 1}, max_tokens=513),
-    Question.of("look", Picture(IMAGE), schema={"a": 1}, n=2),
-    Question.of("look", Picture(IMAGE), schema={"a": 1}, extra={"top_p": 0.5}),
-    Question([Message("system", "look"), Message("user", [Picture(IMAGE)])], schema={"a": 1}),
+    ChatRequest.of("look!", PicturePart(IMAGE), schema={"a": 1}),
+    ChatRequest.of("look", PicturePart(IMAGE + 1), schema={"a": 1}),
+    ChatRequest.of("look", PicturePart(IMAGE.reshape(40, 30, 3)), schema={"a": 1}),
+    ChatRequest.of("look", PicturePart(IMAGE, 80), schema={"a": 1}),
+    ChatRequest.of("look", FramesPart([PicturePart(IMAGE)]), schema={"a": 1}),
+    ChatRequest.of(PicturePart(IMAGE), "look", schema={"a": 1}),
+    ChatRequest.of("look", PicturePart(IMAGE)),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 2}),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1}, seed=0),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1}, temperature=0.1),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1}, max_tokens=513),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1}, n=2),
+    ChatRequest.of("look", PicturePart(IMAGE), schema={"a": 1}, extra={"top_p": 0.5}),
+    ChatRequest([Message("system", "look"), Message("user", [PicturePart(IMAGE)])], schema={"a": 1}),
 ]
 
 
@@ -109,7 +109,7 @@ def test_whatever_matters_is_in_the_key(server: ChatServer, tmp_path: Path) -> N
 )
 def test_damaged_answers_are_asked_for_anew(server: ChatServer, tmp_path: Path, damage: object) -> None:
     asked = client(server, tmp_path)
-    question = Question.of("x")
+    question = ChatRequest.of("x")
     good = asked.complete(question)
     path = asked.responses.path(asked.cache_key(question))
     path.write_bytes(damage(path.read_bytes()) if callable(damage) else damage)  # type: ignore[arg-type]
@@ -120,21 +120,21 @@ def test_damaged_answers_are_asked_for_anew(server: ChatServer, tmp_path: Path, 
 
 def test_a_folder_that_cannot_be_written_costs_no_answer(server: ChatServer, tmp_path: Path) -> None:
     (tmp_path / "chat").write_text("in the way")
-    assert client(server, tmp_path).complete(Question.of("x")).text == "0 of x"
+    assert client(server, tmp_path).complete(ChatRequest.of("x")).text == "0 of x"
 
 
 def test_switched_off(server: ChatServer, tmp_path: Path) -> None:
     asked = Client(f"{server.url}#test-model", cache=Cache(tmp_path, enabled=False))
-    assert not asked.complete(Question.of("x")).stored and not asked.complete(Question.of("x")).stored
+    assert not asked.complete(ChatRequest.of("x")).stored and not asked.complete(ChatRequest.of("x")).stored
     assert list(tmp_path.iterdir()) == []
 
 
 CHILD = """
 import sys
-from whenwhere.chat import Client, Question
+from whenwhere.chat import Client, ChatRequest
 from whenwhere.store import Cache
 client = Client(sys.argv[1], cache=Cache(sys.argv[2]), concurrency=2)
-client.complete_all([Question.of(f"question {i}") for i in range(40)])
+client.complete_all([ChatRequest.of(f"question {i}") for i in range(40)])
 """
 
 
@@ -152,7 +152,7 @@ def test_kill_9_loses_only_what_was_under_way(server: ChatServer, tmp_path: Path
     paid = len(server.requests)
     assert 10 <= paid < 40
     asked = Client(name, cache=Cache(tmp_path), concurrency=2)
-    found = asked.complete_all([Question.of(f"question {i}") for i in range(40)])
+    found = asked.complete_all([ChatRequest.of(f"question {i}") for i in range(40)])
     assert [f.text for f in found if not isinstance(f, ChatError)] == [f"0 of question {i}" for i in range(40)]
     # two were under way: with the server, or between it and the disk
     assert paid - 2 <= asked.usage.stored <= paid and len(server.requests) - paid == 40 - asked.usage.stored
@@ -165,14 +165,15 @@ def test_kill_9_loses_only_what_was_under_way(server: ChatServer, tmp_path: Path
 def test_calls_are_refused_before_they_are_made(server: ChatServer, tmp_path: Path) -> None:
     asked = client(server, tmp_path, budget=Budget(calls=2))
     found = [
-        f if isinstance(f, ChatError) else f.text for f in asked.complete_all([Question.of(str(i)) for i in range(5)])
+        f if isinstance(f, ChatError) else f.text
+        for f in asked.complete_all([ChatRequest.of(str(i)) for i in range(5)])
     ]
     refused = [f for f in found if isinstance(f, BudgetError)]
     assert len(refused) == 3 and len(server.requests) == 2 and refused[0].kind == "budget"
     assert "all 2 calls that were allowed are spent" in str(refused[0])
     # what is stored stays free
     stored = [i for i, f in enumerate(found) if isinstance(f, str)]
-    assert asked.complete(Question.of(str(stored[0]))).stored
+    assert asked.complete(ChatRequest.of(str(stored[0]))).stored
 
 
 def test_tokens_are_refused_before_they_are_spent(server: ChatServer, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_tokens_are_refused_before_they_are_spent(server: ChatServer, tmp_path: 
     asked = client(server, tmp_path, budget=budget)
     for i in range(20):
         try:
-            asked.complete(Question.of(f"{i}" * 40, max_tokens=100))
+            asked.complete(ChatRequest.of(f"{i}" * 40, max_tokens=100))
         except BudgetError as e:
             assert "allow more tokens" in str(e)
             break
@@ -194,9 +195,9 @@ def test_tokens_are_refused_before_they_are_spent(server: ChatServer, tmp_path: 
 
 def test_pictures_count_before_they_are_sent(server: ChatServer, tmp_path: Path) -> None:
     asked = client(server, tmp_path, budget=Budget(tokens=1000))
-    big = Picture(np.zeros((1080, 1920, 3), np.uint8))
+    big = PicturePart(np.zeros((1080, 1920, 3), np.uint8))
     with pytest.raises(BudgetError):
-        asked.complete(Question.of(big, "x"))
+        asked.complete(ChatRequest.of(big, "x"))
     assert server.requests == [] and "jpeg" not in big.__dict__
 
 
@@ -206,9 +207,9 @@ def test_failures_give_back_what_was_set_aside(server: ChatServer, tmp_path: Pat
     server.always = Fault("status", 400)
     for _ in range(3):
         with pytest.raises(ChatError, match="declines"):
-            asked.complete(Question.of("x"))
+            asked.complete(ChatRequest.of("x"))
     server.always = None
-    assert (budget.spent_calls, budget.spent_tokens) == (0, 0) and asked.complete(Question.of("x")).text == "0 of x"
+    assert (budget.spent_calls, budget.spent_tokens) == (0, 0) and asked.complete(ChatRequest.of("x")).text == "0 of x"
 
 
 def test_many_threads_do_not_pass_the_limit(server: ChatServer, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_many_threads_do_not_pass_the_limit(server: ChatServer, tmp_path: Path) 
     server.seconds = 0.02
     clients = [client(server, tmp_path, budget=budget) for _ in range(3)]
     threads = [
-        threading.Thread(target=c.complete_all, args=([Question.of(f"{k} {i}") for i in range(10)],))
+        threading.Thread(target=c.complete_all, args=([ChatRequest.of(f"{k} {i}") for i in range(10)],))
         for k, c in enumerate(clients)
     ]
     for thread in threads:
@@ -227,11 +228,11 @@ def test_many_threads_do_not_pass_the_limit(server: ChatServer, tmp_path: Path) 
 
 
 def test_the_estimate_of_a_prompt_is_near(server: ChatServer, tmp_path: Path) -> None:
-    question = Question.of("What happens in these pictures, and when?" * 5, *[Picture(IMAGE)] * 10)
+    question = ChatRequest.of("What happens in these pictures, and when?" * 5, *[PicturePart(IMAGE)] * 10)
     got = client(server, tmp_path).complete(question)
     assert got.prompt_tokens <= question.prompt_tokens() <= 2 * got.prompt_tokens
     assert question.most_tokens() == question.prompt_tokens() + 512
-    assert tokens("x" * 400) == Text("x" * 400).tokens()
+    assert tokens("x" * 400) == TextPart("x" * 400).tokens()
 
 
 # --- the key
@@ -256,11 +257,11 @@ def test_the_key_is_sent_and_seen_nowhere(
             asked = client(server, tmp_path / str(stream), stream=stream)
             if not stream:
                 try:
-                    asked.complete(Question.of("x"))
+                    asked.complete(ChatRequest.of("x"))
                 except ChatError as e:
                     assert "wrong key [$OPENAI_API_KEY]" in str(e)
                     shown += ["".join(traceback.format_exception(e)), repr(e)]
-            got = asked.complete(Question.of("x"))
+            got = asked.complete(ChatRequest.of("x"))
             assert "you sent Bearer [$OPENAI_API_KEY]" in got.text
             shown += [
                 repr(got),
@@ -268,15 +269,15 @@ def test_the_key_is_sent_and_seen_nowhere(
                 repr(vars(asked)),
                 repr(asked.usage),
                 repr(asked._key),
-                repr(asked._lines),
+                repr(asked._connections),
             ]
-            shown += [json.dumps(got.to_json()), repr(vars(asked._lines[0])), repr(copy.copy(asked._key))]
+            shown += [json.dumps(got.to_json()), repr(vars(asked._connections[0])), repr(copy.copy(asked._key))]
             shown.append(repr(pickle.dumps(asked._key)))
             assert asked.models() == ["test-model"]
         assert all(r.headers["authorization"] == f"Bearer {KEY}" for r in server.requests)
         server.always = Fault("redirect", message=f"http://127.0.0.1:9/?key={KEY}")
         with pytest.raises(ChatError) as caught:
-            asked.complete(Question.of("y"))
+            asked.complete(ChatRequest.of("y"))
         shown.append(str(caught.value))
     shown += [caplog.text, *capfd.readouterr()]
     shown += [p.read_text() for p in tmp_path.rglob("*.json")]
@@ -290,15 +291,15 @@ def test_no_redirect_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for address in (f"{thief.url}/chat/completions", "/v1/elsewhere"):
             server.faults.append(Fault("redirect", message=address))
             with pytest.raises(ChatError, match="not followed: give the final address"):
-                client(server, tmp_path).complete(Question.of("x"))
+                client(server, tmp_path).complete(ChatRequest.of("x"))
         assert thief.requests == [] and len(server.requests) == 2
 
 
 def test_another_variable(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "the-wrong-one")
     monkeypatch.setenv("LAB_KEY", KEY)
-    client(server, tmp_path, key_variable="LAB_KEY").complete(Question.of("x"))
-    client(server, tmp_path, key_variable="NOT_SET").complete(Question.of("y"))
+    client(server, tmp_path, key_variable="LAB_KEY").complete(ChatRequest.of("x"))
+    client(server, tmp_path, key_variable="NOT_SET").complete(ChatRequest.of("y"))
     assert [r.headers.get("authorization") for r in server.requests] == [f"Bearer {KEY}", None]
 
 
@@ -307,7 +308,7 @@ def test_a_key_that_cannot_be_one(
     server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(SettingError, match=r"\$OPENAI_API_KEY holds blanks or signs") as caught:
+    with pytest.raises(SettingError, match=r"\$OPENAI_API_KEY holds spaces or characters") as caught:
         client(server, tmp_path)
     assert key not in str(caught.value)
 
@@ -315,7 +316,7 @@ def test_a_key_that_cannot_be_one(
 def test_nothing_that_a_model_names_is_fetched(server: ChatServer, tmp_path: Path) -> None:
     with ChatServer() as bait:
         server.answer = lambda r: f"see {bait.url}/models ![x]({bait.url}/chat/completions) data:image/png;base64,AA"
-        client(server, tmp_path).complete(Question.of("x"))
+        client(server, tmp_path).complete(ChatRequest.of("x"))
         assert bait.requests == []
 
 
@@ -325,7 +326,7 @@ def test_a_proxy_from_the_environment_sees_no_plain_http(
     with ChatServer() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
-        client(server, tmp_path).complete(Question.of("x"))
+        client(server, tmp_path).complete(ChatRequest.of("x"))
         assert proxy.requests == [] and len(server.requests) == 1
 
 

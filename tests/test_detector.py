@@ -24,7 +24,7 @@ from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.detector.grounder import DetectorGrounder
 from whenwhere.models.backends.base import ModelCall, ModelReply
 from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, Detector
-from whenwhere.models.propagation import Concept, Propagator
+from whenwhere.models.propagation import ConceptTracker, Propagator
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.spans import Span
 from whenwhere.stage import Scene, render
@@ -224,7 +224,8 @@ def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Sce
     span = Span(1.0, 3.5)
     for detector, propagator in (
         (dino, None), (dino, Propagator(str(folder / "sam2"), device="cpu")),
-        (dino, Propagator(str(folder / "sam3"), device="cpu")), (Concept(str(folder / "sam3"), device="cpu"), None),
+        (dino, Propagator(str(folder / "sam3"), device="cpu")),
+        (ConceptTracker(str(folder / "sam3"), device="cpu"), None),
     ):  # fmt: skip
         way = DetectorGrounder(backend(scene), detector, propagator)
         way.backend.said = '"Target ID: 1"'  # type: ignore[attr-defined]
@@ -257,12 +258,12 @@ def test_what_cannot_be_used_is_said(folder: Path) -> None:
         Detector(str(folder / "grounding_dino"), dtype="int8")  # type: ignore[arg-type]
     world: Any = None
     with pytest.raises(SettingError, match="follows what it finds by itself"):
-        DetectorGrounder(world, Concept(str(folder / "sam3")), Propagator(str(folder / "sam2")))
+        DetectorGrounder(world, ConceptTracker(str(folder / "sam3")), Propagator(str(folder / "sam2")))
 
 
 @pytest.mark.torch
 def test_other_number_types(folder: Path) -> None:
-    for kind, made in (("grounding_dino", Detector), ("sam2", Propagator), ("sam3", Concept)):
+    for kind, made in (("grounding_dino", Detector), ("sam2", Propagator), ("sam3", ConceptTracker)):
         model = made(str(folder / kind), dtype="bf16", device="cpu")
         assert str(model.model.dtype) == "torch.bfloat16"
     detector = Detector(str(folder / "grounding_dino"), dtype="bf16", device="cpu")
@@ -271,6 +272,6 @@ def test_other_number_types(folder: Path) -> None:
     following.step(IMAGES[0])
     assert set(following.show({1: np.array([5.0, 5, 20, 20])})) == {1}
     assert set(following.step(IMAGES[1])) == {1}
-    named = Concept(str(folder / "sam3"), dtype="bf16", device="cpu").follow("red car")
+    named = ConceptTracker(str(folder / "sam3"), dtype="bf16", device="cpu").follow("red car")
     assert named.step(IMAGES[0])
     named.step(IMAGES[1])

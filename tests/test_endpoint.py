@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, Fault, Request, Said
 
 from whenwhere.answers.dialects import DIALECTS
-from whenwhere.chat import Budget, Patience
+from whenwhere.chat import Budget, RetryPolicy
 from whenwhere.errors import SettingError
 from whenwhere.models.backends.base import CallCosts, ModelBackend, ModelCall
 from whenwhere.models.backends.endpoint import PIXELS, EndpointBackend
@@ -29,8 +29,8 @@ def connect(tmp_path: Path) -> Iterator[Make]:
     made: list[EndpointBackend] = []
 
     def make(server: ChatServer, **how: Any) -> EndpointBackend:
-        patience = Patience(retries=1, first=0.01, read=2, total=4)
-        how = {"cache": Cache(tmp_path), "patience": patience} | how
+        retry = RetryPolicy(retries=1, first=0.01, read=2, total=4)
+        how = {"cache": Cache(tmp_path), "retry": retry} | how
         made.append(EndpointBackend(f"{server.url}#{how.pop('model', server.models[0])}", **how))
         return made[-1]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from whenwhere.answers import parse
 from whenwhere.answers.dialects import DIALECTS, Dialect
 from whenwhere.errors import SettingError
-from whenwhere.models.grammar import Grammar, Pieces
+from whenwhere.models.grammar import Grammar, TokenPieces
 
 END = 999
-PIECES = Pieces(
+PIECES = TokenPieces(
     [bytes([i]) for i in range(256)]
     + [p.encode() for p in (", ", '": ', "hello", "é", '", "', "10", "], ", '"}]', "0.5", 'x", "end')]
     + [None, b"\xc3"],
@@ -91,7 +91,7 @@ def test_allowed_tokens_are_exactly_those_that_can_go_on() -> None:
 
 @pytest.mark.parametrize("most", range(1, 9))
 def test_a_token_of_several_items_counts_them_all(most: int) -> None:
-    pieces = Pieces([b"[", b"]", b"1", b", ", b"1, 1, 1, 1, 1", b", 1, 1, 1"], [END])
+    pieces = TokenPieces([b"[", b"]", b"1", b", ", b"1, 1, 1, 1, 1", b", 1, 1, 1"], [END])
     grammar = Grammar({"type": "array", "items": {"const": 1}, "minItems": most - 1, "maxItems": most})
     for text in ("[", "[1", "[1, 1", "[1, "):
         state = grammar.step(grammar.start, text.encode())

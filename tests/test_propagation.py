@@ -19,7 +19,7 @@ import tiny_trackers
 
 from whenwhere.errors import ModelError
 from whenwhere.models import propagation
-from whenwhere.models.propagation import BoxFollowing, Concept, Propagator, mask_box
+from whenwhere.models.propagation import BoxTracking, ConceptTracker, Propagator, mask_box
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), dtype=np.uint8)
 #: What is shown at which frame: a new thing, a new one while another is followed, and one that is followed already.
@@ -48,8 +48,8 @@ def propagators(folder: Path) -> dict[str, Propagator]:
 
 
 @pytest.fixture(scope="module")
-def concept(folder: Path) -> Concept:
-    return Concept(str(folder / "sam3"), device="cpu")
+def concept(folder: Path) -> ConceptTracker:
+    return ConceptTracker(str(folder / "sam3"), device="cpu")
 
 
 class Hooked:
@@ -70,7 +70,7 @@ class Hooked:
         self._handle.remove()
 
 
-def run(following: BoxFollowing) -> list[dict[int, np.ndarray]]:
+def run(following: BoxTracking) -> list[dict[int, np.ndarray]]:
     out = []
     for k, image in enumerate(IMAGES):
         boxes = following.step(image)
@@ -158,7 +158,7 @@ def test_forgetting_too_early_would_be_seen(
 @pytest.mark.torch
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_does_not_grow(propagators: dict[str, Propagator], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bytes_at(following: BoxFollowing) -> list[int]:
+    def bytes_at(following: BoxTracking) -> list[int]:
         out = []
         for k in range(60):
             following.step(IMAGES[k % len(IMAGES)])
@@ -175,7 +175,7 @@ def test_memory_does_not_grow(propagators: dict[str, Propagator], kind: str, mon
 
 
 @pytest.mark.torch
-def test_a_concept_is_followed_as_transformers_does_it(concept: Concept) -> None:
+def test_a_concept_is_followed_as_transformers_does_it(concept: ConceptTracker) -> None:
     import torch
 
     following = concept.follow("red car")
@@ -252,7 +252,7 @@ def test_checkpoints_of_no_use_are_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"is of the kind sam2_video, not a model that finds and follows things by name"
     ):
-        Concept(str(folder / "sam2"))
+        ConceptTracker(str(folder / "sam2"))
     with pytest.raises(ModelError, match="holds no checkpoint"):
         Propagator(str(tmp_path))
     with pytest.raises(ModelError, match="owner/nothing-of-that-name is not in the local cache"):

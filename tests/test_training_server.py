@@ -88,7 +88,7 @@ def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path) ->
 
 
 def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) -> None:
-    from whenwhere.chat import Patience
+    from whenwhere.chat import RetryPolicy
     from whenwhere.errors import ChatError
     from whenwhere.training.rl.server import ServerSampler
 
@@ -100,4 +100,4 @@ def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) 
             trained(taught, tmp_path / "two", replace(settings, vllm_sync_folder=str(tmp_path / "served")))
     assert (tmp_path / "served" / "model.safetensors").exists()
     with pytest.raises(ChatError):  # it is gone by now
-        trained(taught, tmp_path / "three", sampler=ServerSampler(f"{server.url}#policy", patience=Patience(retries=0)))
+        trained(taught, tmp_path / "three", sampler=ServerSampler(f"{server.url}#policy", retry=RetryPolicy(retries=0)))

@@ -306,10 +306,10 @@ def test_draws_follow_the_softmax() -> None:
     """Chi-square of 4000 draws, 5 tokens, at a temperature of 0.7."""
     import torch
 
-    from whenwhere.models.decoding import Drawn
+    from whenwhere.models.decoding import SamplingProcessor
 
     scores = torch.tensor([0.3, -1.0, 0.9, 0.0, 0.5])
-    drawn = Drawn([0.7], [11])
+    drawn = SamplingProcessor([0.7], [11])
     counts = np.bincount([int(drawn(None, scores[None].clone()).argmax()) for _ in range(4000)], minlength=5)
     true = torch.softmax(scores / 0.7, 0).numpy() * 4000
     assert ((counts - true) ** 2 / true).sum() < 18.5  # p = 0.001, 4 degrees of freedom

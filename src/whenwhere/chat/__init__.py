@@ -1,18 +1,18 @@
-"""Models behind an address: a client of the OpenAI protocol that teacher, captioner, planner and judge share.
+"""Models behind an address: a client of the OpenAI protocol that every engine shares.
 
-It asks (`Client.complete`, `Client.complete_all`), and what was once answered is never paid for twice. What leaves the
-machine is what stands in the `Question`, to the one address that the user typed: no redirect is followed, and nothing
-that a model names is ever fetched.
+`Client.complete` asks one request and `Client.complete_all` many; an answer that was paid for once is stored and never
+paid for again. What leaves the machine is what the `ChatRequest` holds, and it goes to the one address that the user
+typed: no redirect is followed, and nothing that a model names is ever fetched.
 """
 
 from whenwhere.chat.address import Address
 from whenwhere.chat.budget import Budget, Usage
 from whenwhere.chat.client import Client
-from whenwhere.chat.completion import Choice, Completion
-from whenwhere.chat.patience import Patience
-from whenwhere.chat.question import Clip, Message, Part, Picture, Question, Text, Video
+from whenwhere.chat.completion import Completion, CompletionChoice
+from whenwhere.chat.request import ChatRequest, FramesPart, Message, Part, PicturePart, TextPart, VideoPart
+from whenwhere.chat.retry import RetryPolicy
 
 __all__ = [
-    "Address", "Budget", "Choice", "Client", "Clip", "Completion", "Message", "Part", "Patience", "Picture",
-    "Question", "Text", "Usage", "Video",
+    "Address", "Budget", "ChatRequest", "Client", "Completion", "CompletionChoice", "FramesPart", "Message", "Part",
+    "PicturePart", "RetryPolicy", "TextPart", "Usage", "VideoPart",
 ]  # fmt: skip

@@ -1,9 +1,9 @@
-"""Which server, which model: `https://host/v1#model-name`, as a user types it.
+"""The address of a model as a user types it: `https://host/v1#model-name`.
 
-One rule keeps keys and pictures from travelling readable through other people's networks: plain http is for hosts none
-of whose addresses is public (loopback, private networks, VPNs); everything else needs https. Whoever has an
-http-only server elsewhere opens a tunnel (`ssh -L 8000:localhost:8000 host`) and names `http://localhost:8000/v1`.
-There is no switch around it.
+One rule keeps keys and pictures from travelling unencrypted through public networks: plain http is allowed only for
+hosts without a public address (loopback, private networks, VPNs); every other host needs https. For an http-only server
+elsewhere, open a tunnel (`ssh -L 8000:localhost:8000 host`) and name `http://localhost:8000/v1`. No option switches the
+rule off.
 """
 
 import ipaddress
@@ -16,11 +16,11 @@ from whenwhere.errors import ChatError, SettingError
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model answers.
+    """A server and the name of a model on it.
 
     Attributes:
-        base: the address without a trailing slash and without `/chat/completions`, which is added to it.
-        model: its name there; empty = the only one that the server has.
+        base: The address without a trailing slash and without `/chat/completions`, which requests add to it.
+        model: The model's name on that server. An empty name means the only model that the server has.
 
     >>> Address.parse("http://localhost:8000/v1/#Qwen/Qwen3-VL-8B-Instruct")
     Address(base='http://localhost:8000/v1', model='Qwen/Qwen3-VL-8B-Instruct')
@@ -31,10 +31,10 @@ class Address:
 
     @classmethod
     def parse(cls, name: str) -> "Address":
-        """Read an address as typed.
+        """Read an address as it was typed.
 
         Raises:
-            SettingError: not an http(s) address, or one that carries a password or a query.
+            SettingError: it is not an http(s) address, or it carries a password or a query.
         """
         shape = "http://host:8000/v1#model-name"
         try:
@@ -54,20 +54,20 @@ class Address:
 
     @property
     def host(self) -> str:
-        """Name or number of the machine."""
+        """Host name or IP address of the server."""
         return urlsplit(self.base).hostname or ""
 
     @property
     def secure(self) -> bool:
-        """It is spoken to over TLS."""
+        """Whether the server is spoken to over TLS."""
         return self.base.startswith("https:")
 
     def check(self) -> None:
-        """Refuse plain http to a public host (see the module).
+        """Refuse plain http to a host with a public address.
 
         Raises:
-            SettingError: the host is public.
-            ChatError: its name is not known.
+            SettingError: the host has a public address.
+            ChatError: the host's name cannot be resolved.
         """
         if self.secure:
             return
@@ -82,13 +82,13 @@ class Address:
             )
 
 
-def is_public(number: str) -> bool:
-    """Whether an IP address is reachable from everywhere.
+def is_public(ip: str) -> bool:
+    """Whether an IP address belongs to the public internet.
 
     >>> [is_public(x) for x in ("127.0.0.1", "10.1.2.3", "100.64.0.1", "fe80::1", "8.8.8.8", "::ffff:8.8.8.8")]
     [False, False, False, False, True, True]
     """
-    address = ipaddress.ip_address(number)
+    address = ipaddress.ip_address(ip)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address.is_global

@@ -1,7 +1,7 @@
-"""How much may be spent, and how much was.
+"""What a client may spend, and what it has spent.
 
-A budget is asked *before* each call, with the most that the call may cost: it refuses the call that could pass the
-limit, so that what is spent never does (as far as the estimate of the prompt is right).
+A budget is asked *before* each call, with the most that the call may cost, and refuses a call that could pass the
+limit. So the limit is never passed, as far as the estimate of the prompt is right.
 """
 
 import threading
@@ -14,15 +14,17 @@ from whenwhere.errors import BudgetError
 
 @dataclass
 class Usage:
-    """What a client has spent.
+    """What a client has spent so far.
 
     Attributes:
-        calls: questions that a server answered.
-        prompt_tokens, cached_tokens, output_tokens: see `Completion`.
-        stored: questions answered from the store, for nothing.
-        retries: requests that were sent again.
-        failures: questions without an answer.
-        seconds: the calls' seconds, added up.
+        calls: Number of requests that the server answered.
+        prompt_tokens: Tokens of the prompts.
+        cached_tokens: Tokens of the prompts that the server had ready and charges less for.
+        output_tokens: Tokens of the answers.
+        stored: Number of requests answered from the response cache, which cost nothing.
+        retries: Number of times a request was sent again.
+        failures: Number of requests without an answer.
+        seconds: Sum of the seconds that the calls took.
     """
 
     calls: int = 0
@@ -35,24 +37,24 @@ class Usage:
     seconds: float = 0.0
 
 
-class Hold:
-    """What one call may cost, until it is known what it did cost."""
+class Reservation:
+    """Tokens set aside for one call. Whoever makes the call sets `spent` to the tokens that it really cost."""
 
     def __init__(self) -> None:
         self.spent: int | None = None
 
 
 class Budget:
-    """A limit that several clients and threads may share.
+    """A limit on what is spent, which several clients and threads may share.
 
     Args:
-        calls: most answered calls; None = no limit.
-        tokens: most tokens, prompts and answers together; None = no limit.
+        calls: Largest number of answered calls. None sets no limit.
+        tokens: Largest number of tokens, prompts and answers together. None sets no limit.
 
     >>> budget = Budget(tokens=100)
-    >>> with budget.hold(60) as hold:
-    ...     hold.spent = 50
-    >>> with budget.hold(60) as hold:
+    >>> with budget.reserve(60) as reservation:
+    ...     reservation.spent = 50
+    >>> with budget.reserve(60) as reservation:
     ...     pass
     Traceback (most recent call last):
     ...
@@ -65,8 +67,11 @@ class Budget:
         self._lock = threading.Lock()
 
     @contextmanager
-    def hold(self, tokens: int) -> Iterator[Hold]:
-        """Set aside what a call may cost; afterwards what `spent` says is spent, nothing where it says None.
+    def reserve(self, tokens: int) -> Iterator[Reservation]:
+        """Set aside what a call may cost while the block runs.
+
+        Afterwards the reservation's `spent` tokens are counted as spent. If it is still None, the call failed and
+        nothing is counted.
 
         Raises:
             BudgetError: there is not enough left.
@@ -81,10 +86,10 @@ class Budget:
                 )
             self.spent_calls += 1
             self.spent_tokens += tokens
-        held = Hold()
+        reservation = Reservation()
         try:
-            yield held
+            yield reservation
         finally:
             with self._lock:
-                self.spent_calls -= held.spent is None
-                self.spent_tokens += (held.spent or 0) - tokens
+                self.spent_calls -= reservation.spent is None
+                self.spent_tokens += (reservation.spent or 0) - tokens

@@ -1,8 +1,8 @@
-"""The client: asks, waits, tries again, counts, remembers.
+"""The client: sends requests to one model, repeats them after failures, counts what they cost, stores the answers.
 
-Questions may come from any number of threads; no more than `concurrency` are with the server at a time. A question is
-answered from the memory if it was ever answered; otherwise the budget is asked, then the server, and the answer is on
-the disk before anyone sees it.
+Requests may come from any number of threads; no more than `concurrency` of them are with the server at a time. A
+request is answered from the response cache if it was ever answered. Otherwise the budget is asked, then the server, and
+the answer is on the disk before the caller sees it.
 """
 
 import queue
@@ -15,15 +15,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from whenwhere.chat import wire
+from whenwhere.chat import protocol
 from whenwhere.chat.address import Address
+from whenwhere.chat.api_key import ApiKey
 from whenwhere.chat.budget import Budget, Usage
-from whenwhere.chat.completion import Choice, Completion
-from whenwhere.chat.key import Key
-from whenwhere.chat.line import Fault, Incoming, Line
-from whenwhere.chat.patience import Patience, retry_after
-from whenwhere.chat.question import Question
+from whenwhere.chat.completion import Completion, CompletionChoice
+from whenwhere.chat.connection import Connection, IncomingResponse, RequestFailure
+from whenwhere.chat.request import ChatRequest
 from whenwhere.chat.response_cache import ResponseCache
+from whenwhere.chat.retry import RetryPolicy, retry_after
 from whenwhere.errors import ChatError, SettingError
 from whenwhere.store import Cache
 
@@ -34,19 +34,22 @@ _KEY_VERSION = 1
 
 
 class Client:
-    """Talks to one model behind one address.
+    """Sends requests to one model behind one address.
 
     Args:
-        model: `https://host/v1#model-name`; without a name the server's only model is taken.
-        key_variable: environment variable with the key; it is read once, here, and shown nowhere.
-        cache: where answers are kept.
-        budget: what may be spent; None = no limit.
-        patience: time-outs and further tries.
-        concurrency: most questions with the server at a time.
-        stream: have answers sent word by word; a stuck server shows sooner.
+        model: `https://host/v1#model-name`; without a model's name the server's only model is taken.
+        key_variable: Environment variable that holds the key. It is read once, here, and shown nowhere.
+        cache: Where answers are kept. None is the user's cache folder.
+        budget: What may be spent. None sets no limit.
+        retry: Time-outs and further attempts. None takes the defaults of `RetryPolicy`.
+        concurrency: Largest number of requests that are with the server at a time.
+        stream: Whether answers are sent word by word; a server that is stuck shows sooner.
+
+    Attributes:
+        usage: What was spent so far.
 
     Raises:
-        SettingError: the address or the key is no such thing, or plain http leads to a public host.
+        SettingError: the address or the key is not valid, or plain http leads to a public host.
         ChatError: the host is not known, or the server has several models and none was named.
     """
 
@@ -57,7 +60,7 @@ class Client:
         key_variable: str = "OPENAI_API_KEY",
         cache: Cache | None = None,
         budget: Budget | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         concurrency: int = 8,
         stream: bool = False,
     ) -> None:
@@ -67,19 +70,19 @@ class Client:
         with suppress(ChatError):
             self.address.check()
         self.budget = budget or Budget()
-        self.patience = patience or Patience()
+        self.retry = retry or RetryPolicy()
         self.stream = stream
         self.usage = Usage()
-        self._key = Key(key_variable)
-        self._lines = [Line(self.address, self._key, self.patience) for _ in range(concurrency)]
-        # The last line used is the first one used again: its connection is still open.
-        self._free: queue.LifoQueue[Line] = queue.LifoQueue()
-        for line in reversed(self._lines):
-            self._free.put(line)
+        self._key = ApiKey(key_variable)
+        self._connections = [Connection(self.address, self._key, self.retry) for _ in range(concurrency)]
+        # The connection that was used last is the first to be used again, since it is still open.
+        self._free: queue.LifoQueue[Connection] = queue.LifoQueue()
+        for connection in reversed(self._connections):
+            self._free.put(connection)
         self._lock = threading.Lock()
         self._conceded: frozenset[str] = frozenset()
         self._down = self._closed = False
-        # set where waiting and trying again is to end; renewed, as a notebook's user asks again after an interrupt
+        # Set to end all waits and attempts; then replaced, since a notebook's user may ask again after an interrupt.
         self._stop = threading.Event()
         if not self.address.model:
             self.address = replace(self.address, model=self._only_model())
@@ -90,35 +93,35 @@ class Client:
 
     @property
     def conceded(self) -> frozenset[str]:
-        """What the server turned out not to know (see `wire`)."""
+        """Features that the server turned out not to have (`protocol` lists them)."""
         return self._conceded
 
-    def cache_key(self, question: Question) -> str:
-        """The key under which the answer to a question is stored: server, model and the whole question."""
-        return ResponseCache.key(_KEY_VERSION, self.address.base, self.address.model, question.identity())
+    def cache_key(self, request: ChatRequest) -> str:
+        """The key under which the answer is stored; it depends on the server, the model and the whole request."""
+        return ResponseCache.key(_KEY_VERSION, self.address.base, self.address.model, request.identity())
 
-    def complete(self, question: Question, on_text: Callable[[str], None] | None = None) -> Completion:
-        """Ask one question.
+    def complete(self, request: ChatRequest, on_text: Callable[[str], None] | None = None) -> Completion:
+        """Answer one request, from the cache or from the server.
 
         Args:
-            question: what to ask.
-            on_text: called with the pieces of the first answer as they arrive (only when streaming, and anew from
-                the start where a connection broke).
+            request: The request.
+            on_text: Called with the pieces of the first answer as they arrive. It is called only when streaming, and
+                again from the start if the connection broke.
 
         Raises:
-            ChatError: there is no answer; `BudgetError` where it was not asked because of the budget.
+            ChatError: there is no answer; a `BudgetError` if the budget did not allow the request.
         """
-        key = self.cache_key(question)
+        key = self.cache_key(request)
         if (stored := self.responses.read(key, Completion.from_json)) is not None:
             with self._lock:
                 self.usage.stored += 1
             return replace(stored, stored=True)
         try:
-            with self.budget.hold(question.most_tokens()) as hold, self._line() as line:
-                completion = self._asked(line, question, on_text)
-                hold.spent = completion.prompt_tokens + completion.output_tokens
-                if hold.spent:
-                    # what a filter declined was not paid for, and may pass another day
+            with self.budget.reserve(request.most_tokens()) as reservation, self._free_connection() as connection:
+                completion = self._asked(connection, request, on_text)
+                reservation.spent = completion.prompt_tokens + completion.output_tokens
+                if reservation.spent:
+                    # what a filter declined was not paid for, and it may pass another day
                     self.responses.write(key, completion.to_json(), model=self.address.model)
         except ChatError:
             with self._lock:
@@ -132,20 +135,20 @@ class Client:
             self.usage.seconds += completion.seconds
         return completion
 
-    def complete_all(self, questions: Sequence[Question]) -> list[Completion | ChatError]:
-        """Ask many questions at once; where one fails its error stands in its place and the others go on."""
+    def complete_all(self, requests: Sequence[ChatRequest]) -> list[Completion | ChatError]:
+        """Answer many requests at once. If one fails, its error takes the place of its completion."""
 
-        def one(question: Question) -> Completion | ChatError:
+        def one(request: ChatRequest) -> Completion | ChatError:
             try:
-                return self.complete(question)
+                return self.complete(request)
             except ChatError as e:
                 return e
 
-        if len(questions) < 2:
-            return [one(q) for q in questions]
-        pool = ThreadPoolExecutor(min(len(self._lines), len(questions)), thread_name_prefix="whenwhere-chat")
+        if len(requests) < 2:
+            return [one(request) for request in requests]
+        pool = ThreadPoolExecutor(min(len(self._connections), len(requests)), thread_name_prefix="whenwhere-chat")
         try:
-            return list(pool.map(one, questions))
+            return list(pool.map(one, requests))
         except BaseException:
             # an interrupt does not wait for answers that may take minutes
             pool.shutdown(wait=False, cancel_futures=True)
@@ -158,28 +161,28 @@ class Client:
         """Names of the models that the server has.
 
         Raises:
-            ChatError: it does not say.
+            ChatError: the server does not list them.
         """
         import json
 
-        with self._line() as line:
-            data = self._tried(lambda: self._listed(line))[0]
+        with self._free_connection() as connection:
+            data = self._tried(lambda: self._listed(connection))[0]
         try:
             return [str(m["id"]) for m in json.loads(data)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise ChatError(f"{self.address.base} does not list its models: does the address end in /v1?") from e
 
     def close(self) -> None:
-        """End what is under way and close the connections."""
+        """End the requests that are under way and close the connections."""
         self._closed = True
         self._end()
         idle = []
         with suppress(queue.Empty):
             while True:
                 idle.append(self._free.get_nowait())
-        for line in idle:
-            line.close()
-            self._free.put(line)
+        for connection in idle:
+            connection.close()
+            self._free.put(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -190,48 +193,48 @@ class Client:
         self.close()
 
     def _end(self) -> None:
-        """End what is under way."""
+        """End the requests that are under way."""
         self._stop.set()
         self._stop = threading.Event()
-        for line in self._lines:
-            line.cut()
+        for connection in self._connections:
+            connection.cut()
 
     @contextmanager
-    def _line(self) -> Iterator[Line]:
-        """A line of our own for one question, waited for while all are taken."""
-        line = self._free.get()
+    def _free_connection(self) -> Iterator[Connection]:
+        """A connection for one request; waits while all of them are taken."""
+        connection = self._free.get()
         try:
             if self._closed:
                 raise ChatError(f"the connection to {self.address.base} was closed")
-            yield line
+            yield connection
         finally:
             if self._closed:
-                line.close()
-            # even a closed one: somebody may be waiting for it
-            self._free.put(line)
+                connection.close()
+            # even a closed one, since another thread may be waiting for it
+            self._free.put(connection)
 
     def _only_model(self) -> str:
         names = self.models()
         if len(names) != 1:
-            listed = ", ".join(wire.one_line(n, 80) for n in names[:8]) or "none"
+            listed = ", ".join(protocol.one_line(n, 80) for n in names[:8]) or "none"
             raise ChatError(
                 f"{self.address.base} has {len(names)} models ({listed}): name one as {self.address.base}#name"
             )
         return names[0]
 
-    def _listed(self, line: Line) -> bytes:
-        with line.request("GET", "/models") as incoming:
+    def _listed(self, connection: Connection) -> bytes:
+        with connection.request("GET", "/models") as incoming:
             if incoming.status != 200:
-                raise self._declined(incoming, wire.complaint(incoming.body()))
+                raise self._declined(incoming, protocol.read_error(incoming.body()))
             return incoming.body()
 
-    def _asked(self, line: Line, question: Question, on_text: Callable[[str], None] | None) -> Completion:
+    def _asked(self, connection: Connection, request: ChatRequest, on_text: Callable[[str], None] | None) -> Completion:
         began = time.monotonic()
-        completion, tries = self._tried(lambda: self._attempt(line, question, on_text))
+        completion, tries = self._tried(lambda: self._attempt(connection, request, on_text))
         used = self._conceded & {"json_schema", "json_object", "temperature", "seed"}
-        if question.schema is None:
+        if request.schema is None:
             used -= {"json_schema", "json_object"}
-        if question.seed is None:
+        if request.seed is None:
             used -= {"seed"}
         return replace(
             completion,
@@ -244,7 +247,7 @@ class Client:
         )
 
     def _tried(self, attempt: Callable[[], T]) -> tuple[T, int]:
-        """The result of an attempt that may be repeated, and how many it took."""
+        """The result of an attempt that may be repeated, and the number of attempts that it took."""
         tries, stop = 0, self._stop
         while True:
             tries += 1
@@ -252,76 +255,80 @@ class Client:
                 result = attempt()
                 self._down = False
                 return result, tries
-            except Fault as fault:
-                # Once the server was given up on, the questions that wait for it are tried once each, not all anew
-                # with the whole patience.
-                last = tries > self.patience.retries or stop.is_set() or (fault.line and self._down)
-                too_long = fault.wait is not None and fault.wait > self.patience.longest
-                if fault.again and not last and not too_long:
-                    (self.patience.sleep or stop.wait)(self.patience.wait(tries, fault.wait))
+            except RequestFailure as failure:
+                # After the server was given up on, each waiting request is tried once and does not wait through all
+                # attempts again.
+                last = tries > self.retry.retries or stop.is_set() or (failure.connection and self._down)
+                too_long = failure.wait is not None and failure.wait > self.retry.longest
+                if failure.again and not last and not too_long:
+                    (self.retry.sleep or stop.wait)(self.retry.wait(tries, failure.wait))
                     if not stop.is_set():
                         with self._lock:
                             self.usage.retries += 1
                         continue
-                self._down = fault.line
-                sentence = f"{self.address.base} {fault.sentence}"
+                self._down = failure.connection
+                sentence = f"{self.address.base} {failure.sentence}"
                 if too_long:
-                    sentence += f"; it asks to wait {fault.wait:.0f} s"
+                    sentence += f"; it asks to wait {failure.wait:.0f} s"
                 elif tries > 1:
                     sentence += f" ({tries} tries)"
                 raise ChatError(self._key.hide(sentence)) from None
 
-    def _attempt(self, line: Line, question: Question, on_text: Callable[[str], None] | None) -> Completion:
-        """Send one request, and again for each concession that it takes."""
+    def _attempt(
+        self, connection: Connection, request: ChatRequest, on_text: Callable[[str], None] | None
+    ) -> Completion:
+        """Send a request, and again without each feature that the server turns out not to have."""
         while True:
             conceded = self._conceded
-            content = wire.body(question, self.address.model, conceded, self.stream)
-            with line.request("POST", "/chat/completions", content) as incoming:
+            content = protocol.request_body(request, self.address.model, conceded, self.stream)
+            with connection.request("POST", "/chat/completions", content) as incoming:
                 if incoming.status == 200:
-                    return self._read(incoming, wire.Reader(question, on_text))
-                said = wire.complaint(incoming.body())
+                    return self._read(incoming, protocol.CompletionReader(request, on_text))
+                said = protocol.read_error(incoming.body())
                 if said.code == "content_filter":
-                    return Completion((Choice(said.message, "refused"),), counted=False)
-                given_up = wire.concession(question, conceded, self.stream, incoming.status, said)
+                    return Completion((CompletionChoice(said.message, "refused"),), counted=False)
+                given_up = protocol.find_concession(request, conceded, self.stream, incoming.status, said)
                 if given_up is None:
                     raise self._declined(incoming, said)
             with self._lock:
                 self._conceded |= {given_up}
 
-    def _read(self, incoming: Incoming, reader: wire.Reader) -> Completion:
+    def _read(self, incoming: IncomingResponse, reader: protocol.CompletionReader) -> Completion:
         kind = incoming.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind == "text/event-stream":
             return reader.streamed(incoming.chunks)
         if kind in ("application/json", "") or kind.endswith("+json"):
             return reader.plain(incoming.body())
-        raise Fault(
-            f"answers with {wire.one_line(kind, 60)} and not JSON: is this the address of a chat server (…/v1)?"
+        raise RequestFailure(
+            f"answers with {protocol.one_line(kind, 60)} and not JSON: is this the address of a chat server (…/v1)?"
         )
 
-    def _declined(self, incoming: Incoming, said: wire.Complaint) -> Fault:
-        """The fault that an answer other than 200 stands for."""
+    def _declined(self, incoming: IncomingResponse, said: protocol.ServerError) -> RequestFailure:
+        """The failure that a status other than 200 stands for."""
         status, words = incoming.status, f": {said.message}" if said.message else ""
         wait = retry_after(incoming.headers, time.time())
         variable = self._key.variable
         if status == 429:
             spent = said.code == "insufficient_quota"
-            return Fault(f"asks to slow down (429){words}", again=not spent, wait=wait)
+            return RequestFailure(f"asks to slow down (429){words}", again=not spent, wait=wait)
         if status >= 500:
-            return Fault(f"has a failure of its own ({status}){words}", again=True, wait=wait)
+            return RequestFailure(f"has a failure of its own ({status}){words}", again=True, wait=wait)
         if 300 <= status < 400:
-            to = wire.one_line(incoming.headers.get("location", "nowhere"), 200)
-            return Fault(f"redirects to {to} ({status}), which is not followed: give the final address")
+            to = protocol.one_line(incoming.headers.get("location", "nowhere"), 200)
+            return RequestFailure(f"redirects to {to} ({status}), which is not followed: give the final address")
         if status in (401, 403) and not self._key:
-            return Fault(f"asks for a key ({status}): put it into the environment variable {variable}{words}")
+            return RequestFailure(f"asks for a key ({status}): put it into the environment variable {variable}{words}")
         if status in (401, 403):
-            return Fault(f"does not accept the key in {variable} ({status}){words}")
+            return RequestFailure(f"does not accept the key in {variable} ({status}){words}")
         if status == 404:
             model = self.address.model
-            return Fault(f"knows no such address or model ({status}; model {model!r}; addresses end in /v1){words}")
+            return RequestFailure(
+                f"knows no such address or model ({status}; model {model!r}; addresses end in /v1){words}"
+            )
         if status == 413:
-            return Fault(f"finds the question too large ({status}): show fewer or smaller frames{words}")
-        if wire.too_long(said):
-            return Fault(
+            return RequestFailure(f"finds the question too large ({status}): show fewer or smaller frames{words}")
+        if protocol.is_too_long(said):
+            return RequestFailure(
                 f"finds the question longer than the model can read: show fewer or smaller frames ({status}){words}"
             )
-        return Fault(f"declines the question ({status}){words}")
+        return RequestFailure(f"declines the question ({status}){words}")

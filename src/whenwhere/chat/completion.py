@@ -1,7 +1,7 @@
-"""What comes back: the answers' texts, how each ended, and what they cost.
+"""What a server answers to a request: the texts, how each ended, and what they cost.
 
-An answer that was cut off or refused is an answer, not an error: it was paid for, and whoever asked decides what it is
-worth.
+An answer that was cut off or refused is still an answer and not an error: it was paid for, and the caller decides what
+it is worth.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,15 +11,16 @@ Finish = Literal["stop", "length", "refused"]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One answer.
+class CompletionChoice:
+    """One answer of a completion.
 
     Attributes:
-        text: as written; of a refusal, the words of the refusal.
-        finish: `stop`: whole; `length`: cut off; `refused`: the model or a filter declined.
-        thought: thinking that the server keeps apart from the answer.
-        tokens: numbers of its tokens, where the question's `extra` asked for them (vLLM: `return_token_ids`).
-        logps: log-probability of each token, where `extra` asked for them (`logprobs`); NaN = not given.
+        text: The answer as the model wrote it; the words of the refusal if it declined.
+        finish: How the answer ended: `stop` is whole, `length` was cut off, `refused` was declined by the model or a
+            filter.
+        thought: The model's thinking, where the server keeps it apart from the answer.
+        tokens: Token ids of the answer, if the request's `extra` asked for them (vLLM: `return_token_ids`).
+        logps: Log-probability of each token, if `extra` asked for them (`logprobs`); NaN where one is not given.
     """
 
     text: str
@@ -31,22 +32,22 @@ class Choice:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answers to one question.
+    """The answers to one request.
 
     Attributes:
-        choices: at least one; fewer than asked for where the server does not know `n`.
-        prompt_tokens: as the server counted them, or our estimate.
-        output_tokens: likewise.
-        cached_tokens: of the prompt's, those that the server had ready and charges less for.
-        counted: the server counted; False = estimates.
-        seconds: from sending to the last byte, waiting between attempts included.
-        attempts: requests that it took.
-        conceded: what the server cannot do and was not asked for (see `wire`).
-        model: the name that the server gives itself.
-        stored: it was answered before and cost nothing now.
+        choices: The answers, at least one; fewer than asked for if the server does not know `n`.
+        prompt_tokens: Tokens of the prompt: the server's count, or our estimate if it gives none.
+        output_tokens: Tokens of all answers, counted in the same way.
+        cached_tokens: Tokens of the prompt that the server had ready and charges less for.
+        counted: Whether the server counted the tokens; False means that they are estimates.
+        seconds: Seconds from sending to the last byte, with the waiting between attempts.
+        attempts: How many times the request was sent.
+        conceded: Features that the server does not have and that were left out (`protocol` lists them).
+        model: The name that the server gives to the model.
+        stored: Whether the answer comes from the response cache and cost nothing now.
     """
 
-    choices: tuple[Choice, ...]
+    choices: tuple[CompletionChoice, ...]
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -59,7 +60,7 @@ class Completion:
 
     @property
     def text(self) -> str:
-        """The first answer."""
+        """Text of the first answer."""
         return self.choices[0].text
 
     @property
@@ -68,19 +69,19 @@ class Completion:
         return self.choices[0].finish
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The completion as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Completion":
-        """Read what `to_json` gave.
+        """The completion that `to_json` wrote.
 
         Raises:
-            TypeError, KeyError, ValueError: it is something else.
+            TypeError, KeyError, ValueError: the value is not a completion.
         """
         rows = [{**c, **{k: tuple(c[k]) for k in ("tokens", "logps") if k in c}} for c in value["choices"]]
-        choices = tuple(Choice(**c) for c in rows)
+        choices = tuple(CompletionChoice(**c) for c in rows)
         ends = ("stop", "length", "refused")
         if not choices or not all(isinstance(c.text, str) and c.finish in ends for c in choices):
-            raise ValueError("no answers in it")
+            raise ValueError("the value holds no answers")
         return cls(**{**value, "choices": choices, "conceded": tuple(value["conceded"])})

@@ -1,1 +1,4 @@
-"""Networks: what runs a checkpoint in this process. Nothing here is loaded before it is asked for."""
+"""Models: back ends that answer questions about frames, detectors and trackers, and the package's own small policy.
+
+Torch and transformers are imported only when a checkpoint is loaded.
+"""

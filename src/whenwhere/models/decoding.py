@@ -1,11 +1,11 @@
-"""Two things done to a model's scores before the next token is chosen: holding it to a grammar, and drawing.
+"""Logits processors for a batch of calls: one holds answers to a grammar, the other samples with a seed per row.
 
-Both are logits processors of `model.generate` (called with the tokens so far and the scores of the next one), and
-both look at each row of a batch for itself, so that a call's answer does not depend on what it was batched with.
+`model.generate` calls them with the tokens so far and the scores of the next token. Both treat each row of a batch
+separately, so that a call's answer does not depend on the calls that it was batched with.
 
-Drawing adds Gumbel noise and takes the greatest score, which is a draw from the softmax at that temperature; each row
-has its own generator, and the noise is made on the CPU, so that a seed means the same on every device. No top-k, no
-top-p: the temperature alone is stated.
+Sampling adds Gumbel noise and takes the greatest score, which is a draw from the softmax at that temperature. Each row
+has its own generator, and the noise is made on the CPU, so that a seed means the same on every device. Left out: top-k
+and top-p; only the temperature can be chosen.
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 
 from whenwhere.errors import ModelError
-from whenwhere.models.grammar import Grammar, Pieces, State
+from whenwhere.models.grammar import Grammar, State, TokenPieces
 
 
-class Held:
+class GrammarProcessor:
     """Lets only tokens through that a row's grammar allows.
 
     Args:
-        grammars: one per row; None = free.
-        pieces: of the tokenizer.
-        prompt: tokens of the prompt, padding included.
+        grammars: One grammar per row; None leaves the row free.
+        pieces: The tokens of the tokenizer.
+        prompt: Number of tokens in the prompt, with padding.
     """
 
-    def __init__(self, grammars: Sequence[Grammar | None], pieces: Pieces, prompt: int) -> None:
+    def __init__(self, grammars: Sequence[Grammar | None], pieces: TokenPieces, prompt: int) -> None:
         self.pieces = pieces
         self.read = prompt
         self.states: list[State | None] = [g.start if g else None for g in grammars]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores with everything else at minus infinity."""
+        """The scores, shape (rows, vocabulary), with those of forbidden tokens at minus infinity."""
         import torch
 
         for row, new in enumerate(input_ids[:, self.read :].tolist()):
@@ -55,16 +55,16 @@ class Held:
         state = self.states[row]
         if state is None:
             return
-        # behind its end a row is padded, whatever the others do
+        # after its end a row is padded, whatever the other rows do
         self.states[row] = None if token in self.pieces.ends else Grammar.step(state, self.pieces.pieces[token] or b"")
 
 
-class Drawn:
-    """Draws each row with its own seed and temperature.
+class SamplingProcessor:
+    """Samples each row with its own seed and temperature.
 
     Args:
-        temperatures: one per row; 0 = greedy.
-        seeds: one per row.
+        temperatures: One temperature per row; 0 takes the likeliest token.
+        seeds: One seed per row.
     """
 
     def __init__(self, temperatures: Sequence[float], seeds: Sequence[int]) -> None:
@@ -74,7 +74,7 @@ class Drawn:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Scores with noise."""
+        """The scores, shape (rows, vocabulary), divided by the temperature and with noise added."""
         import torch
 
         for row, (temperature, generator) in enumerate(zip(self.temperatures, self.generators, strict=True)):
@@ -85,12 +85,12 @@ class Drawn:
         return scores
 
 
-def together(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, Any]:
-    """Inputs of several calls as one batch: tokens padded on the left, pictures one after the other.
+def batch_inputs(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, Any]:
+    """The inputs of several calls as one batch: tokens are padded on the left, pictures follow each other.
 
     Args:
-        rows: tensors by name, a batch of one each.
-        pad: number of the token to pad with.
+        rows: Tensors by name for each call, each a batch of one.
+        pad: Id of the token to pad with.
     """
     import torch
 

@@ -1,8 +1,8 @@
-"""Things named by a noun phrase, found in single pictures: Grounding DINO, through transformers.
+"""Open-vocabulary detection: objects named by a noun phrase, found in single pictures by Grounding DINO.
 
-A detector knows nothing of time: every picture is looked at by itself, and what it finds has no name that would stay
-the same in the next one (see `whenwhere.grounders.detector.tracks` for that). Open-vocabulary detectors give several
-boxes for one thing; the weaker of two that cover each other by more than 70 % goes.
+A detector knows nothing of time: it looks at each picture by itself, and its detections have no identity from picture
+to picture (`whenwhere.grounders.detector.tracks` links them). Open-vocabulary detectors give several boxes for one
+object; of two that overlap by more than 70 % the less certain one is dropped.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from whenwhere.models.pretrained import Pretrained
 from whenwhere.models.vlm import out_of_memory
 from whenwhere.overlap import box_iou
 
-#: Least confidence of a box, and of a word that belongs to it (the values of the family's own demonstrations).
+#: Smallest confidence of a box, and of a word that belongs to it (the values of the family's own demonstrations).
 THRESHOLD, TEXT_THRESHOLD = 0.3, 0.25
-#: Two boxes that overlap by more than this are one.
+#: Two boxes whose IoU is larger than this are one object.
 SAME = 0.7
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found in one picture, most certain first.
+    """The objects found in one picture, most certain first.
 
     Attributes:
-        boxes: (n, 4) xyxy pixels of the picture, cut to it.
-        scores: (n,) confidence, 0-1.
+        boxes: Boxes in xyxy pixels of the picture, cut to it; shape (n, 4).
+        scores: Confidence of each box from 0 to 1, shape (n,).
     """
 
     boxes: NDArray[np.float64]
@@ -40,12 +40,12 @@ class Detections:
         return len(self.boxes)
 
     def scaled(self, factor: float) -> "Detections":
-        """The same in a picture so many times as large."""
+        """The same detections in a picture that is `factor` times as large."""
         return Detections(self.boxes * factor, self.scores)
 
 
 class Detector(Pretrained):
-    """Finds what a noun phrase names; arguments and errors as in `Pretrained`."""
+    """Finds the objects that a noun phrase names. Arguments and errors are those of `Pretrained`."""
 
     KINDS: ClassVar = {
         "grounding-dino": ("GroundingDinoForObjectDetection", "GroundingDinoProcessor"),
@@ -54,14 +54,14 @@ class Detector(Pretrained):
     PURPOSE = "a detector that takes words: IDEA-Research/grounding-dino-tiny is one"
 
     def detect(self, images: NDArray[np.uint8], phrase: str) -> list[Detections]:
-        """What a phrase names, in each picture.
+        """The objects that a phrase names, for each picture.
 
         Args:
-            images: (n, h, w, 3) RGB.
-            phrase: a noun phrase, "red car".
+            images: RGB pictures, shape (n, h, w, 3), uint8.
+            phrase: A noun phrase such as "red car".
 
         Raises:
-            ModelError: the accelerator's memory is full.
+            ModelError: the pictures do not fit into the accelerator's memory.
         """
         import torch
 
@@ -96,7 +96,7 @@ def _kept(found: Any, size: Sequence[int]) -> Detections:
 
 
 def distinct(boxes: NDArray[np.float64], scores: NDArray[np.float64], same: float = SAME) -> NDArray[np.intp]:
-    """Which boxes to keep, most certain first: none that overlaps a more certain one by more than `same`.
+    """Indices of the boxes to keep, most certain first: no box overlaps a more certain one by more than `same`.
 
     >>> distinct(np.array([[0, 0, 10, 10], [0, 0, 10, 9], [5, 0, 15, 10]], float), np.array([0.5, 0.9, 0.4])).tolist()
     [1, 2]

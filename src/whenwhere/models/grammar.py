@@ -1,17 +1,16 @@
-"""What an answer may look like, letter by letter: a small automaton made from a JSON schema.
+"""Constrained decoding: which tokens may come next in an answer that has to follow a JSON schema.
 
-`Grammar` follows an answer byte by byte; a state is a set of stacks of what still has to come (Brzozowski's
-derivatives), so there is nothing to compile ahead and a list of a hundred boxes costs no more than one. `Pieces`
-knows the bytes of a tokenizer's pieces and tells which of them may come next; what a state allows is worked out once
-and kept.
+`Grammar` follows an answer byte by byte. A state is a set of stacks of what still has to come (Brzozowski's
+derivatives), so nothing is compiled ahead and a list of a hundred boxes costs no more than one. `TokenPieces` knows the
+bytes of a tokenizer's tokens and tells which of them may come next; what a state allows is computed once and kept.
 
-JSON is written in one way only, `", "` and `": "`, fields in the order of the schema: fewer ways to begin means fewer
-tokens that have to be asked about, and any reader reads it. Numbers have at most one decimal. Strings hold whole
-characters and no escapes. Of JSON schema there is what our forms use and what an outsider would write by hand:
-`type`, `properties`, `required`, `items`, `minItems`, `maxItems`, `minimum`, `maximum`, `maxLength`, `enum`, `const`,
-`anyOf`.
+JSON is written in one way only: `", "` and `": "` between parts, and fields in the order of the schema. With fewer ways
+to write an answer, fewer tokens have to be checked, and any reader can read it. Numbers have at most one decimal.
+Strings hold whole characters and no escapes. Of JSON schema, these keywords are known: `type`, `properties`,
+`required`, `items`, `minItems`, `maxItems`, `minimum`, `maximum`, `maxLength`, `enum`, `const`, `anyOf`. Our own answer
+forms need no others.
 
-No torch in here: masks are arrays of token numbers.
+The module does not use torch: masks are arrays of token ids.
 """
 
 import json
@@ -26,19 +25,19 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 
-#: Digits before the point of a number without a maximum.
+#: Number of digits before the point of a number without a maximum, and after the point.
 _DIGITS = 5
 _DECIMALS = 1
-#: Characters of a string without `maxLength`; items of a list without `maxItems`.
+#: Largest number of characters in a string without `maxLength`, and of items in a list without `maxItems`.
 _CHARACTERS = 200
 _ITEMS = 64
-#: States whose allowed tokens are kept: a state inside a string allows nearly all of them.
+#: Number of states whose allowed tokens are kept. A state inside a string allows nearly all tokens.
 _KEPT = 512
 
 
 @dataclass(frozen=True)
-class Literal:
-    """These bytes."""
+class LiteralNode:
+    """Exactly these bytes."""
 
     text: bytes
 
@@ -46,68 +45,68 @@ class Literal:
 
     @property
     def shortest(self) -> int:
-        """Fewest bytes that have to come."""
+        """Smallest number of bytes that still have to come."""
         return len(self.text)
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
+        """The stacks that may follow this byte; none if the byte may not come."""
         if self.text[0] != byte:
             return []
-        return [(Literal(self.text[1:]),) if len(self.text) > 1 else ()]
+        return [(LiteralNode(self.text[1:]),) if len(self.text) > 1 else ()]
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number without a sign or leading zeros; `value` is what was written of it."""
+class IntegerNode:
+    """A whole number without sign and leading zeros; `value` is the part that is written already."""
 
     maximum: int
     value: int | None = None
 
     @property
     def nullable(self) -> bool:
-        """Whether nothing more has to come."""
+        """Whether the node may end here."""
         return self.value is not None
 
     @property
     def shortest(self) -> int:
-        """Fewest bytes that have to come."""
+        """Smallest number of bytes that still have to come."""
         return int(self.value is None)
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
+        """The stacks that may follow this byte; none if the byte may not come."""
         if not 48 <= byte <= 57 or self.value == 0:
             return []
         value = (self.value or 0) * 10 + byte - 48
-        return [(Whole(self.maximum, value),)] if value <= self.maximum else []
+        return [(IntegerNode(self.maximum, value),)] if value <= self.maximum else []
 
 
 @dataclass(frozen=True)
-class Decimals:
-    """A point and some digits, or nothing."""
+class DecimalsNode:
+    """A decimal point with digits after it, or nothing."""
 
     left: int = _DECIMALS
     begun: bool = False
 
     @property
     def nullable(self) -> bool:
-        """Whether nothing more has to come."""
+        """Whether the node may end here."""
         return not self.begun or self.left < _DECIMALS
 
     @property
     def shortest(self) -> int:
-        """Fewest bytes that have to come."""
+        """Smallest number of bytes that still have to come."""
         return int(not self.nullable)
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
+        """The stacks that may follow this byte; none if the byte may not come."""
         if not self.begun:
-            return [(Decimals(self.left, True),)] if byte == 46 else []
-        return [(Decimals(self.left - 1, True),)] if self.left and 48 <= byte <= 57 else []
+            return [(DecimalsNode(self.left, True),)] if byte == 46 else []
+        return [(DecimalsNode(self.left - 1, True),)] if self.left and 48 <= byte <= 57 else []
 
 
 @dataclass(frozen=True)
-class Text:
-    """Characters of a string, without quotes, backslashes and control characters; UTF-8."""
+class StringNode:
+    """Up to `left` characters inside a string, as UTF-8, without quotes, backslashes and control characters."""
 
     left: int
 
@@ -115,17 +114,17 @@ class Text:
     shortest = 0
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
-        if 0x80 <= byte < 0xC0:  # the rest of a character
+        """The stacks that may follow this byte; none if the byte may not come."""
+        if 0x80 <= byte < 0xC0:  # a later byte of a character
             return [(self,)]
         if byte < 0x20 or byte in (0x22, 0x5C) or not self.left:
             return []
-        return [(Text(self.left - 1),)]
+        return [(StringNode(self.left - 1),)]
 
 
 @dataclass(frozen=True)
-class Rest:
-    """What may follow in a list: an item, or its end."""
+class ListNode:
+    """The rest of a list: an item, or the end of the list."""
 
     item: "Stack"
     fewest: int
@@ -136,47 +135,47 @@ class Rest:
 
     @property
     def shortest(self) -> int:
-        """Fewest bytes that have to come; the items left out."""
+        """Smallest number of bytes that still have to come, without the items."""
         return 1
 
-    def clipped(self, longest: int) -> "Rest":
-        """The same list for whoever looks no further ahead than so many bytes."""
+    def clipped(self, longest: int) -> "ListNode":
+        """The same list for whoever looks at most `longest` bytes ahead; lists with more items become equal."""
         seen = longest // max(sum(node.shortest for node in self.item), 1) + 2
         return replace(self, fewest=min(self.fewest, seen), most=min(self.most, seen))
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
+        """The stacks that may follow this byte; none if the byte may not come."""
         if byte == 0x5D:
             return [()] if self.fewest <= 0 else []
         if not self.most:
             return []
-        after = Rest(self.item, max(self.fewest - 1, 0), self.most - 1, False)
-        one = self.item if self.first else (Literal(b", "), *self.item)
+        after = ListNode(self.item, max(self.fewest - 1, 0), self.most - 1, False)
+        one = self.item if self.first else (LiteralNode(b", "), *self.item)
         return [(*left, after) for left in _step(one, byte)]
 
 
 @dataclass(frozen=True)
-class Either:
-    """One of several."""
+class AnyOfNode:
+    """One of several alternatives."""
 
     options: tuple["Stack", ...]
 
     @property
     def nullable(self) -> bool:
-        """Whether nothing more has to come."""
+        """Whether the node may end here."""
         return any(all(node.nullable for node in option) for option in self.options)
 
     @property
     def shortest(self) -> int:
-        """Fewest bytes that have to come."""
+        """Smallest number of bytes that still have to come."""
         return min(sum(node.shortest for node in option) for option in self.options)
 
     def step(self, byte: int) -> list["Stack"]:
-        """What may follow this byte."""
+        """The stacks that may follow this byte; none if the byte may not come."""
         return [left for option in self.options for left in _step(option, byte)]
 
 
-Node = Literal | Whole | Decimals | Text | Rest | Either
+Node = LiteralNode | IntegerNode | DecimalsNode | StringNode | ListNode | AnyOfNode
 Stack = tuple[Node, ...]
 State = frozenset[Stack]
 
@@ -191,16 +190,16 @@ def _step(stack: Stack, byte: int) -> list[Stack]:
 
 
 class Grammar:
-    """Follows a text through a schema.
+    """The texts that follow a JSON schema.
 
     Args:
-        schema: JSON schema; see the module for the keywords.
+        schema: JSON schema. The module's docstring lists the keywords that are known.
 
     Attributes:
-        start: the state before the first byte.
+        start: The state before the first byte.
 
     Raises:
-        SettingError: a keyword that is not known, or a schema that allows nothing.
+        SettingError: the schema has a keyword that is not known, or allows nothing.
 
     >>> g = Grammar({"type": "array", "items": {"type": "integer", "maximum": 20}, "maxItems": 2})
     >>> [g.accepts(text) for text in ("[]", "[7, 20]", "[21]", "[1, 2, 3]", "[1,2]", "[1")]
@@ -213,7 +212,7 @@ class Grammar:
 
     @staticmethod
     def step(state: State, text: bytes) -> State:
-        """The state after more bytes; empty where they may not come."""
+        """The state after more bytes; empty if the bytes may not come."""
         for byte in text:
             state = frozenset(left for stack in state for left in _step(stack, byte))
             if not state:
@@ -226,7 +225,7 @@ class Grammar:
         return any(all(node.nullable for node in stack) for stack in state)
 
     def accepts(self, text: str) -> bool:
-        """Whether a whole text follows the schema in our way of writing it."""
+        """Whether a whole text follows the schema, in the one way of writing JSON that is allowed."""
         return self.complete(self.step(self.start, text.encode()))
 
 
@@ -241,27 +240,27 @@ def _compiled(schema: dict[str, Any]) -> Stack:
         raise SettingError(f"answers cannot be held to the schema keyword {unknown[0]!r}")
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else schema["enum"]
-        options = [(Literal(json.dumps(v, ensure_ascii=False).encode()),) for v in values]
-        return (Either(tuple(options)),) if len(options) > 1 else options[0]
+        options = [(LiteralNode(json.dumps(v, ensure_ascii=False).encode()),) for v in values]
+        return (AnyOfNode(tuple(options)),) if len(options) > 1 else options[0]
     if "anyOf" in schema:
-        return (Either(tuple(_compiled(option) for option in schema["anyOf"])),)
+        return (AnyOfNode(tuple(_compiled(option) for option in schema["anyOf"])),)
     kind = schema.get("type")
     if kind == "object":
         return _object(schema)
     if kind == "array":
         most = int(schema.get("maxItems", _ITEMS))
-        return (Literal(b"["), Rest(_compiled(schema.get("items", {})), int(schema.get("minItems", 0)), most))
+        return (LiteralNode(b"["), ListNode(_compiled(schema.get("items", {})), int(schema.get("minItems", 0)), most))
     if kind in ("integer", "number"):
         if schema.get("minimum", 0) > 0 or schema.get("maximum", 1) < 0:
             raise SettingError("answers can be held to numbers from 0 upwards only")
-        whole = Whole(int(schema.get("maximum", 10**_DIGITS - 1)))
-        return (whole,) if kind == "integer" else (whole, Decimals())
+        whole = IntegerNode(int(schema.get("maximum", 10**_DIGITS - 1)))
+        return (whole,) if kind == "integer" else (whole, DecimalsNode())
     if kind == "string":
-        return (Literal(b'"'), Text(int(schema.get("maxLength", _CHARACTERS))), Literal(b'"'))
+        return (LiteralNode(b'"'), StringNode(int(schema.get("maxLength", _CHARACTERS))), LiteralNode(b'"'))
     if kind == "boolean":
-        return (Either(((Literal(b"true"),), (Literal(b"false"),))),)
+        return (AnyOfNode(((LiteralNode(b"true"),), (LiteralNode(b"false"),))),)
     if kind == "null":
-        return (Literal(b"null"),)
+        return (LiteralNode(b"null"),)
     raise SettingError(f"answers cannot be held to a schema of the type {kind!r}")
 
 
@@ -269,18 +268,18 @@ def _object(schema: dict[str, Any]) -> Stack:
     fields = schema.get("properties", {})
     if set(schema.get("required", fields)) != set(fields):
         raise SettingError("answers can be held to objects with all their fields only: name each in `required`")
-    stack: list[Node] = [Literal(b"{")]
+    stack: list[Node] = [LiteralNode(b"{")]
     for i, (name, value) in enumerate(fields.items()):
-        stack += [Literal((", " if i else "").encode() + json.dumps(name).encode() + b": "), *_compiled(value)]
-    return (*stack, Literal(b"}"))
+        stack += [LiteralNode((", " if i else "").encode() + json.dumps(name).encode() + b": "), *_compiled(value)]
+    return (*stack, LiteralNode(b"}"))
 
 
-class Pieces:
-    """The bytes of a tokenizer's pieces.
+class TokenPieces:
+    """The bytes of a tokenizer's tokens.
 
     Args:
-        pieces: bytes per token number; None for tokens that no text holds (control tokens, parts of characters).
-        ends: token numbers that end an answer.
+        pieces: Bytes of each token id. None marks tokens that no text holds: control tokens, parts of characters.
+        ends: Token ids that end an answer.
     """
 
     def __init__(self, pieces: Sequence[bytes | None], ends: Iterable[int]) -> None:
@@ -290,16 +289,17 @@ class Pieces:
         self._strings: dict[int, NDArray[np.int64]] = {}
 
     def allowed(self, state: State) -> NDArray[np.int64]:
-        """Numbers of the tokens that may come next in a state; the ends where the text may end."""
-        # How many items are left makes no difference to a token that is too short for them.
+        """Ids of the tokens that may come next in a state, with the ends where the text may end."""
+        # How many items a list may still have makes no difference to a token that is too short for them.
         state = frozenset(
-            tuple(node.clipped(self._longest) if isinstance(node, Rest) else node for node in stack) for stack in state
+            tuple(node.clipped(self._longest) if isinstance(node, ListNode) else node for node in stack)
+            for stack in state
         )
         if state in self._kept:
             self._kept.move_to_end(state)
             return self._kept[state]
         found: list[int] = []
-        left = max((s[0].left for s in state if s and isinstance(s[0], Text)), default=0)
+        left = max((s[0].left for s in state if s and isinstance(s[0], StringNode)), default=0)
         # Inside a string nearly every token may come; only those that leave it have to be followed.
         self._walk(self._leaving if left else self._all, state, found)
         parts = [found, self._inside(left) if left else [], self.ends if Grammar.complete(state) else []]
@@ -310,7 +310,7 @@ class Pieces:
         return numbers
 
     def _inside(self, left: int) -> NDArray[np.int64]:
-        """Tokens that may stand inside a string with so many characters left."""
+        """Ids of the tokens that fit inside a string with this many characters left."""
         if left not in self._strings:
             self._strings[left] = np.flatnonzero((self._characters > 0) & (self._characters <= left))
         return self._strings[left]
@@ -328,7 +328,7 @@ class Pieces:
 
     @cached_property
     def _characters(self) -> NDArray[np.int64]:
-        """Characters of each token that may stand inside a string, else 0."""
+        """Number of characters of each token that may stand inside a string; 0 for other tokens."""
         return np.asarray([len(p.decode()) if p and _plain(p) else 0 for p in self.pieces], dtype=np.int64)
 
     @cached_property
@@ -341,7 +341,7 @@ class Pieces:
 
 
 def _tree(pieces: Sequence[bytes | None], wanted: Any) -> dict[int, Any]:
-    """Pieces by their bytes; -1 → the numbers of the tokens that end here."""
+    """The tokens as a prefix tree: byte to subtree, and -1 to the ids of the tokens that end at this node."""
     root: dict[int, Any] = {}
     for number, piece in enumerate(pieces):
         if piece and wanted(piece):

@@ -1,7 +1,7 @@
-"""What checkpoints that find and follow things have in common: loaded by hub id or path, weights when first needed.
+"""The base class of detectors and trackers: a checkpoint by hub id or path, with weights loaded when first needed.
 
-Detectors and trackers are small next to a vision-language model; they run in fp32 unless asked otherwise, on an
-accelerator where there is one. As everywhere, code that comes with a checkpoint is not run, and a checkpoint without
+Detectors and trackers are small next to a vision-language model. They run in fp32 unless asked otherwise, on an
+accelerator if there is one. As everywhere, code that comes with a checkpoint is not run, and a checkpoint that lacks
 some of its weights is an error.
 """
 
@@ -12,8 +12,8 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.vlm import DTYPES, DType, explained, required
 
 
-def configuration(name: str, **source: Any) -> Any:
-    """A checkpoint's configuration, which tells what kind of model it is (`model_type`).
+def load_config(name: str, **source: Any) -> Any:
+    """A checkpoint's configuration; its `model_type` tells what kind of model it is.
 
     Raises:
         MissingExtraError, ModelError: see `Pretrained`.
@@ -29,25 +29,25 @@ class Pretrained:
     """A model and its processor.
 
     Args:
-        name: hub id, or a folder.
-        revision: branch, tag or commit on the hub.
-        dtype: of the weights; None = fp32.
-        device: `cuda`, `cuda:1`, `mps`, `cpu`; None = an accelerator where there is one.
-        offline: read from the local cache of the hub only.
+        name: Hub id or folder of the checkpoint.
+        revision: Branch, tag or commit on the hub.
+        dtype: Precision of the weights. None is fp32.
+        device: Where the model runs: `cuda`, `cuda:1`, `mps`, `cpu`. None takes an accelerator if there is one.
+        offline: Whether only the local cache of the hub is read.
 
     Attributes:
-        config: the checkpoint's configuration.
-        processor: of the family.
+        config: The checkpoint's configuration.
+        processor: The family's processor.
 
     Raises:
         MissingExtraError: torch, torchvision or transformers is not installed.
-        ModelError: the checkpoint cannot be had, or is of a kind that is of no use here.
+        ModelError: the checkpoint cannot be loaded, or is of a kind that cannot be used here.
         SettingError: an unknown dtype.
     """
 
-    #: model_type → classes of the model and of the processor, in transformers.
+    #: The kinds that can be loaded: `model_type` to the names of the model's and the processor's class in transformers.
     KINDS: ClassVar[dict[str, tuple[str, str]]]
-    #: What the checkpoint should do, and one that does, for the error of one that does not.
+    #: What a checkpoint of this class does, with an example, for the error about one that does not.
     PURPOSE: ClassVar[str]
 
     def __init__(
@@ -68,7 +68,7 @@ class Pretrained:
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        self.config: Any = configuration(name, **self._source)
+        self.config: Any = load_config(name, **self._source)
         if self.config.model_type not in self.KINDS:
             raise ModelError(f"{name} is of the kind {self.config.model_type}, not {self.PURPOSE}")
         self._class, processor = (getattr(transformers, c) for c in self.KINDS[self.config.model_type])
@@ -77,7 +77,7 @@ class Pretrained:
 
     @cached_property
     def device(self) -> str:
-        """Where the model runs: the device asked for, or the first accelerator, or the CPU."""
+        """Where the model runs: the device that was asked for, else the first accelerator, else the CPU."""
         import torch
 
         if self._device is not None:
@@ -88,10 +88,10 @@ class Pretrained:
 
     @cached_property
     def model(self) -> Any:
-        """The model with its weights, loaded when first asked for.
+        """The model with its weights, loaded on first use.
 
         Raises:
-            ModelError: weights are missing, torn, or do not fit into memory.
+            ModelError: weights are missing or damaged, or do not fit into memory.
         """
         import torch
 

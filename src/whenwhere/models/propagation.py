@@ -1,13 +1,14 @@
-"""Things followed from frame to frame: SAM 2 and SAM 3 for video, through transformers.
+"""Object tracking by SAM 2 and SAM 3 for video, through transformers.
 
-Two kinds. A `Propagator` (SAM 2, or the tracker inside SAM 3) is shown a box on one frame and follows what is in it; a
-`Concept` model (SAM 3) is told a noun phrase and finds and follows all that it names. Both are streamed: frames come
-one at a time and are not kept. The sessions of transformers keep every frame and every frame's masks; what the model
-cannot look back at any more is taken out after each frame, so that memory does not grow with the length of the video.
-Nothing of what the model computes is changed by that (tests/test_propagation.py compares).
+There are two kinds of trackers. A `Propagator` (SAM 2, or the tracker inside SAM 3) is shown a box on one frame and
+follows what is in it. A `ConceptTracker` (SAM 3) is told a noun phrase and finds and follows all that it names. Both
+are streamed: frames come one at a time and are not kept. The sessions of transformers keep every frame and every
+frame's masks, so what the model cannot look back at any more is removed after each frame, and memory does not grow with
+the length of the video. This changes nothing of what the model computes (tests/test_propagation.py compares).
 
-Masks become boxes by their extent. Specks far smaller than the thing itself would blow a box up and are left out.
-Masks themselves are not handed on: the record has no place for them yet.
+Masks become boxes by their extent. Specks far smaller than the object would enlarge a box and are left out.
+
+Left out: handing on the masks, since the record has no place for them yet.
 """
 
 from abc import ABC, abstractmethod
@@ -28,25 +29,25 @@ Box = NDArray[np.float64]
 SPECK = 0.05
 
 
-class Following(ABC):
-    """Things being followed through the frames of one shot, or of one span."""
+class TrackingState(ABC):
+    """Objects that are being followed through the frames of one shot or one span."""
 
     frame = -1
 
     @abstractmethod
     def step(self, image: NDArray[np.uint8]) -> dict[int, Box]:
-        """Where everything is in the next frame.
+        """Where each object is in the next frame.
 
         Args:
-            image: (h, w, 3) RGB, of the same size every time.
+            image: RGB picture, shape (h, w, 3), of the same size every time.
 
         Returns:
-            Number → xyxy pixels of this frame; things that are out of sight are left out.
+            The number of each object in sight and its box in xyxy pixels of this frame.
         """
 
 
 class Propagator(Pretrained):
-    """Follows what is in boxes; arguments and errors as in `Pretrained`."""
+    """Follows what is in boxes. Arguments and errors are those of `Pretrained`."""
 
     KINDS: ClassVar = {
         "sam2_video": ("Sam2VideoModel", "Sam2VideoProcessor"),
@@ -56,16 +57,16 @@ class Propagator(Pretrained):
     }
     PURPOSE = "a model that follows things through a video: facebook/sam2.1-hiera-tiny is one"
 
-    def follow(self) -> "BoxFollowing":
-        """Begin: nothing is followed yet."""
-        return BoxFollowing(self)
+    def follow(self) -> "BoxTracking":
+        """Begin to track; nothing is followed yet."""
+        return BoxTracking(self)
 
 
-class BoxFollowing(Following):
-    """Follows what was shown by boxes.
+class BoxTracking(TrackingState):
+    """Follows objects that were shown by boxes.
 
     Args:
-        propagator: the model.
+        propagator: The model.
     """
 
     def __init__(self, propagator: Propagator) -> None:
@@ -77,20 +78,20 @@ class BoxFollowing(Following):
         self._size = (0, 0)
 
     def step(self, image: NDArray[np.uint8]) -> dict[int, Box]:
-        """See `Following.step`."""
+        """Where each object is in the next frame; see `TrackingState.step`."""
         self.frame += 1
         self._size = image.shape[:2]
         self._pixels = self._processor(images=image, return_tensors="pt")["pixel_values"][0]
         return self._run() if self._session.get_obj_num() else {}
 
     def show(self, boxes: dict[int, Box]) -> dict[int, Box]:
-        """Say where some things are in the frame of the last `step`: new ones, or ones followed already.
+        """Say where some objects are in the frame of the last `step`: new ones, or ones that are followed already.
 
         Args:
-            boxes: number → xyxy pixels.
+            boxes: The number of each object and its box in xyxy pixels.
 
         Returns:
-            Where everything is in this frame, now that this is known.
+            Where each object is in this frame, now that these boxes are known.
         """
         if boxes:
             self._processor.add_inputs_to_inference_session(
@@ -108,34 +109,34 @@ class BoxFollowing(Following):
         with _room(self._name), torch.inference_mode():
             out = self._model(self._session, frame=self._pixels, frame_idx=self.frame)
             masks = self._processor.post_process_masks([out.pred_masks.float()], [list(self._size)])[0][:, 0]
-        forget(self._session, self.frame, self._model.config)
+        drop_old_frames(self._session, self.frame, self._model.config)
         found = {n: mask_box(m) for n, m in zip(out.object_ids, masks.cpu().numpy(), strict=True)}
         return {n: box for n, box in found.items() if box is not None}
 
 
-class Concept(Pretrained):
-    """Finds and follows all that a noun phrase names; arguments and errors as in `Pretrained`."""
+class ConceptTracker(Pretrained):
+    """Finds and follows all that a noun phrase names. Arguments and errors are those of `Pretrained`."""
 
     KINDS: ClassVar = {"sam3_video": ("Sam3VideoModel", "Sam3VideoProcessor")}
     PURPOSE = "a model that finds and follows things by name: facebook/sam3 is one"
 
-    def follow(self, phrase: str) -> "ConceptFollowing":
-        """Begin to look for what a phrase names."""
-        return ConceptFollowing(self, phrase)
+    def follow(self, phrase: str) -> "ConceptTracking":
+        """Begin to track what a phrase names."""
+        return ConceptTracking(self, phrase)
 
 
-class ConceptFollowing(Following):
-    """Follows what a phrase names.
+class ConceptTracking(TrackingState):
+    """Follows the objects that a phrase names.
 
     Args:
-        concept: the model.
-        phrase: a noun phrase, "red car".
+        concept: The model.
+        phrase: A noun phrase such as "red car".
 
     Attributes:
-        scores: number → confidence with which it was found, 0-1.
+        scores: The number of each object and the confidence with which it was found, from 0 to 1.
     """
 
-    def __init__(self, concept: Concept, phrase: str) -> None:
+    def __init__(self, concept: ConceptTracker, phrase: str) -> None:
         self._model, self._processor, self._name = concept.model, concept.processor, concept.name
         self._session: Any = self._processor.init_video_session(
             inference_device=concept.device, dtype=concept.model.dtype
@@ -144,7 +145,7 @@ class ConceptFollowing(Following):
         self.scores: dict[int, float] = {}
 
     def step(self, image: NDArray[np.uint8]) -> dict[int, Box]:
-        """See `Following.step`."""
+        """Where each object is in the next frame; see `TrackingState.step`."""
         import torch
 
         self.frame += 1
@@ -152,7 +153,7 @@ class ConceptFollowing(Following):
         with _room(self._name), torch.inference_mode():
             out = self._model(self._session, frame=pixels, frame_idx=self.frame)
             found = self._processor.postprocess_outputs(self._session, out, original_sizes=[list(image.shape[:2])])
-        forget(self._session, self.frame, self._model.config.tracker_config)
+        drop_old_frames(self._session, self.frame, self._model.config.tracker_config)
         boxes = {}
         for n, score, mask in zip(found["object_ids"].tolist(), found["scores"].tolist(), found["masks"], strict=True):
             box = mask_box(mask.cpu().numpy())
@@ -162,16 +163,16 @@ class ConceptFollowing(Following):
         return boxes
 
 
-def forget(session: Any, frame: int, config: Any) -> None:
-    """Take out of a session what cannot matter any more.
+def drop_old_frames(session: Any, frame: int, config: Any) -> None:
+    """Remove from a session of transformers what the model cannot look back at any more.
 
     Args:
-        session: of SAM 2 or SAM 3 for video.
-        frame: the last one that was worked on.
-        config: of the tracker.
+        session: A session of SAM 2 or SAM 3 for video.
+        frame: Number of the last frame that was processed.
+        config: The tracker's configuration.
     """
     for k in [k for k, pixels in session.processed_frames.items() if k < frame and pixels is not None]:
-        # how many frames there were is asked for later, their pixels are not
+        # the number of frames is needed later, their pixels are not
         session.processed_frames[k] = None
     oldest = frame - max(config.num_maskmem, config.max_object_pointers_in_encoder)
     for outputs in session.output_dict_per_obj.values():
@@ -179,9 +180,9 @@ def forget(session: Any, frame: int, config: Any) -> None:
         for k in [k for k in seen if k < oldest]:
             del seen[k]
         for output in (*seen.values(), *shown.values()):
-            output.pop("high_res_masks", None)  # already in the memory that was made of it
+            output.pop("high_res_masks", None)  # the memory that was made of it already holds them
         if config.max_cond_frame_num >= 0:
-            # of older frames on which it was shown what to follow, only the pointers are used
+            # of older frames on which objects were shown, the model uses only the pointers
             for k in [k for k in sorted(shown)[: -config.max_cond_frame_num or None] if k < oldest]:
                 shown[k] = {"object_pointer": shown[k]["object_pointer"]}
     by_frame = [
@@ -195,13 +196,13 @@ def forget(session: Any, frame: int, config: Any) -> None:
 
 
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
-    """The extent of a mask, specks left out; None where it is empty.
+    """The box around a mask without its specks; None for an empty mask.
 
     Args:
-        mask: (h, w) bool.
+        mask: The mask, shape (h, w), bool.
 
     Returns:
-        xyxy pixels, edges: a mask of the whole picture gives (0, 0, w, h).
+        The edges of the box in xyxy pixels: a mask of the whole picture gives (0, 0, w, h).
 
     >>> mask = np.zeros((40, 60), bool)
     >>> mask[10:30, 5:50] = mask[39, 59] = True
@@ -222,7 +223,7 @@ def mask_box(mask: NDArray[np.bool_]) -> Box | None:
 
 @contextmanager
 def _room(name: str) -> Iterator[None]:
-    """Says in one sentence that memory is full."""
+    """Turns an out-of-memory error into a `ModelError` of one sentence."""
     try:
         yield
     except RuntimeError as e:

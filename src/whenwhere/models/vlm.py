@@ -17,7 +17,7 @@ import numpy as np
 
 from whenwhere.answers.dialects import Dialect, dialect_for
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
-from whenwhere.models.grammar import Pieces
+from whenwhere.models.grammar import TokenPieces
 from whenwhere.models.trained import read
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
@@ -142,9 +142,9 @@ class Checkpoint:
         return sorted(set(ends))
 
     @cached_property
-    def pieces(self) -> Pieces:
+    def pieces(self) -> TokenPieces:
         """The bytes of the tokenizer's pieces, for held answers."""
-        return Pieces(piece_bytes(self.tokenizer), self.ends)
+        return TokenPieces(piece_bytes(self.tokenizer), self.ends)
 
     @cached_property
     def control(self) -> list[str]:

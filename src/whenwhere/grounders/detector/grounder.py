@@ -48,7 +48,7 @@ from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLeve
 from whenwhere.grounders.windows import SamplingConfig, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend, ModelCall
 from whenwhere.models.detection import Detections, Detector
-from whenwhere.models.propagation import BoxFollowing, Concept, Propagator
+from whenwhere.models.propagation import BoxTracking, ConceptTracker, Propagator
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
@@ -84,13 +84,13 @@ class DetectorGrounder:
     def __init__(
         self,
         backend: ModelBackend,
-        detector: Detector | Concept,
+        detector: Detector | ConceptTracker,
         propagator: Propagator | None = None,
         *,
         sampling: SamplingConfig | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        if isinstance(detector, Concept) and propagator is not None:
+        if isinstance(detector, ConceptTracker) and propagator is not None:
             raise SettingError(f"{detector.name} follows what it finds by itself: name no propagator beside it")
         self.backend, self.detector, self.propagator = backend, detector, propagator
         self.steps = SecondLevel(backend, sampling, progress)
@@ -116,7 +116,7 @@ class DetectorGrounder:
     def candidates(self, runner: CallRunner, span: Span, phrase: str) -> list[Track]:
         """Step 2: all that the phrase may name inside a span, numbered from 1; pixels of the displayed frame."""
         shown = _frames(runner.info, span, runner.request.rate)
-        if isinstance(self.detector, Concept):
+        if isinstance(self.detector, ConceptTracker):
             tracks = self._named(runner, self.detector, span, phrase)
         elif self.propagator is not None:
             tracks = self._followed(runner, self.detector, self.propagator, span, shown, phrase)
@@ -167,7 +167,7 @@ class DetectorGrounder:
             scores += track.scores
             at = dict(zip(track.times, range(len(track.times)), strict=True))
             wanted = second_level_times(span, rate, info.last_before(span.end))
-            if self.propagator is not None or isinstance(self.detector, Concept):
+            if self.propagator is not None or isinstance(self.detector, ConceptTracker):
                 # every frame: the first may have been shown since before the span began
                 times += [max(t, span.start) for t in track.times]
                 picked = list(at.values())
@@ -188,7 +188,7 @@ class DetectorGrounder:
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
         steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(request.query), WORDS_TOKENS)
         seconds = float(plan["assumed_seconds"])
-        every = self.propagator is not None or isinstance(self.detector, Concept)
+        every = self.propagator is not None or isinstance(self.detector, ConceptTracker)
         frames = round(seconds * info.fps) if every else round(seconds * request.rate) + 1
         steps["detect"] = {"calls": 0, "frames": frames, "prompt_tokens": 0, "output_tokens": 0}
         steps["choose"] = self._price(info, FRAMES, question(request.query, "", CANDIDATES), TOKENS)
@@ -237,7 +237,7 @@ class DetectorGrounder:
         _log(runner, began, detector=detector.name, propagator=propagator.name, passes=len(shown), **counted)
         return tracks
 
-    def _named(self, runner: CallRunner, concept: Concept, span: Span, phrase: str) -> list[Track]:
+    def _named(self, runner: CallRunner, concept: ConceptTracker, span: Span, phrase: str) -> list[Track]:
         """All that SAM 3 finds and follows."""
         began, frames = time.perf_counter(), 0
         following, tracks = concept.follow(phrase), dict[int, Track]()
@@ -273,7 +273,7 @@ def follow(
     frames: Iterable[tuple[float, NDArray[np.uint8]]],
     shown: Set[float],
     detect: Callable[[NDArray[np.uint8]], Detections],
-    begin: Callable[[], BoxFollowing],
+    begin: Callable[[], BoxTracking],
     factor: float = 1.0,
 ) -> list[Track]:
     """Things detected at some frames and followed through all.

@@ -15,8 +15,8 @@ from pathlib import Path
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.models.backends.resolve import find_kind
 from whenwhere.models.detection import Detector
-from whenwhere.models.pretrained import configuration
-from whenwhere.models.propagation import Concept, Propagator
+from whenwhere.models.pretrained import load_config
+from whenwhere.models.propagation import ConceptTracker, Propagator
 
 #: Which detector is meant where none is named: the smallest with open words.
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
@@ -60,7 +60,7 @@ def check(pipeline: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def load(pipeline: str, device: str | None = None) -> tuple[Detector | Concept, Propagator | None]:
+def load(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
     """The models of a pipeline; the last ones stay loaded, as a batch opens one video after the other.
 
     Raises:
@@ -68,7 +68,7 @@ def load(pipeline: str, device: str | None = None) -> tuple[Detector | Concept, 
     """
     name, propagator = (n and _folder(n) for n in parts(pipeline))
     assert name is not None
-    find = Concept if configuration(name).model_type in Concept.KINDS else Detector
+    find = ConceptTracker if load_config(name).model_type in ConceptTracker.KINDS else Detector
     return find(name, device=device), None if propagator is None else Propagator(propagator, device=device)
 
 

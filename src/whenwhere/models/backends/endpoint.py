@@ -18,8 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers.dialects import Dialect, FrameMode, dialect_for
-from whenwhere.chat import Address, Budget, Client, Clip, Completion, Part, Patience, Picture, Question, Text
-from whenwhere.chat.question import QUALITY, picture_tokens
+from whenwhere.chat import (
+    Address,
+    Budget,
+    ChatRequest,
+    Client,
+    Completion,
+    FramesPart,
+    Part,
+    PicturePart,
+    RetryPolicy,
+    TextPart,
+)
+from whenwhere.chat.request import QUALITY, picture_tokens
 from whenwhere.errors import ChatError, SettingError, WhenwhereError
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
 from whenwhere.models.frames import lay_out
@@ -49,7 +60,7 @@ class EndpointBackend(ModelBackend):
         quality: Quality of the JPEG pictures, 1-100.
         cache: Where answers are kept. None is the user's cache folder.
         budget: What may be spent. None sets no limit.
-        patience: Time-outs and further tries.
+        retry: Time-outs and further tries.
         concurrency: Largest number of calls that are with the server at a time.
         stream: Whether answers are sent word by word; a server that is stuck shows sooner.
         key_variable: Environment variable that holds the key.
@@ -74,7 +85,7 @@ class EndpointBackend(ModelBackend):
         quality: int = QUALITY,
         cache: Cache | None = None,
         budget: Budget | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         concurrency: int = CONCURRENCY,
         stream: bool = False,
         key_variable: str = "OPENAI_API_KEY",
@@ -89,7 +100,7 @@ class EndpointBackend(ModelBackend):
             name,
             cache=cache,
             budget=budget,
-            patience=patience,
+            retry=retry,
             concurrency=concurrency,
             stream=stream,
             key_variable=key_variable,
@@ -113,7 +124,7 @@ class EndpointBackend(ModelBackend):
     def prompt_tokens(self, frames: int, width: int, height: int, prompt: str) -> int:
         """Estimate the tokens of a call with this many frames; the server's own count comes with its reply."""
         steps = math.ceil(frames / self.dialect.merge) if self.frames == "pairs" else frames
-        return Text(prompt).tokens() + 4 + steps * (picture_tokens(*self._size(width, height)) + _STAMP)
+        return TextPart(prompt).tokens() + 4 + steps * (picture_tokens(*self._size(width, height)) + _STAMP)
 
     def warnings(self) -> list[str]:
         """Sentences for the user on what the server cannot do and was therefore not asked for."""
@@ -129,11 +140,11 @@ class EndpointBackend(ModelBackend):
         """Close the connections."""
         self.client.close()
 
-    def question(self, call: ModelCall) -> Question:
+    def question(self, call: ModelCall) -> ChatRequest:
         """The question that a call is sent as."""
         return self._question(call, self._sized(call.images))
 
-    def _question(self, call: ModelCall, images: NDArray[np.uint8]) -> Question:
+    def _question(self, call: ModelCall, images: NDArray[np.uint8]) -> ChatRequest:
         """The question of a call whose frames have their final size, laid out as for a checkpoint in this process."""
         layout = lay_out(images, call.times, call.prompt, self.dialect, self.frames)
         singles = iter(layout.images)
@@ -141,16 +152,16 @@ class EndpointBackend(ModelBackend):
         extra: dict[str, Any] = {}
         for part in layout.content:
             if part["type"] == "text":
-                parts.append(Text(part["text"]))
+                parts.append(TextPart(part["text"]))
             elif part["type"] == "image":
-                parts.append(Picture(next(singles), self.quality))
+                parts.append(PicturePart(next(singles), self.quality))
             elif layout.video is not None and layout.metadata is not None:
-                parts.append(Clip([Picture(image, self.quality) for image in layout.video]))
+                parts.append(FramesPart([PicturePart(image, self.quality) for image in layout.video]))
                 told = {k: layout.metadata[k] for k in ("fps", "frames_indices", "duration")}
                 total = max(layout.metadata["total_num_frames"], len(layout.video))
                 # without the first of these the server would show no more than 32 frames
                 extra["media_io_kwargs"] = {"video": {"num_frames": -1, "total_num_frames": total, **told}}
-        return Question.of(
+        return ChatRequest.of(
             *parts,
             max_tokens=call.max_tokens,
             temperature=call.temperature,

@@ -27,7 +27,7 @@ from whenwhere.answers.dialects import Dialect, FrameMode
 from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
-from whenwhere.models.decoding import Drawn, Held, together
+from whenwhere.models.decoding import GrammarProcessor, SamplingProcessor, batch_inputs
 from whenwhere.models.frames import Layout, TemplateError, check_positions, check_stamps, check_words, fitted, lay_out
 from whenwhere.models.grammar import Grammar
 from whenwhere.models.shipped import TINY, shipped
@@ -323,7 +323,7 @@ class LocalBackend(ModelBackend):
 
         tokenizer, ends = self.checkpoint.tokenizer, set(self.checkpoint.ends)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
-        inputs = together([row.inputs for row in rows], pad)
+        inputs = batch_inputs([row.inputs for row in rows], pad)
         inputs = {
             key: value.to(model.device, model.dtype) if key.startswith("pixel_values") else value.to(model.device)
             for key, value in inputs.items()
@@ -332,9 +332,9 @@ class LocalBackend(ModelBackend):
         processors: list[Any] = []
         if any(call.schema is not None for call in calls):
             grammars = [None if call.schema is None else _grammar(json.dumps(call.schema)) for call in calls]
-            processors.append(Held(grammars, self.checkpoint.pieces, prompt))
+            processors.append(GrammarProcessor(grammars, self.checkpoint.pieces, prompt))
         if any(call.temperature > 0 for call in calls):
-            processors.append(Drawn([call.temperature for call in calls], [call.seed for call in calls]))
+            processors.append(SamplingProcessor([call.temperature for call in calls], [call.seed for call in calls]))
         with torch.inference_mode():
             out = model.generate(
                 **inputs,

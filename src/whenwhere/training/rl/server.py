@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whenwhere.chat import Patience, Question
+from whenwhere.chat import ChatRequest, RetryPolicy
 from whenwhere.errors import ChatError, ModelError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.endpoint import EndpointBackend
@@ -52,11 +52,11 @@ class ServerSampler:
         address: Address and model, as in `http://host:8000/v1#model-name`.
         folder: The folder that the server serves; the policy is saved there before each set of completions. None means
             that somebody else keeps the server's weights up to date.
-        patience: Time-outs and retries. None means the defaults.
+        retry: Time-outs and retries. None means the defaults.
     """
 
-    def __init__(self, address: str, folder: str | Path | None = None, patience: Patience | None = None) -> None:
-        self.address, self.folder, self._patience = address, folder, patience
+    def __init__(self, address: str, folder: str | Path | None = None, retry: RetryPolicy | None = None) -> None:
+        self.address, self.folder, self._retry = address, folder, retry
         self._endpoint: EndpointBackend | None = None
 
     def prepare(self, policy: Policy) -> None:
@@ -122,13 +122,13 @@ class ServerSampler:
             backend = policy.backend
             self._endpoint = EndpointBackend(
                 self.address, dialect=policy.checkpoint.dialect, frames=backend.frames, long_side=backend.long_side,
-                pixels=None, quality=JPEG_QUALITY, cache=Cache(enabled=False), patience=self._patience,
+                pixels=None, quality=JPEG_QUALITY, cache=Cache(enabled=False), retry=self._retry,
             )  # fmt: skip
         return self._endpoint
 
     def _request(
         self, policy: Policy, clip: PromptedClip, question: TrainingQuestion, count: int, params: SamplingParams
-    ) -> Question:
+    ) -> ChatRequest:
         sample = clip.sample
         call = ModelCall(
             sample.images, sample.times, policy.question_text(sample, question), max_tokens=params.max_tokens,

@@ -1,9 +1,9 @@
-"""The protocol's own words: requests written, answers read.
+"""The OpenAI protocol: writes request bodies, reads completions and errors.
 
-Servers that call themselves compatible differ in what they know. Where one declines a field by name, the question is
-put again without it, and the completion says so (`conceded`): `json_schema` (then any JSON is asked for, with the
-schema in words), `json_object` (the schema in words alone), `max_tokens` (the newer name `max_completion_tokens` is
-used), `temperature`, `seed`, `stream_options`. Nothing else is ever left out.
+Servers that call themselves compatible differ in what they know. If one declines a field by name, the request is sent
+again without it, and the completion says so (`conceded`): `json_schema` (then any JSON is asked for, with the schema in
+words), `json_object` (the schema in words alone), `max_tokens` (the newer name `max_completion_tokens` is used),
+`temperature`, `seed`, `stream_options`. Nothing else is ever left out.
 """
 
 import json
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from whenwhere.chat.completion import Choice, Completion, Finish
-from whenwhere.chat.line import Fault
-from whenwhere.chat.question import Message, Question, Text
+from whenwhere.chat.completion import Completion, CompletionChoice, Finish
+from whenwhere.chat.connection import RequestFailure
+from whenwhere.chat.request import ChatRequest, Message, TextPart
 
-#: Status of answers that decline a request as it stands.
+#: HTTP statuses with which a server declines a request as it stands.
 _DECLINED = {400, 404, 415, 422, 501}
 _UNKNOWN = re.compile(
     r"support|unknown|unrecogni|unexpected|invalid|extra|permitted|allowed|unavailable|cannot|does not|enable", re.I
@@ -24,13 +24,13 @@ _UNKNOWN = re.compile(
 _TOO_LONG = re.compile(r"context.?(length|window)|maximum.{0,20}(context|length)|too (long|many tokens)", re.I)
 
 
-def _is_object(question: Question) -> bool:
-    """Held to "any JSON", servers let nothing but an object through: a list of spans would come out wrapped."""
-    return question.schema is not None and question.schema.get("type") == "object"
+def _is_object(request: ChatRequest) -> bool:
+    """Whether the schema is an object: asked for "any JSON", servers give only objects and would wrap a list."""
+    return request.schema is not None and request.schema.get("type") == "object"
 
 
-# (what is conceded, the question uses it, how a server that declines it speaks of it), tried in this order
-_CONCESSIONS: tuple[tuple[str, Callable[[Question], bool], str], ...] = (
+# (feature, whether a request uses it, words of a server that declines it), tried in this order
+_CONCESSIONS: tuple[tuple[str, Callable[[ChatRequest], bool], str], ...] = (
     ("max_tokens", lambda q: True, r"max_completion_tokens"),
     ("json_schema", lambda q: q.schema is not None, r"response_format|json_schema|structured|guided|grammar|schema"),
     ("json_object", _is_object, r"response_format|json_object|structured|guided|json"),
@@ -40,19 +40,19 @@ _CONCESSIONS: tuple[tuple[str, Callable[[Question], bool], str], ...] = (
 )
 
 
-def too_long(said: "Complaint") -> bool:
-    """Whether a server says that the question does not fit into the model's context."""
+def is_too_long(said: "ServerError") -> bool:
+    """Whether a server says that the request does not fit into the model's context."""
     return said.code == "context_length_exceeded" or _TOO_LONG.search(said.message) is not None
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """A server's error.
+class ServerError:
+    """An error as a server reports it.
 
     Attributes:
-        message: in its words, one line, at most 300 characters.
-        code: its own word for it, or a number as text; may be empty.
-        parameter: the field that it is about; may be empty.
+        message: The server's words, in one line of at most 300 characters.
+        code: The server's name or number for the error, as text; may be empty.
+        parameter: The field that the error is about; may be empty.
     """
 
     message: str
@@ -60,42 +60,44 @@ class Complaint:
     parameter: str = ""
 
 
-def body(question: Question, model: str, conceded: frozenset[str], stream: bool) -> bytes:
-    """The request as JSON."""
-    messages = list(question.messages)
-    request: dict[str, Any] = {"model": model}
-    if question.schema is not None:
+def request_body(request: ChatRequest, model: str, conceded: frozenset[str], stream: bool) -> bytes:
+    """The body of the request, as JSON."""
+    messages = list(request.messages)
+    body: dict[str, Any] = {"model": model}
+    if request.schema is not None:
         if "json_schema" not in conceded:
-            form = {"name": "answer", "schema": question.schema, "strict": True}
-            request["response_format"] = {"type": "json_schema", "json_schema": form}
+            form = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         else:
             last = messages[-1]
-            words = f"Answer with JSON only, following this JSON schema: {json.dumps(question.schema)}"
-            messages[-1] = Message(last.role, [*last.content(), Text(words)])
-            if "json_object" not in conceded and _is_object(question):
-                request["response_format"] = {"type": "json_object"}
-    request["messages"] = [m.wire() for m in messages]
-    request["max_completion_tokens" if "max_tokens" in conceded else "max_tokens"] = question.max_tokens
+            words = f"Answer with JSON only, following this JSON schema: {json.dumps(request.schema)}"
+            messages[-1] = Message(last.role, [*last.content(), TextPart(words)])
+            if "json_object" not in conceded and _is_object(request):
+                body["response_format"] = {"type": "json_object"}
+    body["messages"] = [m.payload() for m in messages]
+    body["max_completion_tokens" if "max_tokens" in conceded else "max_tokens"] = request.max_tokens
     if "temperature" not in conceded:
-        request["temperature"] = question.temperature
-    if question.seed is not None and "seed" not in conceded:
-        request["seed"] = question.seed
-    if question.n > 1:
-        request["n"] = question.n
+        body["temperature"] = request.temperature
+    if request.seed is not None and "seed" not in conceded:
+        body["seed"] = request.seed
+    if request.n > 1:
+        body["n"] = request.n
     if stream:
-        request["stream"] = True
+        body["stream"] = True
         if "stream_options" not in conceded:
-            request["stream_options"] = {"include_usage": True}
-    return json.dumps(request | question.extra, ensure_ascii=False).encode("utf-8", "replace")
+            body["stream_options"] = {"include_usage": True}
+    return json.dumps(body | request.extra, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def concession(question: Question, conceded: frozenset[str], stream: bool, status: int, said: Complaint) -> str | None:
-    """What a server that declined a question would do without; None where that is not what it complains of."""
+def find_concession(
+    request: ChatRequest, conceded: frozenset[str], stream: bool, status: int, said: ServerError
+) -> str | None:
+    """The feature that a server declined to have in a request; None if that is not what its error is about."""
     text = f"{said.parameter} {said.code} {said.message}"
-    if status not in _DECLINED or not _UNKNOWN.search(text) or too_long(said):
+    if status not in _DECLINED or not _UNKNOWN.search(text) or is_too_long(said):
         return None
     for name, used, words in _CONCESSIONS:
-        if name in conceded or not used(question) or not re.search(words, text, re.I):
+        if name in conceded or not used(request) or not re.search(words, text, re.I):
             continue
         if name == "json_object" and "json_schema" not in conceded:
             continue
@@ -105,14 +107,14 @@ def concession(question: Question, conceded: frozenset[str], stream: bool, statu
     return None
 
 
-def complaint(data: bytes | Any) -> Complaint:
-    """What a server says is wrong, whatever form it says it in.
+def read_error(data: bytes | Any) -> ServerError:
+    """The error in a response, in whatever form the server writes it.
 
-    >>> complaint(b'{"error": {"message": "no such model", "code": "model_not_found"}}')
-    Complaint(message='no such model', code='model_not_found', parameter='')
-    >>> complaint(b'{"detail": [{"loc": ["body", "n"], "msg": "too large"}]}').message
+    >>> read_error(b'{"error": {"message": "no such model", "code": "model_not_found"}}')
+    ServerError(message='no such model', code='model_not_found', parameter='')
+    >>> read_error(b'{"detail": [{"loc": ["body", "n"], "msg": "too large"}]}').message
     'body n: too large'
-    >>> complaint(b"<html>Bad gateway").message
+    >>> read_error(b"<html>Bad gateway").message
     '<html>Bad gateway'
     """
     value = data
@@ -123,16 +125,16 @@ def complaint(data: bytes | Any) -> Complaint:
             value = data.decode("utf-8", "replace")
     error = value.get("error", value) if isinstance(value, dict) else value
     if not isinstance(error, dict):
-        return Complaint(one_line(error if isinstance(error, str) else ""))
+        return ServerError(one_line(error if isinstance(error, str) else ""))
     message = error.get("message") or error.get("detail") or error.get("msg") or ""
     if isinstance(message, list):
         parts = [m for m in message if isinstance(m, dict)]
         message = "; ".join(f"{' '.join(map(str, m.get('loc', ())))}: {m.get('msg', '')}" for m in parts)
-    return Complaint(one_line(str(message)), str(error.get("code") or ""), str(error.get("param") or ""))
+    return ServerError(one_line(str(message)), str(error.get("code") or ""), str(error.get("param") or ""))
 
 
 def one_line(text: str, longest: int = 300) -> str:
-    r"""A server's words for a person: no control characters, not too long.
+    r"""A server's words in one line, without control characters and cut to a length.
 
     >>> one_line("bad\x1b[31m\nthing")
     'bad [31m thing'
@@ -141,10 +143,10 @@ def one_line(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def whole(text: str) -> str:
-    r"""Text without halves of characters: halves that belong together are joined, lone ones replaced.
+def join_surrogates(text: str) -> str:
+    r"""The text with halves of characters joined where they belong together, and replaced where they stand alone.
 
-    >>> whole("\ud83d\ude00 \ud83d")
+    >>> join_surrogates("\ud83d\ude00 \ud83d")
     '😀 �'
     """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -152,7 +154,7 @@ def whole(text: str) -> str:
 
 @dataclass
 class _Draft:
-    """One choice as it is being read."""
+    """One answer while it is being read."""
 
     text: str = ""
     thought: str = ""
@@ -161,26 +163,26 @@ class _Draft:
     tokens: list[int] = field(default_factory=list)
     logps: list[float] = field(default_factory=list)
 
-    def choice(self) -> Choice:
+    def choice(self) -> CompletionChoice:
         finish: Finish = "stop"
         if self.refusal or self.finish == "content_filter":
             finish = "refused"
         elif self.finish in ("length", "max_tokens"):
             finish = "length"
-        text, thought = whole(self.text or self.refusal), whole(self.thought)
-        return Choice(text, finish, thought, tuple(self.tokens), tuple(self.logps))
+        text, thought = join_surrogates(self.text or self.refusal), join_surrogates(self.thought)
+        return CompletionChoice(text, finish, thought, tuple(self.tokens), tuple(self.logps))
 
 
 @dataclass
-class Reader:
-    """Reads one answer, plain or streamed.
+class CompletionReader:
+    """Reads one completion, plain or streamed.
 
     Args:
-        question: what was asked, for estimates where the server does not count.
-        on_text: called with each piece of the first answer.
+        request: The request, for estimates where the server does not count tokens.
+        on_text: Called with each piece of the first answer.
     """
 
-    question: Question
+    request: ChatRequest
     on_text: Callable[[str], None] | None = None
     _drafts: dict[int, _Draft] = field(default_factory=dict)
     _usage: dict[str, Any] = field(default_factory=dict)
@@ -190,12 +192,12 @@ class Reader:
         """The completion of a JSON body.
 
         Raises:
-            Fault: it is not the protocol's.
+            RequestFailure: the body is not a completion of the protocol.
         """
         try:
             value = json.loads(data)
         except (ValueError, RecursionError) as e:
-            raise Fault(f"answers with broken JSON ({one_line(str(e), 100)})") from None
+            raise RequestFailure(f"answers with broken JSON ({one_line(str(e), 100)})") from None
         self._take(value, "message")
         return self._completion()
 
@@ -203,29 +205,29 @@ class Reader:
         """The completion of a stream of events.
 
         Raises:
-            Fault: it is not the protocol's, or ends before the answer does.
+            RequestFailure: the stream is not one of the protocol, or it ends before the answer does.
         """
-        for data in events(chunks):
+        for data in server_sent_events(chunks):
             if data == b"[DONE]":
                 break
             try:
                 value = json.loads(data)
             except (ValueError, RecursionError) as e:
-                raise Fault(f"streams broken JSON ({one_line(str(e), 100)})") from None
+                raise RequestFailure(f"streams broken JSON ({one_line(str(e), 100)})") from None
             self._take(value, "delta")
         else:
             # some servers never say [DONE]; an answer is whole when each choice gave its reason to end
             if not self._drafts or any(d.finish is None for d in self._drafts.values()):
-                raise Fault("ended the stream in the middle of the answer", again=True, line=True)
+                raise RequestFailure("ended the stream in the middle of the answer", again=True, connection=True)
         return self._completion()
 
     def _take(self, value: Any, part: str) -> None:
         if not isinstance(value, dict):
-            raise Fault("answers with JSON that is no chat completion")
+            raise RequestFailure("answers with JSON that is no chat completion")
         if value.get("error"):
-            said = complaint(value)
+            said = read_error(value)
             again = said.code == "429" or (said.code.isdigit() and int(said.code) >= 500)
-            raise Fault(f"reports an error: {said.message or said.code or 'unnamed'}", again=again)
+            raise RequestFailure(f"reports an error: {said.message or said.code or 'unnamed'}", again=again)
         if isinstance(value.get("usage"), dict):
             self._usage = value["usage"]
         if isinstance(value.get("model"), str):
@@ -234,10 +236,10 @@ class Reader:
         if not isinstance(choices, list):
             if part == "delta" and choices is None:
                 return
-            raise Fault("answers with JSON that is no chat completion: it has no choices")
+            raise RequestFailure("answers with JSON that is no chat completion: it has no choices")
         for place, choice in enumerate(choices):
             if not isinstance(choice, dict) or not isinstance(choice.get(part) or {}, dict):
-                raise Fault("answers with JSON that is no chat completion: a choice has no message")
+                raise RequestFailure("answers with JSON that is no chat completion: a choice has no message")
             index = choice.get("index")
             self._add(index if isinstance(index, int) else place, choice.get(part) or {}, choice)
 
@@ -257,15 +259,15 @@ class Reader:
 
     def _completion(self) -> Completion:
         if not self._drafts:
-            raise Fault("answers without an answer: the list of choices is empty")
+            raise RequestFailure("answers without an answer: the list of choices is empty")
         choices = tuple(self._drafts[i].choice() for i in sorted(self._drafts))
         prompt, output = _count(self._usage.get("prompt_tokens")), _count(self._usage.get("completion_tokens"))
         details = self._usage.get("prompt_tokens_details")
         cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
         return Completion(
             choices=choices,
-            prompt_tokens=self.question.prompt_tokens() if prompt is None else prompt,
-            output_tokens=sum(Text(c.thought + c.text).tokens() for c in choices) if output is None else output,
+            prompt_tokens=self.request.prompt_tokens() if prompt is None else prompt,
+            output_tokens=sum(TextPart(c.thought + c.text).tokens() for c in choices) if output is None else output,
             cached_tokens=cached or 0,
             counted=prompt is not None and output is not None,
             model=self._model,
@@ -273,7 +275,7 @@ class Reader:
 
 
 def _words(content: Any) -> str:
-    """Text of a message's content: a string, or parts of which the text ones count; nothing named there is fetched."""
+    """The text of a message: a string, or the text parts of a list. Nothing that is named there is fetched."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -298,10 +300,10 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def events(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    r"""Data of server-sent events; split at line feeds only, as JSON may hold other line separators.
+def server_sent_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    r"""The data of server-sent events. Only line feeds split lines, as JSON may hold other line separators.
 
-    >>> list(events(iter([b"data: a\r\n\r\n: hm\ndata:", b" b\ndata: c\n\ndata: d"])))
+    >>> list(server_sent_events(iter([b"data: a\r\n\r\n: hm\ndata:", b" b\ndata: c\n\ndata: d"])))
     [b'a', b'b\nc', b'd']
     """
     rest, data = b"", list[bytes]()

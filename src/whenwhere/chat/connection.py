@@ -1,11 +1,11 @@
-"""One connection that carries one request at a time, and never longer than it may.
+"""An HTTP connection that carries one request at a time and limits how long a request may take.
 
-A server that sends a byte now and then defeats every time-out between two bytes; so a timer shuts the socket when the
-request's whole time is over. For that each line has a connection of its own, and a client has as many lines as it may
-ask questions at once.
+A server that sends a byte now and then never runs into a time-out between two bytes, so a timer shuts the socket when
+the whole time of a request is over. This needs a connection for each request that is under way: a client has as many
+connections as requests that it may send at a time.
 
-Redirects are not followed (the key and the pictures are for the host that the user typed). Answers larger than
-`LARGEST` are cut off: no answer is, and memory is finite.
+Redirects are not followed, since the key and the pictures are for the host that the user typed. A response larger than
+`LARGEST` is refused: no answer is as large, and memory is finite.
 """
 
 import logging
@@ -20,41 +20,41 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from whenwhere.chat.address import Address
-from whenwhere.chat.key import Key
-from whenwhere.chat.patience import Patience
+from whenwhere.chat.api_key import ApiKey
+from whenwhere.chat.retry import RetryPolicy
 
 if TYPE_CHECKING:
     import httpx2
 
-#: Most bytes of one answer, unpacked.
+#: Largest number of bytes in one response, unpacked.
 LARGEST = 64 << 20
-#: How the HTTP library says that the other side hung up; anything else that it calls a protocol error is one.
+#: How the HTTP library says that the other side hung up. Its other protocol errors are real ones.
 _BROKEN_OFF = re.compile(r"disconnected|closed|incomplete", re.IGNORECASE)
 
 
-class Fault(Exception):
+class RequestFailure(Exception):
     """One request failed.
 
     Attributes:
-        sentence: what happened, as the end of a sentence that begins with the address.
-        again: a later try may do better.
-        wait: seconds that the server asked for.
-        line: it is the connection that failed, not the server's answer.
+        sentence: What happened, as the rest of a sentence that begins with the address.
+        again: Whether a later attempt may succeed.
+        wait: Seconds that the server asked to wait before the next attempt; None if it did not ask.
+        connection: Whether the connection failed and not the request.
     """
 
-    def __init__(self, sentence: str, again: bool = False, wait: float | None = None, line: bool = False) -> None:
+    def __init__(self, sentence: str, again: bool = False, wait: float | None = None, connection: bool = False) -> None:
         super().__init__(sentence)
-        self.sentence, self.again, self.wait, self.line = sentence, again, wait, line
+        self.sentence, self.again, self.wait, self.connection = sentence, again, wait, connection
 
 
 @dataclass
-class Incoming:
-    """An answer as it comes in.
+class IncomingResponse:
+    """A response while it comes in.
 
     Attributes:
-        status: of HTTP.
-        headers: names in lower case.
-        chunks: the body, unpacked.
+        status: The HTTP status.
+        headers: The headers, with names in lower case.
+        chunks: The body in pieces, unpacked.
     """
 
     status: int
@@ -62,34 +62,34 @@ class Incoming:
     chunks: Iterator[bytes]
 
     def body(self) -> bytes:
-        """All of it."""
+        """The whole body."""
         return b"".join(self.chunks)
 
 
-class Line:
+class Connection:
     """A connection to one server, opened when it is first needed.
 
     Args:
-        address: the server.
-        key: sent in the header of every request.
-        patience: its time-outs.
+        address: The server.
+        key: The key that is sent in the header of every request.
+        retry: The time-outs.
     """
 
-    def __init__(self, address: Address, key: Key, patience: Patience) -> None:
-        self.address, self._key, self.patience = address, key, patience
+    def __init__(self, address: Address, key: ApiKey, retry: RetryPolicy) -> None:
+        self.address, self._key, self.retry = address, key, retry
         self._socket: socket.socket | None = None
 
     @cached_property
     def _http(self) -> "httpx2.Client":
         import httpx2
 
-        # At the last moment, so that what is stored can be had where the host's name is not known.
+        # At the last moment, so that stored answers can be read where the host's name cannot be resolved.
         self.address.check()
         log = logging.getLogger("httpcore2")
         if self._key and log.level < logging.INFO:
             # its debug log writes down what servers send in headers, and some repeat the key
             log.setLevel(logging.INFO)
-        p = self.patience
+        p = self.retry
         silence = min(p.read, p.total)
         try:
             return httpx2.Client(
@@ -103,11 +103,13 @@ class Line:
             )
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as e:
             detail = " ".join(str(e).split())[:200]
-            raise Fault(f"cannot be asked: look at the proxy and certificates in the environment ({detail})") from None
+            raise RequestFailure(
+                f"cannot be asked: look at the proxy and certificates in the environment ({detail})"
+            ) from None
 
     @contextmanager
-    def request(self, method: str, path: str, body: bytes | None = None) -> Iterator[Incoming]:
-        """Send a request; what goes wrong inside the block is a `Fault`."""
+    def request(self, method: str, path: str, body: bytes | None = None) -> Iterator[IncomingResponse]:
+        """Send a request. Whatever goes wrong inside the block is raised as a `RequestFailure`."""
         import httpx2
 
         over = threading.Event()
@@ -116,7 +118,7 @@ class Line:
             over.set()
             self.cut()
 
-        timer = threading.Timer(self.patience.total, end)
+        timer = threading.Timer(self.retry.total, end)
         timer.daemon = True
         timer.start()
         began = time.monotonic()
@@ -131,7 +133,7 @@ class Line:
             response = self._http.send(request, stream=True, auth=_Bearer(self._key))
             try:
                 headers = {k.lower(): v for k, v in response.headers.items()}
-                yield Incoming(response.status_code, headers, _limited(response.iter_bytes()))
+                yield IncomingResponse(response.status_code, headers, _limited(response.iter_bytes()))
                 if over.is_set():
                     raise httpx2.ReadTimeout("")
             finally:
@@ -143,10 +145,10 @@ class Line:
             timer.cancel()
 
     def cut(self) -> None:
-        """End what is under way, from any thread."""
+        """End the request that is under way; may be called from any thread."""
         if (held := self._socket) is not None:
             with suppress(OSError):
-                # not the method of a TLS socket, which would first unpack what it still holds
+                # not the method of a TLS socket, which would first decrypt what it still holds
                 socket.socket.shutdown(held, socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -158,34 +160,44 @@ class Line:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
 
-    def _fault(self, e: Exception, over: bool, seconds: float) -> Fault:
+    def _fault(self, e: Exception, over: bool, seconds: float) -> RequestFailure:
         import httpx2
 
-        p = self.patience
+        p = self.retry
         if over:
-            return Fault(f"did not finish its answer in {p.total:g} s: allow more time, or ask for less at once")
+            return RequestFailure(
+                f"did not finish its answer in {p.total:g} s: allow more time, or ask for less at once"
+            )
         if isinstance(e, httpx2.ConnectTimeout):
-            return Fault(f"does not take the connection within {p.connect:g} s: is the server up?", True, line=True)
+            return RequestFailure(
+                f"does not take the connection within {p.connect:g} s: is the server up?", True, connection=True
+            )
         if isinstance(e, httpx2.TimeoutException):
-            return Fault(f"went silent for {min(p.read, p.total):g} s after {seconds:.1f} s: is the server stuck?")
+            return RequestFailure(
+                f"went silent for {min(p.read, p.total):g} s after {seconds:.1f} s: is the server stuck?"
+            )
         detail = " ".join(str(e).split())[:200] or type(e).__name__
         if isinstance(e, httpx2.ConnectError) and "SSL" in detail:
-            return Fault(f"does not get a secure connection ({detail}): is its certificate right, does it speak https?")
+            return RequestFailure(
+                f"does not get a secure connection ({detail}): is its certificate right, does it speak https?"
+            )
         if isinstance(e, httpx2.ConnectError):
-            return Fault(f"cannot be reached ({detail}): is the server up, is the address right?", True, line=True)
+            return RequestFailure(
+                f"cannot be reached ({detail}): is the server up, is the address right?", True, connection=True
+            )
         if isinstance(e, httpx2.DecodingError):
-            return Fault(f"packed its answer wrongly ({detail})")
+            return RequestFailure(f"packed its answer wrongly ({detail})")
         if isinstance(e, httpx2.RemoteProtocolError) and not _BROKEN_OFF.search(detail):
-            return Fault(f"does not speak HTTP ({detail}): is this the address of a chat server?")
+            return RequestFailure(f"does not speak HTTP ({detail}): is this the address of a chat server?")
         if isinstance(e, (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError)):
-            return Fault(f"broke off the connection ({detail})", True, line=True)
-        return Fault(f"cannot be asked ({detail}): check the address")
+            return RequestFailure(f"broke off the connection ({detail})", True, connection=True)
+        return RequestFailure(f"cannot be asked ({detail}): check the address")
 
 
 class _Bearer:
-    """Puts the key into a request at the last moment; no object of the HTTP library keeps it."""
+    """Puts the key into a request at the last moment, so that no object of the HTTP library keeps it."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: ApiKey) -> None:
         self._key = key
 
     def __call__(self, request: "httpx2.Request") -> "httpx2.Request":
@@ -198,5 +210,5 @@ def _limited(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         size += len(chunk)
         if size > LARGEST:
-            raise Fault(f"sends more than {LARGEST >> 20} MiB as one answer: this is not a chat server")
+            raise RequestFailure(f"sends more than {LARGEST >> 20} MiB as one answer: this is not a chat server")
         yield chunk
