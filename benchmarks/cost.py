@@ -30,7 +30,7 @@ from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
-from whenwhere.stage import render
+from whenwhere.stage import render_clip
 from whenwhere.store import append_line, read_lines
 from whenwhere.tracking import fill_tube
 from whenwhere.video import VideoInfo, probe
@@ -124,7 +124,7 @@ def measure(store: Path, clips: int, longest: int, said: Callable[[str], None] =
         if f"done {seed}" in rows:
             wanted |= {k for k, r in rows.items() if r.get("seed") == seed}
             continue
-        scene = render(path, seed, fps=FPS, sound=False)
+        scene = render_clip(path, seed, fps=FPS, sound=False)
         info = probe(path)
         for truth in known(scene):
             for noise, faults in NOISES.items():

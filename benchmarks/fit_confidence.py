@@ -38,7 +38,7 @@ from whenwhere.grounders.motion.ranking import rank_candidates
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.overlap import box_iou, t_iou
 from whenwhere.spans import SpanSet
-from whenwhere.stage import Scene, render
+from whenwhere.stage import Scene, render_clip
 from whenwhere.store import Cache, append_line, read_lines, write_text
 from whenwhere.video import probe
 
@@ -91,7 +91,7 @@ def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
         if kept.exists():
             scene = pickle.loads(kept.read_bytes())
         else:
-            scene = render(path, seed, world, width=320, height=180, sound=False)
+            scene = render_clip(path, seed, world, width=320, height=180, sound=False)
             kept.write_bytes(pickle.dumps(scene))
         info = probe(path)
         index, everyone, _ = MotionGrounder(Cache(Path(folder) / "cache") if folder else None).observe(info)

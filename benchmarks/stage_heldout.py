@@ -27,7 +27,7 @@ from whenwhere.grounders.motion import MotionGrounder
 from whenwhere.grounders.motion.abstention import CONFIDENT, THRESHOLD
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.spans import SpanSet
-from whenwhere.stage import render
+from whenwhere.stage import render_clip
 from whenwhere.stats import bootstrap_mean, paired_difference
 from whenwhere.store import append_line, read_lines, write_text
 from whenwhere.tracking import second_level_times
@@ -49,7 +49,7 @@ SEED = 9000
 def clip_rows(seed: int, folder: Path) -> list[dict]:
     """One clip's sentences, answered."""
     path = folder / f"{seed}.mp4"
-    scene = render(path, seed, "heldout", sound=False)
+    scene = render_clip(path, seed, "heldout", sound=False)
     info = probe(path)
     grounder = MotionGrounder()
     full = SpanSet([(0.0, info.duration)])

@@ -27,7 +27,7 @@ from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, Detector
 from whenwhere.models.propagation import ConceptTracker, Propagator
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.spans import Span
-from whenwhere.stage import Scene, render
+from whenwhere.stage import Scene, render_clip
 from whenwhere.tracking import second_level_times
 from whenwhere.video import VideoInfo, probe
 
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module", params=[3, 8, 12])
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoInfo, Scene]:
     path = tmp_path_factory.mktemp("clip") / f"{request.param}.mp4"
-    scene = render(
+    scene = render_clip(
         path, request.param, width=320, height=180, fps=10, seconds=14, cuts=False, camera="static", sound=False
     )
     return probe(path), scene
@@ -58,7 +58,7 @@ def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoInfo, Scene]:
     path = tmp_path_factory.mktemp("clip") / "short.mp4"
-    scene = render(path, 3, width=128, height=72, fps=6, seconds=8, cuts=False, camera="static", sound=False)
+    scene = render_clip(path, 3, width=128, height=72, fps=6, seconds=8, cuts=False, camera="static", sound=False)
     return probe(path), scene
 
 

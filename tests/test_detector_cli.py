@@ -24,7 +24,7 @@ from whenwhere.grounders.detector.named import load
 from whenwhere.records import Grounding
 from whenwhere.session import check_model
 from whenwhere.settings import GroundingSettings
-from whenwhere.stage import Scene, render
+from whenwhere.stage import Scene, render_clip
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,7 +33,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene]:
     path = tmp_path_factory.mktemp("staged") / "clip.mp4"
     how = {"cuts": False, "camera": "static", "sound": False}
-    return path, render(path, 3, width=128, height=72, fps=6, seconds=8, **how)  # type: ignore[arg-type]
+    return path, render_clip(path, 3, width=128, height=72, fps=6, seconds=8, **how)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

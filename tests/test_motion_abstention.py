@@ -14,7 +14,7 @@ from whenwhere.grounders.motion.ranking import rank_candidates
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.overlap import t_iou
 from whenwhere.spans import SpanSet
-from whenwhere.stage import render
+from whenwhere.stage import render_clip
 from whenwhere.video import FrameWriter, probe
 
 W, H, FPS = 192, 108, 12
@@ -138,7 +138,7 @@ def test_confidence_means_something_on_painted_clips(tmp_path):
     """Loosely: what is called confident is mostly right, and righter than the rest."""
     sure, rest = [], []
     for seed in range(9300, 9306):
-        scene = render(tmp_path / f"{seed}.mp4", seed, "dev", width=160, height=90, sound=False)
+        scene = render_clip(tmp_path / f"{seed}.mp4", seed, "dev", width=160, height=90, sound=False)
         info = probe(tmp_path / f"{seed}.mp4")
         grounder = MotionGrounder()
         for q in scene.sentences:

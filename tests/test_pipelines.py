@@ -29,7 +29,7 @@ from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.records import Grounding
 from whenwhere.settings import GroundingSettings
 from whenwhere.spans import SpanSet
-from whenwhere.stage import Scene, render
+from whenwhere.stage import Scene, render_clip
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 STAMP = re.compile(r"<([\d.]+) seconds>")
@@ -111,7 +111,7 @@ class Oracle:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene]:
     path = tmp_path_factory.mktemp("staged") / "clip.mp4"
-    return path, render(path, 3, width=320, height=180, fps=10, seconds=12, cuts=False, queries=6, sound=False)
+    return path, render_clip(path, 3, width=320, height=180, fps=10, seconds=12, cuts=False, queries=6, sound=False)
 
 
 @pytest.fixture

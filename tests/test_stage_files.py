@@ -12,7 +12,7 @@ from whenwhere.errors import OutputError
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.records import Grounding
 from whenwhere.spans import SpanSet
-from whenwhere.stage import Stage, build_world, demo_scene, render, second_level, write_stage
+from whenwhere.stage import Stage, build_world, demo_scene, render_clip, second_level_tube, write_stage
 from whenwhere.stage.sound import BEEP, PITCH, SAMPLE_RATE, beeps, track
 from whenwhere.tracking import find_cuts, second_level_times
 from whenwhere.video import probe, read_frames
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_the_video_is_what_the_scene_says(tmp_path: Path) -> None:
-    scene = render(tmp_path / "a.mp4", 8, domain="street", cuts=True, **SMALL)
+    scene = render_clip(tmp_path / "a.mp4", 8, domain="street", cuts=True, **SMALL)
     info = probe(tmp_path / "a.mp4")
     assert (info.width, info.height, info.audio) == (128, 72, True)
     assert info.duration == pytest.approx(scene.duration, abs=1e-3)
@@ -97,10 +97,10 @@ def test_the_video_is_what_the_scene_says(tmp_path: Path) -> None:
 
 
 def test_second_level_boxes_are_at_second_level_times(tmp_path: Path) -> None:
-    scene = render(tmp_path / "a.mp4", 3, **SMALL)
+    scene = render_clip(tmp_path / "a.mp4", 3, **SMALL)
     info = probe(tmp_path / "a.mp4")
     for q in scene.sentences:
-        tube = second_level(q, scene, info)
+        tube = second_level_tube(q.tube, info)
         wanted = [t for s in q.spans for t in second_level_times(s, 1.0, info.last_before(s.end))]
         assert set(tube.times) <= set(wanted)
         assert t_iou(tube.spans, q.spans) == 1.0 or q.absent
@@ -109,7 +109,7 @@ def test_second_level_boxes_are_at_second_level_times(tmp_path: Path) -> None:
 
 
 def test_beeps_are_heard_when_somebody_begins(tmp_path: Path) -> None:
-    scene = render(tmp_path / "a.mp4", 3, **SMALL)
+    scene = render_clip(tmp_path / "a.mp4", 3, **SMALL)
     samples, rate = track(scene.world)
     assert rate == SAMPLE_RATE and len(samples) == round(scene.duration * SAMPLE_RATE) and np.abs(samples).max() <= 1
     with av.open(str(tmp_path / "a.mp4")) as file:
@@ -122,7 +122,7 @@ def test_beeps_are_heard_when_somebody_begins(tmp_path: Path) -> None:
 
 
 def test_no_sound_when_not_wanted(tmp_path: Path) -> None:
-    render(tmp_path / "a.mp4", 3, sound=False, seconds=2.0, **SMALL)
+    render_clip(tmp_path / "a.mp4", 3, sound=False, seconds=2.0, **SMALL)
     assert not probe(tmp_path / "a.mp4").audio
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from whenwhere.errors import SettingError
-from whenwhere.stage import Scene, Stage, build_world, render
+from whenwhere.stage import Scene, Stage, build_world, render_clip
 from whenwhere.stage.casting import SPLIT_TEXTURES
 from whenwhere.stage.compose import Compositor
 from whenwhere.stage.domains import DEV_DOMAINS
@@ -35,11 +35,11 @@ def staged(seed: int, domain: str | None = None) -> Scene:
 
 
 def test_a_validation_clip_is_written_with_its_truth(tmp_path: Path) -> None:
-    scene = render(tmp_path / "a.mp4", 5, "val", **SMALL)
+    scene = render_clip(tmp_path / "a.mp4", 5, "val", **SMALL)
     info = probe(tmp_path / "a.mp4")
     assert (info.width, info.height) == (128, 72) and info.duration == pytest.approx(scene.duration, abs=1e-3)
     assert scene.world.split == "val" and scene.world.domain in VAL_DOMAINS and len(scene.sentences) >= 3
-    again = render(tmp_path / "b.mp4", 5, "val", **SMALL)
+    again = render_clip(tmp_path / "b.mp4", 5, "val", **SMALL)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert np.array_equal(scene.boxes, again.boxes, equal_nan=True)
     assert [(q.text, q.kind, q.actor, q.spans) for q in scene.sentences] == [

@@ -22,7 +22,7 @@ from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.second_level import SecondLevel
 from whenwhere.grounders.uniform import Uniform
-from whenwhere.stage import render
+from whenwhere.stage import render_clip
 from whenwhere.tracking import second_level_times
 from whenwhere.video import probe
 
@@ -34,7 +34,7 @@ BOXES = [name for name in APART if DIALECTS[name].coordinates and not DIALECTS[n
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("world") / "clip.mp4"
-    scene = render(path, 3, width=320, height=180, seconds=12, sound=False)
+    scene = render_clip(path, 3, width=320, height=180, seconds=12, sound=False)
     assert sum(q.absent for q in scene.sentences) == 1 and len(scene.sentences) >= 5
     return path, probe(path), scene
 

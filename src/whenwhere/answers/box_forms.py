@@ -10,7 +10,7 @@ import math
 import re
 
 from whenwhere.answers.answer import ParsedAnswer, TimedBox, TimedPoint
-from whenwhere.answers.forms import NUMBER, Form, boxes_inside
+from whenwhere.answers.forms import NUMBER, Form, boxes_in_span
 
 _BOX = rf"\[{NUMBER}, ?{NUMBER}, ?{NUMBER}, ?{NUMBER}\]"
 
@@ -58,7 +58,7 @@ def _write_second_level(answer: ParsedAnswer) -> tuple[list[str], str]:
     left = list(answer.boxes)
     parts = []
     for s, e in answer.spans:
-        here = boxes_inside(left, (s, e))
+        here = boxes_in_span(left, (s, e))
         left = [b for b in left if b not in here]
         rows = ", ".join(f"[{b.time:.1f}, {', '.join(str(_whole(x)) for x in b.box)}]" for b in here)
         parts.append(f'{{"span": [{s:.1f}, {e:.1f}], "boxes": [{rows}]}}')

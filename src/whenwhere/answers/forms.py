@@ -128,7 +128,7 @@ class Form:
                 points = self._points(answer.points, sx, sy, extent)
         if "boxes" in self.holds and self.spans != 0:
             # Boxes are written span by span; a box outside all spans has no place.
-            boxes = tuple(dict.fromkeys(b for span in spans for b in boxes_inside(boxes, span)))
+            boxes = tuple(dict.fromkeys(b for span in spans for b in boxes_in_span(boxes, span)))
         if self.spans == 0 and not self.empty and not boxes and not points:
             raise RecordError(f"the form {self.name} has no words for an answer without a box or point")
         choice = answer.choice if "choice" in self.holds else None
@@ -197,7 +197,7 @@ FAMILY_COORDINATES: dict[str, tuple[Coordinates, bool | None]] = {
 }
 
 
-def boxes_inside(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:
+def boxes_in_span(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:
     """The boxes whose time lies in a span, both ends included, because text rounds the last frame onto the end."""
     return [b for b in boxes if b.time is not None and span[0] <= b.time <= span[1]]
 

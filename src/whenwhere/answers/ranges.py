@@ -88,7 +88,7 @@ def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range
     return sorted(found, key=lambda r: r.first)
 
 
-def span_of(a: Token, b: Token, duration: float | None) -> tuple[tuple[float, float] | None, str | None]:
+def span_between(a: Token, b: Token, duration: float | None) -> tuple[tuple[float, float] | None, str | None]:
     """The span between two times, or None and why there is none."""
     units = {a.unit, b.unit}
     if "frame" in units:
@@ -162,7 +162,7 @@ def _joined(tokens: Sequence[Token], duration: float | None) -> list[Range]:
         ) or (after is not None and after.kind == "ordinal")
         counts |= _counted(tokens, i0) and not a.unit + b.unit
         if not counts:
-            span, problem = span_of(a, b, duration)
+            span, problem = span_between(a, b, duration)
             out.append(Range([span] if span else [], i0, j, a.start, b.end, _strength(a, b), problem))
         i = j + 1
     return out
@@ -286,12 +286,12 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
         span: tuple[float, float] | None = None
         problem: str | None = None
         if {x, y} == {"start", "end"}:
-            span, problem = span_of(*((a, b) if x == "start" else (b, a)), duration)
+            span, problem = span_between(*((a, b) if x == "start" else (b, a)), duration)
         elif x == "length" and y == "start" and not (k + 2 < len(tagged) and tagged[k + 2][0] == "end"):
-            span, problem = span_of(b, a, duration)
+            span, problem = span_between(b, a, duration)
             span = (span[0], span[0] + span[1]) if span else None
         elif x == "start" and y == "length" and not (k + 2 < len(tagged) and tagged[k + 2][0] == "end"):
-            span, problem = span_of(a, b, duration)
+            span, problem = span_between(a, b, duration)
             span = (span[0], span[0] + span[1]) if span else None
         elif x == "start" and y == "length":
             tagged.pop(k + 1)
@@ -316,5 +316,5 @@ def _bare_pair(tokens: Sequence[Token], duration: float | None) -> list[Range]:
         if not (soft or t.kind in ("time", "comma", "line", "stop", "open", "close", "colon") or t.text == "/"):
             return []
     a, b = tokens[at[0]], tokens[at[1]]
-    span, problem = span_of(a, b, duration)
+    span, problem = span_between(a, b, duration)
     return [Range([span] if span else [], at[0], at[1], a.start, b.end, _strength(a, b), problem)]

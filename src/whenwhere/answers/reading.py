@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import TimedBox, TimedPoint
 from whenwhere.answers.lexer import Token, tokenise, word_set
-from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, ranges, span_of
+from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, ranges, span_between
 from whenwhere.answers.structure import Bracket, Element
 
 _START = word_set("""
@@ -226,7 +226,7 @@ class _Reader:
         if a is None or b is None:
             self.out.reasons.append("a start or an end is not a time")
             return {s, e}
-        span, problem = span_of(a, b, self.duration)
+        span, problem = span_between(a, b, self.duration)
         if problem and a.unit == b.unit == "":
             problem = None
         if span is None:

@@ -13,7 +13,7 @@ are found inside other text, even off the grid, and everything complete before a
 import re
 
 from whenwhere.answers.answer import Coordinates, ParsedAnswer, TimedBox, status_of
-from whenwhere.answers.forms import Form, boxes_inside
+from whenwhere.answers.forms import Form, boxes_in_span
 
 _TIME = r"<(?:0|[1-9][0-9]{0,8})\.[05]s>"
 _COORDINATE = r"<(?:0|[1-9][0-9]?0|1000)>"
@@ -38,7 +38,7 @@ def _write(answer: ParsedAnswer) -> tuple[list[str], str]:
     left = list(answer.boxes)
     parts: list[str] = []
     for span in answer.spans:
-        here = boxes_inside(left, span)
+        here = boxes_in_span(left, span)
         left = [b for b in left if b not in here]
         parts += [f"<{t:.1f}s>" for t in span]
         parts += [f"<{b.time:.1f}s>" + "".join(f"<{x:.0f}>" for x in b.box) for b in here]

@@ -1,7 +1,7 @@
-"""Backgrounds: road, street, room, shop, park and yard, painted once per view onto a plate wider than the picture.
+"""Backgrounds: road, street, room, shop, park and yard, painted once per view onto a plate wider than the frame.
 
-Each has two dresses, one per split, that share the geometry (where one can walk or drive) and differ in layout,
-material and colour. Surfaces carry 1/f noise, because a grounder that models the background must meet texture.
+Each has two variants, one per split, that share the geometry (where one can walk or drive) and differ in layout,
+material and colour. Surfaces carry 1/f noise, because a grounder that models the background must cope with texture.
 """
 
 import itertools
@@ -17,12 +17,12 @@ _SHIFT = 4
 
 
 class Plate:
-    """A canvas in world coordinates (frame heights, y down), larger than the picture by a margin.
+    """A canvas in world coordinates (frame heights, y down), larger than the frame by a margin.
 
     Args:
-        aspect: width of the picture over its height.
-        unit: pixels per frame height.
-        margin: how far it reaches beyond the picture on each side, in frame heights.
+        aspect: Width of the frame divided by its height.
+        unit: Pixels per frame height.
+        margin: Frame heights by which it extends beyond the frame on each side.
     """
 
     def __init__(self, aspect: float, unit: float, margin: float) -> None:
@@ -69,7 +69,7 @@ class Plate:
         self.rgb[r1:r2] = np.clip(self.rgb[r1:r2] * noise[..., None], 0, 255).astype(np.uint8)
 
     def picture(self) -> Image:
-        """The finished plate: vignetted a little, as cheap lenses do."""
+        """The finished plate, slightly vignetted like the picture of a cheap lens."""
         h, w = self.rgb.shape[:2]
         gy, gx = np.mgrid[0:h, 0:w].astype(np.float32)
         r = np.hypot(gx / w - 0.5, gy / h - 0.5)
@@ -84,7 +84,7 @@ def _speckle(p: Plate, rng: np.random.Generator, y1: float, y2: float, n: int, t
 
 
 def road(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """A road from above: two lanes upwards on the right, two downwards on the left, as scripts expect them."""
+    """A road from above: two lanes upwards on the right, two downwards on the left, as the scripts expect."""
     dev = split == "dev"
     tone = rng.uniform(70, 95) if dev else rng.uniform(120, 150)
     c: Colour = (tone, tone, tone + 4) if dev else (tone, tone - 5, tone - 14)
@@ -130,7 +130,7 @@ def _windows(p: Plate, rng: np.random.Generator, x1: float, y1: float, x2: float
 
 
 def street(p: Plate, rng: np.random.Generator, split: str) -> None:
-    """Houses, a pavement, a road with two lanes and the near pavement; the ground begins at y = 0.44."""
+    """Houses, a pavement, a road with two lanes, and the near pavement; the ground begins at y = 0.44."""
     dev = split == "dev"
     if dev:
         p.band(p.top, 0.46, (150, 182, 214), (204, 216, 224))

@@ -1,4 +1,4 @@
-"""From a seed to a world: every factor drawn from its own stream (see `streams`)."""
+"""From a seed to a world: every factor is drawn from its own stream (see `streams`)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from whenwhere.stage.world import Actor, Prop, View, World
 #: Things that are small enough for a table, and things for the floor.
 _ON_TABLE = ("bottle", "cup", "book", "vase")
 _ON_FLOOR = ("bag", "box", "suitcase", "bucket", "chair")
-#: What a thing may stand on per domain; the floor's colour families are kept away from.
+#: Colour families of the floor in each domain, which things on it avoid.
 _FLOORS = {
     "park": ("green",), "road": ("black", "grey"), "motorway": ("grey",), "beach": ("brown", "white", "yellow"),
     "farm": ("green",),
@@ -32,30 +32,33 @@ def build_world(
     """The world of one clip.
 
     Args:
-        seed: any non-negative integer; the same seed gives the same world.
-        split: `dev`, or `val` or `heldout`: other paints, textures, shapes, places, laws of motion and words.
-        domain: a name in `splits.PLACES[split]`; None draws one.
-        width: of the picture in pixels, even.
-        height: of the picture in pixels, even.
-        fps: frames per second.
-        seconds: length; None draws 9 to 18 (`val`: 10 to 20).
-        cuts: whether the clip has shots from two cameras; None draws (one clip in seven; `val`: in five).
-        camera: `static`, `shake`, `pan` or `zoom`; None draws what the domain has.
+        seed: Any non-negative integer; the same seed gives the same world.
+        split: `dev`, `val` or `heldout`; the last two have other paints, textures, shapes, places, laws of motion and
+            words.
+        domain: A name in `splits.PLACES[split]`; None draws one.
+        width: Width of the frame in pixels, even.
+        height: Height of the frame in pixels, even.
+        fps: Frames per second.
+        seconds: Duration; None draws 9 to 18 (`val`: 10 to 20).
+        cuts: Whether the clip has shots from two cameras; None draws (one clip in seven; `val`: one in five).
+        camera: `static`, `shake`, `pan` or `zoom`; None draws from the kinds that the domain has.
 
     Raises:
-        SettingError: no such split, domain or camera, or an odd or tiny size.
+        SettingError: There is no such split, domain or camera, or the size is odd or too small.
     """
     places = PLACES.get(split, {})
     for value, known, name in ((split, tuple(SPLIT_SEEDS), "split"), (domain, (None, *places), "domain"),
                                (camera, (None, "static", "shake", "pan", "zoom"), "camera")):  # fmt: skip
         if value not in known:
-            raise SettingError(f"stage knows no {name} {value!r}: use one of {', '.join(str(k) for k in known if k)}")
+            raise SettingError(
+                f"the stage has no {name} {value!r}: choose from {', '.join(str(k) for k in known if k)}"
+            )
     if width % 2 or height % 2 or min(width, height) < 64:
         raise SettingError(
             f"a stage clip of {width}x{height} cannot be made: sides must be even and at least 64 pixels"
         )
     if seed < 0:
-        raise SettingError(f"a seed must not be negative, as {seed} is")
+        raise SettingError(f"a seed must not be negative: {seed}")
     seed += SPLIT_SEEDS[split]
     val = split == "val"
     name = domain or pick(random_stream(seed, "domain"), dict.fromkeys(places, 1.0))
@@ -97,7 +100,7 @@ def _shots(seed: int, frames: int, fps: float, two: bool) -> NDArray[np.intp]:
 
 
 def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
-    """Slow drift of brightness and tint, and in one clip of four jumps of the automatic exposure."""
+    """Slow drift of brightness and tint, and in one clip of four, jumps of the automatic exposure."""
     rng = random_stream(seed, "light")
     t = np.arange(frames) / fps
     gain = np.ones((frames, 3)) * rng.uniform(0.86, 1.06)
@@ -114,7 +117,7 @@ def _light(seed: int, frames: int, fps: float) -> NDArray[np.float64]:
 
 
 def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
-    """(frames, 1): in two validation clips of five, a cloud that comes or goes."""
+    """Brightness of each frame, shape (frames, 1): a cloud comes or goes in two validation clips of five."""
     rng = random_stream(seed, "cloud")
     if rng.random() > 0.4:
         return np.ones((frames, 1))
@@ -126,7 +129,7 @@ def _cloud(seed: int, frames: int) -> NDArray[np.float64]:
 def make_view(
     seed: int, k: int, name: str, split: str, aspect: float, height: int, frames: int, fps: float, camera: str | None
 ) -> View:  # fmt: skip
-    """Camera k of a clip: its plate, its motion and what stands before it; arguments as of `build_world`."""
+    """Camera k of a clip: its plate, its motion and the things in front of it; arguments as in `build_world`."""
     domain = EVERY_PLACE[name]
     rng = random_stream(seed, "camera", k)
     kind = camera or pick(rng, domain.cameras)
@@ -179,7 +182,7 @@ def _props(view: View, domain: Domain, rng: np.random.Generator, split: str, asp
 
 
 def _bush(per_unit: float, split: str, rng: np.random.Generator) -> Sprite:
-    """A bush that sways: pixels that change without anybody there."""
+    """A bush that sways: pixels that change although nobody is there."""
     b = Brush(0.2, 0.2, 0.3, 0.01, per_unit)
     leaf: Colour = {"dev": (64, 102, 48), "val": (104, 112, 40), "heldout": (116, 88, 58)}[split]
     for _ in range(26):
@@ -219,12 +222,12 @@ def _table(per_unit: float, split: str, name: str) -> Sprite:
 
 
 def _half(actor: Actor, scale: float) -> float:
-    """Half of the width on the ground."""
+    """Half of the actor's width on the ground."""
     return actor.size * scale * {"vehicle": 0.5, "person": 0.14, "animal": 0.9, "thing": 0.5}[actor.family]
 
 
 def _collides(world: World, new: Actor) -> bool:
-    """Whether two would stand in one place or drive through one another, which no truth could describe."""
+    """Whether two actors would stand in one place or drive through one another, which no truth could describe."""
     view = world.views[new.view]
     path = walk(new.legs, world.frames)
     for other in world.actors:
@@ -279,13 +282,13 @@ def _enter(
     world: World, k: int, domain: Domain, c: Cast, role: str, start: float, motion: np.random.Generator,
     looks: np.random.Generator, casts: list[Cast],
 ) -> bool:  # fmt: skip
-    """Adds one actor (and the thing in its hand) unless it would collide."""
+    """Adds one actor, and the thing in its hand, unless it would collide; returns whether it did."""
     view = world.views[k]
     size = domain.sizes[c.kind] * c.factor
     legs: list[Leg]
     thing: Actor | None = None
     if role in ("put", "take"):
-        # one who handles things needs time for it
+        # whoever handles a thing needs enough time left
         start = min(start, 0.35 * world.frames / world.fps)
         thing, legs = _handled(world, k, domain, size, role, start, motion, looks, casts)
         if thing is None:
@@ -308,7 +311,7 @@ def _enter(
 
 
 def _spot(world: World, k: int, domain: Domain, rng: np.random.Generator) -> tuple[tuple[float, float], float, str]:
-    """A place for a thing: its ground position, how far above the ground, and what it is."""
+    """A place for a thing: its ground position, its height above the ground, and the name of what it stands on."""
     view = world.views[k]
     tables = [p for p in view.props if p.name == domain.table]
     if tables and rng.random() < 0.7:
@@ -359,7 +362,7 @@ def _handled(
 
 
 def _rests(world: World, k: int, domain: Domain, casts: list[Cast]) -> None:
-    """Things at rest: most stay, some appear or vanish by themselves."""
+    """Adds things at rest: most stay, some appear or vanish by themselves."""
     if not any(n in domain.sizes for n in _ON_FLOOR):
         return
     rng = random_stream(world.seed, "rests", k)

@@ -1,7 +1,7 @@
 """Casting: who an actor is and what it looks like.
 
-Looks are drawn so that scenes hold both kinds of confusion on purpose: others of the same kind in another colour, and
-others of the same colour but another kind.
+Looks are drawn so that scenes deliberately contain both kinds of confusion: actors of the same kind in another colour,
+and actors of the same colour but another kind.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ FAMILY = {
 
 #: Colour families that fur comes in.
 _FUR = ("brown", "black", "white", "grey", "orange")
-#: Textures of each split beside plain.
+#: Textures of each split other than plain.
 SPLIT_TEXTURES = {"dev": ("striped",), "val": ("zigzag", "diamonds"), "heldout": ("checked", "spotted")}
 _SHOES = {"dev": (46, 38, 34), "val": (128, 52, 44), "heldout": (206, 202, 196)}
 
@@ -39,7 +39,7 @@ class Cast(NamedTuple):
 
 
 def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    """A key with probability proportional to its weight.
+    """A key drawn with probability proportional to its weight.
 
     >>> pick(np.random.default_rng(0), {"a": 0.0, "b": 2.0})
     'b'
@@ -50,7 +50,7 @@ def pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _paint(rng: np.random.Generator, split: str, families: tuple[str, ...] = (), other: tuple[str, ...] = ()) -> Paint:
-    """A paint of the split, of one of `families` where given, if possible not confusable with the `other` families."""
+    """A paint of the split, from `families` if given, and if possible not confusable with the `other` families."""
     pool = [p for p in PAINTS[split] if not families or p.family in families]
     apart = [p for p in pool if not any(may_be(p.family, f) for f in other)]
     pool = apart or pool
@@ -58,15 +58,15 @@ def _paint(rng: np.random.Generator, split: str, families: tuple[str, ...] = (),
 
 
 def cast(rng: np.random.Generator, split: str, kind: str, others: list[Cast], floor: tuple[str, ...] = ()) -> Cast:
-    """The look of one actor of `kind`.
+    """The look of one actor.
 
     Args:
-        rng: stream of this actor's look.
+        rng: Random stream of this actor's look.
         split: `dev`, `val` or `heldout`.
-        kind: what it is.
-        others: those already cast: half of the time the colour keeps apart from theirs of the same kind, some of the
-            time it is taken over from one of another kind.
-        floor: colour families of the ground, which a body colour keeps apart from.
+        kind: Kind of the actor.
+        others: Looks already cast. Usually the colour differs from theirs of the same kind, and sometimes it is taken
+            over from one of another kind.
+        floor: Colour families of the ground, which the body's colour avoids.
     """
     family = FAMILY.get(kind, "thing")
     same = tuple(c.paints["body" if "body" in c.paints else "top"].family for c in others if c.kind == kind)

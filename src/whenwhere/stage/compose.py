@@ -1,9 +1,9 @@
-"""From a world to pixels: plate, shadows, sprites from far to near, light, noise; and what of each actor is to be seen.
+"""From a world to pixels: plate, shadows, sprites from far to near, light, noise; and each actor's visible box.
 
-The silhouette of an actor is where its own sprite's alpha exceeds one half, inside the picture. Its box is the
-tight box of that *un-occluded* silhouette: what annotators draw around somebody behind a pole. It has no box where
-others hide more than `HIDDEN` of the silhouette, or where less than `SLIVER` of the actor has come into the picture.
-Shadows belong to nobody.
+The silhouette of an actor is where its own sprite's alpha exceeds one half, inside the picture. Its box is the tight
+box of that *un-occluded* silhouette, which is what annotators draw around somebody behind a pole. An actor has no box
+where others hide more than `HIDDEN` of its silhouette, or where less than `SLIVER` of it has come into the picture.
+Shadows belong to no actor.
 """
 
 from collections.abc import Iterator
@@ -15,25 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.stage.paint import Image, Sprite, image
-from whenwhere.stage.people import PHASES as STEPS
-from whenwhere.stage.people import PersonLook, person_sprite
+from whenwhere.stage.people import STEP_PHASES, PersonLook, person_sprite
 from whenwhere.stage.script import Leg
 from whenwhere.stage.streams import random_stream
-from whenwhere.stage.things import PHASES as TROT
-from whenwhere.stage.things import ThingLook, thing_sprite
+from whenwhere.stage.things import GAIT_PHASES, ThingLook, thing_sprite
 from whenwhere.stage.vehicles import SPOKES, vehicle_sprite
 from whenwhere.stage.world import Actor, Prop, View, World
 
-#: Share of the silhouette that others must hide for the actor to count as gone.
+#: An actor counts as gone when others hide more than this share of its silhouette.
 HIDDEN = 0.9
-#: Share of the whole actor that must be in the picture for it to count as there.
+#: An actor counts as there when at least this share of it is in the picture.
 SLIVER = 0.02
-#: No fewer pixels than this are a box.
+#: Fewest pixels of a silhouette that get a box.
 MIN_BOX_PIXELS = 8
 
 
 class Pasted(NamedTuple):
-    """One sprite in one frame: the rectangle it touches, its patch there, and its silhouette."""
+    """One sprite pasted into one frame: its position, its patch of pixels, and the area of the whole silhouette."""
 
     x: int
     y: int
@@ -43,13 +41,13 @@ class Pasted(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """What of every actor is to be seen: (actors, frames, 4) boxes with NaN rows, in pixels."""
+    """Visible boxes of all actors in pixels, shape (actors, frames, 4), with NaN rows where there is none."""
 
     boxes: NDArray[np.float64]
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """(actors, frames): whether there is a box."""
+        """Whether each actor has a box in each frame, shape (actors, frames)."""
         return ~np.isnan(self.boxes[..., 0])
 
 
@@ -67,7 +65,7 @@ class _Draw(NamedTuple):
 def paste(
     sprite: Sprite, x: float, y: float, k: float, theta: float, flip: bool, width: int, height: int
 ) -> Pasted | None:
-    """The sprite scaled by k, turned clockwise by theta (radians), its anchor at pixel (x, y); None if outside."""
+    """The sprite scaled by k, turned clockwise by theta (radians), its anchor at pixel (x, y); None if out of view."""
     full = sprite.area * k * k
     if k < 0.55:
         sprite, k = sprite.half, k * sprite.per_unit / sprite.half.per_unit
@@ -88,7 +86,7 @@ def _warp(
     x2, y2 = np.minimum(np.ceil(corners.max(0)), (width, height)).astype(int)
     if x1 >= x2 or y1 >= y2:
         return None
-    # OpenCV's coordinates are of pixel centres, ours of pixel edges: half a pixel goes in and out.
+    # OpenCV's coordinates refer to pixel centres, ours to pixel edges: hence the half pixels.
     shift = a @ (0.5 - np.array(anchor)) + (x - x1 - 0.5, y - y1 - 0.5)
     m = np.concatenate([a, shift[:, None]], 1)
     patch = cv2.warpAffine(picture, m, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR)
@@ -120,7 +118,7 @@ class Compositor:
         self._per_unit = [self._largest(a) for a in world.actors]
 
     def _largest(self, a: Actor) -> float:
-        """Pixels per unit of the actor's sprites: as large as it ever is drawn."""
+        """Pixels per unit of the actor's sprites at the largest size at which it is ever drawn."""
         v, y = self.world.views[a.view], self.world.paths[a.id].y
         near = np.nanmax(y) if a.depth is None and np.isfinite(y).any() else a.depth or 1.0
         return float(a.size * v.at(float(near)) * v.zoom.max() * self.world.height)
@@ -155,7 +153,7 @@ class Compositor:
         return self._sprites[key]
 
     def draw(self, a: Actor, i: int) -> _Draw | None:
-        """Where and how actor `a` is drawn in frame i, None while it is away."""
+        """Where and how actor `a` is drawn in frame i; None while it is away."""
         path, v = self.world.paths[a.id], self.world.views[a.view]
         x, y = path.x[i], path.y[i]
         if np.isnan(x):
@@ -176,7 +174,7 @@ class Compositor:
         )
 
     def silhouette(self, a: Actor, i: int) -> NDArray[np.bool_]:
-        """(height, width): the actor's own silhouette in frame i, as if nobody else were there."""
+        """The actor's own silhouette in frame i as if it were alone, shape (height, width)."""
         w = self.world
         mask = np.zeros((w.height, w.width), bool)
         d = self.draw(a, i) if w.view_of[i] == a.view else None
@@ -209,7 +207,7 @@ class Compositor:
             cv2.multiply(roi, cv2.cvtColor(255 - dark, cv2.COLOR_GRAY2RGB), dst=roi, scale=1 / 255)
 
     def frames(self) -> Iterator[tuple[Image, NDArray[np.float64]]]:
-        """Every frame in order: (h, w, 3) RGB and the (actors, 4) boxes in it, NaN where there is none."""
+        """Every frame in order: RGB (h, w, 3), and the boxes in it, shape (actors, 4), NaN where there is none."""
         w = self.world
         for i in range(w.frames):
             v = w.views[w.view_of[i]]
@@ -260,11 +258,11 @@ class Compositor:
 def _pose(
     a: Actor, leg: Leg, vx: float, vy: float, way: float, size: float, above: bool
 ) -> tuple[str, int, bool, float]:
-    """Which picture of the actor, mirrored or not, turned how far."""
+    """View and phase of the actor's sprite, whether it is mirrored, and its rotation in radians."""
     moving = leg.act == "go"
     facing = leg.facing
     if a.family == "person":
-        phase = int(way / (size * (0.95 if leg.fast else 0.68)) * STEPS) % STEPS if moving else -1
+        phase = int(way / (size * (0.95 if leg.fast else 0.68)) * STEP_PHASES) % STEP_PHASES if moving else -1
         if moving:
             if abs(vx) > 0.6 * abs(vy):
                 return ("run" if leg.fast else "side"), phase, vx < 0, 0.0
@@ -282,8 +280,8 @@ def _pose(
             return "above", 0, False, {"up": 0.0, "down": np.pi, "left": -np.pi / 2, "right": np.pi / 2}[facing or "up"]
         return "side", turn, (facing == "left"), 0.0
     if a.family == "animal":
-        phase = int(way / (size * (2.4 if leg.fast else 1.7)) * TROT) % TROT if moving else -1
+        phase = int(way / (size * (2.4 if leg.fast else 1.7)) * GAIT_PHASES) % GAIT_PHASES if moving else -1
         return "side", phase, (vx < 0 if moving and abs(vx) > 1e-6 else facing == "left"), 0.0
     if a.kind == "ball":
-        return "side", int(way / (np.pi * size) * TROT) % TROT, vx < 0, 0.0
+        return "side", int(way / (np.pi * size) * GAIT_PHASES) % GAIT_PHASES, vx < 0, 0.0
     return "side", 0, False, 0.0

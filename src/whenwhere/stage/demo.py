@@ -1,7 +1,7 @@
 """The clip of `whenwhere demo`: a street on a fine day, made to be looked at and to be answered well.
 
-A static camera and four actors that differ in kind, colour and direction, one of whom stands for a while. The truth
-comes from the same rules as any other clip's; the three sentences are checked by the same solver.
+A static camera shows four actors that differ in kind, colour and direction; one of them stands still for a while. The
+truth comes from the same rules as that of any other clip, and the same solver checks the three sentences.
 """
 
 import os
@@ -22,7 +22,7 @@ from whenwhere.stage.world import Actor, View, World
 FPS, WIDTH, HEIGHT, SECONDS = 15.0, 640, 360, 12.0
 _SEED = 7
 _PAINT: dict[str, Paint] = {p.family: p for p in PAINTS["dev"]}
-#: Sentence, its noun phrase, the event and the direction that it speaks of.
+#: Each sentence with its noun phrase, its event and its direction.
 _ASKED = (
     ("the red car drives from left to right", Phrase("car", "body", _PAINT["red"]), "cross", "right"),
     ("the woman in a yellow coat stands still", Phrase("woman", "top", _PAINT["yellow"]), "stand", ""),
@@ -50,7 +50,7 @@ def _woman(view: View, frames: int) -> list[Leg]:
 
 
 def demo_world() -> World:
-    """The demo's plan."""
+    """The plan of the demo clip."""
     frames = round(SECONDS * FPS)
     view = make_view(_SEED, 0, "street", "dev", WIDTH / HEIGHT, HEIGHT, frames, FPS, "static")
     view.props.clear()
@@ -81,6 +81,6 @@ def demo_scene(path: str | os.PathLike[str]) -> Scene:
     """Writes the demo clip (12 s, 640x360, with sound) and returns its truth with three sentences.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     return write_scene(path, Stage(demo_world(), _asked))

@@ -1,6 +1,6 @@
-"""Named domains, as data: what a place looks like, who is there, what they do, how the camera behaves.
+"""Places as data: what each looks like, who is there, what they do, how the camera behaves.
 
-Weights need not sum to one. Lengths are frame heights where the view's scale is 1. A new domain is one entry.
+Weights need not sum to one. Lengths are in frame heights where the view's scale is 1. A new place is one entry.
 """
 
 from dataclasses import dataclass, field
@@ -13,21 +13,21 @@ class Domain:
     """One kind of place.
 
     Attributes:
-        background: a name in `backgrounds.BACKGROUNDS`.
-        scale: (a, b): size at ground height y is a + b y.
-        sizes: kind → length of a vehicle, height of everything else.
-        cast: kind → weight.
-        roles: family → role → weight; the roles are in `plots`.
-        ground: ground heights (far, near) where people, animals and things move.
-        lanes: for vehicles: (position across, direction) of each lane.
-        cameras: camera kind → weight.
-        actors: fewest and most.
-        sun: shadows.
-        poles: probability of a pole in front.
-        bushes: probability of bushes that sway behind everybody.
-        table: a table or counter on which small things stand.
-        floor: what large things stand on; empty: the `floor` where there is a table, the `ground` elsewhere.
-        above: seen from straight above.
+        background: Name in `backgrounds.BACKGROUNDS`.
+        scale: Coefficients (a, b): things at ground height y are drawn a + b y times their size.
+        sizes: Length of a vehicle, or height of anything else, for each kind.
+        cast: Weight of each kind.
+        roles: Weight of each role for each family; roles are defined in `plots`.
+        ground: Ground heights (far, near) between which people, animals and things move.
+        sun: Direction and strength of shadows.
+        lanes: Position across and direction of each lane for vehicles.
+        cameras: Weight of each kind of camera.
+        actors: Smallest and largest number of actors.
+        poles: Probability of a pole in front.
+        bushes: Probability of bushes that sway behind everybody.
+        table: Name of the table or counter on which small things stand; empty for none.
+        floor: Name of what large things stand on. Empty means `floor` where there is a table and `ground` elsewhere.
+        above: Whether the place is seen from straight above.
     """
 
     background: str

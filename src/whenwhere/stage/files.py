@@ -14,52 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from whenwhere.datasets.staged import manifest_line
-from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
-from whenwhere.stage.scene import Query, Scene, render
-from whenwhere.stage.streams import STAGE_VERSION
+from whenwhere.stage.scene import Query, Scene, render_clip
+from whenwhere.stage.truth_records import truth_record
 from whenwhere.store import write_text
-from whenwhere.tracking import second_level_times
-from whenwhere.tubes import Tube
-from whenwhere.video import VideoInfo, probe
+from whenwhere.video import probe
 
 
-def second_level(query: Query, scene: Scene, info: VideoInfo, rate: float = 1.0) -> Tube:
-    """The query's boxes at the second-level times of its spans, each the box of the frame shown at that time."""
-    times: list[float] = []
-    boxes = []
-    dense = dict(zip(info.shown(query.tube.times + 0.25 / scene.fps).tolist(), query.tube.boxes, strict=True))
-    for span in query.spans:
-        for t in second_level_times(span, rate, info.last_before(span.end)):
-            i = int(info.shown(t))
-            if i in dense:
-                times.append(float(t))
-                boxes.append(dense[i])
-    return Tube(query.spans, times, boxes, rate=rate, label=query.tube.label)
-
-
-def truth_record(query: Query, scene: Scene, info: VideoInfo, id: str) -> Grounding:
-    """The line of `truth.jsonl` for one sentence of a scene."""
-    world = scene.world
-    return Grounding(
-        id=id,
-        video=info.record(),
-        query=query.text,
-        status="absent" if query.absent else "answered",
-        confidence=1.0,
-        spans=span_records(query.spans),
-        tubes=[] if query.absent else [tube_record(second_level(query, scene, info))],
-        filled=None if query.absent else filled_record("truth", "0", query.tube.times, query.tube.boxes),
-        settings=SettingsRecord(model="truth", pipeline="stage", rate=1.0, fill="truth", seed=world.seed % (1 << 32)),
-        reading={
-            "kind": query.kind,
-            "actor": query.actor,
-            "split": world.split,
-            "domain": world.domain,
-            "camera": [v.camera for v in world.views],
-            "cuts": [round(c, 3) for c in scene.cuts],
-            "version": STAGE_VERSION,
-        },
-    )
+def _reading(query: Query, scene: Scene) -> dict[str, object]:
+    """What is known of a sentence and its clip besides the truth."""
+    return {
+        "kind": query.kind,
+        "actor": query.actor,
+        "split": scene.world.split,
+        "domain": scene.world.domain,
+        "camera": [v.camera for v in scene.world.views],
+        "cuts": [round(c, 3) for c in scene.cuts],
+    }
 
 
 def write_stage(
@@ -76,19 +46,19 @@ def write_stage(
         out: The folder; it is made if it is missing.
         clips: Number of clips.
         seed: Seed of the first clip.
-        split: Split that the clips belong to; see `render`.
-        domain: Kind of place, or None for any; see `render`.
+        split: Split that the clips belong to; see `render_clip`.
+        domain: Kind of place, or None for any; see `render_clip`.
         width: Width of a frame in pixels.
         height: Height of a frame in pixels.
         fps: Frames per second.
-        seconds: Length of each clip, or None for lengths that vary; see `render`.
+        seconds: Length of each clip, or None for lengths that vary; see `render_clip`.
         progress: Called with (finished clips, all clips) after every clip.
 
     Returns:
         Paths of the clips.
 
     Raises:
-        SettingError: See `render`.
+        SettingError: See `render_clip`.
         OutputError: The folder cannot be written.
     """
     folder = Path(out)
@@ -98,11 +68,15 @@ def write_stage(
     try:
         for k in range(clips):
             path = folder / f"{split}-{seed + k:06d}.mp4"
-            scene = render(path, seed + k, split, domain=domain, width=width, height=height, fps=fps, seconds=seconds)
-            # the record names the clip as the manifest does: the folder may move
+            scene = render_clip(
+                path, seed + k, split, domain=domain, width=width, height=height, fps=fps, seconds=seconds
+            )
+            # The record and the manifest name the clip relative to the folder, which may move.
             info = replace(probe(path), path=path.name)
             for j, query in enumerate(scene.sentences):
-                truth.append(truth_record(query, scene, info, f"{path.stem}-{j:02d}").to_json())
+                id = f"{path.stem}-{j:02d}"
+                record = truth_record(id, query.text, query.tube, info, scene.world.seed, _reading(query, scene))
+                truth.append(record.to_json())
                 manifest.append(manifest_line(truth[-1], len(truth)))
             paths.append(path)
             if progress is not None:

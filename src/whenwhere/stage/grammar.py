@@ -1,23 +1,23 @@
 """Sentences whose referent is unique by construction.
 
-A sentence is a conjunction of predicates: a noun phrase (kind, colours, clothes, texture, size, side, order) and
-what it does (an event of `truth`, with direction), possibly tied in time to another event. The solver asks of
-every event of the clip whether the sentence *holds* for it as a careful viewer would judge, and whether it *might*
-be taken to hold by a careless one (silver for white, a crossing for a leaving, a van for a car). A sentence is
-used only when it holds for exactly one referent (actor and time) and might hold for no other.
+A sentence is a conjunction of predicates: a noun phrase (kind, colours, clothes, texture, size, side, order) and what
+its referent does (an event of `truth`, with direction), possibly tied in time to another event. For every event of the
+clip, the solver decides whether the sentence *holds* as a careful viewer would judge, and whether it *might* be taken
+to hold by a careless one (silver for white, a crossing for a leaving, a van for a car). A sentence is used only if it
+holds for exactly one referent (actor and time) and might hold for no other.
 
-Kinds of sentences, and which time is the answer (the words in quotes are events, defined in `truth`):
+These are the kinds of sentences and the times that answer them (words in quotes are events, defined in `truth`):
 
 - `appearance`, `clothing`, `size`, `side`: "there", all the time the actor is in the picture.
 - `order`: "there" of the first, second, third or last actor that the noun phrase fits, by when they come in.
 - `direction`: "cross", the whole visit.
-- `enter`, `leave`, `return`, `stand`, `turn`, `put`, `taken`, `rest`, `appear`, `vanish`: that event's own time.
-- `while`: the time of the main clause's event, which lies almost wholly inside that of the other clause, so that
-  the intersection, the other possible reading, is nearly the same.
-- `after`, `before`: the time of the main clause's event, which starts after the other has ended, or ends
-  before it starts.
-- `absent`: nothing fits, neither carefully nor carelessly; the answer is empty. Half of them name something that is
-  not there, half something that is there but does not do this.
+- `enter`, `leave`, `return`, `stand`, `turn`, `put`, `taken`, `rest`, `appear`, `vanish`: the time of that event.
+- `while`: the time of the main clause's event, which lies almost wholly inside that of the other clause, so that the
+  intersection, the other possible reading, is nearly the same.
+- `after`, `before`: the time of the main clause's event, which starts after the other has ended, or ends before it
+  starts.
+- `absent`: nothing fits, neither carefully nor carelessly, and the answer is empty. Half of these sentences name
+  something that is not there, half something that is there but does not do this.
 """
 
 import re
@@ -43,13 +43,13 @@ SPLIT_WORDS: dict[str, Words] = {"dev": DEV, "val": VAL, "heldout": HELDOUT}
 _KIND_OF = {"cross": "direction", "back": "return"}
 #: Kinds that nearly every clip offers.
 _COMMON = {"order", "side", "rest", "while", "after", "before"}
-#: Seconds below which an event is too short to be asked about.
+#: Shortest event, in seconds, that is asked about.
 MIN_EVENT = 0.8
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and the event that answers it; None: absent."""
+    """A sentence and the event that answers it; the event is None for an absent one."""
 
     text: str
     kind: str
@@ -64,11 +64,11 @@ class Speaker:
         self.world, self.rng, self.words = world, rng, SPLIT_WORDS[world.split]
 
     def choose(self, options: tuple[str, ...]) -> str:
-        """One of several wordings."""
+        """One of several wordings, drawn at random."""
         return options[int(self.rng.integers(len(options)))]
 
     def noun_phrase(self, p: Phrase, actor: Actor | None = None) -> str:
-        """The phrase with its article."""
+        """The phrase in words, with its article."""
         w = self.words
         nouns = w.nouns[p.noun] + (w.pronouns if p.noun == "person" and p.order is None else ())
         noun = self.choose(nouns)
@@ -97,7 +97,7 @@ class Speaker:
                 both = "both shorts" if look and look.shorts else "both"
                 after = self.choose(w.clothes[both]).format(c=colour, d=self.choose(p.second.words))
             else:
-                # bare "in red" only where no texture word would be left hanging
+                # bare "in red" only without a texture, whose word would need a noun after it
                 options = tuple(o for o in w.clothes[piece] if not (p.texture and o.endswith("in {c}")))
                 after = self.choose(options).format(c=colour)
         if p.order is not None:
@@ -110,13 +110,13 @@ class Speaker:
                 article = ""
         side = self.choose(w.sides[p.side]) if p.side else ""
         text = " ".join(part for part in (article, *before, noun, after, side) if part)
-        # no word here begins with a vowel letter and a consonant's sound, or the other way round
+        # For all words here the first letter alone decides between "a" and "an".
         return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
     def clause(
         self, np_text: str, what: str, direction: str, family: str, fast: bool, place: str, finite: bool = False
     ) -> str:
-        """The noun phrase with its verb; `finite`: as a clause of a longer sentence."""
+        """The noun phrase with its verb; `finite` asks for a wording that can be a clause of a longer sentence."""
         w = self.words
         key = what
         if what == "cross" and direction in ("up", "down"):
@@ -134,7 +134,7 @@ class Speaker:
         return text if finite or pattern.startswith("~") else self.framed(text)
 
     def framed(self, text: str) -> str:
-        """A whole clause as somebody who looks for it would type it."""
+        """A whole clause as somebody searching for it would type it."""
         return self.choose(self.words.frames).format(s=text) if self.words.frames else text
 
 
@@ -161,7 +161,7 @@ def _phrases(solver: Solver, actor: Actor, rng: np.random.Generator) -> list[Phr
 
 
 def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.random.Generator) -> Sentence | None:
-    """A sentence of one clause for the event, None where no true phrase singles it out."""
+    """A sentence of one clause for the event; None where no true phrase singles it out."""
     actor = world.actors[e.actor]
     for p in _phrases(solver, actor, rng):
         if e.what == "there":
@@ -169,7 +169,7 @@ def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
             options += [(replace(p, order=int(rng.choice([0, 1, 2, -1]))), "order")]
             for q, kind in (options[i] for i in rng.permutation(len(options))):
                 if q.side and (not solver.fits(q, actor) or solver.unique(replace(q, side=""), "there")):
-                    continue  # a side is only named where it is needed
+                    continue  # a side is named only where it is needed
                 found = solver.unique(q, "there")
                 if found is not None and found.actor == e.actor:
                     worn = q.part in ("top", "bottom", "hair")
@@ -192,7 +192,7 @@ def _single(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
 
 
 def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.random.Generator) -> Sentence | None:
-    """A sentence of two clauses: the event `e`, tied to another actor's event."""
+    """A sentence of two clauses: the event `e`, tied in time to another actor's event."""
     if e.what not in ("cross", "stand", "enter", "leave") or (e.what != "stand" and not e.direction):
         return None
     others = [o for o in solver.events if o.actor != e.actor and (o.what == "stand" or (
@@ -223,7 +223,7 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
                 if len(referents(exact)) != 1 or exact[0].actor != e.actor or referents(loose) != referents(exact):
                     continue
                 if solver.unique(p, e.what, d) and rng.random() < 0.7:
-                    continue  # rather sentences in which the second clause is needed
+                    continue  # prefer sentences in which the second clause is needed
                 main = speaker.clause(speaker.noun_phrase(p, actor), e.what, d, actor.family, e.fast, actor.place,
                                       True)  # fmt: skip
                 rest = speaker.clause(speaker.noun_phrase(q, sub), o.what, od, sub.family, o.fast, sub.place, True)
@@ -236,7 +236,7 @@ def _linked(world: World, solver: Solver, speaker: Speaker, e: Event, rng: np.ra
 
 
 def _tied(e: Event, o: Event, link: str, careless: bool) -> bool:
-    """Whether event `e` stands to `o` as the link says; a careless reading counts starts only."""
+    """Whether event `e` relates to `o` in time as the link says; a careless reading compares starts only."""
     if link == "while":
         overlap = (e.spans & o.spans).duration
         return overlap > 0.15 if careless else overlap >= 0.8 * e.spans.duration
@@ -263,7 +263,7 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
         if world.cuts:  # a cut back to the first camera may be taken for a return
             tries = [t for t in tries if t[0] != "back"]
         for what, d in (tries[i] for i in rng.permutation(len(tries))):
-            # neither it nor another of its kind: "the red car" that does not turn must not be saved by a blue one
+            # No actor of its kind may do it: "the red car turns" is not safely absent where a blue car turns.
             if not solver.holders(replace(p, part="", paint=None, second=None, texture=""), what, d, True):
                 text = speaker.clause(speaker.noun_phrase(p, actor), what, d, actor.family, False, actor.place)
                 return Sentence(text, "absent", None, p)
@@ -285,17 +285,17 @@ def _absent(world: World, solver: Solver, speaker: Speaker, rng: np.random.Gener
 def make_sentences(
     world: World, seen: Seen, happenings: list[Event], count: int = 6, absent: float = 0.12
 ) -> list[Sentence]:
-    """Up to `count` sentences about a clip, of kinds as different as it offers.
+    """Up to `count` sentences about a clip, of kinds as varied as it offers.
 
     Args:
-        world: the clip.
-        seen: its boxes.
-        happenings: its events.
-        count: how many at most; a clip in which little happens gives fewer.
-        absent: share of sentences about nothing that is there.
+        world: The clip.
+        seen: Its boxes.
+        happenings: Its events.
+        count: Largest number of sentences; a clip in which little happens gives fewer.
+        absent: Share of sentences about something that is not there.
 
     Returns:
-        Sentences with different texts; each about a referent that is unique in the clip, or about none.
+        Sentences with different texts, each about a referent that is unique in the clip, or about none.
     """
     rng = random_stream(world.seed, "sentences")
     solver, speaker = Solver(world, seen, happenings), Speaker(world, random_stream(world.seed, "words"))
@@ -314,7 +314,7 @@ def make_sentences(
         if asks[len(out)] and (s := _absent(world, solver, speaker, rng)) and s.text not in {x.text for x in out}:
             out.append(s)
             continue
-        # kinds and actors that were used little so far come first, and rare kinds before common ones, by and large
+        # Kinds and actors used little so far tend to come first, and rare kinds before common ones.
         kinds = [x.kind for x in out]
         who = [x.event.actor for x in out if x.event]
         used = [kinds.count(s.kind) + 0.3 * who.count(s.event.actor) for s in pool if s.event]

@@ -1,6 +1,7 @@
 """Words kept out of development: ordinary English that somebody who has never seen the other words would use.
 
-Nothing in here may be used to fit rules or thresholds; a grounder is judged on it. See `wordings` for the form.
+Nothing in this file may be used to fit rules or thresholds, because grounders are evaluated on it. `wordings` explains
+the structure.
 """
 
 from whenwhere.stage.wordings import Words

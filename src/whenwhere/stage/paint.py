@@ -1,8 +1,8 @@
 """Brushes: flat shapes drawn large and shrunk, so that edges are smooth; and noise that looks like a surface.
 
-A `Brush` draws in units of its own (y up, the origin where the sprite stands) into an RGBA picture twice as large
-as asked; `sprite()` shrinks it, gives it shading, grain and a darker rim and premultiplies alpha. Everything
-is drawn once per pose and then only warped and pasted (see `compose`).
+A `Brush` draws in its own units (y up, the origin where the sprite stands) into an RGBA picture twice the requested
+size. `sprite()` shrinks it, adds shading, grain and a darker rim, and premultiplies alpha. Everything is drawn once per
+pose and then only warped and pasted (see `compose`).
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
 _LARGER = 2
-#: Sprites carry fixed-point coordinates into OpenCV with this many fractional bits.
+#: Fractional bits of the fixed-point coordinates passed to OpenCV.
 _SHIFT = 4
 
 
 def image(picture: ArrayLike) -> Image:
-    """OpenCV's results as what they are, 8-bit pictures: its annotations promise any number."""
+    """An OpenCV result typed as the 8-bit picture that it is; OpenCV's annotations promise only some number type."""
     return np.asarray(picture, np.uint8)
 
 
@@ -35,12 +35,12 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def mix(a: Colour, b: Colour, w: float) -> Colour:
-    """`(1 - w) a + w b`."""
+    """The colour `(1 - w) a + w b`."""
     return tuple(float((1 - w) * x + w * y) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
 def fractal(rng: np.random.Generator, height: int, width: int, power: float = 1.2) -> NDArray[np.float32]:
-    """Noise with a 1/f^power amplitude spectrum, mean 0, standard deviation 1, (height, width)."""
+    """Noise with a 1/f^power amplitude spectrum, mean 0 and standard deviation 1, shape (height, width)."""
     spectrum = np.fft.rfft2(rng.standard_normal((height, width)))
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     spectrum /= np.maximum(np.hypot(fy, fx), 1 / max(height, width)) ** power
@@ -54,9 +54,9 @@ class Sprite:
     """A picture to paste.
 
     Attributes:
-        rgba: (h, w, 4) uint8, colour premultiplied by alpha.
-        anchor: (x, y) in its pixels: the point that is put at an actor's position.
-        per_unit: pixels per unit of the brush it was drawn with.
+        rgba: Picture, shape (h, w, 4), uint8, with colour premultiplied by alpha.
+        anchor: Point (x, y), in pixels of the picture, that is put at an actor's position.
+        per_unit: Pixels per unit of the brush it was drawn with.
     """
 
     rgba: Image
@@ -70,7 +70,7 @@ class Sprite:
 
     @cached_property
     def half(self) -> "Sprite":
-        """The same at half the size: pasting far below the drawn size from the large one would alias."""
+        """The same sprite at half the size: pasting the large one far below its drawn size would alias."""
         h, w = self.rgba.shape[:2]
         size = (max(1, w // 2), max(1, h // 2))
         small = image(cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA))
@@ -82,11 +82,11 @@ class Brush:
     """Draws one sprite.
 
     Args:
-        left: how far it reaches to the left of the origin, in units; `right`, `up`, `down` likewise.
-        right: see left.
-        up: see left.
-        down: see left.
-        per_unit: pixels per unit of the finished sprite.
+        left: Extent to the left of the origin, in units.
+        right: Extent to the right of the origin, in units.
+        up: Extent above the origin, in units.
+        down: Extent below the origin, in units.
+        per_unit: Pixels per unit of the finished sprite.
     """
 
     def __init__(self, left: float, right: float, up: float, down: float, per_unit: float) -> None:
@@ -143,7 +143,7 @@ class Brush:
         self.poly(np.stack([x + c * u - s * v, y + s * u + c * v], 1), colour)
 
     def pattern(self, kind: str, where: tuple[float, float, float, float], old: Colour, new: Colour) -> None:
-        """Stripes, checks, ... of `new` over what is painted exactly `old` in the box `where` (units)."""
+        """Draws stripes, checks, ... in `new` over whatever is painted exactly `old` inside the box `where` (units)."""
         x1, y1, x2, y2 = where
         (px1, py2), (px2, py1) = (self._points([(x1, y1), (x2, y2)]) >> _SHIFT).tolist()
         px1, py1 = max(px1, 0), max(py1, 0)

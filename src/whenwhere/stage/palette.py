@@ -1,9 +1,9 @@
 """Colours: what they look like, what they are called, and which of them a viewer may confuse.
 
-A colour has one *family* (what a plain viewer would call it at a glance) and per split its own paints and words:
-the paints of `val` and of `heldout` are other shades, called by other names. Two colours are told apart in a sentence
-only when their families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and
-white under changing light are another matter.
+A colour has one *family* (what a plain viewer would call it at a glance) and, for each split, its own paints and words:
+the paints of `val` and of `heldout` are other shades with other names. A sentence tells two colours apart only if their
+families are not confusable (`may_be`): nobody argues over red and blue, but silver, grey and white under changing light
+are another matter.
 """
 
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from whenwhere.stage.paint import Colour
 
 
 class Paint(NamedTuple):
-    """A family with one shade: `words` are its names in the sentences of its split."""
+    """One shade of a colour family; `words` are its names in the sentences of its split."""
 
     family: str
     rgb: Colour
     words: tuple[str, ...]
 
 
-#: Split → its paints. No word of `dev` is in another.
+#: Paints of each split. No word of `dev` occurs in another split.
 PAINTS: dict[str, tuple[Paint, ...]] = {
     "dev": (
         Paint("red", (190, 28, 32), ("red",)),
@@ -68,7 +68,7 @@ PAINTS: dict[str, tuple[Paint, ...]] = {
     ),
 }
 
-#: Families that a viewer may take for one another, in one shade or another.
+#: Pairs of families that a viewer may confuse in some shade.
 _NEAR = (
     {"white", "grey"}, {"black", "grey"}, {"red", "pink"}, {"red", "orange"}, {"orange", "yellow"},
     {"purple", "pink"}, {"purple", "blue"}, {"brown", "orange"}, {"brown", "red"}, {"brown", "yellow"},
@@ -77,7 +77,7 @@ _NEAR = (
     {"turquoise", "blue"}, {"turquoise", "green"}, {"turquoise", "grey"}, {"turquoise", "black"},
 )  # fmt: skip
 
-#: Hair: family, shade, words per split.
+#: Hair colours of each split.
 HAIR: dict[str, tuple[Paint, ...]] = {
     "dev": (
         Paint("black", (34, 28, 26), ("black",)),
@@ -111,6 +111,6 @@ def may_be(a: str, b: str) -> bool:
 
 
 def vary(rng: np.random.Generator, paint: Paint, spread: float = 9.0) -> Paint:
-    """The same paint as one thing wears it: a little lighter, darker or off."""
+    """The same paint as a single thing shows it: a little lighter, darker or off."""
     rgb = np.clip(np.array(paint.rgb) * rng.normal(1, 0.04) + rng.normal(0, spread / 3, 3), 6, 250)
     return paint._replace(rgb=tuple(float(c) for c in rgb))  # type: ignore[arg-type]

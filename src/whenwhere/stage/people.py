@@ -1,7 +1,7 @@
-"""People: a head with hair, upper and lower clothing, walking limbs; seen from the side, the front and behind.
+"""People: a head with hair, upper and lower clothing, walking limbs; seen from the side, the front and the back.
 
-The unit is the body's height, the origin the ground between the feet. Walking runs through `PHASES` pictures of
-one double step. Women have long hair and often a skirt or a coat; that is all a cartoon needs to be read.
+The unit is the body's height, the origin the ground between the feet. Walking cycles through `STEP_PHASES` pictures of
+one double step. Women have long hair and often a skirt or a coat; that is all a cartoon needs to be recognised.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from whenwhere.stage.paint import Brush, Colour, Sprite, mix, shade
+from whenwhere.stage.script import Point
 
 #: Pictures per double step.
-PHASES = 12
-
-Point = tuple[float, float]
+STEP_PHASES = 12
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,16 @@ def person_sprite(look: PersonLook, view: str, phase: int, per_unit: float, seed
     """One picture of a person.
 
     Args:
-        look: colours and cut.
-        view: `side` (facing right), `front` or `back`, and `run` (side, long strides); `reach` and `reach-back` are
-            standing with an arm put forward.
-        phase: 0..PHASES - 1 of the double step; -1 is standing.
-        per_unit: pixels per body height.
-        seed: of the cloth's grain, the same for all pictures of one person.
+        look: Colours and clothing.
+        view: `side` (facing right), `front` or `back`; `run` (side view with long strides); `reach` and `reach-back`
+            (standing with one arm stretched out).
+        phase: Phase of the double step, 0..STEP_PHASES - 1; -1 is standing.
+        per_unit: Pixels per body height.
+        seed: Seed of the cloth's grain, the same for all pictures of one person.
     """
     b = Brush(0.5, 0.5, 1.04, 0.05, per_unit)
-    swing = np.sin(2 * np.pi * phase / PHASES) if phase >= 0 else 0.0
-    lift = np.cos(2 * np.pi * phase / PHASES) if phase >= 0 else 0.0
+    swing = np.sin(2 * np.pi * phase / STEP_PHASES) if phase >= 0 else 0.0
+    lift = np.cos(2 * np.pi * phase / STEP_PHASES) if phase >= 0 else 0.0
     head_r = 0.095 if look.child else 0.072
     neck = 0.77 if look.child else 0.82
     hip = 0.44 if look.child else 0.48

@@ -10,7 +10,7 @@ from whenwhere.stage.domains import Domain
 from whenwhere.stage.script import LAWS, Leg, Point
 from whenwhere.stage.world import View
 
-#: How fast a kind moves in each split, in own lengths (heights) per second: walking or driving, and hurrying.
+#: Default speeds of each family in own lengths (heights) per second: walking or driving, and hurrying.
 _PACE = {"vehicle": (0.7, 1.5), "person": (0.72, 1.6), "animal": (1.5, 3.6), "thing": (3.0, 6.0)}
 PACE = {
     "dev": _PACE,
@@ -20,12 +20,12 @@ PACE = {
 
 
 class Cue:
-    """Writes a script: a clock in frames, a position, and legs so far.
+    """Writes a script: it keeps a clock in frames, a position, and the legs so far.
 
     Args:
-        fps: frames per second.
-        at: where the actor is at first.
-        law: how it moves (`script.LAWS`).
+        fps: Frames per second.
+        at: Initial position of the actor.
+        law: Law of its motion (`script.LAWS`).
     """
 
     def __init__(self, fps: float, at: Point, law: str) -> None:
@@ -39,33 +39,33 @@ class Cue:
         self.here = to
 
     def away(self, frames: int, to: Point | None = None) -> None:
-        """Out of the picture for so many frames; then at `to`."""
+        """Adds an absence of so many frames, after which the actor is at `to`."""
         self._add("away", frames, to or self.here)
 
     def go(self, to: Point, speed: float, fast: bool = False, facing: str = "") -> None:
-        """To a place, at `speed` frame heights per second."""
+        """Adds a movement to a place at `speed` frame heights per second."""
         d = float(np.hypot(to[0] - self.here[0], to[1] - self.here[1]))
         self._add("go", max(3, round(d / speed * self.fps)), to, law=self.law, fast=fast, facing=facing)
 
     def stand(self, seconds: float, facing: str = "front") -> None:
-        """Stay."""
+        """Adds standing still."""
         self._add("stand", round(seconds * self.fps), self.here, facing=facing)
 
     def act(self, name: str, seconds: float, to: Point) -> None:
-        """A thing's `put` or `taken` move."""
+        """Adds a thing's movement `put` or `taken`."""
         self._add(name, round(seconds * self.fps), to, law="steady")
 
     def finish(self, frames: int, facing: str = "") -> list[Leg]:
-        """The legs, the rest filled with staying where it is (`facing` given) or being away."""
+        """The legs, with the remaining frames filled by staying (if `facing` is given) or by being away."""
         if self.frame < frames:
             self._add("stand" if facing else "away", frames - self.frame, self.here, facing=facing)
         return self.legs
 
 
 def border(view: View, aspect: float, side: str, y: float, half: float) -> Point:
-    """A point beyond the left or right border at ground height y, `half` = the actor's reach to the side.
+    """A point beyond the left or right border at ground height y; `half` is the actor's extent to the side.
 
-    The camera's offset is allowed for: outside means outside for every frame of the view.
+    The camera's offset is taken into account: the point is outside in every frame of the view.
     """
     lo, hi = float(view.ox.min()), float(view.ox.max())
     return (lo - half - 0.04, y) if side == "left" else (aspect + hi + half + 0.04, y)
@@ -82,17 +82,17 @@ def mover(
     """The script of somebody on foot, of an animal or of a ball.
 
     Args:
-        rng: stream of this actor's motion.
+        rng: Random stream of this actor's motion.
         role: `cross`, `visit`, `turnback`, `return` or `parked`.
         family: `person`, `animal` or `thing`.
-        size: its height where the view's scale is 1.
-        view: where it acts.
-        domain: the place.
-        aspect: width over height of the picture.
-        fps: frames per second.
-        frames: length of the clip.
-        split: decides the laws of motion.
-        start: when it first does something, in seconds.
+        size: Height where the view's scale is 1.
+        view: The view it acts in.
+        domain: The place.
+        aspect: Width of the frame divided by its height.
+        fps: Frames per second.
+        frames: Number of frames of the clip.
+        split: Split, which decides the laws of motion.
+        start: Time of its first movement in seconds.
     """
     law = LAWS[split][int(rng.integers(len(LAWS[split])))]
     fast = bool(rng.random() < (0.25 if family == "person" else 0.5))
@@ -112,7 +112,7 @@ def mover(
         cue.stand(start + 1.5, facing)
         cue.go(border(view, aspect, out, spot[1], reach), speed, fast)
         return cue.finish(frames)
-    if role == "return":  # is there, or goes through; is away for a while; comes back and stays
+    if role == "return":  # is there or passes through, is away for a while, then comes back and stays
         if rng.random() < 0.6:
             cue.here = spot
             cue.stand(0.4 * start + 1.2, facing)
@@ -139,7 +139,7 @@ def driver(
     rng: np.random.Generator, role: str, size: float, view: View, domain: Domain, aspect: float, fps: float,
     frames: int, split: str, start: float,
 ) -> list[Leg]:  # fmt: skip
-    """The script of a vehicle in one of the domain's lanes; roles `cross`, `halt`, `park`, `parked`."""
+    """The script of a vehicle in one of the domain's lanes; roles are `cross`, `halt`, `park` and `parked`."""
     if split == "heldout":
         law = str(rng.choice(["steady", "jerky", "gathering"]))
     else:
@@ -183,29 +183,29 @@ def handler(
     rng: np.random.Generator, role: str, size: float, place: Point, lift: float, view: View, aspect: float, fps: float,
     frames: int, split: str, start: float,
 ) -> tuple[list[Leg], list[Leg]]:  # fmt: skip
-    """A person who puts a thing at `place`, or takes it away from there, and the thing's own script.
+    """A person who puts a thing at `place` or takes it away from there, and the thing's own script.
 
     Args:
-        rng: stream of this pair's motion.
+        rng: Random stream of this pair's motion.
         role: `put` or `take`.
-        size: the person's height at scale 1.
-        place: ground position of what the thing stands on.
-        lift: how far above that ground the thing stands, in frame heights.
-        view: where they act.
-        aspect: width over height of the picture.
-        fps: frames per second.
-        frames: length of the clip.
-        split: decides the laws of motion.
-        start: when the person comes in, in seconds.
+        size: Height of the person at scale 1.
+        place: Ground position of what the thing stands on.
+        lift: Height of the thing above that ground, in frame heights.
+        view: The view they act in.
+        aspect: Width of the frame divided by its height.
+        fps: Frames per second.
+        frames: Number of frames of the clip.
+        split: Split, which decides the laws of motion.
+        start: Time at which the person comes in, in seconds.
 
     Returns:
-        The person's legs and the thing's. The thing's points are where it is drawn.
+        The legs of the person and of the thing. The thing's points are where it is drawn.
     """
     law = LAWS[split][int(rng.integers(2))]
     scale = view.at(place[1])
     tall = size * scale
     side = "left" if rng.random() < 0.5 else "right"
-    # stands beside the place, so that the hand's reach ends there, and faces it
+    # The person stands next to the place, faces it, and can just reach it.
     sign = -1 if side == "left" else 1
     spot = (place[0] + sign * 0.36 * tall, place[1] + 0.012)
     hand = (spot[0] - sign * 0.2 * tall, spot[1] - 0.55 * tall)
@@ -219,7 +219,7 @@ def handler(
     person.go(spot, speed)
     person.stand(float(rng.uniform(0.4, 1.0)), calm)
     first = person.frame
-    # whole frames, so that the arm is out exactly as long as the thing moves
+    # Whole frames, so that the arm is out exactly as long as the thing moves.
     move, after = (round(float(rng.uniform(*r)) * fps) / fps for r in ((0.9, 1.4), (0.4, 0.8)))
     person.stand(move + after, towards)
     person.stand(float(rng.uniform(0.6, 2.5)), calm)
@@ -236,7 +236,7 @@ def handler(
 
 
 def rester(rng: np.random.Generator, role: str, place: Point, fps: float, frames: int) -> list[Leg]:
-    """A thing that stands at `place`: all the time (`rest`), from some frame on (`appear`) or until then (`vanish`)."""
+    """A thing at `place`: all the time (`rest`), from some frame on (`appear`), or up to some frame (`vanish`)."""
     cue = Cue(fps, place, "steady")
     when = round(float(rng.uniform(0.3, 0.7)) * frames)
     if role == "appear":

@@ -24,12 +24,12 @@ class Query:
     """One sentence about a clip.
 
     Attributes:
-        text: the sentence.
-        spans: when it is true; empty where nothing fits (`kind` is then `absent`).
-        tube: per-frame boxes of its referent inside the spans, `rate` = the clip's frames per second; no box where
-            the referent is hidden.
-        kind: kind of sentence, see `grammar`.
-        actor: id of the referent, None where absent.
+        text: The sentence.
+        spans: When it is true; empty where nothing fits (`kind` is then `absent`).
+        tube: Boxes of its referent in every frame inside the spans, where it is not hidden. Its `rate` is the frame
+            rate.
+        kind: Kind of sentence; see `grammar`.
+        actor: Id of the referent; None for an absent one.
     """
 
     text: str
@@ -46,13 +46,14 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One clip and all that is true of it.
+    """One clip and everything that is true of it.
 
     Attributes:
-        world: the plan it was painted from.
-        boxes: (actors, frames, 4) xyxy pixels of the displayed frame, NaN where an actor is not to be seen.
-        events: all that happens (see `truth`).
-        sentences: queries with answers.
+        world: The plan it was painted from.
+        boxes: Boxes as xyxy pixels of the displayed frame, shape (actors, frames, 4), NaN where an actor is not
+            visible.
+        events: Everything that happens (see `truth`).
+        sentences: Sentences with their answers.
     """
 
     world: World
@@ -62,17 +63,17 @@ class Scene:
 
     @property
     def seen(self) -> Seen:
-        """The boxes as `truth` and `grammar` take them."""
+        """The boxes in the form that `truth` and `grammar` take."""
         return Seen(self.boxes)
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width in pixels."""
         return self.world.width
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """Height in pixels."""
         return self.world.height
 
     @property
@@ -82,17 +83,17 @@ class Scene:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Duration in seconds."""
         return self.world.frames / self.world.fps
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """(frames,) when each frame is shown."""
+        """Time at which each frame is shown, shape (frames,)."""
         return np.arange(self.world.frames) / self.world.fps
 
     @property
     def cuts(self) -> list[float]:
-        """Times of the first frame of every shot but the first."""
+        """Times of the first frame of every shot except the first."""
         return [i / self.world.fps for i in self.world.cuts]
 
     @property
@@ -101,18 +102,18 @@ class Scene:
         return any(v.moving for v in self.world.views)
 
     def tube(self, actor: int, spans: SpanSet, label: str | None = None) -> Tube:
-        """Per-frame boxes of one actor inside spans."""
+        """Boxes of one actor in every frame inside spans."""
         boxes = self.boxes[actor]
         keep = (spans.index(self.times + 1e-9) >= 0) & ~np.isnan(boxes[:, 0])
         return Tube(spans, self.times[keep], boxes[keep], rate=self.fps, label=label)
 
 
 class Stage:
-    """A clip while it is painted: iterate over `frames()` once, then ask for the `scene`.
+    """A clip while it is painted: iterate over `frames()` once, then call `scene()`.
 
     Args:
-        world: what to paint.
-        ask: which sentences belong to the clip.
+        world: The plan to paint.
+        ask: Function that gives the clip's sentences; None uses `make_sentences`.
     """
 
     def __init__(self, world: World, ask: Callable[[Scene], list[Sentence]] | None = None) -> None:
@@ -120,7 +121,7 @@ class Stage:
         self._boxes: list[NDArray[np.float64]] = []
 
     def frames(self) -> Iterator[Image]:
-        """(h, w, 3) RGB, every frame in order."""
+        """Every frame in order, RGB, shape (h, w, 3)."""
         self._boxes = []
         for frame, boxes in Compositor(self.world).frames():
             self._boxes.append(boxes)
@@ -140,7 +141,7 @@ def _query(scene: Scene, s: Sentence) -> Query:
     return Query(s.text, s.event.spans, scene.tube(s.event.actor, s.event.spans, kind), s.kind, s.event.actor)
 
 
-def render(
+def render_clip(
     path: str | os.PathLike[str], seed: int, split: str = "dev", *, domain: str | None = None, width: int = 640,
     height: int = 360, fps: float = 15.0, seconds: float | None = None, cuts: bool | None = None,
     camera: str | None = None, queries: int = 6, sound: bool = True,
@@ -148,29 +149,29 @@ def render(
     """Writes one clip as H.264 mp4 and returns its truth.
 
     Args:
-        path: where the mp4 goes.
-        seed: the clip; same seed, settings and version give the same pixels and the same truth.
+        path: Path of the mp4 file.
+        seed: Number of the clip; the same seed, settings and version give the same pixels and the same truth.
         split: `dev` for development; `val` and `heldout` have other looks, backgrounds, motion and words.
-        domain: a place of the split (`splits.PLACES`), such as `road` or `park`; None draws one.
-        width: pixels, even.
-        height: pixels, even.
-        fps: frames per second.
-        seconds: length; None draws 9 to 18.
-        cuts: True for shots from two cameras, False for none, None draws.
-        camera: `static`, `shake`, `pan` or `zoom`; None draws what the domain has.
-        queries: sentences at most.
-        sound: whether to add the sound track (see `sound`).
+        domain: A place of the split (`splits.PLACES`), such as `road` or `park`; None draws one.
+        width: Width in pixels, even.
+        height: Height in pixels, even.
+        fps: Frames per second.
+        seconds: Duration; None draws 9 to 18 (`val`: 10 to 20).
+        cuts: True for shots from two cameras, False for none; None draws.
+        camera: `static`, `shake`, `pan` or `zoom`; None draws from the kinds that the domain has.
+        queries: Largest number of sentences.
+        sound: Whether to add the sound track (see `sound`).
 
     Raises:
-        SettingError: an unknown split, domain or camera, or a size that cannot be made.
-        OutputError: the file cannot be written.
+        SettingError: The split, domain or camera is unknown, or the size cannot be made.
+        OutputError: The file cannot be written.
     """
     world = build_world(seed, split, domain, width, height, fps, seconds, cuts, camera)
     return write_scene(path, Stage(world, lambda s: make_sentences(s.world, s.seen, s.events, queries)), sound)
 
 
 def write_scene(path: str | os.PathLike[str], stage: Stage, sound: bool = True) -> Scene:
-    """Writes what is staged as H.264 mp4, with its sound track unless not wanted, and returns its truth."""
+    """Writes a staged clip as H.264 mp4, with its sound track unless `sound` is False, and returns its truth."""
     w = stage.world
     with FrameWriter(path, w.width, w.height, w.fps, audio=track(w) if sound else None, crf=w.crf) as writer:
         for frame in stage.frames():

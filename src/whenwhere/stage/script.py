@@ -1,8 +1,8 @@
 """Scripts: what an actor does, as legs between frames, and where that puts it in every frame.
 
 A script is a chain of legs over the clip's frames. Positions are on the ground, in frame heights from the picture's
-upper left corner (x to the right, y down), so a script does not know the resolution. The boundaries of legs are
-frames: that makes the truth exact.
+upper left corner (x to the right, y down), so a script does not depend on the resolution. Legs begin and end at frames,
+which makes the truth exact.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Point = tuple[float, float]
 
-#: How distance grows with time within a leg that moves, and along which line. No law is in two splits.
+#: Laws of motion within a moving leg: how distance grows with time, and along which line. Splits share no law.
 LAWS = {
     "dev": ("steady", "eased"),
     "val": ("slowing", "surging", "bowed"),
@@ -25,15 +25,15 @@ class Leg:
     """One part of a script over frames `[start, end)`.
 
     Attributes:
-        act: `go` (moves from `a` to `b`), `stand` (at `a`), `away` (out of the picture), and for things in
-            somebody's hand `put` (from the hand to its place) and `taken` (from its place to the hand).
-        start: first frame.
-        end: frame after the last.
-        a: ground position at `start`.
-        b: ground position at `end`.
-        law: one of `LAWS` for `go`.
-        fast: whether it is run rather than walked.
-        facing: for `stand`: `left`, `right`, `front`, `back`, `reach-left`, `reach-right`, `reach-back`.
+        act: `go` (moves from `a` to `b`), `stand` (at `a`), `away` (out of the picture); for things in somebody's hand,
+            `put` (from the hand to its place) and `taken` (from its place to the hand).
+        start: First frame.
+        end: Frame after the last.
+        a: Ground position at `start`.
+        b: Ground position at `end`.
+        law: One of `LAWS`, for `go`.
+        fast: Whether the actor runs rather than walks.
+        facing: For `stand`: `left`, `right`, `front`, `back`, `reach-left`, `reach-right`, `reach-back`.
     """
 
     act: str
@@ -47,7 +47,7 @@ class Leg:
 
 
 def progress(law: str, u: NDArray[np.float64], soft_start: bool, soft_end: bool) -> NDArray[np.float64]:
-    """Share of the way done at share `u` of the time, from 0 to 1, never backwards.
+    """Share of the way covered at share `u` of the time, from 0 to 1, never decreasing.
 
     >>> progress("steady", np.array([0.0, 0.25, 1.0]), False, False).tolist()
     [0.0, 0.25, 1.0]
@@ -78,12 +78,12 @@ class Path:
     """Where an actor is in each of the clip's n frames.
 
     Attributes:
-        x: (n,) ground position in frame heights, NaN while away.
-        y: see x.
-        leg: (n,) which leg holds in the frame.
-        way: (n,) distance covered so far, in frame heights.
-        vx: (n,) velocity in frame heights per frame.
-        vy: see vx.
+        x: Ground position in frame heights, shape (n,), NaN while the actor is away.
+        y: Ground position in frame heights, shape (n,), NaN while the actor is away.
+        leg: Index of the leg that applies in each frame, shape (n,).
+        way: Distance covered so far in frame heights, shape (n,).
+        vx: Velocity in frame heights per frame, shape (n,).
+        vy: Velocity in frame heights per frame, shape (n,).
     """
 
     x: NDArray[np.float64]

@@ -1,7 +1,7 @@
-"""The solver: which actors and events of a clip a sentence is true of, and of which it might be taken to be true.
+"""The solver: which actors and events of a clip a sentence is true of, and which it might be taken to be true of.
 
 A careful viewer judges by `fits`, a careless one by `might`: silver for white, a van for a car, a crossing for a
-leaving. A clause is unique when both find the same single referent.
+leaving. A clause is unique if both find the same single referent.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _PEOPLE, _VEHICLES = {"man", "woman", "child"}, {"car", "van", "truck", "bus"}
 _ANIMALS = {"dog", "cat", "horse", "sheep"}
 KIND_GROUPS = {"person": _PEOPLE, "vehicle": _VEHICLES, "animal": _ANIMALS}
 
-#: Asked-for event → events that may be taken for it.
+#: Events that may be mistaken for the event a sentence asks for.
 TAKEN_FOR = {
     "there": {"there"},
     "cross": {"cross", "enter", "leave", "back", "turn", "partial"},
@@ -46,14 +46,14 @@ class Phrase:
     """A noun phrase as predicates.
 
     Attributes:
-        noun: a kind or a group.
-        part: which colour is named: `body`, `top`, `bottom`, `hair`, or empty.
-        paint: the colour, where a part is named.
-        second: the trousers' colour, where both pieces are named.
-        texture: whether the texture is named.
+        noun: A kind or a group.
+        part: The part whose colour is named: `body`, `top`, `bottom`, `hair`, or empty.
+        paint: The colour, where a part is named.
+        second: The colour of the trousers, where both pieces are named.
+        texture: The texture, where it is named.
         size: `big`, `small` or empty.
         side: `left`, `right` or empty.
-        order: 0-based place among those that fit the rest, -1 for the last, None.
+        order: Index among those that fit the rest, starting at 0; -1 for the last; None where no order is named.
     """
 
     noun: str
@@ -71,12 +71,12 @@ def _members(noun: str) -> set[str]:
 
 
 class Solver:
-    """Judges sentences against one clip's facts.
+    """Judges sentences against the facts of one clip.
 
     Args:
-        world: the clip.
-        seen: its boxes.
-        happenings: its events.
+        world: The clip.
+        seen: Its boxes.
+        happenings: Its events.
     """
 
     def __init__(self, world: World, seen: Seen, happenings: list[Event]) -> None:
@@ -95,7 +95,7 @@ class Solver:
     # -- noun phrases -------------------------------------------------------------------------------------------------
 
     def fits(self, p: Phrase, actor: Actor) -> bool:
-        """Whether the phrase, but for its order, is true of the actor."""
+        """Whether the phrase, apart from its order, is true of the actor."""
         if actor.kind not in _members(p.noun) or (p.texture and actor.texture != p.texture):
             return False
         if p.part and p.paint and actor.paints.get(p.part, p.paint).family != p.paint.family:
@@ -110,7 +110,7 @@ class Solver:
         return not p.side or (high < 0.47 if p.side == "left" else low > 0.53)
 
     def might(self, p: Phrase, actor: Actor) -> bool:
-        """Whether a careless viewer may accept the phrase, but for its order, for the actor."""
+        """Whether a careless viewer may accept the phrase, apart from its order, for the actor."""
         if not any(actor.kind == k or {actor.kind, k} in _ALIKE for k in _members(p.noun)):
             return False
         if p.paint and not self._coloured(actor, p.part, p.paint.family):
@@ -128,7 +128,7 @@ class Solver:
         names = ("body",) if "body" in actor.paints else ("hair",) if part == "hair" else ("top", "bottom")
         if any(may_be(actor.paints[n].family, family) for n in names):
             return True
-        # the second colour of a pattern, of a truck's load, of an animal's patches
+        # A pattern, a truck's load or an animal's patches may show a second colour.
         two = actor.texture != "plain" or actor.kind in ("truck", "bottle", "book") or actor.family == "animal"
         return two and part != "hair" and family in ("white", "grey", "black")
 
@@ -136,17 +136,17 @@ class Solver:
         return [self.area[a] for a in self.there if self.world.actors[a].kind == actor.kind and a != actor.id]
 
     def _stands_out(self, actor: Actor, size: str) -> bool:
-        """Whether the actor is clearly the bigger (smaller) one among others of its kind."""
+        """Whether the actor is clearly the biggest (smallest) of its kind."""
         peers, own = self._peers(actor), self.area[actor.id]
         return bool(peers) and (own > 1.3 * max(peers) if size == "big" else own < min(peers) / 1.3)
 
     def _sized(self, actor: Actor, size: str) -> bool:
-        """Whether the actor may pass for big (small) among its own kind: not when it is clearly the other one."""
+        """Whether the actor may pass for big (small) among its kind: it does not if it is clearly the opposite."""
         peers, own = self._peers(actor), self.area[actor.id]
         return not peers or (own > 0.8 * max(peers) if size == "big" else own < 1.25 * min(peers))
 
     def ordered(self, p: Phrase) -> list[int] | None:
-        """Actors the phrase fits by when they come in; None where their order or their number is debatable."""
+        """Actors that the phrase fits, by when they come in; None where their order or number is debatable."""
         loose = replace(p, order=None)
         pool = [a for a in self.there if self.might(loose, self.world.actors[a])]
         if not all(self.fits(loose, self.world.actors[a]) for a in pool):
@@ -163,7 +163,7 @@ class Solver:
     # -- whole sentences ----------------------------------------------------------------------------------------------
 
     def holders(self, p: Phrase, what: str, direction: str, careless: bool) -> list[Event]:
-        """Events that the clause fits (or, `careless`, may be taken to fit)."""
+        """Events that the clause fits or, if `careless`, may be taken to fit."""
         whats = TAKEN_FOR[what] if careless else {what}
         judge = self.might if careless else self.fits
         order = self.ordered(p) if p.order is not None else None
@@ -181,7 +181,7 @@ class Solver:
         return out
 
     def unique(self, p: Phrase, what: str, direction: str = "") -> Event | None:
-        """The one event the clause refers to, None where there is none or where it is not beyond doubt."""
+        """The one event that the clause refers to; None where there is none or it is debatable."""
         exact = self.holders(p, what, direction, False)
         loose = self.holders(p, what, direction, True)
         return exact[0] if len(referents(exact)) == 1 and referents(loose) == referents(exact) else None

@@ -1,6 +1,6 @@
-"""The sound track: a quiet hum and noise, a beep when somebody begins to move, a lower one at every cut.
+"""The sound track: quiet hum and noise, a beep when an actor begins to move, and a lower beep at every cut.
 
-Nothing asks about sound yet; the writers of overlays and clips need a track whose beeps can be found again.
+No sentence asks about sound yet, but the writers of overlays and clips need a track whose beeps can be found again.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ PITCH, CUT_PITCH = 880.0, 440.0
 
 
 def beeps(world: World) -> list[tuple[float, float]]:
-    """(time in seconds, pitch in Hz) of every beep, in order."""
+    """Time in seconds and pitch in Hz of every beep, in order."""
     starts = {leg.start for a in world.actors for leg in a.legs if leg.act in ("go", "put", "taken")}
     out = [(i / world.fps, PITCH) for i in starts if i < world.frames]
     return sorted([*out, *((i / world.fps, CUT_PITCH) for i in world.cuts)])

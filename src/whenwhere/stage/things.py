@@ -1,7 +1,7 @@
 """Animals, balls, boxes and small objects.
 
-The unit is the thing's own height (for animals the height at the shoulder), the origin the ground under it, and
-it faces right.
+The unit is the thing's own height (for animals the height at the shoulder), the origin is the ground under it, and it
+faces right.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from whenwhere.stage.paint import Brush, Colour, Sprite, mix, shade
 
 #: Pictures per cycle of an animal's legs, and per turn of a ball.
-PHASES = 12
+GAIT_PHASES = 12
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ThingLook:
 
 
 def thing_sprite(look: ThingLook, phase: int, per_unit: float, seed: int) -> Sprite:
-    """One picture of an animal (moving, or standing at phase -1) or of an object."""
+    """One picture of an object or of an animal, which moves or, at phase -1, stands."""
     rng = np.random.default_rng(seed)
     if look.kind in ("dog", "cat", "horse", "sheep"):
         b = Brush(1.15, 1.25, 1.6, 0.1, per_unit)
@@ -39,7 +39,7 @@ def thing_sprite(look: ThingLook, phase: int, per_unit: float, seed: int) -> Spr
 
 
 def _animal(b: Brush, look: ThingLook, phase: int) -> None:
-    swing = np.sin(2 * np.pi * phase / PHASES) if phase >= 0 else 0.0
+    swing = np.sin(2 * np.pi * phase / GAIT_PHASES) if phase >= 0 else 0.0
     c, far = look.body, shade(look.body, 0.7)
     long = {"dog": 0.62, "cat": 0.66, "horse": 0.58}[look.kind]
     thick = {"dog": 0.27, "cat": 0.23, "horse": 0.25}[look.kind]
@@ -72,7 +72,7 @@ def _animal(b: Brush, look: ThingLook, phase: int) -> None:
 
 
 def _sheep(b: Brush, look: ThingLook, phase: int) -> None:
-    swing = np.sin(2 * np.pi * phase / PHASES) if phase >= 0 else 0.0
+    swing = np.sin(2 * np.pi * phase / GAIT_PHASES) if phase >= 0 else 0.0
     c, skin = look.body, (58, 50, 46)
     for tone, sign in ((0.7, -1), (1.0, 1)):
         for x, s in ((-0.42, sign), (0.36, -sign)):
@@ -90,7 +90,7 @@ def _sheep(b: Brush, look: ThingLook, phase: int) -> None:
 
 
 def _ball(b: Brush, look: ThingLook, phase: int) -> None:
-    turn = 2 * np.pi * max(phase, 0) / PHASES
+    turn = 2 * np.pi * max(phase, 0) / GAIT_PHASES
     b.ellipse(0, 0.5, 0.5, 0.5, look.body)
     for k in range(3):
         a = turn + 2 * np.pi * k / 3

@@ -1,24 +1,24 @@
 """What happens in a clip: every event with its exact time, read off the scripts and the pixels.
 
-Spans begin at the time of the first frame that shows the event and end where the frame after the last one begins.
-What each event means, and from when to when it lasts:
+A span begins at the time of the first frame that shows the event and ends where the frame after the last one begins.
+These are the events and the times they last:
 
 - `there`: all the time the actor has a box. Being hidden for up to `MAX_HIDDEN` seconds does not interrupt it (the tube
   has no boxes there); leaving the picture, or a cut to another camera, does.
-- `cross`: one visit that goes straight through, from one border to another without stopping or turning: the whole
-  visit. Its direction is that of the movement: `left`, `right`, `up`, `down`.
-- `enter`: coming in, from the first frame until it stops or turns. `leave`: going out, from when it starts (or
-  turns) towards the border until it is gone. Visits that only cross have neither.
-- `back`: `enter` of a later visit: it has been in the picture before.
-- `stand`: not moving from its place for at least `MIN_STAND` seconds between (or before, or after) movements; for
-  someone who handles a thing, this includes the reaching.
-- `turn`: turning round and going back the way it came: from the turn until it is gone or stops.
-- `put`: a thing is put down: from when it shows in the reaching hand until the hand is withdrawn. `taken`: from when
+- `cross`: one visit that goes straight through, from one border to another, without stopping or turning; the whole
+  visit counts. Its direction is that of the movement: `left`, `right`, `up`, `down`.
+- `enter`: coming in, from the first frame until the actor stops or turns. `leave`: going out, from the start of the
+  movement (or turn) towards the border until the actor is gone. Visits that only cross have neither.
+- `back`: the `enter` of a later visit of an actor that has been in the picture before.
+- `stand`: not moving for at least `MIN_STAND` seconds between, before or after movements; for someone who handles a
+  thing, this includes the reaching.
+- `turn`: turning round and going back the way it came, from the turn until the actor is gone or stops.
+- `put`: a thing is put down, from when it shows in the reaching hand until the hand is withdrawn. `taken`: from when
   the hand reaches for it until it is gone. `rest`: a thing lies or stands at its place.
-- `appear`, `vanish`: a thing that is suddenly there, or suddenly gone, without anybody: from the appearance on, or up
-  to the disappearance.
+- `appear`, `vanish`: a thing that suddenly appears or disappears without anybody handling it, from the appearance on or
+  up to the disappearance.
 
-Directions are dropped (empty) where the camera's motion makes the picture disagree with the world.
+The direction is empty where the camera's motion makes the picture disagree with the world.
 """
 
 import itertools
@@ -32,9 +32,9 @@ from whenwhere.stage.compose import Seen
 from whenwhere.stage.script import Leg
 from whenwhere.stage.world import Actor, World
 
-#: An actor may be hidden for so many seconds within one visit.
+#: Longest time in seconds for which an actor may be hidden within one visit.
 MAX_HIDDEN = 1.0
-#: Standing shorter than this, in seconds, is no `stand`.
+#: Shortest time of standing, in seconds, that counts as a `stand`.
 MIN_STAND = 1.2
 
 
@@ -43,11 +43,11 @@ class Event:
     """Something one actor does.
 
     Attributes:
-        actor: its id.
-        what: one of the words above.
-        spans: when.
-        direction: of the movement, or empty.
-        fast: whether it is done in a hurry.
+        actor: Id of the actor.
+        what: One of the events in the module's list.
+        spans: When it happens.
+        direction: Direction of the movement, or empty.
+        fast: Whether it is done in a hurry.
     """
 
     actor: int
@@ -58,17 +58,17 @@ class Event:
 
     @property
     def start(self) -> float:
-        """First instant, in seconds."""
+        """Start of its first span in seconds."""
         return float(self.spans.starts[0])
 
     @property
     def end(self) -> float:
-        """Last instant, in seconds."""
+        """End of its last span in seconds."""
         return float(self.spans.ends[-1])
 
 
 def visits(world: World, seen: Seen, actor: Actor) -> list[tuple[int, int]]:
-    """Half-open frame intervals in which the actor is in the picture, short hiding bridged."""
+    """Half-open frame intervals in which the actor is in the picture; short hiding is bridged."""
     present = np.flatnonzero(seen.present[actor.id])
     if not len(present):
         return []
@@ -89,7 +89,7 @@ def _span(world: World, a: int, b: int) -> tuple[float, float]:
 
 
 def way_of(dx: float, dy: float) -> str:
-    """The plain word for a movement, empty where it is neither.
+    """The plain word for a movement; empty where no direction dominates.
 
     >>> way_of(1.0, 0.1), way_of(0.1, -1.0), way_of(1.0, 1.0)
     ('right', 'up', '')
@@ -102,7 +102,7 @@ def way_of(dx: float, dy: float) -> str:
 
 
 def _direction(world: World, seen: Seen, actor: Actor, a: int, b: int) -> str:
-    """Direction of the movement over frames [a, b), as the world and the picture agree on it."""
+    """Direction of the movement over frames [a, b) if the world and the picture agree on it, else empty."""
     path, boxes = world.paths[actor.id], seen.boxes[actor.id, a:b]
     boxes = boxes[~np.isnan(boxes[:, 0])]
     if len(boxes) < 2:
@@ -116,19 +116,19 @@ def _direction(world: World, seen: Seen, actor: Actor, a: int, b: int) -> str:
 
 
 def _edge(world: World, box: NDArray[np.float64]) -> bool:
-    """Whether a box touches the picture's border (within a few pixels)."""
+    """Whether a box touches the picture's border, within a few pixels."""
     slack = 0.02 * world.height
     return bool(box[0] <= slack or box[1] <= slack or box[2] >= world.width - slack or box[3] >= world.height - slack)
 
 
 def _parts(legs: list[Leg], a: int, b: int, frames: int) -> list[tuple[Leg, int, int]]:
-    """The legs within frames [a, b) with the part of each inside, empty ones left out."""
+    """The legs that overlap the frames [a, b), each with its first frame and the frame after its last inside."""
     cut = [(leg, max(leg.start, a), min(leg.end, b, frames)) for leg in legs if leg.act != "away"]
     return [(leg, s, e) for leg, s, e in cut if s < e]
 
 
 def clip_events(world: World, seen: Seen) -> list[Event]:
-    """Everything that happens, in the order of the actors."""
+    """Everything that happens in a clip, in the order of the actors."""
     out: list[Event] = []
     for actor in world.actors:
         spans = visits(world, seen, actor)
@@ -169,7 +169,7 @@ def _thing_events(world: World, actor: Actor, spans: list[tuple[int, int]]) -> l
 
 
 def _reach(world: World, thing: Actor) -> tuple[int, int]:
-    """Frames in which the arm of the person who handles `thing` is out."""
+    """First frame, and frame after the last, in which the arm of the person who handles `thing` is out."""
     assert thing.hand is not None
     leg = next(leg for leg in world.actors[thing.hand].legs if leg.facing.startswith("reach"))
     return leg.start, min(leg.end, world.frames)
@@ -190,7 +190,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
         if came and left:
             add("cross", a, b, fast)
         elif came or left:
-            add("partial", a, b, fast)  # the clip's end or a cut takes the rest: never asked about, may be confused
+            add("partial", a, b, fast)  # the clip's end or a cut hides the rest: never asked about, but confusable
     else:
         merged = _stands(parts)
         for s, e in merged:
@@ -211,7 +211,7 @@ def _visit_events(world: World, seen: Seen, actor: Actor, a: int, b: int, again:
 
 
 def _stands(parts: list[tuple[Leg, int, int]]) -> list[tuple[int, int]]:
-    """Frames of standing, neighbouring standing legs (waiting, reaching) taken together."""
+    """Frame intervals of standing; adjacent standing legs (waiting, reaching) are merged."""
     out: list[list[int]] = []
     for leg, s, e in parts:
         if leg.act != "stand":

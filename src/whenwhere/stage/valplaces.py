@@ -1,8 +1,8 @@
-"""Places of the validation split, and the plates behind them.
+"""Places of the validation split, and their backgrounds.
 
-Six places that the development split does not have; the fields are explained in `domains`. The geometry differs too:
-a motorway from above that runs from side to side, traffic nearer than the people are far, a beach on which people are
-small, a platform on which they are large.
+These six places do not occur in the development split; `domains` explains the fields. Their geometry differs too: a
+motorway from above that runs from side to side, traffic that is farther away than the people, a beach on which people
+are small, a platform on which they are large.
 """
 
 from collections.abc import Callable
@@ -70,13 +70,13 @@ VAL_DOMAINS: dict[str, Domain] = {
 
 
 def _any(rng: np.random.Generator, low: float, high: float) -> Colour:
-    """Any colour between two levels."""
+    """A random colour with channels between two levels."""
     r, g, b = rng.uniform(low, high, 3).tolist()
     return r, g, b
 
 
 def _down_to(x: NDArray[np.float64], y: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """(n + 2, 2): the outline between a curve and a level."""
+    """The outline between a curve and a level, shape (n + 2, 2)."""
     return np.concatenate([np.stack([x, y], 1), [(x[-1], level), (x[0], level)]])
 
 

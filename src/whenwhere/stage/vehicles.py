@@ -1,7 +1,7 @@
 """Vehicles, from the side and from above.
 
-The unit is the vehicle's length. From the side the origin is the ground under its middle and it faces right; from
-above the origin is its middle and it faces up, towards +y.
+The unit is the vehicle's length. From the side, the origin is the ground under its middle and it faces right; from
+above, the origin is its middle and it faces up, towards +y.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SPOKES = 4
 class VehicleLook:
     """How one vehicle is painted.
 
-    `kind` is car, van, truck or bus; `stretch` makes its cabin longer or shorter; `boxy` is another build, to be seen
+    `kind` is car, van, truck or bus. `stretch` makes its cabin longer or shorter. `boxy` selects another build, visible
     from the side (off-roader, minibus, tanker, double-decker).
     """
 
@@ -36,7 +36,7 @@ class VehicleLook:
 
 
 def vehicle_sprite(look: VehicleLook, view: str, phase: int, per_unit: float, seed: int) -> Sprite:
-    """One picture: `view` is `side` or `above`, `phase` the wheels' position in 0..SPOKES - 1."""
+    """One picture of a vehicle; `view` is `side` or `above`, `phase` the wheels' position in 0..SPOKES - 1."""
     rng = np.random.default_rng(seed)
     if view == "above":
         b = Brush(0.34, 0.34, 0.54, 0.54, per_unit)
@@ -105,7 +105,7 @@ def _side(b: Brush, look: VehicleLook, phase: int) -> None:
 
 
 def _boxy(b: Brush, look: VehicleLook) -> tuple[tuple[float, float], float]:
-    """The bodies of the boxy builds from the side: (positions of the wheels, their radius)."""
+    """Draws the bodies of the boxy builds from the side; returns the positions of the wheels and their radius."""
     c, dark = look.body, shade(look.body, 0.62)
     if look.kind == "car":  # an off-roader: upright back, spare wheel, rails on the roof
         b.rect(-0.515, 0.2, -0.47, 0.36, _TYRE, 0.02)

@@ -1,9 +1,9 @@
-"""Words of the development split, and the form that words take.
+"""The words of the development split, and the structure that holds the words of any split.
 
-A template's slots: `{np}` the noun phrase (with article), `{moves}` the verb for the actor and its pace (`{moving}` and
-`{move}`: its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading
-`~` marks a template that cannot be a clause of a longer sentence. `val` and `heldout` hold the words that were kept out
-of development; no noun, verb, colour or template of theirs is in the words below.
+A template has these slots: `{np}` is the noun phrase (with article), `{moves}` the verb for the actor and its pace
+(`{moving}` and `{move}` are its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing
+stands on. A leading `~` marks a template that cannot be a clause of a longer sentence. `val` and `heldout` hold the
+words that were kept out of development; none of their nouns, verbs, colours or templates is among the words below.
 """
 
 from dataclasses import dataclass, field
@@ -11,25 +11,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Words:
-    """One split's vocabulary.
+    """The vocabulary of one split.
 
     Attributes:
-        nouns: kind or group (`person`, `vehicle`, `animal`) → words.
-        moves: family → (verbs at a walk, verbs in a hurry), third person singular; `ball` has its own.
-        templates: event → patterns; `up` and `down` are crossings that have no sides; an event and a family, such as
-            `stand vehicle`, goes before the event alone.
-        clothes: `top`, `coat`, `bottom`, `skirt`, `shorts`, `hair` → patterns for what a person wears; `{c}` is the
-            colour; `both` for two pieces; `body`, where there, for a colour said after the noun.
-        texture: texture → words before the noun or the piece of clothing.
-        size: `big`, `small` → words.
-        order: first, second, third, last.
-        sides: `left`, `right` → phrases after a noun phrase.
-        links: `while`, `after`, `before` → patterns of a main and a subordinate clause, `{main}` and `{sub}`.
-        places: place → word.
-        articles: (article, share up to which it is taken) in rising order, the last above 1.
-        pronouns: stand for a person, without an article.
-        forms: verb of `moves` → (present participle, infinitive), where a template asks for them.
-        frames: patterns around a whole clause `{s}`, such as questions.
+        nouns: Words for each kind or group (`person`, `vehicle`, `animal`).
+        moves: For each family, verbs at a walk and verbs in a hurry, third person singular; a thing, such as a ball,
+            has its own.
+        templates: Patterns for each event. `up` and `down` are crossings without sides. An event with a family, such as
+            `stand vehicle`, takes precedence over the event alone.
+        clothes: Patterns for what a person wears: `top`, `coat`, `bottom`, `skirt`, `shorts`, `hair`, where `{c}` is
+            the colour; `both` for two pieces; `body`, if present, for a colour after the noun.
+        texture: Words for each texture, put before the noun or the piece of clothing.
+        size: Words for `big` and `small`.
+        order: Words for first, second, third and last.
+        sides: Phrases for `left` and `right`, put after a noun phrase.
+        links: Patterns of a main and a subordinate clause, `{main}` and `{sub}`, for `while`, `after` and `before`.
+        places: Words for each place.
+        articles: Pairs of an article and the share up to which it is drawn, in rising order; the last share exceeds 1.
+        pronouns: Words that stand for a person, without an article.
+        forms: Present participle and infinitive of each verb in `moves`, where a template asks for them.
+        frames: Patterns around a whole clause `{s}`, such as questions.
     """
 
     nouns: dict[str, tuple[str, ...]]

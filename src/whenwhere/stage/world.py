@@ -1,7 +1,7 @@
-"""The world of one clip: views (a camera before a background), the actors before them, light and noise.
+"""The world of one clip: views (a camera in front of a background), actors, light and noise.
 
-A world is a plan without pixels; `compose` paints it and `truth` reads off what there is to see. Lengths are frame
-heights, times are frames.
+A world is a plan without pixels; `compose` paints it and `truth` reads off what is visible. Lengths are in frame
+heights, times in frames.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from whenwhere.stage.vehicles import VehicleLook
 
 @dataclass(frozen=True)
 class Sun:
-    """Where shadows fall: a point `v` above the ground is drawn at (`shear`, -`flat`) · v beside the feet."""
+    """Where shadows fall: a point `v` above the ground is drawn at (`shear`, -`flat`) · v relative to the feet."""
 
     shear: float
     flat: float
@@ -29,7 +29,7 @@ class Sun:
 
 @dataclass
 class Prop:
-    """Something that stands in the scene and may hide actors: a pole, a table, a counter; never asked about."""
+    """Something that may hide actors, such as a pole, a table or a counter; no sentence asks about it."""
 
     sprite: Sprite
     x: float
@@ -44,16 +44,17 @@ class View:
     """One camera: its plate, how things shrink with distance, and where it looks in each frame.
 
     Attributes:
-        plate: background, `margin` frame heights larger than the picture on each side.
-        margin: see plate.
-        scale: (a, b): a thing at ground height y is drawn `a + b y` times its size.
-        above: seen from straight above: actors turn with their direction and nothing shrinks.
-        ox: (n,) camera offset to the right, in frame heights; `oy` downwards; `zoom` >= 1.
-        oy: see ox.
-        zoom: see ox.
-        sun: shadows.
-        props: what stands around.
+        plate: Background picture, `margin` frame heights larger than the frame on each side.
+        margin: Frame heights by which the plate extends beyond the frame on each side.
+        scale: Coefficients (a, b): a thing at ground height y is drawn `a + b y` times its size.
+        above: Whether it looks from straight above: actors then turn with their direction and nothing shrinks.
+        ox: Camera offset to the right in frame heights, shape (n,).
+        oy: Camera offset downwards in frame heights, shape (n,).
+        zoom: Zoom factor, at least 1, shape (n,).
+        sun: Direction and strength of shadows.
+        props: Things that stand around.
         camera: `static`, `shake`, `pan` or `zoom`.
+        domain: Name of the place.
     """
 
     plate: Image
@@ -69,7 +70,7 @@ class View:
     domain: str = ""
 
     def at(self, y: float) -> float:
-        """How large things are at ground height y; the same below the picture as at its lower edge."""
+        """Scale of things at ground height y; below the picture it is the same as at its lower edge."""
         a, b = self.scale
         return max(0.1, a + b * min(y, 1.05))
 
@@ -84,20 +85,20 @@ class Actor:
     """Somebody or something that sentences may be about.
 
     Attributes:
-        id: its place in the world's list.
+        id: Index in the world's list of actors.
         kind: `car`, `van`, `truck`, `bus`, `man`, `woman`, `child`, `dog`, `cat`, `horse`, `ball`, `box`, ...
         family: `vehicle`, `person`, `animal` or `thing`.
-        look: what it is painted like.
-        paints: colour words: `body`; for people `top`, `bottom` and `hair`.
-        size: length of a vehicle, height of everything else, in frame heights, where the view's scale is 1.
-        legs: its script.
-        view: which view it lives in.
-        seed: of its grain.
+        look: How it is painted.
+        paints: Colours by part: `body`; for people `top`, `bottom` and `hair`.
+        size: Length of a vehicle or height of anything else, in frame heights, where the view's scale is 1.
+        legs: Its script.
+        view: Index of the view it is in.
+        seed: Seed of its grain.
         big: `big`, `small` or empty.
         texture: `plain`, or one of `casting.SPLIT_TEXTURES`.
-        depth: ground height that decides who hides whom; None: where it stands.
-        place: for things: what it rests on (`table`, `floor`, ...).
-        hand: for things that are put down or taken away: the id of the person who does it.
+        depth: Ground height that decides who hides whom; None uses the position where it stands.
+        place: For things, what they rest on (`table`, `floor`, ...).
+        hand: For things that are put down or taken away, the id of the person who does it.
     """
 
     id: int
@@ -118,22 +119,22 @@ class Actor:
 
 @dataclass
 class World:
-    """One clip.
+    """One clip as a plan.
 
     Attributes:
-        width: pixels; `height` likewise.
-        height: see width.
-        fps: frames per second.
-        frames: number of frames.
-        views: the cameras.
-        view_of: (n,) which view each frame shows.
-        actors: everybody.
-        gain: (n, 3) light of each frame, per channel.
-        noise: standard deviation of the sensor noise, in grey levels.
-        crf: how strongly the file is compressed (x264's scale, larger is stronger).
-        seed: of the noise.
+        width: Width in pixels.
+        height: Height in pixels.
+        fps: Frames per second.
+        frames: Number of frames.
+        views: The cameras.
+        view_of: Index of the view that each frame shows, shape (n,).
+        actors: All actors.
+        gain: Light of each frame per channel, shape (n, 3).
+        noise: Standard deviation of the sensor noise, in grey levels.
+        crf: Strength of the file's compression (x264's scale; larger is stronger).
+        seed: Seed of the clip.
         split: `dev`, `val` or `heldout`.
-        domain: its name.
+        domain: Name of the place.
     """
 
     width: int
@@ -157,10 +158,10 @@ class World:
 
     @cached_property
     def paths(self) -> list[Path]:
-        """Every actor's way."""
+        """The path of every actor."""
         return [walk(a.legs, self.frames) for a in self.actors]
 
     @property
     def cuts(self) -> list[int]:
-        """First frame of every shot but the first."""
+        """First frame of every shot except the first."""
         return [int(i) + 1 for i in np.flatnonzero(np.diff(self.view_of))]

@@ -1,11 +1,10 @@
-"""A world of shapes: small procedural clips, made fast, for training from nothing.
+"""A world of shapes: small procedural clips, made fast, for training from scratch.
 
 `make_clip(ShapesWorld(...), seed)` gives a clip with sentences, their exact spans and per-frame boxes.
 """
 
 from whenwhere.stage.shapes.clip import ShapesClip as ShapesClip
 from whenwhere.stage.shapes.clip import make_clip as make_clip
-from whenwhere.stage.shapes.files import second_level as second_level
 from whenwhere.stage.shapes.files import write_shapes as write_shapes
 from whenwhere.stage.shapes.language import Action as Action
 from whenwhere.stage.shapes.language import Caption as Caption

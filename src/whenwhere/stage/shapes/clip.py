@@ -1,8 +1,8 @@
-"""Makes clips: frames, sentences with their exact truth, and whatever else is known about them.
+"""Makes clips: frames, sentences with their exact truth, and everything else that is known about them.
 
-A sentence is asked only if the painted clip bears it out: its referent is seen in the first and in the last frame of
-every span and in at least half of the frames in between. That is decided at two frames per second and 64 pixels
-whatever is asked for, so that a clip has the same sentences at every size.
+A sentence is asked only if the painted clip bears it out: its referent is visible in the first and the last frame of
+every span and in at least half of the frames in between. This is always decided at two frames per second and 64 pixels,
+so that a clip has the same sentences at every size.
 """
 
 import math
@@ -22,9 +22,9 @@ from whenwhere.stage.shapes.words import ORDERS, SHAPE_SIDES, SHAPE_VERBS, noun
 from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 from whenwhere.tubes import Tube
 
-#: Frames at which sentences are checked against the picture.
+#: Frames per second and side at which sentences are checked against the picture.
 _CHECK = (2.0, 64)
-#: Share of the side that a moving camera may lose at every border.
+#: Share of the frame's side that a moving camera may move out of view at every border.
 _MARGIN = 0.07
 
 
@@ -33,15 +33,15 @@ class ShapesClip:
     """A clip with its truth.
 
     Attributes:
-        id: split and seed.
-        images: (n, side, side, 3) uint8 RGB.
-        times: (n,) seconds.
-        duration: seconds.
-        queries: sentences.
-        captions: what is to be seen, coarse and fine.
-        questions: multiple choice.
-        actions: labels with their spans.
-        cuts: seconds of the first frame of every new shot.
+        id: Name of the split and domain, and the seed.
+        images: RGB frames, shape (n, side, side, 3), uint8.
+        times: Time of each frame in seconds, shape (n,).
+        duration: Duration in seconds.
+        queries: Sentences with their truth.
+        captions: Coarse and fine descriptions.
+        questions: Multiple-choice questions.
+        actions: Labels with their spans.
+        cuts: Time in seconds of the first frame of every shot after the first.
     """
 
     id: str
@@ -56,7 +56,7 @@ class ShapesClip:
 
 
 def view_of(world: ShapesWorld, seed: int, ticks: int) -> tuple[ShapesView, float]:
-    """The camera, the cuts and the backgrounds of a clip; and the margin that they need."""
+    """The camera, cuts and backgrounds of a clip, and the margin that they need at every border."""
     cut = world.stream(seed, "cuts")
     shares = np.cumsum(world.cuts) / np.sum(world.cuts)
     count = min(int(np.searchsorted(shares, cut.random(), side="right")), len(world.cuts) - 1, ticks // 6)
@@ -77,14 +77,14 @@ def view_of(world: ShapesWorld, seed: int, ticks: int) -> tuple[ShapesView, floa
         knots[2] = zoom if u[1] < 0.5 else zoom[::-1]
     elif count:
         for k, start in enumerate(shots):
-            # another slide is no other camera
+            # a new slide does not move the camera
             jump = rng.uniform(-_MARGIN, _MARGIN, 2) if k and world.domain != "lecture" else (0.0, 0.0)
             knots[:2, start:] = 0.5 + np.array(jump)[:, None]
     return ShapesView(knots, shots, grounds, world.domain), _MARGIN if kind or count else 0.0
 
 
 def _times(plan: ShapesPlan, ask: ShapesSentence) -> list[tuple[int, int, int]]:
-    """(shape, first tick, tick after the last) of everything that a sentence is about."""
+    """Triples (shape, first tick, tick after the last) of everything that a sentence is about."""
     out = []
     for i in ask.things:
         thing = plan.things[i]
@@ -95,7 +95,7 @@ def _times(plan: ShapesPlan, ask: ShapesSentence) -> list[tuple[int, int, int]]:
 
 
 def _borne_out(painted: Painted, times: list[tuple[int, int, int]]) -> bool:
-    """Whether what a sentence says is seen (frames are ticks)."""
+    """Whether what a sentence says is visible (frames are ticks)."""
     for i, a, b in times:
         seen = painted.seen[i, a:b]
         if seen[0] < 0.5 or seen[-1] < 0.5 or (seen >= 0.5).mean() < 0.5:
@@ -135,8 +135,8 @@ def make_clip(world: ShapesWorld, seed: int) -> ShapesClip:
     """One clip of a world.
 
     Args:
-        world: the distribution.
-        seed: which of its clips; the same gives the same.
+        world: The distribution of clips.
+        seed: Number of the clip; the same seed always gives the same clip.
 
     Returns:
         The clip.

@@ -12,70 +12,30 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from whenwhere.datasets.staged import manifest_line
-from whenwhere.records import Grounding, SettingsRecord, filled_record, span_records, tube_record
 from whenwhere.stage.shapes.clip import ShapesClip, make_clip
 from whenwhere.stage.shapes.query import ShapesQuery
 from whenwhere.stage.shapes.world import ShapesWorld
-from whenwhere.stage.streams import STAGE_VERSION
+from whenwhere.stage.truth_records import truth_record
 from whenwhere.store import write_text
-from whenwhere.tracking import second_level_times
-from whenwhere.tubes import Tube
-from whenwhere.video import FrameWriter, VideoInfo, probe
+from whenwhere.video import FrameWriter, probe
 
 #: Names of the JSON Lines files of a folder.
 _FILES = ("truth", "manifest", "captions", "questions", "actions")
 
 
-def second_level(query: ShapesQuery, info: VideoInfo, rate: float = 1.0) -> Tube:
-    """The query's boxes at the second-level times of its spans, without the times at which the referent is hidden.
-
-    Args:
-        query: A sentence of a clip, with the boxes of every frame.
-        info: The file of the clip.
-        rate: Boxes per second.
-
-    Returns:
-        The sparse tube.
-    """
-    fps = query.tube.rate
-    dense = dict(zip(np.rint(query.tube.times * fps).astype(int).tolist(), query.tube.boxes, strict=True))
-    times = [float(t) for s in query.spans for t in second_level_times(s, rate, info.last_before(s.end))]
-    shown = [(t, int(info.shown(t))) for t in times]
-    kept = [(t, dense[k]) for t, k in shown if k in dense]
-    return Tube(query.spans, [t for t, _ in kept], [b for _, b in kept], rate=rate, label=query.text)
-
-
-def truth_record(
-    clip: ShapesClip, query: ShapesQuery, world: ShapesWorld, seed: int, info: VideoInfo, id: str
-) -> Grounding:
-    """The line of `truth.jsonl` for one sentence of a clip."""
-    there = query.referents > 0
-    label = query.label
-    return Grounding(
-        id=id,
-        video=info.record(),
-        query=query.text,
-        status="answered" if there else "absent",
-        confidence=1.0,
-        spans=span_records(query.spans),
-        tubes=[tube_record(second_level(query, info))] if there else [],
-        filled=filled_record("truth", "0", query.tube.times, query.tube.boxes) if there else None,
-        settings=SettingsRecord(model="truth", pipeline="stage", rate=1.0, fill="truth", seed=seed % (1 << 32)),
-        reading={
-            "kind": query.kind if there else "absent",
-            "asked": query.kind,
-            "referents": query.referents,
-            "label": None if label is None else [[s.start, s.end] for s in label],
-            "world": "shapes",
-            "split": world.split,
-            "domain": world.domain,
-            "cuts": clip.cuts,
-            "version": STAGE_VERSION,
-        },
-    )
+def _reading(query: ShapesQuery, clip: ShapesClip, world: ShapesWorld) -> dict[str, object]:
+    """What is known of a sentence and its clip besides the truth."""
+    return {
+        "kind": query.kind if query.referents else "absent",
+        "asked": query.kind,
+        "referents": query.referents,
+        "label": None if query.label is None else [[s.start, s.end] for s in query.label],
+        "world": "shapes",
+        "split": world.split,
+        "domain": world.domain,
+        "cuts": clip.cuts,
+    }
 
 
 def write_shapes(
@@ -110,10 +70,11 @@ def write_shapes(
             with FrameWriter(path, world.side, world.side, world.fps, crf=12) as video:
                 for image in clip.images:
                     video.write(image)
-            # the record names the clip as the manifest does: the folder may move
+            # The record and the manifest name the clip relative to the folder, which may move.
             info = replace(probe(path), path=path.name)
             for j, query in enumerate(clip.queries):
-                record = truth_record(clip, query, world, seed + k, info, f"{clip.id}-{j:02d}")
+                id = f"{clip.id}-{j:02d}"
+                record = truth_record(id, query.text, query.tube, info, seed + k, _reading(query, clip, world))
                 lines["truth"].append(record.to_json())
                 lines["manifest"].append(manifest_line(lines["truth"][-1], len(lines["truth"])))
             for name, items in (

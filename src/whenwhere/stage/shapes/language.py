@@ -1,8 +1,8 @@
-"""What else is known of a clip, for systems that describe, answer or label rather than point: all of it exact.
+"""Captions, questions and actions: exact truth for systems that describe, answer or label rather than ground.
 
-Captions come at two scales that each know what the other does not: the coarse one describes the middle frame (every
-shape seen in it, with its texture, and how two of them lie), the fine ones say one event each, with its span. Questions
-have four answers or fewer, one of them right. Actions are labels with spans.
+Captions come at two scales, each with facts that the other lacks: the coarse caption describes the middle frame (every
+visible shape with its texture, and how two of them lie), and each fine caption states one event with its span.
+Questions have at most four answers, one of them right. Actions are labels with spans.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from whenwhere.stage.shapes.plan import ShapesPlan, Thing
 from whenwhere.stage.shapes.words import NUMBERS, SHAPE_COLOURS, SHAPE_VERBS, SHAPES, noun
 from whenwhere.stage.shapes.world import TICKS
 
-#: Two centres must be so far apart, as a share of the side, for one shape to be left of or above the other.
+#: One shape is left of or above another only if their centres are at least this share of the side apart.
 _APART = 0.12
-#: Verbs that no shape seems to do by wandering.
+#: Verbs that a shape's random motion cannot be mistaken for.
 _PLAIN = {"grows", "shrinks", "blinks", "turns grey"}
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A description: `coarse` of the frame shown at `start` (= `end`), `fine` of one event from `start` to `end`."""
+    """A description: `coarse` of the frame shown at `start` (= `end`), or `fine` of one event from `start` to `end`."""
 
     scale: str
     start: float
@@ -32,7 +32,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class ShapesChoice:
-    """A question with its options and the number of the right one."""
+    """A multiple-choice question with its options and the index of the right one."""
 
     kind: str
     text: str
@@ -42,7 +42,7 @@ class ShapesChoice:
 
 @dataclass(frozen=True)
 class Action:
-    """Something a shape does, or `appears` for its being there part of the time."""
+    """Something a shape does from `start` to `end`; the label `appears` means that it is present part of the time."""
 
     label: str
     noun: str
@@ -51,20 +51,20 @@ class Action:
 
 
 def naming(plan: ShapesPlan) -> list[str]:
-    """A noun phrase for every shape that fits no other; with the texture where needed, empty where nothing helps."""
+    """For every shape a noun phrase that fits no other, with texture where needed; empty where that does not help."""
     short = [noun(t.colour, t.shape) for t in plan.things]
     long = [noun(t.colour, t.shape, t.texture) for t in plan.things]
     return [a if short.count(a) == 1 else b if long.count(b) == 1 else "" for a, b in zip(short, long, strict=True)]
 
 
 def _visible(painted: Painted, thing: int, start: int, end: int) -> bool:
-    """Whether an event is seen at both ends and mostly in between (frames are ticks)."""
+    """Whether an event is visible at both ends and mostly in between (frames are ticks)."""
     seen = painted.seen[thing, start:end]
     return bool(seen[0] >= 0.5 and seen[-1] >= 0.5 and (seen >= 0.5).mean() >= 0.5)
 
 
 def actions(plan: ShapesPlan, painted: Painted) -> list[Action]:
-    """Everything that happens and is seen, in order of time."""
+    """Everything that happens and is visible, in order of time."""
     out = []
     for thing, name in zip(plan.things, naming(plan), strict=True):
         spans = [(SHAPE_VERBS[a.verb], a.start, a.end) for a in thing.acts]
@@ -77,7 +77,7 @@ def actions(plan: ShapesPlan, painted: Painted) -> list[Action]:
 
 
 def captions(plan: ShapesPlan, painted: Painted, happened: list[Action]) -> list[Caption]:
-    """One coarse caption of the middle frame, one fine one for every event."""
+    """One coarse caption of the middle frame, and one fine caption for every event."""
     middle = plan.ticks // 2
     shown = [t for t in plan.things if painted.seen[t.number, middle] >= 0.5]
     out = [Caption("coarse", middle / TICKS, middle / TICKS, _scene(painted, shown, middle))]
@@ -108,12 +108,12 @@ def _scene(painted: Painted, shown: list[Thing], frame: int) -> str:
 
 
 def questions(plan: ShapesPlan, painted: Painted, rng: np.random.Generator) -> list[ShapesChoice]:
-    """Questions of the kinds that the clip allows: what something does, which does it, its colour, how many, the first.
+    """Questions of the kinds that the clip allows: what, which, colour, how many, first.
 
     Args:
-        plan: what happens.
-        painted: as it is seen, frames being ticks.
-        rng: the stream of this factor.
+        plan: What happens.
+        painted: The clip as it is seen, with one frame per tick.
+        rng: Random stream of this factor.
 
     Returns:
         At most one question of each kind.

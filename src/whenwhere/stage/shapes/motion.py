@@ -1,7 +1,7 @@
-"""Where every shape is at every tick, and how large: paths as knots, straight in between.
+"""Where every shape is at every tick, and how large: positions at ticks, joined by straight lines.
 
-Because paths are straight between ticks, a clip rendered at two frames per second holds all there is to know about
-them, and one at thirty shows the same movement. Lengths are shares of the side.
+Because paths are straight between ticks, a clip rendered at two frames per second shows everything there is to know
+about them, and one at thirty shows the same motion. Lengths are shares of the frame's side.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from whenwhere.stage.shapes.plan import MAX_SHAPES, ShapesPlan, Thing
 from whenwhere.stage.shapes.words import SHAPE_VERBS
 from whenwhere.stage.shapes.world import SPEED_QUARTILES, TICKS, ShapesWorld
 
-#: Half the width of the narrowest and of the widest bar.
+#: Half the width of the narrowest and the widest bar.
 _BARS = (0.03, 0.1)
 #: No shape travels further than this within a clip.
 _FURTHEST = 0.5
@@ -23,14 +23,19 @@ _WAYS = {SHAPE_VERBS[k]: way for k, way in enumerate(((-1, 0), (1, 0), (0, -1), 
 
 @dataclass
 class Paths:
-    """Centre x, centre y and half size of every shape at every tick, (3, shapes, ticks + 1); the bar's two edges."""
+    """Paths of all shapes in a clip.
+
+    Attributes:
+        knots: Centre x, centre y and half size of every shape at every tick, shape (3, shapes, ticks + 1).
+        bar: The two edges of the bar.
+    """
 
     knots: NDArray[np.float64]
     bar: tuple[float, float]
 
 
 def _speed(world: ShapesWorld, u: NDArray[np.float64], slowest: int = 0) -> float:
-    """A speed in box sizes per second: a quartile by its weight, uniform within it."""
+    """A speed in box sizes per second: a quartile drawn by its weight, uniform within it."""
     weights = np.array(world.speeds, float)
     weights[:slowest] = 0
     if not weights.sum():
@@ -41,7 +46,7 @@ def _speed(world: ShapesWorld, u: NDArray[np.float64], slowest: int = 0) -> floa
 
 def _wander(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[np.float64], rng_law: float,
             noise: NDArray[np.float64]) -> NDArray[np.float64]:  # fmt: skip
-    """Movement of itself, relative to where it starts: (2, ticks + 1)."""
+    """Random motion relative to where the shape starts, shape (2, ticks + 1)."""
     out = np.zeros((2, ticks + 1))
     weights = np.cumsum(world.laws) / np.sum(world.laws)
     law = int(np.searchsorted(weights, rng_law, side="right").clip(0, 4))
@@ -68,7 +73,7 @@ def _wander(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArra
 
 
 def _acts(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Movement and scale by what it does: (3, ticks + 1)."""
+    """Displacement and scale caused by the shape's acts, shape (3, ticks + 1)."""
     out = np.zeros((3, ticks + 1))
     out[2] = 1
     for k, act in enumerate(thing.acts):
@@ -86,13 +91,13 @@ def _acts(world: ShapesWorld, thing: Thing, size: float, ticks: int, u: NDArray[
 
 
 def place_shapes(world: ShapesWorld, seed: int, plan: ShapesPlan, margin: float) -> Paths:
-    """Lays out a clip: sizes, movements, and places where as little as can be is hidden.
+    """Lays out a clip: sizes, motion, and places where as little as possible is hidden.
 
     Args:
-        world: its factors.
-        seed: of the clip.
-        plan: what happens.
-        margin: share of the side, along every border, that the camera may lose.
+        world: Factors of the world.
+        seed: Seed of the clip.
+        plan: What happens.
+        margin: Share of the frame's side, along every border, that the camera may move out of view.
 
     Returns:
         The paths.
@@ -137,7 +142,7 @@ def place_shapes(world: ShapesWorld, seed: int, plan: ShapesPlan, margin: float)
 
 def _clearest(spots: NDArray[np.float64], rel: NDArray[np.float64], half: NDArray[np.float64], thing: Thing,
               others: list[Thing], knots: NDArray[np.float64]) -> int:  # fmt: skip
-    """The candidate place where a shape overlaps least with the shapes that are already placed."""
+    """Index of the candidate place where a shape overlaps least with the shapes placed so far."""
     a, b = thing.start, thing.end
     x = spots[:, :, None] + rel[:2, None, a:b]  # (2, tries, ticks)
     cost = np.zeros(spots.shape[1])

@@ -1,8 +1,8 @@
 """Errors that annotators make, kept apart from the truth.
 
-The kinds are those that were counted in released grounding data: boundaries that are off, one sentence annotated twice
+The kinds of errors are those counted in released grounding data: boundaries that are off, one sentence annotated twice
 with different times, an event of which only a part is marked, and a span that belongs to something else. A noisy label
-stands beside the truth (`ShapesQuery.label`), so that an experiment can train on one and know the other.
+is stored next to the truth (`ShapesQuery.label`), so that an experiment can train on the one and know the other.
 """
 
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ _MOST = 64
 
 @dataclass(frozen=True)
 class Noise:
-    """Shares of the sentences with each kind of error; a sentence has at most one.
+    """Shares of the sentences with each kind of label error; a sentence has at most one.
 
     Attributes:
-        jitter: both ends moved.
-        duplicate: the sentence is there a second time, with the span of something else.
-        partial: only a part of the event is marked (of several spans, one).
-        wrong: the span of something else, also for what is absent.
-        spread: standard deviation of a moved end, as a share of the event's length.
+        jitter: Share with both ends moved.
+        duplicate: Share of sentences that occur a second time with the span of something else.
+        partial: Share with only a part of the event marked (of several spans, one).
+        wrong: Share with the span of something else, also for absent events.
+        spread: Standard deviation of a moved end, as a share of the event's length.
 
     >>> Noise(jitter=0.2, wrong=0.9)
     Traceback (most recent call last):
@@ -55,14 +55,14 @@ def mislabel(
     """The sentences with labels, some of them wrong.
 
     Args:
-        noise: how often, and how.
-        rng: the stream of this factor.
-        queries: with their truth, which stays.
-        duration: of the clip in seconds.
-        tick: what spans are multiples of, in seconds.
+        noise: Shares of the kinds of errors.
+        rng: Random stream of this factor.
+        queries: Sentences with their truth, which stays unchanged.
+        duration: Duration of the clip in seconds.
+        tick: Seconds that spans are multiples of.
 
     Returns:
-        The sentences in their order, each duplicate behind its original.
+        The sentences in their order, each duplicate after its original.
     """
     u, z = rng.random((_MOST, 5)), rng.standard_normal((_MOST, 2))
     edges = np.cumsum([noise.jitter, noise.duplicate, noise.partial, noise.wrong])
@@ -85,7 +85,7 @@ def mislabel(
 
 
 def _moved(start: float, end: float, by: np.ndarray, duration: float, tick: float) -> tuple[float, float]:
-    """A span with both ends moved by shares of its length, by a tick at least; the other way where there is no room."""
+    """A span with both ends moved by shares of its length, at least one tick each, inwards where there is no room."""
     for way in (by, -by):
         step = np.where(way < 0, np.minimum(-tick, way * (end - start)), np.maximum(tick, way * (end - start)))
         a, b = (round((x + d) / tick) * tick for x, d in zip((start, end), step.tolist(), strict=True))
@@ -97,7 +97,7 @@ def _moved(start: float, end: float, by: np.ndarray, duration: float, tick: floa
 
 
 def _part(start: float, end: float, share: float, place: float, tick: float) -> tuple[float, float]:
-    """From three to seven tenths of a span; a span of one tick stays."""
+    """Between three and seven tenths of a span; a span of one tick stays as it is."""
     n = round((end - start) / tick)
     keep = max(1, min(n - 1, round((0.3 + 0.4 * share) * n)))
     a = start + int(place * (n - keep + 1)) * tick
@@ -105,7 +105,7 @@ def _part(start: float, end: float, share: float, place: float, tick: float) -> 
 
 
 def _other(query: ShapesQuery, queries: list[ShapesQuery], u: np.ndarray, duration: float, tick: float) -> SpanSet:
-    """The span of another sentence of the clip, or any span where all are the same."""
+    """The spans of another sentence of the clip, or a random span where all sentences have the same."""
     others = [q.spans for q in queries if q.referents and q.spans != query.spans]
     if others:
         return others[int(u[0] * len(others))]

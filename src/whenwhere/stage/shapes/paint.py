@@ -1,7 +1,7 @@
 """Paints a clip: flat shapes on a shared background, and a map of which shape each pixel shows.
 
 Every shape is painted in all its frames at once, inside the smallest window that holds it. A pixel belongs to a shape
-when its centre lies inside; there is no anti-aliasing, so that truth read off the map is the truth of the picture.
+if its centre lies inside. There is no anti-aliasing, so the truth read off the map is the truth of the picture.
 """
 
 from dataclasses import dataclass
@@ -16,28 +16,42 @@ from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_VERBS, SHAPES
 from whenwhere.stage.shapes.world import TICKS
 from whenwhere.stage.streams import random_stream
 
-#: Share of a shape's pixels that must be seen for it to have a box.
+#: Share of a shape's pixels that must be visible for it to have a box.
 SEEN = 0.15
 _PALETTE = np.array(list(SHAPE_COLOURS.values()), np.uint8)
 _GREY = np.array((128, 128, 128), np.uint8)
 _BAR = (70, 75, 85)
-#: How far a background reaches beyond the frame, so that a camera can move.
+#: Size of a background in frames, larger than 1 so that the camera can move.
 _SPARE = 1.5
 
 
 @dataclass
 class ShapesView:
-    """The camera at every tick: x and y of the middle of the frame (shares of the side) and its zoom."""
+    """The camera and the backgrounds of a clip.
 
-    knots: NDArray[np.float64]  # (3, ticks + 1)
-    shots: list[int]  # first tick of each shot
-    grounds: list[int]  # number of each shot's background
-    domain: str | None  # whose backgrounds
+    Attributes:
+        knots: x and y of the middle of the frame, in shares of the side, and the zoom at every tick; shape (3, ticks +
+            1).
+        shots: First tick of each shot.
+        grounds: Number of each shot's background.
+        domain: Name of the domain whose backgrounds are used, or None.
+    """
+
+    knots: NDArray[np.float64]
+    shots: list[int]
+    grounds: list[int]
+    domain: str | None
 
 
 @dataclass
 class Painted:
-    """Frames, and per shape and frame its visible box (NaN where hidden) and the share of it that is seen."""
+    """A painted clip.
+
+    Attributes:
+        images: RGB frames, shape (n, side, side, 3).
+        boxes: Visible box of each shape in each frame, shape (shapes, n, 4); NaN where it is hidden.
+        seen: Visible share of each shape in each frame, shape (shapes, n).
+    """
 
     images: NDArray[np.uint8]
     boxes: NDArray[np.float64]
@@ -46,10 +60,10 @@ class Painted:
 
 @lru_cache(maxsize=256)
 def background(number: int, side: int, domain: str | None = None) -> NDArray[np.uint8]:
-    """One of the shared backgrounds: a soft field of colour with a fixed grain, larger than the frame by half.
+    """One of the shared backgrounds: a soft colour field with a fixed grain, half as large again as the frame.
 
-    A street is grey below, a lecture has a light slide with lines of writing, a sports ground is green with white
-    lines.
+    A street is grey in its lower part, a lecture has a light slide with lines of writing, and a sports ground is green
+    with white lines.
     """
     rng = random_stream(number, "shapes", "background")
     n = round(side * _SPARE)
@@ -76,7 +90,7 @@ def background(number: int, side: int, domain: str | None = None) -> NDArray[np.
 
 
 def _ground(images: NDArray[np.uint8], view: ShapesView, at: NDArray[np.float64], tick: NDArray[np.intp]) -> None:
-    """Fills the frames with their shots' backgrounds, as the camera sees them."""
+    """Fills the frames with the backgrounds of their shots, as the camera sees them."""
     side = images.shape[1]
     shot = np.searchsorted(view.shots, tick, side="right") - 1
     pixel = (np.arange(side) + 0.5) / side - 0.5
@@ -94,7 +108,7 @@ def _ground(images: NDArray[np.uint8], view: ShapesView, at: NDArray[np.float64]
 
 
 def _inside(shape: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points (across, down; the shape's box is -1 to 1) belong to a shape."""
+    """Which points (u across, v down; the shape's box spans -1 to 1) belong to a shape."""
     name = SHAPES[shape]
     if name == "square":
         return (np.abs(u) <= 1) & (np.abs(v) <= 1)
@@ -120,7 +134,7 @@ def _dark(texture: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArr
 
 
 def _tones(thing: Thing, ticks: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Colours per frame, (n, 2, 3): light and darkened."""
+    """Light and dark colour of a shape in each frame, shape (n, 2, 3)."""
     base = np.repeat(_PALETTE[None, thing.colour], len(ticks), axis=0).astype(float)
     for act in thing.acts:
         now = (ticks >= act.start) & (ticks < act.end)
@@ -135,14 +149,14 @@ def paint(plan: ShapesPlan, paths: Paths, view: ShapesView, fps: float, side: in
     """Renders a clip.
 
     Args:
-        plan: what happens.
-        paths: where.
-        view: seen from where.
-        fps: frames per second.
-        side: pixels.
+        plan: What happens.
+        paths: Where the shapes are.
+        view: Camera and backgrounds.
+        fps: Frames per second.
+        side: Width and height in pixels.
 
     Returns:
-        Frames and boxes in pixels, as they are painted.
+        Frames, and boxes in pixels as painted.
     """
     n = round(plan.ticks / TICKS * fps)
     when = np.arange(n) / fps * TICKS
@@ -220,7 +234,7 @@ def paint(plan: ShapesPlan, paths: Paths, view: ShapesView, fps: float, side: in
 
 def _held(view: ShapesView, camera: NDArray[np.float64], tick: NDArray[np.intp],
           part: NDArray[np.float64]) -> NDArray[np.float64]:  # fmt: skip
-    """The camera between ticks: it jumps at cuts and does not slide towards them."""
+    """The camera between ticks: it jumps at cuts instead of sliding towards them."""
     out = camera.copy()
     last = np.isin(tick + 1, view.shots[1:])
     out[:, last] = view.knots[:, tick[last]]

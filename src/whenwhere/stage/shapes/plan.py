@@ -1,9 +1,9 @@
-"""What happens in a clip, before anything is painted: shapes, when they are there, what they do, what is asked.
+"""What happens in a clip before anything is painted: which shapes, when they are present, what they do, what is asked.
 
-A clip has n events. Each is either the time in which a shape is there, or something that a shape does while it is
-there for longer. All events draw their times in the same way whatever they are, so that no word tells when. Starts are
-stratified over the clip: uniform for each event, spread out among those of one clip, so that no single span answers
-many of its sentences.
+A clip has n events. An event is either the time in which a shape is present, or something that a shape does while it is
+present for longer. All events draw their times in the same way, so that no word tells when. Starts are stratified over
+the clip: uniform for each event, but spread out among the events of one clip, so that no single span answers many of
+its sentences.
 """
 
 import itertools
@@ -16,28 +16,28 @@ from numpy.typing import NDArray
 from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VERBS, SHAPES
 from whenwhere.stage.shapes.world import TICKS, ShapesWorld
 
-#: No clip has more shapes than this; every stream draws for so many, whatever the count.
+#: Number of shapes for which every stream draws, whatever the count; no clip has more.
 MAX_SHAPES = 24
 
 
 def held_out_noun(colour: int, shape: int) -> bool:
-    """Whether shapes of this colour are kept out of every split but `ood-look`."""
+    """Whether shapes of this colour are kept out of every split except `ood-look`."""
     return colour == shape
 
 
 def held_out_texture(texture: int, shape: int) -> bool:
-    """Whether shapes with this texture are kept out of every split but `ood-look`."""
+    """Whether shapes with this texture are kept out of every split except `ood-look`."""
     return texture > 0 and shape == 2 * (texture - 1)
 
 
 def held_out_act(verb: int, shape: int) -> bool:
-    """Whether this is done by this shape in `ood-look` only."""
+    """Whether this shape does this only in the split `ood-look`."""
     return verb == shape + 2
 
 
 @dataclass
 class Act:
-    """Something a shape does, from tick `start` to tick `end`: `verb` is an index into `SHAPE_VERBS`."""
+    """Something a shape does from tick `start` to tick `end`; `verb` is an index into `SHAPE_VERBS`."""
 
     verb: int
     start: int
@@ -49,15 +49,15 @@ class Thing:
     """A shape in a clip.
 
     Attributes:
-        number: its place in the clip's lists and in the painted order.
-        colour: index into `SHAPE_COLOURS`.
-        shape: index into `SHAPES`.
-        texture: index into `SHAPE_TEXTURES`.
-        start: the tick from which it is there.
-        end: the tick from which it is gone.
-        acts: what it does, in order of time.
-        side: index into `SHAPE_SIDES` where a sentence says so, else -1.
-        free: whether it may move about of itself.
+        number: Index in the clip's lists, which is also the order of painting.
+        colour: Index into `SHAPE_COLOURS`.
+        shape: Index into `SHAPES`.
+        texture: Index into `SHAPE_TEXTURES`.
+        start: First tick at which it is present.
+        end: First tick at which it is gone.
+        acts: What it does, in order of time.
+        side: Index into `SHAPE_SIDES` where a sentence names its side, else -1.
+        free: Whether it may move at random.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Thing:
 
 @dataclass
 class ShapesSentence:
-    """A sentence to be: its kind, the shapes it is about, and what it says of them."""
+    """A sentence before it is put into words: its kind, the shapes it is about, and what it says of them."""
 
     kind: str
     things: tuple[int, ...]
@@ -86,7 +86,7 @@ class ShapesSentence:
 
 @dataclass
 class ShapesPlan:
-    """What happens in a clip of `ticks` half seconds; `bar` is 0 (none), 1 (upright) or 2 (level)."""
+    """What happens in a clip of `ticks` half seconds; `bar` is 0 (none), 1 (vertical) or 2 (horizontal)."""
 
     ticks: int
     things: list[Thing]
@@ -95,7 +95,7 @@ class ShapesPlan:
 
 
 def _spans(world: ShapesWorld, seed: int, ticks: int, count: int) -> list[tuple[int, int]]:
-    """Times of the events, in ticks."""
+    """Start and end of the events, in ticks."""
     lo, hi = world.fraction
     share = lo * (hi / lo) ** world.stream(seed, "fractions").random(MAX_SHAPES)[:count]
     rng = world.stream(seed, "starts")
@@ -107,7 +107,7 @@ def _spans(world: ShapesWorld, seed: int, ticks: int, count: int) -> list[tuple[
 
 
 class _Looks:
-    """Hands out colours, shapes and textures so that every noun of a clip is one shape's alone."""
+    """Deals out colours, shapes and textures so that every noun of a clip belongs to a single shape."""
 
     def __init__(self, world: ShapesWorld, seed: int) -> None:
         rng = world.stream(seed, "looks")
@@ -141,7 +141,7 @@ def _verbs(world: ShapesWorld, rng: NDArray[np.float64], shape: int) -> list[int
 
 
 def _apart(spans: list[tuple[int, int]], among: list[int], count: int) -> list[int] | None:
-    """The first `count` of the events that share no time, in order of time; None where there are none."""
+    """The first `count` events that share no time, in order of time; None if there are none."""
     for some in itertools.combinations(among, count):
         some_in_time = sorted(some, key=lambda k: spans[k])
         if all(spans[a][1] <= spans[b][0] for a, b in itertools.pairwise(some_in_time)):
@@ -220,7 +220,7 @@ def make_plan(world: ShapesWorld, seed: int) -> ShapesPlan:
 
 def _company(world: ShapesWorld, seed: int, ticks: int, things: list[Thing], add: Callable[..., Thing],
              looks: _Looks) -> None:  # fmt: skip
-    """Shapes that nothing is asked about: one there at the very time of another, and as many more as are due."""
+    """Adds shapes that nothing is asked about: one present at the time of another, then as many as the world wants."""
     rng = world.stream(seed, "company")
     wanted = int(rng.integers(world.objects[0], world.objects[1] + 1))
     chance, u = rng.random(2), rng.random((MAX_SHAPES, 3))
@@ -239,7 +239,7 @@ def _company(world: ShapesWorld, seed: int, ticks: int, things: list[Thing], add
 
 
 def _absent(world: ShapesWorld, seed: int, things: list[Thing], asks: list[ShapesSentence], looks: _Looks) -> None:
-    """Sentences about what is not there, or is there and does not do it."""
+    """Adds sentences about something that is not there, or that is there but does not do it."""
     rng = world.stream(seed, "absent")
     u = rng.random((MAX_SHAPES, 4))
     doing = [t for t in things if t.acts]
@@ -258,7 +258,7 @@ def _absent(world: ShapesWorld, seed: int, things: list[Thing], asks: list[Shape
             noun = (thing.colour, thing.shape)
             worn = {t.texture for t in things if (t.colour, t.shape) == noun}
             others = [t for t in range(len(SHAPE_TEXTURES)) if t not in worn and not held_out_texture(t, thing.shape)]
-            if not others:  # it is there in every texture that it may have
+            if not others:  # it is present in every texture that it may have
                 continue
             ask = ShapesSentence("texture", (), noun, others[int(u[k, 3] * len(others))])
         else:

@@ -1,10 +1,10 @@
-"""The closed vocabulary of the world of shapes, and how a sentence is made of it.
+"""The closed vocabulary of the world of shapes, and how a noun phrase is made of it.
 
-Words are short and few, so that a policy of a million parameters has one token for each. No punctuation, all lower
-case, one space in between.
+Words are short and few, so that a policy of a million parameters has one token for each. Sentences have no punctuation,
+are all lower case, and have one space between words.
 """
 
-#: Colours by name: RGB.
+#: RGB of each colour.
 SHAPE_COLOURS = {
     "red": (230, 40, 40),
     "green": (40, 190, 60),
@@ -17,7 +17,7 @@ SHAPE_COLOURS = {
 }
 SHAPES = ("square", "circle", "triangle", "diamond", "cross", "ring")
 SHAPE_TEXTURES = ("plain", "striped", "dotted", "checked")
-#: What a shape can do, all of it to be seen at two frames per second.
+#: What a shape can do; all of it is visible at two frames per second.
 SHAPE_VERBS = (
     "moves left",
     "moves right",
@@ -28,7 +28,7 @@ SHAPE_VERBS = (
     "blinks",
     "turns grey",
 )
-#: Where a shape is, seen from the bar.
+#: Where a shape is, relative to the bar.
 SHAPE_SIDES = ("left of", "right of", "above", "below")
 ORDERS = ("first", "second", "third", "last")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -41,7 +41,7 @@ def _closed() -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for phrase in phrases for word in phrase.split()))
 
 
-#: Every word that a sentence, caption, question or answer of this world can hold.
+#: Every word that a sentence, caption, question or answer of this world can contain.
 SHAPES_WORDS = _closed()
 
 

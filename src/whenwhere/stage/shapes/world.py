@@ -21,13 +21,13 @@ from whenwhere.stage.streams import random_stream
 #: Ticks per second.
 TICKS = 2
 SHAPES_SPLITS = ("train", "val", "heldout", "ood-longer", "ood-later", "ood-faster", "ood-look")
-#: Edges of the quartiles of speed in LaSOT, in box sizes per second, closed off at a speed still seen as movement.
+#: Edges of the quartiles of speed in LaSOT, in box sizes per second; the last edge is still visible as motion.
 SPEED_QUARTILES = (0.0, 0.136, 0.301, 0.752, 1.5)
 
-#: What a split changes, where the field is not given otherwise. `ood-later` and `ood-look` change how events and looks
-#: are drawn (`make_plan`).
+#: Fields that a split changes where they have their default. `ood-later` and `ood-look` instead change how events and
+#: looks are drawn (`make_plan`).
 _SPLIT: dict[str, dict[str, Any]] = {"ood-longer": {"seconds": (17, 32)}, "ood-faster": {"speeds": (0, 0, 0, 1)}}
-#: What a domain changes, where the field is not given otherwise.
+#: Fields that a domain changes where they have their default.
 SHAPES_DOMAINS: dict[str, dict[str, Any]] = {
     "street": {
         "sizes": (0.09, 0.17),
@@ -146,9 +146,9 @@ class ShapesWorld:
 
     @property
     def name(self) -> str:
-        """What its clips' names begin with."""
+        """The prefix of its clips' names."""
         return f"{self.split}-{self.domain}" if self.domain else self.split
 
     def stream(self, seed: int, factor: str) -> np.random.Generator:
-        """The generator of one factor of one clip."""
+        """The random generator of one factor of one clip."""
         return random_stream(seed, "shapes", self.split, factor)
