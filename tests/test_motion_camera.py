@@ -32,7 +32,7 @@ def test_a_big_car_on_plain_asphalt_is_not_a_moving_camera(exposure):
         if bottom > top:
             f[top:bottom, 100:210] = car[top - y : bottom - y]
         frames.append(f)
-    assert not camera.register(clip(frames)).moving
+    assert not camera.estimate_camera(clip(frames)).moving
 
 
 def test_a_pan_is_a_moving_camera_also_with_an_actor_in_it():
@@ -42,7 +42,7 @@ def test_a_pan_is_a_moving_camera_also_with_an_actor_in_it():
         f = world[:, 3 * i : 3 * i + W].copy()
         f[60:130, 8 * i + 20 : 8 * i + 80] = car
         frames.append(f)
-    seen = camera.register(clip(frames))
+    seen = camera.estimate_camera(clip(frames))
     assert seen.moving and seen.steady
     drift = seen.to_reference[:, 0, 2]
     assert drift[-1] - drift[0] == pytest.approx(3 * (N - 1), abs=4)

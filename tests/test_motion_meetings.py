@@ -26,12 +26,12 @@ def test_a_flat_dark_tail_is_shadow():
     weak = np.zeros((120, 160), np.uint8)
     weak[20:90, 60:80] = 1  # somebody
     weak[82:88, 80:120] = 1  # and what the sun makes of it
-    dusk = np.zeros(weak.shape, bool)
-    dusk[82:88, 80:120] = True
-    kept = without_shadows(weak, dusk)
+    shadow = np.zeros(weak.shape, bool)
+    shadow[82:88, 80:120] = True
+    kept = without_shadows(weak, shadow)
     assert kept[30:80, 62:78].all() and not kept[:, 84:].any()
     # a tail of another tint is no shadow
-    assert without_shadows(weak, np.zeros_like(dusk))[83:87, 100].all()
+    assert without_shadows(weak, np.zeros_like(shadow))[83:87, 100].all()
 
 
 def test_a_dark_thing_is_not_its_own_shadow():
@@ -58,9 +58,9 @@ def test_two_who_swap_in_a_meeting_are_joined_again_by_their_looks():
 
 
 def test_a_still_track_that_is_an_empty_place_gives_way_to_the_car_that_parks_there(parked_index):
-    rows = extended_tracks(parked_index)
-    assert len(rows) == 1
-    assert rows[0]["times"][-1] > 9 and rows[0]["times"][0] == pytest.approx(1.0)
+    tracks = extended_tracks(parked_index)
+    assert len(tracks) == 1
+    assert tracks[0].times[-1] > 9 and tracks[0].times[0] == pytest.approx(1.0)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""Whether what was asked for is not there at all.
+"""Deciding whether the thing that was asked for is absent.
 
-That nothing fits well is no proof: most sentences fail on a word that pixels do not answer to. Absence is claimed
-only for a specific subject (a person, vehicle or animal, or a named colour), in a clip where several things are
-clearly seen, and when every one of them is clearly something else. A thing that was never tracked stays possible,
-which is why the bar is high; below it the answer is `unsure`.
+That nothing fits well is no proof of absence: most sentences fail because of a word that cannot be checked against
+pixels. Absence is claimed only for a specific subject (a person, vehicle or animal, or a named colour), only in a clip
+where several things are clearly seen, and only if every one of them is clearly something else. A thing that was never
+tracked remains possible, which is why the bar is high; below it the answer is `unsure`.
 """
 
 import numpy as np
@@ -13,16 +13,17 @@ from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.confidence_features import ClipConditions, colour_fit
 from whenwhere.grounders.motion.reading import QueryReading
 
-#: Fewest things that must be clearly seen.
+#: Fewest actors that must be clearly seen.
 FEWEST = 3
-#: Shorter tracks (seconds), with fewer sightings, are no witnesses.
-_LEAST = (0.8, 5)
+#: Shortest track in seconds, and fewest sightings, of an actor that counts as clearly seen.
+_MIN_SECONDS, _MIN_SIGHTINGS = 0.8, 5
 
 
 def likeness(reading: QueryReading, around: ClipConditions) -> float | None:
-    """How much the likeliest of all things seen is like the subject, as a log likelihood ratio; low: it is not there.
+    """How well the best of all clearly seen actors fits the subject, as a log-likelihood ratio.
 
-    None where nothing can be said: a subject that is not specific, too few clear things, a restless picture.
+    A low value means that the subject is absent. None means that nothing can be said: the subject is not specific, too
+    few actors are clearly seen, or too much of the picture changes.
     """
     coloured = any(part in ("whole", "upper", "lower") for _, part in reading.colours)
     if reading.count > 1 or reading.kind not in kind_model.FAMILY_OF or around.unsteady > 0.3 or around.flood > 0.3:
@@ -43,6 +44,6 @@ def likeness(reading: QueryReading, around: ClipConditions) -> float | None:
 
 
 def _clear(actor: TrackedActor) -> bool:
-    """Whether a track is a witness: long enough, and of something that comes, goes or gets about."""
-    goes = bool(actor.entry or actor.exit or actor.path > 0.15)
-    return goes and actor.span.duration >= _LEAST[0] and len(actor.times) >= _LEAST[1]
+    """Whether an actor is clearly seen: long enough, and entering, leaving or moving about."""
+    mobile = bool(actor.entry or actor.exit or actor.path > 0.15)
+    return mobile and actor.span.duration >= _MIN_SECONDS and len(actor.times) >= _MIN_SIGHTINGS

@@ -1,49 +1,83 @@
-"""What a track looks like and how it moves: the facts that a sentence's words are held against.
+"""Attributes of a track: what it looks like and how it moves, for comparison with the words of a sentence.
 
-All of it is relative where it can be: positions in shares of the frame, speeds in the actor's own sizes per second,
-sizes and colours beside those of the clip's other actors. Kinds of things (person, vehicle, hand ...) are soft
-scores from shape, rigidity and motion, never filters: no pixel evidence here could carry a filter.
+They are relative if possible: positions in shares of the frame, speeds in the actor's own sizes per second, sizes and
+colours compared with those of the clip's other actors. Kinds of things (person, vehicle, hand ...) are soft scores from
+shape, rigidity and motion, never filters, because no measurement here is reliable enough to exclude an actor.
 """
 
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from whenwhere.grounders.motion import stationary_tracks
 from whenwhere.grounders.motion.colours import COLUMNS
 from whenwhere.grounders.motion.index import Index
+from whenwhere.grounders.motion.stationary_tracks import TrackRows, extended_tracks
 from whenwhere.spans import Span, SpanSet
 
-#: Share of the frame's side within which a box touches the border.
+#: A box touches the border if it is closer to it than this share of the frame's side.
 BORDER = 0.012
-#: Own sizes per second below which something stands.
+#: Own sizes per second below which an actor stands still.
 STILL = 0.2
-#: An absence at the border longer than this (seconds) divides an actor's time.
+#: An absence at the border of more than this many seconds divides an actor's time.
 ABSENCE = 0.7
 _SIDES = ("left", "top", "right", "bottom")
 
 
+class Movement(NamedTuple):
+    """A stretch of motion in one direction: start and end in seconds, and (2,) displacement in frame shares."""
+
+    start: float
+    end: float
+    shift: NDArray[np.float64]
+
+
 @dataclass
-class TrackedActor:
-    """One track with its attributes; arrays are over its n sightings.
+class Memo:
+    """What was computed for an actor and is reused by later questions; None and missing keys are not computed yet.
 
     Attributes:
-        id: number of the track, or -1 for a group.
-        times: seconds; boxes: (n, 4) smoothed, pixels of the displayed frame.
-        span: from the first to the last sight, half a step added at each end; spans: without absences.
-        centre: (n, 2) shares of the frame; size: (n, 2) width and height as shares of the frame.
-        touch: (n, 4) touches left, top, right, bottom.
-        velocity: (n, 2) frame shares per second; pace: (n,) own sizes per second; still: (n,).
-        colour: (5, 13) by zone; area: typical share of the frame, when whole.
-        entry, exit: sides of the frame it came and went by, () if it appeared in the middle.
-        aspect: log(height / width); wobble: deviation of that; fill: share of the box that is filled.
-        contact: share of sightings at a border; strong: share of strong evidence.
-        members: of a group; memo: what `events` has worked out, for the next question.
+        standing: (start, end) times of standing still (`events.standing_times`).
+        movements: Movements by axis (`events.movements`).
+        families: Probabilities of the families of `kind_model`.
+    """
+
+    standing: list[tuple[float, float]] | None = None
+    movements: dict[int | None, list[Movement]] = field(default_factory=dict)
+    families: NDArray[np.float64] | None = None
+
+
+@dataclass
+class TrackedActor:
+    """One track with its attributes; arrays have one row per sighting.
+
+    Attributes:
+        id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined.
+        times: (n,) seconds.
+        boxes: (n, 4) smoothed boxes, in pixels of the displayed frame.
+        span: From the first to the last sighting, with half a step added at each end.
+        spans: The same without absences.
+        centre: (n, 2) centres, in shares of the frame.
+        size: (n, 2) width and height, in shares of the frame.
+        touch: (n, 4) whether the box touches the left, top, right and bottom border.
+        velocity: (n, 2) velocity in frame shares per second.
+        pace: (n,) speed in own sizes per second.
+        still: (n,) whether the actor stands still.
+        colour: (5, 13) colour shares by height zone.
+        area: Typical share of the frame while the actor is seen whole.
+        entry: Sides of the frame by which it came, likeliest first; () if it appeared in the middle.
+        exit: Sides of the frame by which it left.
+        aspect: log(height / width).
+        wobble: Standard deviation of the aspect.
+        fill: Share of the box that its pixels cover.
+        contact: Share of sightings at a border.
+        strong: Share of its pixels with strong evidence.
+        members: The actors that a group or a joined actor consists of.
+        memo: Results that later questions reuse.
     """
 
     id: int
@@ -67,36 +101,36 @@ class TrackedActor:
     contact: float
     strong: float
     members: list["TrackedActor"] = field(default_factory=list)
-    memo: dict[object, Any] = field(default_factory=dict, repr=False)
+    memo: Memo = field(default_factory=Memo, repr=False)
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
-        """(2,) displacement from its first to its last tenth, shares of the frame."""
+        """(2,) displacement from the first to the last eighth of its sightings, in shares of the frame."""
         k = max(1, len(self.times) // 8)
         shift: NDArray[np.float64] = np.median(self.centre[-k:], 0) - np.median(self.centre[:k], 0)
         return shift
 
     @cached_property
     def path(self) -> float:
-        """Length of the way of its centre, shares of the frame, trembling left out."""
+        """Length of the path of its centre in shares of the frame, trembling left out."""
         return float(np.linalg.norm(np.diff(self.centre[:: max(1, round(len(self.times) / 40))], axis=0), axis=1).sum())
 
     @cached_property
     def brisk(self) -> float:
-        """Its pace when it moves: the upper quartile, own sizes per second."""
+        """Its pace when it moves: the upper quartile, in own sizes per second."""
         return float(np.percentile(self.pace, 75))
 
     @property
     def mass(self) -> float:
-        """Area times time: what a glance would notice."""
+        """Area times duration: how noticeable it is."""
         return self.area * self.span.duration
 
     def share(self, column: str, zones: slice = slice(0, 5)) -> float:
-        """Mean share of a colour column over height zones."""
+        """Mean share of a colour column over some height zones."""
         return float(self.colour[zones, COLUMNS.index(column)].mean())
 
     def at(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(m, 4) boxes at `times`: linear between sightings, held outside."""
+        """(m, 4) boxes at `times`, linear between sightings and held outside."""
         return np.stack([np.interp(times, self.times, self.boxes[:, k]) for k in range(4)], 1)
 
     def within(self, start: float, end: float) -> NDArray[np.bool_]:
@@ -105,14 +139,13 @@ class TrackedActor:
 
 
 def tracked_actors(index: Index) -> list[TrackedActor]:
-    """All tracks of an index with their attributes, by start time."""
-    return sorted(
-        (_actor(index, rows) for rows in stationary_tracks.extended_tracks(index)), key=lambda a: a.span.start
-    )
+    """All tracks of an index with their attributes, in order of their start."""
+    return sorted((_actor(index, rows) for rows in extended_tracks(index)), key=lambda a: a.span.start)
 
 
-def _actor(index: Index, rows: stationary_tracks.Rows) -> TrackedActor:
-    times, raw, shared = rows["times"], rows["boxes"], rows["shared"]
+def _actor(index: Index, rows: TrackRows) -> TrackedActor:
+    """The attributes of one track."""
+    times, raw, shared = rows.times, rows.boxes, rows.shared
     boxes = smoothed(times, raw)
     frame = np.array([index.width, index.height], float)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / frame
@@ -125,19 +158,19 @@ def _actor(index: Index, rows: stationary_tracks.Rows) -> TrackedActor:
     free = ~touch.any(1)
     velocity = _velocity(times, centre)
     side = np.sqrt(size[:, 0] * frame[0] * size[:, 1] * frame[1])
-    # A box that grows in at the border moves by growing: its size there is not yet the actor's.
+    # A box that enters at the border grows while it moves: its size there is not yet the actor's.
     typical = np.median(side[free]) if free.sum() >= 3 else np.percentile(side, 70)
     pace = np.linalg.norm(velocity * frame, axis=1) / max(4.0, float(typical))
     own = free & ~shared
     whole = own if own.sum() >= 3 else (free if free.sum() >= 3 else np.ones(len(times), bool))
-    areas = rows["areas"]
+    areas = rows.areas
     weight = (areas * np.where(shared, 0.1, 1.0) * np.where(free, 1.0, 0.4))[:, None, None]
-    colour = (rows["colours"] * weight).sum(0) / weight.sum()
+    colour = (rows.colours * weight).sum(0) / weight.sum()
     ratio = np.log(np.maximum(size[whole, 1] * frame[1], 1) / np.maximum(size[whole, 0] * frame[0], 1))
     fill = areas[whole] * frame.prod() / np.maximum(1, np.prod(boxes[whole, 2:] - boxes[whole, :2], 1))
     span, spans = _times_seen(index, times, touch)
     return TrackedActor(
-        id=int(rows["id"][0]),
+        id=rows.id,
         times=times,
         boxes=boxes,
         span=span,
@@ -153,16 +186,16 @@ def _actor(index: Index, rows: stationary_tracks.Rows) -> TrackedActor:
         entry=_side(times, raw, touch, velocity, frame, index.step, True) if span.start > 0 else (),
         exit=_side(times, raw, touch, velocity, frame, index.step, False) if span.end < index.duration - 1e-3 else (),
         aspect=float(np.median(ratio)),
-        # Seen whole too seldom, its shape says nothing about how rigid it is.
+        # If it is seen whole too seldom, its shape says nothing about how rigid it is.
         wobble=float(np.std(ratio)) if own.sum() >= 5 else 0.1,
         fill=float(np.median(fill)),
         contact=float((~free).mean()),
-        strong=float(rows["strong"].mean()),
+        strong=float(rows.strong.mean()),
     )
 
 
 def smoothed(times: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Edges without single-frame jumps: a median of three, then a little Gaussian; ends keep their values."""
+    """Boxes without single-frame jumps: a median of three, then a narrow Gaussian; the ends keep their values."""
     if len(times) < 5:
         return boxes.copy()
     calm = median_filter(boxes, size=(3, 1), mode="nearest")
@@ -172,7 +205,7 @@ def smoothed(times: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[
 
 
 def _velocity(times: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre difference over about 0.7 s, frame shares per second."""
+    """(n, 2) velocity from the difference of centres over about 0.7 s, in frame shares per second."""
     if len(times) < 2:
         return np.zeros_like(centre)
     before, after = np.maximum(times - 0.35, times[0]), np.minimum(times + 0.35, times[-1])
@@ -184,7 +217,7 @@ def _velocity(times: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArra
 def _side(
     times: NDArray, boxes: NDArray, touch: NDArray, velocity: NDArray, frame: NDArray, step: float, entry: bool
 ) -> tuple[str, ...]:
-    """Sides by which it came (or went): touched there, or reached there by one more step at its speed."""
+    """Sides by which it came (or left): it touched them, or one more step at its speed would reach them."""
     k = slice(0, 3) if entry else slice(max(0, len(times) - 3), len(times))
     v = np.median(velocity[:4] if entry else velocity[-4:], 0) * frame
     sign = -1 if entry else 1
@@ -193,14 +226,14 @@ def _side(
     reach = np.array([ahead[0] <= 0, ahead[1] <= 0, ahead[2] >= frame[0], ahead[3] >= frame[1]])
     towards = np.array([sign * v[0] < 0, sign * v[1] < 0, sign * v[0] > 0, sign * v[1] > 0])
     touched = touch[k].any(0)
-    # The side it moves through comes first; one merely touched (feet at the lower border) after it.
+    # The side it moves through comes first; a side that is merely touched (feet at the lower border) comes after it.
     rank = (touched | reach) * (1.0 + towards * np.abs(np.array([v[0] / frame[0], v[1] / frame[1]] * 2)) * 10)
     order = np.argsort(-rank, kind="stable")
     return tuple(_SIDES[i] for i in order if rank[i] > 0)
 
 
 def _times_seen(index: Index, times: NDArray, touch: NDArray) -> tuple[Span, SpanSet]:
-    """First to last sight with half a step at each end, and the same without absences beyond the border."""
+    """The time from the first to the last sighting, half a step added at each end, with and without absences."""
     half = index.step / 2
     edges = [0, *(np.flatnonzero(np.diff(times) > ABSENCE) + 1).tolist(), len(times)]
     pieces: list[tuple[float, float]] = []
@@ -223,16 +256,17 @@ def _times_seen(index: Index, times: NDArray, touch: NDArray) -> tuple[Span, Spa
 
 
 def _bell(x: float, centre: float, width: float) -> float:
+    """The logarithm of a Gaussian with maximum 0."""
     return -0.5 * ((x - centre) / width) ** 2
 
 
 def kind_score(actor: TrackedActor, kind: str, biggest: float) -> float:
-    """How well shape and motion fit a kind of thing; 0 is a good fit, -1.8 the worst that is ever said.
+    """How well shape and motion fit a kind of thing, from -1.8 (worst) to 0 (a good fit).
 
     Args:
-        actor: whose fit is asked.
-        kind: a key of `lexicon.NOUNS`.
-        biggest: area of the clip's biggest actor, share of the frame.
+        actor: The actor to judge.
+        kind: A key of `lexicon.NOUNS`.
+        biggest: Area of the clip's biggest actor, as a share of the frame.
     """
     pace = actor.brisk
     relative = float(np.log(actor.area / biggest))

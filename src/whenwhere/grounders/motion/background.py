@@ -1,18 +1,18 @@
-"""The empty scene, and how much a frame differs from it.
+"""The background model, and how much a frame differs from it.
 
-The background of a window of frames is estimated from *chunk medians* (one median per few seconds): whatever passes
-by is already gone from them, so they show the scene's states, and there are few of them.
+The background of a window of frames is estimated from *chunk medians* (one median per few seconds): whatever passes by
+is already gone from them, so they show the scene's states, and there are few of them.
 
-- `median`: the per-pixel median of the chunks. Right wherever the empty scene is seen most of the time.
-- `recurring`: per 8 x 8 block, the appearance that comes back in the most separate runs. People who stand in one
-  place for most of a clip would become background under the median; the empty scene is what *recurs* between them.
-  It replaces the median only in the blocks where the two contradict each other.
+- `median`: the per-pixel median of the chunks. It is right wherever the empty scene is seen most of the time.
+- `recurring`: per 8 x 8 block, the appearance that comes back in the most separate runs. People who stand in one place
+  for most of a clip would become background under the median; the empty scene is what *recurs* between them. It
+  replaces the median only in the blocks where the two contradict each other.
 
-A frame is compared with the background after its light has been fitted: a global gain and offset by robust
-regression, then a smooth local offset trusted only where the picture still looks like the background. What remains
-is weighed as evidence: difference in lightness, chroma and gradients, in units of each pixel's own noise (leaves
-and water are noisy). Where the texture is still that of the background under another lightness, it is shadow or
-light, not a thing.
+A frame is compared with the background after its light has been fitted: a global gain and offset by robust regression,
+then a smooth local offset that is trusted only where the picture still looks like the background. The remaining
+difference is weighed as evidence: lightness, chroma and gradients, in units of each pixel's own noise (leaves and water
+are noisy). Where the texture is still that of the background at another lightness, it is shadow or light, not an
+object.
 """
 
 import itertools
@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Evidence above this is a thing; above `LOW` it belongs to a thing that it touches.
+#: Pixels with evidence above `HIGH` are foreground; above `LOW` they belong to a foreground region that they touch.
 HIGH = 16.0
 LOW = 12.0
-#: Share of evident pixels above which a frame shows another scene (a light switched, the camera pushed).
+#: Share of foreground pixels above which a frame shows another scene (a light was switched, the camera was pushed).
 FLOOD = 0.42
-#: Widest soft shadow that is taken off a thing, in working pixels.
+#: Widest soft shadow that is removed from an object, in working pixels.
 PENUMBRA = 14
 _BLOCK = 8
 _SIGMA = 1.0
@@ -40,9 +40,9 @@ class Background:
     """The empty scene over one stretch of time.
 
     Attributes:
-        lab: (h, w, 3) float32, OpenCV's 8-bit Lab scaling, lightly blurred.
-        noise: (h, w) float32, robust deviation of the lightness of empty pixels, at least 1.
-        kind: `median` or `recurring`.
+        lab: (h, w, 3) picture in OpenCV's 8-bit Lab scaling, lightly blurred.
+        noise: (h, w) robust deviation of the lightness of empty pixels, at least 1.
+        kind: How it was estimated: `median` or `recurring`.
     """
 
     lab: NDArray[np.float32]
@@ -51,36 +51,37 @@ class Background:
 
 
 def to_lab(frames: NDArray[np.uint8]) -> Lab:
-    """(n, h, w, 3) RGB to Lab, both uint8."""
+    """Convert (n, h, w, 3) frames from RGB to Lab, both uint8."""
     return np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2LAB) for f in frames])
 
 
-def chunk_medians(lab: Lab, size: int, looks: int = 7) -> Lab:
-    """One median per `size` frames, each from at most `looks` of them; (k, h, w, 3)."""
+def chunk_medians(lab: Lab, size: int, samples: int = 7) -> Lab:
+    """(k, h, w, 3) one median per `size` frames, each of at most `samples` of them."""
     out = []
     for start in range(0, max(1, len(lab) - size // 2), size):
         part = lab[start : start + size]
-        if len(part) > looks:
-            part = part[np.linspace(0, len(part) - 1, looks).astype(int)]
+        if len(part) > samples:
+            part = part[np.linspace(0, len(part) - 1, samples).astype(int)]
         out.append(_median(part))
     return np.stack(out)
 
 
 def _median(stack: Lab) -> Lab:
+    """The per-pixel (upper) median of (n, h, w, 3) frames."""
     middle = len(stack) // 2
     median: Lab = np.partition(stack, middle, axis=0)[middle]
     return median
 
 
 def _recurring(chunks: Lab, median: Lab) -> tuple[NDArray[np.float32], float]:
-    """Per block the appearance that recurs in most runs, and the share of blocks where it is not the median."""
+    """Per block, the appearance that recurs in most runs; and the share of blocks in which it is not the median."""
     k, h, w = chunks.shape[:3]
     hb, wb = h // _BLOCK, w // _BLOCK
     small = np.stack([cv2.resize(c, (wb * 2, hb * 2), interpolation=cv2.INTER_AREA) for c in chunks])
-    # (blocks, k, 12): two by two cells of three channels describe a block
+    # (blocks, k, 12): 2 x 2 cells of three channels describe a block
     cells = small.reshape(k, hb, 2, wb, 2, 3).transpose(1, 3, 0, 2, 4, 5).reshape(hb * wb, k, 12).astype(np.float32)
-    # A light change moves all of a chunk's lightness together; what counts here is what a place looks like beside
-    # the rest of its chunk.
+    # A change of light shifts the lightness of a whole chunk; what counts is how a block differs from the rest of its
+    # chunk.
     cells[:, :, 0::3] -= np.median(cells[:, :, 0::3], axis=(0, 2), keepdims=True)
     norm = (cells**2).mean(2)
     distance = norm[:, :, None] + norm[:, None, :] - 2 * np.einsum("bik,bjk->bij", cells, cells) / cells.shape[2]
@@ -89,7 +90,7 @@ def _recurring(chunks: Lab, median: Lab) -> tuple[NDArray[np.float32], float]:
     runs = same[:, :, 0].astype(int) + (same[:, :, 1:] & ~same[:, :, :-1]).sum(2)
     score = same.sum(2) * np.minimum(runs, 6) ** 0.75
     best = score.argmax(1)
-    # which chunk is nearest the median in this block: the median's own state
+    # The chunk nearest to the median in this block shows the median's own state.
     nearest = np.abs(cells - np.median(cells, 1, keepdims=True)).mean(2).argmin(1)
     rows = np.arange(len(best))
     differs = (distance[rows, best, nearest] > 60) & (score[rows, best] > 1.25 * score[rows, nearest])
@@ -105,9 +106,9 @@ def estimate_background(lab: Lab, chunks: Lab, kind: str = "auto") -> Background
     """The background of a stretch of frames.
 
     Args:
-        lab: (n, h, w, 3) the stretch's frames, for the noise.
-        chunks: (k, h, w, 3) its chunk medians.
-        kind: `median`, `recurring`, or `auto`: recurring where the median contradicts itself on more than 1 % of
+        lab: (n, h, w, 3) frames of the stretch, for the noise.
+        chunks: (k, h, w, 3) chunk medians of the stretch.
+        kind: `median`, `recurring`, or `auto`, which uses `recurring` if it contradicts the median on more than 1 % of
             the picture.
     """
     median = _median(chunks)
@@ -118,8 +119,8 @@ def estimate_background(lab: Lab, chunks: Lab, kind: str = "auto") -> Background
         if kind == "recurring" or share > 0.01:
             chosen, used = recurring, "recurring"
     background = Background(chosen, np.ones(chosen.shape[:2], np.float32), used)
-    # From changes over half a second, not from the distance to the background: a car that parks for most of the time
-    # is no noise, leaves are.
+    # Noise is measured by changes over half a second, not by the distance to the background: leaves are noise, a car
+    # that parks for most of the time is not.
     first = np.unique(np.linspace(0, max(0, len(lab) - 4), 32).astype(int))
     later = np.minimum(first + 3, len(lab) - 1)
     change = lab[later, ..., 0].astype(np.int16) - lab[first, ..., 0]
@@ -130,7 +131,7 @@ def estimate_background(lab: Lab, chunks: Lab, kind: str = "auto") -> Background
 
 
 def _residual(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Frame minus background under the frame's light (h, w, 3), and the predicted lightness (h, w)."""
+    """(h, w, 3) frame minus background in the frame's light, and (h, w) the predicted lightness."""
     x = cv2.GaussianBlur(lab, (0, 0), _SIGMA).astype(np.float32)
     base = background.lab
     xs, bs = x[::4, ::4].reshape(-1, 3), base[::4, ::4].reshape(-1, 3)
@@ -141,7 +142,7 @@ def _residual(lab: Lab, background: Background) -> tuple[NDArray[np.float32], ND
         mx, mb = (weight * xs[:, 0]).sum() / total, (weight * bs[:, 0]).sum() / total
         variance = (weight * (bs[:, 0] - mb) ** 2).sum() / total
         covariance = (weight * (bs[:, 0] - mb) * (xs[:, 0] - mx)).sum() / total
-        # A flat road says nothing about gain: pull it towards 1.
+        # A flat road says nothing about the gain: pull it towards 1.
         gain = float(np.clip((covariance + 30.0) / (variance + 30.0), 0.5, 1.6))
         offset = float(mx - gain * mb)
         r = xs[:, 0] - gain * bs[:, 0] - offset
@@ -159,18 +160,18 @@ def _residual(lab: Lab, background: Background) -> tuple[NDArray[np.float32], ND
 
 
 def _local_offset(d: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A smooth correction of lightness where most of a cell still looks like the background."""
+    """(h, w) smooth correction of lightness, from cells most of which still look like the background."""
     h, w = d.shape[:2]
     rows, columns = max(2, h // 30), max(3, w // 30)
     ys, xs = np.linspace(0, h, rows + 1).astype(int), np.linspace(0, w, columns + 1).astype(int)
     size_y, size_x = int(np.diff(ys).min()), int(np.diff(xs).min())
-    # equal cells (the few leftover rows do not matter), as one array: (rows, columns, pixels)
+    # Equal cells (the few leftover rows do not matter) as one array: (rows, columns, pixels, 3).
     part = np.stack([d[y : y + size_y : 3] for y in ys[:-1]])
     part = np.stack([part[:, :, x : x + size_x : 3] for x in xs[:-1]], 1).reshape(rows, columns, -1, 3)
     light = np.median(part[..., 0], 2)
     spread = np.median(np.abs(part[..., 0] - light[..., None]), 2)
     chroma = np.median(np.abs(part[..., 1:]).sum(3), 2)
-    # A thing that fills the cell changes its texture or colour; light does neither.
+    # An object that fills a cell changes its texture or colour; light changes neither.
     trusted = (chroma < 3.0) & (spread < 4.0) & (np.abs(light) < 14)
     if trusted.mean() < 0.25:
         return np.zeros((h, w), np.float32)
@@ -182,16 +183,16 @@ def _local_offset(d: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def foreground_evidence(lab: Lab, background: Background) -> NDArray[np.float32]:
-    """How strongly each pixel of one frame is not the empty scene, (h, w) float32; compare with HIGH and LOW."""
-    return foreground_and_shade(lab, background)[0]
+    """(h, w) how strongly each pixel of a frame differs from the empty scene; compare with `HIGH` and `LOW`."""
+    return foreground_and_shadow(lab, background)[0]
 
 
-def foreground_and_shade(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """`evidence`, and where the frame is but the empty scene under less light: hard shadow, or something as dark."""
+def foreground_and_shadow(lab: Lab, background: Background) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """`foreground_evidence`, and (h, w) where less light alone would explain it: hard shadow, or a dark object."""
     d, predicted = _residual(lab, background)
     lightness = predicted + d[..., 0]
     ratio = (lightness + 1) / (predicted + 1)
-    # Less light means less chroma too: the floor in a shadow is compared with a paler floor.
+    # Less light also means less chroma: the floor in a shadow is compared with a paler floor.
     paler = (np.clip(ratio, 0.4, 1.2) - 1)[..., None] * (background.lab[..., 1:] - 128)
     chroma = np.minimum(
         cv2.magnitude(d[..., 1], d[..., 2]), cv2.magnitude(d[..., 1] - paler[..., 0], d[..., 2] - paler[..., 1])
@@ -203,26 +204,26 @@ def foreground_and_shade(lab: Lab, background: Background) -> tuple[NDArray[np.f
     edges = cv2.magnitude(gx, gy)
     calm = np.maximum(1.0, background.noise / 2.0)
     score = 0.6 * dl / calm + 1.6 * chroma / np.sqrt(calm)
-    # Edges strengthen a difference; they must not widen it.
+    # Edges strengthen a difference but must not widen it.
     score += np.minimum(0.5 * np.maximum(edges - 1.5, 0) / calm, score)
-    # Shadow or light: same chroma, and the texture is the background's under another lightness.
+    # Shadow or light has the same chroma and the texture of the background at another lightness.
     lit = (ratio > 0.5) & (ratio < 1.5) & (chroma < 5 + 0.1 * vivid)
     texture = cv2.blur(edges, (3, 3)) < 2.2 + 0.06 * dl
     shade = lit & texture & ((ratio < 0.97) | (_likeness(lightness, predicted) > 0.75))
     score[shade] *= 0.35
-    dusk = (ratio > 0.25) & (ratio < 0.93) & (chroma < 5 + 0.1 * vivid)
-    return _without_penumbra(score, ratio, chroma), dusk
+    shadow = (ratio > 0.25) & (ratio < 0.93) & (chroma < 5 + 0.1 * vivid)
+    return _without_penumbra(score, ratio, chroma), shadow
 
 
 def _without_penumbra(
     score: NDArray[np.float32], ratio: NDArray[np.float32], chroma: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Removes soft shadows, however dark: darker ground that is reached from outside without crossing an edge."""
+    """The evidence without soft shadows: darker ground that is reached from outside without crossing an edge."""
     steep = cv2.magnitude(
         cv2.Sobel(ratio, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(ratio, cv2.CV_32F, 0, 1, scale=0.125)
     )
     outside = score < LOW
-    # A shadow's border is a ramp, a thing's border a step: slopes are judged beside the depth reached there.
+    # A shadow's border is a ramp, an object's border a step: slopes are compared with the depth reached there.
     depth = cv2.dilate(np.clip(1 - ratio, 0, 1), np.ones((3, 3), np.uint8))
     step = cv2.dilate((steep > 0.01 + 0.12 * depth).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     soft = ~step & (ratio < 0.97) & (ratio > 0.15) & (chroma < 5) & ~outside
@@ -237,7 +238,7 @@ def _without_penumbra(
 
 
 def _likeness(x: NDArray[np.float32], y: NDArray[np.float32], size: int = 9) -> NDArray[np.float32]:
-    """Correlation of two pictures in a sliding window, 0 where both are flat."""
+    """(h, w) correlation of two pictures in a sliding window, 0 where both are flat."""
     k = (size, size)
     mx, my = cv2.blur(x, k), cv2.blur(y, k)
     vx = cv2.blur(x * x, k) - mx * mx
@@ -248,17 +249,17 @@ def _likeness(x: NDArray[np.float32], y: NDArray[np.float32], size: int = 9) -> 
 
 
 def scene_segments(chunks: Lab, background: Background) -> list[tuple[int, int]]:
-    """Runs of chunks that show one scene: cut where a flood (a light switched, the camera pushed) lasts.
+    """Runs of chunks that show one scene, divided where a flood (a light switched, the camera pushed) lasts.
 
     Returns:
-        (first, end) pairs of chunk indices that cover all chunks; one pair when nothing floods.
+        (first, end) pairs of chunk indices that cover all chunks; a single pair if nothing floods.
     """
     flooded = np.array([float((foreground_evidence(c, background) > HIGH).mean()) > FLOOD * 0.8 for c in chunks])
     edges = [0, *(np.flatnonzero(flooded[1:] != flooded[:-1]) + 1).tolist(), len(chunks)]
     runs = [(a, b) for a, b in itertools.pairwise(edges)]
     merged: list[tuple[int, int]] = []
     for a, b in runs:
-        # A single odd chunk is an actor that filled the picture, not another scene.
+        # A single odd chunk is an actor that fills the picture, not another scene.
         if merged and (b - a < 2 or merged[-1][1] - merged[-1][0] < 2):
             merged[-1] = (merged[-1][0], b)
         else:

@@ -1,8 +1,8 @@
-"""From evidence to blobs: connected things in one frame, with box, area and colours by height.
+"""From evidence to blobs: connected regions in one frame, with box, area and colours by height.
 
-Two thresholds: a blob is a connected region of weak evidence that holds some strong evidence, so that the pale
-sleeve of a red jacket belongs to it while faint noise alone makes nothing. Small blobs are kept here (a far walker
-is a dozen pixels): whether something is an actor is decided over time, by the tracks.
+Two thresholds are used: a blob is a connected region of weak evidence that holds some strong evidence, so that the pale
+sleeve of a red jacket belongs to it while faint noise alone makes no blob. Small blobs are kept (a far walker is a
+dozen pixels): whether something is an actor is decided over time, by the tracks.
 """
 
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion import background as bg
 from whenwhere.grounders.motion import colours
 
-#: Rows of a blob by height: head, shoulders, trunk, hips, legs.
+#: Borders of the height zones of a blob: head, shoulders, trunk, hips, legs.
 ZONES = np.array([0.0, 0.18, 0.36, 0.56, 0.76, 1.0])
-#: Thickness up to which darker ground beside a thing is its shadow, beside its height.
+#: Darker ground beside an object is its shadow if it is thinner than this share of its height.
 THIN = 0.2
-#: Fewest pixels (at the working width) that a blob needs.
+#: Fewest pixels of a blob (at the working width).
 SMALLEST = 14
 _OPEN = np.ones((3, 3), np.uint8)
 _CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
@@ -26,14 +26,14 @@ _CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 
 @dataclass
 class Blob:
-    """One connected thing in one frame.
+    """One connected region in one frame.
 
     Attributes:
         box: (4,) xyxy in working pixels.
-        area: pixels.
-        strong: share of its pixels with strong evidence.
+        area: Number of its pixels.
+        strong: Share of its pixels with strong evidence.
         colour: (5, 13) soft shares by height zone and column of `colours.COLUMNS`.
-        mask: its pixels, from `corner` on.
+        mask: Its pixels, from `corner` on.
         corner: (x, y) of the mask's first pixel.
     """
 
@@ -52,7 +52,7 @@ class Blob:
 
 
 def foreground_masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Weak and strong foreground of one frame, uint8 0/1, cleaned of specks and small holes."""
+    """(h, w) weak and strong foreground of one frame as uint8 0/1, without specks and small holes."""
     strong = cv2.morphologyEx((score > bg.HIGH).astype(np.uint8), cv2.MORPH_OPEN, _OPEN)
     near = cv2.dilate(strong, np.ones((15, 15), np.uint8))
     weak = cv2.bitwise_or(cv2.bitwise_and((score > bg.LOW).astype(np.uint8), near), strong)
@@ -61,7 +61,7 @@ def foreground_masks(score: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDA
 
 
 def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(5, 13) soft colour shares of the masked pixels, by height zone; an empty zone borrows its neighbour's."""
+    """(5, 13) soft colour shares of the masked pixels by height zone; an empty zone takes those of its neighbour."""
     h = len(mask)
     ys, xs = np.nonzero(mask)
     if len(ys) > 700:
@@ -78,17 +78,20 @@ def zone_colours(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     return out.astype(np.float32)
 
 
-def find_blobs(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray[np.bool_] | None = None) -> list[Blob]:
+def find_blobs(
+    score: NDArray[np.float32], rgb: NDArray[np.uint8], shadow: NDArray[np.bool_] | None = None
+) -> list[Blob]:
     """The blobs of one frame, largest first.
 
     Args:
         score: (h, w) evidence.
-        rgb: (h, w, 3) the frame, for colours.
-        dusk: (h, w) where less light alone would explain it (`background.weighed`): cast shadows are taken off.
+        rgb: (h, w, 3) the frame, for the colours.
+        shadow: (h, w) where less light alone would explain the difference (`background.foreground_and_shadow`); with
+            it, cast shadows are removed.
     """
     weak, strong = foreground_masks(score)
-    if dusk is not None:
-        weak = without_shadows(weak, dusk)
+    if shadow is not None:
+        weak = without_shadows(weak, shadow)
         strong = strong & weak
     n, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     if n <= 1:
@@ -105,10 +108,14 @@ def find_blobs(score: NDArray[np.float32], rgb: NDArray[np.uint8], dusk: NDArray
     return out
 
 
-def without_shadows(weak: NDArray[np.uint8], dusk: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The mask without the flat dark tails that hard light casts on the ground beside a thing.
+def without_shadows(weak: NDArray[np.uint8], shadow: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The mask without the flat shadows that hard light casts on the ground beside an object.
 
-    A tail is darker ground of unchanged tint, thin beside the height of what casts it, and wider than tall.
+    A cast shadow is darker ground of unchanged tint, thin compared with the height of the object, and wider than tall.
+
+    Args:
+        weak: (h, w) weak foreground, 0 or 1.
+        shadow: (h, w) where less light alone would explain the difference.
     """
     n, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     out = weak.copy()
@@ -117,12 +124,12 @@ def without_shadows(weak: NDArray[np.uint8], dusk: NDArray[np.bool_]) -> NDArray
         if h < 12:
             continue
         part = (labels[y : y + h, x : x + w] == k).astype(np.uint8)
-        # What a vertical bar of that length does not fit into is thin.
+        # A pixel is thin if a vertical bar of this length does not fit there.
         bar = np.ones((max(4, round(THIN * min(h, 1.6 * w))), 1), np.uint8)
         thin = part & (
             1 - cv2.morphologyEx(cv2.copyMakeBorder(part, 1, 1, 0, 0, cv2.BORDER_CONSTANT), cv2.MORPH_OPEN, bar)[1:-1]
         )
-        tail = cv2.morphologyEx(thin & dusk[y : y + h, x : x + w].astype(np.uint8), cv2.MORPH_CLOSE, _OPEN) & part
+        tail = cv2.morphologyEx(thin & shadow[y : y + h, x : x + w].astype(np.uint8), cv2.MORPH_CLOSE, _OPEN) & part
         m, pieces, sizes, _ = cv2.connectedComponentsWithStats(tail, connectivity=8)
         gone = [
             j for j in range(1, m)
@@ -136,7 +143,7 @@ def without_shadows(weak: NDArray[np.uint8], dusk: NDArray[np.bool_]) -> NDArray
 
 
 def _tight(x: int, y: int, w: int, h: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The box of a component without the pixel by which the blur widens it; not inside the frame's border."""
+    """The box of a component without the pixel by which the blur widens it, except at the frame's border."""
     inset = 1.0 if min(w, h) > 8 else 0.5
     return np.array(
         [
@@ -149,12 +156,12 @@ def _tight(x: int, y: int, w: int, h: int, shape: tuple[int, ...]) -> NDArray[np
 
 
 def blob_part(blob: Blob, rgb: NDArray[np.uint8], keep: NDArray[np.bool_]) -> Blob | None:
-    """The piece of a blob whose pixels are in `keep` (same shape as its mask), None if too small to be one."""
+    """The part of a blob whose pixels are in `keep` (same shape as its mask); None if it is too small for a blob."""
     mask = blob.mask & keep
     if mask.sum() < SMALLEST:
         return None
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    # A few stray pixels must not decide where a piece ends.
+    # A few stray pixels must not decide where a part ends.
     columns, rows = mask.sum(0), mask.sum(1)
     xs = np.flatnonzero(columns >= max(1, 0.04 * columns.max()))
     ys = np.flatnonzero(rows >= max(1, 0.04 * rows.max()))

@@ -1,10 +1,10 @@
-"""Does the camera move, and if so, how: registration of sampled frames.
+"""Camera motion: whether the camera moves, and how, by registration of sampled frames.
 
-Corners are followed from frame to frame and a similarity is fitted to them with RANSAC. Corners alone are fooled by an
-actor with more of them than a plain background (a car on asphalt), so the picture votes: a motion counts only where
-it explains more of the picture's blocks than standing still does. A camera that moves
-a little (hand-held, slow zoom) is undone by warping every frame onto the middle one; one that pans away is not a
-case for a background model, and the caller is told so.
+Corners are followed from frame to frame and a similarity is fitted to them with RANSAC. Corners alone are misled by an
+actor with more of them than a plain background (a car on asphalt), so the picture votes: a motion counts only if it
+explains more of the picture's blocks than no motion does. A camera that moves a little (hand-held, slow zoom) is
+compensated by warping every frame onto the middle one; one that pans away is beyond a background model, and the caller
+is told so.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Shift in pixels (at the working width) between neighbouring samples above which the camera is said to move.
+#: Shift in pixels (at the working width) between neighbouring samples above which the camera moves.
 STILL = 0.6
-#: The same over long gaps: a mast that sways by a few pixels is no moving camera.
+#: The same over long gaps: a mast that sways by a few pixels does not count as a moving camera.
 SLOW = 5.0
-#: Largest drift, as a share of the frame's width, that warping onto one frame is trusted with.
+#: Largest drift, as a share of the frame's width, up to which frames are warped onto one.
 REACH = 0.28
 
 
@@ -26,9 +26,9 @@ class CameraMotion:
     """How the camera moved over a window of frames.
 
     Attributes:
-        moving: more than the tremble of codec noise.
-        steady: the frames can be warped onto one reference.
-        to_reference: (n, 2, 3) similarity from each frame to the reference frame; identity when not moving.
+        moving: Whether it moves by more than codec noise.
+        steady: Whether the frames can be warped onto one reference frame.
+        to_reference: (n, 2, 3) similarity from each frame to the reference frame; identity if the camera is still.
     """
 
     moving: bool
@@ -37,7 +37,7 @@ class CameraMotion:
 
 
 def _step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float64] | None, float, float]:
-    """Similarity from grey a to grey b, the share of corners that follow it, and the mean shift of a corner."""
+    """The similarity from grey frame a to b, the share of corners that follow it, and its shift of the picture."""
     corners = cv2.goodFeaturesToTrack(a, 160, 0.01, 7)
     if corners is None or len(corners) < 12:
         return None, 0.0, 0.0
@@ -51,20 +51,20 @@ def _step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float6
         return None, 0.0, 0.0
     mask = inlier.ravel() == 1
     h, w = a.shape
-    # How far the fit moves the picture, not how far the inliers happen to: inliers may sit in one corner.
+    # The shift is that of the whole picture, not of the inliers, which may all sit in one corner.
     grid = np.array([[0.2 * w, 0.2 * h], [0.8 * w, 0.2 * h], [0.2 * w, 0.8 * h], [0.8 * w, 0.8 * h]])
     shift = float(np.linalg.norm(grid @ fit[:, :2].T + fit[:, 2] - grid, axis=1).mean())
     still = float((np.linalg.norm(q - p, axis=1) < STILL).mean())
-    # most corners have not moved at all, or most of the picture: whatever RANSAC preferred, the camera stood
+    # If most corners or most of the picture have not moved, the camera was still, whatever RANSAC found.
     if still > 0.5 or (shift > STILL and not _explains(fit, a, b)):
         return np.eye(2, 3), still, 0.0
     return fit, float(mask.mean()), shift
 
 
 def _explains(fit: NDArray[np.float64], a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    """Whether far more blocks of the picture follow the motion than stand still; those that cannot tell do not vote."""
+    """Whether far more blocks of the picture follow the motion than stand still; undecided blocks do not vote."""
     h, w = a.shape
-    # Detail only: automatic exposure changes the brightness of everything at once.
+    # Only detail is compared: automatic exposure changes the brightness of everything at once.
     x, y = (cv2.GaussianBlur(g, (0, 0), 1.0).astype(np.float32) - cv2.blur(g, (15, 15)) for g in (a, b))
     standing = np.abs(x - y)
     following = np.abs(cv2.warpAffine(x, fit, (w, h), borderMode=cv2.BORDER_REPLICATE) - y)
@@ -82,8 +82,8 @@ def inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2]
 
 
-def register(frames: NDArray[np.uint8]) -> CameraMotion:
-    """Camera motion over `frames` (n, h, w, 3) RGB."""
+def estimate_camera(frames: NDArray[np.uint8]) -> CameraMotion:
+    """The camera motion over (n, h, w, 3) RGB frames."""
     n, h, w = frames.shape[:3]
     identity = np.repeat(np.eye(2, 3)[None], n, 0)
     if n < 3:
@@ -97,7 +97,7 @@ def register(frames: NDArray[np.uint8]) -> CameraMotion:
         return grey[i]
 
     shifts = [s for fit, share, s in (_step(g(i), g(i + 1)) for i in probe) if fit is not None and share > 0.3]
-    # Slow drift hides between neighbours: look also over long gaps.
+    # Slow drift does not show between neighbours, so long gaps are compared too.
     far = [s for fit, share, s in (_step(g(i), g(j)) for i, j in zip(probe[:-1:3], probe[3::3], strict=False))
            if fit is not None and share > 0.4]  # fmt: skip
     moving = bool(len(shifts) >= 3 and np.mean(np.array(shifts) > STILL) > 0.3) or bool(

@@ -1,10 +1,9 @@
 """Names of colours for camera pixels.
 
-A table over 32 x 32 x 32 RGB cells gives each cell soft shares of the eleven basic colour words (the ones people
-agree on), so that a silver-blue door counts partly as grey and partly as blue. The borders are in hue, saturation
-and value with smooth edges; they were set from general knowledge of how cameras render the named colours, not
-fitted. Skin, blonde and brown hair are further, overlapping columns: they are evidence for heads and hands, not
-names of colours.
+A table over 32 x 32 x 32 RGB cells gives each cell soft shares of the eleven basic colour words (the ones that people
+agree on), so that a silver-blue door counts partly as grey and partly as blue. The borders are in hue, saturation and
+value, with smooth edges; they were set from general knowledge of how cameras render the named colours, not fitted. Skin
+and blonde hair are further columns that overlap the others: they are evidence for heads and hands, not colour names.
 """
 
 from functools import cache
@@ -12,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-#: The eleven basic colour words, then the extra columns of the table.
+#: The eleven basic colour words, which are the first columns of the table; then the extra columns.
 COLOURS = ("black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 EXTRA = ("skin", "blonde")
 COLUMNS = COLOURS + EXTRA
@@ -21,12 +20,12 @@ _CELLS = 32
 
 
 def _smooth(x: NDArray[np.float64], at: float, width: float) -> NDArray[np.float64]:
-    """0 below `at`, 1 above, with a soft edge of about `width`."""
+    """A step from 0 below `at` to 1 above it, with a soft edge of about `width`."""
     return 1 / (1 + np.exp(-np.clip((x - at) / (width / 4), -40, 40)))
 
 
 def _band(h: NDArray[np.float64], low: float, high: float, width: float = 10) -> NDArray[np.float64]:
-    """Membership of hues (degrees) in [low, high] on the circle, with soft edges."""
+    """Membership in 0-1 of hues (degrees) in [low, high] on the circle, with soft edges."""
     centre, half = (low + high) / 2, (high - low) / 2
     distance = np.abs((h - centre + 180) % 360 - 180)
     return 1 - _smooth(distance, half, width)
@@ -49,8 +48,8 @@ def colour_table() -> NDArray[np.float32]:
     hue = np.where(high == r, (g - b) / safe % 6, np.where(high == g, (b - r) / safe + 2, (r - g) / safe + 4)) * 60
     value = high
     saturation = chroma / np.maximum(high, 1e-6)
-    # Chroma, not saturation alone: dark pixels have noisy saturation. Blue tints of daylight shadows are common,
-    # so blue needs a little more chroma than red to be called a colour.
+    # Chroma counts, not saturation alone, because dark pixels have noisy saturation. Daylight shadows are often bluish,
+    # so blue needs a little more chroma than red to count as a colour.
     bluish = _band(hue, 180, 260, 30)
     coloured = _smooth(chroma, 0.13, 0.08) * _smooth(saturation, 0.22, 0.12)
     coloured = coloured * (1 - bluish) + bluish * _smooth(chroma, 0.12, 0.08) * _smooth(saturation, 0.25, 0.12)
@@ -92,7 +91,7 @@ def colour_table() -> NDArray[np.float32]:
 
 
 def colour_cells(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The table row of every pixel; (..., 3) uint8 to (...) uint16."""
+    """The row of `colour_table` of every pixel; (..., 3) uint8 to (...) uint16."""
     q = (rgb >> 3).astype(np.uint16)
     rows: NDArray[np.uint16] = ((q[..., 0] << 10) | (q[..., 1] << 5) | q[..., 2]).astype(np.uint16)
     return rows

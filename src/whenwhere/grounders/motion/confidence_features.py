@@ -1,13 +1,15 @@
-"""What speaks for an answer, in numbers that mean the same in every clip.
+"""Features of an answer that mean the same in every clip, for its confidence.
 
 Scores rank the candidates of one clip and are relative to that clip: the reddest of four grey cars still comes first
-for "the red car". Whether to trust an answer needs absolute facts beside them: is the named part really red, has the
-thing the shape that was asked for, how many of the sentence's words were understood, does what else fits lie at the
-same time. Each fact is bounded and points one way (more is better, or more is worse: `abstention.WEIGHTS` has the
-signs); what could not be asked is 0, so that it moves nothing.
+for "the red car". Whether to trust an answer depends on absolute facts as well: is the named part really red, does the
+object have the shape that was asked for, how many of the sentence's words were understood, do the other good candidates
+lie at the same time. Each feature is bounded and points one way (more is better, or more is worse: the weights of
+`abstention` have the signs); a feature that does not apply is 0, so that it changes nothing.
 """
 
+import itertools
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Words that carry no content of their own, and words about the film instead of what is in it.
+#: Words without content of their own, and words about the film instead of what is in it.
 _EMPTY = _words(
     "a an the this that these those is are was were be been being has have had do does did will would can could may "
     "who whom whose which what where when how there here it its he she they them him her his their our us we i you my "
@@ -37,24 +39,25 @@ _EMPTY = _words(
     "side edge corner way direction place same other another both own s t itself himself herself themselves "
     "floor ground counter table road street lane pavement kerb grass lawn room shop park yard"
 )
-#: Vehicles and animals whose nouns are everyday words for their kind; others say more than pixels can confirm here.
+#: Everyday nouns for vehicles and animals; other nouns say more than their kind, which cannot be checked here.
 _EVERYDAY = _words(
     "car vehicle van truck lorry bus minibus taxi cab suv automobile auto pickup traffic animal pet dog puppy cat "
     "kitten horse bird"
 )
-#: Widest margin that still counts.
+#: Largest margin that is reported.
 WIDEST = 3.0
 
 
 @dataclass(frozen=True)
 class ClipConditions:
-    """The state of the whole clip that answers depend on.
+    """Conditions of the whole clip that answers depend on.
 
     Attributes:
-        unsteady: share of the time with a camera whose motion could not be undone; moving: with a moving camera.
-        flood: share of the picture in motion at busy times.
-        everyone: all actors.
-        duration: of the clip, seconds.
+        unsteady: Share of the time in which the camera's motion could not be compensated.
+        moving: Share of the time in which the camera moves.
+        flood: Share of the picture that is in motion at busy times.
+        everyone: All actors.
+        duration: Duration of the clip, in seconds.
     """
 
     unsteady: float
@@ -65,7 +68,7 @@ class ClipConditions:
 
 
 def unknown_words(sentence: str) -> list[str]:
-    """The content words of a sentence that no part of the grounder has an eye for.
+    """The content words of a sentence that the grounder cannot use.
 
     >>> unknown_words("the red car drives to the left"), unknown_words("the dog barks loudly")
     ([], ['barks', 'loudly'])
@@ -74,10 +77,12 @@ def unknown_words(sentence: str) -> list[str]:
 
 
 def _content(sentence: str) -> list[str]:
+    """The content words of a sentence."""
     return [w for w in query_tokens(sentence) if w != "," and w not in _EMPTY]
 
 
 def _known(word: str) -> bool:
+    """Whether a word is in the lexicon."""
     if lexicon.noun_kind(word) or lexicon.body_part(word) or lexicon.colour_of(word):
         return True
     for table in (
@@ -91,29 +96,25 @@ def _known(word: str) -> bool:
     return "-" in word and all(_known(w) for w in word.split("-") if w not in _EMPTY)
 
 
-_VERBS: set[str] = set()
-
-
-def _verbs() -> set[str]:
-    if not _VERBS:
-        for patterns in lexicon.EVENTS.values():
-            for pattern in patterns:
-                _VERBS.update("".join(c if c.isalpha() else " " for c in pattern).split())
-    return _VERBS
+@cache
+def _verbs() -> frozenset[str]:
+    """All words of the patterns of events."""
+    patterns = itertools.chain.from_iterable(lexicon.EVENTS.values())
+    return frozenset(w for p in patterns for w in "".join(c if c.isalpha() else " " for c in p).split())
 
 
 def exceeds_kind(reading: QueryReading) -> bool:
-    """Whether the noun says much more than its kind: an elephant is an animal, but which, motion does not show."""
+    """Whether the noun says more than its kind: motion may show that an elephant is an animal, but not which animal."""
     return reading.kind in ("vehicle", "animal") and not _EVERYDAY & set(lexicon.lemmas(reading.noun))
 
 
 def kind_fit(actor: TrackedActor, kind: str | None, biggest: float) -> float:
-    """How well shape and motion fit a kind, in its own right and not beside the clip's others; -1.8 to 0."""
+    """How well shape and motion fit a kind, independent of the clip's other actors; -1.8 to 0."""
     return kind_score(actor, kind, biggest) if kind else 0.0
 
 
 def colour_fit(reading: QueryReading, actor: TrackedActor) -> float | None:
-    """Share of the named parts that has the named colours, in 0-1: the least of all that were named; None if none."""
+    """The share of each named part that has its named colour, the least of all, in 0-1; None if no colour is named."""
     person = reading.kind in ("person", "cyclist")
     shares = [
         float(colour_shares(colour, part, actor.colour[None], person)[0])
@@ -124,28 +125,28 @@ def colour_fit(reading: QueryReading, actor: TrackedActor) -> float | None:
 
 
 def _family(c: Candidate, reading: QueryReading) -> float:
-    """Log of how likely its family is, beside a coin of three sides; 0 where none was asked for."""
+    """Log of the probability of the wanted family over one third; 0 if no family is wanted."""
     p = kind_model.kind_probability(c.actor, reading.kind) if c.place is None else None
-    # That something is of the kind asked for says little when all things are; that it is not says much.
+    # A high probability says little if all actors are of that kind; a low one says much.
     return 0.0 if p is None else min(0.4, float(np.log(3 * p)))
 
 
 def _thing_colour(c: Candidate) -> float | None:
-    """The same for a thing at rest, back from its terms."""
+    """The share of the named colour on an object at rest, computed back from its terms; None if no colour is named."""
     told = [v for k, v in c.terms.items() if k.endswith(" thing")]
     return max(0.0, (float(np.exp(min(told))) * 0.2 - 0.06) / 1.4) if told else None
 
 
 def margin_of(made: list[Candidate]) -> float | None:
-    """Score of the best minus that of the best other answer; None if there is no other."""
+    """Score of the best candidate minus that of the best other answer, at most `WIDEST`; None if there is no other."""
     other = runner_up(made)
     return None if other is None else float(min(WIDEST, max(0.0, made[0].score - other.score)))
 
 
 def time_agreement(made: list[Candidate]) -> float:
-    """How much of the candidates' weight lies on answers at about the best one's time, in 0-1.
+    """The share in 0-1 of the candidates' weight that lies on answers at about the best one's time.
 
-    A rival at the same time costs the boxes, not the time. It never falls when the best's score rises.
+    A rival at the same time endangers the boxes, not the time. The value never falls if the best score rises.
     """
     kept = made[:24]
     scores = np.array([c.score for c in kept])
@@ -154,7 +155,7 @@ def time_agreement(made: list[Candidate]) -> float:
 
 
 def crowding(actor: TrackedActor, everyone: list[TrackedActor], start: float, end: float) -> float:
-    """Share of its sightings in which another's box covers a good part of its own, in 0-1."""
+    """The share in 0-1 of an actor's sightings in which another actor's box covers a good part of its own."""
     rows = actor.within(start, end)
     times, boxes = actor.times[rows], actor.boxes[rows]
     if not len(times):
@@ -176,13 +177,13 @@ def crowding(actor: TrackedActor, everyone: list[TrackedActor], start: float, en
 def confidence_features(
     sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
 ) -> dict[str, float]:
-    """The facts about the best of `made`, by name.
+    """The features of the best candidate, by name.
 
     Args:
-        sentence: as it was asked.
-        reading: of it.
-        made: candidates, best first; not empty.
-        around: the clip.
+        sentence: The sentence as it was asked.
+        reading: Its reading.
+        made: The candidates, best first; not empty.
+        around: Conditions of the clip.
     """
     best = made[0]
     hull = best.hull

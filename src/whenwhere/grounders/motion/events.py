@@ -1,7 +1,7 @@
-"""Parts of a track that verbs name: enters, leaves, stands, turns, jumps, picks up ...
+"""Events: the parts of an actor's time that verbs name: enters, leaves, stands, turns, jumps, picks up ...
 
-An event is read off the track's profile of speed, its contacts with the border, its box, and the places where the
-background's state changed. Each finder returns spans with a quality around 0 (negative: only weakly the event).
+An event is recognised from the actor's profile of speed, its contacts with the border, its box, and the places where
+the background changed. Each finder returns spans with a quality around 0 (negative: the event is only weakly seen).
 Verbs that merely say that something moves (walks, drives, rides) name the whole stay.
 """
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import STILL, TrackedActor
+from whenwhere.grounders.motion.attributes import STILL, Movement, TrackedActor
 
-#: Shortest standing, seconds.
+#: Shortest time of standing still, in seconds.
 LEAST = 0.8
-#: Own sizes per second at most at the edges of a stand.
+#: Fastest pace at the edges of a time of standing still, in own sizes per second.
 SLOW = 0.6
-#: Verbs that describe a stay, not a part of it.
+#: Events that describe a whole stay, not a part of it.
 WHOLE = frozenset({"walk", "run", "ride", "drive", "move", "pass", "throw", "catch"})
 
 
 @dataclass(frozen=True)
 class EventSpan:
-    """Some of an actor's time, and how well it is the event asked for."""
+    """A part of an actor's time in seconds, and how clearly it is the event (about 0, negative if weakly)."""
 
     start: float
     end: float
@@ -31,12 +31,12 @@ class EventSpan:
 
 
 def whole_stay(actor: TrackedActor, quality: float = 0.0) -> EventSpan:
-    """The actor's whole stay."""
+    """The actor's whole stay, with a quality."""
     return EventSpan(actor.span.start, actor.span.end, quality)
 
 
 def true_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(first, last) index of each run of True.
+    """The (first, last) indices of each run of True.
 
     >>> true_runs(np.array([False, True, True, False, True]))
     [(1, 2), (4, 4)]
@@ -46,16 +46,15 @@ def true_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def standing_times(actor: TrackedActor) -> list[tuple[float, float]]:
-    """Times when it stood still for at least `LEAST` seconds; short interruptions are bridged."""
-    if "stands" not in actor.memo:
-        actor.memo["stands"] = _stands(actor)
-    known: list[tuple[float, float]] = actor.memo["stands"]
-    return known
+    """(start, end) of each time that the actor stood still for at least `LEAST` seconds; short moves are bridged."""
+    if actor.memo.standing is None:
+        actor.memo.standing = _standing_times(actor)
+    return actor.memo.standing
 
 
-def _stands(actor: TrackedActor) -> list[tuple[float, float]]:
+def _standing_times(actor: TrackedActor) -> list[tuple[float, float]]:
     t = actor.times
-    # Pace is measured over a while, so a stand begins and ends where the pace is half of that of its movement.
+    # Pace is measured over some time, so standing begins and ends where the pace is half of that of moving.
     slow = actor.pace < float(np.clip(0.5 * np.percentile(actor.pace, 85), STILL, SLOW))
     out: list[tuple[float, float]] = []
     for a, b in true_runs(slow):
@@ -63,7 +62,7 @@ def _stands(actor: TrackedActor) -> list[tuple[float, float]]:
             continue
         start = actor.span.start if a == 0 else float(t[a])
         end = actor.span.end if b == len(t) - 1 else float(t[b])
-        # Fidgeting in one place, or somebody who passes in front, does not end a stand.
+        # Fidgeting in one place, or somebody who passes in front, does not end a time of standing.
         if out and start - out[-1][1] < 1.5 and _same_place(actor, out[-1], (start, end)):
             out[-1] = (out[-1][0], end)
         else:
@@ -72,50 +71,53 @@ def _stands(actor: TrackedActor) -> list[tuple[float, float]]:
 
 
 def _same_place(actor: TrackedActor, x: tuple[float, float], y: tuple[float, float]) -> bool:
+    """Whether the actor is in about the same place in the middle of two times."""
     a, b = actor.at(np.array([(x[0] + x[1]) / 2, (y[0] + y[1]) / 2]))
     shift = np.abs((a[:2] + a[2:]) - (b[:2] + b[2:])) / 2
     return bool((shift < 0.5 * (a[2:] - a[:2])).all())
 
 
-def movements(actor: TrackedActor, axis: int | None = None) -> list[tuple[float, float, NDArray[np.float64]]]:
-    """Stretches of motion between stands and reversals: (start, end, displacement in frame shares)."""
-    key = ("moves", axis)
-    if key not in actor.memo:
-        actor.memo[key] = _moves(actor, axis)
-    known: list[tuple[float, float, NDArray[np.float64]]] = actor.memo[key]
-    return known
+def movements(actor: TrackedActor, axis: int | None = None) -> list[Movement]:
+    """Stretches of motion between stands and reversals, in order.
+
+    Args:
+        actor: The moving actor.
+        axis: The axis whose reversals count: 0 (x), 1 (y), or None for the one of the wider motion.
+    """
+    if axis not in actor.memo.movements:
+        actor.memo.movements[axis] = _movements(actor, axis)
+    return actor.memo.movements[axis]
 
 
-def _moves(actor: TrackedActor, axis: int | None) -> list[tuple[float, float, NDArray[np.float64]]]:
+def _movements(actor: TrackedActor, axis: int | None) -> list[Movement]:
     t = actor.times
     if len(t) < 3:
-        return [(actor.span.start, actor.span.end, actor.shift)]
+        return [Movement(actor.span.start, actor.span.end, actor.shift)]
     k = int(np.ptp(actor.centre, axis=0).argmax()) if axis is None else axis
     sign = np.sign(actor.velocity[:, k])
     strong = np.abs(actor.velocity[:, k]) > 0.15 * np.percentile(np.abs(actor.velocity[:, k]), 90) + 1e-4
     sign = np.where(strong & ~actor.still, sign, 0)
-    out: list[tuple[float, float, NDArray[np.float64]]] = []
+    found: list[Movement] = []
     for s in (1, -1):
         for a, b in true_runs(sign == s):
             if t[b] - t[a] >= 0.3:
-                out.append((t[a], t[b], actor.centre[b] - actor.centre[a]))
-    out.sort(key=lambda m: m[0])
-    merged: list[tuple[float, float, NDArray[np.float64]]] = []
-    for start, end, d in out:
-        if merged and np.sign(merged[-1][2][k]) == np.sign(d[k]) and start - merged[-1][1] < 0.7:
-            merged[-1] = (merged[-1][0], end, merged[-1][2] + d)
+                found.append(Movement(t[a], t[b], actor.centre[b] - actor.centre[a]))
+    merged: list[Movement] = []
+    for move in sorted(found, key=lambda m: m.start):
+        last = merged[-1] if merged else None
+        if last and np.sign(last.shift[k]) == np.sign(move.shift[k]) and move.start - last.end < 0.7:
+            merged[-1] = Movement(last.start, move.end, last.shift + move.shift)
         else:
-            merged.append((start, end, d))
+            merged.append(move)
     return merged
 
 
-def event_spans(actor: TrackedActor, event: str, duration: float) -> list[EventSpan]:
-    """Spans of an event of one actor, best first; empty where it never happens.
+def event_spans(actor: TrackedActor, event: str) -> list[EventSpan]:
+    """The spans of an event of one actor, best first; empty if it never happens.
 
     Args:
-        actor: with its attributes.
-        event: a key of `lexicon.EVENTS`.
-        duration: of the video, seconds.
+        actor: The actor.
+        event: A key of `lexicon.EVENTS`.
     """
     if event in WHOLE:
         return _moving(actor, event)
@@ -129,6 +131,7 @@ def event_spans(actor: TrackedActor, event: str, duration: float) -> list[EventS
 
 
 def _moving(actor: TrackedActor, event: str) -> list[EventSpan]:
+    """The whole stay, better the more it moves; its single movements too, if it mostly stands."""
     moving = float((~actor.still).mean())
     pace = float(np.percentile(actor.pace, 70))
     quality = 0.8 * (min(moving, 0.6) - 0.6)
@@ -138,12 +141,12 @@ def _moving(actor: TrackedActor, event: str) -> list[EventSpan]:
         quality += 0.4
     out = [whole_stay(actor, quality)]
     if moving < 0.6:
-        out += [EventSpan(a, b, quality - 0.3) for a, b, d in movements(actor) if np.abs(d).max() > 0.05]
+        out += [EventSpan(m.start, m.end, quality - 0.3) for m in movements(actor) if np.abs(m.shift).max() > 0.05]
     return out
 
 
 def _enter(actor: TrackedActor) -> list[EventSpan]:
-    """From the first sight until it stops or turns; of someone who only crosses, until it is well inside."""
+    """From each first sighting until it stops or turns; if it only crosses, until it is well inside."""
     out = []
     ways = movements(actor, _axis(actor.entry))
     for piece in actor.spans:
@@ -151,8 +154,8 @@ def _enter(actor: TrackedActor) -> list[EventSpan]:
         if not len(rows) or piece.start <= 0.05:
             continue
         t = actor.times
-        first = [m for m in ways if m[1] > piece.start + 0.2 and m[0] < piece.start + 1.5]
-        stop = first[0][1] if first else piece.end
+        first = [m for m in ways if m.end > piece.start + 0.2 and m.start < piece.start + 1.5]
+        stop = first[0].end if first else piece.end
         stop = min([stop, *(a for a, _ in standing_times(actor) if a > piece.start)])
         if stop < piece.end - 1.0:
             end = stop + 0.2
@@ -166,11 +169,12 @@ def _enter(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _axis(sides: tuple[str, ...]) -> int | None:
+    """The axis of the first side: 0 for left or right, 1 for top or bottom, None without sides."""
     return None if not sides else (0 if sides[0] in ("left", "right") else 1)
 
 
 def _leave(actor: TrackedActor) -> list[EventSpan]:
-    """From when it starts or turns towards the border until it is gone; of someone who only crosses, the last part."""
+    """From when it starts or turns towards the border until it is gone; if it only crosses, the last part."""
     out = []
     pieces = list(actor.spans)
     for n, piece in enumerate(pieces):
@@ -186,9 +190,9 @@ def _leave(actor: TrackedActor) -> list[EventSpan]:
         last = [
             m
             for m in movements(actor, _axis(actor.exit) if last_piece else None)
-            if m[1] > piece.end - 1.2 and m[0] < piece.end
+            if m.end > piece.end - 1.2 and m.start < piece.end
         ]
-        begin = last[-1][0] if last else piece.end - 2.0
+        begin = last[-1].start if last else piece.end - 2.0
         begin = max([begin, *(b for _, b in standing_times(actor) if b < piece.end - 0.2)])
         if begin <= piece.start + 1.0:
             begin = piece.end - max(1.0, 0.4 * piece.duration)
@@ -197,23 +201,26 @@ def _leave(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _return(actor: TrackedActor) -> list[EventSpan]:
+    """Later visits, movements back, and (with less quality) entries."""
     out = []
     pieces = list(actor.spans)
     for piece in pieces[1:]:
-        arrived = next((a for a, _ in standing_times(actor) if a > piece.start + 0.3), None)
-        turn = next((m[1] for m in movements(actor) if m[0] <= piece.start + 0.6 and m[1] > piece.start + 0.3), None)
+        begin = piece.start
+        arrived = next((a for a, _ in standing_times(actor) if a > begin + 0.3), None)
+        turn = next((m.end for m in movements(actor) if m.start <= begin + 0.6 and m.end > begin + 0.3), None)
         end = min([x for x in (arrived, turn, piece.end) if x is not None])
         out.append(EventSpan(piece.start, max(end, piece.start + 0.5), 0.6))
     ways = movements(actor)
     for previous, way in itertools.pairwise(ways):
-        if previous[2] @ way[2] < 0 and np.abs(way[2]).max() > 0.08:
-            out.append(EventSpan(way[0], way[1], 0.0))
-    # Whoever was there before may not have been seen, or not as the same one: then it is a coming in.
+        if previous.shift @ way.shift < 0 and np.abs(way.shift).max() > 0.08:
+            out.append(EventSpan(way.start, way.end, 0.0))
+    # The earlier visit may not have been seen, or not as the same actor: then the return is an entry.
     out += [EventSpan(p.start, p.end, p.quality - 0.8) for p in _enter(actor)]
     return out
 
 
 def _stand(actor: TrackedActor) -> list[EventSpan]:
+    """Times of standing still, better the longer; the whole stay if it stands for most of it."""
     still = standing_times(actor)
     total = sum(b - a for a, b in still)
     if not still:
@@ -225,20 +232,22 @@ def _stand(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _stop(actor: TrackedActor) -> list[EventSpan]:
+    """From the movement before a time of standing to its beginning."""
     out = []
     for a, b in standing_times(actor):
-        before = [m for m in movements(actor) if m[1] <= a + 0.7 and m[1] > a - 1.5]
+        before = [m for m in movements(actor) if m.end <= a + 0.7 and m.end > a - 1.5]
         if before:
-            out.append(EventSpan(max(before[-1][0], a - 4.0), min(a + 0.8, b), 0.2 + 0.1 * min(b - a, 3)))
+            out.append(EventSpan(max(before[-1].start, a - 4.0), min(a + 0.8, b), 0.2 + 0.1 * min(b - a, 3)))
     return out
 
 
 def _start(actor: TrackedActor) -> list[EventSpan]:
+    """From the end of a time of standing through the movement after it."""
     out = []
     for a, b in standing_times(actor):
-        after = [m for m in movements(actor) if m[0] >= b - 0.7 and m[0] < b + 1.5]
+        after = [m for m in movements(actor) if m.start >= b - 0.7 and m.start < b + 1.5]
         if after:
-            out.append(EventSpan(b, min(after[0][1], b + 4.0), 0.2 + 0.1 * min(b - a, 3)))
+            out.append(EventSpan(b, min(after[0].end, b + 4.0), 0.2 + 0.1 * min(b - a, 3)))
     return out
 
 
@@ -251,12 +260,13 @@ def _jump(actor: TrackedActor) -> list[EventSpan]:
     window = max(3, round(0.9 / max(1e-3, float(np.median(np.diff(t))))))
 
     def risen(y: NDArray[np.float64]) -> NDArray[np.float64]:
-        # ground line: the lowest it was shortly before and shortly after, whichever is higher up
+        """How far `y` is above its ground line, in heights of the actor."""
+        # The ground line is the lowest position shortly before or shortly after, whichever is higher up.
         before = np.array([y[max(0, i - window) : i + 1].max() for i in range(len(t))])
         after = np.array([y[i : i + window + 1].max() for i in range(len(t))])
         return (np.minimum(before, after) - y) / height
 
-    # The lower edge may be held down by a shadow or a leash: then the middle rises.
+    # A shadow or a leash may hold the lower edge down: then the middle rises.
     lift = np.maximum(risen(bottom), 0.7 * risen((actor.boxes[:, 1] + actor.boxes[:, 3]) / 2))
     out = []
     for a, b in true_runs(lift > 0.08):
@@ -268,14 +278,15 @@ def _jump(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _turn(actor: TrackedActor) -> list[EventSpan]:
+    """Reversals, and corners where the heading changes by more than about 50 degrees."""
     ways = movements(actor)
     out = []
     for previous, way in itertools.pairwise(ways):
-        if previous[2] @ way[2] < 0:
-            middle = (previous[1] + way[0]) / 2
-            half = max(0.7, (way[0] - previous[1]) / 2 + 0.3)
+        if previous.shift @ way.shift < 0:
+            middle = (previous.end + way.start) / 2
+            half = max(0.7, (way.start - previous.end) / 2 + 0.3)
             out.append(EventSpan(max(actor.span.start, middle - half), min(actor.span.end, middle + half), 0.2))
-    # a corner: the heading changes by more than about 50 degrees while it keeps going
+    # A corner: the heading changes while the actor keeps moving.
     v = actor.velocity
     step = max(1, round(0.6 / max(1e-3, float(np.median(np.diff(actor.times)))))) if len(actor.times) > 1 else 1
     if len(v) > 2 * step:
@@ -293,25 +304,31 @@ def _turn_back(actor: TrackedActor) -> list[EventSpan]:
     for axis in (0, 1):
         ways = movements(actor, axis)
         for k, (previous, way) in enumerate(itertools.pairwise(ways)):
-            turned = previous[2][axis] * way[2][axis] < 0
-            far = min(abs(previous[2][axis]), abs(way[2][axis]))
-            if not turned or way[0] - previous[1] > 2.0 or far < 0.03:
+            turned = previous.shift[axis] * way.shift[axis] < 0
+            far = min(abs(previous.shift[axis]), abs(way.shift[axis]))
+            if not turned or way.start - previous.end > 2.0 or far < 0.03:
                 continue
-            start = (previous[1] + way[0]) / 2
+            start = (previous.end + way.start) / 2
             stop = next((a for a, _ in standing_times(actor) if a > start + 0.5), actor.span.end)
             following = ways[k + 2] if k + 2 < len(ways) else None
-            if following is not None and following[2][axis] * way[2][axis] < 0 and abs(following[2][axis]) > 0.05:
-                stop = min(stop, (way[1] + following[0]) / 2)
+            if (
+                following is not None
+                and following.shift[axis] * way.shift[axis] < 0
+                and abs(following.shift[axis]) > 0.05
+            ):
+                stop = min(stop, (way.end + following.start) / 2)
             piece = next((p.end for p in actor.spans if p.start <= start <= p.end), stop)
             out.append(EventSpan(start, max(min(stop, piece), start + 0.5), 0.1 + min(0.5, 2 * far)))
     return out
 
 
 def _vanish(actor: TrackedActor) -> list[EventSpan]:
+    """The whole stay, better if it did not leave by a border."""
     return [whole_stay(actor, 0.2 if not actor.exit else -0.4)]
 
 
 def _bend(actor: TrackedActor) -> list[EventSpan]:
+    """Times when the box is clearly lower than usual, away from the upper and lower border."""
     h = actor.boxes[:, 3] - actor.boxes[:, 1]
     usual = np.percentile(h, 75)
     free = ~actor.touch[:, [1, 3]].any(1)
@@ -323,12 +340,14 @@ def _bend(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _rise(actor: TrackedActor) -> list[EventSpan]:
+    """Around the end of each bend."""
     return [
         EventSpan(max(actor.span.start, p.end - 1.0), min(actor.span.end, p.end + 1.0), p.quality) for p in _bend(actor)
     ]
 
 
 def _approach(actor: TrackedActor) -> list[EventSpan]:
+    """From the first sighting until it stands still; else the whole stay."""
     still = [a for a, _ in standing_times(actor) if a > actor.span.start + 0.5]
     if still:
         return [EventSpan(actor.span.start, still[0], 0.2)]
@@ -336,7 +355,7 @@ def _approach(actor: TrackedActor) -> list[EventSpan]:
 
 
 def _reach(actor: TrackedActor) -> list[EventSpan]:
-    """Picking up or putting down without a change seen in the background: bends, else stands."""
+    """Picking up or putting down without a change of the background: bends, else times of standing."""
     bends = _bend(actor)
     if bends:
         return [EventSpan(p.start, p.end, -0.3) for p in bends]

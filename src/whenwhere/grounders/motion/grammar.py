@@ -1,6 +1,6 @@
-"""The little grammar that reading needs: tokens, clauses, base forms, events, nouns, subject and object.
+"""The grammar that reading needs: tokens, clauses, base forms, events, nouns, subject and object.
 
-Positions are indices into the clause's list of words.
+Positions are indices into a clause's list of words.
 """
 
 import re
@@ -14,6 +14,7 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:[-'’][a-z0-9]+)*|,")
 
 @cache
 def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
+    """The compiled patterns of each event of `lexicon.EVENTS`, in its order."""
     gap = r"(?:\\S+ ){0,4}?"
     return tuple(
         (name, tuple(re.compile(r"(?<!\S)" + re.sub(r"_ ", gap, p) + r"(?!\S)") for p in patterns))
@@ -21,46 +22,19 @@ def _event_patterns() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
     )
 
 
+#: Words that occur in the patterns of events, in base form.
 VERBS = frozenset(re.findall(r"[a-z]+", " ".join(" ".join(p) for p in lex.EVENTS.values())))
-
 
 _NOT_VERB_AFTER = frozenset({"the", "a", "an", "his", "her", "its", "their", "this", "my", "your"})
 
-
-PREPOSITIONS = frozenset(
-    {
-        "in",
-        "with",
-        "on",
-        "at",
-        "near",
-        "to",
-        "towards",
-        "toward",
-        "from",
-        "behind",
-        "beside",
-        "by",
-        "under",
-        "over",
-        "past",
-        "into",
-        "onto",
-        "of",
-        "around",
-        "through",
-        "between",
-        "wearing",
-        "holding",
-        "carrying",
-        "against",
-        "using",
-    }
-)
+PREPOSITIONS = frozenset({
+    "in", "with", "on", "at", "near", "to", "towards", "toward", "from", "behind", "beside", "by", "under", "over",
+    "past", "into", "onto", "of", "around", "through", "between", "wearing", "holding", "carrying", "against", "using",
+})  # fmt: skip
 
 
 def query_tokens(sentence: str) -> list[str]:
-    """Lower-case words and commas; possessives and curly apostrophes straightened.
+    """The lower-case words and commas of a sentence, reworded by `rewrite_query`, with straight apostrophes.
 
     >>> query_tokens("A man's T-shirt, red")
     ['a', "man's", 'tshirt', ',', 'red']
@@ -73,16 +47,16 @@ def query_tokens(sentence: str) -> list[str]:
         .replace("t shirt", "tshirt")
     )
     text = rewrite_query(text)
-    # "can" is a drink only after an article
+    # "can" is a container only after an article or "tin"
     words = _TOKEN.findall(re.sub(r"(?<!\ba)(?<!\bthe)(?<!\btin) can (be seen|be|you)?", " ", text))
     return _shades_joined(words)
 
 
 def _shades_joined(words: list[str]) -> list[str]:
-    """Words that shade a colour joined to it, so that "jet black" is no jet and "lemon yellow" no fruit."""
+    """The words with shades joined to their colour, so that "jet black" is not a jet and "lemon yellow" not a fruit."""
     out: list[str] = []
     for word in words:
-        # "dark blue", "jet black", "blue green", "sandy brown"; a light thing stays light
+        # "dark blue", "jet black", "blue green", "sandy brown"; in "a light van", "light" stays alone
         if out and lex.colour_of(word) and (out[-1] in lex.SHADES or lex.colour_of(out[-1])) and out[-1] != "and":
             out[-1] += "-" + word
         else:
@@ -91,11 +65,11 @@ def _shades_joined(words: list[str]) -> list[str]:
 
 
 def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
-    """The main clause first, then (relation, words) of sub-clauses."""
+    """(relation, words) of each clause: the main clause first, with relation None, then the sub-clauses."""
     out: list[tuple[str | None, list[str]]] = [(None, [])]
     for i, word in enumerate(words):
         relation = lex.RELATIONS.get(word)
-        # "as" and "before" also stand in phrases without a clause; a clause needs a noun of its own later on.
+        # "as" and "before" also occur in phrases that are not clauses; a clause needs a noun of its own.
         if (
             relation
             and any(lex.noun_kind(w) for w in words[i + 1 :])
@@ -116,13 +90,13 @@ def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
 
 
 def base_text(words: list[str]) -> str:
-    """Words as base forms where a base form is a verb the events know, else as they are."""
+    """The words in base form if that is a verb of an event, else unchanged, with one space between."""
     out = []
     for i, w in enumerate(words):
         forms = lex.lemmas(w)
         previous = words[i - 1] if i else ""
         if w == "left":
-            # "left" is a verb only after someone who could leave, or after "has", "who", "then"
+            # "left" is a verb only after something that can leave, or after "has", "who", "then"
             verb = previous in ("has", "have", "had", "who", "that", "then", "just") or (
                 lex.noun_kind(previous) is not None and i + 1 < len(words) and words[i - 2 : i - 1] != ["from"]
             )
@@ -133,21 +107,24 @@ def base_text(words: list[str]) -> str:
 
 
 def events_of(text: str, words: list[str]) -> list[str]:
-    """Events in the order told; `text` is the words as base forms, one space between."""
+    """The events of a clause in the order told.
+
+    Args:
+        text: The words in base form (`base_text`).
+        words: The words.
+    """
     found: list[tuple[int, int, str]] = []
     for rank, (name, patterns) in enumerate(_event_patterns()):
         for pattern in patterns:
             for match in pattern.finditer(text):
                 index = text[: match.start()].count(" ")
-                # "a parking lot", "the walking stick": a verb form straight before a noun, after an article
+                # In "a parking lot" and "the walking stick" the form between article and noun is not a verb.
                 if (
                     index
                     and words[index - 1] in _NOT_VERB_AFTER
                     and index + 1 < len(words)
                     and " " not in match.group().strip()
                 ):
-                    if not lex.noun_kind(words[index]):
-                        continue
                     continue
                 found.append((match.start(), rank, name))
     taken: dict[int, tuple[int, str]] = {}
@@ -159,7 +136,7 @@ def events_of(text: str, words: list[str]) -> list[str]:
 
 
 def _settled(told: list[str], text: str) -> list[str]:
-    """Events that together mean one: "stops and waits" is a stand, "turns round and walks back" is a way back."""
+    """The events, with those that mean one together merged: "turns round and walks back" is `turn_back`."""
     out = list(told)
     if "stand" in out and "stop" in out:
         out.remove("stop")
@@ -176,7 +153,7 @@ def _settled(told: list[str], text: str) -> list[str]:
 
 
 def nouns_of(words: list[str]) -> list[tuple[int, str]]:
-    """(position, kind) of every noun that names a thing, garments left out."""
+    """(position, kind) of every noun that names a thing, without garments."""
     out = []
     for i, w in enumerate(words):
         if lex.colour_of(w):
@@ -192,7 +169,7 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
 
 
 def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
-    """The thing asked for: the first noun that no preposition governs, else the first noun."""
+    """(position, kind) of the thing asked for: the first noun without a preposition, else the first noun."""
     if words[:1] == ["who"]:
         return 0, "person"  # "who leaves the bag?"
     for i, kind in nouns:
@@ -206,7 +183,7 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
         if i + 1 < len(words) and words[i].endswith("'s") and is_noun(words[i + 1]):
             continue
         # "the car driver", "the delivery van": the last of adjoining nouns is the head
-        if (i + 1,) and any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
+        if any(k == i + 1 for k, _ in nouns) and words[i] not in ("he", "she", "they", "her", "him"):
             continue
         if not governed:
             return i, kind
@@ -214,14 +191,14 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
 
 
 def is_noun(word: str) -> bool:
-    """Whether a word names a thing or something worn."""
+    """Whether a word names a thing or a garment."""
     return lex.noun_kind(word) is not None or lex.body_part(word) is not None
 
 
 def object_of(
     words: list[str], others: list[tuple[int, str]], subject: tuple[int, str] | None
 ) -> tuple[str, str] | None:
-    """What the event happens to: the first further noun after the subject that is not merely a place."""
+    """(noun, kind) of what the event happens to: the first other noun after the subject that is not merely a place."""
     start = subject[0] if subject else -1
     for i, kind in others:
         if i < start or kind == "face":

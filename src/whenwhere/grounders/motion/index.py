@@ -1,13 +1,13 @@
-"""A video looked at once: what moved, when, where, in which colours. Many questions are answered from it.
+"""The index of a video: what moved, when, where and in which colours. All questions are answered from it.
 
-The frames are streamed once at a few per second and a small width and worked off in windows, so that memory does
-not grow with the video: a window is cut at a shot change or when it is full. Each window gets its background(s),
-its blobs and tracks; a track that goes on into the next window of the same shot is stitched there. What is stored is
-a few kilobytes per minute, as plain arrays, keyed by the video's content.
+The frames are streamed once at a few per second and a small width, in windows, so that memory does not grow with the
+video: a window ends at a shot cut or when it is full. Each window gets its backgrounds, blobs and tracks; a track that
+continues in the next window of the same shot is joined there. A few kilobytes per minute are stored, as plain arrays,
+keyed by the video's content.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,9 +18,9 @@ from whenwhere.grounders.motion import blobs, camera, object_changes, static_obj
 from whenwhere.grounders.motion.tracks import BlobLinker, BlobTrack, stitch_tracks
 from whenwhere.video import VideoInfo, stream_frames
 
-#: Raise when the stored arrays or what is in them changes.
+#: Version of the stored arrays; raise it if they or their meaning change.
 VERSION = 6
-#: Frames per second looked at, and their width in pixels.
+#: Frames per second that are analysed, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
 #: Most frames held at a time (about 180 MB at 16:9).
@@ -31,21 +31,31 @@ SHORTEST = 0.4
 
 @dataclass
 class Index:
-    """Everything the answers are made from.
+    """Everything that answers are made from.
 
     Attributes:
-        duration: seconds; step: seconds between looks; width, height: of the displayed frame.
-        track: (n,) number of the track of each sighting, sightings sorted by track and time.
-        times: (n,); boxes: (n, 4) xyxy pixels of the displayed frame; areas: (n,) share of the frame.
-        strong: (n,) share of strong evidence; shared: (n,) blob was divided with a neighbour.
-        colours: (n, 5, 13) by height zone and column of `colours.COLUMNS`.
-        rest: things that were put down or taken away, (m, len(rest.COLUMNS)).
-        rest_colours: (m, 13).
-        lying: things that never move, (k, 6): start, end, box; lying_colours: (k, 13).
-        cuts: times of first frames of new shots.
-        moving: share of time with a moving camera; flood: share of the picture in motion at most times (median, 95 %).
-        warnings: sentences about frames that are damaged.
-        frames: how many frames were looked at; recurring: share of windows where the costlier background was used.
+        duration: Duration of the video, in seconds.
+        step: Seconds between analysed frames.
+        width: Width of the displayed frame, in pixels.
+        height: Height of the displayed frame, in pixels.
+        track: (n,) number of the track of each sighting; sightings are sorted by track and time.
+        times: (n,) seconds.
+        boxes: (n, 4) xyxy pixels of the displayed frame.
+        areas: (n,) shares of the frame.
+        strong: (n,) shares of strong evidence.
+        shared: (n,) whether the blob was divided with a neighbour.
+        colours: (n, 5, 13) colour shares by height zone and column of `colours.COLUMNS`.
+        changes: (m, len(object_changes.COLUMNS)) objects that were put down or taken away.
+        change_colours: (m, 13) colour shares of these objects.
+        static: (k, 6) objects that never move: start, end, box.
+        static_colours: (k, 13) colour shares of these objects.
+        cuts: Times of the first frames of new shots.
+        moving: Share of the time with a moving camera.
+        unsteady: Share of the time in which the camera's motion could not be compensated.
+        flood: Share of the picture that is foreground in the busiest tenth of frames (their 90 % quantile).
+        frames: Number of analysed frames.
+        recurring: Share of the frames for which the costlier background was used.
+        warnings: Sentences about damaged frames.
     """
 
     duration: float
@@ -72,7 +82,7 @@ class Index:
     warnings: tuple[str, ...]
 
     def arrays(self) -> dict[str, NDArray]:
-        """As arrays, for the cache."""
+        """The index as arrays, for the cache."""
         return {
             "scalars": np.array(
                 [self.duration, self.step, self.width, self.height, self.moving, self.unsteady, self.flood, self.frames,
@@ -100,15 +110,48 @@ class Index:
 
 @dataclass
 class _Window:
-    """What one window gives."""
+    """What one window contributes to the index, with boxes in working pixels."""
 
     tracks: list[BlobTrack]
-    resting: list[object_changes.ObjectChange]
+    changes: list[object_changes.ObjectChange]
     static: list[static_objects.StaticObject]
     moving: bool
     steady: bool
     flood: list[float]
     recurring: bool
+
+
+@dataclass
+class _Total:
+    """What the windows so far contribute to the index, with boxes in working pixels; counts are of frames."""
+
+    tracks: list[BlobTrack] = field(default_factory=list)
+    changes: list[object_changes.ObjectChange] = field(default_factory=list)
+    static: list[static_objects.StaticObject] = field(default_factory=list)
+    static_of_shot: list[static_objects.StaticObject] = field(default_factory=list)
+    cuts: list[float] = field(default_factory=list)
+    flood: list[float] = field(default_factory=list)
+    frames: int = 0
+    moving: int = 0
+    unsteady: int = 0
+    recurring: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, window: _Window, times: NDArray[np.float64], new_shot: bool) -> None:
+        """Take the next window."""
+        if new_shot and self.frames:
+            self.cuts.append(float(times[0]))
+        n = len(times)
+        self.frames += n
+        self.moving += n * window.moving
+        self.unsteady += n * (window.moving and not window.steady)
+        self.recurring += n * window.recurring
+        self.flood += window.flood
+        self.changes += window.changes
+        if new_shot:
+            self.static, self.static_of_shot = self.static + self.static_of_shot, []
+        self.static_of_shot = static_objects.merge_static_objects(self.static_of_shot, window.static)
+        self.tracks = self.tracks + window.tracks if new_shot else _continue(self.tracks, window.tracks)
 
 
 def build_index(
@@ -118,51 +161,30 @@ def build_index(
     kind: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Index:
-    """Look at a whole video.
+    """Analyse a whole video.
 
     Args:
-        info: the probed video.
-        fps: looks per second.
-        width: working width in pixels.
-        kind: background: `auto`, `median` or `recurring`.
-        progress: told the share of the video that is done, after each window.
+        info: The probed video.
+        fps: Frames per second that are analysed.
+        width: Working width in pixels.
+        kind: Kind of background model: `auto`, `median` or `recurring`.
+        progress: Called with the share of the video that is done, in 0-1, after each window.
     """
     cv2.setNumThreads(1)
-    width = min(width, info.width)
-    tracks: list[BlobTrack] = []
-    resting: list[object_changes.ObjectChange] = []
-    patches: list[static_objects.StaticObject] = []
-    shot: list[static_objects.StaticObject] = []
-    cuts: list[float] = []
-    warnings: list[str] = []
-    flood: list[float] = []
-    looked = moved = unsteady = recurring = 0
-    shape = (0, 0)
-    for frames, times, new_shot in _windows(stream_frames(info, fps=fps, width=width, warnings=warnings)):
+    total = _Total()
+    shape = (1, 1)
+    source = stream_frames(info, fps=fps, width=min(width, info.width), warnings=total.warnings)
+    for frames, times, new_shot in _windows(source):
         shape = frames.shape[1:3]
-        if new_shot and looked:
-            cuts.append(float(times[0]))
-        window = _look(frames, times, kind)
-        looked += len(times)
-        moved += len(times) * window.moving
-        unsteady += len(times) * (window.moving and not window.steady)
-        recurring += len(times) * window.recurring
-        flood += window.flood
-        resting += window.resting
-        if new_shot:
-            patches, shot = patches + shot, []
-        shot = static_objects.merge_static_objects(shot, window.static)
-        tracks = tracks + window.tracks if new_shot else _continue(tracks, window.tracks)
+        total.add(_analyse(frames, times, kind), times, new_shot)
         if progress is not None:
             progress(float(times[-1]) / info.duration)
     step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
-    return _pack(
-        info, shape, tracks, resting, patches + shot, cuts, flood, looked, moved, unsteady, recurring, step, warnings
-    )
+    return _pack(info, shape, total, step)
 
 
 def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tuple[NDArray[np.uint8], NDArray, bool]]:
-    """Frames in runs of one shot, at most WINDOW long; the flag says that a new shot begins."""
+    """(frames, times, whether a new shot begins) of each run of frames of one shot, at most `WINDOW` long."""
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
     new_shot = True
@@ -181,7 +203,7 @@ def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tupl
 
 
 def _is_cut(past: list[NDArray[np.float32]], now: NDArray[np.float32]) -> bool:
-    """A change of most of the picture at once, in colour and in structure, far above what just went on."""
+    """Whether most of the picture changes at once, in colour and structure, far more than just before."""
     change = float(np.abs(now - past[-1]).mean())
     usual = float(np.abs(past[-1] - past[-2]).mean())
     if change < 18 or change < 3.0 * usual + 6:
@@ -193,12 +215,12 @@ def _is_cut(past: list[NDArray[np.float32]], now: NDArray[np.float32]) -> bool:
     return alike < 0.6 and everywhere > 0.55
 
 
-def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
-    """Background, blobs and tracks of one window."""
-    motion = camera.register(frames)
+def _analyse(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
+    """The backgrounds, blobs, tracks and object changes of one window."""
+    motion = camera.estimate_camera(frames)
     shape = frames.shape[1:3]
     if motion.moving and not motion.steady:
-        return _look_moving(frames, times, motion)
+        return _analyse_moving(frames, times, motion)
     if motion.moving:
         frames = np.stack(
             [
@@ -212,7 +234,7 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
     whole = bg.estimate_background(lab, chunks, kind)
     linker = BlobLinker(shape)
     flood: list[float] = []
-    resting: list[object_changes.ObjectChange] = []
+    changes: list[object_changes.ObjectChange] = []
     scenes: list[tuple[int, int, bg.Background]] = []
     recurring = whole.kind == "recurring"
     for first, end in bg.scene_segments(chunks, whole):
@@ -220,15 +242,15 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
         scene = whole if (first, end) == (0, len(chunks)) else bg.estimate_background(lab[a:b], chunks[first:end], kind)
         still = object_changes.StillPixels(shape)
         for i in range(a, b):
-            score, dusk = bg.foreground_and_shade(lab[i], scene)
+            score, shadow = bg.foreground_and_shadow(lab[i], scene)
             if motion.moving:
                 score[_outside(shape, motion.to_reference[i])] = 0
             share = float((score > bg.HIGH).mean())
             flood.append(share)
             if share < bg.FLOOD * 1.4:
-                linker.feed(float(times[i]), blobs.find_blobs(score, frames[i], dusk), frames[i])
-            still.feed(float(times[i]), score, lab[i])
-        resting += still.finish(scene, frames[a:b], lab[a:b], times[a:b])
+                linker.add(float(times[i]), blobs.find_blobs(score, frames[i], shadow), frames[i])
+            still.add(float(times[i]), score, lab[i])
+        changes += still.finish(scene, frames[a:b], lab[a:b], times[a:b])
         scenes.append((a, b, scene))
     tracks = linker.finish()
     empty = [
@@ -236,27 +258,27 @@ def _look(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
         for a, b, scene in scenes
         for x in object_changes.empty_places(tracks, scene, frames[a:b], lab[a:b], times[a:b])
     ]
-    resting = empty + resting
+    changes = empty + changes
     patches = static_objects.find_static_objects(whole.lab, float(times[0]), float(times[-1]))
     if motion.moving:
-        _unwarp(tracks, resting, patches, times, motion)
-    return _Window(tracks, resting, patches, motion.moving, motion.steady, flood, recurring)
+        _unwarp(tracks, changes, patches, times, motion)
+    return _Window(tracks, changes, patches, motion.moving, motion.steady, flood, recurring)
 
 
 def _outside(shape: tuple[int, int], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pixels of the reference that this frame does not show."""
+    """Which pixels of the reference frame are outside this frame."""
     inside = cv2.warpAffine(np.ones(shape, np.uint8), matrix, shape[::-1])
     return cv2.erode(inside, np.ones((9, 9), np.uint8)) == 0
 
 
 def _unwarp(
     tracks: list[BlobTrack],
-    resting: list[object_changes.ObjectChange],
+    changes: list[object_changes.ObjectChange],
     patches: list[static_objects.StaticObject],
     times: NDArray,
     motion: camera.CameraMotion,
 ) -> None:
-    """Boxes from the reference frame back into the frames they were seen in; what never moves, on average."""
+    """Move boxes from the reference frame back into the frames they were seen in (static objects: by the median)."""
     back = {float(t): camera.inverse(m) for t, m in zip(times, motion.to_reference, strict=True)}
 
     def move(box: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -265,15 +287,15 @@ def _unwarp(
 
     for track in tracks:
         track.boxes = [move(b, back[t]) for t, b in zip(track.times, track.boxes, strict=True)]
-    for thing in resting:
+    for thing in changes:
         thing.box = move(thing.box, back[min(back, key=lambda t: abs(t - thing.start))])
     middle = np.median(list(back.values()), axis=0)
     for patch in patches:
         patch.box = move(patch.box, middle)
 
 
-def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.CameraMotion) -> _Window:
-    """A camera that pans away: what moves against its neighbours half a second and a second before and after."""
+def _analyse_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.CameraMotion) -> _Window:
+    """A window of a camera that pans away: what differs from the frames half a second and a second before and after."""
     shape = frames.shape[1:3]
     lab = bg.to_lab(frames)
     linker = BlobLinker(shape)
@@ -292,7 +314,7 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
         middle = stack[(len(views) - 1) // 2].astype(np.float32) / 2 + stack[len(views) // 2].astype(np.float32) / 2
         scene = bg.Background(cv2.GaussianBlur(middle, (0, 0), 1.0), np.full(shape, 4.0, np.float32))
         score = bg.foreground_evidence(lab[i], scene)
-        # Parallax and registration leave thin edges everywhere: only what is thick remains.
+        # Parallax and registration leave thin edges everywhere: only thick regions are kept.
         score = np.asarray(cv2.erode(score, np.ones((3, 3), np.uint8)), np.float32)
         share = float((score > bg.HIGH).mean())
         flood.append(share)
@@ -301,12 +323,12 @@ def _look_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.Camer
             moved = np.vstack([back, [0, 0, 1]])[:2] @ np.vstack([motion.to_reference[i - 1], [0, 0, 1]])
         if share < bg.FLOOD:
             found = [b for b in blobs.find_blobs(score, frames[i]) if b.area > 0.002 * shape[0] * shape[1]]
-            linker.feed(float(times[i]), found, frames[i], moved)
+            linker.add(float(times[i]), found, frames[i], moved)
     return _Window(linker.finish(), [], [], True, False, flood, False)
 
 
 def _continue(before: list[BlobTrack], after: list[BlobTrack]) -> list[BlobTrack]:
-    """Tracks of the next window of the same shot: those that go on are stitched to their beginnings."""
+    """The tracks of two consecutive windows of a shot; those that continue are joined."""
     if not before or not after:
         return before + after
     border = min(r.times[0] for r in after)
@@ -314,55 +336,51 @@ def _continue(before: list[BlobTrack], after: list[BlobTrack]) -> list[BlobTrack
     return old + stitch_tracks([r for r in before if border - r.times[-1] <= 2.0] + after)
 
 
-def _pack(
-    info: VideoInfo,
-    shape: tuple[int, int],
-    tracks: list[BlobTrack],
-    resting: list[object_changes.ObjectChange],
-    patches: list[static_objects.StaticObject],
-    cuts: list[float],
-    flood: list[float],
-    looked: int,
-    moved: int,
-    unsteady: int,
-    recurring: int,
-    step: float,
-    warnings: list[str],
-) -> Index:
-    height, width = shape if shape[0] else (1, 1)
+def _pack(info: VideoInfo, shape: tuple[int, int], total: _Total, step: float) -> Index:
+    """The index of a video, with boxes in displayed pixels.
+
+    Args:
+        info: The probed video.
+        shape: (height, width) of the working frame.
+        total: What all windows contribute.
+        step: Seconds between analysed frames.
+    """
+    height, width = shape
     scale = np.array([info.width / width, info.height / height] * 2)
     kept = [
-        r
-        for r in sorted(tracks, key=lambda r: r.times[0])
-        if r.times[-1] - r.times[0] >= SHORTEST - 1e-6 and len(r.times) >= 3
+        track
+        for track in sorted(total.tracks, key=lambda track: track.times[0])
+        if track.times[-1] - track.times[0] >= SHORTEST - 1e-6 and len(track.times) >= 3
     ]
-    n = sum(len(r.times) for r in kept)
+    n = sum(len(track.times) for track in kept)
 
-    def column(name: str, shape: tuple[int, ...]) -> NDArray:
-        rows = [x for r in kept for x in getattr(r, name)]
+    def column(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        rows = [x for track in kept for x in getattr(track, name)]
         return np.array(rows, float).reshape(n, *shape)
 
+    static = total.static + total.static_of_shot
+    frames = max(1, total.frames)
     return Index(
         duration=info.duration,
         step=step,
         width=info.width,
         height=info.height,
-        track=np.repeat(np.arange(len(kept)), [len(r.times) for r in kept]).astype(np.int32),
+        track=np.repeat(np.arange(len(kept)), [len(track.times) for track in kept]).astype(np.int32),
         times=column("times", ()),
         boxes=column("boxes", (4,)) * scale,
         areas=column("areas", ()) / (width * height),
         strong=column("strongs", ()).astype(np.float32),
         shared=column("shared", ()).astype(bool),
         colours=column("colours", (5, 13)).astype(np.float32),
-        changes=object_changes.change_table(resting, scale),
-        change_colours=np.array([r.colour for r in resting], np.float32).reshape(-1, 13),
-        static=np.array([[p.start, p.end, *(p.box * scale)] for p in patches], float).reshape(-1, 6),
-        static_colours=np.array([p.colour for p in patches], np.float32).reshape(-1, 13),
-        cuts=np.array(cuts),
-        moving=moved / max(1, looked),
-        unsteady=unsteady / max(1, looked),
-        flood=float(np.percentile(flood, 90)) if flood else 0.0,
-        frames=looked,
-        recurring=recurring / max(1, looked),
-        warnings=tuple(warnings),
+        changes=object_changes.change_table(total.changes, scale),
+        change_colours=np.array([change.colour for change in total.changes], np.float32).reshape(-1, 13),
+        static=np.array([[p.start, p.end, *(p.box * scale)] for p in static], float).reshape(-1, 6),
+        static_colours=np.array([p.colour for p in static], np.float32).reshape(-1, 13),
+        cuts=np.array(total.cuts),
+        moving=total.moving / frames,
+        unsteady=total.unsteady / frames,
+        flood=float(np.percentile(total.flood, 90)) if total.flood else 0.0,
+        frames=total.frames,
+        recurring=total.recurring / frames,
+        warnings=tuple(total.warnings),
     )

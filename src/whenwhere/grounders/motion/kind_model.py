@@ -1,9 +1,9 @@
-"""Person, vehicle or animal: how likely each is for a moving thing, by itself and not beside the clip's others.
+"""Person, vehicle or animal: the probability of each for an actor by itself, independent of the clip's others.
 
-People are tall, wear other colours above than below and show skin at the top; vehicles keep their shape and are of
-one colour; animals are neither. A small softmax model of such facts, with weights fitted on Stage's two development
-worlds (`benchmarks/fit_confidence.py`), has its say in the choice (`who`) and in doubt: whether none of what moves
-in a clip is of the kind that was asked for.
+People are tall, wear other colours above than below and show skin at the top; vehicles keep their shape and have one
+colour; animals are neither. A softmax model of such features, with weights fitted on Stage's two development worlds
+(`benchmarks/fit_confidence.py`), contributes to the ranking (`track_scoring`) and to the decision that none of the
+actors of a clip is of the kind that was asked for (`absence`).
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 
 FAMILIES = ("person", "vehicle", "animal")
-#: Kinds of `lexicon.NOUNS` that are of a family; hands, balls and objects are of none.
+#: Kinds of `lexicon.NOUNS` that belong to a family; hands, balls and objects belong to none.
 FAMILY_OF = {"person": 0, "cyclist": 0, "vehicle": 1, "animal": 2}
-#: Fact -> weight for each family; found by benchmarks/fit_confidence.py.
+#: Feature -> weight for each family; found by `benchmarks/fit_confidence.py`.
 WEIGHTS: dict[str, tuple[float, float, float]] = {
     "constant": (-1.51, -2.06, 3.56),
     "aspect": (1.63, -0.28, -1.35),
@@ -30,12 +30,12 @@ WEIGHTS: dict[str, tuple[float, float, float]] = {
     "sideways": (0.63, -1.05, 0.43),
     "aspect sideways": (1.78, -1.60, -0.18),
 }
-#: No likelihood is below this: painted clips are not the world.
+#: Smallest probability of a family: painted clips are not the real world.
 FLOOR = 0.07
 
 
 def kind_features(actor: TrackedActor) -> dict[str, float]:
-    """The facts the model goes by: log aspect and its square, how it wobbles, pace, skin, colours by height."""
+    """The features of the model by name: aspect and its square, wobble, pace, skin, colours by height."""
     aspect = float(np.clip(actor.aspect, -1.5, 1.8))
     zones = actor.colour[:, : len(COLOURS)].astype(float)
     skin = actor.colour[:, COLUMNS.index("skin")].astype(float)
@@ -57,17 +57,16 @@ def kind_features(actor: TrackedActor) -> dict[str, float]:
 
 
 def family_probabilities(actor: TrackedActor) -> NDArray[np.float64]:
-    """(3,) how likely each of `FAMILIES` is, at least `FLOOR` each, sum 1."""
-    if "kinds" not in actor.memo:
-        facts = kind_features(actor)
-        z = np.sum([np.multiply(WEIGHTS[name], value) for name, value in facts.items()], axis=0)
+    """(3,) probabilities of `FAMILIES`, at least `FLOOR` each, with sum 1."""
+    if actor.memo.families is None:
+        features = kind_features(actor)
+        z = np.sum([np.multiply(WEIGHTS[name], value) for name, value in features.items()], axis=0)
         p = np.exp(z - z.max())
-        actor.memo["kinds"] = FLOOR + (1 - 3 * FLOOR) * p / p.sum()
-    known: NDArray[np.float64] = actor.memo["kinds"]
-    return known
+        actor.memo.families = FLOOR + (1 - 3 * FLOOR) * p / p.sum()
+    return actor.memo.families
 
 
 def kind_probability(actor: TrackedActor, kind: str | None) -> float | None:
-    """How likely the thing is of a kind's family, in 0-1; None where the kind is of none."""
+    """The probability in 0-1 that an actor is of a kind's family; None if the kind belongs to none."""
     family = FAMILY_OF.get(kind or "")
     return None if family is None else float(family_probabilities(actor)[family])

@@ -1,10 +1,10 @@
-"""Words that pixels can answer to, as data.
+"""The words that the built-in grounder understands, as data.
 
-Nouns map to *kinds* of things that differ in shape and motion, garments to the zone of a body they cover, colour
-words to mixtures of the table's columns, verbs to events. Everything else in a sentence is passed over. Inflections
-are undone by rules (`lemmas`), so lists hold base forms plus irregular ones.
+Nouns map to *kinds* of things that differ in shape and motion, garments to the zone of a body that they cover, colour
+words to mixtures of the columns of the colour table, verbs to events. All other words of a sentence are ignored.
+Inflections are undone by rules (`lemmas`), so the lists hold base forms and irregular ones.
 
-What is left out on purpose: names, on-screen text, feelings, speech: nothing here could see them.
+Names, on-screen text, feelings and speech are left out on purpose, because motion, shape and colour do not show them.
 """
 
 from functools import cache
@@ -15,10 +15,11 @@ from whenwhere.grounders.motion import colours
 
 
 def _words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-#: kind -> nouns. A kind is what `attributes` can tell apart by shape and motion, no finer.
+#: Kind -> nouns. Kinds are as fine as `attributes` can tell apart by shape and motion.
 NOUNS: dict[str, frozenset[str]] = {
     "person": _words(
         "person people man men woman women guy gentleman lady ladies adult human somebody someone anybody "
@@ -104,13 +105,14 @@ NOUNS: dict[str, frozenset[str]] = {
     ),
 }
 
-#: Nouns that mean several things at once, with the least number.
+#: Words that mean several things at once -> the least number of them.
 GROUPS: dict[str, int] = {
     "people": 2, "couple": 2, "pair": 2, "group": 3, "crowd": 3, "both": 2, "several": 3, "two": 2, "three": 3,
     "four": 4,
     "five": 5, "trio": 3, "duo": 2, "twins": 2,
 }  # fmt: skip
 
+#: Ordinal words -> the number, -1 for the last.
 ORDINALS: dict[str, int] = {
     "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
     "sixth": 6, "6th": 6, "seventh": 7, "eighth": 8, "last": -1, "earliest": 1, "initial": 1, "opening": 1,
@@ -118,7 +120,7 @@ ORDINALS: dict[str, int] = {
     "ultimate": -1, "hindmost": -1, "final": -1, "next": 2, "another": 2,
 }  # fmt: skip
 
-#: Colour words as mixtures of the table's columns (weights say how well a column answers the word).
+#: Colour word -> weights in 0-1 of the columns of the colour table that it describes.
 COLOURS: dict[str, dict[str, float]] = {
     "black": {"black": 1.0},
     "white": {"white": 1.0, "grey": 0.15},
@@ -146,7 +148,7 @@ COLOURS: dict[str, dict[str, float]] = {
     "skin": {"skin": 1.0},
 }  # fmt: skip
 
-#: What the basic colours look like on a screen, for shades of them.
+#: RGB values of the basic colours, from which lighter and darker shades are computed.
 PROTOTYPES: dict[str, tuple[int, int, int]] = {
     "black": (25, 25, 25), "white": (240, 240, 240), "grey": (128, 128, 128), "red": (200, 30, 35),
     "orange": (240, 130, 30), "yellow": (240, 210, 40), "green": (40, 140, 60), "blue": (40, 80, 190),
@@ -177,7 +179,7 @@ COLOUR_WORDS: dict[str, str] = {
     "neon": "yellow",
 }  # fmt: skip
 
-#: What is worn or carried: word -> the part of a body whose colours answer for it.
+#: Part of a body -> words for what is worn or carried there, whose colours are those of the part.
 PARTS: dict[str, frozenset[str]] = {
     "upper": _words(
         "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt "
@@ -229,7 +231,7 @@ SIDES: dict[str, str] = {
     "front": "near", "back": "far",
 }  # fmt: skip
 
-#: Words that say a direction by themselves.
+#: Words that are a direction by themselves.
 DIRECTIONS: dict[str, str] = {
     "leftwards": "left", "leftward": "left", "rightwards": "right", "rightward": "right", "upwards": "up",
     "upward": "up",
@@ -253,7 +255,7 @@ SPEEDS: dict[str, str] = {
     "slow": "slow", "slowly": "slow", "slowest": "slow", "leisurely": "slow", "speeding": "fast",
 }  # fmt: skip
 
-#: Irregular forms the rules cannot undo.
+#: Irregular forms that the rules cannot undo.
 IRREGULAR: dict[str, str] = {
     "ran": "run", "went": "go", "gone": "go", "goes": "go", "came": "come", "left": "left", "leaves": "leave",
     "leaving": "leave",
@@ -281,7 +283,7 @@ IRREGULAR: dict[str, str] = {
 
 @cache
 def lemmas(word: str) -> tuple[str, ...]:
-    """The word and the base forms it may be an inflection of, likeliest first.
+    """The word and the base forms of which it may be an inflection, the likeliest first.
 
     >>> lemmas("parked")[:3], lemmas("ran"), "walk" in lemmas("walking"), "lorry" in lemmas("lorries")
     (('parked', 'park', 'parke'), ('run',), True, True)
@@ -319,13 +321,13 @@ _PLAIN = _words(
     "pure solid plain rich strong mid medium dusty fire candy bubblegum salmon grape poppy mustard milk bone "
     "snowy coffee ruby cobalt cornflower duck-egg"
 )
-#: Words that say which shade of the colour after them: "jet black", "sky blue".
+#: Words that name a shade of the colour after them: "jet black", "sky blue".
 SHADES = _LIGHT | _DARK | _PLAIN
 
 
 @cache
 def colour_of(word: str) -> str | None:
-    """The colour that a word names, None if none: a key of `COLOURS`, or light or dark before one.
+    """The colour that a word names: a key of `COLOURS`, or "light" or "dark" before one; None if it names none.
 
     >>> [colour_of(w) for w in ("reddish", "orangey", "wine-red", "lime-coloured", "pale-blue", "blue-green", "tall")]
     ['red', 'orange', 'dark red', 'green', 'light blue', 'turquoise', None]
@@ -355,7 +357,7 @@ def colour_of(word: str) -> str | None:
 
 @cache
 def mix_of(colour: str) -> dict[str, float]:
-    """How well each column of the colour table answers a colour: `COLOURS`, or that of a lighter or darker shade.
+    """The weight of each column of the colour table for a colour: that of `COLOURS`, or of a lighter or darker shade.
 
     >>> sorted(mix_of("dark red"))
     ['brown', 'orange', 'pink', 'red']
@@ -374,7 +376,7 @@ def mix_of(colour: str) -> dict[str, float]:
 
 @cache
 def noun_kind(word: str) -> str | None:
-    """The kind of thing a noun names, None if it names nothing that can be told.
+    """The kind of thing that a noun names; None if it names none.
 
     >>> noun_kind("lorries"), noun_kind("puppies"), noun_kind("happiness")
     ('vehicle', 'animal', None)
@@ -388,7 +390,7 @@ def noun_kind(word: str) -> str | None:
 
 @cache
 def body_part(word: str) -> str | None:
-    """The part of a body that a garment or hair word stands for."""
+    """The part of a body that a word for a garment or for hair stands for; None if it stands for none."""
     for form in lemmas(word):
         for part, nouns in PARTS.items():
             if form in nouns:
@@ -396,7 +398,7 @@ def body_part(word: str) -> str | None:
     return None
 
 
-#: Events, each with patterns over base forms. `_` stands for up to four words in between; checked in this order.
+#: Event -> patterns over base forms, checked in this order. `_` stands for up to four words, `{M}` for `MOVING`.
 EVENTS: dict[str, tuple[str, ...]] = {
     "put_down": (
         "put _ (down|back|on|onto|away|in|into|there|aside)", "put (down|back|on|onto|away|in|into)",
@@ -468,7 +470,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "catch": ("catch",),
 }  # fmt: skip
 
-#: Verbs of getting about, for patterns of `EVENTS` that need one.
+#: Verbs of motion, for the patterns of `EVENTS`.
 MOVING = (
     "go|walk|run|drive|ride|move|head|fly|step|cycle|roll|jog|hurry|get|dash|race|wander|stroll|stride|"
     "amble|march|gallop|trot|canter|zoom|speed|rush|sprint|bolt|scurry|trundle|rumble|cruise|pull|hop|"
@@ -478,7 +480,7 @@ MOVING = (
 )
 EVENTS = {name: tuple(p.replace("{M}", MOVING) for p in patterns) for name, patterns in EVENTS.items()}
 
-#: Sub-clause words: what follows describes something else, or the time of something else.
+#: Words that begin a sub-clause -> its relation to the main clause.
 RELATIONS: dict[str, str] = {
     "while": "while", "as": "while", "when": "while", "whilst": "while", "during": "while", "after": "after",
     "before": "before",

@@ -1,4 +1,4 @@
-"""Candidates from things that lie, are put down or are taken away: changes of a place, and who made them."""
+"""Candidates from objects at rest, objects put down and objects taken away: changes of a place, and who made them."""
 
 from dataclasses import replace
 
@@ -13,25 +13,25 @@ from whenwhere.grounders.motion.track_scoring import colour_word_share, track_te
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span, SpanSet
 
-#: Seconds that putting down or taking away lasts at most, before and after the place changes.
+#: Putting down or taking away begins at most this many seconds before the place changes, and ends as late after it.
 REACH = 1.2
 
 
 def object_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
-    """Candidates from things that were put down or taken away."""
+    """Candidates from objects, if the sentence asks for an object or for putting down or picking up."""
     asked = [e for e in reading.events if e in ("put_down", "pick_up")]
     by_thing = reading.kind in ("object", "ball")
     if not asked and not by_thing:
         return []
     if not asked and (not reading.events or "stand" in reading.events):
-        return _lying(reading, scene) + _always(reading, scene)
+        return _at_rest(reading, scene) + _static(reading, scene)
     wanted = asked[0] if asked else ("put_down" if {"enter", "stop"} & set(reading.events) else "pick_up")
     out = []
     others = track_terms(replace(reading, kind=None), scene.actors)
     for row, colour in zip(scene.changes, scene.change_colours, strict=True):
         start, end, *box, area, in_background, starts_inside, ends_inside, contrast, _ = row
         box = np.array(box)
-        # (time, event): what happened at either end of the other state
+        # (time, event): what happened at either end of the change.
         happened = []
         if starts_inside:
             happened.append((start, "pick_up" if in_background else "put_down"))
@@ -58,23 +58,24 @@ def object_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candi
     return out
 
 
-def _thing_colours(thing: QueryReading, colour: NDArray) -> dict[str, float]:
+def _thing_colours(thing: QueryReading, colour: NDArray[np.float32]) -> dict[str, float]:
+    """The terms of the colours named for an object, given its (13,) colour shares."""
     return {
         f"{word} thing": float(np.clip(np.log((float(colour_word_share(colour, word)) * 1.4 + 0.06) / 0.2), -1.5, 1.5))
         for word, _ in thing.colours
     }
 
 
-def object_rows(actors: list[TrackedActor], rest: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows of `rest` are things: not one who walked up and stands there, nor a part of one, nor their absence."""
-    keep = np.ones(len(rest), bool)
-    for k, row in enumerate(rest):
+def object_rows(actors: list[TrackedActor], changes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of `changes` are objects, not an actor that stands there, a part of one, or the place it left."""
+    keep = np.ones(len(changes), bool)
+    for k, row in enumerate(changes):
         start, end, x1, y1, x2, y2 = row[:6]
         if row[-1] or any(_is_it(actor, row) for actor in actors):
             keep[k] = False
             continue
         if row[7]:
-            continue  # missing from the background: nobody can stand in an absence
+            continue  # missing from the background: nobody can stand where nothing is
         size = (x2 - x1) * (y2 - y1)
         for actor in actors:
             if actor.span.start > end or actor.span.end < start:
@@ -94,9 +95,9 @@ def object_rows(actors: list[TrackedActor], rest: NDArray[np.float64]) -> NDArra
 
 
 def _is_it(actor: TrackedActor, row: NDArray[np.float64]) -> bool:
-    """Whether the place changed because an actor of that size stood there and walked off, or came and stayed."""
+    """Whether a place changed because an actor of that size stood there and walked off, or came and stayed."""
     if np.abs(actor.shift).max() < 0.1 and actor.path < 0.2:
-        return False  # it never went anywhere: it may be the thing itself
+        return False  # it never went anywhere: it may be the object itself
     start, end, place, starts_inside, ends_inside = row[0], row[1], row[2:6], row[8], row[9]
     size = float(np.prod(place[2:] - place[:2]))
     usual = float(np.median(np.prod(actor.boxes[:, 2:] - actor.boxes[:, :2], 1)))
@@ -111,8 +112,8 @@ def _is_it(actor: TrackedActor, row: NDArray[np.float64]) -> bool:
     return bool(seen) and alike == len(seen)
 
 
-def _lying(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
-    """While a thing lies or stands at its place."""
+def _at_rest(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
+    """Candidates for the times when an object was at a place that changed."""
     out = []
     comes, goes = "enter" in reading.events, bool({"vanish", "leave"} & set(reading.events))
     for row, colour in zip(scene.changes, scene.change_colours, strict=True):
@@ -140,17 +141,19 @@ def _lying(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     return out
 
 
-def _always(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
-    """Things that never move, by their colour: for as long as their shot lasts."""
+def _static(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
+    """Candidates from static objects by their colour, for as long as their shot lasts."""
     if {"enter", "vanish", "leave"} & set(reading.events) or reading.direction or reading.origin:
         return []
-    if reading.kind == "ball" or reading.order is not None:  # a ball is asked about for its rolling, an order for times
+    if (
+        reading.kind == "ball" or reading.order is not None
+    ):  # a sentence about a ball means its rolling, an order counts events
         return []
     out = []
     for row, colour in zip(scene.static, scene.static_colours, strict=True):
         place = row[2:]
         if len(scene.changes) and float(box_iou(scene.changes[:, 2:6], place[None]).max()) > 0.3:
-            continue  # seen to come or go
+            continue  # its place changed: it is not static
         start = row[0] if (np.abs(scene.cuts - row[0]) < 0.3).any() else 0.0
         later = scene.cuts[scene.cuts > row[0] + 0.3]
         span = Span(start, float(later[0]) if len(later) else scene.duration)
@@ -166,22 +169,24 @@ def _always(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
 
 
 def _grown(box: NDArray[np.float64], share: float = 0.5) -> NDArray[np.float64]:
+    """The box grown on each side by a share of its size and four pixels."""
     pad = (box[2:] - box[:2]) * share + 4
     return np.concatenate([box[:2] - pad, box[2:] + pad])
 
 
 def _touches(actor: TrackedActor, box: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) in which sightings the actor's box touches the surroundings of a box."""
     near = _grown(box)
     b = actor.boxes
     return (b[:, 0] < near[2]) & (b[:, 2] > near[0]) & (b[:, 1] < near[3]) & (b[:, 3] > near[1])
 
 
 def _mover(pool: list[TrackedActor], box: NDArray[np.float64], t: float) -> TrackedActor | None:
-    """Who was at the place when it changed: the one that touches it nearest to the time."""
+    """The actor that was at a place when it changed: the one that touches it nearest to the time, or None."""
     best, nearest = None, 2.0
     for actor in pool:
         inside = _touches(actor, box)
-        # the change itself may have been tracked as a small still actor; it did not do it
+        # The change itself may have been tracked as a small still actor, which did not cause it.
         if not inside.any() or (not actor.entry and not actor.exit and np.abs(actor.shift).max() < 0.04):
             continue
         gap = float(np.abs(actor.times[inside] - t).min())
@@ -191,10 +196,9 @@ def _mover(pool: list[TrackedActor], box: NDArray[np.float64], t: float) -> Trac
 
 
 def _visit(actor: TrackedActor, box: NDArray[np.float64], t: float) -> Span:
-    """The mover's visit to the place around `t`, at most `REACH` seconds each way."""
+    """The actor's visit to a place around `t`, at most `REACH` seconds each way."""
     inside = _touches(actor, box)
-    bridged = inside.copy()
-    visits = events.true_runs(bridged)
+    visits = events.true_runs(inside)
     a, b = min(visits, key=lambda v: max(0.0, actor.times[v[0]] - t, t - actor.times[v[1]]))
     start = max(actor.span.start, float(actor.times[a]) - 0.3, t - REACH)
     end = min(actor.span.end, float(actor.times[b]) + 0.3, t + REACH)
@@ -206,6 +210,7 @@ def _visit(actor: TrackedActor, box: NDArray[np.float64], t: float) -> Span:
 def _still_actor(
     scene: ObservedScene, box: NDArray[np.float64], t: float, area: float, colour: NDArray[np.float32]
 ) -> tuple[TrackedActor, Span]:
+    """An actor that stands for an object at rest, and the span of a second each way around `t`."""
     span = Span(max(0.0, t - 1.0), min(scene.duration, t + 1.0))
     frame = np.array([scene.width, scene.height], float)
     n = 2

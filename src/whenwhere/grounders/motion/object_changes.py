@@ -1,12 +1,12 @@
-"""Things at rest: put down, taken away.
+"""Object changes: objects that are put down or taken away.
 
-A thing that rests is not motion; it is a change of the background's state at a place. While the frames pass, each
-pixel that differs from the empty scene and does not change any more is counted; a region that stays so, with sharp
-beginning or end, is a *state* of that place. Which of the two states (the background's or the other) holds the thing
-is told by its outline: the picture has an edge there when the thing is there. So
+An object at rest is not motion; it is a change of the background's state at a place. While the frames pass, each pixel
+that differs from the background and no longer changes is counted; a region that stays so, with a sharp beginning or
+end, is another *state* of that place. The outline tells which of the two states (the background's or the other) holds
+the object: the picture has an edge there while the object is there. So
 
-- the other state holds the thing: it was put down at the state's start and taken away at its end;
-- the background holds the thing: it was taken away at the state's start and put back at its end.
+- if the other state holds the object, it was put down at the state's start and taken away at its end;
+- if the background holds the object, it was taken away at the state's start and put back at its end.
 
 A person who stands still also stays; but people sway, so their region keeps changing a little and is left to the
 tracks.
@@ -23,11 +23,11 @@ from whenwhere.grounders.motion.blobs import zone_colours
 from whenwhere.grounders.motion.tracks import BlobTrack
 from whenwhere.overlap import box_iou
 
-#: Seconds a pixel must keep still to count as resting.
+#: Seconds for which a pixel must be still to count as resting.
 SETTLE = 1.0
-#: How much clearer the background's outline must be for a still track to be an empty place.
+#: Least difference by which the background's outline is clearer if a still track is an empty place.
 EMPTY = 4.0
-#: What `table` holds per thing.
+#: Columns of `change_table`.
 COLUMNS = ("start", "end", "x1", "y1", "x2", "y2", "area", "in_background", "starts_inside", "ends_inside", "contrast",
            "tracked")  # fmt: skip
 
@@ -37,13 +37,17 @@ class ObjectChange:
     """A place whose state differed from the background's for a while.
 
     Attributes:
-        start, end: seconds of the other state.
-        box: (4,) working pixels; area: share of the frame.
-        in_background: the background holds the thing, so it was *missing* from start to end.
-        starts_inside, ends_inside: the change was seen (not cut off by the window's ends).
-        contrast: how much clearer the outline is in the state that holds the thing.
-        colour: (13,) shares of the thing's pixels.
-        tracked: found as the still track of an empty place (`absences`): of use for who was there, not for what.
+        start: Start of the other state, in seconds.
+        end: End of the other state, in seconds.
+        box: (4,) xyxy in working pixels.
+        area: Share of the frame.
+        in_background: Whether the background holds the object, so that it was *missing* from start to end.
+        starts_inside: Whether the start was seen, not cut off by the window's beginning.
+        ends_inside: Whether the end was seen, not cut off by the window's end.
+        contrast: How much clearer the outline is in the state that holds the object.
+        colour: (13,) colour shares of the object.
+        tracked: Whether it was found as the still track of an empty place (`empty_places`); such a change tells who
+            was there, not which object.
     """
 
     start: float
@@ -59,7 +63,7 @@ class ObjectChange:
 
 
 class StillPixels:
-    """Follows which pixels are foreground and still, at a quarter of the working resolution in each direction.
+    """Records which pixels are foreground and still, at half the working resolution in each direction.
 
     Args:
         shape: (height, width) of the working frame.
@@ -71,8 +75,8 @@ class StillPixels:
         self.times: list[float] = []
         self._past: list[NDArray[np.float32]] = []
 
-    def feed(self, t: float, score: NDArray[np.float32], lab: NDArray[np.uint8]) -> None:
-        """One frame: its evidence and its picture."""
+    def add(self, t: float, score: NDArray[np.float32], lab: NDArray[np.uint8]) -> None:
+        """Take the next frame: its time, evidence and Lab picture."""
         small = cv2.resize(lab, self.small, interpolation=cv2.INTER_AREA).astype(np.float32)
         evident = cv2.resize(score, self.small, interpolation=cv2.INTER_AREA) > bg.LOW
         still = np.zeros_like(evident)
@@ -89,7 +93,14 @@ class StillPixels:
     def finish(
         self, scene: bg.Background, frames: NDArray[np.uint8], lab: NDArray[np.uint8], times: NDArray
     ) -> list[ObjectChange]:
-        """The resting things of the frames fed."""
+        """The object changes in the frames that were fed.
+
+        Args:
+            scene: Their background.
+            frames: (n, h, w, 3) the frames, RGB.
+            lab: (n, h, w, 3) the same in Lab.
+            times: (n,) seconds.
+        """
         n = len(self.maps)
         if n < 10:
             return []
@@ -97,20 +108,29 @@ class StillPixels:
         maps = np.stack([np.unpackbits(m, count=w * h).reshape(h, w) for m in self.maps]).astype(bool)
         step = float(np.median(np.diff(self.times)))
         least = max(4, round(SETTLE / step))
-        return _regions(maps, least, step, scene, frames, lab, times)
+        return _regions(maps, least, scene, frames, lab, times)
 
 
 def _regions(
     maps: NDArray[np.bool_],
     least: int,
-    step: float,
     scene: bg.Background,
     frames: NDArray[np.uint8],
     lab: NDArray[np.uint8],
     times: NDArray,
 ) -> list[ObjectChange]:
+    """The object changes of regions that were still over about the same time.
+
+    Args:
+        maps: (n, h, w) which pixels are foreground and still in each frame.
+        least: Frames of `SETTLE` seconds.
+        scene: The background.
+        frames: (n, h, w, 3) the frames, RGB.
+        lab: (n, h, w, 3) the same in Lab.
+        times: (n,) seconds.
+    """
     n, h, w = maps.shape
-    # Per pixel the longest still run, allowing for short covers (a hand passes in front): closing over one second.
+    # The longest still run of each pixel, bridging short covers (a hand passes in front) of up to two `least`.
     run = np.zeros((h, w), np.int32)
     cover = np.zeros((h, w), np.int32)
     start = np.zeros((h, w), np.int32)
@@ -153,15 +173,15 @@ def _regions(
             region = (labels == k) & alike
             if region.sum() < 10:
                 continue
-            thing = _thing(
+            change = _change(
                 region, int(np.median(first[region])), int(np.median(last[region])), scene, frames, lab, times, least
             )
-            if thing is not None:
-                out.append(thing)
+            if change is not None:
+                out.append(change)
     return out
 
 
-def _thing(
+def _change(
     region: NDArray[np.bool_],
     first: int,
     last: int,
@@ -171,6 +191,7 @@ def _thing(
     times: NDArray,
     least: int,
 ) -> ObjectChange | None:
+    """The object change of one region between two frames; None if no end of it was seen or it is too faint or big."""
     shape = frames.shape[1:3]
     mask = np.asarray(cv2.resize(region.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     area = float(mask.mean())
@@ -182,7 +203,7 @@ def _thing(
     inside, outline = _contrasts(cv2.GaussianBlur(look, (0, 0), 1.0), scene.lab, mask)
     in_background = outline < 0
     if in_background:
-        # its colours are those of the background picture
+        # The object has its colours in the background picture.
         rgb = np.asarray(cv2.cvtColor(scene.lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
     else:
         rgb = frames[(first + last) // 2]
@@ -211,10 +232,10 @@ def empty_places(
     lab: NDArray[np.uint8],
     times: NDArray,
 ) -> list[ObjectChange]:
-    """Still tracks that are only the empty place of something that the background holds.
+    """Object changes from still tracks that are only the empty place of something that the background holds.
 
-    A car that parks for most of a clip is part of the background: until it comes, or once it is gone, its empty place
-    differs from it and is tracked. Shorter than what `Stillness` asks for, such a track is told by its outline too.
+    A car that parks for most of a clip is part of the background: before it comes and after it leaves, its empty place
+    differs from the background and is tracked. Such a track may be too short for `StillPixels`; its outline tells.
     """
     out = []
     for track in tracks:
@@ -248,7 +269,7 @@ def empty_places(
 
 
 def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDArray[np.uint8]) -> tuple[float, float]:
-    """How much the two states differ inside, and how much clearer the outline is in `state` than in the scene."""
+    """How much two states differ inside a mask, and how much clearer its outline is in `state` than in `scene`."""
     k = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     inner = cv2.erode(mask, k) > 0
     if inner.sum() < 8:
@@ -257,6 +278,7 @@ def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDA
     edge = (cv2.dilate(mask, k) - cv2.erode(mask, k)) > 0
 
     def edges(x: NDArray[np.float32]) -> float:
+        """Mean gradient along the outline."""
         total = np.zeros(x.shape[:2], np.float32)
         for c in range(3):
             plane = np.ascontiguousarray(x[..., c])
@@ -266,6 +288,7 @@ def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDA
         return float(total[edge].mean()) if edge.any() else 0.0
 
     def apart(x: NDArray[np.float32]) -> float:
+        """Difference of the mean colours inside the mask and around it."""
         if not ring.any():
             return 0.0
         return float(np.abs(x[inner].mean(0) - x[ring].mean(0)).sum())
@@ -274,20 +297,18 @@ def _contrasts(state: NDArray[np.float32], scene: NDArray[np.float32], mask: NDA
     return difference, (edges(state) - edges(scene)) + 0.25 * (apart(state) - apart(scene))
 
 
-def change_table(things: list[ObjectChange], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(m, len(COLUMNS)) with boxes in displayed pixels."""
+def change_table(changes: list[ObjectChange], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, len(COLUMNS)) the changes as rows.
+
+    Args:
+        changes: The changes.
+        scale: (4,) factors from working to displayed pixels.
+    """
     rows = [
         [
-            r.start,
-            r.end,
-            *(r.box * scale),
-            r.area,
-            r.in_background,
-            r.starts_inside,
-            r.ends_inside,
-            r.contrast,
-            r.tracked,
+            c.start, c.end, *(c.box * scale), c.area, c.in_background, c.starts_inside, c.ends_inside, c.contrast,
+            c.tracked,
         ]
-        for r in things
-    ]
+        for c in changes
+    ]  # fmt: skip
     return np.array(rows, float).reshape(-1, len(COLUMNS))

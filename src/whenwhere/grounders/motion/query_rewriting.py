@@ -1,9 +1,9 @@
-"""Ways of saying the same: requests, fronted phrases and turns of phrase, put into plain words before reading.
+"""Query rewriting: requests, fronted phrases and turns of phrase are put into plain words before a sentence is read.
 
-People ask ("can you find where you can see ..."), they front ("in from the left comes ..."), they say what is not
-("isn't moving") and what is where it belongs ("whose trousers are dark blue"). The rules of `reading` know one order of
-words; these rewrites bring the others to it. They are general English, without any knowledge of things or colours
-beyond the words for them.
+People ask ("can you find where you can see ..."), put phrases in front ("in from the left comes ..."), say what is not
+so ("isn't moving") and describe parts ("whose trousers are dark blue"). The rules of `reading` expect one order of
+words; the rules here bring other sentences to it. They are general English and know no objects or colours beyond the
+words for them.
 """
 
 import re
@@ -17,7 +17,7 @@ _SHOWN = (
     r"(?:present )?(?:on|in) (?:the )?(?:screen|shot|frame|picture|video|view|clip|footage|scene|sight|image|camera)|"
     r"on camera|around|in (?:this|it|them|there)|anywhere(?: in (?:the |this )?(?:video|clip|footage))?)"
 )
-#: Requests before what is asked for.
+#: A request before the thing that is asked for.
 _ASKED = re.compile(
     r"^(?:(?:please|hey|ok|okay|so|just|and|now)[, ]+)*"
     r"(?:(?:can|could|would|will) (?:you|we|i|anyone) (?:please )?|(?:i'm|i am|we're|we are) |(?:i|we) "
@@ -37,6 +37,7 @@ _ASKED = re.compile(
     r"(?:(?:you|we|i|one) (?:can |could |do |get to )?(?:see|spot|find|notice|observe|have) )?"
     r"(?:there (?:is|are|was) |there's )?"
 )
+#: (pattern, replacement) pairs, applied in this order.
 _REWRITES: tuple[tuple[str, str], ...] = (
     (r"[?!.]+\s*$", ""),
     (r"\b(is|are|was|were|do|does|did|has|have|ca|could|wo)n't\b", r"\1 not"),
@@ -45,7 +46,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\b(?:over|at|during|for|in) (?:exactly )?the same (?:time|moment|period) (?:that|as|when|while)\b|"
      r"\bfor as long as\b"
      r"|\ball the while (?:that )?(?!\w+ing)", "while"),
-    # who stands does not move
+    # standing still
     (r"\b(?:(?:is|are|was|does|do|did|be|just) )*(?:not|never|without|hardly|barely) "
      r"(?:(?:even |really )?(?:moving|move|moves|budging|budge|going anywhere|go anywhere|walking|stirring)|"
      r"taking a step)"
@@ -58,7 +59,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      r"seconds)\b", "stands still"),
     (r"\b(stand|wait|hang|linger|loiter|sit)(s|ing|ed)? (?:around|about)\b", "stands still"),
     (r"\b(?:stood|hung|sat) (?:around|about)\b", "stands still"),
-    # and who stays never goes
+    # staying
     (r"\b(?:and )?(?:never|does not|do not) (?:goes?|leaves?|disappears?|vanish(?:es)?)(?: away| "
      r"again)?\b", "and stays there"),
     # turning back
@@ -90,13 +91,13 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      "leaves"),
     (r"\bfor good\b|\bout of nowhere\b|\ball of a sudden\b|\bsuddenly\b|\bat some point\b|\bat all\b|"
      r"\bonto? the scene\b", " "),
-    # what stood somewhere is gone
+    # vanishing
     (r"\b(?:up to|until|till|up until|before|and then|right up to)(?: the (?:moment|point|time))?(?: when| "
      r"that| where)? "
      r"(?:(?:it|he|she|they) )?(?:(?:is|are|has|have|been|gets?|then) )*(?:gone|disappears?|disappeared|"
      r"vanish(?:es|ed)?|not "
      r"there(?: any ?more)?|no longer there|missing|taken(?: away)?|removed)\b", "until it is gone"),
-    # put somewhere
+    # putting down and taking away
     (r"\b(?:is|are|gets?|getting|got|was|been|being) (?:left|laid|set|placed|deposited|dropped|dumped|plonked|stood)"
      r"(?= (?:on|onto|in|at|behind|there|down|upon|by)\b|$)", "is put"),
     (r"\b(?:gets?|getting|got) (\S+(?:ed|en|ght|ut|et)\b)", r"is \1"),
@@ -104,7 +105,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\bis takes away\b", "is taken away"),
     (r"\bset(?:s|ting)? (?=the |a |an |it |this |that |something )", "puts down "),
     (r"\b(?:plonk|plop|dump|deposit|rest|stow)(?:s|ing|ed)? (?=the |a |an |it |this |that )", "puts down "),
-    # what has a colour of its own accord
+    # colours, repetition, age
     (r",? (?:of|in) an? (\S+(?: \S+)?) (?:colour|color|shade|tone)\b", r" that is \1"),
     (r"\bonce (?:more|again)\b|\bone more time\b|\ba second time\b|\banother time\b|\bfor another\b", "again"),
     (r"\bafter (?:going|having gone|leaving|having left|being)(?: (?:away|out|off|gone))?\b", "again"),
@@ -119,11 +120,12 @@ _PLACE_FIRST = re.compile(rf"^(?P<way>(?:on|at|in|by) the (?:\S+ ){{1,2}}?)(?P<w
 
 @cache
 def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The compiled rules of `_REWRITES`."""
     return tuple((re.compile(a), b) for a, b in _REWRITES)
 
 
 def rewrite_query(sentence: str) -> str:
-    """A lower-case sentence in plain words and order.
+    """A lower-case sentence in plain words and in subject-verb order.
 
     >>> rewrite_query("can you find where you can see a van?")
     'a van'
@@ -136,7 +138,7 @@ def rewrite_query(sentence: str) -> str:
     for pattern, by in _compiled():
         text = " ".join(pattern.sub(by, text).split())
     cut = text[_ASKED.match(text).end() :] if _ASKED.match(text) else text  # type: ignore[union-attr]
-    # "when" and "while" may open a sentence of two clauses; then they are no request.
+    # "when" and "while" may open a sentence of two clauses; then they are not a request.
     if cut and not (re.match(r"(when|while|as)\b", text) and ", " in text):
         text = cut
     shorter = re.sub(rf"(?:(?<=\w)|,) {_SHOWN}$", "", re.sub(r" in (?:this|it|them)$", "", text))
@@ -160,12 +162,12 @@ _IS = re.compile(
 
 
 def _worn(text: str) -> str:
-    """The words "whose top is red" and "the cup that is dark blue" with the colour before the noun."""
+    """The text with phrases like "whose top is red" and "the cup that is red" turned into "red top" and "red cup"."""
 
-    def before(m: re.Match[str]) -> str:
+    def colour_first(m: re.Match[str]) -> str:
         return f"with {m['colour']} {m['part']}" if _coloured(m["colour"]) else m.group()
 
-    text = _WHOSE.sub(before, text)
+    text = _WHOSE.sub(colour_first, text)
     m = _IS.match(text)
     if m and _coloured(m["colour"]) and _coloured(m["colour"].split()[-1]):
         words = m["np"].split()
@@ -177,4 +179,5 @@ def _worn(text: str) -> str:
 
 
 def _coloured(words: str) -> bool:
+    """Whether any of the words names a colour."""
     return any(lex.colour_of(w) for w in words.split())

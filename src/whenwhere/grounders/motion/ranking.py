@@ -1,9 +1,9 @@
-"""From a reading to a ranked list of answers: which actor, and which part of its time.
+"""Ranking the candidates of a sentence: which actor, and which part of its time.
 
-Each property of the reading adds a term in units of log-likelihood (how much likelier this actor is the one meant
-than a random one): kind, colours, size, speed, direction, side, event, the other clause. Terms are bounded, so that
-one wrong word never outweighs everything else. Order ("the second ...") is decided last, among those whose other
-terms fit about as well as the best.
+Each property of the reading adds a term in units of log-likelihood (how much likelier this actor is the one that is
+meant than a random one): kind, colours, size, speed, direction, side, event, the other clause. Terms are bounded, so
+that one wrong word never outweighs everything else. Order ("the second ...") is decided last, among the candidates
+whose other terms fit about as well as the best.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ RIVALS = 1.6
 
 
 def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
-    """All candidates for a reading, best first."""
+    """All candidates for a reading, with their scores, best first."""
     pool = scene.actors
     if reading.count > 1:
         pool = actor_groups(pool, reading.count) or pool
@@ -34,9 +34,9 @@ def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candida
     base = track_terms(reading, pool)
     made: list[Candidate] = []
     for actor in pool:
-        made += time_candidates(actor, reading, scene, base[id(actor)])
+        made += time_candidates(actor, reading, base[id(actor)])
     if reading.kind in (None, "person", "animal", "hand") and reading.order is None and reading.count == 1:
-        made += _of_comebacks(reading, pool, scene, base)
+        made += _returning(reading, pool, scene, base)
     made += object_candidates(reading, scene)
     if reading.relation is not None:
         _relate(made, reading, scene)
@@ -48,10 +48,10 @@ def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candida
     return made
 
 
-def _of_comebacks(
+def _returning(
     reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene, base: dict[int, dict[str, float]]
 ) -> list[Candidate]:
-    """Those who went and came back, where that is asked for or where the sentence is about all their time."""
+    """Candidates of actors that left and came back, if the sentence asks for a return or is about their whole stay."""
     returns = "return" in reading.events
     if not returns and (set(reading.events) - events.WHOLE or reading.direction or reading.origin):
         return []
@@ -59,16 +59,16 @@ def _of_comebacks(
     for actor in reappearances(pool, scene.cuts):
         first, second = (base[id(m)] for m in actor.members)
         who = {k: (first[k] + second[k]) / 2 for k in first}
-        # A sentence about somebody means every visit; each visit for itself is only a part of the answer.
+        # A sentence about somebody means every visit; a single visit is only a part of the answer.
         who["seen"] = max(first["seen"], second["seen"]) + (0.0 if returns else 0.25)
         for colour in who.keys() - {"seen", "kind", "size", "speed"}:
             who[colour] = max(first[colour], second[colour])
-        out += time_candidates(actor, reading, scene, who)
+        out += time_candidates(actor, reading, who)
     return out
 
 
 def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene) -> None:
-    """Adds how well a candidate's time fits the other clause."""
+    """Add to each candidate the term of how well its time fits the other clause."""
     assert reading.relation is not None
     relation, other = reading.relation
     found = rank_candidates(replace(other, relation=None), scene)[:6]
@@ -94,7 +94,7 @@ def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene) 
 
 
 def _ordered(made: list[Candidate], order: int) -> list[Candidate]:
-    """Puts the k-th of those that fit about as well as the best first."""
+    """The candidates with the `order`-th of those that fit about as well as the best moved to the front."""
     best_of: dict[int, Candidate] = {}
     for c in made:
         key = id(c.actor)
@@ -104,7 +104,7 @@ def _ordered(made: list[Candidate], order: int) -> list[Candidate]:
         return made
     top = max(c.score for c in best_of.values())
     rivals = sorted((c for c in best_of.values() if c.score > top - RIVALS), key=lambda c: c.hull.start)
-    # Appearances that follow each other without overlap and hold one another are the same thing seen twice; keep order.
+    # The order is that of appearance.
     k = order - 1 if order > 0 else len(rivals) + order
     chosen = rivals[k] if 0 <= k < len(rivals) else rivals[-1 if order > 0 else 0]
     for c in made:
@@ -115,7 +115,7 @@ def _ordered(made: list[Candidate], order: int) -> list[Candidate]:
 
 
 def runner_up(made: list[Candidate]) -> Candidate | None:
-    """The best candidate that would be another answer: another time or another place."""
+    """The best candidate that differs from the first one in time or place; None if there is none."""
     first = made[0]
     for c in made[1:]:
         if c.actor is first.actor and t_iou(c.spans, first.spans) > 0.5:

@@ -1,8 +1,8 @@
-"""A sentence read into what pixels can answer: kind, colours and what wears them, direction, side, order, event.
+"""Reading a sentence into properties that can be seen: kind, colours and their parts, direction, side, order, events.
 
-No grammar beyond what is needed: the sentence is cut at sub-clause words (while, after ...), each clause is scanned
-for its head noun, colours are attached to the next noun, events are patterns over base forms. The reading is
-printed with every answer, so that a person sees at once what was understood and what was passed over.
+There is no more grammar than needed: the sentence is divided at sub-clause words (while, after ...), each clause is
+searched for its head noun, colours are attached to the next noun, and events are patterns over base forms. The reading
+is returned with every answer, so that a person sees at once what was understood and what was ignored.
 """
 
 import re
@@ -16,19 +16,24 @@ from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
 
 @dataclass
 class QueryReading:
-    """What was understood.
+    """What was understood of a sentence.
 
     Attributes:
-        noun: the word for the thing asked for, "" if none was found.
-        kind: its kind (`lexicon.NOUNS`), None if unknown.
-        colours: (colour, part) pairs; part is whole, upper, lower, hair, head, feet, carried.
-        direction: left, right, up, down, towards, away: where it moves.
-        origin: side it comes from; side: where it is (left, right, top, bottom, middle, near, far).
-        order: 1 for the first ... -1 for the last; occurrence: the same for the event ("for the second time").
-        count: how many things, 1 by default.
-        size: big or small; speed: fast or slow; sleeves: short or long; skin: much skin is to be seen.
-        events: what happens, in the order told; object: another thing it happens to, with kind and colours.
-        together: several move as one.
+        noun: The word for the thing that is asked for; "" if none was found.
+        kind: Its kind (a key of `lexicon.NOUNS`), or None if unknown.
+        colours: (colour, part) pairs; the part is whole, upper, lower, hair, head, feet or carried.
+        direction: Where it moves: left, right, up, down, towards or away.
+        origin: The side that it comes from.
+        side: Where it is: left, right, top, bottom, middle, near or far.
+        order: 1 for the first, 2 for the second ..., -1 for the last thing.
+        occurrence: The same for the event ("for the second time").
+        count: How many things are meant.
+        size: big or small.
+        speed: fast or slow.
+        sleeves: short or long.
+        child: Whether a child is meant.
+        events: What happens, in the order told (keys of `lexicon.EVENTS`).
+        object: Another thing that it happens to, with kind and colours.
         relation: (while, after or before, the reading of the other clause).
     """
 
@@ -47,8 +52,6 @@ class QueryReading:
     child: bool = False
     events: list[str] = field(default_factory=list)
     object: "QueryReading | None" = None
-    passive: bool = False
-    together: bool = False
     relation: "tuple[str, QueryReading] | None" = None
 
     @property
@@ -67,7 +70,7 @@ class QueryReading:
 
     @property
     def telling(self) -> int:
-        """How many properties were named beyond the kind of thing."""
+        """The number of properties named beyond the kind of thing."""
         return (
             len(self.colours)
             + sum(x is not None for x in (self.direction or self.origin, self.side, self.order, self.size, self.speed))
@@ -76,7 +79,7 @@ class QueryReading:
         )
 
     def record(self) -> dict[str, Any]:
-        """For the grounding record: only what was understood."""
+        """What was understood as JSON values, for the grounding record."""
         out: dict[str, Any] = {}
         if self.noun or self.kind:
             out["thing"] = self.noun
@@ -98,7 +101,7 @@ class QueryReading:
 
 
 def read_query(sentence: str) -> QueryReading:
-    """Read a sentence.
+    """The reading of a sentence.
 
     >>> r = read_query("the second man in a red jacket walks from right to left while a white van parks")
     >>> r.noun, r.kind, r.colours, r.direction, r.order
@@ -117,6 +120,7 @@ def read_query(sentence: str) -> QueryReading:
 
 
 def _read_clause(words: list[str]) -> QueryReading:
+    """The reading of one clause."""
     r = QueryReading()
     nouns = grammar.nouns_of(words)
     subject = grammar.subject_of(words, nouns)
@@ -135,9 +139,6 @@ def _read_clause(words: list[str]) -> QueryReading:
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
-    r.passive = bool(
-        re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
-    )
     _attach_colours(r, words, subject, others)
     if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
@@ -148,8 +149,6 @@ def _read_clause(words: list[str]) -> QueryReading:
             r.speed = r.speed or lex.SPEEDS.get(form)
         if w in lex.SLEEVES:
             r.sleeves = lex.SLEEVES[w]
-        if w == "together" or text.find("side by side") >= 0 or text.find("each other") >= 0:
-            r.together = True
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
@@ -160,6 +159,14 @@ def _read_clause(words: list[str]) -> QueryReading:
 def _attach_colours(
     r: QueryReading, words: list[str], subject: tuple[int, str] | None, others: list[tuple[int, str]]
 ) -> None:
+    """Add each colour of a clause to the thing or garment that it describes.
+
+    Args:
+        r: The reading, which is changed.
+        words: The words of the clause.
+        subject: (position, kind) of the subject.
+        others: (position, kind) of the other nouns.
+    """
     other = {i for i, _ in others}
     target = r.colours
     for i, word in enumerate(words):
@@ -217,7 +224,7 @@ def _attach_colours(
 
 
 def _side_after(words: list[str], i: int) -> str | None:
-    """The side named in the next few words, as in `from the far left of the picture`."""
+    """The side named in the few words after position `i`, as in "from the far left of the picture"; else None."""
     for k in range(i + 1, min(i + 5, len(words))):
         w = words[k]
         if w in ("to", "from", "and", "while", ",", "wearing", "with"):
@@ -229,6 +236,11 @@ def _side_after(words: list[str], i: int) -> str | None:
     return None
 
 
+#: Verbs after which "left" or "right" is a direction.
+_TOWARDS_SIDE = frozenset({
+    "turns", "goes", "moves", "walks", "going", "moving", "walking", "driving", "drives", "heading", "heads", "running",
+    "runs", "facing", "turning", "rides", "riding",
+})  # fmt: skip
 #: "leaves on the left" and "walks out of the picture on the left" say where it goes.
 _LEAVES = re.compile(
     r"\b(leav(e|es|ing)|left|exit(s|ed|ing)?|disappears?|out of)( (the|picture|frame|view|scene|image|video|room))*$"
@@ -236,6 +248,7 @@ _LEAVES = re.compile(
 
 
 def _places(r: QueryReading, words: list[str], text: str) -> None:
+    """Set direction, origin and side of a reading, given the words and the text in base form."""
     moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
     opposite = {"left": "right", "right": "left", "top": "down", "bottom": "up"}
     for i, w in enumerate(words):
@@ -253,34 +266,11 @@ def _places(r: QueryReading, words: list[str], text: str) -> None:
             if side:
                 r.side = side
         elif w in lex.DIRECTIONS:
-            # "walks up the road" is a direction, "picks up", "turns up" and "up to" are none
+            # "Walks up the road" is a direction; "picks up", "turns up" and "up to" are not.
             onwards = re.search(rf"\b({lex.MOVING}) {w}(?! (to|and))\b", text)
             if w not in ("up", "down") or onwards:
                 r.direction = r.direction or lex.DIRECTIONS[w]
-        elif (
-            w in ("left", "right")
-            and i
-            and words[i - 1]
-            in (
-                "turns",
-                "goes",
-                "moves",
-                "walks",
-                "going",
-                "moving",
-                "walking",
-                "driving",
-                "drives",
-                "heading",
-                "heads",
-                "running",
-                "runs",
-                "facing",
-                "turning",
-                "rides",
-                "riding",
-            )
-        ):
+        elif w in ("left", "right") and i and words[i - 1] in _TOWARDS_SIDE:
             r.direction = r.direction or w
         elif w in ("leftmost", "rightmost"):
             r.side = w[:-4]
@@ -322,6 +312,7 @@ def _goes(events: list[str], words: list[str]) -> bool:
 
 
 def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None) -> None:
+    """Set order, occurrence and count of a reading."""
     for i, w in enumerate(words):
         if w in lex.ORDINALS:
             after = words[i + 1 : i + 4]

@@ -1,8 +1,8 @@
-"""Those who go and come back: two visits of somebody who looks the same, taken as one.
+"""Reappearance: two visits of an actor who leaves and comes back, joined into one actor.
 
-A track ends where its actor leaves the picture. Whoever enters soon afterwards in the same colours, as big and as
-slim, is probably the same one. Probably: so the joint actor is offered beside its visits and replaces neither.
-Vehicles are left out, since one white car follows another.
+A track ends where its actor leaves the picture. An actor that enters soon afterwards in the same colours, equally big
+and equally slim, is probably the same one. Because this is only probable, the joined actor is offered beside its visits
+and does not replace them. Vehicles are left out, since one white car often follows another.
 """
 
 import itertools
@@ -10,26 +10,35 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.attributes import Memo, TrackedActor
 from whenwhere.spans import Span, SpanSet
 
-#: Longest absence in seconds.
+#: Longest absence between two visits, in seconds.
 LONGEST = 8.0
-#: Most that the colours of two visits differ: half the absolute difference of shares, mean over zones (0-1).
+#: Largest `colour_difference` of two visits of one actor.
 ALIKE = 0.17
+#: Largest differences of two visits in log area and in log aspect.
 _LOG_AREA, _ASPECT = 0.5, 0.55
-#: Smallest share of the frame and shortest visit (seconds) that can be recognised.
+#: Smallest share of the frame, and shortest visit in seconds, of an actor that can be recognised.
 _SMALLEST, _SHORTEST = 0.002, 0.8
 
 
 def colour_difference(a: TrackedActor, b: TrackedActor) -> float:
-    """How differently two actors are coloured, 0 (the same) to 1."""
+    """How differently two actors are coloured, from 0 (equal) to 1; the mean over height zones."""
     return float(np.abs(a.colour - b.colour).sum(1).mean() / 2)
 
 
-def reappearances(pool: list[TrackedActor], cuts: np.ndarray) -> list[TrackedActor]:
-    """Joint actors of two visits each, most alike first; a visit is used once as the first and once as the second."""
+def reappearances(pool: list[TrackedActor], cuts: NDArray[np.float64]) -> list[TrackedActor]:
+    """Joined actors of two visits each, the most alike first.
+
+    A visit is used at most once as the first and once as the second of a pair.
+
+    Args:
+        pool: All actors.
+        cuts: Times of the first frames of new shots; a cut may end or begin a visit too.
+    """
     known = [a for a in pool if a.area > _SMALLEST and a.span.duration > _SHORTEST and not a.members]
     pairs = []
     for a, b in itertools.permutations(known, 2):
@@ -52,7 +61,7 @@ def reappearances(pool: list[TrackedActor], cuts: np.ndarray) -> list[TrackedAct
 
 
 def joined_visits(a: TrackedActor, b: TrackedActor) -> TrackedActor:
-    """One actor from two visits, the first before the second."""
+    """One actor from two visits, of which `a` is the earlier."""
     rows: dict[str, Any] = {
         name: np.concatenate([getattr(a, name), getattr(b, name)])
         for name in ("times", "boxes", "centre", "size", "touch", "velocity", "pace", "still")
@@ -60,5 +69,5 @@ def joined_visits(a: TrackedActor, b: TrackedActor) -> TrackedActor:
     weight = a.span.duration / (a.span.duration + b.span.duration)
     return replace(
         a, id=-3, **rows, span=Span(a.span.start, b.span.end), spans=SpanSet([*a.spans, *b.spans]),
-        colour=weight * a.colour + (1 - weight) * b.colour, exit=b.exit, members=[a, b], memo={},
+        colour=weight * a.colour + (1 - weight) * b.colour, exit=b.exit, members=[a, b], memo=Memo(),
     )  # fmt: skip

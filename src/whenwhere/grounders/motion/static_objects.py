@@ -1,8 +1,8 @@
-"""Things that never move: compact patches of one colour in the empty scene.
+"""Static objects: compact patches of one colour in the background that never move.
 
-Motion cannot show a red bag that stands on the floor all the time; the background's picture can. A patch of one
-colour that stands out from its surroundings is kept with its box and colours, so that a sentence that names a thing
-and its colour has something to point at. What the patch is, nothing here can tell; it is offered for things only.
+Motion cannot show a red bag that stands on the floor all the time; the background's picture can. A patch of one colour
+that stands out from its surroundings is kept with its box and colours, so that a sentence that names an object and its
+colour has something to point at. What the patch is cannot be told here; it is offered for objects only.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,22 @@ from whenwhere.grounders.motion import colours
 from whenwhere.grounders.motion.blobs import zone_colours
 from whenwhere.overlap import box_iou
 
-#: Sizes of patches, shares of the picture; how much of its box one fills; difference to its surroundings in Lab units.
+#: Smallest and biggest patch as shares of the picture; least share of its box that it fills; least contrast (Lab).
 SMALLEST, BIGGEST, FULL, CONTRAST = 0.0008, 0.04, 0.5, 22.0
-#: Most patches kept per scene, the clearest first.
+#: Most patches kept per background, the clearest first.
 MOST = 24
 
 
 @dataclass
 class StaticObject:
-    """A patch of the empty scene: seconds from and to, (4,) box in working pixels, (13,) colour shares."""
+    """A patch of the background.
+
+    Attributes:
+        start: From when it is seen, in seconds.
+        end: Until when it is seen, in seconds.
+        box: (4,) xyxy in working pixels.
+        colour: (13,) colour shares.
+    """
 
     start: float
     end: float
@@ -32,12 +39,12 @@ class StaticObject:
 
 
 def find_static_objects(lab: NDArray[np.float32], start: float, end: float) -> list[StaticObject]:
-    """The patches of a background picture.
+    """The patches of a background picture, the clearest first.
 
     Args:
-        lab: (h, w, 3) the empty scene, OpenCV's 8-bit Lab scaling.
-        start: from when it is seen, in seconds.
-        end: until when.
+        lab: (h, w, 3) background in OpenCV's 8-bit Lab scaling.
+        start: From when it is seen, in seconds.
+        end: Until when it is seen, in seconds.
     """
     picture = np.ascontiguousarray(lab.clip(0, 255).astype(np.uint8))
     rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_LAB2RGB), np.uint8)
@@ -70,7 +77,7 @@ def find_static_objects(lab: NDArray[np.float32], start: float, end: float) -> l
 
 
 def merge_static_objects(before: list[StaticObject], after: list[StaticObject]) -> list[StaticObject]:
-    """Patches of the next window of the same shot: those already known are extended, new ones added."""
+    """The patches of two consecutive windows of a shot: those seen in both are extended, the others are kept."""
     out = list(before)
     for thing in after:
         known = next((b for b in before if b.end >= thing.start - 1.0 and box_iou(b.box, thing.box) > 0.5), None)

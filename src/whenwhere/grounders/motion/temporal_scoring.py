@@ -1,23 +1,27 @@
-"""When: an actor's stay, or the parts of it that the sentence's events and direction name, with their terms."""
+"""Temporal scoring: an actor's stay, or the parts of it that the sentence names, and how well they fit."""
 
 import numpy as np
 
 from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
+from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.spans import Span, SpanSet
 
-#: How much what happens counts beside who it is; from Stage's `dev` and `val` worlds.
+#: Weight of the event relative to the other terms; chosen on Stage's `dev` and `val` worlds.
 EVENT = 1.4
 
 
-def time_candidates(
-    actor: TrackedActor, reading: QueryReading, scene: ObservedScene, who: dict[str, float]
-) -> list[Candidate]:
-    """The actor's candidates: its stay, and parts of it that the sentence's events or direction name."""
+def time_candidates(actor: TrackedActor, reading: QueryReading, who: dict[str, float]) -> list[Candidate]:
+    """The candidates of one actor: its stay, and parts of it that the sentence's events or direction name.
+
+    Args:
+        actor: The actor.
+        reading: The reading of the sentence.
+        who: The actor's terms that do not depend on time (`track_scoring.track_terms`).
+    """
     out: list[Candidate] = []
-    for spans, terms in _spans(actor, reading, scene):
+    for spans, terms in _spans(actor, reading):
         terms = {**who, **terms}
         if "event" in terms:
             terms["event"] *= EVENT
@@ -31,14 +35,15 @@ def time_candidates(
     return out
 
 
-def _spans(actor: TrackedActor, reading: QueryReading, scene: ObservedScene) -> list[tuple[SpanSet, dict[str, float]]]:
+def _spans(actor: TrackedActor, reading: QueryReading) -> list[tuple[SpanSet, dict[str, float]]]:
+    """Times of the actor that the sentence may mean, each with its `event` term if an event is named."""
     named = [e for e in reading.events if e not in events.WHOLE]
     passing = [e for e in reading.events if e in events.WHOLE]
-    found: dict[str, list[events.EventSpan]] = {e: events.event_spans(actor, e, scene.duration) for e in reading.events}
+    found: dict[str, list[events.EventSpan]] = {e: events.event_spans(actor, e) for e in reading.events}
     out: list[tuple[SpanSet, dict[str, float]]] = []
     quality = float(np.mean([found[e][0].quality for e in passing])) if passing else 0.0
     if len(named) >= 2:
-        # Several events told in a row: from the first of the first to the end of the last.
+        # Several events in a row: from the start of the earliest to the end of the latest.
         known = [max(found[e], key=lambda x: x.quality) for e in named if found[e]]
         missing = len(named) - len(known)
         if known:
@@ -70,14 +75,15 @@ def _spans(actor: TrackedActor, reading: QueryReading, scene: ObservedScene) -> 
         ways = events.movements(actor, axis)
         if len(ways) > 1:
             out += [
-                (SpanSet([(a, b)]), {"event": quality - 0.35})
-                for a, b, d in ways
-                if abs(d[axis]) > 0.08 and b - a > 0.4
+                (SpanSet([(m.start, m.end)]), {"event": quality - 0.35})
+                for m in ways
+                if abs(m.shift[axis]) > 0.08 and m.end - m.start > 0.4
             ]
     return out
 
 
 def _direction(actor: TrackedActor, span: Span, reading: QueryReading) -> float:
+    """How well the actor's motion in a span fits the sentence's direction and origin."""
     rows = np.flatnonzero(actor.within(span.start, span.end))
     if len(rows) < 2:
         return -0.3
@@ -111,6 +117,7 @@ def _direction(actor: TrackedActor, span: Span, reading: QueryReading) -> float:
 
 
 def _side(actor: TrackedActor, span: Span, side: str) -> float:
+    """How well the actor's place in a span fits a side."""
     rows = actor.within(span.start, span.end)
     x, y = np.median(actor.centre[rows] if rows.any() else actor.centre, 0)
     place = {

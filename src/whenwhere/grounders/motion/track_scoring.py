@@ -1,4 +1,4 @@
-"""Terms that say who is meant, whenever it is: kind, colours, size, speed; and actors that go together as one."""
+"""Track scoring: the terms of an actor that do not depend on time (kind, colours, size, speed); groups of actors."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import lexicon
-from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
+from whenwhere.grounders.motion.attributes import Memo, TrackedActor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 from whenwhere.grounders.motion.kind_model import kind_probability
 from whenwhere.grounders.motion.reading import QueryReading
@@ -18,19 +18,19 @@ _ZONES = {
 }  # fmt: skip
 
 
-#: Weights of the two opinions on what kind of thing something is; more for the fitted one costs on real clips.
+#: Weights of the two scores of kind, hand-set and fitted; a higher weight of the fitted one costs on real clips.
 SHAPE, FITTED = 0.6, 0.5
-#: How common a colour is on anything that moves before any track is seen; pavement-like colours say little.
+#: Prior shares of colours on moving things; the colours of pavement are common and so say little.
 _COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
 
 
 def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
-    """Terms that do not depend on when, for every actor (by its id())."""
+    """The terms of every actor that do not depend on time, by the actor's `id()`."""
     n = len(pool)
     columns: dict[str, NDArray[np.float64]] = {}
     mass = np.array([a.mass for a in pool])
     seen = np.maximum(-1.6, 0.3 * np.log(mass / max(mass, default=1.0))) if n else mass
-    # leaves, screens, reflections: they tremble in one place and never come or go
+    # Leaves, screens and reflections tremble in one place and never enter or leave.
     idle = [np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not a.entry and not a.exit for a in pool]
     columns["seen"] = seen - 0.8 * np.array(idle, float)
     if reading.kind is not None and n:
@@ -48,30 +48,30 @@ def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, di
         sign = -1 if reading.size == "small" or reading.child else 1
         # "The big ball" is big for a ball.
         alike = np.exp(2.0 * columns["kind"]) if "kind" in columns else np.ones(n)
-        columns["size"] = 0.7 * sign * _standing([np.sqrt(a.area) for a in pool], alike)
+        columns["size"] = 0.7 * sign * _standard_scores([np.sqrt(a.area) for a in pool], alike)
     if reading.speed is not None:
-        columns["speed"] = (0.7 if reading.speed == "fast" else -0.7) * _standing([a.brisk + 0.05 for a in pool])
+        columns["speed"] = (0.7 if reading.speed == "fast" else -0.7) * _standard_scores([a.brisk + 0.05 for a in pool])
     return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
 
 
 def _kind(actor: TrackedActor, kind: str, biggest: float) -> float:
-    """How well it is of a kind: by hand-set shapes, and by the fitted model where that knows the kind's family."""
+    """How well an actor fits a kind, by hand-set shapes and, if the kind belongs to a family, by the fitted model."""
     fit = kind_score(actor, kind, biggest)
     p = kind_probability(actor, kind)
     return fit if p is None else SHAPE * fit + FITTED * float(np.log(3 * p))
 
 
-def _standing(values: list[float], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Each value's place among all: deviations of its log from the (weighted) mean, at most 1.7 either way."""
+def _standard_scores(values: list[float], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """(n,) standard scores of the logarithms of values, with a (weighted) mean, between -1.7 and 1.7."""
     logs = np.log(np.array(values))
     mean = float(np.average(logs, weights=weights))
     spread = float(np.sqrt(np.average((logs - mean) ** 2, weights=weights)))
-    standing: NDArray[np.float64] = np.clip((logs - mean) / max(0.25, spread), -1.7, 1.7)
-    return standing
+    scores: NDArray[np.float64] = np.clip((logs - mean) / max(0.25, spread), -1.7, 1.7)
+    return scores
 
 
 def colour_word_share(share: NDArray, word: str) -> NDArray[np.float64]:
-    """How much of (..., 13) colour rows answers a colour word, in 0-1."""
+    """The share in 0-1 of (..., 13) colour rows that a colour word describes."""
     total = np.zeros(share.shape[:-1])
     for column, weight in lexicon.mix_of(word).items():
         total = total + weight * share[..., COLUMNS.index(column)]
@@ -79,11 +79,18 @@ def colour_word_share(share: NDArray, word: str) -> NDArray[np.float64]:
 
 
 def colour_shares(word: str, part: str, colour: NDArray, person: bool = False) -> NDArray[np.float64]:
-    """How much of the part that a word names has the colour, in 0-1; `colour` is (n, 5, 13)."""
+    """(n,) the share in 0-1 of a part of each actor that has a colour.
+
+    Args:
+        word: The colour word.
+        part: The part that it describes: whole, upper, lower, hair, head, feet or carried.
+        colour: (n, 5, 13) the actors' colours.
+        person: Whether the actors are people, whose colour is that of their clothes.
+    """
     zones = colour[:, _ZONES[part]]
     share = colour_word_share(zones.mean(1), word)
     if part == "whole" and person:
-        # "a man in black", "a girl in red": clothes, not head and feet
+        # "A man in black", "a girl in red": the clothes count, not head and feet.
         return np.maximum(share, colour_word_share(colour[:, 1:4].mean(1), word))
     if part == "whole":
         return 0.6 * share + 0.4 * colour_word_share(zones, word).max(1)
@@ -94,7 +101,7 @@ def colour_shares(word: str, part: str, colour: NDArray, person: bool = False) -
 
 
 def colour_terms(word: str, part: str, pool: list[TrackedActor], person: bool = False) -> NDArray[np.float64]:
-    """Log-likelihood ratios of the colour, beside the clip's other actors and beside what is common; (n,)."""
+    """(n,) log-likelihood ratios of a colour, relative to the clip's other actors and to what is common."""
     if not pool:
         return np.zeros(0)
     main = max(lexicon.mix_of(word), key=lambda c: lexicon.mix_of(word)[c])
@@ -103,15 +110,15 @@ def colour_terms(word: str, part: str, pool: list[TrackedActor], person: bool = 
     usual = 0.5 * _COMMON.get(main, 0.05) + 0.5 * float(np.average(np.minimum(share, 0.5), weights=weights))
     strength = {"whole": 1.2, "upper": 1.2, "lower": 1.0, "hair": 0.8}.get(part, 0.5)
     if main in COLOURS[3:]:
-        share = np.minimum(1.0, share * 1.6)  # windows, skin and shadow take their part of any coloured thing
+        share = np.minimum(1.0, share * 1.6)  # windows, skin and shadow cover a part of everything coloured
     terms: NDArray[np.float64] = np.clip(strength * np.log((share + 0.05) / (usual + 0.05)), -2.2, 2.2)
-    # A speaker names the colour of the one that shows it best: others fall behind it.
+    # A speaker names the colour of the actor that shows it best: the others get less.
     terms = terms + 0.7 * strength * np.maximum(np.log((share + 0.05) / (share.max() + 0.05)), -2.0)
     return terms
 
 
 def actor_groups(pool: list[TrackedActor], count: int) -> list[TrackedActor]:
-    """Actors that go together as one: near each other, at the same time, the same way."""
+    """Groups of `count` actors (or of two) that move together: near each other, at the same time, in one direction."""
     out = []
     for i, a in enumerate(pool):
         for b in pool[i + 1 :]:
@@ -131,7 +138,7 @@ def actor_groups(pool: list[TrackedActor], count: int) -> list[TrackedActor]:
 
 
 def group_actor(members: list[TrackedActor]) -> TrackedActor | None:
-    """One actor whose boxes hold all members while all are seen; None if they do not go together."""
+    """One actor whose boxes hold all members while all are seen; None if the members do not move together."""
     start, end = max(m.span.start for m in members), min(m.span.end for m in members)
     longest = max(m.span.duration for m in members)
     if end - start < max(0.6, 0.4 * longest):
@@ -155,12 +162,12 @@ def group_actor(members: list[TrackedActor]) -> TrackedActor | None:
     hull = np.concatenate([boxes[:, :, :2].min(0), boxes[:, :, 2:].max(0)], 1)
     ratio = (hull[:, 2:] - hull[:, :2]) / (lead.boxes[rows][:, 2:] - lead.boxes[rows][:, :2]).clip(1)
     size = lead.size[rows] * ratio
-    # Together they are seen from the first one's entry to the last one's exit.
+    # The group is seen from the entry of its first to the exit of its last member.
     span = Span(min(m.span.start for m in members), max(m.span.end for m in members))
     frame = lead.size[rows] / (lead.boxes[rows][:, 2:] - lead.boxes[rows][:, :2]).clip(1e-6)
     middle = (hull[:, :2] + hull[:, 2:]) / 2 * frame
     return replace(
         lead, id=-1, times=times, boxes=hull, span=span, spans=SpanSet([span]), centre=middle, size=size,
         touch=lead.touch[rows], velocity=lead.velocity[rows], pace=lead.pace[rows], still=lead.still[rows],
-        colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo={},
+        colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo=Memo(),
     )  # fmt: skip

@@ -1,13 +1,13 @@
-"""From blobs to tracks: linking, things that pass in front of each other, fragments, gaps.
+"""From blobs to tracks: linking, divided blobs, fragments, gaps.
 
-Linking is one assignment per frame between predicted boxes and blobs (overlap, distance, colours, size). Three
-things go wrong with plain linking and have an answer here:
+Linking is one assignment per frame between predicted boxes and blobs, by overlap, distance, colours and size. Plain
+linking fails in three ways, each of which is handled here:
 
-- two neighbours make *one blob* for a while: a blob claimed by several tracks is divided between them by where
-  each was about to be, and colours seen in that state are not trusted;
-- one actor makes *several blobs* (a belt that looks like the wall behind it): fragments that move inside a larger
-  track are absorbed by it;
-- an actor is *lost* for a moment (behind a pole, standing still): tracks whose end and start fit are stitched.
+- Two neighbours make *one blob* for a while. A blob claimed by several tracks is divided between them by where each was
+  about to be, and colours seen in that state are not trusted.
+- One actor makes *several blobs* (a belt that looks like the wall behind it). Fragments that move inside a larger track
+  are absorbed by it.
+- An actor is *lost* for a moment (behind a pole, standing still). Tracks whose end and start fit are joined.
 
 Times are seconds, boxes xyxy in working pixels.
 """
@@ -21,24 +21,29 @@ from scipy.optimize import linear_sum_assignment
 from whenwhere.grounders.motion.blobs import Blob, blob_part
 from whenwhere.overlap import box_iou
 
-#: Seconds a track is kept waiting for a blob.
+#: Seconds for which a track waits for a blob before it ends.
 PATIENCE = 0.9
-#: Longest meeting, in seconds, after which looks are matched again.
+#: Longest meeting of two actors, in seconds, after which tracks are joined by colour.
 MEETING = 4.0
-#: Difference of looks (`unlike`) from which they are somebody else's.
+#: Colour distance (`colour_distance`) above which two pieces belong to different actors.
 OTHER = 0.33
 _REFUSED = 9.0
 
 
 @dataclass
 class BlobTrack:
-    """One thing over time; lists grow while it is live.
+    """One object over time; the lists have one entry per sighting and grow while the track is live.
 
     Attributes:
-        times, boxes, areas, strongs, colours: one entry per sighting.
-        shared: sightings where its blob was divided with a neighbour, or its box merged from fragments.
-        met_first, met_last: it was cut there (`separate`).
-        known: (5, 11) its colours by height zone, a running mean over the sightings that were its own.
+        times: Seconds.
+        boxes: (4,) boxes.
+        areas: Numbers of pixels.
+        strongs: Shares of strong evidence.
+        colours: (5, 13) colour shares by height zone.
+        shared: Whether the blob was divided with a neighbour.
+        known: (5, 11) colours by height zone, a running mean over the sightings that were not shared.
+        met_first: Whether its start is a cut in a meeting (`split_at_meetings`).
+        met_last: Whether its end is such a cut.
     """
 
     times: list[float] = field(default_factory=list)
@@ -52,7 +57,7 @@ class BlobTrack:
     met_last: bool = False
 
     def add(self, t: float, blob: Blob, shared: bool = False) -> None:
-        """One more sighting."""
+        """Append a sighting."""
         if self.known is None:
             self.known = blob.colour[:, :11]
         elif not shared:
@@ -65,24 +70,24 @@ class BlobTrack:
         self.shared.append(shared)
 
     def velocity(self) -> NDArray[np.float64]:
-        """Pixels per second of the box's edges over the last half second."""
+        """(4,) velocity of the box's edges over the last half second, in pixels per second."""
         k = max(0, len(self.times) - 4)
         dt = self.times[-1] - self.times[k]
         return (self.boxes[-1] - self.boxes[k]) / dt if dt > 0 else np.zeros(4)
 
     def predicted(self, t: float) -> NDArray[np.float64]:
-        """Where its box should be at `t`: steady motion of the centre, size held."""
+        """(4,) the box expected at `t`, for a steady motion of the centre and a constant size."""
         box, v = self.boxes[-1], self.velocity()
         shift = (v[:2] + v[2:]) / 2 * min(t - self.times[-1], 0.5)
         return box + np.concatenate([shift, shift])
 
     def size(self) -> float:
-        """Typical area over the last sightings that were its own."""
+        """Typical area over the last sightings that were not shared."""
         own = [a for a, s in zip(self.areas[-6:], self.shared[-6:], strict=True) if not s]
         return float(np.median(own or self.areas[-6:]))
 
     def end_colours(self, last: bool) -> NDArray[np.float32]:
-        """(5, 11) mean colours at its end (or beginning), shared sightings left out where possible."""
+        """(5, 11) mean colours at its end (or beginning), without shared sightings if possible."""
         index = range(len(self.times) - 8, len(self.times)) if last else range(8)
         rows = [i for i in index if 0 <= i < len(self.times)]
         own = [i for i in rows if not self.shared[i]] or rows
@@ -90,7 +95,7 @@ class BlobTrack:
         return mean
 
     def piece(self, start: int, end: int) -> "BlobTrack":
-        """The sightings from `start` up to `end` as a track of their own."""
+        """The sightings from index `start` up to `end` as a new track."""
         return BlobTrack(*(getattr(self, name)[start:end] for name in _LISTS))
 
 
@@ -98,7 +103,7 @@ _LISTS = ("times", "boxes", "areas", "strongs", "colours", "shared")
 
 
 def colour_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """How differently two (5, 11) looks are coloured, 0-1: half over all, half zone by zone."""
+    """The distance in 0-1 of two (5, 11) colour tables: half over all zones, half zone by zone."""
     return float(np.abs(a.mean(0) - b.mean(0)).sum() / 4 + np.abs(a - b).sum(1).mean() / 4)
 
 
@@ -114,16 +119,16 @@ class BlobLinker:
         self.live: list[BlobTrack] = []
         self.done: list[BlobTrack] = []
 
-    def feed(
+    def add(
         self, t: float, blobs: list[Blob], rgb: NDArray[np.uint8], moved: NDArray[np.float64] | None = None
     ) -> None:
-        """One frame.
+        """Take the next frame.
 
         Args:
-            t: its time.
-            blobs: what was found in it.
-            rgb: the frame, for the colours of divided blobs.
-            moved: (2, 3) camera motion since the last frame, when boxes live in a moving frame.
+            t: Its time in seconds.
+            blobs: The blobs found in it.
+            rgb: (h, w, 3) the frame, for the colours of divided blobs.
+            moved: (2, 3) camera motion since the last frame, if frames were not warped onto one reference.
         """
         if moved is not None:
             for track in self.live:
@@ -151,6 +156,7 @@ class BlobLinker:
                 self.live.append(fresh)
 
     def _costs(self, t: float, blobs: list[Blob]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(tracks, blobs) costs of linking each live track with each blob, and (tracks, 4) the predicted boxes."""
         predicted = np.array([r.predicted(t) for r in self.live])
         boxes = np.array([b.box for b in blobs])
         overlap = box_iou(predicted[:, None], boxes[None])
@@ -160,7 +166,7 @@ class BlobLinker:
         distance = np.linalg.norm(centre[:, None] - other[None], axis=2) / (side + 8)
         mine = np.array([r.known for r in self.live])
         theirs = np.array([b.colour[:, :11] for b in blobs])
-        # Over all of it and zone by zone: two people in the same two colours may wear them the other way round.
+        # Colours are compared over all zones and zone by zone: two people may wear two colours the other way round.
         colour = np.abs(mine.mean(1)[:, None] - theirs.mean(1)[None]).sum(2) / 2
         zones = np.abs(mine[:, None] - theirs[None]).sum(3).mean(2) / 2
         blurred = np.array([r.shared[-1] for r in self.live])[:, None]
@@ -193,7 +199,7 @@ class BlobLinker:
         )  # fmt: skip
 
     def _claim(self, blobs: list[Blob], predicted: NDArray[np.float64], taken: dict[int, list[int]]) -> None:
-        """Tracks left without a blob claim a share of the blob that covers their place, if it is big enough for all."""
+        """Let tracks without a blob claim a share of the blob that covers their place, if it is big enough for all."""
         free = set(range(len(self.live))) - {r for rows in taken.values() for r in rows}
         for r in sorted(free, key=lambda r: -len(self.live[r].times)):
             if len(self.live[r].times) < 3:
@@ -215,9 +221,9 @@ class BlobLinker:
     def _divide(
         self, t: float, blob: Blob, rgb: NDArray[np.uint8], owners: list[int], predicted: NDArray[np.float64]
     ) -> None:
-        """Give each owner the pixels nearest to where it was about to be."""
+        """Divide a blob: each owner gets the pixels nearest to where it was about to be."""
         h, w = blob.mask.shape
-        # Owners' own predictions may together sit beside the blob: shift them so that their hull fits it.
+        # All predictions together may lie beside the blob: shift them so that their hull fits it.
         hull = np.concatenate([predicted[owners, :2].min(0), predicted[owners, 2:].max(0)])
         shift = ((blob.box[:2] + blob.box[2:]) - (hull[:2] + hull[2:])) / 2
         x = np.arange(w)[None] + blob.corner[0] + 0.5
@@ -234,7 +240,7 @@ class BlobLinker:
                 self.live[r].add(t, piece, shared=True)
 
     def finish(self) -> list[BlobTrack]:
-        """All tracks, fragments absorbed and gaps stitched, by start time."""
+        """All tracks by start time, with fragments absorbed and gaps closed."""
         tracks = [r for r in self.done + self.live if len(r.times) >= 2]
         self.done, self.live = [], []
         return sorted(
@@ -244,7 +250,7 @@ class BlobLinker:
 
 
 def absorb_fragments(tracks: list[BlobTrack]) -> list[BlobTrack]:
-    """Merge fragments into the larger track that they move inside of or right on top of."""
+    """Merge fragments into the larger track inside of which, or right on top of which, they move."""
     kept: list[BlobTrack] = []
     for track in sorted(tracks, key=lambda r: -sum(r.areas)):
         for host in kept:
@@ -260,7 +266,7 @@ def absorb_fragments(tracks: list[BlobTrack]) -> list[BlobTrack]:
             tall = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
             over = (wide > 0.6 * (b[:, 2] - b[:, 0])) & (tall > -0.12 * (a[:, 3] - a[:, 1]))
             ratio = np.array([track.areas[j] / host.areas[i] for i, j in common])
-            # A neighbour of the same size that stays apart is someone else.
+            # A neighbour of the same size that stays apart is another actor.
             if over.mean() >= 0.7 and np.median(ratio) < 0.6:
                 for i, j in common:
                     merged = np.concatenate(
@@ -278,10 +284,10 @@ def absorb_fragments(tracks: list[BlobTrack]) -> list[BlobTrack]:
 
 
 def split_at_meetings(tracks: list[BlobTrack], width: int, height: int) -> list[BlobTrack]:
-    """Tracks cut where one look goes into a meeting or to the border and another comes out of it.
+    """The tracks, cut where one actor enters a meeting or reaches the border and another one comes out.
 
-    Two who cross, or one who leaves where another enters, are one blob for a while, and which of them a track follows
-    afterwards is a guess. Their colours tell; the pieces are for `stitch` to join anew.
+    Two actors that cross, or one that leaves where another enters, are one blob for a while, and the track may follow
+    the wrong one afterwards. Their colours tell; `stitch_tracks` joins the pieces anew.
     """
     out = []
     for track in tracks:
@@ -295,8 +301,8 @@ def split_at_meetings(tracks: list[BlobTrack], width: int, height: int) -> list[
             before = before[before >= start]
             if len(before) < 3 or len(after) < 3:
                 continue
-            looks = [np.mean([track.colours[x][:, :11] for x in rows], 0) for rows in (before, after)]
-            if colour_distance(*looks) > OTHER:
+            means = [np.mean([track.colours[x][:, :11] for x in rows], 0) for rows in (before, after)]
+            if colour_distance(*means) > OTHER:
                 piece = track.piece(start, i + 1)
                 piece.met_first, piece.met_last = start > 0, True
                 out.append(piece)
@@ -308,7 +314,7 @@ def split_at_meetings(tracks: list[BlobTrack], width: int, height: int) -> list[
 
 
 def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float:
-    """Cost of b being the continuation of a; large where it is not."""
+    """The cost of `b` as the continuation of `a`; `_REFUSED` if it cannot be."""
     wait = b.times[0] - a.times[-1]
     met = a.met_last and b.met_first
     if not 0 < wait <= (MEETING if met else gap):
@@ -328,7 +334,7 @@ def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float:
 
 
 def stitch_tracks(tracks: list[BlobTrack], gap: float = 1.7) -> list[BlobTrack]:
-    """Join tracks whose end and start fit within `gap` seconds, best fits first."""
+    """Join tracks whose end and start fit within `gap` seconds, the best fits first."""
     order = sorted(tracks, key=lambda r: r.times[0])
     starts = np.array([r.times[0] for r in order])
     pairs = []
