@@ -34,6 +34,8 @@ class QueryReading:
         child: Whether a child is meant.
         events: What happens, in the order told (keys of `lexicon.EVENTS`).
         object: Another thing that it happens to, with kind and colours.
+        passive: Whether the event is told in the passive voice.
+        together: Whether several things are said to move as one.
         relation: (while, after or before, the reading of the other clause).
     """
 
@@ -52,6 +54,8 @@ class QueryReading:
     child: bool = False
     events: list[str] = field(default_factory=list)
     object: "QueryReading | None" = None
+    passive: bool = False
+    together: bool = False
     relation: "tuple[str, QueryReading] | None" = None
 
     @property
@@ -139,6 +143,9 @@ def _read_clause(words: list[str]) -> QueryReading:
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
+    r.passive = bool(
+        re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
+    )
     _attach_colours(r, words, subject, others)
     if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
@@ -149,6 +156,8 @@ def _read_clause(words: list[str]) -> QueryReading:
             r.speed = r.speed or lex.SPEEDS.get(form)
         if w in lex.SLEEVES:
             r.sleeves = lex.SLEEVES[w]
+        if w == "together" or text.find("side by side") >= 0 or text.find("each other") >= 0:
+            r.together = True
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
