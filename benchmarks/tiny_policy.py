@@ -40,10 +40,12 @@ from typing import Any
 import numpy as np
 import tiny_policy_tables as tables
 
+import whenwhere
 from whenwhere.overlap import s_iou, t_iou, v_iou
 from whenwhere.spans import SpanSet
 from whenwhere.stats import bootstrap_mean
 from whenwhere.store import append_line, read_lines
+from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback
 from whenwhere.tubes import Tube
 
 CACHE = Path(__file__).parent / "cache" / "tiny_policy"
@@ -67,37 +69,41 @@ READ, TELL, RATES = 400, 1600, (5e-4, 2e-3)
 AFTER = 10_000_000
 
 
-def train(recipe: Any, folder: Path, marks: Iterable[int] = (), wrap: Any = None) -> Path:
-    """Trains by a recipe, or goes on; keeps weights at marks; the folder of the trained checkpoint."""
-    from whenwhere.training import builders
-    from whenwhere.training.callbacks import Progress, TrainingCallback
-    from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl import objective as rl
-    from whenwhere.training.rl.settings import RLSettings
-    from whenwhere.training.sft import objective as sft
+class Keep(TrainingCallback):
+    """Keeps weights at marks, and prints a line every twenty updates."""
 
+    def __init__(self, name: str, marks: Iterable[int]) -> None:
+        self.name, self.marks = name, set(marks)
+        self.run: RunStatus | None = None
+
+    def on_start(self, run: RunStatus, of: int) -> None:
+        """Keeps the run."""
+        self.run = run
+
+    def on_update(self, progress: Progress) -> None:
+        """Keeps weights and prints."""
+        if self.run is not None and progress.step in self.marks:
+            self.run.save_model(self.run.folder / "kept" / f"{progress.step:06d}")
+        if progress.step % 20 == 0 or progress.step == progress.of:
+            shown = ("loss", "reward", "reward/t_iou")
+            numbers = {k: round(v, 3) for k, v in progress.metrics.items() if k in shown}
+            print(f"{self.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
+
+
+def train(recipe: Any, folder: Path, marks: Iterable[int] = (), blind: str | None = None) -> Path:
+    """Trains by a recipe, or resumes; keeps weights at marks. Returns the folder of the trained checkpoint."""
     if (folder / "checkpoint" / "config.json").exists():
         return folder / "checkpoint"
-    made = builders.checkpoint(recipe, folder / "start", "cpu")
-    policy = builders.policy(recipe, made)
-    wanted = set(marks)
+    keep = Keep(recipe.name, marks)
+    if blind is None:
+        return whenwhere.train(recipe, folder, callbacks=[keep], device="cpu").checkpoint
+    from whenwhere.training.loop import TrainingRun
+    from whenwhere.training.stages import find_stage
 
-    class Keep(TrainingCallback):
-        def on_update(self, progress: Progress) -> None:
-            if progress.step in wanted:
-                policy.save(folder / "kept" / f"{progress.step:06d}")
-            if progress.step % 20 == 0 or progress.step == progress.of:
-                shown = ("loss", "reward", "reward/t_iou")
-                numbers = {k: round(v, 3) for k, v in progress.metrics.items() if k in shown}
-                print(f"{recipe.name} {progress.step}/{progress.of} {numbers} {progress.left:.0f} s left", flush=True)
-
-    about = {"recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": 2.0, "long_side": 64}
-    run = TrainingRun(folder, about, [Keep()])
-    source = builders.source(recipe)
-    source = wrap(source) if wrap else source
-    if isinstance(recipe.train, RLSettings):
-        return run.train(rl.RLObjective(policy, source, recipe.verifier, recipe.train))
-    return run.train(sft.SFTObjective(policy, source, recipe.train))
+    run = TrainingRun(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash}, [keep])
+    objective: Any = find_stage(recipe.stage).build(recipe, run, "cpu")
+    objective.source = Blinded(objective.source, blind)
+    return run.train(objective)
 
 
 class Blinded:
@@ -315,7 +321,7 @@ def blind_command() -> None:
             f"model.checkpoint={CACHE / 'sft'}", f"train.max_steps={BLIND}", "train.learning_rate=5e-4",
             f"data.first_seed={AFTER}",
         ]  # fmt: skip
-        made = train(load("tiny-sft-continued", changes), CACHE / f"blind-{what}", wrap=partial(Blinded, what=what))
+        made = train(load("tiny-sft-continued", changes), CACHE / f"blind-{what}", blind=what)
         if f"{name} heldout" not in measured():
             keep(f"{name} heldout", answered(made, "heldout", HELD_OUT, blind=what))
         if f"{name}, medoid of 16 draws heldout" not in measured():

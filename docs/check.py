@@ -115,18 +115,22 @@ def floors(match: re.Match[str]) -> str:
 
 def settings(match: re.Match[str]) -> str:
     """The keys of a recipe's table, from its dataclass."""
+    from whenwhere.curate.filters import FilterSettings
     from whenwhere.stage.shapes.world import ShapesWorld
-    from whenwhere.training import recipe
+    from whenwhere.training import policy_tables
     from whenwhere.training.data.curriculum import CurriculumSettings
+    from whenwhere.training.evaluators import EvaluatorSettings
+    from whenwhere.training.policy_evaluator import GroundingEvaluatorSettings
     from whenwhere.training.prefix.settings import PolicySettings
     from whenwhere.training.rl.settings import RLSettings
     from whenwhere.training.settings import TrainingSettings
     from whenwhere.training.sft.settings import SFTSettings
 
     kinds: dict[str, Any] = {
-        "model": recipe.Model, "data": recipe.Data, "world": ShapesWorld, "reward": recipe.RewardSettings,
+        "model": policy_tables.ModelSettings, "data": policy_tables.DataSettings, "filters": FilterSettings,
+        "world": ShapesWorld, "reward": policy_tables.RewardSettings, "curriculum": CurriculumSettings,
         "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings, "rl": RLSettings,
-        "curriculum": CurriculumSettings,
+        "evaluators": EvaluatorSettings, "grounding": GroundingEvaluatorSettings,
     }  # fmt: skip
     kind = kinds[match[2]]
     base = kind.__mro__[1]

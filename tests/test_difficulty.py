@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whenwhere.curate import selection
+from whenwhere.curate.difficulty import Difficulty, of_items, read, summary
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings, masked
-from whenwhere.training.data.difficulty import Difficulty, DifficultySampling, of_items, read, score_name, summary
+from whenwhere.training.data.difficulty import DifficultySampling, score_name
 from whenwhere.training.data.samples import OrderedSource, Question, Sample
 from whenwhere.verify import Truth, Verifier
 
@@ -298,6 +299,7 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
         ["checkpoint=tiny-new", "hidden=32", "layers=1", "mlp=1", "vision_hidden=32", "vision_layers=1", "deepstack=[]",
          "world.seconds=[4, 4]", "data.count=4", "max_completion_length=4"],
     )  # fmt: skip
+    verifier = recipe.reward.verifier(recipe.model.form)
     policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
     source = builders.source(recipe)
     none = policy.checkpoint.tokenizer.convert_tokens_to_ids("<none>")
@@ -316,7 +318,7 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     known = difficulty.measure(
         policy,
         source,
-        recipe.verifier,
+        verifier,
         DifficultySampling(max_tokens=1),
         file,
         name="p",
@@ -329,13 +331,18 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     assert read(file) == known and next(iter(known.values())).score == "0.5 t_iou + 0.5 v_iou"
     # torn in the middle of a sample: only that one and those behind it are asked again, and no line stands twice
     file.write_text("\n".join(whole.splitlines()[:7]) + "\n" + whole.splitlines()[7][:40])
-    difficulty.measure(policy, source, recipe.verifier, DifficultySampling(max_tokens=1), file, name="p")
+    difficulty.measure(policy, source, verifier, DifficultySampling(max_tokens=1), file, name="p")
     assert sorted(whole.splitlines()) == sorted(
         text for text in file.read_text().splitlines() if text.endswith("}") and text.startswith("{")
     )
     (tmp_path / "torn.jsonl").write_text(whole[:30])
     torn = difficulty.measure(
-        policy, source, recipe.verifier, DifficultySampling(max_tokens=1), tmp_path / "torn.jsonl", name="p"
+        policy,
+        source,
+        verifier,
+        DifficultySampling(max_tokens=1),
+        tmp_path / "torn.jsonl",
+        name="p",
     )
     assert torn == known
     with pytest.raises(RecordError, match="mixes difficulties: score"):
@@ -343,6 +350,11 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
             policy, source, Verifier({"t_iou": 1}, form="tokens"), DifficultySampling(max_tokens=1), file, name="p"
         )
     drawn = difficulty.measure(
-        policy, source, recipe.verifier, DifficultySampling(2, max_tokens=1), tmp_path / "e.jsonl", name="p"
+        policy,
+        source,
+        verifier,
+        DifficultySampling(2, max_tokens=1),
+        tmp_path / "e.jsonl",
+        name="p",
     )
     assert {d.draws for d in drawn.values()} == {2}

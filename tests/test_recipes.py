@@ -49,7 +49,7 @@ def test_packaged_recipe_is_whole(name: str) -> None:
     # a right answer can be written in the recipe's form, and gets nearly all there is
     tube = Tube(SpanSet([(2.0, 6.0)]), np.arange(2, 6.5, 0.5), np.tile([64.0, 48, 320, 240], (9, 1)), rate=2)
     truth = Truth(tube.spans, tube, duration=10, size=(640, 480), shown=(640, 480), fps=10)
-    assert recipe.verifier.ceiling(truth) > 0.97
+    assert recipe.reward.verifier(recipe.model.form).ceiling(truth) > 0.97
     if recipe.model.prompt:
         asked = recipe.model.prompt.format(query="a dog", duration="10.0")
         assert "a dog" in asked and "{{" not in asked
@@ -97,7 +97,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
     [
         (GOOD + "lerning_rate = 1", "mine.toml [train] has no key 'lerning_rate': did you mean learning_rate?"),
         (GOOD + "[modle]\n", "mine.toml has no table [modle]: did you mean model?"),
-        (GOOD + "checkpoint = 'x'", "mine.toml [train] has no key 'checkpoint': it belongs into [model]"),
+        (GOOD + "checkpoint = 'x'", "mine.toml [train] has no key 'checkpoint': it belongs in [model]"),
         (GOOD + "soft_targets = 1.0", "[train] has no key 'soft_targets' for stage = 'rl': it is one of 'sft'"),
         (GOOD + "learning_rate = 'fast'", "mine.toml [train] learning_rate is 'fast', not a number"),
         (GOOD + "max_steps = 1.5", "mine.toml [train] max_steps is 1.5, not a whole number"),
@@ -116,7 +116,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD.replace('checkpoint = "tiny"', ""), "mine.toml [model] needs checkpoint"),
         (GOOD.replace("rl", "grpo"), "mine.toml [train] needs stage = 'sft' or stage = 'rl', not 'grpo'"),
         (GOOD.replace("count = 4", "kind = 'charades'"), "mine.toml [data]: there is no data 'charades': did you mean"),
-        (GOOD + "[", "is no TOML"),
+        (GOOD + "[", "is not TOML"),
         (
             GOOD + "[[data.grow]]\nuntil = 0.5\nworld = {}\n[curriculum]\nlow = 0.1",
             "mine.toml: [data] grow and [curriculum] are both an order of clips",
@@ -136,7 +136,7 @@ def test_what_is_wrong_is_said(text: str, said: str, tmp_path: Path) -> None:
     [
         ("lerning_rate=1", "there is no key 'lerning_rate' in a recipe: did you mean learning_rate?"),
         ("train.lerning_rate=1", "did you mean train.learning_rate?"),
-        ("count=3", "count stands in more than one table: say data.count or curriculum.count"),
+        ("count=3", "count is a key of more than one table: write curriculum.count or data.count"),
         ("learning_rate", "'learning_rate' changes nothing"),
         ("num_generations=1", "tiny-rl.toml [train]: num_generations is 1 and must be at least 2"),
         ("logging_steps=0", "tiny-rl.toml [train]: logging_steps is 0 and must be at least 1"),
@@ -247,10 +247,7 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     """All that the recipe says, but the weights: one update of a tiny random checkpoint of the real class."""
     import json
 
-    from whenwhere.training import builders
-    from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl import objective as rl
-    from whenwhere.training.sft import objective as sft
+    from whenwhere.training.run import train
 
     changes = [
         "kind=manifest", f"annotations={small_manifest}", f"checkpoint={real_checkpoints(REAL[name])}", "max_steps=1",
@@ -259,13 +256,8 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     rows = load(name).stage == "rl"
     small = ["num_generations=2", "prompts_per_step=2", "max_completion_length=3", "zero_variance=keep"]
     recipe = load(name, [*changes, *(small if rows else ["samples_per_step=1"])])
-    policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
-    run = TrainingRun(tmp_path, {"recipe_hash": recipe.hash}, [Told(warning=pytest.fail)])
-    source = builders.course(recipe, builders.source(recipe), policy, tmp_path, skip=run.skip)
-    if isinstance(recipe.train, RLSettings):
-        run.train(rl.RLObjective(policy, source, recipe.verifier, recipe.train))
-    else:
-        run.train(sft.SFTObjective(policy, source, recipe.train))
+    result = train(recipe, tmp_path, callbacks=[Told(warning=pytest.fail)], device="cpu")
+    assert result.checkpoint == tmp_path / "checkpoint" and result.steps == 1 and not result.skipped
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line["clips"] == 1 and np.isfinite(line["loss"])
     assert line["prompts" if rows else "sentences"] == 2

@@ -282,7 +282,7 @@ def test_braces_in_a_prompt_are_said(prompt: str) -> None:
         load("tiny-sft", [f"model.prompt={json.dumps(prompt)}"])
 
 
-def test_ctrl_c_ends_behind_an_update_and_keeps_it(run: Run, tmp_path: Path) -> None:
+def test_ctrl_c_ends_after_an_update_and_keeps_it(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
     call = [sys.executable, "-m", "whenwhere", "train", "tiny-sft", *MICRO, "save_steps=100000", "max_steps=100000"]
     with subprocess.Popen(
@@ -296,8 +296,8 @@ def test_ctrl_c_ends_behind_an_update_and_keeps_it(run: Run, tmp_path: Path) -> 
                 break
         said = child.stderr.read()
         assert child.wait(60) == 130
-    assert "stopping behind update" in said
-    step = int(re.search(r"interrupted after update (\d+) of 100000; run it again to go on\n", said)[1])  # type: ignore[index]
+    assert "stopping after update" in said
+    step = int(re.search(r"interrupted after update (\d+) of 100000; rerun to resume\n", said)[1])  # type: ignore[index]
     assert lines(out / "metrics.jsonl")[-1]["step"] == step
     done = run("train", "tiny-sft", *MICRO, "save_steps=100000", f"max_steps={step + 1}", "--out", out)
     assert f"tiny-sft {step + 1}/{step + 1} loss" in done.err and f"tiny-sft {step}/" not in done.err

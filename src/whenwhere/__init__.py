@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from whenwhere.session import open as open
     from whenwhere.spans import Span as Span
     from whenwhere.spans import SpanSet as SpanSet
+    from whenwhere.training.run import train as train
     from whenwhere.tubes import Tube as Tube
 
 _HOME = {
@@ -46,6 +47,7 @@ _HOME = {
     "open": "session",
     "s_iou": "overlap",
     "t_iou": "overlap",
+    "train": "training.run",
     "v_iou": "overlap",
 }
 

@@ -319,7 +319,7 @@ def difficulty(
     """
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.ground import INTERRUPTED
-    from whenwhere.cli.train import quiet
+    from whenwhere.curate.difficulty import summary
     from whenwhere.errors import SettingError
     from whenwhere.training import builders
     from whenwhere.training.data import difficulty as measured
@@ -329,7 +329,7 @@ def difficulty(
         raise SettingError("whenwhere data difficulty needs a file to write: add --out FILE")
     found = load(recipe, [*(changes or []), *([f"curriculum.draws={draws}"] if draws is not None else [])])
     options.check_folder(out.parent)
-    quiet()
+    builders.quiet_transformers()
     skipped: list[str] = []
 
     def skip(name: str, reason: str) -> None:
@@ -342,15 +342,17 @@ def difficulty(
         policy = builders.policy(found, checkpoint)
         try:
             with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
+                verifier = found.reward.verifier(found.model.form)
                 known = measured.measure(
-                    policy, source, found.verifier, builders.ask(found), out, name=builders.label(found, checkpoint),
-                    recipe=found.lasting, skip=skip, tell=lambda done, of: waiting.step(),
+                    policy, source, verifier, builders.difficulty_sampling(found), out,
+                    name=builders.label(found, checkpoint),
+                    recipe=found.resumable_hash, skip=skip, tell=lambda done, of: waiting.step(),
                 )  # fmt: skip
         except KeyboardInterrupt:
             note(f"interrupted; what is measured stands in {out}, run it again to go on")
             raise typer.Exit(INTERRUPTED) from None
     if known:
-        _tell_difficulty(measured.summary(known), out, json_)
+        _tell_difficulty(summary(known), out, json_)
     if skipped:
         some = ", ".join(skipped[:SHOWN])
         note(f"{len(skipped)} of {_many(len(source), 'sample')} could not be used, such as {some}", "red")

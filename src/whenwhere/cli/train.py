@@ -1,8 +1,4 @@
-"""`whenwhere train`: SFT or RL as a recipe says, in a folder from which the same command goes on.
-
-    RUN/recipe.json       the recipe, filled in, with its hash
-    RUN/metrics.jsonl, skipped.jsonl, completions/, state/, checkpoint/      see `whenwhere.training.loop`
-    RUN/difficulty/       what was measured for a curriculum
+"""`whenwhere train`: trains as a recipe says, in a folder from which the same command resumes (`training.run`).
 
 Progress goes to stderr: a moving line on a terminal, a line for each line of metrics elsewhere. With --json the lines
 of metrics are printed on stdout too, and the result at the end.
@@ -10,6 +6,7 @@ of metrics are printed on stdout too, and the result at the end.
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,13 +15,11 @@ import typer
 
 from whenwhere.cli import options
 from whenwhere.cli.ground import INTERRUPTED
-from whenwhere.training.callbacks import Progress, TrainingCallback
+from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.recipe import Recipe
+    from whenwhere.training.run import TrainingResult
+    from whenwhere.training.stages import Recipe
 
 
 def train(
@@ -39,7 +34,7 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Folder of the run; one that was begun in it goes on.")
+        Path | None, typer.Option(metavar="RUN", help="Folder of the run; a run that was begun in it is resumed.")
     ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print metrics and the result as JSON Lines on stdout.")
@@ -50,7 +45,7 @@ def train(
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package, and leave.")] = False,
     device: options.Device = None,
 ) -> None:
-    """Train a policy as a recipe says; run it again to go on.
+    """Train a policy as a recipe says; rerun to resume.
 
     Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many), 2 wrong usage, 130
     interrupted (the last good state is kept).
@@ -70,7 +65,6 @@ def train(
     if out is None:
         raise SettingError("whenwhere train needs a folder for the run: add --out RUN")
     options.check_folder(out)
-    _agree(found, out)
     _train(found, out, json_, device)
 
 
@@ -89,167 +83,77 @@ def _list(json_: bool) -> None:
             out.print(Text(f"{name:<20} {recipe.headline}"))
 
 
-def _agree(recipe: "Recipe", out: Path) -> None:
-    """Refuse to go on with another recipe than the run was begun with.
-
-    Raises:
-        RecordError: the folder's recipe.json cannot be read.
-        SettingError: the recipe is another one; names the keys.
-    """
-    from whenwhere.errors import RecordError, SettingError
-    from whenwhere.training.checkpoint import STATE
-    from whenwhere.training.recipe import differences
-
-    file = out / "recipe.json"
-    there = {entry.name for entry in out.iterdir()} - {"start"} if out.is_dir() else set()
-    if there and not file.exists():
-        raise SettingError(f"{out} is not empty and holds no run: choose another --out")
-    if not file.exists() or not (out / STATE).exists():
-        return  # nothing was learned yet
-    try:
-        before = json.loads(file.read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise RecordError(f"{file} cannot be read: take it away, or choose another --out") from e
-    others = differences(before, recipe.resolved)
-    if others:
-        raise SettingError(
-            f"the run in {out} was begun with another recipe: {', '.join(others)}; set "
-            f"{'it' if len(others) == 1 else 'them'} back, or choose another --out"
-        )
-
-
 def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None:
     from whenwhere.cli.console import note
-    from whenwhere.errors import SettingError
-    from whenwhere.store import write_text
-    from whenwhere.training import builders
-    from whenwhere.training.loop import TrainingRun
-    from whenwhere.training.rl.settings import RLSettings
+    from whenwhere.training.run import train as train_recipe
 
-    quiet()
     watch = _Watch(recipe, json_, out)
-    run = TrainingRun(out, callbacks=[watch])
-    watch.run = run
-    if device is None and run.processes.device is not None:
-        device = str(run.processes.device)
-    source = builders.source(recipe, tell=lambda text: watch.said(text, ""))
-    with _first(run):
-        checkpoint = builders.checkpoint(recipe, out / "start", device)
-    run.about = _about(recipe, checkpoint)
-    policy = builders.policy(recipe, checkpoint)
-    if run.processes.first:
-        entry = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
-        write_text(out / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
-    if recipe.curriculum.schedule == "rescored" and run.processes.count > 1:
-        raise SettingError("schedule = 'rescored' runs in one process: start it without accelerate launch")
-    if recipe.curriculum.needed and not recipe.curriculum.difficulty:
-        watch.said(f"difficulty is measured on {len(source)} samples (data.count says how many there are)", "")
     try:
-        with watch:
-            with _first(run):
-                course = builders.course(
-                    recipe, source, policy, out, skip=watch.unmeasured, tell=watch.measured,
-                    say=lambda text: watch.said(text, "yellow"),
-                )  # fmt: skip
-            with _halting(run):
-                if isinstance(recipe.train, RLSettings):
-                    from whenwhere.training.rl import objective as rl
-
-                    result = run.train(rl.RLObjective(policy, course, recipe.verifier, recipe.train))
-                else:
-                    from whenwhere.training.sft import objective as sft
-
-                    result = run.train(sft.SFTObjective(policy, course, recipe.train))
+        with watch, _stopping(watch):
+            result = train_recipe(recipe, out, callbacks=[watch], device=device)
     except KeyboardInterrupt:
-        note(f"interrupted after update {run.step} of {recipe.train.max_steps}; {_goes_on(run)}")
+        note(f"interrupted after update {watch.step} of {recipe.train.max_steps}; {_how_to_resume(watch.run)}")
         raise typer.Exit(INTERRUPTED) from None
-    if run.processes.first:
-        _finish(recipe, run, result, json_)
+    if watch.run is not None:  # the first process
+        _tell_result(result, json_)
 
 
 @contextmanager
-def _halting(run: "TrainingRun") -> "Iterator[None]":
-    """The first Ctrl-C ends a run of one process behind this update, with its state; the second at once."""
+def _stopping(watch: "_Watch") -> Iterator[None]:
+    """Ctrl-C ends a run of one process after the current update, with its state; a second Ctrl-C ends it at once."""
     import signal
     import threading
 
     from whenwhere.cli.console import note
 
-    def halt(*_: object) -> None:
-        run.stop_requested = True
+    def stop(*_: object) -> None:
+        if watch.run is None or not watch.run.stoppable or not watch.training:
+            raise KeyboardInterrupt
+        watch.run.stop_requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        note(f"stopping behind update {run.step + 1}; Ctrl-C again stops at once, and loses what was not saved")
+        note(f"stopping after update {watch.step + 1}; Ctrl-C again stops at once, and loses what was not saved")
 
     before = signal.getsignal(signal.SIGINT)
-    ours = run.processes.count == 1 and threading.current_thread() is threading.main_thread()
+    main = threading.current_thread() is threading.main_thread()
     # a job in the background has Ctrl-C ignored
-    if ours and before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, halt)
+    if main and before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
-        if ours:
+        if main:
             signal.signal(signal.SIGINT, before)
 
 
-def _goes_on(run: "TrainingRun") -> str:
-    """From where an interrupted run goes on."""
-    if run.saved is None:
-        return "no state was saved yet: run it again to begin anew"
+def _how_to_resume(run: RunStatus | None) -> str:
+    """Where a rerun of an interrupted run begins."""
+    if run is None or run.saved is None:
+        return "no state was saved yet: rerun to begin anew"
     lost = run.step - run.saved
-    return "run it again to go on" + (f" from update {run.saved}; {lost} are lost" if lost > 0 else "")
+    return "rerun to resume" + (f" from update {run.saved}; {lost} are lost" if lost > 0 else "")
 
 
-@contextmanager
-def _first(run: "TrainingRun") -> "Iterator[None]":
-    """The first process does what makes files; the others do it when they are there."""
-    if not run.processes.first:
-        run.processes.wait()
-    yield
-    if run.processes.first:
-        run.processes.wait()
-
-
-def quiet() -> None:
-    """No bars of transformers between ours; says which package is missing."""
-    from whenwhere.models.vlm import required
-
-    required("training", "train")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
-def _about(recipe: "Recipe", checkpoint: Any) -> dict[str, Any]:
-    """What the trained checkpoint says of itself, so that it is asked as it was trained."""
-    model, data = recipe.model, recipe.data
-    about = {
-        "recipe": recipe.name, "recipe_hash": recipe.hash, "sample_fps": model.sample_fps,
-        "long_side": model.long_side or checkpoint.dialect.side,
-        "seconds": float(data.world.seconds[1]) if data.kind == "shapes" else checkpoint.dialect.seconds,
-    }  # fmt: skip
-    return {key: value for key, value in about.items() if value is not None}
-
-
-def _finish(recipe: "Recipe", run: "TrainingRun", result: Path, json_: bool) -> None:
+def _tell_result(result: "TrainingResult", json_: bool) -> None:
     """The result, and how many samples could not be used."""
     from whenwhere.cli.console import note
     from whenwhere.cli.console import out as stdout
-    from whenwhere.store import read_lines
 
-    skipped = [line["sample"] for line in read_lines(run.folder / "skipped.jsonl")]
     if json_:
+        best = {} if result.best is None else {"best": str(result.best)}
         entry = {
-            "checkpoint": str(result), "steps": run.step, "seconds": round(run.seconds, 1), "recipe": recipe.name,
-            "recipe_hash": recipe.hash, "skipped": len(skipped), **run.counts,
+            "checkpoint": str(result.checkpoint), **best, "steps": result.steps, "seconds": round(result.seconds, 1),
+            "recipe": result.recipe, "recipe_hash": result.recipe_hash, "skipped": len(result.skipped),
+            **result.counts,
         }  # fmt: skip
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
     else:
-        stdout.print(f"{run.step} updates in {_clock(run.seconds)}; wrote {result}", markup=False)
-    if skipped:
-        names = list(dict.fromkeys(skipped))
+        best_too = "" if result.best is None else f", the best model in {result.best}"
+        text = f"{result.steps} updates in {_clock(result.seconds)}; wrote {result.checkpoint}{best_too}"
+        stdout.print(text, markup=False)
+    if result.skipped:
+        names = list(dict.fromkeys(result.skipped))
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        note(f"skipped {len(skipped)} samples ({some}): see {run.folder / 'skipped.jsonl'}", "red")
+        note(f"skipped {len(result.skipped)} samples ({some}): see {result.folder / 'skipped.jsonl'}", "red")
         raise typer.Exit(1)
 
 
@@ -271,23 +175,26 @@ class _Watch(TrainingCallback):
     """What a person sees of a run: a moving line on a terminal, else a line for each line of metrics.
 
     Args:
-        recipe: that is trained.
-        json: print metrics on stdout.
-        out: folder of the run.
+        recipe: The recipe that is trained.
+        json: Print metrics on stdout.
+        out: Folder of the run.
 
     Attributes:
-        run: set before the first update.
+        run: The run. None until it begins, and in all processes but the first.
+        training: Whether an update is done already in this process.
     """
 
     def __init__(self, recipe: "Recipe", json: bool, out: Path) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as ProgressBar
 
         from whenwhere.cli.console import err
 
         self.recipe, self.json, self.out = recipe, json, out
-        self.run: TrainingRun | None = None
+        self.run: RunStatus | None = None
+        self.training = False
         self._moving = err.is_terminal
-        self._bar = Progress(
+        self._bar = ProgressBar(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}", markup=False), console=err, transient=True,
         )  # fmt: skip
@@ -301,62 +208,67 @@ class _Watch(TrainingCallback):
         if self._moving:
             self._bar.stop()
 
-    def said(self, text: str, style: str) -> None:
-        """A line beside the moving one, of the first process."""
-        from whenwhere.cli.console import note
+    @property
+    def step(self) -> int:
+        """Number of updates done."""
+        return 0 if self.run is None else self.run.step
 
-        if self.run is None or self.run.processes.first:
-            note(text, style)
-
-    def unmeasured(self, sample: str, reason: str) -> None:
-        """A sample's difficulty cannot be measured; it is not part of the run."""
-        from whenwhere.store import append_line, read_lines
-
-        file = self.out / "skipped.jsonl"
-        if sample not in {line["sample"] for line in read_lines(file)}:
-            # of no update: a run that goes on keeps the line
-            append_line(file, json.dumps({"step": 0, "sample": sample, "reason": reason}, ensure_ascii=False))
-            self.said(f"{sample} is skipped: {reason}", "yellow")
-
-    def measured(self, done: int, of: int) -> None:
-        """So many samples' difficulties are known."""
-        if self._moving:
-            self._bar.update(self._task, description="measuring difficulty", completed=done, total=of)
-        elif done == of:
-            self.said(f"measured the difficulty of {of} samples", "")
+    def on_start(self, run: RunStatus, of: int) -> None:
+        """Keeps the run, to stop it and to say where it stopped."""
+        self.run = run
 
     def on_message(self, text: str) -> None:
-        """A sentence for a person."""
-        self.said(text, "")
+        """Prints a sentence."""
+        from whenwhere.cli.console import note
+
+        note(text, "")
 
     def on_warning(self, text: str) -> None:
-        """A warning."""
-        self.said(text, "yellow")
+        """Prints a warning."""
+        from whenwhere.cli.console import note
+
+        note(text, "yellow")
 
     def on_preparation(self, what: str, done: int, of: int) -> None:
-        """Work before the first update goes on."""
-        self.measured(done, of)
+        """Moves the line; says when the work is done where there is none."""
+        if self._moving:
+            self._bar.update(self._task, description=what, completed=done, total=of)
+        elif done == of:
+            self.on_message(f"{what}: {of} of {of} samples")
 
     def on_update(self, progress: Progress) -> None:
-        """An update is done."""
+        """Shows how far the run is."""
+        self.training = True
         name, of = self.recipe.name, progress.of
         left = f"{_clock(progress.left)} left"
-        said = _brief(progress.metrics)
+        text = _brief(progress.metrics)
         if self._moving:
-            self._bar.update(self._task, description=f"{name} {said}", completed=progress.step, total=of, left=left)
-        every = self.recipe.train.logging_steps
-        if progress.step % every == 0 or progress.step == of:
+            self._bar.update(self._task, description=f"{name} {text}", completed=progress.step, total=of, left=left)
+        if progress.step % self.recipe.train.logging_steps == 0 or progress.step == of:
             if not self._moving:
-                self.said(f"{name} {progress.step}/{of} {said} {left}", "")
+                self.on_message(f"{name} {progress.step}/{of} {text} {left}")
             if self.json:
-                self._print()
+                self._print_metrics(progress.step)
 
-    def _print(self) -> None:
-        """The last line of metrics."""
-        lines = (self.out / "metrics.jsonl").read_bytes().splitlines()
-        if lines:
-            sys.stdout.write(lines[-1].decode() + "\n")
-            sys.stdout.flush()
+    def on_evaluation(self, name: str, step: int, metrics: dict[str, float], best: bool) -> None:
+        """Says what an evaluator measured."""
+        shown = " ".join(f"{key} {value:.3f}" for key, value in list(metrics.items())[:3])
+        self.on_message(f"{self.recipe.name} {step}: {name} {shown}" + (" (best so far)" if best else ""))
+        if self.json:
+            line = {"step": step, **{f"eval/{name}/{key}": value for key, value in metrics.items()}}
+            self._write(json.dumps(line, ensure_ascii=False))
+
+    def _print_metrics(self, step: int) -> None:
+        """Prints the line of metrics of an update."""
+        for text in reversed((self.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()):
+            line = json.loads(text)
+            if "lr" in line and line["step"] == step:
+                self._write(text)
+                return
+
+    def _write(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 def _brief(metrics: dict[str, float]) -> str:
@@ -373,24 +285,25 @@ def _plan(recipe: "Recipe", json_: bool, device: str | None) -> None:
     from rich.text import Text
 
     from whenwhere.cli.console import note, out
-    from whenwhere.training.estimate import estimate
+    from whenwhere.training.stages import find_stage
 
     entry: dict[str, Any] = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
-    quiet()
-    entry["estimate"] = estimate(recipe, lambda text: note(text, ""), device)
+    estimate = find_stage(recipe.stage).estimate
+    entry["estimate"] = {} if estimate is None else estimate(recipe, lambda text: note(text, ""), device)
     if json_:
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
         return
     out.print(Text(f"{recipe.name}: {recipe.headline}"))
     out.print(f"hash {recipe.hash}")
     for table, values in recipe.resolved.items():
-        if table == "stage":
-            continue
-        out.print(f"\n[{table}]", markup=False)
-        if table == "train":
-            out.print(f'stage = "{recipe.stage}"', markup=False)
-        for key, value in values.items():
-            out.print(Text(f"{key} = {json.dumps(value, ensure_ascii=False)}"))
+        for one in values if table == "evaluators" else [values]:
+            if table == "stage":
+                continue
+            out.print(f"\n[[{table}]]" if table == "evaluators" else f"\n[{table}]", markup=False)
+            if table == "train":
+                out.print(f'stage = "{recipe.stage}"', markup=False)
+            for key, value in one.items():
+                out.print(Text(f"{key} = {json.dumps(value, ensure_ascii=False)}"))
     out.print("")
     for key, value in entry["estimate"].items():
         out.print(Text(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:,.4g}'}"))

@@ -1,43 +1,92 @@
-"""What a recipe asks for, made: checkpoint, policy, samples, and the curriculum over them."""
+"""Builds what a recipe for a policy asks for: checkpoint, policy, samples, and the curriculum over them."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.curate import difficulty as records
+from whenwhere.curate.difficulty import Difficulty
+from whenwhere.curate.filters import filter_items
 from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.training.data import difficulty
-from whenwhere.training.data.curriculum import Curriculum
-from whenwhere.training.data.difficulty import Difficulty, DifficultySampling
+from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
+from whenwhere.training.data.difficulty import DifficultySampling
 from whenwhere.training.data.samples import SampleSource
-from whenwhere.training.recipe import Data, Recipe
-from whenwhere.training.rl.settings import RLSettings
+from whenwhere.training.policy_tables import DataSettings, ModelSettings
+from whenwhere.training.run_folder import RunFolder
+from whenwhere.training.stages import Recipe
 
 if TYPE_CHECKING:
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.prefix.policy import Policy
 
-#: Words of sentences about what is heard (TimeLens, training/data/grounding.py).
-HEARD = frozenset(["hear", "heard", "hears", "hearing", "sound", "sounded", "sounds", "sounding", "audio"])
+
+def start(recipe: Recipe, run: RunFolder, device: str | None) -> "tuple[Policy, SampleSource]":
+    """The policy that a run begins with, and its samples in the order of the recipe's curriculum.
+
+    Args:
+        recipe: The recipe.
+        run: The run; what is measured for a curriculum is kept in its folder.
+        device: Device of the policy. None is the best one.
+
+    Raises:
+        MissingExtraError: A package that training needs is not installed.
+        ModelError: The checkpoint cannot be loaded.
+        RecordError: Annotations or difficulties cannot be read.
+        SettingError: Settings that do not go together, or no sample is left.
+    """
+    quiet_transformers()
+    samples = source(recipe, run.tell)
+    with run.processes.first_process_first():
+        made = checkpoint(recipe, run.folder / "start", device)
+    model: ModelSettings = recipe.model
+    data: DataSettings = recipe.data
+    about = {
+        "sample_fps": model.sample_fps, "long_side": model.long_side or made.dialect.side,
+        "seconds": float(data.world.seconds[1]) if data.kind == "shapes" else made.dialect.seconds,
+    }  # fmt: skip
+    run.about |= {key: value for key, value in about.items() if value is not None}
+    learner = policy(recipe, made)
+    curriculum: CurriculumSettings = recipe.curriculum
+    if curriculum.schedule == "rescored" and run.processes.count > 1:
+        raise SettingError("schedule = 'rescored' runs in one process: start it without accelerate launch")
+    if curriculum.needed and not curriculum.difficulty:
+        run.tell(f"difficulty is measured on {len(samples)} samples (data.count says how many there are)")
+    with run.processes.first_process_first():
+        return learner, ordered(recipe, samples, learner, run)
+
+
+def quiet_transformers() -> None:
+    """Turns off the progress bars of transformers.
+
+    Raises:
+        MissingExtraError: A package that training needs is not installed.
+    """
+    from whenwhere.models.vlm import required
+
+    required("training", "train")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Checkpoint":
     """The checkpoint that training begins with.
 
     Args:
-        recipe: names it.
-        folder: where an untrained one is made (`tiny-new`).
-        device: where it runs.
+        recipe: The recipe, which names it.
+        folder: Folder in which an untrained one is made (`tiny-new`).
+        device: Device of the model. None is the best one.
 
     Raises:
         MissingExtraError: torch or transformers is not installed.
-        ModelError: it cannot be had.
-        SettingError: sizes that do not fit together.
+        ModelError: The checkpoint cannot be loaded.
+        SettingError: Sizes that do not fit together.
     """
     from whenwhere.models.vlm import Checkpoint, required
 
@@ -66,14 +115,19 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
 
 
 def _here(path: Path) -> bool:
-    """Whether a name is that of a folder and no hub id: more than owner and model, or beside other runs."""
+    """Whether a name is a folder's and not a hub id: it has more than two parts, or stands beside other runs."""
     if path.is_absolute() or len(path.parts) != 2 or path.parts[0] in ("..", "~"):
         return len(path.parts) > 1
     return any(path.parent.glob("*/recipe.json"))
 
 
 def label(recipe: Recipe, made: "Checkpoint") -> str:
-    """A name for the policy that is measured: as typed, and the recipe that it was trained by, where that is known."""
+    """A name for the policy whose answers are measured: as typed, with the hash of its recipe where that is known.
+
+    Args:
+        recipe: The recipe.
+        made: The checkpoint.
+    """
     from whenwhere.models.trained import read
 
     trained = read(made.name)
@@ -84,8 +138,12 @@ def label(recipe: Recipe, made: "Checkpoint") -> str:
 def prompt(recipe: Recipe, made: "Checkpoint") -> str:
     """The question: the recipe's, or the one that the checkpoint's family is asked with.
 
+    Args:
+        recipe: The recipe.
+        made: The checkpoint.
+
     Raises:
-        SettingError: that one asks for another form.
+        SettingError: The family's question asks for another form.
     """
     if recipe.model.prompt:
         return recipe.model.prompt
@@ -98,15 +156,15 @@ def prompt(recipe: Recipe, made: "Checkpoint") -> str:
 
 
 def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
-    """What is trained.
+    """The policy that is trained.
 
     Args:
-        recipe: how it is asked.
-        made: the checkpoint.
+        recipe: The recipe, which says how the policy is asked.
+        made: The checkpoint.
 
     Raises:
-        ModelError: weights that cannot be loaded, a family that training does not know.
-        SettingError: a prompt or form that does not fit.
+        ModelError: Weights cannot be loaded, or training does not know the family.
+        SettingError: Prompt or form do not fit.
     """
     from whenwhere.training.prefix.policy import Policy
 
@@ -118,19 +176,33 @@ def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
 
 
 def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleSource:
-    """Samples.
+    """The samples of a recipe.
 
     Args:
-        recipe: says which.
-        tell: told what was left out, and why.
+        recipe: The recipe.
+        tell: Is told what was left out, and why.
 
     Raises:
-        RecordError: annotations that cannot be read.
-        SettingError: nothing is left.
+        RecordError: Annotations cannot be read.
+        SettingError: No sample is left.
+    """
+    return source_of(recipe.data, recipe.model, tell)
+
+
+def source_of(data: DataSettings, model: ModelSettings, tell: Callable[[str], None] | None = None) -> SampleSource:
+    """The samples of a table [data], with frames as a table [model] says.
+
+    Args:
+        data: Which clips and sentences.
+        model: Rate and size of frames.
+        tell: Is told what was left out, and why.
+
+    Raises:
+        RecordError: Annotations cannot be read.
+        SettingError: No sample is left.
     """
     from whenwhere.training.data.sources import GrowingSource, ItemSource, StageSource
 
-    data, model = recipe.data, recipe.model
     if data.kind == "shapes":
         chapters = [(chapter.until, chapter.world) for chapter in data.grow]
         kind = partial(GrowingSource, chapters=chapters) if chapters else StageSource
@@ -145,16 +217,16 @@ def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleS
     )  # fmt: skip
 
 
-def items(data: Data, tell: Callable[[str], None] | None = None) -> list[Item]:
-    """The sentences of a released set or manifest that the recipe keeps, with paths of their videos.
+def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list[Item]:
+    """The sentences of a released set or manifest that the filters keep, with paths of their videos.
 
     Args:
-        data: the recipe's table.
-        tell: told how many were left out for which reason.
+        data: The table [data].
+        tell: Is told how many were left out for which reason.
 
     Raises:
-        RecordError: annotations that cannot be read.
-        SettingError: no annotations were named, or nothing is left.
+        RecordError: Annotations cannot be read.
+        SettingError: No annotations were named, or nothing is left.
     """
     if not data.annotations:
         wanted = BENCHMARKS[data.kind].files
@@ -162,132 +234,93 @@ def items(data: Data, tell: Callable[[str], None] | None = None) -> list[Item]:
     path = Path(data.annotations)
     if not path.exists():
         raise SettingError(f"there are no annotations at {path}: add annotations=FILE")
-    there = None
+    videos = None
     if data.videos:
         if not Path(data.videos).is_dir():
             raise SettingError(f"there is no folder of videos at {data.videos}: add videos=DIR")
-        there = VideoFolder(Path(data.videos))
+        videos = VideoFolder(Path(data.videos))
     found = read_items(BENCHMARKS[data.kind], path)
-    kept: list[Item] = []
-    left: Counter[str] = Counter()
-    videos: set[str] = set()
-    for item in found:
-        reason = _unfit(item, data)
-        if reason is None and data.one_per_video and item.video in videos:
-            reason = "a further sentence of the same video"
-        if reason is not None:
-            left[reason] += 1
-            continue
-        videos.add(item.video)
-        if there is not None:
-            # a video that is not there stays: it is skipped, counted and named when its turn comes
-            item.video = str(there.find(item.video) or Path(data.videos) / item.video)
-        kept.append(item)
+    kept, left_out = filter_items(found, data)
     if data.count and len(kept) > data.count:
-        left["more than count"] = len(kept) - data.count
+        left_out["more than count"] = len(kept) - data.count
         kept = kept[: data.count]
-    if tell is not None and left:
-        said = ", ".join(f"{count} × {reason}" for reason, count in left.most_common())
-        tell(f"{len(kept)} of {len(found)} sentences are kept; left out: {said}")
+    if videos is not None:
+        for item in kept:
+            # a video that is not there stays: it is skipped, counted and named when its turn comes
+            item.video = str(videos.find(item.video) or Path(data.videos) / item.video)
+    if tell is not None and left_out:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out.most_common())
+        tell(f"{len(kept)} of {len(found)} sentences are kept; left out: {reasons}")
     if not kept:
         raise SettingError(f"no sentence of {path} is left to learn from: look at the filters in [data]")
     return kept
 
 
-def _unfit(item: Item, data: Data) -> str | None:
-    """Why an item is left out; None = it is not."""
-    if item.status != "valid":
-        return "invalid in the release"
-    duration = item.duration
-    if duration is not None and duration < data.min_duration:
-        return "video too short"
-    if duration is not None and data.max_duration is not None and duration > data.max_duration:
-        return "video too long"
-    words = item.query.lower().replace("?", " ").split()
-    if data.max_words is not None and len(words) > data.max_words:
-        return "too many words"
-    if not data.audible and HEARD.intersection(words):
-        return "about what is heard"
-    if len(item.spans):
-        if data.inside and (item.spans.min() < 0 or (duration is not None and item.spans.max() > duration)):
-            return "span outside the video"
-        if data.max_fraction < 1 and duration and item.span_set.duration > data.max_fraction * duration:
-            return "event too long a part of the video"
-    return None
-
-
-def course(
-    recipe: Recipe,
-    made: SampleSource,
-    asked: "Policy",
-    folder: Path,
-    *,
-    skip: Callable[[str, str], None],
-    tell: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
-) -> SampleSource:
+def ordered(recipe: Recipe, samples: SampleSource, learner: "Policy", run: RunFolder) -> SampleSource:
     """The samples in the order of the recipe's curriculum; as they are where it has none.
 
     Args:
-        recipe: says which curriculum.
-        made: the samples.
-        asked: whose difficulties are measured, where they are.
-        folder: of the run: what is measured is kept in its `difficulty/`.
-        skip: told of samples that cannot be measured.
-        tell: told how many samples are measured, of how many.
-        say: told of samples without a difficulty, which are left out.
+        recipe: The recipe.
+        samples: The samples.
+        learner: The policy whose difficulties are measured, where the recipe needs them.
+        run: The run; what is measured is kept in its folder's `difficulty/`, and what cannot be measured is skipped.
 
     Raises:
-        RecordError: a file of difficulties that cannot be used.
-        SettingError: nothing is left, or difficulties of other data.
+        RecordError: A file of difficulties cannot be used.
+        SettingError: Nothing is left, or the difficulties are of other data.
     """
     from whenwhere.training.data.sources import ItemSource
 
-    own = recipe.curriculum
+    own: CurriculumSettings = recipe.curriculum
     if not own.needed:
-        return made
+        return samples
 
     def measure(epoch: int) -> Mapping[str, Difficulty]:
         return difficulty.measure(
-            asked, made, recipe.verifier, ask(recipe), folder / "difficulty" / f"{recipe.lasting[:8]}-{epoch}.jsonl",
-            name=label(recipe, asked.checkpoint) + (f", epoch {epoch}" if epoch else ""),
-            recipe=recipe.lasting, skip=skip, tell=tell,
+            learner, samples, recipe.reward.verifier(recipe.model.form), difficulty_sampling(recipe),
+            run.folder / "difficulty" / f"{recipe.resumable_hash[:8]}-{epoch}.jsonl",
+            name=label(recipe, learner.checkpoint) + (f", epoch {epoch}" if epoch else ""),
+            recipe=recipe.resumable_hash, skip=run.leave_out,
+            tell=lambda done, of: run.prepared("measuring difficulty", done, of),
         )  # fmt: skip
 
     if own.difficulty == "data":
-        if not isinstance(made, ItemSource):
+        if not isinstance(samples, ItemSource):
             raise SettingError("difficulty = 'data' is for manifests and released sets, whose items carry it")
-        first = _numbered(difficulty.of_items(item for items in made.items for item in items), made)
+        first = _numbered(records.of_items(item for items in samples.items for item in items), samples)
     elif own.difficulty:
-        first = _numbered(difficulty.read(Path(own.difficulty)), made)
+        first = _numbered(records.read(Path(own.difficulty)), samples)
         known = len({one.number for one in first.values()})
-        if say is not None and known < len(made):
-            say(f"{own.difficulty} knows the difficulty of {known} of {len(made)} samples: the others are left out")
+        if known < len(samples):
+            run.warn(
+                f"{own.difficulty} knows the difficulty of {known} of {len(samples)} samples: the others are left out"
+            )
     else:
         first = dict(measure(0))
-    return Curriculum(made, own, first, recipe.train.seed, measure)
+    return Curriculum(samples, own, first, recipe.train.seed, measure)
 
 
-def _numbered(found: Mapping[str, Difficulty], made: SampleSource) -> dict[str, Difficulty]:
-    """Difficulties of the sentences that these data have, each with its sample's number in them."""
+def _numbered(found: Mapping[str, Difficulty], samples: SampleSource) -> dict[str, Difficulty]:
+    """The difficulties of sentences that these data have, each with the number of its sample in them."""
     from whenwhere.training.data.sources import ItemSource
 
-    if not isinstance(made, ItemSource):
-        return {name: one for name, one in found.items() if one.number is not None and one.number < len(made)}
-    numbers = {item.id: n for n, items in enumerate(made.items) for item in items}
+    if not isinstance(samples, ItemSource):
+        return {name: one for name, one in found.items() if one.number is not None and one.number < len(samples)}
+    numbers = {item.id: n for n, items in enumerate(samples.items) for item in items}
     kept = {name: replace(one, number=numbers[name]) for name, one in found.items() if name in numbers}
     if not kept:
         raise SettingError("no sentence of these data has a difficulty in that file: it was measured on others")
     return kept
 
 
-def ask(recipe: Recipe) -> DifficultySampling:
-    """How the recipe's difficulties are measured."""
-    train, draws = recipe.train, recipe.curriculum.draws
-    if isinstance(train, RLSettings):
-        return DifficultySampling(
-            draws, train.temperature or 1.0, train.max_completion_length, train.max_prompt_length, train.seed
-        )  # fmt: skip
+def difficulty_sampling(recipe: Recipe) -> DifficultySampling:
+    """How a recipe's difficulties are measured.
+
+    Args:
+        recipe: The recipe.
+    """
+    temperature, longest = recipe.train.answer_sampling
     return DifficultySampling(
-        draws, max_tokens=recipe.curriculum.answer_tokens, max_prompt=train.max_prompt_length, seed=train.seed
-    )
+        recipe.curriculum.draws, temperature, longest or recipe.curriculum.answer_tokens,
+        recipe.train.max_prompt_length, recipe.train.seed,
+    )  # fmt: skip

@@ -6,6 +6,8 @@ the first process of a run calls them.
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,45 @@ class Progress:
     left: float
 
 
+class RunStatus(Protocol):
+    """A run as callbacks see it.
+
+    Attributes:
+        folder: Folder of the run.
+        step: Number of updates done.
+        saved: Number of updates in the last good state. None means that no state is saved yet.
+        stop_requested: Set to True to stop after the current update; the state is saved first.
+    """
+
+    folder: Path
+    step: int
+    saved: int | None
+    stop_requested: bool
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether `stop_requested` has an effect: only in a run of one process."""
+        ...
+
+    def save_model(self, folder: Path) -> None:
+        """Writes the model as it is now; may be called while it trains.
+
+        Args:
+            folder: Folder that is replaced when everything is written.
+        """
+        ...
+
+
 class TrainingCallback:
     """Is told what happens in a run. Subclasses override the methods that they need."""
+
+    def on_start(self, run: RunStatus, of: int) -> None:
+        """A run begins or is resumed; called before anything is loaded.
+
+        Args:
+            run: The run.
+            of: Number of updates in the whole run.
+        """
 
     def on_message(self, text: str) -> None:
         """A sentence for a person that is not a warning.
@@ -58,6 +97,16 @@ class TrainingCallback:
 
         Args:
             progress: How far the run is.
+        """
+
+    def on_evaluation(self, name: str, step: int, metrics: dict[str, float], best: bool) -> None:
+        """An evaluator has measured the model.
+
+        Args:
+            name: Name of the evaluator.
+            step: Number of updates done.
+            metrics: The metrics by name.
+            best: Whether the model was kept as the best so far.
         """
 
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whenwhere.errors import ModelError, RecordError, SettingError
+from whenwhere.store import append_line
 from whenwhere.training.callbacks import Progress, TrainingCallback
 from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.evaluators import ScheduledEvaluator
 from whenwhere.training.objective import Objective
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.run_folder import RunFolder
@@ -39,12 +41,12 @@ class TrainingRun(RunFolder):
         callbacks: What is told of warnings and progress. None prints warnings on stderr.
 
     Attributes:
-        about: As given; may be set until training begins.
         counts: Sums of the objective's counts since the run began, over all processes.
         seconds: Seconds since the run began, pauses left out.
         saved: Number of updates in the last good state. None means that no state is saved yet.
         stop_requested: Set to True to stop after the current update; the state is saved first, and `train` raises
             KeyboardInterrupt. It has no effect in a run of several processes.
+        best: Value of the metric that decides which model is best, of the model in RUN/best. None: there is none.
     """
 
     def __init__(
@@ -53,21 +55,45 @@ class TrainingRun(RunFolder):
         about: dict[str, Any] | None = None,
         callbacks: Sequence[TrainingCallback] | None = None,
     ) -> None:
-        super().__init__(folder, callbacks)
-        self.about = about or {}
+        super().__init__(folder, about, callbacks)
         self.counts: dict[str, float] = {}
         self.seconds = 0.0
         self.saved: int | None = None
         self.stop_requested = False
+        self.best: float | None = None
+        self._objective: Objective | None = None
         self._samples = 0.0
         self._pending: list[dict[str, float]] = []
         self._track: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
 
-    def train(self, objective: Objective) -> Path:
+    @property
+    def stoppable(self) -> bool:
+        """Whether `stop_requested` has an effect: only in a run of one process."""
+        return self.processes.count == 1
+
+    def save_model(self, folder: Path) -> None:
+        """Writes the model as it is now.
+
+        Args:
+            folder: Folder that is replaced when everything is written.
+        """
+        assert self._objective is not None  # callbacks are called while it trains
+        self._objective.save(folder, self.about | {"step": self.step})
+
+    def announce(self, of: int) -> None:
+        """Tells the callbacks that the run begins.
+
+        Args:
+            of: Number of updates in the whole run.
+        """
+        self.notify(lambda callback: callback.on_start(self, of))
+
+    def train(self, objective: Objective, evaluators: Sequence[ScheduledEvaluator] = ()) -> Path:
         """Trains to the end, from the last good state if there is one, and closes the objective.
 
         Args:
             objective: What is trained.
+            evaluators: What measures the model while it trains.
 
         Returns:
             The folder of the trained model.
@@ -80,14 +106,14 @@ class TrainingRun(RunFolder):
             SettingError: No sample at all could be used.
         """
         try:
-            return self._train(objective)
+            return self._train(objective, evaluators)
         finally:
             objective.close()
 
-    def _train(self, objective: Objective) -> Path:
+    def _train(self, objective: Objective, evaluators: Sequence[ScheduledEvaluator]) -> Path:
         import torch
 
-        settings = objective.settings
+        self._objective, settings = objective, objective.settings
         _seed(settings.seed)
         objective.prepare()
         weights = {n: p for n, p in objective.module.named_parameters() if p.requires_grad}
@@ -97,6 +123,8 @@ class TrainingRun(RunFolder):
         if self.processes.first:
             self._track = tracker(settings.report_to, self.folder, self.step, asdict(settings))
         self.processes.wait()
+        if self.step == 0:
+            self._evaluate(objective, evaluators, last=False)
         began = time.monotonic() - self.seconds
         while self.step < settings.max_steps and not stopped:
             rate = rate_at(self.step, settings)
@@ -122,19 +150,43 @@ class TrainingRun(RunFolder):
             if (self.step + 1) % settings.logging_steps == 0 or last:
                 self._log(rate)
             self.step += 1
-            stop = self.stop_requested and self.processes.count == 1
+            stop = self.stop_requested and self.stoppable
             if last and not self._samples:
                 raise SettingError("nothing was learned: no sample could be used; skipped.jsonl says why")
+            # before the state is saved: a run that is killed in between evaluates again
+            self._evaluate(objective, evaluators, last)
             if self.step % settings.save_steps == 0 or last or stop:
                 self._save(objective, optimiser, weights, stopped)
             if stop and not last:
                 raise KeyboardInterrupt
-            if self.processes.first:
-                left = self.seconds / self.step * (settings.max_steps - self.step)
-                progress = Progress(self.step, settings.max_steps, outcome.metrics, self.seconds, left)
+            left = self.seconds / self.step * (settings.max_steps - self.step)
+            self._report(Progress(self.step, settings.max_steps, outcome.metrics, self.seconds, left))
+        return self._finish()
+
+    def _evaluate(self, objective: Objective, evaluators: Sequence[ScheduledEvaluator], last: bool) -> None:
+        """Asks the evaluators whose turn it is, and keeps the model if it is the best so far."""
+        due = [one for one in evaluators if one.due(self.step, last)]
+        if not due:
+            return
+        if self.processes.first:
+            before = random_state(objective.device)
+            for one in due:
+                metrics, value = one.measure()
+                name = one.settings.name
+                line = {"step": self.step, **{f"eval/{name}/{key}": number for key, number in metrics.items()}}
+                append_line(self.folder / "metrics.jsonl", json.dumps(line, ensure_ascii=False))
+                self._track(self.step, {key: number for key, number in line.items() if key != "step"})
+                best = one.settings.keep_best and one.better(value, self.best)
+                if best:
+                    self.best = value
+                    self.save_model(self.folder / "best")
                 for callback in self.callbacks:
-                    callback.on_update(progress)
-        return self._finish(objective)
+                    callback.on_evaluation(name, self.step, metrics, best)
+            set_random_state(before, objective.device)
+        self.processes.wait()
+
+    def _report(self, progress: Progress) -> None:
+        self.notify(lambda callback: callback.on_update(progress))
 
     def _check_finite(self, value: float, what: str) -> None:
         if not np.isfinite(value):
@@ -173,7 +225,7 @@ class TrainingRun(RunFolder):
                 {
                     "settings": json.dumps(asdict(objective.settings)),
                     "step": self.step, "stopped": stopped, "seconds": self.seconds, "counts": self.counts,
-                    "samples": self._samples, "pending": self._pending, "named": sorted(self._named),
+                    "samples": self._samples, "best": self.best, "pending": self._pending, "named": sorted(self._named),
                     "weights": {name: weight.detach() for name, weight in weights.items()},
                     "optimiser": optimiser.state_dict(), "processes": states,
                 },
@@ -213,13 +265,14 @@ class TrainingRun(RunFolder):
         self.step, self.seconds, self.counts = state["step"], state["seconds"], state["counts"]
         # a state of an earlier version does not count samples
         self.saved, self._samples = self.step, state.get("samples", 1)
+        self.best = state.get("best")
         self._pending, self._named = state["pending"], set(state["named"])
         return bool(state["stopped"])
 
-    def _finish(self, objective: Objective) -> Path:
+    def _finish(self) -> Path:
         folder = self.folder / "checkpoint"
         if self.processes.first:
-            objective.save(folder, self.about | {"step": self.step})
+            self.save_model(folder)
         self.processes.wait()
         return folder
 

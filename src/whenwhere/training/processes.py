@@ -1,23 +1,30 @@
-"""Several processes that train one policy together, as `accelerate launch` starts them; usually there is one.
+"""The processes that train one model together, as `accelerate launch` starts them; usually there is one.
 
-Weights are alike on all of them, gradients are added up behind the last backward pass of an update. Wrapping the model
-(DistributedDataParallel) would tie each update to one forward pass; a process makes one per group.
+Weights are the same on all of them, and gradients are added up after the last backward pass of an update. Wrapping the
+model (DistributedDataParallel) would tie each update to one forward pass; here a process may make as many as it needs.
 
-On a machine without accelerator too: `accelerate launch --multi_gpu --num_processes 2 ...` starts them (its `--cpu`
-starts one), and they talk through gloo.
+It works on a machine without an accelerator too: `accelerate launch --multi_gpu --num_processes 2 ...` starts the
+processes (its `--cpu` starts one), and they talk through gloo.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
 
 
 class Processes:
-    """Those of this run.
+    """The processes of this run.
 
     Attributes:
-        rank: of this one, from 0.
-        count: how many.
-        device: of this one where there are several; None = the checkpoint's own choice.
+        rank: Number of this process, from 0.
+        count: Number of processes.
+        device: Device of this process where there are several. None leaves the choice to the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -32,57 +39,111 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Returns when all processes have called it."""
         if self.count > 1:
             self._state.wait_for_everyone()
+
+    @contextmanager
+    def first_process_first(self) -> Iterator[None]:
+        """Runs a block in the first process, and in the others after it: for blocks that make files."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Numbers, each added up over the processes.
 
         Args:
-            values: as many on each.
+            values: Numbers; as many on each process.
         """
         if self.count == 1:
             return [float(v) for v in values]
         import torch
-        import torch.distributed as together
+        import torch.distributed as distributed
 
         # gloo adds doubles; accelerators that have none are not asked
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
-        together.all_reduce(total)
+        distributed.all_reduce(total)
         return [float(v) for v in total.tolist()]
 
-    def add_up(self, weights: Sequence[Any]) -> None:
-        """Adds up the gradients of weights, in place.
+    def add_up(self, weights: "Sequence[torch.nn.Parameter]") -> None:
+        """Adds up the gradients of weights over the processes, in place.
 
         Args:
-            weights: the same on each process; one without a gradient counts as zero.
+            weights: The same on each process; a weight without a gradient counts as zero.
         """
         if self.count == 1:
             return
         import torch
-        import torch.distributed as together
+        import torch.distributed as distributed
 
         grads = [w.grad if w.grad is not None else torch.zeros_like(w) for w in weights]
         flat = torch.cat([g.flatten() for g in grads])
-        together.all_reduce(flat)
+        distributed.all_reduce(flat)
         for weight, part in zip(weights, flat.split([g.numel() for g in grads]), strict=True):
             weight.grad = part.view_as(weight)
 
-    def gather(self, value: Any) -> list[Any]:
-        """What each process has, in the order of their ranks, on every one.
+    def gather(self, value: T) -> list[T]:
+        """What each process has, in the order of their ranks, on every process.
 
         Args:
-            value: tensors on the CPU, numbers, texts, lists and dicts.
+            value: Tensors on the CPU, numbers, texts, and lists and dicts of them.
         """
         if self.count == 1:
             return [value]
-        import torch.distributed as together
+        import torch.distributed as distributed
 
         found: list[Any] = [None] * self.count
-        together.all_gather_object(found, value)
+        distributed.all_gather_object(found, value)
         return found
+
+    def all_gather(self, rows: "torch.Tensor") -> "torch.Tensor":
+        """The rows of all processes, in the order of their ranks; gradients flow back to the process of each row.
+
+        This is what a contrastive loss over the batches of all processes needs. Every process computes the whole loss
+        from the gathered rows and divides it by the number of processes, because the loop adds gradients up; then the
+        gradients are those of one process with all rows.
+
+        Args:
+            rows: Shape (n, ...); n may differ between processes, the other sizes and the dtype may not.
+
+        Returns:
+            Shape (sum of n, ...).
+        """
+        if self.count == 1:
+            return rows
+        gathered: torch.Tensor = _gathering().apply(rows, self.rank, self.gather(len(rows)))
+        return gathered
+
+
+@cache
+def _gathering() -> Any:
+    import torch
+    import torch.distributed as distributed
+
+    class AllGather(torch.autograd.Function):
+        """Forward: rows of all processes. Backward: the sum over processes of the gradients of this one's rows."""
+
+        @staticmethod
+        def forward(context: Any, rows: torch.Tensor, rank: int, counts: list[int]) -> torch.Tensor:
+            context.rank, context.counts = rank, counts
+            # all_gather takes tensors of one size: short ones are padded
+            padded = rows.new_zeros(max(counts), *rows.shape[1:])
+            padded[: len(rows)] = rows
+            parts = [torch.empty_like(padded) for _ in counts]
+            distributed.all_gather(parts, padded)
+            return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+        @staticmethod
+        def backward(context: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+            total = grad.contiguous().clone()
+            distributed.all_reduce(total)
+            return total.split(context.counts)[context.rank], None, None
+
+    return AllGather

@@ -5,17 +5,18 @@
     RUN/completions/      what the policy wrote (RL)
     RUN/state/last.pt     the last good state (`training.checkpoint`)
     RUN/checkpoint/       the result
+    RUN/best/             the model with the best metric, where an evaluator keeps it (`training.evaluators`)
 
 This is all that an objective sees of the run that trains it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import WhenwhereError
-from whenwhere.store import append_line
+from whenwhere.store import append_line, read_lines
 from whenwhere.training.callbacks import TrainingCallback, WarningsToStderr
 from whenwhere.training.processes import Processes
 
@@ -40,17 +41,24 @@ class RunFolder:
 
     Args:
         folder: Folder of the run; it is made when something is written into it.
+        about: What the run says of its result.
         callbacks: What is told of warnings and progress. None prints warnings on stderr.
 
     Attributes:
         folder: The folder.
+        about: What the run says of its result, such as the recipe and its hash; may be added to until training begins.
         callbacks: The callbacks.
         processes: The processes that train together.
         step: Number of updates done.
     """
 
-    def __init__(self, folder: str | Path, callbacks: Sequence[TrainingCallback] | None = None) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        about: dict[str, Any] | None = None,
+        callbacks: Sequence[TrainingCallback] | None = None,
+    ) -> None:
+        self.folder, self.about = Path(folder), dict(about or {})
         self.callbacks: tuple[TrainingCallback, ...] = (WarningsToStderr(),) if callbacks is None else tuple(callbacks)
         self.processes = Processes()
         self.step = 0
@@ -79,21 +87,51 @@ class RunFolder:
             self._named.add(sample)
             self.warn(f"{sample} is skipped: {reason}")
 
+    def leave_out(self, sample: str, reason: str) -> None:
+        """Writes down that a sample is no part of the run at all, and warns; once, however often the run is resumed.
+
+        Args:
+            sample: Name of the sample.
+            reason: A sentence.
+        """
+        file = self.folder / "skipped.jsonl"
+        if sample not in {line["sample"] for line in read_lines(file)}:
+            # of no update: a resumed run keeps the line
+            append_line(file, json.dumps({"step": 0, "sample": sample, "reason": reason}, ensure_ascii=False))
+            self.warn(f"{sample} is skipped: {reason}")
+
     def warn(self, text: str) -> None:
-        """Tells the callbacks of this process about something that may be wrong.
+        """Tells the callbacks about something that may be wrong.
 
         Args:
             text: A sentence.
         """
-        for callback in self.callbacks:
-            callback.on_warning(text)
+        self.notify(lambda callback: callback.on_warning(text))
 
     def tell(self, text: str) -> None:
-        """Tells the callbacks a sentence for a person; the first process only.
+        """Tells the callbacks a sentence for a person.
 
         Args:
             text: The sentence.
         """
+        self.notify(lambda callback: callback.on_message(text))
+
+    def prepared(self, what: str, done: int, of: int) -> None:
+        """Tells the callbacks how far the work before the first update is.
+
+        Args:
+            what: Name of the work.
+            done: How many parts of it are done.
+            of: How many parts it has.
+        """
+        self.notify(lambda callback: callback.on_preparation(what, done, of))
+
+    def notify(self, call: Callable[[TrainingCallback], None]) -> None:
+        """Calls every callback; in the first process only.
+
+        Args:
+            call: Gets each callback.
+        """
         if self.processes.first:
             for callback in self.callbacks:
-                callback.on_message(text)
+                call(callback)

@@ -4,21 +4,14 @@ Each stage has a dataclass of its own that adds to them (`prefix.settings`, `sft
 a recipe's table [train] are the fields of its stage's dataclass, and any other key is an error.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
 
-
-def added(default: Any) -> Any:
-    """A field for a key that recipes did not have at first: at its default it is left out of a recipe's hash.
-
-    With it, a new setting leaves the hashes of earlier recipes and checkpoints as they were.
-
-    Args:
-        default: Value that leaves earlier runs as they were.
-    """
-    return field(default=default, metadata={"added": True})
+#: Metadata of a field whose key recipes did not have at first, as field(default=..., metadata=ADDED): at its default
+#: the key is left out of a recipe's hash, so that a new key leaves the hashes of earlier recipes as they were.
+ADDED = {"added": True}
 
 
 @dataclass(frozen=True, slots=True)

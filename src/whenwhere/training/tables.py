@@ -7,7 +7,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -16,15 +16,24 @@ from whenwhere.errors import SettingError
 T = TypeVar("T")
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """What was meant, as the end of a sentence.
+def near(name: str, known: Iterable[str], most: int | None = None) -> str:
+    """The name that was probably meant, as the end of a sentence; without a likely one, the names to choose from.
 
-    >>> near("lerning_rate", ["learning_rate", "beta"]), near("x", ["a", "b"])
-    (': did you mean learning_rate?', ': choose from a, b')
+    Args:
+        name: What was written.
+        known: The names that there are.
+        most: Most names to list; of more, the nearest are listed. None lists all.
+
+    >>> near("lerning_rate", ["learning_rate", "beta"]), near("x", ["a", "b"]), near("rat", ["rate", "seed"], 1)
+    (': did you mean learning_rate?', ': choose from a, b', ': did you mean rate?')
     """
     known = list(known)
     found = difflib.get_close_matches(name, known, 1)
-    return f": did you mean {found[0]}?" if found else f": choose from {', '.join(known)}"
+    if found:
+        return f": did you mean {found[0]}?"
+    if most is not None and len(known) > most:
+        return f": the nearest are {', '.join(difflib.get_close_matches(name, known, most, cutoff=0))}"
+    return f": choose from {', '.join(known)}"
 
 
 def types(kind: Any) -> dict[str, Any]:
@@ -47,15 +56,19 @@ def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     known, values = types(kind), {}
     for key, value in table.items():
         if key not in known:
-            raise SettingError(f"{place} has no key {key!r}{near(key, known)}")
+            raise SettingError(f"{place} has no key {key!r}{near(key, known, 5)}")
         values[key] = _value(known[key], value, f"{place} {key}")
     try:
         return kind(**values)
     except SettingError as e:
         raise SettingError(f"{place}: {e}") from e
     except TypeError as e:
-        lacking = [f.name for f in fields(kind) if f.name not in values]  # type: ignore[arg-type]
+        lacking = [f.name for f in fields(kind) if f.name not in values and _required(f)]  # type: ignore[arg-type]
         raise SettingError(f"{place} needs {' and '.join(lacking)}") from e
+
+
+def _required(key: Field[Any]) -> bool:
+    return key.default is MISSING and key.default_factory is MISSING
 
 
 def _value(kind: Any, value: Any, place: str) -> Any:

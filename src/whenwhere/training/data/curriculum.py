@@ -25,9 +25,9 @@ from typing import Literal
 
 import numpy as np
 
+from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.selection import Selector, select, strata
 from whenwhere.errors import SettingError
-from whenwhere.training.data.difficulty import Difficulty
 from whenwhere.training.data.samples import Sample, SampleSource, order
 
 Schedule = Literal["static", "rescored", "easy-to-hard", "masked"]

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
-from whenwhere.training.data.samples import SampleSource
+from whenwhere.training.data.samples import Sample, SampleSource
 from whenwhere.training.data.unused import UnusedSamples
 from whenwhere.training.prefix.flops import FlopCounter
+from whenwhere.training.prefix.greedy import greedy_answers
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.settings import PolicySettings
 
@@ -83,6 +85,15 @@ class PolicyObjective(Generic[S]):
             about: What the run says of the result.
         """
         self.policy.save(folder, about)
+
+    def answers(self, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
+        """The policy's greedy answer to each question of a clip, for evaluators.
+
+        Args:
+            sample: The clip and its questions.
+            max_tokens: Most tokens of an answer.
+        """
+        return greedy_answers(self.policy, sample, max_tokens)
 
     def close(self) -> None:
         """Ends threads and connections; there are none here."""

@@ -31,6 +31,11 @@ class PolicySettings(TrainingSettings):
     lora_dropout: float = 0.0
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
+    @property
+    def answer_sampling(self) -> tuple[float, int | None]:
+        """Temperature and most tokens of an answer when difficulty is measured. None leaves those to [curriculum]."""
+        return 1.0, None
+
     def __post_init__(self) -> None:
         TrainingSettings.__post_init__(self)  # a dataclass with slots has no `super()`
         self._at_least(1, "max_prompt_length")

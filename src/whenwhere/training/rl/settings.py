@@ -62,6 +62,11 @@ class RLSettings(PolicySettings):
 
     RESUMABLE: ClassVar[frozenset[str]] = PolicySettings.RESUMABLE | {"vllm_server_base_url", "max_logp_gap"}
 
+    @property
+    def answer_sampling(self) -> tuple[float, int | None]:
+        """Temperature and most tokens of a completion."""
+        return self.temperature, self.max_completion_length
+
     def __post_init__(self) -> None:
         PolicySettings.__post_init__(self)  # a dataclass with slots has no `super()`
         self._at_least(2, "num_generations")

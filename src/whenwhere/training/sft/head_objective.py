@@ -5,8 +5,9 @@ nothing of a head but its loss, so that a start/end head is trained, resumed and
 loop as everything else. The loss of an update is the mean over its questions.
 """
 
+from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import WhenwhereError
-from whenwhere.training.data.samples import SampleSource, sample_at
+from whenwhere.training.data.samples import Sample, SampleSource, sample_at
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
@@ -72,3 +73,18 @@ class HeadObjective(PolicyObjective[SFTSettings]):
             if weight.grad is not None:
                 weight.grad /= total
         return Outcome({"loss": loss_sum / total}, counts, clips)
+
+    def answers(self, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
+        """The head's answer to each question of a clip, for evaluators.
+
+        Args:
+            sample: The clip and its questions.
+            max_tokens: Not used: a head knows how long its answers are.
+        """
+        with self.policy.autocast():
+            found = self.head.decode(self.policy, sample)
+        truths = [self.policy.truth(sample, question) for question in sample.questions]
+        return [
+            answer if truth.size is None else answer.displayed(truth.size, truth.shown)
+            for answer, truth in zip(found, truths, strict=True)
+        ]

@@ -1,0 +1,171 @@
+"""Evaluators: what a run measures of its model while it trains it, and by which metric the best model is kept.
+
+A recipe lists them as tables [[evaluators]]. After every `every` updates, and after the last one, the loop asks each
+for its metrics, writes them to metrics.jsonl as `eval/<name>/<metric>`, and, where `keep_best` is set, saves the model
+to RUN/best whenever the evaluator's metric is better than ever before. Only the first process evaluates. An evaluation
+leaves random numbers and weights as they are, so that a run with evaluators learns what a run without them learns.
+
+`EVALUATORS` names where each kind is described, as `stages.STAGES` does for stages.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from whenwhere.errors import SettingError
+from whenwhere.training.objective import Objective
+from whenwhere.training.tables import checked, near
+
+#: Where the description of each kind of evaluator is, as module:name.
+EVALUATORS: dict[str, str] = {"grounding": "whenwhere.training.policy_evaluator:EVALUATOR"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorSettings:
+    """A table [[evaluators]]: the keys that every kind has.
+
+    Attributes:
+        name: Name of the evaluator in metrics.jsonl.
+        kind: What is evaluated, a key of `EVALUATORS`.
+        every: Updates between two evaluations.
+        metric: The metric that decides which model is best.
+        keep_best: Keep the model with the best `metric` in RUN/best. One evaluator of a recipe may set it.
+        minimize: The lowest value of `metric` is the best.
+        at_start: Evaluate before the first update, too.
+    """
+
+    name: str
+    kind: str = "grounding"
+    every: int
+    metric: str
+    keep_best: bool = False
+    minimize: bool = False
+    at_start: bool = False
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise SettingError(f"every is {self.every} and must be at least 1")
+
+
+class Evaluator(Protocol):
+    """Measures the model of an objective as it is now."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Metrics by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluatorKind:
+    """How evaluators of one kind are read and made.
+
+    Attributes:
+        settings: Dataclass of the table.
+        build: Makes an evaluator. Gets the table, the recipe's other tables by name, and the objective.
+    """
+
+    settings: type[EvaluatorSettings]
+    build: Callable[[Any, Mapping[str, Any], Any], Evaluator]
+
+
+@dataclass(frozen=True)
+class ScheduledEvaluator:
+    """An evaluator and when it is asked.
+
+    Attributes:
+        settings: Its table.
+        evaluator: The evaluator.
+    """
+
+    settings: EvaluatorSettings
+    evaluator: Evaluator
+
+    def due(self, step: int, last: bool) -> bool:
+        """Whether it is asked after an update.
+
+        Args:
+            step: Number of updates done; 0 before the first one.
+            last: Whether no update follows.
+        """
+        return self.settings.at_start if step == 0 else last or step % self.settings.every == 0
+
+    def measure(self) -> tuple[dict[str, float], float]:
+        """The metrics, and the value of the one that decides.
+
+        Raises:
+            SettingError: The evaluator does not measure that metric.
+        """
+        metrics = self.evaluator.evaluate()
+        if self.settings.metric not in metrics:
+            raise SettingError(
+                f"the evaluator {self.settings.name!r} has no metric {self.settings.metric!r}"
+                f"{near(self.settings.metric, metrics)}"
+            )
+        return metrics, metrics[self.settings.metric]
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether a value of the deciding metric is better than the best so far.
+
+        Args:
+            value: The value; NaN is never better.
+            best: The best so far. None means that there is none.
+        """
+        if math.isnan(value):
+            return False
+        return best is None or (value < best if self.settings.minimize else value > best)
+
+
+def find_evaluator(name: object) -> EvaluatorKind:
+    """The kind of evaluator of a name.
+
+    Args:
+        name: A key of `EVALUATORS`.
+
+    Raises:
+        SettingError: There is no such kind.
+    """
+    if not isinstance(name, str) or name not in EVALUATORS:
+        raise SettingError(f"there is no kind of evaluator {name!r}{near(str(name), EVALUATORS)}")
+    module, _, attribute = EVALUATORS[name].partition(":")
+    kind: EvaluatorKind = getattr(import_module(module), attribute)
+    return kind
+
+
+def read_evaluators(tables: object, source: str) -> tuple[EvaluatorSettings, ...]:
+    """The tables [[evaluators]] of a recipe, checked.
+
+    Args:
+        tables: As TOML has them.
+        source: Name of the recipe's file, for errors.
+
+    Raises:
+        SettingError: A key or value that cannot be, two evaluators of one name, or two that keep the best model.
+    """
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingError(f"{source}: evaluators is a list of tables, written [[evaluators]]")
+    found: list[EvaluatorSettings] = []
+    for table in tables:
+        kind = find_evaluator(table.get("kind", "grounding"))
+        found.append(checked(kind.settings, table, f"{source} [[evaluators]]"))
+    names = [one.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError(f"{source}: two evaluators are named {name!r}; give each a name of its own")
+    if sum(one.keep_best for one in found) > 1:
+        raise SettingError(f"{source}: one evaluator decides which model is the best: set keep_best once")
+    return tuple(found)
+
+
+def build_evaluators(
+    settings: tuple[EvaluatorSettings, ...], tables: Mapping[str, Any], objective: Objective
+) -> list[ScheduledEvaluator]:
+    """The evaluators of a recipe.
+
+    Args:
+        settings: Their tables.
+        tables: The recipe's other tables by name.
+        objective: The objective whose model they measure.
+    """
+    return [ScheduledEvaluator(one, find_evaluator(one.kind).build(one, tables, objective)) for one in settings]

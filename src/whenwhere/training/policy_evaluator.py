@@ -1,0 +1,154 @@
+"""Evaluates a policy while it trains: greedy answers to held-out sentences, scored by a named protocol.
+
+The policy is asked as it is trained (one prompt, frames as [model] says), its text is read as `whenwhere eval` reads
+text, and the protocol is one of `whenwhere.evaluate`, so that `eval/<name>/m_tIoU` means what it means elsewhere.
+Sentences of a clip that cannot be read count as unanswered.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from whenwhere.answers import ParsedAnswer
+from whenwhere.datasets import BENCHMARKS
+from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocol import Protocol as ScoringProtocol
+from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.training.data.samples import Question, Sample, SampleSource
+from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
+from whenwhere.training.objective import Objective
+from whenwhere.training.policy_tables import DataSettings
+from whenwhere.training.tables import near
+
+
+class AnsweringObjective(Objective, Protocol):
+    """An objective whose model answers sentences about clips."""
+
+    def answers(self, sample: Sample, max_tokens: int) -> Sequence[ParsedAnswer]:
+        """The model's greedy answer to each question of a clip, boxes in pixels of the displayed frame.
+
+        Args:
+            sample: The clip and its questions.
+            max_tokens: Most tokens of an answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundingEvaluatorSettings(EvaluatorSettings):
+    """A table [[evaluators]] with kind = "grounding".
+
+    Attributes:
+        data: Which clips and sentences are asked about; keys as in [data].
+        protocol: Protocol that scores the answers. Empty is that of the benchmark, or `default-tubes` for `shapes`.
+        max_tokens: Most tokens of an answer.
+    """
+
+    data: DataSettings
+    protocol: str = ""
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        EvaluatorSettings.__post_init__(self)
+        if self.protocol and self.protocol not in PROTOCOLS:
+            raise SettingError(f"there is no protocol {self.protocol!r}{near(self.protocol, PROTOCOLS)}")
+
+
+class GroundingEvaluator:
+    """Asks a policy about every clip of a source and scores the answers (`evaluators.Evaluator`).
+
+    Args:
+        objective: The objective that answers.
+        source: The clips.
+        protocol: How answers are counted.
+        max_tokens: Most tokens of an answer.
+    """
+
+    def __init__(
+        self, objective: AnsweringObjective, source: SampleSource, protocol: ScoringProtocol, max_tokens: int
+    ) -> None:
+        self.objective, self.source, self.protocol, self.max_tokens = objective, source, protocol, max_tokens
+
+    def evaluate(self) -> dict[str, float]:
+        """The protocol's measures, and `answered`, the share of sentences with an answer that could be read."""
+        items: list[Item] = []
+        found: dict[str, Prediction] = {}
+        for number in range(len(self.source)):
+            try:
+                sample = self.source[number]
+            except WhenwhereError:
+                continue  # what cannot be read is no fault of the policy
+            asked = [item_of(sample, question) for question in sample.questions]
+            items += asked
+            try:
+                replies = self.objective.answers(sample, self.max_tokens)
+            except WhenwhereError:
+                continue
+            found |= {item.id: prediction_of_answer(item.id, reply) for item, reply in zip(asked, replies, strict=True)}
+        if not items:
+            raise SettingError("an evaluator found no clip that can be read: look at its data")
+        summary = self.protocol.score(items, found).summary
+        read = sum(one.status in ("answered", "absent") for one in found.values())
+        return {**{name: float(value) for name, value in summary.items()}, "answered": read / len(items)}
+
+
+def item_of(sample: Sample, question: Question) -> Item:
+    """A question about a clip as an item of a benchmark.
+
+    Args:
+        sample: The clip.
+        question: The question.
+    """
+    truth = question.truth
+    width, height = truth.size or (sample.images.shape[2], sample.images.shape[1])
+    return Item(
+        question.id, sample.id, question.text, span_array([(s.start, s.end) for s in truth.spans or ()]),
+        [] if truth.tube is None or not len(truth.tube) else [truth.tube], duration=truth.duration, fps=truth.fps,
+        width=round(width), height=round(height), type=question.kind,
+    )  # fmt: skip
+
+
+def prediction_of_answer(item: str, answer: ParsedAnswer) -> Prediction:
+    """A parsed answer as a prediction.
+
+    Args:
+        item: Name of the item that is answered.
+        answer: The answer; boxes in pixels of the displayed frame, others are left out.
+
+    >>> prediction_of_answer("a", ParsedAnswer("ok", spans=((1.0, 2.0),))).spans.tolist()
+    [[1.0, 2.0]]
+    """
+    if answer.status in ("unparsed", "ambiguous"):
+        return Prediction(item, "unparsed", parse=answer.status)
+    timed: dict[float, tuple[float, float, float, float]] = {}
+    for one in answer.boxes if answer.coordinates == "displayed" else ():
+        if one.time is not None:
+            timed.setdefault(one.time, one.box)
+    times = sorted(timed)
+    boxes = [Boxes(np.array(times), np.array([timed[t] for t in times]).reshape(-1, 4))] if times else []
+    spans = span_array(answer.spans or answer.spans_of_boxes())
+    if answer.status != "absent" and not len(spans):
+        return Prediction(item, "unparsed", parse=answer.status)
+    return Prediction(
+        item, "absent" if answer.status == "absent" else "answered", spans, boxes=boxes, parse=answer.status
+    )
+
+
+def build(
+    settings: GroundingEvaluatorSettings, tables: Mapping[str, Any], objective: AnsweringObjective
+) -> GroundingEvaluator:
+    """The evaluator of a table; see `evaluators.EvaluatorKind`."""
+    from whenwhere.training.builders import source_of
+
+    kind = settings.data.kind
+    name = settings.protocol or ("default-tubes" if kind == "shapes" else BENCHMARKS[kind].protocol)
+    return GroundingEvaluator(
+        objective, source_of(settings.data, tables["model"]), PROTOCOLS[name], settings.max_tokens
+    )
+
+
+EVALUATOR = EvaluatorKind(GroundingEvaluatorSettings, build)

@@ -1,0 +1,49 @@
+"""The stage `rl`: RL with a verifier."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from whenwhere.errors import SettingError
+from whenwhere.training.objective import Objective
+from whenwhere.training.policy_tables import POLICY_TABLES, check_policy_tables
+from whenwhere.training.rl.settings import RLSettings
+from whenwhere.training.run_folder import RunFolder
+from whenwhere.training.settings import TrainingSettings
+from whenwhere.training.stages import Recipe, TrainingStage
+
+if TYPE_CHECKING:
+    from whenwhere.training.prefix.flops import FlopCounter, Flops
+    from whenwhere.training.prefix.group import TokenSegment
+
+
+def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
+    """The objective of a recipe; see `stages.TrainingStage`."""
+    from whenwhere.training.builders import start
+    from whenwhere.training.rl.objective import RLObjective
+
+    policy, source = start(recipe, run, device)
+    return RLObjective(policy, source, recipe.reward.verifier(recipe.model.form), recipe.train)
+
+
+def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) -> dict[str, float | str]:
+    """What a recipe will cost; see `stages.TrainingStage`. Completions are counted at their longest."""
+    from whenwhere.training.policy_estimate import estimate_policy
+
+    train: RLSettings = recipe.train
+    longest, count = train.max_completion_length, train.num_generations
+
+    def cost(counter: "FlopCounter", prompt: "TokenSegment", rests: list[int], targets: list[int]) -> "Flops":
+        branches = [rests[0] + longest] * count
+        return counter.forward(prompt, branches, longest * count) + counter.training(prompt, branches, longest * count)
+
+    return estimate_policy(recipe, tell, device, cost, train.prompts_per_step, longest)
+
+
+def check(tables: dict[str, Any], train: TrainingSettings) -> TrainingSettings:
+    """Checks tables against each other; see `stages.TrainingStage`."""
+    if tables["model"].head != "text":
+        raise SettingError("[model] head: RL trains answers as text; set head = 'text', or stage = 'sft'")
+    return check_policy_tables(tables, train)
+
+
+STAGE = TrainingStage(settings=RLSettings, build=build, tables=POLICY_TABLES, estimate=estimate, check=check)

@@ -1,0 +1,133 @@
+"""Trains a model as a recipe says, from Python or from the command line: one function, `train`.
+
+    import whenwhere
+    result = whenwhere.train("tiny-sft", "runs/sft", ["max_steps=20"])
+    result.checkpoint, result.metrics[-1]["loss"]
+
+The run's folder also holds recipe.json, the recipe with every key filled in, and its hash. Calling `train` again with
+the same recipe and folder resumes the run, or does nothing if it is finished.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.store import read_lines, write_text
+from whenwhere.training.callbacks import TrainingCallback
+from whenwhere.training.checkpoint import STATE
+from whenwhere.training.evaluators import build_evaluators
+from whenwhere.training.loop import TrainingRun
+from whenwhere.training.recipe import differences, load
+from whenwhere.training.stages import Recipe, find_stage
+
+#: What a run may write into its folder before its recipe.json.
+_BEFORE_RECIPE = {"start", "difficulty", "skipped.jsonl"}
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a run.
+
+    Attributes:
+        folder: Folder of the run.
+        checkpoint: Folder of the trained model.
+        best: Folder of the model with the best metric. None where no evaluator keeps one.
+        steps: Number of updates.
+        seconds: Seconds that the run took, pauses left out.
+        counts: Sums over the run, such as `tokens` and `flops`.
+        skipped: Names of samples that could not be used, one entry for each time.
+        recipe: Name of the recipe.
+        recipe_hash: Hash of the recipe.
+        metrics: The lines of metrics.jsonl.
+    """
+
+    folder: Path
+    checkpoint: Path
+    best: Path | None
+    steps: int
+    seconds: float
+    counts: dict[str, float]
+    skipped: list[str]
+    recipe: str
+    recipe_hash: str
+    metrics: list[dict[str, Any]]
+
+
+def train(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    callbacks: Sequence[TrainingCallback] | None = None,
+    device: str | None = None,
+) -> TrainingResult:
+    """Trains as a recipe says, or resumes the run in a folder.
+
+    Args:
+        recipe: Name of a packaged recipe, path of a TOML file, or a recipe that is loaded already.
+        out: Folder of the run.
+        overrides: Keys of the recipe to override, such as "train.learning_rate=1e-4".
+        callbacks: What is told of progress and warnings. None prints warnings on stderr.
+        device: Device to train on. None is the best one.
+
+    Raises:
+        KeyboardInterrupt: A callback set `stop_requested`; the state is saved.
+        ModelError: The model cannot be loaded, or a loss is not finite.
+        OutputError: The disk is full; the last good state is kept.
+        RecordError: Annotations or the folder's files cannot be read.
+        SettingError: The recipe cannot be, or the folder holds a run of another recipe.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load(str(recipe), overrides)
+    elif list(overrides):
+        raise SettingError("overrides are for recipes given by name: load the recipe with them instead")
+    folder = Path(out)
+    check_run_folder(recipe, folder)
+    run = TrainingRun(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash}, callbacks)
+    run.announce(recipe.train.max_steps)
+    if device is None and run.processes.device is not None:
+        device = str(run.processes.device)
+    objective = find_stage(recipe.stage).build(recipe, run, device)
+    evaluators = build_evaluators(recipe.evaluators, recipe.tables, objective)
+    if run.processes.first:
+        entry = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
+        write_text(folder / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
+    checkpoint = run.train(objective, evaluators)
+    best = folder / "best"
+    return TrainingResult(
+        folder, checkpoint, best if any(e.keep_best for e in recipe.evaluators) and best.exists() else None,
+        run.step, run.seconds, run.counts, [line["sample"] for line in read_lines(folder / "skipped.jsonl")],
+        recipe.name, recipe.hash, list(read_lines(folder / "metrics.jsonl")),
+    )  # fmt: skip
+
+
+def check_run_folder(recipe: Recipe, folder: Path) -> None:
+    """Refuses a folder that holds something else, or a run that was begun with another recipe.
+
+    Args:
+        recipe: The recipe.
+        folder: Folder of the run; it need not exist.
+
+    Raises:
+        RecordError: The folder's recipe.json cannot be read.
+        SettingError: The folder holds something else; names the keys in which recipes differ.
+    """
+    file = folder / "recipe.json"
+    there = {entry.name for entry in folder.iterdir()} - _BEFORE_RECIPE if folder.is_dir() else set()
+    if there and not file.exists():
+        raise SettingError(f"{folder} is not empty and holds no run: choose another --out")
+    if not file.exists() or not (folder / STATE).exists():
+        return  # nothing was learned yet
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise RecordError(f"{file} cannot be read: take it away, or choose another --out") from e
+    changed = differences(before, recipe.resolved)
+    if changed:
+        raise SettingError(
+            f"the run in {folder} was begun with another recipe: {', '.join(changed)}; set "
+            f"{'it' if len(changed) == 1 else 'them'} back, or choose another --out"
+        )

@@ -1,0 +1,40 @@
+"""The stage `sft`: supervised fine-tuning of a policy, or of another output head."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from whenwhere.training.objective import Objective
+from whenwhere.training.policy_tables import POLICY_TABLES, check_policy_tables
+from whenwhere.training.run_folder import RunFolder
+from whenwhere.training.sft.settings import SFTSettings
+from whenwhere.training.stages import Recipe, TrainingStage
+
+if TYPE_CHECKING:
+    from whenwhere.training.prefix.flops import FlopCounter, Flops
+    from whenwhere.training.prefix.group import TokenSegment
+
+
+def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
+    """The objective of a recipe; see `stages.TrainingStage`."""
+    from whenwhere.training.builders import start
+    from whenwhere.training.sft.objective import SFTObjective
+
+    policy, source = start(recipe, run, device)
+    return SFTObjective(policy, source, recipe.train)
+
+
+def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) -> dict[str, float | str]:
+    """What a recipe will cost; see `stages.TrainingStage`."""
+    from whenwhere.training.policy_estimate import estimate_policy
+
+    train: SFTSettings = recipe.train
+
+    def cost(counter: "FlopCounter", prompt: "TokenSegment", rests: list[int], targets: list[int]) -> "Flops":
+        return counter.training(prompt, [r + t for r, t in zip(rests, targets, strict=True)], sum(targets))
+
+    return estimate_policy(recipe, tell, device, cost, train.samples_per_step)
+
+
+STAGE = TrainingStage(
+    settings=SFTSettings, build=build, tables=POLICY_TABLES, estimate=estimate, check=check_policy_tables
+)

@@ -1,0 +1,125 @@
+"""Evaluators of a policy: greedy answers while it trains, scored as elsewhere, and nothing that is learned changes."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tiny_policies
+from tiny_policies import Told, Two
+
+from whenwhere.answers import ParsedAnswer
+from whenwhere.answers.answer import TimedBox
+from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.training.policy_evaluator import GroundingEvaluator, item_of, prediction_of_answer
+from whenwhere.training.run import train
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
+
+RECIPE = """# A micro policy.
+[model]
+checkpoint = "tiny-new"
+form = "tokens"
+[model.sizes]
+hidden = 32
+layers = 1
+mlp = 1
+vision_hidden = 32
+vision_layers = 1
+vision_mlp = 1
+deepstack = []
+[data]
+count = 100
+world = { seconds = [4, 4] }
+[train]
+stage = "sft"
+max_steps = 3
+samples_per_step = 2
+learning_rate = 0.001
+lr_scheduler_type = "constant"
+logging_steps = 1
+save_steps = 2
+lora_r = 2
+lora_dropout = 0.2
+"""
+EVALUATOR = """
+[[evaluators]]
+name = "val"
+every = 1
+metric = "m_tIoU"
+keep_best = true
+max_tokens = 8
+data = { count = 2, first_seed = 50, world = { seconds = [4, 4], split = "val" } }
+"""
+
+
+def recipe(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "checkpoint" / "model.safetensors").read_bytes()
+
+
+def test_a_policy_is_evaluated_and_learns_the_same(tmp_path: Path) -> None:
+    """With dropout, which draws from the random state, and a resumed run; the policy of the best step is kept."""
+    plain = recipe(tmp_path, "plain.toml", RECIPE)
+    evaluated = recipe(tmp_path, "evaluated.toml", RECIPE + EVALUATOR)
+    train(plain, tmp_path / "plain", callbacks=[], device="cpu")
+    whole = train(evaluated, tmp_path / "whole", callbacks=[], device="cpu")
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(progress: Any) -> None:
+        if progress.step == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(evaluated, tmp_path / "torn", ["max_steps=4"], callbacks=[Told(update=stop)], device="cpu")
+    train(evaluated, tmp_path / "torn", callbacks=[], device="cpu")
+    assert weights(tmp_path / "plain") == weights(tmp_path / "whole") == weights(tmp_path / "torn")
+    lines = [line for line in whole.metrics if "eval/val/m_tIoU" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert {"eval/val/m_tIoU", "eval/val/m_vIoU", "eval/val/answered"} <= lines[0].keys()
+    assert all(0 <= value <= 1 for line in lines for key, value in line.items() if key.startswith("eval/"))
+    assert whole.best is not None and (whole.best / "config.json").exists()
+    best = json.loads((whole.best / "whenwhere.json").read_text())
+    assert best["step"] == max(lines, key=lambda line: (line["eval/val/m_tIoU"], -line["step"]))["step"]
+    assert best["recipe_hash"] == whole.recipe_hash
+
+
+def test_a_policy_that_knows_the_answers_scores_them(tmp_path: Path) -> None:
+    """The half-taught policy says one of three things; whatever it says is scored as `whenwhere eval` would."""
+    from whenwhere.training.sft.objective import SFTObjective
+    from whenwhere.training.sft.settings import SFTSettings
+
+    policy = tiny_policies.opened(tiny_policies.build(tmp_path / "taught"))
+    objective = SFTObjective(policy, Two(), SFTSettings())
+    evaluator = GroundingEvaluator(objective, Two(), PROTOCOLS["default-tubes"], 8)
+    found = evaluator.evaluate()
+    said = [objective.answers(sample, 8)[0] for sample in Two().samples]
+    truths = [sample.questions[0].truth.spans[0] for sample in Two().samples]
+    ious = [0.0 if not a.spans else {2.0: 1.0, 1.0: 0.5}[a.spans[0][1] - a.spans[0][0]] for a in said]
+    assert all(a.status == "absent" or a.spans[0][0] == t.start for a, t in zip(said, truths, strict=True))
+    assert found["answered"] == 1.0 and found["m_tIoU"] == pytest.approx(np.mean(ious))
+
+
+def test_answers_become_predictions() -> None:
+    assert prediction_of_answer("a", ParsedAnswer("absent")).status == "absent"
+    assert prediction_of_answer("a", ParsedAnswer("unparsed")).status == "unparsed"
+    boxes = (TimedBox(1.0, (0, 0, 4, 4)), TimedBox(0.0, (1, 1, 4, 4)), TimedBox(None, (2, 2, 4, 4)))
+    found = prediction_of_answer("a", ParsedAnswer("ok", spans=((0.0, 2.0),), boxes=boxes, coordinates="displayed"))
+    assert found.status == "answered" and found.spans.tolist() == [[0.0, 2.0]]
+    assert found.boxes[0].times.tolist() == [0.0, 1.0] and found.boxes[0].boxes[0].tolist() == [1, 1, 4, 4]
+    # boxes that are not in the frame's pixels cannot be compared
+    assert prediction_of_answer("a", ParsedAnswer("ok", spans=((0.0, 2.0),), boxes=boxes, coordinates="unit")).boxes == []
+    sample = Two().samples[0]
+    item = item_of(sample, sample.questions[0])
+    assert (item.id, item.width, item.duration, item.spans.tolist()) == ("clip0/0", 32, 4.0, [[0.0, 2.0]])
