@@ -15,7 +15,7 @@ from tiny_policies import Told, Two
 
 from whenwhere.answers import ParsedAnswer
 from whenwhere.answers.answer import TimedBox
-from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.errors import SettingError
 from whenwhere.training.policy_evaluator import GroundingEvaluator, item_of, prediction_of_answer
 from whenwhere.training.run import train
 
@@ -102,7 +102,7 @@ def test_a_policy_that_knows_the_answers_scores_them(tmp_path: Path) -> None:
 
     policy = tiny_policies.opened(tiny_policies.build(tmp_path / "taught"))
     objective = SFTObjective(policy, Two(), SFTSettings())
-    evaluator = GroundingEvaluator(objective, Two(), PROTOCOLS["default-tubes"], 8)
+    evaluator = GroundingEvaluator(objective, Two(), "default-tubes", 8)
     found = evaluator.evaluate()
     said = [objective.answers(sample, 8)[0] for sample in Two().samples]
     truths = [sample.questions[0].truth.spans[0] for sample in Two().samples]
@@ -119,7 +119,27 @@ def test_answers_become_predictions() -> None:
     assert found.status == "answered" and found.spans.tolist() == [[0.0, 2.0]]
     assert found.boxes[0].times.tolist() == [0.0, 1.0] and found.boxes[0].boxes[0].tolist() == [1, 1, 4, 4]
     # boxes that are not in the frame's pixels cannot be compared
-    assert prediction_of_answer("a", ParsedAnswer("ok", spans=((0.0, 2.0),), boxes=boxes, coordinates="unit")).boxes == []
+    assert (
+        prediction_of_answer("a", ParsedAnswer("ok", spans=((0.0, 2.0),), boxes=boxes, coordinates="unit")).boxes == []
+    )
     sample = Two().samples[0]
     item = item_of(sample, sample.questions[0])
     assert (item.id, item.width, item.duration, item.spans.tolist()) == ("clip0/0", 32, 4.0, [[0.0, 2.0]])
+
+
+@pytest.mark.parametrize("head", ["time-tokens", "start-end"])
+def test_a_recipe_names_an_output_head(tmp_path: Path, head: str) -> None:
+    """Trained, evaluated and written with its checkpoint, resumed to the same weights."""
+    text = recipe(tmp_path, "head.toml", RECIPE.replace("lora_r = 2\nlora_dropout = 0.2\n", "") + EVALUATOR)
+    whole = train(text, tmp_path / "whole", [f"head={head}"], callbacks=[], device="cpu")
+    assert all(np.isfinite(line["loss"]) for line in whole.metrics if "loss" in line)
+    assert [line["step"] for line in whole.metrics if "eval/val/m_tIoU" in line] == [1, 2, 3]
+    assert (whole.checkpoint / "start_end.pt").exists() == (head == "start-end")
+    for steps in (2, 3):
+        train(text, tmp_path / "parts", [f"head={head}", f"max_steps={steps}"], callbacks=[], device="cpu")
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+
+
+def test_rl_has_no_other_head(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="RL trains answers as text"):
+        train("tiny-rl", tmp_path, ["head=start-end"], callbacks=[])

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from whenwhere.training.prefix.policy import Policy
 
 
-def start(recipe: Recipe, run: RunFolder, device: str | None) -> "tuple[Policy, SampleSource]":
+def start(
+    recipe: Recipe, run: RunFolder, device: str | None, extend: "Callable[[Checkpoint], None] | None" = None
+) -> "tuple[Policy, SampleSource]":
     """The policy that a run begins with, and its samples in the order of the recipe's curriculum.
 
     Args:
         recipe: The recipe.
         run: The run; what is measured for a curriculum is kept in its folder.
         device: Device of the policy. None is the best one.
+        extend: Adds to the checkpoint what an output head needs, before a policy is made of it.
 
     Raises:
         MissingExtraError: A package that training needs is not installed.
@@ -51,6 +54,8 @@ def start(recipe: Recipe, run: RunFolder, device: str | None) -> "tuple[Policy, 
         "seconds": float(data.world.seconds[1]) if data.kind == "shapes" else made.dialect.seconds,
     }  # fmt: skip
     run.about |= {key: value for key, value in about.items() if value is not None}
+    if extend is not None:
+        extend(made)
     learner = policy(recipe, made)
     curriculum: CurriculumSettings = recipe.curriculum
     if curriculum.schedule == "rescored" and run.processes.count > 1:

@@ -16,8 +16,8 @@ from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.evaluate.prediction import Boxes, Prediction
-from whenwhere.evaluate.protocol import Protocol as ScoringProtocol
 from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.evaluate.run import compute_metrics
 from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
 from whenwhere.training.objective import Objective
@@ -64,13 +64,11 @@ class GroundingEvaluator:
     Args:
         objective: The objective that answers.
         source: The clips.
-        protocol: How answers are counted.
+        protocol: Name of the protocol that scores the answers.
         max_tokens: Most tokens of an answer.
     """
 
-    def __init__(
-        self, objective: AnsweringObjective, source: SampleSource, protocol: ScoringProtocol, max_tokens: int
-    ) -> None:
+    def __init__(self, objective: AnsweringObjective, source: SampleSource, protocol: str, max_tokens: int) -> None:
         self.objective, self.source, self.protocol, self.max_tokens = objective, source, protocol, max_tokens
 
     def evaluate(self) -> dict[str, float]:
@@ -91,7 +89,7 @@ class GroundingEvaluator:
             found |= {item.id: prediction_of_answer(item.id, reply) for item, reply in zip(asked, replies, strict=True)}
         if not items:
             raise SettingError("an evaluator found no clip that can be read: look at its data")
-        summary = self.protocol.score(items, found).summary
+        summary = compute_metrics(items, found, self.protocol)
         read = sum(one.status in ("answered", "absent") for one in found.values())
         return {**{name: float(value) for name, value in summary.items()}, "answered": read / len(items)}
 
@@ -146,9 +144,7 @@ def build(
 
     kind = settings.data.kind
     name = settings.protocol or ("default-tubes" if kind == "shapes" else BENCHMARKS[kind].protocol)
-    return GroundingEvaluator(
-        objective, source_of(settings.data, tables["model"]), PROTOCOLS[name], settings.max_tokens
-    )
+    return GroundingEvaluator(objective, source_of(settings.data, tables["model"]), name, settings.max_tokens)
 
 
 EVALUATOR = EvaluatorKind(GroundingEvaluatorSettings, build)
