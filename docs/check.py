@@ -10,7 +10,7 @@ is the first table of that result file, which a benchmark script wrote; what sta
 
     <!-- whenwhere eval --list, protocols -->
 
-is made from the protocols (or `benchmarks`, `formats`) themselves, and what stands after
+is made from the protocols (or `tasks`, `benchmarks`, `formats`) themselves, and what stands after
 
     <!-- dialects -->
 
@@ -55,10 +55,15 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 def listed(match: re.Match[str]) -> str:
     """A list of what can be evaluated, as it is now."""
-    from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables
+    from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables, task_table
     from whenwhere.evaluate.table import markdown
 
-    tables = {"benchmarks": [benchmark_table()], "protocols": protocol_tables(), "formats": [format_table()]}[match[2]]
+    tables = {
+        "tasks": [task_table()],
+        "benchmarks": [benchmark_table()],
+        "protocols": protocol_tables(),
+        "formats": [format_table()],
+    }[match[2]]
     if len(tables) == 1:
         tables[0].title = ""
     return f"{match[1]}{markdown(tables).replace('## ', '### ')}{match[4]}"

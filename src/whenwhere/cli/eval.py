@@ -66,7 +66,7 @@ def eval_(
         str | None, typer.Option("--format", help="Format of the answers.", show_default="recognised by the content")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling and of the swaps.")] = 0,
-    list_: Annotated[bool, typer.Option("--list", help="Print all benchmarks, protocols and formats.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print all tasks, benchmarks, protocols and formats.")] = False,
 ) -> None:
     """Score answers to a benchmark exactly as a named protocol counts, beside constant answers.
 
@@ -173,11 +173,11 @@ def _print_files(files: list[Path], json_: bool, lacks_page: bool) -> None:
 
 
 def _list(json_: bool) -> None:
-    """Print benchmarks, protocols with their switches, and formats."""
+    """Print tasks, benchmarks, protocols with their switches, and formats."""
     from whenwhere.cli.console import out
-    from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables
+    from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables, task_table
 
-    found = [benchmark_table(), *protocol_tables(), format_table()]
+    found = [task_table(), benchmark_table(), *protocol_tables(), format_table()]
     if json_:
         for table in found:
             for row in table.rows:

@@ -1,6 +1,6 @@
 """What can be evaluated, and how each protocol counts: the tables of `--list` and of docs/evaluation.md.
 
-They are made from the benchmarks, protocols and formats themselves, so they cannot be out of date.
+They are made from the tasks, benchmarks, protocols and formats themselves, so they cannot be out of date.
 """
 
 from whenwhere.datasets import BENCHMARKS
@@ -8,6 +8,16 @@ from whenwhere.evaluate.formats import FORMATS
 from whenwhere.evaluate.protocol import Protocol
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.table import Table
+from whenwhere.evaluate.tasks import TASKS
+
+
+def task_table() -> Table:
+    """Every task: what an answer is, and the protocols that score it."""
+    return Table(
+        "Tasks",
+        ["task", "an answer is", "protocols"],
+        [[task.name, task.title, ", ".join(p.name for p in task.protocols)] for task in TASKS.values()],
+    )
 
 
 def benchmark_table() -> Table:
