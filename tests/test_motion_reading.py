@@ -107,3 +107,13 @@ def test_any_text_is_read_without_error():
         "9 3/4",
     ):
         read_query(text).record()
+
+
+def test_a_word_is_added_by_one_entry(monkeypatch):
+    assert read_query("a hovercraft leaves").kind is None
+    monkeypatch.setitem(lexicon.NOUNS, "vehicle", lexicon.NOUNS["vehicle"] | {"hovercraft"})
+    lexicon.noun_kind.cache_clear()
+    try:
+        assert read_query("two hovercrafts leave").kind == "vehicle"
+    finally:
+        lexicon.noun_kind.cache_clear()
