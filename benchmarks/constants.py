@@ -18,7 +18,7 @@ from pathlib import Path
 
 from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.evaluate.constants import best_span, span_answers
-from whenwhere.evaluate.protocols import PROTOCOLS
+from whenwhere.evaluate.run import compute_metrics
 from whenwhere.store import write_text
 
 HERE = Path(__file__).parent
@@ -69,7 +69,7 @@ def rows(folder: Path) -> tuple[list[dict], list[str]]:
         for k, (said, span) in enumerate(fits):
             if span is None:
                 continue  # no training file, or one without durations
-            summary = PROTOCOLS["best-truth"].score(items, span_answers(items, span)).summary
+            summary = compute_metrics(items, span_answers(items, span), "best-truth")
             earlier = noted[k] if noted is not None and k < 2 else None
             values = {m: 100 * summary[m] for m in MEASURES}
             found.append(

@@ -1,6 +1,7 @@
 """`whenwhere.evaluate` from Python: in memory and from files, names as people type them, folders of `batch`."""
 
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def test_the_package_can_be_called_and_stays_a_package():
     report = importlib.import_module("whenwhere.evaluate.report")
     assert whenwhere.evaluate.report is report  # type: ignore[attr-defined]
     assert report.tables(result.report)
+    # notebooks show the arguments of the function
+    assert {"benchmark", "predictions", "protocol"} <= inspect.signature(whenwhere.evaluate).parameters.keys()
     assert whenwhere.evaluate("manifest", ITEMS, LATE, resamples=100).metrics["mIoU"] == pytest.approx(1 / 3)
 
 

@@ -5,6 +5,7 @@ The package is also the function that does it: `whenwhere.evaluate(benchmark, an
 `import whenwhere.evaluate` stays light, and its modules (`whenwhere.evaluate.report`, ...) are imported as usual.
 """
 
+import inspect
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,12 @@ class _CallableModule(ModuleType):
         from whenwhere.evaluate.run import evaluate
 
         return evaluate(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        from whenwhere.evaluate.run import evaluate
+
+        return inspect.signature(evaluate)
 
 
 sys.modules[__name__].__class__ = _CallableModule
