@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whenwhere.errors import SettingError
 from whenwhere.training.prefix.attention import CachedPrefixes, attach_prefix_attention
@@ -149,12 +149,13 @@ def _sample_rows(
     device = parts.device
     with _inference(parts):
         prompts = [prompt for prompt, _ in rows]
-        states, how = _forked(prompts)
+        states, plan = _forked(prompts)
         hidden = torch.stack([prompt._last for prompt in prompts])
         positions = torch.tensor([prompt._following for prompt in prompts], device=device)
         attended = None  # (G, n), which of a row's own tokens are not padding
-        if rows[0][1] is not None:
-            hidden, positions, attended = _run_branches(rows, states, how)
+        branches = [(prompt, branch) for prompt, branch in rows if branch is not None]
+        if branches:
+            hidden, positions, attended = _run_branches(branches, states, plan)
         tokens = torch.full((len(rows), params.max_tokens), -1, device=device)
         live = torch.arange(len(rows), device=device)
         ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
@@ -172,20 +173,20 @@ def _sample_rows(
                 kept = (~ended).nonzero()[:, 0]
                 prompts = [prompts[k] for k in kept.tolist()]
                 states.batch_select_indices(kept)
-                how = _prefix_plan(prompts)
+                plan = _prefix_plan(prompts)
                 live, token, positions, ended = live[kept], token[kept], positions[kept], ended[kept]
                 attended = None if attended is None else attended[kept]
             if attended is not None:
                 attended = torch.cat([attended, attended.new_ones(len(live), 1)], 1)
             hidden = parts.text_model(
                 input_ids=token[:, None], position_ids=positions.expand(3, -1)[..., None],
-                **cache_inputs(parts.text_model, states), attention_mask=attended, **how,
+                **cache_inputs(parts.text_model, states), attention_mask=attended, **plan,
             ).last_hidden_state[:, -1]  # fmt: skip
             positions = positions + 1
     return [row[row >= 0] for row in tokens]
 
 
-def _forked(prompts: Sequence[PrefilledPrompt]) -> tuple[DynamicCache, dict[str, Any]]:
+def _forked(prompts: Sequence[PrefilledPrompt]) -> tuple[DynamicCache, dict[str, CachedPrefixes]]:
     """A cache for the rows, and further keywords for the text model."""
     import torch
     from transformers import DynamicCache
@@ -198,7 +199,7 @@ def _forked(prompts: Sequence[PrefilledPrompt]) -> tuple[DynamicCache, dict[str,
     return states, {}
 
 
-def _prefix_plan(prompts: Sequence[PrefilledPrompt]) -> dict[str, Any]:
+def _prefix_plan(prompts: Sequence[PrefilledPrompt]) -> dict[str, CachedPrefixes]:
     """The keyword that tells the attention which prompt each row follows."""
     runs = [(prompt, len(list(run))) for prompt, run in groupby(prompts)]
     layers = [prompt._states.layers for prompt, _ in runs]
@@ -207,7 +208,7 @@ def _prefix_plan(prompts: Sequence[PrefilledPrompt]) -> dict[str, Any]:
 
 
 def _run_branches(
-    rows: Sequence[tuple[PrefilledPrompt, Any]], states: DynamicCache, how: dict[str, Any]
+    rows: Sequence[tuple[PrefilledPrompt, Branch]], states: DynamicCache, plan: dict[str, CachedPrefixes]
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Runs the tokens of the branches, and fills the cache with them.
 
@@ -229,7 +230,7 @@ def _run_branches(
     mask = None if parts.recurrent or bool(attended.all()) else attended
     hidden = parts.text_model(
         **parts.text_inputs(ids, [branch for _, branch in rows]), position_ids=positions,
-        **cache_inputs(parts.text_model, states), attention_mask=mask, **how,
+        **cache_inputs(parts.text_model, states), attention_mask=mask, **plan,
     ).last_hidden_state  # fmt: skip
     ends = hidden[torch.arange(len(rows), device=parts.device), attended.sum(1) - 1]
     return ends, torch.tensor(following, device=parts.device), mask

@@ -1,8 +1,8 @@
 """Settings that all stages have which train a vision-language policy."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from whenwhere.training.prefix.shared_prefix import PrefixBackend
 from whenwhere.training.settings import TrainingSettings
 
 
@@ -22,7 +22,7 @@ class PolicySettings(TrainingSettings):
         lora_target_modules: Layers that get LoRA's matrices, by the end of their names.
     """
 
-    backend: Literal["shared_prefix", "packed4d", "fork", "repeat"] = "shared_prefix"
+    backend: PrefixBackend = "shared_prefix"
     pack_tokens: int = 4096
     max_prompt_length: int = 16_384
     freeze_vision_tower: bool = False

@@ -8,7 +8,7 @@ transformers keep between calls (`rope_deltas`). The families are Qwen2.5-VL, Qw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 _FAMILIES = {
     "qwen2_5_vl": False, "qwen3_vl": True, "qwen3_vl_moe": True, "qwen3_5": True, "qwen3_5_moe": True,
 }  # fmt: skip
+
+
+class TextInputs(TypedDict, total=False):
+    """Keyword arguments for a text model.
+
+    Attributes:
+        inputs_embeds: Embeddings with visual features filled in, shape (B, L, D).
+        visual_pos_masks: Which tokens stand for pictures, bool, shape (B, L). Only with DeepStack.
+        deepstack_visual_embeds: Visual features of each DeepStack level, shape (visual tokens, D).
+    """
+
+    inputs_embeds: Tensor
+    visual_pos_masks: Tensor
+    deepstack_visual_embeds: list[Tensor]
 
 
 class VLMParts:
@@ -164,15 +178,12 @@ class VLMParts:
             parts = [VisualInput(grids, torch.cat([p.required_patches for p in parts]))]
         return [self.vision_features(p, video) for p in parts]
 
-    def text_inputs(self, ids: Tensor, segments: Sequence[TokenSegment]) -> dict[str, Any]:
+    def text_inputs(self, ids: Tensor, segments: Sequence[TokenSegment]) -> TextInputs:
         """Keyword arguments for the text model: embeddings with visual features filled in, and DeepStack's features.
 
         Args:
             ids: Token ids, int64, shape (B, L).
             segments: The segments whose pictures occur in `ids`, in the order of its rows.
-
-        Returns:
-            `inputs_embeds` of shape (B, L, D); with DeepStack also `visual_pos_masks` and `deepstack_visual_embeds`.
 
         Raises:
             ModelError: The number of picture tokens is not the number of features.
@@ -198,7 +209,7 @@ class VLMParts:
             embeddings = embeddings.masked_scatter(mask[..., None], pooled)
             levels = range(len(features[0].deepstack))
             deep.append((mask, tuple(torch.cat([f for m in features for f in m.deepstack[k]]) for k in levels)))
-        inputs: dict[str, Any] = {"inputs_embeds": embeddings}
+        inputs: TextInputs = {"inputs_embeds": embeddings}
         if deep and deep[0][1]:
             visual = kinds != 0
             inputs["visual_pos_masks"] = visual

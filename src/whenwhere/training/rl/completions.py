@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,34 @@ class CompletionGroup:
         ]
 
 
+class GroupState(TypedDict):
+    """A completion group in the state of a run; fields as in `CompletionGroup`."""
+
+    number: int
+    ids: list[Tensor]
+    ended: list[bool]
+    sampling_logps: list[Tensor] | None
+    advantages: list[float]
+
+
+class BatchState(TypedDict):
+    """An update batch in the state of a run, under names that earlier versions wrote.
+
+    Attributes:
+        place: Position of the clip's sample in the run's order.
+        progress: Share of the run's updates that were done when the clip was read.
+        chosen: Which of the sample's questions are asked.
+        old: Log-probabilities under the sampling policy, shape (branches, W).
+        attempts: The completion groups.
+    """
+
+    place: int
+    progress: float
+    chosen: list[int]
+    old: Tensor | None
+    attempts: list[GroupState]
+
+
 @dataclass(eq=False)
 class UpdateBatch:
     """One clip's part of an update: the completion groups that are learned from.
@@ -117,7 +145,7 @@ class UpdateBatch:
         """The completions of all groups as branches of the clip's prompt."""
         return [branch for group in self.groups for branch in group.branches()]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> BatchState:
         """What a resumed run needs to use the batch again: tensors, numbers, lists and dicts."""
         return {
             "place": self.clip.position, "progress": self.clip.progress, "chosen": list(self.clip.question_indices),
@@ -130,7 +158,7 @@ class UpdateBatch:
         }  # fmt: skip
 
     @classmethod
-    def restored(cls, clip: PromptedClip, state: dict[str, Any]) -> UpdateBatch:
+    def restored(cls, clip: PromptedClip, state: BatchState) -> UpdateBatch:
         """A batch from its state.
 
         Args:

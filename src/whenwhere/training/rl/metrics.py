@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,6 +12,38 @@ from whenwhere.verify import ParsedPrediction, Truth
 
 #: Name → the mean of a metric on one process, and its weight in the mean over processes.
 WeightedMeans = dict[str, tuple[float, float]]
+
+
+class CompletionRecord(TypedDict):
+    """One completion as JSON values, a line of RUN/completions/.
+
+    Attributes:
+        question: Name of the question.
+        sample: Name of the clip.
+        text: What the policy wrote.
+        reward: The reward R, 0-1.
+        total: R with its format term: what the policy is trained on.
+        format: The format term in 0-1, before it is weighted.
+        terms: Each reward term by name.
+        advantage: The advantage; None in a run that has not computed it.
+        status: How parsing ended (`whenwhere.answers.ParsedAnswer.status`).
+        fault: Why the answer is void; None where it is not.
+        length: Number of tokens.
+        truncated: Whether the completion did not come to its end.
+    """
+
+    question: str
+    sample: str
+    text: str
+    reward: float
+    total: float
+    format: float
+    terms: dict[str, float]
+    advantage: float | None
+    status: str
+    fault: str | None
+    length: int
+    truncated: bool
 
 
 def spatial_iou(prediction: ParsedPrediction, truth: Truth) -> float:
@@ -84,7 +116,7 @@ def rollout_metrics(groups: Sequence[CompletionGroup]) -> WeightedMeans:
     return metrics
 
 
-def completion_record(group: CompletionGroup, k: int) -> dict[str, Any]:
+def completion_record(group: CompletionGroup, k: int) -> CompletionRecord:
     """One completion as JSON values.
 
     Args:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whenwhere.chat import ChatRequest, RetryPolicy
 from whenwhere.errors import ChatError, ModelError
@@ -135,14 +135,14 @@ class ServerSampler:
             temperature=params.temperature, seed=params.seed,
         )  # fmt: skip
         asked = self._connected(policy).question(call)
-        more: dict[str, Any] = {"logprobs": True, "return_token_ids": True}
+        more: dict[str, bool | float] = {"logprobs": True, "return_token_ids": True}
         if params.top_p < 1:
             more["top_p"] = params.top_p
         if params.top_k:
             more["top_k"] = params.top_k
         return replace(asked, n=count, extra={**asked.extra, **more})
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def _post(self, path: str, body: dict[str, str]) -> None:
         """Posts to one of vLLM's own addresses, which are not under /v1."""
         import httpx2
 

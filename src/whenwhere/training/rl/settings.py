@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
 from whenwhere.training.prefix.settings import PolicySettings
+from whenwhere.training.rl.advantages import RewardScale
+from whenwhere.training.rl.losses import LossType
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class RLSettings(PolicySettings):
         max_logp_gap: Nats per token by which a server's log-probabilities may be off on average.
     """
 
-    loss_type: Literal["grpo", "dr_grpo", "dapo", "gspo"] = "dapo"
+    loss_type: LossType = "dapo"
     num_generations: int = 8
     prompts_per_step: int = 8
     num_iterations: int = 1
@@ -46,7 +48,7 @@ class RLSettings(PolicySettings):
     epsilon_high: float | None = None
     beta: float = 0.0
     entropy_coef: float = 0.0
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    scale_rewards: RewardScale = "group"
     zero_variance: Literal["drop", "resample", "keep"] = "drop"
     resample_limit: int = 3
     temperature: float = 1.0
