@@ -1,26 +1,28 @@
-"""One prompt for a group of completions: repeated G times against computed once, in one run; and beside TRL's trainer.
+"""Time and memory of a group of completions with the prompt repeated G times, computed once, and in TRL's trainer.
 
-    python benchmarks/shared_prefix.py --threads 1 --core 1    (one thread, pinned; a run that was stopped goes on)
-    python benchmarks/shared_prefix.py --plan                  (what each cell will take, without measuring)
-    python benchmarks/shared_prefix.py --cells 500,32,4        (one small cell: a look, not a result)
+    python benchmarks/shared_prefix.py --threads 1 --core 1    (one thread, pinned; rerun to resume)
+    python benchmarks/shared_prefix.py --plan                  (estimates only; measures nothing)
+    python benchmarks/shared_prefix.py --cells 500,32,4        (one small cell; writes no result)
 
-A small Qwen3-VL of transformers' own classes with random weights; a video prompt of P tokens and G completions of C.
-Training pass = forward and backward of the GRPO surrogate with the vision tower trained; whole step = that and drawing
-the completions (`generate` on G copies of the prompt against one prefill). Both ways share the code that makes
-log-probabilities of hidden states, so logits of the prompt are made by neither. Every cell and way runs in a process of
-its own, the two ways one right after the other.
+The model is a small Qwen3-VL of transformers' own classes with random weights; a cell has a video prompt of P tokens
+and G completions of C tokens. The training pass is the forward and backward pass of the GRPO surrogate with the vision
+tower trained; the whole step is that plus sampling the completions (`generate` on G copies of the prompt, against one
+prefill). Both ways share the code that turns hidden states into log-probabilities, so neither computes logits of the
+prompt. Every cell and way runs in a process of its own, the two ways one right after the other.
 
-CPU time is the time in the process; what the kernel spends for it, mostly on handing out memory for the first time, is
-left out because it falls on the larger way and would flatter us (it is in the JSON). Times are the best of three runs,
-or the only one where a repeated pass takes 20 s or more; the table says which. The memory is the highest resident set
-over what the loaded, warmed-up model took (on a GPU: allocated). Bound = G (P + C) / (P + G C), what the count of
-tokens allows; attention and the vision tower allow more.
+CPU time is user time of the process. System time, mostly the first allocation of memory, is left out because it is
+larger for the repeated prompt and would make the ratio look better (it is in the JSON). Times are the best of three
+runs, or of one where a repeated pass takes 20 s or more; the table says which. Memory is the peak resident set minus
+that of the loaded, warmed-up model (on a GPU: allocated memory). The bound is G (P + C) / (P + G C), the ratio of
+tokens; attention and the vision tower allow more.
 
-Cells go from cheap to dear, and the result is written after each. Cells whose repeated prompt would not fit into memory
-are listed as such. Goals: at least 80 % of the bound in every cell; on a CPU at least 3 times the speed and a fifth of
-the memory where P is at least 24 C. With G = 4 the bound itself is below 4, so a fifth of the memory is out of reach.
+Cells run from cheap to expensive, and the result is written after each. Cells whose repeated prompt would not fit into
+memory are listed as such. The goals are at least 80 % of the bound in every cell, and on a CPU at least 3 times the
+speed and at most a fifth of the memory where P is at least 24 C. With G = 4 the bound itself is below 4, so a fifth of
+the memory is out of reach.
 
-TRL: the same whole step, optimiser included, by its GRPOTrainer and by us (`trl_step.py`); its prompts hold images.
+The comparison with TRL is the same whole step, optimiser included, by its GRPOTrainer and here (`trl_step.py`), with
+images in the prompt.
 """
 
 import argparse
@@ -43,15 +45,15 @@ RESULTS = Path(__file__).parent / "results"
 CACHE = Path(__file__).parent / "cache" / "shared_prefix.jsonl"
 Cell = tuple[int, int, int]
 CELLS: list[Cell] = list(itertools.product((1500, 4000, 8000), (64, 256), (4, 8, 16)))
-#: Beside TRL's trainer.
+#: Cells that are compared with TRL's trainer.
 STEP_CELLS: list[Cell] = [(1500, 64, 4), (1500, 64, 8), (4000, 64, 8)]
-#: On a GPU, with the sizes of a released 2 B model.
+#: Cells on a GPU, with the sizes of a released 2 B model.
 GPU_CELLS: list[Cell] = list(itertools.product((4000, 8000, 16000), (256, 512), (8,)))
-#: The dearer way first: it decides how often both are run.
+#: The compared ways; the first is the more expensive one and decides how often both are run.
 WAYS, STEPS = ("repeat", "shared_prefix"), ("trl", "here")
-#: A way whose first run takes longer than this is run once.
+#: Seconds; a way whose first run takes longer is run once.
 DEAR = 20.0
-#: Operations and bytes a second and seconds a call of one thread, for the plan only.
+#: Operations per second, bytes per second and seconds per call of one thread; for the estimates only.
 SPEED, TRAFFIC, CALL = 6e10, 4e9, 0.006
 ROWS = COLUMNS = 20  # patches of a frame: 100 tokens
 
@@ -63,7 +65,7 @@ SMALL: dict[str, Any] = {
     "vision": {"depth": 2, "hidden_size": 128, "intermediate_size": 256, "num_heads": 4, "deepstack": [0, 1]},
     "mrope": [12, 10, 10],
 }  # fmt: skip
-#: Qwen3-VL-2B
+#: Sizes of Qwen3-VL-2B.
 LARGE: dict[str, Any] = {
     "text": {
         "vocab_size": 151_936, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
@@ -79,7 +81,7 @@ PICTURE_IDS = {"image_token_id": 1001, "video_token_id": 1002, "vision_start_tok
 
 
 def bound(prompt: int, width: int, branches: int) -> float:
-    """What the count of tokens allows.
+    """The speed-up that the number of tokens allows.
 
     >>> round(bound(8000, 64, 8), 2)
     7.58
@@ -88,7 +90,7 @@ def bound(prompt: int, width: int, branches: int) -> float:
 
 
 def planned(prompt: int, width: int, branches: int, way: str) -> float:
-    """Roughly how many seconds one run of a way takes on one thread with the small model: for the plan only."""
+    """A rough estimate of the seconds that one run takes on one thread with the small model."""
     text, vision = SMALL["text"], SMALL["vision"]
     size, layers = text["hidden_size"], text["num_hidden_layers"]
     matrices = layers * (3 * size * size + 3 * size * text["intermediate_size"])
@@ -129,7 +131,7 @@ def model_of(sizes: dict[str, Any], device: str, ids: dict[str, int] = PICTURE_I
 
 
 def prompt_of(model: Any, length: int) -> Any:
-    """Stamps and frames of 100 tokens, and words up to the length."""
+    """A prompt of timestamps and frames of 100 tokens, filled up with words to the length."""
     import torch
 
     from whenwhere.training.prefix.group import TokenSegment, VisualInput
@@ -150,12 +152,12 @@ def prompt_of(model: Any, length: int) -> Any:
 
 
 class Clock:
-    """Laps of one job, as many as are asked for, or three where they are short.
+    """Times the laps of one job.
 
     Args:
-        device: on which the job runs.
-        runs: how many laps; 0 = three, or one where the first is dear.
-        warm: the first lap is not kept: what follows is measured over the memory that it took.
+        device: The device that the job runs on.
+        runs: Number of laps. 0 means three, or one where the first takes `DEAR` seconds or more.
+        warm: Whether the first lap is only a warm-up, whose memory is the base of the measurement.
     """
 
     def __init__(self, device: str, runs: int, warm: bool = False) -> None:
@@ -164,7 +166,7 @@ class Clock:
         self.base = 0.0
 
     def begin(self) -> Callable[[], bool]:
-        """Starts a lap; what is returned ends it and says whether another is wanted."""
+        """Starts a lap; the returned function ends it and returns whether another is wanted."""
         at = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
 
         def stop() -> bool:
@@ -185,31 +187,31 @@ class Clock:
             torch.cuda.synchronize()
 
     def row(self, part: str) -> dict[str, float]:
-        """The best of the laps."""
+        """The shortest wall, user and system time of all laps."""
         wall, user, system = (round(min(lap[k] for lap in self.laps), 4) for k in range(3))
         return {f"{part}_wall": wall, f"{part}_cpu": user, f"{part}_kernel": system, "ran": len(self.laps)}
 
 
 def one(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> dict[str, Any]:
-    """One cell in one way; in a process of its own."""
+    """Measures one cell in one way; called in a process of its own."""
     return step(cell, way, runs) if way in STEPS else pass_and_draw(cell, way, runs, device, checkpointing)
 
 
 def step(cell: Cell, way: str, runs: int) -> dict[str, Any]:
-    """The whole step with its optimiser, beside TRL's."""
+    """Measures the whole step with its optimiser, as TRL does it or as it is done here."""
     import trl_step
 
     prompt, width, branches = cell
     processor = trl_step.processor_of(SMALL["text"]["vocab_size"])
     model, clock = model_of(SMALL, "cpu", trl_step.picture_ids(processor)), Clock("cpu", runs, warm=True)
-    # one more than will run
+    # more prompts than will be used
     lengths = [200] + [prompt] * max(runs, 3)
     (trl_step.by_trl if way == "trl" else trl_step.by_us)(model, processor, lengths, width, branches, clock.begin)
     return {**clock.row("step"), "step_mb": round(memory("cpu") - clock.base, 1)}
 
 
 def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> dict[str, Any]:
-    """The training pass, and drawing the completions."""
+    """Measures the training pass and the sampling of completions."""
     import torch
 
     from whenwhere.training.prefix.group import completion_group
@@ -265,7 +267,7 @@ def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: b
 
 
 def memory(device: str, reset: bool = False) -> float:
-    """Highest so far, MB."""
+    """Peak memory so far in MB."""
     import torch
 
     if device == "cuda":
@@ -276,7 +278,7 @@ def memory(device: str, reset: bool = False) -> float:
 
 
 def lacking(key: dict[str, Any], seen: list[dict[str, Any]]) -> int | None:
-    """MB that a way would take, by the hungriest smaller cell of it, where that is more than there is."""
+    """The MB that a cell would take, judged by smaller cells of the same way; None where that much is free."""
     mb = "step_mb" if key["way"] in STEPS else "pass_mb"
     each = [r[mb] / (r["G"] * (r["P"] + r["C"])) for r in seen if r["way"] == key["way"] and mb in r]
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -285,7 +287,7 @@ def lacking(key: dict[str, Any], seen: list[dict[str, Any]]) -> int | None:
 
 
 def code() -> str:
-    """A mark of the code that is measured."""
+    """A hash of the code that is measured."""
     import whenwhere.training.prefix as room
 
     names = ("attention", "caches", "logprobs", "rollout", "shared_prefix", "vlm_parts")
@@ -294,13 +296,13 @@ def code() -> str:
 
 
 def jobs(cells: list[Cell], steps: list[Cell]) -> list[tuple[float, Cell, tuple[str, str]]]:
-    """Pairs of ways with what a run of both will take, from cheap to dear."""
+    """All cells with their two ways and the estimated seconds of both, from cheap to expensive."""
     pairs = [(cell, WAYS) for cell in cells] + [(cell, STEPS) for cell in steps]
     return sorted((sum(planned(*cell, way) for way in ways), cell, ways) for cell, ways in pairs)
 
 
 def measure(cell: Cell, ways: tuple[str, str], common: dict[str, Any], seen: list[dict[str, Any]]) -> None:
-    """Adds the rows of both ways of a cell to those seen; what was measured before is read instead."""
+    """Measures both ways of a cell and appends their rows to `seen`; earlier measurements are read from the cache."""
     done = list(read_lines(CACHE)) if CACHE.exists() else []
     ran = common["runs"]
     for way in ways:
@@ -314,7 +316,7 @@ def measure(cell: Cell, ways: tuple[str, str], common: dict[str, Any], seen: lis
                 append_line(CACHE, json.dumps(row))
         print(json.dumps(row), file=sys.stderr, flush=True)
         seen.append(row)
-        # the second way as often as the first
+        # the second way runs as often as the first
         ran = row.get("ran", ran)
 
 
@@ -329,7 +331,7 @@ def _measured(key: dict[str, Any]) -> dict[str, Any]:
 
 
 def compared(rows: list[dict[str, Any]], ways: tuple[str, str]) -> list[dict[str, Any]]:
-    """Cells: both ways, their ratios, the bound, and whether the goals are met."""
+    """The cells with both ways, their ratios, the bound, and whether the goals are met."""
     cells = []
     for p, c, g in sorted({(r["P"], r["C"], r["G"]) for r in rows if r["way"] in ways}):
         old, new = (next(r for r in rows if (r["P"], r["C"], r["G"], r["way"]) == (p, c, g, way)) for way in ways)
@@ -353,7 +355,7 @@ def compared(rows: list[dict[str, Any]], ways: tuple[str, str]) -> list[dict[str
 
 
 def written(cells: list[dict[str, Any]], ways: tuple[str, str]) -> str:
-    """Tables of cells: the training pass with its goals, and the whole step."""
+    """Tables of cells as Markdown: the training pass with its goals, and the whole step."""
     text = ""
     for part in ("step",) if ways == STEPS else ("pass", "step"):
         heads = ["P", "C", "G", "runs", "CPU s", "ratio", *(["bound", "share of bound"] if part == "pass" else []),
@@ -387,7 +389,7 @@ def written(cells: list[dict[str, Any]], ways: tuple[str, str]) -> str:
 
 
 def summary(cells: list[dict[str, Any]]) -> str:
-    """How many cells meet each goal."""
+    """A sentence that says how many cells meet each goal."""
     met = [cell["goals"] for cell in cells if "goals" in cell]
     lines = []
     for goal in ("0.8 of the bound", "3 x time", "5 x memory"):
@@ -400,13 +402,13 @@ def summary(cells: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measures, prints and writes the tables."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--cells", nargs="+", help="P,C,G instead of the whole table; writes no result files")
-    asked.add_argument("--trl", nargs="*", help="the same of the cells beside TRL; nothing behind it = none")
-    asked.add_argument("--runs", type=int, default=0, help="of each cell; 0 = three, or one of the dear ones")
+    asked.add_argument("--cells", nargs="+", help="cells as P,C,G instead of the whole table; writes no result files")
+    asked.add_argument("--trl", nargs="*", help="cells that are compared with TRL, as P,C,G; no value means none")
+    asked.add_argument("--runs", type=int, default=0, help="runs of each cell; 0 means three, or one if a run is long")
     asked.add_argument("--threads", type=int, default=2)
-    asked.add_argument("--core", type=int, help="the processor's core that everything is pinned to")
-    asked.add_argument("--plan", action="store_true", help="only say what the cells will take on one thread")
-    asked.add_argument("--checkpointing", action="store_true", help="with gradient checkpointing")
+    asked.add_argument("--core", type=int, help="CPU core that everything is pinned to")
+    asked.add_argument("--plan", action="store_true", help="print the estimated time on one thread and stop")
+    asked.add_argument("--checkpointing", action="store_true", help="use gradient checkpointing")
     asked.add_argument("--one", help=argparse.SUPPRESS)
     given = asked.parse_args()
     if given.one:
@@ -416,7 +418,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(key["threads"])
-        with suppress(OSError):  # where memory runs out, this is the process to end
+        with suppress(OSError):  # if memory runs out, this process should be killed first
             Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
         cell = key["P"], key["C"], key["G"]
         print(json.dumps(one(cell, key["way"], key["runs"], key["device"], key["checkpointing"])))

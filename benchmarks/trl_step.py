@@ -1,13 +1,14 @@
-"""One step of RL as TRL's own GRPOTrainer takes it, and the same step here: what `shared_prefix.py` sets side by side.
+"""One step of RL by TRL's own GRPOTrainer and the same step here, which `shared_prefix.py` compares.
 
-The same small Qwen3-VL with the same weights, the same prompt through the family's own processor, the same number of
-completions of the same length, the same loss (`dapo`, one update per set of completions, no reference model), clipped
-gradients, the same fused AdamW. A step is everything between two updates: the processor, drawing, rewards, loss,
-backward, optimiser. The frames are *images* in the prompt, since TRL 1.16 hands no videos to its policy.
+Both have the same small Qwen3-VL with the same weights, the same prompt through the family's own processor, the same
+number of completions of the same length, the same loss (`dapo`, one update per set of completions, no reference
+model), clipped gradients, and the same fused AdamW. A step is everything between two updates: processor, sampling,
+rewards, loss, backward pass, optimiser. The frames are *images* in the prompt, since TRL 1.16 hands no videos to its
+policy.
 
-Where there is a choice, it is TRL's best: one group is a batch (`steps_per_generation=1`), so that no log-probabilities
-of an old policy are computed, and fetching rows from the data set is not counted. Completions are kept from ending
-early on both sides, so that both draw every token.
+Where there is a choice, it favours TRL: one group is a batch (`steps_per_generation=1`), so that no log-probabilities
+of an old policy are computed, and reading rows of the data set is not counted. Neither side may end a completion early,
+so both sample every token.
 """
 
 import tempfile
@@ -28,7 +29,7 @@ TEMPLATE = (
 
 
 def processor_of(vocabulary: int) -> Any:
-    """The family's processor over single bytes, filled up to the size of the model's vocabulary."""
+    """The family's processor with a vocabulary of single bytes, filled up to the size of the model's."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
@@ -55,7 +56,7 @@ def processor_of(vocabulary: int) -> Any:
 
 
 def picture_ids(processor: Any) -> dict[str, int]:
-    """What the configuration calls the tokens of pictures."""
+    """Ids of the tokens that stand for pictures, under their names in the model's configuration."""
     number = processor.tokenizer.convert_tokens_to_ids
     return {
         "image_token_id": number("<|image_pad|>"), "video_token_id": number("<|video_pad|>"),
@@ -64,7 +65,7 @@ def picture_ids(processor: Any) -> dict[str, int]:
 
 
 def asked(processor: Any, length: int) -> tuple[list[dict[str, Any]], list[Any]]:
-    """A message of `length` tokens: stamps and frames, and words up to the length; and the frames."""
+    """A message of `length` tokens (timestamps, frames, and words to fill up), and its frames."""
     from PIL import Image
 
     draw = np.random.default_rng(1)
@@ -78,34 +79,35 @@ def asked(processor: Any, length: int) -> tuple[list[dict[str, Any]], list[Any]]
     each = SIDE * SIDE // PATCH**2 // 4 + 8
     frames = max((length - 40) // each, 1)
     bare = processor.tokenizer(processor.apply_chat_template(message(frames, ""), add_generation_prompt=True))
-    # the placeholder of a frame becomes 100 tokens
+    # the placeholder of a frame is replaced by 100 tokens
     have = len(bare["input_ids"]) + frames * (SIDE * SIDE // PATCH**2 // 4 - 1)
     pictures = [Image.fromarray(draw.integers(0, 255, (SIDE, SIDE, 3), np.uint8)) for _ in range(frames)]
     return message(frames, "a" * (length - have)), pictures
 
 
 def laid(processor: Any, messages: list[dict[str, Any]], pictures: list[Any]) -> Any:
-    """What the processor makes of a message and its frames."""
+    """The processor's output for a message and its frames."""
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     return processor(text=[text], images=pictures, return_tensors="pt")
 
 
 def rewarded(rows: list[list[int]]) -> list[float]:
-    """Some numbers that differ from row to row."""
+    """Rewards that differ from row to row."""
     return [float(sum(row) % 7) for row in rows]
 
 
 def by_trl(model: Any, processor: Any, lengths: list[int], width: int, branches: int,
            begin: Callable[[], Callable[[], bool]]) -> None:  # fmt: skip
-    """Steps of TRL's trainer on prompts of these lengths.
+    """Runs TRL's trainer, one step for each prompt.
 
     Args:
-        model: the policy.
-        processor: of its family.
-        lengths: of the prompts in tokens, a step each.
-        width: tokens of a completion.
-        branches: completions of a prompt.
-        begin: called when a step begins; what it returns is called when the step ends, and says whether to go on.
+        model: The policy.
+        processor: The processor of its family.
+        lengths: Number of tokens of each prompt.
+        width: Number of tokens of a completion.
+        branches: Number of completions of a prompt.
+        begin: Called when a step begins. The function that it returns is called when the step ends, and returns
+            whether to continue.
     """
     from datasets import Dataset
     from transformers import TrainerCallback
@@ -143,7 +145,7 @@ def by_trl(model: Any, processor: Any, lengths: list[int], width: int, branches:
 
 def by_us(model: Any, processor: Any, lengths: list[int], width: int, branches: int,
           begin: Callable[[], Callable[[], bool]]) -> None:  # fmt: skip
-    """The same steps with the prompt computed once: one prefill, one packed pass. Arguments as of `by_trl`."""
+    """Runs the same steps with the prompt computed once: one prefill, one packed pass; arguments as of `by_trl`."""
     import torch
 
     from whenwhere.training.prefix.attention import attach_frame_attention

@@ -1,4 +1,7 @@
-"""RL in a process of its own: `rl_child.py POLICY RUN SETTINGS [SECONDS]`, settings as JSON, rests behind update 3."""
+"""RL in a process of its own: `rl_child.py POLICY RUN SETTINGS [SECONDS]`.
+
+SETTINGS is JSON. After update 3 the process sleeps for SECONDS after each update, so that a test can kill it.
+"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Short runs of RL on the micro policy of `tiny_policies`, and what tests read of them."""
+"""Short runs of RL on the micro policy of `tiny_policies`, and helpers to compare their results."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sharing a prompt among its branches is equal to repeating it: log-probabilities, every gradient, drawn tokens.
+"""Sharing a prompt among its branches equals repeating it: log-probabilities, every gradient, sampled tokens.
 
 Tiny, random models of the real classes; prompts laid out by hand so that videos, stamps and words stand as the families
 write them. The oracle is the model's own forward on the repeated prompt.
@@ -21,7 +21,7 @@ from whenwhere.errors import ModelError, SettingError
 pytestmark = pytest.mark.torch
 
 FAMILIES = ["qwen3_vl", "qwen2_5_vl"]
-SECONDS = 2.5  # a step in time of the Qwen2.5-VL video: its positions reach past its sides
+SECONDS = 2.5  # duration of a temporal step of the Qwen2.5-VL video, so long that positions exceed the frame's sides
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def made(family: str, seed: int = 0, sharp: float = 4.0) -> Any:
-    """A model; weights large enough that answers depend on what is shown."""
+    """A model whose weights are so large that answers depend on the pictures."""
     import torch
 
     torch.manual_seed(seed)
@@ -56,7 +56,7 @@ def words(n: int, seed: int) -> Any:
 def shown(
     model: Any, frames: int, seed: int = 1, rows: int = 4, columns: int = 6, before: int = 5, after: int = 7
 ) -> Any:
-    """Words, a video as the family writes it, words."""
+    """A prompt of words, a video as the family writes it, and words."""
     import torch
 
     from whenwhere.training.prefix.group import TokenSegment, VisualInput
@@ -98,7 +98,7 @@ def two_turns(first: Any, seen: Any, second: Any) -> Any:
 
 
 def slopes(model: Any, group: Any, backend: Any, **how: Any) -> tuple[Any, dict[str, Any]]:
-    """Log-probabilities and the gradient of every parameter, of a sum in which no two tokens weigh the same."""
+    """Log-probabilities, and every parameter's gradient of a sum in which no two tokens weigh the same."""
     import torch
 
     from whenwhere.training.prefix.shared_prefix import score_branches
@@ -128,7 +128,7 @@ def test_equal_to_repeating_on_every_parameter(family: str, checkpointing: bool)
     if checkpointing:
         model.gradient_checkpointing_enable()
     oracle = slopes(model, group, "repeat")
-    # every parameter takes part, the vision tower's and its mergers' too
+    # every parameter takes part, including those of the vision tower and its mergers
     assert oracle[1].keys() == {n for n, _ in model.named_parameters()}
     assert all(float(g.norm()) > 0 for n, g in oracle[1].items() if "visual" in n and "bias" not in n)
     for backend in ("shared_prefix", "packed4d"):
@@ -246,7 +246,7 @@ def test_many_sentences_of_a_video_count_their_answers_only() -> None:
     assert oracle[0].mask.sum(1).tolist() == [5, 8, 2]
     packed = slopes(model, question_group(video, pairs), "shared_prefix")
     same(oracle, packed)
-    # apart, each question in the prompt: the way that other trainers take
+    # separately, with each question in the prompt, as other trainers do it
     import torch
 
     from whenwhere.training.prefix.group import TokenSegment
@@ -289,7 +289,7 @@ def test_recurrent_states_fork() -> None:
 
     model = made("qwen3_5", sharp=2.0)
     group = hybrid_group(model)
-    # chunks of the recurrence fall elsewhere, and its biases' gradients are small differences of large numbers
+    # the recurrence is cut into other chunks, and gradients of its biases are small differences of large numbers
     same(slopes(model, group, "repeat"), slopes(model, group, "fork"), near=1e-3)
     for backend in ("shared_prefix", "packed4d"):
         with pytest.raises(ModelError, match="recurrent state"):
@@ -328,14 +328,14 @@ def test_recurrent_states_do_not_outlive_checkpointing() -> None:
 
 
 def _blind(parts: Any, group: Any) -> Any:
-    """Branches that see each other: the fault of a row that was packed without a mask."""
+    """A broken back end: branches see each other, as in a row that is packed without a mask."""
     from whenwhere.training.prefix.shared_prefix import _one_row
 
     return _one_row(parts, group, attention_mask=None)
 
 
 def _cut(parts: Any, group: Any) -> Any:
-    """Right log-probabilities, no gradient into the prompt's first layers."""
+    """A broken back end: log-probabilities are right, but no gradient flows."""
     from whenwhere.training.prefix.shared_prefix import repeat
 
     return repeat(parts, group).detach()
@@ -364,7 +364,7 @@ def test_a_broken_back_end_is_left_loudly(
         found = scorer(group)
     assert scorer.backend == "packed4d" and said in scorer.reasons[0]
     assert torch.allclose(found.logps, shared_prefix.score_branches(scorer.parts, group, "repeat").logps, atol=2e-5)
-    # and when nothing is left, the oracle
+    # when every other back end is broken, repeating is left
     monkeypatch.setitem(shared_prefix.PREFIX_BACKENDS, "packed4d", broken)
     last = scorer_module.GroupScorer(model)
     with pytest.warns(scorer_module.FallbackWarning):
@@ -467,7 +467,7 @@ def test_positions_equal_those_of_transformers(family: str) -> None:
     )  # fmt: skip
     assert torch.equal(parts.positions(prompt)[0], wanted[:, 0])
     original, following = VLMParts(model).positions(prompt)
-    if family == "qwen2_5_vl":  # the trap: after the video, text goes on amid it
+    if family == "qwen2_5_vl":  # the trap: after the video, text continues at positions inside it
         video = kinds[0] == 2
         assert int(wanted[0, 0][video].max()) > int(wanted[0, 0, -1])
         assert int(original[0][video].max()) + 1 < int(original[0, -1]) and following == int(original.max()) + 1
@@ -476,7 +476,7 @@ def test_positions_equal_those_of_transformers(family: str) -> None:
 
 
 def stock(model: Any, prompt: Any, rows: int, **how: Any) -> Any:
-    """The model's own generate, the prompt and its pictures once a row."""
+    """Tokens of the model's own `generate`, with the prompt and its pictures in every row."""
     from whenwhere.training.prefix.rollout import visual_token_ids
     from whenwhere.training.prefix.vlm_parts import VLMParts
 
@@ -501,7 +501,7 @@ def test_drawn_tokens_are_those_of_generate(family: str) -> None:
     from whenwhere.training.prefix.vlm_parts import VLMParts
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
-    model.gradient_checkpointing_enable()  # must not drop the states
+    model.gradient_checkpointing_enable()  # under checkpointing the cache must survive
     model.model.visual.eval()
     prompt = shown(model, 4)
     wanted = stock(model, prompt, 2, max_new_tokens=8, do_sample=False, eos_token_id=None)
@@ -531,7 +531,7 @@ def test_drawn_tokens_are_those_of_generate(family: str) -> None:
 
 @pytest.mark.parametrize("family", [*FAMILIES, "qwen3_5"])
 def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
-    """Greedy second answers, behind branches of different lengths with frames, are what the oracle calls likeliest."""
+    """Greedy answers after branches of different lengths with frames are the likeliest ones of the repeated prompt."""
     import torch
 
     from whenwhere.training.prefix.group import Branch, PrefixGroup
@@ -550,7 +550,7 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
         seen = shown(model, 1 + k, seed=30 + k, rows=2, columns=4, before=2, after=3)
         told.append(two_turns(first, seen, words(0, 0)))
     seconds = rollout.continue_branches(told, SamplingParams(5, temperature=0))
-    # the frames zoomed into, at once unless rows are drawn one by one; the prompt's were not asked for again
+    # the new frames only, all at once unless rows are sampled one by one; the prompt's frames are not encoded again
     assert len(asked) == (2 if family == "qwen3_5" else 1)
     whole = [Branch(torch.cat([b.ids, s]), b.images, b.videos) for b, s in zip(told, seconds, strict=True)]
     with torch.no_grad():
@@ -586,7 +586,9 @@ def test_a_prompt_as_the_processor_lays_it_out() -> None:
         do_sample_frames=False, return_tensors="pt",
     )  # fmt: skip
     prompt = TokenSegment.from_processor(inputs)
-    assert prompt.videos is not None and prompt.videos.seconds_per_step == [4.0]  # two frames, two seconds apart each
+    assert prompt.videos is not None and prompt.videos.seconds_per_step == [
+        4.0
+    ]  # a step has two frames that are two seconds apart
     wanted, _ = model.model.get_rope_index(
         inputs["input_ids"], inputs["mm_token_type_ids"], video_grid_thw=inputs["video_grid_thw"],
         second_per_grid_ts=inputs["second_per_grid_ts"],

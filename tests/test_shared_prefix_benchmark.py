@@ -1,4 +1,4 @@
-"""What stands side by side in benchmarks/shared_prefix.py is the same work, and its tables say what was measured."""
+"""Both sides of benchmarks/shared_prefix.py do the same work, and its tables say what was measured."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# behind everything else: both folders have a module `clips`
+# last on the path, because both folders have a module `clips`
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 import shared_prefix as benchmark
 import trl_step
@@ -58,14 +58,14 @@ def test_the_step_beside_trl_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -
 
         model.register_forward_pre_hook(look, with_kwargs=True)
         hook = register_optimizer_step_pre_hook(keep)
-        if way == "here":  # the same completions: what is compared is what is made of them
+        if way == "here":  # both learn from the same completions
             monkeypatch.setattr(PrefilledPrompt, "sample", lambda *_: list(seen["input_ids"][:, length:]))
         take(model, processor, [length] * 3, width, branches, begin)
         hook.remove()
     torch.set_num_threads(threads)
-    # one step of the three that were offered: the clock ends it
+    # the clock ends each side after one of three possible steps
     assert begun == ["step", "step"]
-    # TRL repeats the prompt and its frames; the tokens and pixels are those that we take once
+    # TRL repeats the tokens and frames that we compute once
     assert seen["input_ids"].shape == (branches, length + width)
     assert all(torch.equal(line[:length], wanted["input_ids"][0]) for line in seen["input_ids"])
     assert torch.equal(seen["pixel_values"], wanted["pixel_values"].repeat(branches, 1))
@@ -97,7 +97,7 @@ def test_cells_go_from_cheap_to_dear() -> None:
     found = benchmark.jobs(benchmark.CELLS, benchmark.STEP_CELLS)
     assert len(found) == 21 and found[0][1] == (1500, 64, 4) and found[-1][1] == (8000, 256, 16)
     assert [f[0] for f in found] == sorted(f[0] for f in found)
-    # the dearer way is measured first: it decides how often both are
+    # the more expensive way is measured first, because it decides how often both are run
     assert all(benchmark.planned(*cell, ways[0]) > benchmark.planned(*cell, ways[1]) for _, cell, ways in found)
 
 
@@ -119,6 +119,6 @@ def test_tables_say_what_was_and_what_was_not_measured() -> None:
     assert "would need 26000 MB" in text and "0.8 of the bound: 1 of 2 cells" in text and "5 x memory: 1 of 1" in text
     beside = benchmark.written(benchmark.compared(rows, benchmark.STEPS), benchmark.STEPS)
     assert "| 1500 | 64 | 4 | 0 | here: no room |" in beside
-    # every row of a table has as many fields as its head
+    # every row of a table has as many fields as its header
     for table in re.findall(r"(?:^\|.*\n)+", text + beside, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1

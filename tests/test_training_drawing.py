@@ -1,4 +1,4 @@
-"""What RL computes once, or side by side, is what it would compute one by one."""
+"""What RL computes once or side by side equals what it would compute one by one."""
 
 import itertools
 import sys
@@ -21,7 +21,7 @@ pytest_plugins = ["rl_fixtures"]
 
 
 def test_several_questions_of_a_clip_are_drawn_together(taught: Path, tmp_path: Path) -> None:
-    """The clip is computed once, and each question's completions are as likely as they are alone."""
+    """The clip is computed once, and each question's completions have the log-probabilities that they have alone."""
     import torch
 
     from whenwhere.training.prefix.group import Branch, PrefixGroup
@@ -79,7 +79,7 @@ def test_the_same_answer_is_computed_once(taught: Path) -> None:
 
 
 def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> None:
-    """Also once most rows have ended, and are left out."""
+    """This also holds after most rows have ended and were dropped."""
     import torch
 
     from whenwhere.training.prefix.group import Branch
@@ -92,7 +92,7 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
                 weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     prompts = [policy.prompts(s, s.questions) for s in Two(3).samples]
     rollouts = [PrefilledPrompt(policy.parts, prompt) for prompt, _ in prompts]
-    # branches of several lengths, so that rows are padded
+    # branches of different lengths, so that rows are padded
     rows = [[Branch(torch.cat([r, r[:k]])) for k, r in enumerate(rests)] for _, rests in prompts]
     alone = [[rollout.continue_branches([b], SamplingParams(12, temperature=0))[0].tolist() for b in own]
              for rollout, own in zip(rollouts, rows, strict=True)]  # fmt: skip
@@ -101,7 +101,7 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
     def length(ids: list[int], stop: tuple[int, ...]) -> int:
         return next((k + 1 for k, i in enumerate(ids) if i in stop), 12)
 
-    # tokens at which most rows end soon, and some late
+    # stop tokens at which most rows end early and some late
     pairs = itertools.combinations({i for ids in every for i in ids[:4]}, 2)
     ends = ((pair, sorted(length(ids, pair) for ids in every)) for pair in pairs)
     stop = next(pair for pair, each in ends if each[2] <= 4 and each[-1] > 6)
@@ -113,7 +113,7 @@ def test_prompts_drawn_in_the_same_steps_are_those_drawn_alone(taught: Path) -> 
 
 
 def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_path: Path) -> None:
-    """The same gradients, of the same completions: a sampler hands out what was sampled before."""
+    """Gradients of the same completions are the same; the sampler repeats what it sampled the first time."""
     from whenwhere.training.rl.sampler import LocalSampler
 
     made: list[Any] = []
@@ -133,7 +133,7 @@ def test_clips_side_by_side_are_learned_from_as_one_by_one(taught: Path, tmp_pat
 
 
 def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> None:
-    """`order` needs answers to shuffled frames, `semantic` an encoder that looks at the clip's frames."""
+    """The term `order` gets answers to shuffled frames, and `semantic` an encoder that sees the clip's frames."""
     from whenwhere.training.rl.sampler import LocalSampler
     from whenwhere.verify import Semantic
 
@@ -163,7 +163,7 @@ def test_rewards_that_look_beside_the_answer(taught: Path, tmp_path: Path) -> No
     drawn = lines(tmp_path, "completions/step-000001.jsonl")
     assert {frozenset(d["terms"]) for d in drawn} == {frozenset({"t_iou", "order", "semantic"})}
     assert all(d["terms"]["order"] in (0, d["terms"]["t_iou"]) for d in drawn)
-    # the red clip's square is the encoder's delight, the blue one's nothing to it
+    # the encoder scores red pictures high and blue ones low
     assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip0") > 0.5
     assert max(d["terms"]["semantic"] for d in drawn if d["sample"] == "clip1") < 0.5
 
@@ -179,12 +179,12 @@ def test_a_frozen_vision_tower_is_looked_at_once_and_counted(taught: Path, tmp_p
 
     policy = opened(taught)
     seen = sum(FlopCounter(policy.parts).vision(policy.prompts(s, s.questions)[0]) for s in Two().samples)
-    # trained: once to draw, and once forward and twice backward to learn
+    # a trained tower runs once to sample, and once forward and twice backward to learn
     assert found[False]["flops"] - found[True]["flops"] == pytest.approx(3 * seen)
 
 
 def test_flops_are_those_that_torch_counts(taught: Path) -> None:
-    """Products of matrices, counted by torch itself while the oracle runs (its attention in two pieces is not)."""
+    """Matrix products as torch counts them with the prompt repeated; our attention in two pieces it cannot count."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -201,7 +201,7 @@ def test_flops_are_those_that_torch_counts(taught: Path) -> None:
         score_branches(policy.parts, group, "repeat")
     scored = 3 * len(group.branches[0].ids)
     ours = FlopCounter(policy.parts).forward(group.prompt, branch_lengths(group.branches), scored)
-    # eager attention also computes what the mask throws away
+    # eager attention also computes what the mask discards
     assert ours.repeat == pytest.approx(counted.get_total_flops(), rel=0.1)
     assert ours.shared < 0.5 * ours.repeat
     trained = FlopCounter(policy.parts).training(group.prompt, branch_lengths(group.branches), scored)
@@ -255,11 +255,11 @@ def test_samples_read_ahead_are_the_same_samples() -> None:
                 prefetcher.get(place, read, following)
         else:
             assert prefetcher.get(place, read, following).id == wanted
-    assert len(asked) <= 6 + 6 + 3  # each was read once
+    assert len(asked) <= 6 + 6 + 3  # each sample was read once by the prefetcher
 
 
 def test_samples_read_ahead_are_used_and_forgotten(tmp_path: Path) -> None:
-    """One drawing that finds nothing must not leave what was read ahead behind, to be read again."""
+    """A request without followers takes the prefetched item, so that nothing is read twice."""
     from whenwhere.training.data.prefetch import Prefetcher
     from whenwhere.training.data.samples import sample_at
 

@@ -1,4 +1,4 @@
-"""Three heads behind one interface: each learns two clips by heart and is written and read with its checkpoint."""
+"""Three heads with one interface: each learns two clips by heart, and is saved and loaded with its checkpoint."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 
 
 def clip(name: str, light: list[int], spans: list[Any], queries: list[str]) -> Sample:
-    """Eight half seconds of 32 x 32, white where it is light."""
+    """A clip of eight frames of 32 x 32, half a second each; the frames in `light` are white."""
     images = np.zeros((8, 32, 32, 3), np.uint8)
     images[light] = 255
     truths = [Truth(SpanSet(s), duration=4.0, size=(32, 32)) for s in spans]
@@ -128,7 +128,7 @@ def test_new_tokens_start_as_the_mean_of_what_they_were_written_in(tied: bool, t
         model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = True
         model.tie_weights()
         assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    # as large families do: more rows than tokens
+    # more rows than tokens, as in large families
     spare = len(tokenizer) + 50
     model.resize_token_embeddings(spare)
     before = [m.weight.detach().clone() for m in (model.get_input_embeddings(), model.get_output_embeddings())]
@@ -143,7 +143,7 @@ def test_new_tokens_start_as_the_mean_of_what_they_were_written_in(tied: bool, t
     for old, new in zip(before, (model.get_input_embeddings(), model.get_output_embeddings()), strict=True):
         assert torch.allclose(new.weight[place], old[digits].mean(0), atol=1e-6)
         assert torch.equal(new.weight[: place - 1], old[: place - 1])
-        # each starts elsewhere than its neighbour
+        # neighbouring times start with different embeddings
         assert not torch.allclose(new.weight[place], new.weight[tokenizer.convert_tokens_to_ids("<12.0s>")], atol=1e-6)
     text = "<12.5s><20.0s><12.5s><120><400><300><1000>"
     ids = tokenizer(f"a {text}", add_special_tokens=False)["input_ids"]
@@ -177,7 +177,7 @@ def test_steps_are_the_means_of_their_own_tokens(tmp_path: Path) -> None:
     prompt, _ = policy.prompts(TWO[0], TWO[0].questions)
     marks = torch.zeros(len(prompt.ids), 1)
     places = (prompt.ids == policy.parts.config.video_token_id).nonzero()[:, 0]
-    assert len(places) == 8 * 4  # frames of 32 x 32: four tokens each
+    assert len(places) == 8 * 4  # a frame of 32 x 32 has four tokens
     marks[places, 0] = torch.arange(32.0)
     assert step_states(policy.parts, prompt, marks)[:, 0].tolist() == [1.5 + 4 * k for k in range(8)]
 
@@ -205,7 +205,7 @@ def test_targets_are_near_the_truth_and_sum_to_one(tmp_path: Path) -> None:
     assert wanted.sum(1) == pytest.approx([1, 1]) and wanted.argmax(1).tolist() == [2, 4]
     assert wanted[0, 1] == pytest.approx(wanted[0, 3]) and wanted[0, 2] / wanted[0, 3] == pytest.approx(np.exp(0.5))
     assert StartEndHead(soft=0)._target(SpanSet([(1, 2.4)]), edges, "q")[0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
-    # far behind the last step in time nothing overflows
+    # far after the last step in time nothing overflows
     assert head._target(SpanSet([(900, 1000)]), edges, "q").sum(1) == pytest.approx([1, 1])
     assert head._target(SpanSet([]), edges, "q")[:, -1].tolist() == [1, 1]
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
 
 
 class Clips:
-    """A source of the two clips, over and over, with one in between that asks for a letter."""
+    """A source of the two clips and a third one that asks for a letter."""
 
     def __len__(self) -> int:
         return 3
@@ -276,7 +276,7 @@ def test_the_loop_stops_at_once_where_a_head_cannot_learn(tmp_path: Path) -> Non
 
 
 def test_the_mean_over_questions_is_that_of_one_loss(tmp_path: Path) -> None:
-    """Clips weigh by their questions, and gradients are those of the mean over all of them."""
+    """Clips weigh by their number of questions, and gradients are those of the mean over all questions."""
     import torch
 
     tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)

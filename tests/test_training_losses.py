@@ -35,7 +35,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = Qwen3ForCausalLM(Qwen3Config(**shape, pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id))
     with torch.no_grad():
         for weight in model.parameters():
-            weight.mul_(4)  # far from even odds
+            weight.mul_(4)  # far from a uniform distribution
     made = GRPOTrainer(
         model=model,
         reward_funcs=[lambda completions, **_: made.fixed[: len(completions)]],
@@ -53,7 +53,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def drawn(seed: int = 0) -> dict[str, Any]:
-    """Completions of four lengths, as TRL's trainer takes them; old and reference log-probabilities beside."""
+    """Completions of four lengths with advantages, in the form that TRL's trainer takes."""
     import torch
 
     torch.manual_seed(seed)
@@ -140,11 +140,11 @@ def test_losses_and_gradients_are_those_of_trl(trainer: Any, name: str, case: st
     assert float(found.metrics["entropy"]) == pytest.approx(logged["entropy"], abs=1e-6)
     if "beta" in how:
         assert float(found.metrics["kl"]) == pytest.approx(logged["kl"], abs=1e-6)
-    if name != "gspo":  # there TRL counts completions, we their tokens
+    if name != "gspo":  # for gspo TRL counts completions, and we count their tokens
         for ours, theirs in (("clip_low", "low"), ("clip_high", "high")):
             assert float(found.metrics[ours]) == pytest.approx(logged[f"clip_ratio/{theirs}_mean"], abs=1e-6)
 
-    # group by group, over the divisors of the whole, the losses add up
+    # the losses of single groups, divided by the whole update's divisors, add up to the loss of the update
     with torch.no_grad():
         parts = [
             LOSSES[name](
@@ -171,7 +171,7 @@ def test_the_ratio_is_clipped_where_it_should_be() -> None:
     assert float(loss.metrics["clip_high"]) == float(loss.metrics["clip_low"]) == 1 / 8
     loss.value.backward()
     assert (logps.grad[:2, 0] == 0).all() and (logps.grad[2:, 0] != 0).all()
-    # one ratio a completion: its geometric mean is inside, nothing is clipped
+    # gspo has one ratio for each completion; its geometric mean is inside the bounds, so nothing is clipped
     assert float(gspo(logps, old, good, mask, ClipConfig(0.3)).metrics["clip_high"]) == 0
 
 
@@ -249,12 +249,12 @@ def test_what_groups_say() -> None:
     found = group_statistics(totals, totals - formats, formats, places)
     assert found["reward"] == pytest.approx((1.0 + 0.5 + 3) / 12)
     assert found["zero_variance"] == 0.5 and found["all_wrong"] == found["all_right"] == 0.25
-    assert found["silent_places"] == pytest.approx(1 / 3)  # the second group's rewards differ by their format alone
+    assert found["silent_places"] == pytest.approx(1 / 3)  # in the second group only the format differs
     spread = totals - totals.mean(1, keepdims=True)
     centred = formats - formats.mean(1, keepdims=True)
     assert found["format_variance"] == pytest.approx((spread * centred).sum() / (spread**2).sum())
     assert 0 < found["format_variance"] < 0.2
-    # only the format varies: all of the variance is its, and all of a group's advantage too
+    # where only the format varies, it has all of the variance and all of the advantage
     assert group_statistics(formats, formats * 0, formats, [None] * 4)["format_variance"] == pytest.approx(1)
     assert advantages(formats[1:2])[0] == pytest.approx(advantages(10 * formats[1:2])[0], rel=0.02)
     assert advantages([[0.3, 0.1]], "batch", [0.3, 0.1, 5.0])[0, 0] < 0.05

@@ -1,4 +1,4 @@
-"""RL on a micro policy of the real classes: it learns, it can be killed, and it says what it does."""
+"""RL on a micro policy of the real classes: it learns, can be killed and resumed, and reports what it does."""
 
 import json
 import os
@@ -33,7 +33,9 @@ def test_the_reward_rises(taught: Path, tmp_path: Path) -> None:
     assert len(rewards) == 24
     assert np.mean(rewards[-4:]) > np.mean(rewards[:2]) + 0.25
     assert found[-1]["entropy"] < found[0]["entropy"]
-    assert found[-1]["mode"] <= 0.6  # two clips, two answers: it did not learn to say one
+    assert (
+        found[-1]["mode"] <= 0.6
+    )  # the clips have different answers, and the policy did not learn to give one answer to both
     drawn = lines(tmp_path, "completions/step-000024.jsonl")
     assert len(drawn) == 32 and {d["question"] for d in drawn} == {"clip0/0", "clip1/0"}
     assert np.mean([d["reward"] for d in drawn]) == pytest.approx(rewards[-1])
@@ -55,7 +57,7 @@ def test_metrics_are_what_they_are_called(taught: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         assert np.isfinite(found[name]), name
     assert found["ratio"] == 1 and found["clip_low"] == found["clip_high"] == 0
-    assert abs(found["kl"]) < 1e-6  # the policy is its reference yet
+    assert abs(found["kl"]) < 1e-6  # before the first update the policy equals its reference
     drawn = lines(tmp_path, "completions/step-000001.jsonl")
     assert found["length"] == pytest.approx(np.mean([d["length"] for d in drawn]))
     assert found["tokens"] == sum(d["length"] for d in drawn)
@@ -120,7 +122,7 @@ def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes(taught: Path, tmp_path: Path) -> None:
-    """Each draws its own clip; the loss is divided by what both have, and both end with the same weights."""
+    """Each process samples its own clip; the loss is divided by the counts of both; both end with the same weights."""
     import torch
 
     settings = replace(BASE, max_steps=3, prompts_per_step=1, scale_rewards="batch", num_generations=3, save_steps=2)
@@ -144,7 +146,7 @@ def test_two_processes(taught: Path, tmp_path: Path) -> None:
 
 
 def test_lora_and_its_reference(taught: Path, tmp_path: Path) -> None:
-    """The reference is the model without LoRA's matrices: apart from nothing at first, apart later."""
+    """The reference is the model without LoRA's matrices: the same as the policy at first, different later."""
     settings = replace(BASE, beta=0.1, learning_rate=2e-2, max_steps=4, zero_variance="keep")
     trained(taught, tmp_path / "lora", replace(settings, lora_r=4, lora_alpha=8))
     trained(taught, tmp_path / "whole", settings)
@@ -155,7 +157,7 @@ def test_lora_and_its_reference(taught: Path, tmp_path: Path) -> None:
 
 
 def test_groups_without_variance(taught: Path, tmp_path: Path) -> None:
-    """A reward that only the right answer gets, of a policy that seldom gives it: many groups say nothing."""
+    """A policy that is rarely rewarded has many groups whose rewards are all the same."""
     rare = replace(BASE, num_generations=2, max_steps=3, prompts_per_step=4, learning_rate=0.0)
     found = {}
     for what in ("drop", "keep", "resample"):
@@ -170,7 +172,7 @@ def test_groups_without_variance(taught: Path, tmp_path: Path) -> None:
     assert max(drawn) > 4 and max(kept) <= 4 and max(drawn) <= 16
     assert sum(kept) > sum(round(4 * line["kept"]) for line in found["drop"])
     assert found["resample"][-1]["flops"] > found["drop"][-1]["flops"]
-    # the first completions are the same: dropped groups weigh on the loss's divisor alone
+    # the first completions are the same: dropping groups changes only the divisor of the loss
     assert found["drop"][0]["reward"] == found["keep"][0]["reward"]
 
 
@@ -228,7 +230,7 @@ def test_settings_that_make_no_sense(taught: Path, tmp_path: Path) -> None:
 
 
 def test_a_question_that_no_term_applies_to_is_left_out(taught: Path, tmp_path: Path) -> None:
-    """Without boxes in the truth there is no v_IoU: such a question is skipped and named, the others are learned."""
+    """A question without true boxes has no v_IoU; it is skipped and named."""
     verifier = Verifier({"v_iou": 1}, form="tokens")
     with pytest.raises(SettingError, match="could be used"):
         trained(taught, tmp_path / "none", verifier=verifier)
@@ -244,7 +246,7 @@ def test_weights_are_not_handed_over_where_the_run_keeps_its_own(taught: Path, t
 
 
 def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Path, tmp_path: Path) -> None:
-    """LoRA switched off is the start again only if nothing else is trained; else KL needs a copy."""
+    """Switching LoRA off gives the starting policy only if nothing else is trained; otherwise KL needs a copy."""
     import torch
 
     from whenwhere.training.loop import TrainingRun

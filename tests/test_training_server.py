@@ -1,4 +1,4 @@
-"""RL with completions from a server: a real one over HTTP that draws from a policy of its own."""
+"""RL with completions from a real HTTP server, which samples from a policy of its own."""
 
 import sys
 import threading
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.torch
 pytest_plugins = ["rl_fixtures"]
 
 
-class Sampler:
-    """A small vLLM: answers by drawing from a policy of its own, and tells tokens and log-probabilities."""
+class SmallServer:
+    """A small vLLM: samples from a policy of its own, and reports token ids and log-probabilities."""
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
@@ -58,17 +58,17 @@ class Sampler:
 
 
 def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:
-    sampler = Sampler(opened(taught))
-    with ChatServer(sampler, models=["policy"]) as server:
+    handler = SmallServer(opened(taught))
+    with ChatServer(handler, models=["policy"]) as server:
         settings = replace(BASE, max_steps=3, vllm_server_base_url=f"{server.url}#policy", learning_rate=1e-4)
         trained(taught, tmp_path, settings)
     found = lines(tmp_path)
-    # its frames went through JPEG, and after each update its weights are older than the policy's
+    # the server's frames went through JPEG, and after each update its weights are older than the policy's
     assert 0 < found[0]["logp_gap"] < 0.05 and abs(found[0]["weight"] - 1) < 0.05
     assert found[0]["ratio"] == 1 and found[-1]["logp_gap"] < 0.2
     drawn = lines(tmp_path, "completions/step-000001.jsonl")
     assert len(drawn) == 12 and len({d["text"] for d in drawn}) > 1
-    body = sampler.shown[0].body
+    body = handler.shown[0].body
     assert body["logprobs"] and body["return_token_ids"] and body["temperature"] == 1 and body["n"] == 6
     assert [line["step"] for line in found] == [1, 2, 3]
 
@@ -80,7 +80,7 @@ def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path) ->
     with torch.no_grad():
         for weight in stale.model.parameters():
             weight.mul_(1.3)
-    with ChatServer(Sampler(stale), models=["policy"]) as server:
+    with ChatServer(SmallServer(stale), models=["policy"]) as server:
         settings = replace(BASE, vllm_server_base_url=f"{server.url}#policy")
         with pytest.raises(ModelError, match=r"log-probabilities are off by \d.* max_logp_gap"):
             trained(taught, tmp_path, settings)
@@ -99,5 +99,5 @@ def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) 
         with pytest.raises(ModelError, match=r"declines collective_rpc \(404\)"):
             trained(taught, tmp_path / "two", replace(settings, vllm_sync_folder=str(tmp_path / "served")))
     assert (tmp_path / "served" / "model.safetensors").exists()
-    with pytest.raises(ChatError):  # it is gone by now
+    with pytest.raises(ChatError):  # the server has ended
         trained(taught, tmp_path / "three", sampler=ServerSampler(f"{server.url}#policy", retry=RetryPolicy(retries=0)))

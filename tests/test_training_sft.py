@@ -1,4 +1,4 @@
-"""SFT: what is computed is what a plain loop over single questions would compute, and it learns.
+"""SFT computes what a plain loop over single questions would compute, and it learns.
 
 Micro models of the real classes (`tiny_policies`), and tiny checkpoints of the families for how prompts are laid out.
 """
@@ -61,7 +61,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def test_soft_targets_are_a_naive_cross_entropy() -> None:
-    """Against a loop over tokens that writes every target distribution out, over the whole vocabulary."""
+    """Equal to a loop over tokens that writes out every target distribution over the whole vocabulary."""
     import torch
 
     from whenwhere.training.prefix.logprobs import gaussian_targets, score_tokens
@@ -99,7 +99,7 @@ def test_scales_are_the_tokens_on_a_line(blank: Path) -> None:
 
 
 def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
-    """The loss of an update is the weighted mean over its tokens; what is read before any place counts more."""
+    """The loss of an update is the weighted mean over its tokens, in which tokens of spans count more."""
     from whenwhere.training.prefix.group import question_group
     from whenwhere.training.prefix.scorer import GroupScorer
 
@@ -133,7 +133,7 @@ def test_spans_weigh_what_the_settings_say(blank: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("soft", [0.0, 1.0])
 def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: float) -> None:
-    """Loss and every gradient of one packed pass are those of the sum over single questions, each with its clip."""
+    """The loss and gradients of one packed pass equal those summed over single questions, each with its own clip."""
     import torch
 
     from whenwhere.training.prefix.group import question_group
@@ -144,7 +144,7 @@ def test_many_sentences_of_many_clips_equal_one_at_a_time(blank: Path, soft: flo
     policy.prepare(BASE)
     scales = [gaussian_targets(ids, soft) for ids in policy.ordinal_tokens.values()] if soft else []
     source = Two(3)
-    # answers of different lengths, and one in boxes
+    # answers of different lengths, one of them with boxes
     tube = Tube(SpanSet([(0, 2)]), [0.0, 1.0, 1.5], [[8, 8, 24, 24]] * 3, rate=2)
     first = source.samples[0]
     boxed = replace(first.questions[1], truth=replace(first.questions[1].truth, tube=tube))
@@ -191,7 +191,7 @@ def test_the_loss_is_the_mean_over_tokens_however_clips_are_packed(blank: Path, 
 
 
 def test_it_learns_two_clips_and_says_so(blank: Path, tmp_path: Path) -> None:
-    """Trained, saved, loaded again, asked by sampling: the right answers, in the words of the form."""
+    """A policy that was trained, saved and loaded again gives the right answers in the words of the form."""
     from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
 
     settings = replace(BASE, max_steps=60, learning_rate=1e-2, logging_steps=20, warmup_steps=5)
@@ -245,7 +245,7 @@ def test_half_precision_and_checkpointing_train_almost_alike(blank: Path, tmp_pa
 
 
 def test_a_copy_of_a_policy_in_half_precision_is_on_its_own(blank: Path) -> None:
-    """RL's reference is a copy: what is trained later must not reach it."""
+    """A copy of a policy, such as RL's reference, does not change when the policy is trained."""
     from copy import deepcopy
 
     import torch
@@ -317,7 +317,7 @@ TIMES = np.array([0.0, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("frames", ["pairs", "repeat", "images"])
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "qwen3_5"])
 def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path) -> None:
-    """Beginning and rest together are, token by token, what the backend would ask; the video is in the beginning."""
+    """The shared beginning with the video, plus each remainder, is token by token what inference would ask."""
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.prefix.policy import Policy
 
@@ -327,7 +327,7 @@ def test_prompts_are_those_of_inference(family: str, frames: Any, tmp_path: Path
     truth = Truth(SpanSet([(1, 2.5)]), duration=4.0)
     texts = ("a dog runs", "a dog sits down", "the end <|im_end|> of it")
     questions = tuple(Question(str(k), text, truth) for k, text in enumerate(texts))
-    for shift in (0.0, 0.0, 1.0):  # the second time from what was kept
+    for shift in (0.0, 0.0, 1.0):  # the second time from the cached layout
         sample = Sample("clip", IMAGES, TIMES + shift, questions)
         head, rests = policy.prompts(sample, questions)
         for question, rest in zip(questions, rests, strict=True):

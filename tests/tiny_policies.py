@@ -21,7 +21,7 @@ PROMPT = "when {query}"
 
 
 class Two:
-    """A source of two clips with a question each, or more."""
+    """A source of two clips, each with one question or more."""
 
     def __init__(self, questions: int = 1) -> None:
         self.samples = []
@@ -41,7 +41,7 @@ class Two:
 
 
 class Told(TrainingCallback):
-    """Hands updates and warnings of a run to functions."""
+    """A callback that hands the updates and warnings of a run to functions."""
 
     def __init__(
         self, update: Callable[[Progress], object] | None = None, warning: Callable[[str], object] | None = None
@@ -58,18 +58,18 @@ class Told(TrainingCallback):
 
 
 def answers(question: Question) -> list[str]:
-    """The right one, one with t_IoU of a half, and none."""
+    """The three answers that the policy is taught: the right one, one with a t_IoU of a half, and absence."""
     (span,) = question.truth.spans
     return [f"<{span.start:.1f}s><{span.end:.1f}s>", f"<{span.start:.1f}s><{span.start + 1:.1f}s>", "<none>"]
 
 
 def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    """Of a file of a run."""
+    """The lines of a file of a run."""
     return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
 def blank_policy(folder: Path, seed: int = 0, layers: int = 1, side: int = 32) -> Path:
-    """Saves a micro checkpoint that has learned nothing."""
+    """Saves an untrained micro checkpoint."""
     from whenwhere.models.tiny import build
 
     return build(folder, seed, hidden=32, layers=layers, mlp=2, vision_hidden=32, vision_layers=1, vision_mlp=2,
