@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from whenwhere.training.prefix.vlm_parts import VLMParts
 
-PrefixBackend = Literal["repeat", "packed4d", "shared_prefix", "fork"]
+PrefixBackend = Literal["shared_prefix", "packed4d", "fork", "repeat"]
 
 
 def pad_branches(parts: VLMParts, group: PrefixGroup) -> tuple[Tensor, Tensor, Tensor, Tensor]:
