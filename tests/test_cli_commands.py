@@ -11,11 +11,14 @@ from pathlib import Path
 
 import av
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from whenwhere.cli.manifest import read_folder, read_manifest
-from whenwhere.cli.shelf import Shelf
+from whenwhere.cli import COMMANDS, build_app
+from whenwhere.datasets.questions import read_folder, read_questions
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
+from whenwhere.results import ResultStore
 from whenwhere.spans import SpanSet
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -178,12 +181,14 @@ def test_failed_questions_are_tried_again(cli: Cli, moving_clip: Path, tmp_path:
 
 def test_stage_makes_what_batch_asks(cli: Cli, tmp_path: Path) -> None:
     cli("stage", tmp_path / "clips", "--clips", "1", "--seed", "3")
-    manifest = read_manifest(tmp_path / "clips" / "manifest.jsonl")
-    assert len(manifest.questions) == 1 and len(manifest) >= 2
+    asked = read_questions(tmp_path / "clips" / "manifest.jsonl").items
+    assert len({item.video for item in asked}) == 1 and len(asked) >= 2
     truth = [Grounding.from_json(line) for line in (tmp_path / "clips" / "truth.jsonl").open("rb")]
-    assert {t.query for t in truth} == set(next(iter(manifest.questions.values())))
+    assert [(t.id, t.query) for t in truth] == [(item.id, item.query) for item in asked]
     done = cli("batch", tmp_path / "clips" / "manifest.jsonl", "--out", tmp_path / "out")
-    assert f"{len(manifest)} questions about 1 videos" in done.stderr
+    assert f"{len(asked)} questions about 1 videos" in done.stderr
+    answers = [Grounding.from_json(line) for log in (tmp_path / "out").glob("*/grounding.jsonl") for line in log.open()]
+    assert [a.id for a in answers] == [t.id for t in truth]
 
 
 def test_demo(cli: Cli, tmp_path: Path) -> None:
@@ -235,8 +240,8 @@ def test_folder_reading(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = read_folder(tmp_path, ["x", "y", "x"])
-    assert [Path(v).name for v in found.questions] == ["a.mkv", "b.MP4", "c.webm"]
-    assert len(found) == 6
+    assert [Path(i.video).name for i in found.items[::3]] == ["a.mkv", "b.MP4", "c.webm"]
+    assert len(found) == 9
 
 
 def test_a_replaced_video_loses_its_old_answers(tmp_path: Path) -> None:
@@ -246,14 +251,35 @@ def test_a_replaced_video_loses_its_old_answers(tmp_path: Path) -> None:
         "width": 64, "height": 48, "fps": 10, "vfr": False, "rotation": 0,
     }  # fmt: skip
     old = Grounding.model_validate({"id": "1", "query": "a dog", "status": "absent", "video": video})
-    shelf = Shelf(tmp_path, "a.mp4", "old")
-    shelf.add(old)
-    assert Shelf(tmp_path, "a.mp4", "old").done(" a  dog", "1") == old
-    assert Shelf(tmp_path, "a.mp4", "old").done("a dog", "2") is None
-    replaced = Shelf(tmp_path, "a.mp4", "new")
-    assert (replaced.folder, replaced.records) == (shelf.folder, {})
-    replaced.tidy()
-    assert (shelf.folder / "grounding.jsonl").read_text() == ""
-    shelf.add(old)
-    assert Shelf(tmp_path, "elsewhere/a.mp4", "new").folder != shelf.folder
-    assert Shelf(tmp_path, "elsewhere/a.mp4", "old").folder == shelf.folder
+    store = ResultStore(tmp_path, "a.mp4", "old")
+    store.add(old)
+    assert ResultStore(tmp_path, "a.mp4", "old").find(" a  dog", "1") == old
+    assert ResultStore(tmp_path, "a.mp4", "old").find("a dog", "2") is None
+    replaced = ResultStore(tmp_path, "a.mp4", "new")
+    assert (replaced.folder, replaced.records) == (store.folder, [])
+    replaced.compact()
+    assert (store.folder / "grounding.jsonl").read_text() == ""
+    store.add(old)
+    assert ResultStore(tmp_path, "elsewhere/a.mp4", "new").folder != store.folder
+    assert ResultStore(tmp_path, "elsewhere/a.mp4", "old").folder == store.folder
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("infer", "ground or batch"), ("predict", "ground or batch"), ("grond", "ground")]
+)
+def test_a_misspelt_command_is_answered_with_near_names(cli: Cli, typed: str, meant: str) -> None:
+    done = cli(typed, "x.mp4", "a dog", status=2)
+    assert done.stderr.count("\n") == 1 and f"there is no command '{typed}' (did you mean {meant}?)" in done.stderr
+    assert "did you mean stats?" in cli("data", "stat", status=2).stderr
+
+
+def test_a_command_is_one_file_and_one_line() -> None:
+    """The row of CONTRIBUTING: a function, and a line of `COMMANDS`."""
+
+    def greet(name: str) -> None:
+        """Greet somebody."""
+        typer.echo(f"hello {name}")
+
+    app = build_app({**COMMANDS, "greet": (greet, "whenwhere greet you")})
+    assert CliRunner().invoke(app, ["greet", "you"]).output == "hello you\n"
+    assert "Example: whenwhere greet you" in CliRunner().invoke(app, ["greet", "--help"]).output

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from whenwhere.cli import console
-from whenwhere.cli.console import Teller, Waiting
+from whenwhere.cli.answers import ConsoleCallback, print_answer
+from whenwhere.cli.console import Waiting
 from whenwhere.records import Grounding
 
 
@@ -54,9 +55,9 @@ def test_one_reason_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         {"id": "1", "query": "a dog", "status": "failed", "error": {"kind": "media", "message": "a.mp4 is empty"}}
     )
     with Waiting("looking") as waiting:
-        say = Teller(json=True, brief=True, waiting=waiting)
+        say = ConsoleCallback(json=True, brief=True, waiting=waiting)
         for _ in range(3):
-            say("a.mp4", failed, [Path("x")])
+            say.on_answer("a.mp4", failed, [Path("x")])
     assert seen.getvalue() == "a.mp4 is empty\n"
     assert capsys.readouterr().out.splitlines() == [failed.to_json()] * 3
 
@@ -78,7 +79,7 @@ def test_an_answer_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
             * 7,
         }
     )
-    console.tell(unsure, [Path("out/01-it.srt")])
+    print_answer(unsure, [Path("out/01-it.srt")])
     assert seen.getvalue().splitlines() == [
         "it [sings]",
         "  unsure  confidence 0.10",

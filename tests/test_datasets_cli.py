@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from whenwhere.cli.data import convert
-from whenwhere.cli.manifest import read_manifest
 from whenwhere.datasets import BENCHMARKS, manifest, schema
+from whenwhere.datasets.questions import read_questions
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.validate import validate_gold
@@ -30,8 +30,9 @@ def test_every_benchmark_becomes_a_manifest(tmp_path: Path, ending: str) -> None
         assert manifest.write(items, path) == len(items)
         for before, after in zip(items, manifest.read(path), strict=True):
             assert schema.to_dict(before) == schema.to_dict(after)
-        asked = read_manifest(path)
-        assert asked.faults == [] and len(asked) == len({(i.video, i.query) for i in items})
+        asked = read_questions(path)
+        assert asked.faults == []
+        assert [(i.id, i.query, i.window) for i in asked.items] == [(i.id, i.query, i.window) for i in items]
 
 
 def test_convert_and_ask(cli: Cli, moving_clip: Path, tmp_path: Path) -> None:

@@ -291,7 +291,7 @@ def test_interrupted_batch_goes_on(
     _, said = process.communicate(timeout=60)
     assert process.returncode == status
     if kill == signal.SIGINT:
-        assert "run it again" in said and "Traceback" not in said
+        assert "rerun to resume" in said and "Traceback" not in said
     before = {log: log.read_bytes() for log in out.glob("*/grounding.jsonl")}
     kept = sum(data.count(b"\n") for data in before.values())
     assert 3 <= kept < 16

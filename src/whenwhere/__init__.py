@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from whenwhere.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from whenwhere.batching import BatchCallback as BatchCallback
+    from whenwhere.batching import BatchResult as BatchResult
+    from whenwhere.batching import batch as batch
     from whenwhere.boxes import Box as Box
     from whenwhere.errors import WhenwhereError as WhenwhereError
     from whenwhere.evaluate.run import evaluate as evaluate
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from whenwhere.session import Answer as Answer
     from whenwhere.session import Session as Session
     from whenwhere.session import open as open
+    from whenwhere.settings import GroundingSettings as GroundingSettings
     from whenwhere.spans import Span as Span
     from whenwhere.spans import SpanSet as SpanSet
     from whenwhere.training.run import train as train
@@ -35,13 +39,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Answer": "session",
+    "BatchCallback": "batching",
+    "BatchResult": "batching",
     "Box": "boxes",
     "Grounding": "records",
+    "GroundingSettings": "settings",
     "Session": "session",
     "Span": "spans",
     "SpanSet": "spans",
     "Tube": "tubes",
     "WhenwhereError": "errors",
+    "batch": "batching",
     "box_iou": "overlap",
     "load_model": "models.backends.resolve",
     "open": "session",

@@ -180,7 +180,8 @@ class Grounding(_Strict):
     """The answer to one sentence about one video.
 
     `status` is `answered`, `absent` (the claim that it is not there), `unsure` (no claim; `candidates` lists what was
-    considered) or `failed` (`error` says why). Only answered records have spans.
+    considered) or `failed` (`error` says why). Only answered records have spans. `id` is the question's own id if it has
+    one, else `identity`: a hash of everything that the answer depends on, by which a batch that is rerun finds it.
 
     >>> g = Grounding(id="a", query="a dog", status="absent")
     >>> Grounding.from_json(g.to_json()) == g
@@ -210,6 +211,7 @@ class Grounding(_Strict):
     cost: CostRecord = Field(default_factory=CostRecord)
     warnings: list[str] = Field(default_factory=list)
     error: ErrorRecord | None = None
+    identity: str | None = None
 
     @field_validator("spans")
     @classmethod

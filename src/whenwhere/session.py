@@ -333,8 +333,10 @@ class Session:
     def _record(self, query: str, settings: GroundingSettings, found: GroundingResult) -> Grounding:
         spent = found.costs or CallCosts()
         said = [] if self._backend is None else self._backend.warnings()
+        same = self.identity(query, settings)
         return Grounding(
-            id=self.identity(query, settings),
+            id=same,
+            identity=same,
             video=self._video_record(),
             query=query,
             status=found.status,

@@ -125,6 +125,7 @@ def failure(id: str, query: str, model: str, settings: GroundingSettings, error:
         status="failed",
         settings=settings_record(model, settings),
         error=ErrorRecord(kind=kind, message=printable(message)),
+        identity=id,
     )
 
 

@@ -132,6 +132,20 @@ def _umask() -> int:
     return mask
 
 
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make an output folder before the work begins, so that an error comes before the work and not after it.
+
+    Raises:
+        OutputError: The folder cannot be made, or nothing can be written into it.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise OutputError(f"cannot write to {folder}: {e.strerror or e}; choose another --out") from e
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write a whole file atomically."""
     with atomic_path(path) as temporary:

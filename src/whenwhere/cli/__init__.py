@@ -1,58 +1,78 @@
-"""The command line: one file per verb, and a few small ones they share.
+"""The command line: one file per command, and a few small ones that they share.
+
+A command reads options, calls one function that a notebook could call too, and prints. To add one, write a file with a
+function in this folder and add a line to `COMMANDS`.
 
 `main` is the only place that turns errors into exit statuses:
 
 - 0: done (an honest "unsure" counts as done);
 - 1: some of what was asked failed; the last line says how many;
 - 2: the command itself makes no sense (a wrong option, a reversed span);
-- 3: unsure, where `--require-answer` was given;
-- 130: interrupted; what was finished is kept.
+- 3: an answer is unsure, with `--require-answer`;
+- 130: interrupted; finished work is kept.
 
-An error we can explain is one sentence on stderr. Anything else is a bug of ours: its traceback stays, with a hint.
-Each command imports what it needs when it runs, so `--help` is quick.
+An error that is explained to users is one sentence on stderr. Anything else is a bug: its traceback stays, with a hint.
+Each command imports what it needs when it runs, so that `--help` is quick.
 """
 
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import whenwhere
-from whenwhere.cli.batch import batch
+from whenwhere.cli.batch import batch_command
 from whenwhere.cli.data import data
-from whenwhere.cli.demo import demo
+from whenwhere.cli.demo import demo_command
 from whenwhere.cli.doctor import doctor
 from whenwhere.cli.eval import eval_
-from whenwhere.cli.ground import INTERRUPTED, ground
+from whenwhere.cli.ground import INTERRUPTED, ground_command
+from whenwhere.cli.misspelt import SuggestingGroup
 from whenwhere.cli.stage import stage
 from whenwhere.cli.train import train
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
-app = typer.Typer(
-    name="whenwhere",
-    help="Ask a video when and where, in a sentence's words.",
-    epilog='Example: whenwhere ground clip.mp4 "the red car drives up" --out answers',
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command, example in (
-    (ground, 'whenwhere ground clip.mp4 "the red car drives up" "a person leaves" --out answers --export html,srt'),
-    (batch, "whenwhere batch questions.jsonl --out answers --json > records.jsonl"),
-    (eval_, "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report"),
-    (stage, "whenwhere stage clips --clips 8 --seed 1"),
-    (train, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
-    (demo, "whenwhere demo --out demo"),
-    (doctor, "whenwhere doctor --json"),
-):
-    app.command(command.__name__.rstrip("_"), epilog=f"Example: {example}")(command)
-app.add_typer(data)
+#: Each command by the name that is typed: its function, and the example that its --help ends with.
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "ground": (
+        ground_command,
+        'whenwhere ground clip.mp4 "the red car drives up" "a person leaves" --out answers --export html,srt',
+    ),
+    "batch": (batch_command, "whenwhere batch questions.jsonl --out answers --json > records.jsonl"),
+    "eval": (
+        eval_,
+        "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report",
+    ),
+    "stage": (stage, "whenwhere stage clips --clips 8 --seed 1"),
+    "train": (train, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
+    "demo": (demo_command, "whenwhere demo --out demo"),
+    "doctor": (doctor, "whenwhere doctor --json"),
+}
+
+
+def build_app(commands: dict[str, tuple[Callable[..., None], str]]) -> typer.Typer:
+    """The command line with these commands and the group `data`."""
+    app = typer.Typer(
+        name="whenwhere",
+        cls=SuggestingGroup,
+        help="Ask a video when and where, in a sentence's words.",
+        epilog='Example: whenwhere ground clip.mp4 "the red car drives up" --out answers',
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, (function, example) in commands.items():
+        app.command(name, epilog=f"Example: {example}")(function)
+    app.add_typer(data)
+    app.callback()(_read_global_options)
+    return app
 
 
 def _version(asked: bool) -> None:
@@ -61,13 +81,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _options(
+def _read_global_options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
+
+
+app = build_app(COMMANDS)
 
 
 def main() -> None:
@@ -76,7 +98,7 @@ def main() -> None:
         # A file name that is not UTF-8 must not stop the line it is printed in.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if not sys.stderr.isatty():
-        # bars of the libraries are for eyes, not for logs
+        # Progress bars of other libraries do not belong in logs.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app()
@@ -89,7 +111,7 @@ def main() -> None:
     except Exception as e:
         if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
             sys.stderr.write(f"cannot write to standard output: {e.strerror}\n")
-            # What is left in the buffer must not be tried again at exit.
+            # Python must not try again at exit to write what is left in the buffer.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         from whenwhere.cli.console import BUG

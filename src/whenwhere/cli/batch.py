@@ -1,26 +1,15 @@
-"""`whenwhere batch`: a manifest of questions, or a folder of videos with sentences.
-
-Questions are grouped by video, so each video is opened and indexed once, whatever the manifest's order. Running the
-same command again goes on where it stopped: a question counts as done when the line of this very video content,
-sentence, model and settings is in its `grounding.jsonl`; failed ones are tried again.
-
-Left out: several processes (start one for each part of the manifest; they share the cache and may share --out as long
-as no video is in two parts).
-"""
+"""`whenwhere batch`: many questions about many videos. `whenwhere.batch` does the work."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from whenwhere.cli import options
 from whenwhere.cli.ground import INTERRUPTED
 
-if TYPE_CHECKING:
-    from whenwhere.cli.manifest import Manifest
 
-
-def batch(
+def batch_command(
     manifest: Annotated[
         Path,
         typer.Argument(
@@ -45,20 +34,21 @@ def batch(
     trace: options.Trace = False,
     seed: options.Seed = 0,
     device: options.Device = None,
+    concurrency: options.Concurrency = None,
     cache: options.Cache = None,
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
 ) -> None:
-    """Answer many questions about many videos; run it again to go on.
+    """Answer many questions about many videos; rerun to resume.
 
     One bad video or line never stops the others: it becomes a record with status failed.
 
-    Exit status: 0 done, 1 some failed, 2 wrong usage, 130 interrupted (what is done is kept).
+    Exit status: 0 done, 1 some failed, 2 wrong usage, 130 interrupted (finished answers are kept).
     """
-    from whenwhere.cli.console import Teller, Waiting, note
-    from whenwhere.cli.job import Job, Tally, run
-    from whenwhere.session import check_model
-    from whenwhere.settings import GroundingSettings, printable
+    from whenwhere.batching import batch
+    from whenwhere.cli.answers import ConsoleCallback
+    from whenwhere.cli.console import Waiting, note
+    from whenwhere.settings import GroundingSettings
 
     settings = GroundingSettings(
         rate=rate,
@@ -71,41 +61,31 @@ def batch(
         samples=samples,
         trace=trace,
     )
-    check_model(model, settings, device)
+    asked = [*(sentence or []), *(options.read_sentences(sentences) if sentences else [])]
     exports = options.read_exports(export, out, ())
-    job = Job(settings, model, cache, frame_rate, max_download, out, exports, resume=True, device=device)
-    asked = _read(manifest, sentence or [], sentences)
     options.check_folder(out)
-    for fault in asked.faults:
-        note(printable(fault), "red")
-    tally = Tally()
     try:
-        with Waiting(f"{len(asked)} questions about {len(asked.questions)} videos", total=len(asked)) as waiting:
-            say = Teller(json_, brief=True, waiting=waiting)
-            for video, queries in asked.questions.items():
-                run(job, video, queries, tally, say)
+        with Waiting(f"reading {manifest}") as waiting:
+            callback = ConsoleCallback(json_, brief=True, waiting=waiting)
+            result = batch(
+                manifest,
+                out,
+                model=model,
+                settings=settings,
+                sentences=asked,
+                exports=exports,
+                cache=cache,
+                frame_rate=frame_rate,
+                max_download=max_download,
+                device=device,
+                concurrency=concurrency,
+                callback=callback,
+            )
     except KeyboardInterrupt:
-        note(f"interrupted after {tally.questions} of {len(asked)} questions ({tally}); run it again to go on")
+        so_far = callback.result
+        note(f"interrupted after {so_far.done} of {so_far.questions} questions ({so_far}); rerun to resume")
         raise typer.Exit(INTERRUPTED) from None
-    faults = f"; {len(asked.faults)} lines of {manifest} could not be used" if asked.faults else ""
-    note(f"{len(asked)} questions about {len(asked.questions)} videos: {tally}{faults}")
-    if tally.failed or asked.faults:
+    faults = f"; {len(result.faults)} lines of {manifest} could not be used" if result.faults else ""
+    note(f"{result.questions} questions about {result.videos} videos: {result}{faults}")
+    if result.failed or result.faults:
         raise typer.Exit(1)
-
-
-def _read(manifest: Path, sentence: list[str], sentences: Path | None) -> "Manifest":
-    from whenwhere.cli.manifest import read_folder, read_manifest
-    from whenwhere.errors import RecordError, SettingError
-
-    if not manifest.is_dir():
-        if sentence or sentences:
-            raise SettingError("--sentence and --sentences go with a folder of videos; a manifest has its own")
-        return read_manifest(manifest)
-    asked = list(sentence)
-    if sentences is not None:
-        try:
-            lines = sentences.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as e:
-            raise RecordError(f"cannot read {sentences}: {getattr(e, 'strerror', None) or e}") from e
-        asked += [line.strip() for line in lines if line.strip()]
-    return read_folder(manifest, asked)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whenwhere.cli import options
+from whenwhere.cli.misspelt import SuggestingGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +29,7 @@ SHOWN = 3
 
 data = typer.Typer(
     name="data",
+    cls=SuggestingGroup,
     help="Convert, check and describe sets of questions with their truth.",
     epilog="Example: whenwhere data convert --benchmark tvgbench --annotations tvgbench.json --out tvgbench.jsonl",
     no_args_is_help=True,
