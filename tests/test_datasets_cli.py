@@ -65,7 +65,9 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
     assert item.video == "k_0.0_12.0" and item.extra["relevant_clip_ids"] == [0, 1, 4, 5]
     done = cli("data", "convert", "--benchmark", "qvhighlight", "--annotations", source, "--out", out, status=2)
     assert "did you mean qvhighlights" in done.stderr and done.stderr.count("\n") == 1
-    done = cli("data", "convert", "--benchmark", "vqa", "--annotations", source, "--out", out, status=2)
+    answers = tmp_path / "vqa.jsonl"
+    answers.write_text('{"id": "1", "answers": ["yes", "yes", "no"]}\n')
+    done = cli("data", "convert", "--benchmark", "vqa", "--annotations", answers, "--out", out, status=2)
     assert "only `whenwhere eval`" in done.stderr and "did you mean" not in done.stderr
     for name, annotations, target, videos, error, words in (
         ("qvhighlights", tmp_path / "no", out, None, RecordError, "does not exist"),

@@ -58,6 +58,7 @@ def convert(
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest, read_items
+    from whenwhere.errors import SettingError
     from whenwhere.evaluate.names import find_benchmark
 
     bench = find_benchmark(benchmark)
@@ -66,6 +67,8 @@ def convert(
     lost: set[str] = set()
     with Waiting(f"reading {annotations.name}"):
         items = read_items(bench, annotations)
+        if not any(item.query or len(item.spans) or item.tubes for item in items):
+            raise SettingError(f"{bench.name} has neither sentences nor truth in time: only `whenwhere eval` takes it")
         count = manifest.write(_located(items, videos, out.parent, lost) if videos else items, out)
     stdout.print(f"wrote {out}: {_many(count, 'item')} of {_many(len({i.video for i in items}), 'video')}")
     if invalid := sum(i.status == "invalid" for i in items):
