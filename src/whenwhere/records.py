@@ -180,8 +180,8 @@ class Grounding(_Strict):
     """The answer to one sentence about one video.
 
     `status` is `answered`, `absent` (the claim that it is not there), `unsure` (no claim; `candidates` lists what was
-    considered) or `failed` (`error` says why). Only answered records have spans. `id` is the question's own id if it has
-    one, else `identity`: a hash of everything that the answer depends on, by which a batch that is rerun finds it.
+    considered) or `failed` (`error` says why). Only answered records have spans. `id` is the question's own id if it
+    has one, else `identity`: a hash of everything that the answer depends on, by which a batch that is rerun finds it.
 
     >>> g = Grounding(id="a", query="a dog", status="absent")
     >>> Grounding.from_json(g.to_json()) == g
