@@ -10,7 +10,7 @@ from whenwhere.answers import FORMS, TimedPoint
 from whenwhere.answers.dialects import DIALECTS, Dialect, dialect_for, point_boxes
 from whenwhere.answers.dialects.plain import PLAIN
 from whenwhere.errors import ModelError
-from whenwhere.models.frames import check_positions, check_stamps, check_words, fitted, lay_out
+from whenwhere.models.frames import check_positions, check_stamps, check_words, lay_out, shrink_frames
 
 EVERY = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda d: d.name)
 QUERY = 'a {dog} with "quotes" and 50 %'
@@ -161,10 +161,10 @@ def test_templates_that_lose_words_or_pictures_are_found() -> None:
 
 
 def test_frames_are_made_smaller_and_never_larger() -> None:
-    assert fitted(IMAGES, None, None) is IMAGES
-    assert fitted(IMAGES, 100, 10_000) is IMAGES
-    assert fitted(IMAGES, 6, None).shape == (5, 4, 6, 3)
-    assert fitted(IMAGES, None, 24).shape == (5, 4, 6, 3)
+    assert shrink_frames(IMAGES, None, None) is IMAGES
+    assert shrink_frames(IMAGES, 100, 10_000) is IMAGES
+    assert shrink_frames(IMAGES, 6, None).shape == (5, 4, 6, 3)
+    assert shrink_frames(IMAGES, None, 24).shape == (5, 4, 6, 3)
 
 
 def test_without_torch_there_is_a_sentence() -> None:

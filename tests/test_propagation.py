@@ -270,5 +270,5 @@ def test_checkpoints_of_no_use_are_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"lacks 1 weights, memory_attention.layer_norm.weight among them"):
         model.follow()
     (lame / "model.safetensors").write_bytes((folder / "sam2" / "model.safetensors").read_bytes()[:1000])
-    with pytest.raises(ModelError, match="are torn"):
+    with pytest.raises(ModelError, match="are damaged"):
         Propagator(str(lame)).follow()

@@ -213,8 +213,8 @@ def test_a_checkpoint_is_asked_as_it_was_trained(folder: Path, tmp_path: Path) -
     ("said", "fault"),
     [
         ("{", "cannot be read"),
-        ("[]", "no JSON object"),
-        ('{"form": "prose"}', "a form that is of no use, 'prose'"),
+        ("[]", "does not hold a JSON object"),
+        ('{"form": "prose"}', "a form that cannot be used, 'prose'"),
         ('{"dialect": "klingon"}', "a dialect"),
         ('{"prompt": "where?"}', "a prompt"),
         ('{"frames": "backwards"}', "a frames"),
@@ -383,9 +383,9 @@ def test_weights_are_packed_and_loaded_again(
     shutil.copytree(folder, trained)
     Trained(dialect="tiny", form="tokens", recipe="sft-tiny", recipe_hash="abc123").write(trained)
     packing.pack(trained, tmp_path / "weights")
-    assert packing.shipped() == tmp_path / "weights"
+    assert packing.shipped_weights() == tmp_path / "weights"
     assert "abc123" in _tiny().found and _tiny().state == "ok"
-    whole, small = (Checkpoint(str(f), device="cpu", offline=True) for f in (trained, packing.shipped()))
+    whole, small = (Checkpoint(str(f), device="cpu", offline=True) for f in (trained, packing.shipped_weights()))
     assert small.model.dtype == torch.float32  # kept in bf16, computed in fp32
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(small.model.state_dict()[name], weight.bfloat16().float()), name
@@ -401,9 +401,9 @@ def test_weights_are_packed_and_loaded_again(
 
 
 def test_the_policy_of_the_package_is_what_its_recipe_says() -> None:
-    known = read(packing.shipped())
+    known = read(packing.shipped_weights())
     assert known is not None and known.recipe == "tiny-sft" and known.recipe_hash == load("tiny-sft").hash
-    assert sum(file.stat().st_size for file in packing.shipped().iterdir()) <= packing.MOST
+    assert sum(file.stat().st_size for file in packing.shipped_weights().iterdir()) <= packing.MOST
 
 
 def test_words_that_a_policy_does_not_know_are_said(clip: Path) -> None:

@@ -475,7 +475,7 @@ def test_weights_that_are_missing_torn_or_absent(folder: Callable[[str], Path], 
     del weights["model.visual.merger.norm.weight"]
     save_file(weights, tmp_path / "fewer" / "model.safetensors", metadata={"format": "pt"})
     for name, fault in (
-        (torn, "the weights of .* are torn"),
+        (torn, "the weights of .* are damaged"),
         (absent, "cannot be loaded"),
         (fewer, r"lacks 1 weights, model\.visual\.merger\.norm\.weight among them"),
     ):

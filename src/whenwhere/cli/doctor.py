@@ -133,11 +133,11 @@ def _models() -> Iterator[Diagnosis]:
 def _tiny() -> Diagnosis:
     """The policy that comes with the package."""
     from whenwhere.errors import ModelError
-    from whenwhere.models.shipped import shipped
+    from whenwhere.models.shipped import shipped_weights
     from whenwhere.models.trained import read
 
     try:
-        folder = shipped()
+        folder = shipped_weights()
         known = read(folder)
     except ModelError as e:
         return Diagnosis("model tiny", "missing", *str(e).split(": ", 1))

@@ -1,11 +1,12 @@
-"""How frames are handed to a family's processor, and the proof that the prompt tells their true times.
+"""Lays out frames for a family's processor, and proves that the finished prompt tells their true times.
 
-We sample the frames; a processor that sampled or dated them itself would be wrong in ways that nobody sees (fps
-missing: 24 is assumed; frames not on a grid: any time). Families that date frames do it by frame number / fps. We
-tell them a rate of 1000 and numbers in milliseconds, so that frames need not lie on any grid.
+The frames are sampled here. A processor that sampled or dated them itself would go wrong in ways that nobody sees: if
+the frame rate is missing it assumes 24, and frames that are not on a grid get wrong times. Families that date frames
+divide the frame number by the rate. They are told a rate of 1000 and numbers in milliseconds, so that frames need not
+lie on any grid.
 
-`check_words`, `check_stamps` and `check_positions` look at what really stands in the finished prompt, before anything
-is generated: every stamp must be the mean of the true times of the frames that it covers.
+`check_words`, `check_stamps` and `check_positions` look at the finished prompt before anything is generated: every time
+stamp must be the mean of the true times of the frames that it covers.
 """
 
 import re
@@ -19,14 +20,14 @@ from numpy.typing import NDArray
 from whenwhere.answers.dialects import Dialect, FrameMode
 from whenwhere.errors import ModelError
 
-#: Frame numbers per second that families are told.
+#: The frame rate that processors are told, in frames per second.
 CLOCK = 1000
-#: A millisecond is lost in the numbers; a little more in floating point.
+#: Allowed difference in seconds: the numbers are whole milliseconds, and floating point loses a little more.
 _SLACK = 0.0015
 
 
 class TemplateError(ModelError):
-    """A checkpoint's chat template cannot be used: no call of it can be answered."""
+    """A checkpoint's chat template cannot be used, so no call can be answered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,12 @@ class Layout:
     """Frames and words as they go to the processor.
 
     Attributes:
-        content: of the user's message, in the form that chat templates take.
-        images: single pictures, or empty.
-        video: (n, h, w, 3) frames of one video, or None.
-        metadata: of the video.
-        times: (k,) true times of what one stamp, or one step in time, stands for.
-        stamps: what is written before each picture; empty for a video.
+        content: Content of the user's message, in the form that chat templates take.
+        images: Single pictures; empty if the frames go as a video.
+        video: Frames of one video, shape (n, h, w, 3); None if the frames go as pictures.
+        metadata: Metadata of the video; None if there is none.
+        times: True times in seconds of what each stamp, or each step in time, stands for; shape (k,).
+        stamps: The text before each picture; empty for a video.
     """
 
     content: list[dict[str, Any]]
@@ -56,26 +57,26 @@ def lay_out(
     """Frames and words as a family takes them.
 
     Args:
-        images: (n, h, w, 3) RGB frames.
-        times: (n,) their own times in seconds, in order.
-        prompt: the question.
-        dialect: of the family.
-        frames: how to hand the frames over.
+        images: RGB frames, shape (n, h, w, 3), uint8.
+        times: The frames' own times in increasing seconds, shape (n,).
+        prompt: The question.
+        dialect: The dialect of the family.
+        frames: How the frames are handed over: as pictures, as a video, or as a video with each frame twice.
     """
     times = np.asarray(times, dtype=np.float64)
     question = {"type": "text", "text": prompt}
     if not len(images):
         return Layout([question], [], None, None, times, [])
     if frames == "images":
-        stamps = written(times)
+        stamps = time_stamps(times)
         content = [p for s in stamps for p in ({"type": "text", "text": s}, {"type": "image"})]
         return Layout([*content, question], list(images), None, None, times, stamps)
     if dialect.time != "stamps":
-        question = {"type": "text", "text": f"{dated(times)}\n{prompt}"}
+        question = {"type": "text", "text": f"{times_sentence(times)}\n{prompt}"}
     if frames == "repeat":
         images, times = np.repeat(images, dialect.merge, axis=0), np.repeat(times, dialect.merge)
     elif missing := -len(times) % dialect.merge:
-        # as the processors do it: the last frame again
+        # the processors, too, fill up with the last frame
         images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         times = np.concatenate([times, np.repeat(times[-1:], missing)])
     # A processor takes the mean of the first and the last of the frames that it merges.
@@ -83,9 +84,9 @@ def lay_out(
     numbers = np.round(times * CLOCK).astype(int)
     total = int(numbers[-1]) + 1
     if dialect.time == "positions":
-        # The step in time is worked out of the number of frames and how long they last; it must not fall short of the
-        # true one, for positions are cut down to whole numbers.
-        # The median: a last frame that is shown twice to fill its pair makes the last step shorter.
+        # The processor computes the step in time from the number of frames and the duration. The step must not be
+        # shorter than the true one, since positions are cut down to whole numbers. The median is taken because a last
+        # frame that is shown twice to fill its pair makes the last step shorter.
         step = float(np.median(np.diff(steps))) if len(steps) > 1 else 1.0
         total = int(np.ceil(round(step * CLOCK * len(steps), 6)))
     height, width = images.shape[1:3]
@@ -101,10 +102,10 @@ def lay_out(
     return Layout([{"type": "video"}, question], [], images, metadata, steps, [])
 
 
-def written(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
-    """Times as they are written before single pictures: more decimals where two would read the same.
+def time_stamps(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
+    """The texts before single pictures that tell their times, with more decimals if two would read the same.
 
-    >>> written([0.0, 0.5, 61.04]), written([0.5, 0.54])
+    >>> time_stamps([0.0, 0.5, 61.04]), time_stamps([0.5, 0.54])
     (['<0.0 seconds>', '<0.5 seconds>', '<61.0 seconds>'], ['<0.50 seconds>', '<0.54 seconds>'])
     """
     for decimals in (1, 2, 3):
@@ -114,23 +115,23 @@ def written(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
     return stamps
 
 
-def dated(times: NDArray[np.float64]) -> str:
-    """A sentence with the frames' times, for families whose processor tells the model none, or not from where on.
+def times_sentence(times: NDArray[np.float64]) -> str:
+    """A sentence with the times of all frames, for families whose processor does not tell the model absolute times.
 
-    >>> dated(np.array([12.0, 13.0]))
+    >>> times_sentence(np.array([12.0, 13.0]))
     'The video is shown by 2 frames. These frames are located at 12.00s,13.00s.'
     """
     listed = ",".join(f"{t:.2f}s" for t in times)
     return f"The video is shown by {len(times)} frames. These frames are located at {listed}."
 
 
-def fitted(images: NDArray[np.uint8], long_side: int | None, pixels: int | None) -> NDArray[np.uint8]:
-    """Frames made smaller, never larger, to a long side and a number of pixels.
+def shrink_frames(images: NDArray[np.uint8], long_side: int | None, pixels: int | None) -> NDArray[np.uint8]:
+    """Frames made smaller, never larger, to fit a long side and a number of pixels.
 
     Args:
-        images: (n, h, w, 3).
-        long_side: most pixels of the longer side; None = any.
-        pixels: most pixels of a frame; None = any.
+        images: Frames, shape (n, h, w, 3), uint8.
+        long_side: Largest number of pixels of the longer side. None sets no limit.
+        pixels: Largest number of pixels of a frame. None sets no limit.
     """
     height, width = images.shape[1:3]
     factor = min(1.0, (long_side or max(height, width)) / max(height, width))
@@ -144,15 +145,15 @@ def fitted(images: NDArray[np.uint8], long_side: int | None, pixels: int | None)
 
 
 def check_words(rendered: str, layout: Layout, image_token: str) -> None:
-    """That the chat template kept the words, and each picture behind its time.
+    """Check that the chat template kept the question, and each picture right after its time stamp.
 
     Args:
-        rendered: what the chat template made, before pictures are put in.
-        layout: what it was given.
-        image_token: what stands for one picture.
+        rendered: The text that the chat template made, before pictures are put in.
+        layout: What the template was given.
+        image_token: The text that stands for one picture.
 
     Raises:
-        TemplateError: it did not.
+        TemplateError: the template dropped or moved something.
     """
     words = layout.content[-1]["text"]
     if words.strip() not in rendered:
@@ -175,14 +176,14 @@ def check_words(rendered: str, layout: Layout, image_token: str) -> None:
 
 
 def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, image_token: str) -> None:
-    """That the stamps which the family's processor wrote are the true times.
+    """Check that the time stamps which the family's processor wrote are the true times.
 
     Args:
-        text: the finished prompt, each run of picture tokens as one.
-        layout: what the processor was given.
-        dialect: of the family.
-        video_token: the family's token for a piece of a video.
-        image_token: the family's token for a piece of a picture.
+        text: The finished prompt, with each run of picture tokens as one token.
+        layout: What the processor was given.
+        dialect: The dialect of the family.
+        video_token: The family's token for a piece of a video.
+        image_token: The family's token for a piece of a picture.
 
     Raises:
         ModelError: a stamp is missing, or is not the mean of the true times of the frames that it covers.
@@ -197,7 +198,7 @@ def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, 
             f"processor is not that of {dialect.name}; name another dialect"
         )
     for stamp, true in zip(found, layout.times.tolist(), strict=True):
-        # whole seconds are cut off, not rounded
+        # families with whole seconds cut fractions off and do not round
         low, high = (0.0, 1.0) if dialect.resolution >= 1 else (-dialect.resolution / 2, dialect.resolution / 2)
         if not low - _SLACK <= true - stamp <= high + _SLACK:
             raise ModelError(
@@ -207,15 +208,15 @@ def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, 
 
 
 def check_positions(layout: Layout, step: float, per_second: float) -> None:
-    """That positions in time, where they are all that the model learns of time, stand for the true times.
+    """Check that positions in time stand for the true times, for families that learn of time from positions only.
 
     Args:
-        layout: what the processor was given.
-        step: seconds per step that it worked out.
-        per_second: positions per second of the model.
+        layout: What the processor was given.
+        step: Seconds per step that the processor computed.
+        per_second: Positions per second of the model.
 
     Raises:
-        ModelError: they do not, or two steps fall together.
+        ModelError: the positions are wrong, or two steps have the same position.
     """
     if layout.video is None:
         return

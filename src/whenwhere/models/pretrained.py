@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.models.vlm import DTYPES, DType, explained, required
+from whenwhere.models.vlm import DTYPES, DType, loading_errors, require_packages
 
 
 def load_config(name: str, **source: Any) -> Any:
@@ -18,10 +18,10 @@ def load_config(name: str, **source: Any) -> Any:
     Raises:
         MissingExtraError, ModelError: see `Pretrained`.
     """
-    required("a detector or tracker")
+    require_packages("a detector or tracker")
     from transformers import AutoConfig
 
-    with explained(name):
+    with loading_errors(name):
         return AutoConfig.from_pretrained(name, **({"trust_remote_code": False} | source))
 
 
@@ -61,7 +61,7 @@ class Pretrained:
     ) -> None:
         if dtype is not None and dtype not in DTYPES:
             raise SettingError(f"weights are of the dtype {', '.join(DTYPES)}, not {dtype!r}")
-        required("a detector or tracker")
+        require_packages("a detector or tracker")
         import transformers
 
         self.name, self.dtype, self._device = name, dtype or "fp32", device
@@ -72,7 +72,7 @@ class Pretrained:
         if self.config.model_type not in self.KINDS:
             raise ModelError(f"{name} is of the kind {self.config.model_type}, not {self.PURPOSE}")
         self._class, processor = (getattr(transformers, c) for c in self.KINDS[self.config.model_type])
-        with explained(name):
+        with loading_errors(name):
             self.processor: Any = processor.from_pretrained(name, **self._source)
 
     @cached_property
@@ -96,7 +96,7 @@ class Pretrained:
         import torch
 
         dtype = DTYPES[self.dtype]
-        with explained(self.name):
+        with loading_errors(self.name):
             model, info = self._class.from_pretrained(
                 self.name,
                 dtype=dtype if self.dtype == "auto" else getattr(torch, dtype),

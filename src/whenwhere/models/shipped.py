@@ -1,7 +1,7 @@
 """The weights that come with the package: the small policy `tiny`, a few megabytes in bf16.
 
-`pack` makes the folder out of a trained checkpoint and refuses what must not be there: too large, untrained, of another
-dialect, or without the hash of its recipe. The files are data of the package and go into the wheel with it.
+`pack` makes the folder from a trained checkpoint. It refuses a checkpoint that is too large, untrained, of another
+dialect, or without the hash of its recipe. The files are part of the package's data and go into its wheel.
 """
 
 import shutil
@@ -11,20 +11,20 @@ from whenwhere.errors import ModelError
 from whenwhere.models.trained import FILE, read
 from whenwhere.store import atomic_folder
 
-#: Its name for `--model`.
+#: The name of the policy for `--model`.
 TINY = "tiny"
-#: Where the weights lie in the package.
+#: The folder of the weights in the package.
 FOLDER = Path(__file__).parent.parent / "weights" / TINY
-#: Most bytes of the folder.
+#: Largest number of bytes in the folder.
 MOST = 8_000_000
 _WEIGHTS = "model.safetensors"
 
 
-def shipped() -> Path:
-    """The folder with the policy `tiny`.
+def shipped_weights() -> Path:
+    """The folder with the weights of the policy `tiny`.
 
     Raises:
-        ModelError: this package has none.
+        ModelError: this copy of the package has no weights.
     """
     if not (FOLDER / _WEIGHTS).is_file():
         raise ModelError(
@@ -35,17 +35,17 @@ def shipped() -> Path:
 
 
 def pack(checkpoint: str | Path, folder: str | Path = FOLDER) -> Path:
-    """Make the package's weights out of a trained checkpoint of a tiny policy.
+    """Make the package's weights from a trained checkpoint of a tiny policy.
 
     Args:
-        checkpoint: folder of the checkpoint, in fp32.
-        folder: to write, replaced if it exists.
+        checkpoint: Folder of the checkpoint, in fp32.
+        folder: Folder to write; it is replaced if it exists.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: not a trained tiny policy, or more than 8 MB.
+        ModelError: the checkpoint is not a trained tiny policy, or larger than 8 MB.
         MissingExtraError: torch, torchvision or transformers is not installed.
         OutputError: the folder cannot be written.
     """
@@ -55,7 +55,7 @@ def pack(checkpoint: str | Path, folder: str | Path = FOLDER) -> Path:
 
     known = read(checkpoint)
     if known is None or known.dialect != TINY or not known.recipe_hash:
-        raise ModelError(f"{checkpoint} is no tiny policy that `whenwhere train` made: it names no recipe")
+        raise ModelError(f"{checkpoint} is not a tiny policy that `whenwhere train` made: it names no recipe")
     loaded = Checkpoint(str(checkpoint), dtype="fp32", device="cpu", offline=True)
     with atomic_folder(folder) as temporary:
         loaded.model.to(torch.bfloat16).save_pretrained(temporary)
@@ -63,5 +63,7 @@ def pack(checkpoint: str | Path, folder: str | Path = FOLDER) -> Path:
         shutil.copyfile(Path(checkpoint) / FILE, temporary / FILE)
         size = sum(file.stat().st_size for file in temporary.iterdir())
         if size > MOST:
-            raise ModelError(f"the weights are {size / 1e6:.1f} MB and the package takes {MOST / 1e6:g}: train fewer")
+            raise ModelError(
+                f"the weights are {size / 1e6:.1f} MB and the package takes {MOST / 1e6:g}: train a smaller policy"
+            )
     return Path(folder)

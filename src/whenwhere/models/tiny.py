@@ -97,14 +97,14 @@ def build(
         MissingExtraError: torch, torchvision or transformers is not installed.
         SettingError: sizes that do not fit together, or more than 4 million parameters.
     """
-    from whenwhere.models.vlm import required
+    from whenwhere.models.vlm import require_packages
 
     if hidden % HEAD or vision_hidden % HEAD or side % (patch * MERGE):
         raise SettingError(
             f"sizes do not fit together: hidden ({hidden}) and vision_hidden ({vision_hidden}) are multiples of "
             f"{HEAD}, side ({side}) of {MERGE} patches of {patch}"
         )
-    required("a tiny policy")
+    require_packages("a tiny policy")
     import torch
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 

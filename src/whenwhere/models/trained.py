@@ -1,10 +1,10 @@
 """How a checkpoint was asked when it was trained, kept beside its weights in `whenwhere.json`.
 
-A policy that was trained to answer one prompt in one form answers others badly, and nobody remembers which it was. The
-file says it, and whatever loads the folder (`whenwhere.models.vlm.Checkpoint`) asks as it says. Files may hold more
-than is read here (the recipe, its hash, the number of updates).
+A policy that was trained to answer one prompt in one form answers other prompts badly. The file names the prompt and
+the form, and whatever loads the folder (`whenwhere.models.vlm.Checkpoint`) asks in that way. A file may hold more than
+is read here (such as the number of updates).
 
-Left out: checkpoints on a hub. They are asked as their family is, unless they are fetched into a folder first.
+Left out: checkpoints on a hub. They are asked as their family is, unless they are downloaded into a folder first.
 """
 
 import json
@@ -16,24 +16,24 @@ from whenwhere.answers.dialects import DIALECTS, Dialect, FrameMode
 from whenwhere.errors import ModelError
 from whenwhere.store import write_text
 
-#: The file in a checkpoint's folder.
+#: Name of the file in a checkpoint's folder.
 FILE = "whenwhere.json"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What the file says; None = as the dialect does.
+    """What `whenwhere.json` says. A field that is None leaves the choice to the dialect.
 
     Attributes:
-        dialect: name of the dialect that everything else changes; None = by the configuration's `model_type`.
-        form: name of the form of its answers.
-        prompt: the question, with {query} and, if wanted, {duration}.
-        frames: how frames were handed over.
-        sample_fps: frames per second.
-        long_side: most pixels of a frame's longer side.
-        seconds: longest clip.
-        recipe: name of the recipe.
-        recipe_hash: of the recipe.
+        dialect: Name of the dialect that the other fields change. None goes by the configuration's `model_type`.
+        form: Name of the form in which the checkpoint answers.
+        prompt: The question, with {query} and, if wanted, {duration}.
+        frames: How frames were handed over.
+        sample_fps: Frames per second.
+        long_side: Largest number of pixels of a frame's longer side.
+        seconds: Duration of the longest clip in seconds.
+        recipe: Name of the recipe that trained the checkpoint.
+        recipe_hash: Hash of the recipe.
     """
 
     dialect: str | None = None
@@ -47,7 +47,7 @@ class Trained:
     recipe_hash: str | None = None
 
     def over(self, base: Dialect) -> Dialect:
-        """The dialect in which the checkpoint is asked, made of the one that its family speaks.
+        """The dialect in which the checkpoint is asked: its family's dialect with the changes that the file names.
 
         >>> from whenwhere.answers.dialects import QWEN3_VL
         >>> asked = Trained(form="second-level", prompt="When and where? {query}", sample_fps=1).over(QWEN3_VL)
@@ -69,26 +69,26 @@ class Trained:
         )
 
     def write(self, folder: str | Path) -> Path:
-        """Write the file into a checkpoint's folder.
-
-        Args:
-            folder: that exists.
+        """Write the file into a checkpoint's folder, which must exist.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         said = {key: value for key, value in asdict(self).items() if value is not None}
         return write_text(Path(folder) / FILE, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: str | Path) -> Trained | None:
-    """What a folder says of its checkpoint's training; None where it says nothing or is none.
+    """How the checkpoint in a folder was asked when it was trained.
 
     Args:
-        folder: of a checkpoint; a hub id is none.
+        folder: Folder of the checkpoint, or a hub id, which is not looked up.
+
+    Returns:
+        What the file says; None if there is no file or no folder.
 
     Raises:
-        ModelError: the file cannot be read, or names a form, a dialect or a way to hand frames over that is not known.
+        ModelError: the file cannot be read, or names an unknown form, dialect or way to hand frames over.
     """
     path = Path(folder) / FILE
     try:
@@ -96,9 +96,13 @@ def read(folder: str | Path) -> Trained | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as e:
-        raise ModelError(f"{path} cannot be read: mend it, or take it away to ask the model as its family is") from e
+        raise ModelError(
+            f"{path} cannot be read: repair it, or remove it to ask the model as its family is asked"
+        ) from e
     if not isinstance(said, dict):
-        raise ModelError(f"{path} holds no JSON object: mend it, or take it away to ask the model as its family is")
+        raise ModelError(
+            f"{path} does not hold a JSON object: repair it, or remove it to ask the model as its family is asked"
+        )
     known = Trained(**{f.name: said.get(f.name) for f in fields(Trained)})
     for key, value, right in (
         ("form", known.form, known.form is None or known.form in FORMS),
@@ -108,7 +112,7 @@ def read(folder: str | Path) -> Trained | None:
         *((key, getattr(known, key), _positive(getattr(known, key))) for key in ("sample_fps", "long_side", "seconds")),
     ):
         if not right:
-            raise ModelError(f"{path} has a {key} that is of no use, {value!r}: another version may have written it")
+            raise ModelError(f"{path} has a {key} that cannot be used, {value!r}: another version may have written it")
     return known
 
 

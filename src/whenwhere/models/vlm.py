@@ -1,10 +1,11 @@
 """A vision-language checkpoint in this process, by hub id or path, through transformers.
 
-The processor is loaded at once, the weights when they are first needed: planning a run costs seconds, not gigabytes.
-Code that comes with a checkpoint is never run (`trust_remote_code=False`): a family that transformers does not know
-is an error. Weights that a checkpoint lacks are an error too; transformers would fill them with random numbers.
+The processor is loaded at once, the weights when they are first needed, so that planning a run costs seconds and not
+gigabytes. Code that comes with a checkpoint is never run (`trust_remote_code=False`): a family that transformers does
+not know is an error. Weights that a checkpoint lacks are an error too, since transformers would fill them with random
+numbers.
 
-Everything that can go wrong here is said in one sentence (`ModelError`); torch is imported by what needs it.
+Whatever goes wrong while loading is a `ModelError` of one sentence. Torch is imported only by what needs it.
 """
 
 from collections.abc import Iterator
@@ -21,30 +22,31 @@ from whenwhere.models.grammar import TokenPieces
 from whenwhere.models.trained import read
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
-#: How dtypes are called here and in torch.
+#: Names of the dtypes here, and in torch.
 DTYPES = {"auto": "auto", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 class Checkpoint:
-    """A model, its processor and how its family is asked.
+    """A model, its processor, and the dialect in which its family is asked.
 
     Args:
-        name: hub id, or a folder.
-        dialect: of the family; None = as `whenwhere.json` in the folder says, else by the configuration's `model_type`.
-        revision: branch, tag or commit on the hub.
-        dtype: of the weights; None = bf16 on an accelerator, fp32 on a CPU.
-        device: `cuda`, `cuda:1`, `mps`, `cpu`; None = an accelerator where there is one.
-        device_map: passed on to transformers, for models that need several devices; instead of `device`.
-        quantization: a quantisation configuration of transformers, passed on as it is.
-        offline: read from the local cache of the hub only.
+        name: Hub id or folder of the checkpoint.
+        dialect: The dialect of the family. None is what `whenwhere.json` in the folder says, or else the dialect of the
+            configuration's `model_type`.
+        revision: Branch, tag or commit on the hub.
+        dtype: Precision of the weights. None is bf16 on an accelerator and fp32 on a CPU.
+        device: Where the model runs: `cuda`, `cuda:1`, `mps`, `cpu`. None takes an accelerator if there is one.
+        device_map: Passed on to transformers, for models that need several devices; it replaces `device`.
+        quantization: A quantisation configuration of transformers, passed on as it is.
+        offline: Whether only the local cache of the hub is read.
 
     Attributes:
-        config: the model's configuration.
-        processor: of the family, with `tokenizer`.
+        config: The model's configuration.
+        processor: The family's processor, with its `tokenizer`.
 
     Raises:
         MissingExtraError: torch, torchvision or transformers is not installed.
-        ModelError: the checkpoint cannot be had, or is of no use here.
+        ModelError: the checkpoint cannot be loaded, or cannot be used here.
         SettingError: an unknown dtype.
     """
 
@@ -62,7 +64,7 @@ class Checkpoint:
     ) -> None:
         if dtype is not None and dtype not in DTYPES:
             raise SettingError(f"weights are of the dtype {', '.join(DTYPES)}, not {dtype!r}")
-        required()
+        require_packages()
         from transformers import AutoConfig, AutoProcessor
 
         self.name, self.revision = name, revision
@@ -71,7 +73,7 @@ class Checkpoint:
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        with explained(name):
+        with loading_errors(name):
             self.config: Any = AutoConfig.from_pretrained(name, **self._source)
             self.processor: Any = AutoProcessor.from_pretrained(name, **self._source)
         if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
@@ -89,7 +91,7 @@ class Checkpoint:
 
     @cached_property
     def device(self) -> str:
-        """Where inputs go: the device asked for, or the first accelerator, or the CPU."""
+        """The device of the inputs: the one that was asked for, else the first accelerator, else the CPU."""
         import torch
 
         if self._device is not None:
@@ -100,10 +102,10 @@ class Checkpoint:
 
     @cached_property
     def model(self) -> Any:
-        """The model with its weights, loaded when first asked for.
+        """The model with its weights, loaded on first use.
 
         Raises:
-            ModelError: weights are missing, torn, of another model, or do not fit into memory.
+            ModelError: weights are missing, damaged or of another model, or do not fit into memory.
         """
         import torch
         from transformers import AutoModelForImageTextToText
@@ -116,7 +118,7 @@ class Checkpoint:
             options["device_map"] = self.device_map
         elif self.device != "cpu":
             options["device_map"] = {"": self.device}
-        with explained(self.name):
+        with loading_errors(self.name):
             model, info = AutoModelForImageTextToText.from_pretrained(
                 self.name, output_loading_info=True, **options, **self._source
             )
@@ -132,7 +134,7 @@ class Checkpoint:
 
     @cached_property
     def ends(self) -> list[int]:
-        """Numbers of the tokens that end an answer."""
+        """Ids of the tokens that end an answer."""
         ends = self.model.generation_config.eos_token_id
         ends = [ends] if isinstance(ends, int) else list(ends or [])
         if self.tokenizer.eos_token_id is not None:
@@ -143,17 +145,17 @@ class Checkpoint:
 
     @cached_property
     def pieces(self) -> TokenPieces:
-        """The bytes of the tokenizer's pieces, for held answers."""
+        """The bytes of the tokenizer's tokens, for answers that have to follow a schema."""
         return TokenPieces(piece_bytes(self.tokenizer), self.ends)
 
     @cached_property
     def control(self) -> list[str]:
-        """Writings that the tokenizer takes for control tokens, longest first."""
+        """Texts that the tokenizer takes for control tokens, longest first."""
         added = [str(token.content) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
         return sorted({*added, *map(str, self.tokenizer.all_special_tokens)} - {""}, key=len, reverse=True)
 
     def fingerprint(self) -> list[Any]:
-        """What answers depend on: names, settings, and of a folder its files' sizes and times."""
+        """JSON values that change when answers may change: names, settings, and sizes and times of a folder's files."""
         import transformers
 
         path = Path(self.name)
@@ -167,8 +169,8 @@ class Checkpoint:
         ]  # fmt: skip
 
 
-def required(purpose: str = "a vision-language model in this process", extra: str = "vlm") -> None:
-    """Raise a MissingExtraError, which names the extra, where a package of `vlm` is missing."""
+def require_packages(purpose: str = "a vision-language model in this process", extra: str = "vlm") -> None:
+    """Raise a `MissingExtraError` that names the extra if torch, torchvision or transformers is not installed."""
     for package in ("torch", "torchvision", "transformers"):
         try:
             __import__(package)
@@ -177,8 +179,8 @@ def required(purpose: str = "a vision-language model in this process", extra: st
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turns whatever loading can raise into one sentence."""
+def loading_errors(name: str) -> Iterator[None]:
+    """Turns whatever loading a checkpoint can raise into a `ModelError` of one sentence."""
     try:
         yield
     except MemoryError as e:
@@ -188,9 +190,9 @@ def explained(name: str) -> Iterator[None]:
             raise ModelError(too_big(name)) from e
         raise ModelError(_reason(name, e)) from e
     except Exception as e:
-        if type(e).__name__ != "SafetensorError":  # a class of a compiled module, not derived from anything above
+        if type(e).__name__ != "SafetensorError":  # a class of a compiled module that derives from none of the above
             raise
-        raise ModelError(f"the weights of {name} are torn: fetch them again") from e
+        raise ModelError(f"the weights of {name} are damaged: download them again") from e
 
 
 def _reason(name: str, error: BaseException) -> str:
@@ -237,12 +239,12 @@ _OFFLINE = {
 
 
 def no_pictures(name: str) -> str:
-    """The sentence on a model of words."""
+    """The error message about a model without a processor for pictures."""
     return f"{name} has no processor for pictures: it is not a vision-language checkpoint, or not a whole one"
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is the accelerator's or the CPU allocator's way to say that memory is full."""
+    """Whether an error of the accelerator or of the CPU's allocator means that memory is full."""
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return "memory" in str(error).lower() or isinstance(error, MemoryError)
     said = str(error)
@@ -250,12 +252,12 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def too_big(name: str) -> str:
-    """The sentence on weights that do not fit."""
+    """The error message about weights that do not fit into memory."""
     return f"the weights of {name} do not fit into memory: take a smaller model, a quantised one, or a device map"
 
 
 def piece_bytes(tokenizer: Any) -> list[bytes | None]:
-    """The bytes that each token of a tokenizer stands for; None for control tokens and holes.
+    """The bytes that each token id stands for; None for control tokens and for ids without a token.
 
     Byte-level vocabularies (Qwen, GLM, Llama 3) write bytes as letters; the others write a space as `▁` and single
     bytes as `<0x0A>`.
@@ -282,18 +284,18 @@ def piece_bytes(tokenizer: Any) -> list[bytes | None]:
 
 
 def _byte_letters() -> dict[str, int]:
-    """The letters that byte-level vocabularies write bytes as (GPT-2's table)."""
+    """The byte that each letter of a byte-level vocabulary stands for (GPT-2's table)."""
     kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [b for b in range(256) if b not in kept]
     return {chr(b): b for b in kept} | {chr(256 + k): b for k, b in enumerate(moved)}
 
 
 def grid_size(inputs: Any, processor: Any) -> tuple[int, int] | None:
-    """(width, height) in pixels of the pictures as the model sees them; None where the inputs do not tell.
+    """(width, height) in pixels of the pictures as the model sees them; None if the inputs do not tell.
 
     Args:
-        inputs: of the family's processor, one call.
-        processor: the family's.
+        inputs: What the family's processor made of one call.
+        processor: The family's processor.
     """
     for key, part in (("video_grid_thw", "video_processor"), ("image_grid_thw", "image_processor")):
         if inputs.get(key) is not None and len(inputs[key]):
@@ -304,13 +306,13 @@ def grid_size(inputs: Any, processor: Any) -> tuple[int, int] | None:
 
 
 def feature_count(inputs: Any, processor: Any) -> int | None:
-    """How many features the model will make of the pictures; None where only the model itself knows.
+    """The number of features that the model will make of the pictures; None if only the model itself knows.
 
     Args:
-        inputs: of the family's processor.
-        processor: the family's.
+        inputs: What the family's processor made of a call.
+        processor: The family's processor.
     """
-    if inputs.get("video_compression_mask") is not None:  # VideoLLaMA 3 drops what does not change
+    if inputs.get("video_compression_mask") is not None:  # VideoLLaMA 3 drops patches that do not change
         return int(inputs["video_compression_mask"].sum())
     count, told = 0, False
     for key, part in (("video_grid_thw", "video_processor"), ("image_grid_thw", "image_processor")):

@@ -72,9 +72,9 @@ def quiet_transformers() -> None:
     Raises:
         MissingExtraError: A package that training needs is not installed.
     """
-    from whenwhere.models.vlm import required
+    from whenwhere.models.vlm import require_packages
 
-    required("training", "train")
+    require_packages("training", "train")
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -93,14 +93,14 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         ModelError: The checkpoint cannot be loaded.
         SettingError: Sizes that do not fit together.
     """
-    from whenwhere.models.vlm import Checkpoint, required
+    from whenwhere.models.vlm import Checkpoint, require_packages
 
-    required("training", "train")
+    require_packages("training", "train")
     name = recipe.model.checkpoint
     if name == "tiny":
-        from whenwhere.models.shipped import shipped
+        from whenwhere.models.shipped import shipped_weights
 
-        name = str(shipped())
+        name = str(shipped_weights())
     elif name == "tiny-new":
         from whenwhere.models import tiny
         from whenwhere.stage.shapes import SHAPES_WORDS

@@ -28,9 +28,17 @@ from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
 from whenwhere.models.decoding import GrammarProcessor, SamplingProcessor, batch_inputs
-from whenwhere.models.frames import Layout, TemplateError, check_positions, check_stamps, check_words, fitted, lay_out
+from whenwhere.models.frames import (
+    Layout,
+    TemplateError,
+    check_positions,
+    check_stamps,
+    check_words,
+    lay_out,
+    shrink_frames,
+)
 from whenwhere.models.grammar import Grammar
-from whenwhere.models.shipped import TINY, shipped
+from whenwhere.models.shipped import TINY, shipped_weights
 from whenwhere.models.vlm import Checkpoint, DType, feature_count, grid_size, out_of_memory
 from whenwhere.store import Cache
 
@@ -181,7 +189,7 @@ class LocalBackend(ModelBackend):
         Raises:
             ModelError: a stamp is not true, or tokens and features do not match.
         """
-        images = fitted(call.images, self.long_side, self.pixels)
+        images = shrink_frames(call.images, self.long_side, self.pixels)
         prompt = self.defused(call.prompt)
         layout = lay_out(images, call.times, prompt, self.dialect, self.frames)
         rendered = self._rendered(layout, thinks=call.schema is None)
@@ -359,7 +367,7 @@ class LocalBackend(ModelBackend):
         """Tokens of the frames and of the template around them."""
         # noise: families that drop what does not change must not drop it all
         picture = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), dtype=np.uint8)
-        small = fitted(picture, self.long_side, self.pixels)
+        small = shrink_frames(picture, self.long_side, self.pixels)
         images = np.concatenate([np.roll(small, 5 * k, axis=2) for k in range(frames)] or [small[:0]])
         call = ModelCall(images, np.arange(frames, dtype=np.float64) / (self.dialect.fps or 1.0), ".")
         return self.prepared(call).tokens - len(self.checkpoint.tokenizer(".")["input_ids"])
@@ -430,11 +438,11 @@ def _check(name: str, options: BackendOptions) -> None:
         if find_spec(package) is None:
             raise MissingExtraError(package, "vlm", f"the model {name}")
     if name == TINY:
-        shipped()
+        shipped_weights()
 
 
 def _build(name: str, options: BackendOptions) -> LocalBackend:
-    path = shipped() if name == TINY else Path(name).expanduser()
+    path = shipped_weights() if name == TINY else Path(name).expanduser()
     key = (str(path.resolve()) if path.is_dir() else name, options.device)
     checkpoint = _ALIVE.get(key)
     if checkpoint is None:
