@@ -1,40 +1,27 @@
-"""Check the documents: every link to a file of the project exists, and every generated table is up to date.
+"""Check the documents: every link to a file of the project exists, and every generated block is up to date.
 
-A table in README.md or docs/*.md between
+    python docs/check.py [--write]
 
-    <!-- benchmarks/results/NAME.md, table 1 -->
-    ...
-    <!-- end -->
+A generated block in a Markdown file of the project begins with a comment that names its source and ends with
+`<!-- end -->`:
 
-is the first table of that result file, which a benchmark script wrote; what stands after
+    <!-- benchmarks/results/NAME.md, table 1 -->   the first table of that file, which a benchmark script wrote
+    <!-- whenwhere eval --list, protocols -->      the protocols (or `tasks`, `benchmarks`, `formats`)
+    <!-- dialects -->                              how each model family is asked
+    <!-- rewards -->                               the reward terms
+    <!-- recipes -->                               the packaged recipes
+    <!-- settings, rl -->                          the keys of a recipe's table, from its dataclass
+    <!-- house -->                                 the floor plan of `docs/house.py`
 
-    <!-- whenwhere eval --list, protocols -->
-
-is made from the protocols (or `tasks`, `benchmarks`, `formats`) themselves, and what stands after
-
-    <!-- dialects -->
-
-from the dialects, and what stands after
-
-    <!-- rewards -->
-
-from the reward terms, and what stands after
-
-    <!-- recipes -->
-    <!-- settings, rl -->
-
-from the packaged recipes and from the dataclass of a recipe's table. `python docs/check.py --write` copies the tables
-in; without it a difference is an error. So no number and no switch is ever typed by hand. What stands after
-
-    <!-- house -->
-
-is the floor plan of `docs/house.py`.
+`--write` fills the blocks in; without it, a block that differs from its source is an error. So no number and no list of
+settings is ever typed by hand.
 """
 
 import inspect
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -42,19 +29,32 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import house
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = re.compile(r"(<!-- (benchmarks/results/[\w.-]+\.md), table (\d+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-LISTED = re.compile(r"(<!-- whenwhere eval --list, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-DIALECTS = re.compile(r"(<!-- dialects -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-REWARDS = re.compile(r"(<!-- rewards -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-RECIPES = re.compile(r"(<!-- recipes -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-HOUSE = re.compile(r"(<!-- house -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-SETTINGS = re.compile(r"(<!-- settings, (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- ([^\n]+) -->\n)((?:(?!<!-- ).*\n)*?)(<!-- end -->)")
 ROWS = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
-def listed(match: re.Match[str]) -> str:
-    """A list of what can be evaluated, as it is now."""
+def table_text(rows: list[list[str]]) -> str:
+    """Rows of cells as a Markdown table; the first row is its head."""
+    return "".join(f"| {' | '.join(row)} |\n" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+
+
+def result_table(file: str, number: str) -> str:
+    """A table of a result file, counted from 1.
+
+    Raises:
+        LookupError: There is no such file, or it has fewer tables.
+    """
+    if not (ROOT / file).exists():
+        raise LookupError("there is no such file")
+    tables = ROWS.findall((ROOT / file).read_text(encoding="utf-8"))
+    if len(tables) < int(number):
+        raise LookupError(f"the file has only {len(tables)} tables")
+    return tables[int(number) - 1]
+
+
+def listed(kind: str) -> str:
+    """A list that `whenwhere eval --list` prints."""
     from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables, task_table
     from whenwhere.evaluate.table import markdown
 
@@ -63,21 +63,21 @@ def listed(match: re.Match[str]) -> str:
         "benchmarks": [benchmark_table()],
         "protocols": protocol_tables(),
         "formats": [format_table()],
-    }[match[2]]
+    }[kind]
     if len(tables) == 1:
         tables[0].title = ""
-    return f"{match[1]}{markdown(tables).replace('## ', '### ')}{match[4]}"
+    return markdown(tables).replace("## ", "### ")
 
 
-def dialects(match: re.Match[str]) -> str:
-    """How each family is asked, as its dialect says."""
+def dialects() -> str:
+    """A table of how each model family is asked, from the dialects."""
     from whenwhere.answers.dialects import DIALECTS
 
     heads = [
         "dialect", "`model_type`", "time", "frames per stamp", "handed over as", "stamps to", "boxes",
         "asked in the forms", "prompt and coordinates: source", "verified with weights",
     ]  # fmt: skip
-    rows = [heads, ["---"] * len(heads)]
+    rows = [heads]
     for d in DIALECTS.values():
         boxes = "none found" if d.coordinates is None else f"{d.coordinates}, as points" if d.points else d.coordinates
         forms = ", ".join(f"`{form}`" for form in (d.spans_form, d.boxes_form) if form)
@@ -87,39 +87,39 @@ def dialects(match: re.Match[str]) -> str:
             [f"`{d.name}`", kinds, d.time, str(d.merge), f"`{d.frames}`", f"{d.resolution:g} s", boxes, forms, d.source,
              d.verified or "no"]
         )  # fmt: skip
-    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+    return table_text(rows)
 
 
-def rewards(match: re.Match[str]) -> str:
-    """What each reward term says about itself."""
+def rewards() -> str:
+    """A table of the reward terms."""
     from whenwhere.verify import TERMS
 
-    rows = [["term", "formula", "gameable", "needs", "source"], ["---"] * 5]
+    rows = [["term", "formula", "gameable", "needs", "source"]]
     for term in TERMS.values():
         formula = term.formula.replace("|", "\\|")
         gameable = f"yes: {term.gameable}" if term.gameable else "no"
         rows.append([f"`{term.name}`", formula, gameable, ", ".join(term.needs) or "–", term.source])
-    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+    return table_text(rows)
 
 
-def recipes(match: re.Match[str]) -> str:
-    """The recipes of the package, by their first lines."""
+def recipes() -> str:
+    """A table of the packaged recipes with the first line of each."""
     from whenwhere.training.recipe import load, packaged
 
-    rows = [["recipe", "stage", "what", "begins with"], ["---"] * 4]
+    rows = [["recipe", "stage", "what", "begins with"]]
     for name in packaged():
         recipe = load(name)
         rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`"])
-    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[3]
+    return table_text(rows)
 
 
-def floors(match: re.Match[str]) -> str:
-    """The floors of the house with the rooms that exist."""
-    return f"{match[1]}```\n{house.floor_plan(house.read_house())}\n```\n{match[3]}"
+def floors() -> str:
+    """The floor plan of the house."""
+    return f"```\n{house.floor_plan(house.read_house())}\n```\n"
 
 
-def settings(match: re.Match[str]) -> str:
-    """The keys of a recipe's table, from its dataclass."""
+def settings(table: str) -> str:
+    """The keys of one table of a recipe, from its dataclass."""
     from whenwhere.curate.filters import FilterSettings
     from whenwhere.stage.shapes.world import ShapesWorld
     from whenwhere.training import policy_tables
@@ -137,10 +137,10 @@ def settings(match: re.Match[str]) -> str:
         "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings, "rl": RLSettings,
         "evaluators": EvaluatorSettings, "grounding": GroundingEvaluatorSettings,
     }  # fmt: skip
-    kind = kinds[match[2]]
+    kind = kinds[table]
     base = kind.__mro__[1]
     inherited = {field.name for field in fields(base)} if is_dataclass(base) else set()
-    rows = [["key", "default", "what it is"], ["---"] * 3]
+    rows = [["key", "default", "what it is"]]
     said, hints = attributes(kind), get_type_hints(kind)
     for field in fields(kind):
         if field.name not in inherited:
@@ -149,11 +149,11 @@ def settings(match: re.Match[str]) -> str:
             if not all(choice in what for choice in choices):
                 what += f" One of {', '.join(choices)}."
             rows.append([f"`{field.name}`", default(field), what])
-    return match[1] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + match[4]
+    return table_text(rows)
 
 
 def attributes(kind: Any) -> dict[str, str]:
-    """What a docstring says about each attribute."""
+    """The description of each attribute in a class's docstring."""
     _, _, text = (inspect.getdoc(kind) or "").partition("Attributes:\n")
     found: dict[str, str] = {}
     for line in text.split("\n\n")[0].splitlines():
@@ -165,7 +165,7 @@ def attributes(kind: Any) -> dict[str, str]:
 
 
 def default(field: Any) -> str:
-    """A field's default as a recipe writes it."""
+    """The default of a field, written as in a recipe."""
     value = field.default_factory() if field.default_factory is not MISSING else field.default
     if value is MISSING:
         return "must be said"
@@ -178,36 +178,57 @@ def default(field: Any) -> str:
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
 
 
+#: What the comment before a block looks like, and the function that makes the block from what it names.
+SOURCES: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
+    (re.compile(r"(benchmarks/results/[\w.-]+\.md), table (\d+)"), result_table),
+    (re.compile(r"whenwhere eval --list, (\w+)"), listed),
+    (re.compile(r"dialects"), dialects),
+    (re.compile(r"rewards"), rewards),
+    (re.compile(r"recipes"), recipes),
+    (re.compile(r"settings, (\w+)"), settings),
+    (re.compile(r"house"), floors),
+)
+
+
+def block(name: str) -> str:
+    """The content of the block that a comment names.
+
+    Raises:
+        LookupError: Nothing has this name.
+    """
+    for pattern, make in SOURCES:
+        if named := pattern.fullmatch(name):
+            return make(*named.groups())
+    raise LookupError("nothing makes such a block")
+
+
 def main() -> int:
-    """Check (or with --write, fill) all documents; the number of faults."""
+    """Check all documents, or fill their blocks with --write; the result is the number of faults."""
     write = "--write" in sys.argv[1:]
     faults: list[str] = []
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]):
         text = page.read_text(encoding="utf-8")
-        for target in LINK.findall(text):
-            if not (page.parent / target).exists():
-                faults.append(f"{page.relative_to(ROOT)}: link to {target}, which does not exist")
-
-        def table(match: re.Match[str], page: Path = page) -> str:
-            source = ROOT / match[2]
-            if not source.exists():
-                faults.append(f"{page.relative_to(ROOT)}: table of {match[2]}, which does not exist")
-                return match[0]
-            tables = ROWS.findall(source.read_text(encoding="utf-8"))
-            if len(tables) < int(match[3]):
-                faults.append(f"{page.relative_to(ROOT)}: {match[2]} has no table {match[3]}")
-                return match[0]
-            return f"{match[1]}{tables[int(match[3]) - 1]}{match[5]}"
-
-        fresh = DIALECTS.sub(dialects, LISTED.sub(listed, TABLE.sub(table, text)))
-        fresh = HOUSE.sub(floors, fresh)
-        fresh = SETTINGS.sub(settings, RECIPES.sub(recipes, REWARDS.sub(rewards, fresh)))
+        name = page.relative_to(ROOT)
+        faults += [
+            f"{name}: link to {target}, which does not exist"
+            for target in LINK.findall(text)
+            if not (page.parent / target).exists()
+        ]
+        pieces = []
+        end = 0
+        for found in BLOCK.finditer(text):
+            try:
+                content = block(found[2])
+            except LookupError as e:
+                faults.append(f"{name}, block {found[2]!r}: {e.args[0]}")
+                content = found[3]
+            pieces += [text[end : found.start()], found[1], content, found[4]]
+            end = found.end()
+        fresh = "".join([*pieces, text[end:]])
         if fresh != text and write:
             page.write_text(fresh, encoding="utf-8")
         elif fresh != text:
-            faults.append(
-                f"{page.relative_to(ROOT)}: a table differs from its result file: python docs/check.py --write"
-            )
+            faults.append(f"{name}: a block differs from its source; `python docs/check.py --write` fills it in")
     sys.stderr.write("".join(f"{fault}\n" for fault in faults))
     return len(faults)
 

@@ -32,7 +32,7 @@ def numbered_paths(path: Path, n: int) -> list[Path]:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer: a file for each of its spans."""
+    """Cut the answered spans out of the video, and write one clip for each of them."""
     from whenwhere.video import write_clip
 
     spans = [Span(s.start, s.end, s.score) for s in record.spans]

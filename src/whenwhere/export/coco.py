@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def build(record: "Grounding", info: "VideoInfo") -> dict[str, Any]:
-    """The file's content as a JSON object, keys in the order of the file."""
+    """The COCO file of an answer as a JSON object."""
     tubes = frame_boxes(record, info)
     names = list(dict.fromkeys(on.tube.label or "object" for on in tubes)) or ["object"]
     stem = Path(record.video.path if record.video else info.path).stem
@@ -81,7 +81,7 @@ def build(record: "Grounding", info: "VideoInfo") -> dict[str, Any]:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as a COCO file."""
     return [write_text(path, json.dumps(build(record, info), ensure_ascii=False) + "\n")]
 
 

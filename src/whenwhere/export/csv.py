@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def render(record: "Grounding") -> str:
-    """The file's content, header included.
+    """The CSV table of an answer, header included.
 
     >>> from whenwhere.records import Grounding
     >>> print(render(Grounding(id="a", query="a dog, running", status="absent")).splitlines()[1])
@@ -79,7 +79,7 @@ def _optional(x: float | None) -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as a CSV table."""
     return [write_text(path, render(record))]
 
 

@@ -59,7 +59,7 @@ def keyframes(boxes: NDArray[np.float64], keys: NDArray[np.bool_], tolerance: fl
 
 
 def build(record: "Grounding", info: "VideoInfo") -> ET.Element:
-    """The root element of the document."""
+    """The root element of an answer's CVAT document."""
     tubes = frame_boxes(record, info)
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
@@ -110,7 +110,7 @@ def _xml(text: str) -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as CVAT XML."""
     root = build(record, info)
     ET.indent(root)
     return [write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, "unicode") + "\n")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def render(record: "Grounding") -> str:
-    r"""The file's content.
+    r"""The JSON text of an answer, one line for each field.
 
     >>> from whenwhere.records import Grounding
     >>> render(Grounding(id="a", query="a dog", status="absent")).splitlines()[:3]
@@ -30,7 +30,7 @@ def render(record: "Grounding") -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as one JSON object."""
     return [write_text(path, render(record))]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def render(record: "Grounding", info: "VideoInfo") -> str:
-    """The file's content, sorted by frame and then by id."""
+    """The MOTChallenge lines of an answer, sorted by frame and then by id."""
     rows = []
     for n, on in enumerate(frame_boxes(record, info), 1):
         score = 1.0 if on.tube.score is None else on.tube.score
@@ -33,7 +33,7 @@ def render(record: "Grounding", info: "VideoInfo") -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as MOTChallenge text."""
     return [write_text(path, render(record, info))]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer, unless there is nothing to draw."""
+    """Write the video with the boxes of an answer drawn in; without boxes, no file is written."""
     from whenwhere.video import write_overlay
 
     drawn = [on for on in frame_boxes(record, info) if len(on.present)]

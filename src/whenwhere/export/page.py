@@ -253,7 +253,7 @@ def write_video_page(
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write the page of one answer."""
+    """Write an HTML page that shows one answer over its video."""
     return [write_video_page([record], info, path)]
 
 

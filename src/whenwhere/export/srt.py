@@ -20,7 +20,7 @@ _HARMLESS = str.maketrans("<>{}", "‹›()")
 
 
 def render(record: "Grounding") -> str:
-    """The file's content.
+    """The SubRip subtitles of an answer.
 
     >>> from whenwhere.records import Grounding, SpanRecord
     >>> g = Grounding(id="a", query="a <b>dog", status="answered", spans=[SpanRecord(start=1, end=2.5, score=0.8)])
@@ -39,7 +39,7 @@ def render(record: "Grounding") -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as SubRip subtitles."""
     return [write_text(path, render(record))]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def render(record: "Grounding") -> str:
-    r"""The file's content.
+    r"""The WebVTT subtitles of an answer.
 
     >>> from whenwhere.records import Grounding
     >>> render(Grounding(id="a", query="a <b>dog", status="absent"))
@@ -34,7 +34,7 @@ def render(record: "Grounding") -> str:
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
-    """Write one answer."""
+    """Write an answer as WebVTT subtitles."""
     return [write_text(path, render(record))]
 
 
