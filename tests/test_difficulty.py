@@ -51,7 +51,7 @@ def test_choices_are_subsets_without_repeats(
 def test_window_is_time_r1s() -> None:
     """Keep 0 < t_IoU ≤ .7, with values as files round them."""
     iou = np.array([0.0, 0.01, 0.3, 0.7, 0.700001, 1.0])
-    assert selection.window(1 - iou, 0.3, 1.0).tolist() == [1, 2, 3]
+    assert selection.in_window(1 - iou, 0.3, 1.0).tolist() == [1, 2, 3]
 
 
 def test_gaussian_draws_by_its_weights() -> None:

@@ -200,7 +200,7 @@ def test_windows_and_budgets_of_real_videos(moving_clip: Path) -> None:
     assert few.images.shape[1:3] == (60, 80)  # 4800 pixels each, two frames being one step
     assert ItemSource([other], sample_fps=2, total_pixels=100, min_pixels=1200)[0].images.shape[1:3] == (30, 40)
     late = Item("c", str(moving_clip), "q", span_array([(0.5, 1.0)]), window=Span(20, 30), offset=20)
-    with pytest.raises(SampleError, match="the window from 20 s lies behind the end"):
+    with pytest.raises(SampleError, match="the window from 20 s begins after the end"):
         ItemSource([late])[0]
 
 

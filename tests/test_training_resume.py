@@ -22,7 +22,7 @@ from whenwhere.training.checkpoint import STATE
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("error::whenwhere.training.prefix.shared_prefix.FallbackWarning"),
+    pytest.mark.filterwarnings("error::whenwhere.training.prefix.scorer.FallbackWarning"),
 ]  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_a_run_goes_on_to_a_later_end(blank: Path, tmp_path: Path, optim: Any) -
 def test_a_torn_state_is_a_sentence(blank: Path, whole: Path, tmp_path: Path) -> None:
     (tmp_path / STATE).parent.mkdir()
     (tmp_path / STATE).write_bytes((whole / STATE).read_bytes()[:5000])
-    with pytest.raises(RecordError, match="cannot be read: take it away"):
+    with pytest.raises(RecordError, match="cannot be read: delete it"):
         training_child.main(str(blank), str(tmp_path))
 
 

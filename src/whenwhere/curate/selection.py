@@ -1,43 +1,40 @@
-"""Which questions are trained on, chosen by their difficulty: pure functions from arrays and a seed to indices.
+"""Chooses questions by their difficulty: pure functions from arrays and a seed to indices.
 
-Difficulty is 1 - R in 0-1, high is hard (`data.difficulty`). Every selector draws without replacement and gives the
-chosen indices in order. `select` is what a recipe's [curriculum] says: candidates by a window, one of the rules below,
-within strata where there are some.
+Difficulty is 1 - R in 0-1, high is hard (`curate.difficulty`). Every selector draws without replacement and gives the
+chosen indices in order. `select` does what a recipe's [curriculum] says: it takes the candidates of a window and lets
+one of `SELECTORS` choose among them, within strata if there are any.
 
-Difficulty is mechanically high for short events: strata of duration and of the event's share of the video keep a
-selector from becoming a selector of lengths.
+Short events are hard whatever a policy can do. Strata of duration and of the event's share of the video keep a selector
+from merely choosing by length.
 
-Left out: pass rates (a threshold on R is one more number to choose; `variance` asks the same with none).
+Left out: pass rates (a threshold on R is one more number to choose; `variance` asks the same without one).
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 
-Selector = Literal["all", "random", "spread", "gaussian", "variance"]
-SELECTORS = ("all", "random", "spread", "gaussian", "variance")
-
 Indices = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
-def window(difficulty: Floats, low: float = 0.0, high: float = 1.0) -> Indices:
-    """Questions with low ≤ difficulty < high; with high = 1 exactly those that were not answered wholly wrong.
+def in_window(difficulty: Floats, low: float = 0.0, high: float = 1.0) -> Indices:
+    """Questions with low ≤ difficulty < high. With high = 1 these are all that were not answered wholly wrong.
 
     Time-R1's `0070_all` keeps 0 < t_IoU ≤ .7, which is low = .3, high = 1 (src/utils/process_data.py,
     xiaomi-research/time-r1@7f2b594).
 
     Args:
-        difficulty: (n,) in 0-1.
-        low: in it.
-        high: not in it, unless it is above 1.
+        difficulty: Difficulties in 0-1, (n,).
+        low: Lowest difficulty.
+        high: Difficulty below which they lie.
 
-    >>> window(np.array([0, .3, .5, 1]), .3, 1).tolist()
+    >>> in_window(np.array([0, .3, .5, 1]), .3, 1).tolist()
     [1, 2]
     """
     # 1 - .7 is .30000000000000004: what a file rounds must not decide
@@ -45,7 +42,12 @@ def window(difficulty: Floats, low: float = 0.0, high: float = 1.0) -> Indices:
 
 
 def random(count: int, chosen: int, seed: int) -> Indices:
-    """Any of them, all equally likely.
+    """Any questions, all equally likely.
+
+    Args:
+        count: Number of questions.
+        chosen: Number to draw.
+        seed: Seed of the draw.
 
     >>> random(5, 9, 0).tolist()
     [0, 1, 2, 3, 4]
@@ -54,7 +56,11 @@ def random(count: int, chosen: int, seed: int) -> Indices:
 
 
 def spread(difficulty: Floats, chosen: int) -> Indices:
-    """At even steps through the questions in order of difficulty, ends included; Time-R1's way behind its window.
+    """Even steps through the questions in order of difficulty, ends included, as Time-R1 takes after its window.
+
+    Args:
+        difficulty: Difficulties in 0-1, (n,).
+        chosen: Number to choose.
 
     >>> spread(np.array([.9, .1, .5, .2, .8]), 3).tolist()
     [0, 1, 2]
@@ -68,20 +74,20 @@ def spread(difficulty: Floats, chosen: int) -> Indices:
 def gaussian(
     difficulty: Floats, chosen: int, seed: int, mu: float, sigma: float, corrected: bool = False, bins: int = 20
 ) -> Indices:
-    """Drawn with weights exp(-(d - μ)² / 2σ²), divided by the density of difficulties where that is to be corrected.
+    """A draw with weights exp(-(d - μ)² / 2σ²), divided by the density of difficulties if `corrected`.
 
     Without correction: Time-R1's `gaussian_03` (t_IoU .3, σ .2 → μ = .7). With it: TimeLens (t_IoU .05, σ .2 → μ = .95;
     histogram of 20 bins over 0-1; training/data/grounding.py, TencentARC/TimeLens@5d90c06): the chosen difficulties
     then follow the Gaussian whatever the set's own are.
 
     Args:
-        difficulty: (n,) in 0-1.
-        chosen: how many to draw; all where there are fewer.
-        seed: of the draw.
-        mu: centre.
-        sigma: width.
-        corrected: divide by the density.
-        bins: of the histogram.
+        difficulty: Difficulties in 0-1, (n,).
+        chosen: Number to draw; all are taken where there are fewer.
+        seed: Seed of the draw.
+        mu: Centre of the weights.
+        sigma: Width of the weights.
+        corrected: Divide by the density of difficulties.
+        bins: Bins of the histogram that gives the density.
 
     >>> d = np.array([.0] * 90 + [.7] * 10)
     >>> (gaussian(d, 10, 0, .7, .2) >= 90).sum() > (gaussian(d, 10, 0, .7, 9) >= 90).sum()
@@ -99,9 +105,13 @@ def gaussian(
 
 
 def variance(std: Floats, chosen: int) -> Indices:
-    """Those whose rewards differ most from draw to draw; of equals the first.
+    """The questions whose rewards differ most from draw to draw; of equals the first.
 
-    Temporal-R1's variance-aware selection (arXiv 2506.01908; its code is not released).
+    This is Temporal-R1's variance-aware selection (arXiv 2506.01908; its code is not released).
+
+    Args:
+        std: Standard deviations of R over the draws, (n,).
+        chosen: Number to choose.
 
     >>> variance(np.array([0, .3, .1, .3]), 2).tolist()
     [1, 3]
@@ -110,9 +120,13 @@ def variance(std: Floats, chosen: int) -> Indices:
 
 
 def strata(values: Floats, edges: Sequence[float]) -> Indices:
-    """Which stratum each value lies in: below the first edge 0, from the last edge on len(edges).
+    """The stratum of each value: 0 below the first edge, len(edges) from the last edge on.
 
-    TimeLens parts durations at 30, 60, ..., 240 s.
+    TimeLens divides durations at 30, 60, ..., 240 s.
+
+    Args:
+        values: Values, (n,).
+        edges: Increasing values that separate the strata.
 
     >>> strata(np.array([10, 30, 500]), [30, 60]).tolist()
     [0, 1, 2]
@@ -121,12 +135,12 @@ def strata(values: Floats, edges: Sequence[float]) -> Indices:
 
 
 def within(labels: Indices, chosen: int, pick: Callable[[Indices, int], Indices]) -> Indices:
-    """The same number from every stratum that has any; one with fewer gives what it has, as in TimeLens.
+    """The same number from every stratum that has questions; one with too few gives all it has, as in TimeLens.
 
     Args:
-        labels: (n,) stratum of each question.
-        chosen: how many in all.
-        pick: indices of a stratum, and how many → positions in them.
+        labels: Stratum of each question, (n,).
+        chosen: Number to choose in all.
+        pick: Chooses within a stratum. Gets its indices and how many to choose, gives positions in them.
 
     >>> within(np.array([0, 0, 0, 1]), 4, lambda own, k: np.arange(min(k, len(own)))).tolist()
     [0, 1, 3]
@@ -142,12 +156,44 @@ def within(labels: Indices, chosen: int, pick: Callable[[Indices, int], Indices]
     return np.sort(np.concatenate(found))
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The questions that a selector chooses from, and its settings.
+
+    Attributes:
+        difficulty: Difficulties in 0-1, (n,).
+        std: Standard deviations of R over the draws, (n,).
+        mu: Centre of `gaussian`.
+        sigma: Width of `gaussian`.
+        corrected: Divide `gaussian` by the density of difficulties.
+    """
+
+    difficulty: Floats
+    std: Floats
+    mu: float
+    sigma: float
+    corrected: bool
+
+
+#: Gets the candidates, how many to choose, and a seed; gives the chosen indices in order.
+Selector = Callable[[Candidates, int, int], Indices]
+
+#: Selectors by the name that a recipe gives.
+SELECTORS: dict[str, Selector] = {
+    "all": lambda own, chosen, seed: np.arange(min(chosen, len(own.difficulty))),
+    "random": lambda own, chosen, seed: random(len(own.difficulty), chosen, seed),
+    "spread": lambda own, chosen, seed: spread(own.difficulty, chosen),
+    "gaussian": lambda own, chosen, seed: gaussian(own.difficulty, chosen, seed, own.mu, own.sigma, own.corrected),
+    "variance": lambda own, chosen, seed: variance(own.std, chosen),
+}
+
+
 def select(
     difficulty: Floats,
     std: Floats,
     seed: int,
     *,
-    selector: Selector = "all",
+    selector: str = "all",
     count: int | None = None,
     low: float = 0.0,
     high: float = math.inf,
@@ -156,23 +202,23 @@ def select(
     corrected: bool = False,
     labels: Indices | None = None,
 ) -> Indices:
-    """What a recipe's [curriculum] chooses.
+    """The questions that a recipe's [curriculum] chooses.
 
     Args:
-        difficulty: (n,) in 0-1.
-        std: (n,) standard deviations of R over the draws; all 0 where one greedy answer was measured.
-        seed: of the draw.
-        selector: `all` candidates, `random`, `spread` over their difficulties, `gaussian`, or `variance`.
-        count: how many; None = all candidates.
-        low: candidates have at least this difficulty.
-        high: and less than this.
-        mu: of `gaussian`.
-        sigma: of `gaussian`.
-        corrected: of `gaussian`.
-        labels: (n,) strata, within which is chosen.
+        difficulty: Difficulties in 0-1, (n,).
+        std: Standard deviations of R over the draws, (n,); all 0 where one greedy answer was measured.
+        seed: Seed of the draw.
+        selector: A key of `SELECTORS`.
+        count: Number to choose. None: all candidates.
+        low: Lowest difficulty of a candidate.
+        high: Difficulty below which a candidate lies.
+        mu: Centre of `gaussian`.
+        sigma: Width of `gaussian`.
+        corrected: Divide `gaussian` by the density of difficulties.
+        labels: Stratum of each question, (n,). None: one stratum.
 
     Raises:
-        SettingError: nothing is left, or the selector needs what was not measured.
+        SettingError: Nothing is left, or the selector needs what was not measured.
 
     >>> d = np.array([.1, .4, .5, .6, 1])
     >>> select(d, d * 0, 0, selector="spread", count=2, low=.3, high=1).tolist()
@@ -183,7 +229,7 @@ def select(
             "selector = 'variance' needs draws, and these difficulties are of one greedy answer: measure them with "
             "`whenwhere data difficulty --draws 8`"
         )
-    candidates = window(difficulty, low, high)
+    candidates = in_window(difficulty, low, high)
     if not len(candidates):
         raise SettingError(
             f"no question has a difficulty from {low:g} to {high:g}: they lie between "
@@ -192,16 +238,8 @@ def select(
 
     def pick(own: Indices, chosen: int) -> Indices:
         mine = candidates[own]
-        draw = [seed, int(own[0])] if len(own) else seed
-        if selector == "random":
-            return random(len(mine), chosen, _seed(draw))
-        if selector == "spread":
-            return spread(difficulty[mine], chosen)
-        if selector == "gaussian":
-            return gaussian(difficulty[mine], chosen, _seed(draw), mu, sigma, corrected)
-        if selector == "variance":
-            return variance(std[mine], chosen)
-        return np.arange(min(chosen, len(mine)))
+        draw = _seed([seed, int(own[0])] if len(own) else seed)
+        return SELECTORS[selector](Candidates(difficulty[mine], std[mine], mu, sigma, corrected), chosen, draw)
 
     chosen = len(candidates) if count is None else count
     if labels is None:

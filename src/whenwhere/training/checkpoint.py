@@ -1,38 +1,41 @@
-"""A run's last good state: one file, whole or absent, from which the run goes on as if it had never stopped.
+"""A run's last good state: one file, whole or absent, from which the run resumes as if it had never stopped.
 
-It holds what an update depends on: weights that are trained, the optimiser's moments, the state of every random number
-generator, the number of updates done, and what the stage keeps. Not held: frozen weights (they are the checkpoint's
-own) and the place in the data, which follows from the number of updates.
+It holds what an update depends on: the weights that are trained, the optimiser's moments, the state of every random
+number generator, the number of updates done, and what the objective keeps. It does not hold frozen weights (they are in
+the checkpoint that training begins with) or the position in the data, which follows from the number of updates.
 
-Lines of a run's JSON Lines files carry the update in which they were written (`step`); those behind the state are cut
-off before the run goes on, so that nothing stands there twice.
+Lines of a run's JSON Lines files carry the update in which they were written (`step`). Those after the state are cut
+off before the run resumes, so that no line is written twice.
 """
 
 import json
 import random
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import OutputError, RecordError
 from whenwhere.store import atomic_path, read_lines, write_text
 
-#: The file in a run's folder.
+if TYPE_CHECKING:
+    import torch
+
+#: The state's file in a run's folder.
 STATE = Path("state") / "last.pt"
 #: The JSON Lines files of a run.
 LINES = ("metrics.jsonl", "skipped.jsonl", "events.jsonl", "completions/*.jsonl")
-#: Raise when what is in it changes.
+#: Version of the state; raise it when older states cannot be read any more.
 VERSION = 1
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write a run's state over the last one.
+    """Replaces a run's state.
 
     Args:
-        folder: of the run.
-        state: tensors, numbers, texts, and lists and dicts of them.
+        folder: Folder of the run.
+        state: Tensors, numbers, texts, and lists and dicts of them.
 
     Raises:
-        OutputError: it cannot be written; the last one is still there.
+        OutputError: The state cannot be written; the previous one is still there.
     """
     import torch
 
@@ -42,15 +45,18 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
             torch.save({"version": VERSION, **state}, temporary)
         except RuntimeError as e:  # torch's writer reports a full disk so
             raise OutputError(
-                f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there, the state before is kept"
+                f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there; the previous state is kept"
             ) from e
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """A run's last good state; None where there is none.
+    """A run's last good state. None: there is none.
+
+    Args:
+        folder: Folder of the run.
 
     Raises:
-        RecordError: it cannot be read, or another version of whenwhere wrote it.
+        RecordError: The state cannot be read, or another version of whenwhere wrote it.
     """
     import torch
 
@@ -60,14 +66,18 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
     except Exception as e:  # torn bytes raise whatever the unpickler meets in them
-        raise RecordError(f"{target} cannot be read: take it away to begin the run anew") from e
+        raise RecordError(f"{target} cannot be read: delete it to begin the run anew") from e
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise RecordError(f"{target} was written by another version of whenwhere: finish the run with that one")
     return state
 
 
-def random_state(device: Any) -> dict[str, Any]:
-    """The state of every random number generator that training may draw from."""
+def random_state(device: "torch.device") -> dict[str, Any]:
+    """The state of every random number generator that training may draw from.
+
+    Args:
+        device: Device that is computed on.
+    """
     import numpy as np
     import torch
 
@@ -82,8 +92,13 @@ def random_state(device: Any) -> dict[str, Any]:
     return state
 
 
-def set_random_state(state: dict[str, Any], device: Any) -> None:
-    """Put back what `random_state` gave."""
+def set_random_state(state: dict[str, Any], device: "torch.device") -> None:
+    """Puts back a state of the random number generators.
+
+    Args:
+        state: As `random_state` gave it.
+        device: Device that is computed on.
+    """
     import numpy as np
     import torch
 
@@ -97,13 +112,13 @@ def set_random_state(state: dict[str, Any], device: Any) -> None:
 
 
 def cut_back(folder: Path, step: int) -> None:
-    """Drop lines of a run's own JSON Lines files that were written behind an update, and torn ones.
+    """Drops lines of a run's own JSON Lines files that were written after an update, and torn lines.
 
     Args:
-        folder: of the run.
-        step: the last update whose lines stay.
+        folder: Folder of the run.
+        step: The last update whose lines stay.
     """
-    # what else lies in the folder, other runs among it, is not ours
+    # other files in the folder, perhaps other runs, are not touched
     for file in sorted(file for name in LINES for file in folder.glob(name)):
         lines = [json.dumps(line, ensure_ascii=False) for line in read_lines(file) if line.get("step", 0) <= step]
         text = "".join(f"{line}\n" for line in lines)

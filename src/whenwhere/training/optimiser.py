@@ -1,67 +1,78 @@
-"""The optimiser, and its learning rate as a function of the update's number: no scheduler's state must be kept.
+"""The optimiser, and its learning rate as a function of the update's number, so that no scheduler's state is kept.
 
-Muon (orthogonalised momentum) takes the layers' matrices and AdamW the rest. It is for training from nothing: its steps
-are of one size in every direction, so a rate that is too high drowns what is learned slowly.
+Muon (orthogonalised momentum) takes the layers' matrices and AdamW the rest. It is for training from scratch: its steps
+have the same size in every direction, so a rate that is too high drowns what is learned slowly.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whenwhere.training.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    import torch
 
-class Together:
+
+class CombinedOptimiser:
     """Several optimisers that step as one.
 
     Args:
-        parts: each with weights of its own.
+        parts: The optimisers, each with weights of its own.
     """
 
-    def __init__(self, parts: Sequence[Any]) -> None:
+    def __init__(self, parts: "Sequence[torch.optim.Optimizer]") -> None:
         self.parts = tuple(parts)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Of all parts."""
+        """The groups of weights of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
     def step(self) -> None:
-        """One update."""
+        """Changes the weights once."""
         for part in self.parts:
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drops gradients."""
+        """Drops the gradients.
+
+        Args:
+            set_to_none: Free them instead of setting them to 0.
+        """
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """Of all parts."""
+        """The states of all parts."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Takes back what `state_dict` gave.
+
+        Args:
+            state: As `state_dict` gave it.
+        """
         for part, own in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(own)
 
 
-def make_optimiser(model: Any, settings: TrainingSettings) -> Any:
-    """The optimiser over the weights that are trained; decay on matrices only.
+def make_optimiser(model: "torch.nn.Module", settings: TrainingSettings) -> "torch.optim.Optimizer | CombinedOptimiser":
+    """The optimiser of a model's weights that require gradients; weight decay is on matrices only.
 
     Each group of weights has a `factor` that the learning rate is multiplied by.
 
     Args:
-        model: whose weights.
-        settings: of the run.
+        model: The model.
+        settings: The settings of the run.
     """
     import torch
 
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     muon = settings.optim == "muon"
     # embeddings are tables, not maps from vectors to vectors
-    mapping = [p for n, p in named if muon and p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-    taken = {id(p) for p in mapping}
+    matrices = [p for n, p in named if muon and p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    taken = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in taken]
     groups = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
@@ -70,14 +81,13 @@ def make_optimiser(model: Any, settings: TrainingSettings) -> Any:
     adamw = torch.optim.AdamW(
         [g for g in groups if g["params"]], lr=settings.learning_rate, betas=(0.9, settings.adam_beta2), fused=True
     )
-    if not mapping:
+    if not matrices:
         return adamw
-    matrices = [{"params": mapping, "factor": settings.muon_factor}]
-    return Together(
+    return CombinedOptimiser(
         [
             torch.optim.Muon(
-                matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay,
-                momentum=0.95, adjust_lr_fn="match_rms_adamw",
+                [{"params": matrices, "factor": settings.muon_factor}], lr=settings.learning_rate,
+                weight_decay=settings.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw",
             ),
             adamw,
         ]
@@ -88,8 +98,8 @@ def rate_at(number: int, settings: TrainingSettings) -> float:
     """The learning rate of an update.
 
     Args:
-        number: of the update, from 0.
-        settings: of the run.
+        number: Number of the update, from 0.
+        settings: The settings of the run.
 
     >>> from whenwhere.training.settings import TrainingSettings
     >>> how = TrainingSettings(learning_rate=1.0, lr_scheduler_type="linear", warmup_steps=2, max_steps=6)

@@ -1,6 +1,7 @@
-"""Tables of a TOML file as dataclasses: every key and value is checked, and errors name the key and the nearest one.
+"""Reads tables of a TOML file as dataclasses: every key and value is checked, and errors name the nearest key.
 
-A dataclass is the schema: its fields are the keys, its annotations the types, its defaults what is not said.
+A dataclass is the schema: its fields are the keys, its annotations the types, its defaults the values of keys that are
+not given.
 """
 
 import difflib
@@ -37,7 +38,11 @@ def near(name: str, known: Iterable[str], most: int | None = None) -> str:
 
 
 def types(kind: Any) -> dict[str, Any]:
-    """Field → its annotation."""
+    """The annotations of a dataclass's fields by their names.
+
+    Args:
+        kind: The dataclass.
+    """
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
@@ -46,12 +51,12 @@ def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     """A table as its dataclass.
 
     Args:
-        kind: the dataclass.
-        table: as TOML has it.
-        place: file and table, for errors.
+        kind: The dataclass.
+        table: The table as TOML has it.
+        place: File and table, for errors.
 
     Raises:
-        SettingError: a key that is not there, a value that cannot be; names place and key.
+        SettingError: A key does not exist or is missing, or a value cannot be; names place and key.
     """
     known, values = types(kind), {}
     for key, value in table.items():
@@ -75,7 +80,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     """A value of an annotated type."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        # "none" is how TOML, which has no null, says that there is none
+        # TOML has no null: "none" stands for it
         if value == "none" or value is None:
             return None
         return _value(next(t for t in inner if t is not NoneType), value, place)
@@ -116,7 +121,10 @@ def _plain(kind: Any, value: Any, place: str) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A value as it is typed on the command line: TOML where it is that, else text.
+    """A value as it is typed on the command line: TOML if it can be read as that, else text.
+
+    Args:
+        text: What was typed.
 
     >>> parsed("1e-4"), parsed("[4, 8]"), parsed("true"), parsed("cosine"), parsed("runs/a")
     (0.0001, [4, 8], True, 'cosine', 'runs/a')

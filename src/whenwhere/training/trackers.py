@@ -1,4 +1,4 @@
-"""Metrics for a dashboard beside `metrics.jsonl`, which holds all of them: TensorBoard's files, or trackio's."""
+"""Sends metrics to a dashboard, TensorBoard or trackio, beside `metrics.jsonl`, which holds all of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +10,17 @@ Tracker = Literal["none", "tensorboard", "trackio"]
 
 
 def tracker(kind: Tracker, folder: Path, step: int, about: dict[str, Any]) -> Callable[[int, dict[str, float]], None]:
-    """What takes the metrics of an update.
+    """A function that takes the metrics of an update.
 
     Args:
-        kind: of dashboard.
-        folder: of the run; its name is the run's.
-        step: that the run goes on from: what a dashboard has behind it was written by a run that was killed.
-        about: the run's settings.
+        kind: Name of the dashboard.
+        folder: Folder of the run; its name is the run's.
+        step: Number of updates from which the run resumes. Metrics of later updates were sent before the run was
+            killed, and are dropped.
+        about: The run's settings.
 
     Raises:
-        MissingExtraError: the dashboard's package is not installed.
+        MissingExtraError: The dashboard's package is not installed.
     """
     if kind == "tensorboard":
         try:

@@ -1,19 +1,19 @@
-"""Which questions stand where in a run: chosen by difficulty, in an order, with parts of videos masked.
+"""Curricula: which questions a run sees and in which order, chosen by difficulty, with parts of videos masked.
 
 A `Curriculum` is a source with an order of its own (`training.data.samples.OrderedSource`). What is chosen and where
 it stands follows from the difficulties, the position and the seed alone, so a resumed run sees the same. Four
 schedules:
 
 - `static`: chosen once, read again and again, each time in another order;
-- `rescored`: measured and chosen anew with the policy of the day whenever all that was chosen has been seen (Time-R1's
+- `rescored`: measured and chosen anew with the current policy whenever all that was chosen has been seen (Time-R1's
   `train_rl_SF.sh`); every epoch's difficulties stay in the run's folder;
 - `easy-to-hard`: drawn from the easiest, and from more and more of them: at progress p from the share
   √(p·(1 - b²) + b²), b = `begin` (competence of arXiv 1903.09848, its root schedule);
-- `masked`: as `static`, but of hard clips a share of the frames outside all true spans is painted over, less and less
-  until nothing is at the end (after VideoTG-R1, arXiv 2510.23397, of which the abstract alone could be read: shares
-  and threshold are ours).
+- `masked`: as `static`, but in hard clips a share of the frames outside all true spans is painted over; the share falls
+  to 0 towards the end (after VideoTG-R1, arXiv 2510.23397, of which only the abstract could be read: shares and
+  threshold are ours).
 
-Groups whose answers all get the same reward are the trainer's matter (`zero_variance = "resample"` in [train]).
+What becomes of groups whose answers all get the same reward is said in [train] (`zero_variance = "resample"`).
 
 Left out: several processes re-scoring together.
 """
@@ -26,45 +26,46 @@ from typing import Literal
 import numpy as np
 
 from whenwhere.curate.difficulty import Difficulty
-from whenwhere.curate.selection import Selector, select, strata
+from whenwhere.curate.selection import SELECTORS, select, strata
 from whenwhere.errors import SettingError
 from whenwhere.training.data.samples import Sample, SampleSource, order
+from whenwhere.training.tables import near
 
 Schedule = Literal["static", "rescored", "easy-to-hard", "masked"]
-#: Difficulties of an epoch, measured with the policy as it is then.
+#: Measures the difficulties of an epoch with the policy as it is then.
 Measure = Callable[[int], Mapping[str, Difficulty]]
 
 
 @dataclass(frozen=True, slots=True)
 class CurriculumSettings:
-    """The table [curriculum]; as it stands, there is none.
+    """The table [curriculum]. At its defaults there is no curriculum.
 
     Attributes:
         schedule: `static`; `rescored`, measured and chosen anew whenever all that was chosen has been seen;
-            `easy-to-hard`; or `masked`, frames of hard clips outside the true spans painted over, less and less.
-        difficulty: file of difficulties (`whenwhere data difficulty`); `data` = what the manifest carries; empty = the
-            policy that training begins with is measured, where they are needed.
-        draws: answers per question where it is measured; 0 = one greedy answer.
-        answer_tokens: most tokens of such an answer before SFT; RL has `max_completion_length`.
-        selector: how questions are chosen among the candidates: `all`, `random`, `spread`, `gaussian`, `variance`.
-        count: how many are chosen; None = all candidates.
-        low: candidates have at least this difficulty.
-        high: and less than this; 1 leaves out what is wholly wrong, above 1 takes it too.
-        mu: difficulty at the centre of `gaussian`.
-        sigma: its width.
-        corrected: `gaussian` is divided by the density of difficulties.
-        duration_edges: seconds that part strata of videos; the same number is chosen from each.
-        fraction_edges: shares of the video that part strata of events.
-        begin: share of the easiest that `easy-to-hard` begins with.
-        hard: mean difficulty of a clip's questions from which `masked` masks it.
-        masked: share of the frames outside all true spans that are masked at the start.
+            `easy-to-hard`; or `masked`, in which fewer and fewer frames outside the true spans are painted over.
+        difficulty: File of difficulties (`whenwhere data difficulty`), or `data` for those that the manifest carries.
+            Empty: the policy that training begins with is measured, where difficulties are needed.
+        draws: Answers per question where difficulty is measured. 0 is one greedy answer.
+        answer_tokens: Most tokens of such an answer before SFT; in RL it is `max_completion_length`.
+        selector: How questions are chosen among the candidates: `all`, `random`, `spread`, `gaussian`, `variance`.
+        count: Number of questions that are chosen. None: all candidates.
+        low: Lowest difficulty of a candidate.
+        high: Difficulty below which a candidate lies. 1 leaves out what is wholly wrong, a value above 1 keeps it.
+        mu: Difficulty at the centre of `gaussian`.
+        sigma: Width of `gaussian`.
+        corrected: Divide `gaussian` by the density of difficulties.
+        duration_edges: Seconds that separate strata of videos; the same number is chosen from each stratum.
+        fraction_edges: Shares of the video that separate strata of events.
+        begin: Share of the easiest that `easy-to-hard` begins with.
+        hard: Mean difficulty of a clip's questions from which on `masked` masks it.
+        masked: Share of the frames outside all true spans that are masked at the start.
     """
 
     schedule: Schedule = "static"
     difficulty: str = ""
     draws: int = 0
     answer_tokens: int = 512
-    selector: Selector = "all"
+    selector: str = "all"
     count: int | None = None
     low: float = 0.0
     high: float = 2.0
@@ -78,6 +79,8 @@ class CurriculumSettings:
     masked: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.selector not in SELECTORS:
+            raise SettingError(f"there is no selector {self.selector!r}{near(self.selector, SELECTORS)}")
         if not self.answer_tokens:
             raise SettingError("answer_tokens = 0 leaves no room for an answer")
         if self.count == 0:
@@ -91,19 +94,19 @@ class CurriculumSettings:
 
     @property
     def needed(self) -> bool:
-        """Whether there is a curriculum at all."""
+        """Whether there is a curriculum."""
         chosen = self.selector != "all" or self.count is not None or self.low > 0 or self.high <= 1
         return chosen or self.schedule != "static"
 
 
 @dataclass(frozen=True)
 class _Epoch:
-    """What was chosen.
+    """The questions that were chosen for an epoch.
 
     Attributes:
-        numbers: of the samples, the easiest first.
-        chosen: of each sample the questions.
-        difficulty: of each sample, the mean over its chosen questions.
+        numbers: Numbers of the samples, the easiest first.
+        chosen: Names of the chosen questions by the number of their sample.
+        difficulty: Mean difficulty of a sample's chosen questions by its number.
     """
 
     numbers: list[int]
@@ -112,17 +115,17 @@ class _Epoch:
 
 
 class Curriculum:
-    """A source in the order of a curriculum.
+    """A source in the order of a curriculum (`samples.OrderedSource`).
 
     Args:
-        source: that is chosen from.
-        settings: how.
-        measured: difficulties of the first epoch, by question; each knows its sample's number.
-        seed: of draws and orders.
-        measure: difficulties of a later epoch, for `rescored`.
+        source: The samples to choose from.
+        settings: The table [curriculum].
+        measured: Difficulties of the first epoch by question; each knows its sample's number.
+        seed: Seed of draws and orders.
+        measure: Measures the difficulties of a later epoch, for `rescored`.
 
     Raises:
-        SettingError: nothing is left, or strata of what is not known.
+        SettingError: Nothing is left, or a stratum needs what is not known.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class Curriculum:
         self._epochs = [self._choose(measured, 0)]
 
     def __len__(self) -> int:
-        """Samples of the first epoch."""
+        """Number of samples of the first epoch."""
         return len(self._epochs[0].numbers)
 
     def __getitem__(self, index: int) -> Sample:
@@ -146,26 +149,26 @@ class Curriculum:
 
     @property
     def questions(self) -> list[str]:
-        """Ids of what was chosen first, sorted."""
+        """Names of the questions of the first epoch, sorted."""
         return sorted(q for ids in self._epochs[0].chosen.values() for q in ids)
 
-    def at(self, place: int, progress: float) -> Sample:
-        """The sample that stands at a place; see `training.data.samples.OrderedSource`."""
+    def at(self, position: int, progress: float) -> Sample:
+        """The sample at a position of a run; see `samples.OrderedSource`."""
         schedule = self.settings.schedule
         if schedule == "easy-to-hard":
             epoch, begin = self._epochs[0], self.settings.begin
             share = math.sqrt(min(progress, 1.0) * (1 - begin**2) + begin**2)
             pool = max(1, round(share * len(epoch.numbers)))
-            return self._chosen(epoch, epoch.numbers[int(np.random.default_rng([self.seed, place]).integers(pool))])
+            return self._chosen(epoch, epoch.numbers[int(np.random.default_rng([self.seed, position]).integers(pool))])
         if schedule == "rescored":
             number = 0
-            while place >= len(self._epoch(number).numbers):
-                place -= len(self._epoch(number).numbers)
+            while position >= len(self._epoch(number).numbers):
+                position -= len(self._epoch(number).numbers)
                 number += 1
             epoch = self._epoch(number)
-            return self._chosen(epoch, epoch.numbers[order(place, len(epoch.numbers), self.seed + number)])
+            return self._chosen(epoch, epoch.numbers[order(position, len(epoch.numbers), self.seed + number)])
         epoch = self._epochs[0]
-        number = epoch.numbers[order(place, len(epoch.numbers), self.seed)]
+        number = epoch.numbers[order(position, len(epoch.numbers), self.seed)]
         sample = self._chosen(epoch, number)
         if schedule == "masked" and epoch.difficulty[number] >= self.settings.hard:
             return masked(sample, self.settings.masked * (1 - min(progress, 1.0)), self.seed)
@@ -229,13 +232,13 @@ class Curriculum:
 def masked(sample: Sample, share: float, seed: int) -> Sample:
     """A sample with a share of the frames outside all true spans painted in the clip's mean colour.
 
-    The frames stand in an order that is drawn once per sample, and the first of them are masked: a smaller share masks
-    some of the frames that a larger one did.
+    Frames are masked in an order that is drawn once per sample, so a smaller share masks some of the frames that a
+    larger one masks.
 
     Args:
-        sample: with the truth of each question; one whose answer is absence rules no frame out.
-        share: of the frames outside, 0-1.
-        seed: of the order.
+        sample: The sample; a question whose answer is absence has no true span.
+        share: Share of the frames outside all true spans, 0-1.
+        seed: Seed of the order.
     """
     inside = np.zeros(len(sample.times), bool)
     for question in sample.questions:

@@ -1,7 +1,6 @@
-"""Where samples come from: the world of shapes, and manifests of real videos.
+"""Sources of samples: the world of shapes, and real videos with their sentences.
 
-Both make a sample from its number alone, so that a run can be resumed at any of them and several processes can each
-read their share.
+Both make a sample from its number alone, so that a run can be resumed anywhere and each process can read its share.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,33 +13,33 @@ from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes import ShapesWorld, make_clip
-from whenwhere.training.data.samples import Question, Sample, SampleSource
+from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.run_folder import SampleError
 from whenwhere.verify import Truth
 from whenwhere.video import probe, read_frames
 
-#: How far behind the end of its video a span may end: annotators' clocks and containers differ by a little.
+#: Seconds by which a span may end after its video: annotators' clocks and containers differ by a little.
 SLACK = 0.5
 
 
 class StageSource:
-    """Clips of the world of shapes, one per seed.
+    """Clips of the world of shapes, one for each seed.
 
     Args:
-        world: that they are drawn from.
-        first_seed: of the first clip.
-        count: how many clips; the others follow seed by seed.
+        world: The world that clips are drawn from.
+        first_seed: Seed of the first clip; the others follow seed by seed.
+        count: Number of clips.
     """
 
     def __init__(self, world: ShapesWorld, first_seed: int = 0, count: int = 1_000_000) -> None:
         self.world, self.first_seed, self.count = world, first_seed, count
 
     def __len__(self) -> int:
-        """Clips."""
+        """Number of clips."""
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        """One clip with all its sentences; what is learned is the noisy label where the world makes labels noisy."""
+        """One clip with all its sentences. Where the world makes labels noisy, the truth is the noisy label."""
         clip = make_clip(self.world, self.first_seed + index)
         side = float(self.world.side)
         questions = [
@@ -63,15 +62,16 @@ class StageSource:
 
 
 class GrowingSource(StageSource):
-    """A world that begins small: short clips with few events first, the whole of it at last.
+    """A world that begins small: short clips with few events first, the whole world last.
 
-    A policy that begins with nothing finds out on clips of two seconds what on longer ones it would not find for hours.
+    A policy that knows nothing learns on clips of two seconds what it would not find for hours on longer ones.
 
     Args:
-        world: that it grows into.
-        chapters: share of the updates until which clips are drawn from a smaller world; in order.
-        first_seed: of the first clip.
-        count: how many clips; the others follow seed by seed.
+        world: The world that clips are drawn from in the end.
+        chapters: The smaller worlds before it, in order, each with the share of the updates up to which clips are drawn
+            from it.
+        first_seed: Seed of the first clip; the others follow seed by seed.
+        count: Number of clips.
     """
 
     def __init__(
@@ -84,33 +84,33 @@ class GrowingSource(StageSource):
         super().__init__(world, first_seed, count)
         self._chapters = [(until, StageSource(smaller, first_seed, count)) for until, smaller in chapters]
 
-    def at(self, place: int, progress: float) -> Sample:
-        """The clip at a place of a run."""
+    def at(self, position: int, progress: float) -> Sample:
+        """The clip at a position of a run; see `samples.OrderedSource`."""
         now = next((source for until, source in self._chapters if progress < until), self)
-        return now[place % self.count]
+        return now[position % self.count]
 
 
 class ItemSource:
-    """Real videos, one sample for each with all its sentences.
+    """Real videos, a sample for each with all its sentences.
 
     Items that are about a window of a longer video (`Item.window`) are a sample of their own, whose times count from
     the window's start.
 
     Args:
-        items: of any set; invalid ones are left out, they cannot be answered rightly.
-        sample_fps: frames per second that are shown.
-        long_side: most pixels of a frame's longer side; None = as it is.
-        folder: that relative paths count from.
-        max_frames: most frames; a longer video is shown with as many, evenly apart. None = any.
-        total_pixels: a frame has at most 2 · total_pixels / frames, two frames being one step in time (the count of
-            Qwen's qwen-vl-utils, which published settings are in); None = any.
-        min_pixels: and not fewer than this for that reason.
+        items: Items of any set; invalid ones are left out, because no answer to them is right.
+        sample_fps: Frames per second.
+        long_side: Most pixels of a frame's longer side. None: no limit.
+        folder: Folder that relative paths count from.
+        max_frames: Most frames; a longer video is shown with this many, evenly apart. None: no limit.
+        total_pixels: Most pixels of all frames, counted as in Qwen's qwen-vl-utils, whose counts published settings
+            use: a frame has at most 2 · total_pixels / frames. None: no limit.
+        min_pixels: Fewest pixels of a frame under `total_pixels`.
 
     Attributes:
-        items: of each sample, in order.
+        items: The items of each sample, in order.
 
     Raises:
-        SettingError: no items, or a rate that is not positive.
+        SettingError: There are no items, or the rate is not positive.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class ItemSource:
         self.items = list(videos.values())
 
     def __len__(self) -> int:
-        """Videos."""
+        """Number of videos, windows counted separately."""
         return len(self._videos)
 
     def __getitem__(self, index: int) -> Sample:
         """One video with all its sentences.
 
         Raises:
-            SampleError: it cannot be read, or a span lies outside of it.
+            SampleError: The video cannot be read, or a span lies outside it.
         """
         name, window = self._videos[index]
         try:
@@ -158,7 +158,7 @@ class ItemSource:
         start, end = (0.0, info.duration) if window is None else (window.start, min(window.end, info.duration))
         length = end - start
         if length <= 0:
-            raise RecordError(f"the window from {start:g} s lies behind the end of {name}, {info.duration:.2f} s")
+            raise RecordError(f"the window from {start:g} s begins after the end of {name}, {info.duration:.2f} s")
         questions = []
         for item in (_delayed(item, item.offset - start) for item in items):
             if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
@@ -176,34 +176,12 @@ class ItemSource:
         return Sample(name, frames.images, np.maximum(frames.times - start, 0.0), tuple(questions))
 
     def _width(self, width: int, height: int, frames: int) -> int | None:
-        """Width of a frame as it is read; None = as it is."""
+        """The width at which frames are read. None: the video's own."""
         factor = 1.0 if self.long_side is None else self.long_side / max(width, height)
         if self.total_pixels is not None:
             most = max(2 * self.total_pixels / frames, self.min_pixels)
             factor = min(factor, (most / (width * height)) ** 0.5)
         return max(round(width * factor), 2) if factor < 1 else None
-
-
-class Picked:
-    """Some samples of a source, with some of their questions, in an order of their own.
-
-    Args:
-        source: that they are picked from.
-        picks: of each sample its number and the numbers of its questions.
-    """
-
-    def __init__(self, source: SampleSource, picks: Sequence[tuple[int, Sequence[int]]]) -> None:
-        self.source, self.picks = source, picks
-
-    def __len__(self) -> int:
-        """Samples that were picked."""
-        return len(self.picks)
-
-    def __getitem__(self, index: int) -> Sample:
-        """One of them."""
-        number, questions = self.picks[index]
-        sample = self.source[number]
-        return replace(sample, questions=tuple(sample.questions[k] for k in questions))
 
 
 def _delayed(item: Item, seconds: float) -> Item:
@@ -223,7 +201,7 @@ def item_truth(item: Item) -> Truth:
     """What a reward or a target needs of an item: its spans, and the tube where there is exactly one.
 
     Args:
-        item: valid.
+        item: A valid item.
 
     >>> item_truth(Item("a", "v.mp4", "a dog runs", np.array([[1.0, 2.0]]))).spans
     SpanSet([1, 2))
