@@ -131,7 +131,7 @@ def test_files_are_read_and_not_mixed(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match=f"mixes difficulties: {key} is"):
             read(file)
     file.write_text('{"id": "a"}\n')
-    with pytest.raises(RecordError, match="no difficulty"):
+    with pytest.raises(RecordError, match="is not a difficulty"):
         read(file)
     with pytest.raises(RecordError, match="whenwhere data difficulty"):
         read(tmp_path / "gone.jsonl")

@@ -1,5 +1,6 @@
 """Recipes: those of the package are whole, and what is wrong in one is said, with its place and the right word."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,34 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
     assert line["prompts" if rows else "sentences"] == 2
     about = json.loads((tmp_path / "checkpoint" / "whenwhere.json").read_text())
     assert (about["recipe_hash"], about["form"]) == (recipe.hash, recipe.model.form)
+
+
+def test_a_new_setting_leaves_hashes_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING says: a field with metadata=ADDED; at its default the hash of every recipe stays."""
+    from dataclasses import dataclass, field
+
+    from whenwhere.training.rl.settings import RLSettings
+    from whenwhere.training.rl.stage import STAGE
+    from whenwhere.training.settings import ADDED
+
+    before = load("tiny-rl").hash
+
+    @dataclass(frozen=True, slots=True)
+    class Wider(RLSettings):
+        replay: int = field(default=0, metadata=ADDED)
+
+    monkeypatch.setattr("whenwhere.training.rl.stage.STAGE", dataclasses.replace(STAGE, settings=Wider))
+    recipe = load("tiny-rl")
+    assert isinstance(recipe.train, Wider) and recipe.hash == before
+    assert load("tiny-rl", ["replay=3"]).train.replay == 3 and load("tiny-rl", ["replay=3"]).hash != before
+
+
+def test_the_evaluator_in_a_comment_can_be_used(tmp_path: Path) -> None:
+    """What tiny-sft says to add is a table that a recipe can have; it changes no hash."""
+    text = packaged()["tiny-sft"].read_text(encoding="utf-8")
+    lines = text[text.index("# [[evaluators]]") : text.index("\n\n[model]")].splitlines()
+    added = "\n".join(line.removeprefix("# ") for line in lines)
+    recipe = load(recipe_file(tmp_path, f"{text}\n{added}\n"))
+    (evaluator,) = recipe.evaluators
+    assert evaluator.keep_best and evaluator.data.world.split == "val"  # type: ignore[attr-defined]
+    assert recipe.hash == load("tiny-sft").hash

@@ -1,0 +1,49 @@
+"""Several processes as one: the differentiable all_gather, with as many rows on each process as it has."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import all_gather_child
+
+pytestmark = pytest.mark.torch
+
+
+def test_gradients_through_all_gather_are_those_of_one_process(tmp_path: Path) -> None:
+    """Three rows here and two there: the loss over all five, and the gradient of a weight, as in one process."""
+    import torch
+
+    out = tmp_path / "two.pt"
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+         all_gather_child.__file__, str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=240,
+        capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    two = torch.load(out, weights_only=True)
+    rows, start = all_gather_child.rows_and_weight()
+    weight = torch.nn.Parameter(start)
+    loss = all_gather_child.loss_of(rows @ weight)
+    loss.backward()
+    assert two["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    assert torch.allclose(two["grad"], weight.grad, rtol=1e-5, atol=1e-5)
+    # rows of other processes without their gradient would give another one
+    apart = torch.nn.Parameter(start.clone())
+    sum(all_gather_child.loss_of(part @ apart) for part in rows.split(all_gather_child.ROWS)).backward()
+    assert not torch.allclose(two["grad"], apart.grad, rtol=1e-2)
+
+
+def test_alone_all_gather_gives_the_rows_themselves() -> None:
+    import torch
+
+    from whenwhere.training.processes import Processes
+
+    rows = torch.randn(3, 2, requires_grad=True)
+    assert Processes().all_gather(rows) is rows
