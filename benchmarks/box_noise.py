@@ -1,7 +1,7 @@
-"""Errors of boxes: drawn with a size and a memory, and measured on real models' answers.
+"""Errors of boxes: random ones with a size and a memory, and those measured on real models' answers.
 
-What smoothing can do is decided by how errors hang together in time, so the ceiling of `benchmarks/second_level.py`
-sweeps both, and marks what two published models really do (VUE-STG, one box per second): `measure`.
+What smoothing can gain depends on how errors are correlated in time, so the ceiling of `benchmarks/second_level.py`
+sweeps size and memory, and marks those of two published models (VUE-STG, one box per second; see `measure`).
 
 An error moves each side of a box by a share of the box's width or height. Errors of neighbouring boxes are correlated
 by `memory` to the power of the seconds between them, so that one number describes a source of errors at any rate.
@@ -16,18 +16,18 @@ from whenwhere import box_iou
 from whenwhere.stats import bootstrap_means
 from whenwhere.tubes import Tube
 
-#: Boxes that overlap the truth less are of another thing, and no error of size.
+#: Boxes with a smaller IoU with the truth are of another object; they are not counted as errors of size.
 SAME = 0.3
 
 
 def drawn(times: NDArray[np.float64], size: float, memory: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Errors in box sizes, (n, 4): Gaussian, stationary, of first order.
+    """(n, 4) random errors in box sizes: a stationary Gaussian process of first order.
 
     Args:
         times: (n,) seconds, increasing.
-        size: standard deviation of each side, in box widths or heights.
-        memory: correlation of errors one second apart, 0-1.
-        rng: where they are drawn from.
+        size: Standard deviation of each side, in box widths or heights.
+        memory: Correlation of errors one second apart, 0-1.
+        rng: The random generator.
 
     >>> e = drawn(np.arange(20_000.0), 0.1, 0.5, np.random.default_rng(0))
     >>> round(float(e.std()), 2), round(float((e[1:] * e[:-1]).mean() / e.var()), 1)
@@ -43,7 +43,7 @@ def drawn(times: NDArray[np.float64], size: float, memory: float, rng: np.random
 
 
 def shaken(boxes: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes with errors on their sides; none is turned over or shrinks below a twentieth of its size."""
+    """The boxes with errors added to their sides; none is reversed or shrinks below a twentieth of its size."""
     size = boxes[:, 2:] - boxes[:, :2]
     out = boxes + errors * np.tile(size, 2)
     middle, half = (out[:, :2] + out[:, 2:]) / 2, np.maximum((out[:, 2:] - out[:, :2]) / 2, size / 40)
@@ -52,14 +52,20 @@ def shaken(boxes: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[n
 
 @dataclass(frozen=True)
 class Measured:
-    """Errors of one model's answers where it answered about the right thing.
+    """Errors of one model's boxes where they are about the right object.
 
     Attributes:
-        size: standard deviation of a side's error in box sizes; `robust` = from the median absolute error.
-        memory: correlation of errors one second apart, what is constant within an answer included.
-        memory_within: the same without each answer's own mean; to be read beside `within_if`.
-        other: share of boxes at the right time that are of another thing (IoU < 0.3).
-        seconds, answers: that it rests on.
+        size: Standard deviation of a side's error, in box sizes.
+        robust: The same from the median absolute error.
+        memory: Correlation of errors one second apart, including what is constant within an answer.
+        memory_low: Lower end of its 95 % interval.
+        memory_high: Upper end of its 95 % interval.
+        memory_within: The same correlation without each answer's own mean; to be compared with `within_if`.
+        other: Share of boxes at the right time that are of another object (IoU < 0.3).
+        seconds: Number of boxes that the errors are measured on.
+        answers: Number of answers that they come from.
+        within_if_fading: The first value of `within_if`.
+        within_if_constant: The second value of `within_if`.
     """
 
     size: float
@@ -76,7 +82,7 @@ class Measured:
 
 
 def measure(truths: dict[str, Tube], answers: dict[str, Tube]) -> Measured:
-    """Errors of answers with one box per second, over all seconds that both have a box."""
+    """The errors of answers with one box per second, over all seconds for which truth and answer have a box."""
     errors: list[NDArray[np.float64]] = []
     sums: list[tuple[float, float, float, float]] = []
     right = both = 0
@@ -103,10 +109,10 @@ def measure(truths: dict[str, Tube], answers: dict[str, Tube]) -> Measured:
         )  # fmt: skip
     every = np.concatenate(errors)
     table = np.array([s for s in sums if s[1] > 0])
-    # a ratio of sums over answers: its interval by resampling answers, linearised around the estimate
+    # The interval of this ratio of sums over answers is found by resampling answers, linearised around the estimate.
     ratio = table[:, 0].sum() / table[:, 1].sum()
     part = bootstrap_means(((table[:, 0] - ratio * table[:, 1]) / table[:, 1].mean())[:, None], n=2000)[0]
-    # 1.4826: a normal distribution's standard deviation in median absolute deviations
+    # 1.4826 is the standard deviation of a normal distribution in units of its median absolute deviation.
     return Measured(
         float(every.std()), float(1.4826 * np.median(np.abs(every))), float(ratio), float(ratio + part.low),
         float(ratio + part.high), float(table[:, 2].sum() / table[:, 3].sum()), 1 - right / both, len(every),
@@ -115,12 +121,12 @@ def measure(truths: dict[str, Tube], answers: dict[str, Tube]) -> Measured:
 
 
 def within_if(truths: dict[str, Tube], answers: dict[str, Tube], found: Measured) -> tuple[float, float]:
-    """What `memory_within` would be for the same answers if their errors were drawn with the measured size and memory.
+    """What `memory_within` would be for the same answers if their errors were random with the measured size and memory.
 
-    Means of short runs take much of the correlation with them, so the measured number says nothing alone.
+    Subtracting the means of short runs removes much of the correlation, so the measured number means nothing alone.
 
     Returns:
-        For errors that fade (`drawn`); and for a constant error of each answer plus fresh ones.
+        The value for errors that fade (`drawn`), and for a constant error of each answer plus independent ones.
     """
     rng = np.random.default_rng(0)
     fading, constant = {}, {}
@@ -140,8 +146,8 @@ def unsteadiness(boxes: NDArray[np.float64], step: float) -> float:
     """Mean second difference of centre (in box sizes) and log size, per second squared.
 
     Args:
-        boxes: (n, 4) at equal steps, n > 2.
-        step: seconds between two.
+        boxes: (n, 4) boxes at equal steps, n > 2.
+        step: Seconds between two boxes.
 
     >>> unsteadiness(np.array([[0, 0, 2, 2], [1, 0, 3, 2], [2, 0, 4, 2.0]]), 0.1)
     0.0

@@ -1,12 +1,13 @@
 """The ceiling of second-level boxes: what rate, fill and smoothing would give if a model answered every second right.
 
-No model and no learning: the boxes at the second-level times are the truth's own, with a drawn error. Every span is
-exact, so the numbers are v_IoU's spatial half, the mean IoU over frames. Two worlds, with the same settings:
+There is no model and no learning: the boxes at the second-level times are those of the truth, with a random error.
+Every span is exact, so the numbers are the spatial half of v_IoU, the mean IoU over frames. There are two worlds with
+the same settings:
 
-- `tracks`: clips of real per-frame tracks (LaSOT, 30 frames a second); no frames, so no `flow`;
-- `clips`: `hard_clips`, procedural, with pixels, seeds that the fill benchmark did not use.
+- `tracks`: clips of real per-frame tracks (LaSOT, 30 frames per second) without frames, so without `flow`;
+- `clips`: procedural clips with pixels (`hard_clips`), of seeds that the fill benchmark did not use.
 
-A row is one clip with the score of every setting; rows are kept, so that a stopped run goes on.
+A row is one clip with the score of every setting. Rows are stored, so that an interrupted run can be resumed.
 """
 
 import itertools
@@ -29,10 +30,10 @@ RATES = (0.5, 1.0, 2.0, 4.0)
 SMOOTHERS = ("none", "gauss", "rts", "hampel")
 SIZES = (0.0, 0.02, 0.05, 0.1)
 MEMORIES = (0.0, 0.5, 0.9)
-#: Quartiles of the motion of real tracks, box sizes per second (research on LaSOT, fixed beforehand).
+#: Quartiles of the motion of real tracks in box sizes per second, fixed beforehand by research on LaSOT.
 EDGES = (0.136, 0.301, 0.752)
 QUARTILES = ("slowest", "second", "third", "fastest", "all")
-#: Errors that `flow` is asked with, besides the measured ones: it tracks pixels for every setting anew.
+#: Errors with which `flow` is run besides the measured ones; they are few because it tracks anew for every setting.
 FLOW_ERRORS = ((0.0, 0.0), (0.05, 0.0), (0.1, 0.0), (0.1, 0.9))
 LENGTHS = {"< 5 s": (0.0, 5.0), "5-10 s": (5.0, 10.0), "> 10 s": (10.0, np.inf)}
 #: First seed of the procedural clips; the fill benchmark used those below 300.
@@ -40,7 +41,7 @@ FIRST_SEED = 300
 
 
 def noises(measured: dict[str, tuple[float, float]]) -> list[tuple[float, float]]:
-    """Size and memory of every error: the grid, then what was measured; without size there is no memory.
+    """(size, memory) of every error: the grid, then the measured ones; an error of size 0 has no memory.
 
     >>> len(noises({})), noises({"model": (0.2, 0.8)})[-1]
     (10, (0.2, 0.8))
@@ -50,16 +51,16 @@ def noises(measured: dict[str, tuple[float, float]]) -> list[tuple[float, float]
 
 
 def quartile(speed: float) -> str:
-    """Name of the motion quartile of a speed in box sizes per second."""
+    """The name of the motion quartile of a speed in box sizes per second."""
     return QUARTILES[int(np.searchsorted(EDGES, speed, side="right"))]
 
 
 def speed(boxes: NDArray[np.float64], step: int) -> float:
-    """Median way of the centre in a second, in box sizes (square root of the area).
+    """The median displacement of the centre in a second, in box sizes (square root of the area).
 
     Args:
-        boxes: (n, 4), one per frame.
-        step: frames in a second; of shorter clips the longest way is scaled.
+        boxes: (n, 4) boxes, one per frame.
+        step: Frames in a second; in a shorter clip the longest displacement is scaled.
     """
     step_ = min(step, len(boxes) - 1)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -69,7 +70,7 @@ def speed(boxes: NDArray[np.float64], step: int) -> float:
 
 
 def key(rate: float, fill_: str, smoother: str, size: float, memory: float) -> str:
-    """Name of a setting's score."""
+    """The name of a setting's score."""
     return f"{rate:g} {fill_} {smoother} {size:g} {memory:g}"
 
 
@@ -80,12 +81,12 @@ def score_all(
     """Mean IoU × 100 and unsteadiness of every setting on one clip.
 
     Args:
-        times: (n,) seconds of the frames of one stay.
-        truth: (n, 4) their boxes.
-        fills: `linear`, `pchip`, `flow`.
-        errors: size and memory of the boxes' errors.
-        rng: for the errors.
-        info: of the video, for `flow`.
+        times: (n,) seconds of the frames in which the object is seen without a break.
+        truth: (n, 4) its boxes in these frames.
+        fills: Names of fills: `linear`, `pchip`, `flow`.
+        errors: (size, memory) of the boxes' errors.
+        rng: The random generator of the errors.
+        info: The probed video, for `flow`.
     """
     frame = float(np.median(np.diff(times)))
     span = Span(float(times[0]), float(times[-1]) + frame)
@@ -98,7 +99,7 @@ def score_all(
         index = np.clip(np.searchsorted(times, at + 1e-6, side="right") - 1, 0, None)
         boxes = shaken(truth[index], drawn(at, size, memory, rng)) if size else truth[index]
         answered = Tube(SpanSet([span]), at, boxes, rate)
-        # a smoother that changes nothing gives what is known already
+        # A smoother that changes nothing gives the same score as none.
         known: dict[tuple[str, bytes], str] = {}
         for smoother, how in itertools.product(SMOOTHERS, fills):
             if how == "flow" and (size, memory) not in slow:
@@ -126,11 +127,11 @@ def score_all(
 
 
 def track_clips(path: Path, each: int = 15) -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.float64]]]:
-    """Random clips of 3 to 15 s in which the target is seen throughout: id, sequence, times, boxes.
+    """(id, sequence, times, boxes) of random clips of 3 to 15 s in which the target is always seen.
 
     Args:
-        path: LaSOT's boxes.
-        each: clips a sequence.
+        path: The folder with LaSOT's boxes.
+        each: Clips per sequence.
     """
     for item in lasot.read(path):
         tube = item.tubes[0]
@@ -150,7 +151,7 @@ def track_clips(path: Path, each: int = 15) -> Iterator[tuple[str, str, NDArray[
 
 def track_row(name: str, group: str, times: NDArray[np.float64], truth: NDArray[np.float64],
               errors: list[tuple[float, float]], index: int) -> dict:  # fmt: skip
-    """All that is measured on one clip of a real track; every seventh is asked with errors too."""
+    """The row of one clip of a real track; every seventh clip is measured with errors too."""
     rng = np.random.default_rng([11, index])
     noisy = errors if index % 7 == 0 else [(0.0, 0.0)]
     score, shake = score_all(times, truth, ("linear", "pchip"), noisy, rng)
@@ -162,7 +163,7 @@ def track_row(name: str, group: str, times: NDArray[np.float64], truth: NDArray[
 
 
 def as_published(times: NDArray[np.float64], truth: NDArray[np.float64], index: int) -> dict[str, float]:
-    """The settings of the research notes: a grid of whole steps without the span's ends, independent errors."""
+    """Scores under the settings of the research notes: whole steps without the span's ends, independent errors."""
     out = {}
     rng = np.random.default_rng([12, index])
     span = Span(float(times[0]), float(times[-1]) + 1 / lasot.RATE)
@@ -200,7 +201,7 @@ def as_published(times: NDArray[np.float64], truth: NDArray[np.float64], index: 
 
 
 def clip_row(seed: int, folder: Path, errors: list[tuple[float, float]]) -> dict:
-    """All that is measured on one procedural clip."""
+    """The row of one procedural clip."""
     path = folder / f"{seed}.mp4"
     truth = hard_clips.write(seed, path)
     info = probe(path)
@@ -218,7 +219,16 @@ def measure(
     store: Path, errors: list[tuple[float, float]], tracks: Path | None, each: int, clips: int,
     said: Callable[[str], None] = print,
 ) -> list[dict]:  # fmt: skip
-    """All rows; those in `store` are not measured again."""
+    """All rows; those in `store` are not measured again.
+
+    Args:
+        store: The file of rows, to which new ones are appended.
+        errors: (size, memory) of the boxes' errors.
+        tracks: The folder with LaSOT's boxes; None leaves that world out.
+        each: Clips per sequence of LaSOT.
+        clips: Number of procedural clips.
+        said: Called with a line of progress.
+    """
     rows = {(r["world"], str(r["id"])): r for r in read_lines(store)} if store.exists() else {}
 
     def keep(row: dict) -> None:

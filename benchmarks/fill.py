@@ -1,24 +1,24 @@
-"""Boxes between second-level boxes: linear, pchip, hold and flow, on hard procedural and on real clips.
+"""Boxes between second-level boxes: linear, pchip, hold and flow, on hard procedural clips and on real clips.
 
     python benchmarks/fill.py                       # resumes; WHENWHERE_DATA adds the real clips
     python benchmarks/fill.py --clips 36 --fresh
 
 Cost: about ten minutes on two cores. Expected: flow at least +12 points over linear on the hard clips and on medium
-and fast motion of the real ones, no stratum below -0.5, one box a second with flow above two with linear, at most
-4 ms a frame besides decoding.
+and fast motion of the real ones, no stratum below -0.5, one box per second with flow above two with linear, at most
+4 ms per frame besides decoding.
 
-Hard clips: `benchmarks/hard_clips.py`, seeds from 200 on (seeds below 100 were used for development, a
-first form was tried on 100-135); exact boxes at
-the second-level times, mean IoU with the truth over all frames of the thing's longest stay in the picture. Real clips:
-each annotated box is left out and predicted from its two neighbours, gaps of at most 4 s (these clips were at hand
-during development); it lies near the middle of
-the gap, the worst place. A box at second s belongs to the first frame with pts >= s. Noisy boxes: an independent
-Gaussian on each side, its standard deviation a share of the box's width or height. Strata by speed in box sizes per
-second: slow < 0.25 <= medium <= 0.8 < fast (real: between the two neighbours; hard: along the true path). Intervals
-are 95 % bootstraps over clips (hard) and over sentences (real; three clips are too few to resample).
+Hard clips: `benchmarks/hard_clips.py`, seeds from 200 on (seeds below 100 were used for development, a first form was
+tried on 100-135). The boxes at the second-level times are exact; the score is the mean IoU with the truth over all
+frames of the object's longest stay in the picture. Real clips: each annotated box is left out and predicted from its
+two neighbours, in gaps of at most 4 s (these clips were at hand during development); it lies near the middle of the
+gap, the worst place. A box at second s belongs to the first frame with pts >= s. Noisy boxes have an independent
+Gaussian error on each side, whose standard deviation is a share of the box's width or height. Strata are by speed in
+box sizes per second: slow < 0.25 <= medium <= 0.8 < fast (real clips: between the two neighbours; hard clips: along the
+true path). Intervals are 95 % bootstraps over clips (hard) and over sentences (real; three clips are too few to
+resample).
 
-Written: benchmarks/results/fill.json (aggregates and ids only) and fill.md. Rows go to benchmarks/cache/fill, so that
-a run that was stopped goes on.
+The results are written to benchmarks/results/fill.json (aggregates and ids only) and fill.md. Rows are stored in
+benchmarks/cache/fill, so that an interrupted run can be resumed.
 """
 
 import argparse
@@ -49,7 +49,7 @@ FIRST_SEED = 200
 
 @contextmanager
 def without(part: str) -> Iterator[None]:
-    """The flow fill with one of its ideas switched off."""
+    """Within the block, the flow fill works without one of its parts (see `PARTS`)."""
     room, name, value = {
         "outline": (flow, "fit_outline", lambda frames, times, boxes, camera, others: boxes),
         "frames around": (flow, "AROUND", 0.0),
@@ -68,12 +68,12 @@ PARTS = ("outline", "frames around", "border", "ring")
 
 
 def stratum(speed: float) -> str:
-    """Its name."""
+    """The name of the stratum of a speed in box sizes per second."""
     return next(name for name, (low, high) in STRATA.items() if low <= speed < high)
 
 
 def noisy(boxes: np.ndarray, share: float, rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Boxes with an error on each side, still inside the picture and not empty."""
+    """The boxes with a random error on each side, inside the picture and not empty."""
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     out = boxes + rng.normal(0, share, boxes.shape) * size
     low = np.minimum(out[:, :2], out[:, 2:] - 2).clip(0, [width - 2, height - 2])
@@ -82,7 +82,7 @@ def noisy(boxes: np.ndarray, share: float, rng: np.random.Generator, width: int,
 
 
 def hard_row(seed: int, folder: Path) -> dict:
-    """All that is measured on one procedural clip."""
+    """The row of one procedural clip."""
     path = folder / f"{seed}.mp4"
     truth = hard_clips.write(seed, path)
     info = probe(path)
@@ -127,7 +127,7 @@ def hard_row(seed: int, folder: Path) -> dict:
 
 
 def real_items(data: Path) -> list[dict]:
-    """Left-out boxes with their neighbours."""
+    """The annotated boxes that are left out in turn, with their sentence and neighbours."""
     items = []
     for query in json.loads((data / "queries" / "real-clips.json").read_text())["queries"]:
         seconds = sorted(query["boxes"], key=float)
@@ -139,7 +139,7 @@ def real_items(data: Path) -> list[dict]:
 
 
 def real_row(item: dict, infos: dict[str, VideoInfo], data: Path) -> dict | None:
-    """All that is measured on one left-out box."""
+    """The row of one left-out box; None if its frame or that of a neighbour is missing from the video."""
     query, i, seconds = item["query"], item["at"], item["seconds"]
     if query["video"] not in infos:
         infos[query["video"]] = probe(data / "videos" / query["video"])
@@ -169,7 +169,7 @@ def real_row(item: dict, infos: dict[str, VideoInfo], data: Path) -> dict | None
     others = np.flatnonzero(keep & (np.arange(len(at)) != i))
     pair = Tube(whole, at[[i - 1, i + 1]], boxes[[i - 1, i + 1]], rate=1 / elapsed)
     for method in METHODS:
-        # only pchip looks further than the two neighbours
+        # Only pchip uses more than the two neighbours.
         tube = Tube(whole, at[others], boxes[others], rate=1 / elapsed) if method == "pchip" else pair
         score(method, tube, method)
     for part in PARTS:
@@ -184,7 +184,7 @@ def real_row(item: dict, infos: dict[str, VideoInfo], data: Path) -> dict | None
 
 
 def hash_of(text: str) -> int:
-    """A number that is the same in every run."""
+    """A seed from a text, the same in every run."""
     return int.from_bytes(text.encode()[-6:], "big")
 
 
@@ -192,13 +192,13 @@ def hash_of(text: str) -> int:
 
 
 def interval(values: list[float], clusters: list) -> dict:
-    """Mean with a 95 % interval, and the count."""
+    """The mean with a 95 % interval, and the count."""
     x = bootstrap_mean(values, clusters)
     return {"mean": x.mean, "low": x.low, "high": x.high, "n": len(values)}
 
 
 def gains(rows: list[dict], ours: str, other: str, cluster: Callable[[dict], object]) -> dict:
-    """Paired differences by stratum and over all."""
+    """Paired differences of two scores, by stratum and over all rows."""
     out = {}
     for name in (*STRATA, "all"):
         some = [r for r in rows if name == "all" or stratum(r["speed"]) == name]
@@ -208,7 +208,7 @@ def gains(rows: list[dict], ours: str, other: str, cluster: Callable[[dict], obj
 
 
 def means(rows: list[dict], names: list[str]) -> dict:
-    """Mean score by stratum and name."""
+    """The mean scores by stratum and name."""
     out = {}
     for key in (*STRATA, "all"):
         some = [r for r in rows if key == "all" or stratum(r["speed"]) == key]
@@ -218,7 +218,7 @@ def means(rows: list[dict], names: list[str]) -> dict:
 
 
 def report(rows: list[dict]) -> dict:
-    """Aggregates of all rows."""
+    """The aggregates of all rows."""
     hard, real = ([r for r in rows if r["part"] == part] for part in ("hard", "real"))
     out: dict = {
         "note": "mean IoU x 100. The real clips' boxes were made by one annotator; those of the two static clips were "
@@ -314,12 +314,12 @@ def table(header: str, rows: list[list[str]]) -> list[str]:
 
 
 def by_stratum(gain: dict) -> list[str]:
-    """A gain's cells, slow to all."""
+    """The cells of a gain, by stratum and over all."""
     return [cell(gain[key]) if key in gain else "" for key in (*STRATA, "all")]
 
 
 def goals(result: dict) -> list[list[str]]:
-    """Rows of the table of goals (DESIGN: what makes it better)."""
+    """The rows of the table of goals."""
     out = []
     if "real" in result:
         gain, by = result["real"]["medium_and_fast"], result["real"]["flow_minus_linear"]
@@ -339,7 +339,7 @@ def goals(result: dict) -> list[list[str]]:
 
 
 def level_rows(name: str, levels: dict, gain: dict, prefix: str = "") -> list[list[str]]:
-    """Rows of means by stratum with the gain of flow over linear."""
+    """The rows of means by stratum, with the gain of flow over linear."""
     return [
         [name, key, str(m["n"]), *(f"{m[prefix + method]:.1f}" for method in METHODS), cell(gain[key])]
         for key, m in levels.items()
@@ -404,7 +404,7 @@ def markdown(result: dict) -> str:
 
 
 def main() -> None:
-    """Measure what is not measured yet, write the results."""
+    """Measure the missing rows, then write the results."""
     options = argparse.ArgumentParser()
     options.add_argument("--clips", type=int, default=36, help="hard clips, from seed 200 on")
     options.add_argument("--fresh", action="store_true", help="forget earlier rows")

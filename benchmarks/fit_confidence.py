@@ -1,19 +1,19 @@
-"""How sure the motion grounder may be: fits its confidence on Stage's worlds and says what it is worth.
+"""Fitting the confidence of the motion grounder on Stage's worlds, and measuring what it is worth.
 
     python benchmarks/fit_confidence.py [--clips 320] [--jobs 2] [--folder KEPT] [--fresh]
 
-Renders clips of two worlds (Stage's splits `dev` and `val`), of seeds that nothing else uses, asks every sentence, and
-fits two small models: which family a moving
-thing is of (`kind_model.WEIGHTS`), and a logistic model with few weights of fixed sign (L2 penalty) of whether the best
-candidate reached t_IoU 0.5 (`abstention.FITTED`). Beside Stage's own sentences a clip is asked one invented sentence
-for each family of things that it does not have ("the dog barks" on a road): its answers are wrong whatever they are.
-They count `EXTRA` each, so that the share of sentences about nothing stays natural. One fact of the second model comes
-from the first as committed: after changing `kind_model.WEIGHTS`, run again.
+Clips of two worlds (Stage's splits `dev` and `val`) are rendered, of seeds that nothing else uses, and every sentence
+is asked. Two small models are fitted: which family a moving thing belongs to (`kind_model.WEIGHTS`), and a logistic
+model with few weights of fixed sign (L2 penalty) of whether the best candidate reaches t_IoU 0.5 (`abstention.FITTED`).
+Besides Stage's own sentences, each clip is asked one invented sentence for each family of things that it does not
+contain ("the dog barks" on a road), to which every answer is wrong. Invented sentences count `EXTRA` each, so that the
+share of sentences about nothing stays natural. One feature of the second model comes from the first as committed: after
+changing `kind_model.WEIGHTS`, run again.
 
 Quality is measured on sentences whose clip, whose whole domain, whose whole world (other looks, motion and wording), or
-whose kind of sentence had no part in the fit; per world too. The held-out split is not touched here. Prints the
-weights to put into the two files, risk and coverage, calibration, and what `absent` is worth;
-result files hold the figures. About fifteen minutes on two cores, most of it indexing.
+whose kind of sentence had no part in the fit; and by world. The held-out split is not touched here. The script prints
+the weights to put into the two files; the result files hold risk and coverage, calibration, and the precision of
+`absent`. Cost: about fifteen minutes on two cores, most of it indexing.
 """
 
 import argparse
@@ -46,16 +46,16 @@ HERE = Path(__file__).parent
 ROWS = HERE / "cache" / "fit_confidence.jsonl"
 #: First seed.
 SEED = 7000
-#: What an invented sentence counts.
+#: Weight of an invented sentence.
 EXTRA = 0.25
-#: Strength of the penalties on the weights of standardised facts.
+#: Strength of the penalties on the weights of standardised features.
 PENALTY = {"confidence": 10.0, "kinds": 15.0}
-#: Signs that weights may have: a fact that speaks the other way in these clips gets 0.
+#: The allowed sign of each weight: a feature that points the other way in these clips gets 0.
 SIGNS = {
     "lead": 1, "agreement": 1, "against": 1, "family": 1, "colour": 1, "direction": 1, "event": 1, "brief": -1,
     "seen": 1,
 }  # fmt: skip
-#: Sentences about what is not there, by the family of things they would need.
+#: Sentences about absent things, by the family of the thing.
 INVENTED = {
     "vehicle": (
         "a red car drives past", "the bus", "a white van parks", "the truck drives to the left", "a car stops",
@@ -72,16 +72,16 @@ INVENTED = {
 }  # fmt: skip
 
 
-#: Splits that development may use.
+#: Splits of Stage that development may use.
 WORLDS = ("dev", "val")
 
 
 def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
-    """One clip's sentences with the facts about their best candidates, and its actors with what they are.
+    """One clip's sentences with the features of their best candidates, and its actors with their true family.
 
     Args:
-        name: split and seed of the clip.
-        folder: where clips and indices are kept for another fit; None keeps nothing.
+        name: Split and seed of the clip.
+        folder: The folder where clips and indices are kept for the next fit; None keeps nothing.
     """
     world, seed = name
     with tempfile.TemporaryDirectory() as temporary:
@@ -127,7 +127,7 @@ def clip_rows(name: tuple[str, int], folder: str | None = None) -> dict:
 
 
 def _family(actor: TrackedActor, scene: Scene) -> str | None:
-    """What a track really is; None where it follows nothing well."""
+    """The true family of what a track follows; None if it follows nothing well."""
     frames = np.clip(np.round(actor.times * scene.fps).astype(int), 0, scene.boxes.shape[1] - 1)
     overlap = [
         np.mean(
@@ -146,7 +146,7 @@ def _invented(scene: Scene, seed: int) -> list[str]:
 
 
 def fit_kinds(things: list[dict]) -> dict[str, list[float]]:
-    """Softmax weights by fact, families balanced."""
+    """Softmax weights by feature, with balanced families."""
     names = list(things[0]["facts"])
     x = np.array([[t["facts"][n] for n in names] for t in things])
     family = np.array([t["family"] for t in things])
@@ -173,7 +173,7 @@ def _softmax(z: NDArray) -> NDArray:
 
 
 def kinds_right(things: list[dict]) -> dict[str, float]:
-    """Share of things of each domain told right by weights that were fitted without that domain."""
+    """By domain, the share of things whose family is right under weights fitted without that domain."""
     out = {}
     for domain in sorted({t["domain"] for t in things}):
         weights = fit_kinds([t for t in things if t["domain"] != domain])
@@ -184,7 +184,7 @@ def kinds_right(things: list[dict]) -> dict[str, float]:
 
 
 class Table:
-    """Rows as arrays."""
+    """The rows of all sentences as arrays."""
 
     def __init__(self, rows: list[dict]) -> None:
         self.rows = rows
@@ -197,7 +197,7 @@ class Table:
         self.absent = np.isin(self.kind, ("absent", "invented"))
 
     def fit(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(1 + facts,) constant and raw weights, from the rows of `keep`."""
+        """(1 + features,) constant and raw weights, fitted on the rows of `keep`."""
         x, y, w, base = self.x[keep], self.right[keep], self.weight[keep], self.set[keep]
         mean, scale = x.mean(0), x.std(0) + 1e-9
         z = (x - mean) / scale
@@ -214,11 +214,11 @@ class Table:
         return np.concatenate([[b[0] - raw @ mean], raw])
 
     def chance(self, b: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(rows,) confidence under weights."""
+        """(rows,) confidence under weights `b`."""
         return 1 / (1 + np.exp(-(b[0] + self.x @ b[1:] + self.set)))
 
     def crossed(self, group: NDArray, always: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """(rows,) confidence of each row from a fit without its group; rows of `always` are fitted by clips."""
+        """(rows,) confidence of each row from a fit without its group; rows of `always` without their clips."""
         out = np.zeros(len(self.rows))
         for g in np.unique(group):
             out[group == g] = self.chance(self.fit(group != g))[group == g]
@@ -230,7 +230,7 @@ class Table:
         return out
 
     def risk(self, chance: NDArray[np.float64]) -> dict:
-        """Share right by coverage, at both thresholds, calibration by tenths, cost of being unsure."""
+        """Share of right answers by coverage and at both thresholds, calibration by tenths, and cost of `unsure`."""
         order = np.argsort(-chance)
         w = self.weight[order]
         covered = w.cumsum() / w.sum()
@@ -264,7 +264,7 @@ class Table:
 
 
 def worlds(table: Table, chance: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    """Totals of each world's own sentences, with confidence from a fit on the other world."""
+    """Totals of the sentences of each world, with the confidence of a fit on the other world."""
     out = {}
     world = np.array([r["world"] for r in table.rows])
     whole = np.array([r["whole"] for r in table.rows])
@@ -353,7 +353,7 @@ def report(result: dict) -> str:
 
 
 def main() -> int:
-    """Run what is missing, fit, print and write."""
+    """Run the missing clips, fit, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=320)
     parser.add_argument("--jobs", type=int, default=2)

@@ -1,13 +1,13 @@
 """Hard procedural clips with the exact box of every frame, for `benchmarks/fill.py`.
 
-What makes filling hard is here on purpose: things that turn, wobble and swing a limb (their *box* changes shape, not
-only its place), weak texture, motion blur, sensor noise, H.264 at crf 30, a panning camera, a pole in front, things
-that come in and leave over the border of the picture. Motions: steady with a bounce off the walls, stop and go,
-falling and bouncing, curve, band-limited random, and through (enters on one side, leaves on the other). Speeds are
-in box sizes per second.
+They contain what makes filling hard: objects that turn, wobble and swing a limb (so that the *shape* of the box
+changes, not only its place), weak texture, motion blur, sensor noise, H.264 at crf 30, a panning camera, a pole in
+front, and objects that enter and leave over the border of the picture. Motions are: steady with a bounce off the walls,
+stop and go, falling and bouncing, curve, band-limited random, and through (from one side to the other). Speeds are in
+box sizes per second.
 
-The box of a frame is that of the pixels the thing covers, cut to the picture; the pole does not cut it (a person
-marks a thing behind a lamp post as one). Seeds below 100 were used while the fill was developed; results are
+The box of a frame is that of the pixels that the object covers, cut to the picture; the pole does not cut it (an
+annotator marks an object behind a lamp post as one). Seeds below 100 were used to develop the fill; results are
 reported on seeds from 100 on.
 """
 
@@ -24,13 +24,22 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT, FPS, SECONDS = 640, 360, 30, 6
 MOTIONS = ("bounce", "stop-go", "gravity", "curve", "random", "through")
 SPEEDS = {"slow": (0.1, 0.25), "medium": (0.35, 0.8), "fast": (1.2, 3.0)}
-#: Fewest visible pixels along either side of a box that count as present.
+#: Fewest visible pixels along each side of a box whose object counts as present.
 SEEN = 6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one seed draws."""
+    """The properties of the clip of one seed.
+
+    Attributes:
+        seed: The seed.
+        motion: One of `MOTIONS`.
+        speed: A key of `SPEEDS`.
+        pan: Whether the camera pans.
+        pole: Whether a pole stands in front.
+        look: `walker`, `blob` or `slab`.
+    """
 
     seed: int
     motion: str
@@ -41,7 +50,7 @@ class Plan:
 
 
 def plan(seed: int) -> Plan:
-    """Motion, speed and look cycle with the seed so that any run of 18 seeds holds each motion at each speed.
+    """The plan of a seed. Motion and speed cycle, so that any 18 consecutive seeds hold each motion at each speed.
 
     >>> len({(plan(s).motion, plan(s).speed) for s in range(18)})
     18
@@ -58,7 +67,7 @@ def plan(seed: int) -> Plan:
 
 
 def _noise(rng: np.random.Generator, h: int, w: int, contrast: float) -> NDArray[np.float32]:
-    """Smooth colour texture around 0, (h, w, 3)."""
+    """(h, w, 3) smooth colour texture around 0."""
     out = np.zeros((h, w, 3), np.float32)
     for cell, weight in ((64, 1.0), (24, 0.7), (8, 0.35)):
         small = rng.normal(0, weight, (h // cell + 3, w // cell + 3, 3)).astype(np.float32)
@@ -67,7 +76,7 @@ def _noise(rng: np.random.Generator, h: int, w: int, contrast: float) -> NDArray
 
 
 def _path(rng: np.random.Generator, what: Plan, size: float, n: int) -> NDArray[np.float64]:
-    """Centre in picture coordinates, (n, 2)."""
+    """(n, 2) centres of the object in n frames, in picture coordinates."""
     t = np.arange(n) / FPS
     v = rng.uniform(*SPEEDS[what.speed]) * size
     angle = rng.uniform(0, 2 * np.pi)
@@ -75,7 +84,7 @@ def _path(rng: np.random.Generator, what: Plan, size: float, n: int) -> NDArray[
     low, high = np.array([margin, margin]), np.array([WIDTH - margin, HEIGHT - margin])
 
     def fold(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Reflect off the walls."""
+        """The positions reflected off the walls."""
         span = high - low
         q = np.mod(p - low, 2 * span)
         return low + np.where(q > span, 2 * span - q, q)
@@ -107,7 +116,7 @@ def _path(rng: np.random.Generator, what: Plan, size: float, n: int) -> NDArray[
         steps = rng.normal(0, 1, (n + 60, 2))
         smooth = cv2.GaussianBlur(steps, (1, 0), sigmaX=1e-3, sigmaY=FPS * 0.25)[30 : 30 + n]
         return fold(start + np.cumsum(smooth / np.abs(smooth).mean() * v / FPS / 1.3, 0))
-    # through: from outside one side to outside the other, at the time that its speed asks for
+    # through: from outside one side to outside the other, as fast as its speed says
     y = rng.uniform(low[1], high[1], 2)
     if rng.random() < 0.6:
         travel = -size * 0.7 + max(v, (WIDTH + 1.4 * size) / SECONDS * 0.8) * t
@@ -120,7 +129,7 @@ def _path(rng: np.random.Generator, what: Plan, size: float, n: int) -> NDArray[
 
 
 def frames(seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
-    """Yield (RGB picture, box) for each frame; a box of NaN where the thing is out of the picture."""
+    """Yield (RGB picture, box) for each frame; the box is NaN if the object is outside the picture."""
     what = plan(seed)
     rng = np.random.default_rng([seed, 2])
     n = FPS * SECONDS
@@ -211,7 +220,7 @@ def _blur(image: NDArray, step: NDArray[np.float64]) -> NDArray:
 
 
 def write(seed: int, path: Path) -> NDArray[np.float64]:
-    """Encode the clip (H.264, crf 30) and return the boxes, (n, 4) with NaN where the thing is out."""
+    """Encode the clip (H.264, crf 30) and return its (n, 4) boxes, NaN if the object is outside the picture."""
     boxes = []
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=FPS, options={"crf": "30", "preset": "veryfast"})

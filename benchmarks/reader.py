@@ -1,16 +1,16 @@
-"""Sparse frame reading, ours against the readers that people use, in one run on clips whose frames carry their number.
+"""Sparse frame reading, compared with the readers that people use, on clips whose frames carry their number.
 
     python benchmarks/reader.py --cache FOLDER --python PEERS/bin/python [--minutes 20] [--redo] [--only TEXT]
 
-The peers live in an environment of their own (benchmarks/requirements.txt). Every measurement is a process of its own:
-imports first, the file read once so that the disk does not count, then wall and CPU seconds of opening the file and
-getting all frames as RGB 448 pixels wide. Asked for are the frames at the middles of equal intervals, (k + 0.5) / rate.
-Methods take turns, in reverse order every other time; medians are printed. A frame counts as right when its barcode
-is that of the frame a player shows at the time.
+The peers are installed in an environment of their own (benchmarks/requirements.txt). Every measurement is a process of
+its own: it imports first, reads the file once so that the disk does not count, and then measures wall and CPU seconds
+of opening the file and getting all frames as RGB 448 pixels wide. The wanted frames are those at the middles of equal
+intervals, (k + 0.5) / rate. Methods take turns, in reverse order every other time; medians are printed. A frame is
+right if its barcode is that of the frame that a player shows at the time.
 
-Results are kept per cell in benchmarks/results/reader.json; a rerun measures what is missing, `--redo` all again, and
-a run ends between two cells after `--minutes` (20), so a second and third run go on where the first ended. One to
-five runs per cell (the times are kept). Then the tables are printed and written to benchmarks/results/reader.md.
+Results are stored by cell in benchmarks/results/reader.json. A rerun measures the missing cells, `--redo` all of them;
+a run ends after the cell during which `--minutes` (20) pass, and the next run continues there. There are one to five
+runs per cell, whose times are kept. Then the tables are printed and written to benchmarks/results/reader.md.
 """
 
 import argparse
@@ -42,18 +42,18 @@ PEERS = (
     "ffmpeg pipe",
 )
 
-# --- the methods: path, times in seconds from the first frame, rate, whether to scale -> images ---
+# --- the methods: (path, times in seconds from the first frame, rate, width or None) -> images ---
 
 
 def whenwhere_reader(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
-    """Ours, probing included."""
+    """Our reader, including the probe."""
     from whenwhere.video import probe, read_frames
 
     return list(read_frames(probe(path), times, width=width).images)
 
 
 def pyav_sequential(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
-    """Decode everything with all threads, scale the wanted frames."""
+    """PyAV decodes everything with all threads; only the wanted frames are scaled."""
     import av
     from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -87,7 +87,7 @@ def pyav_sequential(path: str, times: list[float], rate: float, width: int | Non
 
 
 def torchcodec_reader(mode: str, threads: int) -> Callable[[str, list[float], float, int | None], list[Any]]:
-    """Torchcodec with its own scaling inside the decoder."""
+    """A method that uses torchcodec with its own scaling inside the decoder."""
 
     def method(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
         from torchcodec.decoders import VideoDecoder
@@ -107,7 +107,7 @@ def torchcodec_reader(mode: str, threads: int) -> Callable[[str, list[float], fl
 
 
 def decord_reader(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
-    """decord, which scales every frame it decodes; times become numbers by the average rate."""
+    """decord, which scales every decoded frame; times become frame numbers by the average rate."""
     import decord
 
     size = {"width": width, "height": HEIGHT} if width else {}
@@ -117,7 +117,7 @@ def decord_reader(path: str, times: list[float], rate: float, width: int | None)
 
 
 def opencv_grab(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
-    """Grab all frames, retrieve the wanted ones; times become numbers by the declared rate."""
+    """OpenCV grabs all frames and retrieves the wanted ones; times become frame numbers by the declared rate."""
     import cv2
 
     capture = cv2.VideoCapture(path)
@@ -141,7 +141,7 @@ def opencv_grab(path: str, times: list[float], rate: float, width: int | None) -
 
 
 def ffmpeg_pipe(path: str, times: list[float], rate: float, width: int | None) -> list[Any]:
-    """The command line tool's raw output through a pipe."""
+    """The raw output of the ffmpeg command through a pipe."""
     import numpy as np
 
     # Plain `fps=1` gives the frame before the middle of each second; this asks for the one shown at (k + 0.5) / rate.
@@ -194,7 +194,7 @@ def _cpu() -> float:
 
 
 def measure(method: str, path: str, rate: float, seconds: int) -> dict[str, Any]:
-    """Time one method on one clip."""
+    """Measure one method on one clip."""
     _load(method)
     sys.path.insert(0, str(Path(__file__).parent))
     import clips
@@ -207,12 +207,12 @@ def measure(method: str, path: str, rate: float, seconds: int) -> dict[str, Any]
     wall, cpu = time.perf_counter() - wall, _cpu() - cpu
     wrong = sum(clips.number(image) != e for image, e in zip(images, expected, strict=False))
     result = {"wall": wall, "cpu": cpu, "wrong": wrong + len(times) - len(images), "frames": len(times)}
-    # More processes than cores: wall times of that run say little, CPU seconds still do.
+    # With more processes than cores, the wall time of a run says little; CPU seconds still do.
     return {**result, "load": os.getloadavg()[0]}
 
 
 def examine(method: str, path: str, times: list[float], numbers: list[int] | None, lost: list[int] | None) -> str:
-    """One cell of the correctness table."""
+    """The text of one cell of the correctness table."""
     _load(method)
     sys.path.insert(0, str(Path(__file__).parent))
     import clips
@@ -255,7 +255,7 @@ def examine(method: str, path: str, times: list[float], numbers: list[int] | Non
 
 
 def memory(method: str, path: str, seconds: int) -> dict[str, float]:
-    """Peak memory, in MB over what the imports take, of going through a clip at one frame a second."""
+    """Peak memory in MB, without that of the imports, of one pass over a clip at one frame per second."""
     _load(method)
     import numpy as np
 
@@ -281,11 +281,11 @@ def memory(method: str, path: str, seconds: int) -> dict[str, float]:
     return {"peak": peak - base, "frames": shown}
 
 
-# --- the conductor ---
+# --- running the workers ---
 
 
 def cells() -> list[tuple[str, str, int, float, int]]:
-    """All cells as (stream, size, seconds, rate, runs), the one with a goal of its own first."""
+    """All cells as (stream, size, seconds, rate, runs), those with a goal first."""
     h264 = ("h264 gop250", "h264 gop30")
     others = ("h264 no-b gop250", "hevc gop250", "vp9 gop250", "av1 gop250")
     goals = [("h264 gop250", "720p", 60, 1.0, 5), ("h264 gop250", "720p", 600, 1.0, 1)]
@@ -301,7 +301,7 @@ def cell_name(stream: str, size: str, seconds: int, rate: float) -> str:
 
 
 class Conductor:
-    """Runs workers and keeps their results."""
+    """Runs workers and stores their results."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -318,7 +318,7 @@ class Conductor:
         write_text(self.file, json.dumps(self.results, indent=1, ensure_ascii=False) + "\n")
 
     def work(self, method: str, task: list[Any], limit: float = 600) -> Any:
-        """Run a worker; a dict, or a sentence why there is none."""
+        """The result of a worker as a dict, or a sentence that says why there is none."""
         python = sys.executable if method in OURS else self.args.python
         if not python:
             return "no --python given for the peers"
@@ -342,7 +342,7 @@ class Conductor:
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     def methods(self, seconds: int, stream: str) -> list[str]:
-        """All; but of torchcodec's four settings only those that were best at 720p, to bound the time.
+        """The methods to run: all, but of torchcodec's four settings only those that were best at 720p, to save time.
 
         The four are measured on every stream at 720p, 60 s and 1 frame/s; the better two go on elsewhere, the best one
         on the ten-minute clips.
@@ -356,7 +356,7 @@ class Conductor:
         return [m for m in (*OURS, *PEERS) if m not in modes or m in better]
 
     def run(self) -> None:
-        """Measure what is missing: first what needs no quiet machine."""
+        """Measure what is missing, beginning with what needs no quiet machine."""
         self.cache = Path(self.args.cache)
         self.cache.mkdir(parents=True, exist_ok=True)
         self.results["machine"] = facts(self.work("versions", []) if self.args.python else {})
@@ -367,7 +367,7 @@ class Conductor:
             self.run_memory()
 
     def run_special(self) -> None:
-        """The correctness table."""
+        """Fill the missing cells of the correctness table."""
         import clips
 
         for clip in clips.special(self.cache):
@@ -380,7 +380,7 @@ class Conductor:
         self.save()
 
     def run_cells(self) -> None:
-        """The speed table."""
+        """Measure the missing cells of the speed table."""
         import clips
 
         for stream, size, seconds, rate, runs in cells():
@@ -411,7 +411,7 @@ class Conductor:
             print(row_of(name, fresh), file=sys.stderr)
 
     def run_memory(self) -> None:
-        """The memory table."""
+        """Measure the missing cells of the memory table."""
         import clips
 
         for minutes in (1, 10, 60):
@@ -429,7 +429,7 @@ class Conductor:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the peers, in their environment."""
+    """Record the versions of the peers in their environment."""
     from importlib.metadata import PackageNotFoundError, version
 
     out = {}
@@ -442,7 +442,7 @@ def versions() -> dict[str, str]:
 
 
 def facts(peers: Any) -> dict[str, Any]:
-    """The machine, without names or paths."""
+    """A description of the machine, without names or paths."""
     from importlib.metadata import version
 
     import av
@@ -492,7 +492,7 @@ def ratio(cell: dict[str, Any]) -> float | None:
 
 
 def row_of(name: str, cell: dict[str, Any]) -> str:
-    """One line for a terminal."""
+    """The result of a cell as one line for a terminal."""
     parts = []
     for method in (*OURS, *PEERS):
         runs = cell.get(method)
@@ -560,7 +560,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run or go on, then print and write the tables."""
+    """Run or resume, then print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", help="folder for the clips (about 1.5 GB)")
     parser.add_argument("--python", help="interpreter of the peers' environment")

@@ -1,14 +1,14 @@
-"""The motion grounder on real clips: 15 development sentences on three clips, beside what needs no understanding.
+"""The motion grounder on real clips: 15 development sentences on three clips, compared with trivial baselines.
 
     WHENWHERE_DATA=/path/to/data python benchmarks/real_clips.py
 
-These clips and sentences were used in development (rules were looked at with them on the screen), so the figures guard
-against regression and say little about other clips; `stage_heldout.py` says more. Result files hold ids and numbers,
-no sentences. The truth's boxes of the two static clips were proposed by background subtraction, which favours a method
-like this one; one annotator. Expected on two busy cores: one minute.
+These clips and sentences were used in development (rules were written with them on the screen), so the figures guard
+against regressions and say little about other clips; `stage_heldout.py` says more. Result files hold ids and numbers,
+no sentences. The true boxes of the two static clips were proposed by background subtraction, which favours a method
+like this one, and corrected by one annotator. Expected cost: one minute on two busy cores.
 
-Rows beside it: the whole clip and frame; the best constant span and box (fitted on these very sentences, so an upper
-bound of its kind); the query-blind largest-and-longest track. Intervals resample clips, of which there are three.
+The baselines are: the whole clip and frame; the best constant span and box (fitted on these very sentences, so an upper
+bound of its kind); and the largest and longest track, whatever the sentence. Intervals resample sentences.
 """
 
 import json
@@ -31,12 +31,12 @@ from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, probe
 
 RESULTS = Path(__file__).parent / "results"
-#: Least means over the static clips' sentences: a regression guard, not the goal.
+#: Smallest allowed means over the sentences of static clips: a regression guard, not the goal.
 LEAST = {"t": 0.65, "v": 0.55}
 
 
 def truth(q: dict, info: VideoInfo) -> Tube:
-    """The annotated tube: sparse, keyed by second; a box at s was drawn on the first frame with pts >= s."""
+    """The annotated tube; the box at second s was drawn on the first frame with pts >= s."""
     keys = sorted(q["boxes"], key=float)
     spans = SpanSet(q.get("spans") or [q["span"]])
     at = np.array([info.times[min(len(info.times) - 1, np.searchsorted(info.times, float(k) - 1e-6))] for k in keys])
@@ -45,13 +45,13 @@ def truth(q: dict, info: VideoInfo) -> Tube:
 
 
 def constant(info: VideoInfo, spans: SpanSet, box: np.ndarray) -> Tube:
-    """The same box all the time."""
+    """A tube with the same box all the time."""
     times = np.concatenate([second_level_times(s, 1.0, last=info.last_before(s.end)) for s in spans])
     return Tube(spans, times, np.repeat(box[None], len(times), 0))
 
 
 def best_constant(items: list[tuple[VideoInfo, Tube]]) -> tuple[float, float, np.ndarray]:
-    """Start and end as shares of the duration on a grid of 0.1, and a box in shares, that score best over all items."""
+    """Start and end in shares of the duration, and box in shares of the frame, that score best over all items."""
     grid = [(a / 10, b / 10) for a in range(10) for b in range(a + 1, 11)]
 
     def mean_t(span: tuple[float, float]) -> float:
@@ -74,7 +74,7 @@ def best_constant(items: list[tuple[VideoInfo, Tube]]) -> tuple[float, float, np
 
 
 def speeds(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """Times real time of the index, cache off, best of two runs, with each background; ms of a second question."""
+    """By clip: speed of the index in times real time, best of two runs per background; ms of a later question."""
     out: dict[str, dict[str, float]] = {}
     for name, path in paths.items():
         row = {}
@@ -99,7 +99,7 @@ def speeds(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
 
 
 def main() -> int:
-    """Run, print and write; 1 where the regression guard is broken, 2 without data."""
+    """Run, print and write the results; returns 1 if a mean is below its guard and 2 without data."""
     data = os.environ.get("WHENWHERE_DATA")
     if not data:
         print("set WHENWHERE_DATA to the folder with videos/ and queries/", file=sys.stderr)
@@ -130,7 +130,7 @@ def main() -> int:
             "blind": (blind.spans, Tube(blind.spans, times, blind.at(times))),
         }  # fmt: skip
         row = {"id": q["id"], "clip": q["video"], "status": found.status, "confidence": found.confidence}
-        # A camera counts as moving where the clip's own note says so, not where our test does.
+        # Whether the camera moves is taken from the clip's own note, not from our estimate.
         row["camera"] = "moving" if q["video"].startswith("sam2") else "static"
         for name, (spans, tube) in answers.items():
             row[name] = {"t": t_iou(spans, gold.spans), "v": v_iou(tube, gold) if tube is not None else 0.0}

@@ -2,16 +2,16 @@
 
     python benchmarks/stage_heldout.py [--clips 64] [--fresh]
 
-Resumes: every clip's rows are appended to benchmarks/cache/stage_heldout.jsonl and used again. About four minutes on
-two cores. Rules and both thresholds of `grounders.motion.abstention` were frozen on Stage's dev and val splits and the
-three development clips before the run; what of this split was seen before is said at `SEED`. Expected: at least 15
-points of t_IoU above the whole clip with an interval above 0; at 30 % coverage at least 80 % of the answers with
-t_IoU >= 0.5.
+A rerun resumes: the rows of every clip are appended to benchmarks/cache/stage_heldout.jsonl and reused. Cost: about
+four minutes on two cores. The rules and both thresholds of `grounders.motion.abstention` were frozen on Stage's dev and
+val splits and the three development clips before the run; what was seen of this split before is listed at `SEED`.
+Expected: at least 15 points of t_IoU above the whole clip with an interval above 0; at 30 % coverage at least 80 % of
+the answers with t_IoU >= 0.5.
 
-Sentences to which nothing in the clip answers (kind `absent`) are kept apart: the whole clip and an answer are both
-wrong there, only silence is right; where `absent` is claimed, it is judged like an answer (empty truth and empty answer
-are 1). An unsure answer counts as 0, in a second column as the whole clip. Intervals are
-95 % bootstraps over clips.
+Sentences to which nothing in the clip answers (kind `absent`) are reported separately: the whole clip and an answer are
+both wrong there, only `unsure` or `absent` is right. If `absent` is claimed, it is scored like an answer (empty truth
+and empty answer give 1). An unsure answer counts as 0, and in a second column as the whole clip. Intervals are 95 %
+bootstraps over clips.
 """
 
 import argparse
@@ -36,18 +36,19 @@ from whenwhere.video import probe
 
 HERE = Path(__file__).parent
 ROWS = HERE / "cache" / "stage_heldout.jsonl"
-#: First seed; development used seeds of the other splits, whose looks and words are others whatever the seed. Two
-#: earlier looks, in their totals and figures by kind only, none of whose scenes was read and whose seeds are not used
+#: First seed. Development used seeds of other splits, whose looks and words differ whatever the seed. The held-out
+#: split was looked at twice before, in totals and figures by kind only; no scene was read, and those seeds are not used
 #: again: 5000-5063 (first form: t_IoU 48.7, whole clip 37.9, 67 % right at 30 % coverage) and 6000-6063 (second form:
 #: 50.6, whole clip 35.8, 74 % at 30 %). After the second look a third split, `val`, was written without reading this
-#: one, and the grounder was developed on `dev` and `val`. What was seen of the held-out split by those who developed:
-#: part of its word lists once (before the first look, after the lexicon was written), the dress of its places in
-#: `backgrounds.py`, its paints and colour words in `palette.py` and the names of its laws of motion (before the third).
+#: one, and the grounder was developed on `dev` and `val`. The developers saw these parts of the held-out split: some of
+#: its word lists once (before the first look, after the lexicon was written), the dress of its places in
+#: `backgrounds.py`, its paints and colour words in `palette.py`, and the names of its laws of motion (before the third
+#: look).
 SEED = 9000
 
 
 def clip_rows(seed: int, folder: Path) -> list[dict]:
-    """One clip's sentences, answered."""
+    """The rows of one clip: one per sentence."""
     path = folder / f"{seed}.mp4"
     scene = render_clip(path, seed, "heldout", sound=False)
     info = probe(path)
@@ -72,7 +73,7 @@ def clip_rows(seed: int, folder: Path) -> list[dict]:
 
 
 def summary(rows: list[dict]) -> dict:
-    """Means, paired differences, kinds, coverage."""
+    """Means, paired differences, results by kind of sentence, and coverage."""
     there = [r for r in rows if r["kind"] != "absent"]
     absent = [r for r in rows if r["kind"] == "absent"]
     clips = [r["clip"] for r in there]
@@ -111,7 +112,7 @@ def summary(rows: list[dict]) -> dict:
 
 
 def _risk(rows: list[dict]) -> dict:
-    """Share of answers with t_IoU >= 0.5 by coverage, and at the threshold that was fixed before."""
+    """The share of answers with t_IoU >= 0.5, by coverage and at the threshold that was fixed before."""
     order = sorted(rows, key=lambda r: -r["confidence"])
     right = np.cumsum([r["t"] >= 0.5 for r in order]) / np.arange(1, len(order) + 1)
     curve = {f"{c:.1f}": float(right[max(0, round(c * len(order)) - 1)]) for c in np.arange(0.1, 1.01, 0.1)}
@@ -166,7 +167,7 @@ def table(s: dict) -> str:
 
 
 def main() -> int:
-    """Run what is missing, print and write."""
+    """Run the missing clips, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--fresh", action="store_true", help="forget earlier rows")
