@@ -18,12 +18,13 @@ from whenwhere.models.vlm import Checkpoint
 from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.loop import TrainingRun
+from whenwhere.training.prefix.group import completion_group
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.sft.head import OutputHead
+from whenwhere.training.sft.head import OutputHead, require_trained
 from whenwhere.training.sft.head_objective import HeadObjective
 from whenwhere.training.sft.heads import HEADS
 from whenwhere.training.sft.settings import SFTSettings
-from whenwhere.training.sft.start_end import StartEndHead, best_pair, step_states
+from whenwhere.training.sft.start_end import StartEndHead, best_pair, hidden_states, step_states
 from whenwhere.training.sft.text_heads import TextHead, TimeTokensHead, add_tokens, time_tokens
 from whenwhere.verify import Truth
 
@@ -303,3 +304,42 @@ def test_the_mean_over_questions_is_that_of_one_loss(tmp_path: Path) -> None:
     for name, weight in policy.model.named_parameters():
         if weight.grad is not None:
             assert torch.allclose(found[name], weight.grad, atol=1e-6), name
+
+
+def test_a_head_is_one_class(tmp_path: Path) -> None:
+    """A head that only tells whether anything happens learns it by the same objective."""
+    import torch
+
+    from whenwhere.answers import ParsedAnswer
+
+    class Presence:
+        name = "presence"
+
+        def prepare(self, checkpoint: Checkpoint) -> None:
+            hidden = checkpoint.model.config.text_config.hidden_size
+            torch.manual_seed(0)
+            checkpoint.model.add_module(self.name, torch.nn.Linear(hidden, 1))
+
+        def check(self, policy: Policy) -> None:
+            require_trained(policy.parts.model.presence.weight, "the weights of the presence head")
+
+        def logits(self, policy: Policy, sample: Sample) -> Any:
+            prompt, suffixes = policy.prompts(sample, sample.questions)
+            group = completion_group(prompt, [torch.cat([s, torch.tensor([policy.end_id])]) for s in suffixes])
+            _, states = hidden_states(policy.parts, group, "shared_prefix")
+            asked = states[torch.arange(len(suffixes)), torch.tensor([len(s) for s in suffixes])]
+            return policy.parts.model.presence(asked)[:, 0]
+
+        def loss(self, policy: Policy, sample: Sample) -> Any:
+            truth = torch.tensor([float(bool(q.truth.spans)) for q in sample.questions])
+            return torch.nn.functional.binary_cross_entropy_with_logits(self.logits(policy, sample), truth)
+
+        def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
+            with torch.no_grad():
+                return [ParsedAnswer("ok" if x > 0 else "absent") for x in self.logits(policy, sample).tolist()]
+
+    tiny.build(tmp_path / "start", seed=1, side=32, **SMALL)
+    policy = policy_of(tmp_path / "start", head := Presence(), "tokens")
+    settings = SFTSettings(samples_per_step=2, max_steps=30, learning_rate=5e-3, lr_scheduler_type="constant")
+    TrainingRun(tmp_path / "run", callbacks=[]).train(HeadObjective(policy, TWO, settings, head))
+    assert [a.status for sample in TWO for a in head.decode(policy, sample)] == ["ok", "absent", "ok", "ok"]

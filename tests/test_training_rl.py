@@ -263,3 +263,16 @@ def test_beside_lora_the_reference_stays_where_the_vision_tower_moves(taught: Pa
     assert any(not torch.equal(w, start[n]) for n, w in policy.parts.model.model.visual.named_parameters())
     frozen = RLObjective(opened(taught), Two(), VERIFIER, replace(BASE, lora_r=2, beta=0.1, freeze_vision_tower=True))
     assert frozen._reference is None
+
+
+def test_a_loss_is_one_function_and_one_entry(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whenwhere.training.rl.losses import LOSSES, PolicyLoss
+
+    def reinforce(logps: Any, old_logps: Any, advantages: Any, mask: Any, clip: Any, normalizer: Any, **_: Any) -> Any:
+        loss = -(logps * advantages.to(logps)[:, None] * mask).sum() / normalizer.tokens
+        return PolicyLoss(loss, {"surprise": -(logps.detach() * mask).sum() / mask.sum()}, mask.sum())
+
+    monkeypatch.setitem(LOSSES, "reinforce", reinforce)  # type: ignore[misc]
+    trained(taught, tmp_path, replace(BASE, max_steps=2, loss_type="reinforce"))  # type: ignore[arg-type]
+    found = lines(tmp_path)
+    assert all(line["surprise"] > 0 and line["grad_norm"] > 0 for line in found)
