@@ -16,7 +16,7 @@ from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.constants import Constant
-from whenwhere.evaluate.formats import FORMATS, Format
+from whenwhere.evaluate.formats import FORMATS, Format, write_predictions
 from whenwhere.evaluate.names import (
     BENCHMARK_ALIASES,
     PROTOCOL_ALIASES,
@@ -30,6 +30,7 @@ from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.run import compute_metrics
 from whenwhere.evaluate.tasks import TASKS, Task
+from whenwhere.evaluate.validate import validate_gold
 from whenwhere.records import Grounding
 
 ITEMS = [Item(str(n), f"v{n // 2}.mp4", f"event {n}", span_array([(n, n + 4.0)]), duration=30.0) for n in range(8)]
@@ -237,6 +238,22 @@ def test_retrieval_without_a_row_ranks_last():
     report = whenwhere.evaluate("retrieval", items, answers, resamples=100).report
     assert report.scores.items["t2v-MnR"].tolist() == [1, 1, 1, 4]
     assert report.rows[1].name == "chance" and report.rows[1].summary["t2v-R@1"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["retrieval", "recognition", "vqa"])
+def test_gold_answers_to_candidates_get_the_full_score_and_are_written_and_read(name, tmp_path):
+    items = {
+        "retrieval": [Item(str(n), f"{n // 2}", extra={"video": n // 2, "videos": 3}) for n in range(5)],
+        "recognition": [Item(str(n), f"v{n}", extra={"label": n % 3, "classes": 9}) for n in range(5)],
+        "vqa": [Item(str(n), str(n), extra={"answers": ["red"] * 7 + [f"other {n}"] * 3}) for n in range(5)],
+    }[name]
+    assert validate_gold(BENCHMARKS[name], items).passed
+    task = TASKS[name]
+    (form,) = task.formats
+    path = write_predictions(tmp_path / "file.npz", task.gold(items), items, form)
+    again = whenwhere.evaluate(name, None if task.truth_in_predictions else items, path, resamples=100)
+    assert again.report.format == form and again.report.faults == []
+    assert again.metrics == compute_metrics(items, task.gold(items), name)
 
 
 def test_tubes_in_memory_need_no_file():
