@@ -10,7 +10,16 @@ from pydantic import ValidationError
 
 from whenwhere import Grounding, SpanSet, Tube
 from whenwhere.errors import QueryError, RecordError
-from whenwhere.records import SettingsRecord, check_query, filled_record, span_records, tube_record
+from whenwhere.records import (
+    BoxRecord,
+    SettingsRecord,
+    SpanRecord,
+    TubeRecord,
+    check_query,
+    filled_record,
+    span_records,
+    tube_record,
+)
 
 SETTINGS = SettingsRecord(model="motion", pipeline="second-level", rate=1.0)
 seconds = st.floats(0, 1e4).map(lambda x: round(x, 2))
@@ -48,7 +57,7 @@ def test_fields_of_the_design_are_all_there_in_order():
     keys = list(json.loads(answered(SpanSet([(0, 1)])).to_json()))
     names = (
         "version,id,video,query,status,confidence,spans,ranked,curve,tubes,filled,settings,reading,candidates,raw,"
-        "parse,cost,warnings,error"
+        "parse,cost,warnings,error,identity"
     )
     assert ",".join(keys) == names
 
@@ -90,3 +99,16 @@ def test_unsure_claims_no_time():
 def test_a_query_is_a_sentence(bad):
     with pytest.raises(QueryError):
         check_query(bad)
+
+
+def test_times_of_a_stored_tube_are_put_back_to_those_of_the_frames():
+    frames = np.arange(120) * 1001 / 30000
+    spans = [SpanRecord(start=float(frames[7]), end=float(frames[80]))]
+    boxes = [BoxRecord(t=t, box=(0, 0, 9, 9)) for t in (float(frames[7]), 1.01, float(frames[79]))]
+    record = Grounding(id="a", query="a dog", status="answered", spans=spans, tubes=[TubeRecord(boxes=boxes)])
+    stored = Grounding.from_json(record.to_json())
+    tube = stored.tube(frame_times=frames)
+    assert (tube.spans.starts[0], tube.spans.ends[0]) == (frames[7], frames[80])
+    # 1.01 is further from any frame than rounding can have moved it, so it stays
+    assert tube.times.tolist() == [frames[7], 1.01, frames[79]]
+    assert stored.tube().times.tolist() == [0.234, 1.01, round(frames[79], 3)]

@@ -14,6 +14,7 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,6 +31,10 @@ from whenwhere.tubes import Tube
 
 Status = Literal["answered", "absent", "unsure", "failed"]
 Source = Literal["model", "smoothed", "propagated"]
+
+
+#: Most seconds by which rounding moves a time, with room for floating point.
+_ROUNDING = 0.6e-3
 
 
 def _finite3(x: float) -> float:
@@ -236,8 +241,13 @@ class Grounding(_Strict):
         """The answered time as a set of spans."""
         return SpanSet(Span(s.start, s.end, s.score) for s in self.spans)
 
-    def tube(self, i: int = 0) -> Tube | None:
+    def tube(self, i: int = 0, frame_times: NDArray[np.float64] | None = None) -> Tube | None:
         """The tube with index i as arrays, or None if there is no such tube.
+
+        Args:
+            i: Index of the tube.
+            frame_times: Times of the video's frames in seconds, ascending. If they are given, times that differ from
+                a frame's time only by the rounding of records become the frame's time.
 
         Raises:
             RecordError: The stored boxes do not make a tube inside the stored spans.
@@ -246,9 +256,14 @@ class Grounding(_Strict):
             return None
         r = self.tubes[i]
         filled = self.filled if self.filled and self.filled.tube == r.id and self.filled.t else None
+        spans, times = self.span_set, np.array([b.t for b in r.boxes], float)
+        if frame_times is not None:
+            starts, ends = _unrounded(spans.starts, frame_times), _unrounded(spans.ends, frame_times)
+            spans = SpanSet(zip(starts.tolist(), ends.tolist(), strict=True))
+            times = _unrounded(times, frame_times)
         return Tube(
-            self.span_set,
-            [b.t for b in r.boxes],
+            spans,
+            times,
             [b.box for b in r.boxes],
             rate=self.settings.rate if self.settings else 1.0,
             sources=[b.source for b in r.boxes],
@@ -275,6 +290,13 @@ class Grounding(_Strict):
             first = e.errors()[0]
             where = ".".join(map(str, first["loc"])) or "line"
             raise RecordError(f"not a grounding record: {where}: {first['msg']}") from e
+
+
+def _unrounded(times: NDArray[np.float64], frame_times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of a record, put back to the time of the nearest frame if they differ only by rounding."""
+    right = np.searchsorted(frame_times, times).clip(1, len(frame_times) - 1)
+    near = np.where(times - frame_times[right - 1] < frame_times[right] - times, right - 1, right)
+    return np.where(np.abs(frame_times[near] - times) <= _ROUNDING, frame_times[near], times)
 
 
 def span_records(spans: SpanSet | list[Span]) -> list[SpanRecord]:

@@ -19,10 +19,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Grounder, GroundingResult
@@ -47,13 +46,6 @@ from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
 from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts, smooth
 from whenwhere.tubes import Tube
-
-if TYPE_CHECKING:
-    from whenwhere.video import VideoInfo
-
-#: Records keep milliseconds; a time this close to a frame's own time means that frame.
-_ROUNDED = 0.6e-3
-
 
 #: Told the share of a video that was looked at, 0-1.
 Progress = Callable[[float], None]
@@ -417,7 +409,9 @@ class Answer:
         """Put a box for every frame of the first tube into the record, made as the settings say."""
         if self.record.filled is not None or not self.record.tubes or not self.record.tubes[0].boxes:
             return
-        info, tube = self.session.info, _exact(self.record, self.session.info)
+        info = self.session.info
+        tube = self.record.tube(frame_times=info.times)
+        assert tube is not None
         times = info.times[tube.spans.index(info.times) >= 0]
         method = self.record.settings.fill if self.record.settings else "linear"
         boxes = fill_tube(tube, times, method, info, self.session.cuts(tube.spans))
@@ -464,17 +458,3 @@ class Answer:
 
 def _span(value: Span | tuple[float, float] | None) -> Span | None:
     return value if value is None or isinstance(value, Span) else Span(*value)
-
-
-def _exact(record: Grounding, info: "VideoInfo") -> Tube:
-    """The record's first tube with times put back from milliseconds to the frames' own."""
-    tube = record.tube()
-    assert tube is not None
-
-    def exact(times: NDArray[np.float64]) -> NDArray[np.float64]:
-        right = np.searchsorted(info.times, times).clip(1, len(info.times) - 1)
-        near = np.where(times - info.times[right - 1] < info.times[right] - times, right - 1, right)
-        return np.where(np.abs(info.times[near] - times) <= _ROUNDED, info.times[near], times)
-
-    spans = [Span(a, b) for a, b in zip(exact(tube.spans.starts), exact(tube.spans.ends), strict=True)]
-    return tube.replace(spans=SpanSet(spans), times=exact(tube.times), filled=None)

@@ -1,7 +1,7 @@
 """A box for every frame, for the formats that count frames.
 
 Stored records keep milliseconds, while frames have exact times: a span that begins at 2.334 began with the frame at
-2.33367. So frames are matched to a record by their times rounded to milliseconds, here and nowhere else.
+2.33367. So frames are matched to a record by their times rounded to milliseconds.
 """
 
 from dataclasses import dataclass
