@@ -8,7 +8,7 @@ import pytest
 
 import whenwhere
 from whenwhere import batch
-from whenwhere.datasets.item import Item
+from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.questions import read_questions
 from whenwhere.errors import SettingError
 from whenwhere.records import Grounding
@@ -114,3 +114,13 @@ def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
         "'window' ends at 1 s, not after its start at 3 s", "'id' is 7, not text",
     ]  # fmt: skip
     assert [(i.id, i.window) for i in found.items] == [("", None)]
+
+
+def test_answers_to_items_whose_times_count_from_their_window(moving_clip: Path, tmp_path: Path) -> None:
+    """The record has the video's seconds; the item, like those of TVGBench, has seconds of the window."""
+    truth = span_array([(0.0, 1.5)])
+    item = Item("q", str(moving_clip), RED, truth, duration=1.5, window=Span(1.5, 3), offset=1.5)
+    (record,) = batch([item], tmp_path).records()
+    assert record.span_set == SpanSet([(1.5, 3)])
+    report = whenwhere.evaluate("manifest", [item], tmp_path, resamples=10)
+    assert report.metrics["mIoU"] == 1.0

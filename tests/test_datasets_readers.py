@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from whenwhere.datasets import BENCHMARKS, schema
-from whenwhere.datasets.item import Item
+import whenwhere
+from whenwhere.cli import app
+from whenwhere.datasets import BENCHMARKS, Benchmark, manifest, schema
+from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.validate import validate_gold
@@ -351,3 +354,21 @@ def test_released_kinds(real_data: Path) -> None:
         (a, b), (c, d) = item.spans[0], item.extra["pred"]
         iou = max(0.0, min(b, d) - max(a, c)) / (max(b, d) - min(a, c))
         assert item.difficulty == pytest.approx(1 - iou, abs=1e-12)
+
+
+def test_a_dataset_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of CONTRIBUTING: a reader in a `Benchmark`, and a line of `BENCHMARKS`; every command then knows it."""
+
+    def read(path: Path) -> list[Item]:
+        lines = (line.split("|") for line in path.read_text().splitlines())
+        return [Item(name, "kite.mp4", query, span_array([(float(a), float(b))])) for name, query, a, b in lines]
+
+    tiny = Benchmark("tiny-set", "Tiny", "spans", read, "default", "tiny.txt", "ours", "none", "from public code")
+    monkeypatch.setitem(BENCHMARKS, tiny.name, tiny)
+    (tmp_path / "tiny.txt").write_text("a|a kite falls|1|2\nb|it is gone|4|6\n")
+    done = CliRunner().invoke(app, ["data", "convert", "--benchmark", "tiny-set", "--annotations",
+                                    str(tmp_path / "tiny.txt"), "--out", str(tmp_path / "tiny.jsonl")])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert [item.id for item in manifest.read(tmp_path / "tiny.jsonl")] == ["a", "b"]
+    result = whenwhere.evaluate("tiny-set", tmp_path / "tiny.txt", {"a": "From 1 to 2 seconds."}, resamples=10)
+    assert result.metrics["mIoU"] == 0.5

@@ -1,5 +1,7 @@
 """The examples do what they say: each script and the notebook is run in a folder of its own."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,23 @@ def test_scripts(tmp_path: Path, script: str, said: list[str]) -> None:
     for part in said:
         assert part in done.stdout
     assert len((EXAMPLES / script).read_text("utf-8").splitlines()) <= 25
+
+
+@pytest.mark.torch
+def test_workbench(tmp_path: Path) -> None:
+    """Stage, train with an evaluator, batch, evaluate, a table: in ten lines."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "04_workbench.py"], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert "failed" not in first and any(word in first for word in ("answered", "absent", "unsure"))
+    assert "| m_vIoU " in done.stdout
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines if "eval/held-out/mIoU" in line] == [10, 20]
+    code = (EXAMPLES / "04_workbench.py").read_text("utf-8").partition("import whenwhere\n")[2]
+    assert len([line for line in code.splitlines() if line]) <= 12
 
 
 def test_notebook(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A record has the id that its run gave it; if no item has that id, video and sentence decide. Boxes are pixels of the
 frame that the model was shown; if the item states another size (the same video, recoded) they are scaled to it, and to
-a frame of 1 x 1 for benchmarks with normalised boxes.
+a frame of 1 x 1 for benchmarks with normalised boxes. Records of a video count seconds from its start; for an item
+whose times count from a later second (`Item.offset`) they are moved.
 """
 
 import json
@@ -69,26 +70,27 @@ def _refused(intake: Intake, at: int | str, line: bytes, e: ValidationError) -> 
 
 def prediction_of(record: Grounding, item: Item) -> Prediction:
     """The record as the answer to an item."""
+    late = item.offset if record.video is not None else 0.0
     status: Any = record.status
     if record.error is not None and record.error.kind == UNPARSED:
         status = "unparsed"
     ranked = None
     if record.ranked is not None:
         # alternatives without a score are equally certain
-        rows = [(s.start, s.end, 1.0 if s.score is None else s.score) for s in record.ranked]
+        rows = [(s.start - late, s.end - late, 1.0 if s.score is None else s.score) for s in record.ranked]
         ranked = np.array(rows, np.float64).reshape(-1, 3)
     curve = None
     if record.curve is not None:
-        curve = (record.curve.start, record.curve.step, np.array(record.curve.values, np.float64))
+        curve = (record.curve.start - late, record.curve.step, np.array(record.curve.values, np.float64))
     scale = _scale(record.video, item)
     return Prediction(
         item.id,
         status,
-        span_array([(s.start, s.end) for s in record.spans]),
+        span_array([(s.start - late, s.end - late) for s in record.spans]),
         ranked,
         boxes=[
             Boxes(
-                np.array([b.t for b in tube.boxes], np.float64),
+                np.array([b.t - late for b in tube.boxes], np.float64),
                 np.array([b.box for b in tube.boxes], np.float64).reshape(-1, 4) * scale,
                 tube.id,
                 tube.label,
