@@ -15,13 +15,19 @@ from chat_server import ChatServer, Request
 import whenwhere
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.chat import Budget
+from whenwhere.datasets.item import Item
 from whenwhere.errors import SettingError
+from whenwhere.grounders import GroundingRequest, GroundingResult
+from whenwhere.grounders.pipelines import PIPELINES, PipelineKind
 from whenwhere.models.backends import ModelBackend, ModelCall, ModelReply, local, resolve
 from whenwhere.models.backends.base import BackendKind, BackendOptions
 from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.models.backends.pool import QuestionPool
+from whenwhere.records import Grounding
 from whenwhere.settings import GroundingSettings
+from whenwhere.spans import SpanSet
 from whenwhere.store import Cache
+from whenwhere.video import VideoInfo
 
 SENTENCES = [f"event {k / 4:g}" for k in range(1, 16)]
 UNIFORM = GroundingSettings(pipeline="uniform")
@@ -181,3 +187,61 @@ def test_a_pool_keeps_order_bounds_work_and_hands_on_errors() -> None:
     drawn = []
     results = QuestionPool(1).map(lambda k: (k, threading.current_thread()), (drawn.append(k) or k for k in range(9)))
     assert next(results) == (0, threading.main_thread()) and drawn == [0]
+
+
+def test_a_batch_keeps_questions_of_several_videos_in_flight(moving_clip: Path, tmp_path: Path) -> None:
+    videos = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.mp4", "b.mp4", "c.mp4"):
+            videos.append(tmp_path / folder / name)
+            videos[-1].write_bytes(moving_clip.read_bytes() + folder.encode())
+    items = [
+        Item(f"{k} {v.parent.name}", str(v), f"event {(6 * k + i) / 4:g}")
+        for k in range(3)
+        for i, v in enumerate(videos)
+    ]
+    with ChatServer(event, seconds=0.3) as server:
+        model, out = f"{server.url}#test-model", tmp_path / "out"
+        result = whenwhere.batch(items, out, model=model, settings=UNIFORM, cache=tmp_path / "cache", concurrency=6)
+        assert server.most_at_once == 6 and server.answered == 18
+        assert str(result) == "18 answered"
+        again = whenwhere.batch(items, out, model=model, settings=UNIFORM, cache=tmp_path / "cache", concurrency=6)
+        assert again.reused == 18 and server.answered == 18
+    assert len(list(out.iterdir())) == len(videos)  # two videos of one name have two folders
+    for record in result.records():
+        start = float(record.query.split()[1])
+        assert [(s.start, s.end) for s in record.spans] == [(start, start + 0.5)]
+    for folder in out.iterdir():
+        lines = [Grounding.from_json(line) for line in (folder / "grounding.jsonl").read_text().splitlines()]
+        assert [r.id[0] for r in lines] == ["0", "1", "2"] and len({r.video.path for r in lines if r.video}) == 1
+
+
+def test_the_command_line_says_how_many_at_a_time(moving_clip: Path, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
+    with ChatServer(event, seconds=0.3) as server:
+        done = cli(
+            "ground", moving_clip, *SENTENCES, "--model", f"{server.url}#test-model", "--pipeline", "uniform",
+            "--concurrency", 5, "--cache", tmp_path, "--json",
+        )  # fmt: skip
+        assert server.most_at_once == 5 and server.answered == len(SENTENCES)
+    assert [Grounding.from_json(line).query for line in done.stdout.splitlines()] == SENTENCES
+
+
+def test_a_pipeline_is_one_line_in_the_table(moving_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FirstSecond:
+        name = "first-second"
+
+        def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
+            return GroundingResult("answered", spans=SpanSet([(0, 1)]))
+
+        def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
+            return {"calls": 0}
+
+    with pytest.raises(SettingError, match="there is no pipeline 'first-second'"):
+        GroundingSettings(pipeline="first-second")
+    monkeypatch.setitem(PIPELINES, "first-second", PipelineKind(lambda parts: FirstSecond()))
+    settings = GroundingSettings(pipeline="first-second")
+    with whenwhere.open(moving_clip, Canned()) as video:
+        assert video.ask("it", settings).spans == SpanSet([(0, 1)]) and video.estimate(settings) == {"calls": 0}
+    with pytest.raises(SettingError, match="several samples are for the pipelines second-level and detector"):
+        GroundingSettings(pipeline="first-second", samples=2)

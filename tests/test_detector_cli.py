@@ -20,7 +20,7 @@ from world_server import NAMES, World, asked_of, known
 
 from whenwhere.answers.dialects import dialect_for
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.grounders.detector.named import load
+from whenwhere.grounders.detector.named import load_detector
 from whenwhere.records import Grounding
 from whenwhere.session import check_model
 from whenwhere.settings import GroundingSettings
@@ -95,7 +95,7 @@ def test_what_cannot_be_had_is_one_sentence(
         (f"detector:{dino}+{dino}", "is of the kind grounding-dino, not a model that follows things"),
     ):
         with pytest.raises(ModelError, match=said):
-            load(pipeline)
+            load_detector(pipeline)
     assert served.answered == 0
 
 

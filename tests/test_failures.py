@@ -422,7 +422,6 @@ def test_a_bug_keeps_its_traceback_and_the_rest_goes_on(tmp_path: Path, moving_c
         "import sys, whenwhere.session as s\n"
         "class Odd:\n"
         "    name = 'odd'\n"
-        "    concurrency = 1\n"
         "    def __init__(self, *given): self.real = s.GROUNDERS['motion'](*given)\n"
         "    def ground(self, info, request):\n"
         "        if 'odd' in request.query: raise ZeroDivisionError('a bug')\n"

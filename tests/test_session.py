@@ -31,7 +31,6 @@ class Says:
     """A grounder that says what it was told: for the steps a session takes after any grounder."""
 
     name = "says"
-    concurrency = 1
     found = GroundingResult("unsure")
 
     def __init__(self, cache: Cache, progress: object) -> None:

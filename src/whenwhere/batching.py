@@ -17,6 +17,7 @@ folder as long as no video is in two parts).
 
 import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -27,10 +28,12 @@ import whenwhere.session
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
 from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.grounders.pipelines import pipeline_concurrency
 from whenwhere.models.backends.base import ModelBackend
+from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import load_model
 from whenwhere.records import Grounding
-from whenwhere.results import ResultStore, read_results
+from whenwhere.results import ResultStore, folder_name, read_results
 from whenwhere.session import GROUNDERS, MAX_DOWNLOAD, Answer, Session, check_model
 from whenwhere.settings import GroundingSettings, failure, identity, slug
 from whenwhere.store import make_folder
@@ -49,6 +52,7 @@ class BatchResult:
         reused: Number of questions that were answered already.
         unwritten: Number of files that could not be written.
         pages: The pages of the videos, if pages were asked for.
+        lock: Held while the counts change and while a callback is told of an answer: videos may be answered at a time.
     """
 
     out: Path | None = None
@@ -59,6 +63,7 @@ class BatchResult:
     reused: int = 0
     unwritten: int = 0
     pages: list[Path] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def done(self) -> int:
@@ -233,24 +238,49 @@ def batch(
     result = BatchResult(job.out, sum(map(len, by_video.values())), len(by_video), asked.faults)
     job.callback.on_begin(result)
     with ExitStack() as stack:
+        backend = None if isinstance(model, str) else model
         if isinstance(model, str) and model not in GROUNDERS:
-            # One checkpoint serves all sessions as long as one back end of it is open. If it cannot be loaded, every
-            # question gets a record that says so.
+            # One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
             with suppress(WhenwhereError):
-                stack.enter_context(load_model(model, device=device, concurrency=concurrency, cache=cache))
-        for video, items in by_video.items():
-            answer_video(job, video, items, result)
+                backend = stack.enter_context(load_model(model, device=device, concurrency=concurrency, cache=cache))
+                if device is None:
+                    job = replace(job, model=backend, concurrency=None)
+        _answer_videos(job, by_video, result, backend)
     return result
 
 
-def answer_video(job: BatchJob, source: str, items: Sequence[Item], result: BatchResult) -> None:
-    """Answer all questions about one video and store the answers.
+def _answer_videos(
+    job: BatchJob, by_video: dict[str, list[Item]], result: BatchResult, backend: ModelBackend | None
+) -> None:
+    """Answer the questions about all videos, several at a time if the model answers several.
+
+    Videos of one name are answered one after the other, since the first of them takes the folder of that name.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for video in by_video:
+        by_folder.setdefault(folder_name(video), []).append(video)
+    at_once = 1 if backend is None else pipeline_concurrency(job.settings.pipeline, backend)
+    with QuestionPool(at_once) as questions, QuestionPool(at_once) as folders:
+
+        def answer_folder(videos: list[str]) -> None:
+            for video in videos:
+                answer_video(job, video, by_video[video], result, questions)
+
+        for _ in folders.map(answer_folder, by_folder.values()):
+            pass
+
+
+def answer_video(
+    job: BatchJob, source: str, items: Sequence[Item], result: BatchResult, pool: QuestionPool | None = None
+) -> None:
+    """Answer all questions about one video and store the answers, in the order of the questions.
 
     Args:
         job: Settings, model and output.
         source: The video.
         items: The questions; only their id, sentence and window are read.
         result: The counts, which are added to.
+        pool: The pool that asks the questions, which videos may share. None makes one for this video.
 
     Raises:
         SettingError: The options do not fit the source; no other error about a video is raised.
@@ -263,22 +293,29 @@ def answer_video(job: BatchJob, source: str, items: Sequence[Item], result: Batc
     except Exception as e:
         _store_failures(job, source, items, result, e)
         return
-    with session:
+    with session, ExitStack() as stack:
+        if pool is None:
+            pool = stack.enter_context(QuestionPool(session.concurrency(job.settings)))
         store = None if job.out is None else ResultStore(job.out, source, session.info.sha256_1mb)
         fresh = False
+
+        def answer_one(item: Item) -> tuple[Answer, bool]:
+            """The answer to a question, and whether it was stored already."""
+            stored = _stored(job, session, store, item)
+            return (_ask(job, session, item), False) if stored is None else (Answer(stored, session), True)
+
         try:
-            for item in items:
-                stored = _stored(job, session, store, item)
-                answer = _ask(job, session, item) if stored is None else Answer(stored, session)
-                fresh |= stored is None
-                result.statuses[answer.status] += 1
-                result.reused += stored is not None
+            for answer, reused in pool.map(answer_one, items):
+                fresh |= not reused
                 files: list[Path] = []
                 if store is not None:
-                    if stored is None:
+                    if not reused:
                         store.add(answer.record)
-                    files = _write_files(job, store, answer, result, anew=stored is None)
-                job.callback.on_answer(source, answer.record, files)
+                    files = _write_files(job, store, answer, result, anew=not reused)
+                with result.lock:
+                    result.statuses[answer.status] += 1
+                    result.reused += reused
+                    job.callback.on_answer(source, answer.record, files)
         finally:
             if store is not None:
                 store.compact()
@@ -350,10 +387,11 @@ def _store_failures(job: BatchJob, source: str, items: Sequence[Item], result: B
         record = failure(same, item.query, job.model_name, job.settings, error)
         if item.id:
             record.id = item.id
-        result.statuses["failed"] += 1
         if store is not None:
             store.add(record)
-        job.callback.on_answer(source, record, [])
+        with result.lock:
+            result.statuses["failed"] += 1
+            job.callback.on_answer(source, record, [])
     if store is not None:
         store.compact()
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Grounder, GroundingResult
-from whenwhere.grounders.detector.named import check as check_detector
+from whenwhere.grounders.pipelines import build_pipeline, check_pipeline, pipeline_concurrency
 from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
 from whenwhere.models.backends.pool import QuestionPool
@@ -77,7 +77,7 @@ def check_model(
     if name not in GROUNDERS:
         check_model_name(name, device, concurrency)
         if settings is not None:
-            _check_pipeline(settings)
+            check_pipeline(settings.pipeline)
         return
     if device is not None:
         raise SettingError(f"a device is for a checkpoint in this process; {name} is none")
@@ -85,11 +85,6 @@ def check_model(
         raise SettingError(f"the concurrency is for models behind an address; {name} is none")
     if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
         raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
-
-
-def _check_pipeline(settings: GroundingSettings) -> None:
-    if settings.pipeline.partition(":")[0] == "detector":
-        check_detector(settings.pipeline)
 
 
 def open(
@@ -274,9 +269,7 @@ class Session:
             assert self._built_in is not None
             check_model(self.model, settings)
             return self._built_in
-        _check_pipeline(settings)
-        from whenwhere.grounders.pipelines import build_pipeline
-
+        check_pipeline(settings.pipeline)
         return build_pipeline(settings.pipeline, self._backend, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
@@ -298,7 +291,7 @@ class Session:
 
     def concurrency(self, settings: GroundingSettings) -> int:
         """How many sentences can be asked at a time, each from its own thread."""
-        return self._grounder(settings).concurrency
+        return 1 if self._backend is None else pipeline_concurrency(settings.pipeline, self._backend)
 
     def failed(self, query: str, settings: GroundingSettings, error: Exception) -> "Answer":
         """The answer that says why there is none."""

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
-#: Ways to ask a model; `motion` has its own, which it calls `second-level` too because of its boxes.
-PIPELINES = ("second-level", "framewise", "uniform", "detector")
-
-
 @dataclass(frozen=True)
 class GroundingSettings:
     """How to answer, the same for every sentence of a call.
@@ -68,6 +64,8 @@ class GroundingSettings:
     trace: bool = False
 
     def __post_init__(self) -> None:
+        from whenwhere.grounders.pipelines import PIPELINES, find_pipeline
+
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
         if self.sample_fps is not None and not (math.isfinite(self.sample_fps) and self.sample_fps > 0):
@@ -76,13 +74,12 @@ class GroundingSettings:
             raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLS)}")
         if self.smooth not in SMOOTHERS:
             raise SettingError(f"there is no smoother {self.smooth!r}; choose one of {', '.join(SMOOTHERS)}")
-        kind, _, named = self.pipeline.partition(":")
-        if kind not in PIPELINES or (named and kind != "detector"):
-            raise SettingError(f"there is no pipeline {self.pipeline!r}; choose one of {', '.join(PIPELINES)}")
+        pipeline = find_pipeline(self.pipeline)
         if not 1 <= self.samples <= 64:
             raise SettingError(f"a model is asked between 1 and 64 times, not {self.samples}")
-        if self.samples > 1 and kind not in ("second-level", "detector"):
-            raise SettingError(f"several samples are for the pipelines second-level and detector; {kind} asks once")
+        if self.samples > 1 and not pipeline.takes_samples:
+            several = " and ".join(name for name, kind in PIPELINES.items() if kind.takes_samples)
+            raise SettingError(f"several samples are for the pipelines {several}; {self.pipeline} asks once")
         if self.within is not None and self.span is not None:
             raise QueryError(
                 "`within` says where to search and `span` says that the time is known: give one of the two"

@@ -46,11 +46,6 @@ class Framewise:
         self.backend, self.sampling, self.progress = backend, sampling or SamplingConfig(), progress
         require_boxes(backend, self.name)
 
-    @property
-    def concurrency(self) -> int:
-        """As many requests at a time as the model answers."""
-        return self.backend.concurrency
-
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Boxes come at the frames shown, whatever the rate.
 

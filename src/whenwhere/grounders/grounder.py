@@ -81,11 +81,6 @@ class Grounder(Protocol):
 
     name: str
 
-    @property
-    def concurrency(self) -> int:
-        """How many requests it can answer at a time, each in its own thread."""
-        ...
-
     def ground(self, info: "VideoInfo", request: GroundingRequest) -> GroundingResult:
         """Answer one sentence about a probed video."""
         ...

@@ -73,11 +73,6 @@ class Joint:
     ) -> None:
         self.backend, self.sampling, self.progress = backend, sampling or SamplingConfig(), progress
 
-    @property
-    def concurrency(self) -> int:
-        """As many requests at a time as the model answers."""
-        return self.backend.concurrency
-
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """ParsedAnswer one sentence (see `Grounder.ground`). Boxes come once a second, whatever the rate.
 

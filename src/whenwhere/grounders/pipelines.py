@@ -1,11 +1,14 @@
-"""The ways to ask a vision-language model, by name (`whenwhere.settings.PIPELINES`)."""
+"""The ways to ask a vision-language model, by name: `PIPELINES` lists them.
+
+A name may have a colon and further models after it; the part before the colon is looked up in the table.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from whenwhere.errors import SettingError
 from whenwhere.grounders.detector.grounder import DetectorGrounder
-from whenwhere.grounders.detector.named import load
+from whenwhere.grounders.detector.named import check_detector, load_detector
 from whenwhere.grounders.framewise import Framewise
 from whenwhere.grounders.grounder import Grounder
 from whenwhere.grounders.joint import Joint
@@ -45,17 +48,63 @@ def _second_level(parts: PipelineParts) -> Grounder:
 
 
 def _detector(parts: PipelineParts) -> Grounder:
-    models = load(parts.name, parts.device)
+    models = load_detector(parts.name, parts.device)
     return DetectorGrounder(parts.backend, *models, sampling=parts.sampling, progress=parts.progress)
 
 
-#: What makes each pipeline, by the part of its name before a colon.
-BUILDERS: dict[str, Callable[[PipelineParts], Grounder]] = {
-    "second-level": _second_level,
-    "framewise": lambda parts: Framewise(parts.backend, parts.sampling, parts.progress),
-    "uniform": lambda parts: Uniform(parts.backend, parts.sampling, parts.progress),
-    "detector": _detector,
+@dataclass(frozen=True)
+class PipelineKind:
+    """A way to ask a model.
+
+    Attributes:
+        build: Makes the grounder.
+        takes_samples: Whether the question about time can be asked several times.
+        concurrent: Whether several sentences can be asked at a time, as far as the model answers several.
+        check: Raises what is wrong with a name that has further models after a colon, or with what they need. None
+            means that the name must not have a colon.
+    """
+
+    build: Callable[[PipelineParts], Grounder]
+    takes_samples: bool = False
+    concurrent: bool = True
+    check: Callable[[str], None] | None = None
+
+
+PIPELINES: dict[str, PipelineKind] = {
+    "second-level": PipelineKind(_second_level, takes_samples=True),
+    "framewise": PipelineKind(lambda parts: Framewise(parts.backend, parts.sampling, parts.progress)),
+    "uniform": PipelineKind(lambda parts: Uniform(parts.backend, parts.sampling, parts.progress)),
+    # a detector or tracker takes all of the accelerator
+    "detector": PipelineKind(_detector, takes_samples=True, concurrent=False, check=check_detector),
 }
+
+
+def find_pipeline(name: str) -> PipelineKind:
+    """The pipeline of a name.
+
+    Raises:
+        SettingError: there is no such pipeline, or it takes no further models.
+    """
+    kind, colon, _ = name.partition(":")
+    if kind not in PIPELINES or (colon and PIPELINES[kind].check is None):
+        raise SettingError(f"there is no pipeline {name!r}; choose one of {', '.join(PIPELINES)}")
+    return PIPELINES[kind]
+
+
+def check_pipeline(name: str) -> None:
+    """Raise now what would otherwise be found only after a video was opened.
+
+    Raises:
+        SettingError: there is no such pipeline, or it names models that it cannot have.
+        MissingExtraError: packages that the pipeline needs are not installed.
+    """
+    if (check := find_pipeline(name).check) is not None:
+        check(name)
+
+
+def pipeline_concurrency(name: str, backend: ModelBackend) -> int:
+    """How many sentences can be asked at a time in this way, each from its own thread."""
+    return backend.concurrency if find_pipeline(name).concurrent else 1
 
 
 def build_pipeline(
@@ -64,7 +113,7 @@ def build_pipeline(
     """A grounder that asks this model in this way.
 
     Args:
-        name: One of `BUILDERS`; `detector` may name its models after a colon.
+        name: One of `PIPELINES`; `detector` may name its models after a colon.
         backend: The model.
         progress: Called with the share of the video that was looked at.
         device: Where a detector or tracker runs.
@@ -81,4 +130,4 @@ def build_pipeline(
     sampling, context = SamplingConfig(), backend.context_length
     if context is not None:
         sampling = replace(sampling, tokens=min(sampling.tokens, int(_PROMPT * context)))
-    return BUILDERS[name.partition(":")[0]](PipelineParts(name, backend, sampling, progress, device))
+    return find_pipeline(name).build(PipelineParts(name, backend, sampling, progress, device))

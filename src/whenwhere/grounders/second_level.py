@@ -94,11 +94,6 @@ class SecondLevel:
     ) -> None:
         self.backend, self.sampling, self.progress = backend, sampling or SamplingConfig(), progress
 
-    @property
-    def concurrency(self) -> int:
-        """As many requests at a time as the model answers."""
-        return self.backend.concurrency
-
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`).
 

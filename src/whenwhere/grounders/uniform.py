@@ -59,11 +59,6 @@ class Uniform:
         self.backend, self.sampling, self.progress = backend, sampling or SamplingConfig(), progress
         require_boxes(backend, self.name)
 
-    @property
-    def concurrency(self) -> int:
-        """As many requests at a time as the model answers."""
-        return self.backend.concurrency
-
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """ParsedAnswer one sentence (see `Grounder.ground`). Boxes come where the model puts them, whatever the rate.
 

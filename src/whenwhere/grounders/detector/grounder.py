@@ -78,8 +78,6 @@ class DetectorGrounder:
     """
 
     name = "detector"
-    #: The detector and the tracker take all of the accelerator, so one question is answered at a time.
-    concurrency = 1
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ def parts(pipeline: str) -> tuple[str, str | None]:
     return detector.strip(), propagator.strip() if plus else None
 
 
-def check(pipeline: str) -> None:
+def check_detector(pipeline: str) -> None:
     """Say now what would only be found after the video was opened.
 
     Raises:
@@ -60,7 +60,7 @@ def check(pipeline: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def load(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
+def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
     """The models of a pipeline; the last ones stay loaded, as a batch opens one video after the other.
 
     Raises:

@@ -44,7 +44,6 @@ class MotionGrounder:
     """
 
     name = "motion"
-    concurrency = 1
 
     def __init__(
         self,

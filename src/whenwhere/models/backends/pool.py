@@ -10,7 +10,7 @@ Memory: each question in flight holds its own decoded frames, at most about 100 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -30,13 +30,14 @@ class QuestionPool:
     """
 
     def __init__(self, concurrency: int = 1) -> None:
-        self.concurrency = concurrency
+        self.concurrency, self._closed = concurrency, False
         self._threads = ThreadPoolExecutor(concurrency, "whenwhere-question") if concurrency > 1 else None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """The results for all items, in their order. Items are drawn a little ahead of the results, not all at once.
 
-        An error of `function` is raised in the place of its result; items that have not begun by then are dropped.
+        An error of `function` is raised in the place of its result; items that have not begun by then are dropped. If
+        another thread closes the pool, the next result is a `CancelledError`.
         """
         if self._threads is None:
             yield from map(function, items)
@@ -47,15 +48,23 @@ class QuestionPool:
                 waiting.append(self._threads.submit(function, item))
                 # twice as many, so that one slow item at the front does not leave threads idle
                 if len(waiting) >= 2 * self.concurrency:
-                    yield waiting.popleft().result()
+                    yield self._result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield self._result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
 
+    def _result(self, future: Future[R]) -> R:
+        result = future.result()
+        if self._closed:
+            # what ended because everything ended is not a result
+            raise CancelledError
+        return result
+
     def close(self) -> None:
         """Drop what has not begun. What is under way is not waited for; closing the back end ends it."""
+        self._closed = True
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
