@@ -1,4 +1,4 @@
-"""When the motion grounder answers, doubts, or says that something is not there."""
+"""When the motion grounder answers, is unsure, or claims that something is absent."""
 
 import numpy as np
 import pytest
@@ -135,7 +135,7 @@ def test_thresholds_are_in_order():
 
 
 def test_confidence_means_something_on_painted_clips(tmp_path):
-    """Loosely: what is called confident is mostly right, and righter than the rest."""
+    """A loose check: confident answers are mostly right, and more often than the others."""
     sure, rest = [], []
     for seed in range(9300, 9306):
         scene = render_clip(tmp_path / f"{seed}.mp4", seed, "dev", width=160, height=90, sound=False)

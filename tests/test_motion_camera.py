@@ -1,4 +1,4 @@
-"""The camera is judged by the picture, not by whoever has the most corners."""
+"""Camera motion is estimated from the whole picture, not from the actor with the most corners."""
 
 import cv2
 import numpy as np

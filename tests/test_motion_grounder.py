@@ -1,4 +1,4 @@
-"""The motion grounder on small painted clips: tracks, parts of tracks, things at rest, doubt, cache, memory."""
+"""The motion grounder on small painted clips: tracks, parts of tracks, objects at rest, `unsure`, cache, memory."""
 
 import tracemalloc
 
@@ -134,7 +134,7 @@ def test_stopping_and_leaving(tmp_path):
 
 
 def test_crossing_neighbours_keep_their_identity(tmp_path):
-    """Two that pass in front of each other make one blob for a while; both go on."""
+    """Two actors that pass in front of each other make one blob for a while; both tracks continue."""
     info = clip(
         tmp_path / "meet.mp4",
         7,
@@ -179,7 +179,7 @@ def test_put_down_and_taken_away(tmp_path):
 
 
 def test_who_was_part_of_the_background_is_followed_back(tmp_path):
-    """Someone who stands for most of the clip and walks off was there from the beginning."""
+    """An actor that stands for most of the clip and then walks off was there from the beginning."""
 
     def sitter(t):
         x = 60 if t < 8 else 60 + 60 * (t - 8)

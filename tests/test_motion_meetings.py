@@ -1,4 +1,4 @@
-"""Shadows taken off, looks told apart after a meeting, empty places of parked things."""
+"""Removing cast shadows, telling actors apart after a meeting, empty places of parked cars."""
 
 import numpy as np
 import pytest
@@ -25,12 +25,12 @@ def track(times, xs, columns, shared=()) -> BlobTrack:
 def test_a_flat_dark_tail_is_shadow():
     weak = np.zeros((120, 160), np.uint8)
     weak[20:90, 60:80] = 1  # somebody
-    weak[82:88, 80:120] = 1  # and what the sun makes of it
+    weak[82:88, 80:120] = 1  # and its cast shadow
     shadow = np.zeros(weak.shape, bool)
     shadow[82:88, 80:120] = True
     kept = without_shadows(weak, shadow)
     assert kept[30:80, 62:78].all() and not kept[:, 84:].any()
-    # a tail of another tint is no shadow
+    # a region of another tint is not a shadow
     assert without_shadows(weak, np.zeros_like(shadow))[83:87, 100].all()
 
 

@@ -1,4 +1,4 @@
-"""Wordings that were once misread, each with what it should have been read as."""
+"""Wordings that were once misread, each with its right reading."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from whenwhere.grounders.motion import read_query
 
 
 @pytest.mark.parametrize(("sentence", "events"), [
-    # leaving the picture is no leaving behind
+    # leaving the picture is not leaving something behind
     ("the woman leaves the picture on the left", ["leave"]),
     ("he leaves the bag on the table", ["put_down"]),
     # a state, not the braking

@@ -1,4 +1,4 @@
-"""Shot cuts, against PySceneDetect's detector and against cuts that were made; and what cuts do to a tube."""
+"""Shot cuts, compared with PySceneDetect's detector and with known cuts; and what cuts do to a tube."""
 
 from pathlib import Path
 

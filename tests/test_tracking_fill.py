@@ -41,7 +41,7 @@ def scene(path: list[tuple[float, float]], size=(36, 28), width=W, height=H) -> 
 
 
 def bouncing(n: int = FPS * SECONDS) -> list[tuple[float, float]]:
-    """To and fro once a second: second-level boxes hardly move while the thing does."""
+    """An object that swings once a second: second-level boxes hardly move although it does."""
     t = np.arange(n) / FPS
     return list(zip(60 + 40 * np.sin(2 * np.pi * t * 0.9), 40 + 10 * t, strict=True))
 
@@ -89,7 +89,7 @@ def test_laws_of_every_fill(clip: tuple, tube: Tube, method: str, cut_frames: li
     boxes = fill_tube(tube, times, method, info, cuts)
     there = ~np.isnan(boxes).any(1)
     same(np.isnan(boxes).any(1), np.isnan(boxes).all(1))
-    # outside the spans and in absences there is none; elsewhere there is, but in shots without a box of their own
+    # There is no box outside the spans and in absences; elsewhere there is one, except in shots without a box.
     linear = tube.boxes_at(times)
     assert not there[np.isnan(linear[:, 0])].any()
     if not cuts:
@@ -228,7 +228,7 @@ def test_flow_without_any_texture_is_the_straight_line(level):
 
 
 def swinging(pan: float = 0.0) -> tuple[list[np.ndarray], np.ndarray]:
-    """Grey pictures of a thing that goes right while it stretches and shrinks, and its boxes."""
+    """Grey pictures of an object that moves right while it stretches and shrinks, and its boxes."""
     n = 20
     ground = cv2.cvtColor(texture(H, 2 * W, 1, 60, 110), cv2.COLOR_RGB2GRAY)
     patch = cv2.cvtColor(texture(30, 80, 2, 150, 250), cv2.COLOR_RGB2GRAY)
@@ -268,19 +268,19 @@ def test_the_outline_follows_a_change_of_shape(pan):
 def test_the_outline_changes_nothing_where_it_cannot_be_checked():
     grey, boxes = swinging()
     t = np.linspace(0, 1, len(grey))
-    # half of what the boxes hold does not stand out: something else was meant than what is measured
+    # Half of what the boxes hold does not stand out: the measured object is not the one in the boxes.
     more = boxes.copy()
     more[:, 3] += 28
     flow = fill_gap(grey, t, more[0], more[-1])
     same(fit_outline(grey, t, flow, camera(grey)), flow)
-    # a thing that stays: its ground was never seen
+    # An object that stays: the ground under it is never seen.
     still = np.tile(boxes[:1], (len(grey), 1))
     at_rest = np.zeros((len(grey), 2))
     np.testing.assert_allclose(fit_outline([grey[0]] * len(grey), t, still, at_rest), still, atol=1e-6)
 
 
 def test_the_outline_uses_the_ground_seen_before_and_after():
-    # A short gap in which the thing hardly leaves its place: its ground is seen only in the frames around.
+    # A short gap in which the object hardly moves: the ground under it is seen only in the frames around.
     grey, boxes = swinging()
     shift = camera(grey)
     part = np.s_[6:13]

@@ -1,4 +1,4 @@
-"""The reader benchmark's own parts: its clips say what they should, its workers give what they promise."""
+"""The parts of the reader benchmark: its clips carry their numbers, its workers return what they promise."""
 
 import importlib.util
 import json
@@ -78,7 +78,7 @@ def test_tables_show_every_cell_and_what_went_wrong() -> None:
         "OpenCV grab": [{"wall": w, "cpu": 4.0, "wrong": 0, "frames": 10} for w in (1.9, 2.0, 9.0)],
         "ffmpeg pipe": "ModuleNotFoundError: x",
     }
-    # A fast peer with wrong frames is no yardstick.
+    # A fast peer with wrong frames is not compared with.
     assert reader.best_peer(cell) == ("OpenCV grab", 2.0)
     assert reader.ratio(cell) == 2.0
     name = reader.cell_name(*reader.cells()[0][:4])

@@ -245,7 +245,7 @@ def test_hidden_reference_frames_are_not_counted(folder: Path) -> None:
 
 
 def test_repair_finds_what_skipping_lost(folder: Path) -> None:
-    """The second, plain decoding gives the very frames that were asked, without calling them damaged."""
+    """The second, plain decoding gives exactly the requested frames and does not report them as damaged."""
     info = probe(clips.make("hevc", folder).path)
     picker = FramePicker(info, None)
     ticks = info.ticks[[19, 20, 33]].tolist()
@@ -307,7 +307,7 @@ def test_damaged_middle_is_partial_with_a_warning(folder: Path) -> None:
     assert [t for t, _ in streamed] == info.times.tolist()
     assert (np.array(codes(info, [image for _, image in streamed]))[sound] == right[sound]).all()
     assert len(warnings) == 1
-    # Where nothing damaged is asked, nothing is said.
+    # If no damaged frame is requested, there is no warning.
     assert not read_frames(info, [0.5, 3.5]).warnings
 
 

@@ -1,4 +1,4 @@
-"""Writing: what is written is read back by the reader, and looked at byte by byte where players are picky."""
+"""Writing: files are read back by the reader, and checked byte by byte where players are strict."""
 
 import struct
 import sys

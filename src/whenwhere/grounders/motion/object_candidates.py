@@ -145,9 +145,8 @@ def _static(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
     """Candidates from static objects by their colour, for as long as their shot lasts."""
     if {"enter", "vanish", "leave"} & set(reading.events) or reading.direction or reading.origin:
         return []
-    if (
-        reading.kind == "ball" or reading.order is not None
-    ):  # a sentence about a ball means its rolling, an order counts events
+    # A sentence about a ball means its rolling, and an order counts events.
+    if reading.kind == "ball" or reading.order is not None:
         return []
     out = []
     for row, colour in zip(scene.static, scene.static_colours, strict=True):

@@ -93,7 +93,7 @@ class StillPixels:
     def finish(
         self, scene: bg.Background, frames: NDArray[np.uint8], lab: NDArray[np.uint8], times: NDArray
     ) -> list[ObjectChange]:
-        """The object changes in the frames that were fed.
+        """The object changes in the frames that were added.
 
         Args:
             scene: Their background.
@@ -152,7 +152,7 @@ def _regions(
         last[better] = i
     steady = (best >= 2 * least) & (best > 0.6 * (last - first + 1))
     out: list[ObjectChange] = []
-    # Pixels belong together when they rested over about the same time.
+    # Pixels belong together if they rested over about the same time.
     key = np.where(steady, 1, 0).astype(np.uint8)
     remaining = key.copy()
     while True:

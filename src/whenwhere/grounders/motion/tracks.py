@@ -175,21 +175,21 @@ class BlobLinker:
         )
         waited = np.array([t - r.times[-1] for r in self.live])[:, None]
         young = np.array([len(r.times) < 3 for r in self.live])[:, None]
-        # After it was one blob with somebody else, its place says little and its colours say who it is.
+        # After an actor shared a blob, its place says little about which one it is, but its colours do.
         cost = (1 - overlap) + 0.6 * distance + 0.6 * colour + 0.2 * ratio + 0.2 * waited
         cost += np.where(blurred, 1.2, 0.2) * zones
-        # something that just appeared has no known speed yet: allow it a longer step
+        # A track that has just begun has no known speed yet: allow it a longer step.
         reach = np.where(young, 2.2, 1.3)
         cost[(overlap < 0.05) & (distance > reach)] = _REFUSED
         cost[ratio > 2.0] = _REFUSED
-        # Other colours at another place: someone else, as when one leaves where the next one enters.
+        # Other colours at another place are another actor, as when one leaves where the next one enters.
         cost[(colour > 0.55) & (overlap < 0.3)] = _REFUSED
         gone = np.array([self._gone(r) and t - r.times[-1] > 0.35 for r in self.live])
         cost[gone] = _REFUSED
         return cost, predicted
 
     def _gone(self, track: BlobTrack) -> bool:
-        """Whether it was on its way out over the border when last seen."""
+        """Whether a track was moving out over the border when it was last seen."""
         box, v = track.boxes[-1], track.velocity()
         left, up = (v[0] + v[2]) / 2, (v[1] + v[3]) / 2
         pace = 0.15 * float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
