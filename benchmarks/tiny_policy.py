@@ -9,20 +9,20 @@
     python benchmarks/tiny_policy.py table     everything on held-out clips
     python benchmarks/tiny_policy.py report    the tables again, from what was measured
 
-Every part can be stopped and goes on where it was; runs and measured rows lie under benchmarks/cache/tiny_policy, by
-name: take that folder away after a change of a recipe.
-Numbers are means over sentences, sentences without an answer and answers that cannot be read counted as t_IoU = v_IoU =
-0 (an empty answer to an absent sentence is 1), with 95 % bootstrap intervals over clips. s is the mean box IoU where
-both times agree (`overlap.s_iou`), over sentences that have such time. Best constant: the one span, in fractions of the
-clip, with the highest mean t_IoU on training clips; it has a box of half the frame in the middle.
+Every part can be stopped and resumed. Runs and measured rows are kept by name in benchmarks/cache/tiny_policy; delete
+that folder after a change of a recipe.
+Numbers are means over sentences; those without an answer that can be read count as t_IoU = v_IoU = 0 (an empty answer
+to an absent sentence is 1). Intervals are 95 % bootstrap intervals over clips. s is the mean box IoU where both times
+agree (`overlap.s_iou`), over sentences that have such time. Best constant: the one span, in fractions of the clip, with
+the highest mean t_IoU on training clips, and a box of half the frame in the middle.
 
 The learning rate, the batch and the world's size were chosen on the training loss and on validation clips. So were the
-settings of RL and of its control, of those that `settings` tries: the most reward when answers are drawn, among those
-that lose no more than a point of it when they are greedy. Held-out clips were looked at for the table only.
+settings of RL and of its control, among those that `settings` tries: the highest reward of sampled answers, among those
+that lose no more than a point of the reward of greedy ones. Held-out clips were used for the table only.
 
-The blind policies begin with the weights of SFT, which already see and read: that makes them stronger than blind
-policies from nothing. Their likeliest answer is no good guess (often "it is not there"), so the medoid of 16 drawn
-answers stands beside it.
+The blind policies begin with the weights of SFT, which already see and read, which makes them stronger than blind
+policies trained from scratch. Their likeliest answer is not a good guess (often "it is not there"), so the medoid of 16
+sampled answers is shown too.
 
 Expected: best constant at most .22; blind policies at most .03 above it; SFT at least twice the best constant; RL
 against SFT continued may go either way (five pairs of seeds, paired t).

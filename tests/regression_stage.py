@@ -54,7 +54,7 @@ class Regression:
         loss = (self.module(x) - self.line.slope * x).square().mean()
         loss.backward()
         self.seen += len(x)
-        return Outcome({"loss": float(loss)}, {"points": len(x)}, samples=len(x))
+        return Outcome({"loss": loss.item()}, {"points": len(x)}, samples=len(x))
 
     def state(self) -> dict[str, Any]:
         return {"seen": self.seen}
@@ -78,7 +78,7 @@ class SlopeError:
         import torch
 
         torch.rand(7)
-        return {"slope_error": abs(float(self.objective.module.weight) - self.objective.line.slope)}
+        return {"slope_error": abs(self.objective.module.weight.item() - self.objective.line.slope)}
 
 
 def build_evaluator(settings: EvaluatorSettings, tables: Mapping[str, Any], objective: Regression) -> SlopeError:

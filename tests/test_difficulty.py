@@ -236,7 +236,7 @@ def test_rescored_measures_anew_with_each_epoch() -> None:
     assert sorted(first) == [f"clip-{n}" for n in range(10)] and asked == []
     second = names(course, range(10, 20))
     assert asked == [1] and sorted(second) == sorted(first)
-    # another process that goes on in the second epoch asks for it and sees the same
+    # another process that resumes in the second epoch asks for it and sees the same
     other = Curriculum(Clips(), own, measured(), 0, measure)
     assert names(other, range(14, 20)) == second[4:] and asked == [1, 1]
 
@@ -287,7 +287,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.torch
 def test_measuring(tmp_path: Path, one_thread: None) -> None:
-    """A policy that only says "it is not there" finds what is not there easy; measuring goes on where it stopped."""
+    """A policy that only says "it is not there" finds what is not there easy; measuring continues where it stopped."""
     import torch
 
     from whenwhere.training import builders
@@ -300,8 +300,8 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
          "world.seconds=[4, 4]", "data.count=4", "max_completion_length=4"],
     )  # fmt: skip
     verifier = recipe.reward.verifier(recipe.model.form)
-    policy = builders.policy(recipe, builders.checkpoint(recipe, tmp_path / "start", "cpu"))
-    source = builders.source(recipe)
+    policy = builders.open_policy(recipe, builders.open_checkpoint(recipe, tmp_path / "start", "cpu"))
+    source = builders.open_source(recipe)
     none = policy.checkpoint.tokenizer.convert_tokens_to_ids("<none>")
 
     class Says(torch.nn.Module):
@@ -329,7 +329,7 @@ def test_measuring(tmp_path: Path, one_thread: None) -> None:
     assert any(absent.values()) and told[-1] == (4, 4) and summary(known)["flops"] > 1e6
     whole = file.read_text()
     assert read(file) == known and next(iter(known.values())).score == "0.5 t_iou + 0.5 v_iou"
-    # torn in the middle of a sample: only that one and those behind it are asked again, and no line stands twice
+    # torn in the middle of a sample: only that sample and those after it are asked again, and no line stands twice
     file.write_text("\n".join(whole.splitlines()[:7]) + "\n" + whole.splitlines()[7][:40])
     difficulty.measure(policy, source, verifier, DifficultySampling(max_tokens=1), file, name="p")
     assert sorted(whole.splitlines()) == sorted(

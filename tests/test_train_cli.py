@@ -19,7 +19,7 @@ from whenwhere.cli import main
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import ModelError, SettingError
-from whenwhere.training.builders import _here
+from whenwhere.training.builders import _names_a_folder
 from whenwhere.training.recipe import load
 from whenwhere.video import FrameWriter
 
@@ -204,7 +204,7 @@ def test_not_a_number_stops(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of four videos: one is none, one has a sentence behind its end, one a sentence that goes on and on."""
+    """A manifest of four videos: one is not a video, one has a sentence after its end, one a very long sentence."""
     folder = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
     items = []
@@ -222,7 +222,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bad_samples_are_skipped_counted_and_named(run: Run, clips: Path, tmp_path: Path) -> None:
-    """In the middle of an epoch; the run goes on, and the last line says how many and where."""
+    """In the middle of an epoch; the run continues, and the last line says how many and where."""
     changes = ["kind=manifest", f"annotations={clips}", "data.count=0", "max_steps=2", "max_prompt_length=400"]
     out = tmp_path / "run"
     done = run("train", "tiny-sft", *MICRO, *changes, "--out", out, status=1)
@@ -273,7 +273,7 @@ def test_a_checkpoint_that_is_not_there_is_no_hub_id(run: Run, tmp_path: Path, m
         done = run("train", "tiny-rl", f"checkpoint={name}", *RL, "--out", tmp_path / "run", status=1)
         assert f"there is no checkpoint or run {name}" in done.err
     # the owner of a hub id may have a folder of that name here
-    assert [_here(Path(name)) for name in ("Qwen/other", "other/other", "alone")] == [False, False, False]
+    assert [_names_a_folder(Path(name)) for name in ("Qwen/other", "other/other", "alone")] == [False, False, False]
 
 
 @pytest.mark.parametrize("prompt", ['{"start": s}: {query}', "{query} {}", "{query} {"])

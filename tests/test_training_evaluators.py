@@ -88,6 +88,7 @@ def test_a_policy_is_evaluated_and_learns_the_same(tmp_path: Path) -> None:
     lines = [line for line in whole.metrics if "eval/val/m_tIoU" in line]
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert {"eval/val/m_tIoU", "eval/val/m_vIoU", "eval/val/answered"} <= lines[0].keys()
+    assert all(line["eval/val/unread_clips"] == 0 for line in lines)
     assert all(0 <= value <= 1 for line in lines for key, value in line.items() if key.startswith("eval/"))
     assert whole.best is not None and (whole.best / "config.json").exists()
     best = json.loads((whole.best / "whenwhere.json").read_text())

@@ -55,7 +55,7 @@ def train(blank: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_at_the_last_good_state(train: Any, tmp_path: Path) -> None:
-    """At update 5 a weight is spoiled, as an overflow would: the state of update 3 stays, and the run can go on."""
+    """A weight is spoiled at update 5, as by an overflow: the state of update 3 stays, and the run can be resumed."""
     import torch
 
     from whenwhere.training.checkpoint import load_state
@@ -156,7 +156,7 @@ def test_real_videos_the_good_the_torn_and_the_wrong(train: Any, moving_clip: Pa
 # what is written
 
 
-def test_lines_behind_the_state_are_cut_off(tmp_path: Path) -> None:
+def test_lines_after_the_state_are_cut_off(tmp_path: Path) -> None:
     (tmp_path / "completions").mkdir()
     for name in ("metrics.jsonl", "completions/a.jsonl"):
         (tmp_path / name).write_text('{"step": 1}\n{"step": 2, "text": "é"}\n{"step": 3}\n{"step": 4, "te')
@@ -177,7 +177,7 @@ def test_metrics_and_progress(train: Any, tmp_path: Path) -> None:
 
 
 def test_metrics_for_a_dashboard(train: Any, tmp_path: Path) -> None:
-    """The same numbers in TensorBoard's files; those behind a resumed state are gone."""
+    """The same numbers in TensorBoard's files; those after the resumed state are gone."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     how: dict[str, Any] = {"report_to": "tensorboard", "lr_scheduler_type": "constant", "save_steps": 4}
@@ -252,8 +252,8 @@ def test_lines_of_other_runs_and_other_files_stay(train: Any, tmp_path: Path) ->
     assert other.read_text() == '{"step": 5}\n' and own.read_text() == '{"step": 7}\n[1]\n'
 
 
-def test_a_halted_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None:
-    """As at Ctrl-C: behind the update, not at the last of `save_steps`; it goes on to what it would have been."""
+def test_a_stopped_run_keeps_its_last_update(blank: Path, tmp_path: Path) -> None:
+    """As at Ctrl-C: the state is that of the current update; a rerun ends as if nothing had happened."""
     from whenwhere.training.callbacks import Progress
     from whenwhere.training.checkpoint import load_state
     from whenwhere.training.loop import TrainingRun

@@ -1,4 +1,4 @@
-"""A run that was killed goes on as if it had not been: the same weights to the last bit, and no line twice."""
+"""A run that was killed resumes as if it had not been: the same weights to the last bit, and no line twice."""
 
 import signal
 import subprocess
@@ -58,7 +58,7 @@ def test_the_whole_run(whole: Path) -> None:
 
 @pytest.mark.parametrize("when", ["step=8", "read=11", "sync=8"])
 def test_kill_9_and_resume(blank: Path, whole: Path, tmp_path: Path, when: str) -> None:
-    """Killed behind an update that no state holds, amid an update, and amid the writing of a file."""
+    """Killed after an update that no state holds, during an update, and while a file is written."""
     folder = tmp_path / "run"
     child = subprocess.run(
         [sys.executable, training_child.__file__, str(blank), str(folder), when], capture_output=True, timeout=120

@@ -342,15 +342,15 @@ def difficulty(
         note(f"{name} is skipped: {reason}", "yellow")
 
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = builders.checkpoint(found, Path(folder), device)
-        source = builders.source(found, note)
-        policy = builders.policy(found, checkpoint)
+        checkpoint = builders.open_checkpoint(found, Path(folder), device)
+        source = builders.open_source(found, note)
+        policy = builders.open_policy(found, checkpoint)
         try:
             with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
                 verifier = found.reward.verifier(found.model.form)
                 known = measured.measure(
                     policy, source, verifier, builders.difficulty_sampling(found), out,
-                    name=builders.label(found, checkpoint),
+                    name=builders.policy_name(found, checkpoint),
                     recipe=found.resumable_hash, skip=skip, tell=lambda done, of: waiting.step(),
                 )  # fmt: skip
         except KeyboardInterrupt:

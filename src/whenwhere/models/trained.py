@@ -8,8 +8,10 @@ Left out: checkpoints on a hub. They are asked as their family is, unless they a
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import DIALECTS, Dialect, FrameMode
@@ -68,13 +70,17 @@ class Trained:
             seconds=self.seconds or base.seconds,
         )
 
-    def write(self, folder: str | Path) -> Path:
+    def write(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
         """Write the file into a checkpoint's folder, which must exist.
+
+        Args:
+            folder: Folder of the checkpoint.
+            about: Further entries, which also replace those of this object.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        said = {key: value for key, value in asdict(self).items() if value is not None}
+        said = {key: value for key, value in {**asdict(self), **(about or {})}.items() if value is not None}
         return write_text(Path(folder) / FILE, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 

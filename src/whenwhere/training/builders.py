@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from whenwhere.training.prefix.policy import Policy
 
 
-def start(
+def start_policy(
     recipe: Recipe, run: RunFolder, device: str | None, extend: "Callable[[Checkpoint], None] | None" = None
 ) -> "tuple[Policy, SampleSource]":
     """The policy that a run begins with, and its samples in the order of the recipe's curriculum.
@@ -44,9 +44,9 @@ def start(
         SettingError: Settings that do not go together, or no sample is left.
     """
     quiet_transformers()
-    samples = source(recipe, run.tell)
+    samples = open_source(recipe, run.tell)
     with run.processes.first_process_first():
-        made = checkpoint(recipe, run.folder / "start", device)
+        made = open_checkpoint(recipe, run.folder / "start", device)
     model: ModelSettings = recipe.model
     data: DataSettings = recipe.data
     about = {
@@ -56,7 +56,7 @@ def start(
     run.about |= {key: value for key, value in about.items() if value is not None}
     if extend is not None:
         extend(made)
-    learner = policy(recipe, made)
+    learner = open_policy(recipe, made)
     curriculum: CurriculumSettings = recipe.curriculum
     if curriculum.schedule == "rescored" and run.processes.count > 1:
         raise SettingError("schedule = 'rescored' runs in one process: start it without accelerate launch")
@@ -80,7 +80,7 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Checkpoint":
+def open_checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Checkpoint":
     """The checkpoint that training begins with.
 
     Args:
@@ -114,19 +114,19 @@ def checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> "Chec
         name = str(folder)
     elif (Path(name) / "checkpoint" / "config.json").is_file():
         name = str(Path(name) / "checkpoint")
-    elif not Path(name).is_dir() and _here(Path(name)):
+    elif not Path(name).is_dir() and _names_a_folder(Path(name)):
         raise ModelError(f"there is no checkpoint or run {name}: {Path(name).parent} has no such folder")
     return Checkpoint(name, revision=recipe.model.revision, device=device)
 
 
-def _here(path: Path) -> bool:
+def _names_a_folder(path: Path) -> bool:
     """Whether a name is a folder's and not a hub id: it has more than two parts, or stands beside other runs."""
     if path.is_absolute() or len(path.parts) != 2 or path.parts[0] in ("..", "~"):
         return len(path.parts) > 1
     return any(path.parent.glob("*/recipe.json"))
 
 
-def label(recipe: Recipe, made: "Checkpoint") -> str:
+def policy_name(recipe: Recipe, made: "Checkpoint") -> str:
     """A name for the policy whose answers are measured: as typed, with the hash of its recipe where that is known.
 
     Args:
@@ -160,7 +160,7 @@ def prompt(recipe: Recipe, made: "Checkpoint") -> str:
     return made.dialect.when
 
 
-def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
+def open_policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
     """The policy that is trained.
 
     Args:
@@ -180,7 +180,7 @@ def policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
     )  # fmt: skip
 
 
-def source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleSource:
+def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleSource:
     """The samples of a recipe.
 
     Args:
@@ -284,7 +284,7 @@ def ordered(recipe: Recipe, samples: SampleSource, learner: "Policy", run: RunFo
         return difficulty.measure(
             learner, samples, recipe.reward.verifier(recipe.model.form), difficulty_sampling(recipe),
             run.folder / "difficulty" / f"{recipe.resumable_hash[:8]}-{epoch}.jsonl",
-            name=label(recipe, learner.checkpoint) + (f", epoch {epoch}" if epoch else ""),
+            name=policy_name(recipe, learner.checkpoint) + (f", epoch {epoch}" if epoch else ""),
             recipe=recipe.resumable_hash, skip=run.leave_out,
             tell=lambda done, of: run.prepared("measuring difficulty", done, of),
         )  # fmt: skip

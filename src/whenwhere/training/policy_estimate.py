@@ -58,14 +58,14 @@ def _estimate(
     import torch
     from transformers import AutoModelForImageTextToText
 
-    made = builders.checkpoint(recipe, folder, device)
+    made = builders.open_checkpoint(recipe, folder, device)
     with torch.device("meta"):
         made.__dict__["model"] = AutoModelForImageTextToText.from_config(made.config).eval()
-    policy = builders.policy(recipe, made)
+    policy = builders.open_policy(recipe, made)
     policy.prepare(recipe.train)
     found["parameters"] = sum(p.numel() for p in policy.model.parameters())
     found["trained_parameters"] = sum(p.numel() for p in policy.model.parameters() if p.requires_grad)
-    source = builders.source(recipe, tell)
+    source = builders.open_source(recipe, tell)
     found["samples"] = len(source)
     counter = FlopCounter(policy.parts)
     prompts, questions, answers = [], [], []

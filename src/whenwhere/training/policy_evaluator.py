@@ -2,7 +2,8 @@
 
 The policy is asked as it is trained (one prompt, frames as [model] says), its text is read as `whenwhere eval` reads
 text, and the protocol is one of `whenwhere.evaluate`, so that `eval/<name>/m_tIoU` means what it means elsewhere.
-Sentences of a clip that cannot be read count as unanswered.
+Sentences that the policy cannot be asked (a prompt that cannot be laid out) count as unanswered. Clips that cannot be
+read are left out of every measure and counted in `unread_clips`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,14 +73,20 @@ class GroundingEvaluator:
         self.objective, self.source, self.protocol, self.max_tokens = objective, source, protocol, max_tokens
 
     def evaluate(self) -> dict[str, float]:
-        """The protocol's measures, and `answered`, the share of sentences with an answer that could be read."""
+        """The protocol's measures; `answered`, the share of sentences with a readable answer; and `unread_clips`.
+
+        Raises:
+            SettingError: No clip at all can be read.
+        """
         items: list[Item] = []
+        unread = 0
         found: dict[str, Prediction] = {}
         for number in range(len(self.source)):
             try:
                 sample = self.source[number]
             except WhenwhereError:
-                continue  # what cannot be read is no fault of the policy
+                unread += 1
+                continue
             asked = [item_of(sample, question) for question in sample.questions]
             items += asked
             try:
@@ -91,7 +98,8 @@ class GroundingEvaluator:
             raise SettingError("an evaluator found no clip that can be read: look at its data")
         summary = compute_metrics(items, found, self.protocol)
         read = sum(one.status in ("answered", "absent") for one in found.values())
-        return {**{name: float(value) for name, value in summary.items()}, "answered": read / len(items)}
+        own = {"answered": read / len(items), "unread_clips": float(unread)}
+        return {**{name: float(value) for name, value in summary.items()}, **own}
 
 
 def item_of(sample: Sample, question: Question) -> Item:

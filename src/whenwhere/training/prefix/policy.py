@@ -9,7 +9,6 @@ instead of once for each clip.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from whenwhere.answers.forms import Form
 from whenwhere.errors import ModelError, OutputError, RecordError, SettingError, WhenwhereError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.local import LocalBackend
+from whenwhere.models.trained import Trained
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.store import atomic_folder
 from whenwhere.training.data.samples import Question, Sample
@@ -342,11 +342,11 @@ class Policy:
         with atomic_folder(folder) as temporary, _named_errors(folder):
             self.parts.model.save_pretrained(temporary, state_dict=merged_weights(self.parts.model))
             self.checkpoint.processor.save_pretrained(temporary)
-            entry = {
-                "dialect": self.backend.dialect.name, "form": self.form.name, "prompt": self.prompt,
-                "frames": self.backend.frames, "long_side": self.backend.long_side, **(about or {}),
-            }  # fmt: skip
-            (temporary / "whenwhere.json").write_text(json.dumps(entry, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            asked = Trained(
+                dialect=self.backend.dialect.name, form=self.form.name, prompt=self.prompt,
+                frames=self.backend.frames, long_side=self.backend.long_side,
+            )  # fmt: skip
+            asked.write(temporary, about)
 
 
 @contextmanager

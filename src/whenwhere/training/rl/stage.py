@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
     """The objective of a recipe; see `stages.TrainingStage`."""
-    from whenwhere.training.builders import start
+    from whenwhere.training.builders import start_policy
     from whenwhere.training.rl.objective import RLObjective
 
-    policy, source = start(recipe, run, device)
+    policy, source = start_policy(recipe, run, device)
     return RLObjective(policy, source, recipe.reward.verifier(recipe.model.form), recipe.train)
 
 
@@ -39,11 +39,11 @@ def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) ->
     return estimate_policy(recipe, tell, device, cost, train.prompts_per_step, longest)
 
 
-def check(tables: dict[str, Any], train: TrainingSettings) -> TrainingSettings:
+def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSettings:
     """Checks tables against each other; see `stages.TrainingStage`."""
     if tables["model"].head != "text":
         raise SettingError("[model] head: RL trains answers as text; set head = 'text', or stage = 'sft'")
     return check_policy_tables(tables, train)
 
 
-STAGE = TrainingStage(settings=RLSettings, build=build, tables=POLICY_TABLES, estimate=estimate, check=check)
+STAGE = TrainingStage(settings=RLSettings, build=build, tables=POLICY_TABLES, estimate=estimate, check=check_tables)

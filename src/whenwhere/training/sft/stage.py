@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
     """The objective of a recipe; see `stages.TrainingStage`."""
-    from whenwhere.training.builders import start
+    from whenwhere.training.builders import start_policy
     from whenwhere.training.sft.head_objective import HeadObjective
     from whenwhere.training.sft.heads import HEADS
     from whenwhere.training.sft.objective import SFTObjective
 
     if recipe.model.head == "text":  # has an objective of its own, which computes clips side by side
-        return SFTObjective(*start(recipe, run, device), recipe.train)
+        return SFTObjective(*start_policy(recipe, run, device), recipe.train)
     head = HEADS[recipe.model.head]()
-    return HeadObjective(*start(recipe, run, device, head.prepare), recipe.train, head)
+    return HeadObjective(*start_policy(recipe, run, device, head.prepare), recipe.train, head)
 
 
 def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) -> dict[str, float | str]:
