@@ -23,7 +23,6 @@ from whenwhere.answers.token_form import TOKEN_FORM, token_answer
 from whenwhere.errors import SettingError
 
 _SPAN_TAG = re.compile(r"<(glue|time|span|time_range)>([^<]*)</\1>", re.IGNORECASE)
-_OPEN_SPAN_TAG = re.compile(r"<(?:glue|time)>[^<]*$", re.IGNORECASE)
 _TARGET = re.compile(r"\btarget\s?id\s?[:=]\s?\[?(\d{1,6})\]?", re.IGNORECASE)
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\s?\{([^{}]*)\}")
 _LATEX_SPACE = re.compile(r"\\[,;:! ]|\\quad")

@@ -89,7 +89,7 @@ def half_right(truth: Truth) -> list[ParsedPrediction]:
     spans = [(s.start, s.end) for s in truth.spans or ()]
     ways = [[(s + a * (e - s), e - b * (e - s)) for s, e in spans] for a, b in ((0.5, 0), (0, 0.5), (0.25, 0.25))]
     if len(spans) == 1:
-        (s, e), d, length = spans[0], spans[0][1] - spans[0][0], _length(truth)
+        (s, e), d, length = spans[0], spans[0][1] - spans[0][0], truth.length
         wide = [(s - d, e), (s, e + d), (s - d / 2, e + d / 2)]
         ways += [[w] for w in wide if w[0] >= 0 and w[1] <= length]
     return [made(w, truth, _tube(truth, w, 1 / 3), truth.choice) for w in ways]
@@ -99,7 +99,7 @@ def slips(truth: Truth) -> dict[str, ParsedPrediction]:
     """Answers with t_IoU ≤ .1 and right boxes and letter: a sliver of the event, or far too much around it."""
     spans = [(s.start, s.end) for s in truth.spans or ()]
     found = {"a sliver": [(s, s + 0.1 * (e - s)) for s, e in spans]}
-    length = _length(truth)
+    length = truth.length
     if len(spans) == 1 and (d := spans[0][1] - spans[0][0]) <= 0.1 * length:
         start = max(0.0, min(spans[0][0] - 9 * d, length - 10 * d))
         found |= {"ten times as long": [(start, start + 10 * d)], "the whole video": [(0.0, length)]}
@@ -150,10 +150,6 @@ def audit(
         )
         for t in used
     }
-
-
-def _length(truth: Truth) -> float:
-    return max(truth.duration or 0.0, float(truth.spans.ends[-1]) if truth.spans else 0.0)
 
 
 def _tube(truth: Truth, spans: Sequence[tuple[float, float]], shift: float) -> Tube | None:

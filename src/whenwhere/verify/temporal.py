@@ -28,11 +28,6 @@ def _hulls(prediction: ParsedPrediction, truth: Truth) -> tuple[Span, Span]:
     return Span(float(p.starts[0]), float(p.ends[-1])), Span(float(s.starts[0]), float(s.ends[-1]))
 
 
-def _length(truth: Truth) -> float:
-    """Length of the video in seconds, extended by annotations that end after it."""
-    return max(truth.duration or 0.0, float(truth.spans.ends[-1]) if truth.spans else 0.0)
-
-
 def iou(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
     """t_IoU; see `whenwhere.overlap.t_iou`."""
     return t_iou(*_sets(prediction, truth))
@@ -44,7 +39,7 @@ def boundary_iou(prediction: ParsedPrediction, truth: Truth, context: RewardCont
     In the original a factor fell below 0 for answers far outside the video.
     """
     p, s = _hulls(prediction, truth)
-    length = _length(truth)
+    length = truth.length
     near = max(0.0, 1 - abs(p.start - s.start) / length) * max(0.0, 1 - abs(p.end - s.end) / length)
     return iou(prediction, truth, context) * near
 
@@ -59,7 +54,7 @@ def excess(prediction: ParsedPrediction, truth: Truth) -> float:
     [0.0, 0.5, 1.0]
     """
     p, s = _sets(prediction, truth)
-    room = _length(truth) - s.duration
+    room = truth.length - s.duration
     return min(1.0, max(0.0, p.duration - s.duration) / room) if room > 0 else float(p.duration > s.duration)
 
 

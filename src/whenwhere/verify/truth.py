@@ -64,6 +64,11 @@ class Truth:
         if self.spans is None and self.choice is None:
             raise RecordError("a target needs `spans` (empty for absence) or `choice`")
 
+    @property
+    def length(self) -> float:
+        """Length of the video in seconds, extended by annotations that end after it; 0 where neither is known."""
+        return max(self.duration or 0.0, float(self.spans.ends[-1]) if self.spans else 0.0)
+
     @classmethod
     def of(cls, target: "Truth | Mapping[str, Any] | str") -> "Truth":
         """The truth from its plain form, or from that form as a JSON string.

@@ -46,8 +46,7 @@ def valid(prediction: ParsedPrediction, truth: Truth, context: RewardContext) ->
     written = sorted(prediction.answer.spans)
     if any(b[0] < a[1] for a, b in itertools.pairwise(written)):
         return 0.0
-    ends = [truth.duration or 0.0, *(truth.spans.ends.tolist() if truth.spans else ())]
-    inside = truth.duration is None or all(e <= max(ends) + END_SLACK for _, e in written)
+    inside = truth.duration is None or all(e <= truth.length + END_SLACK for _, e in written)
     return float(inside and all(s >= 0 for s, _ in written))
 
 
