@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, TimedPoint, parse
+from whenwhere.answers import FORMS, Form, ParsedAnswer, TimedBox, TimedPoint, parse
 from whenwhere.errors import RecordError, SettingError
+from whenwhere.spans import SpanSet
+from whenwhere.verify import Truth, Verifier
 
 SECOND = '<think>x</think><answer>[{"span": [1, 2], "boxes": [{}]}]</answer>'
 SIZE, SHOWN = (1280.0, 720.0), (644.0, 364.0)
@@ -216,3 +218,24 @@ def test_what_a_form_cannot_hold_is_refused_not_dropped() -> None:
 def test_a_span_shorter_than_a_digit_stays_a_span() -> None:
     gold = ParsedAnswer("ok", ((3.01, 3.02),))
     assert parse(FORMS["timelens"].render(gold), "strict", "timelens").spans == ((3.0, 3.1),)
+
+
+def test_an_answer_form_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form in the table can be written, read strictly and leniently, and trained on."""
+
+    def read(contents: list[str], tail: str) -> ParsedAnswer | None:
+        found = re.fullmatch(r"when=([0-9]+\.[0-9])\.\.([0-9]+\.[0-9])", tail)
+        return ParsedAnswer(spans=((float(found[1]), float(found[2])),)) if found else None
+
+    def write(answer: ParsedAnswer) -> tuple[list[str], str]:
+        return [], f"when={answer.spans[0][0]:.1f}..{answer.spans[0][1]:.1f}"
+
+    monkeypatch.setitem(FORMS, "dots", Form("dots", "this test", "when=1.0..2.5", read, write, tags=(), decimals=1))
+    gold = ParsedAnswer("ok", ((3.21, 5.88),))
+    written = FORMS["dots"].render(gold)
+    assert written == "when=3.2..5.9"
+    assert parse(written, "strict", "dots") == FORMS["dots"].quantise(gold)
+    assert parse("from 3 to 5", "strict", "dots").status == "unparsed"
+    assert parse("from 3 to 5", form="dots").spans == ((3.0, 5.0),)
+    scored = Verifier({"t_iou": 1}, form="dots").score(written, Truth(SpanSet([(3.2, 5.9)])))
+    assert (scored.reward, scored.format) == (1.0, 1.0)

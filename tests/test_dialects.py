@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,13 @@ def test_names_of_released_checkpoints() -> None:
         "qwen3-vl", "qwen3-vl", "qwen3.5", "qwen3.5", "qwen2.5-vl", "internvl3.5", "internvl3.5", "glm-4.5v",
         "glm-4.5v", "glm-4.6v", "videollama3", "llava-next-video", "llava-onevision", "molmo2", "plain",
     ]  # fmt: skip
+
+
+def test_a_dialect_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = replace(PLAIN, name="new", model_types=("new_vl",), names=("new-vl",), coordinates="pixels")
+    assert dialect_for("Nobody/New-VL-7B") is PLAIN
+    monkeypatch.setitem(DIALECTS, new.name, new)
+    assert [dialect_for(name) for name in ("new", "new_vl", "http://host/v1#Nobody/New-VL-7B")] == [new] * 3
 
 
 def test_points_become_small_boxes() -> None:

@@ -17,8 +17,8 @@ from whenwhere.answers.forms import FAMILY_COORDINATES
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
-from whenwhere.verify import TERMS, RewardContext, Truth, Verifier
-from whenwhere.verify.gaming import half_right
+from whenwhere.verify import TERMS, ParsedPrediction, RewardContext, Term, Truth, Verifier
+from whenwhere.verify.gaming import audit, half_right
 
 sys.path.insert(0, str(Path(__file__).parent))
 import verify_truths as made
@@ -223,3 +223,22 @@ def test_a_thousand_completions_in_half_a_second() -> None:
     for k in range(1000):
         DEFAULT.score(texts[k // 8], truths[k // 8])
     assert time.process_time() - start < 1.5
+
+
+def test_a_reward_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term in the table can be declared, is scored, and its claim about gaming is measured."""
+
+    def start_near(prediction: ParsedPrediction, truth: Truth, context: RewardContext) -> float:
+        assert prediction.spans is not None and truth.spans is not None
+        return float(abs(prediction.spans.starts[0] - truth.spans.starts[0]) < 1)
+
+    term = Term("start_near", start_near, "1[|Δs| < 1 s]", "this test", gameable="a sliver with the right start gets 1")
+    monkeypatch.setitem(TERMS, term.name, term)
+    verifier = Verifier({"t_iou": 0.5, "start_near": 0.5}, form="answer")
+    truth = Truth(SpanSet([(10, 20)]), duration=100)
+    got = verifier.score("<answer>10.50 to 15.00</answer>", truth)
+    assert got.terms == {"t_iou": 0.45, "start_near": 1.0} and got.reward == pytest.approx(0.725)
+    assert verifier.score("<answer>50.00 to 15.00</answer>", truth).reward == 0
+    assert audit([term], [truth])[term.name].gameable
+    with pytest.raises(SettingError, match="without finding the event"):
+        Verifier({"start_near": 1})
