@@ -5,7 +5,7 @@ A table is a dataclass: its fields are the keys, its annotations the types, its 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import FrameMode
@@ -15,10 +15,9 @@ from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.world import ShapesWorld
 from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.settings import ADDED, TrainingSettings
+from whenwhere.training.sft.heads import HeadName
 from whenwhere.training.tables import near
 from whenwhere.verify import Verifier
-
-HeadName = Literal["text", "time-tokens", "start-end"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) ->
     train: RLSettings = recipe.train
     longest, count = train.max_completion_length, train.num_generations
 
-    def cost(counter: "FlopCounter", prompt: "TokenSegment", rests: list[int], targets: list[int]) -> "Flops":
-        branches = [rests[0] + longest] * count
+    def cost(counter: "FlopCounter", prompt: "TokenSegment", suffixes: list[int], targets: list[int]) -> "Flops":
+        branches = [suffixes[0] + longest] * count
         return counter.forward(prompt, branches, longest * count) + counter.training(prompt, branches, longest * count)
 
     return estimate_policy(recipe, tell, device, cost, train.prompts_per_step, longest)

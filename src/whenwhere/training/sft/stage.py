@@ -33,8 +33,8 @@ def estimate(recipe: Recipe, tell: Callable[[str], None], device: str | None) ->
 
     train: SFTSettings = recipe.train
 
-    def cost(counter: "FlopCounter", prompt: "TokenSegment", rests: list[int], targets: list[int]) -> "Flops":
-        return counter.training(prompt, [r + t for r, t in zip(rests, targets, strict=True)], sum(targets))
+    def cost(counter: "FlopCounter", prompt: "TokenSegment", suffixes: list[int], targets: list[int]) -> "Flops":
+        return counter.training(prompt, [s + t for s, t in zip(suffixes, targets, strict=True)], sum(targets))
 
     return estimate_policy(recipe, tell, device, cost, train.samples_per_step)
 

@@ -10,10 +10,10 @@ from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
 from whenwhere.models.vlm import Checkpoint
 from whenwhere.training.data.samples import Sample
-from whenwhere.training.prefix.group import Branch, question_group
+from whenwhere.training.prefix.greedy import greedy_completions
+from whenwhere.training.prefix.group import question_group
 from whenwhere.training.prefix.logprobs import gaussian_targets
 from whenwhere.training.prefix.policy import Policy
-from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
 from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.shared_prefix import PrefixBackend
 from whenwhere.training.sft.head import require_trained
@@ -60,10 +60,7 @@ class TextHead:
 
     def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
         """The likeliest tokens of each answer, parsed strictly."""
-        prompt, suffixes = policy.prompts(sample, sample.questions)
-        params = SamplingParams(self.max_tokens, temperature=0, stop=tuple(policy.end_ids))
-        branches = [Branch(suffix) for suffix in suffixes]
-        completions = PrefilledPrompt(policy.parts, prompt).continue_branches(branches, params)
+        completions = greedy_completions(policy, sample, self.max_tokens)
         return [policy.form.parse(policy.decode(ids)) for ids in completions]
 
 
