@@ -18,12 +18,12 @@ class Case:
     """One text and its right reading.
 
     Attributes:
-        group: row of the table.
-        family: who writes so.
-        text: the answer.
-        spans: the right spans, in written order; empty where nothing may be read.
-        status: the right status, or None where the spans decide.
-        decoration: what stands around it.
+        group: Row of the table.
+        family: Family that writes this way.
+        text: The answer.
+        spans: The right spans, in written order; empty where nothing may be read.
+        status: The right status, or None where the spans alone decide.
+        decoration: Name of the text around it.
     """
 
     group: str
@@ -251,7 +251,7 @@ _PLACE = re.compile(r"\{([seuv])(?:\.([a-z0-9]+))?\}")
 
 
 def written(x: float, style: str) -> tuple[str, float]:
-    """A time in a style, and what it then says.
+    """A time in a style, and the value that this text has.
 
     >>> written(65.5, "cf"), written(65.5, "m"), written(3661.25, "h")
     (('01:05.50', 65.5), ('1m 6s', 66.0), ('1:01:01', 3661.0))
@@ -278,7 +278,7 @@ def written(x: float, style: str) -> tuple[str, float]:
 
 
 def filled(template: str, first: tuple[float, float], second: tuple[float, float]) -> tuple[str, dict[str, float]]:
-    """A template with its numbers, and what each of them says."""
+    """A template with its numbers filled in, and the value of each of them."""
     values = dict(zip("seuv", (*first, *second), strict=True))
     said: dict[str, float] = {}
 

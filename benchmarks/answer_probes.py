@@ -1,9 +1,9 @@
-"""Answers to try a parser on that was not developed on them, with the readings that a careful reader takes.
+"""Answers for testing a parser that was not developed on them, with the readings that a careful reader takes.
 
-Written without looking at the parser or at `answer_corpus.py`, after how families of models are told and seen to
-answer: bare, in words, in tags, JSON with and without fences, clock times, lists, typing faults, thoughts full of
-other numbers, absences, and answers that were cut off. `benchmarks/parsers.py` measures on them; the first figure,
-taken before anything was mended, is kept in `FIRST`.
+They were written without looking at the parser or at `answer_corpus.py`, after how families of models are instructed
+and seen to answer: bare, in words, in tags, JSON with and without fences, clock times, lists, typing errors, thoughts
+full of other numbers, absences, and truncated answers. `benchmarks/parsers.py` measures on them; the first result,
+taken before anything was corrected, is kept in `FIRST`.
 """
 
 from collections.abc import Iterator

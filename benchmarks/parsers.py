@@ -46,7 +46,7 @@ Reader = Callable[[Case], str]
 
 
 def functions(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Functions of a file, executed without the imports around them."""
+    """The functions of a file, executed without the imports around them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in names]
     for node in ast.walk(tree):  # methods
@@ -72,7 +72,7 @@ def every(value: Any) -> Reading:
 
 
 def dashed(value: Any) -> Reading:
-    """A list of "a - b", or one such text; Temporal-R1 says 0.0-0.0 for nothing."""
+    """A list of "a - b", or one such text; Temporal-R1 writes 0.0-0.0 for no event."""
     texts = [value] if isinstance(value, str) else value
     pairs = [re.findall(r"\d+\.?\d*", t) for t in texts if t != "0.0-0.0"]
     return tuple((float(p[0]), float(p[1])) for p in pairs if len(p) == 2)
@@ -110,7 +110,7 @@ PEERS: dict[str, tuple[str, str, tuple[str, ...], Callable[[Any], Reading], tupl
 
 
 def verdict(case: Case, found: Reading, several: bool) -> str:
-    """`right`, `part`, `wrong` or `nothing`."""
+    """The verdict on a reading: `right`, `part`, `wrong` or `nothing`."""
     if not found:
         return "right" if not case.spans else "nothing"
     if not case.spans:
@@ -148,7 +148,7 @@ def peer(folder: Path, name: str) -> Reader:
 
 
 def tvg_r1(folder: Path) -> Reader:
-    """TVG-R1's training parser stands inside its reward: asked for the right span, and for any."""
+    """TVG-R1's training parser, which is part of its reward: it is asked for the right span, and for any span."""
     space = functions(folder / "TVG-R1/EasyR1/verl/utils/reward_score/tvg.py", ("temporal_iou", "tvg_accuracy_reward"))
     reward = space["tvg_accuracy_reward"]
 
@@ -172,7 +172,7 @@ def ours(case: Case) -> str:
 
 
 def measure(readers: dict[str, Reader], corpus: Sequence[Case]) -> dict[str, Any]:
-    """Verdicts by reader and group, on own family's plain texts, and where each goes wrong most."""
+    """Verdicts by reader and group, on plain texts of the reader's own family, and where each errs most."""
     out: dict[str, Any] = {}
     for name, read in readers.items():
         began = time.process_time()
@@ -232,7 +232,7 @@ def result_of(readers: dict[str, Reader], corpus: Sequence[Case]) -> dict[str, A
 
 
 def unseen(result: dict[str, Any]) -> str:
-    """The table of the probes, and what ours read of them first."""
+    """The table of the probes, and what our parser first read of them."""
     n = FIRST["texts"]
     return (
         "## Texts that our parser was not developed on\n\n"
@@ -244,7 +244,7 @@ def unseen(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Read the corpus with every parser and write the table."""
+    """Reads the corpus with every parser and writes the table."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--peers", type=Path, help="folder with the peers' checkouts")
     args = asked.parse_args()

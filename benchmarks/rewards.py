@@ -2,14 +2,15 @@
 
     python benchmarks/rewards.py [--data DIR] [--items 200]
 
-About a minute on one core. DIR (or WHENWHERE_DATA) holds `annotations/`; sets that are not there are left out and
-named. Writes results/rewards.{json,md}; only aggregates leave the annotation files.
+Takes about a minute on one core. DIR (or WHENWHERE_DATA) holds `annotations/`; missing sets are left out and named.
+Writes results/rewards.{json,md}; only aggregates leave the annotation files.
 
-Each cell is best constant answer / best answer with t_IoU <= .1 / answers with t_IoU of a half, means over a fixed
-sample (`whenwhere.verify.gaming`). Expected: for terms that say they are not gameable the third number is the highest.
+Each cell shows best constant answer / best answer with t_IoU <= .1 / answers with a t_IoU of one half, as means over a
+fixed sample (`whenwhere.verify.gaming`). Expected: for terms that are stated not to be gameable, the third number is
+the highest.
 
-Cost: the default reward (t_IoU and v_IoU, strict reading of the form `second-level`) of 1000 completions, 8 to a
-question, truth at one box per second and at 25; processor seconds, the best of five.
+Cost: the default reward (t_IoU and v_IoU, strict reading of the form `second-level`) of 1000 completions, 8 per
+question, with truth at one box per second and at 25; processor seconds, the best of five runs.
 """
 
 import argparse
@@ -39,7 +40,7 @@ GENERATED = "generated events with boxes"
 
 
 def events(n: int, rate: float = 1.0, seed: int = 0) -> list[Truth]:
-    """Events at any place in videos of 20-90 s, 3-60 % of them long (log-uniform), with a thing that wanders."""
+    """Events anywhere in videos of 20-90 s, 3-60 % of them long (log-uniform), with a thing that wanders."""
     rng = np.random.default_rng(seed)
     found = []
     for k in range(n):
@@ -56,7 +57,7 @@ def events(n: int, rate: float = 1.0, seed: int = 0) -> list[Truth]:
 
 
 def released(folder: Path, name: str, file: str, n: int) -> list[Truth]:
-    """A fixed sample of a set's items with an event and a duration."""
+    """A fixed sample of a set's items that have an event and a duration."""
     items = [i for i in BENCHMARKS[name].read(folder / file) if i.duration and len(i.span_set)]
     chosen = np.random.default_rng(0).choice(len(items), min(n, len(items)), replace=False)
     # VUE-STG's boxes are shares of the frame: width and height are 1
@@ -73,7 +74,7 @@ def released(folder: Path, name: str, file: str, n: int) -> list[Truth]:
 
 
 def cost(rate: float) -> float:
-    """Processor seconds of 1000 rewards; truths have `rate` boxes a second, answers one."""
+    """Processor seconds of 1000 rewards; truths have `rate` boxes per second, answers one."""
     verifier, truths = Verifier(), events(125, rate)
     texts = [FORMS[verifier.form].render(t.answer(), t.size) for t in truths]
     seconds = []
@@ -112,7 +113,7 @@ def tables(result: dict) -> str:
 
 
 def main() -> None:
-    """Measure all terms on all sets, and the cost."""
+    """Measures all terms on all sets, and the cost."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--data", type=Path, default=os.environ.get("WHENWHERE_DATA"))
     asked.add_argument("--items", type=int, default=200)

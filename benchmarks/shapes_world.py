@@ -38,7 +38,7 @@ WORLDS = {
 
 
 def windows() -> NDArray[np.float32]:
-    """All constant answers, one row of parts each; the last row is the whole clip."""
+    """All constant answers as shares of the clip, one per row; the last row is the whole clip."""
     ends = [(a, b) for a in range(0, BINS, 2) for b in range(a + 2, BINS + 1, 2)]
     ends.sort(key=lambda e: e[1] - e[0])
     part = np.arange(BINS)
@@ -46,7 +46,7 @@ def windows() -> NDArray[np.float32]:
 
 
 def scores(clip: ShapesClip, asked: list[ShapesQuery], spans: NDArray[np.float32]) -> NDArray[np.float32]:
-    """t_IoU of every constant answer with every sentence's truth: (answers, sentences)."""
+    """t_IoU of every constant answer with every sentence's truth, shape (answers, sentences)."""
     middle = (np.arange(BINS) + 0.5) / BINS * clip.duration
     truth = np.array([q.spans.index(middle) >= 0 for q in asked], np.float32)
     both = spans @ truth.T
@@ -54,7 +54,7 @@ def scores(clip: ShapesClip, asked: list[ShapesQuery], spans: NDArray[np.float32
 
 
 def by_word(iou: NDArray[np.float32], words: list[str], half: NDArray[np.bool_]) -> float:
-    """Mean t_IoU on one half of the clips when every word has the constant that was best on the other half."""
+    """Mean t_IoU on one half of the clips when every word uses the constant that was best on the other half."""
     best = iou[:, ~half].mean(axis=1).argmax()
     total = 0.0
     for word in set(words):
@@ -99,7 +99,7 @@ def measure(world: ShapesWorld, count: int) -> dict[str, float]:
 
 
 def speed() -> float:
-    """Clips per second of processor time, the best of five."""
+    """Clips per second of processor time, the best of five runs."""
     world = ShapesWorld(seconds=(8, 8))
     seconds = []
     for attempt in range(5):
@@ -129,7 +129,7 @@ def tables(result: dict) -> str:
 
 
 def main() -> None:
-    """Measure every world, and the speed."""
+    """Measures every world, and the speed."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--clips", type=int, default=1000)
     args = asked.parse_args()

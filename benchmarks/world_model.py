@@ -44,7 +44,7 @@ _STAMP = 10
 
 
 def tokens(text: str) -> int:
-    """About the tokens of a text.
+    """An estimate of the number of tokens of a text.
 
     >>> tokens('{"time": 12.0, "bbox_2d": [100, 200, 300, 400], "label": "car"}')
     41
@@ -54,17 +54,17 @@ def tokens(text: str) -> int:
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with the answers; all zero: nothing.
+    """Errors of the answers; the defaults make none.
 
     Attributes:
-        ends: standard deviation of each end of a span, seconds.
-        size: standard deviation of each side of a box, in box widths or heights.
-        memory: correlation of those errors one second apart, 0-1.
-        outliers: share of boxes that lie one and a half widths beside.
-        missed: share of boxes that are left out.
-        blind: share of answers about time that say it is not there.
-        cut: share of answers that stop half-way.
-        seed: of all draws.
+        ends: Standard deviation of each end of a span in seconds.
+        size: Standard deviation of each side of a box, in box widths or heights.
+        memory: Correlation of those errors one second apart, 0-1.
+        outliers: Share of boxes that are displaced by one and a half widths.
+        missed: Share of boxes that are left out.
+        blind: Share of answers about time that say the event is not there.
+        cut: Share of answers that stop half-way.
+        seed: Seed of all draws.
     """
 
     ends: float = 0.0
@@ -116,7 +116,7 @@ class Asked:
 
 
 def known(scene: Scene) -> list[Known]:
-    """What is true of a staged clip's sentences."""
+    """The truths of a staged clip's sentences."""
     whole = SpanSet([(0, scene.duration)])
     out = []
     for query in scene.sentences:
@@ -130,11 +130,11 @@ def known(scene: Scene) -> list[Known]:
 
 
 class World:
-    """Answers about the sentences that it knows.
+    """Computes answers about the sentences that it knows.
 
     Args:
-        truths: what is true; sentences must differ.
-        faults: what is wrong with the answers.
+        truths: Truth of each sentence; sentences must differ.
+        faults: Errors of the answers.
     """
 
     def __init__(self, truths: Sequence[Known], faults: Faults | None = None) -> None:
@@ -283,12 +283,12 @@ def _patterns(dialect: Dialect) -> list[tuple[str, re.Pattern[str]]]:
 
 
 def question(prompt: str, dialect: Dialect) -> tuple[str, str, NDArray[np.float64]]:
-    """Which of the dialect's questions a prompt holds, its sentence, and the times that it lists.
+    """Which of the dialect's questions a prompt contains, its sentence, and the times that it lists.
 
-    Without a description of the thing, the question where is one about what happens: `framewise`.
+    A question about places without a description of the thing asks about what happens: `framewise`.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: The prompt is none of the dialect's questions.
 
     >>> from whenwhere.answers.dialects import QWEN3_VL
     >>> step, query, times = question(QWEN3_VL.ask_where("a dog runs", "the brown dog", [1, 2.5]) + " More.", QWEN3_VL)
@@ -334,7 +334,7 @@ def seen_spans(spans: SpanSet, times: NDArray[np.float64], frame: float) -> list
 
 
 def spoken(spans: Sequence[tuple[float, float]], dialect: Dialect) -> str:
-    """Spans in the dialect's form."""
+    """Spans written in the dialect's form."""
     form = FORMS[dialect.spans_form]
     if not spans:
         return form.render(ParsedAnswer("absent")) if form.empty else "It does not happen in the video."
@@ -345,7 +345,7 @@ def drawn_boxes(
     times: NDArray[np.float64], boxes: NDArray[np.float64], name: str, size: tuple[int, int],
     shown: tuple[int, int], dialect: Dialect,
 ) -> str:  # fmt: skip
-    """Boxes (or their middles) in the dialect's form and coordinates."""
+    """Boxes (or their centres) in the dialect's form and coordinates."""
     if dialect.points:
         points = tuple(
             TimedPoint(float(t), (float(b[0] + b[2]) / 2, float(b[1] + b[3]) / 2), name, "1")
@@ -359,7 +359,7 @@ def drawn_boxes(
 
 
 def _reach(times: NDArray[np.float64], dialect: Dialect) -> float:
-    """How far a frame may be from a time that it answers for: what writing times costs, at most half a step."""
+    """How far a frame may be from a time that it answers for: the rounding of written times, at most half a step."""
     step = float(np.diff(times).min()) / 2 if len(times) > 1 else np.inf
     return max(min(dialect.resolution / 2 + 0.051, step), 0.051)
 

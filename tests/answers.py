@@ -1,4 +1,4 @@
-"""Answers made by hand, for the tests of what is written from them."""
+"""Hand-made answers, for the tests of files that are written from them."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def answered(
     fill: str | None = None,
     boxes: bool = True,
 ) -> Grounding:
-    """Spans with second-level boxes of `moving`; `fill` puts a box for every frame into the record."""
+    """Spans with second-level boxes of `moving`; `fill` adds a box for every frame to the record."""
     when = SpanSet(Span(a, b, 0.875) for a, b in spans)
     record = Grounding(
         id="a1",

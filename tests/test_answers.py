@@ -1,4 +1,4 @@
-"""Lenient reading: thoughts, containers, traps of other parsers, statuses, coordinates."""
+"""Lenient reading: thoughts, containers, texts that mislead other parsers, statuses, coordinates."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""Strict forms: they read exactly what they write, refuse all else, and lenient reading agrees with them."""
+"""Strict forms read exactly what they write and refuse everything else, and lenient reading agrees with them."""
 
 import math
 import re
@@ -26,7 +26,7 @@ def spans(draw: st.DrawFn, most: int) -> tuple[tuple[float, float], ...]:
 
 @st.composite
 def golds(draw: st.DrawFn, name: str) -> ParsedAnswer:
-    """An answer that the form can hold, in displayed pixels, any digits."""
+    """An answer that the form can hold, in displayed pixels, with any number of digits."""
     form = FORMS[name]
     said = () if form.spans == 0 else draw(spans(1 if form.spans == 1 else 4))
     boxes: list[TimedBox] = []

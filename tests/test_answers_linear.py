@@ -1,4 +1,4 @@
-"""Reading takes time in proportion to the text, whatever it holds."""
+"""Reading takes time in proportion to the text's length, whatever it contains."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Dialects: every one can be asked, is found by its names, and says where its statements come from."""
+"""Every dialect can be asked, is found by its names, and names the sources of its statements."""
 
 import subprocess
 import sys

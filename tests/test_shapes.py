@@ -1,4 +1,4 @@
-"""The world of shapes: what is said of a clip is what its pixels show."""
+"""The world of shapes: what is said of a clip agrees with its pixels."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ WORLDS = [DEFAULT, HARD, ShapesWorld(split="ood-look"), *(ShapesWorld(domain=d) 
 def painted(
     world: ShapesWorld, seed: int, without: int | None = None, idle: int | None = None
 ) -> tuple[ShapesPlan, Painted]:
-    """A clip's plan and painting; with one shape left out, or one shape painted as if it did nothing."""
+    """A clip's plan and painting, optionally with one shape left out or one shape painted without its acts."""
     what = make_plan(world, seed)
     view, margin = view_of(world, seed, what.ticks)
     where = place_shapes(world, seed, what, margin)
@@ -279,7 +279,7 @@ def _digest(clips: list[ShapesClip]) -> str:
 
 
 def test_the_default_world_stays_as_it_was_trained_on() -> None:
-    """Weights and results were made with it: a change of pixels or truth must be wanted."""
+    """Weights and results depend on the default world, so its pixels and truth must not change by accident."""
     assert _digest([make_clip(DEFAULT, seed) for seed in range(6)]) == "41e7de4a94613540"
 
 

@@ -1,4 +1,4 @@
-"""The world of shapes: every factor is its own, the splits differ in what they say, and no shortcut answers it."""
+"""The world of shapes: factors are independent, splits differ as they state, and no shortcut answers the questions."""
 
 import dataclasses
 import time
@@ -136,7 +136,7 @@ def masks(clip: ShapesClip) -> NDArray[np.float64]:
 
 
 def test_no_shortcut_answers_the_default_world(clips: list[ShapesClip]) -> None:
-    """The best constant span, the whole video, and the best span for a video whoever is asked about, by t_IoU."""
+    """t_IoU of three shortcuts: the best constant span, the whole video, and the best single span of each video."""
     windows = np.array([(a, b) for a in range(0, BINS, 2) for b in range(a + 2, BINS + 1, 2)])
     spans = ((np.arange(BINS) >= windows[:, :1]) & (np.arange(BINS) < windows[:, 1:])).astype(float)
     scores, oracle = [], []
@@ -211,7 +211,7 @@ def test_splits_are_apart_and_differ_in_what_they_say() -> None:
 
 
 def compositions(split: str, count: int) -> tuple[int, int, int, int]:
-    """How many shapes there are, and how many held-out nouns, textures and acts."""
+    """The number of shapes, and how many of their nouns, textures and acts are held out."""
     things = [t for seed in range(count) for t in make_plan(ShapesWorld(split=split), seed).things]
     return (len(things), sum(held_out_noun(t.colour, t.shape) for t in things),
             sum(held_out_texture(t.texture, t.shape) for t in things),

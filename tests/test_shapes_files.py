@@ -1,4 +1,4 @@
-"""Clips of shapes on disk and on the command line: what the files say is what the videos show."""
+"""Clips of shapes on disk and on the command line: the files agree with the videos."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Staged clips on disk: video, sound, truth and manifest; the demo's clip."""
+"""Staged clips on disk: video, sound, truth and manifest, and the clip of the demo."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage's boxes are what its pixels show."""
+"""The boxes of the stage agree with its pixels."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What the stage says happens is what its boxes show; sentences single out one referent."""
+"""The events of the stage agree with its boxes, and sentences single out one referent."""
 
 import re
 from functools import cache
@@ -129,7 +129,7 @@ KIND_GROUPS = {
 
 
 def readers_candidates(scene: Scene, split: str, text: str) -> set[int]:
-    """An independent reader: actors that have every noun and colour word of a simple sentence."""
+    """The actors that an independent reader finds: those that have every noun and colour word of a simple sentence."""
     words = SPLIT_WORDS[split]
 
     def within(options: tuple[str, ...]) -> bool:

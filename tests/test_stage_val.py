@@ -1,4 +1,4 @@
-"""The validation split: it renders, is true and repeatable, and has neither place, look, law nor word of the other."""
+"""The validation split renders, is true and repeatable, and shares no place, look, law or word with other splits."""
 
 import re
 from dataclasses import fields

@@ -1,5 +1,8 @@
-"""What each term says about itself, measured: no constant answer, and none that hardly overlaps, may get as much as an
-answer with t_IoU of a half; terms where one does are marked and refused alone."""
+"""What each term says about gaming is measured on data.
+
+Neither a constant answer nor an answer that hardly overlaps the truth may get as much as an answer with a t_IoU of one
+half; terms for which one does are marked and refused alone.
+"""
 
 import sys
 from pathlib import Path
@@ -18,7 +21,7 @@ MEASURED = [t for t in TERMS.values() if t.name != "semantic"]
 
 
 def wrong(found: dict[str, Audit]) -> list[str]:
-    """Terms that are not what they say."""
+    """Names of terms whose statement about gaming is wrong."""
     return [f"{name}: {a}" for name, a in found.items() if a.gameable != bool(TERMS[name].gameable)]
 
 

@@ -1,4 +1,4 @@
-"""The semantic term with an encoder whose similarities are known, on drawn pictures and on a real clip."""
+"""The semantic term with an encoder of known similarities, on drawn pictures and on a real clip."""
 
 import sys
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_beside_other_terms() -> None:
 
 
 def test_on_a_real_clip(moving_clip: Path) -> None:
-    """A red thing crosses from 1 to 4 s, a blue one comes down from 3 s on."""
+    """In the clip, a red thing crosses from 1 to 4 s and a blue one comes down from 3 s on."""
 
     class Colours:
         name = "colours"

@@ -1,4 +1,4 @@
-"""Each reward term: bounded, highest for the truth, nothing for a fault, never NaN; and what it counts, by hand."""
+"""Each reward term is bounded, highest for the truth, 0 for a fault, never NaN, and equal to hand-computed values."""
 
 import dataclasses
 import math
@@ -81,7 +81,7 @@ def test_faults_get_nothing(name: str, fault: str) -> None:
 
 @EACH
 def test_absence(name: str) -> None:
-    """Nothing for nothing is 1 wherever time is asked; something for nothing, or the reverse, is 0."""
+    """A correct "it is not there" gets 1 where time is asked for; a wrong one, or a span for no event, gets 0."""
     if "spans" not in TERMS[name].needs:
         return
     nothing, something = ParsedAnswer("absent"), ParsedAnswer("ok", ((2.0, 4.0),))
@@ -109,7 +109,7 @@ def test_boundary_iou_stays_in_range_where_the_original_fell_to_minus_0_8() -> N
 
 
 def test_shaping_does_not_pay_for_the_whole_video() -> None:
-    """MUSEG's (1 + gIoU) / 2 gives .11 far off, .5 beside the event and .55 for the whole video."""
+    """MUSEG's (1 + gIoU) / 2 gives .11 far from the event, .5 next to it and .55 for the whole video."""
     far, beside, whole = ((90, 100), (20, 30), (0, 100))
     assert [round(value("giou", s, (10, 20)), 2) for s in (far, beside, whole)] == [0.11, 0.5, 0]
     assert value("diou", whole, (10, 20)) == 0 < value("diou", far, (10, 20)) < value("diou", beside, (10, 20))
@@ -146,7 +146,7 @@ def placed(span: tuple[float, float], box: tuple[float, ...]) -> ParsedAnswer:
 
 
 def test_three_denominators() -> None:
-    """True 0-4 s, answered 2-6 s, box IoU 1/3 where both are: over the union of 6 s, the common 2 s, the true 4 s."""
+    """Truth 0-4 s, answer 2-6 s, box IoU 1/3: the denominators are the union 6 s, the common 2 s and the truth 4 s."""
     truth = Truth(SpanSet([(0, 4)]), tube((0, 4), (0, 0, 2, 2)), 10, (4, 4))
     claim = to_prediction(placed((2.0, 6.0), (1, 0, 3, 2)))
     found = [TERMS[n](claim, truth) for n in ("v_iou", "v_iou_intersection", "v_iou_truth")]
@@ -163,7 +163,7 @@ def test_giou_minus_l1() -> None:
 
 
 def test_boxes_are_near_in_both_directions_of_time() -> None:
-    """The original let any answer pass whose time was after the true one: only the absolute difference may count."""
+    """The original let every answer pass that came after a true time; only the absolute difference may count."""
     truth = Truth(SpanSet([(10, 12)]), tube((10, 12), (0, 0, 2, 2)), 30, (4, 4))
     term = TERMS["boxes_near"]
     for start, expected in ((10.5, 1), (9.5, 1), (8.5, 0), (14.0, 0)):

@@ -1,4 +1,4 @@
-"""TRL's own GRPOTrainer trains a tiny random language model with the adapter: two steps, on a processor."""
+"""TRL's own GRPOTrainer trains a tiny random language model with the adapter for two steps on the CPU."""
 
 import json
 import sys

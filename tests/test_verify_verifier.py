@@ -50,7 +50,7 @@ def test_one_for_the_exact_truth_and_only_then(true: ParsedAnswer, said: ParsedA
 @settings(max_examples=100, deadline=None)
 @given(true=made.answers())
 def test_the_right_answer_written_and_read_gets_its_ceiling(true: ParsedAnswer) -> None:
-    """A gold answer must score its ceiling, through the text, in every item."""
+    """A gold answer must get its ceiling after it went through text, for every item."""
     truth = made.truth_of(true)
     form = answers.FORMS["second-level"]
     written = form.render(truth.answer(), truth.size)
@@ -215,7 +215,7 @@ def test_difficulty_is_of_the_reward_without_its_format() -> None:
 
 
 def test_a_thousand_completions_in_half_a_second() -> None:
-    """Processor time of reading and scoring; the limit leaves room for a busy machine (benchmarks/rewards.py)."""
+    """The limit on processor time leaves room for a busy machine (see benchmarks/rewards.py)."""
     truths = made.world(125, seed=1)
     form = answers.FORMS["second-level"]
     texts = [form.render(t.answer(), t.size) for t in truths]

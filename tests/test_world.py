@@ -1,7 +1,7 @@
-"""The pipelines are *right*: answers computed from a staged clip's truth go in, that truth comes out.
+"""The pipelines are correct: given answers computed from a staged clip's truth, they return that truth.
 
-What is lost may only be what the way of asking loses: a tenth of a second at each end, thousandths in the boxes, what
-lies between two seconds. And the computed model is checked itself: it must not know more than it was shown.
+Only what the way of asking loses may be lost: a tenth of a second at each end, thousandths in the boxes, and what lies
+between two seconds. The computed model is checked too: it must not know more than it was shown.
 """
 
 import json
@@ -40,13 +40,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory):
 
 
 def exact(truth) -> Tube:
-    """The sentence's own boxes, inside its spans."""
+    """The boxes of the sentence itself, inside its spans."""
     inside = truth.seen.times[truth.spans.index(truth.seen.times + 1e-9) >= 0]
     return Tube(truth.spans, inside, truth.seen.boxes_at(inside), rate=truth.seen.rate)
 
 
 def oracle(truth, spans: SpanSet, rate: float, info) -> Tube:
-    """What boxes at the second-level times of these spans could be at best."""
+    """The best boxes possible at the second-level times of these spans."""
     times = np.concatenate([second_level_times(s, rate, info.last_before(s.end)) for s in spans])
     boxes = truth.seen.boxes_at(info.times[info.shown(times)])
     keep = ~np.isnan(boxes[:, 0])
@@ -54,7 +54,7 @@ def oracle(truth, spans: SpanSet, rate: float, info) -> Tube:
 
 
 def scores(clip, faults: Faults, by=SecondLevel, dialect="qwen3-vl", most=9, **asked) -> tuple[float, float, float]:
-    """Mean t, s and v over the sentences that are true somewhere."""
+    """Mean t_IoU, s and v_IoU over the sentences that are true somewhere."""
     _, info, scene = clip
     rows = []
     for truth in known(scene):

@@ -1,4 +1,4 @@
-"""Truths and claims for the tests of rewards: strategies, and sets as a benchmark would hold them."""
+"""Truths and predictions for the tests of rewards: random ones, and samples of real sets."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ REAL = {
 
 @st.composite
 def spans(draw: st.DrawFn, least: int = 0) -> tuple[tuple[float, float], ...]:
-    """Disjoint spans in tenths of a second, a tenth or more apart."""
+    """Disjoint spans in tenths of a second, at least a tenth apart."""
     cuts = draw(st.lists(st.integers(0, int(DURATION) * 10), min_size=2 * least, max_size=6, unique=True))
     edges = sorted(cuts)[: len(cuts) // 2 * 2]
     return tuple((a / 10, b / 10) for a, b in zip(edges[::2], edges[1::2], strict=True))
@@ -32,7 +32,7 @@ def spans(draw: st.DrawFn, least: int = 0) -> tuple[tuple[float, float], ...]:
 
 @st.composite
 def answers(draw: st.DrawFn, least: int = 0) -> ParsedAnswer:
-    """An answer in displayed pixels without a fault: whole-pixel boxes at some of the seconds that its spans hold."""
+    """An answer in displayed pixels without a fault: boxes of whole pixels at some of the seconds inside its spans."""
     found = draw(spans(least))
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def answers(draw: st.DrawFn, least: int = 0) -> ParsedAnswer:
 
 
 def truth_of(answer: ParsedAnswer) -> Truth:
-    """The truth that an answer is right about."""
+    """The truth for which an answer is exactly right."""
     when = SpanSet(answer.spans)
     times, boxes = [b.time for b in answer.boxes], np.array([b.box for b in answer.boxes]).reshape(-1, 4)
     tube = Tube(when, times, boxes) if len(when) else None
@@ -64,7 +64,7 @@ def claim_of(answer: ParsedAnswer) -> ParsedPrediction:
 
 
 class Oracle:
-    """Similarity of a picture with the sentence: the share of white in it; with any other sentence 0."""
+    """An encoder whose similarity is the share of white in a picture for the meant sentence, and 0 for any other."""
 
     name = "oracle"
 
@@ -74,7 +74,7 @@ class Oracle:
 
 
 def view(truth: Truth) -> VideoView:
-    """Black pictures at half the size, white where and when the truth is."""
+    """Black pictures at half size, white in the true boxes at the true times."""
 
     def look(times):
         pictures = np.zeros((len(times), 180, 320, 3), np.uint8)
@@ -95,13 +95,13 @@ def view(truth: Truth) -> VideoView:
 
 
 def beside(truth: Truth, progress: float = 1.0) -> RewardContext:
-    """Everything that terms may need; shuffled frames get no answer."""
+    """A context with everything that terms may need; the model gives no answer to shuffled frames."""
     nothing = claim_of(ParsedAnswer("ok", choice="A", form="second-level"))
     return RewardContext(progress, nothing, Semantic(Oracle(), judge="another"), view(truth))
 
 
 def world(n: int = 30, seed: int = 0) -> list[Truth]:
-    """Events as in the procedural world: any place, 3-60 % of the video, small things that wander."""
+    """Events like those of the procedural world: anywhere, 3-60 % of the video, small things that wander."""
     rng = np.random.default_rng(seed)
     found = []
     for k in range(n):
@@ -117,7 +117,7 @@ def world(n: int = 30, seed: int = 0) -> list[Truth]:
 
 
 def benchmark(data: Path, name: str, n: int = 60) -> list[Truth]:
-    """A fixed sample of a real set's items with an event and a duration, with boxes where it has them."""
+    """A fixed sample of a real set's items that have an event and a duration, with boxes where the set has them."""
     items = [i for i in BENCHMARKS[name].read(data / "annotations" / REAL[name]) if i.duration and len(i.span_set)]
     chosen = np.random.default_rng(0).choice(len(items), n, replace=False)
     return [
