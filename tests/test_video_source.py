@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from whenwhere.errors import MediaError, SettingError
-from whenwhere.video import open_source, probe, read_frames
+from whenwhere.video import open_video, probe, read_frames
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clips
@@ -26,7 +26,7 @@ def movie(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_itself(movie: Path) -> None:
-    with open_source(movie) as source:
+    with open_video(movie) as source:
         assert (source.path, source.name, source.warnings) == (str(movie), "a film", ())
     assert movie.exists()
 
@@ -38,7 +38,7 @@ def test_a_folder_of_pictures(tmp_path: Path, ending: str, count: int) -> None:
     for k in range(count):
         Image.fromarray(clips.picture(k)).save(tmp_path / f"f{k}{ending}")
     (tmp_path / "notes.txt").write_text("not a picture")
-    with open_source(tmp_path, fps=29.97) as source:
+    with open_video(tmp_path, fps=29.97) as source:
         assert source.name == tmp_path.name
         info = probe(source.path)
         frames = read_frames(info, info.times)
@@ -55,7 +55,7 @@ def test_a_folder_of_mixed_and_damaged_pictures(tmp_path: Path) -> None:
     for k in range(6):
         Image.fromarray(clips.picture(k)).save(tmp_path / f"{k}.{'png' if k % 2 else 'jpg'}")
     (tmp_path / "6.png").write_bytes(b"torn")
-    with open_source(tmp_path, fps=10) as source:
+    with open_video(tmp_path, fps=10) as source:
         assert source.warnings == ("unreadable pictures were left out: 6.png",)
         info = probe(source.path)
         assert [clips.code(image) for image in read_frames(info, info.times).images] == list(range(6))
@@ -63,12 +63,12 @@ def test_a_folder_of_mixed_and_damaged_pictures(tmp_path: Path) -> None:
 
 def test_folders_that_are_no_video(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="folder without pictures"):
-        open_source(tmp_path)
+        open_video(tmp_path)
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match="none of the 1 pictures"):
-        open_source(tmp_path)
+        open_video(tmp_path)
     with pytest.raises(SettingError, match="rate"):
-        open_source(tmp_path, fps=0)
+        open_video(tmp_path, fps=0)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_opened(source: str, sentence: str) -> None:
     with pytest.raises(MediaError, match=sentence) as caught:
-        open_source(source)
+        open_video(source)
     assert "\n" not in str(caught.value)
 
 
 def test_standard_input(movie: Path, tmp_path: Path) -> None:
     program = (
-        "from whenwhere.video import open_source, probe\n"
-        "with open_source('-') as s:\n    i = probe(s.path)\n    print(s.name, len(i.times))\n"
+        "from whenwhere.video import open_video, probe\n"
+        "with open_video('-') as s:\n    i = probe(s.path)\n    print(s.name, len(i.times))\n"
         "import os; print(os.path.exists(s.path))"
     )
     done = subprocess.run(
@@ -109,10 +109,10 @@ def test_standard_input_empty_or_too_much(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(sys, "stdin", Pipe(b""))
     with pytest.raises(MediaError, match="empty"):
-        open_source("-")
+        open_video("-")
     monkeypatch.setattr(sys, "stdin", Pipe(b"x" * 5000))
     with pytest.raises(MediaError, match="larger than"):
-        open_source("-", max_bytes=1000)
+        open_video("-", max_bytes=1000)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def server(movie: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["/film.mp4?token=1", "/moved/x.mp4"])
 def test_an_address(server: str, path: str) -> None:
-    with open_source(server + path) as source:
+    with open_video(server + path) as source:
         assert source.name in ("film", "x")
         info = probe(source.path)
         assert clips.code(read_frames(info, [1.0]).images[0]) == 30
@@ -178,5 +178,5 @@ def test_an_address(server: str, path: str) -> None:
 )
 def test_addresses_that_fail(server: str, path: str, sentence: str, limits: dict, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=sentence) as caught:
-        open_source(server + path, **limits)
+        open_video(server + path, **limits)
     assert "\n" not in str(caught.value)

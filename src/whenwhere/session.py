@@ -140,7 +140,7 @@ class Session:
         device: str | None = None,
         concurrency: int | None = None,
     ) -> None:
-        from whenwhere.video import open_source, probe
+        from whenwhere.video import open_video, probe
 
         given = model if isinstance(model, ModelBackend) else None
         name = model.name if isinstance(model, ModelBackend) else model
@@ -154,7 +154,7 @@ class Session:
         self._progress, self._device = progress, device
         self._built_in = GROUNDERS[name](self._cache, progress) if given is None and name in GROUNDERS else None
         self._backend, self._owns_backend = given, given is None
-        self._local = open_source(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
+        self._local = open_video(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
             self._content = content_hash(self._local.path)

@@ -59,7 +59,7 @@ class VideoSource:
         self.close()
 
 
-def open_source(
+def open_video(
     source: str | os.PathLike[str] | bytes,
     fps: float = 25.0,
     max_bytes: int = 4 << 30,
