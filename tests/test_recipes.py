@@ -110,7 +110,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD + "[reward]\nweights = { recall = 1.0 }", "the whole video gets 1"),
         (GOOD + "[data.world]\nseconds = [4]", "mine.toml [data] world seconds has 1 values, not 2"),
         (GOOD + "[data.world]\nsplitt = 'val'", "mine.toml [data] world has no key 'splitt': did you mean split?"),
-        (GOOD + "[data.world]\nsplit = 'vall'", "mine.toml [data] world: split 'vall' is none of"),
+        (GOOD + "[data.world]\nsplit = 'vall'", "mine.toml [data] world: there is no split 'vall'"),
         (GOOD + "[curriculum]\nschedule = 'masekd'", "[curriculum] schedule is 'masekd': did you mean masked?"),
         (GOOD + "[curriculum]\nlow = 0.5\nhigh = 0.5", "mine.toml [curriculum]: low = 0.5 must lie below high = 0.5"),
         (GOOD.replace("tokens", "tokenz"), "mine.toml [model]: there is no form 'tokenz': did you mean tokens?"),

@@ -296,9 +296,9 @@ def test_kinds_of_label_errors() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"split": "test"}, "split 'test' is none of train"),
-        ({"domain": "sea"}, "domain 'sea' is none of street"),
-        ({"seconds": (4, 100)}, "clips last from 2 to 64"),
+        ({"split": "test"}, "no split 'test': choose from train"),
+        ({"domain": "sea"}, "no domain 'sea': choose from street"),
+        ({"seconds": (4, 100)}, "clips must last from 2 to 64"),
         ({"absent": 0.5}, "at most a quarter"),
         ({"side": 4}, "frames of 4 pixels"),
         ({"events": (0, 3)}, "events"),

@@ -122,7 +122,7 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     ("options", "says"),
     [
         (["--world", "moon"], "there is no world 'moon'"),
-        (["--world", "shapes", "--split", "dev"], "split 'dev' is none of"),
+        (["--world", "shapes", "--split", "dev"], "there is no split 'dev'"),
         (["--split", "val"], "add --world shapes"),
     ],
 )

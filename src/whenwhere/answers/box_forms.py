@@ -263,7 +263,7 @@ BOX_FORMS = (
     ),
     Form(
         "molmo2",
-        "allenai/molmo2, point_formatter: time, then object, x, y; thousandths; html-v2 parts frames by semicolons",
+        "allenai/molmo2, point_formatter: time, then object, x, y; thousandths; html-v2 separates frames by semicolons",
         '<tracks coords="0.0 1 380 822;0.5 1 376 822 2 873 871">dog</tracks>',
         _read_tracks,
         _write_tracks,

@@ -175,7 +175,7 @@ SPAN_FORMS = (
     ),
     Form(
         "museg",
-        "THUNLP-MT/MUSEG, src/train.py: several spans parted by spaces",
+        "THUNLP-MT/MUSEG, src/train.py: several spans, separated by spaces",
         "<think>Twice.</think>\n<answer>12.54-17.83 20.00-25.50</answer>",
         _read_several,
         _write_several,

@@ -12,14 +12,13 @@ Truth that went through text is no longer exact: `ceiling` is what the right ans
 and read again.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from whenwhere.answers import FAMILY_COORDINATES, FORMS, ParsedAnswer, parse
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.verify.prediction import ParsedPrediction, to_prediction
 from whenwhere.verify.semantic import Semantic
 from whenwhere.verify.term import RewardContext, Term
@@ -102,11 +101,7 @@ class Verifier:
     def __post_init__(self) -> None:
         for name in (*self.weights, self.format):
             if name not in TERMS:
-                near = difflib.get_close_matches(name, TERMS, 1)
-                raise SettingError(
-                    f"there is no reward term {name!r}"
-                    + (f": did you mean {near[0]!r}?" if near else f": choose from {', '.join(TERMS)}")
-                )
+                raise SettingError(f"there is no reward term {name!r}{did_you_mean(name, TERMS)}")
         if TERMS[self.format].needs:
             raise SettingError(f"{self.format!r} is not a format term: use 'format' or 'format_graded'")
         numbers = [*self.weights.values(), self.format_weight]

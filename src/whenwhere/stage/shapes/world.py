@@ -121,24 +121,33 @@ class ShapesWorld:
 
     def __post_init__(self) -> None:
         if self.split not in SHAPES_SPLITS:
-            raise SettingError(f"split '{self.split}' is none of {', '.join(SHAPES_SPLITS)}")
+            raise SettingError(f"there is no split '{self.split}': choose from {', '.join(SHAPES_SPLITS)}")
         if self.domain is not None and self.domain not in SHAPES_DOMAINS:
-            raise SettingError(f"domain '{self.domain}' is none of {', '.join(SHAPES_DOMAINS)}")
+            raise SettingError(f"there is no domain '{self.domain}': choose from {', '.join(SHAPES_DOMAINS)}")
         changed = {**(SHAPES_DOMAINS[self.domain] if self.domain else {}), **_SPLIT.get(self.split, {})}
         for f in fields(self):
             if f.name in changed and getattr(self, f.name) == f.default:
                 object.__setattr__(self, f.name, changed[f.name])
         lo, hi = self.seconds
         if not (2 <= lo <= hi <= 64):
-            raise SettingError(f"clips last from 2 to 64 whole seconds, not {lo} to {hi}: give seconds=(4, 16)")
+            raise SettingError(
+                f"clips must last from 2 to 64 whole seconds, not {lo} to {hi}: give, for example, seconds=(4, 16)"
+            )
         if not (0 < self.fps <= 60 and 16 <= self.side <= 1024):
-            raise SettingError(f"frames of {self.side} pixels at {self.fps:g} per second: 16 to 1024, at most 60")
+            raise SettingError(
+                f"frames of {self.side} pixels at {self.fps:g} per second cannot be made: "
+                "side must be 16 to 1024, and fps above 0 and at most 60"
+            )
         if not (1 <= self.events[0] <= self.events[1] <= 12 and 0 < self.fraction[0] <= self.fraction[1] < 1):
             raise SettingError(
-                f"events {self.events} of {self.fraction} of a clip: 1 to 12 of more than 0, less than 1"
+                f"events={self.events} and fraction={self.fraction} are not possible: a clip has 1 to 12 events, "
+                "each a share of it above 0 and below 1; give the smaller value first"
             )
         if not (1 <= self.objects[0] <= self.objects[1] <= 20 and 0 < self.sizes[0] <= self.sizes[1] <= 0.5):
-            raise SettingError(f"objects {self.objects} of {self.sizes} of the side: 1 to 20, at most half the side")
+            raise SettingError(
+                f"objects={self.objects} and sizes={self.sizes} are not possible: a clip has 1 to 20 shapes, each at "
+                "most half the side; give the smaller value first"
+            )
         if not 0 <= self.absent <= 0.25:
             raise SettingError(f"at most a quarter of the sentences may be absent, not {self.absent:g}")
         if len(self.cuts) > 5 or self.backgrounds < 5:
