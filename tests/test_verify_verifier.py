@@ -139,7 +139,7 @@ def test_progress_reaches_annealed_terms() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"weights": {"t_iuo": 1}}, "did you mean 't_iou'"),
+        ({"weights": {"t_iuo": 1}}, "did you mean t_iou"),
         ({"weights": {"zzz": 1}}, "choose from"),
         ({"weights": {"t_iou": -1}}, "not negative"),
         ({"weights": {"t_iou": float("nan")}}, "finite"),

@@ -101,7 +101,8 @@ class Verifier:
     def __post_init__(self) -> None:
         for name in (*self.weights, self.format):
             if name not in TERMS:
-                raise SettingError(f"there is no reward term {name!r}{did_you_mean(name, TERMS)}")
+                near = did_you_mean(name, TERMS)
+                raise SettingError(f"there is no reward term {name!r}" + (near or f": choose from {', '.join(TERMS)}"))
         if TERMS[self.format].needs:
             raise SettingError(f"{self.format!r} is not a format term: use 'format' or 'format_graded'")
         numbers = [*self.weights.values(), self.format_weight]
