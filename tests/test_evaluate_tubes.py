@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from whenwhere import overlap
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.evaluate.protocol import Protocol
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.tubes import PROTOCOLS as TUBES
 from whenwhere.evaluate.tubes import boxes as tube_boxes
@@ -241,3 +242,19 @@ def test_filling_follows_the_rules_of_tubes(tube: Tube, asked: list[float]) -> N
     inside = one.spans.index(asked) >= 0
     np.testing.assert_allclose(found[inside], one.boxes_at(np.array(asked)[inside]), atol=1e-9)
     assert np.isnan(found[(np.array(asked) < span.start - 0.01) | (np.array(asked) > span.end + 0.01)]).all()
+
+
+@pytest.mark.parametrize("protocol", [p for p in TUBES if p.tasks == ("tubes",)], ids=lambda p: p.name)
+def test_a_negative_time_is_never_counted_for_the_item_before(protocol: Protocol) -> None:
+    there = Tube(SpanSet([(0, 4)]), [0, 1, 2, 3], [[0, 0, 20, 20]] * 4)
+    early = Boxes(np.array([-3.0, -2.0, 0.0, 1.0]), np.full((4, 4), [0.0, 0.0, 20.0, 20.0]))
+    items = [as_item(there, "a"), as_item(there, "b")]
+    for item in items:
+        item.width, item.height, item.duration = 40, 40, 10.0
+    answers = {"a": as_answer(Tube(SpanSet([(0, 2)]), [0, 1], [[0, 0, 10, 20]] * 2), "a")}
+    alone = protocol.score(items, answers).items
+    answers["b"] = Prediction("b", "answered", span_array([(-3.0, 2.0)]), boxes=[early])
+    found = protocol.score(items, answers).items
+    assert alone and {name: column[0] for name, column in found.items()} == pytest.approx(
+        {name: column[0] for name, column in alone.items()}, nan_ok=True
+    )

@@ -19,7 +19,18 @@ from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Boxed, Floats, Index, answered_object, blocks, boxed, gather_truth, sums
+from whenwhere.evaluate.tubes.boxes import (
+    Boxed,
+    Floats,
+    Index,
+    answered_object,
+    blocks,
+    boxed,
+    gather_truth,
+    owner_of,
+    pack,
+    sums,
+)
 from whenwhere.evaluate.tubes.native import object_notes
 
 MEASURES = ("t_Precision", "t_Recall", "t_IoU", "v_Precision", "v_Recall", "v_IoU", "v_IoU_Int")
@@ -37,8 +48,8 @@ GROUPS = (
 def _seconds(tubes: Boxed, sizes: Floats) -> tuple[Index, Floats]:
     """Keys (tube, second), sorted, and the normalised box of each: the first written in its second."""
     ms = np.rint(tubes.times * 1000).astype(np.int64)
-    key, first = np.unique((tubes.owner << 32) + (2 * ms + 1000) // 2000, return_index=True)
-    boxes = tubes.boxes[first] / np.tile(sizes, 2)[key >> 32]
+    key, first = np.unique(pack(tubes.owner, (2 * ms + 1000) // 2000), return_index=True)
+    boxes = tubes.boxes[first] / np.tile(sizes, 2)[owner_of(key)]
     lo, hi = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
     return key, np.concatenate([lo, hi], 1).clip(0, 1)
 
@@ -63,7 +74,7 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     area_a, area_b = _areas(a), _areas(b)
     real_a, real_b = area_a > 0, area_b > 0
     _, in_a, in_b = np.intersect1d(key_a, key_b, assume_unique=True, return_indices=True)
-    owner_a, owner_b, owner = key_a >> 32, key_b >> 32, key_a[in_a] >> 32
+    owner_a, owner_b, owner = owner_of(key_a), owner_of(key_b), owner_of(key_a[in_a])
     one, two = a[in_a], b[in_b]
     wh = (np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])).clip(0)
     inter = wh[:, 0] * wh[:, 1]
