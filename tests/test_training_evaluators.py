@@ -144,3 +144,27 @@ def test_a_recipe_names_an_output_head(tmp_path: Path, head: str) -> None:
 def test_rl_has_no_other_head(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="RL trains answers as text"):
         train("tiny-rl", tmp_path, ["head=start-end"], callbacks=[])
+
+
+def test_an_unknown_metric_is_refused_before_the_run(tmp_path: Path) -> None:
+    text = recipe(tmp_path, "metric.toml", RECIPE + EVALUATOR.replace("m_tIoU", "m_tIou"))
+    with pytest.raises(SettingError, match=r"'val' scores by default-tubes, which has no metric 'm_tIou': did"):
+        train(text, tmp_path / "run", callbacks=[], device="cpu")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_the_command_line_says_what_evaluators_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from whenwhere.cli import main
+
+    text = recipe(tmp_path, "mine.toml", RECIPE + EVALUATOR)
+    arguments = ["train", str(text), "max_steps=2", "--out", str(tmp_path / "run"), "--device", "cpu", "--json"]
+    monkeypatch.setattr(sys, "argv", ["whenwhere", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr()
+    assert not left.value.code and "mine 2: val " in said.err and "(best so far)" in said.err
+    *lines, result = map(json.loads, said.out.splitlines())
+    assert [("loss" in line, "eval/val/m_tIoU" in line) for line in lines] == [(False, True), (True, False)] * 2
+    assert result["best"] == str(tmp_path / "run" / "best")

@@ -25,6 +25,9 @@ from whenwhere.training.objective import Objective
 from whenwhere.training.policy_tables import DataSettings
 from whenwhere.training.tables import near
 
+#: Metrics beside those of the protocol: the share of sentences with a readable answer, and clips that cannot be read.
+OWN_METRICS = ("answered", "unread_clips")
+
 
 class AnsweringObjective(Objective, Protocol):
     """An objective whose model answers sentences about clips."""
@@ -98,7 +101,7 @@ class GroundingEvaluator:
             raise SettingError("an evaluator found no clip that can be read: look at its data")
         summary = compute_metrics(items, found, self.protocol)
         read = sum(one.status in ("answered", "absent") for one in found.values())
-        own = {"answered": read / len(items), "unread_clips": float(unread)}
+        own = dict(zip(OWN_METRICS, (read / len(items), float(unread)), strict=True))
         return {**{name: float(value) for name, value in summary.items()}, **own}
 
 
@@ -152,7 +155,34 @@ def build(
 
     kind = settings.data.kind
     name = settings.protocol or ("default-tubes" if kind == "shapes" else BENCHMARKS[kind].protocol)
-    return GroundingEvaluator(objective, source_of(settings.data, tables["model"]), name, settings.max_tokens)
+    source = source_of(settings.data, tables["model"])
+    check_metric(settings, source, name)
+    return GroundingEvaluator(objective, source, name, settings.max_tokens)
+
+
+def check_metric(settings: GroundingEvaluatorSettings, source: SampleSource, protocol: str) -> None:
+    """Refuses a metric that the protocol does not have, before the run begins rather than at the first evaluation.
+
+    Args:
+        settings: The table.
+        source: The clips; the first one that can be read is scored without answers.
+        protocol: Name of the protocol.
+
+    Raises:
+        SettingError: The protocol has no such metric.
+    """
+    for number in range(len(source)):
+        try:
+            sample = source[number]
+        except WhenwhereError:
+            continue
+        known = [*compute_metrics([item_of(sample, q) for q in sample.questions], {}, protocol), *OWN_METRICS]
+        if settings.metric not in known:
+            raise SettingError(
+                f"the evaluator {settings.name!r} scores by {protocol}, which has no metric {settings.metric!r}"
+                f"{near(settings.metric, known)}"
+            )
+        return
 
 
 EVALUATOR = EvaluatorKind(GroundingEvaluatorSettings, build)
