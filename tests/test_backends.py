@@ -138,6 +138,16 @@ def test_as_many_questions_in_flight_as_allowed(moving_clip: Path, tmp_path: Pat
         assert [(s.start, s.end) for s in answer.spans] == [(start, start + 0.5)]
 
 
+def test_a_batch_asks_as_many_at_a_time(moving_clip: Path, tmp_path: Path) -> None:
+    asked = [Item(f"q{n}", str(moving_clip), sentence) for n, sentence in enumerate(SENTENCES)]
+    with ChatServer(event, seconds=0.3) as server:
+        result = whenwhere.batch(
+            asked, tmp_path / "out", model=f"{server.url}#test-model", settings=UNIFORM, cache=tmp_path, concurrency=5
+        )
+        assert server.most_at_once == 5
+    assert [record.id for record in result.records()] == [item.id for item in asked]
+
+
 def test_eight_at_a_time_unless_asked_otherwise(moving_clip: Path, tmp_path: Path) -> None:
     with ChatServer(event, seconds=0.3) as server:
         with whenwhere.open(moving_clip, f"{server.url}#test-model", cache=tmp_path) as video:

@@ -73,7 +73,7 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
         ("qvhighlights", tmp_path / "no", out, None, RecordError, "does not exist"),
         ("qvhighlights", source, tmp_path / "x.csv", None, RecordError, r"ends in \.jsonl"),
         ("didemo", source, out, None, RecordError, "where a list is expected"),
-        ("qvhighlights", source, out, tmp_path / "no", SettingError, "is no folder"),
+        ("qvhighlights", source, out, tmp_path / "no", SettingError, "is not a folder"),
     ):
         with pytest.raises(error, match=words):
             convert(name, annotations, target, videos)
@@ -143,7 +143,7 @@ def test_validate_a_release(cli: Cli, tmp_path: Path) -> None:
     source = write_release("charades-sta", tmp_path)
     done = cli("data", "validate", "--benchmark", "charades-sta", "--annotations", source)
     assert "3 items of 2 videos" in done.stdout and "1 invalid" in done.stdout
-    assert "0.666666666667" in done.stdout and "the truth gets all it can" in done.stdout
+    assert "0.666666666667" in done.stdout and "the truth gets the full score" in done.stdout
     shown = json.loads(cli("data", "validate", "--benchmark", "charades-sta", "--annotations", source, "--json").stdout)
     assert shown["passed"] and shown["faults"] == [["ABCDE#0", "ends at 6 s, not after its start at 7 s"]]
     # the same id twice: the second item can never be answered by its id

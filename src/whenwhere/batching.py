@@ -295,7 +295,7 @@ def answer_video(
         return
     with session, ExitStack() as stack:
         if pool is None:
-            pool = stack.enter_context(QuestionPool(session.concurrency(job.settings)))
+            pool = stack.enter_context(QuestionPool(_concurrency(job, session)))
         store = None if job.out is None else ResultStore(job.out, source, session.info.sha256_1mb)
         fresh = False
 
@@ -359,6 +359,14 @@ def _stored(job: BatchJob, session: Session, store: ResultStore | None, item: It
         return None
     record = store.find(item.query, session.identity(item.query, settings), item.id)
     return None if record is not None and job.settings.trace and record.raw is None else record
+
+
+def _concurrency(job: BatchJob, session: Session) -> int:
+    """How many questions are asked at a time; if the settings do not fit the model, each question will say so."""
+    try:
+        return session.concurrency(job.settings)
+    except WhenwhereError:
+        return 1
 
 
 def _ask(job: BatchJob, session: Session, item: Item) -> Answer:

@@ -1,7 +1,7 @@
-"""An answer as a small piece of HTML for a notebook: spans on a bar, and a few frames with the box drawn.
+"""An answer as a small piece of HTML for a notebook: the spans on a bar, and a few frames with the box drawn.
 
-Self-contained (pictures are inline) and without scripts, so that it survives in a stored notebook and in viewers
-that run nothing. The page with playback is `whenwhere.export.page`.
+The HTML is self-contained (pictures are inline) and has no scripts, so that it survives in a stored notebook and in
+viewers that run nothing. The page with playback is `whenwhere.export.page`.
 """
 
 import base64
@@ -16,7 +16,7 @@ from whenwhere.records import Grounding
 if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
-#: Most frames in a card, and their width in pixels.
+#: The largest number of frames, and their width in pixels.
 FRAMES, WIDTH = 4, 200
 
 
@@ -24,11 +24,11 @@ def notebook_html(record: Grounding, info: "VideoInfo") -> str:
     """The answer as one `<div>`.
 
     Args:
-        record: the answer.
-        info: of its video.
+        record: The answer.
+        info: The video that it is about.
 
     Returns:
-        HTML; everything that came from outside is escaped.
+        HTML in which everything that came from outside is escaped.
     """
     said = ", ".join(f"{s.start:.1f}–{s.end:.1f} s" for s in record.spans) or record.status
     if record.error is not None:
@@ -49,7 +49,7 @@ def notebook_html(record: Grounding, info: "VideoInfo") -> str:
 
 
 def _pictures(record: Grounding, info: "VideoInfo") -> str:
-    """Frames spread over the first tube's boxes, each with its box."""
+    """Frames spread over the boxes of the first tube, each with its box drawn."""
     from PIL import Image, ImageDraw
 
     from whenwhere.errors import MediaError
@@ -59,7 +59,7 @@ def _pictures(record: Grounding, info: "VideoInfo") -> str:
     if tube is None or not len(tube):
         return ""
     chosen = np.unique(np.linspace(0, len(tube) - 1, min(FRAMES, len(tube))).round().astype(int))
-    # half a millisecond on: the record's times are rounded, and the frame at them must not be the one before
+    # Half a millisecond later, because the record's times are rounded and the frame must not be the one before.
     try:
         frames = read_frames(info, tube.times[chosen] + 0.5e-3, width=min(WIDTH, info.width))
     except MediaError:

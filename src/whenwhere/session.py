@@ -1,15 +1,15 @@
-"""A session: one video, opened and indexed once, asked as often as you like.
+"""A session: one video that is opened and indexed once, and can be asked any number of questions.
 
     with whenwhere.open("clip.mp4") as video:
         answer = video.ground("the red car drives up")
         answer.spans, answer.tube.at(15.5)
         answer.save("answer.srt")
 
-`Session.ground` is the whole way from a sentence to a record, readable top to bottom: ask the grounder, repair,
-smooth, clip to the video, hold boxes at shot cuts, write the record, fill frames where asked. Nothing else in the
-project takes these steps, so the command line, a batch and a notebook give the same answer.
+`Session.ask` is the whole way from a sentence to a record, from top to bottom: ask the grounder, drop impossible boxes,
+smooth, clip to the video, hold boxes at shot cuts, make the record, and fill frames if they are wanted. Nothing else in
+the project takes these steps, so that the command line, a batch and a notebook give the same answer.
 
-Boxes per frame are made late: only when they were asked for, or when something that shows frames is saved.
+Boxes of every frame are made late: only when they are asked for, or when something that shows frames is saved.
 
 Left out: several videos in one session (open several), and changing the model of an open session.
 """
@@ -47,7 +47,7 @@ from whenwhere.store import Cache, content_hash
 from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts, smooth
 from whenwhere.tubes import Tube
 
-#: Told the share of a video that was looked at, 0-1.
+#: Called with the share of a video, 0-1, that was looked at.
 Progress = Callable[[float], None]
 
 
@@ -57,22 +57,23 @@ def _motion(cache: Cache, progress: Progress | None) -> Grounder:
     return MotionGrounder(cache, progress=progress)
 
 
-#: The models that are built in, each with what makes it; what other names mean: `whenwhere.models.backends.resolve`.
+#: The built-in models by name, each with the function that makes it. What other names mean is said in
+#: `whenwhere.models.backends.resolve`.
 GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": _motion}
 
 
-#: Most gigabytes to take from an address or standard input, unless asked for more.
+#: The most gigabytes to take from an address or standard input by default.
 MAX_DOWNLOAD = 4.0
 
 
 def check_model(
     name: str, settings: GroundingSettings | None = None, device: str | None = None, concurrency: int | None = None
 ) -> None:
-    """Say what is wrong with a model's name, or with the settings for this model, before a video is opened.
+    """Check a model's name, and the settings for this model, before a video is opened.
 
     Raises:
-        SettingError: no such model, or it has no such pipeline, samples or device.
-        MissingExtraError: it needs packages that are not installed.
+        SettingError: There is no such model, or it has no such pipeline, samples or device.
+        MissingExtraError: The model needs packages that are not installed.
     """
     if name not in GROUNDERS:
         check_model_name(name, device, concurrency)
@@ -80,9 +81,9 @@ def check_model(
             check_pipeline(settings.pipeline)
         return
     if device is not None:
-        raise SettingError(f"a device is for a checkpoint in this process; {name} is none")
+        raise SettingError(f"a device is for a checkpoint in this process, which {name} is not")
     if concurrency is not None:
-        raise SettingError(f"the concurrency is for models behind an address; {name} is none")
+        raise SettingError(f"the concurrency is for models behind an address, which {name} is not")
     if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
         raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
 
@@ -100,33 +101,33 @@ def open(
     """Open a video for questions.
 
     Args:
-        source: a file, a folder of pictures, an http(s) address, or `-` for standard input.
-        model: who answers: `motion` is built in; a folder or hub id of a vision-language model; an address that
-            serves one, `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays open after
-            this session so that several videos can share it. Frames leave this machine only for an address.
-        cache: folder for what was computed about a video; None = the user's cache folder, False = none.
-        frame_rate: pictures per second, for a folder of pictures.
-        max_download: most gigabytes to take from an address or standard input.
-        progress: told the share of the video that was looked at.
-        device: where a checkpoint runs, such as `cuda:1` or `cpu`; None = an accelerator where there is one.
-        concurrency: how many questions an endpoint is sent at a time; None is 8.
+        source: A file, a folder of pictures, an http(s) address, or `-` for standard input.
+        model: The model that answers: `motion`, which is built in; a folder or hub id of a vision-language model; an
+            address that serves one, `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays
+            open after this session so that several videos can share it. Frames leave this machine only for an address.
+        cache: Folder for what is computed about a video. None is the user's cache folder, False keeps nothing.
+        frame_rate: Pictures per second of a folder of pictures.
+        max_download: The most gigabytes to take from an address or standard input.
+        progress: Called with the share of the video, 0-1, that was looked at.
+        device: Where a checkpoint runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
+        concurrency: How many questions an endpoint is sent at a time; None is 8.
 
     Raises:
-        MediaError: the video is missing or cannot be read.
-        SettingError: an unknown model.
-        MissingExtraError: the model needs packages that are not installed.
-        ChatError, ModelError: the model cannot be had.
+        MediaError: The video is missing or cannot be read.
+        SettingError: The model is unknown.
+        MissingExtraError: The model needs packages that are not installed.
+        ChatError, ModelError: The model cannot be reached or loaded.
     """
     return Session(source, model, cache, frame_rate, max_download, progress, device, concurrency)
 
 
 class Session:
-    """An open video; a context manager, since an address or standard input leaves a temporary file behind.
+    """An open video. It is a context manager, because a video from an address or standard input is a temporary file.
 
     Attributes:
-        source: what was opened, as it was named.
-        info: the probed video (`whenwhere.video.VideoInfo`).
-        model: the model's name.
+        source: The video as it was named.
+        info: The probed video (`whenwhere.video.VideoInfo`).
+        model: Name of the model.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Remove what was fetched for this session; the video cannot be asked after that.
+        """Remove what was fetched for this session. The video cannot be asked after that.
 
         A back end that the caller passed in stays open.
         """
@@ -191,7 +192,7 @@ class Session:
         return f"Session({self.source!r}, {i.duration:.1f} s, {i.width}×{i.height}, {i.fps:.4g} fps, {self.model})"
 
     def cuts(self, spans: SpanSet) -> list[float]:
-        """Times of the first frame of each new shot inside the spans; each span is looked at once per video."""
+        """Times of the first frame of each new shot inside the spans. Each span of a video is looked at once."""
         return [t for span in spans for t in self._cuts_in(span)]
 
     def _cuts_in(self, span: Span) -> list[float]:
@@ -216,30 +217,30 @@ class Session:
         samples: int = 1,
         trace: bool = False,
     ) -> "Answer":
-        """When and where is what the sentence says?
+        """Find when and where the video shows what a sentence says.
 
         Args:
-            query: the sentence.
-            rate: boxes per second in the answer.
-            sample_fps: frames per second to look at; None = the model's own choice.
-            fill: how boxes between seconds are made when frames are needed.
-            smooth: what steadies second-level boxes.
-            within: search only inside this time, seconds.
-            span: the time is given, only boxes are wanted.
-            frames: put a box for every frame into the record.
-            seed: for models that draw at random.
-            pipeline: how a vision-language model is asked: `second-level`, `framewise`, `uniform` or `detector`.
-            samples: how often it is asked for the time; how well its answers agree is the confidence.
-            trace: put what it was asked and said into the record.
+            query: The sentence.
+            rate: Boxes per second in the answer.
+            sample_fps: Frames per second to look at. None lets the model choose.
+            fill: How boxes between seconds are made when frames are needed.
+            smooth: How second-level boxes are smoothed.
+            within: The time in which to search, in seconds. None is the whole video.
+            span: The time, if it is known and only boxes are wanted.
+            frames: Whether the record gets a box for every frame.
+            seed: Seed of models that draw at random.
+            pipeline: How a vision-language model is asked: `second-level`, `framewise`, `uniform` or `detector`.
+            samples: Samples of the time per question; their agreement is the confidence.
+            trace: Whether the record keeps each question to a model and its answer.
 
         Returns:
             The answer; its status may be `absent` or `unsure`.
 
         Raises:
-            QueryError: an empty or overlong sentence, or a time outside the video.
-            SettingError: a setting out of range.
-            MediaError: the video broke while it was read.
-            ChatError, ModelError: the model gave no answer at all.
+            QueryError: The sentence is empty or too long, or a time lies outside the video.
+            SettingError: A setting is out of range.
+            MediaError: The video broke while it was read.
+            ChatError, ModelError: The model gave no answer at all.
         """
         settings = GroundingSettings(
             rate, sample_fps, fill, smooth, _span(within), _span(span), frames, seed, pipeline, samples, trace
@@ -264,7 +265,7 @@ class Session:
         return answer
 
     def _grounder(self, settings: GroundingSettings) -> Grounder:
-        """Who answers, asked as the settings say."""
+        """The grounder that these settings ask for."""
         if self._backend is None:
             assert self._built_in is not None
             check_model(self.model, settings)
@@ -273,7 +274,7 @@ class Session:
         return build_pipeline(settings.pipeline, self._backend, self._progress, self._device)
 
     def ground_many(self, queries: Iterable[str], settings: GroundingSettings | None = None) -> Iterator["Answer"]:
-        """One answer per sentence, in their order, each as soon as it and those before it are ready.
+        """Answer several sentences, in their order; each answer comes as soon as it and those before it are ready.
 
         A model behind an address is asked several sentences at a time (`concurrency`). A sentence that cannot be
         answered gives a record with status `failed` instead of an error: one bad sentence never stops the others.
@@ -294,19 +295,19 @@ class Session:
         return 1 if self._backend is None else pipeline_concurrency(settings.pipeline, self._backend)
 
     def failed(self, query: str, settings: GroundingSettings, error: Exception) -> "Answer":
-        """The answer that says why there is none."""
+        """The answer of a sentence that could not be answered: its record says why."""
         record = failure(self.identity(query, settings), query, self.model, settings, error)
         record.video = self._video_record()
         return Answer(record, self)
 
     def identity(self, query: str, settings: GroundingSettings) -> str:
-        """The id of an answer: the same for the same video content, sentence, model and settings."""
+        """Hash of everything that an answer depends on: video content, sentence, model and settings."""
         return identity(self._content, query, self.model, settings)
 
     def estimate(self, settings: GroundingSettings, query: str = "") -> dict[str, Any]:
-        """What one sentence would cost: frames, calls, tokens; for vision-language models also step by step.
+        """What one sentence would cost in frames, calls and tokens; for vision-language models also step by step.
 
-        Nothing is asked. Where the time is not given, an answer of usual length is assumed (`assumed_seconds`).
+        Nothing is asked. If the time is not given, an answer of usual length is assumed (`assumed_seconds`).
         """
         return self._grounder(settings).estimate(self.info, settings.request(query))
 
@@ -348,11 +349,11 @@ class Session:
 
 
 class Answer:
-    """One sentence's answer: the record, and what can be done with it.
+    """The answer to one sentence: its record, and what can be done with it.
 
     Attributes:
-        record: everything, in the form that is stored (`whenwhere.records.Grounding`).
-        session: the open video, for whatever needs its frames.
+        record: The whole answer in the form that is stored (`whenwhere.records.Grounding`).
+        session: The open video, for whatever needs its frames.
     """
 
     def __init__(self, record: Grounding, session: Session) -> None:
@@ -372,17 +373,17 @@ class Answer:
 
     @property
     def confidence(self) -> float | None:
-        """0-1, or None where the model has no notion of it."""
+        """Confidence in 0-1, or None if the model gives none."""
         return self.record.confidence
 
     @property
     def spans(self) -> SpanSet:
-        """When."""
+        """The time at which the sentence is true; empty if the answer is not `answered`."""
         return self.record.span_set
 
     @property
     def tubes(self) -> list[Tube]:
-        """Where: boxes over time, usually of one thing."""
+        """The boxes over time, usually one tube of one object."""
         if self._tubes is None:
             found = (self.record.tube(i) for i in range(len(self.record.tubes)))
             self._tubes = [tube for tube in found if tube is not None]
@@ -390,16 +391,16 @@ class Answer:
 
     @property
     def tube(self) -> Tube | None:
-        """The first tube, None where there is none."""
+        """The first tube, or None if there is none."""
         return self.tubes[0] if self.tubes else None
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences a user should read."""
+        """Warnings for the user, one sentence each."""
         return self.record.warnings
 
     def fill(self) -> None:
-        """Put a box for every frame of the first tube into the record, made as the settings say."""
+        """Put a box for every frame of the first tube into the record, made by the settings' fill."""
         if self.record.filled is not None or not self.record.tubes or not self.record.tubes[0].boxes:
             return
         info = self.session.info
@@ -415,14 +416,14 @@ class Answer:
         """Write the answer in the format of the name's ending, for example `out.srt`, `out.coco.json`, `out.html`.
 
         Args:
-            path: where to.
-            format: name of the format, for a name whose ending does not say it.
+            path: Path of the file.
+            format: Name of the format, if the ending of the path does not tell it.
 
         Returns:
             The files written.
 
         Raises:
-            OutputError: no such format, or the file cannot be written.
+            OutputError: There is no such format, or the file cannot be written.
         """
         from whenwhere.export import EXPORTERS, format_of
 

@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroundingSettings:
-    """How to answer, the same for every sentence of a call.
+    """How questions are answered; the same for every sentence of a call.
 
     Attributes:
-        rate: boxes per second in the answer, > 0.
-        sample_fps: frames per second to look at, > 0; None = the model's own choice.
-        fill: how boxes between seconds are made when frames are needed: `flow`, `linear`, `pchip` or `hold`.
-        smooth: what steadies second-level boxes: `none`, `gauss`, `rts` or `hampel`.
-        within: search only inside this time, seconds.
-        span: the time is given, only boxes are wanted.
-        frames: put a box for every frame into the record.
-        seed: for models that draw at random.
-        pipeline: how a model is asked: `second-level`, `framewise`, `uniform`, or `detector`, which may name its
+        rate: Boxes per second in the answer, > 0.
+        sample_fps: Frames per second to look at, > 0. None lets the model choose.
+        fill: How boxes between seconds are made when frames are needed: `flow`, `linear`, `pchip` or `hold`.
+        smooth: How second-level boxes are smoothed: `none`, `gauss`, `rts` or `hampel`.
+        within: The time in which to search. None is the whole video.
+        span: The time, if it is known and only boxes are wanted.
+        frames: Whether the record gets a box for every frame.
+        seed: Seed of models that draw at random.
+        pipeline: How a model is asked: `second-level`, `framewise`, `uniform`, or `detector`, which may name its
             models: `detector:DETECTOR` or `detector:DETECTOR+PROPAGATOR`.
-        samples: how often a model is asked for the time; how well the answers agree is the confidence.
-        trace: put what a model was asked and said into the record.
+        samples: Samples of the time per question; their agreement is the confidence.
+        trace: Whether the record keeps each question to a model and its answer.
 
     Raises:
-        SettingError: a number out of range, an unknown name, or samples where nothing is drawn.
-        QueryError: both `within` and `span`.
+        SettingError: A number is out of range, a name is unknown, or the pipeline takes one sample only.
+        QueryError: Both `within` and `span` are given.
 
     >>> GroundingSettings(rate=0)
     Traceback (most recent call last):
@@ -92,7 +92,11 @@ class GroundingSettings:
         )
 
     def check_video(self, info: "VideoInfo") -> None:
-        """Raise a `QueryError` where the time asked for lies outside the video."""
+        """Refuse a time that lies outside the video.
+
+        Raises:
+            QueryError: It does.
+        """
         for name, asked in (("span", self.span), ("within", self.within)):
             if asked is not None and (asked.start >= info.duration or asked.end <= 0):
                 raise QueryError(
@@ -101,18 +105,18 @@ class GroundingSettings:
                 )
 
     def identity(self) -> dict[str, object]:
-        """What makes a difference to the answer, as JSON values; `frames` and `trace` only add to it."""
+        """The settings that change an answer, as JSON values; `frames` and `trace` only add to it."""
         return {k: v for k, v in asdict(self).items() if k not in ("frames", "trace")}
 
 
 def identity(content: str, query: str, model: str, settings: GroundingSettings) -> str:
-    """A readable slug of the sentence and a hash of all that the answer depends on."""
+    """A readable slug of the sentence and a hash of everything that the answer depends on."""
     parts = json.dumps([content, " ".join(query.split()), model, settings.identity()], sort_keys=True)
     return f"{slug(query)}-{hashlib.blake2b(parts.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
 
 
 def failure(id: str, query: str, model: str, settings: GroundingSettings, error: Exception) -> Grounding:
-    """The record of a sentence without an answer; what is no `WhenwhereError` is a bug and says so."""
+    """The record of a sentence without an answer. An error that is not a `WhenwhereError` is recorded as a bug."""
     kind, message = "bug", f"unexpected {type(error).__name__}: {error}"
     if isinstance(error, WhenwhereError):
         kind, message = error.kind, str(error)
@@ -127,7 +131,7 @@ def failure(id: str, query: str, model: str, settings: GroundingSettings, error:
 
 
 def slug(text: str, longest: int = 40) -> str:
-    """Words of a sentence as a part of a file name; letters of any script stay.
+    """Words of a sentence as a part of a file name; letters of any script are kept.
 
     >>> slug("The red car, driving up!"), slug("???")
     ('the-red-car-driving-up', 'sentence')

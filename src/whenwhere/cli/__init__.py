@@ -27,11 +27,11 @@ import whenwhere
 from whenwhere.cli.batch import batch_command
 from whenwhere.cli.data import data
 from whenwhere.cli.demo import demo_command
-from whenwhere.cli.doctor import doctor
+from whenwhere.cli.doctor import doctor_command
 from whenwhere.cli.eval import eval_
 from whenwhere.cli.ground import INTERRUPTED, ground_command
 from whenwhere.cli.misspelt import SuggestingGroup
-from whenwhere.cli.stage import stage
+from whenwhere.cli.stage import stage_command
 from whenwhere.cli.train import train
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 
@@ -48,10 +48,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         eval_,
         "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report",
     ),
-    "stage": (stage, "whenwhere stage clips --clips 8 --seed 1"),
+    "stage": (stage_command, "whenwhere stage clips --clips 8 --seed 1"),
     "train": (train, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
     "demo": (demo_command, "whenwhere demo --out demo"),
-    "doctor": (doctor, "whenwhere doctor --json"),
+    "doctor": (doctor_command, "whenwhere doctor --json"),
 }
 
 

@@ -1,8 +1,8 @@
-"""`whenwhere data`: bring sets into one form, check them, and say what is in them.
+"""`whenwhere data`: brings sets into one form, checks them, and says what is in them.
 
-`convert` reads what a benchmark released and writes a manifest; `validate` checks a manifest line by line, or a
-released file by scoring its own truth; `stats` describes a manifest; `difficulty` measures how hard its sentences are
-for a policy. What an exit status means stands in `whenwhere.cli`.
+`convert` reads what a benchmark released and writes a manifest. `validate` checks a manifest line by line, or a
+released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
+for a policy. `whenwhere.cli` says what the exit statuses mean.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from whenwhere.datasets.item import Item
     from whenwhere.evaluate.validate import Validation
 
-#: Lines or items named of each kind of fault.
+#: Number of lines or items that are named of each kind of fault.
 SHOWN = 3
 
 data = typer.Typer(
@@ -48,7 +48,7 @@ def convert(
     annotations: Annotations,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Manifest to write: .jsonl or .parquet.")],
     videos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the videos lie: names become paths that `batch` finds.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the videos; names become paths that `batch` finds.")
     ] = None,
 ) -> None:
     """Write a benchmark's released file as a manifest.
@@ -74,7 +74,9 @@ def convert(
     if invalid := sum(i.status == "invalid" for i in items):
         note(f"invalid in the release, kept and marked: {_many(invalid, 'item')}", "yellow")
     if lost:
-        note(f"not in {videos}, named as released: {_many(len(lost), 'video')}, such as {min(lost)}", "yellow")
+        note(
+            f"not in {videos}, kept under the released name: {_many(len(lost), 'video')}, such as {min(lost)}", "yellow"
+        )
 
 
 def _many(count: int, noun: str) -> str:
@@ -82,7 +84,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _show(table: "Table") -> None:
-    """A table; in a pipe as wide as it needs."""
+    """Print a table; in a pipe it is as wide as it needs to be."""
     from rich.console import Console
 
     from whenwhere.cli.console import out
@@ -94,11 +96,11 @@ def _check_folder(folder: Path) -> None:
     from whenwhere.errors import SettingError
 
     if not folder.is_dir():
-        raise SettingError(f"--videos {folder} is no folder: give the one in which the videos lie")
+        raise SettingError(f"--videos {folder} is not a folder: give the folder of the videos")
 
 
 def _located(items: "Iterable[Item]", videos: Path, folder: Path, lost: set[str]) -> "Iterator[Item]":
-    """Items whose videos are paths from the manifest's folder; the released name stays in `provenance`."""
+    """The items with videos as paths from the manifest's folder. The released name is kept in `provenance`."""
     import os
 
     from whenwhere.datasets.videos import VideoFolder
@@ -120,7 +122,7 @@ def validate(
     ] = None,
     annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file.")] = None,
     videos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also check that every video of the manifest is there.")
+        Path | None, typer.Option(metavar="DIR", help="Also check that every video of the manifest is in this folder.")
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -146,7 +148,7 @@ def validate(
 
 
 def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
-    """Whether every line can be read, ids are unique and videos are there; says what is not."""
+    """Check that every line can be read, ids are unique and videos are there, and print what is wrong."""
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest
@@ -155,7 +157,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
     there = VideoFolder(videos) if videos else None
     faults: Counter[str] = Counter()
     named: list[str] = []
-    # Hashes instead of the names themselves: a manifest may have millions of lines.
+    # Hashes instead of the names themselves, because a manifest may have millions of lines.
     ids: set[int] = set()
     seen: set[int] = set()
     lines = invalid = 0
@@ -174,7 +176,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
             item = line.item
             invalid += item.status == "invalid"
             if hash(item.id) in ids:
-                fault("repeated id", f"{file}, line {line.number}: the id {item.id!r} stands on an earlier line too")
+                fault("repeated id", f"{file}, line {line.number}: the id {item.id!r} is on an earlier line too")
             ids.add(hash(item.id))
             video = hash(item.video)
             if there and video not in seen and there.find(item.video) is None:
@@ -216,7 +218,7 @@ def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
 
 
 def _tell(found: "Validation", annotations: Path) -> None:
-    """A validation for a person."""
+    """Print a validation for a person."""
     from rich.table import Table
 
     from whenwhere.cli.console import note, out
@@ -224,14 +226,14 @@ def _tell(found: "Validation", annotations: Path) -> None:
     out.print(f"{annotations}: {_many(found.items, 'item')} of {_many(found.videos, 'video')}")
     for count, what in (
         (len(found.faults), "invalid (kept in every denominator)"),
-        (found.empty, 'with the truth "it is not there"'),
-        (found.past, "with an end behind the video's end (kept as released)"),
+        (found.empty, "whose truth is that it is not there"),
+        (found.past, "with an end after the video's end (kept as released)"),
     ):
         if count:
             out.print(f"  {count} {what}")
     for name, fault in found.faults[:SHOWN]:
         out.print(f"    {name} {fault}")
-    table = Table("protocol", "measure", "truth gets", "must get", "why not 1", title="The set's own truth, scored")
+    table = Table("protocol", "measure", "score", "full score", "why not 1", title="Scores of the set's own truth")
     for c in found.checks:
         must = "unknown" if c.full is None else f"{c.full:.12g}"
         style = None if c.passed else "bold red"
@@ -246,7 +248,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
             some = ", ".join(c.short[:SHOWN]) or "the summary"
             note(f"{c.protocol} {c.measure}: short on {_many(len(c.short), 'item')}, such as {some}", "red")
     if found.passed:
-        out.print("the truth gets all it can", style="green")
+        out.print("the truth gets the full score", style="green")
 
 
 def stats(file: Manifest, json_: Json = False) -> None:
@@ -267,14 +269,14 @@ def stats(file: Manifest, json_: Json = False) -> None:
 
 
 def _describe(file: Path, found: dict[str, Any]) -> None:
-    """A summary for a person."""
+    """Print a summary for a person."""
     from rich.table import Table
 
     from whenwhere.cli.console import out
 
     out.print(f"{file}: {_many(found['items'], 'item')}, {_many(found['videos'], 'video')}, {found['invalid']} invalid")
     spans = ", ".join(f"{count} with {name}" for name, count in found["spans"].items() if count)
-    past = f"; {found['ends_past_the_video']} ends lie behind the video's end" if found["ends_past_the_video"] else ""
+    past = f"; {found['ends_past_the_video']} ends are after the video's end" if found["ends_past_the_video"] else ""
     out.print(f"  spans: {spans}{past}")
     if found["tubes"]:
         out.print(f"  tubes: {found['tubes']} with {found['boxes']} boxes")
@@ -301,7 +303,7 @@ def difficulty(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="Name or path of a recipe: its checkpoint is asked about its data, its reward scores.",
+            help="Name or path of a recipe: its checkpoint answers its data, and its reward scores the answers.",
         ),
     ],
     changes: Annotated[
@@ -309,10 +311,14 @@ def difficulty(
         typer.Argument(metavar="[KEY=VALUE]...", help="What to change in it, such as checkpoint=runs/sft."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON Lines to write; what stands in it is not asked again.")
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON Lines to write; sentences that it already holds are not asked again."),
     ] = None,
     draws: Annotated[
-        int | None, typer.Option(min=0, help="Answers drawn per sentence.", show_default="the recipe's; 0 = one greedy")
+        int | None,
+        typer.Option(
+            min=0, help="Sampled answers per sentence; 0 takes one greedy answer.", show_default="the recipe's"
+        ),
     ] = None,
     json_: Json = False,
     device: options.Device = None,
@@ -354,7 +360,7 @@ def difficulty(
                     recipe=found.resumable_hash, skip=skip, tell=lambda done, of: waiting.step(),
                 )  # fmt: skip
         except KeyboardInterrupt:
-            note(f"interrupted; what is measured stands in {out}, run it again to go on")
+            note(f"interrupted; what is measured is in {out}, rerun to resume")
             raise typer.Exit(INTERRUPTED) from None
     if known:
         _tell_difficulty(summary(known), out, json_)

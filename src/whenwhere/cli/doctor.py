@@ -1,7 +1,7 @@
-"""`whenwhere doctor`: what is installed, what works, what is missing and how to get it.
+"""`whenwhere doctor`: says what is installed, what works, what is missing and how to get it.
 
-Nothing is believed that can be tried: a few frames are really encoded and decoded, the cache folder is really written
-to. Packages and extras are read from the installed metadata, so this file never lists them.
+Whatever can be tried is tried: a few frames are encoded and decoded, and the cache folder is written to. Packages and
+extras are read from the installed metadata, so that this file does not list them.
 """
 
 import json
@@ -22,7 +22,7 @@ from whenwhere.version import __version__
 
 State = Literal["ok", "missing", "broken"]
 
-#: Wheels that all install a `cv2` package: two of them overwrite each other's files.
+#: Wheels that all install a package `cv2`; two of them overwrite each other's files.
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 #: Names under which distributions install Chromium.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -30,7 +30,14 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 @dataclass
 class Diagnosis:
-    """One thing looked at: `ok`, `missing` (something optional) or `broken` (something needed)."""
+    """What was found about one thing.
+
+    Attributes:
+        name: Name of the thing.
+        state: `ok`, `missing` (something optional) or `broken` (something needed).
+        found: What was found, in words.
+        mend: How to correct it, if there is a way.
+    """
 
     name: str
     state: State
@@ -38,12 +45,12 @@ class Diagnosis:
     mend: str | None = None
 
 
-def doctor(
+def doctor_command(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what is installed, what works, what is missing and how to get it.
 
-    Exit status: 0 where everything needed works, else 1.
+    Exit status: 0 if everything that is needed works, else 1.
     """
     checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), *_browser()]
     broken = [c for c in checks if c.state == "broken"]
@@ -78,7 +85,7 @@ def _environment() -> Iterator[Diagnosis]:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """Packages by extra, "" for those always needed, as the installed metadata says."""
+    """The packages of each extra by the installed metadata; those that are always needed are under ""."""
     from importlib import metadata
 
     needed: dict[str, list[str]] = {}
@@ -117,7 +124,7 @@ def _extras() -> Iterator[Diagnosis]:
 
 
 def _models() -> Iterator[Diagnosis]:
-    """What a checkpoint in this process would run with."""
+    """The packages and devices that a checkpoint in this process would run with."""
     mend = "pip install 'whenwhere[vlm]' (models behind an address need none of it)"
     for package in ("torch", "transformers"):
         version = _version(package)
@@ -155,7 +162,7 @@ def _torch(version: str, mend: str) -> Diagnosis:
             return Diagnosis("torch", "ok", f"{version}, on {', '.join(cards)}")
         on = "mps" if torch.backends.mps.is_available() else "the CPU only"
         return Diagnosis("torch", "ok", f"{version}, on {on}")
-    except Exception as e:  # a torch that does not fit its drivers fails in many ways
+    except Exception as e:  # A torch that does not fit its drivers fails in many ways.
         return Diagnosis("torch", "missing", f"{version} does not load ({type(e).__name__}: {e})", mend)
 
 
@@ -167,7 +174,7 @@ def _opencv() -> Iterator[Diagnosis]:
 
 
 def _video() -> Iterator[Diagnosis]:
-    """Really write and read a few frames of H.264."""
+    """Write and read a few frames of H.264."""
     import numpy as np
 
     try:
@@ -198,7 +205,7 @@ def _cache() -> Iterator[Diagnosis]:
             pass
         yield Diagnosis("cache folder", "ok", f"{folder}, {size / 1e6:.1f} MB, may be deleted at any time")
     except OSError as e:
-        # Answers come without it, only every index is computed again.
+        # It is optional: without it every index is computed again.
         mend = "set WHENWHERE_CACHE to a folder that can be written"
         yield Diagnosis("cache folder", "missing", f"{folder} cannot be written ({e.strerror})", mend)
 
