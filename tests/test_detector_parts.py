@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from whenwhere.answers import parse
 from whenwhere.answers.dialects import DIALECTS
-from whenwhere.grounders.detector.choice import CHOOSE, chosen, drawn, question, ranked, schema, telling_times
+from whenwhere.grounders.detector import named
+from whenwhere.grounders.detector.choice import (
+    CHOOSE,
+    choice_question,
+    choice_schema,
+    chosen_number,
+    draw_candidates,
+    strongest_tracks,
+    telling_times,
+)
 from whenwhere.grounders.detector.grounder import FOLLOWED, follow
+from whenwhere.grounders.detector.named import DETECTORS, load_detector
 from whenwhere.grounders.detector.phrase import LONGEST, noun_phrase
 from whenwhere.grounders.detector.tracks import PATIENCE, Linker, Track
 from whenwhere.models.detection import Detections, distinct
@@ -199,7 +210,7 @@ def test_long_videos_are_linked_in_time() -> None:
     linker, began = Linker(), time.process_time()
     for t in range(6000):
         linker.add(float(t), found(*(at(500.0 * ((t // 3) % 50) + 100 * n, 50 + 90 * n) for n in range(3))))
-    group = ranked(list(linker.tracks.values()))
+    group = strongest_tracks(list(linker.tracks.values()))
     assert len(linker.tracks) > 1000 and len(telling_times(group, np.arange(6000.0))) == 8
     assert time.process_time() - began < 15
 
@@ -215,7 +226,7 @@ def tracks(*lives: tuple[int, int]) -> list[Track]:
 
 
 def test_candidates_are_those_that_most_speaks_for() -> None:
-    best = ranked(tracks((0, 2), (3, 9), (1, 9), (0, 1)), most=3)
+    best = strongest_tracks(tracks((0, 2), (3, 9), (1, 9), (0, 1)), most=3)
     assert [(t.number, t.times[0], len(t.times)) for t in best] == [(1, 0.0, 2), (2, 1.0, 8), (3, 3.0, 6)]
 
 
@@ -239,23 +250,23 @@ def test_every_candidate_is_shown() -> None:
     ],
 )  # fmt: skip
 def test_reading_the_number(text: str, number: int | None) -> None:
-    assert chosen(parse(text), 3) == number
+    assert chosen_number(parse(text), 3) == number
 
 
 def test_held_answers_are_those_that_can_be_read() -> None:
-    grammar = Grammar(schema(3))
+    grammar = Grammar(choice_schema(3))
     for n in range(4):
         assert grammar.accepts(f'"Target ID: {n}"')
-        assert chosen(parse(f'"Target ID: {n}"'), 3) == n
+        assert chosen_number(parse(f'"Target ID: {n}"'), 3) == n
     assert not grammar.accepts('"Target ID: 4"') and not grammar.accepts("Target ID: 1")
 
 
 def test_the_question_cannot_be_taken_for_one_of_the_dialects() -> None:
     from world_server import world_model
 
-    said = question("the dog runs", "The brown dog.", 3)
+    said = choice_question("the dog runs", "The brown dog.", 3)
     assert "3 candidates" in said and '"the dog runs"' in said and "The brown dog." in said
-    assert "described" not in question("the dog runs", "", 3)
+    assert "described" not in choice_question("the dog runs", "", 3)
     asked = [d for d in DIALECTS.values() if d.when != "{query}"]  # one that asks in the sentence alone takes any text
     assert len(asked) == len(DIALECTS) - 1
     for dialect in asked:
@@ -267,7 +278,7 @@ def test_the_question_cannot_be_taken_for_one_of_the_dialects() -> None:
 def test_numbered_boxes() -> None:
     image = np.full((180, 320, 3), 90, np.uint8)
     boxes = {1: np.array([10.0, 10, 100, 120]), 2: np.array([40.0, 30, 90, 80]), 3: np.array([200.0, 100, 330, 190])}
-    out = drawn(image, boxes)
+    out = draw_candidates(image, boxes)
     assert (image == 90).all()  # a copy
     for n, box in boxes.items():
         own = (out == np.array(COLOURS[n - 1])).all(-1)
@@ -313,3 +324,20 @@ def test_noun_phrases(sentence: str, phrase: str) -> None:
 def test_any_text_gives_a_short_phrase(text: str) -> None:
     got = noun_phrase(text)
     assert got.strip() and len(got.split()) <= LONGEST and "." not in got
+
+
+def test_a_detector_is_one_line_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Corner:
+        """Finds everything in the upper left corner."""
+
+        def __init__(self, name: str, device: str | None = None) -> None:
+            self.name = name
+
+        def detect(self, images: np.ndarray, phrase: str) -> list[Detections]:
+            return [found((0, 0, 9, 9)) for _ in images]
+
+    monkeypatch.setattr(named, "load_config", lambda name: SimpleNamespace(model_type="corner"))
+    monkeypatch.setitem(DETECTORS, "corner", Corner)
+    detector, propagator = load_detector("detector:me/corner", "cpu")
+    assert isinstance(detector, Corner) and detector.name == "me/corner" and propagator is None
+    load_detector.cache_clear()

@@ -247,7 +247,7 @@ def test_what_is_planned_is_what_is_spent(
 def test_a_plan_for_a_person(cli: Cli, clip: tuple[Path, Scene], served: ChatServer) -> None:
     said = cli("ground", clip[0], "a", "b", "--dry-run", "--model", f"{served.url}#test-model").stdout
     assert "2 sentences: calls 10, frames " in said and "  when: calls 2, frames 48, prompt tokens " in said
-    assert "if each sentence's answer is one span of 9.4 s" in said and served.requests == []
+    assert "assuming that each answer is one span of 9.4 s" in said and served.requests == []
 
 
 def test_framewise_asks_for_every_frame(video: whenwhere.Session, oracle: Oracle, served: ChatServer) -> None:

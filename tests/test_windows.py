@@ -26,8 +26,8 @@ from whenwhere.grounders.windows import (
     frame_times,
     merge_windows,
     sharpen_span,
+    split_windows,
     window_spans,
-    windows,
 )
 from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.overlap import t_iou
@@ -39,7 +39,7 @@ from whenwhere.video import FrameWriter, VideoInfo, probe
 @given(st.integers(1, 300), st.integers(1, 60))
 def test_windows_cover_everything_and_overlap(n: int, most: int) -> None:
     times = np.arange(n) / 2
-    got = windows(times, most)
+    got = split_windows(times, most)
     assert all(1 <= len(w) <= most for w in got) and len({len(w) for w in got}) == 1
     assert np.array_equal(np.unique(np.concatenate(got)), times)
     for a, b in itertools.pairwise(got):
@@ -57,7 +57,7 @@ def test_what_windows_see_becomes_what_is_true(data: st.DataObject) -> None:
     true = SpanSet((a / 2, b / 2) for a, b in pairs)
     searched = Span(0, n / 2)
     said = []
-    for w in windows(np.arange(n) / 2, data.draw(st.integers(5, 40))):
+    for w in split_windows(np.arange(n) / 2, data.draw(st.integers(5, 40))):
         part = covered_span(w, 0.5, searched)
         said.append(true & SpanSet([part]))
     got = merge_windows(said, 0.5)

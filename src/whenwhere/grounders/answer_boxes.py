@@ -29,7 +29,7 @@ def require_boxes(backend: ModelBackend, pipeline: str) -> None:
         )
 
 
-def read_boxes(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAnswer:
+def reply_boxes(reply: ModelReply, dialect: Dialect, info: VideoInfo) -> ParsedAnswer:
     """A reply's answer with boxes in pixels of the displayed frame; points become small squares."""
     answer = parse(reply.text, form=dialect.boxes_form)
     if dialect.points and answer.points and not answer.boxes:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from whenwhere.grounders.answer_boxes import match_boxes, read_boxes, require_boxes
+from whenwhere.grounders.answer_boxes import match_boxes, reply_boxes, require_boxes
 from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.second_level import BOX_TOKENS, MAX_BOX, MAX_START
@@ -58,7 +58,9 @@ class Framewise:
         boxes = np.full((len(times), 4), np.nan)
         unread = 0
         for k, reply in enumerate(runner.ask(frame_requests)):
-            answer = None if reply.error or reply.finish == "refused" else read_boxes(reply, self.backend.dialect, info)
+            answer = (
+                None if reply.error or reply.finish == "refused" else reply_boxes(reply, self.backend.dialect, info)
+            )
             runner.note(reply, answer)
             unread += answer is None or not answer.read
             if answer is not None and answer.boxes:

@@ -19,7 +19,7 @@ import numpy as np
 
 from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
-from whenwhere.grounders.answer_boxes import read_boxes, time_inside
+from whenwhere.grounders.answer_boxes import reply_boxes, time_inside
 from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.second_level import LISTED, sample_request
@@ -31,8 +31,8 @@ from whenwhere.grounders.windows import (
     frames_per_call,
     merge_windows,
     shown_width,
+    split_windows,
     window_spans,
-    windows,
 )
 from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import Span, SpanSet
@@ -140,7 +140,7 @@ class Joint:
         # on a grid: the policy was trained on stamps of such frames, and a video's own frames lie next to it at best
         grid = np.arange(first, last, dtype=np.float64) * step if first < last else np.array([searched.start])
         parts = []
-        for times in windows(grid, most):
+        for times in split_windows(grid, most):
             seen = covered_span(times, step, searched)
             if span is not None and len(grid) > most and (seen.end <= span.start or span.end <= seen.start):
                 continue
@@ -159,7 +159,7 @@ def _on_the_video(runner: CallRunner, reply: ModelReply, part: _Part) -> ParsedA
     if reply.error is not None or reply.finish == "refused":
         runner.note(reply, None)
         return None
-    answer = read_boxes(reply, runner.backend.dialect, runner.info)
+    answer = reply_boxes(reply, runner.backend.dialect, runner.info)
     runner.note(reply, answer)
     zero = part.frame_request.clock
     return replace(

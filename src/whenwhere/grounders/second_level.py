@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from whenwhere.answers import parse
 from whenwhere.answers.thought import split_thought
-from whenwhere.grounders.answer_boxes import format_box, match_boxes, read_boxes, time_tolerance
+from whenwhere.grounders.answer_boxes import format_box, match_boxes, reply_boxes, time_tolerance
 from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.windows import (
@@ -40,8 +40,8 @@ from whenwhere.grounders.windows import (
     merge_windows,
     sharpen_span,
     shown_width,
+    split_windows,
     window_spans,
-    windows,
 )
 from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import Span, SpanSet
@@ -172,7 +172,7 @@ class SecondLevel:
                 handed = None if np.isnan(box[0]) else (chunk.before, format_box(box, dialect, info, size))
             (reply,) = runner.ask([self._boxes_request(info, query, target, chunk.times, handed)])
             size = reply.shown
-            answer = read_boxes(reply, dialect, info) if reply.text else None
+            answer = reply_boxes(reply, dialect, info) if reply.text else None
             runner.note(reply, answer)
             if answer is not None:
                 # a box of the frame that was handed over is matched to that frame and is not a new one
@@ -264,7 +264,7 @@ class SecondLevel:
         longest = question + PART.format(start=info.duration, end=info.duration)
         most = frames_per_call(self.backend, *output_size(info, width), longest, self.sampling.tokens)
         frame_requests = []
-        for times in windows(frame_times(info, part, fps), most):
+        for times in split_windows(frame_times(info, part, fps), most):
             seen = covered_span(times, 1 / fps, searched)
             whole = seen.start <= 0 and seen.end >= info.duration - 1 / fps
             prompt = question if whole else question + PART.format(start=seen.start, end=seen.end)

@@ -77,12 +77,12 @@ def frames_per_call(backend: ModelBackend, width: int, height: int, prompt: str,
     return max(int((tokens - base) / max(each, 1e-9)) + few, 1)
 
 
-def windows(times: NDArray[np.float64], most: int) -> list[NDArray[np.float64]]:
+def split_windows(times: NDArray[np.float64], most: int) -> list[NDArray[np.float64]]:
     """Windows of at most `most` frames, all of about the same length, with neighbours that overlap.
 
-    >>> [w.tolist() for w in windows(np.arange(8.0), 5)]
+    >>> [w.tolist() for w in split_windows(np.arange(8.0), 5)]
     [[0.0, 1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0, 7.0]]
-    >>> len(windows(np.arange(8.0), 8)), len(windows(np.arange(8.0), 1))
+    >>> len(split_windows(np.arange(8.0), 8)), len(split_windows(np.arange(8.0), 1))
     (1, 8)
     """
     if len(times) <= most:

@@ -1,8 +1,7 @@
-"""Which of the things found is meant: a vision-language model chooses a number.
+"""Asks a vision-language model which of the detected objects is meant.
 
-The candidates' boxes are drawn on a few frames, each with its number, the same in all of them; the answer is
-"Target ID: 3" (the form of STVG-R1), or 0 where none of them is meant. Frames are chosen so that every candidate is
-seen.
+The boxes of the candidates are drawn on a few frames, each with a number that is the same in all frames. The answer is
+"Target ID: 3" (the form of STVG-R1), or 0 if none of them is meant. Frames are chosen so that every candidate is seen.
 """
 
 from collections.abc import Sequence
@@ -15,11 +14,11 @@ from whenwhere.answers import ParsedAnswer
 from whenwhere.grounders.detector.tracks import Track
 from whenwhere.video.draw import COLOURS, draw_box
 
-#: Most candidates and most frames in one question.
+#: Largest number of candidates and of frames in one question.
 CANDIDATES, FRAMES = 9, 8
-#: Most tokens of the answer, and of a usual one.
+#: Largest number of tokens in the answer, and the number in a usual one.
 MOST_TOKENS, TOKENS = 64, 6
-#: A number may hide this share of its box.
+#: Largest share of its box that a number may hide.
 _HIDDEN = 0.1
 
 CHOOSE = (
@@ -29,23 +28,23 @@ CHOOSE = (
 )
 
 
-def question(query: str, target: str, count: int) -> str:
-    """The words that ask for a number."""
+def choice_question(query: str, target: str, count: int) -> str:
+    """The question which number is meant."""
     said = f" It was described as: {target}" if target else ""
     return CHOOSE.format(count=count, query=query, target=said)
 
 
-def schema(count: int) -> dict[str, Any]:
-    """JSON schema of the answer: the form in quotes, for models that can be held to one."""
+def choice_schema(count: int) -> dict[str, Any]:
+    """JSON schema of the answer: the form as a quoted string, for models that can follow a schema."""
     return {"type": "string", "enum": [f"Target ID: {n}" for n in range(count + 1)]}
 
 
-def chosen(answer: ParsedAnswer, count: int) -> int | None:
-    """The number that was answered, 0 for none of them; None where there is no such candidate.
+def chosen_number(answer: ParsedAnswer, count: int) -> int | None:
+    """The number in an answer, 0 if none of the candidates is meant; None if there is no such candidate.
 
     >>> from whenwhere.answers import parse
-    >>> chosen(parse("<answer>Target ID: 2</answer>"), 3), chosen(parse("Target ID: 7"), 3), chosen(parse("2"), 3)
-    (2, None, None)
+    >>> [chosen_number(parse(text), 3) for text in ("<answer>Target ID: 2</answer>", "Target ID: 7", "2")]
+    [2, None, None]
     """
     if answer.target is None or not answer.target.isdecimal():
         return 0 if answer.status == "absent" else None
@@ -53,8 +52,8 @@ def chosen(answer: ParsedAnswer, count: int) -> int | None:
     return number if number <= count else None
 
 
-def ranked(tracks: Sequence[Track], most: int = CANDIDATES) -> list[Track]:
-    """The things that most speaks for, in order of appearance, numbered from 1."""
+def strongest_tracks(tracks: Sequence[Track], most: int = CANDIDATES) -> list[Track]:
+    """The tracks with the largest weights, numbered from 1 in order of appearance."""
     best = sorted(tracks, key=lambda t: -t.weight)[:most]
     best.sort(key=lambda t: (t.times[0], t.boxes[0][0]))
     for number, track in enumerate(best, start=1):
@@ -63,15 +62,15 @@ def ranked(tracks: Sequence[Track], most: int = CANDIDATES) -> list[Track]:
 
 
 def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int = FRAMES) -> NDArray[np.float64]:
-    """Times at which to show the candidates: each is seen at one at least, as many as possible together, spread out.
+    """Times at which to show the candidates: each is seen at least once, many are seen together, times are spread out.
 
     Args:
-        tracks: the candidates.
-        times: (n,) increasing seconds to choose from.
-        most: how many.
+        tracks: The candidates.
+        times: Increasing seconds to choose from, shape (n,).
+        most: Largest number of times to choose.
 
     Returns:
-        (m,) increasing, m <= most.
+        The chosen times, increasing, shape (m,) with m <= most.
 
     >>> one, two = Track(1), Track(2)
     >>> for t in range(6): one.add(float(t), np.array([0.0, 0, 9, 9]), "model", 0.5)
@@ -88,7 +87,7 @@ def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int
         missing &= ~seen[:, k]
     usable = [k for k in range(len(times)) if seen[:, k].any() and k not in picked]
     while usable and len(picked) < most:
-        # the time farthest from all that are shown already; of several the one with most to see
+        # the time farthest from all chosen ones; of several the one at which most candidates are seen
         distance = [min(abs(times[k] - times[p]) for p in picked) for k in usable]
         k = max(zip(distance, [int(seen[:, k].sum()) for k in usable], [-k for k in usable], usable, strict=True))[-1]
         usable.remove(k)
@@ -96,12 +95,12 @@ def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int
     return times[sorted(picked)] if picked else times[:0]
 
 
-def drawn(image: NDArray[np.uint8], boxes: dict[int, NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """A copy of a frame with numbered boxes.
+def draw_candidates(image: NDArray[np.uint8], boxes: dict[int, NDArray[np.float64]]) -> NDArray[np.uint8]:
+    """A copy of a frame with numbered boxes drawn on it.
 
     Args:
-        image: (h, w, 3) RGB.
-        boxes: number → xyxy pixels of this image.
+        image: RGB frame, shape (h, w, 3), uint8.
+        boxes: The number of each candidate and its box in xyxy pixels of this frame.
     """
     out = image.copy()
     for number, box in boxes.items():
@@ -116,7 +115,7 @@ def _tag(
     image: NDArray[np.uint8], text: str, box: NDArray[np.float64], colour: tuple[int, int, int],
     taken: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    """A number in a corner of its box, or beside a small one; where no other number stands if there is such a place."""
+    """Draw a number in a corner of its box, or beside a small box, away from other numbers if possible."""
     import cv2
 
     height, width = image.shape[:2]
@@ -127,7 +126,7 @@ def _tag(
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     inside = [(x1, y1), (x2 - w, y1), (x1, y2 - h), (x2 - w, y2 - h)]
     outside = [(x1, y1 - h), (x1, y2), (x2, y1), (x1 - w, y1)]
-    # it must not hide the thing
+    # a number must not hide the object
     small = w * h > _HIDDEN * max(x2 - x1, 1) * max(y2 - y1, 1)
     corners = outside + inside if small else inside + outside
     places = [(min(max(x, 0), max(width - w, 0)), min(max(y, 0), max(height - h, 0))) for x, y in corners]

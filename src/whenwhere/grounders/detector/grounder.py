@@ -34,11 +34,11 @@ from whenwhere.grounders.detector.choice import (
     FRAMES,
     MOST_TOKENS,
     TOKENS,
-    chosen,
-    drawn,
-    question,
-    ranked,
-    schema,
+    choice_question,
+    choice_schema,
+    chosen_number,
+    draw_candidates,
+    strongest_tracks,
     telling_times,
 )
 from whenwhere.grounders.detector.phrase import noun_phrase
@@ -122,7 +122,7 @@ class DetectorGrounder:
             tracks = self._linked(runner, self.detector, shown, phrase)
         if not tracks:
             runner.warnings.append(f"nothing was found between {span.start:.1f} and {span.end:.1f} s for {phrase!r}")
-        return ranked(tracks)
+        return strongest_tracks(tracks)
 
     def choose(
         self, runner: CallRunner, target: str, spans: SpanSet, groups: Sequence[list[Track]]
@@ -142,9 +142,13 @@ class DetectorGrounder:
                 continue
             answer = parse(reply.text)
             runner.note(reply, answer)
-            numbers[k] = chosen(answer, len(groups[k])) or None
+            numbers[k] = chosen_number(answer, len(groups[k])) or None
             if numbers[k] is None:
-                which = "says that it is none of them" if chosen(answer, len(groups[k])) == 0 else "named none of them"
+                which = (
+                    "says that it is none of them"
+                    if chosen_number(answer, len(groups[k])) == 0
+                    else "named none of them"
+                )
                 runner.warnings.append(f"of {len(groups[k])} candidates {where} the model {which}")
         return numbers
 
@@ -189,7 +193,7 @@ class DetectorGrounder:
         every = self.propagator is not None or isinstance(self.detector, ConceptTracker)
         frames = round(seconds * info.fps) if every else round(seconds * request.rate) + 1
         steps["detect"] = {"calls": 0, "frames": frames, "prompt_tokens": 0, "output_tokens": 0}
-        steps["choose"] = self._price(info, FRAMES, question(request.query, "", CANDIDATES), TOKENS)
+        steps["choose"] = self._price(info, FRAMES, choice_question(request.query, "", CANDIDATES), TOKENS)
         return plan_costs(steps, assumed_seconds=plan["assumed_seconds"])
 
     def _price(self, info: VideoInfo, frames: int, words: str, output: int) -> dict[str, int]:
@@ -252,7 +256,7 @@ class DetectorGrounder:
     def _question(self, runner: CallRunner, target: str, span: Span, group: list[Track]) -> ModelCall:
         """The drawn frames of one span and the question which number is meant."""
         info, request = runner.info, runner.request
-        words = question(request.query, target, len(group))
+        words = choice_question(request.query, target, len(group))
         width = shown_width(info, self.steps.sampling.close_side)
         most = frames_per_call(self.backend, *output_size(info, width), words, self.steps.sampling.tokens)
         times = telling_times(group, _frames(info, span, request.rate), min(most, FRAMES))
@@ -261,9 +265,10 @@ class DetectorGrounder:
         images = []
         for t, image in zip(times.tolist(), pictures.images, strict=True):
             there = {track.number: box for track in group if (box := track.at(t)) is not None}
-            images.append(drawn(image, {n: box * (width / info.width) for n, box in there.items()}))
+            images.append(draw_candidates(image, {n: box * (width / info.width) for n, box in there.items()}))
         return ModelCall(
-            np.stack(images), pictures.times, words, schema(len(group)), MOST_TOKENS, seed=request.seed, step="choose"
+            np.stack(images), pictures.times, words, choice_schema(len(group)), MOST_TOKENS, seed=request.seed,
+            step="choose",
         )  # fmt: skip
 
 

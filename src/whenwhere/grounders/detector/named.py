@@ -1,16 +1,18 @@
-"""What stands behind `--pipeline detector:DETECTOR+PROPAGATOR`: two checkpoints, by hub id or folder.
+"""The models that a pipeline's name means, `detector:DETECTOR+PROPAGATOR`: two checkpoints, by hub id or folder.
 
-- `detector`: Grounding DINO (tiny), boxes linked by nearness;
+- `detector`: Grounding DINO (tiny), with boxes linked by nearness;
 - `detector:IDEA-Research/grounding-dino-base`: another detector;
-- `detector:IDEA-Research/grounding-dino-tiny+facebook/sam2.1-hiera-tiny`: SAM 2 follows between seconds;
-- `detector:facebook/sam3`: SAM 3 finds and follows by itself.
+- `detector:IDEA-Research/grounding-dino-tiny+facebook/sam2.1-hiera-tiny`: SAM 2 follows objects between seconds;
+- `detector:facebook/sam3`: SAM 3 finds and follows objects by itself.
 
 The whole name is part of what identifies an answer.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.models.backends.resolve import find_kind
@@ -18,19 +20,24 @@ from whenwhere.models.detection import Detector
 from whenwhere.models.pretrained import load_config
 from whenwhere.models.propagation import ConceptTracker, Propagator
 
-#: Which detector is meant where none is named: the smallest with open words.
+#: The classes of detectors by the `model_type` in the configuration of a checkpoint.
+DETECTORS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(Detector.KINDS, Detector),
+    **dict.fromkeys(ConceptTracker.KINDS, ConceptTracker),
+}
+#: The detector where the pipeline names none: the smallest open-vocabulary one.
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
 
 
-def parts(pipeline: str) -> tuple[str, str | None]:
-    """The detector's and the propagator's name.
+def split_pipeline_name(pipeline: str) -> tuple[str, str | None]:
+    """The names of the detector and of the propagator, if there is one.
 
     Raises:
-        SettingError: an empty name.
+        SettingError: a name is empty.
 
-    >>> parts("detector"), parts("detector:facebook/sam3")
+    >>> split_pipeline_name("detector"), split_pipeline_name("detector:facebook/sam3")
     (('IDEA-Research/grounding-dino-tiny', None), ('facebook/sam3', None))
-    >>> parts("detector:./dino+facebook/sam2.1-hiera-tiny")
+    >>> split_pipeline_name("detector:./dino+facebook/sam2.1-hiera-tiny")
     ('./dino', 'facebook/sam2.1-hiera-tiny')
     """
     _, colon, named = pipeline.partition(":")
@@ -45,13 +52,13 @@ def parts(pipeline: str) -> tuple[str, str | None]:
 
 
 def check_detector(pipeline: str) -> None:
-    """Say now what would only be found after the video was opened.
+    """Raise now what would otherwise be found only after a video was opened.
 
     Raises:
-        SettingError: a name that can be no detector's or propagator's.
+        SettingError: a name cannot be that of a detector or propagator.
         MissingExtraError: the packages to run them are not installed.
     """
-    for name in parts(pipeline):
+    for name in split_pipeline_name(pipeline):
         if name is not None and not find_kind(name).in_process:
             raise SettingError(f"a detector runs in this process: name a folder or a hub id instead of {name}")
     for package in ("torch", "torchvision", "transformers"):
@@ -61,14 +68,14 @@ def check_detector(pipeline: str) -> None:
 
 @lru_cache(maxsize=1)
 def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
-    """The models of a pipeline; the last ones stay loaded, as a batch opens one video after the other.
+    """The models of a pipeline. The last ones stay loaded, since a batch opens one video after the other.
 
     Raises:
-        SettingError, MissingExtraError, ModelError: they cannot be had.
+        SettingError, MissingExtraError, ModelError: the models cannot be loaded.
     """
-    name, propagator = (n and _folder(n) for n in parts(pipeline))
+    name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
-    find = ConceptTracker if load_config(name).model_type in ConceptTracker.KINDS else Detector
+    find = DETECTORS.get(load_config(name).model_type, Detector)
     return find(name, device=device), None if propagator is None else Propagator(propagator, device=device)
 
 

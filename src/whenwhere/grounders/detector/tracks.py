@@ -1,13 +1,13 @@
-"""Detections of single seconds linked to things that last.
+"""Links detections of single seconds to tracks.
 
-A detector's boxes have no names. `Linker` gives them numbers, second by second: where something followed the things
-through the frames in between (`carried`), a box belongs to the thing whose carried box it overlaps; else to the thing
-whose last box, moved on as fast as it last moved, it is nearest to. Nearness is measured in box sizes and not by
-overlap: at one box a second a quarter of real targets move by three quarters of their size, and someone who walks past
-has left the width of a body behind long before. Pairs are chosen together (Hungarian method), not one after the other.
+A detector's boxes have no identity. `Linker` gives them track numbers, second by second. If a tracker followed the
+objects through the frames in between (`carried`), a box belongs to the track whose carried box it overlaps. Otherwise
+it belongs to the track whose last box, moved on at its last speed, is nearest. Nearness is measured in box sizes and
+not by overlap: at one box a second, a quarter of real targets move by three quarters of their size, and someone who
+walks past has moved by more than the width of a body. Pairs are chosen together (Hungarian method), not one by one.
 
-Left out: telling things apart by their looks. Two alike that cross between two seconds may swap numbers; that is what
-propagation is for.
+Left out: telling objects apart by their looks. Two similar objects that cross between two seconds may swap numbers;
+propagation prevents that.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,24 +21,25 @@ from whenwhere.models.detection import Detections
 from whenwhere.overlap import box_iou
 from whenwhere.records import Source
 
-#: Least overlap with a carried box.
+#: Smallest IoU with a carried box.
 CARRIED = 0.3
-#: How far from where it was expected a thing may be, in box sizes: at once, and more for each second since it was seen.
+#: How far an object may be from where it is expected, in box sizes, and how much farther for each second since it was
+#: seen.
 NEAR, NEAR_PER_SECOND = 0.4, 1.2
-#: Seconds after which a thing that was not seen is given up; a box then is a new thing.
+#: Seconds without a detection after which a track ends; a later box begins a new track.
 PATIENCE = 2.5
 
 
 @dataclass(eq=False)
 class Track:
-    """One thing through time.
+    """One object through time.
 
     Attributes:
-        number: what it is called.
-        times: increasing seconds.
-        boxes: xyxy pixels, one per time.
-        sources: `model` where it was detected, `propagated` where it was followed.
-        scores: of its detections, 0-1.
+        number: The number of the track.
+        times: Increasing seconds.
+        boxes: Boxes in xyxy pixels, one for each time.
+        sources: For each time, `model` if the object was detected and `propagated` if it was followed.
+        scores: Confidence of each of its detections, from 0 to 1.
     """
 
     number: int
@@ -48,7 +49,7 @@ class Track:
     scores: list[float] = field(default_factory=list)
 
     def add(self, time: float, box: NDArray[np.float64], source: Source, score: float | None = None) -> None:
-        """Where it is at a time, later than all before or the last one again (a detection counts more)."""
+        """Add the box at a time that is later than all others, or replace the box at the last time."""
         if self.times and time <= self.times[-1]:
             self.boxes[-1], self.sources[-1] = box, source
         else:
@@ -60,11 +61,11 @@ class Track:
 
     @property
     def weight(self) -> float:
-        """How much speaks for it: the sum of its scores."""
+        """How much evidence there is for the track: the sum of its scores."""
         return sum(self.scores)
 
     def at(self, time: float) -> NDArray[np.float64] | None:
-        """Its box at one of its times, None at any other.
+        """The box at one of the track's times; None at any other time.
 
         >>> track = Track(1)
         >>> track.add(2.0, np.array([0.0, 0, 5, 5]), "model", 0.9)
@@ -75,7 +76,7 @@ class Track:
         return self.boxes[k] if k < len(self.times) and self.times[k] <= time + 1e-6 else None
 
     def expected(self, time: float) -> NDArray[np.float64]:
-        """Its last box, moved on as it moved in the half second before."""
+        """The last box, moved on at the speed of the half second before it."""
         last = self.boxes[-1]
         k = max(bisect_right(self.times, self.times[-1] - 0.5) - 1, 0)
         if k == len(self.times) - 1:
@@ -86,13 +87,13 @@ class Track:
 
 
 class Linker:
-    """Gives boxes of single seconds the numbers of things.
+    """Gives boxes of single seconds the numbers of tracks.
 
     Args:
-        first: the first number.
+        first: The number of the first track.
 
     Attributes:
-        tracks: number → thing, in order of appearance.
+        tracks: The tracks by their numbers, in order of appearance.
     """
 
     def __init__(self, first: int = 1) -> None:
@@ -103,15 +104,15 @@ class Linker:
     def add(
         self, time: float, found: Detections, carried: dict[int, NDArray[np.float64]] | None = None
     ) -> dict[int, NDArray[np.float64]]:
-        """Link what was found at a time, later than all before.
+        """Link the detections at a time that is later than all before.
 
         Args:
-            time: seconds.
-            found: the detections.
-            carried: number → where the things were followed to; None where nothing follows them.
+            time: The time in seconds.
+            found: The detections.
+            carried: The box to which each track was followed, by its number; None if nothing follows the objects.
 
         Returns:
-            Number → box of what was found, new things included.
+            The box of each track that was detected, by its number, with new tracks.
         """
         out: dict[int, NDArray[np.float64]] = {}
         left = list(range(len(found)))
@@ -124,7 +125,7 @@ class Linker:
         waiting = [n for n in self._recent if n not in out and n not in (carried or {})]
         boxes = np.array([self.tracks[n].expected(time) for n in waiting]).reshape(-1, 4)
         gone = np.array([time - self.tracks[n].times[-1] for n in waiting]).reshape(-1, 1)
-        values = NEAR + NEAR_PER_SECOND * gone - apart(boxes, found.boxes[left])
+        values = NEAR + NEAR_PER_SECOND * gone - box_distance(boxes, found.boxes[left])
         left = self._link(time, found, waiting, values, left, out)
         for k in left:
             self.tracks[self._next] = Track(self._next)
@@ -136,8 +137,8 @@ class Linker:
         self, time: float, found: Detections, numbers: Sequence[int], values: NDArray[np.float64], left: list[int],
         out: dict[int, NDArray[np.float64]],
     ) -> list[int]:  # fmt: skip
-        """Take what belongs to these things; what is left over."""
-        pairs = assigned(values)
+        """Add the detections that belong to these tracks; returns the indices of the others."""
+        pairs = assign_pairs(values)
         for i, k in pairs:
             self._take(time, found, numbers[i], left[k], out)
         taken = {left[k] for _, k in pairs}
@@ -149,20 +150,20 @@ class Linker:
         out[number] = found.boxes[k]
 
 
-def apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How different boxes are in place and size, in box sizes, all pairs.
+def box_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance in place and size between all pairs of boxes, in box sizes.
 
-    The size is that of the larger box: what comes in at the frame's edge is a sliver first.
+    The size is that of the larger box, since an object that enters at the frame's edge is a sliver at first.
 
     Args:
-        a: (n, 4) xyxy.
-        b: (m, 4) xyxy.
+        a: Boxes in xyxy pixels, shape (n, 4).
+        b: Boxes in xyxy pixels, shape (m, 4).
 
     Returns:
-        (n, m).
+        The distances, shape (n, m).
 
     >>> others = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 10, 20]])
-    >>> apart(np.array([[0.0, 0, 10, 10]]), others).round(2).tolist()
+    >>> box_distance(np.array([[0.0, 0, 10, 10]]), others).round(2).tolist()
     [[0.0, 2.0, 0.79]]
     """
     a, b = a[:, None], b[None]
@@ -172,14 +173,14 @@ def apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
     return np.sqrt(((moved**2).sum(-1) + ((size_a - size_b) ** 2).sum(-1)) / scale)
 
 
-def assigned(values: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the greatest sum; none that is negative.
+def assign_pairs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """The pairs (row, column) with the largest sum of values, without negative ones.
 
-    >>> assigned(np.array([[0.9, 0.8], [0.85, -0.1]]))
+    >>> assign_pairs(np.array([[0.9, 0.8], [0.85, -0.1]]))
     [(0, 1), (1, 0)]
     """
     from scipy.optimize import linear_sum_assignment
 
-    # what must not be paired counts as nothing, so that it cannot push a good pair aside
+    # pairs that must not be made count 0, so that they cannot displace a good pair
     rows, columns = linear_sum_assignment(values.clip(0), maximize=True)
     return [(int(i), int(k)) for i, k in zip(rows, columns, strict=True) if values[i, k] >= 0]
