@@ -18,7 +18,7 @@ def read(path: Path) -> list[Item]:
     """Items of `activity_net.v1-3.min.json` or a part of it.
 
     Raises:
-        RecordError: not that file; names the video.
+        RecordError: The file is not that release; the message names the video.
     """
     return segments(path, "activitynet", "validation", BENCHMARK.licence)
 

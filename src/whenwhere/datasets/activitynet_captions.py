@@ -9,7 +9,7 @@ Released as one object: video → `duration`, `timestamps`, `sentences`. There a
   2D-TAN calls it *test*, because the true test set was never published.
 
 So `split` says `train`, `val_1` or `val_2`, and 17031 is the "test" of most tables. Four train sentences do not end
-after their start (kept as invalid items); some ends lie a little behind the video's end (kept).
+after their start (kept as invalid items); some ends lie a little after the video's end (kept).
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ def read(path: Path) -> list[Item]:
     """Items of `train.json`, `val_1.json` or `val_2.json`; ids are `<video>#<n>`, n the place in its list from 0.
 
     Raises:
-        RecordError: not that file; names the video and key.
+        RecordError: The file is not that release; the message names the video and key.
     """
     items = []
     for place, video, entry, n, span, sentence in dense(

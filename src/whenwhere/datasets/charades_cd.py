@@ -2,7 +2,7 @@
 
 Released as JSON files, video → `timestamps`, `sentences`, `video_duration`: the same annotations with another split
 (`test_iid` like the training set, `test_ood` unlike it). Durations are those of the decoded frames and differ a little
-from Charades' table. As in Charades-STA some ends lie behind the video's end (kept).
+from Charades' table. As in Charades-STA some ends lie after the video's end (kept).
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ def read(path: Path) -> list[Item]:
     """Items of `charades_test_ood.json` and its like; ids are `<video>#<n>`, n the place in its list from 0.
 
     Raises:
-        RecordError: not that file; names the video and key.
+        RecordError: The file is not that release; the message names the video and key.
     """
     items = []
     for place, video, entry, n, span, sentence in dense(

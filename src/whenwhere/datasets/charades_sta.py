@@ -3,7 +3,7 @@
 Released as text, a line for each sentence: `VIDEO start end##sentence`. The file itself does not say how long the
 videos are; Charades' own table `Charades_v1_test.csv` (or `_train.csv`) does, and is read where it lies beside.
 
-Traps, as released: 562 of the 3720 test ends lie behind the video's end (kept: the field's numbers count them so);
+Traps, as released: 562 of the 3720 test ends lie after the video's end (kept: the field's numbers count them so);
 four train lines end before they start (kept as invalid items).
 """
 

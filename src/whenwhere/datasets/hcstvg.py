@@ -98,7 +98,7 @@ def read_v1(path: Path) -> list[Item]:
     """Items of `train.json` or `test.json` of version 1.
 
     Raises:
-        RecordError: not that file; names the video.
+        RecordError: The file is not that release; the message names the video.
     """
     return _read(path, "hcstvg-v1")
 
@@ -107,7 +107,7 @@ def read_v2(path: Path) -> list[Item]:
     """Items of `trainv2.json` or `valv2.json`; the truth of the test split is not public.
 
     Raises:
-        RecordError: not that file; names the video.
+        RecordError: The file is not that release; the message names the video.
     """
     return _read(path, "hcstvg-v2")
 

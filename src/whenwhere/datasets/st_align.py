@@ -25,7 +25,7 @@ def read(path: Path) -> list[Item]:
     """Items of `stvg.json` or `svg.json`.
 
     Raises:
-        RecordError: not that file; names the entry.
+        RecordError: The file is not that release; the message names the entry.
     """
     return [_item(path, n, entry) for n, entry in enumerate(listing(read_json(path), str(path)))]
 

@@ -2,7 +2,7 @@
 
 Released (in the form that moment retrieval uses since 2D-TAN) as video → `timestamps` in *frames*, `sentences`, `fps`,
 `num_frames`. Spans are frames / fps, as every loader of that file has it; the frame numbers stand in
-`Item.extra["frames"]`. A few ends lie behind the last frame (43 train, 5 test; kept).
+`Item.extra["frames"]`. A few ends lie after the last frame (43 train, 5 test; kept).
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ def read(path: Path) -> list[Item]:
     """Items of `train.json`, `val.json` or `test.json`; ids are `<video>#<n>`, n the place in its list from 0.
 
     Raises:
-        RecordError: not that file; names the video and key.
+        RecordError: The file is not that release; the message names the video and key.
     """
     items = []
     for place, video, entry, n, frames, sentence in dense(

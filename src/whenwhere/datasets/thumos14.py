@@ -15,7 +15,7 @@ def read(path: Path) -> list[Item]:
     """Items of a `thumos_gt.json`.
 
     Raises:
-        RecordError: not that file; names the video.
+        RecordError: The file is not that release; the message names the video.
     """
     return segments(path, "thumos14", "test", BENCHMARK.licence)
 

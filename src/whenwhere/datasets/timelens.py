@@ -16,7 +16,7 @@ def read(path: Path) -> list[Item]:
     """Items of one of `charades-`, `activitynet-`, `qvhighlights-timelens.json`; ids are `<video>#<n>`, n from 0.
 
     Raises:
-        RecordError: not that file; names the video and key.
+        RecordError: The file is not that release; the message names the video and key.
     """
     items = []
     for place, video, entry, n, span, sentence in dense(path, "TimeLens-Bench", "spans", "queries", "duration"):

@@ -36,7 +36,7 @@ def read(path: Path) -> list[Item]:
     """Items of `train_annotations.json`, `val_annotations.json` or `test_annotations.json`, or of a folder with one.
 
     Raises:
-        RecordError: not that file; names the entry.
+        RecordError: The file is not that release; the message names the entry.
     """
     if path.is_dir():
         found = sorted(path.glob("*_annotations.json"))

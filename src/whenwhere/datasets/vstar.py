@@ -27,7 +27,7 @@ def read(path: Path) -> list[Item]:
     """Items of `V_STaR_test.json`.
 
     Raises:
-        RecordError: not that file; names the entry.
+        RecordError: The file is not that release; the message names the entry.
     """
     return [_item(path, n, entry) for n, entry in enumerate(listing(read_json(path), str(path)))]
 

@@ -21,7 +21,7 @@ def read(path: Path) -> list[Item]:
     """Items of `VUE-TR_ground_truth.json` or `VUE-TRv2_ground_truth.json`; ids are the query_id as text.
 
     Raises:
-        RecordError: not that file; names the entry and key.
+        RecordError: The file is not that release; the message names the entry and key.
     """
     items = []
     for n, value in enumerate(listing(read_json(path), str(path))):
