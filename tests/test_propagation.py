@@ -140,7 +140,7 @@ def test_forgetting_too_early_would_be_seen(
     import torch
 
     model = propagators[kind]
-    real = propagation.forget
+    real = propagation.drop_old_frames
     for short in ({"num_maskmem": 5, "max_object_pointers_in_encoder": 5}, {"max_object_pointers_in_encoder": 14}):
 
         def early(session: Any, frame: int, config: Any, short: dict[str, int] = short) -> None:
@@ -149,7 +149,7 @@ def test_forgetting_too_early_would_be_seen(
                 setattr(config, name, value)
             real(session, frame, config)
 
-        monkeypatch.setattr(propagation, "forget", early)
+        monkeypatch.setattr(propagation, "drop_old_frames", early)
         with Hooked(model.model) as got:
             run(model.follow())
         assert not all(torch.equal(a, b) for a, b in zip(got, by_hand(model), strict=True))
@@ -169,7 +169,7 @@ def test_memory_does_not_grow(propagators: dict[str, Propagator], kind: str, mon
 
     kept = bytes_at(propagators[kind].follow())
     assert kept[59] == kept[30] > 0
-    monkeypatch.setattr(propagation, "forget", lambda *given: None)
+    monkeypatch.setattr(propagation, "drop_old_frames", lambda *given: None)
     everything = bytes_at(propagators[kind].follow())
     assert everything[59] > 1.5 * everything[30] > 2 * kept[30]
 
