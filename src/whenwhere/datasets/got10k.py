@@ -14,7 +14,7 @@ import numpy as np
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import read_text
-from whenwhere.datasets.tracks import folder, frame_tube, from_xywh, read_boxes, read_flags
+from whenwhere.datasets.tracks import folder, frame_tube, from_xywh, read_box_lines, read_flags
 from whenwhere.errors import RecordError
 
 #: Annotated frames per second where meta_info.ini does not say.
@@ -40,7 +40,7 @@ def read(path: Path) -> list[Item]:
 
 def _item(sequence: Path, split: str) -> Item:
     file = sequence / "groundtruth.txt"
-    boxes = from_xywh(read_boxes(read_text(file), str(file)))
+    boxes = from_xywh(read_box_lines(read_text(file), str(file)))
     meta = _meta(sequence / "meta_info.ini")
     width, height = ast.literal_eval(meta["resolution"]) if "resolution" in meta else (None, None)
     fps = float(meta.get("anno_fps", f"{RATE}").lower().removesuffix("hz"))

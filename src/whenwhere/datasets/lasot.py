@@ -14,7 +14,7 @@ import numpy as np
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.datasets.tracks import frame_tube, from_xywh, read_boxes, read_flags
+from whenwhere.datasets.tracks import frame_tube, from_xywh, read_box_lines, read_flags
 from whenwhere.errors import RecordError
 
 #: Frames per second of every sequence.
@@ -52,7 +52,7 @@ def _items(path: Path, names: list[str], load: Callable[[str], str]) -> list[Ite
         else:
             sequence, sentence = file.stem, ""
             flags = [str(file.parent / "absent" / file.name)]
-        boxes = from_xywh(read_boxes(load(name), f"{path}, {name}"), first=1)
+        boxes = from_xywh(read_box_lines(load(name), f"{path}, {name}"), first=1)
         absent = np.zeros(len(boxes), bool)
         for flag in flags:
             if flag in known:

@@ -41,7 +41,7 @@ def _arrow() -> Any:
     return pyarrow
 
 
-def schema() -> "pyarrow.Schema":
+def arrow_schema() -> "pyarrow.Schema":
     """The columns of a manifest.
 
     Raises:
@@ -78,7 +78,7 @@ def write_rows(items: Iterable[Item], path: Path) -> int:
     pa = _arrow()
     count = 0
     rest = iter(items)
-    with atomic_path(path) as temporary, pa.parquet.ParquetWriter(temporary, schema()) as writer:
+    with atomic_path(path) as temporary, pa.parquet.ParquetWriter(temporary, arrow_schema()) as writer:
         while group := list(itertools.islice(rest, ROWS)):
             for item in group:
                 check_finite(item)
@@ -93,7 +93,7 @@ def write_rows(items: Iterable[Item], path: Path) -> int:
 
 def _batch(pa: Any, items: Sequence[Item]) -> "pyarrow.RecordBatch":
     columns: dict[str, Any] = {}
-    for field in schema():
+    for field in arrow_schema():
         name = field.name
         if name == "spans":
             columns[name] = _span_lists(pa, [i.spans for i in items])
@@ -109,7 +109,7 @@ def _batch(pa: Any, items: Sequence[Item]) -> "pyarrow.RecordBatch":
             columns[name] = pa.array(texts, pa.string())
         else:
             columns[name] = pa.array([getattr(i, name) for i in items], field.type)
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema())
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=arrow_schema())
 
 
 def _offsets(lengths: Iterable[int]) -> "np.ndarray[Any, np.dtype[np.int32]]":
@@ -174,7 +174,7 @@ def _values(name: str, column: Any) -> list[Any]:
     """The values of a column as JSON would have them; lists of numbers in our own form become arrays."""
     if name == "spans" and _is_spans(column.type):
         return _span_arrays(column)
-    if name == "tubes" and column.type == schema().field("tubes").type:
+    if name == "tubes" and column.type == arrow_schema().field("tubes").type:
         return _tube_entries(column)
     values: list[Any] = column.to_pylist()
     if name == "window":
@@ -183,7 +183,7 @@ def _values(name: str, column: Any) -> list[Any]:
 
 
 def _is_spans(kind: Any) -> bool:
-    return bool(kind == schema().field("spans").type)
+    return bool(kind == arrow_schema().field("spans").type)
 
 
 def _cut(values: Any, column: Any) -> list[Any]:

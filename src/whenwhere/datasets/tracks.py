@@ -110,13 +110,13 @@ def frame_tube(
     return Tube(spans, n[keep] / fps, boxes[keep], rate=fps, id=id, label=label), int((inside & ~good).sum())
 
 
-def read_boxes(text: str, place: str) -> NDArray[np.float64]:
+def read_box_lines(text: str, place: str) -> NDArray[np.float64]:
     r"""(n, 4) numbers, one box per line, separated by commas, tabs or spaces; `nan` stands for no box.
 
     Raises:
         RecordError: a line that does not hold four numbers; names it.
 
-    >>> read_boxes("1,2,3,4\n5 6 7 8\n", "gt.txt").shape
+    >>> read_box_lines("1,2,3,4\n5 6 7 8\n", "gt.txt").shape
     (2, 4)
     """
     rows = [line for line in text.replace(",", " ").replace("\t", " ").split("\n") if line.strip()]
