@@ -368,7 +368,7 @@ def test_tables_hold_the_same_numbers(written):
         assert len(set(bars)) <= 1
     tex = (written / "report.tex").read_text()
     # notes of several lines are sentences in a caption, and sentences in cells break
-    assert "Other answers scored by the same protocol. whole video: " in tex and r"{lp{0.6\linewidth}}" in tex
+    assert "Other answers, scored by the same protocol. whole video: " in tex and r"{lp{0.6\linewidth}}" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\begin{table}") >= 4
     assert f"{value:.4f}" in tex
     for line in tex.splitlines()[1:]:

@@ -44,11 +44,12 @@ def parse(
 
     Args:
         text: The text as the model wrote it. Anything other than a string is `unparsed`.
-        mode: `strict` reads the named form to the letter or gives no answer; `lenient` reads any form.
+        mode: `strict` accepts the exact notation of `form` and nothing else; `lenient` reads any form.
         form: Name in `FORMS`. Strict mode needs it; lenient mode uses it to know the coordinates.
-        size: Width and height of the displayed frame. If given, boxes of a known kind are returned in its pixels.
+        size: Width and height of the displayed frame. If given, boxes in fractions or thousandths, and with `shown`
+            boxes in pixels, are returned in pixels of that frame. Other boxes stay as written.
         duration: Duration of the video in seconds, needed to read times in per cent.
-        shown: Width and height of the picture that the model saw, needed to convert boxes in its pixels.
+        shown: Width and height of the picture that the model saw, needed to convert boxes written in its pixels.
 
     Raises:
         SettingError: The mode or form is unknown, or strict mode was given no form.

@@ -30,7 +30,7 @@ SHOWN = 3
 data = typer.Typer(
     name="data",
     cls=SuggestingGroup,
-    help="Convert, check and describe sets of questions with their truth.",
+    help="Convert, check and describe data sets: sentences about videos with their true times and boxes.",
     epilog="Example: whenwhere data convert --benchmark tvgbench --annotations tvgbench.json --out tvgbench.jsonl",
     no_args_is_help=True,
 )
@@ -40,7 +40,7 @@ Benchmark = Annotated[str, typer.Option(help="Name of the benchmark (`whenwhere 
 Annotations = Annotated[
     Path, typer.Option(metavar="FILE", help="The benchmark's released file, or folder where it has several.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def convert(
@@ -118,15 +118,16 @@ def _located(items: "Iterable[Item]", videos: Path, folder: Path, lost: set[str]
 def validate(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A manifest: .jsonl or .parquet.")] = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="Check a benchmark's released file instead of a manifest.")
+        str | None,
+        typer.Option(help="Benchmark whose released file to check instead (`whenwhere eval --list` shows all)."),
     ] = None,
-    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file.")] = None,
+    annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file of --benchmark.")] = None,
     videos: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also check that every video of the manifest is in this folder.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Check a manifest line by line, or a benchmark's file: its own truth must get the full score.
+    """Check every line of a manifest, or that a benchmark's truth, scored as if it were an answer, gets the full score.
 
     Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.
     """
@@ -277,15 +278,15 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
     out.print(f"{file}: {_many(found['items'], 'item')}, {_many(found['videos'], 'video')}, {found['invalid']} invalid")
     spans = ", ".join(f"{count} with {name}" for name, count in found["spans"].items() if count)
     past = f"; {found['ends_past_the_video']} ends are after the video's end" if found["ends_past_the_video"] else ""
-    out.print(f"  spans: {spans}{past}")
+    out.print(f"  items by number of true spans: {spans}{past}")
     if found["tubes"]:
         out.print(f"  tubes: {found['tubes']} with {found['boxes']} boxes")
     spread = Table("", "n", "least", "median", "mean", "most")
     for key, name in (
-        ("duration", "video, seconds"),
-        ("span_seconds", "truth, seconds"),
-        ("span_fraction", "truth, share of the video"),
-        ("words", "words of a sentence"),
+        ("duration", "duration of a video, seconds"),
+        ("span_seconds", "true time of an item, seconds"),
+        ("span_fraction", "true time, share of the video"),
+        ("words", "words in a sentence"),
     ):
         if (row := found[key]) is not None:
             spread.add_row(name, str(row["n"]), *(f"{row[k]:.4g}" for k in ("min", "median", "mean", "max")))
@@ -308,7 +309,7 @@ def difficulty(
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="What to change in it, such as checkpoint=runs/sft."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set, such as checkpoint=runs/sft."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -323,10 +324,10 @@ def difficulty(
     json_: Json = False,
     device: options.Device = None,
 ) -> None:
-    """Measure how hard sentences are: 1 - reward of the policy's own answers, high is hard.
+    """Measure how hard each sentence is for a policy: 1 - the reward of the policy's own answers.
 
-    Exit status: 0 done, 1 samples could not be used (the last line says how many), 2 wrong usage, 130 interrupted (what
-    is measured is kept).
+    Exit status: 0 done, 1 samples could not be used (the last line says how many), 2 wrong usage,
+    130 interrupted (what is measured is kept).
     """
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.ground import INTERRUPTED

@@ -1,4 +1,4 @@
-"""`whenwhere demo`: renders a clip, asks it three sentences, and writes a page. It needs no network and no torch."""
+"""`whenwhere demo`: renders a clip, grounds three sentences in it, and writes a page. Needs no network and no torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ import typer
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for the clip and the answers.")] = Path("whenwhere-demo"),
 ) -> None:
-    """Render a clip, ask it three sentences, and write a page that shows the answers."""
+    """Render a clip, ground three sentences in it with the built-in grounder, and write a page with the answers."""
     from whenwhere.batching import BatchJob, BatchResult, answer_video
     from whenwhere.cli.answers import ConsoleCallback
     from whenwhere.cli.console import Waiting

@@ -30,7 +30,9 @@ def train(
     changes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...", help="What to change in it, such as train.learning_rate=1e-4.", show_default=False
+            metavar="[KEY=VALUE]...",
+            help="Keys of the recipe to set, such as train.learning_rate=1e-4.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -40,15 +42,18 @@ def train(
         bool, typer.Option("--json", help="Print metrics and the result as JSON Lines on stdout.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the recipe, its hash, and what it will cost; train nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the recipe, its hash, and an estimate of its tokens and FLOPs; train nothing."
+        ),
     ] = False,
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package, and leave.")] = False,
     device: options.Device = None,
 ) -> None:
-    """Train a policy as a recipe says; rerun to resume.
+    """Train a policy as a recipe says; the same command resumes a run that was stopped.
 
-    Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many), 2 wrong usage, 130
-    interrupted (the last good state is kept).
+    Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many), 2 wrong usage,
+    130 interrupted (the last good state is kept).
     """
     from whenwhere.errors import SettingError
     from whenwhere.training.recipe import load

@@ -147,11 +147,15 @@ def read_flags(text: str) -> NDArray[np.bool_]:
 
 
 def folder(path: Path, title: str) -> Path:
-    """`path` if it is a folder.
+    """The path unchanged, after a check that it is a folder.
+
+    Args:
+        path: The folder of a released data set, as the user gave it.
+        title: Name of the data set, for the error message.
 
     Raises:
-        RecordError: it is none.
+        RecordError: The path is not a folder.
     """
     if not path.is_dir():
-        raise RecordError(f"{path} is no folder: give the folder of {title} as it was released")
+        raise RecordError(f"{path} is not a folder: give the folder of {title} as it was released")
     return path

@@ -175,7 +175,7 @@ def _words(hit: str, decision: str, missing: str) -> dict[str, str]:
         "hit": hit,
         "truths": "all",
         "answer": decision,
-        "reversed answer": "0",
+        "reversed answer": "counts 0",
         "clipping": "none",
         "missing answer": missing,
     }

@@ -138,9 +138,15 @@ def span_constants(
     """
     span, fitted, note = _fit(items, train)
     said = "" if label is None else f", class {label!r} (the most frequent)"
-    rows = [Constant("whole video", f"[0, 1] of every video{said}{note}", span_answers(items, (0.0, 1.0), label))]
+    rows = [
+        Constant(
+            "whole video",
+            f"[0, 1] of each video's duration, where it is known{said}{note}",
+            span_answers(items, (0.0, 1.0), label),
+        )
+    ]
     if span is not None:
-        words = f"[{span[0]:g}, {span[1]:g}] of every video{said}{fitted}"
+        words = f"[{span[0]:g}, {span[1]:g}] of each video's duration, where it is known{said}{fitted}"
         rows.append(Constant("best constant span", words, span_answers(items, span, label)))
     return rows
 
@@ -213,7 +219,7 @@ def _boxed(items: Sequence[Item], span: tuple[float, float], name: str, fitted: 
                 confidence=1.0,
             )
         if answers:
-            how = f"[{span[0]:g}, {span[1]:g}] of every video, {words}{fitted}"
+            how = f"[{span[0]:g}, {span[1]:g}] of each video's duration, where it is known, {words}{fitted}"
             rows.append(Constant(f"{name}, {kind}", how, answers))
     return rows
 

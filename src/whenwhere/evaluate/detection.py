@@ -157,7 +157,7 @@ def _protocol(
             "hit": "IoU >= m, one to one, best score first",
             "truths": "all segments of the class in the video",
             "answer": "all scored segments",
-            "reversed answer": "0",
+            "reversed answer": "counts 0",
             "clipping": "none",
             "missing answer": "its segments are missed",
             "ties": "in the order of Python 2.7 and numpy 1.16",

@@ -71,7 +71,10 @@ def best_three(values: Floats, owner: NDArray[np.intp], n: int) -> Floats:
 
 
 def ceiling(items: Sequence[Item]) -> Floats:
-    """The highest mIoU that any one moment reaches on each item, shape (n,).
+    """The highest mIoU that a single moment can reach on each item, shape (n,).
+
+    An item's mIoU is the mean IoU with its best three annotators, so it stays below 1 where no three of them agree. In
+    the example two of four chose the first chunk: answering it gets 1, 1 and 0 from the best three.
 
     >>> item = Item("a", "v", extra={"times": [[0, 0], [0, 0], [1, 1], [1, 1]]})
     >>> ceiling([item]).round(3)
@@ -151,9 +154,9 @@ PROTOCOLS = (
             "hit": "mean rank <= k",
             "truths": "the best three annotators",
             "answer": "ranked moments of five-second chunks; seconds are snapped to them",
-            "reversed answer": "0",
+            "reversed answer": "counts 0",
             "clipping": "by snapping",
-            "missing answer": "0",
+            "missing answer": "counts 0",
         },
         ("Rank@1", "Rank@5", "mIoU", "seconds-R1@0.5"),
         six_digits,

@@ -113,9 +113,10 @@ class Report:
 
     @property
     def counted(self) -> str:
-        """How many items the protocol counted, and out of how many if its original leaves some out."""
+        """The number of items and videos, and how many items the protocol counted, if its original leaves some out."""
         scored, items = len(self.scores.ids), len(self.ids)
-        return f"{items} items" if scored == items else f"{scored} counted of {items} items"
+        of = f"{items} items of {self.videos} video{'s' * (self.videos != 1)}"
+        return of if scored == items else f"{scored} counted of {of}"
 
     def data(self) -> dict[str, Any]:
         """The report as one JSON object: fractions in 0-1, unrounded, null for a number without meaning."""

@@ -239,7 +239,7 @@ def _words(hit: str, truths: str, answer: str, missing: str) -> dict[str, str]:
         "hit": hit,
         "truths": truths,
         "answer": answer,
-        "reversed answer": "0",
+        "reversed answer": "counts 0",
         "clipping": "none",
         "missing answer": missing,
     }
@@ -252,7 +252,7 @@ PROTOCOLS = (
         score,
         "ours",
         "sets of time and one-to-one matching",
-        _words("IoU >= m", "all, as a set and one to one", "all spans", "0"),
+        _words("IoU >= m", "all, as a set and one to one", "all spans", "counts 0"),
         ("mIoU", "best-mIoU", "R1@0.5", "F1@0.5", "F1@0.7", "matched-mIoU"),
         percent,
     ),

@@ -40,8 +40,7 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
         title=html.escape(f"{report.benchmark.title}: {Path(report.files['predictions']).name}"),
         heading=html.escape(report.benchmark.title),
         facts=html.escape(
-            f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · "
-            f"{report.counted} of {report.videos} videos"
+            f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · {report.counted}"
         ),
         headline="".join(_tile(report, name) for name in report.headline[:6]),
         plots="".join(

@@ -18,6 +18,14 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
 
+Standing = Literal["equal to the original", "from reading", "ours"]
+#: What each standing of a protocol means, for the table under a report.
+STANDINGS: dict[Standing, str] = {
+    "equal to the original": "the authors' own code, run on the same input, gave the same digits",
+    "from reading": "written after the authors' code or paper, which was not run beside it",
+    "ours": "this project's own definition",
+}
+
 
 @dataclass(slots=True)
 class Scores:
@@ -74,7 +82,7 @@ class Protocol:
     name: str
     tasks: tuple[str, ...]
     score: Callable[[Sequence[Item], Mapping[str, Prediction]], Scores]
-    standing: Literal["equal to the original", "from reading", "ours"]
+    standing: Standing
     source: str
     counts: dict[str, str]
     headline: tuple[str, ...]

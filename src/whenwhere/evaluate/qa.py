@@ -107,7 +107,7 @@ def _counts(missing: str, iou: str = "IoU >= m; IoP >= m") -> dict[str, str]:
         "hit": iou,
         "truths": "the best of several",
         "answer": "first choice, and the chosen option",
-        "reversed answer": "0",
+        "reversed answer": "counts 0",
         "clipping": "none",
         "missing answer": missing,
     }
@@ -116,7 +116,7 @@ def _counts(missing: str, iou: str = "IoU >= m; IoP >= m") -> dict[str, str]:
 HEADLINE = ("Acc@GQA", "Acc", "mIoP", "IoP@0.3", "IoP@0.5", "mIoU", "IoU@0.3", "IoU@0.5")
 
 PROTOCOLS = (
-    Protocol("qa", ("qa",), score, "ours", "NExT-GQA's and ReXTime's measures", _counts("0"), HEADLINE, percent),
+    Protocol("qa", ("qa",), score, "ours", "NExT-GQA's and ReXTime's measures", _counts("counts 0"), HEADLINE, percent),
     Protocol(
         "next-gqa",
         ("qa",),

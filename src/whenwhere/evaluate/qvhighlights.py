@@ -214,9 +214,9 @@ PROTOCOLS = (
             "hit": "IoU >= m",
             "truths": "R1: the one with the highest IoU; mAP: matched one to one",
             "answer": "R1: first as written; mAP: first ten, by score",
-            "reversed answer": "0",
+            "reversed answer": "counts 0",
             "clipping": "none",
-            "missing answer": "0 (the original refuses the file)",
+            "missing answer": "counts 0 (the original refuses the file)",
         },
         (
             "MR-full-R1@0.5",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.diagnostics import COUNTS
 from whenwhere.evaluate.evaluation import Report
-from whenwhere.evaluate.protocol import fraction
+from whenwhere.evaluate.protocol import STANDINGS, fraction
 from whenwhere.evaluate.table import Cell, Table
 
 #: Columns of groups on a terminal, if a protocol's groups have other measures than its headline.
@@ -49,7 +49,6 @@ def tables(report: Report, brief: bool = False, faults: bool = True) -> list[Tab
 def _result(report: Report, brief: bool) -> Table:
     further = [name for name in report.scores.summary if name not in report.headline]
     rows = _values(report, report.headline)
-    counted = f"{report.counted} of {report.videos} videos"
     sure = f"95 % intervals: bootstrap over videos, {report.resamples} resamples, seed {report.seed}"
     if report.without:
         names = ", ".join(report.without)
@@ -58,9 +57,9 @@ def _result(report: Report, brief: bool) -> Table:
         sure = "No measure has an interval, because none is a mean over items"
     return _lean(
         report,
-        f"{report.benchmark.title} under {report.protocol.name}",
+        f"{report.benchmark.title}, scored by the protocol {report.protocol.name}",
         rows,
-        f"{counted}. {sure}."
+        f"{report.counted}. {sure}."
         + (f" {len(further)} further measures: {'--out or --json' if brief else 'below'}." if further else ""),
     )
 
@@ -95,7 +94,8 @@ def _baselines(report: Report) -> Table:
         "Baselines and controls",
         ["answers", *names, "items"],
         rows,
-        "Other answers scored by the same protocol.\n" + "\n".join(f"{row.name}: {row.how}" for row in report.rows[1:]),
+        "Other answers, scored by the same protocol.\n"
+        + "\n".join(f"{row.name}: {row.how}" for row in report.rows[1:]),
         kinds=[row.kind for row in report.rows],
     )
 
@@ -162,7 +162,7 @@ def _faults(report: Report) -> Table | None:
 
 def _protocol(report: Report) -> Table:
     p = report.protocol
-    said = {"standing": p.standing, "source": p.source, **p.counts, **report.files}
+    said = {"standing": f"{p.standing}: {STANDINGS[p.standing]}", "source": p.source, **p.counts, **report.files}
     rows: list[list[Cell]] = [[name, value] for name, value in said.items()]
     return Table(f"How {p.name} counts", ["switch", "setting"], rows)
 

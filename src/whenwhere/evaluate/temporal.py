@@ -72,13 +72,13 @@ class TemporalCount:
             "hit": "IoU > m" if self.strict else "IoU >= m",
             "truths": {
                 "set": "all, as one set of time",
-                "first": "the first",
-                "best": "the one with the highest IoU",
+                "first": "the first true span",
+                "best": "the true span with the highest IoU",
             }[self.truths],
             "answer": "all spans, as one set of time" if self.truths == "set" else "first choice",
-            "reversed answer": "turned round" if self.swap else "0",
+            "reversed answer": "turned round" if self.swap else "counts 0",
             "clipping": "none",
-            "missing answer": "left out" if self.drop else "0",
+            "missing answer": "left out" if self.drop else "counts 0",
         }
 
 

@@ -1,10 +1,10 @@
-"""Words of the validation split: how people type when they look for something in a video.
+"""Vocabulary of the validation split of rendered clips: how people type when they look for something in a video.
 
-They were written without looking at what the built-in grounder's lexicon knows, to measure it on wordings that it was
+It was written without looking at what the built-in grounder's lexicon knows, to measure it on wordings that it was
 not developed on. Where the development split keeps to one plain clause, this split has questions, fragments, relative
 clauses, participles, passives, other word orders, pronouns and dropped articles. `wordings` explains the fields.
 
-Links whose time is open to debate, such as "as soon as", "and then" or "meanwhile", are left out on purpose.
+Conjunctions whose timing is open to debate, such as "as soon as", "and then" or "meanwhile", are left out on purpose.
 """
 
 from whenwhere.stage.wordings import Words

@@ -1,9 +1,10 @@
-"""The words of the development split, and the structure that holds the words of any split.
+"""The vocabulary from which sentences about rendered clips are made.
 
-A template has these slots: `{np}` is the noun phrase (with article), `{moves}` the verb for the actor and its pace
-(`{moving}` and `{move}` are its other forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing
-stands on. A leading `~` marks a template that cannot be a clause of a longer sentence. `val` and `heldout` hold the
-words that were kept out of development; none of their nouns, verbs, colours or templates is among the words below.
+`Words` holds the vocabulary of one split, `DEV` is that of the development split. A template has these slots: `{np}` is
+the noun phrase (with article), `{moves}` the verb for the actor and its pace (`{moving}` and `{move}` are its other
+forms), `{side}` left or right, `{other}` the opposite, `{place}` what a thing stands on. A leading `~` marks a template
+that cannot be a clause of a longer sentence. `val` and `heldout` hold the vocabularies of the other two splits; none of
+their nouns, verbs, colours or templates is among the words below.
 """
 
 from dataclasses import dataclass, field

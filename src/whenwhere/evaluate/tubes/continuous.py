@@ -315,7 +315,7 @@ PROTOCOLS = (
             "t": "sets of seconds, half-open",
             "v": "t · s; s = time average of box IoU over the intersection",
             "hit": "vIoU >= R",
-            "missing answer": "0",
+            "missing answer": "counts 0",
             "missing box": "absent: 1 where both have none, else 0",
             "boxes": "xyxy, no + 1",
             "objects": "paired, divided by the larger number",

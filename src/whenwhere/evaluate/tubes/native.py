@@ -87,7 +87,7 @@ class FrameCount:
             "t": "hull of the spans, half-open" if self.t == "spans" else "frames with a box in both / hull",
             "v": "sum / frames of the hull" + (" + 1 (VidSTG: + 0)" if self.closed else ""),
             "hit": "vIoU > R",
-            "missing answer": "left out" if self.absent == "drop" else "0",
+            "missing answer": "left out" if self.absent == "drop" else "counts 0",
             "missing box": "0 (the original stops with an error)" if self.stops else "0",
             "boxes": "xyxy, no + 1; answers filled linearly to frames",
         }

@@ -119,7 +119,7 @@ PROTOCOLS = (
             "t": "hull of positions in the clip, inclusive, 3 decimals",
             "v": "sum / sampled frames with a box in either",
             "hit": "IoU >= R",
-            "missing answer": "0",
+            "missing answer": "counts 0",
             "missing box": "not in the set",
             "boxes": "steps of 1/99, then whole pixels; no + 1",
             "objects": "the first",

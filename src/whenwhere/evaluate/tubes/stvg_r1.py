@@ -83,7 +83,7 @@ PROTOCOLS = (
             "t": "hull, seconds",
             "v": "sum / frames of the hull + 1, inclusive",
             "hit": "IoU >= R",
-            "missing answer": "0",
+            "missing answer": "counts 0",
             "missing box": "0",
             "boxes": "xyxy, no + 1",
             "objects": "the first",

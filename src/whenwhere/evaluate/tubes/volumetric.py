@@ -108,7 +108,7 @@ PROTOCOLS = (
             "t": "none",
             "v": "sum of intersected areas / sum of united areas",
             "hit": "vIoU >= R",
-            "missing answer": "0",
+            "missing answer": "counts 0",
             "missing box": "no volume",
             "boxes": "xyxy, widths and heights + 1",
             "objects": "the first",

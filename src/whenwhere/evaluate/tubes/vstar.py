@@ -153,7 +153,7 @@ PROTOCOLS = (
             "t": "hull, seconds",
             "v": "mean over the annotated seconds; no union in time",
             "hit": "IoU >= R",
-            "missing answer": "0; without an answer to the question left out of t and v",
+            "missing answer": "counts 0; without an answer to the question left out of t and v",
             "missing box": "0",
             "boxes": "xyxy, no + 1; exactly at that time; the best of several",
             "objects": "the best at each second",

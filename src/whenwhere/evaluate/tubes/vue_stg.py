@@ -165,7 +165,7 @@ PROTOCOLS = (
             "t": "set of seconds",
             "v": "sum / seconds in either; v_IoU_Int: in both",
             "hit": "none",
-            "missing answer": "0; no precision, no v_IoU_Int",
+            "missing answer": "counts 0; no precision, no v_IoU_Int",
             "missing box": "the second is not answered",
             "boxes": "parts of the frame, clamped, swapped where reversed; the first of a second",
             "objects": "the first",

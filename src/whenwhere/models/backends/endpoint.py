@@ -221,4 +221,4 @@ def _build(name: str, options: BackendOptions) -> EndpointBackend:
     return backend
 
 
-ENDPOINT = BackendKind("an address as http://host:8000/v1#model-name", _owns, _check, _build, in_process=False)
+ENDPOINT = BackendKind("an address such as http://host:8000/v1#model-name", _owns, _check, _build, in_process=False)

@@ -453,4 +453,6 @@ def _build(name: str, options: BackendOptions) -> LocalBackend:
     return backend
 
 
-LOCAL = BackendKind("tiny, a folder with a checkpoint, a hub id as owner/name", _owns, _check, _build, in_process=True)
+LOCAL = BackendKind(
+    "tiny, a folder with a checkpoint, a hub id such as owner/name", _owns, _check, _build, in_process=True
+)

@@ -41,7 +41,7 @@ def find_kind(name: str) -> BackendKind:
     if name.startswith((".", "/", "~")):
         raise SettingError(f"there is no folder {name!r} with a model in it")
     forms = [kind.form for kind in reversed(BACKENDS)]
-    raise SettingError(f"there is no model {name!r}: name motion, {', '.join(forms[:-1])}, or {forms[-1]}")
+    raise SettingError(f"there is no model {name!r}: choose one of motion, {', '.join(forms[:-1])}, or {forms[-1]}")
 
 
 def check_model_name(name: str, device: str | None = None, concurrency: int | None = None) -> None:

@@ -46,7 +46,9 @@ class Prefetcher(Generic[T]):
 
 
 def can_prefetch(source: SampleSource) -> bool:
-    """Whether samples of a source can be read before their turn: a curriculum chooses a sample when it is asked.
+    """Whether samples of a source can be read before their turn.
+
+    They cannot if the source is a curriculum, which chooses a sample only when the run asks for it.
 
     Args:
         source: The source of a run.

@@ -1,4 +1,8 @@
-"""Ends a run in which no sample can be used, instead of letting it run through its data in vain."""
+"""Ends a training run with an error once no sample of a whole epoch could be used.
+
+A single sample that cannot be used (an unreadable video, a wrong truth) is skipped. If all of them are, the run would
+go through its data again and again without learning anything.
+"""
 
 from whenwhere.errors import SettingError
 

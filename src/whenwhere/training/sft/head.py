@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class OutputHead(Protocol):
-    """A way of answering.
+    """The form in which a policy under supervised fine-tuning answers: words, time tokens, or a distribution over time.
+
+    A head extends the checkpoint by what the form needs, gives the loss to train on, and reads the trained policy's
+    answers.
 
     Attributes:
         name: Its key in `sft.heads.HEADS`.
