@@ -326,8 +326,8 @@ def difficulty(
 ) -> None:
     """Measure how hard each sentence is for a policy: 1 - the reward of the policy's own answers.
 
-    Exit status: 0 done, 1 samples could not be used (the last line says how many), 2 wrong usage,
-    130 interrupted (what is measured is kept).
+    Exit status: 0 done, 1 samples could not be used (the last line says how many),
+    2 wrong usage, 130 interrupted (what is measured is kept).
     """
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.ground import INTERRUPTED

@@ -52,8 +52,8 @@ def train(
 ) -> None:
     """Train a policy as a recipe says; the same command resumes a run that was stopped.
 
-    Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many), 2 wrong usage,
-    130 interrupted (the last good state is kept).
+    Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many),
+    2 wrong usage, 130 interrupted (the last good state is kept).
     """
     from whenwhere.errors import SettingError
     from whenwhere.training.recipe import load
