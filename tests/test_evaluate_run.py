@@ -14,7 +14,7 @@ import whenwhere
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.errors import RecordError, SettingError
+from whenwhere.errors import RecordError, SettingError, did_you_mean, squeeze
 from whenwhere.evaluate.constants import Constant
 from whenwhere.evaluate.formats import FORMATS, Format, write_predictions
 from whenwhere.evaluate.names import (
@@ -22,8 +22,6 @@ from whenwhere.evaluate.names import (
     PROTOCOL_ALIASES,
     find_benchmark,
     find_protocol,
-    proposal,
-    squeezed,
 )
 from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores
@@ -153,13 +151,13 @@ def test_names_are_spelled_with_hyphens_and_found_as_they_are_typed():
     assert find_protocol("vue_stg").name == "vue-stg" and find_protocol("HCSTVG_official").name == "hcstvg-official"
     # no two names are the same as people type them, and every alias belongs to one that exists
     for known, aliases in ((BENCHMARKS, BENCHMARK_ALIASES), (PROTOCOLS, PROTOCOL_ALIASES)):
-        short = [squeezed(name) for name in (*known, *aliases)]
+        short = [squeeze(name) for name in (*known, *aliases)]
         assert len(short) == len(set(short)) and set(aliases.values()) <= known.keys()
 
 
 def test_at_most_five_names_are_proposed():
-    assert proposal("retrieval-dual", PROTOCOLS) == " (did you mean retrieval-dual-softmax?)"
-    assert proposal("a", [f"a{n}" for n in range(9)]).count(" or ") == 4
+    assert did_you_mean("retrieval-dual", PROTOCOLS) == " (did you mean retrieval-dual-softmax?)"
+    assert did_you_mean("a", [f"a{n}" for n in range(9)]).count(" or ") == 4
     with pytest.raises(SettingError, match="did you mean charades-sta or charades-cd"):
         find_benchmark("charade")
     with pytest.raises(SettingError, match="choose from"):

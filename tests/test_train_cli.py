@@ -171,8 +171,8 @@ def test_list_and_plan(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["tiny-sft", "lerning_rate=1"], 2, "there is no key 'lerning_rate' in a recipe: did you mean learning_rate?"),
-        (["tiny-stf"], 2, "there is no recipe 'tiny-stf': did you mean tiny-sft?"),
+        (["tiny-sft", "lerning_rate=1"], 2, "there is no key 'lerning_rate' in a recipe (did you mean learning_rate?"),
+        (["tiny-stf"], 2, "there is no recipe 'tiny-stf' (did you mean tiny-sft?"),
         ([], 2, "needs a RECIPE"),
         (["timelens", "checkpoint=tiny-new", "form=tokens"], 2, "add annotations=FILE"),
         (["timelens", "checkpoint=tiny-new", "form=tokens", "annotations=no.jsonl"], 2, "no annotations at no.jsonl"),

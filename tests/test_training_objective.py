@@ -111,13 +111,13 @@ def test_a_run_may_be_resumed_with_other_evaluators(recipe: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('metric = "slope_error"', 'metric = "slope_eror"'), "has no metric 'slope_eror': did you mean slope_error?"),
-        (('kind = "slope"', 'kind = "slop"'), "there is no kind of evaluator 'slop': did you mean slope?"),
+        (('metric = "slope_error"', 'metric = "slope_eror"'), "has no metric 'slope_eror' (did you mean slope_error?"),
+        (('kind = "slope"', 'kind = "slop"'), "there is no kind of evaluator 'slop' (did you mean slope?"),
         (("every = 7", "every = 0"), "every is 0 and must be at least 1"),
         (("every = 7", ""), "line.toml [[evaluators]] needs every"),
-        (("minimize = true", "minimise = true"), "has no key 'minimise': did you mean minimize?"),
+        (("minimize = true", "minimise = true"), "has no key 'minimise' (did you mean minimize?"),
         (("[[evaluators]]", "[evaluators]"), "evaluators is a list of tables, written [[evaluators]]"),
-        (("slope = 3.0", "slop = 3.0"), "line.toml [line] has no key 'slop': did you mean slope?"),
+        (("slope = 3.0", "slop = 3.0"), "line.toml [line] has no key 'slop' (did you mean slope?"),
         (("slope = 3.0", "slope = 3.0\nseed = 1"), "line.toml [line] has no key 'seed': it belongs in [train]"),
     ],
 )

@@ -76,12 +76,21 @@ class MissingExtraError(WhenwhereError):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'whenwhere[{extra}]'")
 
 
+def squeeze(name: str) -> str:
+    """The letters and digits of a name in lower case, as names are compared that people type.
+
+    >>> squeeze("HC-STVG v1"), squeeze("vue_stg")
+    ('hcstvgv1', 'vuestg')
+    """
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
 def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
     """The end of a sentence about a misspelt name: the known names that were probably meant.
 
-    A name that only differs in case, `_` or spaces is proposed alone; otherwise names that begin alike, then names that
-    look alike. If there is none of these, all names are listed where they are few, and nothing is said where they are
-    many.
+    A name that differs only in case, hyphens, `_` or spaces is proposed alone; otherwise names that begin alike, then
+    names that look alike. If there is none of these, all names are listed where they are few, and nothing is said where
+    they are many.
 
     Args:
         name: What was typed.
@@ -95,8 +104,8 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
     (' (did you mean tacos?)', ' (the names are charades-cd, charades-sta, tacos)')
     """
     names = list(known)
-    plain = {"-".join(k.casefold().replace("_", " ").split()): k for k in names}
-    asked = "-".join(name.casefold().replace("_", " ").split())
+    plain = {squeeze(k): k for k in names}
+    asked = squeeze(name)
     if asked in plain:
         near = [plain[asked]]
     else:

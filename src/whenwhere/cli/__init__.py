@@ -32,7 +32,7 @@ from whenwhere.cli.eval import eval_
 from whenwhere.cli.ground import INTERRUPTED, ground_command
 from whenwhere.cli.misspelt import SuggestingGroup
 from whenwhere.cli.stage import stage_command
-from whenwhere.cli.train import train
+from whenwhere.cli.train import train_command
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
         "whenwhere eval --benchmark qvhighlights --annotations val.jsonl --predictions answers.jsonl --out report",
     ),
     "stage": (stage_command, "whenwhere stage clips --clips 8 --seed 1"),
-    "train": (train, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
+    "train": (train_command, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
     "demo": (demo_command, "whenwhere demo --out demo"),
     "doctor": (doctor_command, "whenwhere doctor --json"),
 }

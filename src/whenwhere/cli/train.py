@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from whenwhere.training.stages import Recipe
 
 
-def train(
+def train_command(
     recipe: Annotated[
         str | None,
         typer.Argument(metavar="[RECIPE]", help="Name of a recipe (--list shows all), or a path to a .toml file."),
@@ -90,12 +90,12 @@ def _list(json_: bool) -> None:
 
 def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None:
     from whenwhere.cli.console import note
-    from whenwhere.training.run import train as train_recipe
+    from whenwhere.training.run import train
 
     watch = _Watch(recipe, json_, out)
     try:
         with watch, _stopping(watch):
-            result = train_recipe(recipe, out, callbacks=[watch], device=device)
+            result = train(recipe, out, callbacks=[watch], device=device)
     except KeyboardInterrupt:
         note(f"interrupted after update {watch.step} of {recipe.train.max_steps}; {_how_to_resume(watch.run)}")
         raise typer.Exit(INTERRUPTED) from None

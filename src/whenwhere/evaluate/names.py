@@ -5,13 +5,12 @@ underscores and spaces, so `VUE_STG` and `QVHighlights` are found too. `BENCHMAR
 the short names of the field that belong to exactly one entry.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.benchmark import Benchmark
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean, squeeze
 from whenwhere.evaluate.protocol import Protocol
 from whenwhere.evaluate.protocols import PROTOCOLS
 
@@ -33,19 +32,7 @@ PROTOCOL_ALIASES = {
     "qvh": "qvhighlights",
     "vidor": "vidor-viou",
 }
-#: Largest number of names proposed for one that does not exist.
-PROPOSED = 5
-
 Entry = TypeVar("Entry")
-
-
-def squeezed(name: str) -> str:
-    """The name without case and without anything but letters and digits, as names are compared.
-
-    >>> squeezed("HC-STVG v1"), squeezed("vue_stg")
-    ('hcstvgv1', 'vuestg')
-    """
-    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def resolve(name: str, known: Mapping[str, Entry], aliases: Mapping[str, str] | None = None) -> str | None:
@@ -56,25 +43,10 @@ def resolve(name: str, known: Mapping[str, Entry], aliases: Mapping[str, str] | 
     """
     if name in known:
         return name
-    short = squeezed(name)
-    spelled = {squeezed(alias): meant for alias, meant in (aliases or {}).items() if meant in known}
-    spelled |= {squeezed(key): key for key in known}
+    short = squeeze(name)
+    spelled = {squeeze(alias): meant for alias, meant in (aliases or {}).items() if meant in known}
+    spelled |= {squeeze(key): key for key in known}
     return spelled.get(short)
-
-
-def proposal(name: str, known: Iterable[str]) -> str:
-    """A clause with at most five names that were probably meant: those that begin alike or are spelled alike.
-
-    >>> names = ["charades-cd", "charades-sta", "tacos"]
-    >>> proposal("charade", names), proposal("taco", names), proposal("x", names)
-    (' (did you mean charades-cd or charades-sta?)', ' (did you mean tacos?)', '')
-    """
-    short = squeezed(name)
-    keys = {squeezed(key): key for key in known}
-    alike = [key for spelled, key in keys.items() if short and spelled.startswith(short)]
-    if not alike:
-        alike = [keys[spelled] for spelled in difflib.get_close_matches(short, keys, PROPOSED)]
-    return f" (did you mean {' or '.join(alike[:PROPOSED])}?)" if alike else ""
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -89,7 +61,7 @@ def find_benchmark(name: str) -> Benchmark:
     found = resolve(name, BENCHMARKS, BENCHMARK_ALIASES)
     if found is None:
         raise SettingError(
-            f"there is no benchmark {name!r}{proposal(name, BENCHMARKS)}; `whenwhere eval --list` shows all"
+            f"there is no benchmark {name!r}{did_you_mean(name, BENCHMARKS)}; `whenwhere eval --list` shows all"
         )
     return BENCHMARKS[found]
 
@@ -111,7 +83,7 @@ def find_protocol(name: str | None, benchmark: Benchmark | None = None) -> Proto
     found = resolve(asked, PROTOCOLS, PROTOCOL_ALIASES)
     if found is None:
         raise SettingError(
-            f"there is no protocol {asked!r}{proposal(asked, PROTOCOLS)}; `whenwhere eval --list` shows all"
+            f"there is no protocol {asked!r}{did_you_mean(asked, PROTOCOLS)}; `whenwhere eval --list` shows all"
         )
     protocol = PROTOCOLS[found]
     if benchmark is not None and benchmark.task not in protocol.tasks:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.objective import Objective
-from whenwhere.training.tables import checked, near
+from whenwhere.training.tables import checked
 
 #: Where the description of each kind of evaluator is, as module:name.
 EVALUATORS: dict[str, str] = {"grounding": "whenwhere.training.policy_evaluator:EVALUATOR"}
@@ -101,7 +101,7 @@ class ScheduledEvaluator:
         if self.settings.metric not in metrics:
             raise SettingError(
                 f"the evaluator {self.settings.name!r} has no metric {self.settings.metric!r}"
-                f"{near(self.settings.metric, metrics)}"
+                f"{did_you_mean(self.settings.metric, metrics)}"
             )
         return metrics, metrics[self.settings.metric]
 
@@ -127,7 +127,7 @@ def find_evaluator(name: object) -> EvaluatorKind:
         SettingError: There is no such kind.
     """
     if not isinstance(name, str) or name not in EVALUATORS:
-        raise SettingError(f"there is no kind of evaluator {name!r}{near(str(name), EVALUATORS)}")
+        raise SettingError(f"there is no kind of evaluator {name!r}{did_you_mean(str(name), EVALUATORS)}")
     module, _, attribute = EVALUATORS[name].partition(":")
     kind: EvaluatorKind = getattr(import_module(module), attribute)
     return kind

@@ -15,7 +15,7 @@ import numpy as np
 from whenwhere.answers import ParsedAnswer
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError, did_you_mean
 from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.run import compute_metrics
@@ -23,7 +23,6 @@ from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
 from whenwhere.training.objective import Objective
 from whenwhere.training.policy_tables import DataSettings
-from whenwhere.training.tables import near
 
 #: Metrics beside those of the protocol: the share of sentences with a readable answer, and clips that cannot be read.
 OWN_METRICS = ("answered", "unread_clips")
@@ -59,7 +58,7 @@ class GroundingEvaluatorSettings(EvaluatorSettings):
     def __post_init__(self) -> None:
         EvaluatorSettings.__post_init__(self)
         if self.protocol and self.protocol not in PROTOCOLS:
-            raise SettingError(f"there is no protocol {self.protocol!r}{near(self.protocol, PROTOCOLS)}")
+            raise SettingError(f"there is no protocol {self.protocol!r}{did_you_mean(self.protocol, PROTOCOLS)}")
 
 
 class GroundingEvaluator:
@@ -180,7 +179,7 @@ def check_metric(settings: GroundingEvaluatorSettings, source: SampleSource, pro
         if settings.metric not in known:
             raise SettingError(
                 f"the evaluator {settings.name!r} scores by {protocol}, which has no metric {settings.metric!r}"
-                f"{near(settings.metric, known)}"
+                f"{did_you_mean(settings.metric, known)}"
             )
         return
 

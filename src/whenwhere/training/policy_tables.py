@@ -11,12 +11,11 @@ from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import FrameMode
 from whenwhere.curate.filters import FilterSettings
 from whenwhere.datasets import BENCHMARKS
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.stage.shapes.world import ShapesWorld
 from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.settings import ADDED, TrainingSettings
 from whenwhere.training.sft.heads import HeadName
-from whenwhere.training.tables import near
 from whenwhere.verify import Verifier
 
 
@@ -85,7 +84,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise SettingError(f"there is no form {self.form!r}{near(self.form, FORMS)}")
+            raise SettingError(f"there is no form {self.form!r}{did_you_mean(self.form, FORMS)}")
         if self.prompt and "{query}" not in self.prompt:
             raise SettingError("the prompt has no {query}: say where the sentence goes")
         try:
@@ -137,7 +136,7 @@ class DataSettings(FilterSettings):
     def __post_init__(self) -> None:
         kinds = ("shapes", *BENCHMARKS)
         if self.kind not in kinds:
-            raise SettingError(f"there is no data {self.kind!r}{near(self.kind, kinds)}")
+            raise SettingError(f"there is no data {self.kind!r}{did_you_mean(self.kind, kinds)}")
         if self.kind == "shapes" and not self.count:
             raise SettingError("kind = 'shapes' needs count, how many clips there are")
 

@@ -17,10 +17,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.evaluators import read_evaluators
 from whenwhere.training.stages import STAGES, Recipe, TrainingStage, find_stage, flat
-from whenwhere.training.tables import checked, near, parsed, types
+from whenwhere.training.tables import checked, parsed, types
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -90,7 +90,7 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
     for key, value in tables.items():
         known_tables = (*stage.tables, "train", "evaluators")
         if key not in known_tables:
-            raise SettingError(f"{source} has no table [{key}]{near(key, known_tables)}")
+            raise SettingError(f"{source} has no table [{key}]{did_you_mean(key, known_tables)}")
         if key != "evaluators" and not isinstance(value, dict):
             raise SettingError(f"{source}: {key} is a table, written [{key}]")
     for override in overrides:
@@ -107,7 +107,9 @@ def _file(name: str) -> Path:
         if not path.is_file():
             raise SettingError(f"there is no recipe at {name}; `whenwhere train --list` shows those of the package")
         return path
-    raise SettingError(f"there is no recipe {name!r}{near(name, known)}; your own is named by its path, NAME.toml")
+    raise SettingError(
+        f"there is no recipe {name!r}{did_you_mean(name, known)}; your own is named by its path, NAME.toml"
+    )
 
 
 def _header(text: str) -> str:
@@ -177,7 +179,7 @@ def _override(tables: dict[str, Any], override: str, stage: TrainingStage) -> No
             raise SettingError(f"{name} is a key of more than one table: write {' or '.join(sorted(found))}")
         if not found:
             bare = {key.rpartition(".")[2] for key in everywhere} if "." not in name else everywhere
-            raise SettingError(f"there is no key {name!r} in a recipe{near(name, sorted(bare), 5)}")
+            raise SettingError(f"there is no key {name!r} in a recipe{did_you_mean(name, sorted(bare))}")
         name = found[0]
     *path, last = name.split(".")
     if weights in _weights(stage):  # one weight is changed, the others stay

@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.evaluators import EvaluatorSettings
 from whenwhere.training.objective import Objective
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.settings import TrainingSettings
-from whenwhere.training.tables import near
 
 #: Where the description of each stage is, as module:name.
 STAGES: dict[str, str] = {
@@ -112,7 +111,7 @@ def find_stage(name: object) -> TrainingStage:
         SettingError: There is no such stage.
     """
     if not isinstance(name, str) or name not in STAGES:
-        raise SettingError(f"there is no stage {name!r}{near(str(name), STAGES)}")
+        raise SettingError(f"there is no stage {name!r}{did_you_mean(str(name), STAGES)}")
     module, _, attribute = STAGES[name].partition(":")
     stage: TrainingStage = getattr(import_module(module), attribute)
     return stage

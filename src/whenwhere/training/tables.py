@@ -4,37 +4,16 @@ A dataclass is the schema: its fields are the keys, its annotations the types, i
 not given.
 """
 
-import difflib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 
 T = TypeVar("T")
-
-
-def near(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """The name that was probably meant, as the end of a sentence; without a likely one, the names to choose from.
-
-    Args:
-        name: What was written.
-        known: The names that there are.
-        most: Most names to list; of more, the nearest are listed. None lists all.
-
-    >>> near("lerning_rate", ["learning_rate", "beta"]), near("x", ["a", "b"]), near("rat", ["rate", "seed"], 1)
-    (': did you mean learning_rate?', ': choose from a, b', ': did you mean rate?')
-    """
-    known = list(known)
-    found = difflib.get_close_matches(name, known, 1)
-    if found:
-        return f": did you mean {found[0]}?"
-    if most is not None and len(known) > most:
-        return f": the nearest are {', '.join(difflib.get_close_matches(name, known, most, cutoff=0))}"
-    return f": choose from {', '.join(known)}"
 
 
 def types(kind: Any) -> dict[str, Any]:
@@ -61,7 +40,7 @@ def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     known, values = types(kind), {}
     for key, value in table.items():
         if key not in known:
-            raise SettingError(f"{place} has no key {key!r}{near(key, known, 5)}")
+            raise SettingError(f"{place} has no key {key!r}{did_you_mean(key, known)}")
         values[key] = _value(known[key], value, f"{place} {key}")
     try:
         return kind(**values)
@@ -86,7 +65,7 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return _value(next(t for t in inner if t is not NoneType), value, place)
     if origin is Literal:
         if value not in inner:
-            raise SettingError(f"{place} is {value!r}{near(str(value), map(str, inner))}")
+            raise SettingError(f"{place} is {value!r}{did_you_mean(str(value), map(str, inner))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):

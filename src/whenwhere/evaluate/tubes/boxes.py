@@ -153,7 +153,7 @@ def frame_rates(items: Sequence[Item]) -> Floats:
     return np.fromiter((i.fps or 0.0 for i in items), np.float64, len(items))
 
 
-def pack(owner: Index, place: Floats | Index) -> Index:
+def pack_keys(owner: Index, place: Floats | Index) -> Index:
     """One integer for each (tube, place), ordered by tube and then by place; `owner_of` gives the tube back.
 
     A negative place stays with its tube.
@@ -162,7 +162,7 @@ def pack(owner: Index, place: Floats | Index) -> Index:
         owner: Number of the tube, at least 0, shape (n,).
         place: Whole numbers such as frames, seconds or microseconds, shape (n,); clipped to +-5e11.
 
-    >>> keys = pack(np.array([0, 1, 1]), np.array([5, -3, 0]))
+    >>> keys = pack_keys(np.array([0, 1, 1]), np.array([5, -3, 0]))
     >>> owner_of(keys).tolist(), bool((np.diff(keys) > 0).all())
     ([0, 1, 1], True)
     """
@@ -172,12 +172,12 @@ def pack(owner: Index, place: Floats | Index) -> Index:
 
 
 def owner_of(key: Index) -> Index:
-    """The tube of each key that `pack` made, shape (n,)."""
+    """The tube of each key that `pack_keys` made, shape (n,)."""
     return key >> _BITS
 
 
 def _keys(owner: Index, times: Floats) -> Index:
-    return pack(owner, np.rint(times * 1e6))
+    return pack_keys(owner, np.rint(times * 1e6))
 
 
 def begins(tubes: Boxed) -> Floats:
@@ -212,8 +212,8 @@ def on_frames(tubes: Boxed, owner: Index, frame: Index, fps: Floats) -> Index:
     dense = (last - np.rint(begins(tubes) * fps) == np.diff(tubes.starts) - 1) | (np.diff(tubes.starts) == 0)
     if dense.all() and (np.rint(tubes.times[row] * fps[owner]) == frame)[inside].all():
         return np.where(inside, row, -1)
-    keys = pack(tubes.owner, np.rint(tubes.times * fps[tubes.owner]))
-    asked = pack(owner, frame)
+    keys = pack_keys(tubes.owner, np.rint(tubes.times * fps[tubes.owner]))
+    asked = pack_keys(owner, frame)
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where(keys[at] == asked, at, -1)
 

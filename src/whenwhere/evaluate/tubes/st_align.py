@@ -26,7 +26,7 @@ from whenwhere.evaluate.tubes.boxes import (
     gather_answers,
     gather_hull,
     gather_truth,
-    pack,
+    pack_keys,
     rates,
     ratio,
     sums,
@@ -60,8 +60,8 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> di
     owner, frame = np.repeat(np.arange(n), FRAMES)[distinct.ravel()], grid[distinct]
 
     truth = gather_truth(items)
-    keys = pack(truth.owner, np.rint(truth.times * fps[truth.owner]))
-    asked = pack(owner, frame)
+    keys = pack_keys(truth.owner, np.rint(truth.times * fps[truth.owner]))
+    asked = pack_keys(owner, frame)
     at = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
     there = keys[at] == asked if len(keys) else np.zeros(len(asked), bool)
     boxes = np.full((len(asked), 4), np.nan)

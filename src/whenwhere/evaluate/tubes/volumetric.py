@@ -24,7 +24,7 @@ from whenwhere.evaluate.tubes.boxes import (
     gather_answers,
     gather_hull,
     gather_truth,
-    pack,
+    pack_keys,
     rates,
     ratio,
     sums,
@@ -64,9 +64,9 @@ def _part(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Fl
     n = len(items)
     fps = frame_rates(items)
     truth = gather_truth(items)
-    key_a = pack(truth.owner, np.rint(truth.times * fps[truth.owner]))
+    key_a = pack_keys(truth.owner, np.rint(truth.times * fps[truth.owner]))
     owner_b, frame_b, b = answered_frames(items, predictions, fps, gather_answers(predictions))
-    key_b = pack(owner_b, frame_b)
+    key_b = pack_keys(owner_b, frame_b)
     at = np.minimum(np.searchsorted(key_a, key_b), max(len(key_a) - 1, 0))
     match = key_a[at] == key_b if len(key_a) else np.zeros(len(key_b), bool)
     one, two, owner = truth.boxes[at[match]], b[match], owner_b[match]

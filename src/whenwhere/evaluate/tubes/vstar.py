@@ -24,7 +24,7 @@ from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.ragged import hull_iou
 from whenwhere.evaluate.temporal import look_up
-from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean_boxes, gather_hull, pack, ratio, sums
+from whenwhere.evaluate.tubes.boxes import Floats, blocks, boxed, clean_boxes, gather_hull, pack_keys, ratio, sums
 from whenwhere.overlap import box_iou
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -46,14 +46,14 @@ def spatial(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
     tables = [_annotated(i) for i in items]
     owner = np.repeat(np.arange(n), [len(t) for t in tables])
     table = np.concatenate(tables) if n else np.zeros((0, 5))
-    order = np.argsort(key := pack(owner, np.rint(table[:, 0] * 1000)), kind="stable")
+    order = np.argsort(key := pack_keys(owner, np.rint(table[:, 0] * 1000)), kind="stable")
     owner, table, key = owner[order], table[order], key[order]
     best = np.zeros(len(key))
     objects = [(i, b) for i, p in enumerate(predictions) if p is not None for b in p.boxes]
     flat = clean_boxes(boxed([b.times for _, b in objects], [b.boxes for _, b in objects]))
     item_of = np.array([i for i, _ in objects], np.int64)
     if len(flat.times) and len(key):
-        asked = pack(item_of[flat.owner], np.rint(flat.times * 1000))
+        asked = pack_keys(item_of[flat.owner], np.rint(flat.times * 1000))
         lo, hi = np.searchsorted(key, asked, "left"), np.searchsorted(key, asked, "right")
         given = np.repeat(np.arange(len(asked)), hi - lo)
         at = lo[given] + np.arange(len(given)) - np.repeat(np.cumsum(hi - lo) - (hi - lo), hi - lo)

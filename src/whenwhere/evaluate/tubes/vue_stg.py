@@ -28,7 +28,7 @@ from whenwhere.evaluate.tubes.boxes import (
     boxed,
     gather_truth,
     owner_of,
-    pack,
+    pack_keys,
     sums,
 )
 from whenwhere.evaluate.tubes.native import object_notes
@@ -48,7 +48,7 @@ GROUPS = (
 def _seconds(tubes: Boxed, sizes: Floats) -> tuple[Index, Floats]:
     """Keys (tube, second), sorted, and the normalised box of each: the first written in its second."""
     ms = np.rint(tubes.times * 1000).astype(np.int64)
-    key, first = np.unique(pack(tubes.owner, (2 * ms + 1000) // 2000), return_index=True)
+    key, first = np.unique(pack_keys(tubes.owner, (2 * ms + 1000) // 2000), return_index=True)
     boxes = tubes.boxes[first] / np.tile(sizes, 2)[owner_of(key)]
     lo, hi = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
     return key, np.concatenate([lo, hi], 1).clip(0, 1)

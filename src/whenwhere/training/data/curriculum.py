@@ -27,9 +27,8 @@ import numpy as np
 
 from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.selection import SELECTORS, select, strata
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.data.samples import Sample, SampleSource, order
-from whenwhere.training.tables import near
 
 Schedule = Literal["static", "rescored", "easy-to-hard", "masked"]
 #: Measures the difficulties of an epoch with the policy as it is then.
@@ -80,7 +79,7 @@ class CurriculumSettings:
 
     def __post_init__(self) -> None:
         if self.selector not in SELECTORS:
-            raise SettingError(f"there is no selector {self.selector!r}{near(self.selector, SELECTORS)}")
+            raise SettingError(f"there is no selector {self.selector!r}{did_you_mean(self.selector, SELECTORS)}")
         if not self.answer_tokens:
             raise SettingError("answer_tokens = 0 leaves no room for an answer")
         if self.count == 0:
