@@ -110,7 +110,7 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 5) -> str:
         near = [plain[asked]]
     else:
         near = [k for key, k in plain.items() if asked and key.startswith(asked)]
-        near = near or [plain[key] for key in difflib.get_close_matches(asked, list(plain), most)]
+        near = near or [plain[key] for key in difflib.get_close_matches(asked, list(plain), most, cutoff=0.75)]
     if near:
         return f" (did you mean {' or '.join(near[:most])}?)"
     return f" (the names are {', '.join(names)})" if len(names) <= most else ""
