@@ -128,7 +128,7 @@ def event(request: Request) -> str:
 
 
 def test_as_many_questions_in_flight_as_allowed(moving_clip: Path, tmp_path: Path) -> None:
-    with ChatServer(event, seconds=0.3) as server:
+    with ChatServer(event, seconds=1.5) as server:
         with whenwhere.open(moving_clip, f"{server.url}#test-model", cache=tmp_path, concurrency=6) as video:
             answers = list(video.ground_many(SENTENCES, UNIFORM))
         assert server.most_at_once == 6 and server.answered == len(SENTENCES)
@@ -140,7 +140,7 @@ def test_as_many_questions_in_flight_as_allowed(moving_clip: Path, tmp_path: Pat
 
 def test_a_batch_asks_as_many_at_a_time(moving_clip: Path, tmp_path: Path) -> None:
     asked = [Item(f"q{n}", str(moving_clip), sentence) for n, sentence in enumerate(SENTENCES)]
-    with ChatServer(event, seconds=0.3) as server:
+    with ChatServer(event, seconds=1.5) as server:
         result = whenwhere.batch(
             asked, tmp_path / "out", model=f"{server.url}#test-model", settings=UNIFORM, cache=tmp_path, concurrency=5
         )
@@ -212,7 +212,7 @@ def test_a_batch_keeps_questions_of_several_videos_in_flight(moving_clip: Path, 
         for k in range(3)
         for i, v in enumerate(videos)
     ]
-    with ChatServer(event, seconds=0.3) as server:
+    with ChatServer(event, seconds=1.5) as server:
         model, out = f"{server.url}#test-model", tmp_path / "out"
         result = whenwhere.batch(items, out, model=model, settings=UNIFORM, cache=tmp_path / "cache", concurrency=6)
         assert server.most_at_once == 6 and server.answered == 18
@@ -229,7 +229,7 @@ def test_a_batch_keeps_questions_of_several_videos_in_flight(moving_clip: Path, 
 
 
 def test_the_command_line_says_how_many_at_a_time(moving_clip: Path, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
-    with ChatServer(event, seconds=0.3) as server:
+    with ChatServer(event, seconds=1.5) as server:
         done = cli(
             "ground", moving_clip, *SENTENCES, "--model", f"{server.url}#test-model", "--pipeline", "uniform",
             "--concurrency", 5, "--cache", tmp_path, "--json",
