@@ -14,17 +14,17 @@ class Benchmark:
     """One benchmark; each lives in a file of its own and is listed in `whenwhere.datasets`.
 
     Attributes:
-        name: as typed after `--benchmark`.
-        title: as its authors write it.
-        task: name of the task of `whenwhere.evaluate.tasks`: what an answer is and how it is evaluated.
-        read: path of the released file (or folder, where the release has several) → items. Raises `RecordError`
-            with file and line (or key) when the file is not that release.
-        protocol: name of the protocol its papers score with (`whenwhere.evaluate.protocols`).
-        files: what to give to `--annotations`, in words.
-        source: paper and repository (with commit) that the format was taken from.
-        licence: as stated there.
-        standing: `released file` where the reader was run on the authors' file, `from public code` where no file was
-            at hand and the format was taken from code or documentation.
+        name: Name that is typed after `--benchmark`.
+        title: Title as the authors write it.
+        task: Name of the task in `whenwhere.evaluate.tasks`, which says what an answer is and how it is evaluated.
+        read: Function from the path of the released file (or folder, if the release has several files) to items. It
+            raises `RecordError` with file and line (or key) if the file is not that release.
+        protocol: Name of the protocol that its papers score with (`whenwhere.evaluate.protocols`).
+        files: Words that say which file to give to `--annotations`.
+        source: Paper and repository (with commit) that the format was taken from.
+        licence: Licence that the source states.
+        standing: `released file` if the reader was run on the authors' file, `from public code` if no file was at hand
+            and the format was taken from code or documentation.
     """
 
     name: str

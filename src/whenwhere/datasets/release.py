@@ -37,7 +37,7 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        RecordError: as `read_text`, or not JSON; names the line.
+        RecordError: The file cannot be read, is not UTF-8 text or is empty, or it is not JSON; the message names the line.
     """
     try:
         return json.loads(read_text(path))
@@ -49,7 +49,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, object) of each line of a JSON Lines file; the place is `file, line n` for messages.
 
     Raises:
-        RecordError: as `read_text`, or a line that is no JSON object, such as a torn last one; names the line.
+        RecordError: The file cannot be read, is not UTF-8 text or is empty, or a line is not a JSON object (the last one may
+            be cut off); the message names the line.
     """
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
@@ -188,14 +189,14 @@ def dense(
     """Sentences of a file that holds, for each video, one list of spans and one of sentences.
 
     Args:
-        path: JSON, video → object.
-        title: of the set, for messages.
-        spans: key of the list of [start, end].
-        sentences: key of the list of sentences.
-        others: further keys that must be there.
+        path: JSON file with one object for each video.
+        title: Title of the set, for messages.
+        spans: Key of the list of [start, end].
+        sentences: Key of the list of sentences.
+        others: Further keys that each video's object must have.
 
     Yields:
-        place (for messages), video, the video's object, number of the sentence from 0, span, sentence.
+        The place (for messages), the video, its object, the number of the sentence from 0, its span, the sentence.
     """
     for video, value in mapping(read_json(path), str(path)).items():
         place = f"{path}, {video}"

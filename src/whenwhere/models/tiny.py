@@ -77,25 +77,25 @@ def build(
     """Make an untrained checkpoint: model, processor with tokenizer and chat template, in fp32.
 
     Args:
-        folder: for the files; made where it is missing.
-        seed: of the weights; the same seed makes the same weights.
-        words: that the policy knows, lower case; None = those of the world of shapes.
-        hidden: of the text tower, a multiple of 32.
-        layers: of the text tower.
-        mlp: inner size of its layers, in multiples of `hidden`.
-        vision_hidden: of the vision tower, a multiple of 32.
-        vision_layers: of the vision tower.
-        vision_mlp: inner size of its layers, in multiples of `vision_hidden`.
-        deepstack: layers of the vision tower whose features also go into the first layers of the text tower.
-        side: of the square that a frame has no more tokens than, pixels.
-        patch: side of a patch in pixels.
+        folder: Folder for the files; it is made if it does not exist.
+        seed: Seed of the weights; the same seed makes the same weights.
+        words: Words that the policy knows, in lower case. None: those of the world of shapes.
+        hidden: Hidden size of the text model, a multiple of 32.
+        layers: Number of layers of the text model.
+        mlp: Inner size of the text model's MLPs, in multiples of `hidden`.
+        vision_hidden: Hidden size of the vision tower, a multiple of 32.
+        vision_layers: Number of layers of the vision tower.
+        vision_mlp: Inner size of the vision tower's MLPs, in multiples of `vision_hidden`.
+        deepstack: Layers of the vision tower whose features also go into the first layers of the text model.
+        side: Side in pixels of the square that sets the largest number of tokens of a frame.
+        patch: Side of a patch in pixels.
 
     Returns:
-        The folder.
+        The folder that was given.
 
     Raises:
         MissingExtraError: torch, torchvision or transformers is not installed.
-        SettingError: sizes that do not fit together, or more than 4 million parameters.
+        SettingError: The sizes do not fit together, or make more than 4 million parameters.
     """
     from whenwhere.models.vlm import require_packages
 

@@ -11,12 +11,11 @@ leaves random numbers and weights as they are, so that a run with evaluators lea
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.objective import Objective
-from whenwhere.training.tables import checked
+from whenwhere.training.tables import checked, load_entry
 
 #: Where the description of each kind of evaluator is, as module:name.
 EVALUATORS: dict[str, str] = {"grounding": "whenwhere.training.policy_evaluator:EVALUATOR"}
@@ -126,10 +125,7 @@ def find_evaluator(name: object) -> EvaluatorKind:
     Raises:
         SettingError: There is no such kind.
     """
-    if not isinstance(name, str) or name not in EVALUATORS:
-        raise SettingError(f"there is no kind of evaluator {name!r}{did_you_mean(str(name), EVALUATORS)}")
-    module, _, attribute = EVALUATORS[name].partition(":")
-    kind: EvaluatorKind = getattr(import_module(module), attribute)
+    kind: EvaluatorKind = load_entry(name, EVALUATORS, "kind of evaluator")
     return kind
 
 

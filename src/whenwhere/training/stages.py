@@ -11,14 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from importlib import import_module
 from typing import Any
 
-from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.training.evaluators import EvaluatorSettings
 from whenwhere.training.objective import Objective
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.settings import TrainingSettings
+from whenwhere.training.tables import load_entry
 
 #: Where the description of each stage is, as module:name.
 STAGES: dict[str, str] = {
@@ -110,10 +109,7 @@ def find_stage(name: object) -> TrainingStage:
     Raises:
         SettingError: There is no such stage.
     """
-    if not isinstance(name, str) or name not in STAGES:
-        raise SettingError(f"there is no stage {name!r}{did_you_mean(str(name), STAGES)}")
-    module, _, attribute = STAGES[name].partition(":")
-    stage: TrainingStage = getattr(import_module(module), attribute)
+    stage: TrainingStage = load_entry(name, STAGES, "stage")
     return stage
 
 

@@ -8,12 +8,30 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from whenwhere.errors import SettingError, did_you_mean
 
 T = TypeVar("T")
+
+
+def load_entry(name: object, table: Mapping[str, str], what: str) -> Any:
+    """The object that a table of names lists as "module:attribute"; its module is imported now.
+
+    Args:
+        name: Key of the table, as a recipe writes it.
+        table: Names and where their objects stand.
+        what: Word for an entry, for the message.
+
+    Raises:
+        SettingError: The table has no such name.
+    """
+    if not isinstance(name, str) or name not in table:
+        raise SettingError(f"there is no {what} {name!r}{did_you_mean(str(name), table)}")
+    module, _, attribute = table[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def types(kind: Any) -> dict[str, Any]:
