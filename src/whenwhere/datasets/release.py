@@ -37,7 +37,7 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        RecordError: The file cannot be read, is not UTF-8 text or is empty, or it is not JSON; the message names the line.
+        RecordError: The file cannot be read, is not UTF-8 text, is empty or is not JSON; the message names the line.
     """
     try:
         return json.loads(read_text(path))
@@ -49,8 +49,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, object) of each line of a JSON Lines file; the place is `file, line n` for messages.
 
     Raises:
-        RecordError: The file cannot be read, is not UTF-8 text or is empty, or a line is not a JSON object (the last one may
-            be cut off); the message names the line.
+        RecordError: The file cannot be read, is not UTF-8 text or is empty, or a line is not a JSON object (the last
+            one may be cut off); the message names the line.
     """
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
