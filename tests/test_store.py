@@ -2,16 +2,31 @@
 
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import OutputError
-from whenwhere.store import Cache, _umask, append_line, atomic_folder, atomic_path, content_hash, read_lines, write_text
+from whenwhere.store import (
+    Cache,
+    DiskFullError,
+    _umask,
+    append_line,
+    atomic_folder,
+    atomic_path,
+    cache_folder,
+    content_hash,
+    read_lines,
+    write_text,
+)
 
 
 def test_a_failed_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -132,3 +147,136 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"), atomic_folder(tmp_path / "file" / "folder"):
         pass
+
+
+def test_a_write_does_not_look_through_the_folder(tmp_path, monkeypatch):
+    """With 100 000 files in the folder each write took 66 ms."""
+
+    def refused(*_):
+        raise AssertionError("the folder was listed")
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refused)
+    assert write_text(tmp_path / "a.txt", "x").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["file of a user", "link", "folder", "pipe", "second name"])
+def test_only_what_a_dead_writer_left_is_taken_over(tmp_path, kind):
+    """Whatever else has the name of a temporary file keeps its place and its content."""
+    (tmp_path / "theirs").write_text("theirs")
+    taken = tmp_path / ".a.whenwhere-1.txt"
+    if kind == "file of a user":
+        taken = tmp_path / ".a.txt"
+        taken.write_text("theirs")
+    elif kind == "link":
+        taken.symlink_to(tmp_path / "theirs")
+    elif kind == "second name":
+        os.link(tmp_path / "theirs", taken)
+    else:
+        (os.mkdir if kind == "folder" else os.mkfifo)(taken)
+    assert write_text(tmp_path / "a.txt", "mine").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == sorted([taken.name, "a.txt", "theirs"])
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_links_are_not_written_through(tmp_path, dangling):
+    other = tmp_path / "other"
+    if not dangling:
+        other.write_text("theirs\n")
+    log = tmp_path / "log.jsonl"
+    log.symlink_to(other)
+    with pytest.raises(OutputError, match=r"log\.jsonl: it is a symbolic link"):
+        append_line(log, "{}")
+    write_text(log, "mine")
+    assert not log.is_symlink() and log.read_text() == "mine"
+    assert not other.exists() if dangling else other.read_text() == "theirs\n"
+
+
+def test_a_pipe_is_no_log(tmp_path):
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(OutputError, match="not a regular file"):
+        append_line(tmp_path / "log", "{}")
+
+
+def test_a_line_that_does_not_fit_is_taken_back(tmp_path):
+    path = tmp_path / "log.jsonl"
+    append_line(path, '{"n": 1}')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        with pytest.raises(DiskFullError, match="make room"):
+            append_line(path, json.dumps({"n": "2" * 100}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_text() == '{"n": 1}\n'
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300])
+def test_names_that_no_file_can_have(tmp_path, name):
+    for write in (lambda p: append_line(p, "{}"), lambda p: write_text(p, "x")):
+        with pytest.raises(OutputError, match="cannot write"):
+            write(tmp_path / name / "file")
+        with pytest.raises(OutputError, match="cannot write"):
+            write(tmp_path / name)
+
+
+def damaged(good: bytes) -> list[bytes]:
+    """The same bytes with one changed, for every byte; with eight changed; cut short; and longer."""
+    draw = random.Random(0)
+    some = [good[:i] + bytes([good[i] ^ 1 << draw.randrange(8)]) + good[i + 1 :] for i in range(len(good))]
+    some += [good[:i] + draw.randbytes(8) + good[i + 8 :] for i in range(0, len(good) - 8, 16)]
+    return some + [good[:i] for i in range(0, len(good), 16)] + [good + b"\0", good + good]
+
+
+def test_whatever_is_wrong_with_a_cache_entry_it_is_made_anew(tmp_path):
+    """Costs time, never an answer: neither an error nor other arrays."""
+    cache, right = Cache(tmp_path), {"x": np.arange(40.0), "name": np.array(["a", "bc"])}
+    cache.arrays("k/x", lambda: right)
+    entry = tmp_path / "k" / "x.npz"
+    good = entry.read_bytes()
+    for data in damaged(good):
+        entry.write_bytes(data)
+        calls = []
+        found = cache.arrays("k/x", lambda calls=calls: calls.append(1) or right)
+        assert calls and all((found[k] == right[k]).all() for k in right)
+        assert entry.read_bytes() == good
+    # an entry of another key, and one that an earlier version stored without a checksum
+    cache.arrays("k/y", lambda: {"y": np.zeros(3)})
+    entry.write_bytes((tmp_path / "k" / "y.npz").read_bytes())
+    assert cache.arrays("k/x", lambda: right) is right
+    np.savez(entry, **right)
+    assert cache.arrays("k/x", lambda: right) is right
+    # a pipe of that name is not waited for
+    entry.unlink()
+    os.mkfifo(entry)
+    assert cache.arrays("k/x", lambda: right) is right
+
+
+def test_a_damaged_answer_is_never_taken_for_another(tmp_path):
+    responses = ResponseCache(Cache(tmp_path), "chat")
+    key = responses.key("model", "when?")
+    responses.write(key, {"text": "from 2.0 to 4.5 s", "calls": 1}, model="m")
+    path = responses.path(key)
+    assert path.stat().st_mode & 0o777 == 0o600
+    for data in damaged(path.read_bytes()):
+        path.write_bytes(data)
+        assert responses.read(key, lambda value: value) in (None, {"text": "from 2.0 to 4.5 s", "calls": 1})
+    # an answer that an earlier version paid for is still found
+    path.write_text(json.dumps({"key": key, "model": "m", "completion": "2 to 3 s"}))
+    assert responses.read(key, str) == "2 to 3 s"
+
+
+def test_without_a_home_nothing_is_kept(tmp_path, monkeypatch):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("WHENWHERE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    assert cache_folder() is None
+    for _ in range(2):
+        assert Cache().arrays("k/x", lambda: {"x": np.ones(2)})["x"].sum() == 2
+    assert Cache(tmp_path).enabled

@@ -10,14 +10,15 @@ File names and modification times are never part of a key. A cache that is damag
 never an answer.
 """
 
+import errno
 import glob
 import hashlib
 import io
 import json
 import os
 import shutil
+import stat
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,15 +29,33 @@ import numpy as np
 from whenwhere.errors import OutputError
 
 _CHUNK = 1 << 20
+#: Errors that every further file on the same disk would meet too.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+#: Most temporary files beside one target: as many processes may write it at the same time.
+_WRITERS = 1000
+_DIGEST = 20
 
 
-def _refusal(path: Path, e: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {e.strerror or e}; choose another --out or make room there")
+class DiskFullError(OutputError):
+    """Nothing can be written to a disk: it is full, read-only or broken. To go on computing would be of no use."""
+
+
+def _refusal(path: Path, e: OSError | ValueError) -> OutputError:
+    number = getattr(e, "errno", None)
+    reason = "it is a symbolic link" if number == errno.ELOOP else getattr(e, "strerror", None) or str(e)
+    kind = DiskFullError if number in _FULL else OutputError
+    return kind(f"cannot write {path}: {reason}; choose another --out or make room there")
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, with the same ending, and rename it over `path` if the block succeeds.
+
+    A symbolic link at `path` is replaced; the file that it names is left alone.
+
+    Args:
+        path: The file to write.
+        private: Whether only the user may read the file.
 
     Raises:
         OutputError: The folder cannot be made or written, or the disk is full.
@@ -44,25 +63,69 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{target.stem[:40]}."
-        _sweep(target, prefix)
-        fd, name = tempfile.mkstemp(prefix=f"{prefix}{os.getpid()}.", suffix=target.suffix, dir=target.parent)
-        os.close(fd)
-    except OSError as e:
+        temporary, lock = _claim(target, 0o600 if private else 0o666)
+    except (OSError, ValueError) as e:
         raise _refusal(target, e) from e
-    temporary = Path(name)
+    written = False
     try:
         yield temporary
         with open(temporary, "rb+") as f:
             os.fsync(f.fileno())
-        # mkstemp makes files that only their owner can read; the result has ordinary permissions.
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
+        written = True
     except OSError as e:
         raise _refusal(target, e) from e
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if not written:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _claim(target: Path, mode: int) -> tuple[Path, int]:
+    """A temporary file beside the target that no other writer has, and its lock.
+
+    What a killed process left is taken over by the next writer of the same target. Names are counted instead of drawn,
+    so that nobody has to look through the folder for such leftovers: it may hold a hundred thousand files.
+    """
+    for number in range(1, _WRITERS):
+        temporary = target.with_name(f".{target.stem[:40]}.whenwhere-{number}{target.suffix}")
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            lock = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            try:
+                lock = os.open(temporary, flags)
+            except OSError:
+                continue
+            # Whoever had it may still be writing, or may have made it the target just now.
+            if not (_lock(lock) and _is_at(lock, temporary)):
+                os.close(lock)
+                continue
+            os.ftruncate(lock, 0)
+        else:
+            _lock(lock)
+        return temporary, lock
+    raise FileExistsError(errno.EEXIST, "too many unfinished files are there")
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file until it is closed; False if another writer has it, or if this system has no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is the regular file at a path, which has no other name."""
+    with suppress(OSError):
+        here, there = os.fstat(file), os.stat(path, follow_symlinks=False)
+        return stat.S_ISREG(here.st_mode) and here.st_nlink == 1 and os.path.samestat(here, there)
+    return False
 
 
 @contextmanager
@@ -107,15 +170,6 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _sweep(target: Path, prefix: str) -> None:
-    """Remove temporary files that killed processes left beside the target."""
-    for left in target.parent.glob(f"{glob.escape(prefix)}*{glob.escape(target.suffix)}"):
-        pid = left.name[len(prefix) :].split(".")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            with suppress(OSError):
-                left.unlink()
-
-
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -142,50 +196,82 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as e:
-        raise OutputError(f"cannot write to {folder}: {e.strerror or e}; choose another --out") from e
+    except (OSError, ValueError) as e:
+        raise OutputError(f"cannot write to {folder}: {getattr(e, 'strerror', None) or e}; choose another --out") from e
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write a whole file atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: str | os.PathLike[str], data: bytes, private: bool = False) -> Path:
+    """Write a whole file atomically; a private file can be read by its owner only."""
+    with atomic_path(path, private) as temporary:
         temporary.write_bytes(data)
     return Path(path)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str, private: bool = False) -> Path:
     """Write a whole UTF-8 file atomically, without changing its newlines."""
-    return write_bytes(path, text.encode("utf-8"))
+    return write_bytes(path, text.encode("utf-8"), private)
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Append one line and flush it to the disk. If the last line is torn, a newline is put after it first.
 
+    A line that could not be written whole is taken back.
+
     Raises:
-        OutputError: The file cannot be written, or the disk is full.
+        OutputError: The file cannot be written, is a symbolic link or not a regular file, or the disk is full.
     """
     target = Path(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target, "ab+") as f:
-            if f.tell():
+        with open(os.open(target, flags, 0o666), "r+b", buffering=0) as f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            before = f.seek(0, os.SEEK_END)
+            data = line.encode("utf-8") + b"\n"
+            if before:
                 f.seek(-1, os.SEEK_END)
-                if f.read(1) != b"\n":
-                    f.write(b"\n")
-            f.write(line.encode("utf-8") + b"\n")
-            f.flush()
-            os.fsync(f.fileno())
-    except OSError as e:
+                data = data if f.read(1) == b"\n" else b"\n" + data
+            done = 0
+            try:
+                while done < len(data):
+                    done += f.write(data[done:])
+                os.fsync(f.fileno())
+            except OSError:
+                # only if nobody else has written since
+                if f.seek(0, os.SEEK_END) == before + done:
+                    f.truncate(before)
+                raise
+    except (OSError, ValueError) as e:
         raise _refusal(target, e) from e
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """The JSON values of a JSON Lines file; lines that a crash tore are skipped, and a missing file has none."""
+def read_lines(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    r"""The objects of a JSON Lines file. Torn lines and lines of anything else are skipped; a missing file has none.
+
+    >>> import tempfile
+    >>> path = write_text(tempfile.mkdtemp() + "/a.jsonl", '{"a": 1}\n5\n' + "[" * 100_000 + '\n{"a": 2}\n{"a"')
+    >>> list(read_lines(path))
+    [{'a': 1}, {'a': 2}]
+    """
     with suppress(FileNotFoundError), open(path, "rb") as f:
         for line in f:
-            with suppress(ValueError):
-                if line.strip():
-                    yield json.loads(line)
+            found = json_object(line)
+            if found is not None:
+                yield found
+
+
+def json_object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line holds; None if it holds anything else, or nests too deep to be read.
+
+    >>> json_object(b'{"a": 1}'), json_object(b'[1]'), json_object(b'{"a": ')
+    ({'a': 1}, None, None)
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def sha256_1mb(path: str | os.PathLike[str]) -> str:
@@ -203,18 +289,33 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     return h.hexdigest()
 
 
-def cache_folder() -> Path:
-    """The folder named by `$WHENWHERE_CACHE`, or else `whenwhere` in the user's cache folder."""
+def cache_folder() -> Path | None:
+    """The folder named by `$WHENWHERE_CACHE`, or else `whenwhere` in the user's cache folder; None without a home."""
     if explicit := os.environ.get("WHENWHERE_CACHE"):
         return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whenwhere"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whenwhere"
+    except RuntimeError:
+        return None
+
+
+def checksum(*parts: bytes) -> bytes:
+    """A hash of 20 bytes, by which damage to stored bytes is recognised."""
+    h = hashlib.blake2b(digest_size=_DIGEST)
+    for part in parts:
+        h.update(len(part).to_bytes(8, "big"))
+        h.update(part)
+    return h.digest()
 
 
 class Cache:
     """A cache of arrays, keyed by content.
 
+    An entry is an npz file and the checksum of its key and bytes. An entry that is damaged in any way, or that was
+    stored under another key, counts as missing and is written anew.
+
     Args:
-        folder: Folder of the cache; None means `cache_folder()`.
+        folder: Folder of the cache; None means `cache_folder()`. Without a home there is none, and nothing is kept.
         enabled: Whether the cache is read and written at all.
 
     >>> import tempfile
@@ -227,8 +328,9 @@ class Cache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, enabled: bool = True) -> None:
-        self.folder = Path(folder) if folder is not None else cache_folder()
-        self.enabled = enabled
+        found = Path(folder) if folder is not None else cache_folder()
+        self.folder = found or Path(os.devnull)
+        self.enabled = enabled and found is not None
 
     def key(self, kind: str, *parts: Any) -> str:
         """The key of a result: a file name made from its kind and everything it depends on, as JSON values."""
@@ -238,17 +340,27 @@ class Cache:
     def arrays(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The stored arrays of `key`; if there are none, `make()` is called and its arrays are stored."""
         path = self.folder / f"{key}.npz"
-        if self.enabled:
-            # A damaged entry is computed again: np.load raises one of these errors for a file that is not a whole npz.
-            with (
-                suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile),
-                np.load(path, allow_pickle=False) as stored,
-            ):
-                return dict(stored)
+        if self.enabled and (stored := _load_entry(path, key)) is not None:
+            return stored
         made = make()
         if self.enabled:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **made)  # type: ignore[arg-type]
+            data = buffer.getvalue()
             with suppress(OutputError):
-                write_bytes(path, buffer.getvalue())
+                write_bytes(path, data + checksum(key.encode(), data))
         return made
+
+
+def _load_entry(path: Path, key: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a cache entry, or None if it is missing or damaged."""
+    # Whatever a damaged file, or another version of numpy or zlib, raises: the entry is only there to save time.
+    with suppress(Exception):
+        # A pipe of this name would never end.
+        if path.is_file():
+            whole = path.read_bytes()
+            data, digest = whole[:-_DIGEST], whole[-_DIGEST:]
+            if digest == checksum(key.encode(), data):
+                with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+                    return dict(stored)
+    return None

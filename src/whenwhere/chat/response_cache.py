@@ -6,7 +6,8 @@ process loses at most the calls under way. The address of a server is part of it
 something only there: two checkpoints served as "policy" on two ports are two models. Whoever puts other weights behind
 the same address and name takes another folder.
 
-A damaged file counts as missing and is asked for again; a folder that cannot be written costs money, not answers.
+Each file holds the checksum of its entry. A damaged file counts as missing and is asked for again; a folder that cannot
+be written costs money, not answers. Only the user can read the files: answers may hold what others should not see.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from whenwhere.errors import OutputError
-from whenwhere.store import Cache, write_text
+from whenwhere.store import Cache, checksum, write_text
 
 T = TypeVar("T")
 
@@ -59,10 +60,15 @@ class ResponseCache:
             parse: Makes the answer from the JSON value that `write` was given; whatever it raises counts as damage.
         """
         if self.cache.enabled:
-            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            # Whatever is wrong with a file, its answer is only missing.
+            with suppress(Exception):
                 stored: Any = json.loads(self.path(key).read_bytes())
+                if "checksum" in stored:
+                    if stored["checksum"] != _checksum(stored["entry"]):
+                        return None
+                    stored = stored["entry"]
+                # Until version 0.1 there was no checksum, and checkpoints' answers were kept under "reply".
                 if stored["key"] == key:
-                    # checkpoints' answers were kept under "reply" until version 0.1
                     return parse(stored["completion"] if "completion" in stored else stored["reply"])
         return None
 
@@ -75,5 +81,11 @@ class ResponseCache:
             facts: Further JSON values for a person who reads the file, such as the model's name.
         """
         if self.cache.enabled:
+            entry = {"key": key, **facts, "completion": completion}
             with suppress(OutputError):
-                write_text(self.path(key), json.dumps({"key": key, **facts, "completion": completion}) + "\n")
+                text = json.dumps({"checksum": _checksum(entry), "entry": entry})
+                write_text(self.path(key), text + "\n", private=True)
+
+
+def _checksum(entry: Any) -> str:
+    return checksum(json.dumps(entry, sort_keys=True).encode()).hex()

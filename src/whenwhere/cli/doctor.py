@@ -198,6 +198,11 @@ def _cache() -> Iterator[Diagnosis]:
     from whenwhere.store import cache_folder
 
     folder = cache_folder()
+    # It is optional: without it every index is computed again.
+    mend = "set WHENWHERE_CACHE to a folder that can be written"
+    if folder is None:
+        yield Diagnosis("cache folder", "missing", "this user has no home folder", mend)
+        return
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,8 +210,6 @@ def _cache() -> Iterator[Diagnosis]:
             pass
         yield Diagnosis("cache folder", "ok", f"{folder}, {size / 1e6:.1f} MB, may be deleted at any time")
     except OSError as e:
-        # It is optional: without it every index is computed again.
-        mend = "set WHENWHERE_CACHE to a folder that can be written"
         yield Diagnosis("cache folder", "missing", f"{folder} cannot be written ({e.strerror})", mend)
 
 
