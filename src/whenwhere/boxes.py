@@ -79,7 +79,18 @@ def valid_boxes(boxes: ArrayLike) -> NDArray[np.bool_]:
 
 
 def clip_boxes(boxes: ArrayLike, width: float, height: float) -> NDArray[np.float64]:
-    """Boxes of shape (n, 4) cut to the frame; a box wholly outside comes back empty, which `valid_boxes` finds.
+    """Boxes clipped to the frame.
+
+    A box that lies wholly outside the frame is kept, but with zero width or height, so that `valid_boxes` is False
+    for it.
+
+    Args:
+        boxes: xyxy boxes in pixels, shape (n, 4).
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+
+    Returns:
+        The clipped boxes, shape (n, 4).
 
     >>> clip_boxes([[-5, 2, 30, 40]], 20, 30).tolist()
     [[0.0, 2.0, 20.0, 30.0]]

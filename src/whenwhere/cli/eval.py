@@ -38,16 +38,21 @@ def eval_(
         ),
     ] = None,
     second: Annotated[
-        Path | None, typer.Argument(metavar="[FILE2]", help="Further answers to the same items.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="[FILE2]", help="Answers to compare with those of --predictions.", show_default=False),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How to count; --list shows all.", show_default="as the benchmark's papers do")
+        str | None,
+        typer.Option(
+            help="Rules of scoring; --list shows all.", show_default="the one that the benchmark's papers use"
+        ),
     ] = None,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
-            help="Refuse a file with any fault instead of counting it as wrong. What a model said is not a fault.",
+            help="Refuse a predictions file with faults, such as an unknown id, instead of counting them as wrong. "
+            "Text that a model wrote is never refused.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the report and the score of every item.")] = None,
@@ -57,18 +62,25 @@ def eval_(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else.")] = False,
     train: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The benchmark's training file; the best constant is fitted on it."),
+        typer.Option(
+            metavar="FILE",
+            help="The benchmark's training file; from it a baseline is fitted that gives every item the same answer.",
+        ),
     ] = None,
     blind: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Answers made without any picture, reported for comparison.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Answers of a model that saw no frames, reported as a further baseline."),
     ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of the answers.", show_default="recognised by the content")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling and of the swaps.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Seed of the bootstrap, and of the baseline that swaps answers between items."),
+    ] = 0,
     list_: Annotated[bool, typer.Option("--list", help="Print all tasks, benchmarks, protocols and formats.")] = False,
 ) -> None:
-    """Score answers to a benchmark exactly as a named protocol counts, beside constant answers.
+    """Score answers to a benchmark by the rules of a named protocol, next to baselines that ignore the video.
 
     Exit status: 0 done, 1 a file cannot be used (or has faults, with --strict), 2 wrong usage.
     """

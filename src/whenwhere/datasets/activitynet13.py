@@ -24,12 +24,18 @@ def read(path: Path) -> list[Item]:
 
 
 def segments(path: Path, source: str, scored: str, licence: str) -> list[Item]:
-    """Items of a file in this form, which THUMOS14 is released in as well; numbers may be written as text.
+    """Items of a file in the form of ActivityNet 1.3, in which THUMOS14 is released as well.
 
-    Only those of the subset `scored` where the file has it.
+    Numbers in the file may be written as text.
+
+    Args:
+        path: The JSON file with the key `database`.
+        source: Name of the data set, for `Item.source`.
+        scored: Subset whose items are returned, such as `validation`. A file without it gives the items it has.
+        licence: Licence of the annotations, for `Item.licence`.
 
     Raises:
-        RecordError: not such a file; names the video.
+        RecordError: The file does not have that form; the message names the video.
     """
     value = mapping(read_json(path), str(path))
     need(value, ("database",), str(path), "ActivityNet detection")

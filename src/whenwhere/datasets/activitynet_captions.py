@@ -20,7 +20,9 @@ from whenwhere.datasets.release import dense, fault_of, positive
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `train.json`, `val_1.json` or `val_2.json`; ids are `<video>#<n>`, n the place in its list from 0.
+    """Items of `train.json`, `val_1.json` or `val_2.json`.
+
+    Ids are `<video>#<n>`, where n is the sentence's index in the list of its video, from 0.
 
     Raises:
         RecordError: The file is not that release; the message names the video and key.

@@ -1,4 +1,4 @@
-"""What a benchmark is to us: a name, a reader of its released files, and the protocol its papers score with."""
+"""Describes a benchmark by its name, a reader of its released files, and the protocol that its papers score with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,11 +42,11 @@ def read_items(benchmark: Benchmark, path: str | Path) -> list[Item]:
     """The items of a benchmark's released file.
 
     Args:
-        benchmark: Whose file it is; `whenwhere.datasets.BENCHMARKS` has them by name.
-        path: The released file, or the folder where the release has several files.
+        benchmark: The benchmark; `whenwhere.datasets.BENCHMARKS` lists all of them by name.
+        path: The released file, or its folder if the release has several files.
 
     Raises:
-        RecordError: The path does not exist, is not that release, or holds no items.
+        RecordError: The path does not exist, is not a file of that benchmark, or holds no items.
     """
     source = Path(path)
     if not source.exists():

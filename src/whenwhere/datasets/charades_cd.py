@@ -13,7 +13,9 @@ from whenwhere.datasets.release import dense, fault_of, positive
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `charades_test_ood.json` and its like; ids are `<video>#<n>`, n the place in its list from 0.
+    """Items of one of the released files, such as `charades_test_ood.json`.
+
+    Ids are `<video>#<n>`, where n is the sentence's index in the list of its video, from 0.
 
     Raises:
         RecordError: The file is not that release; the message names the video and key.

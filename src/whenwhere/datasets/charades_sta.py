@@ -1,10 +1,10 @@
 """Charades-STA: sentences with seconds in Charades' home videos.
 
 Released as text, a line for each sentence: `VIDEO start end##sentence`. The file itself does not say how long the
-videos are; Charades' own table `Charades_v1_test.csv` (or `_train.csv`) does, and is read where it lies beside.
+videos are; Charades' own table `Charades_v1_test.csv` (or `_train.csv`) does, and is read if it is in the same folder.
 
-Traps, as released: 562 of the 3720 test ends lie after the video's end (kept: the field's numbers count them so);
-four train lines end before they start (kept as invalid items).
+Known faults of the release: 562 of the 3720 test spans end after the video does (kept, because published numbers are
+computed with them); four training spans end before they start (kept as invalid items).
 """
 
 import csv
@@ -25,10 +25,11 @@ def read(path: Path) -> list[Item]:
     """Items of `charades_sta_test.txt` or `charades_sta_train.txt`; ids are `<video>#<n>`, n counting from 0 per video.
 
     Args:
-        path: the text file; `Charades_v1_test.csv` / `Charades_v1_train.csv` beside it gives the durations.
+        path: The text file. Durations are read from `Charades_v1_test.csv` or `Charades_v1_train.csv` if it is in the
+            same folder.
 
     Raises:
-        RecordError: not that file, or a line that is not `VIDEO start end##sentence`.
+        RecordError: A line is not `VIDEO start end##sentence`; the message names the line.
     """
     split = next((s for s in ("test", "train", "val") if s in path.stem), None)
     seconds = _durations(path.parent / f"Charades_v1_{split}.csv")
@@ -67,7 +68,7 @@ def read(path: Path) -> list[Item]:
 
 
 def _durations(path: Path) -> dict[str, float]:
-    """Video → seconds, from Charades' table; nothing where the table does not lie there."""
+    """Duration in seconds of each video, from Charades' table; empty if there is no such file."""
     if not path.is_file():
         return {}
     rows = csv.DictReader(io.StringIO(read_text(path)))

@@ -2,8 +2,8 @@
 
 Released as a list of `description`, `video`, `num_segments` (5 or 6), `times`: one [first, last] pair of chunk numbers
 per annotator, inclusive, so that [1, 4] is 5-25 s. `Item.spans` holds them in seconds, one row per annotator;
-`Item.extra["times"]` holds the chunk numbers for DiDeMo's own protocol. How long a video is beyond its whole chunks
-was not released: the duration is 5 s times the chunks, an upper end.
+`Item.extra["times"]` holds the chunk numbers for DiDeMo's own protocol. The true durations were not released:
+`Item.duration` is 5 s times the number of chunks, which is at least as long as the video.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import filled, listing, mapping, name, need, pairs, positive, read_json, text
 from whenwhere.errors import RecordError
 
-#: Seconds in a chunk.
+#: Length of a chunk in seconds.
 CHUNK = 5.0
 _KEYS = ("annotation_id", "description", "video", "num_segments", "times")
 
@@ -22,7 +22,8 @@ def read(path: Path) -> list[Item]:
     """Items of `train_data.json`, `val_data.json` or `test_data.json`; ids are the annotation_id as text.
 
     Raises:
-        RecordError: not that file, or chunk numbers that the video does not have; names the entry.
+        RecordError: The file is not that release, or an entry has chunk numbers that its video does not have; the
+            message names the entry.
     """
     items = []
     for n, entry in enumerate(listing(read_json(path), str(path))):

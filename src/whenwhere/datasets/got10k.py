@@ -1,9 +1,9 @@
 """GOT-10k: one target followed through a short video, one box per frame at 10 frames a second.
 
-Folders `<sequence>/groundtruth.txt` (x, y, w, h; taken as released) with `meta_info.ini` (resolution, anno_fps),
-`cover.label` (0-8, 0 = invisible) and `absence.label`. In frames that are marked absent there is no box. `extra`
-keeps `cover`, which GOT-10k's score leaves frames out by, and `bound`, the frame that it clips boxes to. The test split
-has the first box only.
+Each sequence is a folder with `groundtruth.txt` (x, y, w, h; taken as released), `meta_info.ini` (resolution,
+anno_fps), `cover.label` (0-8, 0 = invisible) and `absence.label`. Frames that are marked absent have no box.
+`Item.extra` keeps what GOT-10k's own score needs: `cover`, because it leaves out frames in which the target is
+invisible, and `bound`, the frame size that it clips boxes to. In the test split only the first box is public.
 """
 
 import ast
@@ -22,10 +22,10 @@ RATE = 10.0
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `val` or `train`, one per sequence in the order of list.txt; ids are the sequences' names.
+    """Items of the folder `val` or `train`, one per sequence in the order of list.txt; ids are the sequences' names.
 
     Raises:
-        RecordError: no sequences there, or a line that is no box.
+        RecordError: The folder holds no sequences, or a line is not a box.
     """
     path = folder(path, "GOT-10k")
     listed = path / "list.txt"

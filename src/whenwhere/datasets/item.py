@@ -1,13 +1,13 @@
 """One question with its truth: the unit of every benchmark, manifest, training set and curation step.
 
-An `Item` keeps what the benchmark released, at full precision, in the definitions of the floor below: seconds from the
-first displayed frame, half-open spans, xyxy pixels of the displayed frame. The traps of each release (inclusive ends,
-1-based frames, swapped corners) are handled once, in the reader of that benchmark.
+An `Item` keeps what the benchmark released, at full precision, in the package's units: seconds from the first displayed
+frame, half-open spans, xyxy pixels of the displayed frame. What a release counts in another way (inclusive ends,
+1-based frames, swapped corners) is converted once, in the reader of that benchmark.
 
-Spans are *raw*. They may overlap (several annotators) and may end after the video's end. If a release holds an end
-before its start, the item is kept with status `invalid`, so that no denominator shrinks silently. `Item.span_set` makes
-a set of time from them. Whatever only one benchmark's own protocol needs (saliency votes, chunks, native frame numbers)
-is in `extra`, in that release's own words and units.
+Spans are *raw*. They may overlap (several annotators) and may end after the video's end. If a released span ends before
+it starts, the item is kept with status `invalid`, so that no denominator shrinks silently. `Item.span_set` is the union
+of the spans. Whatever only one benchmark's own protocol needs (saliency votes, chunks, native frame numbers) is in
+`extra`, under that release's own keys and in its units.
 """
 
 from dataclasses import dataclass, field
@@ -31,14 +31,15 @@ def span_array(spans: ArrayLike = ()) -> NDArray[np.float64]:
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One sentence about one video, and what is true.
+    """One sentence about one video, with its ground truth.
 
     Attributes:
         id: Name that is unique in the set; predictions are matched by it. It is empty only in a list of questions
             without truth (`whenwhere.datasets.questions`).
         video: Name or path of the video. Items of one video form a cluster in every confidence interval.
         query: The sentence.
-        spans: The true time in seconds, shape (k, 2), raw (see above). k = 0 means that the event is not in the video.
+        spans: The true spans (start, end) in seconds, shape (k, 2), as released: they may overlap or end after the
+            video. k = 0 means that the event is not in the video.
         tubes: The true boxes, one tube per object, at the times of the annotation itself.
         duration: Length in seconds of the video, or of the window if times count from the window's start. None if the
             release does not say.
@@ -58,8 +59,8 @@ class Item:
         captions: Further sentences that describe the same event.
         options: Answers to choose from (multiple-choice questions).
         answer: The correct answer, as the release writes it.
-        difficulty: 1 - reward, in 0-1; high is hard. `difficulty_of` names the score and the policy.
-        difficulty_of: Name of the score behind `difficulty`.
+        difficulty: How hard the item is for a policy, 1 - its reward, in 0-1; higher is harder.
+        difficulty_of: Name of the score and of the policy that `difficulty` was measured with.
         provenance: File, key or line, and version: how to find the entry again.
         extra: Whatever only this benchmark's own protocol needs.
     """
@@ -96,7 +97,7 @@ class Item:
 
     @property
     def span_set(self) -> SpanSet:
-        """The truth as a set of time. Spans with end <= start hold no time and are left out.
+        """The union of the true spans. Spans with end <= start hold no time and are left out.
 
         >>> Item("a", "v", spans=span_array([(3, 5), (4, 6), (9, 9)])).span_set
         SpanSet([3, 6))

@@ -2,8 +2,8 @@
 
 Read from the data set's folders (`<class>/<sequence>/groundtruth.txt` with `full_occlusion.txt`, `out_of_view.txt`,
 `nlp.txt`) or from the evaluation toolkit's annotations (`<sequence>.txt` with `absent/<sequence>.txt`), as a folder or
-a .zip. Boxes are x, y, w, h with a first pixel of 1. A frame in which the target is absent has no box; the time asked
-about is the whole video.
+a .zip. Boxes are x, y, w, h, with pixels counted from 1. A frame in which the target is absent has no box. The true
+span of an item is the whole video.
 """
 
 import zipfile
@@ -22,10 +22,10 @@ RATE = 30.0
 
 
 def read(path: Path) -> list[Item]:
-    """Items, one per sequence; ids are the sequences' names.
+    """Items of a folder or .zip of sequences, one per sequence; ids are the sequences' names.
 
     Raises:
-        RecordError: no annotations there, or a line that is no box.
+        RecordError: There are no annotations, or a line is not a box.
     """
     if path.is_dir():
         names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*.txt"))

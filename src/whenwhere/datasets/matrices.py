@@ -23,10 +23,10 @@ from whenwhere.errors import RecordError
 
 
 def read_arrays(path: Path, needed: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz by name; the one array of an .npy stands under the first name of `needed`.
+    """The arrays of an .npz file by name; the single array of an .npy file gets the first name in `needed`.
 
     Raises:
-        RecordError: The file is not there, is not such a file, or lacks an array of numbers that is needed.
+        RecordError: The file does not exist, is not .npz or .npy, or lacks a needed array of numbers.
     """
     try:
         held = np.load(path, allow_pickle=False)
@@ -46,7 +46,9 @@ def read_arrays(path: Path, needed: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def read_retrieval(path: Path) -> list[Item]:
-    """One item for each sentence; `extra` holds the number of its video and how many videos there are.
+    """Items of a text-video retrieval file, one per sentence.
+
+    `Item.extra` holds the index of the sentence's video, and the number of videos.
 
     Raises:
         RecordError: The file is not an .npz or .npy of this kind.
@@ -69,7 +71,9 @@ def read_retrieval(path: Path) -> list[Item]:
 
 
 def read_recognition(path: Path) -> list[Item]:
-    """One item for each row of scores; `extra` holds the number of its class and how many classes there are.
+    """Items of a recognition file, one per row of `scores`.
+
+    `Item.extra` holds the true class, and the number of classes.
 
     Raises:
         RecordError: The file is not an .npz of this kind.
@@ -94,7 +98,7 @@ def read_recognition(path: Path) -> list[Item]:
 
 
 def _names(path: Path, held: dict[str, NDArray[Any]], key: str, count: int) -> list[str]:
-    """The names under `key`, or running numbers."""
+    """The names in the array `key` of a file, or 0, 1, 2, ... if it has no such array."""
     names = [str(name) for name in held.get(key, np.arange(count)).tolist()]
     if len(set(names)) != count or len(names) != count:
         raise RecordError(f"{path}: {key} must hold {count} different names: write one name for each row")

@@ -1,9 +1,9 @@
 """MOT15 to MOT20 ground truth: everybody in a video, one row per frame and person.
 
-Rows are frame, id, x, y, w, h, flag and more, all counted from 1 (frames, and the first pixel). Rows with flag 0 are
-not to be considered; where there are nine columns (MOT16 on) the eighth is the class and only pedestrians (1) are
-kept, as MOT scores them; both are counted in `Item.provenance`. Frame rate and size come from `seqinfo.ini`; without
-it 30 frames a second are assumed, which the provenance says. One item per video, one tube per person.
+Rows are frame, id, x, y, w, h, flag and more; frames and pixels are counted from 1. Rows with flag 0 are left out, as
+MOT ignores them. If there are nine columns (MOT16 and later), the eighth is the class, and only pedestrians (1) are
+kept, as MOT scores them. `Item.provenance` counts the rows left out. Frame rate and size come from `seqinfo.ini`;
+without it 30 frames a second are assumed, which `Item.provenance` says. One item per video, one tube per person.
 """
 
 import configparser
@@ -20,7 +20,7 @@ from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
-#: Frames per second where no seqinfo.ini says.
+#: Frames per second of sequences without a seqinfo.ini.
 RATE = 30.0
 _PEDESTRIAN = 1
 
@@ -29,7 +29,7 @@ def read(path: Path) -> list[Item]:
     """Items of one `gt.txt`, of a sequence's folder, or of a folder of sequences; ids are the sequences' names.
 
     Raises:
-        RecordError: no ground truth there, or a row that is none.
+        RecordError: There is no ground truth at the path, or a row is not one of the format.
     """
     if not path.is_dir():
         return [_item(path)]

@@ -2,8 +2,8 @@
 
 Released in two files that belong together: `gsub_val.json`, video → `duration`, `fps`, `location` (question id → any
 number of [start, end]), and `val.csv` with the questions, five options and the right one as text. Any one of the
-moments is a sufficient answer, so `Item.spans` are alternatives. The two files hold the same questions; one that stands
-only in the moments' file would have no text and is refused.
+moments is a sufficient answer, so `Item.spans` are alternatives. Both files must hold the same questions: an entry of
+`gsub_val.json` whose question is not in `val.csv` is an error.
 """
 
 import csv
@@ -20,10 +20,13 @@ _COLUMNS = ("video_id", "qid", "question", "answer", "type", "frame_count", "wid
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `gsub_val.json` or `gsub_test.json`, with `val.csv` or `test.csv` beside; ids are `<video>_<qid>`.
+    """Items of `gsub_val.json` or `gsub_test.json`; ids are `<video>_<qid>`.
+
+    The table of questions, `val.csv` or `test.csv`, must be in the same folder.
 
     Raises:
-        RecordError: not that file, or the table is missing or does not fit; names the video or line.
+        RecordError: The file is not that release, or the table is missing or is of another split; the message names
+            the video or line.
     """
     split = path.stem.removeprefix("gsub_")
     table = path.parent / f"{split}.csv"
@@ -66,7 +69,7 @@ def read(path: Path) -> list[Item]:
 
 
 def _questions(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """(video, question id) → row of the table."""
+    """The rows of the table of questions by (video, question id)."""
     if not path.is_file():
         raise RecordError(f"{path} is missing: NExT-GQA's questions stand there; put it beside the moments' file")
     rows = csv.DictReader(io.StringIO(read_text(path)))

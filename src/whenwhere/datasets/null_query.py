@@ -1,9 +1,9 @@
-"""Sets that also ask for what is not there: Soccer-GMR, Charades-STA-RF, ActivityNet-RF, and others of their forms.
+"""Data sets with queries whose event is not in the video: Soccer-GMR, Charades-STA-RF, ActivityNet-RF and others.
 
-Two forms are read:
+Two formats are read:
 
-- JSON Lines as in QVHighlights, where `relevant_windows` may be empty (Soccer-GMR; NA-VMR's adaptations of
-  QVHighlights and Charades-STA are of this form where they are passed on). An `action_type` becomes `Item.type`;
+- JSON Lines as in QVHighlights, where `relevant_windows` may be empty (Soccer-GMR, and copies of NA-VMR's adaptations
+  of QVHighlights and Charades-STA). An `action_type` becomes `Item.type`;
 - JSON, video → `duration`, `sts`: a list of `sentence`, `id`, `timestamp` ([] where nothing is there), `no_answer`
   (Charades-STA-RF, ActivityNet-RF).
 
@@ -20,10 +20,13 @@ from whenwhere.errors import RecordError
 
 
 def read(path: Path) -> list[Item]:
-    """Items of either form, told apart by the file's ending; ids are the qid as text, or `<video>#<n>`, n from 0.
+    """Items of either format, told apart by the file's ending.
+
+    Ids are the qid as text (JSON Lines), or `<video>#<n>` with n from 0 (JSON).
 
     Raises:
-        RecordError: of neither form, or `no_answer` against `timestamp`; names the line or video.
+        RecordError: The file has neither format, or `no_answer` and `timestamp` of an entry contradict each other; the
+            message names the line or video.
     """
     if path.suffix == ".jsonl":
         return read_windows(path, "null-query", "null-query", BENCHMARK.licence, kind="action_type")

@@ -1,7 +1,7 @@
-"""Manifests as benchmarks: any set of one's own is evaluated like a published one.
+"""Manifests as benchmarks, so that your own data can be evaluated like a published benchmark.
 
-`manifest` scores the answered time, `manifest-tubes` also the boxes; both under this project's own definition unless a
-protocol is named.
+`manifest` scores the answered spans, `manifest-tubes` the boxes as well; both by the package's own protocol (`default`,
+`default-tubes`) unless another one is named.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ def read(path: Path) -> list[Item]:
     """All items of a manifest.
 
     Raises:
-        RecordError: no manifest, or a line that does not follow the schema; names file and line.
-        MissingExtraError: Parquet without pyarrow.
+        RecordError: The file is not a manifest, or a line does not follow the schema; the message names file and line.
+        MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     return list(manifest.read(path))
 

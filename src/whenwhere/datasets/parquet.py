@@ -143,9 +143,9 @@ def _tube_lists(pa: Any, tubes: Sequence[Sequence[Tube]], kind: Any) -> Any:
 
 
 def entries(path: Path) -> Iterator[tuple[int, Any]]:
-    """Pairs of the row's number, counted from 1, and the object that the same line of JSON would be, in a stream.
+    """Streams the rows of a Parquet manifest as (row number from 1, object as in the JSON Lines form).
 
-    Files that other programs wrote are read too, as long as their columns are keys of the schema.
+    Files that other programs wrote are read too, if all their columns are keys of the schema.
 
     Raises:
         RecordError: The file is missing or is not Parquet.
@@ -171,7 +171,7 @@ def entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _values(name: str, column: Any) -> list[Any]:
-    """The values of a column as JSON would have them; lists of numbers in our own form become arrays."""
+    """The values of a column as in the JSON Lines form; spans and tubes with the package's own types become arrays."""
     if name == "spans" and _is_spans(column.type):
         return _span_arrays(column)
     if name == "tubes" and column.type == arrow_schema().field("tubes").type:
@@ -187,7 +187,7 @@ def _is_spans(kind: Any) -> bool:
 
 
 def _cut(values: Any, column: Any) -> list[Any]:
-    """The rows of a list column, cut out of its flat values; a null row is None."""
+    """Splits the flat values of a list column into its rows; a null row is None."""
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     ends = np.cumsum(lengths)
     valid = column.is_valid().to_numpy(zero_copy_only=False)
@@ -202,7 +202,7 @@ def _span_arrays(column: Any) -> list[Any]:
 
 
 def _tube_entries(column: Any) -> list[Any]:
-    """The tubes of each row as the objects that JSON would have."""
+    """The tubes of each row as objects like those of the JSON Lines form."""
     tubes = column.flatten()
     children = {}
     for field, child in zip(tubes.type, tubes.flatten(), strict=True):

@@ -1,9 +1,9 @@
-"""Lists of questions: what a batch asks, read from a file, or each sentence for each video of a folder.
+"""Reads the questions of a batch from a file, or combines each sentence with each video of a folder.
 
-A file of questions needs less than a manifest: JSON Lines, CSV or Parquet with the columns `video` and `query`. Any
-manifest is one: `id` and `window` are read too (but no window from CSV) and all other columns are ignored, so that a
-file with truth in it can be asked as it is. JSON Lines and CSV are read in such a way that bytes which are not UTF-8
-survive, because file names may hold any. A line that cannot be used is reported with its number, and the rest goes on.
+A file of questions needs less than a manifest: JSON Lines, CSV or Parquet with the columns `video` and `query`. The
+columns `id` and `window` are read if they are there (in CSV only `id`), and all others are ignored, so that a manifest
+with ground truth can be used as it is. In JSON Lines and CSV, bytes that are not UTF-8 are kept, because file names may
+hold any. A line that cannot be used is reported with its number, and the other lines are still read.
 """
 
 import csv
@@ -67,11 +67,11 @@ def read_questions(path: Path) -> QuestionList:
 
 
 def read_folder(folder: Path, sentences: Iterable[str]) -> QuestionList:
-    """Each sentence for each video in a folder and the folders below it.
+    """One question for each pair of a sentence and a video in a folder or the folders below it.
 
     Raises:
         SettingError: No sentence was given.
-        MediaError: There is no video.
+        MediaError: There is no video in the folder.
     """
     asked = list(sentences)
     if not asked:

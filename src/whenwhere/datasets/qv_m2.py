@@ -1,4 +1,4 @@
-"""QV-M²: QVHighlights with further sentences, most of which mean several moments.
+"""QV-M²: QVHighlights with further sentences, most of which match several moments of a video.
 
 Released in the form of QVHighlights; the further sentences have no saliency votes. The validation file holds
 QVHighlights' own 1550 items and 229 new ones, the test file 323 new ones.
@@ -17,7 +17,7 @@ def read(path: Path) -> list[Item]:
     """Items of `test.jsonl`, `val.jsonl` or `train.jsonl`; ids are the qid as text.
 
     Raises:
-        RecordError: not that file, or a torn line; names the line.
+        RecordError: The file is not that release, or a line is cut off; the message names the line.
     """
     return read_windows(path, _TITLE, "qv-m2", BENCHMARK.licence)
 

@@ -14,7 +14,7 @@ from whenwhere.datasets.release import fault_of, filled, listing, name, need, pa
 from whenwhere.errors import RecordError
 
 TITLE = "QVHighlights"
-#: Seconds in a clip.
+#: Length of a clip in seconds.
 CLIP = 2
 VOTERS = 3
 #: The highest vote.
@@ -22,23 +22,24 @@ BEST = 4
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `highlight_val_release.jsonl` and its like; ids are the qid as text.
+    """Items of `highlight_val_release.jsonl` or `highlight_train_release.jsonl`; ids are the qid as text.
 
     Raises:
-        RecordError: not that file, no truth in it, or a torn line; names the line.
+        RecordError: The file is not that release, has no truth (the test split), or a line is cut off; the message
+            names the line.
     """
     return read_windows(path, TITLE, "qvhighlights", BENCHMARK.licence)
 
 
 def read_windows(path: Path, title: str, source: str, licence: str, kind: str = "") -> list[Item]:
-    """Items of any set that is released in the form of QVHighlights; clips and votes may be absent.
+    """Items of any data set that is released in the form of QVHighlights; clips and votes may be missing.
 
     Args:
-        path: JSON Lines.
-        title: of the set, for messages.
-        source: its name, for the items.
-        licence: of its annotations.
-        kind: key of the kind of query, where the set has kinds.
+        path: The JSON Lines file.
+        title: Title of the data set, for error messages.
+        source: Name of the data set, for `Item.source`.
+        licence: Licence of the annotations, for `Item.licence`.
+        kind: Key whose value becomes `Item.type`. Empty if the data set has no kinds of queries.
     """
     items: list[Item] = []
     lines: dict[str, int] = {}
@@ -74,7 +75,7 @@ def read_windows(path: Path, title: str, source: str, licence: str, kind: str = 
 
 
 def _votes(entry: dict[str, Any], duration: float, place: str) -> dict[str, Any]:
-    """The relevant clips, and what each of three annotators gave each of them, where the file has them."""
+    """The relevant clips and the three annotators' saliency votes for each of them; empty if the file has none."""
     extra: dict[str, Any] = {
         k: listing(entry[k], f"{place}: {k}") for k in ("relevant_clip_ids", "saliency_scores") if k in entry
     }

@@ -1,9 +1,9 @@
-"""Reading what a benchmark released, and saying in one sentence why it cannot be read.
+"""Checks that the readers of all benchmarks share, with errors of one sentence.
 
-The readers of the single benchmarks share three questions: is the file whole (missing, empty, cut off in the middle),
-is it that benchmark's file (which key is missing, which are there), and is each value what it should be (a pair of
-finite numbers). Each answer names the file and the line or key, and says how to mend it. Faults of the *annotation*
-(an end before its start) are no errors: the item is kept and marked, see `fault_of`.
+Three things are checked: the file is whole (not missing, empty, or cut off in the middle), it is that benchmark's file
+(all keys are there), and each value is what it should be (such as a pair of finite numbers). Each error names the file
+and the line or key, and says what to do about it. A faulty *annotation* (an end before its start) is not an error: the
+item is kept and marked as invalid, see `fault_of`.
 """
 
 import json
@@ -20,7 +20,7 @@ def read_text(path: Path) -> str:
     """The whole text of a released file.
 
     Raises:
-        RecordError: missing, a folder, not UTF-8 text, or empty.
+        RecordError: The file is missing, is a folder, is not UTF-8 text, or is empty.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -46,7 +46,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) of each line of a JSON Lines file; the place is `file, line n` for messages.
+    """Yields (place, object) for each line of a JSON Lines file, where place is `file, line n`, for error messages.
 
     Raises:
         RecordError: The file cannot be read, is not UTF-8 text or is empty, or a line is not a JSON object (the last
@@ -68,31 +68,31 @@ def _place(e: ValueError) -> str:
 
 
 def _cut(e: ValueError) -> str:
-    """Says so where the text ends too early."""
+    """Words for an error message if the JSON text ends too early; else nothing."""
     torn = isinstance(e, json.JSONDecodeError) and e.pos >= len(e.doc.rstrip()) - 1
     torn = torn or "Unterminated string" in str(e)
     return " and seems cut off" if torn else ""
 
 
 def mapping(value: Any, place: str) -> dict[str, Any]:
-    """`value` if it is an object, else an error that names the place."""
+    """Returns `value` if it is a JSON object, and raises RecordError with `place` in its message if not."""
     if not isinstance(value, dict):
         raise RecordError(f"{place} is {_kind(value)} where an object is expected: is this another benchmark's file?")
     return value
 
 
 def listing(value: Any, place: str) -> list[Any]:
-    """`value` if it is a list, else an error that names the place."""
+    """Returns `value` if it is a list, and raises RecordError with `place` in its message if not."""
     if not isinstance(value, list):
         raise RecordError(f"{place} is {_kind(value)} where a list is expected: is this another benchmark's file?")
     return value
 
 
 def need(entry: Mapping[str, Any], keys: tuple[str, ...], place: str, title: str) -> None:
-    """Check that an entry has the keys that `title`'s files have.
+    """Check that an entry has all the keys that the data set called `title` should have.
 
     Raises:
-        RecordError: names what is missing and what is there.
+        RecordError: A key is missing; the message names it, and the keys that the entry has.
 
     >>> need({"vid": "a"}, ("qid", "vid"), "val.jsonl, line 1", "QVHighlights")
     Traceback (most recent call last):
@@ -109,21 +109,21 @@ def need(entry: Mapping[str, Any], keys: tuple[str, ...], place: str, title: str
 
 
 def text(value: Any, place: str) -> str:
-    """`value` if it is text, which may be empty."""
+    """Returns `value` if it is text, which may be empty, and raises RecordError if not."""
     if not isinstance(value, str):
         raise RecordError(f"{place} is {_kind(value)} where text is expected; mend or remove that entry")
     return value
 
 
 def filled(value: Any, place: str) -> str:
-    """`value` if it is text with something in it."""
+    """Returns `value` if it is text that is not empty, and raises RecordError if not."""
     if not text(value, place):
         raise RecordError(f"{place} is empty; mend or remove that entry")
     return str(value)
 
 
 def number(value: Any, place: str) -> float:
-    """`value` as a finite float; numbers written as text count.
+    """`value` as a finite float; numbers written as text are accepted.
 
     >>> number("1.5", "x"), number(2, "x")
     (1.5, 2.0)
@@ -150,7 +150,7 @@ def positive(value: Any, place: str) -> float:
 
 
 def name(value: Any, place: str) -> str:
-    """An identifier as text; whole numbers count.
+    """An identifier as text; a whole number is converted.
 
     >>> name(2579, "x"), name("anet_val1", "x")
     ('2579', 'anet_val1')
@@ -168,7 +168,7 @@ def pair(value: Any, place: str) -> tuple[float, float]:
 
 
 def span_of(ends: tuple[float, float], place: str) -> Span:
-    """A stretch of a video as a `Span`.
+    """The `Span` from a pair (start, end) in seconds.
 
     Raises:
         RecordError: Its end is not after its start.
@@ -186,7 +186,7 @@ def pairs(value: Any, place: str) -> list[tuple[float, float]]:
 def dense(
     path: Path, title: str, spans: str, sentences: str, *others: str
 ) -> Iterator[tuple[str, str, dict[str, Any], int, tuple[float, float], str]]:
-    """Sentences of a file that holds, for each video, one list of spans and one of sentences.
+    """Yields the sentences of a file that holds, for each video, one list of spans and one of sentences.
 
     Args:
         path: JSON file with one object for each video.
@@ -213,7 +213,7 @@ def dense(
 
 
 def fault_of(spans: list[tuple[float, float]]) -> str | None:
-    """What makes an item's truth unusable, None where nothing does.
+    """Why the true spans of an item are unusable, as words for a message; None if they are fine.
 
     >>> fault_of([(0, 4.5), (34.77, 34.77)])
     'ends at 34.77 s, not after its start at 34.77 s'

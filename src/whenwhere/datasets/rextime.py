@@ -1,8 +1,8 @@
-"""ReXTime: questions whose answer happens at another time than what they ask about; four options, one span.
+"""ReXTime: multiple-choice questions (four options) whose answer is seen at another time than the event they mention.
 
-Two forms are released, both are read: the evaluation's ground truth, JSON Lines with `qid`, `vid`, `query`, `duration`,
-`relevant_windows`, `ans` (a letter, without the options), and the data set itself, a JSON list with `question`,
-`options`, `ans`, `span`, `category`. The test set's truth is kept by its authors.
+Two formats are released, and both are read: the ground truth of the evaluation, JSON Lines with `qid`, `vid`, `query`,
+`duration`, `relevant_windows`, `ans` (a letter, without the options), and the data set itself, a JSON list with
+`question`, `options`, `ans`, `span`, `category`. The truth of the test split is not public.
 """
 
 from pathlib import Path
@@ -28,10 +28,11 @@ _TITLE = "ReXTime"
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `rextime_val.jsonl` or of `rextime_val.json` / `rextime_train.json`; ids are the qid.
+    """Items of `rextime_val.jsonl` or of `rextime_val.json` / `rextime_train.json`; ids are the qid as text.
 
     Raises:
-        RecordError: not that file, or the test set without truth; names the line or entry.
+        RecordError: The file is not that release, or is the test split, which has no truth; the message names the line
+            or entry.
     """
     if path.suffix == ".jsonl":
         entries = list(read_jsonl(path))

@@ -1,11 +1,11 @@
 """What one line of a manifest holds: an `Item` as a JSON object, version 1 of the schema.
 
 - `id`, `video`, `query` and `spans` are always there (`"spans": []` says that the event is not in the video). Every
-  other field of `Item` is there if it is not empty, and `version` is 1. Unknown keys are refused, because a misspelt
-  key is a lost truth.
+  other field of `Item` is there if it is not empty, and `version` is 1. Unknown keys are refused, because the value of
+  a misspelt key would be lost.
 - Numbers have as many digits as it takes to read the same float again (up to 17); they are never rounded.
-- A tube is a set of columns (`times`, `x1`, `y1`, `x2`, `y2`), so that a long tube is six lists and not a list of
-  objects.
+- A tube is stored as columns (`times`, `x1`, `y1`, `x2`, `y2`), so that a long tube is a few lists of numbers and not
+  a list of objects.
 
 Left out: what was computed rather than annotated (a tube's filled frames, scores of its spans).
 """
@@ -35,10 +35,10 @@ SIDES = ("x1", "y1", "x2", "y2")
 
 
 class FormatFault(Exception):
-    """What is wrong with a line, raised before it is known where the line stands.
+    """A fault of one line of a manifest, raised without file and line number, which the caller adds.
 
     Attributes:
-        kind: A stable word; `ManifestLine.kind` lists them.
+        kind: Kind of the fault as a fixed word; `ManifestLine.kind` lists them.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -70,7 +70,7 @@ def to_dict(item: Item) -> dict[str, Any]:
 
 
 def to_json(item: Item) -> str:
-    """The line of an item, without its line break.
+    """The manifest line of an item as JSON text, without a line break.
 
     Raises:
         RecordError: The item holds something that JSON cannot hold, such as a span that is not finite.
@@ -131,10 +131,10 @@ def from_dict(entry: Any) -> Item:
 
 
 def read_window(value: Any, key: str = "window") -> Span | None:
-    """The span of a video as a line gives it: `[start, end]`, or null.
+    """The `Span` of the value `[start, end]` of a line, in seconds; None if the value is null.
 
     Raises:
-        FormatFault: It is neither, or its end is not after its start.
+        FormatFault: The value is neither, or its end is not after its start.
     """
     if value is None:
         return None

@@ -1,9 +1,10 @@
 """ST-Align benchmark of LLaVA-ST: a sentence, a range of frames, a box in every annotated frame.
 
-A list of entries with `video_path`, `conversations` and `meta`: `split` [first, last frame of the stretch],
+A list of entries with `video_path`, `conversations` and `meta`: `split` [first, last frame of the segment shown],
 `time_token` {"<s>", "<e>"} in frames, `spatial_token` {"<bboxes>": {frame: [x, y, w, h]}}, `width`, `height`. No frame
-rate is released, so a frame lasts one second here and times are frame numbers; overlaps do not change. Both ends are
-inside. Ids are the running numbers of the entries. Its evaluation uses the first 2000 entries (`Item.extra["scored"]`).
+rate is released, so a frame lasts one second here and times are frame numbers, which leaves all IoUs unchanged. First
+and last frames are inclusive. Ids are the indices of the entries. The benchmark's own evaluation uses the first 2000
+entries only (`Item.extra["scored"]`).
 """
 
 from pathlib import Path

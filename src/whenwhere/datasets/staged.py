@@ -1,4 +1,4 @@
-"""Staged clips: `truth.jsonl` as `whenwhere stage` writes it, exact truth in the form of this project's records.
+"""Procedurally rendered clips: reads `truth.jsonl`, the exact ground truth that `whenwhere stage` writes.
 
 A line is a record (`whenwhere.records`) whose `filled` part holds the true box of every frame. Records keep three
 decimals, so times are true to a millisecond and boxes to a thousandth of a pixel. `Item.type` is the kind of sentence.
@@ -25,7 +25,8 @@ def read(path: Path) -> list[Item]:
     """Items of `truth.jsonl`; ids are those of its records.
 
     Raises:
-        RecordError: The file is not `truth.jsonl`, or its records are not truth but answers; names the line.
+        RecordError: The file is not `truth.jsonl`, or it holds answers instead of ground truth; the message names the
+            line.
     """
     items = []
     for line, (place, entry) in enumerate(read_jsonl(path), 1):
@@ -49,8 +50,8 @@ def staged_item(entry: dict[str, Any], file: str, line: int) -> Item:
         line: Number of the line, counted from 1.
 
     Raises:
-        RecordError: The record is not truth.
-        ValueError: The entry is not a record.
+        RecordError: The record is an answer and not ground truth.
+        ValueError: The entry is not a record (`whenwhere.records.Grounding`).
     """
     # Records need pydantic, which the other readers do without.
     from whenwhere.records import Grounding
@@ -88,7 +89,7 @@ def manifest_line(truth: str, number: int) -> str:
 
     Args:
         truth: The line of `truth.jsonl`.
-        number: Its number, counted from 1.
+        number: Number of that line in `truth.jsonl`, counted from 1.
     """
     return to_json(staged_item(json.loads(truth), "truth.jsonl", number))
 

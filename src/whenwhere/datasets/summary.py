@@ -1,6 +1,6 @@
-"""What is in a set: counts, durations, lengths of spans and sentences, in one pass over a stream of items.
+"""Statistics of a data set (counts, durations, lengths of spans and sentences) in one pass over a stream of items.
 
-Memory grows with the number of items by a few numbers each (medians need them all), never by their text or boxes.
+A few numbers per item are kept in memory, because medians need all of them, but no text and no boxes.
 """
 
 from array import array
@@ -14,7 +14,7 @@ from whenwhere.datasets.item import Item
 
 
 class Summary:
-    """A running description of items.
+    """Collects statistics of items that are added one by one.
 
     >>> from whenwhere.datasets.item import span_array
     >>> summary = Summary()
@@ -33,7 +33,7 @@ class Summary:
         self._words, self._seconds, self._fractions = array("d"), array("d"), array("d")
 
     def add(self, item: Item) -> None:
-        """One more item."""
+        """Adds one item to the statistics."""
         self.items += 1
         self.invalid += item.status == "invalid"
         for counter, value in ((self.types, item.type), (self.splits, item.split), (self.sources, item.source)):
@@ -56,7 +56,7 @@ class Summary:
         self.boxes += sum(map(len, item.tubes))
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values: counts, and minimum, median, mean and maximum of what varies."""
+        """The statistics as JSON values: counts, and n, min, median, mean and max of durations and lengths."""
         return {
             "items": self.items,
             "videos": len(self.durations),
@@ -76,7 +76,7 @@ class Summary:
 
 
 def summarise(items: Iterable[Item]) -> Summary:
-    """The summary of a stream of items."""
+    """The statistics of a stream of items."""
     summary = Summary()
     for item in items:
         summary.add(item)
@@ -84,7 +84,7 @@ def summarise(items: Iterable[Item]) -> Summary:
 
 
 def _spread(values: Iterable[float]) -> dict[str, float] | None:
-    """How values are spread; None where there is none."""
+    """Number, minimum, median, mean and maximum of the values; None if there are no values."""
     found = np.fromiter(values, np.float64)
     if not len(found):
         return None

@@ -1,8 +1,8 @@
 """TACoS: cooking videos of several minutes, each with a hundred sentences at several levels of detail.
 
 Released (in the form that moment retrieval uses since 2D-TAN) as video → `timestamps` in *frames*, `sentences`, `fps`,
-`num_frames`. Spans are frames / fps, as every loader of that file has it; the frame numbers stand in
-`Item.extra["frames"]`. A few ends lie after the last frame (43 train, 5 test; kept).
+`num_frames`. Spans are frames / fps, as in every public loader of that file; the frame numbers are in
+`Item.extra["frames"]`. A few spans end after the last frame (43 in train, 5 in test); they are kept as they are.
 """
 
 from pathlib import Path
@@ -13,7 +13,9 @@ from whenwhere.datasets.release import dense, fault_of, positive
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `train.json`, `val.json` or `test.json`; ids are `<video>#<n>`, n the place in its list from 0.
+    """Items of `train.json`, `val.json` or `test.json`.
+
+    Ids are `<video>#<n>`, where n is the sentence's index in the list of its video, from 0.
 
     Raises:
         RecordError: The file is not that release; the message names the video and key.

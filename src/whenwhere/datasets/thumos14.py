@@ -1,7 +1,7 @@
 """THUMOS14 as a detection set, in ActivityNet's form: 20 classes, subsets `train` and `test`.
 
-`train` are the videos that the challenge calls validation. Segments are written as text with one decimal, durations are
-not released. A file with both gives `test`, which is what is scored. Ids are `<video>#<n>`.
+`train` holds the videos that the challenge calls validation. Segments are written as text with one decimal; durations
+are not released. A file with both subsets gives the items of `test`, the one that is scored. Ids are `<video>#<n>`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from whenwhere.datasets.item import Item
 
 
 def read(path: Path) -> list[Item]:
-    """Items of a `thumos_gt.json`.
+    """Items of `thumos_gt.json`.
 
     Raises:
         RecordError: The file is not that release; the message names the video.

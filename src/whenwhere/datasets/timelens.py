@@ -1,8 +1,8 @@
 """TimeLens-Bench: Charades-STA, ActivityNet Captions and QVHighlights with the annotations made anew.
 
-Three JSON files, video → `duration`, `spans`, `queries`, one span for each query. `type` tells the three apart, so that
-the files can be joined. Its authors report each file by itself: numbers of one are not comparable to the original
-set's, because the sentences and spans are others.
+Three JSON files, video → `duration`, `spans`, `queries`, with one span for each query. `Item.type` tells the three
+apart, so that the files can be joined. The authors report each file separately. Scores are not comparable to those on
+the original data sets, because sentences and spans differ.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Time-R1's training set: 2500 moments that its authors chose for reinforcement learning by their difficulty.
 
-Released as one list: `qid`, `video`, `duration`, `timestamp`, `sentence`, `pred` (the base model's answer), and a field
-`difficulty` that is its opposite: 100 times the t_IoU of `pred`, so that a high number means *easy*. Here
-`Item.difficulty` is 1 - t_IoU in 0-1, and higher is harder, as everywhere in this project; the released number is in
+Released as one list: `qid`, `video`, `duration`, `timestamp`, `sentence`, `pred` (the base model's answer), and
+`difficulty`, which is the opposite of its name: it is 100 times the t_IoU of `pred`, so a high number is *easy*. Here
+`Item.difficulty` is 1 - t_IoU in 0-1, and higher is harder, as everywhere in this package; the released number is in
 `Item.extra["difficulty"]`. As in TVGBench an item may be about a window of a longer video (`Item.window`); its times
 then count from the window's start (`Item.offset`).
 """

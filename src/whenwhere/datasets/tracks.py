@@ -1,9 +1,8 @@
-"""Boxes by frame number, as the tube sets release them, to `Tube`: built from arrays once, one box per frame.
+"""Converts boxes by frame number, as tracking and tube benchmarks release them, to a `Tube`.
 
-Frame n (from 0) of a set that counts `fps` frames a second is shown at n / fps seconds; frames [begin, end) are the
-span [begin / fps, end / fps), and rint(time * fps) gives the frame back. What is no box (no width, no height, not
-finite) is left out and counted, because a tube of the definitions has no such thing; the frame then has no box, and
-an absence is what it is.
+Frame n (from 0) at `fps` frames a second is shown at n / fps seconds. Frames [begin, end) are the span
+[begin / fps, end / fps), and rint(time * fps) gives the frame number back. Invalid boxes (no width, no height, or not
+finite) are left out and counted, because a `Tube` cannot hold them; such a frame has no box.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ def whole(value: Any, place: str, least: int = 0) -> int:
     """`value` as a whole number of at least `least`.
 
     Raises:
-        RecordError: it is none; names the place.
+        RecordError: The value is not such a number; the message begins with `place`.
 
     >>> whole(3.0, "x")
     3
@@ -35,10 +34,10 @@ def whole(value: Any, place: str, least: int = 0) -> int:
 
 
 def rate(value: Any, place: str) -> float:
-    """`value` as frames per second.
+    """`value` as a frame rate in frames per second.
 
     Raises:
-        RecordError: it is not above 0; names the place.
+        RecordError: The value is not a number above 0; the message begins with `place`.
     """
     found = number(value, place)
     if not 1e-3 <= found <= 1e6:
@@ -47,10 +46,10 @@ def rate(value: Any, place: str) -> float:
 
 
 def numbers(rows: Any, place: str) -> NDArray[np.float64]:
-    """(n, 4) float64 from a list of rows of four numbers.
+    """A list of n rows of four numbers as an array of shape (n, 4), float64.
 
     Raises:
-        RecordError: it is none; names the place.
+        RecordError: The value is not such a list; the message begins with `place`.
 
     >>> numbers([[1, 2, 3, 4]], "x").shape, numbers([], "x").shape
     ((1, 4), (0, 4))
@@ -67,7 +66,9 @@ def numbers(rows: Any, place: str) -> NDArray[np.float64]:
 
 
 def from_xywh(boxes: ArrayLike, first: float = 0.0) -> NDArray[np.float64]:
-    """(n, 4) left, top, width, height to xyxy; `first` is the coordinate of the first pixel's edge in the release.
+    """Boxes of shape (n, 4), converted from left, top, width, height to xyxy pixels.
+
+    `first` is the coordinate that the release gives to the left edge of the first pixel: 0, or 1 if it counts from 1.
 
     >>> from_xywh([[1, 1, 10, 20]], first=1).tolist()
     [[0.0, 0.0, 10.0, 20.0]]
@@ -86,15 +87,15 @@ def frame_tube(
     id: str = "0",
     label: str | None = None,
 ) -> tuple[Tube, int]:
-    """A tube from one box per frame, and how many were left out because they are none.
+    """A tube from one box per frame, and the number of boxes left out because they are invalid.
 
     Args:
-        frames: (n,) frame numbers from 0, increasing; those outside `span` do not belong to the tube.
-        boxes: (n, 4) xyxy pixels.
-        fps: frames per second.
-        span: frames [begin, end); None means from the first box to the last.
-        id: name of the object.
-        label: what it is.
+        frames: Frame numbers from 0, increasing, shape (n,). Frames outside `span` are not part of the tube.
+        boxes: Boxes in xyxy pixels, shape (n, 4).
+        fps: Frames per second.
+        span: The frames [begin, end) that the tube covers. None means from the first box to the last.
+        id: Name of the object.
+        label: Category of the object, if it is known.
 
     >>> tube, dropped = frame_tube([4, 5, 6], np.array([[0, 0, 2, 2], [0, 0, 0, 2], [0, 0, 2, 2.0]]), 2)
     >>> tube.spans, tube.times.tolist(), dropped
@@ -111,10 +112,12 @@ def frame_tube(
 
 
 def read_box_lines(text: str, place: str) -> NDArray[np.float64]:
-    r"""(n, 4) numbers, one box per line, separated by commas, tabs or spaces; `nan` stands for no box.
+    r"""Boxes from text with one box per line, shape (n, 4); `nan` stands for a missing box.
+
+    The four numbers of a line may be separated by commas, tabs or spaces.
 
     Raises:
-        RecordError: a line that does not hold four numbers; names it.
+        RecordError: A line does not hold four numbers; the message names it.
 
     >>> read_box_lines("1,2,3,4\n5 6 7 8\n", "gt.txt").shape
     (2, 4)
@@ -138,7 +141,7 @@ def _is_box(row: str) -> bool:
 
 
 def read_flags(text: str) -> NDArray[np.bool_]:
-    r"""(n,) flags of a file of 0 and 1, one per frame, separated by lines, commas or spaces.
+    r"""Flags from text of 0s and 1s, one per frame, shape (n,); separated by line breaks, commas or spaces.
 
     >>> read_flags("0,1\n1").tolist()
     [False, True, True]

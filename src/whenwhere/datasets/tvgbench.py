@@ -1,11 +1,11 @@
-"""TVGBench: 800 sentences of five sets, of eleven kinds.
+"""TVGBench: 800 sentences of eleven kinds, taken from five data sets.
 
 Released as one list: `path`, `question`, `answer` ("13.4-28.1", seconds), `duration`, `qsemtype` (the kind), and for a
 part of the items `start` and `end`, the window of a longer video that the question is about (`Item.window`). Answer and
 duration then count from the window's start, which is `Item.offset`.
 
-Traps: eleven answers do not end after their start (kept as invalid items), 27 end after the video's end; items from
-Ego4D name their set only under `bins`.
+Known faults of the release: eleven answers do not end after they start (kept as invalid items), and 27 end after the
+video does. Items from Ego4D name their data set only under `bins`.
 """
 
 import re
@@ -35,7 +35,7 @@ _ANSWER = re.compile(rf"\s*({_NUMBER})\s*-\s*({_NUMBER})\s*")
 
 
 def read(path: Path) -> list[Item]:
-    """Items of `tvgbench.json`; ids are `<file name without ending>#<n>`, n counting from 0 per file name.
+    """Items of `tvgbench.json`; ids are `<name of the video file without its ending>#<n>`, n from 0 for each video.
 
     Raises:
         RecordError: The file is not that release; the message names the entry and key.

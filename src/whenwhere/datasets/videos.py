@@ -17,10 +17,10 @@ VIDEOS = frozenset(
 
 
 class VideoFolder:
-    """A folder of videos; each folder below it is listed once, so that a million names are looked up quickly.
+    """A folder of videos. Each folder below it is listed only once, so that looking up a million names is quick.
 
     Args:
-        folder: where the videos lie.
+        folder: The folder that holds the videos.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,11 +28,11 @@ class VideoFolder:
         self._listed: dict[Path, tuple[frozenset[str], dict[str, str]]] = {}
 
     def find(self, name: str) -> Path | None:
-        """The file of a video, or None.
+        """The file of a video, or None if there is no such file.
 
         Args:
-            name: as the release says it: an id, a file name, or a path relative to the folder. Looked for as it
-                stands, then with any video ending added, then with its video ending replaced.
+            name: Name of the video in the release: an id, a file name, or a path relative to the folder. It is looked
+                for as it is, then with a video ending added, then with its video ending replaced by another.
         """
         direct = self.folder / name
         files, endings = self._list(direct.parent)

@@ -2,8 +2,7 @@
 
 One JSON per video: `trajectories` holds one list per frame of `{"tid", "bbox": {xmin, ymin, xmax, ymax}, "generated",
 "tracker"}`. Boxes with `generated` 1 were not drawn by hand but tracked or interpolated. Here each object of a video
-is one item: its category is the sentence, its boxes are the tube. Relations between objects are left out until
-something asks for them.
+is one item: its category is the sentence, its boxes are the tube. Relations between objects are not read.
 """
 
 from pathlib import Path
@@ -23,10 +22,13 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def trajectories(path: Path) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Target → frame numbers from 0 (n,) and xyxy boxes (n, 4) of one VidOR file.
+    """The track of each object of a VidOR file, by its `tid`.
+
+    Returns:
+        For each object, frame numbers from 0, shape (n,), and boxes in xyxy pixels, shape (n, 4).
 
     Raises:
-        RecordError: not a VidOR file.
+        RecordError: The file is not a VidOR file.
     """
     entry = mapping(read_json(path), str(path))
     need(entry, _KEYS, str(path), "VidOR")
@@ -45,7 +47,7 @@ def trajectories(path: Path) -> dict[int, tuple[NDArray[np.int64], NDArray[np.fl
 
 
 def categories(value: Any, place: str) -> dict[int, str]:
-    """Target → category of a list of `{"tid", "category"}`."""
+    """The category of each object by its `tid`, from VidOR's list of `{"tid", "category"}`."""
     found = [mapping(one, f"{place}: subject/objects") for one in listing(value, f"{place}: subject/objects")]
     for one in found:
         need(one, ("tid", "category"), f"{place}: subject/objects", "VidOR")
@@ -56,7 +58,7 @@ def read(path: Path) -> list[Item]:
     """Items of one VidOR file or of a folder of them; ids are `<video>#<tid>`.
 
     Raises:
-        RecordError: not VidOR files, or none there.
+        RecordError: A file is not a VidOR file, or the folder holds none.
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:

@@ -1,16 +1,16 @@
-"""VidSTG: a sentence or a question about one object in a stretch of a VidOR video; its boxes live in VidOR.
+"""VidSTG: a sentence or a question about one object in a segment of a VidOR video; the boxes are those of VidOR.
 
-Two ends in one file count differently: `temporal_gt.end_fid` is the first frame *after* the event (it equals
-frame_count in 768 of 4610 test entries), `used_segment.end_fid` is the last frame *inside* the stretch (it equals
-frame_count - 1 in 3543 of them). Frames count from 0.
+The two end frames in an entry mean different things: `temporal_gt.end_fid` is the first frame *after* the event (it
+equals frame_count in 768 of 4610 test entries), `used_segment.end_fid` is the last frame *inside* the segment (it
+equals frame_count - 1 in 3543 of them). Frames count from 0.
 
-Boxes are joined by video and target from VidOR's files `<vid>.json`, looked for in a folder `vidor` beside the
-annotation file (in any depth: `vidor/training/0000/...`); without that folder the items have times only. TubeDETR's
-preprocessed `test.json` (`videos` and `trajectories`) is read as well. Frames of the event that VidOR has no box for,
-and boxes without area, are counted in `Item.provenance`.
+The boxes of the object are read from VidOR's files `<vid>.json`, which are looked for in a folder `vidor` next to the
+annotation file (at any depth: `vidor/training/0000/...`). Without that folder the items have spans but no tubes.
+TubeDETR's preprocessed `test.json` (`videos` and `trajectories`) is read as well. Frames of the event without a box in
+VidOR, and boxes without area, are counted in `Item.provenance`.
 
-Ids are the running numbers of TubeDETR's preprocessing (per entry its questions, then its captions); STCAT numbers
-captions first (`Item.extra["stcat"]`).
+Ids are the running numbers of TubeDETR's preprocessing (the questions of an entry, then its captions). STCAT numbers
+captions first; its numbers are in `Item.extra["stcat"]`.
 """
 
 from collections import defaultdict
@@ -165,7 +165,7 @@ def _box(item: Item, frames: np.ndarray, boxes: np.ndarray) -> None:
 
 
 def _preprocessed(path: Path, value: dict[str, Any]) -> list[Item]:
-    """TubeDETR's form: one entry per sentence, xywh boxes by video, target and frame."""
+    """Items of TubeDETR's preprocessed file: one entry per sentence, xywh boxes by video, target and frame."""
     keys = ("video_id", "original_video_id", "tube_start_frame", "tube_end_frame", "start_frame", "end_frame")
     items = []
     tracks = mapping(value["trajectories"], f"{path}: trajectories")

@@ -1,4 +1,4 @@
-"""Visual question answering on any set: lines of `{"id", "answers": [...]}`, one answer of each annotator."""
+"""Visual question answering on any data: JSON Lines of `{"id", "answers": [...]}` with one answer per annotator."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,11 @@ from whenwhere.errors import RecordError
 
 
 def read(path: Path) -> list[Item]:
-    """One item for each question; `extra["answers"]` holds what its annotators said.
+    """Items of a JSON Lines file of questions; `Item.extra["answers"]` holds the annotators' answers.
 
     Raises:
-        RecordError: The file is not there, or a line is not such an object; names file and line.
+        RecordError: The file does not exist, or a line is not an object with `id` and `answers`; the message names file
+            and line.
     """
     items = []
     try:

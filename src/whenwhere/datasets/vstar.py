@@ -2,8 +2,9 @@
 
 A list of entries with `vid`, `question`, `answer`, `temporal_question`, `timestamps` [start, end] in seconds, `bboxes`
 [{timestamp, frame_index, xmin, ymin, xmax, ymax}] in pixels, `fps`, `frame_count`, `width`, `height`, `domain`.
-`Item.query` is the temporal question, `Item.answer` belongs to `extra["question"]`. Boxes outside the annotated time
-are in `extra["boxes_at_seconds"]` only, which V-STaR's own score uses. Ids are the running numbers of the entries.
+`Item.query` is the temporal question; `Item.answer` answers the other question, `Item.extra["question"]`. Boxes outside
+the annotated span are only in `Item.extra["boxes_at_seconds"]`, for V-STaR's own score. Ids are the indices of the
+entries.
 """
 
 from pathlib import Path

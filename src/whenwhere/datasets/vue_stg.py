@@ -1,9 +1,9 @@
 """VUE-STG: long videos, one normalised box per second, answers with several segments.
 
 A folder with `query.csv` (query_id, query_text, video_id), `tubes.csv` (query_id, time_ms, time_normalized, x0, y0, x1,
-y1) and `video.csv` (video_id, video_duration). A box at second k stands for that second: the true time is the set of
-seconds [k, k + 1) that have a box, and fps is 1. How large the frames are was not released, so a frame is 1 x 1 here
-and boxes stay in parts of it; overlaps do not change.
+y1) and `video.csv` (video_id, video_duration). A box at second k stands for the whole second: the true spans are the
+union of all [k, k + 1) that have a box, and fps is 1. Frame sizes were not released, so boxes stay in fractions of the
+frame, as if it were 1 x 1 pixels; this leaves all IoUs unchanged.
 """
 
 import csv
@@ -26,7 +26,7 @@ _TUBES = ("query_id", "time_ms", "x0", "y0", "x1", "y1")
 
 
 def whole_seconds(ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Milliseconds to the nearest second, half up, as the benchmark's evaluator does.
+    """Milliseconds rounded to whole seconds, halves upwards, as in the benchmark's evaluator.
 
     >>> whole_seconds(np.array([1499, 1500, 2500])).tolist()
     [1, 2, 3]
@@ -35,7 +35,7 @@ def whole_seconds(ms: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def second_spans(seconds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(k, 2) spans that cover [s, s + 1) of increasing whole seconds.
+    """Spans, shape (k, 2), that cover [s, s + 1) for each of some whole seconds s, which must increase.
 
     >>> second_spans(np.array([3, 4, 7])).tolist()
     [[3.0, 5.0], [7.0, 8.0]]
@@ -52,7 +52,7 @@ def read(path: Path) -> list[Item]:
     """Items of the folder, in the order of query.csv; ids are the query_id.
 
     Raises:
-        RecordError: a file is missing or is none of the benchmark's.
+        RecordError: A file is missing or is not one of the benchmark's.
     """
     path = folder(path, "VUE-STG")
     durations = {

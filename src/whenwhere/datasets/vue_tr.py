@@ -1,11 +1,11 @@
-"""VUE-TR: find all moments of a video, a minute to more than an hour long, that a keyword, phrase or sentence means.
+"""VUE-TR: find all moments that match a keyword, phrase or sentence, in videos of a minute to more than an hour.
 
 Released as one list: `query_id`, `video_id`, `duration`, `query`, `gt` (any number of [start, end], nearly all in whole
 seconds), and three kinds that its authors report apart: `duration_category`, `query_format`, `query_modality`. The
-query's format is `Item.type`; all three stand in `Item.extra`. The first and the second version have the same form.
+query's format is `Item.type`; all three are in `Item.extra`. Version 1 and version 2 have the same format.
 
-A trap for predictions, not for the truth: the authors' script rounds answers outwards to whole seconds before it scores
-them. Their protocol does that, the reader does not.
+The authors' script rounds answers outwards to whole seconds before it scores them. The protocol `vue-tr` does so, too;
+this reader leaves the ground truth as it is.
 """
 
 from pathlib import Path

@@ -306,11 +306,14 @@ def grid_size(inputs: Any, processor: Any) -> tuple[int, int] | None:
 
 
 def feature_count(inputs: Any, processor: Any) -> int | None:
-    """The number of features that the model will make of the pictures; None if only the model itself knows.
+    """Number of visual tokens that the language model will get for the images and videos of one call.
 
     Args:
-        inputs: What the family's processor made of a call.
-        processor: The family's processor.
+        inputs: Model inputs that the processor returned for the call, such as `pixel_values` and `video_grid_thw`.
+        processor: The processor of the model's family.
+
+    Returns:
+        The number, or None if it cannot be computed without running the vision tower.
     """
     if inputs.get("video_compression_mask") is not None:  # VideoLLaMA 3 drops patches that do not change
         return int(inputs["video_compression_mask"].sum())

@@ -23,7 +23,7 @@ EVALUATORS: dict[str, str] = {"grounding": "whenwhere.training.policy_evaluator:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorSettings:
-    """A table [[evaluators]]: the keys that every kind has.
+    """One table [[evaluators]] of a training recipe: the keys that all kinds of evaluators share.
 
     Attributes:
         name: Name of the evaluator in metrics.jsonl.
@@ -31,8 +31,8 @@ class EvaluatorSettings:
         every: Updates between two evaluations.
         metric: The metric that decides which model is best.
         keep_best: Keep the model with the best `metric` in RUN/best. One evaluator of a recipe may set it.
-        minimize: The lowest value of `metric` is the best.
-        at_start: Evaluate before the first update, too.
+        minimize: Whether a lower value of `metric` is better.
+        at_start: Whether to evaluate before the first update, too.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Evaluator(Protocol):
     """Measures the model of an objective as it is now."""
 
     def evaluate(self) -> dict[str, float]:
-        """Metrics by name."""
+        """Measures the model now and returns the metrics by name."""
         ...
 
 
@@ -71,10 +71,10 @@ class EvaluatorKind:
 
 @dataclass(frozen=True)
 class ScheduledEvaluator:
-    """An evaluator and when it is asked.
+    """An evaluator together with the schedule on which it runs.
 
     Attributes:
-        settings: Its table.
+        settings: The evaluator's table in the recipe, with the schedule.
         evaluator: The evaluator.
     """
 
@@ -82,19 +82,19 @@ class ScheduledEvaluator:
     evaluator: Evaluator
 
     def due(self, step: int, last: bool) -> bool:
-        """Whether it is asked after an update.
+        """Whether the evaluator runs after an update.
 
         Args:
             step: Number of updates done; 0 before the first one.
-            last: Whether no update follows.
+            last: Whether this is the last update of the run.
         """
         return self.settings.at_start if step == 0 else last or step % self.settings.every == 0
 
     def measure(self) -> tuple[dict[str, float], float]:
-        """The metrics, and the value of the one that decides.
+        """All metrics of the model as it is now, and the value of the one that decides which model is best.
 
         Raises:
-            SettingError: The evaluator does not measure that metric.
+            SettingError: The evaluator does not measure the metric that its table names.
         """
         metrics = self.evaluator.evaluate()
         if self.settings.metric not in metrics:
@@ -117,7 +117,7 @@ class ScheduledEvaluator:
 
 
 def find_evaluator(name: object) -> EvaluatorKind:
-    """The kind of evaluator of a name.
+    """The kind of evaluator that a recipe names.
 
     Args:
         name: A key of `EVALUATORS`.
@@ -133,11 +133,12 @@ def read_evaluators(tables: object, source: str) -> tuple[EvaluatorSettings, ...
     """The tables [[evaluators]] of a recipe, checked.
 
     Args:
-        tables: As TOML has them.
+        tables: The list of tables as the TOML parser returned it.
         source: Name of the recipe's file, for errors.
 
     Raises:
-        SettingError: A key or value that cannot be, two evaluators of one name, or two that keep the best model.
+        SettingError: A key does not exist, a value is not allowed, two evaluators have the same name, or two of them
+            keep the best model.
     """
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise SettingError(f"{source}: evaluators is a list of tables, written [[evaluators]]")

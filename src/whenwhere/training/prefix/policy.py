@@ -164,11 +164,14 @@ class Policy:
         return prompt, [torch.tensor(r[shared:], dtype=torch.long) for r in rests]
 
     def truth(self, sample: Sample, question: Question) -> Truth:
-        """The truth of a question, with all fields filled in that forms and rewards need.
+        """The ground truth of a question, from which rewards and target texts are computed.
+
+        Duration, frame size and query are filled in from the clip and the question where they are missing, and so is
+        the size at which the policy sees the frames.
 
         Args:
-            sample: The clip.
-            question: A question about it.
+            sample: The clip that the question is about.
+            question: One of the sample's questions.
         """
         truth = question.truth
         step = float(np.median(np.diff(sample.times))) if len(sample.times) > 1 else 1.0
