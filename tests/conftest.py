@@ -103,13 +103,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if not item.get_closest_marker("torch")]
 
 
+#: A report begins with "file:line: Category: text"; the text alone tells two of them apart.
+DEPRECATION = re.compile(r": (\w*Deprecat\w*: .*|\w*Warning: .*\bdeprecated\b.*)")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """In CI, say how often each deprecation was met: what dependencies are about to take away."""
     if not os.environ.get("CI"):
         return
     warned = [str(report.message) for report in terminalreporter.stats.get("warnings", [])]
-    # a report begins with "file:line: Category: text"; the text alone tells two of them apart
-    texts = [found[1].strip() for text in warned if (found := re.search(r": (\w*Deprecat\w*: .*)", text))]
+    texts = [found[1].strip() for text in warned if (found := DEPRECATION.search(text))]
     terminalreporter.section(f"deprecation warnings: {len(texts)} of {len(warned)} warnings")
     for text, times in Counter(texts).most_common():
         terminalreporter.write_line(f"{times:>5} × {text}")

@@ -78,20 +78,20 @@ def make_optimiser(model: "torch.nn.Module", settings: TrainingSettings) -> "tor
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
     ]
-    adamw = torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=settings.learning_rate, betas=(0.9, settings.adam_beta2), fused=True
-    )
-    if not matrices:
-        return adamw
-    return CombinedOptimiser(
-        [
+    groups = [group for group in groups if group["params"]]
+    parts: list[torch.optim.Optimizer] = []
+    if matrices:
+        parts.append(
             torch.optim.Muon(
                 [{"params": matrices, "factor": settings.muon_factor}], lr=settings.learning_rate,
                 weight_decay=settings.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw",
-            ),
-            adamw,
-        ]
-    )  # fmt: skip
+            )
+        )  # fmt: skip
+    # LoRA's weights are all matrices: none is left for AdamW, which refuses an empty list
+    if groups or not matrices:
+        betas = (0.9, settings.adam_beta2)
+        parts.append(torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True))
+    return parts[0] if len(parts) == 1 else CombinedOptimiser(parts)
 
 
 def rate_at(number: int, settings: TrainingSettings) -> float:

@@ -15,7 +15,7 @@ from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.stage.shapes.world import ShapesWorld
 from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.settings import ADDED, TrainingSettings
-from whenwhere.training.sft.heads import HeadName
+from whenwhere.training.sft.heads import HEADS
 from whenwhere.verify import Verifier
 
 
@@ -80,11 +80,13 @@ class ModelSettings:
     total_pixels: int | None = None
     min_pixels: int = 0
     sizes: PolicySizes = field(default_factory=PolicySizes)
-    head: HeadName = field(default="text", metadata=ADDED)
+    head: str = field(default="text", metadata=ADDED)
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise SettingError(f"there is no form {self.form!r}{did_you_mean(self.form, FORMS)}")
+        if self.head not in HEADS:
+            raise SettingError(f"there is no head {self.head!r}{did_you_mean(self.head, HEADS)}")
         if self.prompt and "{query}" not in self.prompt:
             raise SettingError("the prompt has no {query}: say where the sentence goes")
         try:

@@ -319,7 +319,9 @@ class Policy:
                 weight.data = weight.data.float()
         attach_frame_attention(vision)
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            # older versions of transformers lack the first name, and version 6 is to take the second away
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
         if settings.bf16 and not self._bf16 and self.parts.device.type == "cpu":
             _full_precision(vision.patch_embed)
         self._bf16 = settings.bf16

@@ -7,14 +7,12 @@
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 from whenwhere.training.sft.head import OutputHead
 from whenwhere.training.sft.start_end import StartEndHead
 from whenwhere.training.sft.text_heads import TextHead, TimeTokensHead
 
-HeadName = Literal["text", "time-tokens", "start-end"]
 #: Name → what makes the head with its default settings.
-HEADS: dict[HeadName, Callable[[], OutputHead]] = {
+HEADS: dict[str, Callable[[], OutputHead]] = {
     "text": TextHead, "time-tokens": TimeTokensHead, "start-end": StartEndHead,
 }  # fmt: skip
