@@ -4,7 +4,8 @@ Other projects take the first range (TimeLens) or the last (Time-R1), and both a
 in order:
 
 1. Ranges after the last word of correction ("actually", "no, wait") replace those before it.
-2. Ranges that the sentence denies ("does not happen between 3 and 5 s") or gives as an example are not answers.
+2. Ranges that the text denies ("does not happen between 3 and 5 s", `whenwhere.answers.denial`), gives as an example,
+   or gives as the length of the video ("the video lasts from 0 to 30 s") are not answers.
 3. Ranges named by keys (`{"start": …, "end": …}`) take precedence over ranges in prose.
 4. Ranges whose sentence says that something happens there, or calls them the answer, take precedence over others.
 5. Ranges written with a unit or as clock times take precedence over bare numbers.
@@ -17,6 +18,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from whenwhere.answers.denial import doubts
 from whenwhere.answers.ranges import Range
 from whenwhere.answers.thought import last_match
 
@@ -35,48 +37,27 @@ _CLAIM = re.compile(
 _EXAMPLE = re.compile(
     r"\b(?:for example|e\.g\.?|example|for instance|such as|in the format|format should)", re.IGNORECASE
 )
-_DENIAL = re.compile(
-    r"\b(?:(?:does|do|did|is|are|was) not|(?:does|do|did|is|are|was|ca)n't|never|cannot|no)\b[^.!?\n]{0,60}?"
-    r"\b(?:happen|occur|appear|take place|exist|seen|shown?|visible|present|found|event|moment|evidence|such|"
-    r"match(?:ing)?|relevant|there)",
-    re.IGNORECASE,
-)
-_ABSENCE = re.compile(
-    r"""
-    ^\W*(?:none|null|nil|n/?a|nothing|never|absent|there\ (?:is|are)\ none|no\ answer
-        |not\ (?:present|found|applicable|there|in\ the\ video)
-        |no\ (?:(?:such|relevant|matching)\ )?(?:event|moment|segment|clip|match(?:es)?)s?
-        |there\ (?:is|are)\ no\ [\w\ '-]{1,60}\ in\ (?:the|this)\ (?:video|clip))\W*$
-    |\bno\ (?:such|matching|relevant|corresponding)\ [\w\ ]{0,40}
-        \b(?:event|moment|segment|clip|action|scene|interval|content|object|person|thing|span)
-    |\bthere\ (?:is|are|was|were)\ no
-        \ (?:such|matching|relevant|corresponding|moment|event|segment|clip|time|instance|occurrence)
-    |\b(?:does|do|did|is|was|are|were)(?:\ not|n't)\ (?:actually\ |ever\ )?
-        (?:happen|occur|appear|take\ place|exist|present|shown|depicted|found|contained|in\ the\ video|match\ any)\b
-    |\bnever\ (?:happens?|occurs?|appears?|takes?\ place|shown|seen)\b
-    |\b(?:video|clip|footage)\ (?:does|do|did)(?:\ not|n't)\ (?:contain|show|include|depict|have|feature)\b
-    |\b(?:could|can|did)(?:\ not|not|n't)\ find\ (?:the|this|that|any|such|it)\b
-    |\bis\ (?:absent|missing)\ from\ (?:the|this)\ (?:video|clip)\b
-    |\b(?:cannot|can't|could\ not|couldn't)\ be\ found\b|\bnot\ (?:found|present)\ in\ the\ (?:video|clip)\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-#: Words that turn "does not appear" into a claim about a part of the video.
-_PARTLY = re.compile(
-    r"\b(?:until|till|before|after|first|initially|beginning|half|yet|again|anymore|any longer|clear|clearly|sure|only|"
-    r"but|however|although|though|while)\b|\d",
-    re.IGNORECASE,
-)
 _LIST_WORDS = re.compile(
-    r"\b(?:s|secs?|seconds?|and|then|also|plus|again|from|between|at|in|to)\b|和|(?<!\w)\(?\d{1,2}[.)](?=\s)",
+    r"\b(?:s|secs?|seconds?|and|then|also|plus|again|from|between|at|in|to|as well as|both|once|twice|more|finally|"
+    r"lastly|next|later|another|other|first|second|third|fourth|fifth|last|one|(?:1st|2nd|3rd|[4-9]th)|the|a|is|are|was|it|"
+    r"(?:occurrence|instance|segment|event|interval|moment|span|time|clip|part)s?(?:\W{0,2}\d{1,2})?|"
+    r"runs?|occurs?|happens?|starts?|begins?|lasts?|goes|seen|appears?)\b|和|(?<!\w)\(?\d{1,2}[.)](?=\s)",
     re.IGNORECASE,
 )
-_LIST_LABEL = re.compile(
-    r"\W*(?:segment|event|clip|part|span|moment|interval|occurrence|time)\W*\d{0,2}\W*", re.IGNORECASE
+_VIDEO = r"(?:videos?|clips?|footage|recording|film|movie)(?:'s)?"
+#: What stands before a range from 0 that is the length of the video.
+_LENGTH_BEFORE = re.compile(
+    rf"\b(?:{_VIDEO}(?:,? (?:which|that|itself))? (?:lasts|runs|is|spans|goes|ranges|covers|plays|"
+    r"has a (?:length|duration) of)"
+    rf"|(?:total|whole|full|entire|{_VIDEO}) (?:length|duration|time)(?: is| of| spans)?"
+    rf"|{_VIDEO}|(?:length|duration) of the {_VIDEO}(?: is)?)"
+    r"(?:\W|\b(?:from|about|approximately|between|exactly)\b)*$",
+    re.IGNORECASE,
 )
-_EXCLUDED = re.compile(r"\b(?:not|rather than|instead of)\W+(?:from |between |in |at |during )?\W*$", re.IGNORECASE)
+#: What stands after it in "in this 0-30 s video", "is 0:00 - 0:30 long".
+_LENGTH_AFTER = re.compile(rf"^\W*(?:s|secs?|seconds?)?\W*\b(?:{_VIDEO}|long)\b", re.IGNORECASE)
+_WHOLE_VIDEO = re.compile(r"\b(?:throughout|entire|whole|full|all)\b", re.IGNORECASE)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
-_TURN = re.compile(r"\b(?:but|instead|rather)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
 #: More ranges than this in prose come from a model that repeats itself without end.
 _MOST = 200
@@ -95,17 +76,21 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
             reasons.append("the text corrects itself; ranges before the correction are left out")
             kept = later
     before = {id(r): _before(text, r) for r in kept}
-    excluded = [r for r in kept if _EXCLUDED.search(before[id(r)])]
-    denied = [r for r in kept if r not in excluded and _denied(before[id(r)])]
-    examples = [r for r in kept if _EXAMPLE.search(before[id(r)])]
-    if denied or excluded:
+    doubt = doubts(text, kept, correction.start() if correction is not None else 0)
+    examples = {id(r) for r in kept if _EXAMPLE.search(before[id(r)])}
+    lengths = {id(r) for r in kept if _is_video_length(text, r)}
+    if doubt.denied:
         reasons.append("the text denies a range")
-    out = {id(r) for r in (*denied, *excluded, *examples)}
+    if doubt.doubted:
+        reasons.append("the text says that something is not there, and gives a range without claiming it")
+    if lengths:
+        reasons.append("a range is the length of the video")
+    out = doubt.denied | doubt.doubted | examples | lengths
     rest = [r for r in kept if id(r) not in out]
     if not rest:
-        if kept and not denied:
+        if kept and out == examples:
             reasons.append("the only range is an example")
-        return [], bool(denied or excluded), reasons
+        return [], bool(doubt.denied | doubt.doubted) and not doubt.absent, reasons
     reasons += [r.problem for r in rest if r.problem]
     kept = [r for r in rest if not r.problem]
     if not kept:
@@ -130,6 +115,17 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
     return kept, True, reasons
 
 
+def _is_video_length(text: str, r: Range) -> bool:
+    """Whether a range that begins at 0 is named as the length of the video rather than as an answer."""
+    if any(start != 0 for start, _ in r.spans) or not r.spans or r.strength == 3:
+        return False
+    before, after = _before(text, r), text[r.end : r.end + 30]
+    if _CLAIM.search(before) or (_WHOLE_VIDEO.search(before) and not re.search("length|duration", before)):
+        return False
+    said = _LENGTH_BEFORE.search(before)
+    return said is not None or _LENGTH_AFTER.search(after) is not None
+
+
 def _once(text: str, kept: Sequence[Range]) -> list[Range]:
     """The ranges without those that only repeat the one before in brackets: "8.5s - 12.4s (0:08 - 0:12)"."""
     out = list(kept[:1])
@@ -150,27 +146,6 @@ def _united(text: str, kept: Sequence[Range]) -> list[bool]:
     return out
 
 
-def _denied(before: str) -> bool:
-    denial = last_match(_DENIAL, before)
-    return denial is not None and not _TURN.search(before, denial.start())
-
-
-def denies(text: str) -> bool:
-    """Whether a text without any range says that the event is not there.
-
-    >>> denies("The event does not occur in the video."), denies("He does not appear until the end.")
-    (True, False)
-    >>> denies("None"), denies("None of the people sit.")
-    (True, False)
-    """
-    for m in _ABSENCE.finditer(text[:4000]):
-        end = _SENTENCE.search(text, m.end())
-        start = _sentence_start(text, m.start())
-        if not _PARTLY.search(text[start : end.start() if end else len(text)]):
-            return True
-    return False
-
-
 def _sentence_start(text: str, at: int) -> int:
     start = max(0, at - 400)
     for m in _SENTENCE.finditer(text, start, at):
@@ -188,12 +163,12 @@ def _is_list(text: str, kept: Sequence[Range]) -> bool:
 
 
 def _listed(text: str, a: Range, b: Range) -> bool:
-    """Whether only list marks, or one label per line, stand between two ranges."""
+    """Whether only words and marks of a list stand between two ranges."""
     gap = text[a.end : b.start]
     if len(gap) > 300:
         return False
     words = _LIST_WORDS.sub(" ", gap)
-    return not re.search(r"\w", words) or _LIST_LABEL.fullmatch(words) is not None
+    return not re.search(r"\w", words)
 
 
 def _with_neighbours(text: str, kept: Sequence[Range], claimed: set[int]) -> list[Range]:

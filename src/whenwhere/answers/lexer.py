@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 #: Seconds in one of each unit. `frame` and `%` are missing because they are not times by themselves.
 UNITS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+_SECONDS_OF = UNITS | {"m": 60.0}
+#: Units in which a time may go on after each unit.
+_SMALLER = {"h": ("min", "m", "s", "ms"), "min": ("s", "ms"), "m": ("s", "ms"), "s": ("ms",)}
 
 
 class Token(NamedTuple):
@@ -27,7 +30,7 @@ class Token(NamedTuple):
         start: Index of its first character.
         end: Index after its last character.
         value: The number of a `time`, in its own unit.
-        unit: `s`, `ms`, `min`, `h`, `clock`, `frame`, `%` or "" (a bare number).
+        unit: `s`, `ms`, `min`, `h`, `clock`, `frame`, `%` or "" (a bare number); `m` for the `junk` of a lone "5m".
         decimals: Digits after the decimal point.
     """
 
@@ -57,8 +60,7 @@ _UNIT = (
 _TOKEN = re.compile(
     rf"""
     (?P<bullet>(?m:^)[ \t]*\(?\d{{1,2}}[.)](?=[ \t]))
-    |(?P<compound>\d{{1,3}}(?:[ \t]?{_MINUTE}|m)(?:[ \t]|,[ ]|[ ]and[ ])?[ \t]?
-        \d{{1,2}}(?:\.\d{{1,6}})?[ \t]?{_SECOND}(?![A-Za-z_]))
+    |(?P<iso>PT(?=\d)(?:\d{{1,3}}H)?(?:\d{{1,4}}M)?(?:\d{{1,6}}(?:\.\d{{1,6}})?S)?(?!\w))
     |(?P<prime>\d{{1,3}}['′]\d{{1,2}}(?:\.\d{{1,6}})?(?:["″]|''))
     |(?P<clock>\d{{1,3}}(?::[0-5]\d){{1,2}}(?:[.,]\d{{1,6}})?(?!\d|:\d))
     |(?P<dotted>\d+(?:\.\d+){{2,}}|\d+(?::\d+)+)
@@ -74,6 +76,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_ISO_PART = re.compile(r"[\d.]+[HMS]")
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _ORDINALS = {"st", "nd", "rd", "th"}
 _LONGEST = 15  # digits; no time in any video has more
@@ -120,13 +123,39 @@ def tokenise(text: str) -> list[Token]:
         if token.kind == "word" and token.text in ("second", "seconds") and out and out[-1].kind == "ordinal":
             nth = out.pop()  # "the 12th second"
             token = nth._replace(kind="time", unit="s", end=token.end)
-        if token.kind == "time" and out and out[-1].unit == "h" and token.unit in ("min", "s", "clock"):
-            hours = out[-1]
-            if text[hours.end : token.start].strip(" ,") in ("", "and"):
-                seconds = (hours.seconds or 0.0) + (token.seconds or 0.0)
-                out[-1] = Token("time", text[hours.start : token.end], hours.start, token.end, seconds, "clock")
-                continue
         out.append(token)
+    return _with_parts_added(out, text) if any(t.unit in _SMALLER for t in out) else out
+
+
+def _with_parts_added(tokens: list[Token], text: str) -> list[Token]:
+    """The tokens with each time of several units as one: "12 s 500 ms", "1 hour, 2 minutes and 3 seconds".
+
+    A lone "5m" may be five metres; it is five minutes in a text that also writes "1m 20s".
+    """
+    out: list[Token] = []
+    i = 0
+    metres = minutes = False
+    while i < len(tokens):
+        whole = tokens[i]
+        i += 1
+        unit, seconds = whole.unit, whole.value * _SECONDS_OF.get(whole.unit, 0.0)
+        while unit in _SMALLER and not whole.decimals:
+            j = i
+            while j < len(tokens) and j < i + 2 and (tokens[j].kind == "comma" or tokens[j].text == "and"):
+                j += 1
+            part = tokens[j] if j < len(tokens) else whole
+            fits = part.unit in _SMALLER[unit] and part.value < (1000 if part.unit == "ms" else 60)
+            if not fits or text[whole.end : part.start].strip(" \t,") not in ("", "and"):
+                break
+            minutes |= "m" in (unit, part.unit)
+            seconds = round(seconds + part.value * _SECONDS_OF[part.unit], 9)
+            unit, i = part.unit, j + 1
+            kind = "s" if whole.unit == "s" else "clock"
+            whole = Token("time", text[whole.start : part.end], whole.start, part.end, seconds, kind, part.decimals)
+        metres |= whole.unit == "m"
+        out.append(whole)
+    if metres and minutes:
+        out = [t._replace(kind="time", unit="min") if t.unit == "m" else t for t in out]
     return out
 
 
@@ -142,7 +171,11 @@ def _token(m: re.Match[str]) -> Token:
         if len(parts) == 3:  # h:mm:ss: computed directly, so that the decimals stay exact
             value = int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
         return Token("time", text, start, end, value, "clock", len(parts[-1].partition(".")[2]))
-    if m["compound"] is not None or m["prime"] is not None:
+    if m["iso"] is not None:
+        parts = {part[-1]: float(part[:-1]) for part in _ISO_PART.findall(text)}
+        value = parts.get("H", 0) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
+        return Token("time", text, start, end, value, "clock" if len(parts) > 1 else "s")
+    if m["prime"] is not None:
         minutes, seconds = _DIGITS.findall(text)
         return Token("time", text, start, end, int(minutes) * 60 + float(seconds), "clock")
     if m["bullet"] is not None or m["dotted"] is not None:
@@ -159,7 +192,9 @@ def _number(m: re.Match[str]) -> Token:
     if glued or m["m"] or len(number) > _LONGEST or float(number) > 1e9:
         # "12th", "1080p", "5m" (minutes or metres), and endless numbers
         kind = "ordinal" if glued in _ORDINALS and not unit else "junk"
-        return Token(kind, text, m.start(), m.end(), float(number[:_LONGEST]) if kind == "ordinal" else 0.0)
+        short = kind == "ordinal" or (m["m"] and not glued)
+        value = float(number[:_LONGEST]) if short else 0.0
+        return Token(kind, text, m.start(), m.end(), value, "m" if m["m"] and not glued else "")
     return Token("time", text, m.start(), m.end(), float(number), unit, len(number.partition(".")[2]))
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 from whenwhere.answers.answer import Coordinates, ParsedAnswer, Size, TimedBox, TimedPoint, status_of
 from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.choice import chosen_letter
-from whenwhere.answers.choose import denies, select_ranges
+from whenwhere.answers.choose import select_ranges
+from whenwhere.answers.denial import denies
 from whenwhere.answers.forms import FAMILY_COORDINATES
 from whenwhere.answers.lexer import Token, normalise_text, tokenise
 from whenwhere.answers.ranges import Range, ranges
