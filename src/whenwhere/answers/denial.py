@@ -79,8 +79,9 @@ _STRENGTHS: tuple[tuple[Literal["event", "thing", "negated"], re.Pattern[str]], 
 #: Phrases that look like a denial and deny nothing about the event.
 _HARMLESS = re.compile(
     r"\bno,? wait\b|\bno (?:doubt|longer|later|earlier|sooner|more than|less than|fewer than|matter|problem|need|exact|"
-    r"precise|explicit|specific|clear)\b|\bnot only\b|\b(?:not|n't|cannot) (?:be |been |entirely |completely |very |quite )?"
-    r"(?:sure|certain|clear|explicitly|exactly|precisely|directly|clearly|necessarily|specified|stated)\b|"
+    r"precise|explicit|specific|clear)\b|\bnot only\b|\b(?:not|n't|cannot) "
+    r"(?:be |been |entirely |completely |very |quite )?(?:sure|certain|clear|explicitly|exactly|precisely|directly|"
+    r"clearly|necessarily|specified|stated)\b|"
     r"\bwithout (?:a |any )?(?:doubt|question)\b|\bnever ?mind\b",
     re.IGNORECASE,
 )

@@ -172,9 +172,9 @@ def _token(m: re.Match[str]) -> Token:
             value = int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
         return Token("time", text, start, end, value, "clock", len(parts[-1].partition(".")[2]))
     if m["iso"] is not None:
-        parts = {part[-1]: float(part[:-1]) for part in _ISO_PART.findall(text)}
-        value = parts.get("H", 0) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
-        return Token("time", text, start, end, value, "clock" if len(parts) > 1 else "s")
+        amounts = {part[-1]: float(part[:-1]) for part in _ISO_PART.findall(text)}
+        value = amounts.get("H", 0.0) * 3600 + amounts.get("M", 0.0) * 60 + amounts.get("S", 0.0)
+        return Token("time", text, start, end, value, "clock" if len(amounts) > 1 else "s")
     if m["prime"] is not None:
         minutes, seconds = _DIGITS.findall(text)
         return Token("time", text, start, end, int(minutes) * 60 + float(seconds), "clock")
