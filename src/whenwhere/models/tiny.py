@@ -1,18 +1,19 @@
-"""A policy of a few million parameters of the Qwen3-VL classes, with a small tokenizer of its own.
+"""A policy with a few million parameters, built from transformers' Qwen3-VL classes, with a small tokenizer of its own.
 
-Everything that trains, loads and asks a Qwen3-VL runs on it unchanged, on a laptop. Sizes and weights are ours; the
-classes, the processor and the folder's files are transformers' own.
+All code that trains, loads or prompts a Qwen3-VL runs on it unchanged, on a laptop. Sizes and weights are new; the
+classes, the processor and the files of a checkpoint are those of transformers.
 
-What is small, and why:
+What is smaller than in Qwen3-VL, and why:
 
-- Patches of 8 pixels: the family's 16 would leave four tokens of a frame of 64. A second of two such frames is one step
-  in time of 16 tokens between two marks, behind one stamp.
-- Every word is one token of a closed list; anything else is `<unk>`. Case and punctuation are dropped. Stamps, times
-  and coordinates are one token each, so that an answer of the form `tokens` costs two tokens a span and five a box.
-- The chat template writes the messages as they are and `<|answer|>` before the answer, nothing else.
+- Patches have 8 pixels: with the family's 16, a frame of 64 x 64 pixels would have only four tokens. Two frames make
+  one temporal step of 16 tokens, which follows one timestamp and stands between the tokens for start and end of vision.
+- Every word is one token of a closed list, and any other word is `<unk>`. Case and punctuation are dropped. Timestamps,
+  times and coordinates are one token each, so that an answer of the form `tokens` takes two tokens for a span and five
+  for a box.
+- The chat template writes the messages as they are, and `<|answer|>` before the answer.
 
-Left out: pictures larger than `side`. The processor makes frames smaller until they have no more tokens than a square
-of that side; what reads a video may do so more finely before.
+Left out: frames larger than `side`. The processor scales a frame down until it has no more tokens than a square of that
+side.
 """
 
 import math
@@ -28,21 +29,21 @@ from whenwhere.errors import SettingError
 from whenwhere.models.trained import Trained
 from whenwhere.stage.shapes.words import SHAPES_WORDS
 
-#: Frames per step in time, and patches per token along a side; the family's own.
+#: Frames per temporal step, and patches per token along each side; both as in Qwen3-VL.
 TEMPORAL, MERGE = 2, 2
-#: Latest second that has tokens.
+#: Latest second for which there are time tokens.
 LAST = 64
-#: Numbers of one head; the family's is 128.
+#: Size of an attention head; Qwen3-VL has 128.
 HEAD = 32
-#: Standard deviation of fresh weights; the family's .02 is for layers that are ten times as wide.
+#: Standard deviation of initial weights; Qwen's 0.02 is for layers that are ten times as wide.
 SPREAD = 0.07
-#: Most parameters that `build` makes.
+#: Largest number of parameters that `build` accepts.
 MOST = 4_000_000
 
 PAD, END, UNKNOWN, ANSWER = "<|pad|>", "<|end|>", "<unk>", "<|answer|>"
 VISION_START, VISION_END, IMAGE, VIDEO = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
 SPECIAL = (PAD, END, UNKNOWN, ANSWER, VISION_START, VISION_END, IMAGE, VIDEO)
-#: What the answers of the form `tokens` are made of: whole and half seconds, hundredths of a side, and "not there".
+#: Tokens of answers in the form `tokens`: whole and half seconds, hundredths of a side, and "not in the video".
 TIMES = tuple(f"<{k / 2:.1f}s>" for k in range(2 * LAST + 1))
 COORDINATES = tuple(f"<{k}>" for k in range(0, 1001, 10))
 NONE = "<none>"
@@ -74,12 +75,12 @@ def build(
     side: int = 64,
     patch: int = 8,
 ) -> Path:
-    """Make an untrained checkpoint: model, processor with tokenizer and chat template, in fp32.
+    """Writes an untrained checkpoint: a model in fp32, and a processor with tokenizer and chat template.
 
     Args:
         folder: Folder for the files; it is made if it does not exist.
         seed: Seed of the weights; the same seed makes the same weights.
-        words: Words that the policy knows, in lower case. None: those of the world of shapes.
+        words: Words of the tokenizer, in lower case. None means the words of the procedural world of shapes.
         hidden: Hidden size of the text model, a multiple of 32.
         layers: Number of layers of the text model.
         mlp: Inner size of the text model's MLPs, in multiples of `hidden`.
@@ -87,7 +88,7 @@ def build(
         vision_layers: Number of layers of the vision tower.
         vision_mlp: Inner size of the vision tower's MLPs, in multiples of `vision_hidden`.
         deepstack: Layers of the vision tower whose features also go into the first layers of the text model.
-        side: Side in pixels of the square that sets the largest number of tokens of a frame.
+        side: A frame gets at most as many tokens as a square with this side in pixels.
         patch: Side of a patch in pixels.
 
     Returns:
@@ -148,13 +149,14 @@ def build(
 
 
 def _give_order(model: Any, number: Any) -> None:
-    """Neighbours on a line begin as neighbours: times, stamps, coordinates, rows and columns of patches are waves.
+    """Initialises the embeddings of times, timestamps, coordinates and patch positions as sinusoids.
 
-    A policy that begins with random rows for them must learn first that 310 lies beside 320.
+    So values that are close have similar embeddings from the start. With random embeddings, a policy first has to learn
+    that 310 is close to 320.
 
     Args:
-        model: fresh.
-        number: token → its number.
+        model: The untrained model, changed in place.
+        number: Function from a token to its id.
     """
     import torch
 
@@ -176,7 +178,7 @@ def _give_order(model: Any, number: Any) -> None:
 
 
 def processor(words: Sequence[str] | None = None, *, side: int = 64, patch: int = 8) -> Any:
-    """The family's processor over the small tokenizer; arguments as in `build`."""
+    """A Qwen3-VL processor with the small tokenizer; arguments as for `build`."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     sizes = {"patch_size": patch, "merge_size": MERGE, "temporal_patch_size": TEMPORAL}
@@ -196,7 +198,7 @@ def processor(words: Sequence[str] | None = None, *, side: int = 64, patch: int 
 
 
 def vocabulary(words: Sequence[str]) -> list[str]:
-    """All tokens in the order of their numbers; words come last and are written with the space before them.
+    """All tokens of the small tokenizer in the order of their ids; words come last, each with the space before it.
 
     >>> vocabulary(["red", "Red"])[-2:], len(vocabulary([]))
     (['<none>', '▁red'], 496)
@@ -207,7 +209,7 @@ def vocabulary(words: Sequence[str]) -> list[str]:
 
 
 def tokenizer(words: Sequence[str]) -> Any:
-    """A tokenizer of whole words: lower case, punctuation dropped, what is not in the list `<unk>`."""
+    """A tokenizer of whole words: text is lower-cased, punctuation is dropped, and unknown words become `<unk>`."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -234,18 +236,21 @@ def tokenizer(words: Sequence[str]) -> Any:
 
 
 def patchify(images: NDArray[np.uint8], patch: int = 8) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """What the video processor makes of frames that need no resizing, without torch and much faster.
+    """Cuts frames into patches as Qwen's video processor does, but without torch and much faster.
+
+    Frames are not resized.
 
     Args:
-        images: (n, h, w, 3) RGB frames of one video, h and w multiples of two patches; an odd last one is shown twice.
-        patch: side of a patch in pixels.
+        images: RGB frames of one video, shape (n, h, w, 3), uint8; h and w are multiples of two patches. If n is odd,
+            the last frame is repeated.
+        patch: Side of a patch in pixels.
 
     Returns:
-        (t·rows·columns, 3·2·patch²) patches from -1 to 1, those of a token one after the other, and (1, 3) the grid
-        t, rows, columns in patches: `pixel_values_videos` and `video_grid_thw`.
+        `pixel_values_videos`, shape (t·rows·columns, 3·2·patch²), values from -1 to 1, with the patches of one token
+        next to each other; and `video_grid_thw`, shape (1, 3), the number of temporal steps, rows and columns.
 
     Raises:
-        SettingError: no frames, or sides that are no multiples of two patches.
+        SettingError: There are no frames, or a side is not a multiple of two patches.
 
     >>> patches, grid = patchify(np.zeros((3, 16, 32, 3), np.uint8))
     >>> patches.shape, grid.tolist(), float(patches[0, 0])

@@ -1,7 +1,7 @@
-"""Asks a vision-language model which of the detected objects is meant.
+"""Asks a vision-language model which of the detected objects a sentence is about.
 
 The boxes of the candidates are drawn on a few frames, each with a number that is the same in all frames. The answer is
-"Target ID: 3" (the form of STVG-R1), or 0 if none of them is meant. Frames are chosen so that every candidate is seen.
+"Target ID: 3" (the form of STVG-R1), or 0 if it is none of them. Frames are chosen so that every candidate is seen.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from whenwhere.video.draw import COLOURS, draw_box
 
 #: Largest number of candidates and of frames in one question.
 CANDIDATES, FRAMES = 9, 8
-#: Largest number of tokens in the answer, and the number in a usual one.
+#: Largest number of tokens of the answer, and the usual number, with which costs are estimated.
 MOST_TOKENS, TOKENS = 64, 6
-#: Largest share of its box that a number may hide.
+#: Largest share of a box that the number drawn into it may cover.
 _HIDDEN = 0.1
 
 CHOOSE = (
@@ -29,18 +29,21 @@ CHOOSE = (
 
 
 def choice_question(query: str, target: str, count: int) -> str:
-    """The question which number is meant."""
+    """The prompt that asks the model for the number of the object that the query describes."""
     said = f" It was described as: {target}" if target else ""
     return CHOOSE.format(count=count, query=query, target=said)
 
 
 def choice_schema(count: int) -> dict[str, Any]:
-    """JSON schema of the answer: the form as a quoted string, for models that can follow a schema."""
+    """JSON schema of the model's answer, `"Target ID: n"` with n up to `count`, for back ends that enforce a schema."""
     return {"type": "string", "enum": [f"Target ID: {n}" for n in range(count + 1)]}
 
 
 def chosen_number(answer: ParsedAnswer, count: int) -> int | None:
-    """The number in an answer, 0 if none of the candidates is meant; None if there is no such candidate.
+    """The number of the candidate that an answer names.
+
+    It is 0 if the answer says that none of the candidates is meant, and None if it names a candidate that does not
+    exist, or none at all.
 
     >>> from whenwhere.answers import parse
     >>> [chosen_number(parse(text), 3) for text in ("<answer>Target ID: 2</answer>", "Target ID: 7", "2")]
@@ -62,7 +65,10 @@ def strongest_tracks(tracks: Sequence[Track], most: int = CANDIDATES) -> list[Tr
 
 
 def telling_times(tracks: Sequence[Track], times: NDArray[np.float64], most: int = FRAMES) -> NDArray[np.float64]:
-    """Times at which to show the candidates: each is seen at least once, many are seen together, times are spread out.
+    """Chooses the times of the frames that are shown to the model.
+
+    Every candidate is seen at least once if `most` allows it, frames with many candidates come first, and the times are
+    spread out.
 
     Args:
         tracks: The candidates.
@@ -100,7 +106,7 @@ def draw_candidates(image: NDArray[np.uint8], boxes: dict[int, NDArray[np.float6
 
     Args:
         image: RGB frame, shape (h, w, 3), uint8.
-        boxes: The number of each candidate and its box in xyxy pixels of this frame.
+        boxes: Candidate number → box in xyxy pixels of this frame.
     """
     out = image.copy()
     for number, box in boxes.items():

@@ -1,22 +1,23 @@
-"""Detector-assisted grounding: a detector says what is there, a tracker follows it, a language model chooses.
+"""Detector-assisted grounding: a detector finds objects, a tracker follows them, a vision-language model chooses one.
 
-The strongest pipeline that can be put together from parts that others trained, and so what second-level boxes are
-measured against, in quality and in cost. Steps, each a method of `DetectorGrounder`:
+This is the strongest pipeline that can be built from published models. One box per second from a vision-language model
+alone is compared with it, in quality and in cost. Its steps, each a method of `DetectorGrounder`:
 
-1. *when* and *which thing*: as in `second_level`, by the vision-language model, or the time is given.
-2. `candidates`: a noun phrase of the description is looked for at the second-level times of each span. Boxes of
-   different seconds are linked: by what was followed through all frames in between (SAM 2, SAM 3), or by nearness where
-   no propagation model is given. SAM 3's own detector looks at every frame and needs neither.
-3. `choose`: candidates are drawn as numbered boxes; the language model says which number is meant. A single candidate
-   needs no question.
-4. `tube`: one box at each second-level time; where something followed it, one at every frame as well. Those are
-   `propagated`, what the detector gave is `model`.
+1. The time span and a description of the target, as in `second_level`: the vision-language model gives both, unless the
+   time is known.
+2. `candidates`: the detector looks for a noun phrase of the description in one frame per second of each span. Boxes of
+   different seconds are linked to tracks: by a tracker that runs through all frames in between (SAM 2), or by distance
+   if there is no tracker. SAM 3 finds and follows objects by itself.
+3. `choose`: the candidates are drawn as numbered boxes, and the vision-language model answers with a number. A single
+   candidate is taken without asking.
+4. `tube`: one box per second, and one at every frame if a tracker was used. The source of a box is `model` if it was
+   detected and `propagated` if it was followed.
 
-Frames, passes of the detector and of the tracker, and seconds are in the trace, step by step, beside the calls to the
-language model; decoded frames are in the cost.
+The trace lists each step with its frames, detector and tracker passes and seconds, next to the model's calls. Decoded
+frames are part of the cost.
 
-Left out: shot cuts (a tracker copes or loses its target, linking by nearness does not cross them knowingly), and one
-thing under two numbers after it was lost from sight: one number is chosen per span.
+Left out: shot cuts are not detected (a tracker may lose its target there), and an object that comes back under another
+number after it was out of sight is not joined: one number is chosen per span.
 """
 
 import time
@@ -55,26 +56,26 @@ from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, read_frames, stream_frames
 from whenwhere.video.picture import output_size
 
-#: Frames are given to detectors and trackers at this width at most; they make them smaller still.
+#: Largest width in pixels of the frames given to detectors and trackers, which scale them down further.
 WIDTH = 1333
-#: Pictures that a detector looks at together.
+#: Number of images in a detector's batch.
 TOGETHER = 4
-#: Things that are followed at a time; each costs as much as the first.
+#: Largest number of objects that are followed at a time; the cost grows in proportion to it.
 FOLLOWED = 12
 
 
 class DetectorGrounder:
-    """Grounds sentences by a detector's boxes, of which a vision-language model chooses.
+    """Grounds sentences with the boxes of a detector, among which a vision-language model chooses.
 
     Args:
-        backend: The language model.
-        detector: Finds things by a noun phrase in single frames; or SAM 3, which follows them as well.
-        propagator: Follows things between seconds. None links boxes by nearness.
-        sampling: How many frames the language model is shown at a time.
-        progress: Called with the share of the video that was looked at for the time.
+        backend: The vision-language model.
+        detector: Finds objects by a noun phrase in single frames; or SAM 3, which also follows them.
+        propagator: Tracker that follows objects between seconds. None links boxes by their distance.
+        sampling: How many frames the vision-language model is shown per call, and at what size.
+        progress: Called with the share of the video that has been searched for the time span, 0-1.
 
     Raises:
-        SettingError: a propagator beside SAM 3.
+        SettingError: A propagator is given together with SAM 3, which needs none.
     """
 
     name = "detector"
@@ -97,7 +98,7 @@ class DetectorGrounder:
         """Answer one sentence (see `Grounder.ground`).
 
         Raises:
-            ChatError, ModelError: the language model gave no answer at all, or a model does not fit into memory.
+            ChatError, ModelError: The vision-language model gave no answer at all, or a model does not fit into memory.
         """
         runner = CallRunner(self.backend, info, request, self.steps.progress)
         if spans := runner.resolve_time(self.steps.find_time):
@@ -112,7 +113,10 @@ class DetectorGrounder:
         return runner.finish()
 
     def candidates(self, runner: CallRunner, span: Span, phrase: str) -> list[Track]:
-        """Step 2: all that the phrase may name inside a span, numbered from 1; pixels of the displayed frame."""
+        """Tracks of all objects in a span that the noun phrase may mean, numbered from 1.
+
+        Boxes are in pixels of the displayed frame. This is step 2 of the pipeline.
+        """
         shown = _frames(runner.info, span, runner.request.rate)
         if isinstance(self.detector, ConceptTracker):
             tracks = self._named(runner, self.detector, span, phrase)
@@ -127,7 +131,10 @@ class DetectorGrounder:
     def choose(
         self, runner: CallRunner, target: str, spans: SpanSet, groups: Sequence[list[Track]]
     ) -> list[int | None]:
-        """Step 3: the number that is meant, for each span; None where none is, or nothing can be said."""
+        """The number of the candidate that the model chose for each span; None if it chose none or did not answer.
+
+        This is step 3 of the pipeline.
+        """
         numbers: list[int | None] = [1 if len(group) == 1 else None for group in groups]
         asked = [k for k, group in enumerate(groups) if len(group) > 1]
         calls = [self._question(runner, target, spans[k], groups[k]) for k in asked]
@@ -156,7 +163,10 @@ class DetectorGrounder:
         self, runner: CallRunner, spans: SpanSet, groups: Sequence[list[Track]], numbers: Sequence[int | None],
         label: str,
     ) -> list[Tube]:  # fmt: skip
-        """Step 4: the chosen candidates as one tube; no tube where none was chosen."""
+        """The chosen candidates of all spans as one tube; an empty list if none was chosen.
+
+        This is step 4 of the pipeline.
+        """
         info, rate = runner.info, runner.request.rate
         times: list[float] = []
         boxes: list[NDArray[np.float64]] = []
@@ -185,7 +195,7 @@ class DetectorGrounder:
         return [Tube(spans, times, np.array(boxes), rate=rate, sources=sources, label=label, score=score)]
 
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, Any]:
-        """What `ground` would cost; `detect` counts the frames that the detector or the tracker sees."""
+        """What `ground` would cost, by step; `detect` is the number of frames that the detector or tracker would see."""
         plan = self.steps.estimate(info, request)
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
         steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(request.query), WORDS_TOKENS)
@@ -202,7 +212,7 @@ class DetectorGrounder:
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
 
     def _linked(self, runner: CallRunner, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
-        """Detections of single seconds, linked by nearness."""
+        """Detections in one frame per second, linked to tracks by their distance."""
         info, linker, began = runner.info, Linker(), time.perf_counter()
         width = min(info.width, WIDTH)
         count = 0
@@ -220,7 +230,7 @@ class DetectorGrounder:
         self, runner: CallRunner, detector: Detector, propagator: Propagator, span: Span, shown: NDArray[np.float64],
         phrase: str,
     ) -> list[Track]:  # fmt: skip
-        """Detections of single seconds, linked by what was followed through the frames in between."""
+        """Detections in one frame per second, linked to tracks by a tracker that runs through the frames in between."""
         began = time.perf_counter()
         counted = {"frames": 0, "boxes": 0}
 
@@ -240,7 +250,7 @@ class DetectorGrounder:
         return tracks
 
     def _named(self, runner: CallRunner, concept: ConceptTracker, span: Span, phrase: str) -> list[Track]:
-        """All that SAM 3 finds and follows."""
+        """The tracks of all objects that SAM 3 finds and follows."""
         began, frames = time.perf_counter(), 0
         following, tracks = concept.follow(phrase), dict[int, Track]()
         factor = runner.info.width / min(runner.info.width, WIDTH)
@@ -254,7 +264,7 @@ class DetectorGrounder:
         return list(tracks.values())
 
     def _question(self, runner: CallRunner, target: str, span: Span, group: list[Track]) -> ModelCall:
-        """The drawn frames of one span and the question which number is meant."""
+        """The call that shows the numbered candidates of one span and asks which of them is meant."""
         info, request = runner.info, runner.request
         words = choice_question(request.query, target, len(group))
         width = shown_width(info, self.steps.sampling.close_side)
@@ -279,20 +289,21 @@ def follow(
     begin: Callable[[], BoxTracking],
     factor: float = 1.0,
 ) -> list[Track]:
-    """Things detected at some frames and followed through all.
+    """Tracks of objects that are detected in some frames and followed through all of them.
 
-    At each frame of a second the detections are linked to what was followed there, and the tracker is shown where its
-    things really are, and what is new: an error lasts a second at most.
+    Whenever the detector runs, its boxes are linked to the tracked ones, and the tracker is corrected to the detected
+    boxes and told of new objects. So a tracking error lasts only until the next detection.
 
     Args:
-        frames: times and RGB images, in order.
-        shown: times of the frames at which to detect.
-        detect: boxes in pixels of the image.
-        begin: gives a tracker that follows nothing yet; asked again when it is full of things that are gone.
-        factor: how many times larger the displayed frame is than the images.
+        frames: Pairs of time in seconds and RGB image, in order of time.
+        shown: Times of the frames in which the detector runs.
+        detect: Detector: takes an image and returns boxes in pixels of that image.
+        begin: Returns a new tracker that follows nothing yet. Called again when a tracker has no room for new objects
+            and some of those that it follows are gone.
+        factor: Width of the displayed frame divided by the width of the images.
 
     Returns:
-        Things with a box at every frame at which they were seen, pixels of the displayed frame.
+        Tracks with a box at every frame in which the object was seen, in pixels of the displayed frame.
     """
     linker, following, known = Linker(), begin(), set[int]()
     for t, image in frames:
@@ -316,13 +327,13 @@ def follow(
 
 
 def _frames(info: VideoInfo, span: Span, rate: float) -> NDArray[np.float64]:
-    """Times of the frames that are shown at a span's second-level times."""
+    """Times of the frames that are on screen at the whole-second (or `rate`) times of a span."""
     times = second_level_times(span, rate, info.last_before(span.end))
     return info.times[np.unique(info.shown(times))]
 
 
 def _stream(runner: CallRunner, span: Span) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Every frame of a span, from the one that is shown at its start."""
+    """Every frame of a span, beginning with the one on screen at its start."""
     info = runner.info
     start = float(info.times[info.shown([span.start])[0]])
     warnings: list[str] = []
@@ -333,7 +344,7 @@ def _stream(runner: CallRunner, span: Span) -> Iterator[tuple[float, NDArray[np.
 
 
 def _log(runner: CallRunner, began: float, *, frames: int, **said: Any) -> None:
-    """Put a step that asked no language model into the trace."""
+    """Adds a step without a model call to the trace."""
     runner.costs.frames_shown += frames
     seconds = round(time.perf_counter() - began, 3)
     runner.costs.trace.append({"step": "detect", "frames": frames, **said, "seconds": seconds, "error": None})

@@ -1,11 +1,11 @@
-"""The models that a pipeline's name means, `detector:DETECTOR+PROPAGATOR`: two checkpoints, by hub id or folder.
+"""Loads the models of a pipeline named `detector:DETECTOR+PROPAGATOR`, where both are checkpoints by hub id or folder.
 
-- `detector`: Grounding DINO (tiny), with boxes linked by nearness;
+- `detector`: Grounding DINO (tiny), with boxes linked by distance;
 - `detector:IDEA-Research/grounding-dino-base`: another detector;
 - `detector:IDEA-Research/grounding-dino-tiny+facebook/sam2.1-hiera-tiny`: SAM 2 follows objects between seconds;
 - `detector:facebook/sam3`: SAM 3 finds and follows objects by itself.
 
-The whole name is part of what identifies an answer.
+Answers are cached under the whole name, so another detector never gets the answers of this one.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DETECTORS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(Detector.KINDS, Detector),
     **dict.fromkeys(ConceptTracker.KINDS, ConceptTracker),
 }
-#: The detector where the pipeline names none: the smallest open-vocabulary one.
+#: The detector if the pipeline names none: the smallest open-vocabulary one.
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
 
 
@@ -33,7 +33,7 @@ def split_pipeline_name(pipeline: str) -> tuple[str, str | None]:
     """The names of the detector and of the propagator, if there is one.
 
     Raises:
-        SettingError: a name is empty.
+        SettingError: One of the names is empty.
 
     >>> split_pipeline_name("detector"), split_pipeline_name("detector:facebook/sam3")
     (('IDEA-Research/grounding-dino-tiny', None), ('facebook/sam3', None))
@@ -52,11 +52,11 @@ def split_pipeline_name(pipeline: str) -> tuple[str, str | None]:
 
 
 def check_detector(pipeline: str) -> None:
-    """Raise now what would otherwise be found only after a video was opened.
+    """Checks the name of a detector pipeline before any video is opened or model is loaded.
 
     Raises:
-        SettingError: a name cannot be that of a detector or propagator.
-        MissingExtraError: the packages to run them are not installed.
+        SettingError: A name cannot be that of a detector or propagator.
+        MissingExtraError: The packages that they need are not installed.
     """
     for name in split_pipeline_name(pipeline):
         if name is not None and not find_kind(name).in_process:
@@ -68,10 +68,12 @@ def check_detector(pipeline: str) -> None:
 
 @lru_cache(maxsize=1)
 def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
-    """The models of a pipeline. The last ones stay loaded, since a batch opens one video after the other.
+    """The detector of a pipeline, and its propagator if the name has one.
+
+    The models that were loaded last stay in memory, because a batch opens many videos with the same pipeline.
 
     Raises:
-        SettingError, MissingExtraError, ModelError: the models cannot be loaded.
+        SettingError, MissingExtraError, ModelError: The models cannot be loaded.
     """
     name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
@@ -80,6 +82,6 @@ def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | 
 
 
 def _folder(name: str) -> str:
-    """A folder's name without `~`; any other name as it is."""
+    """The name with a leading `~` expanded if it is a folder; any other name unchanged."""
     path = Path(name).expanduser()
     return str(path) if path.is_dir() else name

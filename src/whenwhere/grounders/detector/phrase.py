@@ -1,16 +1,17 @@
-"""The noun phrase that a detector looks for, from a sentence.
+"""Extracts from a sentence the noun phrase that an open-vocabulary detector looks for.
 
-Detectors take "red car", not "The red car on the left that is about to turn": places, deeds and other things in the
-sentence draw boxes of their own. So the phrase is the first noun with what stands before it, and what it wears or has.
-Nouns and colours are those that the motion grounder knows; a sentence about anything else is cut at the first word
-that cannot belong to a noun. This is no grammar: where it takes a word too many, the detector still finds the thing.
+Detectors take "red car", not "The red car on the left that is about to turn": places, actions and other objects in the
+sentence would get boxes of their own. So the phrase is the first noun with the words before it, and what it wears or
+holds. Nouns and colours are those of the motion grounder's lexicon. A sentence about anything else is cut at the first
+word that cannot belong to a noun phrase. There is no parser here: with a word too many, a detector still finds the
+object.
 """
 
 import re
 
 from whenwhere.grounders.motion.lexicon import colour_of, noun_kind
 
-#: Most words of a phrase: what detectors were trained on is shorter still.
+#: Largest number of words in a phrase; the phrases that detectors were trained on are shorter.
 LONGEST = 8
 
 _LEAD = re.compile(
@@ -40,7 +41,7 @@ _PRONOUNS = _words("he she they him them somebody someone anybody anyone one who
 
 
 def noun_phrase(sentence: str) -> str:
-    """What the sentence is about, in the words of a detector; lower case, without articles.
+    """The noun phrase for the object that a sentence is about, in lower case and without articles.
 
     >>> noun_phrase("The red car on the left that is about to turn."), noun_phrase("man in a dark blue shirt sits")
     ('red car', 'man in dark blue shirt')
@@ -60,7 +61,7 @@ def noun_phrase(sentence: str) -> str:
 
 
 def _head(words: list[str]) -> tuple[list[str], list[str]]:
-    """The first noun with the words before it, and what follows."""
+    """Splits the words behind the first noun: the noun with what comes before it, and the rest."""
     taken: list[str] = []
     for k, word in enumerate(words):
         if word in _ARTICLES and not taken:
@@ -76,14 +77,14 @@ def _head(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _without_verb(words: list[str]) -> list[str]:
-    """Without a verb at the end, where nothing before it is a known noun: "zebra runs"."""
+    """Drops a verb at the end if no word before it is a known noun: "zebra runs" → "zebra"."""
     if len(words) > 1 and not any(noun_kind(w) for w in words) and re.search(r"(?:[^s]s|ed|ing)$", words[-1]):
         return words[:-1]
     return words
 
 
 def _had(words: list[str]) -> list[str]:
-    """What it wears, holds or has: "in red shirt"; nothing where a place follows instead."""
+    """What the object wears, holds or has ("in red shirt"); empty if a place follows instead."""
     if not words or words[0] not in _HAS:
         return []
     had: list[str] = []

@@ -1,13 +1,12 @@
-"""Links detections of single seconds to tracks.
+"""Links detections, made once per second, to tracks.
 
 A detector's boxes have no identity. `Linker` gives them track numbers, second by second. If a tracker followed the
 objects through the frames in between (`carried`), a box belongs to the track whose carried box it overlaps. Otherwise
-it belongs to the track whose last box, moved on at its last speed, is nearest. Nearness is measured in box sizes and
-not by overlap: at one box a second, a quarter of real targets move by three quarters of their size, and someone who
-walks past has moved by more than the width of a body. Pairs are chosen together (Hungarian method), not one by one.
+it belongs to the track whose last box, extrapolated at its last speed, is nearest. Distance is measured in box sizes
+and not by IoU: in one second, a quarter of real targets move by three quarters of their size, and a person who walks
+past moves by more than the width of a body. All pairs are assigned together (Hungarian method).
 
-Left out: telling objects apart by their looks. Two similar objects that cross between two seconds may swap numbers;
-propagation prevents that.
+Left out: appearance. Two objects that cross between two seconds may swap numbers; a tracker prevents that.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,7 +20,7 @@ from whenwhere.models.detection import Detections
 from whenwhere.overlap import box_iou
 from whenwhere.records import Source
 
-#: Smallest IoU with a carried box.
+#: Smallest IoU at which a detection belongs to a carried box.
 CARRIED = 0.3
 #: How far an object may be from where it is expected, in box sizes, and how much farther for each second since it was
 #: seen.
@@ -32,7 +31,7 @@ PATIENCE = 2.5
 
 @dataclass(eq=False)
 class Track:
-    """One object through time.
+    """The boxes of one object over time.
 
     Attributes:
         number: The number of the track.
@@ -61,7 +60,7 @@ class Track:
 
     @property
     def weight(self) -> float:
-        """How much evidence there is for the track: the sum of its scores."""
+        """How much evidence there is for the track: the sum of its detection scores."""
         return sum(self.scores)
 
     def at(self, time: float) -> NDArray[np.float64] | None:
@@ -76,7 +75,7 @@ class Track:
         return self.boxes[k] if k < len(self.times) and self.times[k] <= time + 1e-6 else None
 
     def expected(self, time: float) -> NDArray[np.float64]:
-        """The last box, moved on at the speed of the half second before it."""
+        """The box predicted for a later time: the last box, extrapolated at its speed over the last half second."""
         last = self.boxes[-1]
         k = max(bisect_right(self.times, self.times[-1] - 0.5) - 1, 0)
         if k == len(self.times) - 1:
@@ -87,13 +86,13 @@ class Track:
 
 
 class Linker:
-    """Gives boxes of single seconds the numbers of tracks.
+    """Assigns detections to tracks, one second after the other, and starts new tracks for the rest.
 
     Args:
-        first: The number of the first track.
+        first: Number of the first track.
 
     Attributes:
-        tracks: The tracks by their numbers, in order of appearance.
+        tracks: The tracks by their number, in order of appearance.
     """
 
     def __init__(self, first: int = 1) -> None:
@@ -104,15 +103,15 @@ class Linker:
     def add(
         self, time: float, found: Detections, carried: dict[int, NDArray[np.float64]] | None = None
     ) -> dict[int, NDArray[np.float64]]:
-        """Link the detections at a time that is later than all before.
+        """Links the detections at one time, which must be later than all before, to tracks.
 
         Args:
             time: The time in seconds.
             found: The detections.
-            carried: The box to which each track was followed, by its number; None if nothing follows the objects.
+            carried: Track number → box at which a tracker sees the object now. None if there is no tracker.
 
         Returns:
-            The box of each track that was detected, by its number, with new tracks.
+            Track number → detected box, for all tracks that were detected at this time, new ones included.
         """
         out: dict[int, NDArray[np.float64]] = {}
         left = list(range(len(found)))
@@ -151,9 +150,9 @@ class Linker:
 
 
 def box_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance in place and size between all pairs of boxes, in box sizes.
+    """Distance between all pairs of boxes, by position and size, in units of the box size.
 
-    The size is that of the larger box, since an object that enters at the frame's edge is a sliver at first.
+    The unit is the size of the larger box, because an object that enters the frame is only a sliver at first.
 
     Args:
         a: Boxes in xyxy pixels, shape (n, 4).
@@ -174,7 +173,7 @@ def box_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
 
 
 def assign_pairs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """The pairs (row, column) with the largest sum of values, without negative ones.
+    """The one-to-one assignment of rows to columns with the largest sum of values; negative values are never used.
 
     >>> assign_pairs(np.array([[0.9, 0.8], [0.85, -0.1]]))
     [(0, 1), (1, 0)]
