@@ -35,13 +35,13 @@ def start_policy(
         recipe: The recipe.
         run: The run; what is measured for a curriculum is kept in its folder.
         device: Device of the policy. None is the best one.
-        extend: Adds to the checkpoint what an output head needs, before a policy is made of it.
+        extend: Function that adds what an output head needs to the checkpoint, before a policy is made of it.
 
     Raises:
         MissingExtraError: A package that training needs is not installed.
         ModelError: The checkpoint cannot be loaded.
         RecordError: Annotations or difficulties cannot be read.
-        SettingError: Settings that do not go together, or no sample is left.
+        SettingError: Settings contradict each other, or no sample is left.
     """
     quiet_transformers()
     samples = open_source(recipe, run.tell)
@@ -120,14 +120,14 @@ def open_checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> 
 
 
 def _names_a_folder(path: Path) -> bool:
-    """Whether a name is a folder's and not a hub id: it has more than two parts, or stands beside other runs."""
+    """Whether a name means a folder and not a hub id: it has not two parts, or its parent folder holds runs."""
     if path.is_absolute() or len(path.parts) != 2 or path.parts[0] in ("..", "~"):
         return len(path.parts) > 1
     return any(path.parent.glob("*/recipe.json"))
 
 
 def policy_name(recipe: Recipe, made: "Checkpoint") -> str:
-    """A name for the policy whose answers are measured: as typed, with the hash of its recipe where that is known.
+    """A name for the policy whose difficulties are measured: as in the recipe, with its own recipe's hash if known.
 
     Args:
         recipe: The recipe.
@@ -141,14 +141,14 @@ def policy_name(recipe: Recipe, made: "Checkpoint") -> str:
 
 
 def prompt(recipe: Recipe, made: "Checkpoint") -> str:
-    """The question: the recipe's, or the one that the checkpoint's family is asked with.
+    """The prompt template of a run: the recipe's own, or that of the checkpoint's family.
 
     Args:
         recipe: The recipe.
         made: The checkpoint.
 
     Raises:
-        SettingError: The family's question asks for another form.
+        SettingError: The family's template asks for another answer form than the recipe.
     """
     if recipe.model.prompt:
         return recipe.model.prompt
@@ -169,7 +169,7 @@ def open_policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
 
     Raises:
         ModelError: Weights cannot be loaded, or training does not know the family.
-        SettingError: Prompt or form do not fit.
+        SettingError: The prompt or the answer form does not fit the checkpoint.
     """
     from whenwhere.training.prefix.policy import Policy
 
@@ -185,7 +185,7 @@ def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Sa
 
     Args:
         recipe: The recipe.
-        tell: Is told what was left out, and why.
+        tell: Called with a message about what was left out, and why.
 
     Raises:
         RecordError: Annotations cannot be read.
@@ -195,12 +195,12 @@ def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Sa
 
 
 def source_of(data: DataSettings, model: ModelSettings, tell: Callable[[str], None] | None = None) -> SampleSource:
-    """The samples of a table [data], with frames as a table [model] says.
+    """The samples that a table [data] describes, with frames sampled as a table [model] says.
 
     Args:
         data: Which clips and sentences.
         model: Rate and size of frames.
-        tell: Is told what was left out, and why.
+        tell: Called with a message about what was left out, and why.
 
     Raises:
         RecordError: Annotations cannot be read.
@@ -227,7 +227,7 @@ def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list
 
     Args:
         data: The table [data].
-        tell: Is told how many were left out for which reason.
+        tell: Called with a message about how many were left out for which reason.
 
     Raises:
         RecordError: Annotations cannot be read.
@@ -262,12 +262,12 @@ def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list
 
 
 def ordered(recipe: Recipe, samples: SampleSource, learner: "Policy", run: RunFolder) -> SampleSource:
-    """The samples in the order of the recipe's curriculum; as they are where it has none.
+    """The samples in the order of the recipe's curriculum, or unchanged if it has no curriculum.
 
     Args:
         recipe: The recipe.
         samples: The samples.
-        learner: The policy whose difficulties are measured, where the recipe needs them.
+        learner: The policy for which difficulties are measured, if the recipe needs them.
         run: The run; what is measured is kept in its folder's `difficulty/`, and what cannot be measured is skipped.
 
     Raises:
@@ -306,7 +306,7 @@ def ordered(recipe: Recipe, samples: SampleSource, learner: "Policy", run: RunFo
 
 
 def _numbered(found: Mapping[str, Difficulty], samples: SampleSource) -> dict[str, Difficulty]:
-    """The difficulties of sentences that these data have, each with the number of its sample in them."""
+    """The difficulties of sentences that occur in the samples, each with the index of its sample."""
     from whenwhere.training.data.sources import ItemSource
 
     if not isinstance(samples, ItemSource):

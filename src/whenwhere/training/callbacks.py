@@ -19,7 +19,7 @@ class Progress:
         of: Number of updates in the whole run.
         metrics: Metrics of the last update.
         seconds: Seconds that the run has taken so far, pauses left out.
-        left: Seconds that the rest will take at the pace so far.
+        left: Estimated seconds until the end, at the pace so far.
     """
 
     step: int
@@ -59,7 +59,7 @@ class RunStatus(Protocol):
 
 
 class TrainingCallback:
-    """Is told what happens in a run. Subclasses override the methods that they need."""
+    """Base class of callbacks of a training run. Subclasses override the methods that they need."""
 
     def on_start(self, run: RunStatus, of: int) -> None:
         """A run begins or is resumed; called before anything is loaded.
@@ -70,21 +70,21 @@ class TrainingCallback:
         """
 
     def on_message(self, text: str) -> None:
-        """A sentence for a person that is not a warning.
+        """Called with a message for the user that is not a warning.
 
         Args:
             text: The sentence.
         """
 
     def on_warning(self, text: str) -> None:
-        """A sentence for a person about something that may be wrong, such as a sample that is skipped.
+        """Called with a warning for the user, for example about a sample that is skipped.
 
         Args:
             text: The sentence.
         """
 
     def on_preparation(self, what: str, done: int, of: int) -> None:
-        """Work before the first update goes on.
+        """Called with the progress of work before the first update, such as measuring difficulty.
 
         Args:
             what: Name of the work, such as "measuring difficulty".
@@ -93,14 +93,14 @@ class TrainingCallback:
         """
 
     def on_update(self, progress: Progress) -> None:
-        """An update is done; its line of metrics is written, and its state is saved if it was time for one.
+        """Called after each update, when its metrics are written and its state is saved if one was due.
 
         Args:
             progress: How far the run is.
         """
 
     def on_evaluation(self, name: str, step: int, metrics: dict[str, float], best: bool) -> None:
-        """An evaluator has measured the model.
+        """Called after an evaluator has measured the model.
 
         Args:
             name: Name of the evaluator.
@@ -111,7 +111,7 @@ class TrainingCallback:
 
 
 class WarningsToStderr(TrainingCallback):
-    """Prints warnings on stderr and nothing else: what a run does that was given no callbacks."""
+    """Prints warnings on stderr and nothing else; used by runs without callbacks."""
 
     def on_warning(self, text: str) -> None:
         """Prints the warning."""

@@ -32,7 +32,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
     Args:
         folder: Folder of the run.
-        state: Tensors, numbers, texts, and lists and dicts of them.
+        state: The new state: tensors, numbers, texts, and lists and dicts of them.
 
     Raises:
         OutputError: The state cannot be written; the previous one is still there.
@@ -50,7 +50,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """A run's last good state. None: there is none.
+    """A run's last good state, or None if no state was saved.
 
     Args:
         folder: Folder of the run.
@@ -112,7 +112,7 @@ def set_random_state(state: dict[str, Any], device: "torch.device") -> None:
 
 
 def cut_back(folder: Path, step: int) -> None:
-    """Drops lines of a run's own JSON Lines files that were written after an update, and torn lines.
+    """Removes lines that were written after an update from a run's JSON Lines files, and lines that are cut off.
 
     Args:
         folder: Folder of the run.

@@ -37,8 +37,8 @@ class TrainingRun(RunFolder):
 
     Args:
         folder: Folder of the run. It is made if it does not exist; a run that was begun in it is resumed.
-        about: What the run says of its result, such as the recipe and its hash.
-        callbacks: What is told of warnings and progress. None prints warnings on stderr.
+        about: Entries for the metadata of the trained model, such as the recipe and its hash.
+        callbacks: Callbacks for warnings and progress. None prints warnings on stderr.
 
     Attributes:
         counts: Sums of the objective's counts since the run began, over all processes.
@@ -46,7 +46,7 @@ class TrainingRun(RunFolder):
         saved: Number of updates in the last good state. None means that no state is saved yet.
         stop_requested: Set to True to stop after the current update; the state is saved first, and `train` raises
             KeyboardInterrupt. It has no effect in a run of several processes.
-        best: Value of the metric that decides which model is best, of the model in RUN/best. None: there is none.
+        best: Value of the deciding metric for the model in RUN/best. None if no model was kept yet.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TrainingRun(RunFolder):
         """Writes the model as it is now.
 
         Args:
-            folder: Folder that is replaced when everything is written.
+            folder: Folder for the model. If it exists, it is replaced once everything is written.
         """
         assert self._objective is not None  # callbacks are called while it trains
         self._objective.save(folder, self.about | {"step": self.step})
@@ -92,8 +92,8 @@ class TrainingRun(RunFolder):
         """Trains to the end, from the last good state if there is one, and closes the objective.
 
         Args:
-            objective: What is trained.
-            evaluators: What measures the model while it trains.
+            objective: The objective to train.
+            evaluators: Evaluators that measure the model while it trains.
 
         Returns:
             The folder of the trained model.

@@ -89,7 +89,7 @@ class Objective(Protocol):
 
         Args:
             folder: Folder that is replaced when everything is written.
-            about: What the run says of the result: recipe, its hash, number of updates.
+            about: Metadata of the result: recipe, its hash, number of updates.
         """
         ...
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CombinedOptimiser:
-    """Several optimisers that step as one.
+    """Several optimisers that are used like a single one.
 
     Args:
         parts: The optimisers, each with weights of its own.
@@ -30,15 +30,15 @@ class CombinedOptimiser:
         return [group for part in self.parts for group in part.param_groups]
 
     def step(self) -> None:
-        """Changes the weights once."""
+        """Updates the weights once, with every optimiser."""
         for part in self.parts:
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drops the gradients.
+        """Clears the gradients.
 
         Args:
-            set_to_none: Free them instead of setting them to 0.
+            set_to_none: Whether gradients are freed instead of set to 0.
         """
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)

@@ -31,12 +31,12 @@ def estimate_policy(
     samples_per_update: int,
     answer_tokens_counted: int | None = None,
 ) -> dict[str, float | str]:
-    """Names and numbers; what cannot be known is said in a sentence under `unknown`.
+    """Estimates the cost of a recipe as names with numbers; what cannot be known is a sentence under `unknown`.
 
     Args:
         recipe: The recipe.
-        tell: Is told what the data's filters leave out.
-        device: Device that it would be trained on. None is the best one.
+        tell: Called with a message about what the data's filters leave out.
+        device: Device that it would be trained on. None means the best one available.
         cost: FLOPs of one sample.
         samples_per_update: Samples (or prompts) of one update.
         answer_tokens_counted: Tokens of an answer that `cost` counts, where they are not those of the target.

@@ -36,7 +36,7 @@ class AnsweringObjective(Objective, Protocol):
 
         Args:
             sample: The clip and its questions.
-            max_tokens: Most tokens of an answer.
+            max_tokens: Largest number of tokens of an answer.
         """
         ...
 
@@ -47,8 +47,8 @@ class GroundingEvaluatorSettings(EvaluatorSettings):
 
     Attributes:
         data: Which clips and sentences are asked about; keys as in [data].
-        protocol: Protocol that scores the answers. Empty is that of the benchmark, or `default-tubes` for `shapes`.
-        max_tokens: Most tokens of an answer.
+        protocol: Protocol that scores the answers. Empty means the benchmark's own, or `default-tubes` for `shapes`.
+        max_tokens: Largest number of tokens of an answer.
     """
 
     data: DataSettings
@@ -68,7 +68,7 @@ class GroundingEvaluator:
         objective: The objective that answers.
         source: The clips.
         protocol: Name of the protocol that scores the answers.
-        max_tokens: Most tokens of an answer.
+        max_tokens: Largest number of tokens of an answer.
     """
 
     def __init__(self, objective: AnsweringObjective, source: SampleSource, protocol: str, max_tokens: int) -> None:
@@ -124,8 +124,8 @@ def prediction_of_answer(item: str, answer: ParsedAnswer) -> Prediction:
     """A parsed answer as a prediction.
 
     Args:
-        item: Name of the item that is answered.
-        answer: The answer; boxes in pixels of the displayed frame, others are left out.
+        item: Id of the item that is answered.
+        answer: The parsed answer. Its boxes are used if they are in pixels of the displayed frame, else left out.
 
     >>> prediction_of_answer("a", ParsedAnswer("ok", spans=((1.0, 2.0),))).spans.tolist()
     [[1.0, 2.0]]

@@ -1,7 +1,7 @@
 """The recipe tables of stages that train a vision-language policy: [model], [data], [reward] and [curriculum].
 
-A table is a dataclass: its fields are the keys, its annotations the types, its defaults what is not said
-(`training.tables`).
+A table is a dataclass: its fields are the keys, its annotations the types, and its defaults the values of keys that a
+recipe leaves out (`training.tables`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,18 +21,18 @@ from whenwhere.verify import Verifier
 
 @dataclass(frozen=True, slots=True)
 class PolicySizes:
-    """Sizes of an untrained tiny policy (`models.tiny.build`). None keeps the default there.
+    """Sizes of an untrained tiny policy (`models.tiny.build`). None means the default of that function.
 
     Attributes:
         seed: Seed of the weights.
         hidden: Width of the text tower.
-        layers: Layers of the text tower.
+        layers: Number of layers of the text tower.
         mlp: Inner size of the text tower's layers in multiples of `hidden`.
         vision_hidden: Width of the vision tower.
-        vision_layers: Layers of the vision tower.
+        vision_layers: Number of layers of the vision tower.
         vision_mlp: Inner size of the vision tower's layers in multiples of `vision_hidden`.
-        deepstack: Layers of the vision tower that also go into the text tower's first layers.
-        side: Most pixels of a frame's side.
+        deepstack: Layers of the vision tower whose features are also added in the text tower's first layers.
+        side: A frame gets at most as many tokens as a square with this side in pixels.
         patch: Side of a patch in pixels.
     """
 
@@ -50,22 +50,22 @@ class PolicySizes:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The table [model]: which checkpoint is trained, how it is asked and how it sees a video.
+    """The table [model]: which checkpoint is trained, how it is prompted, and how it sees a video.
 
     Attributes:
         checkpoint: Hub id, folder (of a checkpoint, or of a run with one in it), `tiny` (comes with the package), or
             `tiny-new` (untrained, of `sizes`).
         revision: Branch, tag or commit of a hub id.
         form: Form that answers are written in (`whenwhere.answers.FORMS`).
-        prompt: The question, with {query} and, if wanted, {duration}. Empty asks as the family's dialect does.
+        prompt: Prompt template with {query} and optionally {duration}. Empty means the one of the model's family.
         head: Output head: answers as text (`text`), as text with tokens for times and coordinates (`time-tokens`), or
             by pointing at frames (`start-end`). Heads other than `text` are trained by `sft`.
-        frames: How frames are handed over. None follows the dialect.
+        frames: How frames are given to the model. None means as the model's family takes them.
         sample_fps: Frames per second that the policy sees.
-        max_frames: Most frames of a video; a longer one is sampled less often.
-        long_side: Most pixels of a frame's longer side. None: no limit.
-        total_pixels: Most pixels of all frames together. None: no limit.
-        min_pixels: Fewest pixels of a frame under `total_pixels`.
+        max_frames: Largest number of frames per video; longer videos are sampled at a lower rate.
+        long_side: Largest longer side of a frame in pixels. None: no limit.
+        total_pixels: Largest number of pixels of all frames together. None: no limit.
+        min_pixels: Smallest number of pixels of a frame when `total_pixels` makes frames smaller.
         sizes: Sizes of `tiny-new`.
     """
 
@@ -101,11 +101,11 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorldChapter:
-    """A table [[data.grow]]: the smaller world that clips are drawn from at first.
+    """One table [[data.grow]]: a smaller procedural world, from which clips are drawn early in the run.
 
     Attributes:
-        until: Share of the updates up to which clips are drawn from this world.
-        world: The world.
+        until: Share of the run's updates, 0-1, up to which clips are drawn from this world.
+        world: Settings of the procedural world.
     """
 
     until: float
@@ -114,17 +114,17 @@ class WorldChapter:
 
 @dataclass(frozen=True)
 class DataSettings(FilterSettings):
-    """The table [data]: which clips and sentences the policy learns from. It also has the filters' keys.
+    """The table [data]: which clips and sentences the policy learns from, and filters that leave some out.
 
     Attributes:
         kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         annotations: The released file, or the manifest.
-        videos: Folder that is put before the videos' names. Empty keeps paths as they are; those of a manifest count
-            from its folder.
-        world: Factors of `shapes`.
-        grow: Smaller worlds that `shapes` begins with, in order.
+        videos: Folder that holds the videos. Empty keeps paths as they are; those in a manifest are relative to the
+            manifest's folder.
+        world: Settings of the procedural world `shapes`.
+        grow: Smaller worlds that a run on `shapes` begins with, in order.
         first_seed: Seed of the first clip of `shapes`.
-        count: Number of clips of `shapes`; for anything else the most sentences that are kept, 0 for all.
+        count: Number of clips of `shapes`; for other data the largest number of sentences, 0 for all.
     """
 
     kind: str = "shapes"
@@ -145,14 +145,14 @@ class DataSettings(FilterSettings):
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """The table [reward]: what scores answers (`whenwhere.verify.Verifier`), in RL and where difficulty is measured.
+    """The table [reward]: how answers are scored (`whenwhere.verify.Verifier`), in RL and when difficulty is measured.
 
     Attributes:
         weights: Weight of each reward term.
         format: Term that scores the form of an answer.
         format_weight: Weight λ of that term.
-        rate: Boxes per second that are asked for.
-        gameable: Allow a reward that can be had without finding the event.
+        rate: Boxes per second that the policy is asked for.
+        gameable: Whether to allow a reward that a policy can get without finding the event.
     """
 
     weights: dict[str, float] = field(default_factory=lambda: {"t_iou": 0.5, "v_iou": 0.5})
@@ -168,7 +168,7 @@ class RewardSettings:
             form: Name of the form.
 
         Raises:
-            SettingError: Terms or weights that cannot be.
+            SettingError: A term does not exist, or a weight is not allowed.
         """
         return Verifier(
             self.weights, self.format, self.format_weight, form=form, rate=self.rate, gameable=self.gameable
@@ -185,17 +185,17 @@ POLICY_TABLES: dict[str, Any] = {
 
 
 def check_policy_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSettings:
-    """Checks what one table alone cannot see.
+    """Checks that the tables of a recipe fit together.
 
     Args:
         tables: The tables by name.
         train: The table [train].
 
     Returns:
-        The settings of [train] as the other tables need them.
+        The settings of [train], adjusted to the other tables where that is necessary.
 
     Raises:
-        SettingError: Tables that contradict each other.
+        SettingError: Two tables contradict each other.
     """
     curriculum: CurriculumSettings = tables["curriculum"]
     if curriculum.difficulty and not curriculum.needed:

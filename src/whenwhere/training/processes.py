@@ -24,7 +24,7 @@ class Processes:
     Attributes:
         rank: Number of this process, from 0.
         count: Number of processes.
-        device: Device of this process where there are several. None leaves the choice to the checkpoint.
+        device: Device of this process if there are several processes. None leaves the choice to the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the first process, the one that writes files."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -49,7 +49,8 @@ class Processes:
 
     @contextmanager
     def first_process_first(self) -> Iterator[None]:
-        """Runs a block in the first process, and in the others after it: for blocks that make files."""
+        """Context manager that runs its block in the first process, and then in the others: for blocks that make files.
+        """
         if not self.first:
             self.wait()
         yield
@@ -57,10 +58,10 @@ class Processes:
             self.wait()
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Numbers, each added up over the processes.
+        """Sums of numbers over all processes.
 
         Args:
-            values: Numbers; as many on each process.
+            values: The numbers of this process; every process must give the same count of them.
         """
         if self.count == 1:
             return [float(v) for v in values]

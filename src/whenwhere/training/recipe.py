@@ -24,13 +24,14 @@ from whenwhere.training.tables import checked, parsed, types
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The keys in which two resolved recipes differ so that a run cannot be resumed, as `key (was ..., is ...)`.
+    """Differences between two resolved recipes that forbid resuming a run, as texts `key (was ..., is ...)`.
 
-    A key that the earlier version of whenwhere did not have counts as its default. Evaluators may differ.
+    A key that is missing because an earlier version of whenwhere did not have it counts as its default. Evaluators may
+    differ.
 
     Args:
-        before: The recipe that the run was begun with.
-        now: The recipe that it would be resumed with.
+        before: The resolved recipe that the run was started with.
+        now: The resolved recipe that it would be resumed with.
 
     >>> differences({"train": {"beta": 0.0, "max_steps": 5}}, {"train": {"beta": 0.1, "max_steps": 9}})
     ['train.beta (was 0.0, is 0.1)']
@@ -65,7 +66,8 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
         overrides: Texts `table.key=value`; the table may be left out where only one has the key.
 
     Raises:
-        SettingError: There is no such recipe, table or key, or a value cannot be; names file, key and the nearest one.
+        SettingError: There is no such recipe, table or key, or a value is not allowed; the message names the file, the
+            key, and the nearest key that exists.
     """
     file = _file(name)
     try:
@@ -146,7 +148,7 @@ def _tables(stage: TrainingStage) -> dict[str, type[Any]]:
 
 
 def _check_place(key: str, table: str, stage: str, source: str) -> None:
-    """Says where a key belongs that is in the wrong table, or among the settings of another stage.
+    """Raises an error if a key belongs to another table or stage, with a message that names it.
 
     Raises:
         SettingError: The key belongs elsewhere.

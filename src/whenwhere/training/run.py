@@ -29,12 +29,12 @@ _BEFORE_RECIPE = {"start", "difficulty", "skipped.jsonl"}
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of a run.
+    """The result of a training run.
 
     Attributes:
         folder: Folder of the run.
         checkpoint: Folder of the trained model.
-        best: Folder of the model with the best metric. None where no evaluator keeps one.
+        best: Folder of the model with the best metric. None if no evaluator keeps one.
         steps: Number of updates.
         seconds: Seconds that the run took, pauses left out.
         counts: Sums over the run, such as `tokens` and `flops`.
@@ -70,15 +70,15 @@ def train(
         recipe: Name of a packaged recipe, path of a TOML file, or a recipe that is loaded already.
         out: Folder of the run.
         overrides: Keys of the recipe to override, such as "train.learning_rate=1e-4".
-        callbacks: What is told of progress and warnings. None prints warnings on stderr.
-        device: Device to train on. None is the best one.
+        callbacks: Callbacks for progress and warnings. None prints warnings on stderr.
+        device: Device to train on. None means the best one available.
 
     Raises:
         KeyboardInterrupt: A callback set `stop_requested`; the state is saved.
         ModelError: The model cannot be loaded, or a loss is not finite.
         OutputError: The disk is full; the last good state is kept.
         RecordError: Annotations or the folder's files cannot be read.
-        SettingError: The recipe cannot be, or the folder holds a run of another recipe.
+        SettingError: The recipe is wrong, or the folder holds a run of another recipe.
     """
     if not isinstance(recipe, Recipe):
         recipe = load(str(recipe), overrides)
@@ -113,7 +113,8 @@ def check_run_folder(recipe: Recipe, folder: Path) -> None:
 
     Raises:
         RecordError: The folder's recipe.json cannot be read.
-        SettingError: The folder holds something else; names the keys in which recipes differ.
+        SettingError: The folder holds something else, or a run of another recipe; the message names the keys in which
+            the recipes differ.
     """
     file = folder / "recipe.json"
     there = {entry.name for entry in folder.iterdir()} - _BEFORE_RECIPE if folder.is_dir() else set()

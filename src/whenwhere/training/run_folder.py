@@ -7,7 +7,7 @@
     RUN/checkpoint/       the result
     RUN/best/             the model with the best metric, where an evaluator keeps it (`training.evaluators`)
 
-This is all that an objective sees of the run that trains it.
+An objective sees nothing else of the run that trains it.
 """
 
 import json
@@ -41,12 +41,13 @@ class RunFolder:
 
     Args:
         folder: Folder of the run; it is made when something is written into it.
-        about: What the run says of its result.
-        callbacks: What is told of warnings and progress. None prints warnings on stderr.
+        about: Entries for the metadata of the trained model.
+        callbacks: Callbacks for warnings and progress. None prints warnings on stderr.
 
     Attributes:
         folder: The folder.
-        about: What the run says of its result, such as the recipe and its hash; may be added to until training begins.
+        about: Entries for the metadata of the trained model, such as the recipe and its hash. More may be added until
+            training begins.
         callbacks: The callbacks.
         processes: The processes that train together.
         step: Number of updates done.
@@ -74,11 +75,11 @@ class RunFolder:
         append_line(self.folder / name, json.dumps({"step": self.step + 1, **entry}, ensure_ascii=False))
 
     def skip(self, sample: str, reason: str | WhenwhereError) -> None:
-        """Writes down that a sample cannot be used, and warns the first time.
+        """Records in skipped.jsonl that a sample cannot be used, and warns the first time.
 
         Args:
             sample: Name of the sample, as far as it is known.
-            reason: A sentence, or the error that says it; a `SampleError` also knows the sample's name.
+            reason: The reason as a sentence, or as the error that was raised.
         """
         sample = reason.sample if isinstance(reason, SampleError) else sample
         reason = str(reason)
@@ -88,11 +89,13 @@ class RunFolder:
             self.warn(f"{sample} is skipped: {reason}")
 
     def leave_out(self, sample: str, reason: str) -> None:
-        """Writes down that a sample is no part of the run at all, and warns; once, however often the run is resumed.
+        """Records in skipped.jsonl that a sample is excluded from the whole run, and warns.
+
+        This happens once, even if the run is resumed.
 
         Args:
             sample: Name of the sample.
-            reason: A sentence.
+            reason: The reason as a sentence.
         """
         file = self.folder / "skipped.jsonl"
         if sample not in {line["sample"] for line in read_lines(file)}:
@@ -109,7 +112,7 @@ class RunFolder:
         self.notify(lambda callback: callback.on_warning(text))
 
     def tell(self, text: str) -> None:
-        """Tells the callbacks a sentence for a person.
+        """Passes a message for the user to the callbacks.
 
         Args:
             text: The sentence.

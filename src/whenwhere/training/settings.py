@@ -22,19 +22,19 @@ class TrainingSettings:
         learning_rate: Peak learning rate.
         lr_scheduler_type: Shape of the learning rate after the warm-up.
         warmup_steps: Updates over which the learning rate rises linearly from 0.
-        max_steps: Updates of the whole run.
+        max_steps: Number of updates of the whole run.
         optim: Optimiser. `muon` is for training from scratch: its updates of matrices are orthogonalised.
         muon_factor: Learning rate of the matrices under `muon`, as a multiple of `learning_rate`.
         weight_decay: Weight decay of matrices; vectors have none.
-        adam_beta2: Second moment's decay rate in AdamW.
-        max_grad_norm: Norm that gradients are clipped to.
+        adam_beta2: Decay rate of the second moment in AdamW.
+        max_grad_norm: Largest norm of the gradients; larger ones are scaled down to it.
         bf16: Compute in bf16; weights stay in fp32.
-        gradient_checkpointing: Compute layers again in the backward pass instead of keeping their activations.
-        seed: Seed of everything that is drawn.
+        gradient_checkpointing: Recompute layers in the backward pass instead of keeping their activations.
+        seed: Seed of all random numbers.
         logging_steps: Updates between lines of metrics.
         save_steps: Updates between saved states.
-        report_to: Dashboard that gets the metrics too.
-        dataloader_prefetch: Updates whose samples are prepared ahead, beside the computation. 0 prepares none.
+        report_to: Dashboard to which metrics are also sent.
+        dataloader_prefetch: Number of updates whose samples are prepared in advance in a thread. 0 prepares none.
     """
 
     learning_rate: float = 1e-5

@@ -49,14 +49,14 @@ class Recipe:
     header: str = ""
 
     def __getattr__(self, name: str) -> Any:
-        """A table by its name."""
+        """A table of the recipe by its name, such as `recipe.model`."""
         if not name.startswith("_") and name != "tables" and name in self.tables:
             return self.tables[name]
         raise AttributeError(f"the recipe has no table {name!r}")
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """Everything that a run depends on, as JSON values."""
+        """The recipe with every key filled in, as JSON values: all that the outcome of a run depends on."""
         tables = {name: asdict(table) for name, table in self.tables.items()}
         evaluators = {"evaluators": [asdict(e) for e in self.evaluators]} if self.evaluators else {}
         found: dict[str, Any] = json.loads(
@@ -66,12 +66,15 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the resolved recipe without what does not change what is learned."""
+        """SHA-256 of the resolved recipe, without keys that do not change what is learned, such as `logging_steps`."""
         return self._hash(self.train.UNHASHED)
 
     @property
     def resumable_hash(self) -> str:
-        """The same hash without what may change when a run is resumed; it names what is measured during a run."""
+        """SHA-256 like `hash`, but also without keys that may change when a run is resumed.
+
+        Files that are written during a run, such as measured difficulties, are named by it.
+        """
         return self._hash(self.train.RESUMABLE)
 
     def _hash(self, left_out: frozenset[str]) -> str:
@@ -86,11 +89,11 @@ class TrainingStage:
 
     Attributes:
         settings: Dataclass of the table [train].
-        build: Makes the objective of a recipe. Gets the recipe, the run, and the device or None for the best one.
+        build: Makes the objective of a recipe. Gets the recipe, the run, and the device (None for the best one).
         tables: Dataclasses of the recipe's other tables by name.
-        estimate: Says what a recipe will cost, as names with numbers or sentences. Gets the recipe, a function that is
-            told sentences, and the device. None: nothing is known beforehand.
-        check: Checks tables against each other and gives back the settings of [train].
+        estimate: Estimates what a recipe will cost, as names with numbers or sentences. Gets the recipe, a function
+            that is called with messages for the user, and the device. None if there is no estimate.
+        check: Checks that the tables fit together, and returns the settings of [train].
     """
 
     settings: type[TrainingSettings]
@@ -101,7 +104,7 @@ class TrainingStage:
 
 
 def find_stage(name: object) -> TrainingStage:
-    """The stage of a name.
+    """The training stage that a recipe names.
 
     Args:
         name: A key of `STAGES`.
@@ -114,11 +117,11 @@ def find_stage(name: object) -> TrainingStage:
 
 
 def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables as one, keys joined by points.
+    """Flattens nested tables into one, whose keys are joined by dots.
 
     Args:
-        tables: The tables.
-        before: What is put before every key.
+        tables: The nested tables.
+        before: Prefix of every key.
 
     >>> flat({"a": {"b": 1, "c": {}}, "d": 2})
     {'a.b': 1, 'd': 2}
@@ -130,11 +133,11 @@ def flat(tables: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def unset_additions(tables: Mapping[str, Any], before: str = "") -> set[str]:
-    """Keys that were added to recipes later (`settings.ADDED`) and have their default.
+    """Keys that were added to recipes in a later version (`settings.ADDED`) and have their default value.
 
     Args:
         tables: Dataclasses by the name of their table.
-        before: What is put before every key.
+        before: Prefix of every key.
     """
     found: set[str] = set()
     for name, table in tables.items():

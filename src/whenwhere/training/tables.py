@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 def load_entry(name: object, table: Mapping[str, str], what: str) -> Any:
-    """The object that a table of names lists as "module:attribute"; its module is imported now.
+    """Imports the object that a registry lists under a name as "module:attribute".
 
     Args:
-        name: Key of the table, as a recipe writes it.
-        table: Names and where their objects stand.
-        what: Word for an entry, for the message.
+        name: The name, as a recipe writes it.
+        table: The registry: name → "module:attribute".
+        what: Word for an entry of the registry, for the error message.
 
     Raises:
         SettingError: The table has no such name.
@@ -45,15 +45,15 @@ def types(kind: Any) -> dict[str, Any]:
 
 
 def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
-    """A table as its dataclass.
+    """Makes a dataclass of a table of a TOML file, after checking its keys and values.
 
     Args:
         kind: The dataclass.
-        table: The table as TOML has it.
-        place: File and table, for errors.
+        table: The table as the TOML parser returned it.
+        place: Name of the file and table, for error messages.
 
     Raises:
-        SettingError: A key does not exist or is missing, or a value cannot be; names place and key.
+        SettingError: A key does not exist or is missing, or a value is not allowed; the message names place and key.
     """
     known, values = types(kind), {}
     for key, value in table.items():
@@ -74,7 +74,7 @@ def _required(key: Field[Any]) -> bool:
 
 
 def _value(kind: Any, value: Any, place: str) -> Any:
-    """A value of an annotated type."""
+    """Checks a value against an annotated type, and converts it."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         # TOML has no null: "none" stands for it
@@ -118,7 +118,7 @@ def _plain(kind: Any, value: Any, place: str) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A value as it is typed on the command line: TOML if it can be read as that, else text.
+    """Parses a value from the command line: as TOML if that is possible, else as text.
 
     Args:
         text: What was typed.

@@ -10,7 +10,7 @@ Tracker = Literal["none", "tensorboard", "trackio"]
 
 
 def tracker(kind: Tracker, folder: Path, step: int, about: dict[str, Any]) -> Callable[[int, dict[str, float]], None]:
-    """A function that takes the metrics of an update.
+    """A function that sends the metrics of an update to a dashboard.
 
     Args:
         kind: Name of the dashboard.

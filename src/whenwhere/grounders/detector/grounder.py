@@ -195,7 +195,7 @@ class DetectorGrounder:
         return [Tube(spans, times, np.array(boxes), rate=rate, sources=sources, label=label, score=score)]
 
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, Any]:
-        """What `ground` would cost, by step; `detect` is the number of frames that the detector or tracker would see."""
+        """What `ground` would cost, by step; `detect` is the number of frames for the detector or tracker."""
         plan = self.steps.estimate(info, request)
         steps = {name: cost for name, cost in plan["steps"].items() if name in ("when", "refine")}
         steps["which"] = self._price(info, DESCRIBED, self.backend.dialect.ask_which(request.query), WORDS_TOKENS)
