@@ -49,8 +49,7 @@ class Processes:
 
     @contextmanager
     def first_process_first(self) -> Iterator[None]:
-        """Context manager that runs its block in the first process, and then in the others: for blocks that make files.
-        """
+        """Context manager that runs its block in the first process first, then in the others; for making files."""
         if not self.first:
             self.wait()
         yield
