@@ -119,7 +119,8 @@ def test_missing_and_empty_answers_count_nothing_and_are_named():
 
 def test_queries_without_windows_reward_absence_and_say_so():
     items = [query("a", windows=()), query("b", windows=())]
-    out = PROTOCOL.score(items, {"a": Prediction("a", "absent"), "b": Prediction("b", spans=span_array([(0, 4)]))})
+    scored = Prediction("b", spans=span_array([(0, 4)]), ranked=np.array([[0, 4, 1.0]]))
+    out = PROTOCOL.score(items, {"a": Prediction("a", "absent"), "b": scored})
     assert out.summary["MR-full-R1@0.5"] == 0.5 and out.summary["MR-full-mAP"] == 0.5
     assert any("no true window" in note for note in out.notes)
 

@@ -229,6 +229,8 @@ def _tell(found: "Validation", annotations: Path) -> None:
         (len(found.faults), "invalid (kept in every denominator)"),
         (found.empty, "whose truth is that it is not there"),
         (found.past, "with an end after the video's end (kept as released)"),
+        (found.early, "with a span that starts before the video (kept as released)"),
+        (found.blank, "with an empty sentence (kept as released)"),
     ):
         if count:
             out.print(f"  {count} {what}")

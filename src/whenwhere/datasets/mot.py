@@ -4,19 +4,23 @@ Rows are frame, id, x, y, w, h, flag and more; frames and pixels are counted fro
 MOT ignores them. If there are nine columns (MOT16 and later), the eighth is the class, and only pedestrians (1) are
 kept, as MOT scores them. `Item.provenance` counts the rows left out. Frame rate and size come from `seqinfo.ini`;
 without it 30 frames a second are assumed, which `Item.provenance` says. One item per video, one tube per person.
+
+What cannot be ground truth is refused with its line: a frame before 1 (the file counts from 0, so that every box would
+be a frame early), an id below 0 (a file of detections), a second box of one person in one frame.
 """
 
 import configparser
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.boxes import valid_boxes
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import read_text
-from whenwhere.datasets.tracks import frame_tube, from_xywh
-from whenwhere.errors import RecordError
+from whenwhere.datasets.tracks import MOST_FRAMES, frame_tube, from_xywh, rate, whole
+from whenwhere.errors import RecordError, quoted
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
@@ -42,22 +46,20 @@ def read(path: Path) -> list[Item]:
 def _item(path: Path) -> Item:
     nested = path.name == "gt.txt" and path.parent.name == "gt"
     name = path.parent.parent.name if nested else path.name.removesuffix(".txt").removesuffix(".gt")
-    try:
-        table = np.array([row.split(",") for row in read_text(path).split()], np.float64)
-    except ValueError as e:
-        raise RecordError(f"{path} is no MOT ground truth: every row needs the same count of numbers ({e})") from e
-    if table.ndim != 2 or table.shape[1] < 6:
-        raise RecordError(f"{path} is no MOT ground truth: rows start with frame, id, x, y, w, h")
-    info = _info(path.parent.parent / "seqinfo.ini") if nested else {}
-    fps = float(info.get("framerate", RATE))
+    table, lines = _table(path)
+    seqinfo = path.parent.parent / "seqinfo.ini"
+    info = _info(seqinfo) if nested else {}
+    fps = rate(info["framerate"], f"{seqinfo}: frameRate") if "framerate" in info else RATE
     keep = np.ones(len(table), bool)
     if table.shape[1] >= 7:
         keep &= table[:, 6] != 0
     if table.shape[1] == 9:
         keep &= table[:, 7] == _PEDESTRIAN
     left = int((~keep).sum())
-    table = table[keep]
-    frames = int(info.get("seqlength", table[:, 0].max(initial=0)))
+    table, lines = table[keep], lines[keep]
+    _check(path, table, lines)
+    last = int(table[:, 0].max(initial=0))
+    frames = _whole(info, "seqlength", seqinfo) or last
     tubes, dropped = _tubes(table, fps)
     present = SpanSet(span for tube in tubes for span in tube.spans)
     provenance: dict[str, object] = {"file": path.name, "rows_left_out": left, "dropped_boxes": dropped}
@@ -71,15 +73,58 @@ def _item(path: Path) -> Item:
         duration=frames / fps,
         fps=fps,
         frames=frames,
-        width=int(info["imwidth"]) if "imwidth" in info else None,
-        height=int(info["imheight"]) if "imheight" in info else None,
+        width=_whole(info, "imwidth", seqinfo),
+        height=_whole(info, "imheight", seqinfo),
         source="mot",
         licence=BENCHMARK.licence,
         provenance=provenance,
     )
 
 
-def _tubes(table: np.ndarray, fps: float) -> tuple[list[Tube], int]:
+def _table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The rows of a file, shape (n, columns), and the line of each, shape (n,)."""
+    rows: list[list[float]] = []
+    lines: list[int] = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(cell) for cell in line.split(",")]
+        except ValueError:
+            row = []
+        if len(row) < 6 or (rows and len(row) != len(rows[0])):
+            raise RecordError(
+                f"{path}, line {number} is no row of MOT ground truth: {quoted(line.strip())}; every row needs the "
+                "same count of numbers, which start with frame, id, x, y, w, h"
+            )
+        rows.append(row)
+        lines.append(number)
+    return np.array(rows, np.float64), np.array(lines, np.int64)
+
+
+def _check(path: Path, table: NDArray[np.float64], lines: NDArray[np.int64]) -> None:
+    """Refuse rows whose frame or id is none, and second boxes of one person in one frame."""
+    for column, least, most, what in (
+        (0, 1, MOST_FRAMES, "frame {}: MOT counts frames from 1; if the file counts from 0, add 1 to every frame"),
+        (1, 0, 2**53, "id {}: ground truth names its persons by whole numbers; a file of detections has none"),
+    ):
+        values = table[:, column]
+        bad = ~((values >= least) & (values <= most) & (values == np.rint(values)))
+        if bad.any():
+            row = int(bad.argmax())
+            raise RecordError(f"{path}, line {lines[row]} has {what.format(f'{values[row]:g}')}")
+    order = np.lexsort((lines, table[:, 0], table[:, 1]))
+    same = (np.diff(table[order, :2], axis=0) == 0).all(1)
+    if same.any():
+        first, second = order[same.argmax()], order[same.argmax() + 1]
+        frame, person = table[second, :2]
+        raise RecordError(
+            f"{path}, line {lines[second]} has a second box of id {person:g} in frame {frame:g} (the first is in line "
+            f"{lines[first]}): remove one of them"
+        )
+
+
+def _tubes(table: NDArray[np.float64], fps: float) -> tuple[list[Tube], int]:
     order = np.lexsort((table[:, 0], table[:, 1]))
     table = table[order]
     frames = table[:, 0].astype(np.int64) - 1
@@ -103,6 +148,10 @@ def _info(path: Path) -> dict[str, str]:
         return dict(parser["Sequence"])
     except (configparser.Error, KeyError) as e:
         raise RecordError(f"{path} is no seqinfo.ini: it needs a section [Sequence]") from e
+
+
+def _whole(info: dict[str, str], key: str, path: Path) -> int | None:
+    return whole(info[key], f"{path}: {key}", 1, MOST_FRAMES) if key in info else None
 
 
 BENCHMARK = Benchmark(

@@ -17,9 +17,12 @@ from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
+#: Largest number of frames that a released video may claim: four days at 30 frames a second.
+MOST_FRAMES = 10_000_000
 
-def whole(value: Any, place: str, least: int = 0) -> int:
-    """`value` as a whole number of at least `least`.
+
+def whole(value: Any, place: str, least: int = 0, most: int = 2**53) -> int:
+    """`value` as a whole number from `least` to `most`.
 
     Raises:
         RecordError: The value is not such a number; the message begins with `place`.
@@ -28,8 +31,9 @@ def whole(value: Any, place: str, least: int = 0) -> int:
     3
     """
     found = number(value, place)
-    if found != int(found) or not least <= found < 2**53:
-        raise RecordError(f"{place} is {found:g} where a whole number from {least} on is expected; mend that entry")
+    if found != int(found) or not least <= found <= most:
+        upto = "on" if most == 2**53 else f"to {most}"
+        raise RecordError(f"{place} is {found:g} where a whole number from {least} {upto} is expected; mend that entry")
     return int(found)
 
 

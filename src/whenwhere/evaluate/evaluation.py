@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.diagnostics import Choices, by_type, diagnostics
+from whenwhere.evaluate.formats.intake import some
 from whenwhere.evaluate.prediction import Prediction, PredictionFault, Predictions
 from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.tasks import TASKS, Task
@@ -206,7 +207,7 @@ def assess(
     """
     task, answers = TASKS[benchmark.task], found.by_id
     scores = protocol.score(items, answers)
-    notes = list(scores.notes)
+    notes = [*([found.strangers] if found.strangers else []), *scores.notes, *_odd_truth(task, items)]
     rows = [ResultRow("these answers", found.path, len(scores.ids), scores.summary, "answers")]
     rows += _baselines(task, protocol, items, train)
     if blind is not None:
@@ -294,6 +295,19 @@ def possible(name: str, interval: Interval) -> Interval:
     return Interval(interval.mean, max(interval.low, 0.0), min(interval.high, top))
 
 
+def _odd_truth(task: Task, items: Sequence[Item]) -> list[str]:
+    """What is odd about the truth and still counts, in words: empty sentences, spans that start before the video."""
+    said = []
+    blank = sum(not item.query.strip() for item in items)
+    # in some sets (tracking, retrieval) nothing is asked in words
+    if 0 < blank < len(items):
+        said.append(f"{blank} items have an empty sentence and stay in the denominator")
+    early = [item.id for item in items if task.timed and (item.spans[:, 0] < 0).any()]
+    if early:
+        said.append(f"{len(early)} true spans start before their video's start and count as written ({some(early)})")
+    return said
+
+
 def _row(
     protocol: Protocol, name: str, how: str, items: Sequence[Item], answers: Mapping[str, Prediction], kind: str
 ) -> ResultRow:
@@ -307,7 +321,16 @@ def _baselines(task: Task, protocol: Protocol, items: Sequence[Item], train: Seq
         if constant.summary is not None:
             rows.append(ResultRow(constant.name, constant.how, len(items), constant.summary, "constant"))
             continue
-        row = _row(protocol, constant.name, constant.how, items, constant.answers, "constant")
+        key = task.answered or (lambda item: item.id)
+        able = [item for item in items if key(item) in constant.answers]
+        how = constant.how
+        if len(able) < len(items):
+            how += f"; scored on the {len(able)} of {len(items)} items for which there is such an answer"
+        if able:
+            row = _row(protocol, constant.name, how, able, constant.answers, "constant")
+        else:
+            # a zero would say that the answer was tried and is bad
+            row = ResultRow(constant.name, how, 0, dict.fromkeys(protocol.headline, math.nan), "constant")
         row.summary = {name: value for name, value in row.summary.items() if name not in constant.undefined}
         rows.append(row)
     return rows

@@ -41,13 +41,18 @@ def _answer(item: Item) -> Prediction:
         item.id,
         "answered" if there else "absent",
         item.spans,
-        ranked=_moments(item) if item.extra.get("times") else None,
+        ranked=_moments(item) if item.extra.get("times") else None if item.tubes else _scored(item.spans),
         boxes=[Boxes(t.times, t.boxes, t.id, t.label, t.score) for t in item.tubes],
         rate=item.tubes[0].rate if item.tubes else 1.0,
         curve=_saliency(item) if "saliency_scores" in item.extra else None,
         answer=item.answer,
         confidence=1.0,
     )
+
+
+def _scored(spans: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The true spans as alternatives that are equally certain, because an average precision needs scores."""
+    return np.column_stack([spans, np.ones(len(spans))]) if len(spans) else None
 
 
 def _moments(item: Item) -> NDArray[np.float64]:

@@ -23,6 +23,8 @@ from whenwhere.evaluate.qvhighlights import (
     answered_windows,
     average_precision,
     by_score,
+    unscored,
+    without_precision,
 )
 from whenwhere.evaluate.ragged import Floats, Ragged, cross, highest, hull_iou, ragged
 from whenwhere.evaluate.temporal import claims, default_iou, hits, look_up, means, threshold_curve
@@ -231,7 +233,8 @@ def score_qv_m2(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Score
         forced = forced[forced >= 0]
         summary[f"MR-full-mIoU@{k}"] = float(forced.mean()) if len(forced) else 0.0
     columns = {"MR-full-mAP": precision}
-    return Scores(summary, [i.id for i in kept], [i.video for i in kept], columns, notes=notes)
+    out = Scores(summary, [i.id for i in kept], [i.video for i in kept], columns, notes=notes)
+    return without_precision(out, unscored(predictions))
 
 
 def _words(hit: str, truths: str, answer: str, missing: str) -> dict[str, str]:

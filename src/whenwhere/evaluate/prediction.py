@@ -52,7 +52,8 @@ class Prediction:
         id: Id of the item; name of the video in detection, where answers belong to videos.
         status: What the answer claims, see `Status`.
         spans: The answer as a set of time, seconds, shape (k, 2), in the order it was written.
-        ranked: Alternatives, best first as written: start, end, score, shape (k, 3). None if there is one answer only.
+        ranked: Alternatives, best first as written: start, end, score, shape (k, 3). The scores are NaN if the answer
+            gives none. None if there is one answer only.
         labels: One class name for each row of `ranked` (detection).
         boxes: The answered objects.
         rate: Boxes per second that the boxes were made at; a longer gap between two boxes is an absence.
@@ -116,9 +117,11 @@ class Predictions:
         faults: What is wrong with the file, in the file's order.
         format: Name of the file's format.
         path: The file, or the folder that was read.
+        strangers: How many answers belong to no item, in words with their share; None if each belongs to one.
     """
 
     by_id: dict[str, Prediction]
     faults: list[PredictionFault]
     format: str
     path: str
+    strangers: str | None = None

@@ -5,9 +5,11 @@ windows, sorts them by score and averages a per-query AP. `short`, `middle` and 
 up to 10, 30 and more seconds, and the queries that have such a window. HL compares clip scores with three
 annotators' votes at three levels: AP per annotator, and whether the clip with the highest score is liked by any.
 
-The names of measures and the two printed digits are the original's. A missing answer counts 0 here, where the original
-stops with an assertion; queries without any true window, which the original cannot score, count 1 for the answer
-"absent" (`null-query` benchmarks), and the notes say so.
+The names of measures and the two printed digits are the original's; R1@0.3 and mIoU of the same first windows, which
+the original does not print and later papers do, are added under names of its kind. A missing answer counts 0 here,
+where the original stops with an assertion; queries without any true window, which the original cannot score, count 1
+for the answer "absent" (`null-query` benchmarks), and the notes say so. Windows without scores have an R1 and no mAP:
+the original sorts by score and stops at a window that has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +35,36 @@ NOTHING = np.zeros((0, 3))
 
 
 def answered_windows(prediction: Prediction | None) -> Floats:
-    """The windows of an answer as written: start, end, score, shape (k, 3); without scores they share one."""
+    """The windows of an answer as written: start, end, score, shape (k, 3); the scores are NaN if there are none."""
     if prediction is None or prediction.status != "answered":
         return NOTHING
     if prediction.ranked is not None:
         return prediction.ranked
-    return np.concatenate([prediction.spans, np.ones((len(prediction.spans), 1))], 1)
+    return np.concatenate([prediction.spans, np.full((len(prediction.spans), 1), np.nan)], 1)
+
+
+def unscored(predictions: Sequence[Prediction | None]) -> int:
+    """The number of answers with a window that has no score; with one of them there is no average precision."""
+    return sum(not np.isfinite(answered_windows(p)[:, 2]).all() for p in predictions)
+
+
+def without_precision(scores: Scores, number: int) -> Scores:
+    """The scores without their average precisions, with a note that says why.
+
+    Args:
+        scores: The scores of answers, whose average precisions have `-mAP` in their names.
+        number: The number of answers that have windows without a score; the scores are unchanged if it is 0.
+    """
+    if not number:
+        return scores
+    scores.summary = {name: value for name, value in scores.summary.items() if "-mAP" not in name}
+    scores.items = {name: column for name, column in scores.items.items() if "-mAP" not in name}
+    for group, found in scores.groups.items():
+        scores.groups[group] = {name: value for name, value in found.items() if "-mAP" not in name}
+    scores.notes.append(
+        f"{number} answers have windows without a score, so there is no mAP: it needs [start, end, score]"
+    )
+    return scores
 
 
 def by_score(answers: Ragged) -> Ragged:
@@ -152,7 +178,7 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
             empty = kept.counts == 0
             iou[empty] = absent[empty]
             precision[empty] = absent[empty, None]
-        found = {f"R1@{t:g}": (iou >= t).astype(float) for t in THRESHOLDS}
+        found = {f"R1@{t:g}": (iou >= t).astype(float) for t in (0.3, *THRESHOLDS)} | {"mIoU": iou}
         # Rows are added up one after the other, as in the original's mean over queries: the last bit decides ties.
         area = precision[rows].mean(0) if rows.any() else np.full(len(THRESHOLDS), np.nan)
         means = {m: float(v[rows].mean()) if rows.any() else float("nan") for m, v in found.items()}
@@ -192,6 +218,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     out, empty = moments(kept, predictions)
     if empty:
         notes.append(f"{empty} items have no true window, which the original cannot score: 1 for an answer 'absent'")
+    without_precision(out, unscored(predictions))
     voted = any("saliency_scores" in i.extra for i in kept)
     if voted and any(p is not None and p.curve is not None for p in predictions):
         columns = highlights(kept, predictions)
@@ -199,7 +226,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         out.summary |= {name: float(column.mean()) for name, column in columns.items()}
         if without := sum(p is not None and p.curve is None for p in predictions):
             notes.append(f"{without} answers have no clip scores: HL counts them 0")
-    out.ids, out.videos, out.notes = [i.id for i in kept], [i.video for i in kept], notes
+    out.ids, out.videos, out.notes = [i.id for i in kept], [i.video for i in kept], notes + out.notes
     return out
 
 
@@ -219,8 +246,10 @@ PROTOCOLS = (
             "missing answer": "counts 0 (the original refuses the file)",
         },
         (
+            "MR-full-R1@0.3",
             "MR-full-R1@0.5",
             "MR-full-R1@0.7",
+            "MR-full-mIoU",
             "MR-full-mAP",
             "MR-full-mAP@0.5",
             "MR-full-mAP@0.75",

@@ -239,6 +239,9 @@ def as_predictions(answers: AnswerSet, items: Sequence[Item], task: str | None =
         answers: By item id, or grounding records, which also find their items by video and sentence.
         items: The questions.
         task: Name of the task; in detection answers belong to videos.
+
+    Raises:
+        RecordError: There are answers, and none of them belongs to an item.
     """
     if isinstance(answers, Predictions):
         return answers
@@ -261,8 +264,8 @@ def as_predictions(answers: AnswerSet, items: Sequence[Item], task: str | None =
                 intake.keep(item.id, prediction_of(given, item))
             else:
                 take_text(intake, item.id, item, given, {})
-    intake.finish()
-    return Predictions(intake.by_id, intake.faults, IN_MEMORY, IN_MEMORY)
+    strangers = intake.finish()
+    return Predictions(intake.by_id, intake.faults, IN_MEMORY, IN_MEMORY, strangers)
 
 
 def _items(benchmark: Benchmark, given: object) -> list[Item]:

@@ -68,6 +68,8 @@ class Validation:
         videos: Number of videos.
         empty: Number of valid items whose truth is an absence.
         past: Number of items with an end after the video's end.
+        early: Number of items with a span that starts before the video's start.
+        blank: Number of items with an empty sentence; 0 for a set that asks nothing in words.
         faults: Id and fault of every invalid item.
         repeated: Ids that more than one item has.
         checks: The checks of every measure under every protocol.
@@ -79,6 +81,8 @@ class Validation:
     videos: int
     empty: int
     past: int
+    early: int
+    blank: int
     faults: list[tuple[str, str]]
     repeated: list[str]
     checks: list[GoldCheck]
@@ -121,6 +125,8 @@ def validate_gold(benchmark: Benchmark, items: Sequence[Item]) -> Validation:
         len({i.video for i in items}),
         sum(task.timed and i.status == "valid" and not len(i.spans) for i in items),
         sum(i.duration is not None and bool((i.spans[:, 1:] > i.duration).any()) for i in items),
+        sum(task.timed and bool((i.spans[:, 0] < 0).any()) for i in items),
+        blank if (blank := sum(not i.query.strip() for i in items)) < len(items) else 0,
         [(i.id, i.fault or "no reason is given") for i in items if i.status == "invalid"],
         [name for name, n in times.items() if n > 1],
         checks,

@@ -90,7 +90,8 @@ def read_predictions(
         Answers by item id (by video in detection) and everything that is wrong with the file.
 
     Raises:
-        RecordError: The file is missing, unreadable as a whole, or of no known format.
+        RecordError: The file is missing, unreadable as a whole, of no known format, or none of its answers belongs to
+            an item.
         SettingError: There is no such format, or it does not hold answers of this benchmark.
     """
     file = Path(path)
@@ -110,9 +111,9 @@ def read_predictions(
         intake.open(part)
         forms.add(_take(intake, known, benchmark, format))
     intake.path = file
-    intake.finish()
+    strangers = intake.finish()
     named = forms - {"empty"} or forms
-    return Predictions(intake.by_id, intake.faults, ", ".join(sorted(named)), str(file))
+    return Predictions(intake.by_id, intake.faults, ", ".join(sorted(named)), str(file), strangers)
 
 
 def _check_format(name: str, known: Mapping[str, Format], benchmark: Benchmark | None) -> None:

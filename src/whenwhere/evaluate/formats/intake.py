@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
-from whenwhere.errors import RecordError
+from whenwhere.errors import RecordError, quoted
 from whenwhere.evaluate.prediction import Prediction, PredictionFault
 
 #: Seconds that a span may end after the released duration before it is out of range: releases round durations.
@@ -42,6 +42,15 @@ def video_key(video: str) -> str:
     return _ENDING.sub("", video.replace("\\", "/").rsplit("/", 1)[-1])
 
 
+def some(names: Sequence[str]) -> str:
+    """The first three names, for a message.
+
+    >>> some(["a", "b", "c", "d"])
+    "'a', 'b', 'c', ..."
+    """
+    return ", ".join(map(quoted, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
 def question_key(video: str, query: str) -> tuple[str, str]:
     """Video and sentence in the form in which they are matched.
 
@@ -49,6 +58,20 @@ def question_key(video: str, query: str) -> tuple[str, str]:
     ('b', 'who sits?')
     """
     return video_key(video), " ".join(query.split()).casefold().rstrip(".")
+
+
+def with_scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of start, end and score, shape (k, 3), from rows with or without a score, which is NaN if there is none.
+
+    >>> with_scores(np.array([[1.0, 2.0]])).tolist()
+    [[1.0, 2.0, nan]]
+    """
+    return rows if rows.shape[1] == 3 else np.column_stack([rows, np.full(len(rows), np.nan)])
+
+
+def without_nan(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows as a file can hold them: without the column of scores if some have none."""
+    return rows if np.isfinite(rows[:, 2]).all() else rows[:, :2]
 
 
 class Intake:
@@ -168,12 +191,13 @@ class Intake:
             found = self.by_question.get(question_key(video, query))
             if found:
                 return found
-            named = f"{id!r}: {query!r} of {video!r}" if id is not None else f"{query!r} of {video!r}"
+            named = f"{quoted(query)} of {quoted(video)}"
+            named = named if id is None else f"{quoted(id)}: {named}"
         elif id is None:
             self.fault(at, "no id", "says neither its id nor video and query", "give every answer the id of its item")
             return []
         else:
-            named = repr(id)
+            named = quoted(id)
         self.fault(
             at,
             "unknown id",
@@ -188,13 +212,13 @@ class Intake:
             self.fault(
                 at,
                 "duplicate id",
-                f"{prediction.id!r} was answered before and the first answer counts",
+                f"{quoted(prediction.id)} was answered before and the first answer counts",
                 "keep one answer for each id",
             )
 
     def fail(self, at: int | str, id: str, kind: str, what: str, mend: str, raw: str | None = None) -> None:
         """Record that the answer to this item cannot be used, and keep a `failed` one."""
-        self.fault(at, kind, f"{what}, so the answer to {id!r} counts as wrong", mend)
+        self.fault(at, kind, f"{what}, so the answer to {quoted(id)} counts as wrong", mend)
         self.keep(at, Prediction(id, status="failed", raw=raw))
 
     def spans(self, at: int | str, item: Item, rows: Any, columns: tuple[int, ...]) -> NDArray[np.float64] | None:
@@ -235,7 +259,7 @@ class Intake:
             self.fault(
                 at,
                 "reversed",
-                f"{int(bad.sum())} of {len(array)} spans of {item.id!r} end at or before their start"
+                f"{int(bad.sum())} of {len(array)} spans of {quoted(item.id)} end at or before their start"
                 f" (the first is {row[0]:g} to {row[1]:g} s) and hold no time",
                 "write the start first",
             )
@@ -247,7 +271,7 @@ class Intake:
             self.fault(
                 at,
                 "out of range",
-                f"{int(bad.sum())} of {len(array)} spans of {item.id!r} reach outside the video{length}"
+                f"{int(bad.sum())} of {len(array)} spans of {quoted(item.id)} reach outside the video{length}"
                 f" (the first is {row[0]:g} to {row[1]:g} s) and count as written",
                 "write seconds from the video's first frame",
             )
@@ -280,7 +304,7 @@ class Intake:
                 self.fault(
                     at,
                     "duplicate time",
-                    f"{len(b) - len(t)} boxes of {id!r} have the time of an earlier one, and the first counts",
+                    f"{len(b) - len(t)} boxes of {quoted(id)} have the time of an earlier one, and the first counts",
                     "write one box for each time",
                 )
             b = b[first]
@@ -289,21 +313,40 @@ class Intake:
             self.fault(
                 at,
                 "reversed box",
-                f"{bad} of {len(b)} boxes of {id!r} are not x1 < x2, y1 < y2 and count as written",
+                f"{bad} of {len(b)} boxes of {quoted(id)} are not x1 < x2, y1 < y2 and count as written",
                 "write left, top, right, bottom",
             )
         return t, b
 
-    def finish(self) -> None:
-        """Record in one fault which items (or videos) have no answer at all."""
+    def finish(self) -> str | None:
+        """Record in one fault which items (or videos) have no answer at all.
+
+        Returns:
+            How many answers belong to no item, in words with their share; None if each belongs to one.
+
+        Raises:
+            RecordError: The file has answers, and none of them belongs to an item.
+        """
         missing = [id for id in self.asked if id not in self.by_id]
+        strange = [fault for fault in self.faults if fault.kind == "unknown id"]
+        if strange and len(missing) == len(self.asked):
+            raise RecordError(
+                f"{self.path} answers none of the {len(self.asked)} items ({some(self.asked)}); the first of its "
+                f"{len(strange)} answers: {strange[0].message}"
+            )
         if missing:
-            some = ", ".join(map(repr, missing[:3])) + (", ..." if len(missing) > 3 else "")
             self.faults.append(
                 PredictionFault(
                     str(self.path),
                     "missing",
-                    f"{self.path} has no answer to {len(missing)} of {len(self.asked)} items ({some}), which count as"
-                    " wrong; answer them, or score against the split that was answered",
+                    f"{self.path} has no answer to {len(missing)} of {len(self.asked)} items ({some(missing)}), which"
+                    " count as wrong; answer them, or score against the split that was answered",
                 )
             )
+        if not strange:
+            return None
+        entries = len(strange) + len(self.asked) - len(missing) + sum(f.kind == "duplicate id" for f in self.faults)
+        share = len(strange) / entries
+        return (
+            f"{len(strange)} of the {entries} answers in {self.path} ({share:.1%}) belong to no item of the benchmark"
+        )

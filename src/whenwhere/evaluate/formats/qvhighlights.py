@@ -3,7 +3,8 @@
 There is one line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
 "pred_saliency_scores": [...]}`, with the best window first. The first window is the answer; the scores become the
 curve, whose values belong to the middles of the clips. `pred_exist_score`, which Soccer-GMR's submissions add (the
-certainty that the moment exists at all), is the confidence.
+certainty that the moment exists at all), is the confidence. Windows without a score, [start, end], are read too: their
+order is kept, and what needs scores (an average precision) cannot be counted from them.
 """
 
 import json
@@ -15,7 +16,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.formats.intake import Intake, with_scores, without_nan
 from whenwhere.evaluate.prediction import Prediction, Status
 from whenwhere.store import write_text
 
@@ -26,9 +27,10 @@ CLIP = 2.0
 def _read(intake: Intake) -> None:
     for at, line in intake.objects():
         for item in intake.find(at, line.get("qid"), line.get("vid"), line.get("query")):
-            ranked = intake.spans(at, item, line.get("pred_relevant_windows", ()), (3,))
+            ranked = intake.spans(at, item, line.get("pred_relevant_windows", ()), (2, 3))
             if ranked is None:
                 continue
+            ranked = with_scores(ranked)
             curve = None
             if "pred_saliency_scores" in line:
                 try:
@@ -74,9 +76,9 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
             "vid": item.video,
         }
         if p.ranked is not None:
-            line["pred_relevant_windows"] = p.ranked.tolist()
+            line["pred_relevant_windows"] = without_nan(p.ranked).tolist()
         elif len(p.spans) or p.status == "absent":
-            line["pred_relevant_windows"] = [[*row, 1.0] for row in p.spans.tolist()]
+            line["pred_relevant_windows"] = p.spans.tolist()
         if p.curve is not None:
             line["pred_saliency_scores"] = p.curve[2].tolist()
         if p.confidence is not None:

@@ -1,7 +1,8 @@
 """The smallest format: one line per item, `{"id": "7", "spans": [[3.2, 7.5]]}`.
 
 Rows of two numbers are one answer, a set of time that may have several spans. Rows of three numbers are alternatives
-with their scores, best first; the first is the answer, and `"ranked"` holds them if the answer is another one. An empty
+with their scores, best first; the first is the answer. `"ranked"` holds the alternatives if the answer is another one,
+or if they have no scores. An empty
 list claims an absence. Optional keys are `status`, `confidence`, `answer` (question answering), and `video` with
 `query`, which may replace the id.
 """
@@ -16,7 +17,7 @@ import numpy as np
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.formats.intake import Intake, with_scores, without_nan
 from whenwhere.evaluate.prediction import Prediction, Status
 from whenwhere.store import write_text
 
@@ -40,9 +41,10 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
         return
     ranked = None
     if "ranked" in line:
-        ranked = intake.spans(at, item, line["ranked"], (3,))
+        ranked = intake.spans(at, item, line["ranked"], (2, 3))
         if ranked is None:
             return
+        ranked = with_scores(ranked)
     elif len(rows) and rows.shape[1] == 3:
         ranked, rows = rows, rows[:1]
     confidence = line.get("confidence")
@@ -80,10 +82,11 @@ def _number(value: Any) -> float | None:
 def line_of(prediction: Prediction) -> dict[str, Any]:
     """The answer as the object on its line."""
     out: dict[str, Any] = {"id": prediction.id, "spans": prediction.spans.tolist()}
-    if prediction.ranked is not None and np.array_equal(prediction.ranked[:1, :2], prediction.spans):
+    scored = prediction.ranked is not None and np.isfinite(prediction.ranked[:, 2]).all()
+    if prediction.ranked is not None and scored and np.array_equal(prediction.ranked[:1, :2], prediction.spans):
         out["spans"] = prediction.ranked.tolist()
     elif prediction.ranked is not None:
-        out["ranked"] = prediction.ranked.tolist()
+        out["ranked"] = without_nan(prediction.ranked).tolist()
     if prediction.status != ("answered" if len(prediction.spans) else "absent"):
         out["status"] = prediction.status
     if prediction.confidence is not None:

@@ -7,6 +7,7 @@ whose times count from a later second (`Item.offset`) they are moved.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,7 @@ def prediction_of(record: Grounding, item: Item) -> Prediction:
         status = "unparsed"
     ranked = None
     if record.ranked is not None:
-        # alternatives without a score are equally certain
-        rows = [(s.start - late, s.end - late, 1.0 if s.score is None else s.score) for s in record.ranked]
+        rows = [(s.start - late, s.end - late, np.nan if s.score is None else s.score) for s in record.ranked]
         ranked = np.array(rows, np.float64).reshape(-1, 3)
     curve = None
     if record.curve is not None:
@@ -145,7 +145,13 @@ def record_of(prediction: Prediction, item: Item) -> Grounding:
 
 
 def _ranked(rows: NDArray[np.float64]) -> list[SpanRecord]:
-    return span_records([Span(start, end, score) for start, end, score in rows.tolist() if start < end])
+    return span_records(
+        [
+            Span(start, end, score if math.isfinite(score) else None)
+            for start, end, score in rows.tolist()
+            if start < end
+        ]
+    )
 
 
 def _tube(boxes: Boxes) -> TubeRecord:
