@@ -196,7 +196,7 @@ class Session:
         return [t for span in spans for t in self._cuts_in(span)]
 
     def _cuts_in(self, span: Span) -> list[float]:
-        key = self._cache.key("cuts", 2, self._content, round(span.start, 3), round(span.end, 3))
+        key = self._cache.key("cuts", 3, self._content, round(span.start, 3), round(span.end, 3))
         if key not in self._cuts:
             found = self._cache.arrays(key, lambda: {"cuts": np.array(find_cuts(self.info, span), float)})
             self._cuts[key] = found["cuts"].tolist()

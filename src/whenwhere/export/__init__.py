@@ -2,8 +2,9 @@
 
 `EXPORTERS[name].write(record, info, path)` writes one answer and returns the files it made. What holds for all of them:
 
-- times are seconds from the first displayed frame, which is what players show; frame numbers are indices into
-  `VideoInfo.times` and appear only in formats that demand them;
+- times are seconds from the first displayed frame; what is played beside a video (subtitles, and the video written
+  again) keeps the clock of players, which count from the sound if it begins earlier (`VideoInfo.delay`);
+- frame numbers are indices into `VideoInfo.times` and appear only in formats that demand them;
 - boxes are pixels of the displayed frame; formats with a box for every frame use `record.filled` where it is present
   and the linear fill otherwise (`frames.frame_boxes`);
 - an answer without spans (`absent`, `unsure`, `failed`) gives a valid file that holds nothing, with the reason where

@@ -38,7 +38,8 @@ def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     spans = [Span(s.start, s.end, s.score) for s in record.spans]
     files = numbered_paths(path, len(spans))
     for span, file in zip(spans, files, strict=True):
-        write_clip(info, span, file)
+        said = write_clip(info, span, file)
+        record.warnings += [warning for warning in said if warning not in record.warnings]
     return files
 
 

@@ -23,7 +23,8 @@ def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     if not drawn:
         return []
     boxes = {on.tube.id: (info.times[on.present], on.boxes[on.present]) for on in drawn}
-    write_overlay(info, boxes, path, {on.tube.id: single_line(on.tube.label) for on in drawn if on.tube.label})
+    said = write_overlay(info, boxes, path, {on.tube.id: single_line(on.tube.label) for on in drawn if on.tube.label})
+    record.warnings += [warning for warning in said if warning not in record.warnings]
     return [path]
 
 

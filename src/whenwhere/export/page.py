@@ -5,10 +5,11 @@ reuse the page with other data), the subtitles and tables that it offers for dow
 policy allows the page's own script and style by their hashes and nothing else. Sentences reach the page as JSON and
 then as text nodes, so whatever they contain stays text.
 
-A small video that browsers play (8-bit H.264, VP8, VP9 or AV1 in mp4 or webm) is embedded as it is. Other videos are
-embedded as an H.264 copy at most 640 pixels wide. If even the copy would be huge, the page links to the video's file
-and says so. Boxes are in pixels of the displayed frame and are scaled with the picture, so a copy changes nothing. If
-the media clock does not begin at 0 (`info.start`), the page subtracts its start.
+A small video that browsers play (8-bit H.264, VP8, VP9 or AV1 in mp4 or webm, in ordinary colours and not mirrored,
+which some browsers do not undo) is embedded as it is. Other videos are embedded as an H.264 copy at most 640 pixels
+wide. If even the copy would be huge, the page links to the video's file and says so. Boxes are in pixels of the
+displayed frame and are scaled with the picture, so a copy changes nothing. If the media clock does not begin at 0
+(`info.start`), the page subtracts its start.
 """
 
 import base64
@@ -98,19 +99,22 @@ def prepare_media(info: "VideoInfo", folder: Path) -> Media:
     """
     box = container(info.path)
     plain = box in _PLAYABLE.get(info.codec, ()) and info.pix_fmt in _EIGHT_BIT and info.start >= 0
+    plain &= info.colours.ordinary and not info.mirrored
     if plain and not info.truncated and info.size <= MAX_EMBEDDED:
         return Media("embedded", f"video/{box}", Path(info.path).read_bytes(), "", info.start, "")
     if info.duration * COPY_BYTES_PER_SECOND <= MAX_COPY:
+        packed, warnings = _copy(info)
         note = (
             f"The picture is a copy of {Path(info.path).name} made for this page; boxes are in the original's pixels."
         )
-        return Media("copy", "video/mp4", _copy(info), "", 0.0, note)
+        return Media("copy", "video/mp4", packed, "", 0.0, " ".join([note, *(f"Here {w}." for w in warnings)]))
     href = _href(Path(info.path), folder)
     note = f"The video is not inside this page: it is linked as {href} and has to stay there."
     return Media("linked", f"video/{box or 'mp4'}", b"", href, max(0.0, info.start), note)
 
 
-def _copy(info: "VideoInfo") -> bytes:
+def _copy(info: "VideoInfo") -> tuple[bytes, list[str]]:
+    """The bytes of the copy, and sentences about what is missing of its sound."""
     from whenwhere.video import FrameWriter, stream_frames
 
     frames = stream_frames(info, width=min(COPY_WIDTH, info.width))
@@ -122,7 +126,7 @@ def _copy(info: "VideoInfo") -> bytes:
             out.write(image, t)
             for t, image in frames:
                 out.write(image, t)
-        return file.read_bytes()
+        return file.read_bytes(), out.warnings
 
 
 def _href(path: Path, folder: Path) -> str:
@@ -167,7 +171,12 @@ def page_data(
         },
         "records": [r.model_dump(mode="json") for r in records],
         "files": [
-            {"stem": f"{i:02}-{_slug(r.query)}", "csv": csv.render(r), "srt": srt.render(r), "vtt": vtt.render(r)}
+            {
+                "stem": f"{i:02}-{_slug(r.query)}",
+                "csv": csv.render(r),
+                "srt": srt.render(r, info.delay),
+                "vtt": vtt.render(r, info.delay),
+            }
             for i, r in enumerate(records, 1)
         ],
         "beside": [{"name": name, "href": href} for name, href in links],

@@ -2,7 +2,7 @@
 
 SubRip has neither escapes nor comments, and players take `<…>` and `{…}` for styling. So angle brackets become ‹ ›,
 braces become ( ), the arrow "-->" becomes →, and the sentence is put on one line. An answer without spans gives an
-empty file.
+empty file. Times are those of a player's clock, which begins with the sound if the sound begins before the picture.
 """
 
 from pathlib import Path
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 _HARMLESS = str.maketrans("<>{}", "‹›()")
 
 
-def render(record: "Grounding") -> str:
+def render(record: "Grounding", delay: float = 0.0) -> str:
     """The SubRip subtitles of an answer.
+
+    Args:
+        record: The answer.
+        delay: Seconds that a player's clock shows at the first displayed frame.
 
     >>> from whenwhere.records import Grounding, SpanRecord
     >>> g = Grounding(id="a", query="a <b>dog", status="answered", spans=[SpanRecord(start=1, end=2.5, score=0.8)])
@@ -32,7 +36,7 @@ def render(record: "Grounding") -> str:
     """
     sentence = single_line(record.query).replace("-->", "→").translate(_HARMLESS)
     return "\n".join(
-        f"{i}\n{subtitle_time(s.start, ',')} --> {subtitle_time(s.end, ',')}\n{sentence}\n"
+        f"{i}\n{subtitle_time(s.start + delay, ',')} --> {subtitle_time(s.end + delay, ',')}\n{sentence}\n"
         + (f"score {format_number(s.score)}\n" if s.score is not None else "")
         for i, s in enumerate(record.spans, 1)
     )
@@ -40,7 +44,7 @@ def render(record: "Grounding") -> str:
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write an answer as SubRip subtitles."""
-    return [write_text(path, render(record))]
+    return [write_text(path, render(record, info.delay))]
 
 
 EXPORTER = Exporter("srt", ".srt", write)

@@ -1,8 +1,8 @@
 """WebVTT subtitles: each span shows the sentence, with its score below.
 
 `&`, `<` and `>` are escaped as the format says, which also keeps "-->" out of it, and the sentence is put on one line.
-An answer without spans gives a file without cues and a NOTE with the status. Times count from the first displayed
-frame, as a player's clock does.
+An answer without spans gives a file without cues and a NOTE with the status. Times are those of a player's clock, which
+begins with the sound if the sound begins before the picture.
 """
 
 from pathlib import Path
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from whenwhere.video import VideoInfo
 
 
-def render(record: "Grounding") -> str:
+def render(record: "Grounding", delay: float = 0.0) -> str:
     r"""The WebVTT subtitles of an answer.
+
+    Args:
+        record: The answer.
+        delay: Seconds that a player's clock shows at the first displayed frame.
 
     >>> from whenwhere.records import Grounding
     >>> render(Grounding(id="a", query="a <b>dog", status="absent"))
@@ -26,7 +30,7 @@ def render(record: "Grounding") -> str:
     """
     sentence = single_line(record.query).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     blocks = [
-        f"{i}\n{subtitle_time(s.start)} --> {subtitle_time(s.end)}\n{sentence}"
+        f"{i}\n{subtitle_time(s.start + delay)} --> {subtitle_time(s.end + delay)}\n{sentence}"
         + (f"\nscore {format_number(s.score)}" if s.score is not None else "")
         for i, s in enumerate(record.spans, 1)
     ]
@@ -35,7 +39,7 @@ def render(record: "Grounding") -> str:
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:
     """Write an answer as WebVTT subtitles."""
-    return [write_text(path, render(record))]
+    return [write_text(path, render(record, info.delay))]
 
 
 EXPORTER = Exporter("vtt", ".vtt", write)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.errors import QueryError
 from whenwhere.records import VideoRecord
+from whenwhere.video.colours import Colours
 
 #: A player shows the last frame whose time is <= t; this many seconds allow for the rounding of t.
 SLACK = 1e-6
@@ -65,6 +66,8 @@ class VideoInfo:
         duration: Seconds from the first displayed frame to the end of the last one, measured.
         declared_duration: Duration that the header declares, in seconds, or None.
         start: The container's time of the first displayed frame, in seconds.
+        delay: Seconds from the beginning of the file, which may be sound, to the first displayed frame. Players count
+            from that beginning.
         width: Displayed width in pixels, with rotation and sample aspect applied.
         height: Displayed height in pixels.
         coded_width: Width of the stored frames.
@@ -73,9 +76,11 @@ class VideoInfo:
         fps_exact: The same as a fraction: 30000/1001 rather than 29.97.
         vfr: Whether the distances between frames vary by more than the stream's ticks.
         rotation: Degrees clockwise from the stored to the displayed frame: 0, 90, 180 or 270.
+        mirrored: Whether the stored frame is mirrored left to right before it is turned.
         sar: Sample aspect ratio: width of a stored pixel over its height.
         codec: FFmpeg's name of the codec.
         pix_fmt: FFmpeg's name of the stored pixel format.
+        colours: What the stored values stand for, if it is not ordinary video.
         audio: Whether there is a sound track.
         truncated: Whether the file ends before its index or header says.
         warnings: Sentences that a user should see.
@@ -88,6 +93,7 @@ class VideoInfo:
     duration: float
     declared_duration: float | None
     start: float
+    delay: float
     width: int
     height: int
     coded_width: int
@@ -96,9 +102,11 @@ class VideoInfo:
     fps_exact: Fraction
     vfr: bool
     rotation: int
+    mirrored: bool
     sar: Fraction
     codec: str
     pix_fmt: str
+    colours: Colours
     audio: bool
     truncated: bool
     warnings: tuple[str, ...]

@@ -119,12 +119,17 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     return stream
 
 
-def packets(container: InputContainer, stream: VideoStream, errors: list[str] | None = None) -> Iterator[Packet]:
-    """The stream's packets that have content; damaged places of the container are passed over and added to `errors`."""
+def packets(
+    container: InputContainer, stream: VideoStream | None = None, errors: list[str] | None = None
+) -> Iterator[Packet]:
+    """The packets that have content, of one stream or of all.
+
+    Damaged places of the container are passed over and added to `errors`.
+    """
     failed = 0
     while failed < _MOST_FAILURES:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*([] if stream is None else [stream])):
                 if packet.size:
                     failed = 0
                     yield packet

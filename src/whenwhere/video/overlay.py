@@ -34,7 +34,7 @@ def write_overlay(
         labels: Tube id -> a word drawn beside its box.
 
     Returns:
-        Warnings: sentences about frames that could not be decoded.
+        Warnings: sentences about frames that could not be decoded and sound that could not be written.
 
     Raises:
         MediaError: The video cannot be read.
@@ -44,15 +44,17 @@ def write_overlay(
     rows = {name: _rows(info, *series) for name, series in boxes.items()}
     warnings: list[str] = []
     at = 0
-    with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info) as writer:
+    # The written video keeps the clock of the original, which may begin with sound before the picture.
+    part = (-info.delay, None)
+    with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info, part=part) as writer:
         for t, image in stream_frames(info, warnings=warnings):
             at = int(info.shown(t))
             image = np.require(image, requirements="W")
             for k, (name, per_frame) in enumerate(rows.items()):
                 if np.isfinite(per_frame[at]).all():
                     draw_box(image, per_frame[at], COLOURS[k % len(COLOURS)], labels.get(name))
-            writer.write(image, t)
-    return warnings
+            writer.write(image, t + info.delay)
+    return [*warnings, *writer.warnings]
 
 
 def _rows(info: VideoInfo, times: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
@@ -83,7 +85,7 @@ def write_clip(info: VideoInfo, span: Span, path: str | PathLike[str]) -> list[s
         path: The mp4 to write; its time 0 is the span's start.
 
     Returns:
-        Warnings: sentences about frames that could not be decoded.
+        Warnings: sentences about frames that could not be decoded and sound that could not be written.
 
     Raises:
         MediaError: The video cannot be read.
@@ -98,4 +100,4 @@ def write_clip(info: VideoInfo, span: Span, path: str | PathLike[str]) -> list[s
     with FrameWriter(path, info.width, info.height, info.fps_exact, audio=info, part=(start, end), crf=18) as writer:
         for t, image in stream_frames(info, start=first, end=end, warnings=warnings):
             writer.write(image, max(t - start, 0.0))
-    return warnings
+    return [*warnings, *writer.warnings]

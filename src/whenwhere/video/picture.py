@@ -1,4 +1,4 @@
-"""Converting a decoded frame to an array: scaled, upright, with square pixels.
+"""Converting a decoded frame to an array: scaled, upright, with square pixels, in the colours of an ordinary screen.
 
 Scaling happens in the decoder's own colour format and only for wanted frames. The filter is set explicitly: area
 averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
@@ -6,11 +6,16 @@ averaging when shrinking (no aliasing), bicubic otherwise; models and optical fl
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.video.info import VideoInfo
+from whenwhere.video.orientation import Orientation
+
+_UNSPECIFIED = 2
+# Shares of red, green and blue in the luma of BT.709.
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
@@ -37,10 +42,11 @@ class FrameConverter:
 
     def __init__(self, info: VideoInfo, width: int | None, gray: bool = False) -> None:
         self.width, self.height = output_size(info, width)
-        self._turns = -(info.rotation // 90) % 4
-        self._stored = (self.height, self.width) if self._turns % 2 else (self.width, self.height)
+        self._orientation = Orientation(info.rotation, info.mirrored)
+        self._stored = (self.height, self.width) if info.rotation % 180 else (self.width, self.height)
         self.gray = gray
-        self._format = "gray" if gray else "rgb24"
+        self._colours = info.colours
+        self._format = "rgb48le" if not info.colours.ordinary else "gray" if gray else "rgb24"
         self._scaler = VideoReformatter()
 
     @property
@@ -49,18 +55,25 @@ class FrameConverter:
         return (self.height, self.width) if self.gray else (self.height, self.width, 3)
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """The frame as a new uint8 array, C-contiguous unless the video is rotated."""
+        """The frame as a new uint8 array, C-contiguous unless the video is rotated or mirrored."""
         width, height = self._stored
+        # FFmpeg takes what is not declared for BT.601, which no HDR picture uses.
+        wide = not self._colours.ordinary and frame.colorspace == _UNSPECIFIED
         shrinks = width < frame.width or height < frame.height
         scaled = self._scaler.reformat(
             frame,
             width,
             height,
             self._format,
+            src_colorspace=Colorspace.BT2020 if wide else None,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
             dst_color_range=ColorRange.JPEG,
             # Frames are already spread over threads.
             threads=1,
         )
-        image = np.asarray(scaled.to_ndarray(), np.uint8)
-        return np.rot90(image, self._turns) if self._turns else image
+        image = scaled.to_ndarray()
+        if not self._colours.ordinary:
+            image = self._colours.shown(np.asarray(image, np.uint16))
+            if self.gray:
+                image = np.rint(image @ _LUMA).astype(np.uint8)
+        return self._orientation.upright(np.asarray(image, np.uint8))

@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError
 from whenwhere.store import sha256_1mb
+from whenwhere.video.colours import Colours, declared_colours
 from whenwhere.video.info import PacketTable, VideoInfo
 from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
+from whenwhere.video.orientation import orientation
 
 _NO_TICK = np.iinfo(np.int64).min
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
@@ -40,11 +42,13 @@ class _Survey:
     Attributes:
         tick: Length of a stream tick, seconds.
         codec: FFmpeg's name of the codec.
+        beginning: Where the container's clock begins, in seconds.
         declared: Duration by the header, seconds, or None.
         index_end: Where the last sample of the file's index ends, in bytes; 0 if there is no index.
         audio: Whether there is a sound track.
         rates: Frame rates that FFmpeg guesses, likeliest first.
         sar: Sample aspect ratio.
+        colours: What the stored values stand for.
         first: The first decoded frame, if one of the first packets gives one.
         packets: The table of packets.
         durations: (packets,) declared durations in ticks.
@@ -54,11 +58,13 @@ class _Survey:
 
     tick: Fraction
     codec: str
+    beginning: float
     declared: float | None
     index_end: int
     audio: bool
     rates: list[Fraction]
     sar: Fraction
+    colours: Colours
     first: VideoFrame | None
     packets: PacketTable
     durations: NDArray[np.int64]
@@ -96,7 +102,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     duration = float(seconds[-1]) + last_seconds
     if vfr:
         fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
-    truncated = cut_off or _ends_early(found.declared, duration, found.audio)
+    truncated = cut_off or _ends_early(name, found, start + duration, duration)
     warnings = []
     if truncated:
         claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
@@ -105,7 +111,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         places = "1 place" if len(found.errors) == 1 else f"{len(found.errors)} places"
         warnings.append(f"the container is damaged in {places}: frames there are lost")
 
-    rotation = round(-(first.rotation or 0) / 90) * 90 % 360
+    rotation, mirrored = orientation(first)
     width, height = max(round(first.width * found.sar), 1), first.height
     if rotation % 180:
         width, height = height, width
@@ -116,6 +122,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         duration=duration,
         declared_duration=found.declared,
         start=start,
+        delay=max(round(start - found.beginning, 3), 0.0),
         width=width,
         height=height,
         coded_width=first.width,
@@ -124,9 +131,11 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         fps_exact=fps,
         vfr=vfr,
         rotation=rotation,
+        mirrored=mirrored,
         sar=found.sar,
         codec=found.codec,
         pix_fmt=first.format.name,
+        colours=found.colours,
         audio=found.audio,
         truncated=truncated,
         warnings=tuple(warnings),
@@ -151,6 +160,8 @@ def _survey(path: str) -> _Survey:
         sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
         tick, codec = Fraction(stream.time_base), context.codec.canonical_name
         declared, index_end = _declared(stream, container.duration), _index_end(stream)
+        beginning = (container.start_time or 0) / 1e6
+        colours = declared_colours(context)
         audio = bool(container.streams.audio)
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
         hidden = _hides_frames(context)
@@ -173,6 +184,8 @@ def _survey(path: str) -> _Survey:
                 first = _first_frame(context, tried)
                 if first is not None or len(tried) >= 8:
                     tried = None
+                    # The stream's own word counts, but decoders forget the container's where the stream says nothing.
+                    colours = colours if declared_colours(context).ordinary else declared_colours(context)
     if torn and len(columns[0]) > 1:
         # The file ends within this packet: its frame cannot be decoded.
         for column in columns:
@@ -183,7 +196,22 @@ def _survey(path: str) -> _Survey:
     table = PacketTable(stamps, decoding, sizes, keys.astype(bool), shown.astype(bool))
     # An absurd ratio in the header is taken for square pixels.
     sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
-    return _Survey(tick, codec, declared, index_end, audio, rates, sar, first, table, durations, unstamped, errors)
+    return _Survey(
+        tick,
+        codec,
+        beginning,
+        declared,
+        index_end,
+        audio,
+        rates,
+        sar,
+        colours,
+        first,
+        table,
+        durations,
+        unstamped,
+        errors,
+    )
 
 
 def _counted(
@@ -210,11 +238,30 @@ def _index_end(stream: VideoStream) -> int:
     return max((e.pos + e.size for e in stream.index_entries[-64:]), default=0) if len(stream.index_entries) else 0
 
 
-def _ends_early(declared: float | None, duration: float, audio: bool) -> bool:
-    """Whether the measured duration is clearly shorter than the declared one."""
+def _ends_early(path: str, found: _Survey, end: float, duration: float) -> bool:
+    """Whether a file ends clearly before its header says.
+
+    Headers count from the first frame, from the container's zero (Matroska), or until the end of a longer sound track;
+    a file that keeps its word by any of these counts is whole.
+
+    Args:
+        path: The file.
+        found: What the pass over its packets found.
+        end: The container's time at the end of the last frame, in seconds.
+        duration: Measured duration, in seconds.
+    """
     # A header may count the sound too, which is often a little longer than the picture.
-    slack = max(1.0, 0.05 * duration) if audio else max(0.5, 0.02 * duration)
-    return declared is not None and declared > duration + slack
+    slack = max(1.0, 0.05 * duration) if found.audio else max(0.5, 0.02 * duration)
+    if found.declared is None or found.declared <= max(duration, end) + slack:
+        return False
+    if not found.audio:
+        return True
+    last = end
+    with opened(path) as container:
+        for packet in packets(container):
+            if packet.pts is not None and packet.time_base is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return found.declared > max(last, last - found.beginning) + slack
 
 
 def _hides_frames(context: VideoCodecContext) -> bool:

@@ -1,12 +1,16 @@
 """Sound tracks for written videos: copied packet by packet, re-encoded, or made from samples.
 
-Time 0 of a written video is the first displayed frame of its source (or the start of a clip), so sound is shifted by
-the container's own start. Sound is copied unchanged if browsers play its codec inside mp4, and becomes AAC otherwise.
-An exact cut always re-encodes, because packets do not begin at the cut.
+Time 0 of a written video is a time of its source (the beginning of its file, its first displayed frame, or the start of
+a clip), so sound is shifted by the container's own start. Sound is copied unchanged if browsers play its codec inside
+mp4, and becomes AAC otherwise. An exact cut always re-encodes, because packets do not begin at the cut.
+
+A damaged sound track never keeps the picture from being written: what cannot be used of it is left out and named.
 """
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
+from typing import Any
 
 import av
 import numpy as np
@@ -29,21 +33,51 @@ class Sound:
     Args:
         out: The file that is written.
         packets: (start in seconds, packet) pairs in order.
+        lost: A list to which `packets` adds the seconds of what it has to leave out.
+
+    Attributes:
+        empty: Whether there is no packet at all.
     """
 
-    def __init__(self, out: OutputContainer, packets: Iterator[tuple[float, Packet]]) -> None:
+    def __init__(
+        self, out: OutputContainer, packets: Iterator[tuple[float, Packet]], lost: list[float] | None = None
+    ) -> None:
         self._out = out
         self._packets = packets
-        self._held: tuple[float, Packet] | None = None
+        self._lost = [] if lost is None else lost
+        self._held = self._next(0.0)
+        self.empty = self._held is None
 
     def advance(self, until: float) -> None:
-        """Write the packets that begin before `until` seconds, so that sound and picture are interleaved."""
-        while True:
-            self._held = self._held or next(self._packets, None)
-            if self._held is None or self._held[0] >= until:
-                return
-            self._out.mux(self._held[1])
-            self._held = None
+        """Write the packets that begin before `until` seconds, so that sound and picture are interleaved.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        while self._held is not None and self._held[0] < until:
+            at, packet = self._held
+            try:
+                self._out.mux(packet)
+            except av.error.FFmpegError as e:
+                # The disk is full, say: that is not the sound's fault.
+                if isinstance(e, OSError):
+                    raise
+                self._lost.append(at)
+            self._held = self._next(at)
+
+    def _next(self, at: float) -> tuple[float, Packet] | None:
+        try:
+            return next(self._packets, None)
+        except (av.error.FFmpegError, ValueError):
+            # A generator that failed gives nothing more.
+            self._lost.append(at)
+            return None
+
+    def warnings(self) -> list[str]:
+        """A sentence about what was left out, if something was."""
+        if not self._lost:
+            return []
+        return [f"the sound track is damaged from {max(min(self._lost), 0):.1f} s on: parts of it are left out"]
 
 
 def sound_of_samples(out: OutputContainer, samples: NDArray[np.float32], rate: int) -> Sound:
@@ -62,17 +96,14 @@ def sound_of_samples(out: OutputContainer, samples: NDArray[np.float32], rate: i
     return Sound(out, _encoded(stream, frames()))
 
 
-def sound_of_video(
-    out: OutputContainer, info: VideoInfo, start: float = 0.0, end: float | None = None, exact: bool = False
-) -> Sound | None:
+def sound_of_video(out: OutputContainer, info: VideoInfo, start: float = 0.0, end: float | None = None) -> Sound | None:
     """The sound track of a video between two of its times; None if it has none or it cannot be decoded.
 
     Args:
         out: The file that is written.
         info: The source video.
         start: Seconds of the source that become time 0.
-        end: Seconds of the source at which the sound ends; None keeps all.
-        exact: Whether to cut at the sample, which re-encodes.
+        end: Seconds of the source at which the sound is cut, to the sample; None keeps all.
     """
     if not info.audio:
         return None
@@ -83,13 +114,14 @@ def sound_of_video(
         context = source.codec_context
         if context is None or not context.sample_rate:
             return None
+        lost: list[float] = []
         origin = info.start + start
         stop = None if end is None else end - start
-        if not exact and context.name in COPIED | {"mp3float", "libopus"}:
+        if end is None and context.name in COPIED | {"mp3float", "libopus"}:
             copy = out.add_stream_from_template(source)
-            return Sound(out, _copied(info.path, copy, origin, stop))
+            return Sound(out, _copied(info, copy, origin, lost), lost)
         stream = _aac(out, context.sample_rate, "mono" if context.layout.nb_channels == 1 else "stereo")
-        return Sound(out, _encoded(stream, _decoded(info.path, stream, origin, stop)))
+        return Sound(out, _encoded(stream, _decoded(info, stream, origin, stop, lost)), lost)
 
 
 def _aac(out: OutputContainer, rate: int, layout: str) -> AudioStream:
@@ -116,44 +148,88 @@ def _audio_packets(path: str) -> Iterator[Packet]:
                 failed += 1
 
 
-def _copied(path: str, stream: AudioStream, origin: float, stop: float | None) -> Iterator[tuple[float, Packet]]:
-    """(start, packet) of the source, shifted so that its time `origin` becomes 0, up to `stop`."""
-    for packet in _audio_packets(path):
-        if not packet.size or packet.pts is None or packet.dts is None or packet.time_base is None:
-            continue
+def _ordered(info: VideoInfo, origin: float, lost: list[float]) -> Iterator[tuple[float, Packet]]:
+    """(start in seconds after `origin`, packet) of the sound track, in increasing order.
+
+    A single packet whose time stamp does not fit is left out, and its place is added to `lost`. Where the stamps go on
+    from another time (joined recordings), the sound goes on without a gap.
+    """
+    longest = max(info.duration, 10.0)
+    shift = -origin
+    # The end of the last packet that was given, and its start.
+    end: float | None = None
+    last = 0.0
+    held: tuple[float, Packet] | None = None
+    stamped = (
+        (float(p.pts * p.time_base), p)
+        for p in _audio_packets(info.path)
+        if p.size and p.pts is not None and p.dts is not None and p.time_base is not None
+    )
+    for after in chain(stamped, [None]):
+        if held is not None:
+            start, packet = held
+            fits = end is None or 0 < start + shift - last <= longest
+            if end is not None and after is not None:
+                next_fits = 0 < after[0] + shift - last <= longest
+                if fits and next_fits and after[0] <= start:
+                    # Stamped too late.
+                    fits = False
+                elif not fits and not next_fits and 0 < after[0] - start <= 1:
+                    shift = end - start
+                    fits = True
+            if fits:
+                last = start + shift
+                end = last + float((packet.duration or 0) * (packet.time_base or 0))
+                yield last, packet
+            else:
+                lost.append(last)
+        held = after
+
+
+def _copied(info: VideoInfo, stream: AudioStream, origin: float, lost: list[float]) -> Iterator[tuple[float, Packet]]:
+    """(start, packet) of the source, shifted so that its time `origin` becomes 0."""
+    for at, packet in _ordered(info, origin, lost):
         tick = packet.time_base
-        at = float(packet.pts * tick) - origin
-        length = float((packet.duration or 0) * tick)
+        assert tick is not None and packet.pts is not None and packet.dts is not None
         # An encoder's priming lies before 0 and is kept: players skip it, and the sound stays whole.
-        if at + length < -0.1:
+        if at + float((packet.duration or 0) * tick) < -0.1:
             continue
-        if stop is not None and at >= stop:
-            return
-        shift = round(origin / tick)
-        packet.pts -= shift
-        packet.dts -= shift
+        packet.dts += round(at / tick) - packet.pts
+        packet.pts = round(at / tick)
         packet.stream = stream
         yield at, packet
 
 
-def _decoded(path: str, stream: AudioStream, origin: float, stop: float | None) -> Iterator[AudioFrame]:
-    """Frames cut at the sample, in the format of `stream`, with silence where the source has a gap."""
+def _decoded(
+    info: VideoInfo, stream: AudioStream, origin: float, stop: float | None, lost: list[float]
+) -> Iterator[AudioFrame]:
+    """Frames cut at the sample, in the format of `stream`, with silence where the source has a gap.
+
+    The seconds of damaged packets are added to `lost`.
+    """
     rate = stream.rate
     layout = stream.layout.name
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     written = 0
     limit = None if stop is None else round(stop * rate)
     at: int | None = None
-    for packet in _audio_packets(path):
-        context = packet.stream.codec_context
+    context: Any = None
+    behind = 0.0
+    for start, packet in chain(_ordered(info, origin, lost), [(0.0, None)]):
+        if packet is not None:
+            context = packet.stream.codec_context
+            # A decoder gives frames some packets late, with the stamps of their packets.
+            behind = start - float((packet.pts or 0) * (packet.time_base or 0))
         try:
-            decoded = context.decode(packet if packet.size else None)
+            decoded = context.decode(packet)
         except (av.error.FFmpegError, EOFError):
+            if packet is not None:
+                lost.append(start)
             continue
         for frame in decoded:
             if not isinstance(frame, AudioFrame) or frame.pts is None or frame.time_base is None:
                 continue
-            claimed = round((float(frame.pts * frame.time_base) - origin) * rate)
+            claimed = round((float(frame.pts * frame.time_base) + behind) * rate)
             if limit is not None and claimed >= limit:
                 return
             if at is None or abs(claimed - at) > rate // 10:

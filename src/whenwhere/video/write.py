@@ -26,6 +26,7 @@ from whenwhere.video.sound import Sound, sound_of_samples, sound_of_video
 # Ticks per second of the written streams; the clock of MPEG transport streams.
 _CLOCK = 90_000
 _BT709 = 1
+_SILENT = "the sound track is damaged: the video is written without sound"
 
 #: Samples with their rate, a probed video, or no sound.
 Audio = tuple[NDArray[np.float32], int] | VideoInfo | None
@@ -41,8 +42,12 @@ class FrameWriter:
         fps: Frames per second; only a hint if every image is written with its own time.
         audio: Samples in -1..1, (n,) or (n, channels), with their rate per second; or a probed video whose sound is
             copied if browsers play it and re-encoded to AAC otherwise.
-        part: (start, end) in seconds of that video; only the sound in between is written, cut at the sample.
+        part: (start, end) in seconds of that video: only the sound in between is written, with the start as time 0. It
+            is cut at the sample; if the end is None, the sound is kept to its end.
         crf: Quality of x264, from 0 (lossless) to 51.
+
+    Attributes:
+        warnings: Sentences about what could not be written of the sound, complete when the block has ended.
 
     Raises:
         OutputError: The file cannot be written.
@@ -56,7 +61,7 @@ class FrameWriter:
         height: int,
         fps: float | Fraction,
         audio: Audio = None,
-        part: tuple[float, float] | None = None,
+        part: tuple[float, float | None] = (0.0, None),
         crf: int = 20,
     ) -> None:
         if width < 1 or height < 1 or not fps > 0 or not math.isfinite(fps):
@@ -69,6 +74,7 @@ class FrameWriter:
         self._audio = audio
         self._crf = crf
         self._part = part
+        self.warnings: list[str] = []
         self._sound: Sound | None = None
         self._scaler = VideoReformatter()
         self._last_tick = -1
@@ -79,25 +85,44 @@ class FrameWriter:
         self._whole = atomic_path(self._path)
         temporary = self._whole.__enter__()
         try:
-            self._out = av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"})
-            self._stream = self._out.add_stream("libx264", rate=self._fps)
-            self._stream.width, self._stream.height = self.width + self.width % 2, self.height + self.height % 2
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.time_base = Fraction(1, _CLOCK)
-            context = self._stream.codec_context
-            context.time_base = Fraction(1, _CLOCK)
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = ColorRange.MPEG
-            context.options = {"preset": "veryfast", "crf": str(self._crf)}
-            if isinstance(self._audio, VideoInfo):
-                start, end = self._part or (0.0, None)
-                self._sound = sound_of_video(self._out, self._audio, start, end, exact=self._part is not None)
-            elif self._audio is not None:
-                self._sound = sound_of_samples(self._out, *self._audio)
+            if not self._begin(temporary, self._audio):
+                self._begin(temporary, None)
         except (av.error.FFmpegError, OSError) as e:
             self._whole.__exit__(type(e), e, e.__traceback__)
             raise OutputError(f"cannot write {self._path}: {e}") from e
         return self
+
+    def _begin(self, temporary: Path, audio: Audio) -> bool:
+        """Open the file and write its header; False if that has to be done again without the sound."""
+        self._out = av.open(f"file:{temporary}", "w", format="mp4", options={"movflags": "+faststart"})
+        self._stream = self._out.add_stream("libx264", rate=self._fps)
+        self._stream.width, self._stream.height = self.width + self.width % 2, self.height + self.height % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.time_base = Fraction(1, _CLOCK)
+        context = self._stream.codec_context
+        context.time_base = Fraction(1, _CLOCK)
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+        context.options = {"preset": "veryfast", "crf": str(self._crf)}
+        self._sound = None
+        try:
+            if isinstance(audio, VideoInfo):
+                self._sound = sound_of_video(self._out, audio, *self._part)
+            elif audio is not None:
+                self._sound = sound_of_samples(self._out, *audio)
+            self._out.start_encoding()
+        except (av.error.FFmpegError, ValueError) as e:
+            # Sound that cannot even be begun must not keep the picture from being written.
+            if isinstance(e, OSError) or not isinstance(audio, VideoInfo):
+                raise
+            self.warnings.append(_SILENT)
+            self._out.close()
+            return False
+        if self._sound is not None and self._sound.empty:
+            self.warnings += [_SILENT] if self._sound.warnings() else []
+            self._out.close()
+            return False
+        return True
 
     def write(self, rgb: NDArray[np.uint8], time: float | None = None) -> None:
         """Append an image.
@@ -142,6 +167,7 @@ class FrameWriter:
                     self._out.mux(self._stream.encode(None))
                     if self._sound is not None:
                         self._sound.advance(math.inf)
+                        self.warnings += self._sound.warnings()
             finally:
                 self._out.close()
         except BaseException as e:

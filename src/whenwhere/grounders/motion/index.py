@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.tracks import BlobLinker, BlobTrack, stitch_trac
 from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if they or their meaning change.
-VERSION = 6
+VERSION = 7
 #: Frames per second that are analysed, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
