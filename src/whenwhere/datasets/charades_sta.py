@@ -7,8 +7,6 @@ Known faults of the release: 562 of the 3720 test spans end after the video does
 computed with them); four training spans end before they start (kept as invalid items).
 """
 
-import csv
-import io
 import re
 from collections import Counter
 from pathlib import Path
@@ -17,6 +15,7 @@ from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import fault_of, number, positive, read_text
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_table
 
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)")
 
@@ -71,10 +70,10 @@ def _durations(path: Path) -> dict[str, float]:
     """Duration in seconds of each video, from Charades' table; empty if there is no such file."""
     if not path.is_file():
         return {}
-    rows = csv.DictReader(io.StringIO(read_text(path)))
-    if not {"id", "length"} <= set(rows.fieldnames or []):
+    columns, rows = parse_table(read_text(path), str(path))
+    if not {"id", "length"} <= set(columns):
         raise RecordError(f"{path} has no columns `id` and `length`: put Charades' own table there, or none")
-    return {row["id"]: positive(row["length"], f"{path}, line {rows.line_num}: length") for row in rows}
+    return {row["id"]: positive(row["length"], f"{path}, line {line}: length") for line, row in rows}
 
 
 BENCHMARK = Benchmark(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere import readers
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
@@ -28,13 +29,7 @@ def read_arrays(path: Path, needed: Sequence[str]) -> dict[str, NDArray[Any]]:
     Raises:
         RecordError: The file does not exist, is not .npz or .npy, or lacks a needed array of numbers.
     """
-    try:
-        held = np.load(path, allow_pickle=False)
-        found = {needed[0]: held} if isinstance(held, np.ndarray) else dict(held)
-    except OSError as e:
-        raise RecordError(f"{path} cannot be read: {e.strerror or e}") from e
-    except (ValueError, EOFError) as e:
-        raise RecordError(f"{path} is not an .npz or .npy file of plain arrays: write it with numpy.savez") from e
+    found = readers.read_arrays(path, name=needed[0])
     for name in needed:
         if name not in found:
             raise RecordError(

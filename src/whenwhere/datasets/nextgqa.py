@@ -6,14 +6,13 @@ moments is a sufficient answer, so `Item.spans` are alternatives. Both files mus
 `gsub_val.json` whose question is not in `val.csv` is an error.
 """
 
-import csv
-import io
 from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import fault_of, mapping, need, pairs, positive, read_json, read_text
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_table
 
 _OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 _COLUMNS = ("video_id", "qid", "question", "answer", "type", "frame_count", "width", "height", *_OPTIONS)
@@ -72,14 +71,12 @@ def _questions(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     """The rows of the table of questions by (video, question id)."""
     if not path.is_file():
         raise RecordError(f"{path} is missing: NExT-GQA's questions stand there; put it beside the moments' file")
-    rows = csv.DictReader(io.StringIO(read_text(path)))
-    need(dict.fromkeys(rows.fieldnames or []), _COLUMNS, str(path), "NExT-GQA")
+    columns, rows = parse_table(read_text(path), str(path), remedy="fetch the released file again")
+    need(dict.fromkeys(columns), _COLUMNS, str(path), "NExT-GQA")
     found = {}
-    for row in rows:
-        if any(row[c] is None for c in _COLUMNS):
-            raise RecordError(f"{path}, line {rows.line_num} is cut off: fetch the released file again")
+    for line, row in rows:
         for column in ("frame_count", "width", "height"):
-            positive(row[column], f"{path}, line {rows.line_num}: {column}")
+            positive(row[column], f"{path}, line {line}: {column}")
         found[row["video_id"], row["qid"]] = row
     return found
 

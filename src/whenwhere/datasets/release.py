@@ -6,14 +6,17 @@ and the line or key, and says what to do about it. A faulty *annotation* (an end
 item is kept and marked as invalid, see `fault_of`.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from whenwhere import readers
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_json, quoted
 from whenwhere.spans import Span
+
+_AGAIN = "fetch the released file again"
 
 
 def read_text(path: Path) -> str:
@@ -22,14 +25,9 @@ def read_text(path: Path) -> str:
     Raises:
         RecordError: The file is missing, is a folder, is not UTF-8 text, or is empty.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as e:
-        raise RecordError(f"cannot read {path}: {e.strerror or e}; give the file that was released") from e
-    except UnicodeDecodeError as e:
-        raise RecordError(f"{path} is not text (byte {e.start} is no UTF-8): give the released annotation file") from e
+    text = readers.read_text(path, remedy="give the annotation file that was released")
     if not text.strip():
-        raise RecordError(f"{path} is empty: fetch the released file again")
+        raise RecordError(f"{path} is empty: {_AGAIN}")
     return text
 
 
@@ -39,10 +37,7 @@ def read_json(path: Path) -> Any:
     Raises:
         RecordError: The file cannot be read, is not UTF-8 text, is empty or is not JSON; the message names the line.
     """
-    try:
-        return json.loads(read_text(path))
-    except ValueError as e:
-        raise RecordError(f"{path}{_place(e)} is not JSON{_cut(e)}: {e}; fetch the released file again") from e
+    return parse_json(read_text(path), str(path), remedy=_AGAIN)
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -53,25 +48,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             one may be cut off); the message names the line.
     """
     for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number}"
-        try:
-            value = json.loads(line)
-        except ValueError as e:
-            raise RecordError(f"{place} is not JSON{_cut(e)}: {e}; fetch the released file again") from e
-        yield place, mapping(value, place)
-
-
-def _place(e: ValueError) -> str:
-    return f", line {e.lineno}," if isinstance(e, json.JSONDecodeError) else ""
-
-
-def _cut(e: ValueError) -> str:
-    """Words for an error message if the JSON text ends too early; else nothing."""
-    torn = isinstance(e, json.JSONDecodeError) and e.pos >= len(e.doc.rstrip()) - 1
-    torn = torn or "Unterminated string" in str(e)
-    return " and seems cut off" if torn else ""
+        if line.strip():
+            place = f"{path}, line {number}"
+            yield place, mapping(parse_json(line, place, remedy=_AGAIN), place)
 
 
 def mapping(value: Any, place: str) -> dict[str, Any]:
@@ -101,7 +80,7 @@ def need(entry: Mapping[str, Any], keys: tuple[str, ...], place: str, title: str
     """
     missing = [k for k in keys if k not in entry]
     if missing:
-        has = ", ".join(list(map(str, entry))[:8]) or "nothing"
+        has = ", ".join(quoted(key, 40).strip("'") for key in list(entry)[:8]) or "nothing"
         raise RecordError(
             f"{place} has no {' and no '.join(map(repr, missing))}, so this is no {title} file: it has {has}; "
             f"give the file of {title} or the --benchmark that this file belongs to"
@@ -136,7 +115,7 @@ def number(value: Any, place: str) -> float:
             raise ValueError
     except (ValueError, OverflowError):
         raise RecordError(
-            f"{place} is {value!r} where a finite number is expected; mend or remove that entry"
+            f"{place} is {quoted(value)} where a finite number is expected; mend or remove that entry"
         ) from None
     return found
 
@@ -145,7 +124,7 @@ def positive(value: Any, place: str) -> float:
     """`value` as a finite float above 0: a duration, a frame rate, a count of frames."""
     found = number(value, place)
     if not found > 0:
-        raise RecordError(f"{place} is {value!r} where a positive number is expected; mend or remove that entry")
+        raise RecordError(f"{place} is {quoted(value)} where a positive number is expected; mend or remove that entry")
     return found
 
 
@@ -156,14 +135,16 @@ def name(value: Any, place: str) -> str:
     ('2579', 'anet_val1')
     """
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise RecordError(f"{place} is {value!r} where an identifier is expected; mend or remove that entry")
+        raise RecordError(f"{place} is {quoted(value)} where an identifier is expected; mend or remove that entry")
     return str(value)
 
 
 def pair(value: Any, place: str) -> tuple[float, float]:
     """`value` as (start, end), both finite, in the order as given."""
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise RecordError(f"{place} is {value!r} where a pair [start, end] is expected; mend or remove that entry")
+        raise RecordError(
+            f"{place} is {quoted(value)} where a pair [start, end] is expected; mend or remove that entry"
+        )
     return number(value[0], place), number(value[1], place)
 
 

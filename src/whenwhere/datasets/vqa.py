@@ -1,11 +1,11 @@
 """Visual question answering on any data: JSON Lines of `{"id", "answers": [...]}` with one answer per annotator."""
 
-import json
 from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_json, read_text
 
 
 def read(path: Path) -> list[Item]:
@@ -16,17 +16,10 @@ def read(path: Path) -> list[Item]:
             and line.
     """
     items = []
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as e:
-        raise RecordError(f"{path} cannot be read: {e.strerror or e}") from e
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
+        entry = parse_json(line, f"{path}, line {number}", remedy="write that line again")
         good = isinstance(entry, dict) and "id" in entry and isinstance(entry.get("answers"), list)
         if not good:
             raise RecordError(f'{path}:{number}: this line is not an {{"id", "answers"}} object: write it again')

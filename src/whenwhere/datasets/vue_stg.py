@@ -6,8 +6,6 @@ union of all [k, k + 1) that have a box, and fps is 1. Frame sizes were not rele
 frame, as if it were 1 x 1 pixels; this leaves all IoUs unchanged.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import need, number, read_text
 from whenwhere.datasets.tracks import folder
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_table
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
@@ -71,9 +70,9 @@ def read(path: Path) -> list[Item]:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    need(dict.fromkeys(rows.fieldnames or ()), columns, f"{path}, line 1", "VUE-STG")
-    return [(f"{path}, line {rows.line_num}", row) for row in rows]
+    there, rows = parse_table(read_text(path), str(path))
+    need(dict.fromkeys(there), columns, f"{path}, line 1", "VUE-STG")
+    return [(f"{path}, line {line}", row) for line, row in rows]
 
 
 def _item(row: dict[str, str], duration: float, table: NDArray[np.float64]) -> Item:
