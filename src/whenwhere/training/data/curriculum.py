@@ -1,19 +1,19 @@
 """Curricula: which questions a run sees and in which order, chosen by difficulty, with parts of videos masked.
 
-A `Curriculum` is a source with an order of its own (`training.data.samples.OrderedSource`). What is chosen and where
-it stands follows from the difficulties, the position and the seed alone, so a resumed run sees the same. Four
+A `Curriculum` is a source with an order of its own (`training.data.samples.OrderedSource`). Which questions are chosen,
+and in which order, follows from the difficulties, the position and the seed alone, so a resumed run sees the same. Four
 schedules:
 
-- `static`: chosen once, read again and again, each time in another order;
-- `rescored`: measured and chosen anew with the current policy whenever all that was chosen has been seen (Time-R1's
-  `train_rl_SF.sh`); every epoch's difficulties stay in the run's folder;
-- `easy-to-hard`: drawn from the easiest, and from more and more of them: at progress p from the share
-  √(p·(1 - b²) + b²), b = `begin` (competence of arXiv 1903.09848, its root schedule);
+- `static`: questions are chosen once, and read in another random order in every epoch;
+- `rescored`: after each epoch, difficulties are measured with the current policy and questions are chosen anew
+  (Time-R1's `train_rl_SF.sh`); the difficulties of every epoch stay in the run's folder;
+- `easy-to-hard`: questions are drawn from the easiest share, which grows: at progress p it is √(p·(1 - b²) + b²) with
+  b = `begin` (the root schedule of competence in arXiv 1903.09848);
 - `masked`: as `static`, but in hard clips a share of the frames outside all true spans is painted over; the share falls
   to 0 towards the end (after VideoTG-R1, arXiv 2510.23397, of which only the abstract could be read: shares and
   threshold are ours).
 
-What becomes of groups whose answers all get the same reward is said in [train] (`zero_variance = "resample"`).
+Groups whose answers all get the same reward are handled by [train] (`zero_variance`).
 
 Left out: several processes re-scoring together.
 """
@@ -40,24 +40,24 @@ class CurriculumSettings:
     """The table [curriculum]. At its defaults there is no curriculum.
 
     Attributes:
-        schedule: `static`; `rescored`, measured and chosen anew whenever all that was chosen has been seen;
-            `easy-to-hard`; or `masked`, in which fewer and fewer frames outside the true spans are painted over.
-        difficulty: File of difficulties (`whenwhere data difficulty`), or `data` for those that the manifest carries.
-            Empty: the policy that training begins with is measured, where difficulties are needed.
-        draws: Answers per question where difficulty is measured. 0 is one greedy answer.
-        answer_tokens: Most tokens of such an answer before SFT; in RL it is `max_completion_length`.
+        schedule: `static`; `rescored`, which measures and chooses anew after each epoch; `easy-to-hard`; or `masked`,
+            which paints over fewer and fewer frames outside the true spans.
+        difficulty: File of difficulties (`whenwhere data difficulty`), or `data` for those in the manifest. Empty: if
+            difficulties are needed, they are measured with the policy that training starts from.
+        draws: Sampled answers per question when difficulty is measured. 0 means one greedy answer.
+        answer_tokens: Largest number of tokens of such an answer before SFT; in RL it is `max_completion_length`.
         selector: How questions are chosen among the candidates: `all`, `random`, `spread`, `gaussian`, `variance`.
         count: Number of questions that are chosen. None: all candidates.
         low: Lowest difficulty of a candidate.
-        high: Difficulty below which a candidate lies. 1 leaves out what is wholly wrong, a value above 1 keeps it.
+        high: Difficulty below which a candidate lies. 1 leaves out questions without any reward; above 1 keeps them.
         mu: Difficulty at the centre of `gaussian`.
         sigma: Width of `gaussian`.
         corrected: Divide `gaussian` by the density of difficulties.
         duration_edges: Seconds that separate strata of videos; the same number is chosen from each stratum.
         fraction_edges: Shares of the video that separate strata of events.
-        begin: Share of the easiest that `easy-to-hard` begins with.
-        hard: Mean difficulty of a clip's questions from which on `masked` masks it.
-        masked: Share of the frames outside all true spans that are masked at the start.
+        begin: Share of the questions, the easiest ones, that `easy-to-hard` begins with.
+        hard: Mean difficulty of a clip's questions at and above which `masked` masks the clip.
+        masked: Share of the frames outside all true spans that `masked` paints over at the start.
     """
 
     schedule: Schedule = "static"
@@ -93,7 +93,7 @@ class CurriculumSettings:
 
     @property
     def needed(self) -> bool:
-        """Whether there is a curriculum."""
+        """Whether these settings ask for a curriculum."""
         chosen = self.selector != "all" or self.count is not None or self.low > 0 or self.high <= 1
         return chosen or self.schedule != "static"
 

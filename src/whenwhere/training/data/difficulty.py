@@ -33,11 +33,11 @@ class DifficultySampling:
     """How a policy is asked when difficulty is measured.
 
     Attributes:
-        draws: Answers per question. 0 is one greedy answer.
+        draws: Sampled answers per question. 0 means one greedy answer.
         temperature: Sampling temperature.
-        max_tokens: Most tokens of an answer.
-        max_prompt: Most tokens of a prompt; a sample with a longer one cannot be measured.
-        seed: Seed of the draws; with the sample's name it fixes them, whatever was measured before.
+        max_tokens: Largest number of tokens of an answer.
+        max_prompt: Largest number of tokens of a prompt; a sample with a longer one cannot be measured.
+        seed: Seed of sampling; the answers depend on it and the sample's name, and not on what was measured before.
     """
 
     draws: int = 0
@@ -54,7 +54,7 @@ class DifficultySampling:
 
 
 def score_name(verifier: Verifier) -> str:
-    """What a reward is made of, as a name by which two files can be compared.
+    """A name for a reward from its terms and weights, by which files of difficulties can be compared.
 
     Args:
         verifier: The reward.
@@ -86,11 +86,11 @@ def measure(
         source: The samples.
         verifier: The reward; its format term does not count.
         sampling: How the policy is asked.
-        file: JSON Lines that grow.
-        name: Name of the policy, for the lines.
-        recipe: Hash of the recipe, for the lines.
-        skip: Is told the name of a sample that cannot be used, and why. None raises instead.
-        tell: Is told how many samples are done, of how many.
+        file: JSON Lines file to which the difficulties are appended.
+        name: Name of the policy, which each line holds.
+        recipe: Hash of the recipe, which each line holds.
+        skip: Called with the name of a sample that cannot be used, and the reason. None raises an error instead.
+        tell: Called with the number of samples done, and of all samples.
 
     Returns:
         Difficulties by the name of their question.

@@ -1,7 +1,7 @@
-"""Items prepared in a thread before their turn, so that videos are decoded while the model computes.
+"""Prepares items in a thread before they are needed, so that videos are decoded while the model computes.
 
-What comes next is said with every request: an update of SFT takes a known number of samples, while an update of RL
-takes as many as it needs, which only the update before it tells.
+Every request says which items come next: an update of SFT takes a fixed number of samples, while an update of RL takes
+as many as it needs, so the number is estimated from the update before.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
-    """Prepares numbered items in a thread; every item is prepared once, and forgotten when it is handed out."""
+    """Prepares numbered items in a thread; every item is prepared once, and dropped when it is handed out."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "samples")
@@ -25,8 +25,8 @@ class Prefetcher(Generic[T]):
 
         Args:
             number: Number of the item.
-            prepare: Function that makes an item of its number. It runs in the thread, or right here where nothing is
-                to follow and the item is not prepared yet.
+            prepare: Function that makes an item from its number. It runs in the thread, or in the caller's if
+                `following` is empty and the item is not prepared yet.
             following: Numbers of the items that will be asked for next; they are prepared in the background.
 
         Raises:
@@ -41,12 +41,12 @@ class Prefetcher(Generic[T]):
         return self._futures.pop(number).result()
 
     def close(self) -> None:
-        """Ends the thread; items that it has not begun are not prepared any more."""
+        """Ends the thread; items whose preparation has not begun are dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def can_prefetch(source: SampleSource) -> bool:
-    """Whether samples of a source can be read before their turn.
+    """Whether samples of a source can be read in advance.
 
     They cannot if the source is a curriculum, which chooses a sample only when the run asks for it.
 

@@ -72,14 +72,14 @@ class SampleSource(Protocol):
 
 @runtime_checkable
 class OrderedSource(SampleSource, Protocol):
-    """A source that decides itself which sample a run sees when: a curriculum."""
+    """A source that decides the order of its samples by itself, such as a curriculum."""
 
     def at(self, position: int, progress: float) -> Sample:
         """The sample at a position of the run's order.
 
         Args:
             position: Index in the run's order, from 0; it grows by one with every sample of the run.
-            progress: Share of the updates that are done, 0-1.
+            progress: Share of the run's updates that are done, 0-1.
 
         Raises:
             WhenwhereError: The sample cannot be used.

@@ -62,14 +62,13 @@ class StageSource:
 
 
 class GrowingSource(StageSource):
-    """A world that begins small: short clips with few events first, the whole world last.
+    """Clips of the procedural world that grow harder: short ones with few events first, the full world last.
 
-    A policy that knows nothing learns on clips of two seconds what it would not find for hours on longer ones.
+    An untrained policy learns on clips of two seconds what it would need hours to find on longer ones.
 
     Args:
-        world: The world that clips are drawn from in the end.
-        chapters: The smaller worlds before it, in order, each with the share of the updates up to which clips are drawn
-            from it.
+        world: The full world, from which clips are drawn in the end.
+        chapters: Smaller worlds in order, each with the share of the run's updates up to which clips are drawn from it.
         first_seed: Seed of the first clip; the others follow seed by seed.
         count: Number of clips.
     """
@@ -91,9 +90,9 @@ class GrowingSource(StageSource):
 
 
 class ItemSource:
-    """Real videos, a sample for each with all its sentences.
+    """Real videos: one sample per video, with all its sentences.
 
-    Items that are about a window of a longer video (`Item.window`) are a sample of their own, whose times count from
+    Each window of a longer video that items are about (`Item.window`) is a sample of its own, whose times count from
     the window's start.
 
     Args:
@@ -176,7 +175,7 @@ class ItemSource:
         return Sample(name, frames.images, np.maximum(frames.times - start, 0.0), tuple(questions))
 
     def _width(self, width: int, height: int, frames: int) -> int | None:
-        """The width at which frames are read. None: the video's own."""
+        """The width at which frames are read; None for the video's own width."""
         factor = 1.0 if self.long_side is None else self.long_side / max(width, height)
         if self.total_pixels is not None:
             most = max(2 * self.total_pixels / frames, self.min_pixels)
@@ -185,7 +184,7 @@ class ItemSource:
 
 
 def _delayed(item: Item, seconds: float) -> Item:
-    """The item with all true times later by some seconds."""
+    """A copy of the item whose true times are shifted by some seconds."""
     if not seconds:
         return item
     tubes = [
@@ -198,7 +197,7 @@ def _delayed(item: Item, seconds: float) -> Item:
 
 
 def item_truth(item: Item) -> Truth:
-    """What a reward or a target needs of an item: its spans, and the tube where there is exactly one.
+    """The ground truth of an item as rewards and targets need it: its spans, and its tube if it has exactly one.
 
     Args:
         item: A valid item.

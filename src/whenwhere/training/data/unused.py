@@ -15,7 +15,7 @@ class UnusedSamples:
 
     Attributes:
         count: Samples in a row that could not be used.
-        last: The last of them and the reason, as a person reads it.
+        last: The last of them and the reason, as text for a message.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,8 +36,8 @@ class UnusedSamples:
         """Counts the samples of one update.
 
         Args:
-            used: Number of samples that some process could use.
-            tried: Number of samples that all processes tried.
+            used: Number of samples that could be used, over all processes.
+            tried: Number of samples that were tried, over all processes.
 
         Raises:
             SettingError: No sample of a whole epoch could be used.

@@ -1,11 +1,11 @@
-"""FLOPs of an update, counted and not measured, so that runs on different machines, and SFT and RL, can be compared.
+"""Computes the FLOPs of an update from the model's sizes, so that runs on any machine, and SFT and RL, are comparable.
 
 A matrix product counts 2 FLOPs for each entry and row; the backward pass counts twice its forward pass, and one more
 forward pass under gradient checkpointing. Counted are the layers of both towers, attention over what each token sees,
 and logits of the tokens that need them. Not counted are norms, activations, the optimiser, and the fact that only some
 experts of a mixture run. A recurrent layer counts as its matrices plus attention, which is more than it does.
 
-Every count comes with what trainers pay that compute the prompt again for every completion (`repeat`).
+Every count comes with the cost for a trainer that computes the prompt again for every completion (`repeat`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Flops:
 
 
 class FlopCounter:
-    """Counts the FLOPs of a model; make it after it is settled which weights are trained.
+    """Counts the FLOPs of a model; create it after parameters have been frozen, which changes the count.
 
     Args:
         parts: The model.
@@ -69,7 +69,7 @@ class FlopCounter:
         self._checkpointed = parts.checkpointed
 
     def vision(self, segment: TokenSegment) -> float:
-        """The vision tower's forward pass; 0 where features are given.
+        """FLOPs of the vision tower's forward pass; 0 if the segment already holds features.
 
         Args:
             segment: Tokens with their pictures.
@@ -83,11 +83,11 @@ class FlopCounter:
         return total
 
     def _text_run(self, tokens: float, before: float) -> float:
-        """The text model's forward pass of a run of tokens that see each other and all tokens before them."""
+        """FLOPs of the text model's forward pass over tokens that attend to each other and all tokens before them."""
         return tokens * self._text + self._attended * (tokens * before + tokens * (tokens + 1) / 2)
 
     def forward(self, prompt: TokenSegment, branches: Sequence[int], scored: int) -> Flops:
-        """One forward pass of a group.
+        """FLOPs of one forward pass of a group.
 
         Args:
             prompt: The prompt with its pictures.
@@ -100,7 +100,7 @@ class FlopCounter:
         return Flops(first + rest + head, len(branches) * first + rest + head)
 
     def training(self, prompt: TokenSegment, branches: Sequence[int], scored: int) -> Flops:
-        """The forward and the backward pass of a group; arguments as of `forward`."""
+        """FLOPs of the forward and backward pass of a group; arguments as for `forward`."""
         whole = self.forward(prompt, branches, scored) * (4.0 if self._checkpointed else 3.0)
         if not self._vision_trained:
             spared = (3.0 if self._checkpointed else 2.0) * self.vision(prompt)

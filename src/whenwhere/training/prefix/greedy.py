@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def greedy_completions(policy: Policy, sample: Sample, max_tokens: int) -> list[Tensor]:
-    """The likeliest tokens after each question, int64, shape (n,).
+    """Greedily decoded token ids after each question, int64, shape (n,).
 
     Args:
         policy: The policy; its weights, mode and attention are left as they are.
@@ -39,7 +39,7 @@ def greedy_completions(policy: Policy, sample: Sample, max_tokens: int) -> list[
 
 
 def greedy_answers(policy: Policy, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
-    """The likeliest answer to each question, parsed leniently, with boxes in pixels of the displayed frame.
+    """The greedily decoded answer to each question, parsed leniently, with boxes in pixels of the displayed frame.
 
     Args:
         policy: The policy; its weights, mode and attention are left as they are.

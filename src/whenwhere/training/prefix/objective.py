@@ -82,7 +82,7 @@ class PolicyObjective(Generic[S]):
 
         Args:
             folder: Folder that is replaced when everything is written.
-            about: What the run says of the result.
+            about: Metadata of the result, such as the recipe.
         """
         self.policy.save(folder, about)
 
@@ -91,7 +91,7 @@ class PolicyObjective(Generic[S]):
 
         Args:
             sample: The clip and its questions.
-            max_tokens: Most tokens of an answer.
+            max_tokens: Largest number of tokens of an answer.
         """
         return greedy_answers(self.policy, sample, max_tokens)
 

@@ -1,4 +1,4 @@
-"""A checkpoint that is trained: how it is asked, how its right answers are written, and what it computes with.
+"""A policy: a checkpoint to be trained, with its prompts, its target answers and its precision.
 
 Prompts are those of inference: the same layout of frames, the same checked timestamps, the same words. The video comes
 first and the question after it, so all questions about a clip share the beginning of their prompt, and the family's
@@ -75,16 +75,16 @@ class _Layout:
 
 
 class Policy:
-    """A checkpoint that is trained.
+    """A checkpoint to be trained, together with its prompt and answer form.
 
     Args:
         checkpoint: A checkpoint of a family that can be trained; its weights are loaded.
         form: Name of the form of its answers (`whenwhere.answers.FORMS`).
-        prompt: The question, in which {query} and {duration} are replaced.
-        frames: How frames are handed to the model. None means as the family's dialect does.
-        long_side: The largest longer side of a frame in pixels. None means unlimited.
+        prompt: The prompt template, in which {query} and {duration} are replaced.
+        frames: How frames are given to the model. None means as the model's family takes them.
+        long_side: Largest longer side of a frame in pixels. None means unlimited.
         rule: Where M-RoPE positions continue after a video.
-        rate: Boxes per second of right answers.
+        rate: Boxes per second of target answers.
 
     Attributes:
         checkpoint: As given.
@@ -185,14 +185,14 @@ class Policy:
         )
 
     def target(self, sample: Sample, question: Question) -> Tensor:
-        """Token ids of the right answer and its end, int64, shape (n,).
+        """Token ids of the target answer with its end token, int64, shape (n,).
 
         Args:
             sample: The clip.
             question: A question about it.
 
         Raises:
-            RecordError: The form cannot hold the answer.
+            RecordError: The answer cannot be written in the policy's form.
         """
         import torch
 
@@ -204,7 +204,7 @@ class Policy:
         return torch.tensor([*self._tokenise(text), self.end_id], dtype=torch.long)
 
     def span_token_count(self, sample: Sample, question: Question) -> int:
-        """Number of tokens at the beginning of the right answer that say when, before any says where.
+        """Number of tokens at the beginning of the target answer that state the spans, before any box.
 
         Args:
             sample: The clip.

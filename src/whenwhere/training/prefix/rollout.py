@@ -142,7 +142,7 @@ def _generator(parts: VLMParts, params: SamplingParams) -> torch.Generator:
 def _sample_rows(
     rows: Sequence[tuple[PrefilledPrompt, Branch | None]], params: SamplingParams, generator: torch.Generator
 ) -> list[Tensor]:
-    """A completion of each row; either all rows have a branch or none has."""
+    """Samples one completion for each row; either all rows have a branch or none has."""
     import torch
 
     parts = rows[0][0].parts
@@ -187,7 +187,7 @@ def _sample_rows(
 
 
 def _forked(prompts: Sequence[PrefilledPrompt]) -> tuple[DynamicCache, dict[str, CachedPrefixes]]:
-    """A cache for the rows, and further keywords for the text model."""
+    """A key-value cache for the rows, and further keyword arguments for the text model."""
     import torch
     from transformers import DynamicCache
 

@@ -1,4 +1,4 @@
-"""Scores groups by a back end that was checked against repeating the prompt on the first group.
+"""Scores groups with a back end that is checked, on the first group, against repeating the prompt.
 
 The check compares log-probabilities and two gradients. A back end that fails it is replaced by the next safer one,
 with a warning, so that a new version of torch or transformers cannot change what is trained without notice.
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class FallbackWarning(UserWarning):
-    """A back end did not equal repeating the prompt, and another one is used in its place."""
+    """A back end gave other results than repeating the prompt, and another one is used instead."""
 
 
 class GroupScorer:
-    """Scores groups by a back end that equalled `repeat` on the first of them.
+    """Scores groups with a back end that gave the same results as `repeat` on the first of them.
 
     Args:
         model: A model of a known family.
@@ -119,7 +119,7 @@ class GroupScorer:
         return [TokenScores(*made) for made in zip(logps, spread, masks, losses, strict=True)]
 
     def _choose_backend(self, group: PrefixGroup) -> None:
-        """Falls back until the back end that is left equals repeating."""
+        """Falls back from one back end to the next until one gives the same results as repeating the prompt."""
         # two branches show whether siblings see each other, and keep the reference affordable
         small = PrefixGroup(group.prompt, group.branches[:2])
         while self.backend != "repeat":
@@ -137,7 +137,7 @@ class GroupScorer:
         self._checked = True
 
     def _fault(self, group: PrefixGroup) -> str | None:
-        """The way in which the back end differs from repeating, as a sentence; None if it does not."""
+        """How the back end's results differ from repeating the prompt, as a sentence; None if they do not."""
         if reason := refusal(self.parts, self.backend):
             return reason
         try:

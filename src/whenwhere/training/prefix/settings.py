@@ -1,4 +1,4 @@
-"""Settings that all stages have which train a vision-language policy."""
+"""Settings shared by all stages that train a vision-language policy."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ class PolicySettings(TrainingSettings):
 
     Attributes:
         backend: How log-probabilities are computed (`prefix.shared_prefix`).
-        pack_tokens: Most tokens that clips computed side by side have together.
-        max_prompt_length: Most tokens of a prompt; a sample with a longer one is skipped, counted and named.
-        freeze_vision_tower: Do not train the vision tower; it runs once a sample, without gradient.
+        pack_tokens: Largest number of tokens of clips that are packed into one row.
+        max_prompt_length: Largest number of tokens of a prompt; a sample with a longer one is skipped and reported.
+        freeze_vision_tower: Whether the vision tower is frozen; it then runs once per sample, without gradient.
         lora_r: Rank of LoRA's matrices, which are trained instead of the text tower's weights. 0 trains the weights.
             The vision tower is trained as a whole unless `freeze_vision_tower` is set.
         lora_alpha: Numerator of LoRA's scale, lora_alpha / lora_r.
@@ -33,7 +33,10 @@ class PolicySettings(TrainingSettings):
 
     @property
     def answer_sampling(self) -> tuple[float, int | None]:
-        """Temperature and most tokens of an answer when difficulty is measured. None leaves those to [curriculum]."""
+        """Temperature and largest number of tokens of an answer when difficulty is measured.
+
+        None leaves the number to [curriculum].
+        """
         return 1.0, None
 
     def __post_init__(self) -> None:

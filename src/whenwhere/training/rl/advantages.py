@@ -77,14 +77,14 @@ def zero_variance(rewards: ArrayLike) -> NDArray[np.bool_]:
 def group_statistics(
     totals: ArrayLike, rewards: ArrayLike, formats: ArrayLike, spatial: Sequence[ArrayLike | None]
 ) -> dict[str, float]:
-    """What the groups of an update say about the training.
+    """Statistics of the groups of an update that show how the training goes.
 
     Args:
         totals: What the policy is trained on, R + λ·format, shape (groups, G).
         rewards: R alone, shape (groups, G).
         formats: λ·format, shape (groups, G).
-        spatial: For each group, how well the answered boxes fit whatever their time, shape (G,), with NaN where there
-            are no boxes. None for a question without boxes.
+        spatial: For each group, the spatial IoU of each completion's boxes regardless of their time, shape (G,), with
+            NaN for a completion without boxes. None for a question without boxes.
 
     Returns:
         - `reward`, `reward_std`: The mean of R, and the mean over groups of its standard deviation.

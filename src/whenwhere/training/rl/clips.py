@@ -26,8 +26,8 @@ class ClipReader:
         source: The samples.
         verifier: The reward.
         settings: The settings of the run.
-        unused: Told of samples that cannot be used.
-        flop_counter: Gives the counter of FLOPs, once it is known which weights are trained.
+        unused: Counter that is notified of samples that cannot be used.
+        flop_counter: Function that returns the FLOP counter; called after parameters have been frozen.
 
     Attributes:
         position: Number of samples that this process has read so far.
@@ -49,10 +49,10 @@ class ClipReader:
         self.position = 0
 
     def read(self, wanted: int, progress: float, run: RunFolder) -> tuple[list[PromptedClip], int]:
-        """The next clips.
+        """Reads the next clips, until they have enough questions.
 
         Args:
-            wanted: Number of questions that they should have together.
+            wanted: Number of questions that the clips should have together.
             progress: Share of the run's updates that are done.
             run: The run, for skipping samples and questions.
 

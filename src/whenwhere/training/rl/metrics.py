@@ -1,4 +1,4 @@
-"""What an update's completions have in common, as metrics, and each completion as a line of a file."""
+"""Metrics over the completions of an update, and each completion as a line of a file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ class CompletionRecord(TypedDict):
         terms: Each reward term by name.
         advantage: The advantage; None in a run that has not computed it.
         status: How parsing ended (`whenwhere.answers.ParsedAnswer.status`).
-        fault: Why the answer is void; None where it is not.
+        fault: Why the answer is invalid; None if it is valid.
         length: Number of tokens.
-        truncated: Whether the completion did not come to its end.
+        truncated: Whether the completion was cut off at the largest length.
     """
 
     question: str
@@ -65,7 +65,7 @@ def spatial_iou(prediction: ParsedPrediction, truth: Truth) -> float:
 
 
 def duration_ratio(prediction: ParsedPrediction, truth: Truth) -> float | None:
-    """Answered time over true time; None where one of them is empty.
+    """Answered duration divided by the true duration; None if one of them is empty.
 
     Args:
         prediction: The prediction.
@@ -84,9 +84,9 @@ def rollout_metrics(groups: Sequence[CompletionGroup]) -> WeightedMeans:
 
     Returns:
         Each metric with its weight: each reward term over the completions that it applies to; `format`; `parse_rate`;
-        `fault` (parsed, but void); `absent`; `truncated`; `length` in tokens; `width`, the answered time over the true
-        time; `mode`, the share of the commonest answer of the update; `distinct`, the number of different answers to a
-        question over its number of completions.
+        `fault` (parsed, but invalid); `absent`; `truncated`; `length` in tokens; `width`, the answered duration divided
+        by the true one; `mode`, the share of the commonest answer of the update; `distinct`, the number of different
+        answers to a question divided by its number of completions.
     """
     found: dict[str, list[float]] = {}
 
@@ -133,10 +133,10 @@ def completion_record(group: CompletionGroup, k: int) -> CompletionRecord:
 
 
 def weighted_mean(parts: Sequence[WeightedMeans]) -> dict[str, float]:
-    """Means over processes; values without any weight are added up instead.
+    """Weighted means of metrics over processes; metrics whose weights are all 0 are added up instead.
 
     Args:
-        parts: The metrics of each process.
+        parts: For each process, metric → (mean on that process, weight).
 
     >>> weighted_mean([{"a": (1.0, 1.0), "b": (2.0, 0.0)}, {"a": (4.0, 2.0), "b": (3.0, 0.0)}])
     {'a': 3.0, 'b': 5.0}

@@ -1,4 +1,4 @@
-"""RL with a verifier: sample completions, score them, and make the better ones likelier than the worse ones.
+"""RL with a verifier: samples completions, scores them, and makes the better ones more likely.
 
 An update takes `prompts_per_step` questions, those about one clip together, and samples G completions of each from one
 forward pass of the clip. The verifier gives each completion a reward, which becomes an advantage within its question's
@@ -70,7 +70,7 @@ class RLObjective(PolicyObjective[RLSettings]):
         source: The samples.
         verifier: The reward.
         settings: The settings of the run.
-        sampler: What samples completions. None means the settings' server if there is one, else the policy itself.
+        sampler: Object that samples completions. None means the settings' server if there is one, else the policy.
 
     Raises:
         SettingError: The source is empty.
@@ -214,7 +214,7 @@ class RLObjective(PolicyObjective[RLSettings]):
                 group.advantages = row
 
     def _summarise(self, groups: list[CompletionGroup], kept: list[CompletionGroup]) -> WeightedMeans:
-        """What the completions of an update have in common, for the metrics."""
+        """The metrics over all completions of an update."""
         metrics = rollout_metrics(groups)
         if groups:
             truths = [self.policy.truth(g.clip.sample, g.question) for g in groups]
@@ -348,7 +348,7 @@ class RLObjective(PolicyObjective[RLSettings]):
         return weights
 
     def _check_server(self, metrics: dict[str, float]) -> None:
-        """Refuses completions whose log-probabilities are not the policy's."""
+        """Raises an error if a server's log-probabilities differ too much from the policy's."""
         gap = metrics.get("logp_gap", 0.0)
         if not gap <= self.settings.max_logp_gap:
             raise ModelError(

@@ -1,9 +1,9 @@
-"""What a reward may need beside an answer: the progress, what an encoder may look at, answers to shuffled frames.
+"""Further inputs of a reward: the progress of training, frames for an encoder, and answers to shuffled frames.
 
-Only what the reward's terms ask for is computed. Answers to shuffled frames (the term `order`) are the likeliest ones,
-one for each question, sampled as the completions are; they cost a forward pass of the clip, which the FLOPs include. An
-encoder (the term `semantic`) sees the frames that the policy sees; its other sentence is another one of the same clip.
-Where a clip has only one sentence, the term does not apply.
+Only what the reward's terms need is computed. For the term `order`, each question is answered once more, greedily, with
+the frames shuffled; this costs a forward pass of the clip, which the FLOPs include. For the term `semantic`, an encoder
+sees the frames that the policy sees, and compares the question with another sentence of the same clip. If the clip has
+only one sentence, the term does not apply.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def sample_shuffled(
     params: SamplingParams,
     seed: Sequence[int],
 ) -> list[CompletionGroup]:
-    """The likeliest answers to the same questions with the frames in another order, under the same timestamps.
+    """Greedy answers to the same questions when the frames are shuffled and the timestamps stay as they are.
 
     Args:
         policy: The policy that answers.
@@ -59,7 +59,7 @@ def reward_context(
     progress: float,
     shuffled: Sequence[CompletionGroup] = (),
 ) -> RewardContext:
-    """What the reward of a question's completions may look at.
+    """The further inputs for the reward of a question's completions.
 
     Args:
         policy: The policy that answered.

@@ -1,4 +1,4 @@
-"""The interface of what samples completions, and sampling by the policy itself. `rl.server` samples on a server."""
+"""The interface of samplers, and a sampler that uses the policy itself. `rl.server` has one that uses a server."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from whenwhere.training.rl.completions import CompletionGroup, PromptedClip, spl
 
 
 class Sampler(Protocol):
-    """Samples completions."""
+    """Interface of an object that samples completions for RL."""
 
     def prepare(self, policy: Policy) -> None:
         """Called by the first process before each set of completions, because the policy may have changed.

@@ -23,21 +23,21 @@ class RLSettings(PolicySettings):
         beta: Weight of the KL divergence from the starting policy.
         entropy_coef: Weight of an entropy bonus.
         scale_rewards: What advantages are divided by.
-        zero_variance: What becomes of groups whose rewards are all the same: left out of the loss (`drop`), replaced by
-            further prompts (`resample`), or kept.
-        resample_limit: Times that an update draws further prompts in place of zero-variance groups (`resample`).
+        zero_variance: How groups whose rewards are all the same are treated: left out of the loss (`drop`), replaced by
+            further prompts (`resample`), or kept (`keep`).
+        resample_limit: How often an update may draw further prompts in place of zero-variance groups (`resample`).
         temperature: Sampling temperature.
-        top_p: Nucleus of sampling.
-        top_k: Number of likeliest tokens that are sampled from. 0 is all.
-        max_completion_length: Most tokens of a completion.
-        mask_truncated_completions: Leave completions that did not end out of the loss.
-        stop_window: Updates over which the reward and its spread must stand still for the run to stop early. 0 never
-            stops early.
+        top_p: Probability mass of nucleus sampling.
+        top_k: Number of likeliest tokens to sample from. 0 means all.
+        max_completion_length: Largest number of tokens of a completion.
+        mask_truncated_completions: Whether completions without an end token are left out of the loss.
+        stop_window: The run stops early if mean and spread of the reward differ by no more than chance between the last
+            two windows of this many updates. 0 never stops early.
         vllm_server_base_url: Address of a server that samples the completions. Empty: the policy samples them itself.
-        vllm_sync_folder: Folder that the server serves, which gets the weights before completions are sampled. Empty:
-            the weights are brought there in another way.
+        vllm_sync_folder: Folder that the server serves, into which the weights are written before completions are
+            sampled. Empty: you update the server's weights yourself.
         vllm_importance_sampling_clip_max: Largest importance weight of a token that a server sampled.
-        max_logp_gap: Nats per token by which a server's log-probabilities may be off on average.
+        max_logp_gap: Largest mean difference, in nats per token, between the log-probabilities of server and policy.
     """
 
     loss_type: LossType = "dapo"
@@ -66,7 +66,7 @@ class RLSettings(PolicySettings):
 
     @property
     def answer_sampling(self) -> tuple[float, int | None]:
-        """Temperature and most tokens of a completion."""
+        """Temperature and largest number of tokens of a completion."""
         return self.temperature, self.max_completion_length
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The interface of output heads: how a policy says when.
+"""The interface of output heads, which define how a policy expresses the time of an event.
 
-What a head adds is part of the model: it is trained and kept in states like any weight, and written with the
-checkpoint. LoRA would freeze what is added, which is refused.
+Weights that a head adds are part of the model: they are trained, saved with a run's state and written with the
+checkpoint. LoRA would freeze them, so a recipe with both is refused.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 class OutputHead(Protocol):
     """The form in which a policy under supervised fine-tuning answers: words, time tokens, or a distribution over time.
 
-    A head extends the checkpoint by what the form needs, gives the loss to train on, and reads the trained policy's
-    answers.
+    A head adds the tokens or weights it needs to the checkpoint, computes the training loss, and decodes the trained
+    policy's answers.
 
     Attributes:
-        name: Its key in `sft.heads.HEADS`.
+        name: The head's key in `sft.heads.HEADS`.
     """
 
     name: str
 
     def prepare(self, checkpoint: Checkpoint) -> None:
-        """Adds to a checkpoint what the head needs and it lacks; called before a policy is made of it.
+        """Adds the tokens or weights that the head needs to a checkpoint, before a policy is made of it.
 
         Args:
             checkpoint: The checkpoint, whose tokenizer or model grows.
@@ -39,7 +39,7 @@ class OutputHead(Protocol):
         ...
 
     def check(self, policy: Policy) -> None:
-        """Finds out whether a policy that is ready to be trained can learn with this head.
+        """Checks that a policy that is ready to be trained can learn with this head.
 
         Args:
             policy: A policy of a checkpoint that the head has prepared.
@@ -60,7 +60,7 @@ class OutputHead(Protocol):
         ...
 
     def decode(self, policy: Policy, sample: Sample) -> list[ParsedAnswer]:
-        """The policy's answer to each question of a clip; the truth is not looked at.
+        """The policy's answer to each question of a clip; the ground truth is not used.
 
         Args:
             policy: A policy of a checkpoint that the head has prepared.
@@ -70,7 +70,7 @@ class OutputHead(Protocol):
 
 
 def require_trained(weight: Tensor, what: str) -> None:
-    """Refuses a weight that is frozen.
+    """Raises an error if a weight of a head is frozen.
 
     Args:
         weight: A weight of a head.

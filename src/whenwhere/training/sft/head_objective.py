@@ -1,8 +1,8 @@
 """Supervised fine-tuning of any output head (`sft.head`), clip by clip.
 
-The text head has a faster objective of its own (`sft.objective`: clips side by side, prepared ahead). This one asks
-nothing of a head but its loss, so that a start/end head is trained, resumed and run in several processes by the same
-loop as everything else. The loss of an update is the mean over its questions.
+The text head has a faster objective of its own (`sft.objective`), which packs several clips into one row and prepares
+them in advance. This one needs only the loss of a head, so that a start/end head is trained, resumed and run in several
+processes by the same loop as everything else. The loss of an update is the mean over its questions.
 """
 
 from whenwhere.answers import ParsedAnswer

@@ -1,11 +1,11 @@
 """Supervised fine-tuning: the right answers to all questions about a clip, from one pass over the clip.
 
-The loss of an update is the mean over all answer tokens of all clips and processes, in which tokens of spans weigh
-`span_weight` and others 1. Tokens that have an order (times, coordinates) may have soft targets: a neighbour of the
-right one is nearly right, and the policy learns sooner that it is.
+The loss of an update is the weighted mean over the answer tokens of all clips and processes: tokens of spans have the
+weight `span_weight`, others 1. Tokens that have an order (times, coordinates) may have soft targets, so that a token
+next to the right one costs less than one far away, which speeds up learning.
 
-Clips are prepared in a thread, in the order of the run. Short clips go through the model side by side (`pack_tokens`),
-without which a small model would be slow.
+Clips are prepared in a thread, in the order of the run. Short clips are packed into one row (`pack_tokens`), because a
+small model would be slow on single ones.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ class SFTSettings(PolicySettings):
 
     Attributes:
         samples_per_step: Clips per update and process, each with all its sentences.
-        soft_targets: Width in steps of the Gaussian that stands for a coordinate's token. 0 is the token alone.
-        soft_times: The same for a time's token.
-        span_weight: Weight of a token of an answer's spans relative to one of its boxes. Boxes are many and their
-            tokens are learned first; without a weight they leave little for when.
+        soft_targets: Standard deviation, in tokens, of the Gaussian soft target for coordinate tokens. 0 means that
+            only the right token is the target.
+        soft_times: Standard deviation, in tokens, of the Gaussian soft target for time tokens.
+        span_weight: Loss weight of a token of the answered spans, where a token of the boxes has weight 1. An answer
+            has many more box tokens, which would dominate the loss.
     """
 
     samples_per_step: int = 8

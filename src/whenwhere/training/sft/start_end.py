@@ -1,15 +1,15 @@
-"""A head that points: at which steps in time of a clip an event starts and ends, without a word.
+"""An output head that predicts the temporal steps at which an event starts and ends, instead of generating text.
 
-The hidden state after the question is compared with the hidden state of each step in time, once for the start and once
-for the end. Targets are Gaussians around the true ends, so that nearly right is better than wrong, and the answer is
-the likeliest pair in order. The head is cheap to read (one pass), gives a distribution over both ends, and can express
-nothing but one span.
+The hidden state after the question is compared with the hidden state of each temporal step of the clip, once for the
+start and once for the end. Targets are Gaussians around the true start and end, so that a near miss costs less, and the
+answer is the likeliest pair of which the start comes first. The head needs one forward pass, gives distributions over
+start and end, and can express only one span.
 
-Frames come before the question (`prefix.policy`), so their states do not depend on it, and the video is computed once
-for all its questions; only what they are compared with depends on the question.
+Frames come before the question (`prefix.policy`), so their states do not depend on it: the video is computed once for
+all its questions.
 
-In a checkpoint's folder the head has a file of its own, so that other readers of the folder find the family's weights
-and no others.
+The head is saved in a file of its own in a checkpoint's folder, so that other programs find only the weights that the
+model's family has.
 """
 
 from __future__ import annotations
@@ -43,14 +43,13 @@ MODULE, FILE = "start_end", "start_end.pt"
 
 
 class StartEndHead:
-    """Points at the steps in time at which the event starts and ends (`sft.head.OutputHead`).
+    """Predicts the temporal steps at which the event starts and ends (`sft.head.OutputHead`).
 
-    It answers one span; where the truth has several, it learns the first. Absence is one more step beside those in
-    time.
+    It answers one span; if the truth has several, it learns the first. Absence is one more class next to the steps.
 
     Args:
-        soft: Width of the soft targets in steps in time; 0 means that the nearest step alone is the target.
-        backend: How questions share the clip.
+        soft: Standard deviation of the soft targets in temporal steps. 0 means that only the nearest step counts.
+        backend: How the questions of a clip share its computation.
         seed: Seed of a new head's weights.
     """
 
@@ -60,7 +59,7 @@ class StartEndHead:
         self.soft, self.backend, self.seed = soft, backend, seed
 
     def prepare(self, checkpoint: Checkpoint) -> None:
-        """Gives the model the head of the checkpoint's folder, or a new one."""
+        """Adds the head from the checkpoint's folder to the model, or a new one if there is none."""
         import torch
 
         model = checkpoint.model

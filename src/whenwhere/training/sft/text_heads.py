@@ -27,7 +27,7 @@ class TextHead:
 
     Args:
         max_tokens: The largest number of tokens of an answer.
-        backend: How questions share the clip. None chooses what suits the model.
+        backend: How the questions of a clip share its computation. None chooses the best one for the model.
     """
 
     name = "text"
@@ -67,13 +67,13 @@ class TextHead:
 class TimeTokensHead(TextHead):
     """Answers in the form `tokens`, for a checkpoint of any family (`sft.head.OutputHead`).
 
-    The targets of times and coordinates are Gaussians along their order: nearly right is better than wrong.
+    The soft targets of times and coordinates are Gaussians along their order, so that a near miss costs less.
 
     Args:
         seconds: The latest time that has a token.
-        soft: Width of the soft targets in tokens; 0 means that the right token alone is the target.
+        soft: Standard deviation of the soft targets in tokens. 0 means that only the right token is the target.
         max_tokens: The largest number of tokens of an answer.
-        backend: How questions share the clip. None chooses what suits the model.
+        backend: How the questions of a clip share its computation. None chooses the best one for the model.
     """
 
     name = "time-tokens"
@@ -119,8 +119,8 @@ def time_tokens(seconds: float) -> list[str]:
 def add_tokens(checkpoint: Checkpoint, tokens: Sequence[str]) -> int:
     """Adds tokens to a checkpoint's tokenizer, and rows to its embeddings and to its head where that is separate.
 
-    A new row is the mean of the rows of the pieces in which the token's inside was written before, so a time starts
-    near the digits that it is made of. Families keep more rows than they have tokens; those are used first.
+    A new row is the mean of the rows of the tokens in which the same text was written before, so a time starts near its
+    digits. Most families have more rows than tokens; spare rows are used first.
 
     Args:
         checkpoint: The checkpoint, whose tokenizer and model grow.
