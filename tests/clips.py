@@ -78,8 +78,9 @@ def write(
     muxer: dict[str, str] | None = None,
     change: Callable[[list[av.Packet]], list[av.Packet]] | None = None,
     clock: Fraction | None = None,
+    first: int = 0,
 ) -> Clip:
-    """Encode `n` numbered frames; `change` may edit the video packets before they are written."""
+    """Encode `n` frames numbered from `first`; `change` may edit the video packets before they are written."""
     fps = Fraction(fps)
     clock = clock or (Fraction(1, 90_000) if times is not None else 1 / fps)
     options = dict(options or {})
@@ -103,7 +104,7 @@ def write(
             audio.layout = "mono"
         packets: list[av.Packet] = []
         for k in range(n):
-            frame = av.VideoFrame.from_ndarray(picture(k, *size), "rgb24").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(picture(first + k, *size), "rgb24").reformat(format=pix_fmt)
             frame.pts = k if times is None else round(times[k] / clock)
             if times is None and clock != 1 / fps:
                 frame.pts = round(k / fps / clock)
@@ -118,7 +119,7 @@ def write(
             for packet in sound_packets(audio, seconds):
                 out.mux(packet)
     shown = np.asarray(times, float) if times is not None else np.arange(n) / float(fps)
-    return Clip(path, list(range(n)), shown - shown[0], start=float(shown[0]))
+    return Clip(path, list(range(first, first + n)), shown - shown[0], start=float(shown[0]))
 
 
 def sound_packets(stream: av.audio.stream.AudioStream, seconds: float) -> Iterator[av.Packet]:

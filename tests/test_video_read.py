@@ -394,7 +394,7 @@ def test_seeking_gives_the_same_as_reading_through(name: str, folder: Path, monk
 
     clip = clips.make(name, folder)
     info = probe(clip.path)
-    if info.packets is None:
+    if not info.packets.seekable:
         return
     seeks = []
     jump = decode.Decoder._jump

@@ -7,6 +7,10 @@ nothing. After a run the decoder is drained and flushed, as after a seek, so not
 
 Leading pictures (shown before their key frame, stored after it) refer to the previous group: their run begins there.
 
+What a decoder learns from the first packet only (the encoder's version, a palette, parameters that are never repeated)
+it is shown before it begins later: see `PacketTable.head`. Packets are stamped with the ticks of the video's one clock
+before they are decoded, and so are the frames that come out.
+
 Every packet is compared with the table of the probe. If a file is demuxed differently the second time, `LostError` is
 raised and the file is decoded from its start instead.
 """
@@ -21,7 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from whenwhere.video.info import PacketTable, VideoInfo
+from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo
 from whenwhere.video.media import opened, packets, video_stream
 
 _NONREF_CODECS = {"h264", "hevc"}
@@ -57,27 +61,25 @@ def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]
         table: The video's packets.
         ticks: The wanted ticks, each once.
 
-    >>> t = PacketTable(*(np.array(x) for x in ([0, 3, 1, 2, 4, 5], [0] * 6, [9] * 6, [1, 0, 0, 0, 1, 0], [1] * 6)))
-    >>> t = PacketTable(t.pts, t.dts, t.size, t.key.astype(bool), t.shown.astype(bool))
+    >>> pts, size, key = np.array([0, 3, 1, 2, 4, 5]), np.full(6, 9), np.array([1, 0, 0, 0, 1, 0], bool)
+    >>> t = PacketTable(pts, pts, size, key, np.ones(6, bool), pts, np.arange(6) == 0, True)
     >>> [(r.start, r.stop, r.ticks) for r in decode_runs(t, np.array([1, 4]))]
     [(0, 3, (1,)), (4, 5, (4,))]
     """
     keys = np.flatnonzero(table.key)
-    rows = np.flatnonzero(table.shown & np.isin(table.pts, ticks))
+    rows = np.flatnonzero(table.shown & np.isin(table.tick, ticks))
     governing = np.maximum(np.searchsorted(keys, rows, side="right") - 1, 0)
-    leading = (table.pts[rows] < table.pts[keys[governing]]) & (governing > 0)
+    leading = (table.tick[rows] < table.tick[keys[governing]]) & (governing > 0)
     begins = np.where(leading, keys[np.maximum(governing - 1, 0)], keys[governing])
-    # A file that does not begin with a key frame is decoded from its first packet.
-    begins = np.minimum(begins, rows)
     mean = max(float(table.size.mean()), 1.0)
     weight = np.concatenate([[0.0], np.cumsum(0.3 + 0.7 * table.size / mean)])
     out: list[tuple[int, int, list[int]]] = []
     for row, begin in zip(rows.tolist(), begins.tolist(), strict=True):
         if out and begin < out[-1][1]:
             start, stop, wanted = out.pop()
-            out.append((min(start, begin), max(stop, row + 1), [*wanted, int(table.pts[row])]))
+            out.append((min(start, begin), max(stop, row + 1), [*wanted, int(table.tick[row])]))
         else:
-            out.append((begin, row + 1, [int(table.pts[row])]))
+            out.append((begin, row + 1, [int(table.tick[row])]))
     return [DecodeRun(a, b, tuple(dict.fromkeys(w)), float(weight[b] - weight[a])) for a, b, w in out]
 
 
@@ -93,13 +95,11 @@ class Decoder:
     """
 
     def __init__(self, info: VideoInfo, threads: int = 1) -> None:
-        assert info.packets is not None
         self._info = info
         self._table = info.packets
         self._threads = threads
         self._drop = info.codec in _NONREF_CODECS
-        # FFmpeg decodes 4:4:4 of old x264 rightly only if it has seen the encoder's version in the first packet.
-        self._needs_head = info.codec == "h264" and "444" in info.pix_fmt
+        self._seekable = info.packets.seekable
         self._ends = np.cumsum(self._table.size)
         self._failed = False
         self.doubtful: set[int] = set()
@@ -120,31 +120,35 @@ class Decoder:
         self._manager.__exit__(None, None, None)
 
     def _next(self) -> Packet:
-        """The next packet, which must be that of the table."""
+        """The next packet, which must be that of the table, stamped with its tick."""
         packet = next(self._source, None)
-        if packet is None or packet.pts != self._table.pts[self._at]:
+        if packet is None or not _same(packet, self._table, self._at):
             raise LostError
+        packet.pts = int(self._table.tick[self._at])
         self._at += 1
         return packet
 
     def _go(self, start: int) -> Packet:
         """Move to packet `start` and return it."""
-        self._see_head(start)
+        if self._at == 0 and start > 0:
+            self._pass()
         way = int(self._ends[start] - self._ends[self._at - 1 if self._at else 0])
-        near = self._at <= start and way <= _STRIDE
-        if not near and not self._jump(start):
-            # No seek lands at a useful place (a stream without an index): start from the beginning.
+        near = self._at <= start and (way <= _STRIDE or not self._seekable)
+        if not near and not (self._seekable and self._jump(start)):
+            # No seek lands at a useful place (a stream without an index): start from the beginning, once and for all.
+            self._seekable = False
             self.close()
             self._open()
-            self._see_head(start)
         while self._at < start:
-            self._next()
+            self._pass()
         return self._next()
 
-    def _see_head(self, start: int) -> None:
-        """Show a fresh decoder the first packet, where decoding begins later and depends on what it says."""
-        if self._needs_head and start > 0 and self._at == 0:
-            self._decode(self._next())
+    def _pass(self) -> None:
+        """Pass over the next packet; the decoder sees it if later ones rely on what it says."""
+        head = self._table.head[self._at]
+        packet = self._next()
+        if head:
+            self._decode(packet)
             self._context.flush_buffers()
             self._failed = False
 
@@ -188,7 +192,7 @@ class Decoder:
             start = int(keys[-min(3, len(keys))]) if len(keys) else 0
             stop = min(stop + 32, len(self._table))
         wanted = set(run.ticks)
-        pts = self._table.pts
+        ticks = self._table.tick
         context = self._context
         drop = self._drop and not plain
         skipping = False
@@ -197,7 +201,7 @@ class Decoder:
         try:
             for i in range(start, stop):
                 broken &= not self._table.key[i]
-                if drop and skipping == (int(pts[i]) in wanted):
+                if drop and skipping == (int(ticks[i]) in wanted):
                     skipping = not skipping
                     context.skip_frame = "NONREF" if skipping else "DEFAULT"
                 for frame in self._decode(packet):
@@ -206,9 +210,9 @@ class Decoder:
                 if self._failed:
                     # Threads report an error some packets late. Up to the next key frame all refer to damaged frames.
                     broken, self._failed = True, False
-                    self.doubtful.update(wanted.intersection(pts[max(i + 1 - self._threads, start) : i].tolist()))
-                if broken and int(pts[i]) in wanted:
-                    self.doubtful.add(int(pts[i]))
+                    self.doubtful.update(wanted.intersection(ticks[max(i + 1 - self._threads, start) : i].tolist()))
+                if broken and int(ticks[i]) in wanted:
+                    self.doubtful.add(int(ticks[i]))
                 if i + 1 < stop:
                     packet = self._next()
             for frame in self._decode(None):
@@ -231,20 +235,30 @@ class Decoder:
         return frames
 
 
+def _same(packet: Packet, table: PacketTable, row: int) -> bool:
+    """Whether a packet is that of the table's row."""
+    pts = NO_TICK if packet.pts is None else packet.pts
+    return row < len(table) and pts == table.pts[row] and packet.size == table.size[row]
+
+
 def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
     """(tick, frame) of all frames in display order, by decoding from the start; damaged packets are left out."""
+    table = info.packets
     with opened(info.path) as container:
         stream = video_stream(container, info.path)
         stream.thread_type = "AUTO"
-        number = 0
-        for packet in chain(packets(container, stream), [None]):
+        shift = 0
+        for row, packet in enumerate(chain(packets(container, stream), [None])):
+            if packet is not None:
+                stamp = packet.pts
+                if _same(packet, table, row):
+                    packet.pts = int(table.tick[row])
+                    shift = packet.pts - stamp if stamp is not None else 0
+                elif stamp is not None:
+                    # The demuxer gives other packets than to the probe: they are told apart by their stamps.
+                    packet.pts = stamp + shift
             try:
                 frames = stream.codec_context.decode(packet)
             except (av.error.FFmpegError, EOFError):
                 continue
-            for frame in frames:
-                if info.packets is None:
-                    yield number, frame
-                elif frame.pts is not None:
-                    yield frame.pts, frame
-                number += 1
+            yield from ((f.pts, f) for f in frames if f.pts is not None)

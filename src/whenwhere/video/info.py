@@ -16,6 +16,8 @@ from whenwhere.video.colours import Colours
 
 #: A player shows the last frame whose time is <= t; this many seconds allow for the rounding of t.
 SLACK = 1e-6
+#: Stands for a time stamp that is missing.
+NO_TICK = np.iinfo(np.int64).min
 
 
 def exact_rate(fps: float | Fraction) -> Fraction:
@@ -37,12 +39,16 @@ class PacketTable:
     """The video stream's packets in the file's order, which is decoding order.
 
     Attributes:
-        pts: (n,) presentation time stamps, in stream ticks.
-        dts: (n,) decoding time stamps, in stream ticks.
+        pts: (n,) presentation time stamps as the demuxer gives them, in stream ticks; NO_TICK if there is none.
+        dts: (n,) decoding time stamps, likewise.
         size: (n,) sizes in bytes.
         key: (n,) whether decoding may begin at the packet.
         shown: (n,) whether the packet gives a displayed frame; packets outside edit lists, hidden reference frames
             and broken heads do not.
+        tick: (n,) when the packet's frame is shown on the one clock of the video (see `clock`), in ticks of it.
+        head: (n,) whether the packet tells the decoder what later ones rely on, key frames included: the first one
+            does, and those at which stamps restart or the codec's parameters change.
+        seekable: Whether a seek finds a packet by its stamps.
     """
 
     pts: NDArray[np.int64]
@@ -50,6 +56,9 @@ class PacketTable:
     size: NDArray[np.int64]
     key: NDArray[np.bool_]
     shown: NDArray[np.bool_]
+    tick: NDArray[np.int64]
+    head: NDArray[np.bool_]
+    seekable: bool
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -111,10 +120,9 @@ class VideoInfo:
     truncated: bool
     warnings: tuple[str, ...]
     times: NDArray[np.float64] = field(repr=False)
-    # Stream ticks of the displayed frames, one for each of `times`; frame numbers if the stream has no time stamps.
+    # `PacketTable.tick` of the displayed frames, one for each of `times`.
     ticks: NDArray[np.int64] = field(repr=False)
-    # None if packets carry no usable time stamps: frames are then counted while decoding from the start.
-    packets: PacketTable | None = field(repr=False)
+    packets: PacketTable = field(repr=False)
 
     def shown(self, t: ArrayLike) -> NDArray[np.intp]:
         """Index of the frame that a player shows at each time: the last with time <= t + 1 µs, or the first frame."""

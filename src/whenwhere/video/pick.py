@@ -89,7 +89,6 @@ class FramePicker:
 
     def repair(self, ticks: list[int]) -> dict[int, NDArray[np.uint8]]:
         """Decode around these ticks without skipping anything; a missing frame gets the image of the one before it."""
-        assert self._info.packets is not None
         got: dict[int, NDArray[np.uint8]] = {}
         for run in decode_runs(self._info.packets, np.array(ticks, np.int64)):
             stamped = ((f.pts, f) for f in self._decoder.frames(run, plain=True) if f.pts is not None)

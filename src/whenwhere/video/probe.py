@@ -4,19 +4,20 @@ The pass reads every packet's time stamps and decodes nothing, so the exact time
 before the first is read; the reader reuses the table. One frame is decoded because only then are the rotation, the
 pixel format, and whether anything can be decoded at all, certain.
 
-If packets cannot be trusted (no time stamps, no key frame), the frames are counted by decoding everything once, which
-is slow but right.
+If time stamps cannot be trusted, everything is decoded once to find the order of the frames (see `clock`), which is
+slow but right.
 """
 
 import os
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 
 import av
 import numpy as np
+from av.format import Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -25,14 +26,24 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError
 from whenwhere.store import sha256_1mb
+from whenwhere.video.clock import (
+    REORDERING,
+    Clock,
+    decoded_clock,
+    decoded_order,
+    is_guessed,
+    joins_sentence,
+    stamped_clock,
+)
 from whenwhere.video.colours import Colours, declared_colours
-from whenwhere.video.info import PacketTable, VideoInfo
+from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo
 from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
 from whenwhere.video.orientation import orientation
 
-_NO_TICK = np.iinfo(np.int64).min
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
 _HEAD = 300
+# Side data of packets that later packets rely on.
+_HEADS = ("palette", "new_extradata", "param_change")
 
 
 @dataclass
@@ -50,9 +61,11 @@ class _Survey:
         sar: Sample aspect ratio.
         colours: What the stored values stand for.
         first: The first decoded frame, if one of the first packets gives one.
-        packets: The table of packets.
+        packets: The table of packets, with the container's stamps.
         durations: (packets,) declared durations in ticks.
-        unstamped: Whether a packet has no presentation time stamp.
+        stores_times: Whether the container stores presentation times.
+        jumps: Whether the container's clock may jump.
+        reordered: Whether the stream declares that its frames are stored in another order than they are shown.
         errors: What FFmpeg said about damaged places of the container.
     """
 
@@ -68,7 +81,9 @@ class _Survey:
     first: VideoFrame | None
     packets: PacketTable
     durations: NDArray[np.int64]
-    unstamped: bool
+    stores_times: bool
+    jumps: bool
+    reordered: bool
     errors: list[str]
 
 
@@ -83,27 +98,26 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     size = check_file(name)
     found = _survey(name)
     first = found.first or _search_first(name)
-    tick = found.tick
-    table: PacketTable | None = None
-    if found.unstamped or not found.packets.key.any() or not found.packets.shown.any():
-        ticks, seconds, start, tick = _counted(name, tick, found.rates)
-        last_seconds = 0.0
-    else:
-        table = _without_broken_head(name, found.packets)
-        ticks, last = _display_order(table)
-        seconds, start = (ticks - ticks[0]) * float(tick), float(ticks[0] * tick)
-        last_seconds = float(found.durations[last] * tick)
+    table, clock = _timed(name, found)
+    rows = np.flatnonzero(table.shown)
+    ticks = np.unique(table.tick[rows])
+    seconds = (ticks - ticks[0]) * float(clock.tick)
+    last = int(rows[np.flatnonzero(table.tick[rows] == ticks[-1])[-1]])
+    last_seconds = float(found.durations[last] * clock.tick) if clock.tick == found.tick and clock.trusted else 0.0
 
     cut_off = found.index_end > size
     # A file cut off among B-frames lacks some of its last frames.
-    fps, vfr = _rate(seconds[:-16] if cut_off and len(seconds) > 32 else seconds, float(tick), found.rates)
+    fps, vfr = _rate(seconds[:-16] if cut_off and len(seconds) > 32 else seconds, float(clock.tick), found.rates)
     if last_seconds <= 0:
         last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
     duration = float(seconds[-1]) + last_seconds
     if vfr:
         fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
-    truncated = cut_off or _ends_early(name, found, start + duration, duration)
+    # A header cannot know how long parts with clocks of their own are together.
+    truncated = cut_off or (not clock.joins and _ends_early(name, found, clock.start + duration, duration))
     warnings = []
+    if clock.joins:
+        warnings.append(joins_sentence((table.tick[list(clock.joins)] - ticks[0]) * float(clock.tick)))
     if truncated:
         claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
         warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
@@ -121,8 +135,8 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         sha256_1mb=sha256_1mb(name),
         duration=duration,
         declared_duration=found.declared,
-        start=start,
-        delay=max(round(start - found.beginning, 3), 0.0),
+        start=clock.start,
+        delay=max(round(clock.start - found.beginning, 3), 0.0),
         width=width,
         height=height,
         coded_width=first.width,
@@ -149,8 +163,8 @@ def _survey(path: str) -> _Survey:
     """One pass over the packets of a file."""
     errors: list[str] = []
     # Plain arrays of 64-bit numbers: an hour of video has 100 000 packets.
-    columns = [array("q") for _ in range(6)]
-    add_pts, add_dts, add_duration, add_size, add_key, add_shown = (column.append for column in columns)
+    columns = [array("q") for _ in range(7)]
+    add_pts, add_dts, add_duration, add_size, add_key, add_shown, add_head = (column.append for column in columns)
     with opened(path) as container:
         stream = video_stream(container, path)
         if stream.time_base is None:
@@ -165,20 +179,23 @@ def _survey(path: str) -> _Survey:
         audio = bool(container.streams.audio)
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
         hidden = _hides_frames(context)
-        unstamped = torn = False
+        flags = Flags(container.format.flags)
+        stores_times = container.format.name != "avi" and Flags.no_timestamps not in flags
+        jumps = Flags.ts_discont in flags
+        torn = False
         first: VideoFrame | None = None
         # Packets tried for a first frame; for almost every file the first key packet is enough.
         tried: list[Packet] | None = []
         for packet in packets(container, stream, errors):
             pts, dts = packet.pts, packet.dts
             torn = packet.is_corrupt
-            unstamped |= pts is None
-            add_pts(_NO_TICK if pts is None else pts)
-            add_dts(_NO_TICK if dts is None else dts)
+            add_pts(NO_TICK if pts is None else pts)
+            add_dts(NO_TICK if dts is None else dts)
             add_duration(packet.duration or 0)
             add_size(packet.size)
             add_key(packet.is_keyframe)
             add_shown(not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10))
+            add_head(any(data.data_type in _HEADS for data in packet.iter_sidedata()))
             if tried is not None and (tried or packet.is_keyframe):
                 tried.append(packet)
                 first = _first_frame(context, tried)
@@ -186,14 +203,15 @@ def _survey(path: str) -> _Survey:
                     tried = None
                     # The stream's own word counts, but decoders forget the container's where the stream says nothing.
                     colours = colours if declared_colours(context).ordinary else declared_colours(context)
+        reordered = bool(context.has_b_frames)
     if torn and len(columns[0]) > 1:
         # The file ends within this packet: its frame cannot be decoded.
         for column in columns:
             column.pop()
     if not columns[0]:
         raise MediaError(f"{shown_name(path)} holds no video frames: copy or download it again")
-    stamps, decoding, durations, sizes, keys, shown = (np.array(column, np.int64) for column in columns)
-    table = PacketTable(stamps, decoding, sizes, keys.astype(bool), shown.astype(bool))
+    stamps, decoding, durations, sizes, keys, shown, heads = (np.array(column, np.int64) for column in columns)
+    table = PacketTable(stamps, decoding, sizes, keys > 0, shown > 0, stamps, heads > 0, True)
     # An absurd ratio in the header is taken for square pixels.
     sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
     return _Survey(
@@ -209,21 +227,40 @@ def _survey(path: str) -> _Survey:
         first,
         table,
         durations,
-        unstamped,
+        stores_times,
+        jumps,
+        reordered,
         errors,
     )
 
 
-def _counted(
-    path: str, tick: Fraction, rates: list[Fraction]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float, Fraction]:
-    """Numbers, seconds, start and tick length of frames whose packets carry no usable times."""
-    stamps = _count(path)
-    numbers = np.arange(len(stamps), dtype=np.int64)
-    if stamps[0] != _NO_TICK and (np.diff(stamps) > 0).all():
-        return numbers, np.asarray((stamps - stamps[0]) * float(tick), float), float(stamps[0] * tick), tick
-    tick = 1 / (rates[0] if rates else Fraction(25))
-    return numbers, np.asarray(numbers * float(tick), float), 0.0, tick
+def _timed(path: str, found: _Survey) -> tuple[PacketTable, Clock]:
+    """The table with times on one clock, and that clock."""
+    table = found.packets
+    stamped = bool((table.pts != NO_TICK).all()) and bool(table.key.any())
+    reorders = found.codec in REORDERING
+    wrong = stamped and reorders and is_guessed(path, table, found.stores_times, found.reordered)
+    if stamped and not wrong:
+        table = _without_broken_head(path, table)
+    if stamped and not wrong and table.shown.any():
+        # Without reordering, frames are shown as they are decoded, whatever the demuxer makes of it.
+        slots = not found.stores_times and (table.dts != NO_TICK).all()
+        stamps = table.dts if slots else table.pts
+        # Streams of nothing but key frames are rarely reordered, and say so.
+        reorders &= found.reordered or not table.key.all()
+        clock = stamped_clock(stamps, table, found.durations, found.tick, reorders, found.jumps)
+    else:
+        order = decoded_order(path)
+        if not len(order):
+            raise _undecodable(path)
+        rate = found.rates[0] if found.rates else Fraction(25)
+        clock = decoded_clock(table, order, found.tick, rate, found.stores_times and not wrong)
+    key, head = table.key.copy(), table.head.copy()
+    # A file that does not begin with a key frame is decoded from its first packet.
+    key[0] = head[0] = True
+    head[list(clock.joins)] = True
+    seekable = clock.trusted and not head[1:].any()
+    return PacketTable(table.pts, table.dts, table.size, key, clock.shown, clock.ticks, head, seekable), clock
 
 
 def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
@@ -305,13 +342,6 @@ def _undecodable(path: str) -> MediaError:
     return MediaError(f"no frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again")
 
 
-def _display_order(table: PacketTable) -> tuple[NDArray[np.int64], int]:
-    """Increasing ticks of the displayed frames, and the index of the packet that gives the last of them."""
-    rows = np.flatnonzero(table.shown)
-    ticks = np.unique(table.pts[rows])
-    return ticks, int(rows[np.flatnonzero(table.pts[rows] == ticks[-1])[-1]])
-
-
 def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
     """The table with frames unmarked that refer to frames before the file's beginning and are never shown.
 
@@ -335,23 +365,7 @@ def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
             except av.error.FFmpegError:
                 continue
     gone = doubtful & ~np.isin(table.pts, np.array(sorted(p for p in seen if p is not None), np.int64))
-    return PacketTable(table.pts, table.dts, table.size, table.key, table.shown & ~gone)
-
-
-def _count(path: str) -> NDArray[np.int64]:
-    """Ticks of all frames in display order, by decoding them all; `_NO_TICK` for a frame without one."""
-    ticks: list[int] = []
-    with opened(path) as container:
-        stream = video_stream(container, path)
-        stream.thread_type = "AUTO"
-        for packet in (*packets(container, stream), None):
-            try:
-                ticks += [_NO_TICK if f.pts is None else f.pts for f in stream.codec_context.decode(packet)]
-            except av.error.FFmpegError:
-                continue
-    if not ticks:
-        raise _undecodable(path)
-    return np.array(ticks, np.int64)
+    return replace(table, shown=table.shown & ~gone)
 
 
 def _rate(seconds: NDArray[np.float64], tick: float, guessed: list[Fraction]) -> tuple[Fraction, bool]:

@@ -84,7 +84,7 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
         got.add(tick)
 
     damaged: set[int] = set()
-    if info.packets is not None and len(ticks):
+    if len(ticks):
         try:
             damaged = _decode_side_by_side(info, decode_runs(info.packets, ticks), width, threads or cores(), store)
         except LostError:

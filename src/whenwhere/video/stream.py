@@ -61,15 +61,14 @@ def stream_frames(
     times = dict(zip(ticks.tolist(), info.times[index].tolist(), strict=True))
     damaged: set[int] = set()
     done = ticks[0] - 1
-    if info.packets is not None:
-        try:
-            for tick, image in _ordered(info, ticks, width, gray, damaged):
-                done = tick
-                yield times[tick], image
-        except LostError:
-            pass
-        else:
-            done = ticks[-1]
+    try:
+        for tick, image in _ordered(info, ticks, width, gray, damaged):
+            done = tick
+            yield times[tick], image
+    except LostError:
+        pass
+    else:
+        done = ticks[-1]
     rest = ticks[ticks > done]
     if len(rest):
         for tick, image in decode_plainly(info, rest.tolist(), FrameConverter(info, width, gray), damaged):
@@ -100,7 +99,6 @@ def _ordered(
     info: VideoInfo, ticks: NDArray[np.int64], width: int | None, gray: bool, damaged: set[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """(tick, image) of wanted frames in display order, by one decoder or by several side by side."""
-    assert info.packets is not None
     all_runs = decode_runs(info.packets, ticks)
     threads = cores()
     converter = FrameConverter(info, width, gray)

@@ -1,0 +1,284 @@
+"""When the frame of each packet is shown, on one clock for the whole video.
+
+For most files this is what the container says. Three kinds mislead whoever believes it:
+
+- Files put together from several (`cat a.ts b.ts`, playlists, restarted recorders): the stamps restart or jump. The
+  parts are put one after the other, each beginning where the part before it ends, as the ffmpeg command does.
+- Containers that store no presentation times (AVI, raw streams, Matroska's compatibility mode) and codecs that
+  reorder frames: FFmpeg guesses, often wrongly. Only the decoder knows the order, so the stream is decoded once, and
+  its frames are shown in the decoder's order at the stream's rate.
+- Streams in which only some packets are stamped: the decoder gives the order, and the stamps that exist the times.
+
+A step of more than ten seconds counts as a jump only in containers whose clock may jump (MPEG streams, playlists);
+elsewhere it is a picture that stands still.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from whenwhere.video.info import NO_TICK, PacketTable
+from whenwhere.video.media import opened, packets, video_stream
+
+#: Codecs whose packets may be stored in another order than their frames are shown.
+REORDERING = {
+    "h264", "hevc", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "vc1", "wmv3", "rv30", "rv40", "cavs",
+    "avs2", "avs3", "evc", "svq3", "dirac",
+}  # fmt: skip
+# The ffmpeg command takes a longer step for a jump of the clock.
+_FAR = 10.0
+# No frame is decoded before so many frames that are shown before it, in any codec.
+_MOST_REORDERED = 16
+# Packets decoded to see whether the decoder gives frames in the order of their stamps.
+_HEAD = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The times of a stream's packets.
+
+    Attributes:
+        ticks: (n,) tick at which the packet's frame is shown; increases through all parts of the video.
+        shown: (n,) whether the packet gives a displayed frame.
+        tick: Length of a tick in seconds.
+        start: The container's time of the first displayed frame, in seconds.
+        joins: Increasing indices of the packets at which the container's stamps restart or jump.
+        trusted: Whether the times were taken from the stamps of all packets, not found by decoding.
+    """
+
+    ticks: NDArray[np.int64]
+    shown: NDArray[np.bool_]
+    tick: Fraction
+    start: float
+    joins: tuple[int, ...]
+    trusted: bool
+
+
+def stamped_clock(
+    stamps: NDArray[np.int64],
+    table: PacketTable,
+    durations: NDArray[np.int64],
+    tick: Fraction,
+    reorders: bool,
+    jumps: bool,
+) -> Clock:
+    """The clock of a stream whose packets are all stamped.
+
+    Args:
+        stamps: (n,) when the frames of the packets are shown by the container's clock, in ticks.
+        table: The packets.
+        durations: (n,) declared durations in ticks, 0 if unknown.
+        tick: Length of a tick in seconds.
+        reorders: Whether the codec may store packets in another order than their frames are shown.
+        jumps: Whether the container's clock may jump, so that a step of more than ten seconds is none.
+    """
+    shown = table.shown
+    step = _typical_step(stamps)
+    far = max(round(_FAR / tick), 10 * step) if jumps else None
+    ticks, joins = stamps, tuple[int, ...]()
+    keys = table.key if reorders and not table.key.all() else np.full(len(stamps), not reorders)
+    if _suspicious(stamps, keys, far):
+        ticks, starts = _parts(stamps, keys, step, far)
+        ticks, joins = _one_after_the_other(ticks, starts, shown, durations), tuple(starts)
+    return Clock(ticks, shown, tick, float(stamps[shown][np.argmin(ticks[shown])] * tick), joins, True)
+
+
+def _typical_step(pts: NDArray[np.int64]) -> int:
+    """The median distance of neighbouring frames, in ticks; at least 1."""
+    steps = np.diff(np.unique(pts))
+    return max(int(np.median(steps)), 1) if len(steps) else 1
+
+
+def _suspicious(stamps: NDArray[np.int64], first: NDArray[np.bool_], far: int | None) -> bool:
+    """Whether `_parts` must look closer: false for every file with one clock, and quick."""
+    highest = np.maximum.accumulate(stamps)[:-1]
+    later = stamps[1:]
+    if far is not None and (later - highest > far).any():
+        return True
+    if (first[1:] & (later <= highest)).any():
+        return True
+    # The running 1st, 2nd ... 17th highest stamp: each is the running maximum of what the one before passed on.
+    passed = stamps
+    for _ in range(_MOST_REORDERED):
+        passed = np.minimum(passed[1:], np.maximum.accumulate(passed)[:-1])
+    return bool((stamps[_MOST_REORDERED + 1 :] < np.maximum.accumulate(passed)[:-1]).any())
+
+
+def _parts(
+    stamps: NDArray[np.int64], first: NDArray[np.bool_], step: int, far: int | None
+) -> tuple[NDArray[np.int64], list[int]]:
+    """The stamps with small disorder mended, and the packets at which the clock restarts or jumps.
+
+    A frame that is shown after all those stored before it (`first`: a key frame, or any frame of a codec that does not
+    reorder) tells of a restart if its stamp is not above theirs. So does any frame that would be shown before more of
+    those stored before it than a decoder can hold back.
+    """
+    ticks = stamps.copy()
+    joins: list[int] = []
+    # The highest stamps of the part so far, in increasing order.
+    top = [int(ticks[0])]
+    for i in range(1, len(ticks)):
+        now, highest = int(ticks[i]), top[-1]
+        if far is not None and now - highest > far:
+            restarts = True
+        elif first[i] and now <= highest:
+            restarts = highest - now >= step or (now == highest and _goes_on(stamps[i:], step))
+            if not restarts and now < highest:
+                # A recorder's clock that trembles: the order of the packets counts.
+                now = highest + 1
+                ticks[i] = now
+        else:
+            restarts = len(top) > _MOST_REORDERED and now < top[0]
+        if restarts:
+            joins.append(i)
+            top = [now]
+        else:
+            insort(top, now)
+            del top[: -_MOST_REORDERED - 1]
+    return ticks, joins
+
+
+def _goes_on(pts: NDArray[np.int64], step: int) -> bool:
+    """Whether the next frame follows the first one of these after a usual step, so that their clock is another one."""
+    after = pts[1 : _MOST_REORDERED + 2]
+    after = after[after > pts[0]]
+    return bool(len(after)) and int(after.min() - pts[0]) < 1.5 * step
+
+
+def _one_after_the_other(
+    ticks: NDArray[np.int64], joins: list[int], shown: NDArray[np.bool_], durations: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The stamps moved so that each part begins where the part before it ends."""
+    out = ticks.copy()
+    borders = [0, *joins, len(ticks)]
+    end: int | None = None
+    for a, b in pairwise(borders):
+        rows = a + np.flatnonzero(shown[a:b])
+        if not len(rows):
+            continue
+        if end is not None:
+            out[a:b] += end - int(ticks[rows].min())
+        last = rows[np.argmax(out[rows])]
+        end = int(out[last] + (durations[last] if durations[last] > 0 else _typical_step(ticks[rows])))
+    return out
+
+
+def is_guessed(path: str, table: PacketTable, stores_times: bool, declares_reordering: bool) -> bool:
+    """Whether the stamps of a stream that may reorder frames are guesses of the demuxer, or wrong.
+
+    Args:
+        path: The file.
+        table: The packets, all of them stamped.
+        stores_times: Whether the container can store presentation times.
+        declares_reordering: Whether the stream's header says that frames are reordered.
+    """
+    if not (np.diff(table.pts) > 0).all():
+        # Stamps that show reordering come from somebody who knew it.
+        return not stores_times
+    if stores_times and not declares_reordering:
+        return False
+    # No reordering in the stamps: the decoder's first frames tell whether there is none.
+    order = decoded_order(path, _HEAD)
+    return bool((np.diff(order) < 0).any())
+
+
+def decoded_order(path: str, most: int | None = None) -> NDArray[np.intp]:
+    """Indices of packets in the order in which a decoder shows their frames.
+
+    Args:
+        path: The file.
+        most: Number of packets to decode; None decodes all.
+    """
+    order: list[int] = []
+    with opened(path) as container:
+        stream = video_stream(container, path)
+        stream.thread_type = "AUTO"
+        # Pixels do not matter here.
+        stream.codec_context.options = {"skip_loop_filter": "all"}
+
+        def numbered() -> Iterable[Packet | None]:
+            for number, packet in enumerate(packets(container, stream)):
+                if number == most:
+                    break
+                packet.pts = number
+                yield packet
+            yield None
+
+        for packet in numbered():
+            try:
+                order += [f.pts for f in stream.codec_context.decode(packet) if f.pts is not None]
+            except (av.error.FFmpegError, EOFError):
+                continue
+    return np.array(order, np.intp)
+
+
+def decoded_clock(table: PacketTable, order: NDArray[np.intp], tick: Fraction, rate: Fraction, trusted: bool) -> Clock:
+    """The clock of a stream whose frames are shown in the decoder's order.
+
+    Args:
+        table: The packets; stamps may be missing.
+        order: Indices of packets in the order of their frames, as `decoded_order` gives it.
+        tick: Length of a tick in seconds.
+        rate: Frames per second, for streams that have no times at all.
+        trusted: Whether the stamps that exist are those of their frames.
+    """
+    # Of two frames of one packet, the later one stays on the screen.
+    order = order[np.sort(len(order) - 1 - np.unique(order[::-1], return_index=True)[1])]
+    shown = np.zeros(len(table), bool)
+    shown[order] = True
+    stamps = table.pts[order]
+    known = np.flatnonzero(stamps != NO_TICK)
+    joins = np.zeros(0, np.intp)
+    start = 0.0
+    if trusted and len(known):
+        times, restarts = _filled(stamps, known, float(1 / rate / tick))
+        joins = np.sort(order[restarts])
+    else:
+        # Decoding times are the places of the frames, in whatever order they are shown.
+        times = np.sort(table.dts[order])
+    if times[0] == NO_TICK or (np.diff(times) <= 0).any():
+        times, tick = np.arange(len(order), dtype=np.int64), 1 / rate
+    else:
+        start = float(times[0] * tick)
+    ticks = np.full(len(table), times[0], np.int64)
+    ticks[order] = times
+    return Clock(ticks, shown, tick, start, tuple(joins.tolist()), False)
+
+
+def _filled(
+    stamps: NDArray[np.int64], known: NDArray[np.intp], step: float
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Stamps of all frames in the order they are shown, from those of some, and the places where they restart.
+
+    Args:
+        stamps: (n,) stamps; only some count.
+        known: Increasing places of these.
+        step: Usual distance of frames, in ticks.
+    """
+    steps = np.diff(stamps[known]).astype(float)
+    restarts = np.flatnonzero(steps <= 0)
+    steps[restarts] = step * np.diff(known)[restarts]
+    values = float(stamps[known[0]]) + np.concatenate([[0.0], np.cumsum(steps)])
+    places = np.arange(len(stamps))
+    out = np.interp(places, known, values)
+    out[: known[0]] = values[0] - step * (known[0] - places[: known[0]])
+    out[known[-1] :] = values[-1] + step * (places[known[-1] :] - known[-1])
+    return np.round(out).astype(np.int64), known[restarts + 1]
+
+
+def joins_sentence(seconds: NDArray[np.float64]) -> str:
+    """A warning that names the times at which parts of a video begin.
+
+    >>> joins_sentence(np.array([2.0, 4.04]))
+    "the file's time stamps restart or jump at 2.0 s, 4.0 s: its parts are read one after the other"
+    """
+    named = ", ".join(f"{s:.1f} s" for s in seconds[:8])
+    more = f" and {len(seconds) - 8} more places" if len(seconds) > 8 else ""
+    return f"the file's time stamps restart or jump at {named}{more}: its parts are read one after the other"
