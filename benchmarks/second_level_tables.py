@@ -269,7 +269,7 @@ def cost_markdown(result: dict[str, Any]) -> list[str]:
                   f"{next(iter(ways.values()))['sentences']} sentences, {len(result['clips'])} clips"]  # fmt: skip
         lines += table(
             f"way | calls | prompt tokens | output tokens | fewer calls than {every} | fewer prompt tokens | "
-            "fewer output tokens | frames decoded | seconds | m_tIoU | s | m_vIoU",
+            "fewer output tokens | frames decoded | seconds | m_tIoU | m_sIoU of those there | m_vIoU",
             rows,
         )
         filled = {w: e for w, e in ways.items() if "flow s" in e}

@@ -10,6 +10,8 @@ import numpy as np
 from whenwhere.store import write_text
 
 RESULTS = Path(__file__).parent / "results"
+#: Heading of the mean box IoU over answers whose time meets the true one; m_sIoU of `whenwhere eval` is over all.
+MEET = "s where times meet"
 OOD = ("ood-longer", "ood-later", "ood-faster", "ood-look")
 
 #: What is compared, and the columns of tables: name → of a row.
@@ -119,7 +121,7 @@ def report(found: Mapping[str, Mapping[str, Any]], read: int) -> None:
         cells = [cell(row[name]) for name in "tsv"]
         rows.append([*counts, *cells, *kinds(row), cell(short["t"]), cell(short["v"])])
     lines += table(
-        ["updates", "clips seen", "sentences seen", "minutes", "m_tIoU", "s", "m_vIoU", *KINDS, "short m_tIoU",
+        ["updates", "clips seen", "sentences seen", "minutes", "m_tIoU", MEET, "m_vIoU", *KINDS, "short m_tIoU",
          "short m_vIoU"], rows,
     )  # fmt: skip
     seeds = ("rl ", "sft continued ")
@@ -138,7 +140,7 @@ def report(found: Mapping[str, Mapping[str, Any]], read: int) -> None:
              f"{100 * r['parsed']:.0f} %", *(cell(r["drawn"][name]) for name in more)] for r in own
         ]  # fmt: skip
         drawn_too = [f"drawn m_{name}IoU" for name in more]
-        lines += table(["answers", "m_tIoU", "s", "m_vIoU", *KINDS, "read", *drawn_too], rows)
+        lines += table(["answers", "m_tIoU", MEET, "m_vIoU", *KINDS, "read", *drawn_too], rows)
         if split == "heldout" and all("mean" in gain for gain in gains.values()):
             pairs = gains["m_tIoU"]["pairs"]
             lines += ["", f"## RL against SFT continued at equal analytic FLOPs ({pairs} pairs of seeds)", ""]
@@ -154,7 +156,7 @@ def report(found: Mapping[str, Mapping[str, Any]], read: int) -> None:
         lines += [f"{read} updates on one shape at the recipe's rate, then among several, at a constant rate.", ""]
         rates.sort(key=lambda r: [float(word) for word in r["name"].split()[1::2]])
         rows = [[*r["name"].split()[1::2], *(cell(r[name]) for name in "tsv")] for r in rates]
-        lines += table(["rate", "updates among several", "m_tIoU", "s", "m_vIoU"], rows)
+        lines += table(["rate", "updates among several", "m_tIoU", MEET, "m_vIoU"], rows)
     each = [r for r in found.values() if r["name"].startswith(("rl ", "sft continued ")) and "heldout" in r["name"]]
     if each:
         each.sort(key=lambda r: (r["name"].split()[-2], r["name"]))

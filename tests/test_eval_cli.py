@@ -282,10 +282,13 @@ def test_strict_says_how_many_answers_are_missing(cli, charades, tmp_path):
 def test_a_zero_is_printed_as_the_original_prints_it(cli, charades, tmp_path):
     answers = write(tmp_path / "answers.jsonl", {key: [0.0, 0.01] for key in truths(charades)})
     out = tmp_path / "out"
-    cli("eval", "--benchmark", "charades-sta", "--annotations", charades, "--predictions", answers,
-        "--out", out, "--export", "csv")  # fmt: skip
+    shown = cli("eval", "--benchmark", "charades-sta", "--annotations", charades, "--predictions", answers,
+                "--out", out, "--export", "csv").stdout  # fmt: skip
     cells = {(r["row"], r["column"]): r["value"] for r in csv.DictReader((out / "report.csv").open())}
-    assert cells["R1@0.7", "value"] == "0.0" and cells["R1@0.7", "official format (%)"] == "0"
+    assert cells["R1@0.7", "value"] == "0.0"
+    # one number for one measure, in percent with the two digits of the papers
+    line = next(line for line in shown.splitlines() if line.split()[:1] == ["R1@0.7"])
+    assert line.split() == ["R1@0.7", "0.00", "0.00", "–", "0.00"] and "official" not in shown
 
 
 def test_what_is_needed_is_said(cli, tmp_path):
@@ -312,7 +315,40 @@ def test_two_files_are_compared_item_by_item(cli, charades, tmp_path):
     }  # fmt: skip
     shown = cli(*call[:-1], far).stdout
     assert "Difference (A − B)" in shown and "excludes 0" in shown
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"first", "second", "comparison.json", "comparison.md"}
+    found = {p.name for p in (tmp_path / "out").iterdir()}
+    assert found == {"first", "second", *(f"comparison.{e}" for e in ("json", "md", "tex", "csv", "html"))}
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+def test_several_files_make_one_table_of_one_row_each_in_every_export(cli, charades, tmp_path, repeat):
+    files = [write(tmp_path / f"s{s}.jsonl", moved(charades, s)) for s in (0.2, 1.0, 4.0)]
+    given = [word for file in files for word in (["--predictions", file] if repeat or file == files[0] else [file])]
+    call = ("eval", "--benchmark", "charades-sta", "--annotations", charades, *given)
+    done = cli(*call, "--out", tmp_path / "out", "--export", "json,tex,csv,md,html")
+    names = ["s0.2", "s1.0", "s4.0"]
+    values = [json.loads((tmp_path / f"out/{part}/report.json").read_text())["summary"]["mIoU"]
+              for part in ("first", "second", "third")]  # fmt: skip
+    assert values[0] > values[1] > values[2]
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] and line.split()[0] in names]
+    assert [row[0] for row in rows] == names and [row[4] for row in rows] == [f"{100 * v:.2f}" for v in values]
+    tex = (tmp_path / "out/comparison.tex").read_text()
+    rows = [line.split(" & ") for line in tex.splitlines() if line.split(" & ")[0] in names]
+    assert [row[0] for row in rows] == names and tex.count(r"\begin{table}") == 1
+    assert [row[4].split()[0] for row in rows] == [f"{100 * v:.2f}" for v in values]
+    table = list(csv.DictReader((tmp_path / "out/comparison.csv").open()))
+    assert [(row["file"], float(row["mIoU"])) for row in table] == list(zip(map(str, files), values, strict=True))
+    assert float(table[2]["mIoU, first minus this"]) == pytest.approx(values[0] - values[2])
+    with browser() as running:
+        page, seen = visit(running, tmp_path / "out/comparison.html")
+        assert seen.errors == []
+        assert page.locator('section:first-of-type tr[data-kind="answers"] td:first-child').all_inner_texts() == names
+    found = [json.loads(line) for line in cli(*call, "--json").stdout.splitlines()]
+    assert [list(value)[1] for value in found] == ["benchmark"] * 3 + ["comparison"] * 2
+    # two files of one name are told apart by their folders
+    (tmp_path / "other").mkdir()
+    twin = write(tmp_path / "other" / "s0.2.jsonl", moved(charades, 2.0))
+    shown = cli(*call[:5], "--predictions", files[0], "--predictions", twin).stdout
+    assert str(files[0]) in shown and str(twin) in shown
 
 
 def test_other_items_are_not_compared(cli, charades, tmp_path):
@@ -362,15 +398,15 @@ def test_tables_hold_the_same_numbers(written):
     assert float(cells["mIoU", "value"]) == value
     assert float(cells["mIoU", "95 % interval, low"]) == report["intervals"]["mIoU"][0]
     text = (written / "report.md").read_text()
-    assert f"| mIoU | {value:.4f} |" in text
+    assert f"| mIoU | {100 * value:.2f} |" in text
     for block in text.split("\n\n"):
         bars = [line.count("|") - line.count("\\|") for line in block.splitlines() if line.startswith("|")]
         assert len(set(bars)) <= 1
     tex = (written / "report.tex").read_text()
-    # notes of several lines are sentences in a caption, and sentences in cells break
-    assert "Other answers, scored by the same protocol. whole video: " in tex and r"{lp{0.6\linewidth}}" in tex
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\begin{table}") >= 4
-    assert f"{value:.4f}" in tex
+    # one table of one row for each method, as a paper has it
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\begin{table}") == 1
+    assert f"& {100 * value:.2f} " in next(line for line in tex.splitlines() if line.startswith("a$<$b$>$ &"))
+    assert any(line.startswith("whole video &") for line in tex.splitlines())
     for line in tex.splitlines()[1:]:
         assert line.count("{") - line.count(r"\{") == line.count("}") - line.count(r"\}"), line
         assert "%" not in line.replace(r"\%", "") and "_" not in line.replace(r"\_", "").replace("tabular", ""), line
@@ -384,7 +420,7 @@ def test_the_page_opens_alone(written, scheme):
         assert page.locator("figure svg").count() == 3
         assert page.locator("h1").inner_text() == "Charades-STA"
         report = json.loads((written / "report.json").read_text())
-        assert f"{report['summary']['mIoU']:.4f}" in page.locator(".headline").inner_text()
+        assert f"{100 * report['summary']['mIoU']:.2f} %" in page.locator(".headline").inner_text()
         assert "a<b>.jsonl" in page.locator("header").inner_text()
         # bars have the page's colour, which is another in the dark, and are seen on it
         bar = page.locator("#plot0-patch_3 path").evaluate("e => getComputedStyle(e).fill")

@@ -68,11 +68,11 @@ def test_tubes_have_constants_and_say_where_they_lose(evaluated, tmp_path):
     assert any(name.startswith("best constant span") for name in beside)
     lost = found["decomposition"]["all"]
     assert lost["wrong-object"] == pytest.approx(1 / COUNT)
-    assert lost["t"] == pytest.approx(found["summary"]["m_tIoU"]) == lost["oracle-space"]
-    assert lost["v"] < lost["oracle-time"] < 1
+    assert lost["m_tIoU"] == pytest.approx(found["summary"]["m_tIoU"]) == lost["oracle-space"]
+    assert lost["m_vIoU"] < lost["oracle-time"] < 1
     assert found["diagnostics"]["mean start error (s)"] == pytest.approx(30 / FPS)
     # the wrong one is found in the wrong place, not at the wrong time
-    assert lost["s"] < 1 - 1 / COUNT + 1e-9
+    assert lost["m_sIoU"] < 1 - 1 / COUNT + 1e-9
 
 
 def test_the_table_of_tubes_is_printed(cli, tmp_path):

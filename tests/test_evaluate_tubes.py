@@ -158,8 +158,8 @@ def test_the_truth_of_several_objects_that_come_and_go_scores_one(name: str) -> 
 def test_decomposition_replaces_one_half_by_the_truth(a: Tube, b: Tube) -> None:
     items, answers = both([(a, b)])
     found = decomposition(items, answers).summary
-    assert found["v"] == pytest.approx(overlap.v_iou(a, b), abs=1e-12)
-    assert found["v"] == pytest.approx(found["t"] * found["s"], abs=1e-12)
+    assert found["m_vIoU"] == pytest.approx(overlap.v_iou(a, b), abs=1e-12)
+    assert found["m_vIoU"] == pytest.approx(found["m_tIoU"] * found["m_sIoU"], abs=1e-12)
     # True boxes inside the answered time: what is left to lose is time.
     kept = [i for i, t in enumerate(a.times) if t in a.spans]
     assert len(kept) == len(a)
@@ -168,7 +168,7 @@ def test_decomposition_replaces_one_half_by_the_truth(a: Tube, b: Tube) -> None:
     inside = a.spans.index(b.times) >= 0
     told = Tube(a.spans, b.times[inside], b.boxes[inside], rate=b.rate)
     assert found["oracle-time"] == pytest.approx(overlap.s_iou(a, told), abs=1e-12)
-    assert found["wrong-object"] == float(found["t"] >= 0.5 and found["s"] < 0.1)
+    assert found["wrong-object"] == float(found["m_tIoU"] >= 0.5 and found["m_sIoU"] < 0.1)
 
 
 def test_wrong_object_at_the_right_time() -> None:
@@ -177,7 +177,7 @@ def test_wrong_object_at_the_right_time() -> None:
     late = Tube(SpanSet([(3, 9)]), [3, 4, 5, 6, 7, 8], [[50, 50, 52, 52]] * 6)
     found = decomposition(*both([(truth, other), (truth, truth), (truth, late)]))
     assert found.items["wrong-object"].tolist() == [1, 0, 0]
-    assert found.summary["t"] == pytest.approx((1 + 1 + 1 / 9) / 3)
+    assert found.summary["m_tIoU"] == pytest.approx((1 + 1 + 1 / 9) / 3)
 
 
 @pytest.mark.parametrize("name", [p.name for p in TUBES])

@@ -1,6 +1,6 @@
 """`whenwhere eval`: score a file of answers to a benchmark under a named protocol.
 
-With two files of answers they are also compared, item by item. Faults of a file of answers count as wrong and are
+Several files of answers are compared, item by item. Faults of a file of answers count as wrong and are
 reported, one sentence each; `--strict` refuses such a file. `whenwhere.cli` says what the exit statuses mean.
 """
 
@@ -30,16 +30,18 @@ def eval_(
         typer.Option(metavar="FILE", help="The benchmark's released file, or its folder if it has several files."),
     ] = None,
     predictions: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Answers to score: a file, or the folder that `whenwhere batch --out` wrote. A second one after it is "
-            "compared with it.",
+            help="Answers to score: a file, or the folder that `whenwhere batch --out` wrote. Several are compared: "
+            "repeat the option, or write further files behind it.",
         ),
     ] = None,
-    second: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FILE2]", help="Answers to compare with those of --predictions.", show_default=False),
+    further: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE2]...", help="Answers to compare with those of --predictions.", show_default=False
+        ),
     ] = None,
     protocol: Annotated[
         str | None,
@@ -92,19 +94,19 @@ def eval_(
     if list_:
         _list(json_)
         return
-    if benchmark is None or predictions is None:
+    if benchmark is None or not predictions:
         lacking = "--benchmark NAME" if benchmark is None else "--predictions FILE"
         raise SettingError(f"whenwhere eval needs {lacking}; `whenwhere eval --list` shows benchmarks and protocols")
     if export is not None and out is None:
         raise SettingError("--export needs a folder to write to: add --out DIR")
     names = chosen_files(export)
     options.check_folder(out)
-    with Waiting(f"scoring {predictions.name}"):
+    given = [*predictions, *(further or [])]
+    with Waiting(f"scoring {', '.join(path.name for path in given)}"):
         result = evaluate(
             benchmark,
             annotations,
-            predictions,
-            second,
+            *given,
             protocol=protocol,
             format=format_,
             train=train,
@@ -136,23 +138,23 @@ def _report_faults(report: "Report") -> None:
 
 
 def _print(result: "EvaluationResult", json_: bool) -> None:
-    from whenwhere.cli.console import note, out
+    from whenwhere.cli.console import note
     from whenwhere.evaluate.report import comparison_tables, tables
 
     if json_:
         for value in result.data():
             sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-        return
-    for report in result.reports:
-        if result.comparison is not None:
-            out.rule(report.files["predictions"])
-        # faults are on stderr already
-        for table in tables(report, brief=True, faults=False):
-            _show(table)
-        for text in report.notes:
-            note(text, "yellow")
-    for table in comparison_tables(result.comparison, brief=True) if result.comparison is not None else ():
+    # faults are on stderr already; of several files the tables of each are left to --out
+    several = len(result.reports) > 1
+    if not json_ and several:
+        found = comparison_tables(result.reports, result.comparisons, brief=True)
+    else:
+        found = [] if json_ else tables(result.report, brief=True, faults=False)
+    for table in found:
         _show(table)
+    for report in result.reports:
+        for text in report.notes:
+            note(f"{report.files['predictions']}: {text}" if several else text, "yellow")
 
 
 def _show(table: "Table") -> None:

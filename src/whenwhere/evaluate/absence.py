@@ -191,7 +191,7 @@ PROTOCOLS = (
         "ours",
         "rejection by the answer, AUROC, t_IoU with empty sets",
         _words("IoU >= m", "absent, or spans as a set", "0; rejects nothing"),
-        ("mIoU", "rejection-rate", "rejection-F1", "false-rejection", "AUROC"),
+        ("R1@0.3", "R1@0.5", "R1@0.7", "mIoU", "rejection-rate", "rejection-F1", "false-rejection", "AUROC"),
         percent,
     ),
     Protocol(

@@ -158,7 +158,7 @@ PROTOCOLS = (
             "clipping": "by snapping",
             "missing answer": "counts 0",
         },
-        ("Rank@1", "Rank@5", "mIoU", "seconds-R1@0.5"),
+        ("Rank@1", "Rank@5", "mIoU", "seconds-R1@0.3", "seconds-R1@0.5", "seconds-R1@0.7"),
         six_digits,
     ),
 )

@@ -175,7 +175,8 @@ class Report:
             k = place.get(id)
             row |= {name: None if k is None else float(v[k]) for name, v in self.scores.items.items()}
             if self.decomposition is not None:
-                row |= {name: float(self.decomposition.items[name][n]) for name in ("t", "s", "v")}
+                # of one item, the symbols without the m that stands for the mean
+                row |= {s: float(self.decomposition.items[f"m_{s}IoU"][n]) for s in "tsv"}
             rows.append(json_values(row))
         return rows
 

@@ -256,7 +256,7 @@ PROTOCOLS = (
         "ours",
         "sets of time and one-to-one matching",
         _words("IoU >= m", "all, as a set and one to one", "all spans", "counts 0"),
-        ("mIoU", "best-mIoU", "R1@0.5", "F1@0.5", "F1@0.7", "matched-mIoU"),
+        ("R1@0.3", "R1@0.5", "R1@0.7", "mIoU", "best-mIoU", "F1@0.5", "F1@0.7", "matched-mIoU"),
         percent,
     ),
     Protocol(
@@ -268,6 +268,7 @@ PROTOCOLS = (
         _words("IoU > m; precision and recall >= m", "all, as released", "all spans, in whole seconds", "left out"),
         ("IoU", "Precision", "Recall"),
         lambda name, value: float(f"{100 * value:.1f}"),
+        decimals=1,
     ),
     Protocol(
         "qv-m2",
@@ -279,7 +280,18 @@ PROTOCOLS = (
             "IoU >= m", "one to one, greedily", "first 1, 2, 3 windows; mAP: ten", "0 (the original refuses the file)"
         )
         | {"rounding": "averages of percentages already rounded to two digits, as printed there: up to 0.005 off"},
-        ("MR-full-mAP", "MR-full-mAP@1_tgt", "MR-full-mAP@2_tgt", "MR-full-mAP@3+tgt", "MR-full-mR1", "MR-full-mR2"),
+        (
+            "MR-full-R1@0.3",
+            "MR-full-R1@0.5",
+            "MR-full-R1@0.7",
+            "MR-full-mIoU@1",
+            "MR-full-mAP",
+            "MR-full-mAP@1_tgt",
+            "MR-full-mAP@2_tgt",
+            "MR-full-mAP@3+tgt",
+            "MR-full-mR1",
+            "MR-full-mR2",
+        ),
         percent,
     ),
 )

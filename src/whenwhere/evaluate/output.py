@@ -1,6 +1,8 @@
 """The files of a report; each is written whole or not at all."""
 
+import csv
 import importlib.util
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,8 +10,8 @@ from pathlib import Path
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.evaluation import Report
-from whenwhere.evaluate.page import write_report_page
-from whenwhere.evaluate.report import comparison_tables, tables
+from whenwhere.evaluate.page import write_comparison_page, write_report_page
+from whenwhere.evaluate.report import comparison_rows, comparison_tables, method_table, tables
 from whenwhere.evaluate.table import comma_separated, latex, markdown
 from whenwhere.store import atomic_path, write_text
 
@@ -48,7 +50,7 @@ FILES: dict[str, Callable[[Report, Path], Path]] = {
     "items": _items,
     "parquet": _parquet,
     "md": lambda r, folder: write_text(folder / "report.md", f"# {r.benchmark.title}\n\n" + markdown(tables(r))),
-    "tex": lambda r, folder: write_text(folder / "report.tex", latex(tables(r))),
+    "tex": lambda r, folder: write_text(folder / "report.tex", latex([method_table([r])])),
     "csv": lambda r, folder: write_text(folder / "report.csv", comma_separated(tables(r))),
     "html": _html,
 }
@@ -84,14 +86,42 @@ def chosen_files(export: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
+def _comparison_csv(reports: Sequence[Report], found: Sequence[Comparison], folder: Path) -> Path:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(comparison_rows(reports, found))
+    return write_text(folder / "comparison.csv", out.getvalue())
+
+
+def _comparison_json(reports: Sequence[Report], found: Sequence[Comparison], folder: Path) -> Path:
+    # of two files the one comparison, as it always was; of more a list of them
+    value = found[0].data() if len(found) == 1 else [comparison.data() for comparison in found]
+    return write_text(folder / "comparison.json", json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def _comparison_md(reports: Sequence[Report], found: Sequence[Comparison], folder: Path) -> Path:
+    return write_text(folder / "comparison.md", markdown(comparison_tables(reports, found)))
+
+
+#: Name of a file → how the comparison of several files of answers is written into a folder.
+COMPARISON_FILES: dict[str, Callable[[Sequence[Report], Sequence[Comparison], Path], Path]] = {
+    "json": _comparison_json,
+    "md": _comparison_md,
+    "tex": lambda r, _, folder: write_text(folder / "comparison.tex", latex([method_table(r)])),
+    "csv": _comparison_csv,
+    "html": lambda r, found, folder: write_comparison_page(r, comparison_tables(r, found), folder / "comparison.html"),
+}
+#: Names of the folders of the first files; the others are numbered.
+_ORDER = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
 def write_reports(
-    reports: Sequence[Report], comparison: Comparison | None, folder: Path, names: Sequence[str]
+    reports: Sequence[Report], comparisons: Sequence[Comparison], folder: Path, names: Sequence[str]
 ) -> list[Path]:
-    """Write the files of one report into a folder, or of two reports into a folder each with the comparison beside.
+    """Write the files of one report into a folder, or of each of several into its own with the comparison beside.
 
     Args:
-        reports: One or two reports.
-        comparison: The comparison of two reports.
+        reports: The reports.
+        comparisons: The comparison of the first report with each other one.
         folder: The folder; it is made if it does not exist.
         names: Names of `FILES`, as `chosen_files` checked them.
 
@@ -99,13 +129,10 @@ def write_reports(
         OutputError: The folder cannot be written.
         MissingExtraError: A file needs a package that is not installed.
     """
-    if comparison is None:
-        return [FILES[name](report, folder) for report in reports for name in names]
-    folders = (folder / "first", folder / "second")
-    files = [FILES[name](report, part) for report, part in zip(reports, folders, strict=True) for name in names]
-    text = json.dumps(comparison.data(), ensure_ascii=False, indent=1) + "\n"
-    return [
-        *files,
-        write_text(folder / "comparison.json", text),
-        write_text(folder / "comparison.md", markdown(comparison_tables(comparison))),
-    ]
+    if len(reports) == 1:
+        return [FILES[name](reports[0], folder) for name in names]
+    files = []
+    for k, report in enumerate(reports):
+        part = folder / (_ORDER[k] if k < len(_ORDER) else f"file-{k + 1}")
+        files += [FILES[name](report, part) for name in names]
+    return files + [COMPARISON_FILES[name](reports, comparisons, folder) for name in names if name in COMPARISON_FILES]

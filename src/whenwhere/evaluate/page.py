@@ -11,8 +11,8 @@ from pathlib import Path
 
 from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.plots import draw
-from whenwhere.evaluate.table import Table, cell_text
-from whenwhere.stats import Interval
+from whenwhere.evaluate.report import measured
+from whenwhere.evaluate.table import Share, Table, cell_text, is_number
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 
@@ -29,23 +29,58 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
         MissingExtraError: matplotlib is not installed.
         OutputError: The page cannot be written.
     """
-    room = files("whenwhere.evaluate")
-    style = (room / "page.css").read_text(encoding="utf-8")
     pictures = {} if report.choices is None else draw(report.choices)
-    # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=policy,
-        style=style,
-        title=html.escape(f"{report.benchmark.title}: {Path(report.files['predictions']).name}"),
-        heading=html.escape(report.benchmark.title),
-        facts=html.escape(
-            f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · {report.counted}"
-        ),
+    return _write(
+        path,
+        title=f"{report.benchmark.title}: {Path(report.files['predictions']).name}",
+        heading=report.benchmark.title,
+        facts=f"{report.files['predictions']} · {report.protocol.name} ({report.protocol.standing}) · {report.counted}",
         headline="".join(_tile(report, name) for name in report.headline[:6]),
         plots="".join(
             f"<figure><figcaption>{html.escape(t)}</figcaption>{svg}</figure>" for t, svg in pictures.items()
         ),
+        tables=tables,
+    )
+
+
+def write_comparison_page(reports: Sequence[Report], tables: Sequence[Table], path: Path) -> Path:
+    """Write the page of a comparison of several files of answers.
+
+    Args:
+        reports: The reports of the files.
+        tables: The tables to show.
+        path: The file to write.
+
+    Raises:
+        OutputError: The page cannot be written.
+    """
+    first = reports[0]
+    return _write(
+        path,
+        title=f"{first.benchmark.title}: {len(reports)} files compared",
+        heading=f"{first.benchmark.title}: {len(reports)} files compared",
+        facts=f"{first.protocol.name} ({first.protocol.standing}) · {first.counted}",
+        headline="",
+        plots="",
+        tables=tables,
+    )
+
+
+def _write(
+    path: Path, title: str, heading: str, facts: str, headline: str, plots: str, tables: Sequence[Table]
+) -> Path:
+    """Fill the page; title, heading and facts are text, headline and plots are HTML."""
+    room = files("whenwhere.evaluate")
+    # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=policy,
+        style=(room / "page.css").read_text(encoding="utf-8"),
+        title=html.escape(title),
+        heading=html.escape(heading),
+        facts=html.escape(facts),
+        headline=headline,
+        plots=plots,
         tables="".join(map(_table, tables)),
         version=html.escape(__version__),
     )
@@ -54,12 +89,14 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
 
 def _tile(report: Report, name: str) -> str:
     interval = report.intervals.get(name)
-    sure = f"<small>{cell_text(interval)}</small>" if interval else ""
-    return f"<div><dt>{html.escape(name)}</dt><dd>{cell_text(report.scores.summary[name])}{sure}</dd></div>"
+    sure = f"<small>{cell_text(measured(report, name, interval))}</small>" if interval else ""
+    cell = measured(report, name, report.scores.summary[name])
+    unit = " %" if isinstance(cell, Share) else ""
+    return f"<div><dt>{html.escape(name)}</dt><dd>{cell_text(cell)}{unit}{sure}</dd></div>"
 
 
 def _table(table: Table) -> str:
-    numeric = [any(isinstance(row[k], int | float | Interval) for row in table.rows) for k in range(len(table.columns))]
+    numeric = [any(is_number(row[k]) for row in table.rows) for k in range(len(table.columns))]
     sides = ["n" if number else "t" for number in numeric]
     head = "".join(
         f'<th class="{s}" scope="col">{html.escape(c)}</th>' for c, s in zip(table.columns, sides, strict=True)

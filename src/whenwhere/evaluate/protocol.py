@@ -5,7 +5,8 @@ can be trusted to count as somebody else does: `equal to the original` means tha
 it on the same input and every digit agreed; `from reading` that their code or paper was read; `ours` that the
 definition is this project's.
 
-Numbers are fractions in 0-1, unrounded. How the original prints them (percent, two digits) is `Protocol.printed`.
+Numbers are fractions in 0-1, unrounded. How the original prints them (percent, two digits) is `Protocol.printed`;
+tables show percent with `Protocol.decimals` digits, as papers do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,7 @@ class Protocol:
         counts: The switches in words, key → value, for the table in which protocols are compared.
         headline: Measures printed first, in this order.
         printed: (measure, value) → the number as the original prints it.
+        decimals: Digits after the point of a percentage, as the original or its papers print them.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Protocol:
     counts: dict[str, str]
     headline: tuple[str, ...]
     printed: Callable[[str, float], float] = fraction
+    decimals: int = 2

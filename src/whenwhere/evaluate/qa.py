@@ -126,6 +126,7 @@ PROTOCOLS = (
         _counts("left out"),
         HEADLINE,
         one_digit,
+        decimals=1,
     ),
     Protocol(
         "rextime",

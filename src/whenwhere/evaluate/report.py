@@ -1,16 +1,19 @@
 """A report as tables.
 
-All numbers are fractions in 0-1 unless a name says otherwise (seconds, ranks, counts); what the original prints has a
-column of its own.
+Shares are shown in percent, with as many decimals as the protocol's papers print; seconds, ranks and counts as they
+are. `method_table` is the table of a paper: one row for each file of answers and for each constant answer.
 """
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from whenwhere.evaluate.compare import Comparison
 from whenwhere.evaluate.diagnostics import COUNTS
 from whenwhere.evaluate.evaluation import Report
-from whenwhere.evaluate.protocol import STANDINGS, fraction
-from whenwhere.evaluate.table import Cell, Table
+from whenwhere.evaluate.protocol import STANDINGS
+from whenwhere.evaluate.table import Cell, Share, Table
+from whenwhere.stats import Interval
 
 #: Columns of groups on a terminal, if a protocol's groups have other measures than its headline.
 WIDE = 8
@@ -20,6 +23,47 @@ MOST_GROUPS = 24
 MOST_TYPES = 3
 #: Faults listed of each kind; the JSON file has all of them.
 FAULTS = 5
+#: Ends of the names of measures that are not shares: ranks.
+_PLAIN = ("MdR", "MnR")
+#: What the notes of tables with shares begin with.
+PERCENT = "In percent"
+
+
+def measured(report: Report, name: str, value: float | Interval | None) -> Cell:
+    """The value of a measure as a cell: a percentage, unless it is a rank or a count."""
+    if value is None or name == "n" or name.endswith(_PLAIN):
+        return int(value) if name == "n" and isinstance(value, float) else value
+    return Share(value, report.protocol.decimals)
+
+
+def method_table(reports: Sequence[Report], constants: bool = True) -> Table:
+    """One row for each report and, if asked for, for each answer that needs no video; a column for each measure.
+
+    Args:
+        reports: Reports made with one protocol on one set of items.
+        constants: Whether the constant and blind answers of the first report have rows too.
+    """
+    first = reports[0]
+    names = [name for name in first.protocol.headline if any(name in r.scores.summary for r in reports)]
+    names = names or first.headline
+    rows: list[list[Cell]] = []
+    kinds: list[str] = []
+    for title, report in zip(method_names(reports), reports, strict=True):
+        rows.append([title, *(measured(report, n, report.scores.summary.get(n, math.nan)) for n in names)])
+        kinds.append("answers")
+    for row in first.rows if constants else ():
+        if row.kind in ("constant", "blind"):
+            rows.append([row.name, *(measured(first, n, row.summary.get(n, math.nan)) for n in names)])
+            kinds.append(row.kind)
+    note = f"{PERCENT}; {first.counted}, counted by the protocol {first.protocol.name}."
+    return Table(first.benchmark.title, ["method", *names], rows, note, kinds)
+
+
+def method_names(reports: Sequence[Report]) -> list[str]:
+    """A name for each report: its file without folder and ending; if that is not unique, the file as it was given."""
+    files = [Path(report.files["predictions"]) for report in reports]
+    stems = [file.stem or str(file) for file in files]
+    return [stem if stems.count(stem) == 1 else str(file) for stem, file in zip(stems, files, strict=True)]
 
 
 def tables(report: Report, brief: bool = False, faults: bool = True) -> list[Table]:
@@ -59,7 +103,7 @@ def _result(report: Report, brief: bool) -> Table:
         report,
         f"{report.benchmark.title}, scored by the protocol {report.protocol.name}",
         rows,
-        f"{report.counted}. {sure}."
+        f"{PERCENT}; {report.counted}. {sure}."
         + (f" {len(further)} further measures: {'--out or --json' if brief else 'below'}." if further else ""),
     )
 
@@ -71,30 +115,27 @@ def _further(report: Report) -> Table | None:
 
 
 def _lean(report: Report, title: str, rows: list[list[Cell]], note: str = "") -> Table:
-    """A table of results without the columns in which every cell is empty."""
-    percent = all(report.protocol.printed(str(row[0]), 1.0) == 100 for row in rows)
-    columns = ["measure", "value", "95 % interval", "official format" + " (%)" * percent]
-    empty = [name for k, name in enumerate(columns) if k > 1 and all(row[k] is None for row in rows)]
-    return Table(title, columns, rows, note).without(*empty)
+    """A table of results, without the column of intervals if it is empty."""
+    table = Table(title, ["measure", "value", "95 % interval"], rows, note)
+    return table if any(row[2] is not None for row in rows) else table.without("95 % interval")
 
 
 def _values(report: Report, names: Sequence[str]) -> list[list[Cell]]:
-    """Rows of measures; the last cell is empty if the original prints fractions as they are."""
-    asis, given = report.protocol.printed is fraction, report.scores.summary
-    return [
-        [n, given[n], report.intervals.get(n), None if asis else f"{report.protocol.printed(n, given[n]):.10g}"]
-        for n in names
-    ]
+    """Rows of measures: name, value, interval."""
+    given, sure = report.scores.summary, report.intervals
+    return [[n, measured(report, n, given[n]), measured(report, n, sure.get(n))] for n in names]
 
 
 def _baselines(report: Report) -> Table:
     names = report.headline
-    rows: list[list[Cell]] = [[row.name, *(row.summary.get(name) for name in names), row.items] for row in report.rows]
+    rows: list[list[Cell]] = [
+        [row.name, *(measured(report, name, row.summary.get(name)) for name in names), row.items] for row in report.rows
+    ]
     return Table(
         "Baselines and controls",
         ["answers", *names, "items"],
         rows,
-        "Other answers, scored by the same protocol.\n"
+        f"{PERCENT}. Other answers, scored by the same protocol.\n"
         + "\n".join(f"{row.name}: {row.how}" for row in report.rows[1:]),
         kinds=[row.kind for row in report.rows],
     )
@@ -111,9 +152,9 @@ def _groups(report: Report, brief: bool) -> Table | None:
         alike = [n for n in first if n == "n" or n.rsplit("-", 1)[-1] in asked]
         names = (alike if len(alike) > 1 else list(first)[:WIDE]) if brief else list(first)
     rows: list[list[Cell]] = [
-        [group, *(_counted(n, s.get(n)) for n in names)] for group, s in report.scores.groups.items()
+        [group, *(measured(report, n, s.get(n)) for n in names)] for group, s in report.scores.groups.items()
     ]
-    return Table("By group", ["group", *names], rows)
+    return Table("By group", ["group", *names], rows, f"{PERCENT}; n is the number of items.")
 
 
 def _decomposition(report: Report) -> Table | None:
@@ -124,9 +165,10 @@ def _decomposition(report: Report) -> Table | None:
     return Table(
         "Loss in time and in space",
         ["", *groups],
-        [[name, *(values.get(name) for values in groups.values())] for name in names],
-        "By this project's definitions (v = t · s), whatever the protocol is. oracle-time: v with the true time; "
-        "oracle-space: v with true boxes;\nwrong-object: t ≥ 0.5 and s < 0.1.",
+        [[name, *(measured(report, name, values.get(name)) for values in groups.values())] for name in names],
+        f"{PERCENT}. By this project's definitions, whatever the protocol is: means over all items of their t, s and "
+        "v = t · s. oracle-time: v with the true time; oracle-space: v with true boxes;\n"
+        "wrong-object: t ≥ 0.5 and s < 0.1.",
     )
 
 
@@ -135,7 +177,7 @@ def _diagnostics(report: Report, brief: bool) -> Table | None:
         return None
     types = {} if brief and len(report.types) > MOST_TYPES else report.types
     rows: list[list[Cell]] = [
-        [name, *(_counted(name, column.get(name)) for column in (report.diagnostics, *types.values()))]
+        [_unit(name), *(_mode(name, column.get(name)) for column in (report.diagnostics, *types.values()))]
         for name in report.diagnostics
     ]
     more = "" if types or not report.types else f" By {len(report.types)} types: --out or --json."
@@ -143,9 +185,21 @@ def _diagnostics(report: Report, brief: bool) -> Table | None:
     return Table("Failure modes", ["", "all", *types], rows, note)
 
 
-def _counted(name: str, value: float | None) -> Cell:
-    """The value, as a whole number if it is a count."""
-    return int(value) if value is not None and name in ("n", *COUNTS) else value
+def _is_share(name: str) -> bool:
+    """Whether a failure mode is a share, and not a count, seconds or a slope."""
+    return name not in COUNTS and not name.endswith("(s)") and not name.startswith("slope")
+
+
+def _unit(name: str) -> str:
+    """The name of a failure mode with its unit."""
+    return f"{name} (%)" if _is_share(name) else name
+
+
+def _mode(name: str, value: float | None) -> Cell:
+    """The value of a failure mode: a whole number if it is a count, a percentage if it is a share."""
+    if value is None or math.isnan(value):
+        return value
+    return int(value) if name in COUNTS else Share(value, 1) if _is_share(name) else value
 
 
 def _faults(report: Report) -> Table | None:
@@ -167,28 +221,56 @@ def _protocol(report: Report) -> Table:
     return Table(f"How {p.name} counts", ["switch", "setting"], rows)
 
 
-def comparison_tables(found: Comparison, brief: bool = False) -> list[Table]:
-    """The table of a comparison, headline measures first.
+def comparison_tables(reports: Sequence[Report], found: Sequence[Comparison], brief: bool = False) -> list[Table]:
+    """The tables of a comparison: one row for each file, then the difference of the first file to each other.
 
     Args:
-        found: The comparison.
+        reports: The report of each file.
+        found: The comparison of the first file with each other one.
         brief: Whether to show headline measures only, for a terminal.
     """
+    return [method_table(reports)] + [
+        _differences(reports[0], comparison, brief, chr(ord("B") + k) if k < 25 else f"file {k + 2}")
+        for k, comparison in enumerate(found)
+    ]
+
+
+def _differences(first: Report, found: Comparison, brief: bool, letter: str) -> Table:
     rows: list[list[Cell]] = []
-    first = [name for name in found.headline if name in found.values]
-    further = [name for name in found.values if name not in first]
-    for name in first if brief else [*first, *further]:
+    head = [name for name in found.headline if name in found.values]
+    further = [name for name in found.values if name not in head]
+    for name in head if brief else [*head, *further]:
         a, b = found.values[name]
         gap = found.differences.get(name)
         sure = "" if gap is None else "yes" if gap.low > 0 or gap.high < 0 else "no"
-        rows.append([name, a, b, a - b, gap, sure])
-    return [
-        Table(
-            "Difference (A − B)",
-            ["measure", "A", "B", "difference", "95 % interval", "excludes 0"],
-            rows,
-            f"A: {found.first}; B: {found.second}; {found.items} items of {found.videos} videos, paired "
-            f"bootstrap over videos, {found.resamples} resamples, seed {found.seed}."
-            + (f" {len(further)} further measures: --out or --json." if brief and further else ""),
-        )
-    ]
+        rows.append([name, *(measured(first, name, value) for value in (a, b, a - b, gap)), sure])
+    return Table(
+        f"Difference (A − {letter})",
+        ["measure", "A", letter, "difference", "95 % interval", "excludes 0"],
+        rows,
+        f"{PERCENT}. A: {found.first}; {letter}: {found.second}; {found.items} items of {found.videos} videos, paired "
+        f"bootstrap over videos, {found.resamples} resamples, seed {found.seed}."
+        + (f" {len(further)} further measures: --out or --json." if brief and further else ""),
+    )
+
+
+def comparison_rows(reports: Sequence[Report], found: Sequence[Comparison]) -> list[list[str]]:
+    """The comparison as rows of a CSV: a header, and one row for each file, with fractions of every digit.
+
+    Each headline measure has its value and the ends of its interval, and from the second file on the difference of
+    the first file to this one with its interval.
+    """
+    table = method_table(reports, constants=False)
+    parts = ("", ", low", ", high", ", first minus this", ", first minus this, low", ", first minus this, high")
+    out = [["file", "items", *(f"{name}{part}" for name in table.columns[1:] for part in parts)]]
+    for k, report in enumerate(reports):
+        row = [report.files["predictions"], str(len(report.scores.ids))]
+        for name in table.columns[1:]:
+            sure = report.intervals.get(name)
+            gap = found[k - 1].differences.get(name) if k else None
+            values = [report.scores.summary.get(name)]
+            values += [None, None] if sure is None else [sure.low, sure.high]
+            values += [None, None, None] if gap is None else [gap.mean, gap.low, gap.high]
+            row += ["" if value is None or math.isnan(value) else repr(float(value)) for value in values]
+        out.append(row)
+    return out

@@ -48,24 +48,27 @@ IN_MEMORY = "in memory"
 
 @dataclass(slots=True)
 class EvaluationResult:
-    """The result of `evaluate`, for one file of answers or for two that are compared.
+    """The result of `evaluate`, for one file of answers or for several that are compared.
 
     Attributes:
-        report: Everything about the (first) file of answers.
-        second: Everything about the second file, if there was one.
-        comparison: The difference between the two.
+        reports: Everything about each file of answers.
+        comparisons: The difference between the first file and each other one.
         files: The files that were written.
     """
 
-    report: Report
-    second: Report | None = None
-    comparison: Comparison | None = None
+    reports: list[Report]
+    comparisons: list[Comparison] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
     @property
-    def reports(self) -> list[Report]:
-        """The report of each file of answers."""
-        return [self.report] if self.second is None else [self.report, self.second]
+    def report(self) -> Report:
+        """Everything about the (first) file of answers."""
+        return self.reports[0]
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The difference between the first two files; None of one file."""
+        return self.comparisons[0] if self.comparisons else None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -78,18 +81,18 @@ class EvaluationResult:
         return self.report.intervals
 
     def tables(self, brief: bool = True) -> list[Table]:
-        """The tables of each report, and of the comparison.
+        """The tables of the reports; of several, first one table with a row for each, and the differences.
 
         Args:
             brief: Whether to show headline measures only.
         """
-        found = [table for report in self.reports for table in tables(report, brief)]
-        return found + (comparison_tables(self.comparison, brief) if self.comparison else [])
+        compared = comparison_tables(self.reports, self.comparisons, brief) if self.comparisons else []
+        return compared + [table for report in self.reports for table in tables(report, brief)]
 
     def data(self) -> list[dict[str, Any]]:
-        """One JSON object for each report, and one for the comparison: what `whenwhere eval --json` prints."""
+        """One JSON object for each report, and one for each comparison: what `whenwhere eval --json` prints."""
         found = [report.data() for report in self.reports]
-        return found + ([{"version": 1, "comparison": self.comparison.data()}] if self.comparison else [])
+        return found + [{"version": 1, "comparison": comparison.data()} for comparison in self.comparisons]
 
     def refuse_faults(self) -> None:
         """Raise if a file of answers has a fault or lacks an answer.
@@ -111,13 +114,13 @@ class EvaluationResult:
             )
 
     def write(self, out: PathLike, export: str | Sequence[str] | None = None) -> list[Path]:
-        """Write the files of the report; of two reports each gets a folder of its own beside the comparison.
+        """Write the files of the report; of several each gets a folder of its own beside the comparison.
 
         Args:
             out: The folder.
             export: Names of the files, see `whenwhere.evaluate.output.FILES`; None takes the usual ones.
         """
-        self.files = write_reports(self.reports, self.comparison, Path(out), chosen_files(export))
+        self.files = write_reports(self.reports, self.comparisons, Path(out), chosen_files(export))
         return self.files
 
     def __str__(self) -> str:
@@ -131,8 +134,7 @@ def evaluate(
     benchmark: str | Benchmark,
     annotations: PathLike | Sequence[Item] | None,
     predictions: PathLike | AnswerSet,
-    second: PathLike | AnswerSet | None = None,
-    *,
+    *others: PathLike | AnswerSet | None,
     protocol: str | None = None,
     strict: bool = False,
     out: PathLike | None = None,
@@ -151,7 +153,7 @@ def evaluate(
             (retrieval, recognition).
         predictions: The answers: a file in any format of `whenwhere.evaluate.formats`, the folder that
             `whenwhere batch --out` wrote, or answers in memory.
-        second: Further answers to the same items, which are compared with the first.
+        others: Further answers to the same items, each of which is compared with the first.
         protocol: How to count; None counts as the benchmark's papers do.
         strict: Whether to refuse answers with any fault instead of counting them as wrong.
         out: Folder for the report and the score of every item; None writes nothing.
@@ -190,7 +192,7 @@ def evaluate(
     trained = None if train is None else _items(bench, train)
     unseen = None if blind is None or items is None else _predictions(blind, items, bench, format)
     reports = []
-    for given in (predictions, second):
+    for given in (predictions, *others):
         if given is None:
             continue
         asked = items if items is not None else _items(bench, given)
@@ -202,11 +204,10 @@ def evaluate(
                 bench, counted, asked, found, train=trained, blind=unseen, files=files, resamples=resamples, seed=seed
             )
         )
-    result = EvaluationResult(reports[0], reports[1] if len(reports) == 2 else None)
+    result = EvaluationResult(reports)
     if strict:
         result.refuse_faults()
-    if result.second is not None:
-        result.comparison = compare(result.report, result.second)
+    result.comparisons = [compare(result.report, other) for other in reports[1:]]
     if out is not None:
         result.write(out, names)
     return result

@@ -1,6 +1,7 @@
 """A table as values, and as text: for a terminal, Markdown, LaTeX, CSV.
 
-A `Table` holds values, not words, so that a CSV keeps every digit that a terminal rounds.
+A `Table` holds values, not words, so that a CSV keeps every digit that a terminal rounds. Shares are shown as
+percentages with a fixed number of decimals, as papers print them; a CSV has them as fractions.
 """
 
 import csv
@@ -15,8 +16,22 @@ from whenwhere.stats import Interval
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-#: A cell: text, a number, an interval, or nothing.
-Cell = str | int | float | Interval | None
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A number that is shown as a percentage.
+
+    Attributes:
+        value: The fraction, or an interval of fractions.
+        decimals: Digits after the point of the percentage.
+    """
+
+    value: float | Interval
+    decimals: int = 2
+
+
+#: A cell: text, a number, a percentage, an interval, or nothing.
+Cell = str | int | float | Share | Interval | None
 #: Longest name of a row, in letters, that is never folded on a terminal.
 LONGEST_NAME = 40
 #: Letters between two columns on a terminal.
@@ -83,15 +98,22 @@ class Table:
 
 
 def cell_text(cell: Cell) -> str:
-    """The text of a cell: numbers with four decimals, counts as whole numbers, nothing for an empty cell.
+    """The text of a cell: shares in percent, other numbers with four decimals, counts as whole numbers.
 
-    >>> [cell_text(cell) for cell in (0.531862, 1550, Interval(0.5, 0.41234, 0.6), None, float("nan"), "x")]
-    ['0.5319', '1550', '0.4123 – 0.6000', '', '–', 'x']
+    An empty cell is empty, and a number without meaning is a dash.
+
+    >>> [cell_text(cell) for cell in (Share(0.531862), 0.531862, 1550, None, float("nan"), "x")]
+    ['53.19', '0.5319', '1550', '', '–', 'x']
+    >>> cell_text(Share(Interval(0.5, 0.41234, 0.6), 1)), cell_text(Share(-0.00001))
+    ('41.2 – 60.0', '0.00')
     """
     if cell is None:
         return ""
     if isinstance(cell, str | int):
         return str(cell)
+    if isinstance(cell, Share):
+        ends = (cell.value.low, cell.value.high) if isinstance(cell.value, Interval) else (cell.value,)
+        return "–" if math.isnan(ends[0]) else " – ".join(_percentage(end, cell.decimals) for end in ends)
     if isinstance(cell, Interval):
         if math.isnan(cell.low):
             return "–"
@@ -99,6 +121,17 @@ def cell_text(cell: Cell) -> str:
     if not math.isfinite(cell):
         return "–" if math.isnan(cell) else str(cell)
     return f"{cell:.4f}"
+
+
+def _percentage(value: float, decimals: int) -> str:
+    text = f"{100 * value:.{decimals}f}"
+    # no "-0.00" for a number that rounds to zero
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a column with this cell is aligned as numbers are."""
+    return isinstance(cell, int | float | Share | Interval)
 
 
 def markdown(found: Sequence[Table]) -> str:
@@ -149,7 +182,7 @@ def latex(found: Sequence[Table]) -> str:
     """The tables as LaTeX with booktabs, each a `table` of its own."""
     parts = []
     for t in found:
-        numeric = [any(isinstance(r[k], int | float | Interval) for r in t.rows) for k in range(len(t.columns))]
+        numeric = [any(is_number(r[k]) for r in t.rows) for k in range(len(t.columns))]
         wide = [max(len(cell_text(r[k])) for r in t.rows) > LONGEST_NAME for k in range(len(t.columns))]
         align = "".join("r" if n else PARAGRAPH if w else "l" for n, w in zip(numeric, wide, strict=True))
         lines = [
@@ -178,6 +211,8 @@ def comma_separated(found: Sequence[Table]) -> str:
         for row in t.rows:
             name = cell_text(row[0])
             for column, cell in zip(t.columns[1:], row[1:], strict=True):
+                if isinstance(cell, Share):
+                    cell = cell.value
                 if isinstance(cell, Interval):
                     writer.writerow([t.title, name, f"{column}, low", repr(cell.low)])
                     writer.writerow([t.title, name, f"{column}, high", repr(cell.high)])
@@ -194,7 +229,7 @@ def rich_table(t: Table) -> "RichTable":
 
     shown = Rich(title=Text(t.title, "bold") if t.title else None, box=box.SIMPLE, title_justify="left")
     for k, column in enumerate(t.columns):
-        numeric = any(isinstance(row[k], int | float | Interval) for row in t.rows)
+        numeric = any(is_number(row[k]) for row in t.rows)
         widest = max(len(cell_text(row[k])) for row in t.rows)
         # numbers and names are never cut, sentences fold
         fixed = widest if numeric or (k == 0 and widest <= LONGEST_NAME) else None

@@ -1,6 +1,6 @@
 """Decomposition of v = t · s: what an answer loses in time and in space, with the truth in place of one at a time.
 
-- `t`, `s`, `v`: means as in `default-tubes`.
+- `m_tIoU`, `m_sIoU`, `m_vIoU`: the means over all items of t, s and v, as in `default-tubes`.
 - `oracle-time`: the true spans with the answered boxes (held and filled inside them as in any tube): the v that the
   right time would give. Boxes that were answered outside the true time cannot help.
 - `oracle-space`: the answered spans with the true boxes: the v that right boxes would give, which is t.
@@ -25,7 +25,7 @@ RIGHT_TIME, WRONG_PLACE = 0.5, 0.1
 
 
 def decomposition(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Score t, s, v, oracle-time, oracle-space and wrong-object, per item and per type of query.
+    """Score m_tIoU, m_sIoU, m_vIoU, oracle-time, oracle-space and wrong-object, per item and per type of query.
 
     Args:
         items: The questions with true tubes.
@@ -42,15 +42,15 @@ def decomposition(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Sco
     >>> item = Item("a", "v", spans=span_array([(0, 4)]), tubes=[Tube(SpanSet([(0, 4)]), times, box)])
     >>> given = Prediction("a", spans=span_array([(0, 2)]), boxes=[Boxes(times[:2], box[:2])])
     >>> {k: round(v, 3) for k, v in decomposition([item], {"a": given}).summary.items()}
-    {'t': 0.5, 's': 1.0, 'v': 0.5, 'oracle-time': 1.0, 'oracle-space': 0.5, 'wrong-object': 0.0}
+    {'m_tIoU': 0.5, 'm_sIoU': 1.0, 'm_vIoU': 0.5, 'oracle-time': 1.0, 'oracle-space': 0.5, 'wrong-object': 0.0}
     """
     kept, predictions, notes = look_up(items, by_id)
     found = gather(kept, predictions, oracle=True)
     t, s = found["m_tIoU"], found["m_sIoU"]
     columns = {
-        "t": t,
-        "s": s,
-        "v": found["m_vIoU"],
+        "m_tIoU": t,
+        "m_sIoU": s,
+        "m_vIoU": found["m_vIoU"],
         "oracle-time": found["oracle-time"],
         "oracle-space": t.copy(),
         "wrong-object": ((t >= RIGHT_TIME) & (s < WRONG_PLACE)).astype(np.float64),

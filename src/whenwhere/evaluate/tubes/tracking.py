@@ -257,6 +257,7 @@ PROTOCOLS = (
         },
         ("AO", "SR@0.5", "SR@0.75"),
         fraction,
+        decimals=1,
     ),
     Protocol(
         "lasot",
@@ -277,6 +278,7 @@ PROTOCOLS = (
         },
         ("success", "precision", "norm_precision"),
         fraction,
+        decimals=1,
     ),
     Protocol(
         "lasot-got10k",
@@ -297,5 +299,6 @@ PROTOCOLS = (
         },
         ("success", "precision", "norm_precision"),
         fraction,
+        decimals=1,
     ),
 )

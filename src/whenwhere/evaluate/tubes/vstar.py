@@ -158,7 +158,7 @@ PROTOCOLS = (
             "boxes": "xyxy, no + 1; exactly at that time; the best of several",
             "objects": "the best at each second",
         },
-        ("Acc", "m_tIoU", "m_vIoU", "AM", "LGM"),
+        ("Acc", "R1@0.3", "R1@0.5", "R1@0.7", "m_tIoU", "m_vIoU", "AM", "LGM"),
         percent,
     ),
 )

@@ -172,5 +172,6 @@ PROTOCOLS = (
         },
         MEASURES,
         three_digits,
+        decimals=1,
     ),
 )
