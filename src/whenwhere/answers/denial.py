@@ -235,6 +235,8 @@ def _taken_up(before: str, denial: re.Match[str]) -> bool:
     breaks = last_match(_BREAK, tail)
     if breaks is None:
         return False
+    if re.search(r"\d[^,;:]{0,80}(?:,|\bbut\b)(?!\s(?:or|nor|and)\b)", tail):
+        return True  # the denial is about an earlier range
     turn = _TURN.search(tail)
     limited = turn is not None and re.search(rf"\b(?:{_LIMITS})\b|\d", tail[: turn.start()], re.IGNORECASE)
     return bool(_CLAIM.search(tail, breaks.end()) or limited or breaks[0].lower() in ("until", "till", "before"))

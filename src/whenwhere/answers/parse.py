@@ -15,6 +15,7 @@ from whenwhere.answers.choose import select_ranges
 from whenwhere.answers.denial import denies
 from whenwhere.answers.forms import FAMILY_COORDINATES
 from whenwhere.answers.lexer import Token, normalise_text, tokenise
+from whenwhere.answers.markup import plain_text, without_own_brackets
 from whenwhere.answers.ranges import Range, ranges
 from whenwhere.answers.reading import read_structures, seconds
 from whenwhere.answers.structure import structures
@@ -25,11 +26,7 @@ from whenwhere.errors import SettingError
 
 _SPAN_TAG = re.compile(r"<(glue|time|span|time_range)>([^<]*)</\1>", re.IGNORECASE)
 _TARGET = re.compile(r"\btarget\s?id\s?[:=]\s?\[?(\d{1,6})\]?", re.IGNORECASE)
-_LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\s?\{([^{}]*)\}")
-_LATEX_SPACE = re.compile(r"\\[,;:! ]|\\quad")
-_SECOND_MARKS = re.compile(r"(\d)\"(\s?[-–—~]\s?)(\d{1,6}(?:\.\d{1,6})?)\"")
 _YES = re.compile(r"\W*(?:yes|no|true|correct)\W*", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\s?\{([^{}]*)\}")
 
 
 def parse(
@@ -99,12 +96,12 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     own = _own_scope(parts.rest, scope)
     letter = chosen_letter(scope, parts.rest)
     tags = tagged(scope if own is None else scope + "\n" + own)
-    rest = _cleaned(tags.rest if own is None else own)
-    all_tokens = tokenise(rest)
+    rest = plain_text(tags.rest if own is None else own)
+    all_tokens = without_own_brackets(tokenise(rest))
     nodes, unfinished = structures(all_tokens)
     structured = read_structures(nodes, duration, yx)
     if own is not None and not (structured.boxes or structured.points):
-        more = read_structures(structures(tokenise(_cleaned(tagged(scope).rest)))[0], duration, yx)
+        more = read_structures(structures(tokenise(plain_text(tagged(scope).rest)))[0], duration, yx)
         structured.boxes, structured.points = more.boxes, more.points
     found = _found(all_tokens, structured.ranges, [(n.start, n.end) for n in nodes], duration)
     spans_of, ambiguous, noticed = select_ranges(rest, found)
@@ -138,15 +135,6 @@ def _own_scope(rest: str, scope: str) -> str | None:
     held = [m[2] for m in _SPAN_TAG.finditer(scope)] or [m[2] for m in _SPAN_TAG.finditer(rest)]
     whole = [h for h in held if re.search(r"[\w\[]", h) and seconds(h) is None]  # not the two halves of a range
     return whole[-1] if whole else None
-
-
-def _cleaned(text: str) -> str:
-    text = _SECOND_MARKS.sub(r"\1s\2\3s", text)
-    text = _LATEX.sub(r"\1", text) if "\\" in text else text
-    if "\\" in text:
-        text = _LATEX_SPACE.sub(" ", text)
-        text = _BOXED.sub(r" \1 ", text)
-    return text
 
 
 def _found(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whenwhere.answers.lexer import Token, word_set
+from whenwhere.answers.retracted import RETRACTING, without_retracted
 
 #: Why times in frames cannot be read.
 COUNTED_IN_FRAMES = "times are counted in frames, and the frame rate is not known"
@@ -22,7 +23,7 @@ COUNTED_IN_FRAMES = "times are counted in frames, and the frame rate is not know
 _SOFT = word_set("""
     mark marks the a an into in of at point t time times timestamp timestamps about approximately around roughly
     nearly almost exactly approx ca circa seconds second sec secs s video clip position frame frames minute
-    minutes
+    minutes min mins
 """)
 _TO = frozenset(["to", "until", "till", "til", "through", "thru", "upto", "到", "至"])
 _BETWEEN = frozenset(["between", "and"])
@@ -49,6 +50,7 @@ _NAMES = word_set("""
 """)
 #: Words before a bare range that make it a range of something else: "aged 20-30".
 _COUNTED = word_set("age aged ages page pages score scored size speed verse verses chapter chapters")
+_VIDEO = word_set("video clip footage recording film movie")
 _LOOK = 12  # most tokens between the two halves of a range
 
 
@@ -77,6 +79,8 @@ class Range:
 
 def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range]:
     """All ranges of time in the tokens, in written order."""
+    if any(t.text in RETRACTING for t in tokens):
+        tokens = without_retracted(tokens, [t.kind == "time" and _joins(tokens, i) for i, t in enumerate(tokens)])
     found = _joined(tokens, duration)
     taken: set[int] = set()
     for r in found:
@@ -265,6 +269,17 @@ def _length(tokens: Sequence[Token], i: int) -> bool:
     return bool(after) and after[0].kind == "time"
 
 
+def _of_the_video(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the end or length at `i` is the video's: "the video ends at 30 s", "total duration"."""
+    for j in range(i - 1, max(-1, i - 5), -1):
+        if tokens[j].text in _VIDEO:
+            before = [t.text for t in tokens[max(0, j - 3) : j] if t.text not in ("the", "this", "whole", "entire")]
+            return not before or before[-1] not in ("in", "of", "from", "during", "through")
+        if tokens[j].text not in ("is", "s", "has", "a", "total", "whole", "which", "that", "itself", "full"):
+            return False
+    return i > 0 and tokens[i - 1].text == "total"
+
+
 def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) -> list[Range]:
     """Ranges of a labelled start and a labelled end, or of a start and a length."""
     tagged: list[tuple[str, int]] = []
@@ -273,9 +288,9 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
         if t.kind == "word":
             new = "start" if t.text in _START else "end" if t.text in _END else "length" if _length(tokens, i) else ""
             if new:
-                label, since = new, i
+                label, since = "video" if new != "start" and _of_the_video(tokens, i) else new, i
         elif t.kind == "time" and i not in taken:
-            if label and i - since <= 10 and not _names(tokens, i):
+            if label not in ("", "video") and i - since <= 10 and not _names(tokens, i):
                 tagged.append((label, i))
             label = ""
     out: list[Range] = []

@@ -18,9 +18,10 @@ from whenwhere.answers.structure import structures
 
 _SPECIAL = {
     "<|box_start|>": "<box>", "<|box_end|>": "</box>", "<|object_ref_start|>": "<ref>", "<|object_ref_end|>": "</ref>",
+    "<|point_start|>": "<point>", "<|point_end|>": "</point>",
 }  # fmt: skip
 _CLAIM = re.compile(
-    r"<(?P<tag>obj|object|ref|box|bbox|pred_bbox|pred_box)>(?P<inside>[^<]*)</(?P=tag)>"
+    r"<(?P<tag>obj|object|ref|box|bbox|pred_bbox|pred_box|points?|point_2d)>(?P<inside>[^<]*)</(?P=tag)>"
     r"|at\s?<t>(?P<t>[^<]{1,20})</t>\s?s?",
     re.IGNORECASE,
 )
@@ -30,6 +31,8 @@ _TRACK = re.compile(
     re.IGNORECASE,
 )
 _OPEN_TRACK = re.compile(r'<(?:tracks|points|track|point)\b[^<>]*\bcoords="(?P<coords>[^"<>]*)$', re.IGNORECASE)
+#: Points of other models (Molmo 1: per cent of the frame), which are taken out and not read.
+_OTHER_POINT = re.compile(r"<points?\s[^<>]{0,2000}>(?:[^<>]{0,200}</points?>)?", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,12}(?:\.\d{1,9})?")
 _TIME_TAG = re.compile(r"</?(?:t|time|timestamp|timestep)>", re.IGNORECASE)
 
@@ -73,7 +76,7 @@ def tagged(text: str) -> Tagged:
         # The last group of numbers may be cut short.
         _track(re.split(r"[\t;]", cut["coords"])[:-1], None, out)
         text = text[: cut.start()]
-    text = _claims(text, out)
+    text = _claims(_OTHER_POINT.sub(" ", text), out)
     out.rest = _TIME_TAG.sub(" ", text)
     return out
 
@@ -112,8 +115,15 @@ def _claims(text: str, out: Tagged) -> str:
             pending = []
         elif m["tag"].lower() in ("obj", "object", "ref"):
             label, pending = m["inside"].strip() or None, []
+        elif m["tag"].lower().startswith("point"):
+            pairs = _NUMBER.findall(m["inside"])
+            for x, y in zip(pairs[::2], pairs[1::2], strict=False):
+                out.points.append(TimedPoint(None, (float(x), float(y)), label))
         else:
-            for box in _boxes(m["inside"]):
+            boxes = _boxes(m["inside"])
+            if not boxes:  # "<|box_start|>12.5,17.8<|box_end|>" is a span
+                kept.append(f"[{m['inside']}]" if not re.search(r"[\[({]", m["inside"]) else m["inside"])
+            for box in boxes:
                 pending.append(len(out.boxes))
                 out.boxes.append(box._replace(label=box.label or label))
             if "[[" in m["inside"] and m["tag"].lower() == "box":

@@ -1,0 +1,68 @@
+r"""Marks around times that say nothing about time: links, tags, LaTeX, quotes, and a bracket of its own for each end.
+
+What is taken away here would otherwise hide a time from the grammar, or put numbers of an address among the times.
+
+>>> plain_text("[00:12](https://x.org/v?t=12) - <b>00:15</b>").split()
+['[00:12]', '-', '00:15']
+>>> plain_text("from <0.5 seconds> to $3.2$ \\text{s}").split()
+['from', '0.5', 'seconds', 'to', '$3.2$', 's']
+"""
+
+import re
+from collections.abc import Sequence
+
+from whenwhere.answers.lexer import Token
+
+_SECOND_MARKS = re.compile(r"(\d)\"(\s?[-–—~]\s?)(\d{1,6}(?:\.\d{1,6})?)\"")
+_LATEX = re.compile(r"\\(?:text|mathrm|mathbf)\s?\{([^{}]*)\}")
+_LATEX_SPACE = re.compile(r"\\[,;:! ()\[\]]|\\quad")
+_BOXED = re.compile(r"\\boxed\s?\{([^{}]*)\}")
+_LINK = re.compile(r"\]\((?:[a-z]{2,8}:/|[#/?]|www\.)[^()\s]{0,2000}\)", re.IGNORECASE)
+_ADDRESS = re.compile(r"\b(?:https?|ftp|file)://[^\s()<>\[\]\"']{1,2000}", re.IGNORECASE)
+_SPECIAL = re.compile(r"<\|/?(?:[A-Za-z_]{1,30}|(\d[^<>|]{0,30}))\|>")
+#: A time or a range in angle brackets.
+_ANGLE = re.compile(r"<\s?([\d\[(][^<>\n]{0,60})>")
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|br|code|div|em|font|h[1-6]|hr|i|kbd|li|mark|ol|p|pre|s|small|span|strong|sub|sup|table|tbody|"
+    r"td|th|thead|tr|tt|u|ul|time|timestamp)(?:\s[^<>]{0,500})?/?>",
+    re.IGNORECASE,
+)
+_PAIRS = {"]": "[", ")": "(", "}": "{"}
+
+
+def plain_text(text: str) -> str:
+    """The text without marks that stand around times."""
+    text = _SECOND_MARKS.sub(r"\1s\2\3s", text)
+    if "\\" in text:
+        text = _LATEX.sub(r"\1", text)
+        text = _LATEX_SPACE.sub(" ", text)
+        text = _BOXED.sub(r" \1 ", text)
+    if "](" in text:
+        text = _LINK.sub("]", text)
+    if "://" in text:
+        text = _ADDRESS.sub(" ", text)
+    if "<" in text:
+        text = _SPECIAL.sub(lambda m: f" {m[1] or ''} ", text)
+        text = _TAG.sub(" ", text)
+        text = _ANGLE.sub(r" \1 ", text)
+    return text
+
+
+def without_own_brackets(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens, with each time that has an outermost bracket to itself freed from it: "[00:12] - [00:15]"."""
+    out: list[Token] = []
+    depth = 0
+    for i, token in enumerate(tokens):
+        if token.kind == "open":
+            depth += 1
+        elif token.kind == "close":
+            alone = len(out) > 1 and out[-1].kind == "time" and out[-2].kind == "open"
+            if alone and out[-2].text == _PAIRS[token.text]:
+                nested = len(out) > 2 and out[-3].kind == "open" and i + 1 < len(tokens)
+                if depth == 1 or (nested and tokens[i + 1].kind == "close"):
+                    out[-2:] = [out[-1]._replace(start=out[-2].start, end=token.end)]
+                    depth -= 1
+                    continue
+            depth = max(0, depth - 1)
+        out.append(token)
+    return out
