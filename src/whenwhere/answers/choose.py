@@ -23,7 +23,8 @@ from whenwhere.answers.ranges import Range
 from whenwhere.answers.thought import last_match
 
 _CORRECTION = re.compile(
-    r"\b(?:actually|correction|no,? wait|wait,|on second thought|let me correct|more precisely|i mean|rather,|instead,|"
+    r"\b(?:actually|correction|no,? wait|no, (?:it is|it's|from|between|the (?:event|correct|right|answer))|wait,|"
+    r"on second thought|let me correct|more precisely|i mean|rather,|instead,|"
     r"scratch that|i was wrong|sorry,)",
     re.IGNORECASE,
 )
@@ -63,8 +64,14 @@ _SENTENCE = re.compile(r"[.!?;](?=\s)|\n")
 _MOST = 200
 
 
-def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool, list[str]]:
-    """The ranges that are the answer, whether the choice is ambiguous, and what was noticed."""
+def select_ranges(text: str, found: Sequence[Range], *, denied: bool = False) -> tuple[list[Range], bool, list[str]]:
+    """The ranges that are the answer, whether the choice is ambiguous, and what was noticed.
+
+    Args:
+        text: The text.
+        found: All ranges in it, in written order.
+        denied: Whether a key of a structure says that the event is not there (`"found": false`).
+    """
     reasons: list[str] = []
     kept = list(found)
     if len(kept) > _MOST:
@@ -86,6 +93,8 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
     if lengths:
         reasons.append("a range is the length of the video")
     out = doubt.denied | doubt.doubted | examples | lengths
+    if denied and not any(r.strength == 3 for r in kept):
+        out |= {id(r) for r in kept if not _CLAIM.search(before[id(r)])}
     rest = [r for r in kept if id(r) not in out]
     if not rest:
         if kept and out == examples:
@@ -100,9 +109,9 @@ def select_ranges(text: str, found: Sequence[Range]) -> tuple[list[Range], bool,
         either = any(_OR.search(text, a.end, b.start) for a, b in itertools.pairwise(named))
         return named, either, [*reasons, *(["the text offers one range or another"] if either else [])]
     kept = _once(text, kept)
-    if _is_list(text, kept):
-        return kept, False, reasons
     claimed = {id(r) for r in kept if _CLAIM.search(before[id(r)])}
+    if _is_list(text, kept) and (id(kept[0]) in claimed or not any(_CLAIM.search(g) for g in _gaps(text, kept))):
+        return kept, False, reasons
     if claimed:
         return _with_neighbours(text, kept, claimed), False, reasons
     kept = [r for r, united in zip(kept, _united(text, kept), strict=True) if united] or kept
@@ -156,6 +165,10 @@ def _sentence_start(text: str, at: int) -> int:
 def _before(text: str, r: Range) -> str:
     """The part of the range's sentence that precedes it."""
     return text[_sentence_start(text, r.start) : r.start]
+
+
+def _gaps(text: str, kept: Sequence[Range]) -> list[str]:
+    return [text[a.end : b.start] for a, b in itertools.pairwise(kept)]
 
 
 def _is_list(text: str, kept: Sequence[Range]) -> bool:

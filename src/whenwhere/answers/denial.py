@@ -67,7 +67,8 @@ THING = re.compile(
 )
 NEGATED = re.compile(
     rf"(?<!who\ )(?<!which\ )(?<!that\ )\b(?:{_VERB}|cannot|can't|never)\b"
-    r"|\A\W*no(?:,\ |[.;]?\Z)|\b(?:nobody|nothing|no\ one|no-one)\ [a-z]|\b(?:is|are|was|were)\ (?:absent|missing)\b"
+    r"|\A\W*no(?:,\ (?!it\b|that\b|from\b|between\b|at\b|\d|the\ (?:event|correct|right|answer))|[.;]?\Z)"
+    r"|\b(?:nobody|nothing|no\ one|no-one)\ [a-z]|\b(?:is|are|was|were)\ (?:absent|missing)\b"
     r"|\bwithout\ an?y?\ [a-z]",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -76,6 +77,7 @@ _STRENGTHS: tuple[tuple[Literal["event", "thing", "negated"], re.Pattern[str]], 
     ("thing", THING),
     ("negated", NEGATED),
 )
+_EVENT_HINT = re.compile(r"\b(?:no|not|never|none|nothing|cannot|unable|failed|absent|missing)\b|n't\b", re.IGNORECASE)
 #: Phrases that look like a denial and deny nothing about the event.
 _HARMLESS = re.compile(
     r"\bno,? wait\b|\bno (?:doubt|longer|later|earlier|sooner|more than|less than|fewer than|matter|problem|need|exact|"
@@ -251,3 +253,10 @@ def denies(text: str) -> bool:
     (True, False)
     """
     return doubts(text, ()).absent
+
+
+def denies_event(text: str) -> bool:
+    """Whether a value of a dictionary says that the event is not there, which its ranges then cannot be."""
+    if not _EVENT_HINT.search(text):
+        return False
+    return "event" in _Sentences(text[:_REACH]).denials().values()

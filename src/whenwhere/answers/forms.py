@@ -195,6 +195,8 @@ FAMILY_COORDINATES: dict[str, tuple[Coordinates, bool | None]] = {
     "qwen2-vl": ("thousand", False),
     "stvg-o1": ("pixels", False),
 }
+#: Families that may answer in shares of the video's length instead of seconds (bytedance/vidi, issue 23).
+SHARES_OF_LENGTH = frozenset(["vidi"])
 
 
 def boxes_in_span(boxes: Sequence[TimedBox], span: tuple[float, float]) -> list[TimedBox]:

@@ -13,11 +13,13 @@ from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.choice import chosen_letter
 from whenwhere.answers.choose import select_ranges
 from whenwhere.answers.denial import denies
-from whenwhere.answers.forms import FAMILY_COORDINATES
+from whenwhere.answers.forms import FAMILY_COORDINATES, SHARES_OF_LENGTH
 from whenwhere.answers.lexer import Token, normalise_text, tokenise
 from whenwhere.answers.markup import plain_text, without_own_brackets
+from whenwhere.answers.prose_places import prose_places
 from whenwhere.answers.ranges import Range, ranges
-from whenwhere.answers.reading import read_structures, seconds
+from whenwhere.answers.reading import read_structures
+from whenwhere.answers.rows import seconds
 from whenwhere.answers.structure import structures
 from whenwhere.answers.tags import tagged
 from whenwhere.answers.thought import split_thought
@@ -46,7 +48,8 @@ def parse(
         form: Name in `FORMS`. Strict mode needs it; lenient mode uses it to know the coordinates.
         size: Width and height of the displayed frame. If given, boxes in fractions or thousandths, and with `shown`
             boxes in pixels, are returned in pixels of that frame. Other boxes stay as written.
-        duration: Duration of the video in seconds, needed to read times in per cent.
+        duration: Duration of the video in seconds, needed to read times in per cent or in shares of the video's length
+            (bare numbers up to 1 of a family that answers so, or "from 0.3 to 0.5 of the video").
         shown: Width and height of the picture that the model saw, needed to convert boxes written in its pixels.
 
     Raises:
@@ -71,7 +74,7 @@ def parse(
     answer = FORMS[form].parse(text) if form in FORMS else ParsedAnswer()
     if mode == "lenient" and not answer.valid:
         in_tokens = token_answer(text, form == TOKEN_FORM.name)
-        answer = _lenient(text, duration, kind, yx) if in_tokens is None else in_tokens
+        answer = _lenient(text, duration, kind, yx, form in SHARES_OF_LENGTH) if in_tokens is None else in_tokens
     known = answer.coordinates in ("unit", "thousand") or (answer.coordinates == "pixels" and shown is not None)
     return answer.displayed(size, shown) if size is not None and known else answer
 
@@ -87,7 +90,9 @@ def _family(form: str | None) -> tuple[Coordinates | None, bool | None]:
     raise SettingError(f"unknown form {form!r}: choose from {', '.join([*FORMS, *FAMILY_COORDINATES])}")
 
 
-def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bool | None) -> ParsedAnswer:
+def _lenient(
+    text: str, duration: float | None, kind: Coordinates | None, yx: bool | None, shares: bool
+) -> ParsedAnswer:
     parts = split_thought(normalise_text(text))
     reasons = parts.reasons
     scope = parts.answer
@@ -99,15 +104,23 @@ def _lenient(text: str, duration: float | None, kind: Coordinates | None, yx: bo
     rest = plain_text(tags.rest if own is None else own)
     all_tokens = without_own_brackets(tokenise(rest))
     nodes, unfinished = structures(all_tokens)
-    structured = read_structures(nodes, duration, yx)
+    places = prose_places(all_tokens, nodes)
+    structured = read_structures(nodes, duration, yx, places)
     if own is not None and not (structured.boxes or structured.points):
         more = read_structures(structures(tokenise(plain_text(tagged(scope).rest)))[0], duration, yx)
         structured.boxes, structured.points = more.boxes, more.points
-    found = _found(all_tokens, structured.ranges, [(n.start, n.end) for n in nodes], duration)
-    spans_of, ambiguous, noticed = select_ranges(rest, found)
+    free = [t for t in all_tokens if t.start not in places.taken] if places.taken else all_tokens
+    found = _found(free, structured.ranges, [(n.start, n.end) for n in nodes], duration)
+    spans_of, ambiguous, noticed = select_ranges(rest, found, denied=structured.denied)
     reasons += [*structured.reasons, *noticed]
     spans = tuple(span for r in spans_of for span in r.spans)
     boxes = (*tags.boxes, *structured.boxes)
+    if shares and spans and all(r.bare for r in spans_of) and all(0 <= t <= 1 for span in spans for t in span):
+        if duration is None or duration <= 0:
+            ambiguous = True
+            reasons.append("times are shares of the video's length, and the duration is not known")
+        else:
+            spans = tuple((round(start * duration, 9), round(end * duration, 9)) for start, end in spans)
     points = (*tags.points, *structured.points)
     truncated = parts.truncated or tags.truncated or unfinished
     if parts.truncated and not unfinished and spans and _cut_number(all_tokens, spans_of):

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whenwhere.answers.lexer import Token, word_set
+from whenwhere.answers.keys import key_of
+from whenwhere.answers.lexer import Token, tokenise, word_set
 from whenwhere.answers.retracted import RETRACTING, without_retracted
 
 #: Why times in frames cannot be read.
@@ -50,6 +51,8 @@ _NAMES = word_set("""
 """)
 #: Words before a bare range that make it a range of something else: "aged 20-30".
 _COUNTED = word_set("age aged ages page pages score scored size speed verse verses chapter chapters")
+_BETWEEN_RANGES = re.compile(r"(?:\W|\b(?:from|between|s|secs?|seconds?|and|at)\b)*", re.IGNORECASE)
+_LONGEST_LIST = 400  # characters of a value that is nothing but ranges
 _VIDEO = word_set("video clip footage recording film movie")
 _LOOK = 12  # most tokens between the two halves of a range
 
@@ -66,6 +69,7 @@ class Range:
         end: Index after its last character.
         strength: 1 for bare numbers, 2 where a unit or clock time was written, 3 where keys name it.
         problem: Why it cannot be read, or None.
+        bare: Whether its times have no unit.
     """
 
     spans: list[tuple[float, float]]
@@ -75,6 +79,7 @@ class Range:
     end: int
     strength: int = 1
     problem: str | None = None
+    bare: bool = False
 
 
 def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range]:
@@ -92,6 +97,18 @@ def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range
     return sorted(found, key=lambda r: r.first)
 
 
+def nothing_but_ranges(text: str) -> bool:
+    """Whether a text consists of ranges and what may stand between them in a list.
+
+    >>> [nothing_but_ranges(t) for t in ("3.2 - 7.5 s, 9-10", "[3, 5] (scene 2)", "")]
+    [True, False, False]
+    """
+    found = ranges(tokenise(text)) if len(text) < _LONGEST_LIST else []
+    ends = [0, *(r.end for r in found)]
+    starts = [*(r.start for r in found), len(text)]
+    return bool(found) and all(_BETWEEN_RANGES.fullmatch(text, i, j) for i, j in zip(ends, starts, strict=True))
+
+
 def span_between(a: Token, b: Token, duration: float | None) -> tuple[tuple[float, float] | None, str | None]:
     """The span between two times, or None and why there is none."""
     units = {a.unit, b.unit}
@@ -100,7 +117,7 @@ def span_between(a: Token, b: Token, duration: float | None) -> tuple[tuple[floa
     if "%" in units:
         if duration is None:
             return None, "times are in per cent, and the duration is not known"
-        return (a.value / 100 * duration, b.value / 100 * duration), None
+        return (round(a.value / 100 * duration, 9), round(b.value / 100 * duration, 9)), None
     if a.unit == "" and b.unit in ("min", "h", "ms"):  # "5 to 10 minutes"
         a = a._replace(unit=b.unit)
     if b.unit == "" and a.unit in ("min", "h", "ms", "clock"):
@@ -166,8 +183,12 @@ def _joined(tokens: Sequence[Token], duration: float | None) -> list[Range]:
         ) or (after is not None and after.kind == "ordinal")
         counts |= _counted(tokens, i0) and not a.unit + b.unit
         if not counts:
+            if _of_the_length(tokens, j) and not a.unit + b.unit and 0 <= a.value <= 1 >= b.value >= 0 and a.decimals:
+                a, b = (t._replace(value=t.value * 100, unit="%") for t in (a, b))
             span, problem = span_between(a, b, duration)
-            out.append(Range([span] if span else [], i0, j, a.start, b.end, _strength(a, b), problem))
+            out.append(
+                Range([span] if span else [], i0, j, a.start, b.end, _strength(a, b), problem, not a.unit + b.unit)
+            )
         i = j + 1
     return out
 
@@ -269,6 +290,12 @@ def _length(tokens: Sequence[Token], i: int) -> bool:
     return bool(after) and after[0].kind == "time"
 
 
+def _of_the_length(tokens: Sequence[Token], j: int) -> bool:
+    """Whether "of the video" or "of its length" follows the time at `j`."""
+    after = [t.text for t in tokens[j + 1 : j + 6] if t.text not in ("the", "its", "this", "total", "whole", "full")]
+    return len(after) > 1 and after[0] == "of" and (after[1] in _VIDEO or after[1] in ("length", "duration"))
+
+
 def _of_the_video(tokens: Sequence[Token], i: int) -> bool:
     """Whether the end or length at `i` is the video's: "the video ends at 30 s", "total duration"."""
     for j in range(i - 1, max(-1, i - 5), -1):
@@ -287,6 +314,8 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
     for i, t in enumerate(tokens):
         if t.kind == "word":
             new = "start" if t.text in _START else "end" if t.text in _END else "length" if _length(tokens, i) else ""
+            if not new and "_" in t.text:
+                new = key_of(t.text).side or ""
             if new:
                 label, since = "video" if new != "start" and _of_the_video(tokens, i) else new, i
         elif t.kind == "time" and i not in taken:
@@ -316,7 +345,9 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
             continue
         if _in_frames(tokens, i) or _in_frames(tokens, j):
             span, problem = None, COUNTED_IN_FRAMES
-        out.append(Range([span] if span else [], i, j, a.start, b.end, max(2, _strength(a, b)), problem))
+        out.append(
+            Range([span] if span else [], i, j, a.start, b.end, max(2, _strength(a, b)), problem, not a.unit + b.unit)
+        )
         k += 2
     return out
 

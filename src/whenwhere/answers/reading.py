@@ -1,47 +1,27 @@
 """From lists and dictionaries to spans, boxes and points, by the keys and shapes that models use.
 
-Two numbers are a span, four are a box, and a list of either is several of them. Keys take precedence over shapes. A box
-gets the time next to it (`"time": 1.0, "bbox_2d": [...]`) or the key above it (`{"3.0": [...]}`). `box_2d` is y-first
-in Gemini's answers and x-first in others, so it is not read without the form's name.
+Two numbers are a span, four are a box, and a list of either is several of them. Keys take precedence over shapes
+(`whenwhere.answers.keys`): spans under a key that names them come before the value of any other key that is nothing but
+a range. A box gets the time next to it (`"time": 1.0, "bbox_2d": [...]`), that of an object around it, or the key above
+it (`{"3.0": [...]}`). `box_2d` is y-first in Gemini's answers and x-first in others, so it is not read without the
+form's name. A dictionary that says that it is about something absent (`"found": false`) holds nothing else.
 """
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from whenwhere.answers.answer import TimedBox, TimedPoint
-from whenwhere.answers.lexer import Token, tokenise, word_set
-from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, ranges, span_between
+from whenwhere.answers.denial import denies_event
+from whenwhere.answers.keys import CHOICES, IDS, LABELS, Key, key_of, paired
+from whenwhere.answers.lexer import Token, tokenise
+from whenwhere.answers.prose_places import ProsePlaces
+from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, nothing_but_ranges, ranges, span_between
+from whenwhere.answers.rows import corners, groups, number_list, seconds, time_token, timed_box
 from whenwhere.answers.structure import Bracket, Element
 
-_START = word_set("""
-    start starttime starttimes startsec startsecs startsecond startseconds startts starttimestamp begin
-    begintime from tstart timestart starts startms starttimems
-""")
-_END = word_set("""
-    end endtime endtimes endsec endsecs endsecond endseconds endts endtimestamp stop stoptime to tend timeend
-    ends finish endms endtimems until
-""")
-_TIME = word_set("""
-    time t timestamp timesec timeseconds timestamps second seconds sec secs timems ts at frametime
-""")
-_SPAN = word_set("""
-    time timestamp timestamps timerange timeranges timespan timespans timeinterval timeintervals span spans
-    segment segments interval intervals window windows moment moments period periods range ranges
-    predrelevantwindows glue answer timeperiod
-""")
-_BOX = word_set("""
-    bbox2d bbox box boundingbox boxes bboxes boundingboxes boxxyxy bboxxyxy coordinates predbbox
-""")
-_POINT = frozenset(["point2d", "point", "points"])
-_LABEL = frozenset(["label", "object", "name", "category", "obj", "objectname", "ref", "class"])
-_ID = frozenset(["id", "trackid", "objectid", "targetid", "instanceid"])
-_ABSENT_IF_FALSE = frozenset(["exists", "exist", "present", "found", "visible", "occurs", "happens"])
-_ABSENT_IF_TRUE = frozenset(["absent", "notfound", "notpresent", "missing"])
-_CHOICE = frozenset(["answer", "choice", "option", "correctoption", "finalanswer"])
 _DEEPEST = 30
-_KEY = re.compile(r"[\W_]+")
 
 
 @dataclass(slots=True)
@@ -53,6 +33,7 @@ class StructuredReading:
         boxes: Boxes in written order.
         points: Points in written order.
         absent: Whether a structure says that the event is not there (an empty list, `"found": false`).
+        denied: Whether a key says so, and not only an empty list.
         choice: Letter of the chosen option.
         target: Number of the object.
         unclear: Whether something could be read in more than one way.
@@ -63,6 +44,7 @@ class StructuredReading:
     boxes: list[TimedBox] = field(default_factory=list)
     points: list[TimedPoint] = field(default_factory=list)
     absent: bool = False
+    denied: bool = False
     choice: str | None = None
     target: str | None = None
     unclear: bool = False
@@ -70,7 +52,10 @@ class StructuredReading:
 
 
 def read_structures(
-    nodes: Iterable[Bracket], duration: float | None = None, yx: bool | None = None
+    nodes: Iterable[Bracket],
+    duration: float | None = None,
+    yx: bool | None = None,
+    places: ProsePlaces | None = None,
 ) -> StructuredReading:
     """What the structures of a text say.
 
@@ -78,82 +63,84 @@ def read_structures(
         nodes: The outermost brackets, in order.
         duration: Duration of the video in seconds, for times in per cent.
         yx: Order of `box_2d`: True means y first, False x first, None unknown.
+        places: What the prose around says about them.
     """
     out = StructuredReading()
+    places = places or ProsePlaces()
     for node in nodes:
-        spans: list[tuple[float, float]] = []
-        reader = _Reader(out, duration, yx, spans)
-        reader.value(node, 0)
+        time = places.times.get(node.start)
+        if node.start in places.boxes:
+            out.boxes.append(TimedBox(time, places.boxes[node.start]))
+            continue
+        if node.start in places.points:
+            x, y = number_list(node) or (math.nan, math.nan)
+            out.points.append(TimedPoint(time, (x, y)))
+        if node.start in places.points | places.taken:
+            continue
+        reader = _Reader(out, duration, yx)
+        reader.value(node, 0, _Context(time))
+        spans = reader.spans or reader.others
         if spans:
-            out.ranges.append(Range(spans, -1, -1, node.start, node.end, reader.strength))
+            out.ranges.append(Range(spans, -1, -1, node.start, node.end, reader.strength, bare=reader.bare))
     return out
 
 
-def number_list(node: Element) -> list[float] | None:
-    """The seconds (or plain numbers) of a flat, complete list; None for anything else."""
-    if not isinstance(node, Bracket) or not node.whole or node.open == "{" or not node.items:
-        return None
-    out: list[float] = []
-    for value in node.values:
-        x = seconds(value)
-        if x is None:
-            return None
-        out.append(x)
-    return out
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the structures around a value say about it.
 
+    Attributes:
+        time: Time of the boxes and points in it.
+        label: What they show.
+        row: Whether it is one of several in a list.
+    """
 
-def seconds(value: Element) -> float | None:
-    """The time given by a number, a token, or a string with exactly one time; None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return value
-    if isinstance(value, Token):
-        return value.seconds
-    if isinstance(value, str):
-        inside = [t for t in tokenise(value[:80]) if t.kind not in ("line",)]
-        if len(inside) == 1 and inside[0].kind == "time":
-            return inside[0].seconds
-    return None
+    time: float | None = None
+    label: str | None = None
+    row: bool = False
 
 
 class _Reader:
     """Walks once through one structure."""
 
-    def __init__(
-        self, out: StructuredReading, duration: float | None, yx: bool | None, spans: list[tuple[float, float]]
-    ) -> None:
-        self.out, self.duration, self.yx, self.spans = out, duration, yx, spans
+    def __init__(self, out: StructuredReading, duration: float | None, yx: bool | None) -> None:
+        self.out, self.duration, self.yx = out, duration, yx
+        self.spans: list[tuple[float, float]] = []
+        self.others: list[tuple[float, float]] = []  # values of keys that do not name spans
         self.strength = 1
+        self.bare = True
 
-    def value(self, node: Element, depth: int) -> None:
+    def value(self, node: Element, depth: int, context: _Context) -> None:
         """Reads a list or dictionary by its shape."""
         if not isinstance(node, Bracket) or depth > _DEEPEST:
             return
         if node.open == "{":
-            self.mapping(node, depth)
+            self.mapping(node, depth, context)
             return
         if not node.items:
             self.out.absent |= node.whole
             return
         flat = number_list(node)
         if flat is not None:
-            if any(isinstance(v, Token) and v.unit for v in node.values) and self.strength < 2:
-                self.strength = 2
-            self.flat(node, flat)
+            self.flat(node, flat, context)
             return
+        inside = replace(context, row=True)
         for value in node.values:
             if isinstance(value, Bracket):
-                self.value(value, depth + 1)
+                self.value(value, depth + 1, inside)
             elif isinstance(value, str):
                 self.text(value)
 
-    def flat(self, node: Bracket, flat: list[float]) -> None:
+    def flat(self, node: Bracket, flat: list[float], context: _Context) -> None:
         """Reads a list of numbers by its length."""
+        units = any(isinstance(v, Token) and v.unit for v in node.values)
         if len(flat) == 2 or (len(flat) == 3 and 0 <= flat[2] <= 1 and flat[1] > 1):
+            if units and self.strength < 2:
+                self.strength = 2
+            self.bare &= not units
             self.span(flat[0], flat[1])
-        elif len(flat) == 4 and not any(isinstance(v, Token) and v.unit for v in node.values):
-            self.box(None, flat, None, None)
+        elif not units and (len(flat) == 4 or (len(flat) in (5, 6) and (context.row or context.time is not None))):
+            self.row(flat, context, None, swapped=False)
 
     def span(self, start: float, end: float) -> None:
         """Adds a span with finite ends."""
@@ -162,156 +149,218 @@ class _Reader:
         else:
             self.out.reasons.append("a span is not finite")
 
-    def text(self, text: str) -> None:
-        """Reads a string that holds ranges."""
-        for r in ranges(tokenise(text), self.duration):
+    def text(self, text: str, whole: bool = False) -> bool:
+        """Reads a string that holds ranges, or only one that is `whole` a range; returns whether there was any."""
+        if whole and not nothing_but_ranges(text):
+            return False
+        found = ranges(tokenise(text), self.duration)
+        for r in found:
             if r.problem:
                 self.out.unclear = True
                 self.out.reasons.append(r.problem)
+            self.bare &= r.bare
             for start, end in r.spans:
                 self.span(start, end)
+        return bool(found)
 
-    def box(self, time: float | None, flat: list[float], label: str | None, name: str | None) -> None:
-        """Adds a box of finite numbers."""
-        if all(map(math.isfinite, flat)) and (time is None or math.isfinite(time)):
-            self.out.boxes.append(TimedBox(time, (flat[0], flat[1], flat[2], flat[3]), label, name))
-        else:
-            self.out.reasons.append("a box is not finite")
-
-    def mapping(self, node: Bracket, depth: int) -> None:
-        """Reads a dictionary by its keys."""
-        keys = {_KEY.sub("", key.lower()): value for key, value in node.items if key is not None}
-        if any("frame" in k for k in keys if k.startswith(("start", "end"))):
-            self.out.unclear = True
-            self.out.reasons.append(COUNTED_IN_FRAMES)
+    def row(self, flat: list[float], context: _Context, name: str | None, *, swapped: bool) -> None:
+        """Adds a box of four to six finite numbers."""
+        read = timed_box(flat, context.time)
+        if read is None:
+            self.unclear("it is not clear which of the numbers of a box are its time and its score")
             return
-        label = next((str(v) for k, v in keys.items() if k in _LABEL and isinstance(v, str)), None)
-        name = next((_name(v) for k, v in keys.items() if k in _ID), None)
-        used: set[str] = set()
-        if node.whole:
-            used |= self.labelled_span(keys)
-            time_key = next((k for k in keys if k in _TIME and seconds(keys[k]) is not None), None)
-            time = None if time_key is None else seconds(keys[time_key])
-            if time is not None and time_key == "timems":
-                time /= 1000
-            for k, v in keys.items():
-                if k in _BOX or k == "box2d":
-                    used.add(k)
-                    self.boxes(k, v, time, label, name, depth)
-                elif k in _POINT:
-                    used.add(k)
-                    for flat in _groups(v, 2):
-                        self.out.points.append(TimedPoint(time, (flat[0], flat[1]), label, name))
-                elif k in ("targetid", "target"):
-                    used.add(k)
-                    self.out.target = _name(v)
-            if used & (_BOX | _POINT | {"box2d"}):
-                used |= {k for k in keys if k in _TIME}
-        for key, v in node.items:
-            k = _KEY.sub("", key.lower()) if key is not None else ""
-            if k in used or (not node.whole and k not in _SPAN and number_list(v) is not None):
-                continue  # in a truncated dictionary, the time of this box may be missing
-            self.entry(key or "", k, v, depth)
+        time, box = read
+        if not all(map(math.isfinite, (*box, 0.0 if time is None else time))):
+            self.out.reasons.append("a box is not finite")
+            return
+        if swapped:
+            box = (box[1], box[0], box[3], box[2])
+        self.out.boxes.append(TimedBox(time, box, context.label, name))
 
-    def labelled_span(self, keys: dict[str, Element]) -> set[str]:
-        """Reads a start and an end, and returns the keys that were used."""
-        s = next((k for k in keys if k in _START), None)
-        e = next((k for k in keys if k in _END), None)
-        if s is None or e is None:
-            return set()
-        if keys[s] is None and keys[e] is None:
-            self.out.absent = True
-            return {s, e}
-        a, b = _time_token(keys[s]), _time_token(keys[e])
-        if a is None or b is None:
-            self.out.reasons.append("a start or an end is not a time")
-            return {s, e}
-        span, problem = span_between(a, b, self.duration)
-        if problem and a.unit == b.unit == "":
-            problem = None
-        if span is None:
-            self.out.unclear = True
-            self.out.reasons.append(problem or "not a time")
-        else:
-            factor = 1e-3 if s.endswith("ms") and e.endswith("ms") and not a.unit and not b.unit else 1.0
-            self.span(span[0] * factor, span[1] * factor)
+    def unclear(self, reason: str) -> None:
+        """Notes that something could be read in more than one way."""
+        self.out.unclear = True
+        self.out.reasons.append(reason)
+
+    def mapping(self, node: Bracket, depth: int, context: _Context) -> None:
+        """Reads a dictionary by its keys."""
+        items = [(key_of(key or ""), value) for key, value in node.items]
+        keys = {key: value for key, value in items if key.text}
+        if any(key.says_absent(value) for key, value in items):
+            self.out.absent = self.out.denied = True
+            return
+        if any(isinstance(v, str) and k.compact not in LABELS and denies_event(v) for k, v in items):
+            self.unclear("the text says that the event is not there")
+            return
+        label = next((str(v) for k, v in items if k.compact in LABELS and isinstance(v, str)), context.label)
+        name = next((_name(v) for k, v in items if k.compact in IDS), None)
+        used: set[Key] = set()
+        if node.whole:
+            used |= self.labelled_spans(keys)
+            time = next((t for k, v in items if k.time and (t := _time_under(k, v)) is not None), context.time)
+            context = _Context(time, label)
+            used |= self.places(keys, context, name, depth)
+        for key, value in items:
+            if key in used or (not node.whole and not key.span and number_list(value) is not None):
+                continue  # in a truncated dictionary, the time of this box may be missing
+            self.entry(key, value, depth, context)
+
+    def labelled_spans(self, keys: dict[Key, Element]) -> set[Key]:
+        """Reads starts with their ends or lengths, and returns the keys that were used."""
+        used: set[Key] = set()
+        for first, second in paired(keys):
+            used |= {first, second}
+            if keys[first] is None and keys[second] is None:
+                self.out.absent = self.out.denied = True
+                continue
+            a, b = (_with_unit(k, time_token(keys[k])) for k in (first, second))
+            if a is None or b is None:
+                self.out.reasons.append("a start or an end is not a time")
+                continue
+            span, problem = span_between(a, b, self.duration)
+            if span is None:
+                self.unclear(problem or "not a time")
+                continue
+            start, end = span
+            if second.side == "length":
+                end = round(start + end, 9)
+            elif first.side == "length":
+                start, end = round(end - start, 9), end
+            if first.video and start == 0:
+                continue  # the length of the video
+            self.bare &= not (a.unit or b.unit)
+            self.span(start, end)
             self.strength = 3
-        return {s, e}
+        return used
+
+    def places(self, keys: dict[Key, Element], context: _Context, name: str | None, depth: int) -> set[Key]:
+        """Reads the boxes, points and target of a dictionary, and returns the keys that were used."""
+        used: set[Key] = set()
+        times = next((t for k, v in keys.items() if k.time and (t := number_list(v))), None)
+        for key, value in keys.items():
+            if key.box:
+                used.add(key)
+                self.boxes(key, value, context, name, depth, times)
+            elif key.point:
+                used.add(key)
+                for x, y in groups(value, 2):
+                    self.out.points.append(TimedPoint(context.time, (x, y), context.label, name))
+            elif key.compact in ("targetid", "target"):
+                used.add(key)
+                self.out.target = _name(value)
+        sides = {k: seconds(v) for k, v in keys.items() if k.compact in ("x", "y")}
+        if len(sides) == 2 and not used and None not in sides.values():
+            x, y = (s for _, s in sorted((k.compact, s) for k, s in sides.items() if s is not None))
+            self.out.points.append(TimedPoint(context.time, (x, y), context.label, name))
+            used |= sides.keys()
+        if any(k.box or k.point for k in used):
+            used |= {k for k in keys if k.time}
+        return used
 
     def boxes(
-        self, key: str, value: Element, time: float | None, label: str | None, name: str | None, depth: int
+        self, key: Key, value: Element, context: _Context, name: str | None, depth: int, times: list[float] | None
     ) -> None:
         """Reads the value of a key that means a box."""
-        if key == "box2d" and self.yx is None:
-            self.out.unclear = True
-            self.out.reasons.append("box_2d is y-first in some models: name the form")
+        if key.compact == "box2d" and self.yx is None:
+            self.unclear("box_2d is y-first in some models: name the form")
             return
-        if isinstance(value, Bracket) and value.open == "{" and not _corners(value):
+        swapped = key.compact == "box2d" and bool(self.yx)
+        held = isinstance(value, Bracket) and not corners(value)
+        if isinstance(value, Bracket) and held and value.open == "{":
             for child_key, child in value.items:  # {"boxes": {"3.0": [...]}}
-                self.timed(child_key or "", child, label, name)
+                when = seconds(child_key)
+                for flat in _box_groups(child) if when is not None else ():
+                    self.row(flat, replace(context, time=when), name, swapped=swapped)
             return
-        if (
-            isinstance(value, Bracket)
-            and value.open != "{"
-            and any(isinstance(v, Bracket) and v.open == "{" and not _corners(v) for v in value.values)
-        ):
-            self.value(value, depth + 1)
+        if isinstance(value, Bracket) and held and any(_is_mapping(v) for v in value.values):
+            self.value(value, depth + 1, context)
             return
-        corners = _corners(value)
-        groups = [corners] if corners else [*_groups(value, 4), *_groups(value, 5)]
-        for flat in groups:
-            when = time
-            if len(flat) == 5:
-                when, flat = flat[0], flat[1:]
-            if key == "box2d" and self.yx:
-                flat = [flat[1], flat[0], flat[3], flat[2]]
-            self.box(when, flat, label, name)
+        found = _box_groups(value)
+        for x, y in groups(value, 2) if not found else ():
+            self.out.points.append(TimedPoint(context.time, (x, y), context.label, name))
+        own = times if times is not None and len(times) == len(found) and context.time is None else None
+        for i, flat in enumerate(found):
+            self.row(flat, context if own is None else replace(context, time=own[i]), name, swapped=swapped)
 
-    def timed(self, key: str, value: Element, label: str | None, name: str | None) -> bool:
-        """Reads boxes under a key that may be a time, and returns whether it was one."""
-        time = seconds(key)
-        if time is None:
-            return False
-        corners = _corners(value)
-        for flat in [corners] if corners else _groups(value, 4):
-            self.box(time, flat, label, name)
-        return True
-
-    def entry(self, key: str, k: str, value: Element, depth: int) -> None:
+    def entry(self, key: Key, value: Element, depth: int, context: _Context) -> None:
         """Reads any other key of a dictionary."""
         if isinstance(value, bool):
-            self.out.absent |= (k in _ABSENT_IF_FALSE and not value) or (k in _ABSENT_IF_TRUE and value)
-        elif k in _SPAN or k in _START or k in _END or k in _TIME:
+            return
+        if value is not None and self.key_range(key):
+            return
+        if key.unit == "frame" and not key.time and groups(value, 2):
+            self.unclear(COUNTED_IN_FRAMES)
+            return
+        named = key.span or key.side in ("start", "end") or key.time
+        if key.time and not key.span and isinstance(value, str) and nothing_but_ranges(value):
+            named = False  # {"first": "3-5", "second": "10-12"}
+        if named:
             if value is None or (isinstance(value, Bracket) and not value.items and value.whole):
-                self.out.absent |= k in _SPAN
-            elif isinstance(value, str):
-                before = len(self.spans)
-                self.text(value)
-                if len(self.spans) > before:
-                    self.strength = 3
-                elif k in _CHOICE and re.fullmatch(r"\(?[A-H][).]?", value.strip()):
-                    self.out.choice = value.strip(" ().")
+                self.out.absent |= key.span
+                self.out.denied |= key.span
+            elif isinstance(value, str) and self.named(lambda: self.text(value)):
+                return
             elif isinstance(value, Bracket):
-                before = len(self.spans)
-                self.value(value, depth + 1)
-                if len(self.spans) > before:
-                    self.strength = 3
-        elif k in _CHOICE and isinstance(value, str):
-            if re.fullmatch(r"\(?[A-H][).]?", value.strip()):
-                self.out.choice = value.strip(" ().")
-        elif isinstance(value, Bracket) and not self.timed(key, value, None, None) and number_list(value) is None:
-            self.value(
-                value, depth + 1
-            )  # bare numbers under any other key, such as "size": [640, 360], are not an answer
+                self.named(lambda: self.value(value, depth + 1, context))
+        if key.compact in CHOICES and isinstance(value, str) and re.fullmatch(r"\(?[A-H][).]?", value.strip()):
+            self.out.choice = value.strip(" ().")
+        if not named and isinstance(value, str):
+            if not key.aside:
+                self.other(lambda: self.text(value, whole=True))
+        elif not named and isinstance(value, Bracket):
+            time = seconds(key.text)
+            timed = time is not None and (any(c in key.text for c in ".:s") or bool(_box_groups(value)))
+            if timed:
+                self.value(value, depth + 1, _Context(time, context.label))
+            elif number_list(value) is None:
+                self.pairs(key, value, depth, context)
+            elif len(value.items) == 2 and not key.aside:
+                self.other(lambda: self.value(value, depth + 1, context))
+            elif len(value.items) == 4 and context.time is not None and not key.aside:
+                self.value(value, depth + 1, replace(context, label=key.text))
+
+    def pairs(self, key: Key, value: Bracket, depth: int, context: _Context) -> None:
+        """Reads a structure under a key that does not name spans: bare pairs in it are the value of any key."""
+        if value.open != "{" and len(groups(value, 2, 3)) == len(value.items) > 0:
+            if not key.aside:
+                self.other(lambda: self.value(value, depth + 1, context))
+            return
+        self.value(value, depth + 1, context)
+
+    def key_range(self, key: Key) -> bool:
+        """Whether the key itself is a range ("00:23 - 00:48"), which is read."""
+        if len(key.text) > 80 or not any(c.isdigit() for c in key.text):
+            return False
+        return self.named(lambda: self.text(key.text.strip("[]()"), whole=True))
+
+    def named(self, read: Callable[[], object]) -> bool:
+        """Reads spans that are named by a key, and returns whether there were any."""
+        before = len(self.spans)
+        read()
+        if len(self.spans) > before:
+            self.strength = 3
+        return len(self.spans) > before
+
+    def other(self, read: Callable[[], object]) -> None:
+        """Reads spans under a key that does not name them: they count where no key names any."""
+        before = len(self.spans)
+        read()
+        self.others += self.spans[before:]
+        del self.spans[before:]
 
 
-def _time_token(value: Element) -> Token | None:
-    if isinstance(value, Token):
-        return value
-    if isinstance(value, str):
-        inside = tokenise(value[:80])
-        return inside[0] if len(inside) == 1 and inside[0].kind == "time" else None
-    return None
+def _time_under(key: Key, value: Element) -> float | None:
+    token = _with_unit(key, time_token(value))
+    return seconds(value) if token is None else token.seconds
+
+
+def _with_unit(key: Key, token: Token | None) -> Token | None:
+    """A time with the unit that its key names, where it has none of its own."""
+    if token is None or token.unit or not key.unit:
+        return token
+    if key.unit == "share":
+        return token._replace(value=token.value * 100, unit="%")
+    return token._replace(unit="" if key.unit == "s" else key.unit)
 
 
 def _name(value: Element) -> str | None:
@@ -320,23 +369,10 @@ def _name(value: Element) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _corners(value: Element) -> list[float] | None:
-    """The four numbers of a dictionary of corners, or None."""
-    if not isinstance(value, Bracket) or value.open != "{":
-        return None
-    keys = {_KEY.sub("", (key or "").lower()): seconds(v) for key, v in value.items}
-    for names in (("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax")):
-        corners = [keys.get(n) for n in names]
-        if all(c is not None for c in corners):
-            return [c for c in corners if c is not None]
-    return None
+def _is_mapping(value: Element) -> bool:
+    return isinstance(value, Bracket) and value.open == "{" and not corners(value)
 
 
-def _groups(value: Element, size: int) -> list[list[float]]:
-    """Lists of `size` numbers: the value itself, or its items."""
-    flat = number_list(value)
-    if flat is not None:
-        return [flat] if len(flat) == size else []
-    if isinstance(value, Bracket) and value.open != "{":
-        return [f for f in map(number_list, value.values) if f is not None and len(f) == size]
-    return []
+def _box_groups(value: Element) -> list[list[float]]:
+    found = corners(value)
+    return [found] if found else groups(value, 4, 5, 6)

@@ -16,6 +16,8 @@ _BOUNDS = word_set("""
     start starts starting begin begins beginning end ends ending finish finishes stop stops
     started began ended finished stopped
 """)
+#: What stands before the t of "n't".
+_NT = word_set("don doesn didn isn aren wasn weren won wouldn couldn can shouldn")
 _NOT_YET = word_set("until till before after")
 _REACH = 6  # most tokens between a negated "start" and its time
 
@@ -48,7 +50,7 @@ def _word(tokens: Sequence[Token], i: int) -> str:
 
 def _negated(tokens: Sequence[Token], i: int) -> bool:
     """Whether "not" or "n't" stands before the word at `i`."""
-    return _word(tokens, i - 1) == "not" or (_word(tokens, i - 1) == "t" and _word(tokens, i - 2).endswith("n"))
+    return _word(tokens, i - 1) == "not" or (_word(tokens, i - 1) == "t" and _word(tokens, i - 2) in _NT)
 
 
 def _taken_back(tokens: Sequence[Token], joins: Sequence[bool], i: int) -> range | tuple[()]:

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
-from whenwhere.answers.lexer import tokenise
+from whenwhere.answers.lexer import Token, tokenise
+from whenwhere.answers.prose_places import lead_time
 from whenwhere.answers.reading import read_structures
 from whenwhere.answers.structure import structures
 
@@ -99,12 +100,14 @@ def _claims(text: str, out: Tagged) -> str:
     kept: list[str] = []
     label: str | None = None
     pending: list[int] = []  # indices of boxes whose time has not been read yet
-    at = 0
+    at = place = 0
+    lead: Token | None = None  # time in front of the boxes that follow
     for m in _CLAIM.finditer(text):
-        gap = text[at : m.start()]
+        gap = _TIME_TAG.sub(" ", text[at : m.start()])
         kept.append(gap)
         if gap.strip():
             pending = []
+            lead, place = _lead(gap), len(kept) - 1
         at = m.end()
         if m["t"] is not None:
             when = [t for t in tokenise(m["t"]) if t.kind == "time"]
@@ -123,6 +126,10 @@ def _claims(text: str, out: Tagged) -> str:
             boxes = _boxes(m["inside"])
             if not boxes:  # "<|box_start|>12.5,17.8<|box_end|>" is a span
                 kept.append(f"[{m['inside']}]" if not re.search(r"[\[({]", m["inside"]) else m["inside"])
+            if boxes and lead is not None and boxes[0].time is None:
+                boxes = [box._replace(time=lead.seconds) for box in boxes]
+                kept[place] = kept[place][: lead.start] + " " + kept[place][lead.end :] if lead.text else kept[place]
+                lead = lead._replace(text="")
             for box in boxes:
                 pending.append(len(out.boxes))
                 out.boxes.append(box._replace(label=box.label or label))
@@ -130,6 +137,15 @@ def _claims(text: str, out: Tagged) -> str:
                 out.coordinates = "thousand"
     kept.append(text[at:])
     return " ".join(kept)
+
+
+def _lead(gap: str) -> Token | None:
+    """The time in the words right before a box: "1.0s: <box>", "<t>1.0</t>s: <box>"."""
+    tokens = tokenise(gap[-200:])
+    last = max((i for i, t in enumerate(tokens) if t.kind in ("line", "stop")), default=-1)
+    time = lead_time(tokens[last + 1 :])
+    shift = max(0, len(gap) - 200)
+    return None if time is None else time._replace(start=time.start + shift, end=time.end + shift)
 
 
 def _boxes(inside: str) -> list[TimedBox]:
