@@ -221,3 +221,19 @@ def test_sound_streams_are_left_as_they_are() -> None:
             assert clock.joins == ()
             assert (clock.ticks == pts).all()
     assert "vp9" not in REORDERING
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv"])
+def test_what_is_not_read_of_a_joined_file_is_said(ending: str, tmp_path: Path) -> None:
+    """FFmpeg stops after the first or second recording: all frames are there, or a sentence names the rest."""
+    options = FORMATS.get(ending, {})
+    path = joined(tmp_path / f"thrice{ending}", 0, 0, 0, each=12, **options)
+    info = probe(path)
+    read = len(info.times)
+    assert codes(info) == list(range(read))
+    assert read == 36 or "another video begins" in info.warnings[-1], (read, info.warnings)
+    alone = probe(tmp_path / f"part0{ending}")
+    assert not alone.warnings
+    if read < 36:
+        place = int(info.warnings[-1].split()[-1])
+        assert path.read_bytes()[place:].startswith((tmp_path / f"part{read // 12}{ending}").read_bytes()[:4])

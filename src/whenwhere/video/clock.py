@@ -219,7 +219,9 @@ def decoded_order(path: str, most: int | None = None) -> NDArray[np.intp]:
     return np.array(order, np.intp)
 
 
-def decoded_clock(table: PacketTable, order: NDArray[np.intp], tick: Fraction, rate: Fraction, trusted: bool) -> Clock:
+def decoded_clock(
+    table: PacketTable, order: NDArray[np.intp], tick: Fraction, rate: Fraction, trusted: bool, jumps: bool
+) -> Clock:
     """The clock of a stream whose frames are shown in the decoder's order.
 
     Args:
@@ -228,6 +230,7 @@ def decoded_clock(table: PacketTable, order: NDArray[np.intp], tick: Fraction, r
         tick: Length of a tick in seconds.
         rate: Frames per second, for streams that have no times at all.
         trusted: Whether the stamps that exist are those of their frames.
+        jumps: Whether the container's clock may jump, so that a step of more than ten seconds is none.
     """
     # Of two frames of one packet, the later one stays on the screen.
     order = order[np.sort(len(order) - 1 - np.unique(order[::-1], return_index=True)[1])]
@@ -238,7 +241,7 @@ def decoded_clock(table: PacketTable, order: NDArray[np.intp], tick: Fraction, r
     joins = np.zeros(0, np.intp)
     start = 0.0
     if trusted and len(known):
-        times, restarts = _filled(stamps, known, float(1 / rate / tick))
+        times, restarts = _filled(stamps, known, float(1 / rate / tick), float(_FAR / tick) if jumps else np.inf)
         joins = np.sort(order[restarts])
     else:
         # Decoding times are the places of the frames, in whatever order they are shown.
@@ -253,7 +256,7 @@ def decoded_clock(table: PacketTable, order: NDArray[np.intp], tick: Fraction, r
 
 
 def _filled(
-    stamps: NDArray[np.int64], known: NDArray[np.intp], step: float
+    stamps: NDArray[np.int64], known: NDArray[np.intp], step: float, far: float
 ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Stamps of all frames in the order they are shown, from those of some, and the places where they restart.
 
@@ -261,9 +264,10 @@ def _filled(
         stamps: (n,) stamps; only some count.
         known: Increasing places of these.
         step: Usual distance of frames, in ticks.
+        far: A longer step is a jump of the clock.
     """
     steps = np.diff(stamps[known]).astype(float)
-    restarts = np.flatnonzero(steps <= 0)
+    restarts = np.flatnonzero((steps <= 0) | (steps > far))
     steps[restarts] = step * np.diff(known)[restarts]
     values = float(stamps[known[0]]) + np.concatenate([[0.0], np.cumsum(steps)])
     places = np.arange(len(stamps))

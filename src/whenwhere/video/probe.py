@@ -39,6 +39,7 @@ from whenwhere.video.colours import Colours, declared_colours
 from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo
 from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
 from whenwhere.video.orientation import orientation
+from whenwhere.video.remainder import unread_sentence
 
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
 _HEAD = 300
@@ -61,6 +62,8 @@ class _Survey:
         sar: Sample aspect ratio.
         colours: What the stored values stand for.
         first: The first decoded frame, if one of the first packets gives one.
+        container: FFmpeg's names of the container, separated by commas.
+        end: Where the last packet ends, in bytes; 0 if that is not known.
         packets: The table of packets, with the container's stamps.
         durations: (packets,) declared durations in ticks.
         stores_times: Whether the container stores presentation times.
@@ -79,6 +82,8 @@ class _Survey:
     sar: Fraction
     colours: Colours
     first: VideoFrame | None
+    container: str
+    end: int
     packets: PacketTable
     durations: NDArray[np.int64]
     stores_times: bool
@@ -118,6 +123,8 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     warnings = []
     if clock.joins:
         warnings.append(joins_sentence((table.tick[list(clock.joins)] - ticks[0]) * float(clock.tick)))
+    if sentence := unread_sentence(name, found.container, found.end, duration, found.audio):
+        warnings.append(sentence)
     if truncated:
         claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
         warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
@@ -180,7 +187,8 @@ def _survey(path: str) -> _Survey:
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
         hidden = _hides_frames(context)
         flags = Flags(container.format.flags)
-        stores_times = container.format.name != "avi" and Flags.no_timestamps not in flags
+        kind, end = container.format.name, 0
+        stores_times = kind != "avi" and Flags.no_timestamps not in flags
         jumps = Flags.ts_discont in flags
         torn = False
         first: VideoFrame | None = None
@@ -189,6 +197,7 @@ def _survey(path: str) -> _Survey:
         for packet in packets(container, stream, errors):
             pts, dts = packet.pts, packet.dts
             torn = packet.is_corrupt
+            end = max(end, (packet.pos or 0) + packet.size)
             add_pts(NO_TICK if pts is None else pts)
             add_dts(NO_TICK if dts is None else dts)
             add_duration(packet.duration or 0)
@@ -225,6 +234,8 @@ def _survey(path: str) -> _Survey:
         sar,
         colours,
         first,
+        kind,
+        end,
         table,
         durations,
         stores_times,
@@ -254,7 +265,7 @@ def _timed(path: str, found: _Survey) -> tuple[PacketTable, Clock]:
         if not len(order):
             raise _undecodable(path)
         rate = found.rates[0] if found.rates else Fraction(25)
-        clock = decoded_clock(table, order, found.tick, rate, found.stores_times and not wrong)
+        clock = decoded_clock(table, order, found.tick, rate, found.stores_times and not wrong, found.jumps)
     key, head = table.key.copy(), table.head.copy()
     # A file that does not begin with a key frame is decoded from its first packet.
     key[0] = head[0] = True

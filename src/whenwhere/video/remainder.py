@@ -1,0 +1,50 @@
+"""What stands in a file behind the last packet that FFmpeg reads from it.
+
+Files that were put together byte by byte (`cat a.mp4 b.mp4`) are read up to the end of the first recording, or of the
+second (Matroska), without an error. Looking for the beginning of another one behind the last packet costs nothing for
+ordinary files, which end there.
+"""
+
+import mmap
+import re
+
+# How files of a container begin, by FFmpeg's names of the container.
+_BEGINNINGS = {
+    "mov": rb"\0\0[\0-\x01][\x08-\xff]ftyp",
+    "matroska": rb"\x1aE\xdf\xa3[\x01\x40-\xff][^\0]{0,1}\0*.{0,8}?\x42\x86\x81",
+    "avi": rb"RIFF.{4}AVI LIST",
+    "flv": rb"FLV\x01[\0-\x05]\0\0\0\x09",
+    "asf": rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
+    "nut": rb"nut/multimedia container\0",
+    "ivf": rb"DKIF\0\0\x20\0",
+    "ogg": rb"OggS\0\x02",
+    "gif": rb"GIF8[79]a",
+    "mxf": rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",
+}
+
+
+# Containers that may keep anything behind their pictures.
+_LOOSE = {"mov"}
+
+
+def unread_sentence(path: str, container: str, after: int, seconds: float, audio: bool) -> str | None:
+    """A warning about what was not read of a file, or None if that is nothing to speak of.
+
+    Args:
+        path: The file.
+        container: FFmpeg's names of its container, separated by commas.
+        after: Where the last packet that was read ends, in bytes; 0 if that is not known.
+        seconds: The length of what was read.
+        audio: Whether there is a sound track, which may be longer than the picture.
+    """
+    kind = container.split(",")[0]
+    if kind not in _BEGINNINGS or after <= 0:
+        return None
+    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, min(after, len(data)))
+        rest = 1 - after / len(data)
+    if found:
+        return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
+    if rest > 0.25 and not audio and kind not in _LOOSE:
+        return f"the last {rest:.0%} of the file's bytes come after {seconds:.1f} s and are not read: convert it first"
+    return None
