@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "readers", "spans", "boxes", "tubes", "overlap", "records", "stats", "store", "version"),
     ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate"),
     ("stage", "models", "export"),
-    ("grounders", "curate", "training", "settings", "notebook", "session", "results", "batching"),
+    ("grounders", "curate", "training", "settings", "notebook", "session", "results", "jobs", "batching"),
     ("ablate", "serve"),
     ("cli",),
 )

@@ -67,6 +67,8 @@ class SpanRecord(_Strict):
 class VideoRecord(_Strict):
     """The video that was asked about: enough to find it again and to convert times and boxes.
 
+    Of a video that could not be opened only the path is known.
+
     Attributes:
         path: Path or address, as it was given.
         sha256_1mb: SHA-256 of the first MiB of the file.
@@ -78,18 +80,21 @@ class VideoRecord(_Strict):
         fps: Mean frames per second.
         vfr: Whether the frame rate varies.
         rotation: Clockwise rotation in degrees that the displayed frame already includes.
+        content: Hash of the whole content, which tells videos apart whose first MiB is the same. Records of earlier
+            versions have none.
     """
 
     path: str
-    sha256_1mb: str
-    duration: Float
-    declared_duration: Float | None
-    start: Float
-    width: int
-    height: int
-    fps: Float
-    vfr: bool
-    rotation: int
+    sha256_1mb: str | None = None
+    duration: Float | None = None
+    declared_duration: Float | None = None
+    start: Float | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: Float | None = None
+    vfr: bool | None = None
+    rotation: int | None = None
+    content: str | None = None
 
 
 class BoxRecord(_Strict):
@@ -344,7 +349,7 @@ def check_query(query: str) -> str:
     """The sentence with single spaces between its words and none around it.
 
     Raises:
-        QueryError: The sentence is empty or longer than 2 000 characters.
+        QueryError: The sentence is empty, longer than 2 000 characters, or not Unicode.
 
     >>> check_query("  a dog ")
     'a dog'
@@ -354,4 +359,8 @@ def check_query(query: str) -> str:
         raise QueryError('the sentence is empty: say what to look for, for example "the red car drives up"')
     if len(query) > 2000:
         raise QueryError(f"the sentence has {len(query)} characters: keep it under 2000")
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise QueryError("the sentence holds bytes that are not UTF-8: save it, or type it, as UTF-8") from None
     return query

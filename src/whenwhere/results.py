@@ -5,23 +5,62 @@ and flushed one by one, so that kill -9 loses at most the answer that was being 
 counts; the file is rewritten (atomically) only to drop lines that were replaced or torn. A question's number `nn` is
 its position in the file and never changes.
 
+An answer may have been paid for, so nothing takes its place but another answer to the same question:
+
+- A video is known by its whole content and its path. Videos of one name get folders of their own, and a copy or a moved
+  video takes over what is known about its content.
+- A failure never replaces an answer: the network disk may be back tomorrow.
+- When another video stands under an old name, the answers about the old one move to `earlier.jsonl`, and come back with
+  it.
+- A line that this version cannot read, perhaps because a newer one wrote it, stays where it is and keeps its number.
+
 A question that has an id of its own (`Item.id`) is known by it, any other by its sentence.
 """
 
 import hashlib
+import os
+import stat
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
-from whenwhere.errors import OutputError
+from whenwhere.datasets.videos import is_address
+from whenwhere.errors import OutputError, RecordError
 from whenwhere.records import Grounding
 from whenwhere.settings import printable, slug
-from whenwhere.store import append_line, read_lines, write_text
+from whenwhere.store import append_line, json_object, write_bytes
 
-#: Names of the file of records and of the page in a video's folder.
-LOG, PAGE = "grounding.jsonl", "page.html"
+#: Names of the file of records, of the answers about videos that are not there any more, and of the page.
+LOG, EARLIER, PAGE = "grounding.jsonl", "earlier.jsonl", "page.html"
+#: Longest name of a video's folder, in bytes; file systems allow 255, and a digest may follow.
+LONGEST_NAME = 230
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a file of records.
+
+    Attributes:
+        text: Its bytes, without the line break.
+        record: The record that it holds, or None if this version cannot read it.
+        torn: Whether its end is missing.
+    """
+
+    text: bytes
+    record: Grounding | None
+    torn: bool
+
+    @property
+    def owner(self) -> dict[str, Any] | None:
+        """What the line says of its video, also if it cannot be read as a record; None if it says nothing."""
+        if self.record is not None:
+            return None if self.record.video is None else self.record.video.model_dump()
+        video = (json_object(self.text) or {}).get("video")
+        return video if isinstance(video, dict) and isinstance(video.get("path"), str) else None
 
 
 class ResultStore:
@@ -31,31 +70,110 @@ class ResultStore:
         out: The folder of all videos.
         source: The video, as it was named.
         sha256_1mb: Hash of the video's first MiB, or None if the video could not be opened.
+        content: Hash of the whole video, or None if the video could not be opened.
 
     Attributes:
-        folder: The video's own folder. It is named after the video, unless another video of that name is there already.
+        folder: The video's own folder. It is named after the video, unless that name is taken.
+        unreadable: Number of lines that this version cannot read.
+
+    Raises:
+        OutputError: The folder cannot be read or written, or its file of records is not a regular file.
     """
 
-    def __init__(self, out: Path, source: str, sha256_1mb: str | None) -> None:
-        name, path = folder_name(source), printable(source)
-        digest = hashlib.blake2b(path.encode(), digest_size=3).hexdigest()
-        self._records: dict[tuple[str, str], Grounding] = {}
-        for folder in (out / name, out / f"{name}-{digest}"):
+    def __init__(self, out: Path, source: str, sha256_1mb: str | None, content: str | None = None) -> None:
+        self._path, self._sha256_1mb, self._content = printable(source), sha256_1mb, content
+        # Questions are looked up by several threads.
+        self._lock = threading.RLock()
+        # Answers about the same content that lie elsewhere, by identity.
+        self._known: dict[str, Grounding] = {}
+        # A path that UTF-8 cannot hold stands for several files, and "-" for any: only the content tells them apart.
+        exact = self._path == source and source != "-"
+        for place, folder in enumerate(_places(out, source, content)):
             self.folder = folder
-            stored, whole = _read_log(folder / LOG)
-            owners = [r.video for r in stored if r.video is not None]
-            if not owners or any(o.path == path or o.sha256_1mb == sha256_1mb for o in owners):
-                break
-        for record in stored:
-            # A file that was replaced under its old name leaves answers about what it was.
-            if sha256_1mb is None or record.video is None or record.video.sha256_1mb == sha256_1mb:
-                self._records[_key(record)] = record
-        self._compact = whole and len(self._records) == len(stored)
+            if folder.is_dir() or not os.path.lexists(folder):
+                lines = _read_log(folder / LOG)
+                if self._owns(lines, source, exact or place > 0, place > 0 or exact or content is not None):
+                    break
+                self._remember(lines)
+        _check_writable(folder)
+        earlier = _read_log(folder / EARLIER)
+        self._remember(earlier)
+        self._records: dict[tuple[str, str], Grounding] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._identities: dict[str, Grounding] = {}
+        self._count = len(earlier)
+        # Every line in the order of the file, and for each number the place of its latest line; -1 is another video's.
+        self._lines = [line.text for line in lines]
+        self._slots: dict[int, int] = {}
+        self._moved: list[int] = []
+        self.unreadable = 0
+        for i, line in enumerate(lines):
+            if line.torn:
+                continue
+            if line.record is None or not self._is_about(line.record):
+                self._count += 1
+                if line.record is None:
+                    self.unreadable += 1
+                    self._slots[self._count] = i
+                else:
+                    self._moved.append(i)
+                    self._remember([line])
+            else:
+                self._keep(line.record, i)
+
+    def _owns(self, lines: list[_Line], source: str, by_path: bool, if_empty: bool) -> bool:
+        """Whether a folder with these lines is this video's.
+
+        Args:
+            lines: The lines of its file of records.
+            source: The video, as it was named.
+            by_path: Whether the path of the folder's video says which video it is.
+            if_empty: Whether the folder may be taken if it says nothing of its video.
+        """
+        owners = [owner for line in lines if (owner := line.owner) is not None]
+        if not owners:
+            return if_empty
+        if by_path and any(owner["path"] == self._path for owner in owners):
+            return True
+        name, known = ("sha256_1mb", self._sha256_1mb) if self._content is None else ("content", self._content)
+        same = [owner for owner in owners if known is not None and owner.get(name) == known]
+        return any(_may_be(owner["path"], source) for owner in same)
+
+    def _is_about(self, record: Grounding) -> bool:
+        """Whether a record of the folder is about what the video holds now."""
+        video = record.video
+        if video is None or self._sha256_1mb is None or video.sha256_1mb is None:
+            return True
+        if self._content is not None and video.content is not None:
+            return video.content == self._content
+        return video.sha256_1mb == self._sha256_1mb
+
+    def _remember(self, lines: list[_Line]) -> None:
+        """Keep in mind answers that lie elsewhere; their identity says which video content they are about."""
+        for line in lines:
+            if line.record is not None and is_final(line.record):
+                self._known[line.record.identity or line.record.id] = line.record
+
+    def _keep(self, record: Grounding, place: int) -> None:
+        """A record of the file is the latest of its question."""
+        key = _key(record)
+        if key not in self._numbers:
+            self._count += 1
+            self._numbers[key] = self._count
+        self._slots[self._numbers[key]] = place
+        self._records[key] = record
+        if is_final(record):
+            self._identities[record.identity or record.id] = record
 
     @property
     def records(self) -> list[Grounding]:
         """The answer to each question, in the order in which the questions were first asked."""
         return list(self._records.values())
+
+    @property
+    def log(self) -> Path:
+        """Path of the file of records."""
+        return self.folder / LOG
 
     @property
     def page(self) -> Path:
@@ -64,12 +182,13 @@ class ResultStore:
 
     def files(self) -> list[Path]:
         """The files beside the page."""
-        return sorted(p for p in self.folder.iterdir() if p.name != PAGE and not p.name.startswith("."))
+        return sorted(p for p in self.folder.iterdir() if p.name not in (PAGE, EARLIER) and not p.name.startswith("."))
 
     def find(self, query: str, identity: str, id: str = "") -> Grounding | None:
         """The stored answer to a question, or None if there is none, it failed, or one of its calls failed.
 
-        An answer that is stored under another id is stored again under this one.
+        An answer that is stored under another id, or in the folder of another video of the same content, is stored
+        again under this one.
 
         Args:
             query: The sentence.
@@ -79,63 +198,137 @@ class ResultStore:
         Raises:
             OutputError: The answer cannot be stored under this id.
         """
-        own = self._records.get(("id", id) if id else ("query", " ".join(printable(query).split())))
-        for record in ([] if own is None else [own]) + self.records:
-            if (record.identity or record.id) == identity and _is_final(record):
-                if record is own:
-                    return record
-                copy = record.model_copy(update={"id": id or identity, "identity": identity})
-                self.add(copy)
-                return copy
-        return None
+        with self._lock:
+            own = self._records.get(("id", id) if id else ("query", " ".join(printable(query).split())))
+            if own is not None and (own.identity or own.id) == identity and is_final(own):
+                return own
+            found = self._identities.get(identity)
+            video = None if found is None else found.video
+            if found is None:
+                found = self._known.get(identity)
+                if found is None:
+                    return None
+                if found.video is not None:
+                    video = found.video.model_copy(update={"path": self._path, "content": self._content})
+            copy = found.model_copy(update={"id": id or identity, "identity": identity, "video": video})
+            self.add(copy)
+            return copy
 
     def add(self, record: Grounding) -> None:
-        """Store an answer; the same failure is not stored twice.
+        """Store an answer. A failure is stored only where there is no answer, and the same failure only once.
 
         Raises:
             OutputError: The answer cannot be written.
         """
-        old = self._records.get(_key(record))
-        if old is not None and record.error is not None and old.error == record.error and old.id == record.id:
-            return
-        self._compact &= old is None
-        append_line(self.folder / LOG, record.to_json())
-        self._records[_key(record)] = record
+        with self._lock:
+            old = self._records.get(_key(record))
+            if old is not None and old.status != "failed":
+                # Also an answer of which a part failed does not replace a complete one of the same settings.
+                worse = is_final(old) and not is_final(record) and old.identity == record.identity
+                if record.status == "failed" or worse:
+                    return
+            if old is not None and record.error is not None and old.error == record.error and old.id == record.id:
+                return
+            text = record.to_json()
+            append_line(self.log, text)
+            self._lines.append(text.encode())
+            self._keep(record, len(self._lines) - 1)
 
     def path(self, record: Grounding) -> Path:
         """Path of the files of an answer, without the ending."""
-        number = list(self._records).index(_key(record)) + 1
-        return self.folder / f"{number:02d}-{slug(record.query)}"
+        return self.folder / f"{self._numbers[_key(record)]:02d}-{slug(record.query)}"
 
     def compact(self) -> None:
-        """Drop lines that were replaced or torn."""
-        if not self._compact:
-            write_text(self.folder / LOG, "".join(f"{r.to_json()}\n" for r in self.records))
-            self._compact = True
+        """Drop lines that were replaced or torn, and put lines about another video aside.
+
+        Nothing is done if another program has changed the file meanwhile.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        kept = [self._lines[place] for _, place in sorted(self._slots.items())]
+        if kept == self._lines or [line.text for line in _read_log(self.log)] != self._lines:
+            return
+        for place in self._moved:
+            append_line(self.folder / EARLIER, self._lines[place].decode())
+        write_bytes(self.log, b"".join(line + b"\n" for line in kept))
+        self._lines, self._moved = kept, []
+        self._slots = {number: place for place, number in enumerate(sorted(self._slots))}
 
 
 def read_results(out: Path) -> Iterator[Grounding]:
-    """The records of all videos in a folder that a batch wrote, video by video.
+    """The records of all videos in a folder that a batch wrote, video by video; lines that cannot be read are skipped.
 
     Raises:
         OutputError: A file of records cannot be read.
     """
     for log in sorted(out.glob(f"*/{LOG}")):
-        yield from _read_log(log)[0]
+        yield from (line.record for line in _read_log(log) if line.record is not None)
 
 
 def folder_name(source: str) -> str:
-    """The name of the folder for a video.
+    r"""The name of the folder for a video.
 
     >>> folder_name("a/clip.one.mp4"), folder_name("https://host/films/x.mp4?key=1")
     ('clip.one', 'x')
-    >>> folder_name("-"), folder_name("frames/")
-    ('stdin', 'frames')
+    >>> folder_name("-"), folder_name("frames/"), folder_name("a\0b.mp4")
+    ('stdin', 'frames', 'a_b')
+    >>> folder_name("http://[/x.mp4"), len(folder_name("x" * 300))
+    ('x', 237)
     """
     if source == "-":
         return "stdin"
-    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
-    return printable(Path(path).stem).replace("?", "_").lstrip(".") or "video"
+    path = source
+    if is_address(source):
+        # an address may be none
+        with suppress(ValueError):
+            path = urlsplit(source).path
+    name = printable(Path(path).stem).replace("?", "_").lstrip(".")
+    name = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name) or "video"
+    data = name.encode()
+    if len(data) > LONGEST_NAME:
+        name = f"{data[:LONGEST_NAME].decode(errors='ignore')}-{_digest(name)}"
+    return name
+
+
+def _places(out: Path, source: str, content: str | None) -> Iterator[Path]:
+    """Folders in which the answers about a video may be, in the order in which they are tried."""
+    name = folder_name(source)
+    yield out / name
+    name = f"{name}-{_digest(content or source if source == '-' else source)}"
+    yield out / name
+    for number in range(2, 1000):
+        yield out / f"{name}-{number}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
+
+
+def _may_be(path: str, source: str) -> bool:
+    """Whether a video that had this path may be the one named now, which has the same content.
+
+    Paths of one file and a path that is gone may be it, and so may addresses that differ only in what follows `?`.
+    Another file that is still there is a copy, whose answers are its own.
+    """
+    if is_address(path) or is_address(source):
+        return path.partition("?")[0] == source.partition("?")[0]
+    try:
+        return os.path.samefile(path, source)
+    except (OSError, ValueError):
+        return not os.path.exists(path)
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder in which no answer can be stored, before the answer is computed and perhaps paid for.
+
+    Raises:
+        OutputError: It cannot be written, or its file of records is a link.
+    """
+    if (folder / LOG).is_symlink():
+        raise OutputError(f"cannot write {folder / LOG}: it is a symbolic link; remove it or choose another --out")
+    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {folder}: permission is missing; choose another --out")
 
 
 def _key(record: Grounding) -> tuple[str, str]:
@@ -144,21 +337,43 @@ def _key(record: Grounding) -> tuple[str, str]:
     return ("id", record.id) if own else ("query", record.query)
 
 
-def _is_final(record: Grounding) -> bool:
+def is_final(record: Grounding) -> bool:
     """Whether an answer need not be computed again."""
     return record.status != "failed" and (record.parse is None or record.parse.status != "incomplete")
 
 
-def _read_log(log: Path) -> tuple[list[Grounding], bool]:
-    """The records of a file, and whether every line of it is one."""
-    records, whole = [], True
+def _read_log(log: Path) -> list[_Line]:
+    """The lines of a file of records; none if there is no file.
+
+    Raises:
+        OutputError: The file cannot be read.
+    """
     try:
-        for value in read_lines(log):
-            try:
-                records.append(Grounding.model_validate(value))
-            except ValidationError:
-                whole = False
-        lines = sum(1 for line in log.read_bytes().splitlines() if line.strip()) if log.exists() else 0
-    except OSError as e:
-        raise OutputError(f"cannot read {log}: {e.strerror or e}; choose another --out") from e
-    return records, whole and lines == len(records)
+        # A pipe of this name would never end.
+        with open(os.open(log, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise OSError("it is not a regular file")
+            texts = f.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as e:
+        raise OutputError(f"cannot read {log}: {getattr(e, 'strerror', None) or e}; choose another --out") from e
+    last = len(texts) - 1
+    return [_read_line(text, i < last) for i, text in enumerate(texts) if text.strip()]
+
+
+def _read_line(text: bytes, ended: bool) -> _Line:
+    """A line of a file of records.
+
+    Args:
+        text: Its bytes.
+        ended: Whether a line break follows.
+    """
+    try:
+        return _Line(text, Grounding.from_json(text), False)
+    except (RecordError, RecursionError):
+        pass
+    begin = b'{"version":'
+    ours = text.startswith(begin) or begin.startswith(text)
+    # A whole line ends with a brace; one that does and is damaged is kept for whoever can mend it.
+    return _Line(text, None, ours and json_object(text) is None and not (ended and text.rstrip().endswith(b"}")))

@@ -127,6 +127,7 @@ class Session:
     Attributes:
         source: The video as it was named.
         info: The probed video (`whenwhere.video.VideoInfo`).
+        content: Hash of the whole video, by which answers and everything computed about it are found again.
         model: Name of the model.
     """
 
@@ -158,14 +159,14 @@ class Session:
         self._local = open_video(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
-            self._content = content_hash(self._local.path)
+            self.content = content_hash(self._local.path)
             if self._built_in is None and given is None:
                 self._backend = build_backend(name, BackendOptions(self._cache, device, concurrency))
         except MediaError as e:
             self._local.close()
             # The user knows an address or a folder, not the temporary file that was made of it.
             raise MediaError(str(e).replace(printable(self._local.path), printable(self.source))) from e
-        except WhenwhereError:
+        except BaseException:
             self._local.close()
             raise
         self._cuts: dict[str, list[float]] = {}
@@ -196,7 +197,7 @@ class Session:
         return [t for span in spans for t in self._cuts_in(span)]
 
     def _cuts_in(self, span: Span) -> list[float]:
-        key = self._cache.key("cuts", 3, self._content, round(span.start, 3), round(span.end, 3))
+        key = self._cache.key("cuts", 3, self.content, round(span.start, 3), round(span.end, 3))
         if key not in self._cuts:
             found = self._cache.arrays(key, lambda: {"cuts": np.array(find_cuts(self.info, span), float)})
             self._cuts[key] = found["cuts"].tolist()
@@ -296,13 +297,12 @@ class Session:
 
     def failed(self, query: str, settings: GroundingSettings, error: Exception) -> "Answer":
         """The answer of a sentence that could not be answered: its record says why."""
-        record = failure(self.identity(query, settings), query, self.model, settings, error)
-        record.video = self._video_record()
-        return Answer(record, self)
+        same = self.identity(query, settings)
+        return Answer(failure(same, query, self.model, settings, error, self._video_record()), self)
 
     def identity(self, query: str, settings: GroundingSettings) -> str:
         """Hash of everything that an answer depends on: video content, sentence, model and settings."""
-        return identity(self._content, query, self.model, settings)
+        return identity(self.content, query, self.model, settings)
 
     def estimate(self, settings: GroundingSettings, query: str = "") -> dict[str, Any]:
         """What one sentence would cost in frames, calls and tokens; for vision-language models also step by step.
@@ -313,7 +313,7 @@ class Session:
 
     def _video_record(self) -> VideoRecord:
         record = self.info.record()
-        record.path = printable(self.source)
+        record.path, record.content = printable(self.source), self.content
         return record
 
     def _record(self, query: str, settings: GroundingSettings, found: GroundingResult) -> Grounding:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 from whenwhere.grounders.grounder import GroundingRequest
-from whenwhere.records import ErrorRecord, Grounding, SettingsRecord
+from whenwhere.records import ErrorRecord, Grounding, SettingsRecord, VideoRecord
 from whenwhere.spans import Span
 from whenwhere.tracking.fill import FILLS
 from whenwhere.tracking.smooth import SMOOTHERS
@@ -115,13 +115,16 @@ def identity(content: str, query: str, model: str, settings: GroundingSettings) 
     return f"{slug(query)}-{hashlib.blake2b(parts.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
 
 
-def failure(id: str, query: str, model: str, settings: GroundingSettings, error: Exception) -> Grounding:
+def failure(
+    id: str, query: str, model: str, settings: GroundingSettings, error: Exception, video: VideoRecord
+) -> Grounding:
     """The record of a sentence without an answer. An error that is not a `WhenwhereError` is recorded as a bug."""
     kind, message = "bug", f"unexpected {type(error).__name__}: {error}"
     if isinstance(error, WhenwhereError):
         kind, message = error.kind, str(error)
     return Grounding(
         id=id,
+        video=video,
         query=printable(" ".join(query.split())),
         status="failed",
         settings=settings_record(model, settings),

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from rich.text import Text
 from whenwhere.batching import BatchCallback, BatchResult
 from whenwhere.cli import console
 from whenwhere.cli.console import BUG, Waiting, format_span, format_time, note
+from whenwhere.errors import OutputError, WhenwhereError
 from whenwhere.records import Grounding
 from whenwhere.settings import printable
+from whenwhere.store import append_line
 
 #: Number of candidates that are listed under an unsure answer.
 CANDIDATES = 5
+#: The file in a batch's output folder that gets the tracebacks of bugs.
+FAULTS = "faults.log"
 
 _COLOURS = {"answered": "bold green", "absent": "bold blue", "unsure": "bold yellow", "failed": "bold red"}
 
@@ -66,11 +71,23 @@ class ConsoleCallback(BatchCallback):
 
     def on_unwritten(self, path: Path, error: Exception) -> None:
         """Say which file could not be written, and why."""
-        note(f"{path.name}: {error}")
+        said = str(error) if isinstance(error, WhenwhereError) else f"unexpected {type(error).__name__}: {error}"
+        note(printable(f"{path.name}: {said}"))
+
+    def on_warning(self, sentence: str) -> None:
+        """Print a warning."""
+        note(printable(sentence), "yellow")
 
     def on_bug(self, error: Exception) -> None:
-        """Show the traceback of a bug, which was stored as a failed record."""
-        traceback.print_exception(error)
+        """Show the traceback of a bug. That of a batch goes into a file, so that thousands do not hide the rest."""
+        text = "".join(traceback.format_exception(error))
+        if self.result.out is not None:
+            file = self.result.out / FAULTS
+            with suppress(OutputError):
+                append_line(file, text)
+                note(f"{BUG} Its traceback is in {file}.")
+                return
+        sys.stderr.write(printable(text))
         note(BUG)
 
 

@@ -62,6 +62,8 @@ def staged_item(entry: dict[str, Any], file: str, line: int) -> Item:
     spans = [(s.start, s.end) for s in record.spans]
     tubes = []
     if record.filled:
+        if record.video.fps is None:
+            raise RecordError("its video has no frame rate")
         label = record.tubes[0].label if record.tubes else None
         tubes = [Tube(SpanSet(spans), record.filled.t, record.filled.boxes, rate=record.video.fps, label=label)]
     reading = record.reading or {}

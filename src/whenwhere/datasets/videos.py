@@ -5,6 +5,7 @@ video was converted), or with a path. `VideoFolder.find` looks for that name in 
 """
 
 import os
+import re
 from pathlib import Path
 
 #: Endings of files that are taken for videos.
@@ -14,6 +15,15 @@ VIDEOS = frozenset(
         *(".ts", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp"),
     }
 )
+
+
+def is_address(source: str) -> bool:
+    """Whether the name of a video is an address on the network.
+
+    >>> is_address("HTTPS://host/a.mp4"), is_address("http/a.mp4")
+    (True, False)
+    """
+    return re.match(r"https?://", source, re.IGNORECASE) is not None
 
 
 class VideoFolder:

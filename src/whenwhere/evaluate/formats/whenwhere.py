@@ -106,7 +106,7 @@ def prediction_of(record: Grounding, item: Item) -> Prediction:
 
 
 def _scale(video: VideoRecord | None, item: Item) -> Any:
-    if video is None or item.width is None or item.height is None:
+    if video is None or video.width is None or video.height is None or item.width is None or item.height is None:
         return 1.0
     sizes = (item.width, video.width), (item.height, video.height)
     x, y = (1.0 if a == b else a / b for a, b in sizes)
