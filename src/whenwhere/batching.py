@@ -27,7 +27,7 @@ from pathlib import Path
 
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
-from whenwhere.errors import OutputError, SettingError, WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.grounders.pipelines import pipeline_concurrency
 from whenwhere.jobs import BatchCallback as BatchCallback
 from whenwhere.jobs import BatchJob as BatchJob
@@ -236,7 +236,7 @@ def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: Qu
             store = ResultStore(job.out, source, session.info.sha256_1mb, session.content)
             if store.unreadable:
                 yield _Unreadable(
-                    f"{store.log} has {store.unreadable} lines that this version cannot read; they are kept"
+                    f"this version cannot read {store.unreadable} of the lines in {store.log}; they stay there"
                 )
         fresh = False
         try:
@@ -251,9 +251,9 @@ def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: Qu
                             files.append(done)
                 yield _Answered(answer.record, reused, files, error)
         finally:
-            if store is not None:
-                with suppress(OutputError):
-                    store.compact()
+            unwritten = _compact(store)
+        if unwritten is not None:
+            yield unwritten
         if store is not None and "html" in job.exports:
             if fresh or not store.page.exists():
                 try:
@@ -302,7 +302,7 @@ def _store_answer(job: BatchJob, store: ResultStore, answer: Answer, reused: boo
             store.add(answer.record)
     except DiskFullError:
         raise
-    except OutputError as e:
+    except Exception as e:
         yield _Unwritten(store.log, e)
         return
     if answer.status == "failed":
@@ -322,7 +322,8 @@ def _failures(job: BatchJob, source: str, items: Iterable[Item], error: Exceptio
     """The questions about a video that have no answer yet fail, all for the same reason."""
     store = None
     if job.out is not None:
-        with suppress(OutputError):
+        # What is wrong may be the folder itself.
+        with suppress(Exception):
             store = ResultStore(job.out, source, None)
     video = VideoRecord(path=printable(source))
     shown: Exception | None = error
@@ -336,16 +337,25 @@ def _failures(job: BatchJob, source: str, items: Iterable[Item], error: Exceptio
                 store.add(record)
             except DiskFullError:
                 raise
-            except OutputError as e:
+            except Exception as e:
                 yield _Unwritten(store.log, e)
         yield _Answered(record, error=shown)
         shown = None
     if shown is not None:
         # All questions had been answered, so that what failed came after them.
         yield _Unwritten(Path(folder_name(source)) if store is None else store.folder, error)
+    if (unwritten := _compact(store)) is not None:
+        yield unwritten
+
+
+def _compact(store: ResultStore | None) -> _Unwritten | None:
+    """Tidy up the file of records; lines that stay there do no harm."""
     if store is not None:
-        with suppress(OutputError):
+        try:
             store.compact()
+        except Exception as e:
+            return _Unwritten(store.log, e)
+    return None
 
 
 def _read(manifest: str | os.PathLike[str] | Iterable[Item], sentences: Sequence[str]) -> QuestionList:

@@ -182,7 +182,8 @@ class ResultStore:
 
     def files(self) -> list[Path]:
         """The files beside the page."""
-        return sorted(p for p in self.folder.iterdir() if p.name not in (PAGE, EARLIER) and not p.name.startswith("."))
+        there = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(p for p in there if p.name not in (PAGE, EARLIER) and not p.name.startswith("."))
 
     def find(self, query: str, identity: str, id: str = "") -> Grounding | None:
         """The stored answer to a question, or None if there is none, it failed, or one of its calls failed.

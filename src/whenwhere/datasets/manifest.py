@@ -16,7 +16,7 @@ from typing import Any
 
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.parquet import entries, write_rows
-from whenwhere.datasets.schema import FormatFault, from_dict, to_json
+from whenwhere.datasets.schema import FormatFault, fault_of_line, from_dict, to_json
 from whenwhere.errors import RecordError
 from whenwhere.store import atomic_path
 
@@ -29,7 +29,7 @@ class ManifestLine:
         number: Number of the line, counted from 1; the row in a Parquet file.
         item: The item, or None if the line cannot be read.
         kind: The kind of fault, a stable word: `not JSON`, `not an object`, `unknown key`, `missing key`, `wrong type`,
-            `not a number`, `reversed span`, `bad tube`, `version`.
+            `not a number`, `reversed span`, `bad tube`, `version`, `not UTF-8`, `unexpected`.
         fault: One sentence with file and line, or None if nothing is wrong.
     """
 
@@ -62,8 +62,9 @@ def scan(path: Path) -> Iterator[ManifestLine]:
             if isinstance(entry, FormatFault):
                 raise entry
             yield ManifestLine(number, from_dict(entry))
-        except FormatFault as e:
-            yield ManifestLine(number, None, e.kind, f"{path}, line {number}: {e}")
+        except Exception as e:
+            fault = fault_of_line(e)
+            yield ManifestLine(number, None, fault.kind, f"{path}, line {number}: {fault}")
     if not number:
         raise RecordError(f"{path} is empty: a manifest has a line for each question")
 

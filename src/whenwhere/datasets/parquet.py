@@ -7,7 +7,8 @@ five array slices. `provenance` and `extra` are JSON text, because every set has
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whenwhere.datasets.item import Item
-from whenwhere.datasets.schema import SIDES, VERSION, check_finite
+from whenwhere.datasets.schema import SIDES, VERSION, FormatFault, check_finite
 from whenwhere.errors import MissingExtraError, RecordError
 from whenwhere.store import atomic_path
 from whenwhere.tubes import Tube
@@ -151,23 +152,80 @@ def entries(path: Path) -> Iterator[tuple[int, Any]]:
         RecordError: The file is missing or is not Parquet.
         MissingExtraError: pyarrow is not installed.
     """
-    pa = _arrow()
     number = 0
+    with _open(path) as file:
+        version = (file.schema_arrow.metadata or {}).get(b"whenwhere.manifest")
+        for batch in file.iter_batches(ROWS):
+            names = batch.schema.names
+            for row in zip(*map(_values, names, batch.columns), strict=True):
+                number += 1
+                entry = {k: v for k, v in zip(names, row, strict=True) if v is not None}
+                if version is not None:
+                    entry["version"] = int(version) if version.isdigit() else version.decode(errors="replace")
+                bad = next((k for k, v in entry.items() if isinstance(v, UnicodeDecodeError)), None)
+                yield number, entry if bad is None else FormatFault("not UTF-8", f"{bad!r} is not UTF-8")
+
+
+def read_columns(
+    path: Path, wanted: Sequence[str], check: Callable[[Path, Sequence[str]], None]
+) -> Iterator[dict[str, Any]]:
+    """The rows of any Parquet file, so far as it has these columns, in a stream. Bytes that are not UTF-8 are kept.
+
+    Args:
+        path: The file.
+        wanted: Names of the columns.
+        check: Called once with the path and the names of all columns; may raise.
+
+    Raises:
+        RecordError: The file is missing or is not Parquet.
+        MissingExtraError: pyarrow is not installed.
+    """
+    with _open(path) as file:
+        columns = file.schema_arrow.names
+        check(path, columns)
+        names = [name for name in wanted if name in columns]
+        for batch in file.iter_batches(ROWS, columns=names):
+            for row in zip(*(_as_python(batch[name], keep=True) for name in names), strict=True):
+                yield dict(zip(names, row, strict=True))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The opened Parquet file; what its reader raises becomes a sentence."""
+    pa = _arrow()
     try:
         with pa.parquet.ParquetFile(path) as file:
-            version = (file.schema_arrow.metadata or {}).get(b"whenwhere.manifest")
-            for batch in file.iter_batches(ROWS):
-                names = batch.schema.names
-                for row in zip(*map(_values, names, batch.columns), strict=True):
-                    number += 1
-                    entry = {k: v for k, v in zip(names, row, strict=True) if v is not None}
-                    if version is not None:
-                        entry["version"] = int(version) if version.isdigit() else version.decode(errors="replace")
-                    yield number, entry
-    except OSError as e:
-        raise RecordError(f"cannot read {path}: {e.strerror or e}") from e
+            yield file
     except pa.ArrowException as e:
         raise RecordError(f"{path} is not Parquet: {str(e).splitlines()[0]}") from e
+    except OSError as e:
+        raise RecordError(f"cannot read {path}: {e.strerror or e}") from e
+    except UnicodeDecodeError as e:
+        raise RecordError(f"{path} has a column whose name is not UTF-8: give it another name") from e
+
+
+def _as_python(column: Any, keep: bool = False) -> list[Any]:
+    """The values of a column. One that holds text which is not UTF-8 becomes the error that says so.
+
+    Args:
+        column: The column.
+        keep: Whether such a text is kept instead, as Python keeps names of files (`surrogateescape`).
+    """
+    with suppress(UnicodeDecodeError):
+        found: list[Any] = column.to_pylist()
+        return found
+    return [_scalar(value, keep) for value in column]
+
+
+def _scalar(value: Any, keep: bool) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as e:
+        return value.as_buffer().to_pybytes().decode("utf-8", "surrogateescape") if keep and _is_text(value) else e
+
+
+def _is_text(value: Any) -> bool:
+    return hasattr(value, "as_buffer")
 
 
 def _values(name: str, column: Any) -> list[Any]:
@@ -176,7 +234,7 @@ def _values(name: str, column: Any) -> list[Any]:
         return _span_arrays(column)
     if name == "tubes" and column.type == arrow_schema().field("tubes").type:
         return _tube_entries(column)
-    values: list[Any] = column.to_pylist()
+    values = _as_python(column)
     if name == "window":
         return [[v["start"], v["end"]] if isinstance(v, dict) and len(v) == 2 else v for v in values]
     return [_loaded(v) for v in values] if name in _JSON else values
@@ -211,7 +269,7 @@ def _tube_entries(column: Any) -> list[Any]:
         elif field.name in ("times", *SIDES):
             children[field.name] = _cut(child.flatten().to_numpy(zero_copy_only=False), child)
         else:
-            children[field.name] = child.to_pylist()
+            children[field.name] = _as_python(child)
     names = list(children)
     entries = [
         {k: v for k, v in zip(names, row, strict=True) if v is not None} for row in zip(*children.values(), strict=True)

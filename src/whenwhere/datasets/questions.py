@@ -3,20 +3,22 @@
 A file of questions needs less than a manifest: JSON Lines, CSV or Parquet with the columns `video` and `query`. The
 columns `id` and `window` are read if they are there (in CSV only `id`), and all others are ignored, so that a manifest
 with ground truth can be used as it is. In JSON Lines and CSV, bytes that are not UTF-8 are kept, because file names may
-hold any. A line that cannot be used is reported with its number, and the other lines are still read.
+hold any. Whatever is wrong with a line, it is reported with its number, and the other lines are still read.
 """
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from whenwhere.datasets.item import Item
-from whenwhere.datasets.schema import FormatFault, read_window
-from whenwhere.datasets.videos import VIDEOS
-from whenwhere.errors import MediaError, MissingExtraError, RecordError, SettingError
+from whenwhere.datasets.parquet import read_columns
+from whenwhere.datasets.schema import FormatFault, fault_of_line, read_window
+from whenwhere.datasets.videos import VIDEOS, is_address
+from whenwhere.errors import MediaError, RecordError, SettingError
 
 #: Columns that every list of questions has.
 COLUMNS = ("video", "query")
@@ -59,8 +61,8 @@ def read_questions(path: Path) -> QuestionList:
     for number, row in rows:
         try:
             found.items.append(_question(row, path.parent))
-        except FormatFault as e:
-            found.faults.append(f"{path.name}, line {number}: {e}")
+        except Exception as e:
+            found.faults.append(f"{path.name}, line {number}: {fault_of_line(e)}")
     if not rows:
         raise RecordError(f"{path} has no questions in it")
     return found
@@ -90,8 +92,8 @@ def _question(row: Any, folder: Path) -> Item:
     Raises:
         FormatFault: The row cannot be used.
     """
-    if isinstance(row, ValueError):
-        raise FormatFault("not JSON", f"not JSON ({row})")
+    if isinstance(row, Exception):
+        raise row
     if not isinstance(row, dict):
         raise FormatFault("not an object", "not an object with `video` and `query`")
     for column in COLUMNS:
@@ -99,15 +101,23 @@ def _question(row: Any, folder: Path) -> Item:
             raise FormatFault("wrong type", f"no text under {column!r}")
     if not row["video"]:
         raise FormatFault("wrong type", "the video's name is empty")
+    if "\0" in row["video"]:
+        raise FormatFault("wrong type", "the video's name has the character 0 in it")
     name = row.get("id")
     if not isinstance(name, str | None):
         raise FormatFault("wrong type", f"'id' is {name!r}, not text")
+    # A file's name may hold any bytes; whatever else cannot be encoded came from an escape such as \ud800.
+    for key, encode in (("video", os.fsencode), ("query", str.encode), ("id", str.encode)):
+        try:
+            encode(row.get(key) or "")
+        except UnicodeEncodeError:
+            raise FormatFault("not UTF-8", f"{key!r} is not UTF-8: save the file as UTF-8") from None
     return Item(name or "", _located(row["video"], folder), row["query"], window=read_window(row.get("window") or None))
 
 
 def _located(video: str, folder: Path) -> str:
     """The path of a video, counted from the manifest's folder; addresses are left alone."""
-    if video.startswith(("http://", "https://")):
+    if is_address(video):
         return video
     return str(folder / video)
 
@@ -118,34 +128,31 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
             if line.strip():
                 try:
                     yield number, json.loads(line)
-                except ValueError as e:
-                    yield number, e
+                except (ValueError, RecursionError) as e:
+                    yield number, FormatFault("not JSON", f"not JSON ({e})")
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, Any]]:
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
         reader = csv.DictReader(f)
-        _check_columns(path, reader.fieldnames or [])
         try:
-            for row in reader:
-                yield reader.line_num, {k: v for k, v in row.items() if k != "window"}
+            _check_columns(path, reader.fieldnames or [])
         except csv.Error as e:
             raise RecordError(f"{path.name}, line {reader.line_num}: not CSV ({e})") from e
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as e:
+                # The reader goes on with the next line.
+                yield reader.line_num, FormatFault("not CSV", f"not CSV ({e})")
+            else:
+                yield reader.line_num, {k: v for k, v in row.items() if k != "window"}
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as e:
-        raise MissingExtraError("pyarrow", "data", "reading Parquet manifests") from e
-    try:
-        table = parquet.read_table(path)
-    except pyarrow.ArrowInvalid as e:
-        raise RecordError(f"{path} is not Parquet: {str(e).splitlines()[0]}") from e
-    _check_columns(path, table.column_names)
-    wanted = [name for name in ("id", *COLUMNS, "window") if name in table.column_names]
-    for number, row in enumerate(table.select(wanted).to_pylist(), 1):
+    for number, row in enumerate(read_columns(path, ("id", *COLUMNS, "window"), _check_columns), 1):
         window = row.get("window")
         yield number, row | {"window": list(window.values()) if isinstance(window, dict) else window}
 

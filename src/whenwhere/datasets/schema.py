@@ -32,6 +32,8 @@ REQUIRED = ("id", "video", "query", "spans")
 _TUBE_KEYS = ("id", "label", "score", "rate", "spans", "times", "x1", "y1", "x2", "y2", "sources")
 #: Columns of a tube's boxes.
 SIDES = ("x1", "y1", "x2", "y2")
+#: Most characters of a fault's sentence, because it may quote a value of any length.
+LONGEST_FAULT = 400
 
 
 class FormatFault(Exception):
@@ -42,8 +44,17 @@ class FormatFault(Exception):
     """
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= LONGEST_FAULT else f"{message[: LONGEST_FAULT - 3]}...")
         self.kind = kind
+
+
+def fault_of_line(error: Exception) -> FormatFault:
+    """The fault of a line that raised an error, also one that nobody foresaw: no line ends the reading of a file."""
+    if isinstance(error, FormatFault):
+        return error
+    if isinstance(error, RecursionError):
+        return FormatFault("wrong type", "its lists or objects are nested too deep")
+    return FormatFault("unexpected", f"unexpected {type(error).__name__}, which is a fault of whenwhere: {error}")
 
 
 def to_dict(item: Item) -> dict[str, Any]:
@@ -167,6 +178,10 @@ def _wrong(key: str, value: Any, wanted: str) -> FormatFault:
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
         raise _wrong(key, value, "text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise FormatFault("not UTF-8", f"{key!r} holds characters that UTF-8 cannot hold") from None
     return value
 
 

@@ -126,7 +126,10 @@ def _downloaded(address: str, max_bytes: int, max_seconds: float) -> VideoSource
     """The body of an http(s) address in a temporary file."""
     import httpx2
 
-    stem = PurePosixPath(unquote(urlsplit(address).path))
+    try:
+        stem = PurePosixPath(unquote(urlsplit(address).path))
+    except ValueError as e:
+        raise MediaError(f"{address} is not an address ({e}): check it") from e
     ending = stem.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,5}", stem.suffix) else ".video"
     deadline = time.monotonic() + max_seconds
 
@@ -146,7 +149,7 @@ def _downloaded(address: str, max_bytes: int, max_seconds: float) -> VideoSource
             if kind in ("text/html", "application/xhtml+xml"):
                 raise MediaError(f"{address} is a web page, not a video: give the address of the video file itself")
             return _spooled(body(response), address, stem.stem or "video", ending, max_bytes)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as e:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as e:
         raise MediaError(f"{address} cannot be downloaded ({e or type(e).__name__}): check it and the network") from e
 
 
