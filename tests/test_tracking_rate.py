@@ -43,7 +43,7 @@ def test_second_level_times_ends_take_the_place_of_near_grid_times():
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_second_level_times_wants_a_rate(rate):
-    with pytest.raises(SettingError, match="positive"):
+    with pytest.raises(SettingError, match="between"):
         second_level_times(Span(0, 1), rate)
 
 

@@ -67,7 +67,7 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match="none of the 1 pictures"):
         open_video(tmp_path)
-    with pytest.raises(SettingError, match="rate"):
+    with pytest.raises(SettingError, match="pictures per second"):
         open_video(tmp_path, fps=0)
 
 

@@ -99,6 +99,9 @@ def batch(
     )
     if isinstance(model, str):
         check_model(model, job.settings, device, concurrency)
+    from whenwhere.video import check_source
+
+    check_source(frame_rate, max_download)
     asked = _read(manifest, sentences)
     make_folder(out)
     by_video: dict[str, list[Item]] = {}

@@ -86,6 +86,31 @@ def quoted(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} letters)"
 
 
+#: Slowest and fastest rate of boxes, frames and pictures, per second: one in eleven days, and one each millisecond.
+RATES = (1e-6, 1000.0)
+
+
+def check_range(value: float, low: float, high: float, what: str) -> None:
+    """Refuse a number that is not finite or lies outside a range, whose ends are allowed.
+
+    Args:
+        value: The number.
+        low: Smallest allowed number.
+        high: Largest allowed number.
+        what: What the number is, as the beginning of the sentence.
+
+    Raises:
+        SettingError: The number is outside the range.
+
+    >>> check_range(1e9, 1e-6, 1000, "the number of boxes per second")
+    Traceback (most recent call last):
+    ...
+    whenwhere.errors.SettingError: the number of boxes per second is between 1e-06 and 1000, not 1e+09
+    """
+    if not low <= value <= high:
+        raise SettingError(f"{what} is between {low:g} and {high:g}, not {value:g}")
+
+
 def squeeze(name: str) -> str:
     """The letters and digits of a name in lower case, as names are compared that people type.
 

@@ -142,7 +142,9 @@ class Session:
         device: str | None = None,
         concurrency: int | None = None,
     ) -> None:
-        from whenwhere.video import open_video, probe
+        from whenwhere.video import check_source, open_video, probe
+
+        check_source(frame_rate, max_download)
 
         given = model if isinstance(model, ModelBackend) else None
         name = model.name if isinstance(model, ModelBackend) else model

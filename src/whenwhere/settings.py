@@ -7,12 +7,11 @@ hash what is already done, whatever the files are called by then.
 
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from whenwhere.errors import QueryError, SettingError, WhenwhereError
+from whenwhere.errors import RATES, QueryError, SettingError, WhenwhereError, check_range
 from whenwhere.grounders.grounder import GroundingRequest
 from whenwhere.records import ErrorRecord, Grounding, SettingsRecord, VideoRecord
 from whenwhere.spans import Span
@@ -28,14 +27,14 @@ class GroundingSettings:
     """How questions are answered; the same for every sentence of a call.
 
     Attributes:
-        rate: Boxes per second in the answer, > 0.
-        sample_fps: Frames per second to look at, > 0. None lets the model choose.
+        rate: Boxes per second in the answer, within `errors.RATES`.
+        sample_fps: Frames per second to look at, within `errors.RATES`. None lets the model choose.
         fill: How boxes between seconds are made when frames are needed: `flow`, `linear`, `pchip` or `hold`.
         smooth: How second-level boxes are smoothed: `none`, `gauss`, `rts` or `hampel`.
         within: The time in which to search. None is the whole video.
         span: The time, if it is known and only boxes are wanted.
         frames: Whether the record gets a box for every frame.
-        seed: Seed of models that draw at random.
+        seed: Seed of models that draw at random, below 2**32.
         pipeline: How a model is asked: `second-level`, `framewise`, `uniform`, or `detector`, which may name its
             models: `detector:DETECTOR` or `detector:DETECTOR+PROPAGATOR`.
         samples: Samples of the time per question; their agreement is the confidence.
@@ -48,7 +47,7 @@ class GroundingSettings:
     >>> GroundingSettings(rate=0)
     Traceback (most recent call last):
     ...
-    whenwhere.errors.SettingError: the rate must be a positive number of boxes per second, not 0
+    whenwhere.errors.SettingError: the rate in boxes per second is between 1e-06 and 1000, not 0
     """
 
     rate: float = 1.0
@@ -66,10 +65,10 @@ class GroundingSettings:
     def __post_init__(self) -> None:
         from whenwhere.grounders.pipelines import PIPELINES, find_pipeline
 
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
-        if self.sample_fps is not None and not (math.isfinite(self.sample_fps) and self.sample_fps > 0):
-            raise SettingError(f"the sampling must be a positive number of frames per second, not {self.sample_fps:g}")
+        check_range(self.rate, *RATES, "the rate in boxes per second")
+        if self.sample_fps is not None:
+            check_range(self.sample_fps, *RATES, "the sampling in frames per second")
+        check_range(self.seed, 0, 2**32 - 1, "the seed")
         if self.fill not in FILLS:
             raise SettingError(f"there is no fill {self.fill!r}; choose one of {', '.join(FILLS)}")
         if self.smooth not in SMOOTHERS:

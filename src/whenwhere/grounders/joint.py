@@ -36,6 +36,7 @@ from whenwhere.grounders.windows import (
 )
 from whenwhere.models.backends.base import ModelBackend, ModelReply
 from whenwhere.spans import Span, SpanSet
+from whenwhere.tracking.rate import MOST_BOXES
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
 from whenwhere.video.picture import output_size
@@ -138,6 +139,10 @@ class Joint:
             most = max(int(dialect.seconds / step + 1e-6), 1)
         first, last = (int(np.ceil(t / step - 1e-6)) for t in (searched.start, searched.end))
         # on a grid: the policy was trained on stamps of such frames, and a video's own frames lie next to it at best
+        if last - first > MOST_BOXES:
+            raise SettingError(
+                f"{1 / step:g} frames per second are {last - first} frames, too many: lower the sampling"
+            )
         grid = np.arange(first, last, dtype=np.float64) * step if first < last else np.array([searched.start])
         parts = []
         for times in split_windows(grid, most):

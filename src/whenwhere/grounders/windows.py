@@ -20,7 +20,7 @@ from whenwhere.answers import ParsedAnswer
 from whenwhere.models.backends.base import ModelBackend
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
-from whenwhere.video import VideoInfo
+from whenwhere.video import VideoInfo, stream_index
 
 #: Share of a window's frames that its neighbour shows too.
 SHARED = 0.2
@@ -60,10 +60,8 @@ def clip_span(info: VideoInfo, span: Span | None) -> Span:
 
 def frame_times(info: VideoInfo, span: Span, fps: float) -> NDArray[np.float64]:
     """Times of the distinct frames shown at k / fps inside a span, at least one: the one shown at its start."""
-    grid = np.arange(math.ceil(span.start * fps - 1e-6), math.ceil(span.end * fps - 1e-6)) / fps
-    if not len(grid):
-        grid = np.array([span.start])
-    return info.times[np.unique(info.shown(grid))]
+    index = stream_index(info, fps, span.start, span.end)
+    return info.times[index if len(index) else info.shown([span.start])]
 
 
 def frames_per_call(backend: ModelBackend, width: int, height: int, prompt: str, tokens: int) -> int:

@@ -10,13 +10,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.errors import QueryError, SettingError
+from whenwhere.errors import RATES, QueryError, SettingError, check_range
 from whenwhere.spans import Span
 
 #: A grid time closer than this many sampling steps to an end of the span is dropped in favour of the end.
 NEAR = 0.25
 #: Without a video, the last box of a span lies this many seconds before its end.
 UNKNOWN_FRAME = 0.1
+#: Largest number of boxes in one span.
+MOST_BOXES = 1_000_000
 
 
 def second_level_times(span: Span, rate: float = 1.0, last: float | None = None) -> NDArray[np.float64]:
@@ -24,7 +26,7 @@ def second_level_times(span: Span, rate: float = 1.0, last: float | None = None)
 
     Args:
         span: The half-open span, in seconds.
-        rate: Boxes per second, > 0.
+        rate: Boxes per second, within `errors.RATES`.
         last: Time of the last displayed frame before the span's end (`VideoInfo.last_before(span.end)`), or the end
             minus one frame of the annotation's fps if there is no video. None takes the end minus 0.1 s.
 
@@ -33,7 +35,7 @@ def second_level_times(span: Span, rate: float = 1.0, last: float | None = None)
         only its start.
 
     Raises:
-        SettingError: The rate is not a positive finite number.
+        SettingError: The rate is outside `errors.RATES`, or the span would get more than `MOST_BOXES` boxes.
         QueryError: `last` does not lie before the span's end.
 
     >>> second_level_times(Span(0.4, 3.5), last=3.46).tolist()
@@ -43,14 +45,18 @@ def second_level_times(span: Span, rate: float = 1.0, last: float | None = None)
     >>> second_level_times(Span(0.2, 2.2), rate=2).tolist()
     [0.2, 0.5, 1.0, 1.5, 2.1]
     """
-    if not (math.isfinite(rate) and rate > 0):
-        raise SettingError(f"the rate must be a positive number of boxes per second, not {rate:g}")
+    check_range(rate, *RATES, "the rate in boxes per second")
     if last is None:
         last = max(span.start, span.end - UNKNOWN_FRAME)
     if not last < span.end:
         raise QueryError(f"the last frame of span [{span.start:g}, {span.end:g}) cannot be at {last:g} s")
     if last <= span.start:
         return np.array([span.start])
+    if (last - span.start) * rate > MOST_BOXES:
+        raise SettingError(
+            f"{rate:g} boxes per second are {(last - span.start) * rate:.0f} boxes in a span of {span.duration:g} s, "
+            f"more than {MOST_BOXES}: lower the rate"
+        )
     grid = np.arange(math.floor(span.start * rate), math.ceil(last * rate) + 1) / rate
     grid = grid[(grid - span.start >= NEAR / rate) & (last - grid >= NEAR / rate)]
     return np.concatenate([[span.start], grid, [last]])

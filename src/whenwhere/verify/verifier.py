@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from whenwhere.answers import FAMILY_COORDINATES, FORMS, ParsedAnswer, parse
-from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.errors import RATES, SettingError, check_range, did_you_mean
 from whenwhere.verify.prediction import ParsedPrediction, to_prediction
 from whenwhere.verify.semantic import Semantic
 from whenwhere.verify.term import RewardContext, Term
@@ -122,8 +122,7 @@ class Verifier:
             raise SettingError(
                 f"there is no form {self.form!r} for {self.mode} reading: choose from {', '.join(known)}"
             )
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise SettingError(f"the rate must be a positive number of boxes per second, not {self.rate:g}")
+        check_range(self.rate, *RATES, "the rate in boxes per second")
         if any(term.name == "semantic" for term in used) and self.semantic is None:
             raise SettingError("the semantic term needs an encoder: give semantic=Semantic(encoder, judge=...)")
 

@@ -13,6 +13,7 @@ from whenwhere.video.probe import probe as probe
 from whenwhere.video.read import Frames as Frames
 from whenwhere.video.read import read_frames as read_frames
 from whenwhere.video.source import VideoSource as VideoSource
+from whenwhere.video.source import check_source as check_source
 from whenwhere.video.source import open_video as open_video
 from whenwhere.video.stream import stream_frames as stream_frames
 from whenwhere.video.stream import stream_index as stream_index

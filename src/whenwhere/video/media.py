@@ -2,8 +2,8 @@
 
 FFmpeg opens far more than videos: text files as terminal animations, songs with a cover picture as a video of one
 frame, playlists that name other files or addresses. A path here is always a local file (the `file:` protocol, so
-that a colon in a name has no meaning), playlists may not reach the network, and files without a moving picture are
-refused.
+that a colon in a name has no meaning), what else it may open is decided by `playlist`, and files without a moving
+picture are refused.
 
 Choosing among several video streams is left out: the one that FFmpeg calls best is used, never a cover picture.
 """
@@ -20,11 +20,16 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from whenwhere.errors import MediaError
+from whenwhere.video.playlist import allowed_formats
 
 # FFmpeg's "video" decoders for text files.
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
 # A demuxer that fails this many times in a row is given up.
 _MOST_FAILURES = 16
+# Longest time in seconds for opening a file, and for each read from it.
+_PATIENCE = 60.0
+#: Largest number of pixels of a picture: twice an 8K frame. Decoders hold several pictures in memory.
+MOST_PIXELS = 1 << 26
 
 
 def text_name(path: str | os.PathLike[str] | bytes) -> str:
@@ -80,10 +85,20 @@ def opened(path: str) -> Iterator[InputContainer]:
     """Open the container of a local file, and close it after the block.
 
     Raises:
-        MediaError: FFmpeg cannot open it.
+        MediaError: FFmpeg cannot open it, it takes longer than `_PATIENCE`, or it names other files that may not be
+            read (see `playlist`).
     """
+    options = {
+        "protocol_whitelist": "file,fd,data",
+        "format_whitelist": allowed_formats(path),
+        # The name of a picture is no pattern (a%03d.png) for the names of its neighbours.
+        "pattern_type": "none",
+        "max_pixels": str(MOST_PIXELS),
+    }
     try:
-        container = av.open("file:" + path, metadata_errors="replace", options={"protocol_whitelist": "file,fd,data"})
+        container = av.open("file:" + path, metadata_errors="replace", options=options, timeout=(_PATIENCE, _PATIENCE))
+    except av.error.ExitError as e:
+        raise MediaError(_slow(path)) from e
     except (av.error.FFmpegError, OSError, ValueError) as e:
         check_file(path)
         raise MediaError(_explain(path)) from e
@@ -91,6 +106,11 @@ def opened(path: str) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _slow(path: str) -> str:
+    """The sentence about a file that gives nothing for too long, such as one on a network disk."""
+    return f"{shown_name(path)} gave nothing for {_PATIENCE:g} s: copy it to a local disk first"
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
@@ -134,6 +154,8 @@ def packets(
                     failed = 0
                     yield packet
             return
+        except av.error.ExitError as e:
+            raise MediaError(_slow(container.name.removeprefix("file:"))) from e
         except (av.error.FFmpegError, OSError) as e:
             failed += 1
             if errors is not None:

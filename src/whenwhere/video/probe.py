@@ -43,6 +43,8 @@ from whenwhere.video.remainder import unread_sentence
 
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
 _HEAD = 300
+# Longest duration in seconds, eleven days: many things are made for each second of a video.
+_LONGEST = 1e6
 # Side data of packets that later packets rely on.
 _HEADS = ("palette", "new_extradata", "param_change")
 
@@ -107,6 +109,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     rows = np.flatnonzero(table.shown)
     ticks = np.unique(table.tick[rows])
     seconds = (ticks - ticks[0]) * float(clock.tick)
+    _check_duration(name, float(seconds[-1]))
     last = int(rows[np.flatnonzero(table.tick[rows] == ticks[-1])[-1]])
     last_seconds = float(found.durations[last] * clock.tick) if clock.tick == found.tick and clock.trusted else 0.0
 
@@ -116,6 +119,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     if last_seconds <= 0:
         last_seconds = float(np.median(np.diff(seconds))) if len(seconds) > 1 else float(1 / fps)
     duration = float(seconds[-1]) + last_seconds
+    _check_duration(name, duration)
     if vfr:
         fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
     # A header cannot know how long parts with clocks of their own are together.
@@ -164,6 +168,15 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         ticks=ticks,
         packets=table,
     )
+
+
+def _check_duration(path: str, seconds: float) -> None:
+    """Refuse a video whose time stamps claim more time than anybody records."""
+    if not seconds <= _LONGEST:
+        raise MediaError(
+            f"the time stamps of {shown_name(path)} say that it lasts {seconds:.3g} s, more than {_LONGEST:g} s: they "
+            "are damaged, convert it to mp4 first"
+        )
 
 
 def _survey(path: str) -> _Survey:

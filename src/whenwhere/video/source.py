@@ -1,16 +1,19 @@
 """Where a video comes from: a file, a folder of pictures, an address the user typed, or standard input.
 
 Each of them becomes a local file, because exact reading needs to seek. A folder of pictures is packed into a temporary
-movie whose frames have exact times, without decoding a picture. Downloads are limited in size and time, and only http
-and https addresses typed by the user are opened: a playlist or a manifest never fetches anything.
+movie whose frames have exact times, without decoding a picture; pictures that are damaged or too large are left out.
+Downloads are limited in size and time, and only http and https addresses typed by the user are opened: a playlist never
+fetches anything, and none is taken from an address.
 """
 
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import time
+import warnings
 import weakref
 from collections.abc import Iterator
 from io import BytesIO
@@ -21,14 +24,18 @@ from urllib.parse import unquote, urlsplit
 
 import av
 
-from whenwhere.errors import MediaError, SettingError
+from whenwhere.errors import RATES, MediaError, check_range
 from whenwhere.video.info import exact_rate
-from whenwhere.video.media import check_file, shown_name, text_name
+from whenwhere.video.media import MOST_PIXELS, check_file, shown_name, text_name
 
 # Kinds that are packed as they are; other kinds become PNG first.
 _PACKED = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
 _PICTURES = {*_PACKED, ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _CHUNK = 1 << 20
+# Largest file of one picture, in bytes.
+_LARGEST_PICTURE = 256 << 20
+# How a playlist begins: it names other files or addresses, which nobody typed if it was downloaded.
+_PLAYLIST = b"#EXTM3U"
 
 
 class VideoSource:
@@ -59,6 +66,20 @@ class VideoSource:
         self.close()
 
 
+def check_source(fps: float, gigabytes: float) -> None:
+    """Refuse limits of a source that cannot be meant.
+
+    Args:
+        fps: Frame rate of a folder of pictures.
+        gigabytes: The most to take from an address or standard input, in gigabytes.
+
+    Raises:
+        SettingError: One of them is out of range.
+    """
+    check_range(fps, *RATES, "the number of pictures per second of a folder")
+    check_range(gigabytes, 1e-6, 1e6, "the most gigabytes to download")
+
+
 def open_video(
     source: str | os.PathLike[str] | bytes,
     fps: float = 25.0,
@@ -69,13 +90,13 @@ def open_video(
 
     Args:
         source: A file, a folder of pictures, an http(s) address, or "-" for standard input.
-        fps: Frame rate of a folder of pictures.
+        fps: Frame rate of a folder of pictures, from 1e-6 to 1000.
         max_bytes: Most bytes taken from an address or standard input.
         max_seconds: Most seconds that a download may take.
 
     Raises:
         MediaError: The source does not exist, is empty, too large, not reachable, or a folder without pictures.
-        SettingError: The frame rate is not positive.
+        SettingError: The frame rate is out of range.
     """
     name = text_name(source)
     if name == "-":
@@ -101,6 +122,8 @@ def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending:
         size = 0
         with open(source.path, "wb") as f:
             for chunk in chunks:
+                if not size and chunk.removeprefix(b"\xef\xbb\xbf").startswith(_PLAYLIST):
+                    raise MediaError(f"{origin} is a playlist that names other files: give the video itself")
                 size += len(chunk)
                 if size > max_bytes:
                     raise MediaError(f"{origin} is larger than {max_bytes / 1e9:g} GB: download it and name the file")
@@ -164,8 +187,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 def _packed(folder: str, fps: float) -> VideoSource:
     """A folder's pictures as a movie of key frames at exact times; no picture is decoded."""
-    if not fps > 0:
-        raise SettingError(f"{fps:g} frames per second is not a positive rate for a folder of pictures")
+    check_source(fps, 1.0)
     shown = shown_name(folder)
     names = sorted(
         (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in _PICTURES and not n.startswith(".")),
@@ -216,23 +238,33 @@ def _packed(folder: str, fps: float) -> VideoSource:
 
 
 def _picture(path: str, kind: str | None) -> bytes | None:
-    """A picture's bytes, or None if it is damaged.
+    """A picture's bytes, or None if it cannot be used: it is damaged, not a regular file, or too large.
 
     Args:
         path: The picture.
         kind: `jpg` or `png` if all pictures of the folder are; None converts the picture to PNG.
     """
+    from PIL import Image
+
     magic = {"jpg": b"\xff\xd8", "png": b"\x89PNG"}
     try:
+        s = os.stat(path)
+        if not stat.S_ISREG(s.st_mode) or s.st_size > _LARGEST_PICTURE:
+            return None
         with open(path, "rb") as f:
             data = f.read()
-        if kind is not None:
-            return data if data.startswith(magic[kind]) else None
-        from PIL import Image
-
-        with Image.open(BytesIO(data)) as picture:
-            buffer = BytesIO()
-            picture.convert("RGB").save(buffer, "PNG", compress_level=1)
-            return buffer.getvalue()
-    except (OSError, SyntaxError, ValueError):
+        if kind is not None and not data.startswith(magic[kind]):
+            return None
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures, and refuses very large ones; the limit here is lower.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(data)) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    return None
+                if kind is not None:
+                    return data
+                buffer = BytesIO()
+                picture.convert("RGB").save(buffer, "PNG", compress_level=1)
+                return buffer.getvalue()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

@@ -90,9 +90,16 @@ def stream_index(
         return np.flatnonzero((info.times >= start - 1e-6) & (info.times < end - 1e-6))
     if not fps > 0:
         raise SettingError(f"{fps:g} frames per second is not a positive rate")
-    first = int(np.ceil(max(start, 0.0) * fps - 1e-6))
-    grid = np.arange(first, max(int(np.ceil(end * fps - 1e-6)), first)) / fps
-    return np.unique(info.shown(grid))
+    first, last = np.ceil(max(start, 0.0) * fps - 1e-6), np.ceil(end * fps - 1e-6)
+    if not first < last:
+        return np.empty(0, np.intp)
+    if last - first <= 4 * len(info.times):
+        numbers = np.arange(first, last)
+    else:
+        # Of a grid much finer than the frames, three points near the beginning of each frame tell which are shown.
+        near = np.ceil(info.times * fps)
+        numbers = np.clip(np.concatenate([near - 1, near, near + 1]), first, last - 1)
+    return np.unique(info.shown(numbers / fps))
 
 
 def _ordered(

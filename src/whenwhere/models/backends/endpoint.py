@@ -31,7 +31,7 @@ from whenwhere.chat import (
     TextPart,
 )
 from whenwhere.chat.request import QUALITY, picture_tokens
-from whenwhere.errors import ChatError, SettingError, WhenwhereError
+from whenwhere.errors import ChatError, SettingError, WhenwhereError, check_range
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend, ModelCall, ModelReply
 from whenwhere.models.frames import lay_out
 from whenwhere.store import Cache
@@ -211,8 +211,8 @@ def _check(name: str, options: BackendOptions) -> None:
     Address.parse(name)
     if options.device is not None:
         raise SettingError("a device is for models in this process; what runs behind an address chooses its own")
-    if options.concurrency is not None and options.concurrency < 1:
-        raise SettingError(f"an endpoint is sent at least one question at a time, not {options.concurrency}")
+    if options.concurrency is not None:
+        check_range(options.concurrency, 1, 256, "the number of questions that an endpoint is sent at a time")
 
 
 def _build(name: str, options: BackendOptions) -> EndpointBackend:

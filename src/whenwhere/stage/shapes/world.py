@@ -150,8 +150,8 @@ class ShapesWorld:
             )
         if not 0 <= self.absent <= 0.25:
             raise SettingError(f"at most a quarter of the sentences may be absent, not {self.absent:g}")
-        if len(self.cuts) > 5 or self.backgrounds < 5:
-            raise SettingError("a clip has at most four cuts, and a world at least five backgrounds")
+        if len(self.cuts) > 5 or not 5 <= self.backgrounds <= 10_000:
+            raise SettingError("a clip has at most four cuts, and a world between 5 and 10000 backgrounds")
 
     @property
     def name(self) -> str:
