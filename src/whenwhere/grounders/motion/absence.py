@@ -9,14 +9,11 @@ tracked remains possible, which is why the bar is high; below it the answer is `
 import numpy as np
 
 from whenwhere.grounders.motion import kind_model
-from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.confidence_features import ClipConditions, colour_fit
+from whenwhere.grounders.motion.confidence_features import ClipConditions, clearly_seen, colour_fit
 from whenwhere.grounders.motion.reading import QueryReading
 
 #: Fewest actors that must be clearly seen.
 FEWEST = 3
-#: Shortest track in seconds, and fewest sightings, of an actor that counts as clearly seen.
-_MIN_SECONDS, _MIN_SIGHTINGS = 0.8, 5
 
 
 def likeness(reading: QueryReading, around: ClipConditions) -> float | None:
@@ -28,7 +25,7 @@ def likeness(reading: QueryReading, around: ClipConditions) -> float | None:
     coloured = any(part in ("whole", "upper", "lower") for _, part in reading.colours)
     if reading.count > 1 or reading.kind not in kind_model.FAMILY_OF or around.unsteady > 0.3 or around.flood > 0.3:
         return None
-    clear = [a for a in around.everyone if _clear(a)]
+    clear = [a for a in around.everyone if clearly_seen(a)]
     if len(clear) < FEWEST:
         return None
     fits = []
@@ -41,9 +38,3 @@ def likeness(reading: QueryReading, around: ClipConditions) -> float | None:
             fit += float(np.clip(np.log((share + 0.03) / 0.25), -2.5, 0.5))
         fits.append(fit)
     return max(fits)
-
-
-def _clear(actor: TrackedActor) -> bool:
-    """Whether an actor is clearly seen: long enough, and entering, leaving or moving about."""
-    mobile = bool(actor.entry or actor.exit or actor.path > 0.15)
-    return mobile and actor.span.duration >= _MIN_SECONDS and len(actor.times) >= _MIN_SIGHTINGS

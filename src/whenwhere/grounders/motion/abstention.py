@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whenwhere.grounders.motion import kind_model
+from whenwhere.grounders.motion import confidence_features as features
+from whenwhere.grounders.motion import kind_model, lexicon
 from whenwhere.grounders.motion.absence import likeness
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.confidence_features import ClipConditions, confidence_features, unknown_words
@@ -28,6 +29,20 @@ CONFIDENT = 0.68
 DOUBTFUL = 0.5
 #: The subject is absent if `absence.likeness` is below this; four in five such claims held.
 ABSENT = -1.25
+#: Least probability of the wanted family, and of another family that forbids an object, beside the clip's others.
+LOOKS, OTHER = 0.45, 0.6
+#: Least probability of the wanted family of the only thing that moves, which has nothing to be compared with.
+ALONE = 0.09
+#: Least fit of a hand (`attributes.kind_score`).
+HANDLIKE = -0.2
+#: Least share of the strongest colour that the named one must reach, on a vehicle and on anything else.
+ONE_COLOUR, SOME_COLOUR = 0.43, 0.38
+#: Least terms of direction and of the other clause; largest log of height over width of a ball.
+WRONG_WAY, WRONG_TIME, ROUND = 0.15, -0.5, 0.35
+#: Least area of a moving thing whose family can be told; least confidence of an object known by a change alone.
+LARGE, UNSEEN = 0.01, 0.4
+#: Confidence of a best candidate that contradicts the sentence; below `THRESHOLD`, so that it is never answered.
+CONTRADICTED = 0.15
 #: Confidence of a claim of absence.
 ABSENT_CONFIDENCE = 0.8
 #: Logistic weights found by `benchmarks/fit_confidence.py`.
@@ -77,14 +92,57 @@ def decide_status(
     """
     facts = confidence_features(sentence, reading, made, around)
     chance = confidence({**facts, "unusable": float(not reading.usable)})
-    reasons = _reasons(sentence, reading, made, around, facts)
+    against = contradictions(sentence, reading, made[0], around, chance)
+    reasons = list(dict.fromkeys([*against, *_reasons(sentence, reading, made, around, facts)]))
     margin = None if facts["alone"] else facts["margin"]
+    if against:
+        chance = min(chance, CONTRADICTED)
     if chance < DOUBTFUL:
         like = likeness(reading, around)
         if like is not None and like < ABSENT:
             missing = f"nothing that moves in this video looks like {_what(reading)}"
             return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
     return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
+
+
+def contradictions(
+    sentence: str, reading: QueryReading, best: Candidate, around: ClipConditions, chance: float
+) -> list[str]:
+    """What forbids to answer with the best candidate, however far ahead of the others it is, as sentences.
+
+    The best of a clip without dogs is not a dog. Scores cannot say so, because they compare; these are absolute.
+    """
+    actor, resting = best.actor, best.place is not None
+    looks = features.family_looks(actor, around)
+    what, out = _what(reading), []
+    if reading.kind in kind_model.FAMILY_OF and not resting:
+        if looks[kind_model.FAMILY_OF[reading.kind]] < (LOOKS if features.has_company(actor, around) else ALONE):
+            out.append(f"the best fit looks more like {_a(kind_model.FAMILIES[int(looks.argmax())])} than like {what}")
+        elif features.not_bigger(reading, actor, around):
+            out.append(f"the best fit is not bigger than the other vehicles, as {_a(reading.noun)} would be")
+        elif lexicon.UNTELLABLE & set(lexicon.lemmas(reading.noun)):
+            out.append(f"{_a(reading.noun)} cannot be told from any other {reading.kind} by its motion and colour")
+    elif reading.kind == "hand" and not resting and looks.max() >= OTHER:
+        if features.kind_fit(actor, "hand", actor.area) < HANDLIKE:
+            out.append("the best fit does not reach into the picture with bare skin, as a hand would")
+    elif reading.kind in ("object", "ball") and not resting and actor.area > LARGE:
+        if looks[:2].max() >= OTHER:
+            out.append(f"the best fit looks more like {_a(kind_model.FAMILIES[int(looks.argmax())])} than like {what}")
+    elif reading.kind in ("object", "ball") and resting and not (reading.colours or reading.events or chance >= UNSEEN):
+        out.append(f"nothing but a change of the background was seen, which need not be {what}")
+    if reading.kind == "ball" and not resting and abs(actor.aspect) > ROUND:
+        out.append("the best fit is not as wide as it is high, as a ball would be")
+    if reading.kind is None and unknown_words(sentence):
+        out.append("it was not understood what kind of thing is asked for")
+    dominance = None if resting else features.colour_dominance(reading, actor)
+    if dominance is not None and dominance < (ONE_COLOUR if reading.kind == "vehicle" else SOME_COLOUR):
+        named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
+        out.append(f"the best fit shows more of another colour than {named}")
+    if best.terms.get("direction", 1.0) < WRONG_WAY:
+        out.append("the best fit does not move in the described direction")
+    if best.terms.get("clause", 0.0) < WRONG_TIME:
+        out.append("the best fit is not at the time that the other clause names")
+    return out
 
 
 def confidence(facts: dict[str, float]) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import events, kind_model, lexicon
 from whenwhere.grounders.motion.attributes import TrackedActor, kind_score
@@ -44,6 +45,12 @@ _EVERYDAY = _words(
     "car vehicle van truck lorry bus minibus taxi cab suv automobile auto pickup traffic animal pet dog puppy cat "
     "kitten horse bird"
 )
+#: Shortest track in seconds, and fewest sightings, of an actor that counts as clearly seen.
+_MIN_SECONDS, _MIN_SIGHTINGS = 0.8, 5
+#: How many times as big as the other vehicles a bus is at least.
+_BIGGER = 1.25
+#: Least mass of an actor that tells what a clip shows, as a share of the largest.
+_NOTICEABLE = 0.05
 #: Largest margin that is reported.
 WIDEST = 3.0
 
@@ -106,6 +113,69 @@ def _verbs() -> frozenset[str]:
 def exceeds_kind(reading: QueryReading) -> bool:
     """Whether the noun says more than its kind: motion may show that an elephant is an animal, but not which animal."""
     return reading.kind in ("vehicle", "animal") and not _EVERYDAY & set(lexicon.lemmas(reading.noun))
+
+
+#: Nouns that name a whole family, as far as motion and shape can tell it.
+_GENERIC = _words(
+    "person people everyone everybody someone somebody anyone anybody human pedestrian passer-by individual folk car "
+    "vehicle automobile auto traffic animal creature"
+)
+
+
+def exceeds_generic(reading: QueryReading) -> bool:
+    """Whether the noun leaves out some of its kind: which people are women cannot be told by motion and colour."""
+    return bool(reading.noun) and not _GENERIC & set(lexicon.lemmas(reading.noun))
+
+
+def clearly_seen(actor: TrackedActor) -> bool:
+    """Whether an actor is clearly seen: long enough, and entering, leaving or moving about."""
+    mobile = bool(actor.entry or actor.exit or actor.path > 0.15)
+    return mobile and actor.span.duration >= _MIN_SECONDS and len(actor.times) >= _MIN_SIGHTINGS
+
+
+def _noticeable(around: ClipConditions) -> list[TrackedActor]:
+    """The actors that tell what a clip shows."""
+    largest = max((a.mass for a in around.everyone), default=0.0)
+    return [a for a in around.everyone if clearly_seen(a) and a.mass > _NOTICEABLE * largest]
+
+
+def has_company(actor: TrackedActor, around: ClipConditions) -> bool:
+    """Whether the clip shows other actors that tell what it shows."""
+    return any(a is not actor and all(a is not m for m in actor.members) for a in _noticeable(around))
+
+
+def family_looks(actor: TrackedActor, around: ClipConditions) -> NDArray[np.float64]:
+    """(3,) probabilities of the families of `kind_model` for an actor, given the clip's other actors."""
+    return kind_model.family_beside(actor, _noticeable(around) if has_company(actor, around) else [])
+
+
+def not_bigger(reading: QueryReading, actor: TrackedActor, around: ClipConditions) -> bool:
+    """Whether a bus or another big vehicle is asked for, and the actor is not bigger than the clip's other vehicles."""
+    if not lexicon.BIG_VEHICLES & set(lexicon.lemmas(reading.noun)):
+        return False
+    vehicle = kind_model.FAMILY_OF["vehicle"]
+    others = [a.area for a in _noticeable(around) if a is not actor and family_looks(a, around)[vehicle] >= 0.5]
+    return bool(others) and actor.area < _BIGGER * float(np.median(others))
+
+
+#: The colours that an actor may show more of than of the named one.
+_BASIC = ("black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "turquoise")
+
+
+def colour_dominance(reading: QueryReading, actor: TrackedActor) -> float | None:
+    """The share of the named colour relative to the strongest one, the least of all parts; None if none is named.
+
+    It is about 1 if the part has the named colour and near 0 if it clearly has another one.
+    """
+    person = reading.kind in ("person", "cyclist")
+    out = []
+    for word, part in reading.colours:
+        if part in ("whole", "upper"):  # legs are often hidden
+            own, *others = (
+                float(colour_shares(w, part, actor.colour[None], person)[0]) for w in (word, *_BASIC)
+            )  # fmt: skip
+            out.append(own / max(*others, 1e-6))
+    return min(out) if out else None
 
 
 def kind_fit(actor: TrackedActor, kind: str | None, biggest: float) -> float:

@@ -65,7 +65,13 @@ def _shades_joined(words: list[str]) -> list[str]:
 
 
 def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
-    """(relation, words) of each clause: the main clause first, with relation None, then the sub-clauses."""
+    """(relation, words) of each clause: the main clause first, with relation None, then the sub-clauses.
+
+    The main clause is empty if the sentence is a time clause alone.
+
+    >>> clauses("before the red car comes".split())
+    [(None, []), ('before', ['the', 'red', 'car', 'comes'])]
+    """
     out: list[tuple[str | None, list[str]]] = [(None, [])]
     for i, word in enumerate(words):
         relation = lex.RELATIONS.get(word)
@@ -84,8 +90,8 @@ def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
         if "," in body:
             cut = body.index(",")
             out = [(None, body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
-        else:
-            out = [(None, body), *out[2:]]
+        elif relation == "while":
+            out = [(None, body), *out[2:]]  # "while the car is there" is the time of the car
     return out
 
 
@@ -214,4 +220,26 @@ def object_of(
         ):
             continue
         return words[i], kind
+    return None
+
+
+_DETERMINERS = frozenset({"a", "an", "the", "another", "his", "her", "its", "their", "some"})
+
+
+def coordinated(words: list[str], subject: int) -> str | None:
+    """The second thing that "and" puts beside the subject, with the words before it; None if there is none.
+
+    >>> coordinated("the red car and the white van".split(), 2)
+    'and the white van'
+    >>> coordinated("a woman in a red coat and a white hat".split(), 1)
+    """
+    if "and" not in words[subject + 1 : subject + 7]:
+        return None
+    at = words.index("and", subject + 1)
+    for i in range(at + 1, min(at + 6, len(words))):
+        word = words[i]
+        if lex.noun_kind(word) and not lex.colour_of(word) and not lex.body_part(word):
+            return " ".join(words[at : i + 1])
+        if not (word in _DETERMINERS or word in lex.SIZES or word in lex.ORDINALS or lex.colour_of(word)):
+            return None
     return None

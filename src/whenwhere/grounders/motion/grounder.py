@@ -11,17 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as indexing
-from whenwhere.grounders.motion.abstention import decide_status
 from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actors
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.object_candidates import object_rows
 from whenwhere.grounders.motion.ranking import rank_candidates, runner_up
-from whenwhere.grounders.motion.reading import read_query
+from whenwhere.grounders.motion.reading import QueryReading, read_query
+from whenwhere.grounders.motion.selection import Selector
+from whenwhere.grounders.motion.track_scoring import actor_groups
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache, content_hash
 from whenwhere.tracking import second_level_times
@@ -113,11 +115,16 @@ class MotionGrounder:
         window = span or within
         actors = [a for a in everyone if window is None or _overlap(a.span, window) > 0.15]
         scene = ObservedScene.of(index, actors)
-        made = rank_candidates(reading, scene)
-        if within is not None and span is None:
-            made = _cut_to_window(made, within)
-        if span is not None:
-            made = _best_in_span(made, span)
+
+        def rank(reading: QueryReading) -> list[Candidate]:
+            made = rank_candidates(reading, scene)
+            if span is not None:
+                return _best_in_span(made, span)
+            return made if within is None else _cut_to_window(made, within)
+
+        around = ClipConditions(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
+        answer = Selector(query, around, rank, lambda r: bool(actor_groups(scene.actors, r.count))).answer(reading)
+        made = answer.made
         found = GroundingResult(
             "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
         )
@@ -131,27 +138,32 @@ class MotionGrounder:
             found.candidates = []
             warnings.append("nothing moves in this video" if not everyone else "nothing moves during that time")
             return found
-        around = ClipConditions(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
-        verdict = decide_status(query, reading, made, around)
         best = made[0]
         other = runner_up(made)
         assert found.reading is not None
-        if verdict.margin is not None:
-            found.reading["margin"] = round(verdict.margin, 2)
-        if verdict.reasons:
-            found.reading["doubts"] = verdict.reasons
-        found.confidence = round(verdict.confidence, 3)
+        if answer.margin is not None:
+            found.reading["margin"] = round(answer.margin, 2)
+        if answer.reasons:
+            found.reading["doubts"] = answer.reasons
+        warnings += answer.warnings
+        found.confidence = round(answer.confidence, 3)
         found.ranked = [Span(c.hull.start, c.hull.end, round(_share(c, made), 4)) for c in _distinct(made)[:10]]
         found.candidates = [_listed(c, info) for c in _distinct(made)[:LISTED]]
         if other is not None:
             found.reading["runner_up"] = [round(other.hull.start, 2), round(other.hull.end, 2)]
-        found.status = "answered" if span is not None else verdict.status
+        found.status = answer.status
+        chosen, spans = answer.chosen, answer.spans.clip(info.duration)
+        if span is not None:  # a time that is given is always answered
+            found.status, chosen, spans = "answered", [best], SpanSet([span])
+        elif within is not None and answer.status == "answered":
+            spans = spans & SpanSet([within])
+            if not spans:
+                found.status = "unsure"
+                warnings.append("none of the described time lies in the time that was searched")
         if found.status == "answered":
-            found.spans = (
-                SpanSet([span]) if span is not None else _scored(best.spans, verdict.confidence).clip(info.duration)
-            )
-            tube = tube_of(best, found.spans, info, request.rate)
-            found.tubes = [tube.replace(label=reading.noun or None, score=round(verdict.confidence, 3))] if tube else []
+            found.spans = spans if span is not None else _scored(spans, answer.confidence)
+            tubes = tubes_of(chosen, found.spans, info, request.rate)
+            found.tubes = [t.replace(label=reading.noun or None, score=round(answer.confidence, 3)) for t in tubes]
         return found
 
 
@@ -226,14 +238,31 @@ def _listed(c: Candidate, info: VideoInfo) -> dict[str, Any]:
     }
 
 
-def tube_of(c: Candidate, spans: SpanSet, info: VideoInfo, rate: float) -> Tube | None:
-    """The candidate's boxes at the second-level times of the spans, clipped to the frame; None if none is left."""
-    times = np.concatenate([second_level_times(s, rate, last=info.last_before(s.end)) for s in spans])
-    boxes = np.repeat(c.place[None], len(times), 0) if c.place is not None else c.actor.at(times)
-    boxes = boxes.copy()
-    boxes[:, 0::2] = boxes[:, 0::2].clip(0, info.width)
-    boxes[:, 1::2] = boxes[:, 1::2].clip(0, info.height)
-    keep = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
-    if not keep.any():
-        return None
-    return Tube(spans, times[keep], boxes[keep], rate=rate)
+def tubes_of(chosen: list[Candidate], spans: SpanSet, info: VideoInfo, rate: float) -> list[Tube]:
+    """The candidates' boxes at the second-level times of the spans, clipped to the frame; those without a box left out.
+
+    Candidates that share no time make one tube together; the first tube begins with the first candidate.
+    """
+    rows: list[list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = []
+    for c in chosen:
+        own = spans if len(chosen) == 1 else c.spans & spans
+        times = np.concatenate([second_level_times(s, rate, last=info.last_before(s.end)) for s in own])
+        boxes = np.repeat(c.place[None], len(times), 0) if c.place is not None else c.actor.at(times)
+        boxes = boxes.copy()
+        boxes[:, 0::2] = boxes[:, 0::2].clip(0, info.width)
+        boxes[:, 1::2] = boxes[:, 1::2].clip(0, info.height)
+        keep = (boxes[:, 2] - boxes[:, 0] > 0.5) & (boxes[:, 3] - boxes[:, 1] > 0.5)
+        if not keep.any():
+            continue
+        piece = times[keep], boxes[keep]
+        free = (row for row in rows if all(piece[0][0] > t[-1] or piece[0][-1] < t[0] for t, _ in row))
+        row = next(free, None)
+        if row is None:
+            rows.append([piece])
+        else:
+            row.append(piece)
+    tubes = []
+    for row in rows:
+        row.sort(key=lambda piece: float(piece[0][0]))
+        tubes.append(Tube(spans, np.concatenate([t for t, _ in row]), np.concatenate([b for _, b in row]), rate=rate))
+    return tubes

@@ -70,3 +70,20 @@ def kind_probability(actor: TrackedActor, kind: str | None) -> float | None:
     """The probability in 0-1 that an actor is of a kind's family; None if the kind belongs to none."""
     family = FAMILY_OF.get(kind or "")
     return None if family is None else float(family_probabilities(actor)[family])
+
+
+def family_beside(actor: TrackedActor, others: list[TrackedActor]) -> NDArray[np.float64]:
+    """(3,) probabilities of `FAMILIES` for an actor, given that clips mostly show one or two families.
+
+    One car among cars may be shaped like an animal; that the others are cars makes an animal less likely.
+
+    Args:
+        actor: The actor to judge.
+        others: The actors of the clip that are clearly seen, weighted by how noticeable they are.
+    """
+    p = family_probabilities(actor)
+    if not others:
+        return p
+    usual = np.average([family_probabilities(a) for a in others], axis=0, weights=np.sqrt([a.mass for a in others]))
+    together: NDArray[np.float64] = p * (0.15 + usual)
+    return together / together.sum()

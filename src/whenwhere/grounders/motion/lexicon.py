@@ -22,88 +22,85 @@ def _words(text: str) -> frozenset[str]:
 #: Kind -> nouns. Kinds are as fine as `attributes` can tell apart by shape and motion.
 NOUNS: dict[str, frozenset[str]] = {
     "person": _words(
-        "person people man men woman women guy gentleman lady ladies adult human somebody someone anybody "
-        "anyone pedestrian "
-        "walker passer-by passerby passersby bystander visitor customer shopper client worker employee clerk "
-        "cashier waiter "
-        "waitress staff member guard officer policeman policewoman cop soldier student teacher tourist commuter "
-        "stranger "
-        "figure individual male female grandfather grandmother grandpa grandma mother father mum mom dad parent "
-        "wife husband "
-        "couple friend colleague runner jogger dancer player goalkeeper footballer athlete skater skateboarder "
-        "performer "
-        "presenter speaker chef cook driver passenger engineer technician builder mechanic nurse doctor patient "
-        "barista "
-        "he she they him her pedestrians folk bloke chap dude owner host "
-        "character actor actress singer musician guitarist drummer pianist artist hiker climber swimmer diver "
-        "surfer skier snowboarder gymnast boxer wrestler referee fighter sailor farmer gardener fisherman "
-        "hunter reporter journalist cameraman photographer interviewer guest king queen prince princess "
-        "human fellow fella geezer gal gals lass lassie lad chick mate senior elder pensioner granny gran "
-        "businessman businesswoman salesman saleswoman shopkeeper assistant attendant janitor cleaner courier postman "
-        "mailman firefighter fireman paramedic soldier sergeant captain monk priest nun beggar tramp tourist "
-        "spectator participant opponent teammate acrobat juggler contestant newcomer latecomer folks persons "
-        "pilot astronaut clown magician bride groom neighbour neighbor thief burglar"
+        "person people man men woman women guy gentleman lady ladies adult human somebody someone anybody anyone "
+        "everyone everybody pedestrian walker passer-by passerby passersby bystander visitor customer shopper client "
+        "worker employee clerk cashier waiter waitress staff member guard officer policeman policewoman cop soldier "
+        "student teacher tourist commuter stranger figure individual male female grandfather grandmother grandpa "
+        "grandma mother father mum mom dad parent wife husband couple friend colleague runner jogger dancer player "
+        "goalkeeper footballer athlete skater skateboarder performer presenter speaker chef cook driver passenger "
+        "engineer technician builder mechanic nurse doctor patient barista he she they him her pedestrians folk bloke "
+        "chap dude owner host character actor actress singer musician guitarist drummer pianist artist hiker climber "
+        "swimmer diver surfer skier snowboarder gymnast boxer wrestler referee fighter sailor farmer gardener "
+        "fisherman hunter reporter journalist cameraman photographer interviewer guest king queen prince princess "
+        "human fellow fella geezer gal gals lass lassie lad chick mate senior elder pensioner granny gran businessman "
+        "businesswoman salesman saleswoman shopkeeper assistant attendant janitor cleaner courier postman mailman "
+        "firefighter fireman paramedic soldier sergeant captain monk priest nun beggar tramp tourist spectator "
+        "participant opponent teammate acrobat juggler contestant newcomer latecomer folks persons pilot astronaut "
+        "clown magician bride groom neighbour neighbor thief burglar"
     ),
     "child": _words(
-        "child children kid kids kiddo boy girl toddler tot baby infant preschooler adolescent minor pupil "
-        "teenager teen youngster son daughter schoolboy schoolgirl"
+        "child children kid kids kiddo boy girl toddler tot baby infant preschooler adolescent minor pupil teenager "
+        "teen youngster son daughter schoolboy schoolgirl"
     ),
     "cyclist": _words(
         "cyclist biker bicyclist rider motorcyclist motorbiker bike bicycle cycle motorcycle motorbike scooter moped"
     ),
     "vehicle": _words(
-        "car vehicle van truck lorry bus minibus taxi cab suv jeep sedan hatchback saloon pickup limousine "
-        "coupe convertible "
-        "wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo firetruck "
-        "caravan camper "
-        "machine watercraft canoe kayak yacht sailboat ferry raft dinghy aircraft jet tank "
+        "car vehicle van truck lorry bus minibus taxi cab suv jeep sedan hatchback saloon pickup limousine coupe "
+        "convertible wagon minivan ambulance tram train trailer tractor bulldozer forklift automobile auto limo "
+        "firetruck caravan camper machine watercraft canoe kayak yacht sailboat ferry raft dinghy aircraft jet tank "
         "motorcar motor roadster estate hearse lorries semi rig coach trolleybus streetcar dumper digger excavator "
-        "tanker roadroller motorhome rv hgv wheels beetle buggy juggernaut "
-        "racecar boat ship plane airplane aeroplane helicopter drone cart carriage hatchbacks traffic"
+        "tanker roadroller motorhome rv hgv wheels beetle buggy juggernaut racecar boat ship plane airplane aeroplane "
+        "helicopter drone cart carriage hatchbacks traffic"
     ),
     "animal": _words(
-        "animal dog puppy cat kitten bird pigeon duck goose geese swan chicken hen rooster horse pony cow bull "
-        "sheep lamb goat "
-        "pig rabbit bunny squirrel fox deer bear elephant lion tiger monkey fish hamster mouse rat pet donkey "
-        "zebra giraffe "
-        "retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel kangaroo panda "
-        "turtle penguin leopard cheetah cattle calf snake crab crocodile alligator lizard frog snail butterfly bee "
-        "doggy doggie doggo pooch mutt hound pup whelp canine feline puss pussycat moggy tabby tomcat steed stallion "
-        "mare nag colt filly gelding ewe ram calf heifer ox oxen creature beast critter mongrel collie husky beagle "
-        "bulldog dachshund corgi greyhound sheepdog mule llama alpaca elk moose boar hare badger ferret weasel "
-        "spider insect dolphin whale shark seal owl eagle "
-        "hawk ostrich peacock turkey sparrow stingray antelope buffalo "
-        "bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat"
+        "animal dog puppy cat kitten bird pigeon duck goose geese swan chicken hen rooster horse pony cow bull sheep "
+        "lamb goat pig rabbit bunny squirrel fox deer bear elephant lion tiger monkey fish hamster mouse rat pet "
+        "donkey zebra giraffe retriever labrador spaniel terrier poodle shepherd hound crow gull seagull parrot camel "
+        "kangaroo panda turtle penguin leopard cheetah cattle calf snake crab crocodile alligator lizard frog snail "
+        "butterfly bee doggy doggie doggo pooch mutt hound pup whelp canine feline puss pussycat moggy tabby tomcat "
+        "steed stallion mare nag colt filly gelding ewe ram calf heifer ox oxen creature beast critter mongrel collie "
+        "husky beagle bulldog dachshund corgi greyhound sheepdog mule llama alpaca elk moose boar hare badger ferret "
+        "weasel spider insect dolphin whale shark seal owl eagle hawk ostrich peacock turkey sparrow stingray antelope "
+        "buffalo bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat"
     ),
     "hand": _words("hand arm finger fist palm wrist glove"),
     "face": _words("face head"),
     "ball": _words("ball beachball balls football basketball volleyball puck frisbee balloon soccerball baseball"),
     "object": _words(
-        "object thing item bottle cup mug glass can box parcel package carton bag backpack rucksack suitcase "
-        "handbag luggage "
-        "purse briefcase book phone smartphone mobile telephone laptop computer tablet keyboard remote toy "
-        "plate bowl fork "
-        "knife spoon pan pot kettle jar vase lamp chair stool table bench sofa umbrella hat helmet apple orange "
-        "banana fruit "
-        "vegetable cucumber tomato carrot lemon melon pear peach potato pepper onion bread cake sandwich pizza "
-        "food drink "
-        "newspaper paper document letter card pen pencil brush bucket basket trolley pram stroller pushchair "
-        "wheelchair cone "
-        "sign door gate window screen monitor stick rope leash lead pillow blanket towel cloth scissors tool "
-        "hammer block "
-        "brick stone tin container crate tray product pack key wallet coin watch camera flower plant bolt nut part "
-        "cellphone guitar piano violin bat racket racquet snowboard skateboard surfboard oar sled "
-        "faucet sink dish microwave oven stove refrigerator fridge cabinet closet cupboard drawer shelf wardrobe "
-        "television tv mirror bed mattress cushion rug carpet curtain vacuum broom mop duster mat doorknob doorway "
-        "snack candy chocolate egg cheese meat noodle rice soup coffee tea juice water wine beer medicine laundry "
-        "homework notebook magazine picture-frame painting poster kite ladder hose wheel tyre tire engine "
-        "teacup beaker goblet tumbler flask thermos canteen canister jerrycan pail barrel drum vat tub basin bin chest "
-        "trunk casket case holdall tote duffel sack pouch knapsack urn pitcher pot flowerpot planter amphora decanter "
-        "hardback paperback novel textbook diary journal manual tome dictionary volume stool seat armchair ottoman "
-        "cardboard-box packet hamper punnet bundle vessel ewer "
-        "microphone speaker headset charger cable notepad wrapper napkin jug pitcher container shelf crib"
+        "object thing item bottle cup mug glass can box parcel package carton bag backpack rucksack suitcase handbag "
+        "luggage purse briefcase book phone smartphone mobile telephone laptop computer tablet keyboard remote toy "
+        "plate bowl fork knife spoon pan pot kettle jar vase lamp chair stool table bench sofa umbrella hat helmet "
+        "apple orange banana fruit vegetable cucumber tomato carrot lemon melon pear peach potato pepper onion bread "
+        "cake sandwich pizza food drink newspaper paper document letter card pen pencil brush bucket basket trolley "
+        "pram stroller pushchair wheelchair cone sign door gate window screen monitor stick rope leash lead pillow "
+        "blanket towel cloth scissors tool hammer block brick stone tin container crate tray product pack key wallet "
+        "coin watch camera flower plant bolt nut part cellphone guitar piano violin bat racket racquet snowboard "
+        "skateboard surfboard oar sled faucet sink dish microwave oven stove refrigerator fridge cabinet closet "
+        "cupboard drawer shelf wardrobe television tv mirror bed mattress cushion rug carpet curtain vacuum broom mop "
+        "duster mat doorknob doorway snack candy chocolate egg cheese meat noodle rice soup coffee tea juice water "
+        "wine beer medicine laundry homework notebook magazine picture-frame painting poster kite ladder hose wheel "
+        "tyre tire engine teacup beaker goblet tumbler flask thermos canteen canister jerrycan pail barrel drum vat "
+        "tub basin bin chest trunk casket case holdall tote duffel sack pouch knapsack urn pitcher pot flowerpot "
+        "planter amphora decanter hardback paperback novel textbook diary journal manual tome dictionary volume stool "
+        "seat armchair ottoman cardboard-box packet hamper punnet bundle vessel ewer microphone speaker headset "
+        "charger cable notepad wrapper napkin jug pitcher container shelf crib"
     ),
 }
+
+#: Vehicles that are clearly bigger than a car, which is all that tells them from one.
+BIG_VEHICLES = _words(
+    "bus minibus truck lorry coach trolleybus tram train juggernaut hgv tanker firetruck tractor bulldozer excavator "
+    "digger dumper roadroller forklift semi streetcar motorhome rv"
+)
+#: Vehicles and animals that nothing but their looks tells from a car or a dog, so that they are never found for sure.
+UNTELLABLE = _words(
+    "watercraft canoe kayak yacht sailboat ferry raft dinghy boat ship aircraft jet plane airplane aeroplane "
+    "helicopter drone elephant lion tiger monkey zebra giraffe hamster fish camel kangaroo panda turtle penguin "
+    "leopard cheetah snake crab crocodile alligator lizard frog snail butterfly bee spider insect dolphin whale shark "
+    "seal owl eagle hawk ostrich peacock stingray antelope buffalo bison wolf ape gorilla chimpanzee hippo rhino "
+    "hedgehog otter raccoon"
+)
 
 #: Words that mean several things at once -> the least number of them.
 GROUPS: dict[str, int] = {
@@ -115,7 +112,8 @@ GROUPS: dict[str, int] = {
 #: Ordinal words -> the number, -1 for the last.
 ORDINALS: dict[str, int] = {
     "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "fifth": 5, "5th": 5,
-    "sixth": 6, "6th": 6, "seventh": 7, "eighth": 8, "last": -1, "earliest": 1, "initial": 1, "opening": 1,
+    "sixth": 6, "6th": 6, "seventh": 7, "7th": 7, "eighth": 8, "8th": 8, "ninth": 9, "9th": 9, "tenth": 10, "10th": 10,
+    "last": -1, "earliest": 1, "initial": 1, "opening": 1,
     "latest": -1, "closing": -1,
     "ultimate": -1, "hindmost": -1, "final": -1, "next": 2, "another": 2,
 }  # fmt: skip
@@ -182,28 +180,24 @@ COLOUR_WORDS: dict[str, str] = {
 #: Part of a body -> words for what is worn or carried there, whose colours are those of the part.
 PARTS: dict[str, frozenset[str]] = {
     "upper": _words(
-        "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt "
-        "blazer polo waistcoat "
-        "overcoat trench trenchcoat topcoat cloak cape tee tees tank camisole kaftan turtleneck rollneck "
-        "dungaree gilet "
-        "bomber blazer puffer cagoule duffel smock bodice shirtsleeves "
-        "anorak parka raincoat windbreaker tunic jersey fleece sleeve sleeves tank-top singlet scarf shawl poncho bib"
+        "shirt tshirt t-shirt jacket coat sweater jumper hoodie cardigan blouse top vest pullover sweatshirt blazer "
+        "polo waistcoat overcoat trench trenchcoat topcoat cloak cape tee tees tank camisole kaftan turtleneck "
+        "rollneck dungaree gilet bomber blazer puffer cagoule duffel smock bodice shirtsleeves anorak parka raincoat "
+        "windbreaker tunic jersey fleece sleeve sleeves tank-top singlet scarf shawl poncho bib"
     ),
     "lower": _words(
-        "trousers trouser pants pant jeans jean shorts skirt leggings legging tights chinos slacks joggers "
-        "tracksuit-bottoms "
-        "sweatpants bottoms breeches culottes dungarees kilt miniskirt sweats khakis slacks hotpants capris cords "
-        "corduroys jodhpurs stockings legs leg"
+        "trousers trouser pants pant jeans jean shorts skirt leggings legging tights chinos slacks joggers tracksuit- "
+        "bottoms sweatpants bottoms breeches culottes dungarees kilt miniskirt sweats khakis slacks hotpants capris "
+        "cords corduroys jodhpurs stockings legs leg"
     ),
     "whole": _words(
-        "gear garb getup frock gown sundress dungaree romper onesie pyjamas pajamas "
-        "dress suit clothes clothing outfit uniform overalls overall robe gown costume tracksuit jumpsuit "
-        "garment attire kit "
-        "abaya burqa sari kimono fur coat-dress clothed"
+        "gear garb getup frock gown sundress dungaree romper onesie pyjamas pajamas dress suit clothes clothing outfit "
+        "uniform overalls overall robe gown costume tracksuit jumpsuit garment attire kit abaya burqa sari kimono fur "
+        "coat-dress clothed"
     ),
     "hair": _words(
-        "hair haired hairdo locks mane curls fringe ponytails pigtails "
-        "haired ponytail plait braid braids bun curls beard moustache wig"
+        "hair haired hairdo locks mane curls fringe ponytails pigtails haired ponytail plait braid braids bun curls "
+        "beard moustache wig"
     ),
     "head": _words("hat cap helmet beanie hood headscarf hijab turban bandana mask glasses sunglasses headphones"),
     "feet": _words("shoes shoe boots boot trainers trainer sneakers sneaker sandals sandal socks sock heels"),
@@ -257,8 +251,8 @@ SPEEDS: dict[str, str] = {
 
 #: Irregular forms that the rules cannot undo.
 IRREGULAR: dict[str, str] = {
-    "ran": "run", "went": "go", "gone": "go", "goes": "go", "came": "come", "left": "left", "leaves": "leave",
-    "leaving": "leave",
+    "ran": "run", "went": "go", "gone": "go", "goes": "go", "going": "go", "came": "come", "left": "left",
+    "leaves": "leave", "leaving": "leave",
     "stood": "stand", "sat": "sit", "took": "take", "taken": "take", "puts": "put", "putting": "put",
     "drove": "drive",
     "driven": "drive", "rode": "ride", "ridden": "ride", "threw": "throw", "thrown": "throw", "caught": "catch",
@@ -315,11 +309,10 @@ def lemmas(word: str) -> tuple[str, ...]:
 _LIGHT = _words("light pale soft pastel powder baby sky sandy faded washed-out ice icy whitish fair lighter")
 _DARK = _words("dark deep midnight wine bottle forest navy charcoal blackish darker racing oxblood")
 _PLAIN = _words(
-    "bright vivid hot jet pitch lemon lime rose brick blood cherry tomato snow coal raven ink canary "
-    "banana apple grass "
-    "emerald olive mint ocean sea royal electric chocolate coffee chestnut slate steel ash shocking neon acid all "
-    "pure solid plain rich strong mid medium dusty fire candy bubblegum salmon grape poppy mustard milk bone "
-    "snowy coffee ruby cobalt cornflower duck-egg"
+    "bright vivid hot jet pitch lemon lime rose brick blood cherry tomato snow coal raven ink canary banana apple "
+    "grass emerald olive mint ocean sea royal electric chocolate coffee chestnut slate steel ash shocking neon acid "
+    "all pure solid plain rich strong mid medium dusty fire candy bubblegum salmon grape poppy mustard milk bone snowy "
+    "coffee ruby cobalt cornflower duck-egg"
 )
 #: Words that name a shade of the colour after them: "jet black", "sky blue".
 SHADES = _LIGHT | _DARK | _PLAIN
@@ -344,6 +337,8 @@ def colour_of(word: str) -> str | None:
             return None
         if {colour_of(first), end} == {"blue", "green"}:
             return "turquoise"
+        if colour_of(first) in ("silver", "grey") and end in PROTOTYPES:
+            return f"{colour_of(first)} {end}"
         shade = "light" if first in _LIGHT else "dark" if first in _DARK else None
         return f"{shade} {end}" if shade and end in PROTOTYPES and end not in ("black", "white") else end
     for ending, instead in (("ish", ""), ("ish", "e"), ("y", ""), ("y", "e"), ("ey", "")):
@@ -357,14 +352,18 @@ def colour_of(word: str) -> str | None:
 
 @cache
 def mix_of(colour: str) -> dict[str, float]:
-    """The weight of each column of the colour table for a colour: that of `COLOURS`, or of a lighter or darker shade.
+    """The weight of each column of the colour table for a colour: that of `COLOURS`, or of a shade or mixture.
 
-    >>> sorted(mix_of("dark red"))
-    ['brown', 'orange', 'pink', 'red']
+    >>> sorted(mix_of("dark red")), sorted(mix_of(colour_of("silver-blue")))
+    (['brown', 'orange', 'pink', 'red'], ['black', 'blue', 'grey', 'purple', 'white'])
     """
     if colour in COLOURS:
         return COLOURS[colour]
     shade, name = colour.split()
+    if shade in COLOURS and shade not in ("light", "dark"):
+        return {
+            c: max(COLOURS[shade].get(c, 0.0), COLOURS[name].get(c, 0.0)) for c in {**COLOURS[shade], **COLOURS[name]}
+        }
     rgb = np.array(PROTOTYPES[name], float)
     rgb = 0.55 * rgb + 0.45 * 255 if shade == "light" else 0.5 * rgb
     around = np.array([[r, g, b] for r in (-18, 0, 18) for g in (-18, 0, 18) for b in (-18, 0, 18)])

@@ -29,8 +29,8 @@ _ASKED = re.compile(
     r"(?:(?:all|any|every|each|both) (?:of )?(?:the )?)?"
     r"(?:(?:the |a |some )?(?:exact |very |precise |single )?(?:moments?|bits?|parts?|times?|points?|sections?|"
     r"segments?|clips?|scenes?|stretch|instant|interval|frames|places?|footage|occasions?|shot)\b(?: in "
-    r"(?:the )?(?:video|clip))? ?(?:in which|at which|during which|when|where|that|with|of|"
-    r"showing|containing|as|while|(?=we |you |i ))? ?)?"
+    r"(?:the )?(?:video|clip))? ?(?:(?:in which|at which|during which|when|where|that|with|of|"
+    r"showing|containing|as|while)\b|(?=we |you |i ))? ?)?"
     r"(?:(?:when|where|wherever|whenever|for how long|how long|what time|at what (?:time|point)) )?"
     r"(?:(?:is|are|was|does|do|did|can|could|will) (?=(?:the|a|an|this|that|some|any|there|you|we|i|someone|"
     r"somebody)\b))?"
@@ -61,7 +61,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\b(?:stood|hung|sat) (?:around|about)\b", "stands still"),
     # staying
     (r"\b(?:and )?(?:never|does not|do not) (?:goes?|leaves?|disappears?|vanish(?:es)?)(?: away| "
-     r"again)?\b", "and stays there"),
+     r"again)?(?= ?(?:,|$|and\b))", "and stays there"),
     # turning back
     (r"\b(?:has|having|have|gets) second thoughts(?: and)?|\bchang(?:es|ing|ed) (?:his|her|its|their) "
      r"minds?(?: and)?", "turns back"),
@@ -137,10 +137,7 @@ def rewrite_query(sentence: str) -> str:
     text = " ".join(sentence.split())
     for pattern, by in _compiled():
         text = " ".join(pattern.sub(by, text).split())
-    cut = text[_ASKED.match(text).end() :] if _ASKED.match(text) else text  # type: ignore[union-attr]
-    # "when" and "while" may open a sentence of two clauses; then they are not a request.
-    if cut and not (re.match(r"(when|while|as)\b", text) and ", " in text):
-        text = cut
+    text = without_request(text)
     shorter = re.sub(rf"(?:(?<=\w)|,) {_SHOWN}$", "", re.sub(r" in (?:this|it|them)$", "", text))
     text = shorter if len(shorter.split()) > 1 or shorter == text else text
     text = re.sub(r"^(?:it's|it is) ", "", text)
@@ -149,6 +146,18 @@ def rewrite_query(sentence: str) -> str:
     elif m := _PLACE_FIRST.match(text):
         text = f"{m['who']} {m['way'].strip()}"
     return _worn(text)
+
+
+def without_request(text: str) -> str:
+    """The text without the request before the thing that is asked for.
+
+    >>> without_request("show me the part without the dog"), without_request("when the dog barks, a man runs")
+    ('without the dog', 'when the dog barks, a man runs')
+    """
+    m = _ASKED.match(text)
+    cut = text[m.end() :] if m else text
+    # "when" and "while" may open a sentence of two clauses; then they are not a request.
+    return text if not cut or (re.match(r"(when|while|as)\b", text) and ", " in text) else cut
 
 
 _WHOSE = re.compile(

@@ -85,12 +85,20 @@ def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene) 
                 shared = max(0.0, min(a.end, b.end) - max(a.start, b.start))
                 fit = shared / min(a.duration, b.duration)
             elif relation == "after":
-                fit = float(a.start >= b.start and a.end > b.end) * float(np.exp(-max(0.0, a.start - b.end) / 6))
+                fit = float(a.start >= b.start and a.end > b.end) * _apart(a.start - b.end)
             else:
-                fit = float(a.start <= b.start) * float(np.exp(-max(0.0, b.start - a.end) / 6))
+                fit = float(a.start <= b.start) * _apart(b.start - a.end)
             fits.append(1.4 * (fit - 0.5) - 0.5 * (best - o.score))
         if fits:
             c.terms["clause"] = float(np.clip(max(fits), -1.0, 0.7))
+
+
+def _apart(gap: float) -> float:
+    """How well two times follow each other, in 0-1: best one right after the other; `gap` is negative if they overlap.
+
+    An overlap counts more against it than a pause, since the one is then not over before the other begins.
+    """
+    return float(np.exp(-max(0.0, gap) / 6 - max(0.0, -gap) / 2))
 
 
 def _ordered(made: list[Candidate], order: int) -> list[Candidate]:

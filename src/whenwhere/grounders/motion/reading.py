@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from whenwhere.grounders.motion import grammar
+from whenwhere.grounders.motion import grammar, scope
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.grammar import PREPOSITIONS, VERBS, is_noun
+from whenwhere.grounders.motion.query_rewriting import rewrite_query, without_request
 
 
 @dataclass
@@ -34,9 +35,11 @@ class QueryReading:
         child: Whether a child is meant.
         events: What happens, in the order told (keys of `lexicon.EVENTS`).
         object: Another thing that it happens to, with kind and colours.
-        passive: Whether the event is told in the passive voice.
-        together: Whether several things are said to move as one.
-        relation: (while, after or before, the reading of the other clause).
+        relation: (while, after, before or not, the reading of the other clause); "not" is the time outside of it.
+        alone: Whether the sentence is its other clause alone, as in "before the car comes"; then it asks for a time.
+        every: Whether every thing or time that fits is meant.
+        alternatives: The readings of the sentences that "or" offers; everything else is empty then.
+        unapplied: Parts of the sentence that change its meaning and cannot be applied, word for word.
     """
 
     noun: str = ""
@@ -54,9 +57,11 @@ class QueryReading:
     child: bool = False
     events: list[str] = field(default_factory=list)
     object: "QueryReading | None" = None
-    passive: bool = False
-    together: bool = False
     relation: "tuple[str, QueryReading] | None" = None
+    alone: bool = False
+    every: bool = False
+    alternatives: "list[QueryReading]" = field(default_factory=list)
+    unapplied: list[str] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
@@ -99,8 +104,14 @@ class QueryReading:
             out["events"] = list(self.events)
         if self.object is not None:
             out["object"] = self.object.record()
+        if self.every:
+            out["every"] = True
         if self.relation is not None:
             out[self.relation[0]] = self.relation[1].record()
+        if self.alternatives:
+            out["either"] = [r.record() for r in self.alternatives]
+        if self.unapplied:
+            out["not_applied"] = list(self.unapplied)
         return out
 
 
@@ -115,11 +126,30 @@ def read_query(sentence: str) -> QueryReading:
     >>> read_query("the hand puts the bottle back").record()
     {'thing': 'hand', 'kind': 'hand', 'events': ['put_down'], 'object': {'thing': 'bottle', 'kind': 'object'}}
     """
-    clauses = grammar.clauses(grammar.query_tokens(sentence))
+    text = scope.plain(sentence)
+    asked = without_request(text)
+    if offered := scope.alternatives(asked):
+        readings = [read_query(s) for s in offered]
+        for reading, part in zip(readings, offered, strict=True):
+            reading.every = reading.every or part.startswith(("a ", "an ", "any "))
+        return QueryReading(alternatives=readings)
+    if denied := scope.denied_presence(asked):
+        return QueryReading(relation=(denied[0], read_query(denied[1])), alone=True)
+    clauses = grammar.clauses(grammar.query_tokens(text))
     main = _read_clause(clauses[0][1])
+    main.every = main.order is None and scope.asks_for_every(text, main.noun, bool(main.events))
+    main.unapplied += scope.unapplied_parts(text, rewrite_query(text))
     for relation, body in clauses[1:]:
+        other = _read_clause(body)
         if relation and main.relation is None:
-            main.relation = (relation, _read_clause(body))
+            other.every = scope.is_plural(other.noun)
+            main.relation = (relation, other)
+        else:
+            main.unapplied.append(" ".join(body[:6]))
+        main.unapplied += other.unapplied
+    main.alone = main.relation is not None and set(clauses[0][1]) <= scope.FILLERS
+    if main.alone and scope.loosely_timed(text):
+        main.unapplied.append(" ".join(text.split()[:3]))
     return main
 
 
@@ -143,9 +173,6 @@ def _read_clause(words: list[str]) -> QueryReading:
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
-    r.passive = bool(
-        re.search(r"\bbe (\S+ )?(put|take|pick|lift|place|remove|set|grab|return|move|bring|leave|left|drop)\b", text)
-    )
     _attach_colours(r, words, subject, others)
     if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
@@ -156,8 +183,6 @@ def _read_clause(words: list[str]) -> QueryReading:
             r.speed = r.speed or lex.SPEEDS.get(form)
         if w in lex.SLEEVES:
             r.sleeves = lex.SLEEVES[w]
-        if w == "together" or text.find("side by side") >= 0 or text.find("each other") >= 0:
-            r.together = True
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
@@ -325,7 +350,7 @@ def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None)
     for i, w in enumerate(words):
         if w in lex.ORDINALS:
             after = words[i + 1 : i + 4]
-            if "time" in after[:1]:
+            if after[:1] in (["time"], ["occasion"]):
                 r.occurrence = lex.ORDINALS[w]
             elif w == "another" or (w == "next" and after[:1] == ["to"]) or (i and words[i - 1].isdigit()):
                 continue
@@ -350,3 +375,5 @@ def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None)
             following = [lex.noun_kind(x) for x in words[at + 1 : at + 6]]
             if any(k in ("person", "child") for k in following) and r.kind == "person" and not r.colours:
                 r.count = max(r.count, 2)
+        if r.count == 1 and (beside := grammar.coordinated(words, at)):
+            r.unapplied.append(beside)

@@ -57,13 +57,9 @@ def _spans(actor: TrackedActor, reading: QueryReading) -> list[tuple[SpanSet, di
             out.append((actor.spans, {"event": -1.2}))
         return out
     if named:
-        event = named[0]
-        parts = found[event]
-        if reading.occurrence is not None:
-            parts = sorted(parts, key=lambda p: p.start)
-            k = reading.occurrence - 1 if reading.occurrence > 0 else reading.occurrence
-            parts = parts[k : k + 1 or None] if -len(parts) <= k < len(parts) else parts[:1]
-        for part in parts[:4]:
+        # Whoever asks for one of several times, or for every time, needs them all.
+        several = reading.occurrence is not None or reading.every
+        for part in found[named[0]][: None if several else 4]:
             spans = SpanSet([(part.start, part.end)])
             out.append((spans, {"event": part.quality + 0.3 * quality}))
         if not out:
