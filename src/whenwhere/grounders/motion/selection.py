@@ -33,7 +33,7 @@ _RELATIVE = ("size", "speed", "sleeves")
 
 
 @dataclass
-class Answer:
+class Selection:
     """What is claimed about a sentence, and what the claim is made of.
 
     Attributes:
@@ -56,7 +56,7 @@ class Answer:
     reasons: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def unsure(self, warning: str, confidence: float = NOT_APPLIED) -> "Answer":
+    def unsure(self, warning: str, confidence: float = NOT_APPLIED) -> "Selection":
         """The same candidates without an answer, and a warning that says why."""
         low = min(confidence, self.confidence)
         return replace(
@@ -80,7 +80,7 @@ class Selector:
     rank: Callable[[QueryReading], list[Candidate]]
     grouped: Callable[[QueryReading], bool]
 
-    def answer(self, reading: QueryReading) -> Answer:
+    def answer(self, reading: QueryReading) -> Selection:
         """The answer to a reading."""
         if reading.alternatives:
             return self._either(reading.alternatives)
@@ -92,14 +92,14 @@ class Selector:
             found = found.unsure(f"“{part}” was read but cannot be applied, so the sentence is not answered")
         return found
 
-    def _things(self, reading: QueryReading) -> Answer:
+    def _things(self, reading: QueryReading) -> Selection:
         """The answer to a reading that asks for one thing, for one of several times, or for all that fit."""
         made = self.rank(reading)
         if not made:
-            return Answer("unsure", 0.0, [])
+            return Selection("unsure", 0.0, [])
         verdict = decide_status(self.sentence, reading, made, self.around)
         best = made[0]
-        found = Answer(
+        found = Selection(
             verdict.status, verdict.confidence, made, [best], best.spans, verdict.margin, verdict.reasons
         )  # fmt: skip
         if verdict.status == "absent":
@@ -127,7 +127,7 @@ class Selector:
                 return "it is not clear which ones count, so they were not counted"
         return None
 
-    def _occurrence(self, reading: QueryReading, found: Answer) -> Answer:
+    def _occurrence(self, reading: QueryReading, found: Selection) -> Selection:
         """The answer to "the second time ...": the event is counted over everything that fits."""
         assert reading.occurrence is not None
         k = reading.occurrence - 1 if reading.occurrence > 0 else reading.occurrence
@@ -145,7 +145,7 @@ class Selector:
             return found.unsure("it is not clear which times count, so they were not counted")
         return self._chosen(reading, found, [chosen], counted)
 
-    def _every(self, reading: QueryReading, found: Answer) -> Answer:
+    def _every(self, reading: QueryReading, found: Selection) -> Selection:
         """The answer to "every ..." or to a plural: all that fit, if it is clear which do."""
         fits, doubtful = self.members(reading, found.made)
         if features.exceeds_generic(reading):
@@ -159,7 +159,9 @@ class Selector:
             return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
         return self._chosen(reading, found, fits, fits)
 
-    def _chosen(self, reading: QueryReading, found: Answer, chosen: list[Candidate], fits: list[Candidate]) -> Answer:
+    def _chosen(
+        self, reading: QueryReading, found: Selection, chosen: list[Candidate], fits: list[Candidate]
+    ) -> Selection:
         """The answer that some of the fitting candidates make; it is as sure as the least sure of them."""
         inside = {id(c.actor) for c in fits}
         others = [c for c in found.made if id(c.actor) not in inside]
@@ -176,11 +178,11 @@ class Selector:
             found, status="answered", confidence=sure, made=[*chosen, *rest], chosen=chosen, spans=spans
         )  # fmt: skip
 
-    def _either(self, readings: list[QueryReading]) -> Answer:
+    def _either(self, readings: list[QueryReading]) -> Selection:
         """The answer to sentences that "or" offers: the times of all of them, if each is sure."""
         found = [self.answer(r) for r in readings]
         made = sorted((c for f in found for c in f.made), key=lambda c: -c.score)
-        out = Answer("answered", min(f.confidence for f in found), made)
+        out = Selection("answered", min(f.confidence for f in found), made)
         for f in found:
             out.reasons += [r for r in f.reasons if r not in out.reasons]
             out.warnings += [w for w in f.warnings if w not in out.warnings]
@@ -194,7 +196,7 @@ class Selector:
             out.spans = out.spans | f.spans
         return out
 
-    def _time_beside(self, relation: str, other: QueryReading) -> Answer:
+    def _time_beside(self, relation: str, other: QueryReading) -> Selection:
         """The answer to "before ...", "after ..." or "there is no ...", which ask for a time and not for a thing."""
         found = self.answer(other)
         end = self.around.duration
