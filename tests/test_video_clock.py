@@ -41,7 +41,9 @@ def shifted(seconds: float) -> Callable[[list[av.Packet]], list[av.Packet]]:
 
 def codes(info: VideoInfo) -> list[int]:
     """The numbers on all frames, read sparsely and in a stream."""
-    sparse = [clips.code(image) for image in read_frames(info, info.times, width=120).images]
+    frames = read_frames(info, info.times, width=120, threads=1)
+    assert frames.warnings == info.warnings
+    sparse = [clips.code(image) for image in frames.images]
     streamed = [clips.code(image) for _, image in stream_frames(info, width=120, gray=True)]
     assert sparse == streamed
     return sparse
@@ -68,6 +70,23 @@ def test_parts_of_a_joined_file_are_read_one_after_the_other(ending: str, begins
     assert info.times == pytest.approx(np.arange(40) / 25, abs=0.07 if ending == ".mpg" else 0.002)
     (warning,) = info.warnings
     assert "restart or jump at 0." in warning
+
+
+@pytest.mark.parametrize("muxer", [{"mpegts_start_pid": "400"}, {"mpegts_start_pid": "600", "mpegts_service_id": "7"}])
+def test_a_recording_under_another_number_is_not_passed_over_in_silence(muxer: dict, tmp_path: Path) -> None:
+    """A stream that begins in the middle of a transport stream is another stream to FFmpeg, and is not read."""
+    first = clips.write(tmp_path / "first.ts", n=20, fps=25, gop=10).path
+    other = clips.write(tmp_path / "other.ts", n=20, fps=25, gop=10, muxer=muxer).path
+    first.write_bytes(first.read_bytes() + other.read_bytes())
+    info = probe(first)
+    assert codes(info) == list(range(20))
+    assert "no picture that can be read" in info.warnings[0]
+
+
+def test_a_joined_file_with_sound(tmp_path: Path) -> None:
+    """Open groups of pictures, and pieces that are decoded on their own: nothing is called damaged."""
+    info = probe(joined(tmp_path / "joined.mpg", 0, 0, each=25, sound="mp2", **MPEG))
+    assert codes(info) == list(range(50))
 
 
 @pytest.mark.parametrize("ending", [".ts", ".mpg"])

@@ -75,11 +75,12 @@ def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]
     weight = np.concatenate([[0.0], np.cumsum(0.3 + 0.7 * table.size / mean)])
     out: list[tuple[int, int, list[int]]] = []
     for row, begin in zip(rows.tolist(), begins.tolist(), strict=True):
-        if out and begin < out[-1][1]:
-            start, stop, wanted = out.pop()
-            out.append((min(start, begin), max(stop, row + 1), [*wanted, int(table.tick[row])]))
-        else:
-            out.append((begin, row + 1, [int(table.tick[row])]))
+        stop, wanted = row + 1, [int(table.tick[row])]
+        # A leading picture may join several runs: nothing is decoded twice, and no decoder need go back.
+        while out and begin < out[-1][1]:
+            start, last, earlier = out.pop()
+            begin, stop, wanted = min(start, begin), max(last, stop), earlier + wanted
+        out.append((begin, stop, wanted))
     return [DecodeRun(a, b, tuple(dict.fromkeys(w)), float(weight[b] - weight[a])) for a, b, w in out]
 
 
@@ -193,11 +194,12 @@ class Decoder:
             stop = min(stop + 32, len(self._table))
         wanted = set(run.ticks)
         ticks = self._table.tick
-        context = self._context
         drop = self._drop and not plain
         skipping = False
         broken = False
         packet = self._go(start)
+        # Only now, because a way back may open the file anew.
+        context = self._context
         try:
             for i in range(start, stop):
                 broken &= not self._table.key[i]

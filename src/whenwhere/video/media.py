@@ -156,6 +156,9 @@ def packets(
             return
         except av.error.ExitError as e:
             raise MediaError(_slow(container.name.removeprefix("file:"))) from e
+        except IndexError:
+            # A stream that first appears in the middle of the file; PyAV knows only those at its beginning.
+            continue
         except (av.error.FFmpegError, OSError) as e:
             failed += 1
             if errors is not None:

@@ -23,8 +23,8 @@ _BEGINNINGS = {
 }
 
 
-# Containers that may keep anything behind their pictures.
-_LOOSE = {"mov"}
+# Containers in which sound is stored beside the pictures of its time.
+_INTERLEAVED = {"mpegts", "mpeg"}
 
 
 def unread_sentence(path: str, container: str, after: int, seconds: float, audio: bool) -> str | None:
@@ -38,13 +38,16 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
         audio: Whether there is a sound track, which may be longer than the picture.
     """
     kind = container.split(",")[0]
-    if kind not in _BEGINNINGS or after <= 0:
+    if kind not in _BEGINNINGS.keys() | _INTERLEAVED or after <= 0:
         return None
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, min(after, len(data)))
+        pattern = _BEGINNINGS.get(kind)
+        found = re.compile(pattern, re.DOTALL).search(data, min(after, len(data))) if pattern else None
         rest = 1 - after / len(data)
     if found:
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
-    if rest > 0.25 and not audio and kind not in _LOOSE:
-        return f"the last {rest:.0%} of the file's bytes come after {seconds:.1f} s and are not read: convert it first"
+    # An mp4 may keep anything behind its pictures; elsewhere it is sound, if anything.
+    if rest > 0.25 and kind != "mov" and (kind in _INTERLEAVED or not audio):
+        part = f"the last {rest:.0%} of the file, after {seconds:.1f} s,"
+        return f"{part} hold no picture that can be read: convert it first"
     return None
