@@ -256,3 +256,18 @@ def test_what_is_not_read_of_a_joined_file_is_said(ending: str, tmp_path: Path) 
     if read < 36:
         place = int(info.warnings[-1].split()[-1])
         assert path.read_bytes()[place:].startswith((tmp_path / f"part{read // 12}{ending}").read_bytes()[:4])
+
+
+def test_packets_that_only_call_themselves_key_frames(tmp_path: Path) -> None:
+    """The index of a joined AVI knows the first part only; behind it, every packet passes for a key frame."""
+    info = probe(joined(tmp_path / "joined.avi", 0, 0, codec="wmv2", bf=0, options={"b": "900000"}))
+    assert codes(info) == list(range(40))
+    for k in (37, 25, 12):
+        assert clips.code(read_frames(info, [info.times[k]]).images[0]) == k
+    assert info.packets.key[20:].all(), "the flags are right: this tests nothing"
+
+
+def test_an_avi_that_begins_with_empty_places(tmp_path: Path) -> None:
+    info = probe(clips.write(tmp_path / "late.avi", n=30, fps=25, gop=10, change=shifted(5)).path)
+    assert codes(info) == list(range(30))
+    assert info.times == pytest.approx(np.arange(30) / 25)

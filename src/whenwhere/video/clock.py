@@ -170,6 +170,17 @@ def _one_after_the_other(
     return out
 
 
+def decoding_slots(table: PacketTable) -> NDArray[np.int64]:
+    """The places of packets in a container that counts them and stores no times (AVI): (n,) ticks, or NO_TICK."""
+    slots = table.dts.copy()
+    if len(slots) > 2 and (slots != NO_TICK).all():
+        step = _typical_step(slots)
+        # FFmpeg gives the first packet the place 0, even if empty places precede it, as its stamp shows.
+        if slots[0] == 0 and slots[1] > 10 * step and table.pts[0] == slots[1]:
+            slots[0] = slots[1] - step
+    return slots
+
+
 def is_guessed(path: str, table: PacketTable, stores_times: bool, declares_reordering: bool) -> bool:
     """Whether the stamps of a stream that may reorder frames are guesses of the demuxer, or wrong.
 
@@ -245,7 +256,7 @@ def decoded_clock(
         joins = np.sort(order[restarts])
     else:
         # Decoding times are the places of the frames, in whatever order they are shown.
-        times = np.sort(table.dts[order])
+        times = np.sort(decoding_slots(table)[order])
     if times[0] == NO_TICK or (np.diff(times) <= 0).any():
         times, tick = np.arange(len(order), dtype=np.int64), 1 / rate
     else:

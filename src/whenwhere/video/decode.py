@@ -11,30 +11,33 @@ What a decoder learns from the first packet only (the encoder's version, a palet
 it is shown before it begins later: see `PacketTable.head`. Packets are stamped with the ticks of the video's one clock
 before they are decoded, and so are the frames that come out.
 
-Every packet is compared with the table of the probe. If a file is demuxed differently the second time, `LostError` is
-raised and the file is decoded from its start instead.
+Every packet is compared with the table of the probe. If a file is demuxed differently the second time, or if a packet
+that is called a key frame is none, `LostError` is raised and the file is decoded from its start instead.
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
 import av
 import numpy as np
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo
 from whenwhere.video.media import opened, packets, video_stream
 
+# Pictures that refer to others, whatever their packets say.
+_DEPENDENT = {PictureType.P, PictureType.B, PictureType.S}
 _NONREF_CODECS = {"h264", "hevc"}
 # Reading this many bytes of a file is cheaper than a seek.
 _STRIDE = 1 << 18
 
 
 class LostError(Exception):
-    """The demuxer does not give the packets of the table; the callers then decode from the start."""
+    """The packets are not what the table says; the callers then decode from the start."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,11 @@ class Decoder:
                 if drop and skipping == (int(ticks[i]) in wanted):
                     skipping = not skipping
                     context.skip_frame = "NONREF" if skipping else "DEFAULT"
-                for frame in self._decode(packet):
+                # Whatever a part brings with it (another size), the frames of the part before it come out whole.
+                ended = self._drain() if i > start and self._table.starts_part(i) else []
+                for frame in ended + self._decode(packet):
+                    if start and frame.pts == ticks[start] and not self._drop and frame.pict_type in _DEPENDENT:
+                        raise LostError
                     if plain or frame.pts in wanted:
                         yield frame
                 if self._failed:
@@ -225,6 +232,12 @@ class Decoder:
             context.flush_buffers()
             self._failed = False
             context.skip_frame = "DEFAULT"
+
+    def _drain(self) -> list[VideoFrame]:
+        """The frames that the decoder holds back."""
+        frames = self._decode(None)
+        self._context.flush_buffers()
+        return frames
 
     def _decode(self, packet: Packet | None) -> list[VideoFrame]:
         """The frames that a packet completes; None drains the decoder. Errors are noted, not raised."""
@@ -249,6 +262,7 @@ def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
     with opened(info.path) as container:
         stream = video_stream(container, info.path)
         stream.thread_type = "AUTO"
+        context = stream.codec_context
         shift = 0
         for row, packet in enumerate(chain(packets(container, stream), [None])):
             if packet is not None:
@@ -259,8 +273,10 @@ def every_frame(info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
                 elif stamp is not None:
                     # The demuxer gives other packets than to the probe: they are told apart by their stamps.
                     packet.pts = stamp + shift
-            try:
-                frames = stream.codec_context.decode(packet)
-            except (av.error.FFmpegError, EOFError):
-                continue
+            frames: list[VideoFrame] = []
+            with suppress(av.error.FFmpegError, EOFError):
+                if packet is not None and table.starts_part(row):
+                    frames += context.decode(None)
+                    context.flush_buffers()
+                frames += context.decode(packet)
             yield from ((f.pts, f) for f in frames if f.pts is not None)

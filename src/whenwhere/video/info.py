@@ -63,6 +63,10 @@ class PacketTable:
     def __len__(self) -> int:
         return len(self.pts)
 
+    def starts_part(self, row: int) -> bool:
+        """Whether another part of the video begins at this packet, which refers to nothing before it."""
+        return 0 < row < len(self) and bool(self.head[row] and self.key[row])
+
 
 @dataclass(frozen=True, eq=False)
 class VideoInfo:

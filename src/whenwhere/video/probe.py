@@ -31,6 +31,7 @@ from whenwhere.video.clock import (
     Clock,
     decoded_clock,
     decoded_order,
+    decoding_slots,
     is_guessed,
     joins_sentence,
     stamped_clock,
@@ -268,8 +269,8 @@ def _timed(path: str, found: _Survey) -> tuple[PacketTable, Clock]:
         table = _without_broken_head(path, table)
     if stamped and not wrong and table.shown.any():
         # Without reordering, frames are shown as they are decoded, whatever the demuxer makes of it.
-        slots = not found.stores_times and (table.dts != NO_TICK).all()
-        stamps = table.dts if slots else table.pts
+        counted = not found.stores_times and (table.dts != NO_TICK).all()
+        stamps = decoding_slots(table) if counted else table.pts
         # Streams of nothing but key frames are rarely reordered, and say so.
         reorders &= found.reordered or not table.key.all()
         clock = stamped_clock(stamps, table, found.durations, found.tick, reorders, found.jumps)
