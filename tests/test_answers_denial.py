@@ -50,6 +50,28 @@ def test_a_limited_denial_takes_no_answer_away(text: str) -> None:
     assert (parse(text).status, parse(text).spans) == ("ok", ((12, 17),))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No dogs. A cat from 3 to 5 s.",
+        "There's no dog here. The street is shown from 0 to 30 seconds.",
+        "At no time between 0:00 and 0:30 does a dog appear.",
+        "I'm sorry, but the event isn't in the video. It only shows a street from 0:00 to 0:30.",
+        "The video contains no dog. It shows a street (0 - 30 s).",
+        "The dog is nowhere to be seen. The street is shown from 0 to 30 s.",
+        "Instead of opening the door, the man closes it from 3 to 8 seconds.",
+        "not found, 0-30",
+        "[0, 30] No such event.",
+        "None. (0.0 - 30.0)",
+        '{"answer": "No dog is visible.", "span": [0, 30]}',
+        '{"exists": 0, "start": 0, "end": 30}',
+        'The event does not occur. {"start": 0, "end": 30}',
+    ],
+)
+def test_further_denials_beside_a_range(text: str) -> None:
+    assert (parse(text).status in ("absent", "ambiguous"), parse(text).spans) == (True, ())
+
+
 WORDS = st.sampled_from(["a dog", "the red car", "a man", "he waves", "in the video", "on the street", "and then"])
 
 
@@ -96,6 +118,9 @@ def test_the_length_of_the_video_beside_an_answer_is_left_out(text: str) -> None
         "The first instance runs from 3 to 5 seconds; another runs from 10 to 12 seconds.",
         "It happens at 3 - 5 s (first) and 10 - 12 s (second).",
         "The first starts at 3 s and ends at 5 s, and the second starts at 10 s and ends at 12 s.",
+        "First wave: 3-5 s. Second wave: 10-12 s.",
+        "| start | end |\n|---|---|\n| 3.0 | 5.0 |\n| 10.0 | 12.0 |",
+        "a) 3 to 5 s\nb) 10 to 12 s",
         "Occurrence 1: from 3 to 5 seconds\nOccurrence 2: from 10 to 12 seconds",
     ],
 )

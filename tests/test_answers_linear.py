@@ -5,6 +5,7 @@ import time
 import pytest
 
 from whenwhere.answers import FORMS, parse
+from whenwhere.answers.parse import LONGEST_ANSWER, LONGEST_TEXT
 
 PIECES = [
     "[", "(", "{", "]", "<think>", "</think>", "<answer>", "</answer>", "<answer>3 to 5</answer>", "12 to 17 ", "12-",
@@ -37,3 +38,24 @@ def test_a_megabyte() -> None:
     loop = parse(thought)
     assert time.process_time() - began < 20
     assert (loop.status, loop.spans) == ("ambiguous", ())
+
+
+def test_an_answer_beyond_every_sensible_length_costs_no_more_than_one_of_that_length() -> None:
+    began = time.process_time()
+    assert (parse("1 to 2 " * 6_000_000).status, parse("1 to 2 " * 6_000_000).spans) == ("ambiguous", ())
+    assert time.process_time() - began < 30
+
+
+def test_of_a_text_that_is_too_long_the_end_is_read_if_it_follows_a_thought() -> None:
+    long = "so she sits from 3 to 5 s. " * (LONGEST_TEXT // 27 + 1)
+    assert parse(f"<think>{long}</think><answer>12.54 to 17.83</answer>").spans == ((12.54, 17.83),)
+    unfinished = parse(f"<think>{long}<answer>12.54 to 17.83")
+    assert (unfinished.status, unfinished.spans) == ("truncated", ())
+    assert parse("12.54 to 17.83" + " " * LONGEST_TEXT).status == "truncated"
+
+
+def test_of_an_answer_that_is_too_long_what_is_complete_is_kept() -> None:
+    rows = ", ".join(f'{{"time": {k}.0, "bbox_2d": [10, 20, 300, 400]}}' for k in range(LONGEST_ANSWER // 40))
+    found = parse(f"[{rows}]")
+    assert found.status == "truncated"
+    assert 1000 < len(found.boxes) < LONGEST_ANSWER // 40

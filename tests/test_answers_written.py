@@ -28,6 +28,20 @@ def test_a_span_in_the_marks_of_a_box(inside: str) -> None:
     assert parse(f"<|box_start|>{inside}<|box_end|>").spans == ((12.5, 17.75),)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[time: 12.5] - [time: 17.8]", "12.5 s (start) to 17.8 s (end)", "<sec>12.5</sec> to <sec>17.8</sec>",
+        "≈12.5 s – ≈17.8 s",
+        "[12.5](a.mp4?t=12) to [17.8](a.mp4?t=17)", "__12.5__ to __17.8__", "⟨12.5⟩ – ⟨17.8⟩",
+        "t1 = 12.5 s, t2 = 17.8 s",
+        '<segment start="12.5" end="17.8"/>', "12.5;17.8", "begin_time=12.5;finish_time=17.8", "12.5 ➜ 17.8",
+    ],
+)  # fmt: skip
+def test_further_marks(text: str) -> None:
+    assert (parse(text).spans, parse(text).status) == (((12.5, 17.8),), "ok")
+
+
 NAMES = ("event", "clip", "pred", "waving", "moment_1")
 PAIRS = ("{n}_start|{n}_end", "start_of_{n}|end_of_{n}", "{n}StartTime|{n}EndTime", "{n} begin (s)|{n} finish (s)")
 
@@ -69,6 +83,8 @@ def test_numbers_of_something_else_are_no_span(text: str) -> None:
         ('{"start_ms": 12500, "duration_ms": 5300}', ((12.5, 17.8),)),
         ('{"start": 12, "end": 17, "video_start": 0, "video_end": 30}', ((12, 17),)),
         ('{"first": "3-5", "second": "10-12"}', ((3, 5), (10, 12))),
+        ('{"video": {"start": 0, "end": 30}, "event": {"start": 12, "end": 17}}', ((12, 17),)),
+        ('{"span_ms": [12500, 17800]}', ((12.5, 17.8),)),
         ('{"foo": [1, 2], "span": [12, 17]}', ((12, 17),)),
     ],
 )

@@ -39,20 +39,21 @@ _EXAMPLE = re.compile(
     r"\b(?:for example|e\.g\.?|example|for instance|such as|in the format|format should)", re.IGNORECASE
 )
 _LIST_WORDS = re.compile(
-    r"\b(?:s|secs?|seconds?|and|then|also|plus|again|from|between|at|in|to|as well as|both|once|twice|more|finally|"
-    r"lastly|next|later|another|other|first|second|third|fourth|fifth|last|one|(?:1st|2nd|3rd|[4-9]th)|the|a|is|are|was|it|"
+    r"\b(?:(?:second|third|fourth|next|other|another|last|2nd|3rd) \w+|s|secs?|seconds?|and|"
+    r"then|also|plus|again|from|between|at|in|to|as well as|both|once|twice|more|finally|lastly|"
+    r"next|later|another|other|first|second|third|fourth|fifth|last|one|(?:1st|2nd|3rd|[4-9]th)|the|a|is|are|was|it|"
     r"(?:occurrence|instance|segment|event|interval|moment|span|time|clip|part)s?(?:\W{0,2}\d{1,2})?|"
-    r"runs?|occurs?|happens?|starts?|begins?|lasts?|goes|seen|appears?)\b|和|(?<!\w)\(?\d{1,2}[.)](?=\s)",
+    r"runs?|occurs?|happens?|starts?|begins?|lasts?|goes|seen|appears?)\b|和|(?<!\w)\(?(?:\d{1,2}|[a-h])[.)](?=\s)",
     re.IGNORECASE,
 )
 _VIDEO = r"(?:videos?|clips?|footage|recording|film|movie)(?:'s)?"
 #: What stands before a range from 0 that is the length of the video.
 _LENGTH_BEFORE = re.compile(
     rf"\b(?:{_VIDEO}(?:,? (?:which|that|itself))? (?:lasts|runs|is|spans|goes|ranges|covers|plays|"
-    r"has a (?:length|duration) of)"
+    r"starts|begins|has a (?:length|duration) of)"
     rf"|(?:total|whole|full|entire|{_VIDEO}) (?:length|duration|time)(?: is| of| spans)?"
-    rf"|{_VIDEO}|(?:length|duration) of the {_VIDEO}(?: is)?)"
-    r"(?:\W|\b(?:from|about|approximately|between|exactly)\b)*$",
+    rf"|{_VIDEO}|out of|(?:length|duration) of the {_VIDEO}(?: is)?)"
+    r"(?:\W|\b(?:from|about|approximately|between|exactly|at)\b)*$",
     re.IGNORECASE,
 )
 #: What stands after it in "in this 0-30 s video", "is 0:00 - 0:30 long".

@@ -45,6 +45,8 @@ EVENT = re.compile(
         (?:happen|occur|appear|take\ place|exist|present|shown|depicted|found|contained|in\ the\ video|match\ any)\b
     |\bnever\ (?:happens?|occurs?|appears?|takes?\ place|shown|seen)\b
     |\b(?:video|clip|footage)\ (?:does|do|did)(?:\ not|n't)\ (?:contain|show|include|depict|have|feature)\b
+    |\b(?:video|clip|footage)\ (?:contains|shows|has|includes|features|depicts)\ no\ [a-z]
+    |\A\W*(?:not\ (?:found|present|visible|shown|there)|none|absent|n/a)\s?[,:(]|\bnot\ happening\b
     |\b(?:query|description|sentence|request)\ (?:does|do|did|is)(?:\ not|n't)\ (?:match|correspond|relevant)
     |\b(?:could|can|did)(?:\ not|not|n't|'t)\ (?:find|see|locate|identify|detect|spot)\ (?:the|this|that|any|such|it)\b
     |\b(?:unable|failed)\ to\ (?:find|see|locate|identify|detect|spot)\b
@@ -60,7 +62,8 @@ THING = re.compile(
     rf"""
     \b(?:no|neither|none\ of)\ [^.!?;:,\n]{{1,60}}?\b{_SEEN}\b
     |\bnone\ of\ [^.!?;:,\n]{{1,60}}\b(?:shows?|contains?|includes?|depicts?)\b
-    |\bthere\ (?:(?:is|are|was|were)\ (?:no|not\ an?y?)|(?:isn't|aren't|wasn't|weren't)(?:\ an?y?)?)\ [a-z]
+    |\A\W*no\ (?:[\w-]+\ ){{0,2}}[\w-]+[.;]?\s*\Z|\bat\ no\ (?:time|point)\b|\bnowhere\b|\blacks?\ [a-z]
+    |\bthere(?:'s\ no|\ (?:is|are|was|were)\ (?:no|not\ an?y?)|\ (?:isn't|aren't|wasn't|weren't)(?:\ an?y?)?)\ [a-z]
     |\b{_VERB}\ (?:actually\ |ever\ |at\ all\ )?{_SEEN}\b
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -69,7 +72,7 @@ NEGATED = re.compile(
     rf"(?<!who\ )(?<!which\ )(?<!that\ )\b(?:{_VERB}|cannot|can't|never)\b"
     r"|\A\W*no(?:,\ (?!it\b|that\b|from\b|between\b|at\b|\d|the\ (?:event|correct|right|answer))|[.;]?\Z)"
     r"|\b(?:nobody|nothing|no\ one|no-one)\ [a-z]|\b(?:is|are|was|were)\ (?:absent|missing)\b"
-    r"|\bwithout\ an?y?\ [a-z]",
+    r"|\bwithout\ any\ [a-z]|\b(?:instead\ of|rather\ than)\ [a-z]+ing\b|'s\ not\b",
     re.IGNORECASE | re.VERBOSE,
 )
 _STRENGTHS: tuple[tuple[Literal["event", "thing", "negated"], re.Pattern[str]], ...] = (
@@ -94,7 +97,8 @@ _LIMITS = (
 )
 _LIMITED = re.compile(rf"\b(?:{_LIMITS})\b", re.IGNORECASE)
 #: Words with which a sentence is not a denial of the whole event.
-_PARTLY = re.compile(rf"\b(?:{_LIMITS}|clear|clearly|sure|only|but|however|although|though|while)\b|\d", re.IGNORECASE)
+_PARTLY = re.compile(rf"\b(?:{_LIMITS}|clear|clearly|sure|only)\b|\d", re.IGNORECASE)
+_GOES_ON = re.compile(r"\b(?:but|however|although|though|while)\b", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:but|instead|rather|however|actually)\b", re.IGNORECASE)
 _BREAK = re.compile(r"[,;:]|\b(?:but|instead|rather|however|actually|and|so|until|till|before)\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[,;:]\s|\b(?:and|but|who|which|that|while|because|since|as|then)\b", re.IGNORECASE)
@@ -164,8 +168,9 @@ class _Sentences:
                 out[number] = "event"
             first = False
             for strength, pattern in _STRENGTHS if number not in out else ():
-                if _last_denial(pattern, said) is not None:
-                    if not (_LIMITED if strength == "negated" else _PARTLY).search(said):
+                denial = _last_denial(pattern, said)
+                if denial is not None:
+                    if not _PARTLY.search(said) and not _GOES_ON.search(said, denial.end()):
                         out[number] = strength
                     break
         return out
@@ -255,8 +260,9 @@ def denies(text: str) -> bool:
     return doubts(text, ()).absent
 
 
-def denies_event(text: str) -> bool:
-    """Whether a value of a dictionary says that the event is not there, which its ranges then cannot be."""
+def denies_event(text: str, answer: bool = False) -> bool:
+    """Whether a value of a dictionary says that the event is not there; in an `answer`, a denied thing is the event."""
     if not _EVENT_HINT.search(text):
         return False
-    return "event" in _Sentences(text[:_REACH]).denials().values()
+    said = _Sentences(text[:_REACH]).denials().values()
+    return "event" in said or (answer and "thing" in said)

@@ -30,7 +30,7 @@ _START_WORDS = word_set("start starts starting begin begins beginning onset")
 _END_WORDS = word_set("end ends ending stop stops finish finishes")
 _LENGTH_WORDS = word_set("duration length len dur")
 #: Pairs of whole keys that are a start and an end only together.
-_ONLY_TOGETHER = (("t0", "t1"), ("t1", "t2"), ("onset", "offset"), ("in", "out"))
+_ONLY_TOGETHER = (("t0", "t1"), ("t1", "t2"), ("onset", "offset"), ("in", "out"), ("s", "e"), ("offset", "duration"))
 #: Words of a key that say nothing about which start or end is meant.
 _PLAIN = word_set("""
     time times timestamp timestamps ts t of in at the for point value offset position predicted pred answer event
@@ -66,8 +66,8 @@ _ASIDE_WORDS = word_set("""
     size resolution width height shape dimension dimensions dims fps rate aspect score scores confidence confidences
     prob probability probabilities logit logits iou age ages count counts number people persons id ids version date
     year page pages price temperature weight color colour rgb pixel pixels x y xy position positions location
-    coordinates coordinate center centre point points keypoint keypoints video videos clip total full duration
-    durations length lengths saliency usage tokens frame frames fraction
+    coordinates coordinate center centre point points keypoint keypoints video videos vid total full duration
+    durations length lengths saliency usage tokens frame frames rating ratings rank level query uid qid
 """)
 LABELS = frozenset(["label", "object", "name", "category", "obj", "objectname", "ref", "class"])
 IDS = frozenset(["id", "trackid", "objectid", "targetid", "instanceid"])
@@ -125,6 +125,11 @@ class Key:
         return self.compact in _POINTS
 
     @property
+    def answer(self) -> bool:
+        """Whether it names the answer as a whole."""
+        return self.compact in CHOICES or bool(_STATUS_WORDS & set(self.words))
+
+    @property
     def aside(self) -> bool:
         """Whether bare numbers under it are something else than an answer's times."""
         return bool(_ASIDE_WORDS & set(self.words)) and not _SPAN_WORDS & set(self.words)
@@ -134,13 +139,18 @@ class Key:
         """Whether a start, end or length is that of the video."""
         return bool(self.stem) and (self.stem[0] in _VIDEO_WORDS or (self.side == "length" and self.stem[0] == "clip"))
 
+    @property
+    def of_video(self) -> bool:
+        """Whether what it holds describes the video and not the answer."""
+        return self.compact in ("video", "videoinfo", "metadata", "input")
+
     def says_absent(self, value: object) -> bool:
         """Whether this key with this flag or word says that the event is not there."""
         last = self.words[-1] if self.words else ""
         said = value.strip().strip(".!").lower() if isinstance(value, str) else value
         if last in _GONE_WORDS or self.compact in _GONE_WORDS:
             return said is True or said in ("true", "yes")
-        if last in _THERE_WORDS and (said is False or said in ("false", "no")):
+        if last in _THERE_WORDS and (said is False or said in ("false", "no") or getattr(said, "value", None) == 0):
             return True
         return bool(_STATUS_WORDS & set(self.words)) and said in (
             "absent", "not found", "not present", "not visible", "missing", "none", "no event", "not_found", "n/a",
@@ -157,7 +167,10 @@ def key_of(text: str) -> Key:
     """
     words = tuple(w.lower() for w in _WORD.findall(text[:80]))
     compact = "".join(words)
-    unit = next((_UNITS[w] for w in reversed(words) if w in _UNITS), "")
+    units = [_UNITS[w] for w in words if w in _UNITS]
+    unit = units[-1] if units else ""
+    if unit == "frame" and _TIME_WORDS & set(words):  # "frame_time"
+        unit = ""
     if not unit and compact.endswith("ms") and compact[:-2] in _STARTS | _ENDS | _TIMES:
         unit = "ms"
     side: Side | None = None

@@ -2,10 +2,12 @@
 
 `strict` mode accepts exactly one named form: what a policy is trained to write. `lenient` mode reads any form and says
 in `status` and `reasons` how certain the reading is; it prefers no answer to a wrong one. Faults are data: nothing that
-a model wrote raises an error, and the time taken is linear in the length of the text.
+a model wrote raises an error, and the time taken is linear in the length of the text, up to a length that no sensible
+answer has (`LONGEST_TEXT`, `LONGEST_ANSWER`); a model that repeats itself for megabytes costs no more than that.
 """
 
 import re
+from dataclasses import replace
 from typing import Literal
 
 from whenwhere.answers.answer import Coordinates, ParsedAnswer, Size, TimedBox, TimedPoint, status_of
@@ -22,13 +24,19 @@ from whenwhere.answers.reading import read_structures
 from whenwhere.answers.rows import seconds
 from whenwhere.answers.structure import structures
 from whenwhere.answers.tags import tagged
-from whenwhere.answers.thought import split_thought
+from whenwhere.answers.thought import closes_thought, split_thought
 from whenwhere.answers.token_form import TOKEN_FORM, token_answer
 from whenwhere.errors import SettingError
 
 _SPAN_TAG = re.compile(r"<(glue|time|span|time_range)>([^<]*)</\1>", re.IGNORECASE)
 _TARGET = re.compile(r"\btarget\s?id\s?[:=]\s?\[?(\d{1,6})\]?", re.IGNORECASE)
 _YES = re.compile(r"\W*(?:yes|no|true|correct)\W*", re.IGNORECASE)
+
+#: Characters of a text that are looked at: more than any model's thought and answer. Of a longer text only the end is,
+#: if it contains the end of a thought, else the beginning.
+LONGEST_TEXT = 1 << 22
+#: Characters of an answer that are read: more than an hour of boxes, one a second. What is complete before is kept.
+LONGEST_ANSWER = 1 << 18
 
 
 def parse(
@@ -71,10 +79,19 @@ def parse(
         )
     if not isinstance(text, str):
         return ParsedAnswer("unparsed", reasons=(f"expected text, got {type(text).__name__}",))
+    cut = len(text) > LONGEST_TEXT
+    if cut:
+        end = text[-LONGEST_TEXT:]
+        text = end if closes_thought(end) else text[:LONGEST_TEXT]
+        cut = text is not end
     answer = FORMS[form].parse(text) if form in FORMS else ParsedAnswer()
     if mode == "lenient" and not answer.valid:
         in_tokens = token_answer(text, form == TOKEN_FORM.name)
         answer = _lenient(text, duration, kind, yx, form in SHARES_OF_LENGTH) if in_tokens is None else in_tokens
+    if cut and answer.valid:
+        answer = replace(
+            answer, status="truncated", reasons=(*answer.reasons, "the text is too long; its end is not read")
+        )
     known = answer.coordinates in ("unit", "thousand") or (answer.coordinates == "pixels" and shown is not None)
     return answer.displayed(size, shown) if size is not None and known else answer
 
@@ -99,6 +116,10 @@ def _lenient(
     if (not scope.strip() or (len(scope) < 40 and _YES.fullmatch(scope))) and parts.rest.strip():
         scope = parts.rest  # "It is from 3 to 5. So the answer is yes."
     own = _own_scope(parts.rest, scope)
+    too_long = len(scope if own is None else own) > LONGEST_ANSWER
+    scope, own = scope[:LONGEST_ANSWER], None if own is None else own[:LONGEST_ANSWER]
+    if too_long:
+        reasons.append(f"only the first {LONGEST_ANSWER} characters of the answer are read")
     letter = chosen_letter(scope, parts.rest)
     tags = tagged(scope if own is None else scope + "\n" + own)
     rest = plain_text(tags.rest if own is None else own)
@@ -122,7 +143,7 @@ def _lenient(
         else:
             spans = tuple((round(start * duration, 9), round(end * duration, 9)) for start, end in spans)
     points = (*tags.points, *structured.points)
-    truncated = parts.truncated or tags.truncated or unfinished
+    truncated = parts.truncated or tags.truncated or unfinished or too_long
     if parts.truncated and not unfinished and spans and _cut_number(all_tokens, spans_of):
         reasons.append("the last number may be cut short")
         spans = spans[:-1]

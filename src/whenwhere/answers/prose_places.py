@@ -65,13 +65,15 @@ def prose_places(tokens: Sequence[Token], nodes: Sequence[Bracket]) -> ProsePlac
         before = _phrase(tokens, after, at)
         until = held[k + 1][1] if k + 1 < len(held) else len(tokens)
         after = _behind(tokens, at, node.end)
-        point = not boxes and flat is not None and len(flat) == 2 and _is_point(node, before, bool(out.points))
+        behind = tokens[after : min(until, after + _REACH)]
+        pair = not boxes and flat is not None and len(flat) == 2
+        point = pair and (_is_point(node, before, bool(out.points)) or _called_point(behind))
         if not boxes and not point:
             continue
         time = lead_time(before)
         leading = time is not None if leading is None else leading
         if not leading:
-            time = _trailing_time(tokens[after : min(until, after + _REACH)])
+            time = trailing_time(behind)
         elif before and before[-1].kind != "time":
             out.taken.update(t.start for t in before[-3:] if t.kind == "time")  # "1: [...]": a number of a row
         if time is not None:
@@ -107,8 +109,8 @@ def lead_time(before: Sequence[Token]) -> Token | None:
     return t
 
 
-def _trailing_time(behind: Sequence[Token]) -> Token | None:
-    """The time after a box: "at 1.0s", "(t = 1.0)"."""
+def trailing_time(behind: Sequence[Token]) -> Token | None:
+    """The time after a box: "at 1.0s", "(t = 1.0)", "(1.0s)"."""
     seen: list[Token] = []
     for t in behind:
         if t.kind in ("line", "stop"):
@@ -116,6 +118,8 @@ def _trailing_time(behind: Sequence[Token]) -> Token | None:
         seen.append(t)
         if t.kind == "time":
             near = {s.text for s in seen[-4:-1]}
+            if len(seen) == 1 and t.end - t.start > len(t.text):  # a bracket of its own
+                return t
             return t if near & {"at", "t", "time", "@", "timestamp", "in", "("} and lead_time(seen) is t else None
     return None
 
@@ -159,7 +163,15 @@ def _is_point(node: Bracket, before: Sequence[Token], others: bool) -> bool:
     if words & _EVENT_WORDS:
         return False
     at = near[-1] == "at" and (others or bool({"is", "are", "was", "were"} & set(near[-2:])))
-    return at or bool(_PLACE_WORDS & set(near)) or (others and _continues(before))
+    return at or bool(_PLACE_WORDS & set(near)) or {"x", "y"} <= words or (others and _continues(before))
+
+
+def _called_point(behind: Sequence[Token]) -> bool:
+    """Whether the words after two numbers say that they are a place: "is the center of the dog", "at 1.0s"."""
+    near = [t.text for t in behind[:4]]
+    if near[:1] == ["is"] and _PLACE_WORDS & set(near):
+        return True
+    return near[:1] == ["at"] and len(behind) > 1 and behind[1].kind == "time" and bool(behind[1].unit)
 
 
 def _continues(before: Sequence[Token]) -> bool:

@@ -9,6 +9,7 @@ Every range keeps its position, so that `whenwhere.answers.choose` can weigh the
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ _COUNTED = word_set("age aged ages page pages score scored size speed verse vers
 _BETWEEN_RANGES = re.compile(r"(?:\W|\b(?:from|between|s|secs?|seconds?|and|at)\b)*", re.IGNORECASE)
 _LONGEST_LIST = 400  # characters of a value that is nothing but ranges
 _VIDEO = word_set("video clip footage recording film movie")
+_BARE_KINDS = frozenset(["time", "comma", "line", "stop", "open", "close", "colon"])
 _LOOK = 12  # most tokens between the two halves of a range
 
 
@@ -93,7 +95,7 @@ def ranges(tokens: Sequence[Token], duration: float | None = None) -> list[Range
     if not any(not r.problem for r in found):
         found += _labelled(tokens, taken, duration)
     if not found:
-        found = _bare_pair(tokens, duration)
+        found = _bare_pairs(tokens, duration)
     return sorted(found, key=lambda r: r.first)
 
 
@@ -311,11 +313,14 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
     """Ranges of a labelled start and a labelled end, or of a start and a length."""
     tagged: list[tuple[str, int]] = []
     label, since = "", 0
+    both = {"t1", "t2"} <= {t.text for t in tokens}
     for i, t in enumerate(tokens):
         if t.kind == "word":
             new = "start" if t.text in _START else "end" if t.text in _END else "length" if _length(tokens, i) else ""
             if not new and "_" in t.text:
                 new = key_of(t.text).side or ""
+            if not new and both and t.text in ("t1", "t2"):
+                new = "start" if t.text == "t1" else "end"
             if new:
                 label, since = "video" if new != "start" and _of_the_video(tokens, i) else new, i
         elif t.kind == "time" and i not in taken:
@@ -352,15 +357,26 @@ def _labelled(tokens: Sequence[Token], taken: set[int], duration: float | None) 
     return out
 
 
-def _bare_pair(tokens: Sequence[Token], duration: float | None) -> list[Range]:
-    """The range of a text that consists of just two times."""
+def _bare_pairs(tokens: Sequence[Token], duration: float | None) -> list[Range]:
+    """The ranges of a text that consists of just two times, or of two in each line (a table, perhaps with a head)."""
     at = [i for i, t in enumerate(tokens) if t.kind == "time"]
-    if len(at) != 2:
+    if len(at) < 2 or len(at) % 2:
         return []
-    for t in tokens:
+    pairs = list(zip(at[::2], at[1::2], strict=True))
+    for i, t in enumerate(tokens):
         soft = t.kind == "word" and (t.text in _SOFT or t.text in _BETWEEN)
-        if not (soft or t.kind in ("time", "comma", "line", "stop", "open", "close", "colon") or t.text == "/"):
+        head = i < at[0] and len(at) > 2 and ((t.kind == "word" and t.text in _START | _END) or set(t.text) <= {"-"})
+        if not (soft or head or t.kind in _BARE_KINDS or t.text in ("/", ";")):
             return []
-    a, b = tokens[at[0]], tokens[at[1]]
-    span, problem = span_between(a, b, duration)
-    return [Range([span] if span else [], at[0], at[1], a.start, b.end, _strength(a, b), problem)]
+    if len(at) > 2:  # each pair has a line of its own
+        lines = [i for i, t in enumerate(tokens) if t.kind == "line"]
+        if [bisect_left(lines, i) for i, _ in pairs] != [bisect_left(lines, j) for _, j in pairs]:
+            return []
+        if len({bisect_left(lines, i) for i, _ in pairs}) < len(pairs):
+            return []
+    out = []
+    for i, j in pairs:
+        a, b = tokens[i], tokens[j]
+        span, problem = span_between(a, b, duration)
+        out.append(Range([span] if span else [], i, j, a.start, b.end, _strength(a, b), problem, not a.unit + b.unit))
+    return out

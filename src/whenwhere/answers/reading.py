@@ -93,11 +93,13 @@ class _Context:
         time: Time of the boxes and points in it.
         label: What they show.
         row: Whether it is one of several in a list.
+        of_video: Whether it describes the video.
     """
 
     time: float | None = None
     label: str | None = None
     row: bool = False
+    of_video: bool = False
 
 
 class _Reader:
@@ -189,14 +191,15 @@ class _Reader:
         if any(key.says_absent(value) for key, value in items):
             self.out.absent = self.out.denied = True
             return
-        if any(isinstance(v, str) and k.compact not in LABELS and denies_event(v) for k, v in items):
+        said = ((k, v) for k, v in items if isinstance(v, str) and k.compact not in LABELS)
+        if any(denies_event(v, answer=k.answer) for k, v in said):
             self.unclear("the text says that the event is not there")
             return
         label = next((str(v) for k, v in items if k.compact in LABELS and isinstance(v, str)), context.label)
         name = next((_name(v) for k, v in items if k.compact in IDS), None)
         used: set[Key] = set()
         if node.whole:
-            used |= self.labelled_spans(keys)
+            used |= self.labelled_spans(keys, context)
             time = next((t for k, v in items if k.time and (t := _time_under(k, v)) is not None), context.time)
             context = _Context(time, label)
             used |= self.places(keys, context, name, depth)
@@ -205,7 +208,7 @@ class _Reader:
                 continue  # in a truncated dictionary, the time of this box may be missing
             self.entry(key, value, depth, context)
 
-    def labelled_spans(self, keys: dict[Key, Element]) -> set[Key]:
+    def labelled_spans(self, keys: dict[Key, Element], context: _Context) -> set[Key]:
         """Reads starts with their ends or lengths, and returns the keys that were used."""
         used: set[Key] = set()
         for first, second in paired(keys):
@@ -226,7 +229,7 @@ class _Reader:
                 end = round(start + end, 9)
             elif first.side == "length":
                 start, end = round(end - start, 9), end
-            if first.video and start == 0:
+            if (first.video or context.of_video) and start == 0:
                 continue  # the length of the video
             self.bare &= not (a.unit or b.unit)
             self.span(start, end)
@@ -276,7 +279,10 @@ class _Reader:
             self.value(value, depth + 1, context)
             return
         found = _box_groups(value)
-        for x, y in groups(value, 2) if not found else ():
+        pairs = groups(value, 2) if not found else []
+        if len(pairs) == 2 and pairs[0][0] < pairs[1][0] and pairs[0][1] < pairs[1][1]:
+            found, pairs = [[*pairs[0], *pairs[1]]], []  # two corners
+        for x, y in pairs:
             self.out.points.append(TimedPoint(context.time, (x, y), context.label, name))
         own = times if times is not None and len(times) == len(found) and context.time is None else None
         for i, flat in enumerate(found):
@@ -284,9 +290,7 @@ class _Reader:
 
     def entry(self, key: Key, value: Element, depth: int, context: _Context) -> None:
         """Reads any other key of a dictionary."""
-        if isinstance(value, bool):
-            return
-        if value is not None and self.key_range(key):
+        if value is not None and value is not False and self.key_range(key):
             return
         if key.unit == "frame" and not key.time and groups(value, 2):
             self.unclear(COUNTED_IN_FRAMES)
@@ -298,24 +302,27 @@ class _Reader:
             if value is None or (isinstance(value, Bracket) and not value.items and value.whole):
                 self.out.absent |= key.span
                 self.out.denied |= key.span
-            elif isinstance(value, str) and self.named(lambda: self.text(value)):
+            elif isinstance(value, str) and self.named(lambda: self.text(value), key):
                 return
             elif isinstance(value, Bracket):
-                self.named(lambda: self.value(value, depth + 1, context))
+                self.named(lambda: self.value(value, depth + 1, context), key)
         if key.compact in CHOICES and isinstance(value, str) and re.fullmatch(r"\(?[A-H][).]?", value.strip()):
             self.out.choice = value.strip(" ().")
         if not named and isinstance(value, str):
             if not key.aside:
-                self.other(lambda: self.text(value, whole=True))
+                self.other(lambda: self.text(value, whole=True), key)
         elif not named and isinstance(value, Bracket):
             time = seconds(key.text)
             timed = time is not None and (any(c in key.text for c in ".:s") or bool(_box_groups(value)))
-            if timed:
+            point = number_list(value) if timed else None
+            if point is not None and len(point) == 2:
+                self.out.points.append(TimedPoint(time, (point[0], point[1]), context.label))
+            elif timed:
                 self.value(value, depth + 1, _Context(time, context.label))
             elif number_list(value) is None:
                 self.pairs(key, value, depth, context)
             elif len(value.items) == 2 and not key.aside:
-                self.other(lambda: self.value(value, depth + 1, context))
+                self.other(lambda: self.value(value, depth + 1, context), key)
             elif len(value.items) == 4 and context.time is not None and not key.aside:
                 self.value(value, depth + 1, replace(context, label=key.text))
 
@@ -323,30 +330,47 @@ class _Reader:
         """Reads a structure under a key that does not name spans: bare pairs in it are the value of any key."""
         if value.open != "{" and len(groups(value, 2, 3)) == len(value.items) > 0:
             if not key.aside:
-                self.other(lambda: self.value(value, depth + 1, context))
+                self.other(lambda: self.value(value, depth + 1, context), key)
             return
-        self.value(value, depth + 1, context)
+        self.value(value, depth + 1, replace(context, of_video=key.of_video))
 
     def key_range(self, key: Key) -> bool:
         """Whether the key itself is a range ("00:23 - 00:48"), which is read."""
         if len(key.text) > 80 or not any(c.isdigit() for c in key.text):
             return False
-        return self.named(lambda: self.text(key.text.strip("[]()"), whole=True))
+        return self.named(lambda: self.text(key.text.strip("[]()"), whole=True), key)
 
-    def named(self, read: Callable[[], object]) -> bool:
+    def named(self, read: Callable[[], object], key: Key) -> bool:
         """Reads spans that are named by a key, and returns whether there were any."""
         before = len(self.spans)
         read()
+        self.convert(before, key)
         if len(self.spans) > before:
             self.strength = 3
         return len(self.spans) > before
 
-    def other(self, read: Callable[[], object]) -> None:
+    def other(self, read: Callable[[], object], key: Key) -> None:
         """Reads spans under a key that does not name them: they count where no key names any."""
         before = len(self.spans)
         read()
+        self.convert(before, key)
         self.others += self.spans[before:]
         del self.spans[before:]
+
+    def convert(self, first: int, key: Key) -> None:
+        """Converts the newest spans from the unit that their key names, where they have none of their own."""
+        length = self.duration if key.unit in ("share", "%") else 1.0
+        factor = {"ms": 1e-3, "min": 60.0, "h": 3600.0, "share": 1.0, "%": 0.01}.get(key.unit)
+        if factor is None or len(self.spans) == first or not self.bare:
+            return
+        if length is None:
+            self.unclear("times are shares of the video's length, and the duration is not known")
+            del self.spans[first:]
+            return
+        self.bare = False
+        self.spans[first:] = [
+            (round(s * factor * length, 9), round(e * factor * length, 9)) for s, e in self.spans[first:]
+        ]
 
 
 def _time_under(key: Key, value: Element) -> float | None:

@@ -11,7 +11,7 @@ from whenwhere.answers.lexer import Token, word_set
 _BEFORE_TIME = word_set("at from on around about approximately until the in second seconds t time")
 _CORRECTIONS = word_set("no sorry actually correction rather wait")
 #: Words without which nothing is taken back.
-RETRACTING = _CORRECTIONS | {"not", "t", "than", "instead"}
+RETRACTING = _CORRECTIONS | {"mean", "not", "t", "than", "instead"}
 _BOUNDS = word_set("""
     start starts starting begin begins beginning end ends ending finish finishes stop stops
     started began ended finished stopped
@@ -67,7 +67,7 @@ def _taken_back(tokens: Sequence[Token], joins: Sequence[bool], i: int) -> range
             return range(first - 1, i + 2) if opened and closed else range(first, i + 1)
     said = False
     while k > i - 8 and k > 0:
-        if _word(tokens, k) in _CORRECTIONS:
+        if _word(tokens, k) in _CORRECTIONS or (_word(tokens, k) == "mean" and _word(tokens, k - 1) == "i"):
             said = True
         elif tokens[k].kind == "time":
             second = k > 0 and (tokens[k - 1].kind == "sep" or _word(tokens, k - 1) in ("to", "until"))

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
 from whenwhere.answers.lexer import Token, tokenise
-from whenwhere.answers.prose_places import lead_time
+from whenwhere.answers.markup import without_own_brackets
+from whenwhere.answers.prose_places import lead_time, trailing_time
 from whenwhere.answers.reading import read_structures
 from whenwhere.answers.structure import structures
 
@@ -106,6 +107,7 @@ def _claims(text: str, out: Tagged) -> str:
         gap = _TIME_TAG.sub(" ", text[at : m.start()])
         kept.append(gap)
         if gap.strip():
+            kept[-1] = gap = _take_trailing(gap, pending, out)
             pending = []
             lead, place = _lead(gap), len(kept) - 1
         at = m.end()
@@ -135,8 +137,18 @@ def _claims(text: str, out: Tagged) -> str:
                 out.boxes.append(box._replace(label=box.label or label))
             if "[[" in m["inside"] and m["tag"].lower() == "box":
                 out.coordinates = "thousand"
-    kept.append(text[at:])
+    kept.append(_take_trailing(text[at:], pending, out))
     return " ".join(kept)
+
+
+def _take_trailing(gap: str, pending: list[int], out: Tagged) -> str:
+    """Gives the boxes just read the time right after them ("<box>…</box> at 1.0s"), and returns the text without it."""
+    time = trailing_time(without_own_brackets(tokenise(gap[:60]))[:4]) if pending else None
+    if time is None:
+        return gap
+    for i in pending:
+        out.boxes[i] = out.boxes[i]._replace(time=time.seconds)
+    return gap[: time.start] + " " + gap[time.end :]
 
 
 def _lead(gap: str) -> Token | None:

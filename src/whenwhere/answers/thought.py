@@ -78,6 +78,15 @@ def split_thought(text: str) -> ThoughtSplit:
     return ThoughtSplit(answer, thought, rest, unclosed or cut_short, reasons)
 
 
+def closes_thought(text: str) -> bool:
+    """Whether a text contains the end of a thought.
+
+    >>> closes_thought("so it is 3 to 5.</think>3 to 5"), closes_thought("<think>3 to 5")
+    (True, False)
+    """
+    return any(t["close"] or t["close2"] or t["close3"] or "end_of" in t.group().lower() for t in _TAG.finditer(text))
+
+
 def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     """The last match in a text, or None."""
     found = None
