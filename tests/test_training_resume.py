@@ -17,8 +17,8 @@ import tiny_policies
 import training_child
 from training_child import SETTINGS
 
-from whenwhere.errors import OutputError, RecordError
-from whenwhere.training.checkpoint import STATE
+from whenwhere.errors import OutputError, RecordError, SettingError
+from whenwhere.training.checkpoint import BEFORE, STATE, cut_back, load_state, save_state
 
 pytestmark = [
     pytest.mark.torch, pytest.mark.usefixtures("one_thread"),
@@ -137,3 +137,120 @@ def test_a_full_disk_at_the_end_keeps_the_checkpoint_before(blank: Path, tmp_pat
         training_child.main(str(blank), str(tmp_path), settings=settings)
     assert weights(tmp_path) == before
     assert not list(tmp_path.glob(".*"))
+
+
+def damaged(good: bytes) -> list[bytes]:
+    """A flipped bit in each of sixteen places, eight bytes overwritten, cut short, without its checksum, and longer."""
+    n = len(good)
+    places = [*range(0, n, n // 12), n - 1, n - 30, n - 45]
+    flipped = [good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1 :] for i in places]
+    return [*flipped, good[: n // 2] + b"eight by" + good[n // 2 + 8 :], good[:-1], good[:-45], good + b"x", b""]
+
+
+def test_a_damaged_state_is_refused_and_the_one_before_it_offered(blank: Path, tmp_path: Path) -> None:
+    """A flipped bit resumed silently to other weights."""
+    settings = replace(SETTINGS, max_steps=6)
+    training_child.main(str(blank), str(tmp_path), settings=settings)
+    last, before = tmp_path / STATE, tmp_path / BEFORE
+    good = last.read_bytes()
+    load_state(tmp_path)
+    for data in damaged(good):
+        last.write_bytes(data)
+        with pytest.raises(RecordError, match=r"last\.pt cannot be read, but .*previous\.pt .* from update 3"):
+            load_state(tmp_path)
+    # the sentence says what to do, and the run ends as it would have ended
+    before.replace(last)
+    training_child.main(str(blank), str(tmp_path), settings=settings)
+    training_child.main(str(blank), str(tmp_path / "other"), settings=settings)
+    assert weights(tmp_path) == weights(tmp_path / "other") and lines(tmp_path) == lines(tmp_path / "other")
+    # where both are damaged there is only the beginning
+    last.write_bytes(good[:-1])
+    before.write_bytes(good[:-1])
+    with pytest.raises(RecordError, match="cannot be read: delete it"):
+        load_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": None}, {"weights": 5}, {"processes": [{}]}, {"settings": "[]"}, {"named": 1}]
+)
+def test_a_state_of_something_else_is_a_sentence(
+    blank: Path, whole: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    state = load_state(whole)
+    assert state is not None
+    state |= change
+    for key, value in change.items():
+        if value is None:
+            del state[key]
+    (tmp_path / STATE).parent.mkdir()
+    save_state(tmp_path, {key: value for key, value in state.items() if key != "version"})
+    with pytest.raises(RecordError, match="does not hold the state of this run"):
+        training_child.main(str(blank), str(tmp_path))
+
+
+def test_a_state_of_an_earlier_version_has_no_checksum(whole: Path, tmp_path: Path) -> None:
+    import torch
+
+    state = load_state(whole)
+    assert state is not None
+    (tmp_path / STATE).parent.mkdir()
+    torch.save(state | {"version": 1}, tmp_path / STATE)
+    assert load_state(tmp_path)["step"] == 10  # type: ignore[index]
+    # a newer one without it is damaged
+    torch.save(state, tmp_path / STATE)
+    with pytest.raises(RecordError, match="cannot be read"):
+        load_state(tmp_path)
+
+
+def test_lines_that_cannot_be_read_stay(tmp_path: Path) -> None:
+    """Lines after the state and a torn end go; whatever else is in the files is not ours to delete."""
+    odd = [b"5", b"[" * 100_000, b'{"step": "x"}', b'{"step": 1, "loss": ', b"\xff"]
+    good = [b'{"step":  1}', b'{"sample": "a"}']
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"\n".join([*odd, *good, b'{"step": 3}', b'{"step": 1, "torn']))
+    cut_back(tmp_path, 2)
+    assert path.read_bytes() == b"".join(line + b"\n" for line in [*odd, *good])
+
+
+@pytest.mark.parametrize(
+    "text", ['{"recipe": 5}', "[" * 100_000, '{"recipe": {"stage": []}}', "5", '{"recipe": {"train": 5}}']
+)
+def test_a_recipe_that_cannot_be_read_is_a_sentence(whole: Path, tmp_path: Path, text: str) -> None:
+    from whenwhere.training.recipe import load
+    from whenwhere.training.run import check_run_folder
+
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).write_bytes(b"")
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises((RecordError, SettingError)) as e:
+        check_run_folder(load("tiny-sft"), tmp_path)
+    assert str(tmp_path) in str(e.value)
+
+
+def test_a_full_disk_at_the_start_is_a_sentence(tmp_path: Path) -> None:
+    from whenwhere.models import tiny
+
+    with small_files(300), pytest.raises(OutputError, match=r"cannot write .*start.*make room"):
+        tiny.build(tmp_path / "start", hidden=32, layers=1, vision_layers=1)
+
+
+def test_weights_in_pickles_are_refused_in_a_sentence(blank: Path, tmp_path: Path) -> None:
+    """And nothing in them runs."""
+    import shutil
+
+    import torch
+
+    from whenwhere.errors import ModelError
+    from whenwhere.models.vlm import Checkpoint
+
+    class Runs:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "it ran",))
+
+    folder = tmp_path / "policy"
+    shutil.copytree(blank, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": Runs()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickles"):
+        _ = Checkpoint(str(folder), device="cpu", offline=True).model
+    assert not (tmp_path / "it ran").exists()

@@ -9,7 +9,7 @@ function in this folder and add a line to `COMMANDS`.
 - 1: some of what was asked failed; the last line says how many;
 - 2: the command itself makes no sense (a wrong option, a reversed span);
 - 3: an answer is unsure, with `--require-answer`;
-- 130: interrupted; finished work is kept.
+- 130: interrupted; finished work is kept. After SIGTERM it is 143, after SIGHUP 129.
 
 An error that is explained to users is one sentence on stderr. Anything else is a bug: its traceback stays, with a hint.
 Each command imports what it needs when it runs, so that `--help` is quick.
@@ -31,6 +31,7 @@ from whenwhere.cli.doctor import doctor_command
 from whenwhere.cli.eval import eval_
 from whenwhere.cli.ground import INTERRUPTED, ground_command
 from whenwhere.cli.misspelt import SuggestingGroup
+from whenwhere.cli.process import ended_by_signals, prepare_streams
 from whenwhere.cli.stage import stage_command
 from whenwhere.cli.train import train_command
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
@@ -94,14 +95,13 @@ app = build_app(COMMANDS)
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A file name that is not UTF-8 must not stop the line it is printed in.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    prepare_streams()
     if not sys.stderr.isatty():
         # Progress bars of other libraries do not belong in logs.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app()
+        with ended_by_signals():
+            app()
     except WhenwhereError as e:
         sys.stderr.write(f"{e}\n")
         sys.exit(2 if isinstance(e, SettingError | QueryError) else 1)
@@ -109,8 +109,8 @@ def main() -> None:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     except Exception as e:
-        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
-            sys.stderr.write(f"cannot write to standard output: {e.strerror}\n")
+        if isinstance(e, OSError) and (sentence := _full_disk(e)):
+            sys.stderr.write(f"{sentence}\n")
             # Python must not try again at exit to write what is left in the buffer.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
@@ -118,3 +118,12 @@ def main() -> None:
 
         e.add_note(BUG)
         raise
+
+
+def _full_disk(e: OSError) -> str | None:
+    """A sentence about a full disk that some library met, or None if the error is another one."""
+    if isinstance(e, FileNotFoundError) and "temporary directory" in str(e):
+        return "no folder for temporary files can be written: make room in one, or set TMPDIR"
+    if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"cannot write {e.filename or 'to standard output'}: {e.strerror}; make room there"
+    return None

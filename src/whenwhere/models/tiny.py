@@ -98,7 +98,7 @@ def build(
         MissingExtraError: torch, torchvision or transformers is not installed.
         SettingError: The sizes do not fit together, or make more than 4 million parameters.
     """
-    from whenwhere.models.vlm import require_packages
+    from whenwhere.models.vlm import require_packages, writing_errors
 
     if hidden % HEAD or vision_hidden % HEAD or side % (patch * MERGE):
         raise SettingError(
@@ -141,10 +141,11 @@ def build(
         raise SettingError(f"a tiny policy has at most {MOST:,} parameters, not {size:,}: take smaller or fewer layers")
     model.generation_config.eos_token_id = number(END)
     model.generation_config.pad_token_id = number(PAD)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    made.save_pretrained(folder)
-    Trained(dialect="tiny", long_side=side).write(folder)
+    with writing_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(folder)
+        made.save_pretrained(folder)
+        Trained(dialect="tiny", long_side=side).write(folder)
     return folder
 
 

@@ -8,6 +8,8 @@ numbers.
 Whatever goes wrong while loading is a `ModelError` of one sentence. Torch is imported only by what needs it.
 """
 
+import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -17,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from whenwhere.answers.dialects import Dialect, dialect_for
-from whenwhere.errors import MissingExtraError, ModelError, SettingError
+from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
 from whenwhere.models.grammar import TokenPieces
 from whenwhere.models.trained import read
 
@@ -189,10 +191,28 @@ def loading_errors(name: str) -> Iterator[None]:
         if out_of_memory(e):
             raise ModelError(too_big(name)) from e
         raise ModelError(_reason(name, e)) from e
+    except pickle.PickleError as e:
+        raise ModelError(
+            f"the weights of {name} are pickles, which may run any code and are not read: save them as safetensors"
+        ) from e
     except Exception as e:
         if type(e).__name__ != "SafetensorError":  # a class of a compiled module that derives from none of the above
             raise
         raise ModelError(f"the weights of {name} are damaged: download them again") from e
+
+
+@contextmanager
+def writing_errors(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns the errors of the libraries' writers, which have no common base class, into an `OutputError`."""
+    try:
+        yield
+    except WhenwhereError:
+        raise
+    except Exception as e:
+        if not isinstance(e, OSError) and type(e).__name__ != "SafetensorError":
+            raise
+        reason = getattr(e, "strerror", None) or str(e)[:160]
+        raise OutputError(f"cannot write {folder}: {reason}; make room there and run again") from e
 
 
 def _reason(name: str, error: BaseException) -> str:

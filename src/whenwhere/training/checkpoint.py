@@ -4,31 +4,41 @@ It holds what an update depends on: the weights that are trained, the optimiser'
 number generator, the number of updates done, and what the objective keeps. It does not hold frozen weights (they are in
 the checkpoint that training begins with) or the position in the data, which follows from the number of updates.
 
+A state ends with a checksum, and the state before it is kept too, so that a damaged one is noticed and costs only the
+updates since. Nothing is unpickled but tensors, numbers, texts, lists and dicts.
+
 Lines of a run's JSON Lines files carry the update in which they were written (`step`). Those after the state are cut
 off before the run resumes, so that no line is written twice.
 """
 
-import json
+import hashlib
+import os
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import OutputError, RecordError
-from whenwhere.store import atomic_path, read_lines, write_text
+from whenwhere.store import atomic_path, json_object, write_bytes
 
 if TYPE_CHECKING:
     import torch
 
 #: The state's file in a run's folder.
 STATE = Path("state") / "last.pt"
+#: The state that it replaced, in case the last one is damaged.
+BEFORE = Path("state") / "previous.pt"
 #: The JSON Lines files of a run.
 LINES = ("metrics.jsonl", "skipped.jsonl", "events.jsonl", "completions/*.jsonl")
-#: Version of the state; raise it when older states cannot be read any more.
-VERSION = 1
+#: Version of the state; raise it when older states cannot be read any more. Since version 2 a state ends with a
+#: checksum, because torch reads weights with a flipped bit without a word.
+VERSION = 2
+_MARK = b"whenwhere state, blake2b:"
+_DIGEST = 20
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Replaces a run's state.
+    """Replaces a run's state; the one that it replaces stays beside it until the next.
 
     Args:
         folder: Folder of the run.
@@ -39,14 +49,22 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """
     import torch
 
-    target = folder / STATE
+    target, before = folder / STATE, folder / BEFORE
+    # There is never room needed for more than two states.
+    before.unlink(missing_ok=True)
     with atomic_path(target) as temporary:
         try:
             torch.save({"version": VERSION, **state}, temporary)
+            digest = _digest(temporary, temporary.stat().st_size)
+            with open(temporary, "ab") as f:
+                f.write(_MARK + digest)
         except RuntimeError as e:  # torch's writer reports a full disk so
             raise OutputError(
                 f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there; the previous state is kept"
             ) from e
+        # Not every file system gives a file two names.
+        with suppress(OSError):
+            os.link(target, before)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -56,20 +74,53 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         folder: Folder of the run.
 
     Raises:
-        RecordError: The state cannot be read, or another version of whenwhere wrote it.
+        RecordError: The state is damaged, or another version of whenwhere wrote it. The message offers the state before
+            it, if that one is whole.
     """
-    import torch
-
-    target = folder / STATE
+    target, before = folder / STATE, folder / BEFORE
     if not target.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
+        state = _read_state(target)
     except Exception as e:  # torn bytes raise whatever the unpickler meets in them
-        raise RecordError(f"{target} cannot be read: delete it to begin the run anew") from e
-    if not isinstance(state, dict) or state.get("version") != VERSION:
+        kept = None
+        with suppress(Exception):
+            kept = _read_state(before)["step"]
+        if kept is None:
+            raise RecordError(f"{target} cannot be read: delete it to begin the run anew") from e
+        raise RecordError(
+            f"{target} cannot be read, but the state before it can: `mv {before} {target}` resumes from update {kept}"
+        ) from e
+    if state["version"] not in (1, VERSION):
         raise RecordError(f"{target} was written by another version of whenwhere: finish the run with that one")
     return state
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    """The state in a file, whatever its version. Raises any error if a bit of it is not as it was written."""
+    import torch
+
+    size = file.stat().st_size - len(_MARK) - _DIGEST
+    with open(file, "rb") as f:
+        f.seek(max(size, 0))
+        end = f.read()
+    marked = end.startswith(_MARK)
+    if marked and end != _MARK + _digest(file, size):
+        raise ValueError("its checksum is another")
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(state["version"], int) or (state["version"] > 1 and not marked):
+        raise ValueError("it has no checksum")
+    return state
+
+
+def _digest(file: Path, size: int) -> bytes:
+    """A hash of the first bytes of a file."""
+    h = hashlib.blake2b(digest_size=_DIGEST)
+    with open(file, "rb") as f:
+        while size > 0 and (chunk := f.read(min(size, 1 << 20))):
+            h.update(chunk)
+            size -= len(chunk)
+    return h.digest()
 
 
 def random_state(device: "torch.device") -> dict[str, Any]:
@@ -119,8 +170,16 @@ def cut_back(folder: Path, step: int) -> None:
         step: The last update whose lines stay.
     """
     # other files in the folder, perhaps other runs, are not touched
-    for file in sorted(file for name in LINES for file in folder.glob(name)):
-        lines = [json.dumps(line, ensure_ascii=False) for line in read_lines(file) if line.get("step", 0) <= step]
-        text = "".join(f"{line}\n" for line in lines)
-        if text != file.read_text(encoding="utf-8", errors="replace"):
-            write_text(file, text)
+    for file in sorted(file for name in LINES for file in folder.glob(name) if file.is_file()):
+        data = file.read_bytes()
+        whole, _, torn = data.rpartition(b"\n")
+        lines = [*(line for line in whole.split(b"\n")), *([torn] if json_object(torn) is not None else [])]
+        kept = b"".join(line + b"\n" for line in lines if line.strip() and not _is_after(line, step))
+        if kept != data:
+            write_bytes(file, kept)
+
+
+def _is_after(line: bytes, step: int) -> bool:
+    """Whether a line was written after an update; a line that cannot be read is not known to be."""
+    written = (json_object(line) or {}).get("step", 0)
+    return isinstance(written, int | float) and written > step

@@ -20,7 +20,7 @@ import numpy as np
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.store import append_line
 from whenwhere.training.callbacks import Progress, TrainingCallback
-from whenwhere.training.checkpoint import cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.checkpoint import STATE, cut_back, load_state, random_state, save_state, set_random_state
 from whenwhere.training.evaluators import ScheduledEvaluator
 from whenwhere.training.objective import Objective
 from whenwhere.training.optimiser import make_optimiser, rate_at
@@ -235,13 +235,25 @@ class TrainingRun(RunFolder):
 
     def _resume(self, objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]") -> bool:
         """Takes back the last good state if there is one; returns whether the objective had stopped there."""
+        state = load_state(self.folder)
+        stopped = False
+        if state is not None:
+            try:
+                stopped = self._take_back(state, objective, optimiser, weights)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as e:
+                raise RecordError(
+                    f"{self.folder / STATE} does not hold the state of this run ({type(e).__name__}: {str(e)[:120]}): "
+                    "delete it to begin the run anew"
+                ) from e
+        if self.processes.first:
+            cut_back(self.folder, self.step)
+        return stopped
+
+    def _take_back(
+        self, state: dict[str, Any], objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]"
+    ) -> bool:
         import torch
 
-        state = load_state(self.folder)
-        if self.processes.first:
-            cut_back(self.folder, 0 if state is None else state["step"])
-        if state is None:
-            return False
         changed = changed_settings(json.loads(state["settings"]), objective.settings)
         for name, (before, now) in changed.items():
             raise RecordError(

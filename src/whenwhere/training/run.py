@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import RecordError, SettingError
+from whenwhere.readers import read_json
 from whenwhere.store import read_lines, write_text
 from whenwhere.training.callbacks import TrainingCallback
 from whenwhere.training.checkpoint import STATE
@@ -99,7 +100,7 @@ def train(
     best = folder / "best"
     return TrainingResult(
         folder, checkpoint, best if any(e.keep_best for e in recipe.evaluators) and best.exists() else None,
-        run.step, run.seconds, run.counts, [line["sample"] for line in read_lines(folder / "skipped.jsonl")],
+        run.step, run.seconds, run.counts, [str(line.get("sample")) for line in read_lines(folder / "skipped.jsonl")],
         recipe.name, recipe.hash, list(read_lines(folder / "metrics.jsonl")),
     )  # fmt: skip
 
@@ -123,10 +124,9 @@ def check_run_folder(recipe: Recipe, folder: Path) -> None:
     if not file.exists() or not (folder / STATE).exists():
         return  # nothing was learned yet
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        changed = differences(read_json(file)["recipe"], recipe.resolved)
+    except (LookupError, TypeError, ValueError, AttributeError, RecordError) as e:
         raise RecordError(f"{file} cannot be read: take it away, or choose another --out") from e
-    changed = differences(before, recipe.resolved)
     if changed:
         raise SettingError(
             f"the run in {folder} was begun with another recipe: {', '.join(changed)}; set "

@@ -98,7 +98,7 @@ class RunFolder:
             reason: The reason as a sentence.
         """
         file = self.folder / "skipped.jsonl"
-        if sample not in {line["sample"] for line in read_lines(file)}:
+        if sample not in {line.get("sample") for line in read_lines(file)}:
             # of no update: a resumed run keeps the line
             append_line(file, json.dumps({"step": 0, "sample": sample, "reason": reason}, ensure_ascii=False))
             self.warn(f"{sample} is skipped: {reason}")

@@ -100,6 +100,8 @@ def open_video(
     """
     name = text_name(source)
     if name == "-":
+        if sys.stdin is None:
+            raise MediaError("standard input is closed: write `... < video.mp4`, or name a file")
         if sys.stdin.isatty():
             raise MediaError("standard input is a terminal: write `... < video.mp4`, or name a file")
         return _spooled(sys.stdin.buffer, "stdin", "stdin", ".video", max_bytes)

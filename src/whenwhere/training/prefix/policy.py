@@ -23,11 +23,11 @@ import numpy as np
 from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import FrameMode
 from whenwhere.answers.forms import Form
-from whenwhere.errors import ModelError, OutputError, RecordError, SettingError, WhenwhereError
+from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.trained import Trained
-from whenwhere.models.vlm import Checkpoint
+from whenwhere.models.vlm import Checkpoint, writing_errors
 from whenwhere.store import atomic_folder
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.attention import attach_frame_attention
@@ -344,7 +344,7 @@ class Policy:
         Raises:
             OutputError: The folder cannot be written.
         """
-        with atomic_folder(folder) as temporary, _named_errors(folder):
+        with atomic_folder(folder) as temporary, writing_errors(folder):
             self.parts.model.save_pretrained(temporary, state_dict=merged_weights(self.parts.model))
             self.checkpoint.processor.save_pretrained(temporary)
             asked = Trained(
@@ -352,21 +352,6 @@ class Policy:
                 frames=self.backend.frames, long_side=self.backend.long_side,
             )  # fmt: skip
             asked.write(temporary, about)
-
-
-@contextmanager
-def _named_errors(folder: Path) -> Iterator[None]:
-    """Turns the errors of the libraries' writers, which have no common base class, into an `OutputError`."""
-    try:
-        yield
-    except WhenwhereError:
-        raise
-    except OSError as e:
-        raise OutputError(f"cannot write {folder}: {e.strerror or e}; make room there and run again") from e
-    except Exception as e:
-        if type(e).__name__ != "SafetensorError":
-            raise
-        raise OutputError(f"cannot write {folder}: {str(e)[:160]}; make room there and run again") from e
 
 
 def _full_precision(module: torch.nn.Module) -> None:
