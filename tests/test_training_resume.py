@@ -17,7 +17,7 @@ import tiny_policies
 import training_child
 from training_child import SETTINGS
 
-from whenwhere.errors import OutputError, RecordError, SettingError
+from whenwhere.errors import OutputError, RecordError
 from whenwhere.training.checkpoint import BEFORE, STATE, cut_back, load_state, save_state
 
 pytestmark = [
@@ -212,9 +212,7 @@ def test_lines_that_cannot_be_read_stay(tmp_path: Path) -> None:
     assert path.read_bytes() == b"".join(line + b"\n" for line in [*odd, *good])
 
 
-@pytest.mark.parametrize(
-    "text", ['{"recipe": 5}', "[" * 100_000, '{"recipe": {"stage": []}}', "5", '{"recipe": {"train": 5}}']
-)
+@pytest.mark.parametrize("text", ['{"recipe": 5}', "[" * 100_000, '{"recipe": {"stage": []}}', "5"])
 def test_a_recipe_that_cannot_be_read_is_a_sentence(whole: Path, tmp_path: Path, text: str) -> None:
     from whenwhere.training.recipe import load
     from whenwhere.training.run import check_run_folder
@@ -222,9 +220,8 @@ def test_a_recipe_that_cannot_be_read_is_a_sentence(whole: Path, tmp_path: Path,
     (tmp_path / STATE).parent.mkdir()
     (tmp_path / STATE).write_bytes(b"")
     (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises((RecordError, SettingError)) as e:
+    with pytest.raises(RecordError, match=r"recipe\.json cannot be read"):
         check_run_folder(load("tiny-sft"), tmp_path)
-    assert str(tmp_path) in str(e.value)
 
 
 def test_a_full_disk_at_the_start_is_a_sentence(tmp_path: Path) -> None:

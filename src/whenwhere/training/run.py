@@ -125,7 +125,7 @@ def check_run_folder(recipe: Recipe, folder: Path) -> None:
         return  # nothing was learned yet
     try:
         changed = differences(read_json(file)["recipe"], recipe.resolved)
-    except (LookupError, TypeError, ValueError, AttributeError, RecordError) as e:
+    except (LookupError, TypeError, ValueError, AttributeError, RecordError, SettingError) as e:
         raise RecordError(f"{file} cannot be read: take it away, or choose another --out") from e
     if changed:
         raise SettingError(
