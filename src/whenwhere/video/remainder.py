@@ -19,12 +19,13 @@ _BEGINNINGS = {
     "ivf": rb"DKIF\0\0\x20\0",
     "ogg": rb"OggS\0\x02",
     "gif": rb"GIF8[79]a",
+    # A packet in which a picture of any stream begins.
+    "mpegts": rb"\x47[\x40-\x7f].(?:[\x10-\x1f]|[\x30-\x3f].{1,12}?)\0\0\x01[\xe0-\xef]",
+    "mpeg": rb"(?!)",
     "mxf": rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",
 }
-
-
-# Containers in which sound is stored beside the pictures of its time.
-_INTERLEAVED = {"mpegts", "mpeg"}
+# A share of a file that does not go unmentioned.
+_MUCH = 0.25
 
 
 def unread_sentence(path: str, container: str, after: int, seconds: float, audio: bool) -> str | None:
@@ -38,16 +39,16 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
         audio: Whether there is a sound track, which may be longer than the picture.
     """
     kind = container.split(",")[0]
-    if kind not in _BEGINNINGS.keys() | _INTERLEAVED or after <= 0:
+    if kind not in _BEGINNINGS or after <= 0:
         return None
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        pattern = _BEGINNINGS.get(kind)
-        found = re.compile(pattern, re.DOTALL).search(data, min(after, len(data))) if pattern else None
+        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, min(after, len(data)))
         rest = 1 - after / len(data)
-    if found:
+    # A transport stream may hold several videos side by side, whose last pictures lie close together.
+    if found and (kind != "mpegts" or rest > _MUCH):
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
     # An mp4 may keep anything behind its pictures; elsewhere it is sound, if anything.
-    if rest > 0.25 and kind != "mov" and (kind in _INTERLEAVED or not audio):
+    if rest > _MUCH and kind != "mov" and not audio:
         part = f"the last {rest:.0%} of the file, after {seconds:.1f} s,"
         return f"{part} hold no picture that can be read: convert it first"
     return None
