@@ -1,6 +1,9 @@
 """Every protocol that claims to equal somebody else's, run beside that somebody's own functions on random input.
 
-    python benchmarks/peers_beside.py --peers DIR [--rounds 20]
+    NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4" python benchmarks/peers_beside.py --peers DIR [--rounds 20]
+
+The variable switches off numpy's sorting by vector instructions, whose order among equal values differs from one
+processor to another: several peers choose among equally good windows by the order that a sort happens to give.
 
 DIR holds checkouts named like their repositories, at the commits in `REPOSITORIES` (a checkout that is not there is
 left out and named). Needs pandas, joblib, scikit-learn, pycocotools, matplotlib and tqdm, which the peers import. A
@@ -12,7 +15,10 @@ functions (loads models, reads the command line, expects a server). What is repl
 words in ActivityNet and DiDeMo; modules that are imported but not used for counting, which are empty ones here; the
 truth, which is handed over directly instead of being read from the peer's own files; pools of processes, which run in
 this one. Both sides get the same spans and boxes, so what a peer's own parser of model text loses is not in here.
-Scores are drawn without ties: order among ties is held by the reference scores (`tests/test_eval_reference.py`).
+Half of the rounds are *odd*: answers also at negative times and past the video's end, reversed, without length and
+repeated, lists of answers that are empty where the peer takes one, tied scores, and windows without scores where the
+peer reads them. Only ActivityNet's order among ties is left out: it is that of Python 2 and is held by the reference
+scores (`tests/test_eval_reference.py`).
 """
 
 import argparse
@@ -22,6 +28,7 @@ import math
 import platform
 import re
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +41,7 @@ from evaluators import load, stand_ins, to_python_3
 from peers_code import Check, Pairs, functions, quiet
 
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.evaluate.formats import read_predictions
 from whenwhere.evaluate.names import find_protocol
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.store import write_text
@@ -88,11 +96,13 @@ class Spans:
         found: our side.
         first: first choice of each query.
         duration: of every video, seconds.
+        odd: Whether answers are as files from the field have them (see the module).
     """
 
     duration = 60.0
 
     def __init__(self, rng: np.random.Generator) -> None:
+        self.odd = bool(rng.random() < 0.5)
         grid = rng.choice([0, 0.1, 0.5, 1, 2])
         self.items, self.found = [], {}
         for n in range(int(rng.integers(2, 60))):
@@ -100,7 +110,9 @@ class Spans:
             count = int(rng.integers(1, 14))
             spans = [self.span(rng, grid) if rng.random() > 0.3 else truth[rng.integers(len(truth))]
                      for _ in range(count)]  # fmt: skip
-            scores = np.sort(rng.random(count))[::-1]
+            if self.odd:
+                spans = [self.spoilt(rng, span, spans) for span in spans]
+            scores = np.sort(rng.random(count).round(1 if self.odd else 17))[::-1]
             options = ["a cat", "a dog", "red", "blue"]
             self.items.append(
                 Item(f"q{n}", f"v{n % 7}", "x", span_array(truth), duration=self.duration, options=options,
@@ -120,13 +132,44 @@ class Spans:
             a, b = sorted(rng.uniform(0, self.duration, 2))
         return [float(a), float(b)]
 
-    def submission(self) -> list[dict[str, Any]]:
-        """The answers in the form of moment_detr."""
-        return [{"qid": k, "pred_relevant_windows": p.ranked.tolist(), "ans": p.answer} for k, p in self.found.items()]
+    def spoilt(self, rng: np.random.Generator, span: list[float], others: list[list[float]]) -> list[float]:
+        """A span as it is, or moved out of the video, reversed, without length, or a copy of another one."""
+        kind = rng.integers(10)
+        if kind == 0:
+            away = float(rng.choice([-70, -20, -1, 1, 20]))
+            return [span[0] + away, span[1] + away]
+        if kind == 1:
+            return span[::-1]
+        if kind == 2:
+            return [span[0], span[0]]
+        return list(others[rng.integers(len(others))]) if kind == 3 else span
+
+    def submission(self, rng: np.random.Generator | None = None, empty: bool = False) -> list[dict[str, Any]]:
+        """The answers in the form of moment_detr; with `rng`, in odd rounds some windows have no scores.
+
+        Args:
+            rng: Decides in odd rounds whether the whole file has no scores.
+            empty: Whether some lists of windows are empty then.
+        """
+        bare = rng is not None and self.odd and rng.random() < 0.3
+        out = []
+        for k, p in self.found.items():
+            windows = p.ranked[:, :2].tolist() if bare else p.ranked.tolist()
+            nothing = rng is not None and self.odd and empty and rng.random() < 0.2
+            out.append({"qid": k, "pred_relevant_windows": [] if nothing else windows, "ans": p.answer})
+        return out
 
     def truth(self) -> list[dict[str, Any]]:
         """The truth in the form of moment_detr."""
         return [{"qid": i.id, "relevant_windows": i.spans.tolist(), "ans": i.answer} for i in self.items]
+
+
+def read_back(given: list[dict[str, Any]], items: list[Item]) -> dict[str, Prediction]:
+    """The answers of a submission as this project reads them from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.jsonl"
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in given), encoding="utf-8")
+        return read_predictions(path, items, format="qvhighlights").by_id
 
 
 def summary(name: str, items: list[Item], found: dict[str, Prediction]) -> dict[str, float]:
@@ -171,7 +214,9 @@ def lmms_eval(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     for row, p in enumerate(s.found.values()):
         if row % 3 == 0:
             p.ranked[0, :2] = p.ranked[0, 1::-1].copy()
-    said = [f.extract_time("It happens in {!r} - {!r} seconds.".format(*p.ranked[0, :2].tolist()))[0]
+    # its parser knows no negative numbers
+    said = [sorted(p.ranked[0, :2].tolist()) if p.ranked[0, :2].min() < 0
+            else f.extract_time("It happens in {!r} - {!r} seconds.".format(*p.ranked[0, :2].tolist()))[0]
             for p in s.found.values()]  # fmt: skip
     yield from usual(name, s, [f.iou(i.spans[0].tolist(), a) for i, a in zip(s.items, said, strict=True)], False)
 
@@ -180,15 +225,20 @@ def taro(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     """TaRO's `calculate_iou`, the best of the true spans."""
     s = Spans(rng)
     f = functions(peers / "TaRO/standalone_eval/evaluate_vtg.py", "calculate_iou")
-    iou = [max(f.calculate_iou(g, a) for g in i.spans.tolist()) for i, a in zip(s.items, s.first, strict=True)]
+    # its parser turns reversed answers round before
+    said = [sorted(a) for a in s.first]
+    iou = [max(f.calculate_iou(g, a) for g in i.spans.tolist()) for i, a in zip(s.items, said, strict=True)]
     yield from usual(name, s, iou, False)
 
 
 def two_d_tan(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
-    """2D-TAN's `eval`, its suppression step switched off (threshold 1)."""
+    """2D-TAN's `eval`, its suppression step left out: that step would also drop windows without length."""
     s = Spans(rng)
     test = types.SimpleNamespace(TIOU="0.1,0.3,0.5,0.7", RECALL="1,5", NMS_THRESH=1.0)
-    f = functions(peers / "2D-TAN/lib/core/eval.py", "iou", "nms", "eval", config=types.SimpleNamespace(TEST=test))
+    f = functions(
+        peers / "2D-TAN/lib/core/eval.py", "iou", "eval", config=types.SimpleNamespace(TEST=test),
+        nms=lambda windows, thresh, top_k: np.array(windows)[:top_k],
+    )  # fmt: skip
     answers = [p.ranked[:, :2].tolist() for p in s.found.values()]
     recall, mean = f.eval(answers, [{"times": i.spans[0].tolist()} for i in s.items])
     ours = summary(name, s.items, s.found)
@@ -255,14 +305,14 @@ def vue_tr(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
 def gmr(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     """Soccer-GMR's `metrics`; a third of the queries are not there, half of the files hold `pred_exist_score`."""
     s = Spans(rng)
+    vars(np).setdefault("trapz", vars(np).get("trapezoid"))  # its name before numpy 2
     f = load(peers / "generalized-moment-retrieval/eval", "metrics.py")
     items = [i if n == 0 or rng.random() > 0.3 else replace(i, spans=span_array()) for n, i in enumerate(s.items)]
     told = rng.random() < 0.5
-    found = {k: replace(p, confidence=round(float(rng.random()), 1) if told else None) for k, p in s.found.items()}
-    given = [
-        {"qid": k, "pred_relevant_windows": p.ranked.tolist()} | ({"pred_exist_score": p.confidence} if told else {})
-        for k, p in found.items()
-    ]
+    given = s.submission(rng, empty=True)
+    for entry in given if told else ():
+        entry["pred_exist_score"] = round(float(rng.random()), 1)
+    found = read_back(given, items)
     truth = [{"qid": i.id, "relevant_windows": i.spans.tolist()} for i in items]
     classes = f.compute_gmr_cls(given, truth)
     theirs = {"AUROC": classes["AUROC"]}
@@ -302,24 +352,27 @@ def qvhighlights(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
     """moment_detr's functions behind `eval_submission`, moments and highlights, length by length."""
     s = Spans(rng)
     f = load(peers / "moment_detr", "standalone_eval/eval.py")
-    items, found, given, truth = [], {}, [], []
-    for i, p in zip(s.items, s.found.values(), strict=True):
+    items, given, truth = [], s.submission(rng), []
+    bare = len(given[0]["pred_relevant_windows"][0]) == 2
+    for i, entry in zip(s.items, given, strict=True):
         clips = int(s.duration / 2) - int(rng.integers(0, 3))
         ids = sorted(rng.choice(clips, int(rng.integers(1, clips)), replace=False).tolist())
         votes = rng.integers(0, 5, (len(ids), 3)).tolist()
         length = clips * 2 + int(rng.integers(0, 2))
-        curve = rng.normal(0, 1, clips + int(rng.integers(-2, 3)))
+        curve = rng.normal(0, 1, clips + int(rng.integers(-2, 3))).round(1 if s.odd else 17)
         extra = {"relevant_clip_ids": ids, "saliency_scores": votes}
         items.append(replace(i, duration=float(length), extra=extra))
-        found[i.id] = replace(p, curve=(1.0, 2.0, curve))
+        entry["pred_saliency_scores"] = curve.tolist()
         truth.append({"qid": i.id, "relevant_windows": i.spans.tolist(), "duration": length} | extra)
-        given.append({"qid": i.id, "pred_relevant_windows": p.ranked.tolist(), "pred_saliency_scores": curve.tolist()})
+    found = read_back(given, items)
     ours = {k: find_protocol(name).printed(k, v) for k, v in summary(name, items, found).items()}
     for part, bounds in (("short", [0, 10]), ("middle", [10, 30]), ("long", [30, 150]), ("full", [0, 150])):
         mine, gold = f.get_data_by_range(given, truth, bounds)
         if not mine:
             continue
-        for t, value in f.compute_mr_ap(mine, gold, num_workers=1).items():
+        # without scores the original has an R1 and stops at its mAP; ours must have none
+        assert bare != any("-mAP" in measure for measure in ours if measure.startswith("MR-"))
+        for t, value in () if bare else f.compute_mr_ap(mine, gold, num_workers=1).items():
             measure = f"MR-{part}-mAP" + ("" if t == "average" else f"@{t}")
             yield measure, ours[measure], value
         for t, value in f.compute_mr_r1(mine, gold).items():
@@ -496,6 +549,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", help="one protocol; writes nothing")
     options = parser.parse_args()
+    if np.array([0.6, 0.6, 0.116, 0.436]).argsort().tolist() != [2, 3, 0, 1]:
+        parser.error("numpy sorts by vector instructions here: set NPY_DISABLE_CPU_FEATURES as in the docstring")
     stand_ins()
     rows: list[dict[str, Any]] = []
     left_out = dict(NOT_RUN)

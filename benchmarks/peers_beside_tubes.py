@@ -469,7 +469,10 @@ def vue_stg(peers: Path, rng: np.random.Generator, name: str) -> Pairs:
         id, start, count = str(number), int(rng.integers(0, 30)), int(rng.integers(1, 20))
         true = np.sort(rng.random((count, 2, 2)), axis=1).reshape(count, 4)
         first, length = start + int(rng.integers(-5, 6)), int(rng.integers(0, 20))
-        times = (first + np.arange(length)).clip(0) * 1000 + rng.integers(-400, 400, length).clip(0)
+        # in half of the cases also before the video and twice in a second
+        odd = rng.random() < 0.5
+        least = -9999 if odd else 0
+        times = (first + np.arange(length)).clip(least) * 1000 + rng.integers(-999 if odd else 0, 400, length)
         said = np.sort(rng.random((length, 2, 2)), axis=1).reshape(length, 4)
         said += rng.normal(0, 0.1, said.shape)
         flip = rng.random(length) < 0.1

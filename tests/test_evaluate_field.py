@@ -1,6 +1,7 @@
 """What files from the field hold: windows without scores, strange ids, videos without a length, odd rows of truth."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats import read_predictions, write_predictions
-from whenwhere.evaluate.prediction import Prediction
+from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.validate import validate_gold
+from whenwhere.spans import SpanSet
+from whenwhere.tubes import Tube
 
 #: Two windows of truth each, on videos of 150 s.
 QUERIES = [
@@ -181,3 +184,159 @@ def test_odd_truth_is_mentioned(tmp_path):
     notes = whenwhere.evaluate("activitynet-captions", path, {"v_1#1": "2 to 4 seconds"}, resamples=50).report.notes
     assert any("1 items have an empty sentence" in note for note in notes)
     assert any("start before their video's start" in note and "v_1#0" in note for note in notes)
+
+
+# -- further forms of files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([{"qid": 0, "timestamps": [[0, 20]]}, {"qid": "1", "timestamps": [10, 30]}]),
+        '{"qid": 0, "timestamps": [[0, 20]]}\n{"qid": 1, "timestamps": [[10, 30]]}\n',
+        json.dumps([{"qid": 0, "timestamps": [[0, 20]]}, {"qid": 1, "timestamps": [[10, 30]]}], indent=2),
+    ],
+)
+def test_qid_and_timestamps_are_read(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    found = read_predictions(path, QUERIES, BENCHMARKS["manifest"])
+    assert found.format == "spans" and [f.kind for f in found.faults] == ["missing"]
+    assert {k: p.spans.tolist() for k, p in found.by_id.items()} == {"0": [[0, 20]], "1": [[10, 30]]}
+
+
+TIMELENS = {
+    "v0>>>one sentence>>>[0, 20]": {"timestamps": [[1, 21], [3, 4]], "answers": "1 to 21", "duration": 150},
+    "v1.mp4>>>two >>> sentences>>>[10.0, 30.0]": {"timestamps": [], "answers": "I do not know"},
+    "v1>>>the same>>>(5, 6)": {"answers": "The event happens in 5.0 - 6.5 seconds."},
+    "v1>>>the same>>>(50, 60)": {"timestamps": [[50, 61]]},
+}
+
+
+@pytest.mark.parametrize("layout", ["one line", "indented", "lines"])
+def test_results_of_timelens_are_read(tmp_path, layout):
+    items = [
+        Item("a", "v0", "one sentence", span_array([(0, 20)])),
+        Item("b", "v1", "two >>> sentences", span_array([(10, 30)])),
+        Item("c", "v1", "the same", span_array([(5, 6)])),
+        Item("d", "v1", "the same", span_array([(50, 60)])),
+    ]
+    path = tmp_path / "results.json"
+    if layout == "lines":
+        lines(path, [{key: value} for key, value in TIMELENS.items()])
+    else:
+        path.write_text(json.dumps(TIMELENS, indent=2 if layout == "indented" else None))
+    found = read_predictions(path, items, BENCHMARKS["timelens-bench"])
+    assert found.format == "timelens" and found.faults == []
+    assert {k: (p.status, p.spans.tolist()) for k, p in found.by_id.items()} == {
+        "a": ("answered", [[1, 21]]),
+        "b": ("unparsed", []),
+        "c": ("answered", [[5, 6.5]]),
+        "d": ("answered", [[50, 61]]),
+    }
+    back = write_predictions(tmp_path / "back.json", found, items, "timelens")
+    again = read_predictions(back, items, BENCHMARKS["timelens-bench"])
+    assert {k: p.spans.tolist() for k, p in again.by_id.items()} == {
+        k: p.spans.tolist() for k, p in found.by_id.items()
+    }
+
+
+def test_the_certainty_of_an_empty_submission_is_that_something_is_there(tmp_path):
+    items = [Item("0", "v", "s"), Item("1", "w", "s", span_array([(0, 5)]))]
+    rows = [{"qid": 0, "pred_relevant_windows": [], "pred_exist_score": 0.3},
+            {"qid": 1, "pred_relevant_windows": [[0, 5, 0.9]], "pred_exist_score": 0.8}]  # fmt: skip
+    found = read_predictions(lines(tmp_path / "a.jsonl", rows), items)
+    # nothing is there with a probability of 0.7
+    assert found.by_id["0"].status == "absent" and found.by_id["0"].confidence == pytest.approx(0.7)
+    scores = PROTOCOLS["gmr"].score(items, found.by_id).summary
+    assert scores["AUROC"] == scores["Rej-F1@0.4"] == scores["G-mIoU@1"] == 1
+    path = write_predictions(tmp_path / "b.jsonl", found, items, "qvhighlights")
+    assert [json.loads(line)["pred_exist_score"] for line in path.read_text().splitlines()] == [0.3, 0.8]
+
+
+# -- hostile files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deep.jsonl", '{"id": "0", "spans": ' + "[" * 100_000 + "\n"),
+        ("deep.json", "[" * 100_000),
+        ("huge.jsonl", '{"qid": 0, "pred_relevant_windows": [[0, 1' + "0" * 400 + ", 1]]}\n"),
+        ("sure.jsonl", '{"qid": 0, "pred_relevant_windows": [[0, 1, 1]], "pred_exist_score": 1' + "0" * 400 + "}\n"),
+        ("conf.jsonl", '{"id": "0", "spans": [[0, 1]], "confidence": 1' + "0" * 400 + "}\n"),
+        ("field.csv", "query_id,time_ms,x0,y0,x1,y1\n" + "9" * 200_000 + ",1,0,0,1,1\n"),
+        ("id.jsonl", json.dumps({"id": "x" * 200_000, "spans": [[0, 1]]}) + "\n"),
+        ("key.json", json.dumps({"v>>>" + "y" * 200_000 + ">>>[0, 1]": {"timestamps": [[0, 1]]}})),
+        ("latin.jsonl", '{"id": "0", "spans": [[0, 1]], "query": "\udce9"}\n'),
+    ],
+)
+def test_whatever_a_file_holds_ends_in_short_sentences(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, errors="surrogateescape")
+    try:
+        said = [fault.message for fault in read_predictions(path, QUERIES).faults]
+    except RecordError as e:
+        said = [str(e)]
+    assert all(str(path) in message and len(message) < 1000 for message in said)
+
+
+@pytest.mark.parametrize("what", [{"duration": 1e12}, {"fps": 1e12}, {"frames": 10**13, "fps": 25.0}])
+def test_a_video_is_not_as_long_as_it_claims(what):
+    item = Item("0", "v", "s", span_array([(0, 5)]), **({"duration": 100.0} | what))
+    with pytest.raises(RecordError, match="item '0' claims"):
+        whenwhere.evaluate("manifest-tubes", [item], {"0": "0 to 5 seconds"}, protocol="tubedetr")
+
+
+def test_one_long_video_does_not_widen_all():
+    """A thousand short videos beside one of eleven days would take 5 GB if each had a column for each of its clips."""
+    rng = np.random.default_rng(0)
+    items, answers = [], {}
+    for n in range(1000):
+        long = n == 500
+        extra = {"relevant_clip_ids": [0, 1], "saliency_scores": [[4, 3, 2], [1, 2, 4]]}
+        items.append(Item(str(n), f"v{n}", "s", span_array([(0, 4)]), duration=1e6 if long else 10.0, extra=extra))
+        answers[str(n)] = Prediction(str(n), "absent", curve=(1.0, 2.0, rng.random(5)))
+    found = PROTOCOLS["qvhighlights"].score(items, answers)
+    alone = PROTOCOLS["qvhighlights"].score(items[:500] + items[501:], answers)
+    column = found.items["HL-min-Good-mAP"]
+    np.testing.assert_array_equal(np.delete(column, 500), alone.items["HL-min-Good-mAP"])
+
+
+@pytest.mark.parametrize("protocol", [p.name for p in PROTOCOLS.values() if "tubes" in p.tasks])
+def test_far_and_dense_answers_take_no_memory(protocol):
+    box = [[0.0, 0.0, 5.0, 5.0]]
+    item = Item("0", "v", "s", span_array([(0, 5)]), [Tube(SpanSet([(0, 5)]), [1.0], box)], 9.0, fps=25.0, frames=225)
+    item.extra["boxes_at_seconds"] = [[1, 0.0, 0.0, 5.0, 5.0]]
+    for end, rate in ((1e15, 1.0), (5.0, 1e12), (1e15, 1e12)):
+        given = Prediction("0", spans=span_array([(-end, end)]), rate=rate)
+        given.boxes = [Boxes(np.array([-end, 1.0, end]), np.array(box * 3))]
+        tracemalloc.start()
+        PROTOCOLS[protocol].score([item], {"0": given})
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 100e6, (end, rate)
+
+
+# -- the worst items ---------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_worst_items_with_video_truth_and_answer(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a b.mp4").write_bytes(b"a file of that name is all that is looked for")
+    rows = [
+        {"id": "right", "video": "a b.mp4", "query": "one", "spans": [[1, 2]], "duration": 10},
+        {"id": "wrong", "video": "a b.mp4", "query": "two <b>", "spans": [[5, 6]], "duration": 10},
+        {"id": "gone", "video": "gone.mp4", "query": "three", "spans": [], "duration": 10},
+    ]
+    truth = lines(tmp_path / "truth.jsonl", rows)
+    answers = {"right": [[1, 2]], "wrong": [[8, 9.5]], "gone": [[0, 1]]}
+    path = lines(tmp_path / "a.jsonl", [{"id": k, "spans": v} for k, v in answers.items()])
+    whenwhere.evaluate("manifest", truth, path, resamples=50, out=tmp_path / "out", export="html")
+    page = (tmp_path / "out" / "report.html").read_text()
+    worst = page[page.index("Worst items") :]
+    assert worst.index("two &lt;b&gt;") < worst.index("three") < worst.index(">one<")
+    assert worst.count("<video") == 2 and 'src="../a%20b.mp4#t=5.00"' in worst and "gone.mp4 ·" in worst
+    assert "left:50.00%;width:10.00%" in worst and "left:80.00%;width:15.00%" in worst
+    assert "5.00 – 6.00 s" in worst and "8.00 – 9.50 s" in worst and "not in the video" in worst
+    assert "<script" not in page

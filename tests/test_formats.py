@@ -340,14 +340,14 @@ def test_an_empty_file_is_said_and_every_item_is_missing(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"results": {"a": [', "not whole JSON"),
-        ("[[1, 2", "not whole JSON"),
+        ('{"results": {"a": [', "is not JSON and seems cut off"),
+        ("[[1, 2", "is not JSON and seems cut off"),
         ('{"colour": "red"}\n{"colour": "blue"}\n', "no known prediction format"),
         ("name,age\nx,3\n", "no known prediction format"),
         ("[1, 2, 3]", "no known prediction format"),
         ("{}", "no known prediction format"),
-        ('{"results": ' + "1" * 5000 + "}", "unreadable JSON"),
-        ("[" * 100_000, "unreadable JSON"),
+        ('{"results": ' + "1" * 5000 + "}", "no known prediction format"),
+        ("[" * 100_000, "nested more than 100 levels deep"),
     ],
 )
 def test_a_file_that_is_no_predictions_is_refused_in_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -421,13 +421,13 @@ def test_no_format_ever_raises_on_a_bad_entry(folder: Path, name: str, data: st.
         ("7,soon,0.1,0.1,0.3,0.2", "not a number", "failed"),
         ("7,1000,0.4,0.1,0.3,0.2", "reversed box", "answered"),
         ("7,90000,0.1,0.1,0.3,0.2", "out of range", "answered"),
-        ("99,1000,0.1,0.1,0.3,0.2", "unknown id", None),
+        ("8,1000,0.1,0.1,0.3,0.2\n99,1000,0.1,0.1,0.3,0.2", "unknown id", None),
         ("7,1000,0.1", "torn line", None),
     ],
 )
 def test_faults_of_a_table(tmp_path: Path, row: str, kind: str, status: str | None) -> None:
     found, kinds = faults(tmp_path, f"query_id,time_ms,x0,y0,x1,y1\n{row}\n")
-    assert kinds == [kind] and ":2" in found.faults[0].where
+    assert kinds == [kind] and f":{1 + len(row.splitlines())}" in found.faults[0].where
     assert (found.by_id["7"].status if "7" in found.by_id else None) == status
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_every_file_of_the_field_is_known_by_its_content(real_data: Path, tmp_pa
 LINES = {
     "whenwhere": '{"version": 1, "id": "a", "query": "x", "status": "absent"}',
     "spans": '{"id": "a", "spans": [], "answer": "B"}',
+    "timelens": '{"v>>>x>>>[0, 1]": {"timestamps": [[0, 1]]}}',
     "text": '{"video": "v", "query": "x", "answer": "from 1 to 2"}',
     "qvhighlights": '{"qid": 1, "pred_saliency_scores": [1.0]}',
     "activitynet": '{"version": "VERSION 1.3", "results": {}}',
@@ -138,3 +140,21 @@ def test_a_hundred_thousand_lines_are_read_in_linear_time(tmp_path: Path) -> Non
         took.append(best)
         assert len(found.by_id) == n and not found.faults
     assert took[1] < 30 * took[0] and took[1] < 8, took
+
+
+def test_the_document_has_an_id_and_an_example_for_everything(tmp_path: Path) -> None:
+    """docs/own-benchmark.md names every benchmark, every format and every key, and its examples are read as it says."""
+    from whenwhere.datasets import BENCHMARKS
+    from whenwhere.datasets.schema import KEYS
+
+    text = (Path(__file__).parent.parent / "docs" / "own-benchmark.md").read_text(encoding="utf-8")
+    manifest, ids, examples = re.split(r"^## .*$", text, flags=re.MULTILINE)[1:]
+
+    def named(part: str) -> set[str]:
+        rows = [line for line in part.splitlines() if line.startswith("| `")]
+        return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+    assert named(manifest) == set(KEYS) and named(ids) == set(BENCHMARKS) and named(examples) == set(FORMATS)
+    for name, example in re.findall(r"^\| `([\w-]+)`[^|]*\| `([^`]+)`", examples, re.MULTILINE):
+        (tmp_path / "file").write_text(f"{example}\n", encoding="utf-8")
+        assert sniff(tmp_path / "file", next(iter(FORMATS[name].tasks), None)).name == name

@@ -76,16 +76,6 @@ class MissingExtraError(WhenwhereError):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'whenwhere[{extra}]'")
 
 
-def quoted(value: object, most: int = 80) -> str:
-    """A value as a message quotes it: in one line, with control characters escaped, and cut if it is long.
-
-    >>> quoted("a word"), quoted(1.5), quoted("x" * 10_000)[-24:]
-    ("'a word'", '1.5', 'xxxx... (10002 letters)')
-    """
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} letters)"
-
-
 #: Slowest and fastest rate of boxes, frames and pictures, per second: one in eleven days, and one each millisecond.
 RATES = (1e-6, 1000.0)
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.boxes import valid_boxes
-from whenwhere.datasets.benchmark import Benchmark
+from whenwhere.datasets.benchmark import MOST_FRAMES, Benchmark
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import read_text
-from whenwhere.datasets.tracks import MOST_FRAMES, frame_tube, from_xywh, rate, whole
-from whenwhere.errors import RecordError, quoted
+from whenwhere.datasets.tracks import frame_tube, from_xywh, rate, whole
+from whenwhere.errors import RecordError
+from whenwhere.readers import quoted
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 

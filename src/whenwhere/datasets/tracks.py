@@ -17,9 +17,6 @@ from whenwhere.errors import RecordError
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
-#: Largest number of frames that a released video may claim: four days at 30 frames a second.
-MOST_FRAMES = 10_000_000
-
 
 def whole(value: Any, place: str, least: int = 0, most: int = 2**53) -> int:
     """`value` as a whole number from `least` to `most`.

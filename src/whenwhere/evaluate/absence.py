@@ -47,7 +47,8 @@ def existence(prediction: Prediction | None) -> float:
     if prediction is None or prediction.status in ("unsure", "unparsed", "failed"):
         return 0.5
     if prediction.status == "absent":
-        return 1 - prediction.confidence if prediction.confidence is not None else 0.0
+        # rounded, so that a score that a file gave as 0.4 is 0.4 again and ties stay ties
+        return round(1 - prediction.confidence, 12) if prediction.confidence is not None else 0.0
     if prediction.confidence is not None:
         return prediction.confidence
     if prediction.ranked is not None and len(prediction.ranked) and np.isfinite(prediction.ranked[:, 2]).any():
@@ -106,6 +107,15 @@ def score_gmr(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     truth = ragged([i.spans for i in kept])
     there = truth.counts > 0
     exists = np.array([existence(p) for p in predictions], float)
+    # the original takes windows without any score for the claim that nothing is there
+    silent = np.array(
+        [p.confidence is None and len(w := answered_windows(p)) and np.isnan(w[:, 2]).all() for p in predictions]
+    )
+    if silent.any():
+        exists[silent.astype(bool)] = 0.0
+        notes.append(
+            f"{int(silent.sum())} answers have neither a confidence nor scores: they count as 'not there', as there"
+        )
     area = auroc(exists, there)
     summary = {"AUROC": 0.5 if np.isnan(area) else area}
     for tau in (0.4, 0.6):

@@ -78,7 +78,7 @@ class Report:
         videos: Number of different videos.
         seed: Seed of the resampling and of the swaps.
         resamples: Number of bootstrap resamples.
-        kinds: Query type of each item, or None.
+        items: The items, in the order of `ids`.
     """
 
     benchmark: Benchmark
@@ -100,7 +100,7 @@ class Report:
     videos: int
     seed: int
     resamples: int
-    kinds: list[str | None] = field(default_factory=list)
+    items: Sequence[Item] = field(default_factory=list)
 
     @property
     def headline(self) -> list[str]:
@@ -166,8 +166,8 @@ class Report:
         rows = []
         for n, id in enumerate(self.ids):
             row: dict[str, Any] = {"id": id}
-            if n < len(self.kinds) and self.kinds[n]:
-                row["type"] = self.kinds[n]
+            if self.items[n].type:
+                row["type"] = self.items[n].type
             if self.choices is not None:
                 c = self.choices
                 row |= {"status": c.status[n], "duration": float(c.duration[n])}
@@ -245,7 +245,7 @@ def assess(
         notes=notes,
         choices=choices,
         ids=[item.id for item in items],
-        kinds=[item.type for item in items],
+        items=items,
         videos=len({item.video for item in items}),
         seed=seed,
         resamples=resamples,

@@ -1,6 +1,7 @@
-"""The report as one HTML page: tables and three plots, without scripts and network access, light and dark.
+"""The report as one HTML page: tables, plots and the worst items, without scripts and network access, light and dark.
 
-A content security policy forbids the page to run or to load anything; ids and paths are escaped.
+A content security policy forbids the page to run anything, and to load anything but the videos of the worst items; ids
+and paths are escaped.
 """
 
 import html
@@ -13,6 +14,7 @@ from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.plots import draw
 from whenwhere.evaluate.report import measured
 from whenwhere.evaluate.table import Share, Table, cell_text, is_number
+from whenwhere.evaluate.worst import worst_items
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 
@@ -40,6 +42,7 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
             f"<figure><figcaption>{html.escape(t)}</figcaption>{svg}</figure>" for t, svg in pictures.items()
         ),
         tables=tables,
+        worst=worst_items(report, path),
     )
 
 
@@ -67,12 +70,22 @@ def write_comparison_page(reports: Sequence[Report], tables: Sequence[Table], pa
 
 
 def _write(
-    path: Path, title: str, heading: str, facts: str, headline: str, plots: str, tables: Sequence[Table]
+    path: Path,
+    title: str,
+    heading: str,
+    facts: str,
+    headline: str,
+    plots: str,
+    tables: Sequence[Table],
+    worst: str = "",
 ) -> Path:
-    """Fill the page; title, heading and facts are text, headline and plots are HTML."""
+    """Fill the page; title, heading and facts are text, headline, plots and worst are HTML."""
     room = files("whenwhere.evaluate")
     # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self' file:; base-uri 'none'; "
+        "form-action 'none'"
+    )
     page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
         style=(room / "page.css").read_text(encoding="utf-8"),
@@ -82,6 +95,7 @@ def _write(
         headline=headline,
         plots=plots,
         tables="".join(map(_table, tables)),
+        worst=worst,
         version=html.escape(__version__),
     )
     return write_text(path, page)

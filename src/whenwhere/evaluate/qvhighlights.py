@@ -12,7 +12,7 @@ for the answer "absent" (`null-query` benchmarks), and the notes say so. Windows
 the original sorts by score and stops at a window that has none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ LENGTHS = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, 150.0)}
 LEVELS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 CLIP = 2
 WINDOWS = 10
+#: Clips that are compared at a time, each with a few hundred bytes of working memory.
+CLIPS = 1_000_000
 NOTHING = np.zeros((0, 3))
 
 
@@ -198,6 +200,29 @@ def moments(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> 
 
 def highlights(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> dict[str, Floats]:
     """The highlight half (HL): AP (mean over annotators) and HIT@1 for each level, shape (n,) each."""
+    names = [f"HL-min-{level}-{measure}" for measure in ("mAP", "Hit1") for level in LEVELS]
+    columns = {name: np.zeros(len(items)) for name in names}
+    for rows in _alike(items):
+        part = _highlights([items[row] for row in rows], [predictions[row] for row in rows])
+        for name in names:
+            columns[name][rows] = part[name]
+    return columns
+
+
+def _alike(items: Sequence[Item]) -> Iterator[list[int]]:
+    """Groups of items of about the same length, padded to at most `CLIPS` clips, so that no long one widens all."""
+    clips = [int((item.duration or 0) / CLIP) for item in items]
+    group: list[int] = []
+    for row in sorted(range(len(items)), key=clips.__getitem__):
+        if group and (len(group) + 1) * clips[row] > CLIPS:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _highlights(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> dict[str, Floats]:
     vote, clips = votes(items)
     scores, top = clip_scores(predictions, clips, vote.shape[1])
     given = top >= 0

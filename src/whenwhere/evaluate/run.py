@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whenwhere.datasets.benchmark import Benchmark, read_items
+from whenwhere.datasets.benchmark import Benchmark, check_claims, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.compare import Comparison, compare
@@ -273,6 +273,7 @@ def _items(benchmark: Benchmark, given: object) -> list[Item]:
     if isinstance(given, str | os.PathLike):
         return read_items(benchmark, os.fspath(given))
     if isinstance(given, Sequence) and all(isinstance(item, Item) for item in given):
+        check_claims(given)
         return list(given)
     raise SettingError(f"annotations of {benchmark.name} must be a file or a list of items")
 

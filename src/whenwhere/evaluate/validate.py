@@ -28,7 +28,7 @@ from whenwhere.datasets.item import Item
 from whenwhere.evaluate import didemo
 from whenwhere.evaluate.protocol import Protocol, Scores
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.qvhighlights import WINDOWS, votes
+from whenwhere.evaluate.qvhighlights import WINDOWS
 from whenwhere.evaluate.tasks import TASKS
 
 
@@ -181,8 +181,8 @@ def _agreed(items: Sequence[Item]) -> NDArray[np.float64]:
 
 def _liked(items: Sequence[Item]) -> NDArray[np.float64]:
     """1 for items in which some annotator gave some clip the highest vote."""
-    cast, _ = votes(items)
-    return (cast == 4).any(axis=(1, 2)).astype(np.float64)
+    cast = [item.extra.get("saliency_scores", ()) for item in items]
+    return np.array([any(4 in vote for vote in given) for given in cast], np.float64)
 
 
 def _ten(items: Sequence[Item]) -> NDArray[np.float64]:

@@ -6,7 +6,6 @@ exports `FORMAT`, whose `loses` says what the format cannot hold.
 """
 
 import itertools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from whenwhere.evaluate.formats import (
     spans,
     stcat,
     text,
+    timelens,
     tubedetr,
     vidi,
     whenwhere,
@@ -32,6 +32,7 @@ from whenwhere.evaluate.formats import (
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Prediction, PredictionFault, Predictions
+from whenwhere.readers import parse_json
 
 __all__ = ["FORMATS", "Format", "formats_of", "read_predictions", "sniff", "write_predictions"]
 
@@ -42,6 +43,7 @@ FORMATS: dict[str, Format] = {
         whenwhere.FORMAT,
         qvhighlights.FORMAT,
         spans.FORMAT,
+        timelens.FORMAT,
         text.FORMAT,
         activitynet.FORMAT,
         vidi.FORMAT,
@@ -207,12 +209,17 @@ def _recognised(intake: Intake, known: Mapping[str, Format]) -> Format:
     else:
         for line in head:
             try:
-                firsts.append(json.loads(line))
-            except (ValueError, RecursionError):
+                value = parse_json(line, "")
+            except RecordError:
                 continue
+            # a number may be a line of an object that was written over several lines
+            firsts += [value] if isinstance(value, dict) else []
         if whole and len(head) == len(firsts) == 1:
             # A file of one line is its own value: a dump of many megabytes is not parsed twice.
             intake.value = firsts[0]
+    if not firsts:
+        # one object over several lines, or a value that broke off, which is said
+        firsts = [intake.value]
     for first in firsts:
         for form in by_layout["lines"]:
             if isinstance(first, dict) and form.sniff(first):

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
-from whenwhere.errors import RecordError, quoted
+from whenwhere.errors import RecordError
 from whenwhere.evaluate.prediction import Prediction, PredictionFault
+from whenwhere.readers import parse_json, quoted, visible
 
 #: Seconds that a span may end after the released duration before it is out of range: releases round durations.
 SLACK = 1.0
@@ -124,16 +125,7 @@ class Intake:
         Raises:
             RecordError: The file is not whole JSON.
         """
-        try:
-            return json.loads(self.path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-        except json.JSONDecodeError as e:
-            raise RecordError(
-                f"{self.path}:{e.lineno}: not whole JSON ({e.msg}): write or download the file again"
-            ) from e
-        except UnicodeDecodeError as e:
-            raise RecordError(f"{self.path} is not UTF-8 text: give a file of predictions") from e
-        except (ValueError, RecursionError) as e:
-            raise RecordError(f"{self.path} holds unreadable JSON ({e}): give a file of predictions") from e
+        return parse_json(self.path.read_bytes(), visible(str(self.path)), remedy="write or download the file again")
 
     def lines(self) -> Iterator[tuple[int | str, bytes]]:
         """Number and text of every line that is not blank, or of every entry of a JSON array."""
@@ -151,11 +143,14 @@ class Intake:
 
     def objects(self) -> Iterator[tuple[int | str, dict[str, Any]]]:
         """Number and object of every line; a line without an object is a fault."""
-        loads = json.loads
+        if isinstance(self.__dict__.get("value"), dict):
+            # one object, which was read when the format was recognised
+            yield 1, self.value
+            return
         for at, line in self.lines():
             try:
-                value = loads(line)
-            except (ValueError, RecursionError):
+                value = parse_json(line, "")
+            except RecordError:
                 self.torn(at)
                 continue
             if isinstance(value, dict):

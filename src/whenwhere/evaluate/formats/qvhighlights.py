@@ -3,12 +3,12 @@
 There is one line per query: `{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...],
 "pred_saliency_scores": [...]}`, with the best window first. The first window is the answer; the scores become the
 curve, whose values belong to the middles of the clips. `pred_exist_score`, which Soccer-GMR's submissions add (the
-certainty that the moment exists at all), is the confidence. Windows without a score, [start, end], are read too: their
+certainty that the moment exists at all), is the confidence of an answer with windows; of an empty one, which says that
+nothing is there, the confidence is 1 minus it. Windows without a score, [start, end], are read too: their
 order is kept, and what needs scores (an average precision) cannot be counted from them.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def _read(intake: Intake) -> None:
                     continue
                 curve = (CLIP / 2, CLIP, values)
             sure = line.get("pred_exist_score")
-            if sure is not None and not (type(sure) in (int, float) and math.isfinite(sure)):
+            if sure is not None and (type(sure) not in (int, float) or not abs(sure) < 1e300):
                 intake.fail(
                     at,
                     item.id,
@@ -60,6 +60,7 @@ def _read(intake: Intake) -> None:
             status: Status = "answered" if len(ranked) or "pred_relevant_windows" not in line else "absent"
             spans = ranked[:1, :2] if len(ranked) else span_array()
             kept = ranked if "pred_relevant_windows" in line else None
+            sure = 1 - sure if status == "absent" and sure is not None else sure
             intake.keep(at, Prediction(item.id, status, spans, kept, curve=curve, confidence=sure))
 
 
@@ -78,11 +79,13 @@ def _write(path: Path, predictions: Mapping[str, Prediction], items: Sequence[It
         if p.ranked is not None:
             line["pred_relevant_windows"] = without_nan(p.ranked).tolist()
         elif len(p.spans) or p.status == "absent":
-            line["pred_relevant_windows"] = p.spans.tolist()
+            # the authors' evaluator stops at a window without a score
+            line["pred_relevant_windows"] = [[*row, 1.0] for row in p.spans.tolist()]
         if p.curve is not None:
             line["pred_saliency_scores"] = p.curve[2].tolist()
         if p.confidence is not None:
-            line["pred_exist_score"] = p.confidence
+            # what is written is the certainty that something is there, whatever was answered
+            line["pred_exist_score"] = round(1 - p.confidence, 12) if p.status == "absent" else p.confidence
         lines.append(json.dumps(line))
     write_text(path, "".join(f"{line}\n" for line in lines))
 

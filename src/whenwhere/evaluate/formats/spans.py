@@ -2,13 +2,13 @@
 
 Rows of two numbers are one answer, a set of time that may have several spans. Rows of three numbers are alternatives
 with their scores, best first; the first is the answer. `"ranked"` holds the alternatives if the answer is another one,
-or if they have no scores. An empty
-list claims an absence. Optional keys are `status`, `confidence`, `answer` (question answering), and `video` with
-`query`, which may replace the id.
+or if they have no scores. An empty list claims an absence. Optional keys are `status`, `confidence`, `answer` (question
+answering), and `video` with `query`, which may replace the id.
+
+`"qid"` and `"timestamps"` (rows, or a single row) may stand for `"id"` and `"spans"`.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -26,7 +26,7 @@ _STATUS = set(get_args(Status))
 
 def _read(intake: Intake) -> None:
     for at, line in intake.objects():
-        for item in intake.find(at, line.get("id"), line.get("video"), line.get("query")):
+        for item in intake.find(at, line.get("id", line.get("qid")), line.get("video"), line.get("query")):
             _entry(intake, at, item, line)
 
 
@@ -35,7 +35,9 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
     if status is not None and status not in _STATUS:
         intake.fail(at, item.id, "wrong type", f"status {status!r} is unknown", f"use one of {', '.join(_STATUS)}")
         return
-    written = line.get("spans", ())
+    written = line.get("spans", line.get("timestamps", ()))
+    if "spans" not in line and isinstance(written, list) and len(written) == 2 and not isinstance(written[0], list):
+        written = [written]
     rows = intake.spans(at, item, written, (2, 3))
     if rows is None:
         return
@@ -72,11 +74,8 @@ def _entry(intake: Intake, at: int | str, item: Item, line: dict[str, Any]) -> N
 
 
 def _number(value: Any) -> float | None:
-    try:
-        found = float(value) if isinstance(value, int | float) else math.nan
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
+    # the comparison also holds for integers that are too large for a float
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
 
 
 def line_of(prediction: Prediction) -> dict[str, Any]:
@@ -106,7 +105,7 @@ FORMAT = Format(
     name="spans",
     title="minimal JSON Lines: id and spans",
     layout="lines",
-    sniff=lambda line: "spans" in line and "version" not in line,
+    sniff=lambda line: ("spans" in line or "timestamps" in line) and "version" not in line,
     read=_read,
     write=_write,
     loses="boxes, curve, labels, raw text",

@@ -6,7 +6,6 @@ time is the set of seconds [k, k + 1). Boxes are fractions of the frame and beco
 does not state the size of its frames, so its items have a frame of 1 x 1.
 """
 
-import csv
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,33 +18,33 @@ from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.readers import parse_csv, read_text, visible
 from whenwhere.store import write_text
 
 COLUMNS = ("query_id", "time_ms", "x0", "y0", "x1", "y1")
 
 
 def _read(intake: Intake) -> None:
-    with open(intake.path, encoding="utf-8-sig", newline="") as f:
-        rows = csv.reader(f)
-        header = next(rows, [])
-        missing = [c for c in COLUMNS if c not in header]
-        if missing:
-            raise RecordError(f"{intake.path}:1: no column {', '.join(missing)}: the header must name {COLUMNS}")
-        columns = [header.index(c) for c in COLUMNS]
-        tubes: dict[str, tuple[int, list[list[str]]]] = {}
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(header):
-                intake.fault(
-                    rows.line_num,
-                    "torn line",
-                    f"this line has {len(row)} of {len(header)} columns and was left out",
-                    "write or download the file again",
-                )
-                continue
-            query, *numbers = (row[c] for c in columns)
-            tubes.setdefault(query, (rows.line_num, []))[1].append(numbers)
+    rows = parse_csv(read_text(intake.path), visible(str(intake.path)))
+    _, header = next(rows, (1, []))
+    missing = [c for c in COLUMNS if c not in header]
+    if missing:
+        raise RecordError(f"{intake.path}:1: no column {', '.join(missing)}: the header must name {COLUMNS}")
+    columns = [header.index(c) for c in COLUMNS]
+    tubes: dict[str, tuple[int, list[list[str]]]] = {}
+    for number, row in rows:
+        if not row:
+            continue
+        if len(row) != len(header):
+            intake.fault(
+                number,
+                "torn line",
+                f"this line has {len(row)} of {len(header)} columns and was left out",
+                "write or download the file again",
+            )
+            continue
+        query, *numbers = (row[c] for c in columns)
+        tubes.setdefault(query, (number, []))[1].append(numbers)
     for query, (at, written) in tubes.items():
         for item in intake.find(at, query):
             _tube(intake, at, item, written)

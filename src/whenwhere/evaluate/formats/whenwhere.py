@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake
 from whenwhere.evaluate.prediction import Boxes, Prediction
+from whenwhere.readers import parse_json
 from whenwhere.records import (
     BoxRecord,
     CurveRecord,
@@ -53,8 +55,8 @@ def _read(intake: Intake) -> None:
 
 def _refused(intake: Intake, at: int | str, line: bytes, e: ValidationError) -> None:
     try:
-        value = json.loads(line)
-    except ValueError:
+        value = parse_json(line, "")
+    except RecordError:
         intake.torn(at)
         return
     first = e.errors()[0]
@@ -109,7 +111,8 @@ def _scale(video: VideoRecord | None, item: Item) -> Any:
     if video is None or video.width is None or video.height is None or item.width is None or item.height is None:
         return 1.0
     sizes = (item.width, video.width), (item.height, video.height)
-    x, y = (1.0 if a == b else a / b for a, b in sizes)
+    # a record of a frame without a size cannot be scaled, and its boxes are taken as they are
+    x, y = (1.0 if a == b or not b else a / b for a, b in sizes)
     return 1.0 if x == y == 1.0 else np.array([x, y, x, y])
 
 

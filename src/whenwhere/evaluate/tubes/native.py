@@ -25,7 +25,9 @@ from typing import Literal
 
 import numpy as np
 
+from whenwhere.datasets.benchmark import MOST_FRAMES
 from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.temporal import look_up, means
@@ -117,6 +119,10 @@ def sampled(first: int, last: int, fps: float) -> Index:
     >>> sampled(0, 20, 10.0).tolist()
     [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
     """
+    if last - first > MOST_FRAMES:
+        raise RecordError(
+            f"a video of {last - first:g} frames cannot be scored: at most {MOST_FRAMES:g}; correct its frames"
+        )
     step = np.floor(np.arange(first, last) * (5 / fps))
     frames = first + np.concatenate([[0], np.flatnonzero(np.diff(step)) + 1])
     if len(frames) > 200:
