@@ -44,6 +44,10 @@ def test_a_negated_sentence_makes_a_range_after_it_doubtful(denial: str) -> None
         "The man, who is not wearing a hat, opens the door. The event happens from 12 to 17 seconds.",
         "There is no exact timestamp, but the event happens approximately from 12 to 17 seconds.",
         '{"start": 12, "end": 17, "reason": "the man does not stop"}',
+        "The event 'no dog is visible' happens in 12.0 - 17.0 seconds.",
+        "The moment where no one is in the room occurs from 12 to 17 seconds.",
+        "Start: 12 s\nEnd: 17 s\nNote: the dog is not visible afterwards.",
+        "In the video, from 12 to 17 seconds, the man waves.",
     ],
 )
 def test_a_limited_denial_takes_no_answer_away(text: str) -> None:
@@ -61,6 +65,8 @@ def test_a_limited_denial_takes_no_answer_away(text: str) -> None:
         "The dog is nowhere to be seen. The street is shown from 0 to 30 s.",
         "Instead of opening the door, the man closes it from 3 to 8 seconds.",
         "not found, 0-30",
+        "I watched the video from 0:00 to 0:30 and did not see a dog.",
+        "The query event did not happen; what happens from 3 to 8 s is a man walking.",
         "[0, 30] No such event.",
         "None. (0.0 - 30.0)",
         '{"answer": "No dog is visible.", "span": [0, 30]}',

@@ -52,7 +52,7 @@ _LENGTH_BEFORE = re.compile(
     rf"\b(?:{_VIDEO}(?:,? (?:which|that|itself))? (?:lasts|runs|is|spans|goes|ranges|covers|plays|"
     r"starts|begins|has a (?:length|duration) of)"
     rf"|(?:total|whole|full|entire|{_VIDEO}) (?:length|duration|time)(?: is| of| spans)?"
-    rf"|{_VIDEO}|out of|(?:length|duration) of the {_VIDEO}(?: is)?)"
+    rf"|{_VIDEO}(?=\W*[(\[:]\W*$)|out of|(?:length|duration) of the {_VIDEO}(?: is)?)"
     r"(?:\W|\b(?:from|about|approximately|between|exactly|at)\b)*$",
     re.IGNORECASE,
 )

@@ -48,7 +48,8 @@ EVENT = re.compile(
     |\b(?:video|clip|footage)\ (?:contains|shows|has|includes|features|depicts)\ no\ [a-z]
     |\A\W*(?:not\ (?:found|present|visible|shown|there)|none|absent|n/a)\s?[,:(]|\bnot\ happening\b
     |\b(?:query|description|sentence|request)\ (?:does|do|did|is)(?:\ not|n't)\ (?:match|correspond|relevant)
-    |\b(?:could|can|did)(?:\ not|not|n't|'t)\ (?:find|see|locate|identify|detect|spot)\ (?:the|this|that|any|such|it)\b
+    |\b(?:could|can|did)(?:\ not|not|n't|'t)\ (?:find|see|locate|identify|detect|spot)
+        \ (?:the|this|that|any|such|it|an?)\b
     |\b(?:unable|failed)\ to\ (?:find|see|locate|identify|detect|spot)\b
     |\bis\ (?:absent|missing)\ from\ (?:the|this)\ (?:video|clip)\b
     |\b(?:event|action|query|moment)\ is\ (?:absent|missing)\b
@@ -72,7 +73,7 @@ NEGATED = re.compile(
     rf"(?<!who\ )(?<!which\ )(?<!that\ )\b(?:{_VERB}|cannot|can't|never)\b"
     r"|\A\W*no(?:,\ (?!it\b|that\b|from\b|between\b|at\b|\d|the\ (?:event|correct|right|answer))|[.;]?\Z)"
     r"|\b(?:nobody|nothing|no\ one|no-one)\ [a-z]|\b(?:is|are|was|were)\ (?:absent|missing)\b"
-    r"|\bwithout\ any\ [a-z]|\b(?:instead\ of|rather\ than)\ [a-z]+ing\b|'s\ not\b",
+    r"|\bwithout\ any\ [a-z]|\bfail(?:s|ed)?\ to\ [a-z]|\b(?:instead\ of|rather\ than)\ [a-z]+ing\b|'s\ not\b",
     re.IGNORECASE | re.VERBOSE,
 )
 _STRENGTHS: tuple[tuple[Literal["event", "thing", "negated"], re.Pattern[str]], ...] = (
@@ -93,7 +94,7 @@ _HARMLESS = re.compile(
 #: Words that limit a denial to a part of the video, or to everything but the answer.
 _LIMITS = (
     r"until|till|before|after|first|initially|beginning|half|yet|again|anymore|any longer|other|others|else|elsewhere|"
-    r"another|further|additional|rest|outside|otherwise"
+    r"another|further|additional|rest|outside|otherwise|afterwards?|later|earlier|previously"
 )
 _LIMITED = re.compile(rf"\b(?:{_LIMITS})\b", re.IGNORECASE)
 #: Words with which a sentence is not a denial of the whole event.
@@ -108,11 +109,14 @@ _LABEL = re.compile(
 )
 #: A claim that holds even beside a denial.
 _CLAIM = re.compile(
-    r"\b(?:happen(?:s|ed|ing)?|occur(?:s|red|ring)?|takes? place|took place|answer is|answer:|"
+    r"\b(?:(?<!what )(?:happen(?:s|ed|ing)?|occur(?:s|red|ring)?)|takes? place|took place|answer is|answer:|"
     r"(?:the|this|described|relevant|queried|target) (?:event|moment|action|segment|query) (?:is|was|starts?|begins?|"
     r"runs?|lasts?|corresponds?|can be))",
     re.IGNORECASE,
 )
+#: A sentence that is quoted inside another: "The event 'no dog is visible' happens in 12 - 17 seconds."
+_QUOTED = re.compile(r"(?<=\w )(?:'[^'\n]{1,200}'(?!\w)|\"[^\"\n]{1,200}\")")
+_RELATIVE = re.compile(r"\b(?:where|when|who|which|that|while)\ (?:there\ )?$", re.IGNORECASE)
 _EXCLUDED = re.compile(r"\b(?:not|rather than|instead of)\W+(?:from |between |in |at |during )?\W*$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;](?=[\s\"'*<)\]}]|$)|\n")
 _REACH = 400  # characters of a sentence, on each side of a range, that are weighed
@@ -185,6 +189,8 @@ def doubts(text: str, found: Sequence[Range], since: int = 0) -> Doubts:
         since: Index of the character before which denials were taken back.
     """
     text = " " * since + text[since:]
+    if found:
+        text = _QUOTED.sub(lambda m: " " * len(m[0]), text)
     sentences = _Sentences(text)
     denials = sentences.denials()
     denied: set[int] = set()
@@ -239,6 +245,8 @@ def _denied(before: str, after: str) -> bool:
 def _taken_up(before: str, denial: re.Match[str]) -> bool:
     """Whether the sentence turns from its denial to a claim: "not before 12 s, but the event happens from"."""
     tail = before[denial.end() :]
+    if _CLAIM.search(before, denial.start()) and _RELATIVE.search(before[max(0, denial.start() - 20) : denial.start()]):
+        return True
     breaks = last_match(_BREAK, tail)
     if breaks is None:
         return False
