@@ -5,6 +5,7 @@ error messages, so the key is removed from every text that comes back.
 """
 
 import os
+from typing import Any
 
 from whenwhere.errors import SettingError
 
@@ -47,3 +48,13 @@ class ApiKey:
     def hide(self, text: str) -> str:
         """The text with the key replaced by the name of its variable."""
         return text.replace(self._value, f"[${self.variable}]") if len(self._value) >= _SECRET else text
+
+    def hide_in(self, value: Any) -> Any:
+        """A JSON value with the key hidden in all its texts and keys, for whatever is stored."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, list | tuple):
+            return [self.hide_in(one) for one in value]
+        if isinstance(value, dict):
+            return {self.hide(str(key)): self.hide_in(one) for key, one in value.items()}
+        return value

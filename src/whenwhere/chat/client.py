@@ -24,7 +24,8 @@ from whenwhere.chat.connection import Connection, IncomingResponse, RequestFailu
 from whenwhere.chat.request import ChatRequest
 from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.chat.retry import RetryPolicy, retry_after
-from whenwhere.errors import ChatError, SettingError
+from whenwhere.errors import ChatError, RecordError, SettingError
+from whenwhere.readers import parse_json
 from whenwhere.store import Cache
 
 T = TypeVar("T")
@@ -163,13 +164,11 @@ class Client:
         Raises:
             ChatError: the server does not list them.
         """
-        import json
-
         with self._free_connection() as connection:
             data = self._tried(lambda: self._listed(connection))[0]
         try:
-            return [str(m["id"]) for m in json.loads(data)["data"]]
-        except (ValueError, KeyError, TypeError, RecursionError) as e:
+            return [self._key.hide(str(m["id"])) for m in parse_json(data, "it")["data"]]
+        except (RecordError, KeyError, TypeError) as e:
             raise ChatError(f"{self.address.base} does not list its models: does the address end in /v1?") from e
 
     def close(self) -> None:
@@ -225,7 +224,7 @@ class Client:
     def _listed(self, connection: Connection) -> bytes:
         with connection.request("GET", "/models") as incoming:
             if incoming.status != 200:
-                raise self._declined(incoming, protocol.read_error(incoming.body()))
+                raise self._declined(incoming, self._error(incoming))
             return incoming.body()
 
     def _asked(self, connection: Connection, request: ChatRequest, on_text: Callable[[str], None] | None) -> Completion:
@@ -236,15 +235,9 @@ class Client:
             used -= {"json_schema", "json_object"}
         if request.seed is None:
             used -= {"seed"}
-        return replace(
-            completion,
-            choices=tuple(
-                replace(c, text=self._key.hide(c.text), thought=self._key.hide(c.thought)) for c in completion.choices
-            ),
-            seconds=time.monotonic() - began,
-            attempts=tries,
-            conceded=tuple(sorted(used)),
-        )
+        completion = replace(completion, seconds=time.monotonic() - began, attempts=tries, conceded=tuple(sorted(used)))
+        # Servers repeat the key in any field, and all of them are stored.
+        return Completion.from_json(self._key.hide_in(completion.to_json())) if self._key else completion
 
     def _tried(self, attempt: Callable[[], T]) -> tuple[T, int]:
         """The result of an attempt that may be repeated, and the number of attempts that it took."""
@@ -269,7 +262,8 @@ class Client:
                 self._down = failure.connection
                 sentence = f"{self.address.base} {failure.sentence}"
                 if too_long:
-                    sentence += f"; it asks to wait {failure.wait:.0f} s"
+                    asked = f"{failure.wait:.0f} s" if failure.wait and failure.wait < 86_400 else "more than a day"
+                    sentence += f"; it asks to wait {asked}"
                 elif tries > 1:
                     sentence += f" ({tries} tries)"
                 raise ChatError(self._key.hide(sentence)) from None
@@ -283,8 +277,8 @@ class Client:
             content = protocol.request_body(request, self.address.model, conceded, self.stream)
             with connection.request("POST", "/chat/completions", content) as incoming:
                 if incoming.status == 200:
-                    return self._read(incoming, protocol.CompletionReader(request, on_text))
-                said = protocol.read_error(incoming.body())
+                    return self._read(incoming, protocol.CompletionReader(request, on_text, self._key.hide))
+                said = self._error(incoming)
                 if said.code == "content_filter":
                     return Completion((CompletionChoice(said.message, "refused"),), counted=False)
                 given_up = protocol.find_concession(request, conceded, self.stream, incoming.status, said)
@@ -302,6 +296,10 @@ class Client:
         raise RequestFailure(
             f"answers with {protocol.one_line(kind, 60)} and not JSON: is this the address of a chat server (…/v1)?"
         )
+
+    def _error(self, incoming: IncomingResponse) -> protocol.ServerError:
+        """The error that a response with another status than 200 reports."""
+        return protocol.read_error(incoming.beginning(), self._key.hide)
 
     def _declined(self, incoming: IncomingResponse, said: protocol.ServerError) -> RequestFailure:
         """The failure that a status other than 200 stands for."""

@@ -26,8 +26,8 @@ from whenwhere.chat.retry import RetryPolicy
 if TYPE_CHECKING:
     import httpx2
 
-#: Largest number of bytes in one response, unpacked.
-LARGEST = 64 << 20
+#: Largest number of bytes in one response, unpacked, and in the body of an error, of which a sentence is shown.
+LARGEST, LARGEST_ERROR = 32 << 20, 1 << 16
 #: How the HTTP library says that the other side hung up. Its other protocol errors are real ones.
 _BROKEN_OFF = re.compile(r"disconnected|closed|incomplete", re.IGNORECASE)
 
@@ -64,6 +64,15 @@ class IncomingResponse:
     def body(self) -> bytes:
         """The whole body."""
         return b"".join(self.chunks)
+
+    def beginning(self) -> bytes:
+        """The first `LARGEST_ERROR` bytes of the body, which is not read any further."""
+        data = b""
+        for chunk in self.chunks:
+            data += chunk
+            if len(data) >= LARGEST_ERROR:
+                break
+        return data[:LARGEST_ERROR]
 
 
 class Connection:
@@ -139,6 +148,11 @@ class Connection:
             finally:
                 with suppress(httpx2.HTTPError, OSError):
                     response.close()
+        except RequestFailure as e:
+            if over.is_set():
+                # A body without a declared length ends when the timer shuts the socket, and then looks cut off.
+                raise self._fault(e, True, time.monotonic() - began) from None
+            raise
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as e:
             raise self._fault(e, over.is_set(), time.monotonic() - began) from None
         finally:

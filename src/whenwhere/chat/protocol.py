@@ -7,6 +7,7 @@ words), `json_object` (the schema in words alone), `max_tokens` (the newer name 
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,14 @@ from typing import Any
 from whenwhere.chat.completion import Completion, CompletionChoice, Finish
 from whenwhere.chat.connection import RequestFailure
 from whenwhere.chat.request import ChatRequest, Message, TextPart
+from whenwhere.errors import RecordError
+from whenwhere.readers import parse_json
+
+#: Most characters of one answer with its thinking, if they are more than eight for each token that it may have. The
+#: rest is dropped, and the answer counts as cut off.
+LONGEST = 1 << 18
+# Most answers to one question.
+_MOST_CHOICES = 1024
 
 #: HTTP statuses with which a server declines a request as it stands.
 _DECLINED = {400, 404, 415, 422, 501}
@@ -107,8 +116,12 @@ def find_concession(
     return None
 
 
-def read_error(data: bytes | Any) -> ServerError:
+def read_error(data: bytes | Any, hide: Callable[[str], str] = str) -> ServerError:
     """The error in a response, in whatever form the server writes it.
+
+    Args:
+        data: The body, or the JSON value that it holds.
+        hide: Hides the key in a text; called before the text is cut to a length.
 
     >>> read_error(b'{"error": {"message": "no such model", "code": "model_not_found"}}')
     ServerError(message='no such model', code='model_not_found', parameter='')
@@ -120,17 +133,18 @@ def read_error(data: bytes | Any) -> ServerError:
     value = data
     if isinstance(data, bytes):
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError):
+            value = parse_json(data, "it")
+        except RecordError:
             value = data.decode("utf-8", "replace")
     error = value.get("error", value) if isinstance(value, dict) else value
     if not isinstance(error, dict):
-        return ServerError(one_line(error if isinstance(error, str) else ""))
+        return ServerError(one_line(hide(error) if isinstance(error, str) else ""))
     message = error.get("message") or error.get("detail") or error.get("msg") or ""
     if isinstance(message, list):
         parts = [m for m in message if isinstance(m, dict)]
-        message = "; ".join(f"{' '.join(map(str, m.get('loc', ())))}: {m.get('msg', '')}" for m in parts)
-    return ServerError(one_line(str(message)), str(error.get("code") or ""), str(error.get("param") or ""))
+        message = "; ".join(f"{' '.join(map(str, _list(m.get('loc'))))}: {m.get('msg', '')}" for m in parts)
+    message, code, param = (hide(str(said or "")) for said in (message, error.get("code"), error.get("param")))
+    return ServerError(one_line(message), one_line(code, 80), one_line(param, 80))
 
 
 def one_line(text: str, longest: int = 300) -> str:
@@ -139,6 +153,7 @@ def one_line(text: str, longest: int = 300) -> str:
     >>> one_line("bad\x1b[31m\nthing")
     'bad [31m thing'
     """
+    text = text[: 8 * longest]  # a longer one is cut below in any case
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
@@ -154,23 +169,31 @@ def join_surrogates(text: str) -> str:
 
 @dataclass
 class _Draft:
-    """One answer while it is being read."""
+    """One answer while it is being read, of at most `longest` characters."""
 
-    text: str = ""
-    thought: str = ""
-    refusal: str = ""
+    longest: int
+    # Pieces, joined at the end: adding to one text would copy it for each piece.
+    text: list[str] = field(default_factory=list)
+    thought: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    length: int = 0
     finish: str | None = None
     tokens: list[int] = field(default_factory=list)
     logps: list[float] = field(default_factory=list)
 
+    def add(self, pieces: list[str], piece: str) -> None:
+        """Add a piece to one of the texts, as far as there is room."""
+        pieces.append(piece[: max(self.longest - self.length, 0)])
+        self.length += len(piece)
+
     def choice(self) -> CompletionChoice:
+        text, thought, refusal = (join_surrogates("".join(p)) for p in (self.text, self.thought, self.refusal))
         finish: Finish = "stop"
-        if self.refusal or self.finish == "content_filter":
+        if refusal or self.finish == "content_filter":
             finish = "refused"
-        elif self.finish in ("length", "max_tokens"):
+        elif self.finish in ("length", "max_tokens") or self.length > self.longest:
             finish = "length"
-        text, thought = join_surrogates(self.text or self.refusal), join_surrogates(self.thought)
-        return CompletionChoice(text, finish, thought, tuple(self.tokens), tuple(self.logps))
+        return CompletionChoice(text or refusal, finish, thought, tuple(self.tokens), tuple(self.logps))
 
 
 @dataclass
@@ -180,10 +203,12 @@ class CompletionReader:
     Args:
         request: The request, for estimates where the server does not count tokens.
         on_text: Called with each piece of the first answer.
+        hide: Hides the key in a text.
     """
 
     request: ChatRequest
     on_text: Callable[[str], None] | None = None
+    hide: Callable[[str], str] = str
     _drafts: dict[int, _Draft] = field(default_factory=dict)
     _usage: dict[str, Any] = field(default_factory=dict)
     _model: str = ""
@@ -195,8 +220,8 @@ class CompletionReader:
             RequestFailure: the body is not a completion of the protocol.
         """
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as e:
+            value = parse_json(data, "it", remedy="ask again")
+        except RecordError as e:
             raise RequestFailure(f"answers with broken JSON ({one_line(str(e), 100)})") from None
         self._take(value, "message")
         return self._completion()
@@ -211,8 +236,8 @@ class CompletionReader:
             if data == b"[DONE]":
                 break
             try:
-                value = json.loads(data)
-            except (ValueError, RecursionError) as e:
+                value = parse_json(data, "it", remedy="ask again")
+            except RecordError as e:
                 raise RequestFailure(f"streams broken JSON ({one_line(str(e), 100)})") from None
             self._take(value, "delta")
         else:
@@ -225,13 +250,13 @@ class CompletionReader:
         if not isinstance(value, dict):
             raise RequestFailure("answers with JSON that is no chat completion")
         if value.get("error"):
-            said = read_error(value)
-            again = said.code == "429" or (said.code.isdigit() and int(said.code) >= 500)
+            said = read_error(value, self.hide)
+            again = re.fullmatch("429|5[0-9][0-9]", said.code) is not None
             raise RequestFailure(f"reports an error: {said.message or said.code or 'unnamed'}", again=again)
         if isinstance(value.get("usage"), dict):
             self._usage = value["usage"]
         if isinstance(value.get("model"), str):
-            self._model = one_line(value["model"], 200)
+            self._model = one_line(self.hide(value["model"]), 200)
         choices = value.get("choices")
         if not isinstance(choices, list):
             if part == "delta" and choices is None:
@@ -244,14 +269,16 @@ class CompletionReader:
             self._add(index if isinstance(index, int) else place, choice.get(part) or {}, choice)
 
     def _add(self, index: int, said: dict[str, Any], choice: dict[str, Any]) -> None:
-        draft = self._drafts.setdefault(index, _Draft())
+        if index not in self._drafts and len(self._drafts) >= _MOST_CHOICES:
+            raise RequestFailure(f"sends more than {_MOST_CHOICES} answers to one question: this is not a chat server")
+        draft = self._drafts.setdefault(index, _Draft(max(LONGEST, 8 * self.request.max_tokens)))
         finish = choice.get("finish_reason")
-        draft.tokens += [t for t in _list(choice.get("token_ids")) if isinstance(t, int)]
+        draft.tokens += [t for t in _list(choice.get("token_ids")) if isinstance(t, int) and 0 <= t < 1 << 31]
         draft.logps += [_logp(entry) for entry in _list(_dict(choice.get("logprobs")).get("content"))]
         piece = _words(said.get("content"))
-        draft.text += piece
-        draft.thought += _words(said.get("reasoning_content") or said.get("reasoning"))
-        draft.refusal += _words(said.get("refusal"))
+        draft.add(draft.text, piece)
+        draft.add(draft.thought, _words(said.get("reasoning_content") or said.get("reasoning")))
+        draft.add(draft.refusal, _words(said.get("refusal")))
         if isinstance(finish, str):
             draft.finish = finish
         if piece and index == 0 and self.on_text is not None:
@@ -293,11 +320,13 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def _logp(entry: Any) -> float:
     value = _dict(entry).get("logprob")
-    return float(value) if isinstance(value, int | float) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return math.nan
+    return float(value)
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12 else None
 
 
 def server_sent_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -306,9 +335,15 @@ def server_sent_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
     >>> list(server_sent_events(iter([b"data: a\r\n\r\n: hm\ndata:", b" b\ndata: c\n\ndata: d"])))
     [b'a', b'b\nc', b'd']
     """
-    rest, data = b"", list[bytes]()
+    rest, data = list[bytes](), list[bytes]()
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        # The pieces of an unfinished line are joined once, when it ends: a line may be as long as the whole stream.
+        first, *lines = chunk.split(b"\n")
+        rest.append(first)
+        if not lines:
+            continue
+        lines.insert(0, b"".join(rest))
+        rest = [lines.pop()]
         for line in lines:
             line = line.removesuffix(b"\r")
             if not line and data:
@@ -316,7 +351,8 @@ def server_sent_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 data = []
             elif line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
-    if rest.startswith(b"data:"):
-        data.append(rest.removesuffix(b"\r")[5:].removeprefix(b" "))
+    last = b"".join(rest)
+    if last.startswith(b"data:"):
+        data.append(last.removesuffix(b"\r")[5:].removeprefix(b" "))
     if data:
         yield b"\n".join(data)

@@ -35,6 +35,7 @@ from whenwhere.cli.process import ended_by_signals, prepare_streams
 from whenwhere.cli.stage import stage_command
 from whenwhere.cli.train import train_command
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
+from whenwhere.readers import visible
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -103,7 +104,7 @@ def main() -> None:
         with ended_by_signals():
             app()
     except WhenwhereError as e:
-        sys.stderr.write(f"{e}\n")
+        sys.stderr.write(f"{visible(str(e))}\n")
         sys.exit(2 if isinstance(e, SettingError | QueryError) else 1)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from whenwhere.batching import BatchCallback, BatchResult
 from whenwhere.cli import console
-from whenwhere.cli.console import BUG, Waiting, format_span, format_time, note
+from whenwhere.cli.console import BUG, Waiting, format_span, format_time, note, write_json
 from whenwhere.errors import OutputError, WhenwhereError
+from whenwhere.readers import visible
 from whenwhere.records import Grounding
 from whenwhere.settings import printable
 from whenwhere.store import append_line
@@ -56,8 +57,7 @@ class ConsoleCallback(BatchCallback):
         """Print one record of a video."""
         with self.waiting.hidden():
             if self.json:
-                sys.stdout.write(record.to_json() + "\n")
-                sys.stdout.flush()
+                write_json(record.to_json())
             elif record.error is None:
                 (print_brief if self.brief else print_answer)(record, files)
             if record.error is not None and record.error.message != self._last_failure:
@@ -80,7 +80,7 @@ class ConsoleCallback(BatchCallback):
 
     def on_bug(self, error: Exception) -> None:
         """Show the traceback of a bug. That of a batch goes into a file, so that thousands do not hide the rest."""
-        text = "".join(traceback.format_exception(error))
+        text = visible("".join(traceback.format_exception(error)))
         if self.result.out is not None:
             file = self.result.out / FAULTS
             with suppress(OutputError):

@@ -4,25 +4,51 @@ On a terminal there is colour and, for whatever takes longer than two seconds, a
 text, one line for each thing, so that logs and other programs can read it.
 """
 
+import re
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from whenwhere.readers import visible
 from whenwhere.settings import printable
 
 #: Seconds before a moving line appears.
 PATIENCE = 2.0
 #: Printed under the traceback of an error that is not explained to users.
+# Characters that a terminal may obey: the upper control characters, and marks that change the direction of text.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 BUG = "This is a fault of whenwhere, not of your input: please report it with what `whenwhere doctor` prints."
+
+
+class SafeConsole(Console):
+    """A console that shows the control characters of what it prints instead of sending them to the terminal.
+
+    Sentences, answers, file names and error messages may come from anybody; colours and cursor moves are its own.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of what is printed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
 
 # Neither console wraps its text, so that a line of output is one line. Both look up sys.stdout and sys.stderr whenever
 # they print.
-out = Console(soft_wrap=True, highlight=False)
-err = Console(soft_wrap=True, highlight=False, stderr=True)
+out = SafeConsole(soft_wrap=True, highlight=False)
+err = SafeConsole(soft_wrap=True, highlight=False, stderr=True)
+
+
+def write_json(line: str) -> None:
+    """A line of JSON on stdout. Control characters that JSON allows in texts are escaped, so that none is sent."""
+    escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+    sys.stdout.write(f"{escaped}\n")
+    sys.stdout.flush()
 
 
 def note(text: str, style: str = "") -> None:

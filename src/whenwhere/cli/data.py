@@ -6,7 +6,6 @@ for a policy. `whenwhere.cli` says what the exit statuses mean.
 """
 
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -85,11 +84,9 @@ def _many(count: int, noun: str) -> str:
 
 def _show(table: "Table") -> None:
     """Print a table; in a pipe it is as wide as it needs to be."""
-    from rich.console import Console
+    from whenwhere.cli.console import SafeConsole, out
 
-    from whenwhere.cli.console import out
-
-    (out if out.is_terminal else Console(width=10_000, highlight=False)).print(table)
+    (out if out.is_terminal else SafeConsole(width=10_000, highlight=False)).print(table)
 
 
 def _check_folder(folder: Path) -> None:
@@ -150,7 +147,7 @@ def validate(
 
 def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
     """Check that every line can be read, ids are unique and videos are there, and print what is wrong."""
-    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import Waiting, note, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest
     from whenwhere.datasets.videos import VideoFolder
@@ -187,7 +184,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
         note(sentence, "red")
     if json_:
         found = {"file": str(file), "lines": lines, "videos": len(seen), "invalid": invalid, "faults": dict(faults)}
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        write_json(json.dumps(found, ensure_ascii=False))
         return not faults
     stdout.print(
         f"{file}: {_many(lines, 'line')}, {_many(len(seen), 'video')}, {_many(invalid, 'item')} marked invalid"
@@ -200,7 +197,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
 
 
 def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
-    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import Waiting, note, write_json
     from whenwhere.datasets import read_items
     from whenwhere.evaluate.names import find_benchmark
     from whenwhere.evaluate.validate import validate_gold
@@ -212,7 +209,7 @@ def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
     if bench.task in ("tubes", "tracking") and not any(len(tube) for item in items for tube in item.tubes):
         note(f"{annotations}: no item has a true box, so nothing about boxes was checked: give {bench.files}", "yellow")
     if json_:
-        sys.stdout.write(json.dumps(found.as_dict(), ensure_ascii=False) + "\n")
+        write_json(json.dumps(found.as_dict(), ensure_ascii=False))
     else:
         _tell(found, annotations)
     return found.passed
@@ -259,14 +256,14 @@ def stats(file: Manifest, json_: Json = False) -> None:
 
     Exit status: 0 done, 1 a line cannot be read, 2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting
+    from whenwhere.cli.console import Waiting, write_json
     from whenwhere.datasets import manifest
     from whenwhere.datasets.summary import summarise
 
     with Waiting(f"reading {file.name}"):
         found = summarise(manifest.read(file)).as_dict()
     if json_:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        write_json(json.dumps(found, ensure_ascii=False))
     else:
         _describe(file, found)
 
@@ -374,10 +371,10 @@ def difficulty(
 
 
 def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import out, write_json
 
     if json_:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        write_json(json.dumps(found, ensure_ascii=False))
         return
     how = f"mean of {found['draws']} draws" if found["draws"] else "one greedy answer"
     out.print(f"{file}: {_many(found['questions'], 'sentence')}, {how}, 1 - ({found['score']})", markup=False)

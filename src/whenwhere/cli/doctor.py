@@ -52,11 +52,13 @@ def doctor_command(
 
     Exit status: 0 if everything that is needed works, else 1.
     """
+    from whenwhere.cli.console import write_json
+
     checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), *_browser()]
     broken = [c for c in checks if c.state == "broken"]
     if json_:
         shown: dict[str, Any] = {"ok": not broken, "checks": [c.__dict__ for c in checks]}
-        sys.stdout.write(json.dumps(shown) + "\n")
+        write_json(json.dumps(shown))
     else:
         _show(checks)
     if broken:

@@ -5,7 +5,6 @@ reported, one sentence each; `--strict` refuses such a file. `whenwhere.cli` say
 """
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,12 +137,12 @@ def _report_faults(report: "Report") -> None:
 
 
 def _print(result: "EvaluationResult", json_: bool) -> None:
-    from whenwhere.cli.console import note
+    from whenwhere.cli.console import note, write_json
     from whenwhere.evaluate.report import comparison_tables, tables
 
     if json_:
         for value in result.data():
-            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            write_json(json.dumps(value, ensure_ascii=False))
     # faults are on stderr already; of several files the tables of each are left to --out
     several = len(result.reports) > 1
     if not json_ and several:
@@ -159,13 +158,12 @@ def _print(result: "EvaluationResult", json_: bool) -> None:
 
 def _show(table: "Table") -> None:
     """Print a table; into a pipe as wide as it needs."""
-    from rich.console import Console
     from rich.text import Text
 
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import SafeConsole, out
     from whenwhere.evaluate.table import rich_table
 
-    shown = out if out.is_terminal else Console(width=10_000, highlight=False)
+    shown = out if out.is_terminal else SafeConsole(width=10_000, highlight=False)
     for part in table.within(shown.width):
         shown.print(rich_table(part))
     if table.note:
@@ -188,7 +186,7 @@ def _print_files(files: list[Path], json_: bool, lacks_page: bool) -> None:
 
 def _list(json_: bool) -> None:
     """Print tasks, benchmarks, protocols with their switches, and formats."""
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import out, write_json
     from whenwhere.evaluate.listing import benchmark_table, format_table, protocol_tables, task_table
 
     found = [task_table(), benchmark_table(), *protocol_tables(), format_table()]
@@ -196,7 +194,7 @@ def _list(json_: bool) -> None:
         for table in found:
             for row in table.rows:
                 cells = dict(zip(table.columns, row, strict=True))
-                sys.stdout.write(json.dumps({"table": table.title, **cells}, ensure_ascii=False) + "\n")
+                write_json(json.dumps({"table": table.title, **cells}, ensure_ascii=False))
         return
     for table in found:
         # a terminal is narrow: the long columns are left to a pipe, --json and docs/evaluation.md

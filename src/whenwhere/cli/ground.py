@@ -1,7 +1,6 @@
 """`whenwhere ground`: one video, one or more sentences."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,7 +131,7 @@ def _print_result(result: "BatchResult", sentences: int, json_: bool) -> None:
 
 def _print_estimate(job: "BatchJob", video: str, sentences: list[str], json_: bool) -> None:
     """Print what the command would cost."""
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import out, write_json
 
     with job.open(video) as session:
         job.settings.check_video(session.info)
@@ -142,7 +141,7 @@ def _print_estimate(job: "BatchJob", video: str, sentences: list[str], json_: bo
     cost = _sum_costs(costs) if "steps" in costs[0] else costs[0]
     if json_:
         shown = {"video": video, "duration": round(info.duration, 3), "sentences": len(sentences), **cost}
-        sys.stdout.write(json.dumps(shown) + "\n")
+        write_json(json.dumps(shown))
         return
     out.print(
         f"{video}: {info.duration:.1f} s, {info.width}×{info.height}, {info.fps:.4g} frames per second", markup=False

@@ -76,14 +76,14 @@ def train_command(
 def _list(json_: bool) -> None:
     from rich.text import Text
 
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import out, write_json
     from whenwhere.training.recipe import load, packaged
 
     for name in packaged():
         recipe = load(name)
         if json_:
             entry = {"name": name, "stage": recipe.stage, "headline": recipe.headline, "hash": recipe.hash}
-            sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            write_json(json.dumps(entry, ensure_ascii=False))
         else:
             out.print(Text(f"{name:<20} {recipe.headline}"))
 
@@ -140,7 +140,7 @@ def _how_to_resume(run: RunStatus | None) -> str:
 
 def _tell_result(result: "TrainingResult", json_: bool) -> None:
     """The result, and how many samples could not be used."""
-    from whenwhere.cli.console import note
+    from whenwhere.cli.console import note, write_json
     from whenwhere.cli.console import out as stdout
 
     if json_:
@@ -150,7 +150,7 @@ def _tell_result(result: "TrainingResult", json_: bool) -> None:
             "recipe": result.recipe, "recipe_hash": result.recipe_hash, "skipped": len(result.skipped),
             **result.counts,
         }  # fmt: skip
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        write_json(json.dumps(entry, ensure_ascii=False))
     else:
         best_too = "" if result.best is None else f", the best model in {result.best}"
         text = f"{result.steps} updates in {_clock(result.seconds)}; wrote {result.checkpoint}{best_too}"
@@ -272,7 +272,9 @@ class _Watch(TrainingCallback):
                 return
 
     def _write(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
+        from whenwhere.cli.console import write_json
+
+        write_json(line)
         sys.stdout.flush()
 
 
@@ -289,14 +291,14 @@ def _plan(recipe: "Recipe", json_: bool, device: str | None) -> None:
     """The recipe, filled in, and what it will cost, so far as that can be known without weights."""
     from rich.text import Text
 
-    from whenwhere.cli.console import note, out
+    from whenwhere.cli.console import note, out, write_json
     from whenwhere.training.stages import find_stage
 
     entry: dict[str, Any] = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
     estimate = find_stage(recipe.stage).estimate
     entry["estimate"] = {} if estimate is None else estimate(recipe, lambda text: note(text, ""), device)
     if json_:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        write_json(json.dumps(entry, ensure_ascii=False))
         return
     out.print(Text(f"{recipe.name}: {recipe.headline}"))
     out.print(f"hash {recipe.hash}")

@@ -8,14 +8,16 @@ Left out: checkpoints on a hub. They are asked as their family is, unless they a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import DIALECTS, Dialect, FrameMode
-from whenwhere.errors import ModelError
+from whenwhere.answers.dialects.prompt import check_prompt
+from whenwhere.errors import RATES, ModelError, SettingError
+from whenwhere.readers import quoted, read_json
 from whenwhere.store import write_text
 
 #: Name of the file in a checkpoint's folder.
@@ -97,30 +99,43 @@ def read(folder: str | Path) -> Trained | None:
         ModelError: the file cannot be read, or names an unknown form, dialect or way to hand frames over.
     """
     path = Path(folder) / FILE
-    try:
-        said = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         return None
-    except (OSError, ValueError) as e:
-        raise ModelError(
-            f"{path} cannot be read: repair it, or remove it to ask the model as its family is asked"
-        ) from e
+    said = read_json(path, ModelError, "repair it, or remove it to ask the model as its family is asked")
     if not isinstance(said, dict):
         raise ModelError(
             f"{path} does not hold a JSON object: repair it, or remove it to ask the model as its family is asked"
         )
     known = Trained(**{f.name: said.get(f.name) for f in fields(Trained)})
-    for key, value, right in (
-        ("form", known.form, known.form is None or known.form in FORMS),
-        ("dialect", known.dialect, known.dialect is None or known.dialect in DIALECTS),
-        ("frames", known.frames, known.frames in (None, "pairs", "repeat", "images")),
-        ("prompt", known.prompt, known.prompt is None or "{query}" in str(known.prompt)),
-        *((key, getattr(known, key), _positive(getattr(known, key))) for key in ("sample_fps", "long_side", "seconds")),
+    for key, right in (
+        ("form", _one_of(known.form, FORMS)),
+        ("dialect", _one_of(known.dialect, DIALECTS)),
+        ("frames", _one_of(known.frames, ("pairs", "repeat", "images"))),
+        ("recipe", _text(known.recipe)),
+        ("recipe_hash", _text(known.recipe_hash)),
+        ("prompt", _text(known.prompt)),
+        ("sample_fps", _between(known.sample_fps, *RATES)),
+        ("long_side", _between(known.long_side, 1, 16_384)),
+        ("seconds", _between(known.seconds, 1e-3, 1e6)),
     ):
         if not right:
-            raise ModelError(f"{path} has a {key} that cannot be used, {value!r}: another version may have written it")
+            value = quoted(getattr(known, key))
+            raise ModelError(f"{path} has a {key} that cannot be used, {value}: another version may have written it")
+    if known.prompt is not None:
+        try:
+            check_prompt(known.prompt)
+        except SettingError as e:
+            raise ModelError(f"{path}: {e}") from e
     return known
 
 
-def _positive(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9)
+def _text(value: object) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= 100_000)
+
+
+def _one_of(value: object, known: Iterable[str]) -> bool:
+    return value is None or (isinstance(value, str) and value in known)
+
+
+def _between(value: object, low: float, high: float) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high)

@@ -9,9 +9,10 @@ from typing import Any
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import FrameMode
+from whenwhere.answers.dialects.prompt import check_prompt
 from whenwhere.curate.filters import FilterSettings
 from whenwhere.datasets import BENCHMARKS
-from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.errors import RATES, SettingError, check_range, did_you_mean
 from whenwhere.stage.shapes.world import ShapesWorld
 from whenwhere.training.data.curriculum import CurriculumSettings
 from whenwhere.training.settings import ADDED, TrainingSettings
@@ -87,16 +88,10 @@ class ModelSettings:
             raise SettingError(f"there is no form {self.form!r}{did_you_mean(self.form, FORMS)}")
         if self.head not in HEADS:
             raise SettingError(f"there is no head {self.head!r}{did_you_mean(self.head, HEADS)}")
-        if self.prompt and "{query}" not in self.prompt:
-            raise SettingError("the prompt has no {query}: say where the sentence goes")
-        try:
-            self.prompt.format(query="", duration="")
-        except (KeyError, IndexError, ValueError) as e:
-            raise SettingError(
-                "the prompt has braces that are neither {query} nor {duration}: double them, as in {{start}}"
-            ) from e
-        if not self.sample_fps or not self.max_frames:
-            raise SettingError("sample_fps and max_frames must be above 0")
+        if self.prompt:
+            check_prompt(self.prompt)
+        check_range(self.sample_fps, *RATES, "sample_fps")
+        check_range(self.max_frames, 1, 100_000, "max_frames")
 
 
 @dataclass(frozen=True, slots=True)

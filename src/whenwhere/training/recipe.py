@@ -10,7 +10,6 @@ into the run and its checkpoint.
 """
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from importlib.resources import files
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.readers import LONGEST_TOML, parse_toml, quoted, read_text
 from whenwhere.training.evaluators import read_evaluators
 from whenwhere.training.stages import STAGES, Recipe, TrainingStage, find_stage, flat
 from whenwhere.training.tables import checked, parsed, types
@@ -70,13 +70,8 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
             key, and the nearest key that exists.
     """
     file = _file(name)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        tables = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as e:
-        raise SettingError(f"cannot read the recipe {file}: {getattr(e, 'strerror', None) or e}") from e
-    except tomllib.TOMLDecodeError as e:
-        raise SettingError(f"{file} is not TOML: {e}") from e
+    text = read_text(file, SettingError, "give a recipe, a TOML file")
+    tables = parse_toml(text, str(file), SettingError)
     source, overrides = file.name, list(overrides)
     if not isinstance(tables.get("train", {}), dict):
         raise SettingError(f"{source}: train is a table, written [train]")
@@ -85,9 +80,9 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
         key, _, value = override.partition("=")
         if key.strip() in ("stage", "train.stage"):
             name_of_stage = parsed(value.strip())
-    if name_of_stage not in STAGES:
+    if not isinstance(name_of_stage, str) or name_of_stage not in STAGES:
         known = " or ".join(f"stage = {one!r}" for one in STAGES)
-        raise SettingError(f"{source} [train] needs {known}, not {name_of_stage!r}")
+        raise SettingError(f"{source} [train] needs {known}, not {quoted(name_of_stage)}")
     stage = find_stage(name_of_stage)
     for key, value in tables.items():
         known_tables = (*stage.tables, "train", "evaluators")
@@ -167,8 +162,10 @@ def _check_place(key: str, table: str, stage: str, source: str) -> None:
 def _override(tables: dict[str, Any], override: str, stage: TrainingStage) -> None:
     name, equals, text = override.partition("=")
     name = name.strip()
+    if len(override) > LONGEST_TOML or len(name) > 200:
+        raise SettingError(f"{quoted(override)} is too long for one setting: write it into a recipe")
     if not equals or not name:
-        raise SettingError(f"{override!r} changes nothing: write it as key=value, such as learning_rate=1e-4")
+        raise SettingError(f"{quoted(override)} changes nothing: write it as key=value, such as learning_rate=1e-4")
     weights = name.rpartition(".")[0]
     known = _keys(stage)
     if name not in known and weights not in _weights(stage):
@@ -186,11 +183,23 @@ def _override(tables: dict[str, Any], override: str, stage: TrainingStage) -> No
     *path, last = name.split(".")
     if weights in _weights(stage):  # one weight is changed, the others stay
         first, rest = path
-        tables.setdefault(first, {}).setdefault(rest, dict(_weights(stage)[weights]))
+        _inner(tables, first, name).setdefault(rest, dict(_weights(stage)[weights]))
     table = tables
     for part in path:
-        table = table.setdefault(part, {})
+        table = _inner(table, part, name)
     table[last] = parsed(text.strip())
+
+
+def _inner(table: dict[str, Any], key: str, name: str) -> dict[str, Any]:
+    """The table under a key, made if it is not there.
+
+    Raises:
+        SettingError: Something else stands there.
+    """
+    inner = table.setdefault(key, {})
+    if not isinstance(inner, dict):
+        raise SettingError(f"{name} cannot be set, for {key} is {quoted(inner)} and not a table: leave one of them out")
+    return inner
 
 
 def _weights(stage: TrainingStage) -> dict[str, dict[str, Any]]:

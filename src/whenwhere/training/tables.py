@@ -5,7 +5,6 @@ not given.
 """
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
@@ -13,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.readers import parse_toml, quoted
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def load_entry(name: object, table: Mapping[str, str], what: str) -> Any:
         SettingError: The table has no such name.
     """
     if not isinstance(name, str) or name not in table:
-        raise SettingError(f"there is no {what} {name!r}{did_you_mean(str(name), table)}")
+        raise SettingError(f"there is no {what} {quoted(name)}{did_you_mean(str(name)[:200], table)}")
     module, _, attribute = table[name].partition(":")
     return getattr(import_module(module), attribute)
 
@@ -58,7 +58,7 @@ def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     known, values = types(kind), {}
     for key, value in table.items():
         if key not in known:
-            raise SettingError(f"{place} has no key {key!r}{did_you_mean(key, known)}")
+            raise SettingError(f"{place} has no key {quoted(key)}{did_you_mean(key[:200], known)}")
         values[key] = _value(known[key], value, f"{place} {key}")
     try:
         return kind(**values)
@@ -83,22 +83,22 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return _value(next(t for t in inner if t is not NoneType), value, place)
     if origin is Literal:
         if value not in inner:
-            raise SettingError(f"{place} is {value!r}{did_you_mean(str(value), map(str, inner))}")
+            raise SettingError(f"{place} is {quoted(value)}{did_you_mean(str(value)[:200], map(str, inner))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise SettingError(f"{place} is {value!r}, not a list")
+            raise SettingError(f"{place} is {quoted(value)}, not a list")
         each = [inner[0]] * len(value) if inner[1:] == (Ellipsis,) else list(inner)
         if len(each) != len(value):
             raise SettingError(f"{place} has {len(value)} values, not {len(each)}")
         return tuple(_value(t, v, place) for t, v in zip(each, value, strict=True))
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise SettingError(f"{place} is {value!r}, not a table")
+            raise SettingError(f"{place} is {quoted(value)}, not a table")
         return {k: _value(inner[1], v, f"{place}.{k}") for k, v in value.items()}
     if is_dataclass(kind):
         if not isinstance(value, Mapping):
-            raise SettingError(f"{place} is {value!r}, not a table")
+            raise SettingError(f"{place} is {quoted(value)}, not a table")
         return checked(kind, value, place)  # type: ignore[arg-type]
     return _plain(kind, value, place)
 
@@ -106,10 +106,12 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 def _plain(kind: Any, value: Any, place: str) -> Any:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     right = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
+    if kind in (int, float) and isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1e18:
+        raise SettingError(f"{place} is {quoted(value)}, which is too large")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not right:
-        raise SettingError(f"{place} is {value!r}, not {names[kind]}")
+        raise SettingError(f"{place} is {quoted(value)}, not {names[kind]}")
     if kind is float and not math.isfinite(value):
         raise SettingError(f"{place} is {value}, not a finite number")
     if kind in (int, float) and value < 0:
@@ -127,7 +129,7 @@ def parsed(text: str) -> Any:
     (0.0001, [4, 8], True, 'cosine', 'runs/a')
     """
     try:
-        found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        found = parse_toml(f"value = {text}", "the value", SettingError)
+    except SettingError:
         return text
     return found["value"] if len(found) == 1 else text

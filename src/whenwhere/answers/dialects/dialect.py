@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from whenwhere.answers.answer import Coordinates, TimedBox, TimedPoint
+from whenwhere.answers.dialects.prompt import fill_prompt
 from whenwhere.answers.dialects.schemas import boxes_schema, spans_schema
 
 FrameMode = Literal["pairs", "repeat", "images"]
@@ -85,15 +86,15 @@ class Dialect:
 
     def ask_when(self, query: str, duration: float) -> str:
         """The prompt that asks for spans."""
-        return self.when.format(query=query, duration=f"{duration:.1f}")
+        return fill_prompt(self.when, query=query, duration=f"{duration:.1f}")
 
     def ask_where(self, query: str, target: str, times: Sequence[float]) -> str:
         """The prompt that asks for places, one box per listed second."""
-        return self.where.format(query=query, target=target or query, times=", ".join(written_times(times)))
+        return fill_prompt(self.where, query=query, target=target or query, times=", ".join(written_times(times)))
 
     def ask_which(self, query: str) -> str:
         """The prompt that asks what the target of the sentence looks like."""
-        return self.which.format(query=query)
+        return fill_prompt(self.which, query=query)
 
     def when_schema(self) -> dict[str, Any] | None:
         """JSON schema of the answer about time; None where it is asked for in a form of its own."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import FrameMode
+from whenwhere.answers.dialects.prompt import fill_prompt
 from whenwhere.answers.forms import Form
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.backends.base import ModelCall
@@ -237,7 +238,7 @@ class Policy:
         duration = question.truth.duration
         if duration is None and "{duration}" in self.prompt:
             raise ModelError(f"the prompt needs the duration, and the truth of {question.id} has none: give it one")
-        return self.backend.defused(self.prompt.format(query=question.text, duration=f"{duration or 0:.1f}"))
+        return self.backend.defused(fill_prompt(self.prompt, query=question.text, duration=f"{duration or 0:.1f}"))
 
     def _tokenised(self, text: str) -> tuple[int, ...]:
         return tuple(self.checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
