@@ -330,11 +330,14 @@ TEMPLATES = [
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_template_that_never_ends_is_stopped(template: str) -> None:
+def test_a_template_that_never_ends_is_stopped(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jinja2")
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     from whenwhere.models.limits import TemplateLimitError, limited_template
+
+    monkeypatch.setattr("whenwhere.models.limits.MEMORY", 256 << 20)
+    monkeypatch.setattr("whenwhere.models.limits.STEPS", 200_000)
 
     def render(text: str) -> str:
         with limited_template():
