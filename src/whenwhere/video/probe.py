@@ -211,7 +211,7 @@ def _survey(path: str) -> _Survey:
         for packet in packets(container, stream, errors):
             pts, dts = packet.pts, packet.dts
             torn = packet.is_corrupt
-            end = max(end, (packet.pos or 0) + packet.size)
+            end = end if torn else max(end, (packet.pos or 0) + packet.size)
             add_pts(NO_TICK if pts is None else pts)
             add_dts(NO_TICK if dts is None else dts)
             add_duration(packet.duration or 0)

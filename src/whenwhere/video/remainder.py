@@ -24,6 +24,8 @@ _BEGINNINGS = {
     "mpeg": rb"(?!)",
     "mxf": rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",
 }
+# Containers of which FFmpeg takes the beginning of a second recording for a broken end of the first.
+_SINGLE = {"ivf", "nut", "mxf"}
 # A share of a file that does not go unmentioned.
 _MUCH = 0.25
 
@@ -42,7 +44,7 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
     if kind not in _BEGINNINGS or after <= 0:
         return None
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, min(after, len(data)))
+        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64 if kind in _SINGLE else min(after, len(data)))
         rest = 1 - after / len(data)
     # A transport stream may hold several videos side by side, whose last pictures lie close together.
     if found and (kind != "mpegts" or rest > _MUCH):
