@@ -362,7 +362,7 @@ def main() -> None:
             print("time is over: run it again to go on")
             break
         with tempfile.TemporaryDirectory() as folder:
-            results[case.name] = run(case, Path(folder))
+            results[case.name] = run(case, Path(folder))[:120]
             if verdict_of(results[case.name]) == "differs":
                 print(f"{case.name}: {results[case.name]}", flush=True)
                 if args.keep:
