@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Two workers of pytest-xdist with two computing threads each wait for one another on two cores: a test that takes 27 s
 # alone took over 120 s. The variable is set before torch is loaded and reaches subprocesses too.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Each run draws other examples than the last, so that fewer in each cost little.
+settings.register_profile("suite", max_examples=40)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
