@@ -60,7 +60,7 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     (r"\b(stand|wait|hang|linger|loiter|sit)(s|ing|ed)? (?:around|about)\b", "stands still"),
     (r"\b(?:stood|hung|sat) (?:around|about)\b", "stands still"),
     # staying
-    (r"\b(?:and )?(?:never|does not|do not) (?:goes?|leaves?|disappears?|vanish(?:es)?)(?: away| "
+    (r"\band (?:never|does not|do not) (?:goes?|leaves?|disappears?|vanish(?:es)?)(?: away| "
      r"again)?(?= ?(?:,|$|and\b))", "and stays there"),
     # turning back
     (r"\b(?:has|having|have|gets) second thoughts(?: and)?|\bchang(?:es|ing|ed) (?:his|her|its|their) "
@@ -72,6 +72,12 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      r"(?: (?:back|off|away|in))?(?: (?:along )?the (?:same|other|opposite) (?:way|direction))?\b", "turns back"),
     (r"\b(?:goes|heads|walks|runs|comes|moves|going|heading) (?:back )?the (?:other|opposite) way\b", "turns back"),
     (r"\b(?:reverses?|reversing) (?:course|direction)\b", "turns back"),
+    # times
+    (r"^(?:in|at|during|over|throughout) (?=the (?:time|moment|part|period|interval)\b)", ""),
+    (r"\bas soon as\b", "once"),
+    (r"\bprior to\b|^ahead of\b|^up (?:to|until)\b", "before"),
+    (r"^following (?=the|an?\b)|^from (?:the )?(?:moment|time|point) (?:(?:that|when) )?(?=the|an?\b)", "after "),
+    (r"\b(has|have|had) gone(?: away)?(?=$|,)", r"\1 left"),
     # coming and going
     (r"\b(?:takes?|taking|took|sets?|setting) off (?=to the|towards?|on the|out)", "goes off "),
     (r"\b(comes|drives|walks|runs|rolls|rides|strolls|coming|driving|walking) up (?=from )", r"comes in "),

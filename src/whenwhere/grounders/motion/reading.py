@@ -138,6 +138,8 @@ def read_query(sentence: str) -> QueryReading:
     clauses = grammar.clauses(grammar.query_tokens(text))
     main = _read_clause(clauses[0][1])
     main.every = main.order is None and scope.asks_for_every(text, main.noun, bool(main.events))
+    if main.every and "both" in text.split():
+        main.count = max(main.count, 2)
     main.unapplied += scope.unapplied_parts(text, rewrite_query(text))
     for relation, body in clauses[1:]:
         other = _read_clause(body)
@@ -183,6 +185,14 @@ def _read_clause(words: list[str]) -> QueryReading:
             r.speed = r.speed or lex.SPEEDS.get(form)
         if w in lex.SLEEVES:
             r.sleeves = lex.SLEEVES[w]
+    if "vanish" not in r.events:
+        # A time clause without a noun of its own, as in "before it stops" and "after the red one".
+        r.unapplied += [
+            " ".join(words[i : i + 4])
+            for i, w in enumerate(words)
+            if w in ("before", "after", "until")
+            and not {"vanish", "disappear"} & set(lex.lemmas("".join(words[i + 1 : i + 2])))
+        ]
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
@@ -351,7 +361,10 @@ def _numbers(r: QueryReading, words: list[str], subject: tuple[int, str] | None)
         if w in lex.ORDINALS:
             after = words[i + 1 : i + 4]
             if after[:1] in (["time"], ["occasion"]):
-                r.occurrence = lex.ORDINALS[w]
+                if w in ("next", "another"):
+                    r.unapplied.append(f"{w} {after[0]}")
+                else:
+                    r.occurrence = lex.ORDINALS[w]
             elif w == "another" or (w == "next" and after[:1] == ["to"]) or (i and words[i - 1].isdigit()):
                 continue
             elif w in ("last", "first") and r.order is None and not any(lex.noun_kind(x) for x in after):

@@ -48,6 +48,7 @@ _DENIALS = _words(
 _DENYING_PHRASES = (
     r"(?:any|every|all|no)(?:one|body|thing)?(?: \S+)? but", r"apart from", r"aside from", r"other than",
     r"instead of", r"rather than", r"fail(?:s|ed|ing)? to", r"refus(?:es?|ed|ing) to", r"free of", r"devoid of",
+    r"(?:absence|lack) of", r"yet to",
     r"(?:is|are|was|were|stays?) (?:empty|deserted)", r"^(?:(?:the|an?) )?(?:empty|deserted) \S+$",
 )  # fmt: skip
 #: Phrases that count, compare or choose in a way that no rule can apply.
@@ -66,7 +67,7 @@ _NEAR = re.compile(
     r"\b(?:right|just|shortly|immediately|directly|soon|long|well|briefly|moments?|a (?:bit|little|moment|while|"
     r"second|minute)|(?:\S+ )?(?:seconds?|minutes?|moments?)) (?:before|after)\b"
 )
-_IRREGULAR = _words("men women children people persons folk folks mice geese")
+_IRREGULAR = _words("men women children people persons folk folks mice geese traffic")
 
 
 def plain(sentence: str) -> str:
@@ -157,7 +158,7 @@ def unapplied_parts(text: str, reworded: str) -> list[str]:
     """
     words = reworded.replace(",", " ,").split()
     for i, word in enumerate(words):
-        if word in _DENIALS or word.startswith("non-") or word == "or":
+        if word in _DENIALS or word.startswith(("non-", "un-")) or word == "or":
             stop = next((k for k in range(i + 1, len(words)) if words[k] == ","), len(words))
             return [" ".join(words[i : min(stop, i + 4)])]
     found = [
@@ -201,7 +202,7 @@ FILLERS = _words(
 
 #: Words after which every thing or time that fits is meant.
 _EVERY = _words("every each both all")
-_EVERY_TIME = _words("whenever wherever always")
+_EVERY_TIME = _words("whenever wherever always anytime")
 _TIMES = re.compile(r"(?:times?|moments?|occasions?|parts?|bits?|points?|sections?|segments?|clips?|scenes?|places?)")
 
 
@@ -226,6 +227,8 @@ def asks_for_every(text: str, noun: str, event: bool) -> bool:
         return True
     article = next((w for w in reversed(before) if w in ("the", "a", "an", "any", "some", "this", "that")), "")
     for i, word in enumerate(before):
+        if word == "any" and before[i + 1 : i + 2] == ["time"]:
+            return True
         of_times = word in _EVERY_TIME or any(_TIMES.fullmatch(w) for w in before[i + 1 : i + 4])
         if word in _EVERY_TIME or (word in _EVERY and of_times):
             return event or article in ("a", "an", "any", "some")

@@ -199,6 +199,8 @@ class Selector:
     def _time_beside(self, relation: str, other: QueryReading) -> Selection:
         """The answer to "before ...", "after ..." or "there is no ...", which ask for a time and not for a thing."""
         found = self.answer(other)
+        if relation == "while":
+            return found
         end = self.around.duration
         if found.status == "absent" and relation == "not":
             return replace(found, status="answered", chosen=[], spans=SpanSet([(0.0, end)]))
