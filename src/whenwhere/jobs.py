@@ -134,7 +134,7 @@ class BatchJob:
 
     @property
     def model_name(self) -> str:
-        """The name of the model."""
+        """What the records call the model: the name that was given, or the back end's own."""
         return self.model if isinstance(self.model, str) else self.model.name
 
     def open(self, source: str) -> Session:

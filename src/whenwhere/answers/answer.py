@@ -1,4 +1,4 @@
-"""What a model's text says: times, boxes, a choice, and how well it could be read.
+"""Answers read from a model's text: times, boxes, a choice, and how well it could be read.
 
 A `ParsedAnswer` keeps what was written: spans in written order, reversed spans as they are, boxes in the coordinates of
 the text. Nothing is swapped, clipped, sorted or merged here; whoever scores the answer decides what a fault costs.
@@ -66,10 +66,12 @@ class TimedPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ParsedAnswer:
-    """What a text says.
+    """The times, boxes, points and choice that were read from a model's text, as they were written there.
 
     Attributes:
-        status: One of the status words in the module's list.
+        status: How well the text could be read: `ok`, `absent` (the text says that the event is not there), `unparsed`
+            (no answer was found), `truncated` (the text stops inside an answer), `ambiguous` (several readings), or
+            `reversed`, `instant` and `duplicate-time` for answers that were read but cannot be true.
         spans: Pairs of start and end in seconds, in written order; reversed spans as written.
         boxes: Boxes in written order.
         points: Points in written order.

@@ -117,7 +117,7 @@ _ORDER = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "ei
 def write_reports(
     reports: Sequence[Report], comparisons: Sequence[Comparison], folder: Path, names: Sequence[str]
 ) -> list[Path]:
-    """Write the files of one report into a folder, or of each of several into its own with the comparison beside.
+    """Write one report into a folder, or several into folders of their own inside it with their comparison beside.
 
     Args:
         reports: The reports.

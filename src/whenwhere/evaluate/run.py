@@ -114,7 +114,7 @@ class EvaluationResult:
             )
 
     def write(self, out: PathLike, export: str | Sequence[str] | None = None) -> list[Path]:
-        """Write the files of the report; of several each gets a folder of its own beside the comparison.
+        """Write one report into a folder, or several into folders of their own inside it with their comparison beside.
 
         Args:
             out: The folder.

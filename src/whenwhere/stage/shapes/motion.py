@@ -1,4 +1,4 @@
-"""Where every shape is at every tick, and how large: positions at ticks, joined by straight lines.
+"""Where every shape is, and how large: one position per tick (half a second), joined by straight lines.
 
 Because paths are straight between ticks, a clip rendered at two frames per second shows everything there is to know
 about them, and one at thirty shows the same motion. Lengths are shares of the frame's side.
