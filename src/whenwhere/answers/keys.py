@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from whenwhere.answers.languages import in_english, key_in_english
 from whenwhere.answers.lexer import word_set
 
 Side = Literal["start", "end", "length"]
@@ -147,14 +148,14 @@ class Key:
     def says_absent(self, value: object) -> bool:
         """Whether this key with this flag or word says that the event is not there."""
         last = self.words[-1] if self.words else ""
-        said = value.strip().strip(".!").lower() if isinstance(value, str) else value
+        said = in_english(value).strip().strip(".!").lower() if isinstance(value, str) else value
         if last in _GONE_WORDS or self.compact in _GONE_WORDS:
             return said is True or said in ("true", "yes")
         if last in _THERE_WORDS and (said is False or said in ("false", "no") or getattr(said, "value", None) == 0):
             return True
         return bool(_STATUS_WORDS & set(self.words)) and said in (
             "absent", "not found", "not present", "not visible", "missing", "none", "no event", "not_found", "n/a",
-            "not relevant", "no match",
+            "not relevant", "no match", "no such event",
         )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def key_of(text: str) -> Key:
     >>> key_of("eventStartTime").side, key_of("end_ms").unit, key_of("Pred span").span
     ('start', 'ms', True)
     """
-    words = tuple(w.lower() for w in _WORD.findall(text[:80]))
+    words = tuple(w.lower() for w in _WORD.findall(key_in_english(text[:80])))
     compact = "".join(words)
     units = [_UNITS[w] for w in words if w in _UNITS]
     unit = units[-1] if units else ""

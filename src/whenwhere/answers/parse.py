@@ -16,6 +16,7 @@ from whenwhere.answers.choice import chosen_letter
 from whenwhere.answers.choose import select_ranges
 from whenwhere.answers.denial import denies
 from whenwhere.answers.forms import FAMILY_COORDINATES, SHARES_OF_LENGTH
+from whenwhere.answers.languages import in_english
 from whenwhere.answers.lexer import Token, normalise_text, tokenise
 from whenwhere.answers.markup import plain_text, without_own_brackets
 from whenwhere.answers.prose_places import prose_places
@@ -120,9 +121,9 @@ def _lenient(
     scope, own = scope[:LONGEST_ANSWER], None if own is None else own[:LONGEST_ANSWER]
     if too_long:
         reasons.append(f"only the first {LONGEST_ANSWER} characters of the answer are read")
-    letter = chosen_letter(scope, parts.rest)
+    letter = chosen_letter(in_english(scope), in_english(parts.rest))
     tags = tagged(scope if own is None else scope + "\n" + own)
-    rest = plain_text(tags.rest if own is None else own)
+    rest = in_english(plain_text(tags.rest if own is None else own))
     all_tokens = without_own_brackets(tokenise(rest))
     nodes, unfinished = structures(all_tokens)
     places = prose_places(all_tokens, nodes)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from whenwhere.answers.answer import TimedBox, TimedPoint
 from whenwhere.answers.denial import denies_event
 from whenwhere.answers.keys import CHOICES, IDS, LABELS, Key, key_of, paired
+from whenwhere.answers.languages import in_english
 from whenwhere.answers.lexer import Token, tokenise
 from whenwhere.answers.prose_places import ProsePlaces
 from whenwhere.answers.ranges import COUNTED_IN_FRAMES, Range, nothing_but_ranges, ranges, span_between
@@ -192,7 +193,7 @@ class _Reader:
             self.out.absent = self.out.denied = True
             return
         said = ((k, v) for k, v in items if isinstance(v, str) and k.compact not in LABELS)
-        if any(denies_event(v, answer=k.answer) for k, v in said):
+        if any(denies_event(in_english(v), answer=k.answer) for k, v in said):
             self.unclear("the text says that the event is not there")
             return
         label = next((str(v) for k, v in items if k.compact in LABELS and isinstance(v, str)), context.label)

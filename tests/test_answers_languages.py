@@ -1,0 +1,130 @@
+"""Answers in Chinese, Japanese, Korean, German, Spanish and French read as the same answer in English."""
+
+import time
+
+import pytest
+
+from whenwhere.answers import parse
+from whenwhere.answers.languages import in_english
+
+RANGES = [
+    "视频的第{s}秒到第{e}秒之间",
+    "开始时间：{s}秒，结束时间：{e}秒",
+    "从{s}秒开始，到{e}秒结束。",
+    "在{s}秒和{e}秒之间",
+    "{s}秒から{e}秒まで",
+    "開始時刻：{s}秒、終了時刻：{e}秒",
+    "{s}秒に始まり、{e}秒に終わります。",
+    "{s}秒と{e}秒の間",
+    "{s}초부터 {e}초까지",
+    "{s}초에서 {e}초 사이에 발생합니다.",
+    "{s}초에 시작하여 {e}초에 끝납니다.",
+    "von Sekunde {s} bis Sekunde {e}",
+    "zwischen {s} und {e} Sekunden",
+    "Beginnt bei {s} s und endet bei {e} s.",
+    "desde el segundo {s} hasta el segundo {e}",
+    "entre {s} y {e} segundos",
+    "El evento ocurre de {s} a {e} segundos.",
+    "de {s} s à {e} s",
+    "entre {s} et {e} secondes",
+    "Commence à {s} s et se termine à {e} s.",
+    '{{"开始时间": {s}, "结束时间": {e}}}',
+    '{{"開始": {s}, "終了": {e}}}',
+    '{{"시작 시간": "{s}초", "종료 시간": "{e}초"}}',
+    '{{"Startzeit": {s}, "Endzeit": {e}}}',
+    '{{"tiempo_inicio": {s}, "tiempo_fin": {e}}}',
+    '{{"début": {s}, "fin": {e}}}',
+]
+ABSENCES = [
+    "未找到。",
+    "视频中没有出现该事件。",
+    "该事件在视频中没有发生。",
+    "无",
+    '{"存在": false, "时间": [0, 5]}',
+    "見つかりませんでした。",
+    "該当する場面はありません。",
+    "찾을 수 없습니다.",
+    "이 사건은 비디오에서 발생하지 않습니다.",
+    "Nicht gefunden.",
+    "Das Ereignis kommt im Video nicht vor.",
+    '{"gefunden": false, "zeitraum": null}',
+    "No se encontró.",
+    "El evento no ocurre en el video.",
+    "Introuvable.",
+    "L'événement n'apparaît pas dans la vidéo.",
+]
+DENIED = [
+    "该事件没有发生在12秒到15秒之间。",
+    "12秒から15秒の間には発生しません。",
+    "12초에서 15초 사이에는 발생하지 않습니다.",
+    "Das Ereignis tritt nicht zwischen 12 und 15 Sekunden auf.",
+    "El evento no ocurre entre 12 y 15 segundos.",
+    "L'événement ne se produit pas entre 12 et 15 secondes.",
+]
+REPLACED = [
+    "不是12秒到15秒，而是20秒到25秒。",
+    "12秒から15秒ではなく、20秒から25秒です。",
+    "12초부터 15초까지가 아니라 20초부터 25초까지입니다.",
+    "Nicht von 12 bis 15 s, sondern von 20 bis 25 s.",
+    "No de 12 a 15 s, sino de 20 a 25 s.",
+    "Pas de 12 à 15 s, mais de 20 à 25 s.",
+]
+
+
+@pytest.mark.parametrize("template", RANGES)
+@pytest.mark.parametrize(("start", "end"), [(3, 8), (12.5, 17.8)])
+def test_a_range(template: str, start: float, end: float) -> None:
+    read = parse(template.format(s=start, e=end))
+    assert (read.status, read.spans) == ("ok", ((start, end),))
+
+
+@pytest.mark.parametrize("text", ABSENCES)
+def test_an_absence(text: str) -> None:
+    assert (parse(text).status, parse(text).spans) == ("absent", ())
+
+
+@pytest.mark.parametrize("text", DENIED)
+def test_a_denied_range_is_no_answer(text: str) -> None:
+    assert parse(text).spans == () and parse(text).status in ("absent", "ambiguous")
+
+
+@pytest.mark.parametrize("text", REPLACED)
+def test_a_range_that_replaces_another(text: str) -> None:
+    assert (parse(text).status, parse(text).spans) == ("ok", ((20, 25),))
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("三秒到十二点五秒", (3, 12.5)), ("二十五秒到一分二十秒", (25, 80)), ("1분 20초 ~ 1분 35초", (80, 95)),
+     ("zwischen 12,5 und 17,8 Sekunden", (12.5, 17.8)), ("de 1 minute 20 secondes à 1 minute 35 secondes", (80, 95)),
+     ("von der 12. bis zur 15. Sekunde", (12, 15))],
+)  # fmt: skip
+def test_numbers_as_the_language_writes_them(text: str, span: tuple[float, float]) -> None:
+    assert parse(text).spans == (span,)
+
+
+def test_labels_and_english_stay_as_written() -> None:
+    assert parse('{"时间": 3.0, "label": "无人机", "bbox": [10, 20, 30, 40]}').boxes[0].label == "无人机"
+    english = "The man in a van dies at 12 s, no one is in the den; the en fin is at 15 s."
+    assert in_english(english) == english
+    assert parse('The event "男人没有开门" happens from 12 to 15 seconds.').spans == ((12, 15),)
+
+
+def test_translating_takes_linear_time() -> None:
+    pieces = [
+        "没有",
+        "第1秒",
+        "十",
+        "1秒到2秒和",
+        "から",
+        "1초부터 ",
+        "nicht ",
+        "von 1,2 bis ",
+        "de 1 a ",
+        "n'a pas ",
+        "の",
+    ]
+    began = time.process_time()
+    for piece in pieces:
+        parse(piece * (6_000 // len(piece)))
+    assert time.process_time() - began < 5
