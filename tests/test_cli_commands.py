@@ -155,7 +155,7 @@ def test_batch_of_a_folder_and_new_exports(cli: Cli, moving_clip: Path, tmp_path
     arguments = ["batch", tmp_path / "films", "--sentences", tmp_path / "sentences.txt", "--out", tmp_path / "out"]
     done = cli(*arguments, "--json")
     assert len(done.stdout.splitlines()) == 4
-    folders = sorted((tmp_path / "out").iterdir())
+    folders = sorted((tmp_path / "out").glob("*/"))
     assert [f.name[:5] for f in folders] == ["clip", "clip-"]
     before = [(f / "grounding.jsonl").read_bytes() for f in folders]
     again = cli(*arguments, "--json", "--export", "vtt,html")

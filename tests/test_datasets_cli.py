@@ -15,6 +15,8 @@ from whenwhere.datasets.questions import read_questions
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.validate import validate_gold
+from whenwhere.training.builders import items
+from whenwhere.training.policy_tables import DataSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from releases import RELEASES, write_release
@@ -50,6 +52,14 @@ def test_convert_and_ask(cli: Cli, moving_clip: Path, tmp_path: Path) -> None:
     first = next(manifest.read(out))
     assert (first.id, first.video) == ("KITE1#0", "../clips/KITE1.mp4")
     assert first.provenance["video"] == "KITE1"
+    # The same folder means the same to `validate` and to a recipe, wherever the manifest is.
+    done = cli("data", "validate", out, "--videos", videos, status=1)
+    assert "line 3: the video 'ABCDE' is neither in" in done.stderr and "1 × missing video" in done.stdout
+    learned = items(DataSettings(kind="manifest", annotations=str(out), videos=str(videos)))
+    assert Path(learned[0].video).samefile(videos / "KITE1.mp4")
+    again = tmp_path / "again.jsonl"
+    cli("data", "convert", "--benchmark", "manifest", "--annotations", out, "--out", again, "--videos", videos)
+    assert next(manifest.read(again)).video == "clips/KITE1.mp4"
     answers = tmp_path / "answers"
     done = cli("batch", out, "--out", answers, "--json", status=1)
     asked = [json.loads(line) for line in done.stdout.splitlines()]

@@ -10,7 +10,8 @@ and settings is stored; failed questions are tried again. One bad video or line 
 goes wrong with a video, its folder or its page, its questions get records that say so. Only a full disk ends a batch.
 
 For each answer the order on the disk is: its line, then its files, then the video's page. So what is stored is never
-computed again, and files that are missing after an interruption are made from the stored line the next time.
+computed again, and files that are missing after an interruption are made from the stored line the next time. At the end
+`index.html` lists all videos of the output folder with their questions, those of earlier calls too.
 
 Left out: several processes (start one for each part of the manifest; they share the cache, and may share the output
 folder as long as no video is in two parts).
@@ -36,7 +37,7 @@ from whenwhere.models.backends.base import ModelBackend
 from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import load_model
 from whenwhere.records import Grounding, VideoRecord
-from whenwhere.results import ResultStore, folder_name
+from whenwhere.results import INDEX, PAGE, ResultStore, folder_name, latest_records, result_folders
 from whenwhere.session import GROUNDERS, MAX_DOWNLOAD, Answer, Session, check_model
 from whenwhere.settings import GroundingSettings, failure, identity, printable, slug
 from whenwhere.store import DiskFullError, make_folder
@@ -63,7 +64,7 @@ def batch(
 
     Args:
         manifest: A file of questions (`whenwhere.datasets.questions`), a folder of videos, or items.
-        out: Folder for answers: `OUT/<video>/grounding.jsonl` and files.
+        out: Folder for answers: `OUT/<video>/grounding.jsonl` and files, and `OUT/index.html` about all videos.
         model: The model that answers, as for `whenwhere.open`. It is loaded once for all videos.
         settings: How questions are answered. None takes the defaults of `GroundingSettings`.
         sentences: What to look for in each video, if the manifest is a folder.
@@ -118,6 +119,7 @@ def batch(
                 if device is None:
                     job = replace(job, model=backend, concurrency=None)
         _answer_videos(job, by_video, result, backend)
+    _write_index(job, result)
     return result
 
 
@@ -390,6 +392,23 @@ def _concurrency(job: BatchJob, session: Session) -> int:
         return session.concurrency(job.settings)
     except WhenwhereError:
         return 1
+
+
+def _write_index(job: BatchJob, result: BatchResult) -> None:
+    """Write the page about all videos of the output folder; that it cannot be written fails no question."""
+    from whenwhere.export.index import write_index
+
+    if job.out is None:
+        return
+    path = job.out / INDEX
+    pages = ((f / PAGE if (f / PAGE).is_file() else f, latest_records(f)) for f in result_folders(job.out))
+    try:
+        result.index = write_index(path, pages)
+    except Exception as e:
+        if not isinstance(e, WhenwhereError):
+            job.callback.on_bug(e)
+        result.unwritten += 1
+        job.callback.on_unwritten(path, e)
 
 
 def _write_page(store: ResultStore, session: Session) -> None:

@@ -34,6 +34,7 @@ class BatchResult:
         reused: Number of questions that were answered already.
         unwritten: Number of files that could not be written.
         pages: The pages of the videos, if pages were asked for.
+        index: The page about all videos of the output folder, or None if it is not written.
         lock: Held while the counts change and while a callback is told of an answer: videos may be answered at a time.
     """
 
@@ -45,6 +46,7 @@ class BatchResult:
     reused: int = 0
     unwritten: int = 0
     pages: list[Path] = field(default_factory=list)
+    index: Path | None = None
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property

@@ -36,6 +36,8 @@ from whenwhere.store import append_line, json_object, write_bytes
 
 #: Names of the file of records, of the answers about videos that are not there any more, and of the page.
 LOG, EARLIER, PAGE = "grounding.jsonl", "earlier.jsonl", "page.html"
+#: Name of the page about all videos, which lies beside their folders.
+INDEX = "index.html"
 #: Longest name of a video's folder, in bytes; file systems allow 255, and a digest may follow.
 LONGEST_NAME = 230
 
@@ -267,6 +269,24 @@ def read_results(out: Path) -> Iterator[Grounding]:
         yield from (line.record for line in _read_log(log) if line.record is not None)
 
 
+def result_folders(out: Path) -> list[Path]:
+    """The folders of all videos in a folder that a batch wrote, by name."""
+    return sorted(log.parent for log in out.glob(f"*/{LOG}"))
+
+
+def latest_records(folder: Path) -> list[Grounding]:
+    """The latest record of each question of a video's folder, in the order in which the page shows them.
+
+    Raises:
+        OutputError: The file of records cannot be read.
+    """
+    latest: dict[tuple[str, str], Grounding] = {}
+    for line in _read_log(folder / LOG):
+        if line.record is not None:
+            latest[_key(line.record)] = line.record
+    return list(latest.values())
+
+
 def folder_name(source: str) -> str:
     r"""The name of the folder for a video.
 
@@ -286,6 +306,8 @@ def folder_name(source: str) -> str:
             path = urlsplit(source).path
     name = printable(Path(path).stem).replace("?", "_").lstrip(".")
     name = "".join("_" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name) or "video"
+    if name.casefold() == INDEX:
+        name = f"_{name}"
     data = name.encode()
     if len(data) > LONGEST_NAME:
         name = f"{data[:LONGEST_NAME].decode(errors='ignore')}-{_digest(name)}"

@@ -16,7 +16,9 @@ def batch_command(
             metavar="MANIFEST", help="A .jsonl, .csv or .parquet file with `video` and `query`, or a folder of videos."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for answers: OUT/<video>/grounding.jsonl and exports.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for answers: OUT/index.html, OUT/<video>/grounding.jsonl and exports.")
+    ],
     sentence: Annotated[
         list[str] | None, typer.Option(help="What to look for in a folder's videos; repeatable.")
     ] = None,

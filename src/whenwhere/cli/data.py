@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from whenwhere.datasets.item import Item
+    from whenwhere.datasets.videos import VideoFolder
     from whenwhere.evaluate.validate import Validation
 
 #: Number of lines or items that are named of each kind of fault.
@@ -39,6 +40,14 @@ Benchmark = Annotated[str, typer.Option(help="Name of the benchmark (`whenwhere 
 Annotations = Annotated[
     Path, typer.Option(metavar="FILE", help="The benchmark's released file, or folder where it has several.")
 ]
+Videos = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder of the videos: names are looked up there, then as paths from the set's file. `convert` writes the "
+        "paths that `batch` finds; `validate` also checks that every video of the manifest is there.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -46,9 +55,7 @@ def convert(
     benchmark: Benchmark,
     annotations: Annotations,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Manifest to write: .jsonl or .parquet.")],
-    videos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the videos; names become paths that `batch` finds.")
-    ] = None,
+    videos: Videos = None,
 ) -> None:
     """Write a benchmark's released file as a manifest.
 
@@ -57,6 +64,7 @@ def convert(
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest, read_items
+    from whenwhere.datasets.videos import VideoFolder
     from whenwhere.errors import SettingError
     from whenwhere.evaluate.names import find_benchmark
 
@@ -68,7 +76,8 @@ def convert(
         items = read_items(bench, annotations)
         if not any(item.query or len(item.spans) or item.tubes for item in items):
             raise SettingError(f"{bench.name} has neither sentences nor truth in time: only `whenwhere eval` takes it")
-        count = manifest.write(_located(items, videos, out.parent, lost) if videos else items, out)
+        there = VideoFolder(videos, annotations) if videos else None
+        count = manifest.write(_located(items, there, out.parent, lost) if there else items, out)
     stdout.print(f"wrote {out}: {_many(count, 'item')} of {_many(len({i.video for i in items}), 'video')}")
     if invalid := sum(i.status == "invalid" for i in items):
         note(f"invalid in the release, kept and marked: {_many(invalid, 'item')}", "yellow")
@@ -96,13 +105,10 @@ def _check_folder(folder: Path) -> None:
         raise SettingError(f"--videos {folder} is not a folder: give the folder of the videos")
 
 
-def _located(items: "Iterable[Item]", videos: Path, folder: Path, lost: set[str]) -> "Iterator[Item]":
+def _located(items: "Iterable[Item]", there: "VideoFolder", folder: Path, lost: set[str]) -> "Iterator[Item]":
     """The items with videos as paths from the manifest's folder. The released name is kept in `provenance`."""
     import os
 
-    from whenwhere.datasets.videos import VideoFolder
-
-    there = VideoFolder(videos)
     for item in items:
         path = there.find(item.video)
         if path is None:
@@ -119,9 +125,7 @@ def validate(
         typer.Option(help="Benchmark whose released file to check instead (`whenwhere eval --list` shows all)."),
     ] = None,
     annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file of --benchmark.")] = None,
-    videos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also check that every video of the manifest is in this folder.")
-    ] = None,
+    videos: Videos = None,
     json_: Json = False,
 ) -> None:
     """Check every line of a manifest, or that a benchmark's truth, scored as if it were an answer, gets the full score.
@@ -152,7 +156,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
     from whenwhere.datasets import manifest
     from whenwhere.datasets.videos import VideoFolder
 
-    there = VideoFolder(videos) if videos else None
+    there = VideoFolder(videos, file) if videos else None
     faults: Counter[str] = Counter()
     named: list[str] = []
     # Hashes instead of the names themselves, because a manifest may have millions of lines.
@@ -178,7 +182,11 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
             ids.add(hash(item.id))
             video = hash(item.video)
             if there and video not in seen and there.find(item.video) is None:
-                fault("missing video", f"{file}, line {line.number}: the video {item.video!r} is not in {videos}")
+                fault(
+                    "missing video",
+                    f"{file}, line {line.number}: the video {item.video!r} is neither in {videos} nor at that path "
+                    "from the manifest's folder",
+                )
             seen.add(video)
     for sentence in named:
         note(sentence, "red")

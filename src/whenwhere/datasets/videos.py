@@ -1,7 +1,9 @@
 """Finding the file that a release means by a video's name.
 
 Releases name a video by its id (`3MSZA`), with an ending (`s30-d52.avi`, which may have become another one when the
-video was converted), or with a path. `VideoFolder.find` looks for that name in one folder.
+video was converted), or with a path. `VideoFolder.find` looks for that name in the folder of the videos, and then for
+a path from the set's own folder, because that is how manifests name videos. Wherever a folder of videos is given
+(`data convert`, `data validate`, recipes), it means this.
 """
 
 import os
@@ -31,10 +33,14 @@ class VideoFolder:
 
     Args:
         folder: The folder that holds the videos.
+        annotations: The set's file or folder, from which a name may be a path. None looks in `folder` alone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, annotations: Path | None = None) -> None:
         self.folder = folder
+        self._folders = [folder]
+        if annotations is not None:
+            self._folders.append(annotations if annotations.is_dir() else annotations.parent)
         self._listed: dict[Path, tuple[frozenset[str], dict[str, str]]] = {}
 
     def find(self, name: str) -> Path | None:
@@ -44,7 +50,10 @@ class VideoFolder:
             name: Name of the video in the release: an id, a file name, or a path relative to the folder. It is looked
                 for as it is, then with a video ending added, then with its video ending replaced by another.
         """
-        direct = self.folder / name
+        return next((path for folder in self._folders if (path := self._find(folder / name)) is not None), None)
+
+    def _find(self, direct: Path) -> Path | None:
+        """The file of this path, or the video that differs from it only in its ending."""
         files, endings = self._list(direct.parent)
         if direct.name in files:
             return direct

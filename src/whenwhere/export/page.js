@@ -11,7 +11,6 @@ const NUDGE = 1e-3;                 // added to a seek, because the rounded star
 const GLANCE = 0.5;                 // the only box of a candidate is shown for this many seconds before and after its time
 // Colours that most forms of colour blindness can tell apart (after Okabe and Ito); overlays use the same.
 const COLOURS = ["#56b4e9", "#e69f00", "#00c882", "#d55e00", "#cc79a7", "#7a8cff", "#d6c400"];
-const STATUS = { answered: "Found", absent: "Not there", unsure: "Not sure", failed: "Failed" };
 
 const answers = data.records.map((record, i) => ({
   record,

@@ -48,6 +48,8 @@ COPY_BYTES_PER_SECOND = 130_000
 
 #: Files that make up the one script of the page, in this order.
 _SCRIPTS = ("tube.js", "page.js", "player.js", "timeline.js", "sentences.js", "start.js")
+#: What became of a sentence, by its status, in the words of the pages.
+STATUSES = {"answered": "Found", "absent": "Not there", "unsure": "Not sure", "failed": "Failed"}
 _PLAYABLE = {"h264": ("mp4",), "vp8": ("webm",), "vp9": ("webm", "mp4"), "av1": ("mp4", "webm")}
 _EIGHT_BIT = {"yuv420p", "yuvj420p"}
 
@@ -108,7 +110,7 @@ def prepare_media(info: "VideoInfo", folder: Path) -> Media:
             f"The picture is a copy of {Path(info.path).name} made for this page; boxes are in the original's pixels."
         )
         return Media("copy", "video/mp4", packed, "", 0.0, " ".join([note, *(f"Here {w}." for w in warnings)]))
-    href = _href(Path(info.path), folder)
+    href = href_of(Path(info.path), folder)
     note = f"The video is not inside this page: it is linked as {href} and has to stay there."
     return Media("linked", f"video/{box or 'mp4'}", b"", href, max(0.0, info.start), note)
 
@@ -129,7 +131,8 @@ def _copy(info: "VideoInfo") -> tuple[bytes, list[str]]:
         return file.read_bytes(), out.warnings
 
 
-def _href(path: Path, folder: Path) -> str:
+def href_of(path: Path, folder: Path) -> str:
+    """The address of a file on a page in a folder."""
     # Links are relative, so that page and files can move together, and quoted, since names may hold any character.
     relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder)).replace(os.sep, "/")
     return quote(os.fsencode(relative))
@@ -149,8 +152,9 @@ def page_data(
     steps = np.diff(info.times, append=info.duration)
     return {
         "made_by": f"whenwhere {__version__}",
+        "statuses": STATUSES,
         "video": {
-            "name": _name(records, info),
+            "name": video_name(records[0].video.path if records and records[0].video else info.path),
             "duration": round(info.duration, 6),
             "width": info.width,
             "height": info.height,
@@ -183,9 +187,9 @@ def page_data(
     }
 
 
-def _name(records: Sequence["Grounding"], info: "VideoInfo") -> str:
-    video = records[0].video if records else None
-    path = (video.path if video else info.path).encode("utf-8", "replace").decode("utf-8")
+def video_name(path: str) -> str:
+    """The last part of a video's path or address, in characters that UTF-8 can hold."""
+    path = path.encode("utf-8", "replace").decode("utf-8")
     return path.rstrip("/").rsplit("/", 1)[-1] or path
 
 
@@ -206,12 +210,12 @@ def document(data: dict[str, Any], packed: bytes = b"") -> str:
         data: What `page_data` returns.
         packed: The bytes of the video, if it is embedded.
     """
-    style, page, script = _part("page.css"), _part("page.html"), "\n".join(map(_part, _SCRIPTS))
+    style, page, script = template("page.css"), template("page.html"), "\n".join(map(template, _SCRIPTS))
     # `'self' file:` is allowed only if the video is a file of its own; embedded bytes become a blob.
     source = "blob:" if data["media"]["kind"] != "linked" else "'self' file:"
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src {source}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {content_hash(script)}; style-src {content_hash(style)}; media-src {source}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return string.Template(page).substitute(
         policy=policy,
@@ -225,11 +229,13 @@ def document(data: dict[str, Any], packed: bytes = b"") -> str:
     )
 
 
-def _part(name: str) -> str:
+def template(name: str) -> str:
+    """The text of a file that pages are made of."""
     return resources.files("whenwhere.export").joinpath(name).read_text("utf-8")
 
 
-def _hash(content: str) -> str:
+def content_hash(content: str) -> str:
+    """The name of a script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode('utf-8')).digest()).decode('ascii')}'"
 
 
@@ -257,7 +263,7 @@ def write_video_page(
     """
     page = Path(path)
     media = prepare_media(info, page.parent)
-    links = [(file.name.encode("utf-8", "replace").decode("utf-8"), _href(file, page.parent)) for file in files]
+    links = [(file.name.encode("utf-8", "replace").decode("utf-8"), href_of(file, page.parent)) for file in files]
     return write_text(page, document(page_data(records, info, media, links), media.bytes))
 
 

@@ -110,7 +110,7 @@ function card(answer, i) {
   const { record } = answer;
   const note = record.status === "answered"
     ? [record.spans.length === 1 ? between(record.spans[0]) : plural(record.spans.length, "span")]
-    : [STATUS[record.status]];
+    : [data.statuses[record.status]];
   if (record.confidence !== null) note.push(`confidence ${Math.round(record.confidence * 100)} %`);
   return h("li", { class: "card", id: `sentence-${i + 1}`, "data-status": record.status, style: { "--c": answer.colour } },
     h("button", { class: "head", type: "button", "aria-expanded": "false", click: () => goToSentence(i) },

@@ -1,5 +1,6 @@
 """Sentences, numbers and times in the form in which text files hold them."""
 
+import math
 import unicodedata
 
 
@@ -32,3 +33,15 @@ def subtitle_time(seconds: float, point: str = ".") -> str:
     """
     ms = max(0, round(seconds * 1000))
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{point}{ms % 1000:03}"
+
+
+def clock(seconds: float) -> str:
+    """A time in the one form in which pages show times, as the page's own script writes it; negative times become 0.
+
+    >>> clock(83.2), clock(3661.996), clock(-1)
+    ('1:23.20', '1:01:02.00', '0:00.00')
+    """
+    n = max(0, math.floor(seconds * 100 + 0.5))
+    minutes, hours = n // 6000 % 60, n // 360_000
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{head}:{n // 100 % 60:02}.{n % 100:02}"

@@ -243,7 +243,7 @@ def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list
     if data.videos:
         if not Path(data.videos).is_dir():
             raise SettingError(f"there is no folder of videos at {data.videos}: add videos=DIR")
-        videos = VideoFolder(Path(data.videos))
+        videos = VideoFolder(Path(data.videos), path)
     found = read_items(BENCHMARKS[data.kind], path)
     kept, left_out = filter_items(found, data)
     if data.count and len(kept) > data.count:

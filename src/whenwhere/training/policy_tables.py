@@ -114,8 +114,8 @@ class DataSettings(FilterSettings):
     Attributes:
         kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         annotations: The released file, or the manifest.
-        videos: Folder that holds the videos. Empty keeps paths as they are; those in a manifest are relative to the
-            manifest's folder.
+        videos: Folder of the videos: names are looked up there, then as paths from the annotations. Empty keeps paths
+            as they are; those in a manifest are relative to the manifest's folder.
         world: Settings of the procedural world `shapes`.
         grow: Smaller worlds that a run on `shapes` begins with, in order.
         first_seed: Seed of the first clip of `shapes`.
