@@ -272,3 +272,16 @@ def test_an_avi_that_begins_with_empty_places(tmp_path: Path) -> None:
     info = probe(clips.write(tmp_path / "late.avi", n=30, fps=25, gop=10, change=shifted(5)).path)
     assert codes(info) == list(range(30))
     assert info.times == pytest.approx(np.arange(30) / 25)
+
+
+def test_an_index_longer_than_its_pictures_is_not_called_unread(tmp_path: Path) -> None:
+    """Some writers list an empty frame for every tick; other bytes of that number are named."""
+    path = clips.write(tmp_path / "index.avi", n=20, fps=25, gop=10).path
+    data = path.read_bytes()
+    at = data.rindex(b"idx1")
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    for name, kind in (("index.avi", b"idx1"), ("rest.avi", b"JUNK")):
+        longer = kind + (size + len(data)).to_bytes(4, "little") + data[at + 8 : at + 8 + size] + bytes(len(data))
+        (tmp_path / name).write_bytes(data[:at] + longer)
+    assert not probe(tmp_path / "index.avi").warnings
+    assert any("no picture that can be read" in w for w in probe(tmp_path / "rest.avi").warnings)

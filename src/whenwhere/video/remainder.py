@@ -45,7 +45,7 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
         return None
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64 if kind in _SINGLE else min(after, len(data)))
-        rest = 1 - after / len(data)
+        rest = 1 - (after + _index_size(data, kind, after)) / len(data)
     # A transport stream may hold several videos side by side, whose last pictures lie close together.
     if found and (kind != "mpegts" or rest > _MUCH):
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
@@ -54,3 +54,11 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
         part = f"the last {rest:.0%} of the file, after {seconds:.1f} s,"
         return f"{part} hold no picture that can be read: convert it first"
     return None
+
+
+def _index_size(data: mmap.mmap, kind: str, after: int) -> int:
+    """Bytes of an AVI's index, which is longer than its pictures if the writer listed many empty frames."""
+    place = data.find(b"idx1", after) if kind == "avi" else -1
+    if place < 0:
+        return 0
+    return min(8 + int.from_bytes(data[place + 4 : place + 8], "little"), len(data) - place)
