@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -343,6 +344,67 @@ def test_files_beside_the_page_are_linked(at_rest, file):
     assert Path(at_rest.evaluate("decodeURIComponent(document.querySelector('.beside a').pathname)")).exists()
 
 
+def test_many_files_are_folded_away_by_sentence(chromium, info, records, tmp_path):
+    names = [f"{k:02}-a-dog.{ending}" for k in (1, 2, 10) for ending in ("srt", "clip.mp4")] + [
+        "grounding.jsonl",
+        "1.srt",
+    ]
+    window, seen = visit(
+        chromium, write_video_page(records, info, tmp_path / "page.html", [tmp_path / name for name in names])
+    )
+    beside = window.locator("footer .beside")
+    assert beside.locator("summary").text_content() == "8 files beside this page"
+    assert not beside.locator("a").first.is_visible()
+    beside.locator("summary").click()
+    assert beside.locator("h3").all_text_contents() == ["01-a-dog", "02-a-dog", "10-a-dog"]
+    links = beside.locator("a").all_text_contents()
+    assert links == ["grounding.jsonl", "1.srt", *["srt", "clip.mp4"] * 3]
+    assert beside.locator("a").last.get_attribute("href") == "10-a-dog.clip.mp4"
+    assert seen.errors == []
+    window.context.close()
+
+
+def test_boxes_of_several_sentences_together(at_rest, records):
+    seek(at_rest, 2.64)
+    colours = {tuple(c) for c in picture(at_rest, "canvas").reshape(-1, 4).tolist()}
+    assert (*BLUE, 255) in colours and (*ORANGE, 255) not in colours
+    button = at_rest.locator("#together")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    colours = {tuple(c) for c in picture(at_rest, "canvas").reshape(-1, 4).tolist()}
+    assert (*BLUE, 255) in colours and (*ORANGE, 255) in colours
+    at_rest.keyboard.press("a")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert_box(at_rest, records[0].tube().at(2.64), BLUE)
+
+
+def test_one_number_for_confidence_and_one_form_for_times(at_rest):
+    card = at_rest.locator(".card").first
+    assert card.locator(".status").text_content() == "2 spans · confidence 75 %"
+    assert [row.strip() for row in card.locator(".rows .go").all_text_contents()] == [
+        "0:00.60 – 0:01.801.20 s", "0:02.60 – 0:04.401.80 s",
+    ]  # fmt: skip
+    assert at_rest.locator("header .facts").text_content().startswith("0:05.00  ·")
+    shown = at_rest.locator(".status, .time, .clock").all_text_contents()
+    times = re.findall(r"\d[\d:]*:\d+(?:\.\d+)?", " ".join(shown))
+    assert len(times) > 5 and all(re.fullmatch(r"\d:\d\d\.\d\d", t) for t in times)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_playhead_never_covers_a_label_of_the_ruler(chromium, file, width):
+    window, _ = visit(chromium, file, width=width)
+    ready(window)
+    tops = "[...document.querySelectorAll('.tick')].map((el) => { const r = document.createRange(); "
+    tops += "r.selectNodeContents(el); const b = r.getBoundingClientRect(); return [b.left, b.right, b.bottom]; })"
+    labels = window.evaluate(tops)
+    handle = window.locator("#knob").bounding_box()
+    assert max(bottom for _, _, bottom in labels) <= handle["y"]
+    assert all(a[1] < b[0] for a, b in pairwise(labels)), "labels do not touch"
+    # The line passes behind the ruler.
+    assert window.evaluate("Number(getComputedStyle($('playhead')).zIndex) < Number(getComputedStyle(ruler).zIndex)")
+    window.context.close()
+
+
 def test_a_link_leads_to_sentence_and_moment(chromium, file):
     window, seen = visit(chromium, file.as_uri() + "#t=2.2&s=2")
     ready(window)
@@ -372,6 +434,10 @@ def test_phone(chromium, file, scheme):
             .filter(([, r]) => r.height < 40 || r.width < 40).map(([name, r]) => [name, r.width, r.height])"""
     )
     assert small == []
+    lanes, edge = window.locator(".lane"), window.locator("#timeline").bounding_box()
+    for i in range(lanes.count()):
+        at = lanes.nth(i).bounding_box()
+        assert at["height"] >= 8 and at["y"] + at["height"] <= edge["y"] + edge["height"], "every row is in view"
     window.locator(".lane.chosen .span.sure").nth(1).tap()
     assert settled(window) == pytest.approx(2.6, abs=0.1)
     assert (rgb(window, "body", "backgroundColor").mean() > 200) == (scheme == "light")

@@ -21,6 +21,7 @@ const answers = data.records.map((record, i) => ({
 
 const state = {
   chosen: 0,        // index of the chosen sentence
+  all: false,       // whether the boxes of the other sentences are drawn too
   focus: null,      // what is highlighted: a span, or {start, end, of: candidate}
   until: null,      // time at which playing stops
   time: 0,          // time of the frame that is shown, in our seconds
@@ -50,9 +51,8 @@ function svg(tag, props, ...children) {
 const icon = (name) => svg("svg", { "aria-hidden": "true" }, svg("use", { href: "#i-" + name }));
 const setIcon = (button, name) => button.querySelector("use").setAttribute("href", "#i-" + name);
 const percent = (t) => `${(100 * Math.min(Math.max(t / duration, 0), 1)).toFixed(4)}%`;
-const digits = (s) => (s.end - s.start < 1 ? 2 : 1);
-const between = (s) => `${clock(s.start, digits(s))} – ${clock(s.end, digits(s))}`;
-const length = (s) => `${(s.end - s.start).toFixed(digits(s))} s`;
+const between = (s) => `${clock(s.start)} – ${clock(s.end)}`;
+const length = (s) => `${(s.end - s.start).toFixed(2)} s`;
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 
 function toast(text) {

@@ -75,36 +75,39 @@ function showPlaying() {
   $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
 }
 
-/** The boxes of the chosen sentence at the current time: `[{box, source, label, guess}]`. */
-function boxesNow() {
-  const { record, tracks: mine } = answers[state.chosen];
-  const out = mine.map((tr, i) => ({ ...boxAt(tr, state.time), label: record.tubes[i].label }));
-  const guess = state.focus && state.focus.of;
-  if (guess && Array.isArray(guess.box) && Math.abs(state.time - guess.t) <= GLANCE) out.push({ box: guess.box, source: "candidate", guess: true });
+/** The boxes of a sentence at the current time: `[{box, source, label, colour, guess}]`. */
+function boxesOf(i) {
+  const { record, colour, tracks: mine } = answers[i];
+  // Where boxes of several sentences are drawn, each says whose it is.
+  const named = (label) => (state.all ? [i + 1, label].filter(Boolean).join(" ") : label);
+  const out = mine.map((tr, k) => ({ ...boxAt(tr, state.time), label: named(record.tubes[k].label), colour }));
+  const guess = i === state.chosen && state.focus && state.focus.of;
+  if (guess && Array.isArray(guess.box) && Math.abs(state.time - guess.t) <= GLANCE) out.push({ box: guess.box, source: "candidate", colour, guess: true });
   return out.filter((b) => b.box);
 }
 
 function draw() {
-  const found = boxesNow();
+  const found = boxesOf(state.chosen);
+  const others = state.all ? answers.flatMap((_, i) => (i === state.chosen ? [] : boxesOf(i))) : [];
   const ratio = window.devicePixelRatio || 1;
   const w = Math.round(picture.clientWidth * ratio), hgt = Math.round(picture.clientHeight * ratio);
   if (canvas.width !== w || canvas.height !== hgt) { canvas.width = w; canvas.height = hgt; }
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, w, hgt);
-  for (const b of found) drawBox(pen, b, w / width, hgt / height, ratio);
+  for (const b of [...others, ...found]) drawBox(pen, b, w / width, hgt / height, ratio);
   const t = Math.min(state.time, duration);
-  $("playhead").style.left = percent(t);
-  $("clock").textContent = clock(t, 2);
+  for (const part of [$("playhead"), knob]) part.style.left = percent(t);
+  $("clock").textContent = clock(t);
   ruler.setAttribute("aria-valuenow", t.toFixed(2));
-  ruler.setAttribute("aria-valuetext", `${clock(t, 1)} of ${clock(duration, 1)}`);
+  ruler.setAttribute("aria-valuetext", `${clock(t)} of ${clock(duration)}`);
   const b = found[0];
   const [x1, y1, x2, y2] = b ? b.box.map(Math.round) : [];
   $("where").textContent = b ? `${x2 - x1} × ${y2 - y1} at ${x1}, ${y1} · ${b.source}` : "";
   for (const el of document.querySelectorAll(".span")) el.classList.toggle("now", el.start <= t && t < el.end);
 }
 
-function drawBox(pen, { box, label, guess }, sx, sy, ratio) {
-  const colour = answers[state.chosen].colour, thick = 2.5 * ratio;
+function drawBox(pen, { box, label, colour, guess }, sx, sy, ratio) {
+  const thick = 2.5 * ratio;
   const x = box[0] * sx, y = box[1] * sy, w = (box[2] - box[0]) * sx, hgt = (box[3] - box[1]) * sy;
   pen.lineJoin = "round";
   pen.setLineDash(guess ? [7 * ratio, 5 * ratio] : []);

@@ -33,7 +33,8 @@ function row(i, span, text, note, kind) {
   return el;
 }
 
-const scoreNote = (s) => (s.score === null || s.score === undefined ? "" : s.score.toFixed(2));
+// Of an answer only its confidence is shown; the scores of candidates say how they rank.
+const scoreNote = (s) => (s.score === null || s.score === undefined ? "" : `score ${s.score.toFixed(2)}`);
 
 /** The score that the answer's ranking gives a candidate, or nothing. */
 const shareNote = (record, c) => scoreNote((record.ranked || []).find((r) => same(r, c)) || {});
@@ -86,7 +87,7 @@ function downloads({ record, files }) {
 function details(answer, i) {
   const { record } = answer;
   const parts = [claim(answer)];
-  if (record.spans.length) parts.push(h("ul", { class: "rows" }, record.spans.map((s) => row(i, s, length(s), scoreNote(s), "sure"))));
+  if (record.spans.length) parts.push(h("ul", { class: "rows" }, record.spans.map((s) => row(i, s, length(s), "", "sure"))));
   const seen = guessesOf(answer).map((g) => row(i, g, candidateText(g.of), shareNote(record, g), "guess"));
   const others = record.candidates ? [] : (record.ranked || []).filter((r) => !record.spans.some((s) => same(s, r)))
     .map((s) => row(i, s, length(s), scoreNote(s), "guess"));
@@ -100,6 +101,19 @@ function details(answer, i) {
   if (record.warnings.length) parts.push(h("ul", { class: "warnings" }, record.warnings.map((w) => h("li", {}, w))));
   parts.push(costLine(answer), downloads(answer));
   return parts;
+}
+
+/** The files beside the page, closed at first because there may be hundreds: grouped by sentence, as they are numbered. */
+function filesBeside() {
+  const groups = new Map();
+  for (const { name, href } of data.beside) {
+    const [, stem, ending] = /^(\d+-[^.]*)\.(.+)$/.exec(name) || [null, "", name];
+    if (!groups.has(stem)) groups.set(stem, []);
+    groups.get(stem).push(h("li", {}, h("a", { href, download: name, title: name }, ending)));
+  }
+  return h("details", { class: "beside" }, h("summary", {}, `${plural(data.beside.length, "file")} beside this page`),
+    [...groups].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
+      .map(([stem, links]) => [stem ? h("h3", {}, stem) : null, h("ul", {}, links)]));
 }
 
 function fold(title, content, open = false) {

@@ -30,6 +30,7 @@ function onKey(e) {
     ",": () => { video.pause(); seek(frameTime(now(), -1)); }, ".": () => { video.pause(); seek(frameTime(now(), 1)); },
     j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
     Home: () => seek(0), End: () => seek(duration), n: () => hop(1), p: () => hop(-1),
+    a: together,
     m: () => { if (!$("mute").hidden) mute(); }, f: full, l: copyLink, "?": () => $("keys").showModal(),
   };
   if (e.key === "Enter" && !e.target.closest("button, a, summary")) {
@@ -49,6 +50,13 @@ function mute() {
   video.muted = !video.muted;
   setIcon($("mute"), video.muted ? "mute" : "sound");
   $("mute").setAttribute("aria-label", video.muted ? "Sound on" : "Sound off");
+}
+
+function together() {
+  if ($("together").hidden) return;
+  state.all = !state.all;
+  $("together").setAttribute("aria-pressed", String(state.all));
+  draw();
 }
 
 function full() {
@@ -90,10 +98,10 @@ function load() {
 
 function build() {
   $("name").textContent = data.video.name;
-  $("facts").textContent = [clock(duration, 1), `${width} × ${height}`, `${Math.round(fps * 100) / 100} fps${data.video.vfr ? ", variable" : ""}`].join("  ·  ");
+  $("facts").textContent = [clock(duration), `${width} × ${height}`, `${Math.round(fps * 100) / 100} fps${data.video.vfr ? ", variable" : ""}`].join("  ·  ");
   picture.style.setProperty("--ratio", width / height);
   document.documentElement.style.setProperty("--lanes", answers.length);
-  $("length").textContent = ` / ${clock(duration, 2)}`;
+  $("length").textContent = ` / ${clock(duration)}`;
   ruler.setAttribute("aria-valuemax", duration.toFixed(2));
   $("sentences").append(...answers.map(card));
   $("lanes").append(...answers.map(lane));
@@ -101,7 +109,7 @@ function build() {
     "aria-label": `Sentence ${i + 1}: ${a.record.query}`, click: () => goToSentence(i) }, String(i + 1))));
   document.body.classList.toggle("single", answers.length === 1);
   const foot = [];
-  if (data.beside.length) foot.push(h("h2", {}, "Files beside this page"), h("ul", { class: "beside" }, data.beside.map((f) => h("li", {}, h("a", { href: f.href, download: f.name }, f.name)))));
+  if (data.beside.length) foot.push(filesBeside());
   if (answers.length > 1) foot.push(h("p", {}, h("button", { class: "plain", type: "button",
     click: () => save("grounding.jsonl", "application/jsonl", data.records.map((r) => JSON.stringify(r) + "\n").join("")) }, icon("down"), "All answers (JSON Lines)")));
   foot.push(h("p", {}, [data.media.note, `Made by ${data.made_by}.`].filter(Boolean).join(" ")));
@@ -114,6 +122,8 @@ function build() {
   $("previous").addEventListener("click", () => hop(-1));
   $("next").addEventListener("click", () => hop(1));
   $("speed").addEventListener("change", (e) => { video.playbackRate = Number(e.target.value); e.target.blur(); });
+  $("together").hidden = answers.filter((a) => a.tracks.length).length < 2;
+  $("together").addEventListener("click", together);
   $("mute").hidden = !data.video.audio;
   $("mute").addEventListener("click", mute);
   $("full").addEventListener("click", full);

@@ -1,16 +1,18 @@
 // The ruler, and one lane for each sentence with its spans, candidates, second-level boxes and curve.
 
+const knob = $("knob");   // the playhead's handle, below the labels of the ruler
+
 function ticks() {
   const room = tracks.clientWidth || 600;
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200];
-  const step = steps.find((s) => (s / duration) * room >= 64) || 14400;
+  const step = steps.find((s) => (s / duration) * room >= (s < 1 || duration >= 3600 ? 84 : 64)) || 14400;
   const out = [];
   for (let k = 0; k * step <= duration + 1e-9; k++) {
     const t = k * step;
     const edge = t / duration > 1 - 24 / room ? "end" : k === 0 ? "start" : null;
-    out.push(h("span", { class: "tick", style: { left: percent(t) }, "data-edge": edge }, clock(t, step < 1 ? 1 : 0)));
+    out.push(h("span", { class: "tick", style: { left: percent(t) }, "data-edge": edge }, clock(t, step < 1 ? 2 : 0)));
   }
-  ruler.replaceChildren(...out);
+  ruler.replaceChildren(...out, knob);
 }
 
 /** A span on a lane. A click seeks to it; shift-click and Enter play only it. */
@@ -74,7 +76,7 @@ function wireTimeline() {
       $("hair").hidden = false;
       $("hair").style.left = percent(t);
       $("hair").dataset.edge = t / duration > 0.5 ? "end" : "start";
-      $("hair-time").textContent = clock(t, 2);
+      $("hair-time").textContent = clock(t);
     }
   });
   for (const event of ["pointerup", "pointercancel"]) tracks.addEventListener(event, () => { dragging = false; });

@@ -74,8 +74,8 @@ function boxAt(tr, time) {
   };
 }
 
-/** 83.2 -> "1:23.2"; `digits` after the point. */
-function clock(t, digits) {
+/** 83.2 -> "1:23.20", the one form of times; `digits` after the point are 0 where only whole seconds occur. */
+function clock(t, digits = 2) {
   const unit = 10 ** digits, n = Math.round(Math.max(0, t) * unit), s = Math.floor(n / unit);
   const two = (x) => String(x).padStart(2, "0");
   const head = s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}` : `${Math.floor(s / 60)}`;
