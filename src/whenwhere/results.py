@@ -277,13 +277,13 @@ def result_folders(out: Path) -> list[Path]:
 def latest_records(folder: Path) -> list[Grounding]:
     """The latest record of each question of a video's folder, in the order in which the page shows them.
 
-    Raises:
-        OutputError: The file of records cannot be read.
+    There is none if the file of records cannot be read; whoever answers questions about that video says so.
     """
     latest: dict[tuple[str, str], Grounding] = {}
-    for line in _read_log(folder / LOG):
-        if line.record is not None:
-            latest[_key(line.record)] = line.record
+    with suppress(OutputError):
+        for line in _read_log(folder / LOG):
+            if line.record is not None:
+                latest[_key(line.record)] = line.record
     return list(latest.values())
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def write_index(path: Path, videos: Iterable[tuple[Path, Sequence["Grounding"]]]) -> Path:
-    """Write the page.
+    """Write the page, unless it is there already: a call that changes no answer changes no file.
 
     Args:
         path: Where the page goes.
@@ -34,7 +34,7 @@ def write_index(path: Path, videos: Iterable[tuple[Path, Sequence["Grounding"]]]
         The path of the page.
 
     Raises:
-        OutputError: The page cannot be written, or answers cannot be read.
+        OutputError: The page cannot be written.
     """
     counts: Counter[str] = Counter()
     rows = []
@@ -57,6 +57,8 @@ def write_index(path: Path, videos: Iterable[tuple[Path, Sequence["Grounding"]]]
         rows="\n".join(rows),
         generator=f"whenwhere {html.escape(__version__)}",
     )
+    if path.is_file() and path.read_bytes() == text.encode():
+        return path
     return write_text(path, text)
 
 
