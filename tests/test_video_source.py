@@ -75,8 +75,8 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
     ("source", "sentence"),
     [
         ("nothing.mp4", "does not exist"),
-        ("rtsp://camera/1", "only http and https"),
-        ("file:///etc/passwd", "only http and https"),
+        ("rtsp://camera/1", "only http, https and file"),
+        ("file:///nothing.mp4", "does not exist"),
         ("http://127.0.0.1:9/a.mp4", "cannot be downloaded"),
         ("http://", "cannot be downloaded"),
     ],

@@ -43,7 +43,7 @@ from whenwhere.records import (
 )
 from whenwhere.settings import GroundingSettings, failure, identity, printable, settings_record
 from whenwhere.spans import Span, SpanSet
-from whenwhere.store import Cache, content_hash
+from whenwhere.store import Cache
 from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts, smooth
 from whenwhere.tubes import Tube
 
@@ -161,7 +161,7 @@ class Session:
         self._local = open_video(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:
             self.info = probe(self._local.path)
-            self.content = content_hash(self._local.path)
+            self.content = self.info.content
             if self._built_in is None and given is None:
                 self._backend = build_backend(name, BackendOptions(self._cache, device, concurrency))
         except MediaError as e:

@@ -6,6 +6,7 @@ Times are seconds from the first displayed frame; stream ticks and packet number
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from whenwhere.errors import QueryError
 from whenwhere.records import VideoRecord
 from whenwhere.video.colours import Colours
+from whenwhere.video.content import content_key
 
 #: A player shows the last frame whose time is <= t; this many seconds allow for the rounding of t.
 SLACK = 1e-6
@@ -23,15 +25,25 @@ NO_TICK = np.iinfo(np.int64).min
 def exact_rate(fps: float | Fraction) -> Fraction:
     """A frame rate as the fraction that it stands for: 29.97 is 30000/1001.
 
-    >>> exact_rate(29.97), exact_rate(25.0), exact_rate(12.5)
-    (Fraction(30000, 1001), Fraction(25, 1), Fraction(25, 2))
+    >>> exact_rate(29.97), exact_rate(25.0), exact_rate(12.5), exact_rate(1 / 2700)
+    (Fraction(30000, 1001), Fraction(25, 1), Fraction(25, 2), Fraction(1, 2700))
     """
     if isinstance(fps, Fraction):
         return fps
     television = Fraction(round(fps * 1.001) * 1000, 1001)
     if abs(float(television) - fps) < 0.005 * fps / 25 and abs(fps - round(fps)) > 1e-6:
         return television
-    return Fraction(fps).limit_denominator(1001)
+    return near_fraction(fps)
+
+
+def near_fraction(rate: float, most: int = 1001) -> Fraction:
+    """A simple fraction near a positive rate: its denominator, or its numerator if it is below 1, is at most `most`.
+
+    >>> near_fraction(1 / 3), near_fraction(1 / 86_400)
+    (Fraction(1, 3), Fraction(1, 86400))
+    """
+    # The time between slow pictures is a simpler number than their rate, which would be rounded to 0.
+    return 1 / Fraction(1 / rate).limit_denominator(most) if rate < 1 else Fraction(rate).limit_denominator(most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +99,7 @@ class VideoInfo:
         coded_height: Height of the stored frames.
         fps: Frames per second; the mean if the rate varies.
         fps_exact: The same as a fraction: 30000/1001 rather than 29.97.
-        vfr: Whether the distances between frames vary by more than the stream's ticks.
+        vfr: Whether the distances between frames vary by more than the stream's ticks and a millisecond.
         rotation: Degrees clockwise from the stored to the displayed frame: 0, 90, 180 or 270.
         mirrored: Whether the stored frame is mirrored left to right before it is turned.
         sar: Sample aspect ratio: width of a stored pixel over its height.
@@ -135,6 +147,11 @@ class VideoInfo:
     def last_before(self, t: float) -> float:
         """Time of the last displayed frame before t; that of the first frame if there is none."""
         return float(self.times[max(int(np.searchsorted(self.times, t - SLACK, side="left")) - 1, 0)])
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of everything that decides the frames, for cache keys."""
+        return content_key(self.path)
 
     def record(self) -> VideoRecord:
         """The part of this that is written into an answer."""

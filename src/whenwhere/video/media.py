@@ -5,7 +5,8 @@ frame, playlists that name other files or addresses. A path here is always a loc
 that a colon in a name has no meaning), what else it may open is decided by `playlist`, and files without a moving
 picture are refused.
 
-Choosing among several video streams is left out: the one that FFmpeg calls best is used, never a cover picture.
+Choosing among several video streams is left out: the one that FFmpeg calls best is used, never a cover picture, and
+never a track that holds the transparency or depth of another.
 """
 
 import os
@@ -20,7 +21,9 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from whenwhere.errors import MediaError
+from whenwhere.video.mp4 import auxiliary_tracks
 from whenwhere.video.playlist import allowed_formats
+from whenwhere.video.refusal import ENCRYPTED, is_encrypted, refusal
 
 # FFmpeg's "video" decoders for text files.
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}
@@ -46,7 +49,7 @@ def check_file(path: str) -> int:
     """The size in bytes of an ordinary file.
 
     Raises:
-        MediaError: The file is missing, a folder, not readable or empty.
+        MediaError: The file is missing, a folder, a pipe, not readable or empty.
     """
     name = shown_name(path)
     try:
@@ -57,27 +60,16 @@ def check_file(path: str) -> int:
         raise MediaError(f"{name} cannot be read ({getattr(e, 'strerror', None) or e}): check the path") from e
     if stat.S_ISDIR(s.st_mode):
         raise MediaError(f"{name} is a folder: name one video, or a folder of pictures where one is accepted")
+    if not stat.S_ISREG(s.st_mode):
+        raise MediaError(
+            f"{name} is a pipe or a device, which cannot be read twice: name a file, or write `-` and give the video "
+            "to standard input"
+        )
     if not os.access(path, os.R_OK):
         raise MediaError(f"{name} cannot be read (no permission): change its mode or copy it")
     if s.st_size == 0:
         raise MediaError(f"{name} is empty: copy or download it again")
     return s.st_size
-
-
-def _explain(path: str) -> str:
-    """A sentence that says why FFmpeg could not open an existing file."""
-    name = shown_name(path)
-    with open(path, "rb") as f:
-        head = f.read(4096)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return f"{name} was cut off before its index (moov) and cannot be played: copy or download it again"
-    if b"\0" not in head:
-        try:
-            head[: len(head) - 4 if len(head) > 8 else None].decode("utf-8")
-            return f"{name} is text, not a video"
-        except UnicodeDecodeError:
-            pass
-    return f"{name} is not a video that FFmpeg can read: it is damaged or another kind of file"
 
 
 @contextmanager
@@ -101,7 +93,7 @@ def opened(path: str) -> Iterator[InputContainer]:
         raise MediaError(_slow(path)) from e
     except (av.error.FFmpegError, OSError, ValueError) as e:
         check_file(path)
-        raise MediaError(_explain(path)) from e
+        raise MediaError(f"{shown_name(path)} {refusal(path, opened=False)}") from e
     try:
         yield container
     finally:
@@ -123,12 +115,17 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     if container.format.name == "tty":
         raise MediaError(f"{name} is text, not a video")
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if len(moving) > 1 and "mp4" in container.format.name:
+        auxiliary = auxiliary_tracks(path)
+        moving = [s for s in moving if s.id not in auxiliary] or moving
     best = container.streams.best("video")
-    stream = next((s for s in moving if s is best), moving[0] if moving else None)
+    stream = next((s for s in moving if s is best), max(moving, key=lambda s: s.frames, default=None))
     if stream is None:
         if container.streams.audio:
             raise MediaError(f"{name} has sound but no moving picture: name a video")
         raise MediaError(f"{name} has no moving picture: name a video")
+    if stream.codec_context is None and is_encrypted(path):
+        raise MediaError(f"{name} {ENCRYPTED}")
     if stream.codec_context is None:
         raise MediaError(f"{name} uses a codec that this FFmpeg cannot decode: convert it to H.264 first")
     if stream.codec_context.name in _TEXT_CODECS:

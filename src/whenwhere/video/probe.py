@@ -37,9 +37,11 @@ from whenwhere.video.clock import (
     stamped_clock,
 )
 from whenwhere.video.colours import Colours, declared_colours
-from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo
+from whenwhere.video.hidden import HIDES
+from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo, near_fraction
 from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
 from whenwhere.video.orientation import orientation
+from whenwhere.video.refusal import ENCRYPTED, refusal
 from whenwhere.video.remainder import unread_sentence
 
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
@@ -47,7 +49,7 @@ _HEAD = 300
 # Longest duration in seconds, eleven days: many things are made for each second of a video.
 _LONGEST = 1e6
 # Side data of packets that later packets rely on.
-_HEADS = ("palette", "new_extradata", "param_change")
+_HEADS = {"palette", "new_extradata", "param_change"}
 
 
 @dataclass
@@ -122,7 +124,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     duration = float(seconds[-1]) + last_seconds
     _check_duration(name, duration)
     if vfr:
-        fps = Fraction(len(seconds) / duration).limit_denominator(100_000)
+        fps = near_fraction(len(seconds) / duration, 100_000)
     # A header cannot know how long parts with clocks of their own are together.
     truncated = cut_off or (not clock.joins and _ends_early(name, found, clock.start + duration, duration))
     warnings = []
@@ -199,7 +201,7 @@ def _survey(path: str) -> _Survey:
         colours = declared_colours(context)
         audio = bool(container.streams.audio)
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
-        hidden = _hides_frames(context)
+        hides = HIDES.get(codec)
         flags = Flags(container.format.flags)
         kind, end = container.format.name, 0
         stores_times = kind != "avi" and Flags.no_timestamps not in flags
@@ -217,8 +219,12 @@ def _survey(path: str) -> _Survey:
             add_duration(packet.duration or 0)
             add_size(packet.size)
             add_key(packet.is_keyframe)
-            add_shown(not packet.is_discard and not (hidden and not bytes(packet)[0] & 0x10))
-            add_head(any(data.data_type in _HEADS for data in packet.iter_sidedata()))
+            add_shown(not packet.is_discard and not (hides and hides(memoryview(packet))))
+            said = {data.data_type for data in packet.iter_sidedata()}
+            if "encryption_info" in said:
+                # A decoder may take some of it for pictures.
+                raise MediaError(f"{shown_name(path)} {ENCRYPTED}")
+            add_head(not said.isdisjoint(_HEADS))
             if tried is not None and (tried or packet.is_keyframe):
                 tried.append(packet)
                 first = _first_frame(context, tried)
@@ -326,11 +332,6 @@ def _ends_early(path: str, found: _Survey, end: float, duration: float) -> bool:
     return found.declared > max(last, last - found.beginning) + slack
 
 
-def _hides_frames(context: VideoCodecContext) -> bool:
-    """Whether packets may hold hidden frames: VP8 stores such references; bit 4 of a packet's first byte tells."""
-    return context.name in ("vp8", "libvpx")
-
-
 def _first_frame(context: VideoCodecContext, batch: Iterable[Packet | None]) -> VideoFrame | None:
     """The first frame that some packets give, or None."""
     frames: list[VideoFrame] = []
@@ -364,7 +365,7 @@ def _search_first(path: str) -> VideoFrame:
 
 
 def _undecodable(path: str) -> MediaError:
-    return MediaError(f"no frame of {shown_name(path)} can be decoded: it is damaged, copy or download it again")
+    return MediaError(f"{shown_name(path)} {refusal(path, opened=True)}")
 
 
 def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
@@ -396,21 +397,24 @@ def _without_broken_head(path: str, table: PacketTable) -> PacketTable:
 def _rate(seconds: NDArray[np.float64], tick: float, guessed: list[Fraction]) -> tuple[Fraction, bool]:
     """The frames per second, and whether the distances between frames vary.
 
-    Ticks are coarse (Matroska counts milliseconds), so the distances of a constant rate may differ by a tick.
+    Ticks are coarse, and Matroska counts milliseconds, which stay when such a file is put into another container: so
+    the distances of a constant rate may differ by a tick or a millisecond.
 
     >>> _rate(np.round(np.arange(90) * 1001 / 30000, 3), 0.001, [Fraction(30000, 1001)])
     (Fraction(30000, 1001), False)
     >>> _rate(np.array([0, 0.1, 0.2, 0.5]), 0.001, [Fraction(10)])
     (Fraction(10, 1), True)
+    >>> _rate(np.array([0, 2700.0]), 0.001, [])
+    (Fraction(1, 2700), False)
     """
     if len(seconds) < 2:
         return (guessed[0] if guessed else Fraction(25)), False
     steps = np.diff(seconds)
-    typical = Fraction(1 / float(np.median(steps))).limit_denominator(1001)
+    typical = near_fraction(1 / float(np.median(steps)))
     span = float(seconds[-1])
-    for rate in (*guessed, Fraction((len(seconds) - 1) / span).limit_denominator(1001), typical):
+    for rate in (*guessed, near_fraction((len(seconds) - 1) / span), typical):
         step = 1 / float(rate)
-        even = np.abs(steps - step).max() <= min(1.01 * tick, 0.3 * step) + 1e-9
+        even = np.abs(steps - step).max() <= min(1.01 * max(tick, 1e-3), 0.3 * step) + 1e-9
         if even and abs(span - step * (len(seconds) - 1)) <= 0.5 * step:
             return Fraction(rate), False
     return (guessed[0] if guessed else typical), True

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import av
 
@@ -89,7 +90,7 @@ def open_video(
     """A local file for whatever the user named.
 
     Args:
-        source: A file, a folder of pictures, an http(s) address, or "-" for standard input.
+        source: A file or its file address, a folder of pictures, an http(s) address, or "-" for standard input.
         fps: Frame rate of a folder of pictures, from 1e-6 to 1000.
         max_bytes: Most bytes taken from an address or standard input.
         max_seconds: Most seconds that a download may take.
@@ -99,6 +100,8 @@ def open_video(
         SettingError: The frame rate is out of range.
     """
     name = text_name(source)
+    if re.match(r"file:/", name, re.IGNORECASE) and not os.path.exists(name):
+        name = _local_path(name)
     if name == "-":
         if sys.stdin is None:
             raise MediaError("standard input is closed: write `... < video.mp4`, or name a file")
@@ -108,11 +111,25 @@ def open_video(
     if re.match(r"https?://", name, re.IGNORECASE):
         return _downloaded(name, max_bytes, max_seconds)
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
-        raise MediaError(f"{shown_name(name)}: only http and https addresses can be opened; download the video first")
+        raise MediaError(
+            f"{shown_name(name)}: of addresses only http, https and file can be opened; download the video first"
+        )
     if os.path.isdir(name):
         return _packed(name, fps)
     check_file(name)
     return VideoSource(name, Path(name).stem)
+
+
+def _local_path(address: str) -> str:
+    """The path that a file address names.
+
+    >>> _local_path("file:///videos/a%20b.mp4"), _local_path("file://localhost/c.mp4")
+    ('/videos/a b.mp4', '/c.mp4')
+    """
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost"):
+        raise MediaError(f"{shown_name(address)} names a file of another machine: copy it here and name its path")
+    return url2pathname(parts.path)
 
 
 def _spooled(stream: BinaryIO | Iterator[bytes], origin: str, name: str, ending: str, max_bytes: int) -> VideoSource:

@@ -5,7 +5,6 @@ answered from it in about a millisecond: the sentence is read (`reading`), candi
 confidence decides whether the best one is answered (`abstention`). Doubts are listed with the answer.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +24,7 @@ from whenwhere.grounders.motion.reading import QueryReading, read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.motion.track_scoring import actor_groups
 from whenwhere.spans import Span, SpanSet
-from whenwhere.store import Cache, content_hash
+from whenwhere.store import Cache
 from whenwhere.tracking import second_level_times
 from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo
@@ -56,7 +55,6 @@ class MotionGrounder:
         self.cache = cache or Cache(enabled=False)
         self.background = background
         self.progress = progress
-        self._hashes: dict[tuple[str, int, int], str] = {}
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[TrackedActor]]] = OrderedDict()
 
     def observe(
@@ -68,11 +66,7 @@ class MotionGrounder:
             The index, all tracked actors, and the number of frames that had to be decoded by this call.
         """
         fps = sample_fps or indexing.FPS
-        status = os.stat(info.path)
-        file = (info.path, status.st_size, status.st_mtime_ns)
-        if file not in self._hashes:
-            self._hashes[file] = content_hash(info.path)
-        key = (self._hashes[file], fps)
+        key = (info.content, fps)
         if key in self._scenes:
             self._scenes.move_to_end(key)
             return (*self._scenes[key], 0)
