@@ -212,11 +212,11 @@ def test_a_checkpoint_is_asked_as_it_was_trained(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
-        ("{", "cannot be read"),
+        ("{", "is not JSON and seems cut off"),
         ("[]", "does not hold a JSON object"),
         ('{"form": "prose"}', "a form that cannot be used, 'prose'"),
         ('{"dialect": "klingon"}', "a dialect"),
-        ('{"prompt": "where?"}', "a prompt"),
+        ('{"prompt": "where?"}', "the prompt has no {query}"),
         ('{"frames": "backwards"}', "a frames"),
         ('{"sample_fps": -1}', "a sample_fps"),
         ('{"long_side": "64"}', "a long_side"),
