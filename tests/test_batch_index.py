@@ -130,16 +130,16 @@ def test_names_of_folders_are_quoted(tmp_path: Path) -> None:
 
 def test_it_is_read_in_a_browser(tmp_path: Path) -> None:
     rows = []
-    for k in range(2000):
+    for k in range(60):
         found = record(f"thing {k}", path=f"v{k}.mp4")
-        rows.append((tmp_path / f"v{k}" / "page.html", [found, record("more", "failed" if k == 1500 else "absent")]))
+        rows.append((tmp_path / f"v{k}" / "page.html", [found, record("more", "failed" if k == 40 else "absent")]))
     write_index(tmp_path / "index.html", rows)
     with browser() as running:
         for width in (1280, 390):
             window, seen = visit(running, tmp_path / "index.html", width=width)
-            assert window.locator(".videos > li").count() == 2000
+            assert window.locator(".videos > li").count() == 60
             window.locator("#show-failed").check()
-            assert window.locator(".videos > li:visible h2").all_text_contents() == ["v1500.mp4"]
+            assert window.locator(".videos > li:visible h2").all_text_contents() == ["v40.mp4"]
             assert window.locator("[data-status]:visible").all_text_contents() == ["more Failed: gone"]
             assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert seen.errors == [] and seen.foreign == []
