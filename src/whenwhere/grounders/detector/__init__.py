@@ -1,1 +1,1 @@
-"""Detector-assisted grounding, the baseline that second-level boxes are measured against; see `grounder`."""
+"""Detector-assisted grounding: a detector finds objects, a vision-language model chooses one; see `grounder`."""
