@@ -20,6 +20,7 @@ from whenwhere.results import folder_name
 
 sys.path.insert(0, str(Path(__file__).parent))
 import answers
+from browser import browser, visit
 
 RED = "the red thing moves right"
 
@@ -125,3 +126,25 @@ def test_names_of_folders_are_quoted(tmp_path: Path) -> None:
         os.fsencode(f"{name}/page.html") for name in names
     ]
     assert "img" not in page.tags
+
+
+# Playwright's own `:visible` lays the page out once for each of thousands of rows and takes half a minute.
+VISIBLE = "places => [...document.querySelectorAll(places)].filter(e => e.checkVisibility()).map(e => e.textContent)"
+
+
+def test_it_is_read_in_a_browser(tmp_path: Path) -> None:
+    rows = []
+    for k in range(2000):
+        found = record(f"thing {k}", path=f"v{k}.mp4")
+        rows.append((tmp_path / f"v{k}" / "page.html", [found, record("more", "failed" if k == 1500 else "absent")]))
+    write_index(tmp_path / "index.html", rows)
+    with browser() as running:
+        for width in (1280, 390):
+            window, seen = visit(running, tmp_path / "index.html", width=width)
+            assert window.locator(".videos > li").count() == 2000
+            window.locator("#show-failed").check()
+            assert window.evaluate(VISIBLE, ".videos > li h2") == ["v1500.mp4"]
+            assert window.evaluate(VISIBLE, "[data-status]") == ["more Failed: gone"]
+            assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert seen.errors == [] and seen.foreign == []
+            window.context.close()
