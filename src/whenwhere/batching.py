@@ -36,10 +36,11 @@ from whenwhere.jobs import BatchResult as BatchResult
 from whenwhere.models.backends.base import ModelBackend
 from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import load_model
+from whenwhere.readers import printable
 from whenwhere.records import Grounding, VideoRecord
 from whenwhere.results import INDEX, PAGE, ResultStore, folder_name, latest_records, result_folders
 from whenwhere.session import GROUNDERS, MAX_DOWNLOAD, Answer, Session, check_model
-from whenwhere.settings import GroundingSettings, failure, identity, printable, slug
+from whenwhere.settings import GroundingSettings, failure, identity, slug
 from whenwhere.store import DiskFullError, make_folder
 
 

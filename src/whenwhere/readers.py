@@ -58,6 +58,15 @@ def visible(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def printable(text: str) -> str:
+    r"""Text that UTF-8 can hold: bytes of a file name that were not UTF-8 become question marks.
+
+    >>> printable("caf\udce9.mp4")
+    'caf?.mp4'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def quoted(value: object, longest: int = 80) -> str:
     r"""A value as an error message quotes it: on one line, without control characters, cut to a length.
 

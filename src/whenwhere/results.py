@@ -30,8 +30,9 @@ from urllib.parse import urlsplit
 
 from whenwhere.datasets.videos import is_address
 from whenwhere.errors import OutputError, RecordError
+from whenwhere.readers import printable
 from whenwhere.records import Grounding
-from whenwhere.settings import printable, slug
+from whenwhere.settings import slug
 from whenwhere.store import append_line, json_object, write_bytes
 
 #: Names of the file of records, of the answers about videos that are not there any more, and of the page.

@@ -30,6 +30,7 @@ from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
 from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import build_backend, check_model_name
+from whenwhere.readers import printable
 from whenwhere.records import (
     CostRecord,
     Grounding,
@@ -41,7 +42,7 @@ from whenwhere.records import (
     span_records,
     tube_record,
 )
-from whenwhere.settings import GroundingSettings, failure, identity, printable, settings_record
+from whenwhere.settings import GroundingSettings, failure, identity, settings_record
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
 from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts, smooth

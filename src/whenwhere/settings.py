@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from whenwhere.errors import RATES, QueryError, SettingError, WhenwhereError, check_range
 from whenwhere.grounders.grounder import GroundingRequest
+from whenwhere.readers import printable
 from whenwhere.records import ErrorRecord, Grounding, SettingsRecord, VideoRecord
 from whenwhere.spans import Span
 from whenwhere.tracking.fill import FILLS
@@ -140,15 +141,6 @@ def slug(text: str, longest: int = 40) -> str:
     """
     words = re.sub(r"[\W_]+", "-", text.casefold()).strip("-")
     return words[:longest].rstrip("-") or "sentence"
-
-
-def printable(text: str) -> str:
-    r"""Text that UTF-8 can hold: bytes of a file name that were not UTF-8 become question marks.
-
-    >>> printable("caf\udce9.mp4")
-    'caf?.mp4'
-    """
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def settings_record(model: str, settings: GroundingSettings) -> SettingsRecord:

@@ -12,9 +12,8 @@ from whenwhere.batching import BatchCallback, BatchResult
 from whenwhere.cli import console
 from whenwhere.cli.console import BUG, Waiting, format_span, format_time, note, write_json
 from whenwhere.errors import OutputError, WhenwhereError
-from whenwhere.readers import visible
+from whenwhere.readers import printable, visible
 from whenwhere.records import Grounding
-from whenwhere.settings import printable
 from whenwhere.store import append_line
 
 #: Number of candidates that are listed under an unsure answer.

@@ -15,7 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from whenwhere.readers import visible
+from whenwhere.readers import printable, visible
 
 #: Seconds before a moving line appears.
 PATIENCE = 2.0
@@ -130,9 +130,6 @@ def shortened(source: str) -> str:
     >>> shortened("/films/2024/a.mp4"), shortened("https://host/b.mp4"), shortened("-")
     ('a.mp4', 'b.mp4', 'standard input')
     """
-    # `doctor` prints through this file and must be able to say that PyAV cannot be imported
-    from whenwhere.settings import printable
-
     return "standard input" if source == "-" else printable(source).rstrip("/").rsplit("/", 1)[-1][:40]
 
 

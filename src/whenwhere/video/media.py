@@ -21,6 +21,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from whenwhere.errors import MediaError
+from whenwhere.readers import printable
 from whenwhere.video.mp4 import auxiliary_tracks
 from whenwhere.video.playlist import allowed_formats
 from whenwhere.video.refusal import ENCRYPTED, is_encrypted, refusal
@@ -40,18 +41,13 @@ def text_name(path: str | os.PathLike[str] | bytes) -> str:
     return os.fsdecode(path)
 
 
-def shown_name(path: str) -> str:
-    """The path in a printable form: bytes that are not UTF-8 become question marks."""
-    return path.encode("utf-8", "replace").decode("utf-8")
-
-
 def check_file(path: str) -> int:
     """The size in bytes of an ordinary file.
 
     Raises:
         MediaError: The file is missing, a folder, a pipe, not readable or empty.
     """
-    name = shown_name(path)
+    name = printable(path)
     try:
         s = os.stat(path)
     except (OSError, ValueError) as e:
@@ -93,7 +89,7 @@ def opened(path: str) -> Iterator[InputContainer]:
         raise MediaError(_slow(path)) from e
     except (av.error.FFmpegError, OSError, ValueError) as e:
         check_file(path)
-        raise MediaError(f"{shown_name(path)} {refusal(path, opened=False)}") from e
+        raise MediaError(f"{printable(path)} {refusal(path, opened=False)}") from e
     try:
         yield container
     finally:
@@ -102,7 +98,7 @@ def opened(path: str) -> Iterator[InputContainer]:
 
 def _slow(path: str) -> str:
     """The sentence about a file that gives nothing for too long, such as one on a network disk."""
-    return f"{shown_name(path)} gave nothing for {_PATIENCE:g} s: copy it to a local disk first"
+    return f"{printable(path)} gave nothing for {_PATIENCE:g} s: copy it to a local disk first"
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
@@ -111,7 +107,7 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     Raises:
         MediaError: The file holds only sound, a cover picture, text or nothing.
     """
-    name = shown_name(path)
+    name = printable(path)
     if container.format.name == "tty":
         raise MediaError(f"{name} is text, not a video")
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]

@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError
+from whenwhere.readers import printable
 from whenwhere.store import sha256_1mb
 from whenwhere.video.clock import (
     REORDERING,
@@ -39,7 +40,7 @@ from whenwhere.video.clock import (
 from whenwhere.video.colours import Colours, declared_colours
 from whenwhere.video.hidden import HIDES
 from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo, near_fraction
-from whenwhere.video.media import check_file, opened, packets, shown_name, text_name, video_stream
+from whenwhere.video.media import check_file, opened, packets, text_name, video_stream
 from whenwhere.video.orientation import orientation
 from whenwhere.video.refusal import ENCRYPTED, refusal
 from whenwhere.video.remainder import unread_sentence
@@ -177,7 +178,7 @@ def _check_duration(path: str, seconds: float) -> None:
     """Refuse a video whose time stamps claim more time than anybody records."""
     if not seconds <= _LONGEST:
         raise MediaError(
-            f"the time stamps of {shown_name(path)} say that it lasts {seconds:.3g} s, more than {_LONGEST:g} s: they "
+            f"the time stamps of {printable(path)} say that it lasts {seconds:.3g} s, more than {_LONGEST:g} s: they "
             "are damaged, convert it to mp4 first"
         )
 
@@ -191,7 +192,7 @@ def _survey(path: str) -> _Survey:
     with opened(path) as container:
         stream = video_stream(container, path)
         if stream.time_base is None:
-            raise MediaError(f"{shown_name(path)} has no time base in its video stream: convert it to mp4 first")
+            raise MediaError(f"{printable(path)} has no time base in its video stream: convert it to mp4 first")
         context = stream.codec_context
         context.thread_type = "NONE"
         sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
@@ -223,7 +224,7 @@ def _survey(path: str) -> _Survey:
             said = {data.data_type for data in packet.iter_sidedata()}
             if "encryption_info" in said:
                 # A decoder may take some of it for pictures.
-                raise MediaError(f"{shown_name(path)} {ENCRYPTED}")
+                raise MediaError(f"{printable(path)} {ENCRYPTED}")
             add_head(not said.isdisjoint(_HEADS))
             if tried is not None and (tried or packet.is_keyframe):
                 tried.append(packet)
@@ -238,7 +239,7 @@ def _survey(path: str) -> _Survey:
         for column in columns:
             column.pop()
     if not columns[0]:
-        raise MediaError(f"{shown_name(path)} holds no video frames: copy or download it again")
+        raise MediaError(f"{printable(path)} holds no video frames: copy or download it again")
     stamps, decoding, durations, sizes, keys, shown, heads = (np.array(column, np.int64) for column in columns)
     table = PacketTable(stamps, decoding, sizes, keys > 0, shown > 0, stamps, heads > 0, True)
     # An absurd ratio in the header is taken for square pixels.
@@ -365,7 +366,7 @@ def _search_first(path: str) -> VideoFrame:
 
 
 def _undecodable(path: str) -> MediaError:
-    return MediaError(f"{shown_name(path)} {refusal(path, opened=True)}")
+    return MediaError(f"{printable(path)} {refusal(path, opened=True)}")
 
 
 def _without_broken_head(path: str, table: PacketTable) -> PacketTable:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.errors import MediaError
+from whenwhere.readers import printable
 from whenwhere.video.decode import DecodeRun, LostError, decode_runs
 from whenwhere.video.info import VideoInfo, plan_read
-from whenwhere.video.media import shown_name
 from whenwhere.video.pick import FramePicker, damage_sentence, decode_plainly
 from whenwhere.video.picture import FrameConverter
 
@@ -96,7 +96,7 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
             store(tick, image)
     if len(got) < len(ticks):
         if not got:
-            raise MediaError(f"none of the {len(ticks)} requested frames of {shown_name(info.path)} can be decoded")
+            raise MediaError(f"none of the {len(ticks)} requested frames of {printable(info.path)} can be decoded")
         have = np.array(sorted(got))
         for tick in ticks.tolist():
             if tick not in got:

@@ -26,8 +26,9 @@ from urllib.request import url2pathname
 import av
 
 from whenwhere.errors import RATES, MediaError, check_range
+from whenwhere.readers import printable
 from whenwhere.video.info import exact_rate
-from whenwhere.video.media import MOST_PIXELS, check_file, shown_name, text_name
+from whenwhere.video.media import MOST_PIXELS, check_file, text_name
 
 # Kinds that are packed as they are; other kinds become PNG first.
 _PACKED = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
@@ -112,7 +113,7 @@ def open_video(
         return _downloaded(name, max_bytes, max_seconds)
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
         raise MediaError(
-            f"{shown_name(name)}: of addresses only http, https and file can be opened; download the video first"
+            f"{printable(name)}: of addresses only http, https and file can be opened; download the video first"
         )
     if os.path.isdir(name):
         return _packed(name, fps)
@@ -128,7 +129,7 @@ def _local_path(address: str) -> str:
     """
     parts = urlsplit(address)
     if parts.netloc not in ("", "localhost"):
-        raise MediaError(f"{shown_name(address)} names a file of another machine: copy it here and name its path")
+        raise MediaError(f"{printable(address)} names a file of another machine: copy it here and name its path")
     return url2pathname(parts.path)
 
 
@@ -207,7 +208,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 def _packed(folder: str, fps: float) -> VideoSource:
     """A folder's pictures as a movie of key frames at exact times; no picture is decoded."""
     check_source(fps, 1.0)
-    shown = shown_name(folder)
+    shown = printable(folder)
     names = sorted(
         (n for n in os.listdir(folder) if os.path.splitext(n)[1].lower() in _PICTURES and not n.startswith(".")),
         key=_natural,
@@ -252,7 +253,7 @@ def _packed(folder: str, fps: float) -> VideoSource:
         raise
     if skipped:
         more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-        source.warnings = (f"unreadable pictures were left out: {shown_name(skipped[0])}{more}",)
+        source.warnings = (f"unreadable pictures were left out: {printable(skipped[0])}{more}",)
     return source
 
 
