@@ -545,7 +545,7 @@ def test_never_more_at_once_than_allowed(connect: Make) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        # the server counts an answer behind its last byte, which the client may have read before
+        # the server counts an answer after its last byte, which the client may have read before
         deadline = time.monotonic() + 10
         while server.answered < 18 and time.monotonic() < deadline:
             time.sleep(0.01)

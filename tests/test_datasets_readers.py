@@ -290,7 +290,7 @@ def test_a_wrong_reader_is_found(tmp_path: Path) -> None:
     assert not validate_gold(benchmark, items("qvhighlights", tmp_path) * 2).passed
 
 
-#: file, items, invalid, ends behind the video, and what a reader of the papers would look for.
+#: file, items, invalid, ends after the video's, and what a reader of the papers would look for.
 REAL = [
     ("charades-sta", "charades_sta/charades_sta_test.txt", 3720, 0, 562),
     ("charades-sta", "charades_sta/charades_sta_train.txt", 12408, 4, 0),

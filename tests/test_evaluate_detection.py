@@ -104,7 +104,7 @@ def test_the_truth_is_perfect_and_every_extra_costs():
 def test_what_is_lost_or_strange_is_named():
     strange = {"z": [("run", 0, 10, 0.9)], "a": [("fly", 0, 10, 0.9), ("run", 0, 10, 0.8)]}
     out = PROTOCOL.score(items_of(TRUTH), answers_of(strange))
-    assert out.groups["run"]["AP@0.5"] == pytest.approx(0.25)  # half found, behind a false positive
+    assert out.groups["run"]["AP@0.5"] == pytest.approx(0.25)  # half found, after a false positive
     assert any("1 answers belong to videos without truth" in n for n in out.notes)
     assert any("a class that the truth does not have" in n for n in out.notes)
     assert any("1 of 2 videos have no answer" in n for n in out.notes)

@@ -130,7 +130,7 @@ def test_clip_scores_may_be_fewer_or_more_than_clips():
     beyond = np.r_[0.1, np.zeros(9), 5.0]
     s = PROTOCOL.score([item], {"a": Prediction("a", "absent", curve=(1.0, 2.0, beyond))}).summary
     assert s["HL-min-Fair-Hit1"] == 0.0 and s["HL-min-Fair-mAP"] == 1.0
-    # Clips without a score have 0, so a negative score stands behind them.
+    # Clips without a score have 0, so a negative score comes after them.
     s = PROTOCOL.score([item], {"a": Prediction("a", "absent", curve=(1.0, 2.0, np.array([-1.0])))}).summary
     assert s["HL-min-Fair-mAP"] == pytest.approx(1 / 10)
 

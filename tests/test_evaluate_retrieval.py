@@ -53,7 +53,7 @@ def test_several_sentences_for_one_video():
     table = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.6]])
     s = score(table, np.array([0, 0, 1])).summary
     assert s["t2v-R@1"] == pytest.approx(2 / 3)
-    # Video 1 sees sentence 1 before its own; among videos it is found behind video 0's best sentence.
+    # Video 1 sees sentence 1 before its own; among videos it is found after video 0's best sentence.
     assert s["v2t-R@1"] == 0.5 and s["v2t-MnR"] == 1.5
     assert score(table, np.array([0, 0, 1]), grouped=True).summary["v2t-MnR"] == 1.5
     far = np.array([[0.9, 0.7], [0.2, 0.8], [0.5, 0.6]])

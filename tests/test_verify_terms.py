@@ -199,7 +199,7 @@ def test_cited_times_must_be_few_and_right() -> None:
 
 
 def test_valid_knows_the_video_and_its_annotators() -> None:
-    truth = Truth(SpanSet([(2, 11)]), duration=10.0)  # 562 true ends of Charades-STA lie behind their video
+    truth = Truth(SpanSet([(2, 11)]), duration=10.0)  # 562 true ends of Charades-STA lie after their video's end
 
     def valid(*spans: tuple[float, float]) -> float:
         return TERMS["valid"](to_prediction(ParsedAnswer("ok", spans)), truth)

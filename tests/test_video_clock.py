@@ -51,7 +51,7 @@ def codes(info: VideoInfo) -> list[int]:
 
 
 def joined(path: Path, *begins: float, each: int = 20, **options: object) -> Path:
-    """Parts of 20 frames each, 25 per second, whose stamps begin at these seconds, one behind the other in a file."""
+    """Parts of 20 frames each, 25 per second, whose stamps begin at these seconds, one after the other in a file."""
     data = b""
     for k, begin in enumerate(begins):
         part = path.with_name(f"part{k}{path.suffix}")
@@ -260,7 +260,7 @@ def test_what_is_not_read_of_a_joined_file_is_said(ending: str, tmp_path: Path) 
 
 
 def test_packets_that_only_call_themselves_key_frames(tmp_path: Path) -> None:
-    """The index of a joined AVI knows the first part only; behind it, every packet passes for a key frame."""
+    """The index of a joined AVI knows the first part only; after it, every packet passes for a key frame."""
     info = probe(joined(tmp_path / "joined.avi", 0, 0, codec="wmv2", bf=0, options={"b": "900000"}))
     assert codes(info) == list(range(40))
     for k in (37, 25, 12):

@@ -59,21 +59,21 @@ def prose_places(tokens: Sequence[Token], nodes: Sequence[Bracket]) -> ProsePlac
         (node, index[node.start], _holds_boxes(node, 0), number_list(node)) for node in nodes if node.start in index
     ]
     leading: bool | None = None
-    after = 0  # index of the first token behind the bracket before
+    after = 0  # index of the first token after the bracket before
     last: tuple[Bracket, list[float]] | None = None
     for k, (node, at, boxes, flat) in enumerate(held):
         before = _phrase(tokens, after, at)
         until = held[k + 1][1] if k + 1 < len(held) else len(tokens)
-        after = _behind(tokens, at, node.end)
-        behind = tokens[after : min(until, after + _REACH)]
+        after = _next_token(tokens, at, node.end)
+        following = tokens[after : min(until, after + _REACH)]
         pair = not boxes and flat is not None and len(flat) == 2
-        point = pair and (_is_point(node, before, bool(out.points)) or _called_point(behind))
+        point = pair and (_is_point(node, before, bool(out.points)) or _called_point(following))
         if not boxes and not point:
             continue
         time = lead_time(before)
         leading = time is not None if leading is None else leading
         if not leading:
-            time = trailing_time(behind)
+            time = trailing_time(following)
         elif before and before[-1].kind != "time":
             out.taken.update(t.start for t in before[-3:] if t.kind == "time")  # "1: [...]": a number of a row
         if time is not None:
@@ -109,10 +109,10 @@ def lead_time(before: Sequence[Token]) -> Token | None:
     return t
 
 
-def trailing_time(behind: Sequence[Token]) -> Token | None:
+def trailing_time(following: Sequence[Token]) -> Token | None:
     """The time after a box: "at 1.0s", "(t = 1.0)", "(1.0s)"."""
     seen: list[Token] = []
-    for t in behind:
+    for t in following:
         if t.kind in ("line", "stop"):
             break
         seen.append(t)
@@ -133,8 +133,8 @@ def _phrase(tokens: Sequence[Token], after: int, at: int) -> Sequence[Token]:
     return tokens[first:at]
 
 
-def _behind(tokens: Sequence[Token], at: int, end: int) -> int:
-    """Index of the first token behind a bracket."""
+def _next_token(tokens: Sequence[Token], at: int, end: int) -> int:
+    """Index of the first token after a bracket."""
     while at < len(tokens) and tokens[at].start < end:
         at += 1
     return at
@@ -166,12 +166,12 @@ def _is_point(node: Bracket, before: Sequence[Token], others: bool) -> bool:
     return at or bool(_PLACE_WORDS & set(near)) or {"x", "y"} <= words or (others and _continues(before))
 
 
-def _called_point(behind: Sequence[Token]) -> bool:
+def _called_point(following: Sequence[Token]) -> bool:
     """Whether the words after two numbers say that they are a place: "is the center of the dog", "at 1.0s"."""
-    near = [t.text for t in behind[:4]]
+    near = [t.text for t in following[:4]]
     if near[:1] == ["is"] and _PLACE_WORDS & set(near):
         return True
-    return near[:1] == ["at"] and len(behind) > 1 and behind[1].kind == "time" and bool(behind[1].unit)
+    return near[:1] == ["at"] and len(following) > 1 and following[1].kind == "time" and bool(following[1].unit)
 
 
 def _continues(before: Sequence[Token]) -> bool:

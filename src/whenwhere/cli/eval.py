@@ -33,7 +33,7 @@ def eval_(
         typer.Option(
             metavar="FILE",
             help="Answers to score: a file, or the folder that `whenwhere batch --out` wrote. Several are compared: "
-            "repeat the option, or write further files behind it.",
+            "repeat the option, or write further files after it.",
         ),
     ] = None,
     further: Annotated[

@@ -14,7 +14,7 @@ from whenwhere.evaluate.evaluation import Report
 from whenwhere.evaluate.plots import draw
 from whenwhere.evaluate.report import measured
 from whenwhere.evaluate.table import Share, Table, cell_text, is_number
-from whenwhere.evaluate.worst import worst_items
+from whenwhere.evaluate.worst_items import worst_items
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 

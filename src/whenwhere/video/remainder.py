@@ -1,7 +1,7 @@
-"""What stands in a file behind the last packet that FFmpeg reads from it.
+"""The part of a file after the last packet that FFmpeg reads from it.
 
 Files that were put together byte by byte (`cat a.mp4 b.mp4`) are read up to the end of the first recording, or of the
-second (Matroska), without an error. Looking for the beginning of another one behind the last packet costs nothing for
+second (Matroska), without an error. Looking for the beginning of another one after the last packet costs nothing for
 ordinary files, which end there.
 """
 
@@ -49,7 +49,7 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
     # A transport stream may hold several videos side by side, whose last pictures lie close together.
     if found and (kind != "mpegts" or rest > _MUCH):
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
-    # An mp4 may keep anything behind its pictures; elsewhere it is sound, if anything.
+    # An mp4 may keep anything after its pictures; elsewhere it is sound, if anything.
     if rest > _MUCH and kind != "mov" and not audio:
         part = f"the last {rest:.0%} of the file, after {seconds:.1f} s,"
         return f"{part} hold no picture that can be read: convert it first"

@@ -214,12 +214,12 @@ def _decoded(
     limit = None if stop is None else round(stop * rate)
     at: int | None = None
     context: Any = None
-    behind = 0.0
+    late = 0.0
     for start, packet in chain(_ordered(info, origin, lost), [(0.0, None)]):
         if packet is not None:
             context = packet.stream.codec_context
             # A decoder gives frames some packets late, with the stamps of their packets.
-            behind = start - float((packet.pts or 0) * (packet.time_base or 0))
+            late = start - float((packet.pts or 0) * (packet.time_base or 0))
         try:
             decoded = context.decode(packet)
         except (av.error.FFmpegError, EOFError):
@@ -229,7 +229,7 @@ def _decoded(
         for frame in decoded:
             if not isinstance(frame, AudioFrame) or frame.pts is None or frame.time_base is None:
                 continue
-            claimed = round((float(frame.pts * frame.time_base) + behind) * rate)
+            claimed = round((float(frame.pts * frame.time_base) + late) * rate)
             if limit is not None and claimed >= limit:
                 return
             if at is None or abs(claimed - at) > rate // 10:

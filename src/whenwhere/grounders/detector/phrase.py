@@ -61,7 +61,7 @@ def noun_phrase(sentence: str) -> str:
 
 
 def _head(words: list[str]) -> tuple[list[str], list[str]]:
-    """Splits the words behind the first noun: the noun with what comes before it, and the rest."""
+    """Splits the words after the first noun: the noun with what comes before it, and the rest."""
     taken: list[str] = []
     for k, word in enumerate(words):
         if word in _ARTICLES and not taken:

@@ -291,7 +291,7 @@ class LocalBackend(ModelBackend):
     def _generated(self, calls: list[ModelCall], rows: list[Prepared]) -> list[ModelReply]:
         model = self.checkpoint.model
         if len(calls) > 1 and any(key.endswith("_token_pooling") for key in rows[0].inputs):
-            # Molmo2's inputs point at each other by number: a batch is not one call's behind the other's
+            # Molmo2's inputs point at each other by number: a batch is not simply one call's after another's
             return [r for call, row in zip(calls, rows, strict=True) for r in self._generated([call], [row])]
         began = time.perf_counter()
         _forget_peak()
