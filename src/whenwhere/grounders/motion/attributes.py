@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, median_filter
 
 from whenwhere.grounders.motion.colours import COLUMNS
 from whenwhere.grounders.motion.index import Index
@@ -196,6 +195,8 @@ def _actor(index: Index, rows: TrackRows) -> TrackedActor:
 
 def smoothed(times: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Boxes without single-frame jumps: a median of three, then a narrow Gaussian; the ends keep their values."""
+    from scipy.ndimage import gaussian_filter1d, median_filter
+
     if len(times) < 5:
         return boxes.copy()
     calm = median_filter(boxes, size=(3, 1), mode="nearest")

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from whenwhere.grounders.motion.blobs import Blob, blob_part
 from whenwhere.overlap import box_iou
@@ -130,6 +129,8 @@ class BlobLinker:
             rgb: (h, w, 3) the frame, for the colours of divided blobs.
             moved: (2, 3) camera motion since the last frame, if frames were not warped onto one reference.
         """
+        from scipy.optimize import linear_sum_assignment
+
         if moved is not None:
             for track in self.live:
                 corners = track.boxes[-1].reshape(2, 2) @ moved[:, :2].T + moved[:, 2]
