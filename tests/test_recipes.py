@@ -252,7 +252,7 @@ def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path
 
     changes = [
         "kind=manifest", f"annotations={small_manifest}", f"checkpoint={real_checkpoints(REAL[name])}", "max_steps=1",
-        "max_frames=4", "min_duration=0", "min_pixels=0", "total_pixels=20000", "bf16=false",
+        "max_frames=4", "min_duration=0", "min_pixels=0", "total_pixels=20000",
     ]  # fmt: skip
     rows = load(name).stage == "rl"
     small = ["num_generations=2", "prompts_per_step=2", "max_completion_length=3", "zero_variance=keep"]

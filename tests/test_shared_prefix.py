@@ -529,9 +529,13 @@ def test_drawn_tokens_are_those_of_generate(family: str) -> None:
     assert not set(visual_token_ids(parts)) & {int(t) for f in found for t in f}
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("family", [*FAMILIES, "qwen3_5"])
-def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
-    """Greedy answers after branches of different lengths with frames are the likeliest ones of the repeated prompt."""
+def test_a_second_turn_goes_on_from_the_same_prompt(family: str, bf16: bool) -> None:
+    """Greedy answers after branches of different lengths with frames are the likeliest ones of the repeated prompt.
+
+    In bf16, as training samples under autocast, they may be those that rounding puts first.
+    """
     import torch
 
     from whenwhere.training.prefix.group import Branch, PrefixGroup
@@ -541,15 +545,22 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
 
     model = made(family, seed=3, sharp=2.0 if family == "qwen3_5" else 4.0)
     prompt, parts = shown(model, 3), VLMParts(model)
-    rollout = PrefilledPrompt(parts, prompt)
+
+    def half() -> Any:
+        return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+
+    with half():
+        rollout = PrefilledPrompt(parts, prompt)
     asked: list[int] = []
     model.model.visual.register_forward_hook(lambda *_, **__: asked.append(1))
-    firsts = rollout.sample(2, SamplingParams(4, temperature=1, seed=1))
+    with half():
+        firsts = rollout.sample(2, SamplingParams(4, temperature=1, seed=1))
     told = []
     for k, first in enumerate(firsts):
         seen = shown(model, 1 + k, seed=30 + k, rows=2, columns=4, before=2, after=3)
         told.append(two_turns(first, seen, words(0, 0)))
-    seconds = rollout.continue_branches(told, SamplingParams(5, temperature=0))
+    with half():
+        seconds = rollout.continue_branches(told, SamplingParams(5, temperature=0))
     # the new frames only, all at once unless rows are sampled one by one; the prompt's frames are not encoded again
     assert len(asked) == (2 if family == "qwen3_5" else 1)
     whole = [Branch(torch.cat([b.ids, s]), b.images, b.videos) for b, s in zip(told, seconds, strict=True)]
@@ -558,7 +569,9 @@ def test_a_second_turn_goes_on_from_the_same_prompt(family: str) -> None:
     logits[..., visual_token_ids(parts)] = -torch.inf
     for k, (branch, second) in enumerate(zip(told, seconds, strict=True)):
         cut = len(branch.ids)
-        assert logits[k, cut : cut + 5].argmax(-1).tolist() == second.tolist()
+        own = logits[k, cut : cut + 5].float()
+        chosen = own.gather(1, second[:, None])[:, 0]
+        assert float((own.max(-1).values - chosen).max()) <= (0.05 if bf16 else 0)
 
 
 def test_sampling_that_makes_no_sense() -> None:

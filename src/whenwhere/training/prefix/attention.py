@@ -190,7 +190,10 @@ def prefix_attention(
         stretches = zip(*(t.split(lengths, 2) for t in (query, key, value)), prefix_plan, strict=True)
         output = torch.cat([_attend_packed(q, k, v, plan, scale) for q, k, v, plan in stretches], 2)
     else:
-        output = _attend_cached(query, key, value, attention_mask, prefix_plan, module.layer_idx, scale)
+        # it computes in full precision, which autocast would undo; autocast also gives keys and values different dtypes
+        with torch.autocast(query.device.type, enabled=False):
+            output = _attend_cached(query, key, value, attention_mask, prefix_plan, module.layer_idx, scale)
+        output = output.to(value.dtype)
     return output.transpose(1, 2), None
 
 
@@ -365,7 +368,7 @@ def _attend_cached(
     lse = torch.logaddexp(far_lse, products.logsumexp(-1))
     weights = (products - lse[..., None]).exp().unflatten(1, (heads, -1))
     own = torch.einsum("ghrsn,ghnd->ghrsd", weights, value.float()).flatten(1, 2)
-    return (far * (far_lse - lse).exp()[..., None] + own).to(query.dtype)
+    return far * (far_lse - lse).exp()[..., None] + own
 
 
 def _attend_prompt(query: Tensor, key: Tensor, value: Tensor, scale: float, chunk: int = 1024) -> tuple[Tensor, Tensor]:
@@ -373,8 +376,9 @@ def _attend_prompt(query: Tensor, key: Tensor, value: Tensor, scale: float, chun
     import torch
 
     if has_lse_kernels(query):
+        # the prompt's keys and values are in full precision already (`PrefilledPrompt`), and are not copied here
         output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, False, scale=scale
+            query.to(key.dtype), key, value, 0.0, False, scale=scale
         )
         return output.float(), lse
     parts = []

@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import SettingError
-from whenwhere.training.prefix.attention import CachedPrefixes, attach_prefix_attention
+from whenwhere.training.prefix.attention import CachedPrefixes, attach_prefix_attention, needs_upcast
 from whenwhere.training.prefix.caches import cache_inputs, differentiable_cache
 from whenwhere.training.prefix.group import Branch, TokenSegment
 from whenwhere.training.prefix.vlm_parts import VLMParts
@@ -82,6 +82,10 @@ class PrefilledPrompt:
                 **cache_inputs(parts.text_model, self._states),
             ).last_hidden_state  # fmt: skip
         self._last = hidden[0, -1].clone()
+        for layer in [] if parts.recurrent else self._states.layers:
+            if needs_upcast(layer.keys) or needs_upcast(layer.values):
+                # once here instead of at every token
+                layer.keys, layer.values = layer.keys.float(), layer.values.float()
 
     def sample(self, count: int, params: SamplingParams) -> list[Tensor]:
         """Completions of the prompt.
