@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import whenwhere
@@ -104,6 +104,7 @@ def test_no_video_takes_the_name_of_the_index(name: str) -> None:
     assert folder_name(name).casefold() == "_index.html"
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4), st.text(min_size=1, max_size=30))
 def test_whatever_a_sentence_holds_is_text(
     tmp_path_factory: pytest.TempPathFactory, said: list[str], name: str

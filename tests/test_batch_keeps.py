@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from whenwhere import batch
 from whenwhere.datasets.item import Item
 from whenwhere.errors import MediaError, OutputError
 from whenwhere.export import EXPORTERS
-from whenwhere.records import Grounding
+from whenwhere.records import Grounding, SpanRecord, TubeRecord, VideoRecord
 from whenwhere.results import ResultStore, folder_name, read_results
 from whenwhere.session import Session
 
@@ -239,6 +241,53 @@ def test_what_another_program_wrote_meanwhile_is_kept(tmp_path: Path) -> None:
     assert [(r.id, r.status) for r in read_results(tmp_path)] == [("1", "unsure"), ("2", "absent"), ("9", "absent")]
 
 
+def test_stores_that_begin_at_once_share_no_folder(tmp_path: Path) -> None:
+    """Two videos of one name, asked by two processes: neither has stored anything when the other looks."""
+    start = threading.Barrier(8)
+
+    def begin(n: int) -> ResultStore:
+        start.wait()
+        return ResultStore(tmp_path, f"{n % 4}/v.mp4", "the same", f"content {n % 4}")
+
+    with ThreadPoolExecutor(8) as threads:
+        stores = list(threads.map(begin, range(8)))
+    assert len({store.folder for store in stores}) == 4
+    assert all(one.folder == two.folder for one, two in zip(stores[:4], stores[4:], strict=True)), (
+        "one video, one folder"
+    )
+    # A process that was killed before its first answer finds its folder again, and no claim stays beside an answer.
+    for n, store in enumerate(stores[:4]):
+        again = ResultStore(tmp_path, f"{n}/v.mp4", "the same", f"content {n}")
+        assert again.folder == store.folder
+        again.add(Grounding(id=f"{n}", query="a dog", status="absent", video=VideoRecord(path=f"{n}/v.mp4")))
+        assert [file.name for file in store.folder.iterdir()] == ["grounding.jsonl"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_folder_that_is_taken_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Between the look at the folder and the claim, another process claims it, answers and goes."""
+    real, others = whenwhere.results.write_new, []
+
+    def late(path: Path, data: bytes) -> bool:
+        if not others:
+            others.append(path)
+            other = ResultStore(tmp_path, "one/v.mp4", "a", "a")
+            other.add(
+                Grounding(id="1", query="a dog", status="absent", video=VideoRecord(path="one/v.mp4", content="a"))
+            )
+        return real(path, data)
+
+    def no_links(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(whenwhere.results, "write_new", late)
+    two = ResultStore(tmp_path, "two/v.mp4", "b", "b")
+    assert two.folder != tmp_path / "v" and two.records == []
+    assert [file.name for file in (tmp_path / "v").iterdir()] == ["grounding.jsonl"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["answer", "failed", "incomplete", "odd"])), max_size=12)
@@ -365,6 +414,39 @@ def test_nothing_about_a_video_ends_the_batch(
         assert type(error).__name__ in log.records[0].error.message or place != "ask"  # type: ignore[union-attr]
     else:
         assert str(result).startswith("3 answered") and result.unwritten >= 1 and log.unwritten
+
+
+@pytest.mark.parametrize("fault", ["time", "tube"])
+def test_an_answer_that_cannot_be_drawn_is_alone_missing(moving_clip: Path, tmp_path: Path, fault: str) -> None:
+    """The page shows the others and says what is missing, and so does the index."""
+    ask(tmp_path, (moving_clip, RED))
+    log = tmp_path / "moving" / "grounding.jsonl"
+    record = Grounding.from_json(lines(log.parent)[0])
+    odd: dict[str, Any] = {
+        "time": {"spans": [SpanRecord(start=0, end=1e308)]},
+        "tube": {"tubes": [TubeRecord.model_validate({"boxes": [{"t": 1e6, "box": (0, 0, 1, 1)}]})]},
+    }
+    record = record.model_copy(update={"query": "an odd one", "identity": "another", "filled": None} | odd[fault])
+    with log.open("ab") as f:
+        f.write(record.to_json().encode() + b"\n")
+    result, told = ask(tmp_path, (moving_clip, BLUE), exports=["html"])
+    page = (tmp_path / "moving" / "page.html").read_text()
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert [r["query"] for r in data["records"]] == [RED, "an odd one", BLUE]
+    assert [r["status"] == "failed" for r in data["records"]] == [False, True, False]
+    assert data["records"][1]["error"]["message"].startswith("This answer is stored, but it cannot be shown here: ")
+    assert told.unwritten == [result.pages[0]] and result.unwritten == 1
+    assert "an odd one" in (tmp_path / "index.html").read_text()
+
+
+def test_an_interrupted_batch_writes_its_index(moving_clip: Path, tmp_path: Path) -> None:
+    class Interrupted(whenwhere.BatchCallback):
+        def on_answer(self, source: str, record: Grounding, files: list[Path]) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch([Item("", str(moving_clip), q) for q in (RED, BLUE)], tmp_path, callback=Interrupted())
+    assert RED in (tmp_path / "index.html").read_text()
 
 
 def test_what_a_callback_raises_ends_the_batch(moving_clip: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -570,6 +571,22 @@ def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
             assert {url.removeprefix(here) for url in seen.foreign} == asked
             window.context.close()
         server.shutdown()
+
+
+def test_an_answer_that_the_script_cannot_draw_is_alone_missing(chromium, info, records, tmp_path):
+    data = page.page_data(records, info, replace(prepare_media(info, Path()), warnings=("the sound is damaged",)))
+    data["records"][1]["tubes"] = None
+    data["records"][2]["curve"] = {"start": 0, "step": 1e-5, "values": [0.5] * 400_000}
+    (tmp_path / "page.html").write_text(page.document(data))
+    window, seen = visit(chromium, tmp_path / "page.html")
+    assert window.locator(".card").count() == window.locator(".lane").count() == len(records)
+    window.locator("#sentence-2 .head").click()
+    assert window.locator('#sentence-2[data-status="failed"] .claim').inner_text().startswith("This answer is stored, but")
+    assert window.locator("#sentence-1 .status").inner_text().startswith("2 spans")
+    assert window.locator("#sentence-3 .status").inner_text().startswith("Not sure")
+    assert window.locator("#remarks").inner_text() == "The sound is damaged."
+    assert seen.errors == []
+    window.context.close()
 
 
 def test_its_own_script_only(info, records):

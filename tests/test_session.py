@@ -13,7 +13,7 @@ from PIL import Image
 import whenwhere
 from whenwhere.errors import MediaError, OutputError, QueryError, SettingError
 from whenwhere.export import format_of
-from whenwhere.grounders import GroundingResult
+from whenwhere.grounders import GroundingRequest, GroundingResult
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
 from whenwhere.session import GROUNDERS, Answer
@@ -182,6 +182,24 @@ def test_one_bad_sentence_does_not_stop_the_others(moving_clip: Path) -> None:
     assert answers[0].record.error is not None and answers[0].record.error.kind == "query"
     assert answers[0].record.video is not None
     assert answers[1].record.settings is not None and answers[1].record.settings.rate == 2
+
+
+def test_a_bug_does_not_stop_the_other_sentences(
+    moving_clip: Path, says: type[Says], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = Says.ground
+
+    def odd(self: Says, info: object, request: GroundingRequest) -> GroundingResult:
+        if request.query == "odd":
+            raise ZeroDivisionError("by zero")
+        return real(self, info, request)
+
+    monkeypatch.setattr(Says, "ground", odd)
+    with whenwhere.open(moving_clip, model="says") as video:
+        answers = list(video.ground_many(["one", "odd", "two"]))
+    assert [a.status == "failed" for a in answers] == [False, True, False]
+    assert answers[1].record.error is not None and answers[1].record.error.kind == "bug"
+    assert "ZeroDivisionError" in caplog.text, "the traceback is logged"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ and settings is stored; failed questions are tried again. One bad video or line 
 goes wrong with a video, its folder or its page, its questions get records that say so. Only a full disk ends a batch.
 
 For each answer the order on the disk is: its line, then its files, then the video's page. So what is stored is never
-computed again, and files that are missing after an interruption are made from the stored line the next time. At the end
-`index.html` lists all videos of the output folder with their questions, those of earlier calls too.
+computed again, and files that are missing after an interruption are made from the stored line the next time. At the
+end, also of a batch that is interrupted, `index.html` lists all videos of the output folder with their questions, those
+of earlier calls too.
 
 Left out: several processes (start one for each part of the manifest; they share the cache, and may share the output
 folder as long as no video is in two parts).
@@ -111,16 +112,19 @@ def batch(
         by_video.setdefault(item.video, []).append(item)
     result = BatchResult(job.out, sum(map(len, by_video.values())), len(by_video), asked.faults)
     job.callback.on_begin(result)
-    with ExitStack() as stack:
-        backend = None if isinstance(model, str) else model
-        if isinstance(model, str) and model not in GROUNDERS:
-            # One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
-            with suppress(WhenwhereError):
-                backend = stack.enter_context(load_model(model, device=device, concurrency=concurrency, cache=cache))
-                if device is None:
-                    job = replace(job, model=backend, concurrency=None)
-        _answer_videos(job, by_video, result, backend)
-    _write_index(job, result)
+    try:
+        with ExitStack() as stack:
+            backend = None if isinstance(model, str) else model
+            if isinstance(model, str) and model not in GROUNDERS:
+                # One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
+                with suppress(WhenwhereError):
+                    loaded = load_model(model, device=device, concurrency=concurrency, cache=cache)
+                    backend = stack.enter_context(loaded)
+                    if device is None:
+                        job = replace(job, model=backend, concurrency=None)
+            _answer_videos(job, by_video, result, backend)
+    finally:
+        _write_index(job, result)
     return result
 
 
@@ -169,7 +173,7 @@ def answer_video(
         if event.error is not None and not isinstance(event.error, WhenwhereError):
             job.callback.on_bug(event.error)
         with result.lock:
-            if isinstance(event, _Unreadable):
+            if isinstance(event, _Warned):
                 job.callback.on_warning(event.sentence)
             elif isinstance(event, _Page):
                 result.pages.append(event.path)
@@ -201,8 +205,8 @@ class _Unwritten:
 
 
 @dataclass(frozen=True)
-class _Unreadable:
-    """Something stored cannot be read."""
+class _Warned:
+    """Something that a user should know, in a sentence."""
 
     sentence: str
     error: None = None
@@ -216,7 +220,7 @@ class _Page:
     error: None = None
 
 
-_Event = _Answered | _Unwritten | _Unreadable | _Page
+_Event = _Answered | _Unwritten | _Warned | _Page
 
 
 def _answers(job: BatchJob, source: str, items: Sequence[Item], pool: QuestionPool | None) -> Iterator[_Event]:
@@ -241,7 +245,7 @@ def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: Qu
         if job.out is not None:
             store = ResultStore(job.out, source, session.info.sha256_1mb, session.content)
             if store.unreadable:
-                yield _Unreadable(
+                yield _Warned(
                     f"this version cannot read {store.unreadable} of the lines in {store.log}; they stay there"
                 )
         fresh = False
@@ -262,10 +266,7 @@ def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: Qu
             yield unwritten
         if store is not None and "html" in job.exports:
             if fresh or not store.page.exists():
-                try:
-                    _write_page(store, session)
-                except Exception as e:
-                    yield _Unwritten(store.page, e)
+                yield from _write_page(store, session)
             if store.page.exists():
                 yield _Page(store.page)
 
@@ -412,10 +413,21 @@ def _write_index(job: BatchJob, result: BatchResult) -> None:
         job.callback.on_unwritten(path, e)
 
 
-def _write_page(store: ResultStore, session: Session) -> None:
-    from whenwhere.export.page import write_video_page
+def _write_page(store: ResultStore, session: Session) -> Iterator[_Unwritten | _Warned]:
+    """Write the page of a video; an answer that cannot be drawn is missing from it, and the others are not."""
+    from whenwhere.export.page import undrawable, write_video_page
 
-    answers = [Answer(record, session) for record in store.records]
-    for answer in answers:
-        answer.fill()
-    write_video_page([answer.record for answer in answers], session.info, store.page, store.files())
+    records, faults, warnings = [], list[Exception](), list[str]()
+    for record in store.records:
+        try:
+            Answer(record, session).fill()
+            records.append(record)
+        except Exception as e:
+            faults.append(e)
+            records.append(undrawable(record, e))
+    try:
+        write_video_page(records, session.info, store.page, store.files(), faults, warnings)
+    except Exception as e:
+        faults.append(e)
+    yield from (_Warned(f"{store.page}: {warning}") for warning in warnings)
+    yield from (_Unwritten(store.page, e) for e in faults)

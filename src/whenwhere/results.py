@@ -7,8 +7,8 @@ its position in the file and never changes.
 
 An answer may have been paid for, so nothing takes its place but another answer to the same question:
 
-- A video is known by its whole content and its path. Videos of one name get folders of their own, and a copy or a moved
-  video takes over what is known about its content.
+- A video is known by its whole content and its path. Videos of one name get folders of their own, also if several
+  processes begin with them at once (`CLAIM`), and a copy or a moved video takes over what is known about its content.
 - A failure never replaces an answer: the network disk may be back tomorrow.
 - When another video stands under an old name, the answers about the old one move to `earlier.jsonl`, and come back with
   it.
@@ -31,12 +31,14 @@ from urllib.parse import urlsplit
 from whenwhere.datasets.videos import is_address
 from whenwhere.errors import OutputError, RecordError
 from whenwhere.readers import printable
-from whenwhere.records import Grounding
+from whenwhere.records import Grounding, VideoRecord
 from whenwhere.settings import slug
-from whenwhere.store import append_line, json_object, write_bytes
+from whenwhere.store import append_line, json_object, write_bytes, write_new
 
 #: Names of the file of records, of the answers about videos that are not there any more, and of the page.
 LOG, EARLIER, PAGE = "grounding.jsonl", "earlier.jsonl", "page.html"
+#: Name of the file that says whose a folder is until a record says so.
+CLAIM = ".video.json"
 #: Name of the page about all videos, which lies beside their folders.
 INDEX = "index.html"
 #: Longest name of a video's folder, in bytes; file systems allow 255, and a digest may follow.
@@ -94,11 +96,12 @@ class ResultStore:
         for place, folder in enumerate(_places(out, source, content)):
             self.folder = folder
             if folder.is_dir() or not os.path.lexists(folder):
-                lines = _read_log(folder / LOG)
-                if self._owns(lines, source, exact or place > 0, place > 0 or exact or content is not None):
+                lines = self._take(source, exact or place > 0, place > 0 or exact or content is not None)
+                if lines is not None:
                     break
-                self._remember(lines)
-        _check_writable(folder)
+        else:
+            raise OutputError(f"{out} has a thousand folders named {folder_name(source)}; choose another --out")
+        self._claimed = True
         earlier = _read_log(folder / EARLIER)
         self._remember(earlier)
         self._records: dict[tuple[str, str], Grounding] = {}
@@ -124,18 +127,42 @@ class ResultStore:
             else:
                 self._keep(line.record, i)
 
-    def _owns(self, lines: list[_Line], source: str, by_path: bool, if_empty: bool) -> bool:
-        """Whether a folder with these lines is this video's.
+    def _take(self, source: str, by_path: bool, if_empty: bool) -> list[_Line] | None:
+        """The lines of the folder if it is this video's, else None. A folder that is nobody's is claimed.
 
         Args:
-            lines: The lines of its file of records.
             source: The video, as it was named.
             by_path: Whether the path of the folder's video says which video it is.
             if_empty: Whether the folder may be taken if it says nothing of its video.
+
+        Raises:
+            OutputError: The folder cannot be read or written.
         """
-        owners = [owner for line in lines if (owner := line.owner) is not None]
-        if not owners:
-            return if_empty
+        lines = _read_log(self.log)
+        owners = _owners(lines)
+        if owners or not if_empty:
+            owned = self._owns(owners, source, by_path)
+        else:
+            _check_writable(self.folder)
+            claim = self.folder / CLAIM
+            own = VideoRecord(path=self._path, sha256_1mb=self._sha256_1mb, content=self._content)
+            first = write_new(claim, own.model_dump_json().encode())
+            claimed = [] if first else _claimants(claim)
+            # Another process may have claimed the folder, stored its first answer and taken its claim back meanwhile,
+            # so the file of records is read again, and after the claim.
+            lines = _read_log(self.log)
+            owners = _owners(lines) or claimed
+            owned = not owners or self._owns(owners, source, by_path)
+            if first and not owned:
+                claim.unlink(missing_ok=True)
+        if owned:
+            _check_writable(self.folder)
+            return lines
+        self._remember(lines)
+        return None
+
+    def _owns(self, owners: list[dict[str, Any]], source: str, by_path: bool) -> bool:
+        """Whether a folder about these videos is this video's."""
         if by_path and any(owner["path"] == self._path for owner in owners):
             return True
         name, known = ("sha256_1mb", self._sha256_1mb) if self._content is None else ("content", self._content)
@@ -235,6 +262,11 @@ class ResultStore:
                 return
             text = record.to_json()
             append_line(self.log, text)
+            if self._claimed:
+                # The line says whose the folder is.
+                self._claimed = False
+                with suppress(OSError):
+                    (self.folder / CLAIM).unlink(missing_ok=True)
             self._lines.append(text.encode())
             self._keep(record, len(self._lines) - 1)
 
@@ -313,6 +345,20 @@ def folder_name(source: str) -> str:
     if len(data) > LONGEST_NAME:
         name = f"{data[:LONGEST_NAME].decode(errors='ignore')}-{_digest(name)}"
     return name
+
+
+def _owners(lines: list[_Line]) -> list[dict[str, Any]]:
+    """What lines say of their videos."""
+    return [owner for line in lines if (owner := line.owner) is not None]
+
+
+def _claimants(claim: Path) -> list[dict[str, Any]]:
+    """The video whose process claimed a folder; none if the claim is gone or damaged."""
+    with suppress(OSError):
+        if claim.is_file():
+            video = json_object(claim.read_bytes()) or {}
+            return [video] if isinstance(video.get("path"), str) else []
+    return []
 
 
 def _places(out: Path, source: str, content: str | None) -> Iterator[Path]:

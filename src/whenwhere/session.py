@@ -14,9 +14,11 @@ Boxes of every frame are made late: only when they are asked for, or when someth
 Left out: several videos in one session (open several), and changing the model of an open session.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -281,14 +283,19 @@ class Session:
         """Answer several sentences, in their order; each answer comes as soon as it and those before it are ready.
 
         A model behind an address is asked several sentences at a time (`concurrency`). A sentence that cannot be
-        answered gives a record with status `failed` instead of an error: one bad sentence never stops the others.
+        answered gives a record with status `failed` instead of an error, whatever went wrong: one bad sentence never
+        stops the others. The traceback of an error that is not explained to users is logged.
         """
         chosen = settings or GroundingSettings()
 
         def answer(query: str) -> Answer:
             try:
                 return self.ask(query, chosen)
-            except WhenwhereError as e:
+            except CancelledError:
+                raise
+            except Exception as e:
+                if not isinstance(e, WhenwhereError):
+                    logging.getLogger(__name__).error("a fault of whenwhere", exc_info=e)
                 return self.failed(query, chosen, e)
 
         with QuestionPool(self.concurrency(chosen)) as pool:

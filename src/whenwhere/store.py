@@ -207,6 +207,45 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, private: bool = False
     return Path(path)
 
 
+def write_new(path: str | os.PathLike[str], data: bytes) -> bool:
+    """Write a whole file unless something is there. Of several processes that try at once, one succeeds.
+
+    Returns:
+        Whether the file was written.
+
+    Raises:
+        OutputError: The folder cannot be made or written, or the disk is full.
+
+    >>> path = tempfile.mkdtemp() + "/a"
+    >>> write_new(path, b"1"), write_new(path, b"2"), open(path).read()
+    (True, False, '1')
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary, lock = _claim(target, 0o666)
+        try:
+            os.write(lock, data)
+            os.fsync(lock)
+            try:
+                # A second name of the file appears with the whole content, and only if nothing has that name.
+                os.link(temporary, target)
+            except FileExistsError:
+                raise
+            except OSError:
+                # This file system has no second names.
+                with open(target, "xb") as f:
+                    f.write(data)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(lock)
+    except FileExistsError:
+        return False
+    except (OSError, ValueError) as e:
+        raise _refusal(target, e) from e
+    return True
+
+
 def write_text(path: str | os.PathLike[str], text: str, private: bool = False) -> Path:
     """Write a whole UTF-8 file atomically, without changing its newlines."""
     return write_bytes(path, text.encode("utf-8"), private)

@@ -77,7 +77,12 @@ def _question(number: int, record: "Grounding", page: str) -> str:
     said = f"<bdi>{html.escape(single_line(record.query))}</bdi>"
     if page:
         said = f'<a href="{page}#s={number}">{said}</a>'
-    return f'<li data-status="{record.status}">{said} <small>{html.escape(_status(record))}</small></li>'
+    try:
+        status = _status(record)
+    except (ArithmeticError, ValueError):
+        # A record may hold any number; one of them does not cost the page about all videos.
+        status = f"{STATUSES[record.status]}, at times that cannot be shown"
+    return f'<li data-status="{record.status}">{said} <small>{html.escape(status)}</small></li>'
 
 
 def _status(record: "Grounding") -> str:

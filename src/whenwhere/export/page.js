@@ -12,12 +12,24 @@ const GLANCE = 0.5;                 // the only box of a candidate is shown for 
 // Colours that most forms of colour blindness can tell apart (after Okabe and Ito); overlays use the same.
 const COLOURS = ["#56b4e9", "#e69f00", "#00c882", "#d55e00", "#cc79a7", "#7a8cff", "#d6c400"];
 
-const answers = data.records.map((record, i) => ({
-  record,
-  colour: COLOURS[i % COLOURS.length],
-  tracks: record.tubes.map((tube) => track(record, tube, data.video.longest)),
-  files: data.files[i],
-}));
+const answers = data.records.map((record, i) => guarded(record, i, (answer) => answer));
+
+/** What is drawn of an answer. One that cannot be drawn says so in its place and does not cost the others. */
+function guarded(record, i, draw) {
+  const answer = (r) => ({
+    record: r,
+    colour: COLOURS[i % COLOURS.length],
+    tracks: r.tubes.map((tube) => track(r, tube, data.video.longest)),
+    files: data.files[i],
+  });
+  try {
+    return draw(answer(record));
+  } catch (e) {
+    const message = `This answer is stored, but it cannot be shown here: ${e.message}`;
+    const empty = { spans: [], tubes: [], warnings: [], ranked: null, curve: null, filled: null, reading: null, candidates: null };
+    return draw(answer({ ...record, ...empty, status: "failed", confidence: null, error: { kind: "page", message } }));
+  }
+}
 
 const state = {
   chosen: 0,        // index of the chosen sentence

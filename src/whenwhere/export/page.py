@@ -10,6 +10,9 @@ which some browsers do not undo) is embedded as it is. Other videos are embedded
 wide. If even the copy would be huge, the page links to the video's file and says so. Boxes are in pixels of the
 displayed frame and are scaled with the picture, so a copy changes nothing. If the media clock does not begin at 0
 (`info.start`), the page subtracts its start.
+
+An answer that cannot be drawn keeps its place and its number, where the page says why; the others are shown. The script
+does the same for what goes wrong only in the browser.
 """
 
 import base64
@@ -28,8 +31,10 @@ from urllib.parse import quote
 
 import numpy as np
 
+from whenwhere.errors import WhenwhereError
 from whenwhere.export import csv, srt, vtt
 from whenwhere.export.exporter import Exporter
+from whenwhere.readers import printable
 from whenwhere.store import write_text
 from whenwhere.version import __version__
 
@@ -65,6 +70,7 @@ class Media:
         href: Address of a linked video, relative to the page; empty if it is embedded.
         offset: Seconds that the media clock shows at the first displayed frame.
         note: A sentence about it for the foot of the page; may be empty.
+        warnings: Sentences that the page shows below the picture, such as about sound that is missing.
     """
 
     kind: str
@@ -73,6 +79,7 @@ class Media:
     href: str
     offset: float
     note: str
+    warnings: tuple[str, ...] = ()
 
 
 def container(path: str | os.PathLike[str]) -> str:
@@ -109,7 +116,7 @@ def prepare_media(info: "VideoInfo", folder: Path) -> Media:
         note = (
             f"The picture is a copy of {Path(info.path).name} made for this page; boxes are in the original's pixels."
         )
-        return Media("copy", "video/mp4", packed, "", 0.0, " ".join([note, *(f"Here {w}." for w in warnings)]))
+        return Media("copy", "video/mp4", packed, "", 0.0, note, tuple(warnings))
     href = href_of(Path(info.path), folder)
     note = f"The video is not inside this page: it is linked as {href} and has to stay there."
     return Media("linked", f"video/{box or 'mp4'}", b"", href, max(0.0, info.start), note)
@@ -138,8 +145,28 @@ def href_of(path: Path, folder: Path) -> str:
     return quote(os.fsencode(relative))
 
 
+def undrawable(record: "Grounding", error: Exception) -> "Grounding":
+    """What a page shows in the place of an answer that it cannot draw: the sentence, and why."""
+    from whenwhere.records import ErrorRecord, Grounding
+
+    said = str(error) if isinstance(error, WhenwhereError) else f"unexpected {type(error).__name__}: {error}"
+    message = printable(f"This answer is stored, but it cannot be shown here: {said}")
+    return Grounding(
+        id=record.id,
+        video=record.video,
+        query=record.query,
+        status="failed",
+        error=ErrorRecord(kind="page", message=message),
+        identity=record.identity,
+    )
+
+
 def page_data(
-    records: Sequence["Grounding"], info: "VideoInfo", media: Media, links: Sequence[tuple[str, str]] = ()
+    records: Sequence["Grounding"],
+    info: "VideoInfo",
+    media: Media,
+    links: Sequence[tuple[str, str]] = (),
+    faults: list[Exception] | None = None,
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads: the answers, facts about the video, the downloads.
 
@@ -148,8 +175,18 @@ def page_data(
         info: The video.
         media: How the page gets it.
         links: Names and addresses of other files that the page links to.
+        faults: A list to which each error is added that keeps an answer from being drawn. None raises it.
     """
     steps = np.diff(info.times, append=info.duration)
+    drawn = []
+    for number, record in enumerate(records, 1):
+        try:
+            drawn.append(_drawn(record, number, info))
+        except Exception as e:
+            if faults is None:
+                raise
+            faults.append(e)
+            drawn.append(_drawn(undrawable(record, e), number, info))
     return {
         "made_by": f"whenwhere {__version__}",
         "statuses": STATUSES,
@@ -171,20 +208,24 @@ def page_data(
             "href": media.href,
             "offset": round(media.offset, 6),
             "note": media.note,
+            "warnings": [f"{w[:1].upper()}{w[1:]}." for w in media.warnings],
             "trouble": _trouble(info, media),
         },
-        "records": [r.model_dump(mode="json") for r in records],
-        "files": [
-            {
-                "stem": f"{i:02}-{_slug(r.query)}",
-                "csv": csv.render(r),
-                "srt": srt.render(r, info.delay),
-                "vtt": vtt.render(r, info.delay),
-            }
-            for i, r in enumerate(records, 1)
-        ],
+        "records": [record for record, _ in drawn],
+        "files": [files for _, files in drawn],
         "beside": [{"name": name, "href": href} for name, href in links],
     }
+
+
+def _drawn(record: "Grounding", number: int, info: "VideoInfo") -> tuple[dict[str, Any], dict[str, str]]:
+    """An answer as the JSON object that the page reads, and the files that the page offers for download."""
+    files = {
+        "stem": f"{number:02}-{_slug(record.query)}",
+        "csv": csv.render(record),
+        "srt": srt.render(record, info.delay),
+        "vtt": vtt.render(record, info.delay),
+    }
+    return record.model_dump(mode="json"), files
 
 
 def video_name(path: str) -> str:
@@ -244,7 +285,12 @@ def _html(text: str) -> str:
 
 
 def write_video_page(
-    records: Sequence["Grounding"], info: "VideoInfo", path: str | os.PathLike[str], files: Sequence[Path] = ()
+    records: Sequence["Grounding"],
+    info: "VideoInfo",
+    path: str | os.PathLike[str],
+    files: Sequence[Path] = (),
+    faults: list[Exception] | None = None,
+    warnings: list[str] | None = None,
 ) -> Path:
     """Write the page of one video.
 
@@ -253,6 +299,9 @@ def write_video_page(
         info: The video.
         path: Where the page goes.
         files: Other files about the same answers, to which the page links.
+        faults: A list to which each error is added that keeps an answer from being drawn; the page says so in the
+            place of that answer. None raises the error.
+        warnings: A list to which sentences about the page's copy of the video are added.
 
     Returns:
         The path of the page.
@@ -264,7 +313,9 @@ def write_video_page(
     page = Path(path)
     media = prepare_media(info, page.parent)
     links = [(file.name.encode("utf-8", "replace").decode("utf-8"), href_of(file, page.parent)) for file in files]
-    return write_text(page, document(page_data(records, info, media, links), media.bytes))
+    if warnings is not None:
+        warnings += media.warnings
+    return write_text(page, document(page_data(records, info, media, links, faults), media.bytes))
 
 
 def write(record: "Grounding", info: "VideoInfo", path: Path) -> list[Path]:

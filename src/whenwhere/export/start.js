@@ -103,11 +103,16 @@ function build() {
   document.documentElement.style.setProperty("--lanes", answers.length);
   $("length").textContent = ` / ${clock(duration)}`;
   ruler.setAttribute("aria-valuemax", duration.toFixed(2));
-  $("sentences").append(...answers.map(card));
-  $("lanes").append(...answers.map(lane));
+  answers.forEach(({ record }, i) => guarded(record, i, (answer) => {
+    const parts = [card(answer, i), lane(answer, i)];
+    answers[i] = answer;
+    $("sentences").append(parts[0]);
+    $("lanes").append(parts[1]);
+  }));
   $("gutter").append(...answers.map((a, i) => h("button", { type: "button", style: { "--c": a.colour }, title: a.record.query,
     "aria-label": `Sentence ${i + 1}: ${a.record.query}`, click: () => goToSentence(i) }, String(i + 1))));
   document.body.classList.toggle("single", answers.length === 1);
+  $("remarks").append(...data.media.warnings.map((said) => h("p", {}, said)));
   const foot = [];
   if (data.beside.length) foot.push(filesBeside());
   if (answers.length > 1) foot.push(h("p", {}, h("button", { class: "plain", type: "button",

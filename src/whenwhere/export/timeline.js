@@ -33,7 +33,8 @@ function spanBar(i, span, kind, name) {
 }
 
 function curve({ start, step, values }) {
-  const lo = Math.min(...values), range = Math.max(...values) - lo || 1;
+  // Not Math.min(...values): a long video has more values than a call may have arguments.
+  const lo = values.reduce((a, b) => Math.min(a, b)), range = values.reduce((a, b) => Math.max(a, b)) - lo || 1;
   const points = values.map((v, i) => `${((start + i * step) / duration * 1000).toFixed(2)},${(96 - 88 * (v - lo) / range).toFixed(2)}`);
   const first = (start / duration * 1000).toFixed(2), last = ((start + (values.length - 1) * step) / duration * 1000).toFixed(2);
   return svg("svg", { class: "curve", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
