@@ -581,7 +581,7 @@ def test_an_answer_that_the_script_cannot_draw_is_alone_missing(chromium, info, 
     window, seen = visit(chromium, tmp_path / "page.html")
     assert window.locator(".card").count() == window.locator(".lane").count() == len(records)
     window.locator("#sentence-2 .head").click()
-    assert window.locator('#sentence-2[data-status="failed"] .claim').inner_text().startswith("This answer is stored, but")
+    assert window.locator('#sentence-2[data-status="failed"] .claim').inner_text().startswith("This answer is stored")
     assert window.locator("#sentence-1 .status").inner_text().startswith("2 spans")
     assert window.locator("#sentence-3 .status").inner_text().startswith("Not sure")
     assert window.locator("#remarks").inner_text() == "The sound is damaged."

@@ -17,7 +17,7 @@ const answers = data.records.map((record, i) => guarded(record, i, (answer) => a
 /** What is drawn of an answer. One that cannot be drawn says so in its place and does not cost the others. */
 function guarded(record, i, draw) {
   const answer = (r) => ({
-    record: r,
+    record: r, stored: record,
     colour: COLOURS[i % COLOURS.length],
     tracks: r.tubes.map((tube) => track(r, tube, data.video.longest)),
     files: data.files[i],

@@ -74,8 +74,8 @@ function save(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-function downloads({ record, files }) {
-  const kinds = [["JSON", ".json", "application/json", () => JSON.stringify(record) + "\n"],
+function downloads({ stored, files }) {
+  const kinds = [["JSON", ".json", "application/json", () => JSON.stringify(stored) + "\n"],
     ["CSV", ".csv", "text/csv", () => files.csv], ["SRT", ".srt", "application/x-subrip", () => files.srt],
     ["VTT", ".vtt", "text/vtt", () => files.vtt]];
   return h("div", { class: "saves" },
