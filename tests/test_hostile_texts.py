@@ -1,10 +1,13 @@
 """Texts of servers, checkpoints and recipes: the key stays hidden, terminals get no commands, programs end."""
 
+import base64
 import io
 import json
+import re
 import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 
 from whenwhere.answers.dialects.prompt import check_prompt, fill_prompt
 from whenwhere.chat import ChatRequest, Client, RetryPolicy
+from whenwhere.chat.api_key import ApiKey
 from whenwhere.chat.connection import RequestFailure
 from whenwhere.chat.protocol import LONGEST, CompletionReader, read_error, server_sent_events
 from whenwhere.cli.console import SafeConsole, write_json
@@ -99,6 +103,54 @@ def test_the_key_is_in_no_field_of_a_stored_answer(body: str, tmp_path: Path, mo
         assert KEY[:12] not in path.read_text()
         assert path.stat().st_mode & 0o077 == 0
     assert KEY[:12] not in repr(got)
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+COPIES = {
+    "base64": encoded(KEY),
+    "base64 of a header": encoded(f"Bearer {KEY}"),
+    "base64 of name and key": encoded(f"u:{KEY}"),
+    "base64 in the middle": encoded(f"us:{KEY}:x"),
+    "base64 for addresses": base64.urlsafe_b64encode(f"??>>{KEY}".encode()).decode().rstrip("="),
+    "base64 in lines": "\n".join(re.findall(".{1,10}", encoded(f"Bearer {KEY}"))),
+    "base64, quoted": urllib.parse.quote(encoded(f"Bearer {KEY}")),
+    "quoted": "".join(f"%{ord(c):02X}" for c in KEY),
+    "quoted in part": KEY.replace("-", "%2d"),
+    "quoted twice": "".join(f"%25{ord(c):02x}" for c in KEY),
+    "HTML": "".join(f"&#{ord(c)};" for c in KEY),
+    "HTML, hexadecimal": "".join(f"&#x{ord(c):x};" for c in KEY),
+    "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
+    "several ways": f"%73&#107;-{KEY[3:]}",
+    "hexadecimal": KEY.encode().hex().upper(),
+    "hexadecimal with spaces": KEY.encode().hex(" "),
+    "lower case": KEY.lower(),
+    "spaced": " ".join(KEY),
+    "backwards": KEY[::-1],
+}
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_copies_of_the_key_are_hidden_too(copy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    key = ApiKey()
+    hidden = key.hide_in({"a": [f"it is {COPIES[copy]} [1, 2]"], COPIES[copy]: 1})
+    (said,) = hidden.pop("a")
+    assert said.startswith("it is ") and said.endswith(" [1, 2]") and "[$OPENAI_API_KEY]" in next(iter(hidden))
+    # What is left is at most what stood beside the key.
+    assert "[$OPENAI_API_KEY]" in said and len(said) < len("it is [$OPENAI_API_KEY] [1, 2]") + 14
+
+
+@given(st.text(), st.text(), st.sampled_from(sorted(COPIES)))
+def test_what_is_no_key_stays(before: str, after: str, copy: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        key = ApiKey()
+    assert key.hide(before) == before and key.hide(encoded(before + after)) == encoded(before + after)
+    hidden = key.hide(f"{before} {COPIES[copy]} {after}")
+    assert COPIES[copy] not in hidden and before in hidden and after in hidden
 
 
 @pytest.mark.parametrize("place", range(250, 320, 7))
