@@ -79,14 +79,18 @@ def write(
     change: Callable[[list[av.Packet]], list[av.Packet]] | None = None,
     clock: Fraction | None = None,
     first: int = 0,
+    container: str | None = None,
 ) -> Clip:
-    """Encode `n` frames numbered from `first`; `change` may edit the video packets before they are written."""
+    """Encode `n` frames numbered from `first`; `change` may edit the video packets before they are written.
+
+    `container` is FFmpeg's name of it, if the ending means another one.
+    """
     fps = Fraction(fps)
     clock = clock or (Fraction(1, 90_000) if times is not None else 1 / fps)
     options = dict(options or {})
     if codec == "libx264":
         options = {"preset": "veryfast", "crf": "24", "sc_threshold": "0", **options}
-    with av.open(str(path), "w", options=muxer or {}) as out:
+    with av.open(str(path), "w", format=container, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.time_base = stream.codec_context.time_base = clock

@@ -4,9 +4,9 @@ For most files this is what the container says. Three kinds mislead whoever beli
 
 - Files put together from several (`cat a.ts b.ts`, playlists, restarted recorders): the stamps restart or jump. The
   parts are put one after the other, each beginning where the part before it ends, as the ffmpeg command does.
-- Containers that store no presentation times (AVI, raw streams, Matroska's compatibility mode) and codecs that
-  reorder frames: FFmpeg guesses, often wrongly. Only the decoder knows the order, so the stream is decoded once, and
-  its frames are shown in the decoder's order at the stream's rate.
+- Containers that store no presentation times (AVI, ASF, raw streams, Matroska's compatibility mode) and codecs that
+  reorder frames: FFmpeg guesses, often wrongly. Only the decoder knows the order, so the stream is decoded once. Its
+  frames are shown in the decoder's order; each waits for as many later packets as the deepest reordering needs.
 - Streams in which only some packets are stamped: the decoder gives the order, and the stamps that exist the times.
 
 A step of more than ten seconds counts as a jump only in containers whose clock may jump (MPEG streams, playlists);
@@ -14,7 +14,7 @@ elsewhere it is a picture that stands still.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -51,6 +51,8 @@ class Clock:
         start: The container's time of the first displayed frame, in seconds.
         joins: Increasing indices of the packets at which the container's stamps restart or jump.
         trusted: Whether the times were taken from the stamps of all packets, not found by decoding.
+        resized: Increasing indices of the key packets at which the size of the pictures changes, if that is known.
+        estimated: Number of frames whose times are estimates, because stamps are few and far from even.
     """
 
     ticks: NDArray[np.int64]
@@ -59,6 +61,8 @@ class Clock:
     start: float
     joins: tuple[int, ...]
     trusted: bool
+    resized: tuple[int, ...] = ()
+    estimated: int = 0
 
 
 def stamped_clock(
@@ -170,17 +174,6 @@ def _one_after_the_other(
     return out
 
 
-def decoding_slots(table: PacketTable) -> NDArray[np.int64]:
-    """The places of packets in a container that counts them and stores no times (AVI): (n,) ticks, or NO_TICK."""
-    slots = table.dts.copy()
-    if len(slots) > 2 and (slots != NO_TICK).all():
-        step = _typical_step(slots)
-        # FFmpeg gives the first packet the place 0, even if empty places precede it, as its stamp shows.
-        if slots[0] == 0 and slots[1] > 10 * step and table.pts[0] == slots[1]:
-            slots[0] = slots[1] - step
-    return slots
-
-
 def is_guessed(path: str, table: PacketTable, stores_times: bool, declares_reordering: bool) -> bool:
     """Whether the stamps of a stream that may reorder frames are guesses of the demuxer, or wrong.
 
@@ -190,48 +183,69 @@ def is_guessed(path: str, table: PacketTable, stores_times: bool, declares_reord
         stores_times: Whether the container can store presentation times.
         declares_reordering: Whether the stream's header says that frames are reordered.
     """
-    if not (np.diff(table.pts) > 0).all():
+    if (np.diff(table.pts) < 0).any():
         # Stamps that show reordering come from somebody who knew it.
         return not stores_times
     if stores_times and not declares_reordering:
         return False
     # No reordering in the stamps: the decoder's first frames tell whether there is none.
-    order = decoded_order(path, _HEAD)
+    order, _ = decoded_order(path, _HEAD)
     return bool((np.diff(order) < 0).any())
 
 
-def decoded_order(path: str, most: int | None = None) -> NDArray[np.intp]:
-    """Indices of packets in the order in which a decoder shows their frames.
+def decoded_order(path: str, most: int | None = None) -> tuple[NDArray[np.intp], tuple[int, ...]]:
+    """Indices of packets in the order in which a decoder shows their frames, and those at which their size changes.
+
+    Some decoders drop the frames that they hold back when the size changes, so they are drained before.
 
     Args:
         path: The file.
         most: Number of packets to decode; None decodes all.
     """
-    order: list[int] = []
+    frames = _decoded(path, most, frozenset())
+    sizes = [(width, height) for _, width, height in frames]
+    if len(set(sizes)) < 2:
+        return np.array([row for row, _, _ in frames], np.intp), ()
+    borders = [0, *(k for k in range(1, len(sizes)) if sizes[k] != sizes[k - 1]), len(sizes)]
+    resized = sorted({min(row for row, _, _ in frames[a:b]) for a, b in pairwise(borders)} - {0})
+    frames = _decoded(path, most, frozenset(resized))
+    return np.array([row for row, _, _ in frames], np.intp), tuple(resized)
+
+
+def _decoded(path: str, most: int | None, drained: frozenset[int]) -> list[tuple[int, int, int]]:
+    """(index of the packet, width, height) of frames in the decoder's order; it is drained before some packets."""
+    found: list[tuple[int, int, int]] = []
     with opened(path) as container:
         stream = video_stream(container, path)
         stream.thread_type = "AUTO"
+        context = stream.codec_context
         # Pixels do not matter here.
-        stream.codec_context.options = {"skip_loop_filter": "all"}
+        context.options = {"skip_loop_filter": "all"}
 
-        def numbered() -> Iterable[Packet | None]:
-            for number, packet in enumerate(packets(container, stream)):
-                if number == most:
-                    break
-                packet.pts = number
-                yield packet
-            yield None
+        def decode(packet: Packet | None) -> None:
+            with suppress(av.error.FFmpegError, EOFError):
+                found.extend((f.pts, f.width, f.height) for f in context.decode(packet) if f.pts is not None)
 
-        for packet in numbered():
-            try:
-                order += [f.pts for f in stream.codec_context.decode(packet) if f.pts is not None]
-            except (av.error.FFmpegError, EOFError):
-                continue
-    return np.array(order, np.intp)
+        for number, packet in enumerate(packets(container, stream)):
+            if number == most:
+                break
+            if number in drained:
+                decode(None)
+                context.flush_buffers()
+            packet.pts = number
+            decode(packet)
+        decode(None)
+    return found
 
 
 def decoded_clock(
-    table: PacketTable, order: NDArray[np.intp], tick: Fraction, rate: Fraction, trusted: bool, jumps: bool
+    table: PacketTable,
+    order: NDArray[np.intp],
+    tick: Fraction,
+    rate: Fraction,
+    trusted: bool,
+    jumps: bool,
+    resized: tuple[int, ...] = (),
 ) -> Clock:
     """The clock of a stream whose frames are shown in the decoder's order.
 
@@ -242,6 +256,7 @@ def decoded_clock(
         rate: Frames per second, for streams that have no times at all.
         trusted: Whether the stamps that exist are those of their frames.
         jumps: Whether the container's clock may jump, so that a step of more than ten seconds is none.
+        resized: Indices of the packets at which the size of the pictures changes.
     """
     # Of two frames of one packet, the later one stays on the screen.
     order = order[np.sort(len(order) - 1 - np.unique(order[::-1], return_index=True)[1])]
@@ -250,42 +265,78 @@ def decoded_clock(
     stamps = table.pts[order]
     known = np.flatnonzero(stamps != NO_TICK)
     joins = np.zeros(0, np.intp)
-    start = 0.0
+    start, estimated = 0.0, 0
     if trusted and len(known):
-        times, restarts = _filled(stamps, known, float(1 / rate / tick), float(_FAR / tick) if jumps else np.inf)
+        times, restarts, even = _filled(stamps, known, float(1 / rate / tick), float(_FAR / tick) if jumps else np.inf)
         joins = np.sort(order[restarts])
+        estimated = 0 if even else len(order) - len(known)
     else:
-        # Decoding times are the places of the frames, in whatever order they are shown.
-        times = np.sort(decoding_slots(table)[order])
+        times, joins = _from_decoding(table, order)
     if times[0] == NO_TICK or (np.diff(times) <= 0).any():
-        times, tick = np.arange(len(order), dtype=np.int64), 1 / rate
+        times, tick, estimated = np.arange(len(order), dtype=np.int64), 1 / rate, 0
     else:
         start = float(times[0] * tick)
     ticks = np.full(len(table), times[0], np.int64)
     ticks[order] = times
-    return Clock(ticks, shown, tick, start, tuple(joins.tolist()), False)
+    return Clock(ticks, shown, tick, start, tuple(joins.tolist()), False, resized, estimated)
+
+
+def _from_decoding(table: PacketTable, order: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The times of frames in the order they are shown, from decoding times, and the key packets where these restart.
+
+    A frame is shown when the decoder has seen the packets that it waits for: as many after its own place as the
+    deepest reordering takes. The last frames, which wait for packets that do not come, follow at the usual step. The
+    wait as such is taken off again, as the sound is not made to wait.
+
+    Args:
+        table: The packets; decoding times may be missing.
+        order: Indices of packets in the order of their frames.
+    """
+    rows = np.sort(order)
+    times = table.dts[rows]
+    steps = np.diff(times)
+    back = np.flatnonzero(steps <= 0)
+    if (times == NO_TICK).any() or not len(steps) or 16 * len(back) > len(steps):
+        # In disorder, so these were not decoding times.
+        return np.sort(times), back[:0]
+    lengths, counts = np.unique(steps[steps > 0], return_counts=True)
+    step = int(lengths[counts.argmax()])
+    steps[back] = step
+    delay = int((np.searchsorted(rows, order) - np.arange(len(order))).max())
+    times = times[0] + np.concatenate([[0], np.cumsum(steps), np.cumsum(np.full(delay, step)) + steps.sum()])
+    # The demuxer may count on for a packet before it begins anew.
+    keys = np.flatnonzero(table.key)
+    begins = keys[np.maximum(np.searchsorted(keys, rows[back + 1], side="right") - 1, 0)]
+    return (times[delay:] - delay * step).astype(np.int64), np.unique(begins)
 
 
 def _filled(
     stamps: NDArray[np.int64], known: NDArray[np.intp], step: float, far: float
-) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Stamps of all frames in the order they are shown, from those of some, and the places where they restart.
+) -> tuple[NDArray[np.int64], NDArray[np.intp], bool]:
+    """Stamps of all frames in the order they are shown, from those of some.
 
     Args:
         stamps: (n,) stamps; only some count.
         known: Increasing places of these.
-        step: Usual distance of frames, in ticks.
+        step: Usual distance of frames in ticks, if the stamps do not tell it.
         far: A longer step is a jump of the clock.
+
+    Returns:
+        The stamps, the places where they restart or jump, and whether the known ones are as even as their frames.
     """
     steps = np.diff(stamps[known]).astype(float)
-    restarts = np.flatnonzero((steps <= 0) | (steps > far))
+    goes_on = (steps > 0) & (steps <= far)
+    each = (steps / np.diff(known))[goes_on]
+    step = float(np.median(each)) if len(each) else step
+    even = bool((np.abs(each - step) <= max(1.0, 0.02 * step)).all())
+    restarts = np.flatnonzero(~goes_on)
     steps[restarts] = step * np.diff(known)[restarts]
     values = float(stamps[known[0]]) + np.concatenate([[0.0], np.cumsum(steps)])
     places = np.arange(len(stamps))
     out = np.interp(places, known, values)
     out[: known[0]] = values[0] - step * (known[0] - places[: known[0]])
     out[known[-1] :] = values[-1] + step * (places[known[-1] :] - known[-1])
-    return np.round(out).astype(np.int64), known[restarts + 1]
+    return np.round(out).astype(np.int64), known[restarts + 1], even
 
 
 def joins_sentence(seconds: NDArray[np.float64]) -> str:

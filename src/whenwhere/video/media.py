@@ -84,7 +84,13 @@ def opened(path: str) -> Iterator[InputContainer]:
         "max_pixels": str(MOST_PIXELS),
     }
     try:
-        container = av.open("file:" + path, metadata_errors="replace", options=options, timeout=(_PATIENCE, _PATIENCE))
+        container = av.open(
+            "file:" + path,
+            format=_certain_format(path),
+            metadata_errors="replace",
+            options=options,
+            timeout=(_PATIENCE, _PATIENCE),
+        )
     except av.error.ExitError as e:
         raise MediaError(_slow(path)) from e
     except (av.error.FFmpegError, OSError, ValueError) as e:
@@ -94,6 +100,18 @@ def opened(path: str) -> Iterator[InputContainer]:
         yield container
     finally:
         container.close()
+
+
+def _certain_format(path: str) -> str | None:
+    """FFmpeg's name of a container that it may take for another one, though its first bytes are certain.
+
+    A short MPEG programme stream of H.264 passes for raw H.263.
+    """
+    try:
+        with open(path, "rb") as f:
+            return "mpeg" if f.read(4) == b"\0\0\1\xba" else None
+    except OSError:
+        return None  # what is wrong is said by whoever opens the file
 
 
 def _slow(path: str) -> str:

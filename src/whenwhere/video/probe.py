@@ -1,27 +1,17 @@
-"""Probing a video: one pass over its packets, and one decoded frame.
-
-The pass reads every packet's time stamps and decodes nothing, so the exact time of every displayed frame is known
-before the first is read; the reader reuses the table. One frame is decoded because only then are the rotation, the
-pixel format, and whether anything can be decoded at all, certain.
+"""Probing a video: what one pass over its packets (see `survey`) says about its frames; the reader reuses the table.
 
 If time stamps cannot be trusted, everything is decoded once to find the order of the frames (see `clock`), which is
 slow but right.
 """
 
 import os
-from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 
 import av
 import numpy as np
-from av.format import Flags
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from whenwhere.errors import MediaError
@@ -32,70 +22,21 @@ from whenwhere.video.clock import (
     Clock,
     decoded_clock,
     decoded_order,
-    decoding_slots,
     is_guessed,
     joins_sentence,
     stamped_clock,
 )
-from whenwhere.video.colours import Colours, declared_colours
-from whenwhere.video.hidden import HIDES
 from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo, near_fraction
 from whenwhere.video.media import check_file, opened, packets, text_name, video_stream
 from whenwhere.video.orientation import orientation
-from whenwhere.video.refusal import ENCRYPTED, refusal
+from whenwhere.video.refusal import refusal
 from whenwhere.video.remainder import unread_sentence
+from whenwhere.video.survey import Survey, survey
 
 # This many packets, or a small multiple, are tried for a first frame before a video counts as undecodable.
 _HEAD = 300
 # Longest duration in seconds, eleven days: many things are made for each second of a video.
 _LONGEST = 1e6
-# Side data of packets that later packets rely on.
-_HEADS = {"palette", "new_extradata", "param_change"}
-
-
-@dataclass
-class _Survey:
-    """What one pass over the packets finds.
-
-    Attributes:
-        tick: Length of a stream tick, seconds.
-        codec: FFmpeg's name of the codec.
-        beginning: Where the container's clock begins, in seconds.
-        declared: Duration by the header, seconds, or None.
-        index_end: Where the last sample of the file's index ends, in bytes; 0 if there is no index.
-        audio: Whether there is a sound track.
-        rates: Frame rates that FFmpeg guesses, likeliest first.
-        sar: Sample aspect ratio.
-        colours: What the stored values stand for.
-        first: The first decoded frame, if one of the first packets gives one.
-        container: FFmpeg's names of the container, separated by commas.
-        end: Where the last packet ends, in bytes; 0 if that is not known.
-        packets: The table of packets, with the container's stamps.
-        durations: (packets,) declared durations in ticks.
-        stores_times: Whether the container stores presentation times.
-        jumps: Whether the container's clock may jump.
-        reordered: Whether the stream declares that its frames are stored in another order than they are shown.
-        errors: What FFmpeg said about damaged places of the container.
-    """
-
-    tick: Fraction
-    codec: str
-    beginning: float
-    declared: float | None
-    index_end: int
-    audio: bool
-    rates: list[Fraction]
-    sar: Fraction
-    colours: Colours
-    first: VideoFrame | None
-    container: str
-    end: int
-    packets: PacketTable
-    durations: NDArray[np.int64]
-    stores_times: bool
-    jumps: bool
-    reordered: bool
-    errors: list[str]
 
 
 def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
@@ -107,7 +48,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     """
     name = text_name(path)
     size = check_file(name)
-    found = _survey(name)
+    found = survey(name)
     first = found.first or _search_first(name)
     table, clock = _timed(name, found)
     rows = np.flatnonzero(table.shown)
@@ -126,13 +67,16 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     _check_duration(name, duration)
     if vfr:
         fps = near_fraction(len(seconds) / duration, 100_000)
+    unread = unread_sentence(name, found.container, found.end, duration, found.audio)
     # A header cannot know how long parts with clocks of their own are together.
-    truncated = cut_off or (not clock.joins and _ends_early(name, found, clock.start + duration, duration))
+    parts = bool(clock.joins or unread)
+    truncated = cut_off or (not parts and _ends_early(name, found, clock.start + duration, duration))
     warnings = []
     if clock.joins:
         warnings.append(joins_sentence((table.tick[list(clock.joins)] - ticks[0]) * float(clock.tick)))
-    if sentence := unread_sentence(name, found.container, found.end, duration, found.audio):
-        warnings.append(sentence)
+    warnings += _time_warnings(found, clock, len(rows), len(ticks), fps)
+    if unread:
+        warnings.append(unread)
     if truncated:
         claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
         warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
@@ -174,6 +118,30 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     )
 
 
+def _time_warnings(found: Survey, clock: Clock, frames: int, times: int, fps: Fraction) -> list[str]:
+    """Sentences about times that the file does not tell, or tells twice.
+
+    Args:
+        found: What the pass over the packets found.
+        clock: The clock that was made of it.
+        frames: Number of packets that give a displayed frame.
+        times: Number of different times of these.
+        fps: Frames per second.
+    """
+    warnings = []
+    if found.untimed:
+        warnings.append(f"the file does not say when its frames are shown: {float(fps):g} a second are assumed")
+    if clock.estimated:
+        warnings.append(
+            f"{clock.estimated} of {frames} frames have no time stamp, and the stamps of the others are uneven: their "
+            "times are estimates"
+        )
+    # A single one is a writer's habit, not a clock that stands still.
+    if (lost := frames - times) > max(1, frames / 50):
+        warnings.append(f"{lost} frames have the same time stamp as a later frame: the later one is shown")
+    return warnings
+
+
 def _check_duration(path: str, seconds: float) -> None:
     """Refuse a video whose time stamps claim more time than anybody records."""
     if not seconds <= _LONGEST:
@@ -183,90 +151,7 @@ def _check_duration(path: str, seconds: float) -> None:
         )
 
 
-def _survey(path: str) -> _Survey:
-    """One pass over the packets of a file."""
-    errors: list[str] = []
-    # Plain arrays of 64-bit numbers: an hour of video has 100 000 packets.
-    columns = [array("q") for _ in range(7)]
-    add_pts, add_dts, add_duration, add_size, add_key, add_shown, add_head = (column.append for column in columns)
-    with opened(path) as container:
-        stream = video_stream(container, path)
-        if stream.time_base is None:
-            raise MediaError(f"{printable(path)} has no time base in its video stream: convert it to mp4 first")
-        context = stream.codec_context
-        context.thread_type = "NONE"
-        sar = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
-        tick, codec = Fraction(stream.time_base), context.codec.canonical_name
-        declared, index_end = _declared(stream, container.duration), _index_end(stream)
-        beginning = (container.start_time or 0) / 1e6
-        colours = declared_colours(context)
-        audio = bool(container.streams.audio)
-        rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
-        hides = HIDES.get(codec)
-        flags = Flags(container.format.flags)
-        kind, end = container.format.name, 0
-        stores_times = kind != "avi" and Flags.no_timestamps not in flags
-        jumps = Flags.ts_discont in flags
-        torn = False
-        first: VideoFrame | None = None
-        # Packets tried for a first frame; for almost every file the first key packet is enough.
-        tried: list[Packet] | None = []
-        for packet in packets(container, stream, errors):
-            pts, dts = packet.pts, packet.dts
-            torn = packet.is_corrupt
-            end = end if torn else max(end, (packet.pos or 0) + packet.size)
-            add_pts(NO_TICK if pts is None else pts)
-            add_dts(NO_TICK if dts is None else dts)
-            add_duration(packet.duration or 0)
-            add_size(packet.size)
-            add_key(packet.is_keyframe)
-            add_shown(not packet.is_discard and not (hides and hides(memoryview(packet))))
-            said = {data.data_type for data in packet.iter_sidedata()}
-            if "encryption_info" in said:
-                # A decoder may take some of it for pictures.
-                raise MediaError(f"{printable(path)} {ENCRYPTED}")
-            add_head(not said.isdisjoint(_HEADS))
-            if tried is not None and (tried or packet.is_keyframe):
-                tried.append(packet)
-                first = _first_frame(context, tried)
-                if first is not None or len(tried) >= 8:
-                    tried = None
-                    # The stream's own word counts, but decoders forget the container's where the stream says nothing.
-                    colours = colours if declared_colours(context).ordinary else declared_colours(context)
-        reordered = bool(context.has_b_frames)
-    if torn and len(columns[0]) > 1:
-        # The file ends within this packet: its frame cannot be decoded.
-        for column in columns:
-            column.pop()
-    if not columns[0]:
-        raise MediaError(f"{printable(path)} holds no video frames: copy or download it again")
-    stamps, decoding, durations, sizes, keys, shown, heads = (np.array(column, np.int64) for column in columns)
-    table = PacketTable(stamps, decoding, sizes, keys > 0, shown > 0, stamps, heads > 0, True)
-    # An absurd ratio in the header is taken for square pixels.
-    sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
-    return _Survey(
-        tick,
-        codec,
-        beginning,
-        declared,
-        index_end,
-        audio,
-        rates,
-        sar,
-        colours,
-        first,
-        kind,
-        end,
-        table,
-        durations,
-        stores_times,
-        jumps,
-        reordered,
-        errors,
-    )
-
-
-def _timed(path: str, found: _Survey) -> tuple[PacketTable, Clock]:
+def _timed(path: str, found: Survey) -> tuple[PacketTable, Clock]:
     """The table with times on one clock, and that clock."""
     table = found.packets
     stamped = bool((table.pts != NO_TICK).all()) and bool(table.key.any())
@@ -277,37 +162,28 @@ def _timed(path: str, found: _Survey) -> tuple[PacketTable, Clock]:
     if stamped and not wrong and table.shown.any():
         # Without reordering, frames are shown as they are decoded, whatever the demuxer makes of it.
         counted = not found.stores_times and (table.dts != NO_TICK).all()
-        stamps = decoding_slots(table) if counted else table.pts
+        stamps = table.dts if counted else table.pts
         # Streams of nothing but key frames are rarely reordered, and say so.
         reorders &= found.reordered or not table.key.all()
         clock = stamped_clock(stamps, table, found.durations, found.tick, reorders, found.jumps)
     else:
-        order = decoded_order(path)
+        order, resized = decoded_order(path)
+        order = order[order < len(table)]
         if not len(order):
             raise _undecodable(path)
         rate = found.rates[0] if found.rates else Fraction(25)
-        clock = decoded_clock(table, order, found.tick, rate, found.stores_times and not wrong, found.jumps)
+        trusted = found.stores_times and not wrong
+        own = table.pts if stamped or not found.placed.any() else np.where(found.placed, table.pts, NO_TICK)
+        clock = decoded_clock(replace(table, pts=own), order, found.tick, rate, trusted, found.jumps, resized)
     key, head = table.key.copy(), table.head.copy()
     # A file that does not begin with a key frame is decoded from its first packet.
     key[0] = head[0] = True
-    head[list(clock.joins)] = True
+    head[[*clock.joins, *clock.resized]] = True
     seekable = clock.trusted and not head[1:].any()
     return PacketTable(table.pts, table.dts, table.size, key, clock.shown, clock.ticks, head, seekable), clock
 
 
-def _declared(stream: VideoStream, container_duration: int | None) -> float | None:
-    """The duration that the header declares, in seconds, or None."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container_duration / 1e6 if container_duration else None
-
-
-def _index_end(stream: VideoStream) -> int:
-    """Where the last sample of the file's index ends, in bytes; 0 if there is no such index."""
-    return max((e.pos + e.size for e in stream.index_entries[-64:]), default=0) if len(stream.index_entries) else 0
-
-
-def _ends_early(path: str, found: _Survey, end: float, duration: float) -> bool:
+def _ends_early(path: str, found: Survey, end: float, duration: float) -> bool:
     """Whether a file ends clearly before its header says.
 
     Headers count from the first frame, from the container's zero (Matroska), or until the end of a longer sound track;
@@ -331,18 +207,6 @@ def _ends_early(path: str, found: _Survey, end: float, duration: float) -> bool:
             if packet.pts is not None and packet.time_base is not None:
                 last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return found.declared > max(last, last - found.beginning) + slack
-
-
-def _first_frame(context: VideoCodecContext, batch: Iterable[Packet | None]) -> VideoFrame | None:
-    """The first frame that some packets give, or None."""
-    frames: list[VideoFrame] = []
-    for packet in (*batch, None):
-        try:
-            frames += context.decode(packet)
-        except (av.error.FFmpegError, EOFError):
-            continue
-    context.flush_buffers()
-    return frames[0] if frames else None
 
 
 def _search_first(path: str) -> VideoFrame:

@@ -26,8 +26,27 @@ _BEGINNINGS = {
 }
 # Containers of which FFmpeg takes the beginning of a second recording for a broken end of the first.
 _SINGLE = {"ivf", "nut", "mxf"}
+# Containers whose last packet is filled up to a fixed size, which may be most of a short file.
+_PADDED = {"asf", "mpeg"}
 # A share of a file that does not go unmentioned.
 _MUCH = 0.25
+# Bytes that are looked at in one go.
+_PIECE = 1 << 20
+
+
+def second_beginning(path: str, container: str) -> int | None:
+    """Where another recording begins in a file of a container that is read up to there, in bytes, or None.
+
+    Args:
+        path: The file.
+        container: FFmpeg's names of its container, separated by commas.
+    """
+    kind = container.split(",")[0]
+    if kind not in _SINGLE:
+        return None
+    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64)
+    return found.start() if found else None
 
 
 def unread_sentence(path: str, container: str, after: int, seconds: float, audio: bool) -> str | None:
@@ -46,6 +65,7 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64 if kind in _SINGLE else min(after, len(data)))
         rest = 1 - (after + _index_size(data, kind, after)) / len(data)
+        rest = _content(data, after) / len(data) if rest > _MUCH and kind in _PADDED else rest
     # A transport stream may hold several videos side by side, whose last pictures lie close together.
     if found and (kind != "mpegts" or rest > _MUCH):
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
@@ -54,6 +74,14 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
         part = f"the last {rest:.0%} of the file, after {seconds:.1f} s,"
         return f"{part} hold no picture that can be read: convert it first"
     return None
+
+
+def _content(data: mmap.mmap, after: int) -> int:
+    """The number of bytes from a place to the end of a file, apart from the zeros and ones of padding."""
+    return sum(
+        len(piece) - piece.count(b"\0") - piece.count(b"\xff")
+        for piece in (data[at : at + _PIECE] for at in range(after, len(data), _PIECE))
+    )
 
 
 def _index_size(data: mmap.mmap, kind: str, after: int) -> int:
