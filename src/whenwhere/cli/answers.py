@@ -1,4 +1,4 @@
-"""How answers are printed, while they come in: a paragraph or a line each for a person, records for a program."""
+"""Prints answers as they come in: for a person a paragraph or a line each, for a program records in JSON Lines."""
 
 import sys
 import traceback
@@ -29,11 +29,11 @@ class ConsoleCallback(BatchCallback):
 
     Args:
         json: Print records instead of words.
-        brief: Print one line for each answer, which names its video, instead of a paragraph.
-        waiting: The moving line, which is advanced and kept out of the way of what is printed.
+        brief: Print one line for each answer, beginning with the name of the video, instead of a paragraph.
+        waiting: The progress line, which is advanced with every answer and hidden while something is printed.
 
     Attributes:
-        result: The counts of the batch once it has begun.
+        result: The counts of answers by status; they are empty before the batch begins.
     """
 
     def __init__(self, json: bool, brief: bool, waiting: Waiting) -> None:
@@ -42,18 +42,24 @@ class ConsoleCallback(BatchCallback):
         self._last_failure = ""
 
     def on_begin(self, result: BatchResult) -> None:
-        """Say which lines of the manifest cannot be used, and how many questions there are."""
+        """Print which lines of the manifest cannot be used, and show the number of questions in the progress line."""
         self.result = result
         for fault in result.faults:
             note(printable(fault), "red")
         self.waiting.begin(f"{result.questions} questions about {result.videos} videos", result.questions)
 
     def on_progress(self, share: float) -> None:
-        """Move the line to this share of the video."""
+        """Move the progress line to this fraction of the current video, from 0 to 1."""
         self.waiting.share(share)
 
     def on_answer(self, source: str, record: Grounding, files: list[Path]) -> None:
-        """Print one record of a video."""
+        """Print the answer to one question, or why it failed, and advance the progress line.
+
+        Args:
+            source: The video as the user named it.
+            record: The answer.
+            files: The export files that were written for it.
+        """
         with self.waiting.hidden():
             if self.json:
                 write_json(record.to_json())
@@ -69,16 +75,20 @@ class ConsoleCallback(BatchCallback):
         self.waiting.step()
 
     def on_unwritten(self, path: Path, error: Exception) -> None:
-        """Say which file could not be written, and why."""
+        """Print which export file could not be written, and why."""
         said = str(error) if isinstance(error, WhenwhereError) else f"unexpected {type(error).__name__}: {error}"
         note(printable(f"{path.name}: {said}"))
 
     def on_warning(self, sentence: str) -> None:
-        """Print a warning."""
+        """Print a warning on stderr."""
         note(printable(sentence), "yellow")
 
     def on_bug(self, error: Exception) -> None:
-        """Show the traceback of a bug. That of a batch goes into a file, so that thousands do not hide the rest."""
+        """Report an unexpected exception with its traceback.
+
+        In a batch the traceback goes to a log file in the output folder, so that thousands of them do not hide the
+        answers; otherwise it is printed on stderr.
+        """
         text = visible("".join(traceback.format_exception(error)))
         if self.result.out is not None:
             file = self.result.out / FAULTS
@@ -91,7 +101,7 @@ class ConsoleCallback(BatchCallback):
 
 
 def print_brief(record: Grounding, files: list[Path]) -> None:
-    """Print one answer in one line."""
+    """Print one answer in one line: video, sentence, status, spans and confidence."""
     spans = ", ".join(format_span(s.start, s.end) for s in record.spans)
     name = Path(record.video.path).name if record.video else ""
     line = Text(f"{name}: {record.query}: ").append(record.status, _COLOURS[record.status])
@@ -138,7 +148,8 @@ def print_answer(record: Grounding, files: list[Path]) -> None:
 def _tell_reading(reading: dict[str, Any]) -> None:
     """How the sentence was read, and how clear the answer was."""
     words = {k: v for k, v in reading.items() if k not in ("margin", "runner_up", "doubts")}
-    console.out.print(Text(f"  read as: {_plain(words) or 'nothing it knows'}", "dim"))
+    plain = _plain(words)
+    console.out.print(Text(f"  read as: {plain}" if plain else "  nothing in the sentence was recognised", "dim"))
     if "margin" in reading:
         other = reading.get("runner_up")
         over = f" over the runner-up at {format_span(*other)}" if other else "; nothing else was seen"

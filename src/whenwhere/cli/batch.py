@@ -20,9 +20,12 @@ def batch_command(
         Path, typer.Option(help="Folder for answers: OUT/index.html, OUT/<video>/grounding.jsonl and exports.")
     ],
     sentence: Annotated[
-        list[str] | None, typer.Option(help="What to look for in a folder's videos; repeatable.")
+        list[str] | None,
+        typer.Option(help="If MANIFEST is a folder: what to look for in each of its videos; repeatable."),
     ] = None,
-    sentences: Annotated[Path | None, typer.Option(help="File with one sentence per line, for a folder.")] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="If MANIFEST is a folder: a text file with one sentence per line.")
+    ] = None,
     model: options.Model = "motion",
     pipeline: options.Pipeline = "second-level",
     samples: options.Samples = 1,
@@ -41,11 +44,11 @@ def batch_command(
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
 ) -> None:
-    """Answer many questions about many videos; rerun to resume.
+    """Answer many questions about many videos. An interrupted run resumes if it is started again.
 
-    One bad video or line never stops the others: it becomes a record with status failed.
+    A bad video or line never stops the others: each question about a bad video gets a record with status failed.
 
-    Exit status: 0 done, 1 some failed, 2 wrong usage, 130 interrupted (finished answers are kept).
+    Exit status: 0 done, 1 some questions failed, 2 wrong usage, 130 interrupted (finished answers are kept).
     """
     from whenwhere.batching import batch
     from whenwhere.cli.answers import ConsoleCallback

@@ -1,8 +1,8 @@
-"""`whenwhere data`: brings sets into one form, checks them, and says what is in them.
+"""`whenwhere data`: converts data sets to manifests, checks them and describes them.
 
-`convert` reads what a benchmark released and writes a manifest. `validate` checks a manifest line by line, or a
-released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
-for a policy. `whenwhere.cli` says what the exit statuses mean.
+`convert` reads the files that a benchmark released and writes a manifest. `validate` checks a manifest line by line, or
+a released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
+for a policy. The exit statuses are explained in `whenwhere.cli`.
 """
 
 import json
@@ -44,8 +44,8 @@ Videos = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder of the videos: names are looked up there, then as paths from the set's file. `convert` writes the "
-        "paths that `batch` finds; `validate` also checks that every video of the manifest is there.",
+        help="Folder of the videos. A video that is not in it is looked for at its path from the folder of the file "
+        "that is read. `convert` writes into the manifest where each video is; `validate` reports missing videos.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -57,7 +57,7 @@ def convert(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Manifest to write: .jsonl or .parquet.")],
     videos: Videos = None,
 ) -> None:
-    """Write a benchmark's released file as a manifest.
+    """Convert the file that a benchmark released to a manifest.
 
     Exit status: 0 done, 1 the file cannot be used, 2 wrong usage.
     """
@@ -130,7 +130,7 @@ def validate(
 ) -> None:
     """Check every line of a manifest, or that a benchmark's truth, scored as if it were an answer, gets the full score.
 
-    Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.
+    Exit status: 0 nothing is wrong, 1 something is wrong, 2 wrong usage.
     """
     from whenwhere.errors import SettingError
 
@@ -260,7 +260,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
 
 
 def stats(file: Manifest, json_: Json = False) -> None:
-    """Say what is in a manifest: items, videos, kinds, durations, lengths of spans and sentences.
+    """Describe a manifest: numbers of items and videos, types of queries, durations, lengths of spans and sentences.
 
     Exit status: 0 done, 1 a line cannot be read, 2 wrong usage.
     """

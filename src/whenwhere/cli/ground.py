@@ -24,7 +24,7 @@ def ground_command(
     ],
     sentences: Annotated[
         list[str],
-        typer.Argument(metavar="SENTENCE", help="What to look for. The video is indexed once for all sentences."),
+        typer.Argument(metavar="SENTENCE", help="What to look for. One analysis of the video serves all sentences."),
     ],
     model: options.Model = "motion",
     pipeline: options.Pipeline = "second-level",
@@ -33,13 +33,19 @@ def ground_command(
     sample_fps: options.SampleFps = None,
     fill: options.Fill = "flow",
     smooth: options.Smooth = "none",
-    within: Annotated[str | None, typer.Option(metavar="A-B", help="Search only there: 12.5-20 or 0:12-0:20.")] = None,
-    span: Annotated[str | None, typer.Option(metavar="A-B", help="The time is known; find only the boxes.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for files. Without --export it gets the page.")] = None,
+    within: Annotated[
+        str | None, typer.Option(metavar="A-B", help="Search only in this time window: 12.5-20 or 0:12-0:20.")
+    ] = None,
+    span: Annotated[
+        str | None, typer.Option(metavar="A-B", help="The time is already known: find only the boxes in this window.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the records and exports; by default the export is an HTML page.")
+    ] = None,
     export: options.Export = None,
     frames: options.Frames = False,
     json_: options.Json = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what the answers would cost, and stop.")] = False,
     trace: options.Trace = False,
     seed: options.Seed = 0,
     device: options.Device = None,
@@ -48,14 +54,15 @@ def ground_command(
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
     require_answer: Annotated[
-        bool, typer.Option("--require-answer", help=f"Exit with {UNSURE} if an answer is unsure.")
+        bool, typer.Option("--require-answer", help=f"Exit with status {UNSURE} if an answer is unsure.")
     ] = False,
 ) -> None:
     """Find when and where VIDEO shows what a SENTENCE says.
 
-    Prints each answer. With --out the answers are also kept in OUT/<video>/, with a page to look at.
+    Prints each answer. With --out the answers are also saved in OUT/<video>/, by default with an HTML page.
 
-    Exit status: 0 done, 1 some failed, 2 wrong usage, 3 unsure with --require-answer, 130 interrupted.
+    Exit status: 0 done, 1 some sentences failed, 2 wrong usage,
+    3 an answer is unsure (with --require-answer), 130 interrupted.
     """
     from whenwhere.batching import BatchJob
     from whenwhere.cli.answers import ConsoleCallback

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts are read."""
+"""The options that several commands share, and the functions that parse their values."""
 
 import re
 from pathlib import Path
@@ -13,40 +13,55 @@ from whenwhere.store import make_folder
 Model = Annotated[
     str,
     typer.Option(
-        help="The model that answers: motion (built in), tiny (a small policy for practice), a folder or hub id of a "
-        "vision-language model, or an address that serves one, http://host:8000/v1#name. Frames leave this machine "
-        "only for an address that you name here."
+        help="The model that answers: motion (built in, needs no weights), tiny (a small trained model that comes with "
+        "the package), the folder or Hugging Face id of a vision-language model, or the address of a server with one, "
+        "http://host:8000/v1#name. Frames leave this machine only if you name an address here."
     ),
 ]
 Pipeline = Annotated[
     str,
     typer.Option(
-        help="How a model is asked: second-level, framewise, uniform, or detector. With detector the model chooses "
-        "among the objects that a detector finds (detector:DETECTOR+PROPAGATOR names models other than Grounding DINO)."
+        help="How a vision-language model is asked: second-level (first for the time, then for one box per second), "
+        "framewise (one call per frame), uniform (one call with evenly spaced frames), or detector (the model chooses "
+        "among the objects that a detector finds, by default Grounding DINO; detector:DETECTOR+TRACKER names others)."
     ),
 ]
-Samples = Annotated[int, typer.Option(help="Samples per question; their agreement gives the confidence.")]
-Trace = Annotated[bool, typer.Option("--trace", help="Keep each question to a model and its answer in the records.")]
+Samples = Annotated[
+    int, typer.Option(help="How often the model is asked for the time; the agreement of its answers is the confidence.")
+]
+Trace = Annotated[bool, typer.Option("--trace", help="Keep every call of the model, with its reply, in the records.")]
 Device = Annotated[
     str | None,
-    typer.Option(help="Where a checkpoint runs: cuda, cuda:1, cpu. By default an accelerator, if there is one."),
+    typer.Option(help="Device of a checkpoint: cuda, cuda:1 or cpu. By default an accelerator if there is one."),
 ]
 Concurrency = Annotated[
     int | None,
-    typer.Option(min=1, help="Questions that an endpoint is sent at a time.", show_default="8"),
+    typer.Option(min=1, help="How many questions a model server gets at the same time.", show_default="8"),
 ]
 Rate = Annotated[float, typer.Option(help="Boxes per second in the answer.")]
-SampleFps = Annotated[float | None, typer.Option(help="Frames per second to look at. By default the model chooses.")]
-Fill = Annotated[str, typer.Option(help="How boxes between seconds are made: flow, linear, pchip or hold.")]
-Smooth = Annotated[str, typer.Option(help="How boxes are smoothed: none, gauss, rts or hampel.")]
-Seed = Annotated[int, typer.Option(help="Seed of models that draw at random.")]
-Frames = Annotated[bool, typer.Option("--frames", help="Put a box for every frame into the records.")]
+SampleFps = Annotated[
+    float | None, typer.Option(help="Frames per second to look at in the video. By default the model decides.")
+]
+Fill = Annotated[
+    str,
+    typer.Option(
+        help="How frames between the answered boxes get theirs: flow (optical flow), linear or pchip (interpolation), "
+        "or hold (the box before)."
+    ),
+]
+Smooth = Annotated[str, typer.Option(help="How the answered boxes are smoothed over time: none, gauss, rts or hampel.")]
+Seed = Annotated[int, typer.Option(help="Random seed, for models that sample their answers.")]
+Frames = Annotated[bool, typer.Option("--frames", help="Add a box for every frame to the records.")]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder for what is computed about videos.", show_default="the user's cache folder")
+    Path | None,
+    typer.Option(
+        help="Folder that keeps what was computed about videos, for later questions.",
+        show_default="the user's cache folder",
+    ),
 ]
 FrameRate = Annotated[float, typer.Option(help="Pictures per second, if VIDEO is a folder of pictures.")]
-MaxDownload = Annotated[float, typer.Option(help="The most gigabytes to take from an address or standard input.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines records on stdout and nothing else there.")]
+MaxDownload = Annotated[float, typer.Option(help="Largest download or standard input to accept, in gigabytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON Lines, and nothing else, on stdout.")]
 Export = Annotated[
     str | None,
     typer.Option(help="Files to write: json, csv, srt, vtt, mot, coco, cvat, mp4, clip, html (comma-separated)."),
@@ -54,14 +69,14 @@ Export = Annotated[
 
 
 def read_span(text: str | None, option: str) -> Span | None:
-    """The time window that was typed.
+    """Parse a time window given on the command line; None stays None.
 
     Args:
-        text: `A-B`, each in seconds or as [h:]m:s, or None if the option was not given.
-        option: Name of the option, for the error.
+        text: The window as `A-B`, where each time is in seconds or [h:]m:s, or None if the option was not given.
+        option: Name of the option, for the error message.
 
     Raises:
-        QueryError: The text is not two times, or they are not in order.
+        QueryError: The text is not two times, or the first is not before the second.
 
     >>> read_span("12.5-20", "--span"), read_span("0:12-1:00:20.5", "--span")
     (Span(start=12.5, end=20.0, score=None), Span(start=12.0, end=3620.5, score=None))
@@ -88,7 +103,7 @@ def _seconds(text: str) -> float:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """The sentences of a text file, one per line.
+    """Read the sentences of a UTF-8 text file with one sentence per line; blank lines are skipped.
 
     Raises:
         RecordError: The file cannot be read.
@@ -101,15 +116,15 @@ def read_sentences(path: Path) -> list[str]:
 
 
 def read_exports(text: str | None, out: Path | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The names in `--export`.
+    """The names of the exports to write: those of `--export` in lower case and without repetitions, or the default.
 
     Args:
-        text: Names separated by commas, or None if the option was not given.
-        out: The folder of `--out`; without it nothing can be written.
-        default: What `--out` alone writes.
+        text: The value of `--export`, names separated by commas, or None if the option was not given.
+        out: The folder of `--out`, or None if the option was not given; then nothing is written.
+        default: The exports that are written if `--out` is given without `--export`.
 
     Raises:
-        SettingError: There is no `--out` to write to.
+        SettingError: `--export` is given without `--out`.
     """
     if out is None and text is not None:
         raise SettingError("--export needs a folder to write to: add --out DIR")
@@ -119,10 +134,10 @@ def read_exports(text: str | None, out: Path | None, default: tuple[str, ...]) -
 
 
 def check_folder(out: Path | None) -> None:
-    """Make the output folder, if there is one, before the work begins.
+    """Create the output folder before the work begins; None, if no folder was given, does nothing.
 
     Raises:
-        OutputError: The folder cannot be made or written.
+        OutputError: The folder cannot be created or written to.
     """
     if out is not None:
         make_folder(out)

@@ -1,11 +1,11 @@
-"""Manifests: one schema for all data, as JSON Lines or Parquet.
+"""Manifests: the one file format for all data sets, as JSON Lines or Parquet.
 
-A manifest is a file of `Item`s, whatever set they come from: `whenwhere stage` and `whenwhere data convert` write it,
-and `batch`, `eval`, `train` and `data` read it. `whenwhere.datasets.schema` says what a line holds. A relative video
-path counts from the manifest's folder.
+A manifest is a file of `Item`s, whichever data set they come from. `whenwhere stage` and `whenwhere data convert` write
+manifests, and `batch`, `eval`, `train` and `data` read them. `whenwhere.datasets.schema` defines the fields of a line.
+A relative video path is relative to the folder of the manifest.
 
-Parquet holds the same as typed columns (`whenwhere.datasets.parquet`). Both forms are written and read in a stream, so
-that a file never has to fit into memory.
+Parquet files hold the same fields as typed columns (`whenwhere.datasets.parquet`). Both kinds are read and written one
+item at a time, so that a manifest may be larger than memory.
 """
 
 import json
@@ -23,14 +23,15 @@ from whenwhere.store import atomic_path
 
 @dataclass(frozen=True, slots=True)
 class ManifestLine:
-    """A line of a manifest: its item, or what is wrong with it.
+    """One line of a manifest: its item, or what is wrong with it.
 
     Attributes:
-        number: Number of the line, counted from 1; the row in a Parquet file.
+        number: Number of the line, or of the row in a Parquet file, counted from 1.
         item: The item, or None if the line cannot be read.
-        kind: The kind of fault, a stable word: `not JSON`, `not an object`, `unknown key`, `missing key`, `wrong type`,
-            `not a number`, `reversed span`, `bad tube`, `version`, `not UTF-8`, `unexpected`.
-        fault: One sentence with file and line, or None if nothing is wrong.
+        kind: The kind of fault, or None if nothing is wrong. It is one of `not JSON`, `not an object`, `unknown key`,
+            `missing key`, `wrong type`, `not a number`, `reversed span`, `bad tube`, `version`, `not UTF-8`,
+            `unexpected`; these names do not change between versions.
+        fault: One sentence that names file, line and fault, or None if nothing is wrong.
     """
 
     number: int
@@ -40,13 +41,13 @@ class ManifestLine:
 
 
 def scan(path: Path) -> Iterator[ManifestLine]:
-    """Every line of a manifest in a stream, whether it can be read or not.
+    """Iterate over all lines of a manifest, those that cannot be read included.
 
     Args:
         path: A file whose name ends in `.jsonl`, `.ndjson` or `.parquet`.
 
     Raises:
-        RecordError: The file is missing, empty, of another kind, or not Parquet.
+        RecordError: The file is missing or empty, has another extension, or is named `.parquet` but is not Parquet.
         MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     suffix = path.suffix.lower()
@@ -70,10 +71,14 @@ def scan(path: Path) -> Iterator[ManifestLine]:
 
 
 def read(path: Path) -> Iterator[Item]:
-    """The items of a manifest in a stream.
+    """Iterate over the items of a manifest, up to the first line that cannot be read.
+
+    Args:
+        path: A file whose name ends in `.jsonl`, `.ndjson` or `.parquet`.
 
     Raises:
-        RecordError: As for `scan`, or a line does not follow the schema; the message names file and line.
+        RecordError: The file is missing, empty or not a manifest, or a line does not follow the schema; the message
+            names file and line.
         MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     for line in scan(path):
@@ -83,15 +88,19 @@ def read(path: Path) -> Iterator[Item]:
 
 
 def write(items: Iterable[Item], path: Path) -> int:
-    """Write a manifest in a stream; the file is written whole or not at all.
+    """Write items to a manifest, one at a time. If anything fails, the file at `path` stays as it was.
+
+    Args:
+        items: The items; an iterator is consumed as it is written, so they need not fit into memory.
+        path: The file to write, JSON Lines or Parquet according to its extension.
 
     Returns:
-        The number of items.
+        The number of items written.
 
     Raises:
-        RecordError: An item cannot be written, or the name ends in neither `.jsonl` nor `.parquet`.
+        RecordError: An item cannot be written, or the name does not end in `.jsonl`, `.ndjson` or `.parquet`.
         OutputError: The file cannot be written.
-        MissingExtraError: The file is to be Parquet and pyarrow is not installed.
+        MissingExtraError: The name ends in `.parquet` and pyarrow is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":

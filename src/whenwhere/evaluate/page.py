@@ -1,7 +1,8 @@
-"""The report as one HTML page: tables, plots and the worst items, without scripts and network access, light and dark.
+"""An evaluation report as one HTML page: its tables, its plots, and the worst items with their videos.
 
-A content security policy forbids the page to run anything, and to load anything but the videos of the worst items; ids
-and paths are escaped.
+The page needs no scripts and no network, and follows the reader's light or dark mode. Its content security policy
+blocks all scripts, and lets it load nothing but videos from the disk or its own site. Ids and paths are escaped,
+because they come from files that others may have written.
 """
 
 import html
@@ -20,12 +21,12 @@ from whenwhere.version import __version__
 
 
 def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Path:
-    """Write the page.
+    """Write the page of one report and return its path.
 
     Args:
-        report: The report; its first choices are plotted.
-        tables: The tables to show.
-        path: The file to write.
+        report: The report. If it has first choices (the best-ranked answer to each item), they are plotted.
+        tables: The tables to show, in this order.
+        path: The HTML file to write.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -47,12 +48,12 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
 
 
 def write_comparison_page(reports: Sequence[Report], tables: Sequence[Table], path: Path) -> Path:
-    """Write the page of a comparison of several files of answers.
+    """Write the page that compares several predictions files, and return its path.
 
     Args:
-        reports: The reports of the files.
-        tables: The tables to show.
-        path: The file to write.
+        reports: The report of each file.
+        tables: The tables to show, in this order.
+        path: The HTML file to write.
 
     Raises:
         OutputError: The page cannot be written.
@@ -79,7 +80,7 @@ def _write(
     tables: Sequence[Table],
     worst: str = "",
 ) -> Path:
-    """Fill the page; title, heading and facts are text, headline, plots and worst are HTML."""
+    """Fill in the template of the page. Title, heading and facts are plain text; headline, plots and worst are HTML."""
     room = files("whenwhere.evaluate")
     # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
     policy = (

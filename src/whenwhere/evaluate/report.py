@@ -1,7 +1,8 @@
-"""A report as tables.
+"""The tables of an evaluation report, for a terminal, a file or a page.
 
-Shares are shown in percent, with as many decimals as the protocol's papers print; seconds, ranks and counts as they
-are. `method_table` is the table of a paper: one row for each file of answers and for each constant answer.
+Fractions are shown in percent, with as many decimals as papers that use the protocol print; seconds, ranks and counts
+are shown as they are. `method_table` is laid out like the main table of a paper: one row for each file of answers, and
+one for each baseline that gives every item the same answer.
 """
 
 import math
@@ -15,33 +16,40 @@ from whenwhere.evaluate.protocol import STANDINGS
 from whenwhere.evaluate.table import Cell, Share, Table
 from whenwhere.stats import Interval
 
-#: Columns of groups on a terminal, if a protocol's groups have other measures than its headline.
+#: Number of columns that a terminal shows by group, if a protocol's groups have other measures than its headline.
 WIDE = 8
-#: Largest number of groups on a terminal; more of them (classes of a detection set) are left to the files.
+#: Largest number of groups that a terminal shows; more (such as the classes of a detection set) are only in the files.
 MOST_GROUPS = 24
 #: Largest number of query types whose failure modes a terminal shows.
 MOST_TYPES = 3
-#: Faults listed of each kind; the JSON file has all of them.
+#: Number of faults of each kind that are listed; the JSON file has all of them.
 FAULTS = 5
-#: Ends of the names of measures that are not shares: ranks.
+#: Suffixes in the names of measures that are ranks, not fractions.
 _PLAIN = ("MdR", "MnR")
 #: What the notes of tables with shares begin with.
 PERCENT = "In percent"
 
 
 def measured(report: Report, name: str, value: float | Interval | None) -> Cell:
-    """The value of a measure as a cell: a percentage, unless it is a rank or a count."""
+    """The value of a measure as a table cell: a percentage, unless the measure is a rank or a count.
+
+    Args:
+        report: The report that the measure is from; its protocol fixes the number of decimals.
+        name: Name of the measure.
+        value: Its value or confidence interval; None gives an empty cell.
+    """
     if value is None or name == "n" or name.endswith(_PLAIN):
         return int(value) if name == "n" and isinstance(value, float) else value
     return Share(value, report.protocol.decimals)
 
 
 def method_table(reports: Sequence[Report], constants: bool = True) -> Table:
-    """One row for each report and, if asked for, for each answer that needs no video; a column for each measure.
+    """The main table of a paper: one row for each report, one column for each headline measure.
 
     Args:
-        reports: Reports made with one protocol on one set of items.
-        constants: Whether the constant and blind answers of the first report have rows too.
+        reports: Reports made with the same protocol on the same items.
+        constants: Whether to add a row for each baseline of the first report that did not see the video: constant
+            answers, and answers of a model without frames.
     """
     first = reports[0]
     names = [name for name in first.protocol.headline if any(name in r.scores.summary for r in reports)]
@@ -60,19 +68,23 @@ def method_table(reports: Sequence[Report], constants: bool = True) -> Table:
 
 
 def method_names(reports: Sequence[Report]) -> list[str]:
-    """A name for each report: its file without folder and ending; if that is not unique, the file as it was given."""
+    """The name under which each report appears in a table of methods.
+
+    It is the name of its predictions file without folder and extension, or the whole path as it was given if several
+    reports would have the same name.
+    """
     files = [Path(report.files["predictions"]) for report in reports]
     stems = [file.stem or str(file) for file in files]
     return [stem if stems.count(stem) == 1 else str(file) for stem, file in zip(stems, files, strict=True)]
 
 
 def tables(report: Report, brief: bool = False, faults: bool = True) -> list[Table]:
-    """All tables of a report, the most important first.
+    """The tables of a report, the most important first; empty ones are left out.
 
     Args:
         report: The report.
-        brief: Whether to show headline measures only, for a terminal.
-        faults: Whether to list the faults of the file and the notes.
+        brief: Whether to show only what fits a terminal: headline measures and small groups.
+        faults: Whether to list the notes and what was wrong in the predictions file.
     """
     return [
         t
@@ -222,12 +234,12 @@ def _protocol(report: Report) -> Table:
 
 
 def comparison_tables(reports: Sequence[Report], found: Sequence[Comparison], brief: bool = False) -> list[Table]:
-    """The tables of a comparison: one row for each file, then the difference of the first file to each other.
+    """The tables of a comparison: one with a row for each file, then the differences between the first and each other.
 
     Args:
         reports: The report of each file.
-        found: The comparison of the first file with each other one.
-        brief: Whether to show headline measures only, for a terminal.
+        found: The comparison of the first file with each of the others, in the order of `reports`.
+        brief: Whether to show only the headline measures, for a terminal.
     """
     return [method_table(reports)] + [
         _differences(reports[0], comparison, brief, chr(ord("B") + k) if k < 25 else f"file {k + 2}")
@@ -255,10 +267,14 @@ def _differences(first: Report, found: Comparison, brief: bool, letter: str) -> 
 
 
 def comparison_rows(reports: Sequence[Report], found: Sequence[Comparison]) -> list[list[str]]:
-    """The comparison as rows of a CSV: a header, and one row for each file, with fractions of every digit.
+    """A comparison as the rows of a CSV file: a header, then one row for each predictions file, at full precision.
 
-    Each headline measure has its value and the ends of its interval, and from the second file on the difference of
-    the first file to this one with its interval.
+    For each headline measure a row has its value and confidence interval. From the second file on it also has the
+    value of the first file minus that of this one, with the interval of the difference.
+
+    Args:
+        reports: The report of each file.
+        found: The comparison of the first file with each of the others, in the order of `reports`.
     """
     table = method_table(reports, constants=False)
     parts = ("", ", low", ", high", ", first minus this", ", first minus this, low", ", first minus this, high")

@@ -1,8 +1,8 @@
-"""What every grounder takes and gives.
+"""The interface of all grounders: what they are asked and what they return.
 
-A grounder looks at a video and answers a `GroundingRequest` with a `GroundingResult`. The session turns the result into
-the record: it adds the video and the settings and fills in boxes between the second-level ones. So a grounder knows
-nothing of files, exports or batches, and a session knows nothing of how an answer was found.
+A grounder looks at a video and answers a `GroundingRequest` with a `GroundingResult`. The session turns that result
+into the record of the answer: it adds the video and the settings, and fills in boxes between those of the grounder. So
+a grounder knows nothing of files, exports or batches, and a session knows nothing of how an answer was found.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroundingRequest:
-    """One sentence to find in a video, and how it is to be looked for.
+    """One sentence to find in a video, and how to look for it.
 
     Attributes:
-        query: The sentence, stripped. It is empty only where nothing but the cost is estimated.
+        query: The sentence without leading and trailing whitespace. It is empty only if just the cost is estimated.
         rate: Boxes per second in the answer.
         sample_fps: Frames per second to look at. None leaves it to the grounder.
         within: The time in which to search, in seconds; None is the whole video.
-        span: The time of the answer where it is known and only boxes are wanted; None where it has to be found.
-        samples: How often the question about time is asked; the agreement of the answers is the confidence. One answer
-            alone gives none.
+        span: The time of the answer if it is already known and only boxes are wanted. None if it has to be found.
+        samples: How often the question about time is asked. The agreement of the answers is the confidence, so a single
+            answer gives none.
         seed: Seed for grounders that draw at random.
     """
 
@@ -47,18 +47,20 @@ class GroundingResult:
 
     Attributes:
         status: `answered`, `absent` or `unsure`. An unsure result has neither spans nor tubes.
-        confidence: Confidence from 0 to 1, or None where the grounder has no notion of it.
-        spans: When it happens, inside the video.
-        tubes: Second-level boxes inside the spans. The first tube is the thing that the sentence is about.
-        ranked: Alternatives with scores, best first; they may overlap.
-        curve: A score over time, if there is one.
-        reading: How the sentence was understood, in plain words.
-        candidates: What was seen, best first, as JSON values; of use to a person above all when the status is unsure.
-        frames_decoded: Number of frames decoded for this answer; 0 when an index was reused.
-        frames_shown: Number of frames given to a model, or analysed.
-        warnings: Sentences for the user.
-        costs: What the calls to a model cost, and their trace. None where no model was asked.
-        parse: Status of the worst of the model's texts; None where there was no text.
+        confidence: Confidence from 0 to 1, or None if the grounder does not estimate it.
+        spans: When the event happens; all spans lie inside the video.
+        tubes: Boxes inside the spans, as a rule `GroundingRequest.rate` per second. The first tube follows the thing
+            that the sentence is about.
+        ranked: Alternative spans with scores, best first; they may overlap. None if the grounder ranks none.
+        curve: A score over time, or None if the grounder computes none.
+        reading: How the sentence was understood, as JSON values. None if the grounder does not say.
+        candidates: The things that were seen in the video, best match first, as JSON values; they help a person most
+            when the status is unsure. None if the grounder does not list them.
+        frames_decoded: Number of frames decoded for this answer; 0 if a cached index of the video was reused.
+        frames_shown: Number of frames that were given to a model or analysed.
+        warnings: Warnings for the user, each a sentence.
+        costs: The cost of the model calls, and their trace. None if no model was asked.
+        parse: The worst parse status among the model's replies. None if there was no reply.
     """
 
     status: Status
@@ -77,14 +79,23 @@ class GroundingResult:
 
 
 class Grounder(Protocol):
-    """Finds what a sentence describes."""
+    """Finds when and where a video shows what a sentence describes.
+
+    Attributes:
+        name: Name of the grounder, for records and messages.
+    """
 
     name: str
 
     def ground(self, info: "VideoInfo", request: GroundingRequest) -> GroundingResult:
-        """Answer one sentence about a probed video."""
+        """Answer one sentence about the video that `info` describes."""
         ...
 
     def estimate(self, info: "VideoInfo", request: GroundingRequest) -> dict[str, Any]:
-        """What `ground` would cost, without doing it: `frames`, `calls` and tokens, and `steps`, the same for each."""
+        """Estimate what `ground` would cost, without calling a model.
+
+        Returns:
+            The numbers of frames, model calls and tokens by name (`frames`, `calls`, ...), and under `steps`, if there
+            are several steps, the same numbers for each.
+        """
         ...

@@ -1,13 +1,16 @@
-"""Raw text of a model, one line per item: `{"id": "7", "text": "<answer>3.2 to 7.5</answer>"}`.
+"""The raw text that a model wrote, one JSON object per line: `{"id": "7", "text": "<answer>3.2 to 7.5</answer>"}`.
 
-The text has the key `text`, `response`, `output`, `prediction`, `completion`, `generated` or `answer` (the first of
-these that is present); `video` with `query` may replace the id. It is read by `answers.parse`, the parser of rewards
-and targets, and kept beside the result (`Prediction.raw`, `Prediction.parse`). Text that cannot be read, and several
-ranges without a choice between them, are `unparsed`: they are wrong and count as parse failures.
+The model's text is the value of the first of these keys that is present: `text`, `response`, `output`, `prediction`,
+`completion`, `generated`, `answer`. Instead of `id`, a line may have `video` and `query`. The text is read by
+`answers.parse`, the parser that rewards and training targets use too, and is kept with the result (`Prediction.raw`,
+`Prediction.parse`). An answer is `unparsed` if the text cannot be read, or if it names several time ranges and does not
+say which one it means; such an answer is wrong, and counts as a parse failure.
 
-Text with boxes at times but without a span claims the seconds of its boxes. Boxes become pixels of the item's frame;
-their coordinates are taken from the text or from `form` on the line (a name of the parser's forms), and boxes in pixels
-of a resized picture need that picture's size as `shown`: [width, height].
+If a text gives boxes with times but no span, its span is made of the seconds that have boxes. Boxes are converted to
+pixels of the original video. For that, the kind of their coordinates must be known: either the text tells it, or the
+line names the way of writing that the model was trained in, such as `"form": "gemini"` (any key of `answers.FORMS` or
+`answers.FAMILY_COORDINATES`). If the model wrote boxes in pixels of a resized picture, the line must also give the
+size of that picture, `"shown": [width, height]`.
 """
 
 import json
@@ -42,14 +45,14 @@ def _read(intake: Intake) -> None:
 
 
 def take_text(intake: Intake, at: int | str, item: Item, written: str, line: Mapping[str, Any]) -> None:
-    """Parse one text and keep it as the answer to an item.
+    """Parse the text that a model wrote for one item and keep it as the answer to that item.
 
     Args:
-        intake: Where the answer and its faults go.
-        at: Line or key, for messages.
+        intake: Collects the answers of the file and what is wrong with them.
+        at: Line number or key of the entry, for messages.
         item: The item that the text answers.
         written: The text.
-        line: The other keys of its line, of which `form` and `shown` say how boxes are written.
+        line: The whole entry; its keys `form` and `shown`, if present, say how the text writes boxes.
     """
     size = None if item.width is None or item.height is None else (float(item.width), float(item.height))
     try:
@@ -109,7 +112,7 @@ def _boxes(intake: Intake, at: int | str, item: Item, timed: Sequence[answers.Ti
 
 
 def text_of(prediction: Prediction) -> str:
-    """The model's text, or a text that the parser reads as the same answer."""
+    """The text that the model wrote, or, if it was not kept, a text that the parser reads as the same answer."""
     if prediction.raw is not None:
         return prediction.raw
     if prediction.status == "absent":

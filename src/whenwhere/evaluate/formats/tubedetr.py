@@ -1,10 +1,11 @@
-"""The `log_stats.json` that TubeDETR writes with `--test`: boxes by image and times by video.
+"""The `log_stats.json` that TubeDETR writes with `--test`: boxes by frame and times by video.
 
 `{..."predictions": {"<number>_<frame>": {"boxes": [[x1, y1, x2, y2]]}}, ..."video_predictions": {"<number>":
-{"sted": [start, end), "qtype"}}}`; both keys may carry a prefix (`test_vidstg_`). Numbers are the running numbers of
-TubeDETR's own preprocessing, which our readers keep in `Item.extra["tubedetr"]`. Frames count from 0, also on HC-STVG,
-where its truth counts from 1: that slip belongs to its evaluator, not to this file. Its own runs write boxes only
-inside the annotated time, where it scores them.
+{"sted": [start, end), "qtype"}}}`; both keys may carry a prefix (`test_vidstg_`). The numbers are the running numbers
+of annotations in TubeDETR's own preprocessing, which our readers keep in `Item.extra["tubedetr"]`. Frames are counted
+from 0. That also holds on HC-STVG, although TubeDETR's evaluator counts the true frames from 1 there; the mismatch is
+the evaluator's and does not affect this file. TubeDETR itself writes boxes only inside the annotated time, which is
+where it scores them.
 """
 
 import json
@@ -24,7 +25,11 @@ _TAIL = "video_predictions"
 
 
 def dumps(value: Any) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Boxes and times of every data set in a dump, from keys that end in `predictions` and `video_predictions`."""
+    """The (boxes, times) of each data set in the JSON value of a results file.
+
+    A data set is a pair of keys with the same prefix: `<prefix>predictions` holds its boxes and
+    `<prefix>video_predictions` its times. Anything other than a JSON object has none.
+    """
     if not isinstance(value, dict):
         return []
     heads = [key.removesuffix(_TAIL) for key in value if key.endswith(_TAIL)]
@@ -33,7 +38,11 @@ def dumps(value: Any) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
 
 
 def by_frame(boxes: Mapping[str, Any]) -> bool:
-    """Whether boxes are keyed by image, "<number>_<frame>"."""
+    """Whether the boxes have TubeDETR's layout, {"<item number>_<frame>": {"boxes": [[x1, y1, x2, y2]]}}.
+
+    STCAT writes the same two keys, but nests the frames: {"<item number>": {"<frame>": [[x1, y1, x2, y2]]}}. Only the
+    first entry is looked at; an empty mapping counts as TubeDETR's.
+    """
     first: Any = next(iter(boxes.values()), {"boxes": []})
     return isinstance(first, dict) and "boxes" in first
 

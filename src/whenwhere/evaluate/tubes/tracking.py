@@ -1,19 +1,22 @@
-"""Single-object tracking: GOT-10k's AO and SR, and one-pass success and precision of LaSOT.
+"""Single-object tracking: AO and SR of GOT-10k, and success and precision of LaSOT's one-pass evaluation.
 
-A tracker is given the box of the first frame and answers one box on every further frame. True frames are those with a
-box in the item's tube (frames on which the target is absent or fully covered have none); answers are filled linearly at
-them.
+A tracker is given the box on the first frame and answers one box for every later frame. Only frames with a true box
+are scored, and GOT-10k leaves out those on which the target is fully covered. Answered boxes are interpolated linearly
+to the times of those frames.
 
-GOT-10k leaves the first frame out, clips boxes to the frame and pools the frames of all sequences, so long sequences
-weigh more; `seq_AO` is the mean over sequences.
+GOT-10k leaves the first frame out, clips boxes to the frame, and pools the frames of all sequences, so that long
+sequences weigh more; `seq_AO` is the mean over sequences instead.
 
-LaSOT counts the first frame as hit, boxes with inclusive ends, success over 21 thresholds (0 : 0.05 : 1, strictly
-above), and averages over sequences. Its own toolkit (`lasot`, MATLAB) divides by all frames of the sequence, absent
-ones included, repeats the previous box if an answer is missing, lets a true box that begins left of or above the
-frame count as a miss of success and as a hit of precision, takes the normalised precision at 0.2, and leaves a
-sequence out whose curve is zero throughout. The port in the GOT-10k toolkit (`lasot-got10k`) divides by the frames
-with a true box, without inclusive ends in IoU, and takes the normalised precision as the mean over 51 thresholds up to
-0.5. Both are in use and give different numbers for the same boxes.
+LaSOT counts the first frame as a hit, computes success at 21 IoU thresholds (0, 0.05, ... 1; the IoU must be above),
+and averages over sequences. There are two implementations, both in use, which give different numbers for the same
+boxes:
+
+- LaSOT's own toolkit in MATLAB (`lasot`) takes the right and bottom ends of boxes as inclusive, divides by all frames
+  of the sequence, including those without the target, and repeats the previous box where an answer is missing. A true
+  box that begins left of or above the frame counts as a miss for success and as a hit for precision. Normalised
+  precision is taken at 0.2, and a sequence whose success curve is zero throughout is left out.
+- The port in the GOT-10k toolkit (`lasot-got10k`) takes the ends as exclusive, divides by the frames with a true box,
+  and takes normalised precision as the mean over 51 thresholds up to 0.5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,16 +50,16 @@ _TINY = float(np.finfo(float).eps)
 
 
 class TrackedFrames(NamedTuple):
-    """True boxes and the answers on their frames, sequence after sequence.
+    """The true and answered boxes of m tracking sequences, on the n frames that have a true box, in sequence order.
 
     Attributes:
-        owner: Sequence of each frame, shape (n,).
-        first: Whether the frame is the first of the video, shape (n,).
-        seen: Whether the target is not fully covered, shape (n,).
-        truth: True boxes xyxy, shape (n, 4).
-        answer: Answered boxes xyxy, shape (n, 4); NaN without an answer.
+        owner: Index of the sequence that each frame belongs to, shape (n,).
+        first: Whether the frame is frame 0 of its sequence, whose box the tracker was given, shape (n,).
+        seen: Whether at least part of the target is visible, shape (n,).
+        truth: True boxes xyxy in pixels, shape (n, 4).
+        answer: Answered boxes xyxy in pixels, shape (n, 4); NaN where a sequence has no answer.
         size: Width and height of the frames of each sequence, shape (m, 2); infinite if unknown.
-        frames: Number of frames of each sequence, absent ones included, shape (m,).
+        frames: Number of frames of each sequence, including those without a true box, shape (m,).
     """
 
     owner: Index
@@ -69,7 +72,14 @@ class TrackedFrames(NamedTuple):
 
 
 def tracked_frames(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> TrackedFrames:
-    """The true boxes and the answers on their frames, held before the first and after the last answered box."""
+    """Gather the true boxes of tracking sequences and the answered boxes on the same frames.
+
+    Answered boxes are interpolated linearly; before the first and after the last of them the nearest one is held.
+
+    Args:
+        items: The sequences.
+        predictions: The answer to each sequence, or None where there is none.
+    """
     n = len(items)
     truth: Boxed = gather_truth(items)
     owner = truth.owner
@@ -93,13 +103,13 @@ def _wh(boxes: Floats) -> Floats:
 
 
 def _clip(boxes: Floats, size: Floats) -> Floats:
-    """The boxes with their left top corner moved into the frame, then width and height cut, as GOT-10k does."""
+    """The boxes clipped to the frame as GOT-10k does: the top left corner is moved inside, then the size is cut."""
     corner = np.clip(boxes[:, :2], 0, size)
     return np.concatenate([corner, corner + np.clip(_wh(boxes), 0, size - corner)], 1)
 
 
 def _iou(a: Floats, b: Floats, inclusive: bool) -> Floats:
-    """The box IoU from left, top, width and height; unless `inclusive`, the toolkit adds a tiny number to the union."""
+    """The IoU of each pair of boxes xyxy; unless `inclusive`, a tiny number is added to the union, as GOT-10k does."""
     corner = np.maximum(a[:, :2], b[:, :2])
     wh = (np.minimum(a[:, 2:], b[:, 2:]) - corner).clip(0)
     inter = wh.prod(1)
@@ -120,7 +130,7 @@ def _sizes(items: Sequence[Item]) -> list[int]:
 
 
 def got10k(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """Score AO and SR over the pooled frames, and their mean over sequences."""
+    """Score answers as GOT-10k does: AO and SR over the pooled frames, and the means of both over sequences."""
     kept, predictions, notes = look_up(items, by_id)
     n = len(kept)
     hits = {m: np.zeros(n) for m in (0.5, 0.75)}
@@ -148,12 +158,12 @@ def got10k(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
 
 
 class Curves(NamedTuple):
-    """The measures of each sequence.
+    """LaSOT's measures for each of m tracking sequences.
 
     Attributes:
-        success: Share of frames above each overlap threshold, shape (m, 21).
-        precision: Share of frames with a centre error of at most 20 pixels, shape (m,).
-        normalised: Normalised precision, shape (m,).
+        success: Fraction of frames whose IoU is above each of 21 thresholds, shape (m, 21).
+        precision: Fraction of frames with a centre error of at most 20 pixels, shape (m,).
+        normalised: Precision with the centre error divided by the size of the true box, shape (m,).
     """
 
     success: Floats

@@ -1,4 +1,4 @@
-"""Deciding the status of an answer: `answered`, `unsure` (I don't know) or `absent` (it is not there).
+"""Decides the status of an answer: `answered`, `unsure` (I don't know) or `absent` (it is not there).
 
 The confidence is the probability that the answered time is about right (t_IoU of at least 0.5), from a logistic model
 of a few features (`confidence_features`). Its weights and both thresholds were fitted on Stage's worlds `dev` and `val`
@@ -64,7 +64,7 @@ SET = {"unread": -2.0, "finer": -1.5, "unsteady": -1.5, "flood": -2.0, "unusable
 
 @dataclass
 class StatusDecision:
-    """What may be claimed about a sentence.
+    """What may be claimed about a sentence, and how surely.
 
     Attributes:
         status: `answered`, `absent` or `unsure`.
@@ -86,8 +86,8 @@ def decide_status(
 
     Args:
         sentence: The sentence as it was asked.
-        reading: Its reading.
-        made: The candidates, best first; not empty.
+        reading: How the sentence was understood.
+        made: The candidates, best first; there is at least one.
         around: Conditions of the clip.
     """
     facts = confidence_features(sentence, reading, made, around)
@@ -108,9 +108,17 @@ def decide_status(
 def contradictions(
     sentence: str, reading: QueryReading, best: Candidate, around: ClipConditions, chance: float
 ) -> list[str]:
-    """What forbids to answer with the best candidate, however far ahead of the others it is, as sentences.
+    """Reasons not to answer with the best candidate, even if it is far ahead of the others, as sentences.
 
-    The best of a clip without dogs is not a dog. Scores cannot say so, because they compare; these are absolute.
+    Scores only compare the candidates of one clip: in a clip without dogs, one of them is still the most dog-like. The
+    checks here are absolute, and find that it is not a dog.
+
+    Args:
+        sentence: The sentence as it was asked.
+        reading: How the sentence was understood.
+        best: The best candidate.
+        around: Conditions of the clip, with its other actors.
+        chance: The confidence so far, from 0 to 1.
     """
     actor, resting = best.actor, best.place is not None
     looks = features.family_looks(actor, around)
@@ -133,7 +141,7 @@ def contradictions(
     if reading.kind == "ball" and not resting and abs(actor.aspect) > ROUND:
         out.append("the best fit is not as wide as it is high, as a ball would be")
     if reading.kind is None and unknown_words(sentence):
-        out.append("it was not understood what kind of thing is asked for")
+        out.append("the kind of thing that the sentence asks for was not recognised")
     dominance = None if resting else features.colour_dominance(reading, actor)
     if dominance is not None and dominance < (ONE_COLOUR if reading.kind == "vehicle" else SOME_COLOUR):
         named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
@@ -146,7 +154,11 @@ def contradictions(
 
 
 def confidence(facts: dict[str, float]) -> float:
-    """The confidence in 0-1 of features of `confidence_features`; missing features count as 0."""
+    """The confidence from 0 to 1 that the logistic model gives to an answer.
+
+    Args:
+        facts: Features by name, from `confidence_features`; missing ones count as 0.
+    """
     z = FITTED["constant"] + sum(w * facts.get(k, 0.0) for k, w in {**FITTED, **SET}.items() if k != "constant")
     return float(1 / (1 + np.exp(-z)))
 
@@ -185,7 +197,7 @@ def _reasons(
     if around.flood > 0.3:
         out.append("so much of the picture changes at once that objects cannot be told apart")
     if words := unknown_words(sentence):
-        out.append(f"words that were not understood and ignored: {', '.join(words)}")
+        out.append(f"these words were not understood and were ignored: {', '.join(words)}")
     if facts["finer"]:
         out.append(
             f"{_a(reading.noun or 'thing')} cannot be told from any other {reading.kind} by its motion and colour"

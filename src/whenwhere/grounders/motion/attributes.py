@@ -1,8 +1,10 @@
 """Attributes of a track: what it looks like and how it moves, for comparison with the words of a sentence.
 
-They are relative if possible: positions in shares of the frame, speeds in the actor's own sizes per second, sizes and
-colours compared with those of the clip's other actors. Kinds of things (person, vehicle, hand ...) are soft scores from
-shape, rigidity and motion, never filters, because no measurement here is reliable enough to exclude an actor.
+An actor is anything that was tracked, whether a person, a vehicle or a ball. Its attributes are relative where
+possible: positions are fractions of the frame, speeds are multiples of the actor's own size per second, and sizes and
+colours are compared with those of the other actors in the clip. The kind of thing (person, vehicle, hand ...) is a soft
+score from shape, rigidity and motion, never a filter, because no measurement here is reliable enough to exclude an
+actor.
 """
 
 import itertools
@@ -18,17 +20,23 @@ from whenwhere.grounders.motion.index import Index
 from whenwhere.grounders.motion.stationary_tracks import TrackRows, extended_tracks
 from whenwhere.spans import Span, SpanSet
 
-#: A box touches the border if it is closer to it than this share of the frame's side.
+#: A box touches the border if it is closer to it than this fraction of the frame's side.
 BORDER = 0.012
-#: Own sizes per second below which an actor stands still.
+#: An actor stands still while its speed is below this, in multiples of its own size per second.
 STILL = 0.2
-#: An absence at the border of more than this many seconds divides an actor's time.
+#: An actor that is out of sight at the border for more than this many seconds has two spans instead of one.
 ABSENCE = 0.7
 _SIDES = ("left", "top", "right", "bottom")
 
 
 class Movement(NamedTuple):
-    """A stretch of motion in one direction: start and end in seconds, and (2,) displacement in frame shares."""
+    """A stretch of motion in one direction.
+
+    Attributes:
+        start: Its start in seconds.
+        end: Its end in seconds.
+        shift: Displacement in x and y, shape (2,), as fractions of the frame's width and height.
+    """
 
     start: float
     end: float
@@ -37,12 +45,14 @@ class Movement(NamedTuple):
 
 @dataclass
 class Memo:
-    """What was computed for an actor and is reused by later questions; None and missing keys are not computed yet.
+    """Caches what was computed for one tracked actor, so that later questions about the video can reuse it.
 
     Attributes:
-        standing: (start, end) times of standing still (`events.standing_times`).
-        movements: Movements by axis (`events.movements`).
-        families: Probabilities of the families of `kind_model`.
+        standing: The (start, end) seconds of each time that the actor stands still. None until it is computed.
+        movements: The actor's stretches of motion for each axis asked about: 0 (x), 1 (y), or None (the axis of the
+            wider motion). An axis is missing until it is computed.
+        families: The probabilities that the actor is a person, a vehicle or an animal, shape (3,). None until they are
+            computed.
     """
 
     standing: list[tuple[float, float]] | None = None
@@ -52,29 +62,30 @@ class Memo:
 
 @dataclass
 class TrackedActor:
-    """One track with its attributes; arrays have one row per sighting.
+    """One track with its attributes. The track has n sightings: analysed frames on which the actor was seen.
 
     Attributes:
-        id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined.
-        times: (n,) seconds.
-        boxes: (n, 4) smoothed boxes, in pixels of the displayed frame.
-        span: From the first to the last sighting, with half a step added at each end.
-        spans: The same without absences.
-        centre: (n, 2) centres, in shares of the frame.
-        size: (n, 2) width and height, in shares of the frame.
-        touch: (n, 4) whether the box touches the left, top, right and bottom border.
-        velocity: (n, 2) velocity in frame shares per second.
-        pace: (n,) speed in own sizes per second.
-        still: (n,) whether the actor stands still.
-        colour: (5, 13) colour shares by height zone.
-        area: Typical share of the frame while the actor is seen whole.
-        entry: Sides of the frame by which it came, likeliest first; () if it appeared in the middle.
-        exit: Sides of the frame by which it left.
-        aspect: log(height / width).
-        wobble: Standard deviation of the aspect.
-        fill: Share of the box that its pixels cover.
-        contact: Share of sightings at a border.
-        strong: Share of its pixels with strong evidence.
+        id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined into one.
+        times: Times of the sightings in seconds, shape (n,).
+        boxes: Smoothed boxes xyxy in pixels of the displayed frame, shape (n, 4).
+        span: Time from the first to the last sighting, extended at each end by half the interval between frames.
+        spans: The span without the times at which the actor was out of sight.
+        centre: Centres of the boxes as fractions of the frame, shape (n, 2).
+        size: Width and height of the boxes as fractions of the frame, shape (n, 2).
+        touch: Whether the box touches the left, top, right and bottom border of the frame, shape (n, 4).
+        velocity: Velocity in x and y, as fractions of the frame per second, shape (n, 2).
+        pace: Speed in multiples of the actor's own size per second, shape (n,).
+        still: Whether the actor stands still, shape (n,).
+        colour: Fraction of each colour of `colours.COLUMNS` in five zones from top to bottom, shape (5, 13).
+        area: Typical area while the actor is seen whole, as a fraction of the frame.
+        entry: Sides of the frame by which the actor may have entered, likeliest first; () if it appeared in the middle
+            or was there from the beginning of the video.
+        exit: Sides by which it may have left, likeliest first; () if it vanished in the middle or stayed to the end.
+        aspect: Median of log(height / width).
+        wobble: Standard deviation of log(height / width), small for rigid things.
+        fill: Fraction of the box that the actor's pixels cover.
+        contact: Fraction of the sightings on which the box touches a border.
+        strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly.
         members: The actors that a group or a joined actor consists of.
         memo: Results that later questions reuse.
     """
@@ -104,41 +115,46 @@ class TrackedActor:
 
     @cached_property
     def shift(self) -> NDArray[np.float64]:
-        """(2,) displacement from the first to the last eighth of its sightings, in shares of the frame."""
+        """Displacement from the first to the last eighth of the sightings, as fractions of the frame, shape (2,)."""
         k = max(1, len(self.times) // 8)
         shift: NDArray[np.float64] = np.median(self.centre[-k:], 0) - np.median(self.centre[:k], 0)
         return shift
 
     @cached_property
     def path(self) -> float:
-        """Length of the path of its centre in shares of the frame, trembling left out."""
+        """Length of the path of the box's centre, in fractions of the frame; jitter is left out."""
         return float(np.linalg.norm(np.diff(self.centre[:: max(1, round(len(self.times) / 40))], axis=0), axis=1).sum())
 
     @cached_property
     def brisk(self) -> float:
-        """Its pace when it moves: the upper quartile, in own sizes per second."""
+        """Speed while moving: the upper quartile of the speeds, in multiples of the actor's own size per second."""
         return float(np.percentile(self.pace, 75))
 
     @property
     def mass(self) -> float:
-        """Area times duration: how noticeable it is."""
+        """How noticeable the actor is: its area as a fraction of the frame, times the duration of its span."""
         return self.area * self.span.duration
 
     def share(self, column: str, zones: slice = slice(0, 5)) -> float:
-        """Mean share of a colour column over some height zones."""
+        """Mean fraction of a colour over height zones.
+
+        Args:
+            column: A name in `colours.COLUMNS`.
+            zones: Which of the five zones from top to bottom; by default all.
+        """
         return float(self.colour[zones, COLUMNS.index(column)].mean())
 
     def at(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(m, 4) boxes at `times`, linear between sightings and held outside."""
+        """Boxes at m times, shape (m, 4): interpolated linearly between sightings, held before and after them."""
         return np.stack([np.interp(times, self.times, self.boxes[:, k]) for k in range(4)], 1)
 
     def within(self, start: float, end: float) -> NDArray[np.bool_]:
-        """Which sightings lie in [start, end]."""
+        """Whether each sighting lies in [start, end] seconds, shape (n,)."""
         return (self.times >= start - 1e-6) & (self.times <= end + 1e-6)
 
 
 def tracked_actors(index: Index) -> list[TrackedActor]:
-    """All tracks of an index with their attributes, in order of their start."""
+    """The tracks of a motion index with their attributes, in the order in which they start."""
     return sorted((_actor(index, rows) for rows in extended_tracks(index)), key=lambda a: a.span.start)
 
 
@@ -194,7 +210,10 @@ def _actor(index: Index, rows: TrackRows) -> TrackedActor:
 
 
 def smoothed(times: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes without single-frame jumps: a median of three, then a narrow Gaussian; the ends keep their values."""
+    """The boxes smoothed over time: a median of three removes single-frame jumps, then a narrow Gaussian follows.
+
+    The first and the last box keep their values, and fewer than five boxes are returned unchanged.
+    """
     from scipy.ndimage import gaussian_filter1d, median_filter
 
     if len(times) < 5:
@@ -262,12 +281,12 @@ def _bell(x: float, centre: float, width: float) -> float:
 
 
 def kind_score(actor: TrackedActor, kind: str, biggest: float) -> float:
-    """How well shape and motion fit a kind of thing, from -1.8 (worst) to 0 (a good fit).
+    """How well an actor's shape and motion fit a kind of thing, from -1.8 (worst) to 0 (a good fit).
 
     Args:
         actor: The actor to judge.
-        kind: A key of `lexicon.NOUNS`.
-        biggest: Area of the clip's biggest actor, as a share of the frame.
+        kind: The kind, such as "person" or "vehicle": a key of `lexicon.NOUNS`.
+        biggest: Area of the biggest actor of the clip, as a fraction of the frame.
     """
     pace = actor.brisk
     relative = float(np.log(actor.area / biggest))

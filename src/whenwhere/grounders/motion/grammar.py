@@ -1,6 +1,6 @@
-"""The grammar that reading needs: tokens, clauses, base forms, events, nouns, subject and object.
+"""A small grammar of English for reading a query: tokens, clauses, base forms, events, nouns, subject and object.
 
-Positions are indices into a clause's list of words.
+Every position is an index into the list of words of one clause.
 """
 
 import re
@@ -34,7 +34,10 @@ PREPOSITIONS = frozenset({
 
 
 def query_tokens(sentence: str) -> list[str]:
-    """The lower-case words and commas of a sentence, reworded by `rewrite_query`, with straight apostrophes.
+    """The words and commas of a sentence, in lower case and in the plain wording that the grammar expects.
+
+    Requests, fronted phrases and idioms are first put into plain words (`query_rewriting.rewrite_query`), apostrophes
+    become straight, spellings of "T-shirt" become one word, and a shade is joined to its colour ("dark-blue").
 
     >>> query_tokens("A man's T-shirt, red")
     ['a', "man's", 'tshirt', ',', 'red']
@@ -53,7 +56,7 @@ def query_tokens(sentence: str) -> list[str]:
 
 
 def _shades_joined(words: list[str]) -> list[str]:
-    """The words with shades joined to their colour, so that "jet black" is not a jet and "lemon yellow" not a fruit."""
+    """The words, with each shade joined to its colour: "jet black" is then no jet, and "lemon yellow" no fruit."""
     out: list[str] = []
     for word in words:
         # "dark blue", "jet black", "blue green", "sandy brown"; in "a light van", "light" stays alone
@@ -65,9 +68,10 @@ def _shades_joined(words: list[str]) -> list[str]:
 
 
 def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
-    """(relation, words) of each clause: the main clause first, with relation None, then the sub-clauses.
+    """The clauses of a sentence as (relation, words): the main clause first, with relation None, then the others.
 
-    The main clause is empty if the sentence is a time clause alone.
+    The relation of another clause is "before", "after" or "while", whichever its conjunction means ("until" means
+    "before"). The main clause has no words if the sentence consists of a time clause only.
 
     >>> clauses("before the red car comes".split())
     [(None, []), ('before', ['the', 'red', 'car', 'comes'])]
@@ -96,7 +100,7 @@ def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
 
 
 def base_text(words: list[str]) -> str:
-    """The words in base form if that is a verb of an event, else unchanged, with one space between."""
+    """The words joined by spaces, with every verb that can name an event (`VERBS`) in its base form."""
     out = []
     for i, w in enumerate(words):
         forms = lex.lemmas(w)
@@ -113,11 +117,11 @@ def base_text(words: list[str]) -> str:
 
 
 def events_of(text: str, words: list[str]) -> list[str]:
-    """The events of a clause in the order told.
+    """The events that a clause names, as keys of `lexicon.EVENTS`, in the order in which it names them.
 
     Args:
-        text: The words in base form (`base_text`).
-        words: The words.
+        text: The clause with its verbs in base form, from `base_text`.
+        words: The words of the clause as they were written.
     """
     found: list[tuple[int, int, str]] = []
     for rank, (name, patterns) in enumerate(_event_patterns()):
@@ -142,7 +146,7 @@ def events_of(text: str, words: list[str]) -> list[str]:
 
 
 def _settled(told: list[str], text: str) -> list[str]:
-    """The events, with those that mean one together merged: "turns round and walks back" is `turn_back`."""
+    """The events, with those merged that together mean one: "turns round and walks back" is `turn_back`."""
     out = list(told)
     if "stand" in out and "stop" in out:
         out.remove("stop")
@@ -159,7 +163,7 @@ def _settled(told: list[str], text: str) -> list[str]:
 
 
 def nouns_of(words: list[str]) -> list[tuple[int, str]]:
-    """The index in `words` and the kind of every noun that names a thing; most garments and body parts are left out.
+    """The (index, kind) of every noun in `words` that names a thing; most garments and body parts are left out.
 
     >>> nouns_of("a car passes a dog in a coat".split())
     [(1, 'vehicle'), (4, 'animal')]
@@ -179,7 +183,14 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
 
 
 def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
-    """(position, kind) of the thing asked for: the first noun without a preposition, else the first noun."""
+    """The (index, kind) of the noun that names the thing asked for, or None if there are no nouns.
+
+    It is the first noun that no preposition governs, or the first noun if all are governed.
+
+    Args:
+        words: The words of a clause.
+        nouns: Its nouns, from `nouns_of`.
+    """
     if words[:1] == ["who"]:
         return 0, "person"  # "who leaves the bag?"
     for i, kind in nouns:
@@ -208,7 +219,15 @@ def is_noun(word: str) -> bool:
 def object_of(
     words: list[str], others: list[tuple[int, str]], subject: tuple[int, str] | None
 ) -> tuple[str, str] | None:
-    """(noun, kind) of what the event happens to: the first other noun after the subject that is not merely a place."""
+    """The (noun, kind) of the grammatical object: what the event is done to, or None if the clause names nothing.
+
+    It is the first noun after the subject that is neither a face nor part of a phrase of place ("near the car").
+
+    Args:
+        words: The words of a clause.
+        others: The (index, kind) of its nouns other than the subject.
+        subject: The (index, kind) of its subject, or None if it has none.
+    """
     start = subject[0] if subject else -1
     for i, kind in others:
         if i < start or kind == "face":
@@ -227,7 +246,11 @@ _DETERMINERS = frozenset({"a", "an", "the", "another", "his", "her", "its", "the
 
 
 def coordinated(words: list[str], subject: int) -> str | None:
-    """The second thing that "and" puts beside the subject, with the words before it; None if there is none.
+    """The words from "and" to the second noun of a coordinated subject; None if the subject is a single noun.
+
+    Args:
+        words: The words of a clause.
+        subject: The index of its subject.
 
     >>> coordinated("the red car and the white van".split(), 2)
     'and the white van'
