@@ -19,6 +19,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from forked import Forker
+
 # Two workers of pytest-xdist with two computing threads each wait for one another on two cores: a test that takes 27 s
 # alone took over 120 s. The variable is set before torch is loaded and reaches subprocesses too.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -78,26 +82,30 @@ def moving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in a process of its own; `status=None` accepts any exit status."""
+def forker() -> Iterator[Forker]:
+    forker = Forker()
+    yield forker
+    forker.close()
+
+
+@pytest.fixture(scope="session")
+def cli(forker: Forker) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own; `status=None` accepts any exit status.
+
+    The process is forked (tests/forked.py); with `preexec_fn` it is started anew.
+    """
 
     def run(*arguments: object, status: int | None = 0, **options: Any) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "whenwhere", *map(os.fspath, map(_text, arguments))],
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=120,
-            **options,
-        )
-        assert status is None or done.returncode == status, (done.returncode, done.stdout, done.stderr)
-        return done
+        call = ["-m", "whenwhere", *(os.fsdecode(a if isinstance(a, bytes) else str(a)) for a in arguments)]
+        if "preexec_fn" in options:
+            done = subprocess.run([sys.executable, *call], capture_output=True, timeout=120, **options)
+        else:
+            done = forker.run(call, **options)
+        out, err = (said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr))
+        assert status is None or done.returncode == status, (done.returncode, out, err)
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run
-
-
-def _text(argument: object) -> str | bytes:
-    return argument if isinstance(argument, bytes) else str(argument)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -203,9 +203,9 @@ def test_demo(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_doctor(cli: Cli, tmp_path: Path) -> None:
-    done = cli("doctor", env=os.environ | {"WHENWHERE_CACHE": str(tmp_path)})
+    done = cli("doctor", env=os.environ | {"WHENWHERE_CACHE": str(tmp_path)}, imports=["torch"])
     assert "H.264 video" in done.stdout and "encoded and decoded" in done.stdout and str(tmp_path) in done.stdout
-    checks = {c["name"]: c for c in json.loads(cli("doctor", "--json").stdout)["checks"]}
+    checks = {c["name"]: c for c in json.loads(cli("doctor", "--json", imports=["torch"]).stdout)["checks"]}
     assert checks["numpy"]["state"] == "ok" and checks["H.264 video"]["state"] == "ok"
     assert checks["extra [data]"]["mend"] == "pip install 'whenwhere[data]'"
 

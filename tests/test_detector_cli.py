@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_trackers
 from chat_server import ChatServer, Request
+from forked import TORCH
 from world_server import NAMES, World, asked_of, known
 
 from whenwhere.answers.dialects import dialect_for
@@ -69,7 +70,8 @@ def test_through_the_command_line(
     plan = json.loads(cli(*common, *where, "--dry-run").stdout)
     assert served.answered == 0
     assert {"which", "detect", "choose"} == set(plan["steps"]) and plan["steps"]["detect"]["frames"] == 15
-    done = cli(*common, *where, "--trace", "--out", tmp_path / "out", "--export", "json,mot,html")
+    out = ("--trace", "--out", tmp_path / "out", "--export", "json,mot,html")
+    done = cli(*common, *where, *out, imports=TORCH)
     record = Grounding.from_json(done.stdout)
     assert record.status == "answered" and record.settings is not None and record.settings.pipeline == pipeline
     assert [(s.start, s.end) for s in record.spans] == [(1.0, 3.5)]

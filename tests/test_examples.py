@@ -1,14 +1,16 @@
 """The examples do what they say: each script and the notebook is run in a folder of its own."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from forked import TORCH, Forker
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -21,25 +23,23 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
         ("03_export.py", ["red-car.cvat.xml", "red-car.html", "SpanSet("]),
     ],
 )
-def test_scripts(tmp_path: Path, script: str, said: list[str]) -> None:
-    done = subprocess.run([sys.executable, EXAMPLES / script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_scripts(forker: Forker, tmp_path: Path, script: str, said: list[str]) -> None:
+    done = forker.run([str(EXAMPLES / script)], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
     for part in said:
-        assert part in done.stdout
+        assert part in done.stdout.decode()
     assert len((EXAMPLES / script).read_text("utf-8").splitlines()) <= 25
 
 
 @pytest.mark.torch
-def test_workbench(tmp_path: Path) -> None:
+def test_workbench(forker: Forker, tmp_path: Path) -> None:
     """Stage, train with an evaluator, batch, evaluate, a table: in ten lines."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "04_workbench.py"], cwd=tmp_path, capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    first = done.stdout.splitlines()[0]
+    done = forker.run([str(EXAMPLES / "04_workbench.py")], cwd=tmp_path, imports=[*TORCH, "peft"])
+    assert done.returncode == 0, done.stderr.decode()
+    said = done.stdout.decode()
+    first = said.splitlines()[0]
     assert "failed" not in first and any(word in first for word in ("answered", "absent", "unsure"))
-    assert "| m_vIoU " in done.stdout
+    assert "| m_vIoU " in said
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     assert [line["step"] for line in lines if "eval/held-out/mIoU" in line] == [10, 20]
     code = (EXAMPLES / "04_workbench.py").read_text("utf-8").partition("import whenwhere\n")[2]

@@ -20,6 +20,10 @@ import av
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from forked import Forker
+
 from whenwhere.records import Grounding
 from whenwhere.video import FrameWriter
 
@@ -262,7 +266,7 @@ def several_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)], ids=["kill -9", "Ctrl-C"])
 def test_interrupted_batch_goes_on(
-    cli: Cli, tmp_path: Path, several_clips: Path, kill: signal.Signals, status: int
+    forker: Forker, cli: Cli, tmp_path: Path, several_clips: Path, kill: signal.Signals, status: int
 ) -> None:
     """Nothing is lost and nothing is done twice."""
     out = tmp_path / "out"
@@ -276,22 +280,15 @@ def test_interrupted_batch_goes_on(
         "--export",
         "srt",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "whenwhere", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        # a shell's background job has Ctrl-C switched off, and so would what it starts
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = forker.start(["-m", "whenwhere", *map(str, arguments)])
     deadline = time.monotonic() + 60
     while len(list(out.glob("*/grounding.jsonl"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(kill)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == status
+    os.kill(process.pid, kill)
+    ended = process.wait(60)
+    assert ended.returncode == status
     if kill == signal.SIGINT:
-        assert "rerun to resume" in said and "Traceback" not in said
+        assert b"rerun to resume" in ended.stderr and b"Traceback" not in ended.stderr
     before = {log: log.read_bytes() for log in out.glob("*/grounding.jsonl")}
     kept = sum(data.count(b"\n") for data in before.values())
     assert 3 <= kept < 16

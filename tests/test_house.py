@@ -129,7 +129,7 @@ def test_core_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def commands() -> dict[str, str]:
+def commands(cli: Any) -> dict[str, str]:
     """Each command's --help as it is printed, those of groups (`data convert`) too."""
     environment = os.environ | {"COLUMNS": "200"}
 
@@ -139,16 +139,11 @@ def commands() -> dict[str, str]:
             found += [(*before, name), *(names(command, (*before, name)) if hasattr(command, "commands") else [])]
         return found
 
-    return {
-        " ".join(name): subprocess.check_output(
-            [sys.executable, "-m", "whenwhere", *name, "--help"], text=True, encoding="utf-8", env=environment
-        )
-        for name in names(typer.main.get_command(app))
-    }
+    return {" ".join(name): cli(*name, "--help", env=environment).stdout for name in names(typer.main.get_command(app))}
 
 
-def test_help_of_each_command_has_an_example() -> None:
-    found = commands()
+def test_help_of_each_command_has_an_example(cli: Any) -> None:
+    found = commands(cli)
     assert {"ground", "batch", "stage", "demo", "doctor", "data", "data convert"} <= found.keys()
     assert [name for name, text in found.items() if f"Example: whenwhere {name}" not in text] == []
 

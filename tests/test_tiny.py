@@ -8,6 +8,7 @@ one of the package is asked about clips that it has never seen.
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from forked import TORCH
 
 import whenwhere
 from whenwhere.answers import FORMS, ParsedAnswer, TimedBox, parse
@@ -423,7 +428,7 @@ def test_the_policy_of_the_package_answers_held_out_clips(
     cli("data", "convert", "--benchmark", "stage", "--annotations", clips / "truth.jsonl", "--out", asked,
         "--videos", clips)  # fmt: skip
     batch = ("batch", asked, "--model", "tiny", "--device", "cpu", "--out", tmp_path / "out", "--json")
-    answers.write_text(cli(*batch).stdout)
+    answers.write_text(cli(*batch, imports=TORCH).stdout)
     done = cli("eval", "--benchmark", "manifest-tubes", "--annotations", asked, "--predictions", answers, "--json")
     rows = {row["name"]: row["summary"] for row in json.loads(done.stdout.splitlines()[0])["rows"]}
     own = rows.pop("these answers")

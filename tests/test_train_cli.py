@@ -4,16 +4,21 @@ In this process, because loading torch takes longer than all of the training her
 """
 
 import json
+import os
 import re
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from forked import TORCH, Forker
 
 from whenwhere.cli import main
 from whenwhere.datasets import manifest
@@ -282,20 +287,17 @@ def test_braces_in_a_prompt_are_said(prompt: str) -> None:
         load("tiny-sft", [f"model.prompt={json.dumps(prompt)}"])
 
 
-def test_ctrl_c_ends_after_an_update_and_keeps_it(run: Run, tmp_path: Path) -> None:
+def test_ctrl_c_ends_after_an_update_and_keeps_it(forker: Forker, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    call = [sys.executable, "-m", "whenwhere", "train", "tiny-sft", *MICRO, "save_steps=100000", "max_steps=100000"]
-    with subprocess.Popen(
-        [*call, "--out", str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as child:  # fmt: skip
-        assert child.stderr is not None
-        for line in child.stderr:
-            if "tiny-sft 2/" in line:
-                child.send_signal(signal.SIGINT)
-                break
-        said = child.stderr.read()
-        assert child.wait(60) == 130
+    call = ["-m", "whenwhere", "train", "tiny-sft", *MICRO, "save_steps=100000", "max_steps=100000", "--out", str(out)]
+    child = forker.start(call, imports=[*TORCH, "peft"])
+    deadline = time.monotonic() + 60
+    while "tiny-sft 2/" not in child.errors and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGINT)
+    ended = child.wait(60)
+    said = ended.stderr.decode()
+    assert ended.returncode == 130, said
     assert "stopping after update" in said
     step = int(re.search(r"interrupted after update (\d+) of 100000; rerun to resume\n", said)[1])  # type: ignore[index]
     assert lines(out / "metrics.jsonl")[-1]["step"] == step

@@ -1,7 +1,5 @@
 """The loop: what it refuses, what it skips, when it stops, and several processes that train as one."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import processes_child
 import training_child
+from forked import TORCH, Forker
 from tiny_policies import Told, Two, blank_policy, lines, opened
 from training_child import SETTINGS
 
@@ -211,17 +210,11 @@ def test_a_source_in_an_order_of_its_own(train: Any) -> None:
 # several processes
 
 
-def test_two_processes_train_as_one_with_twice_the_clips(blank: Path, tmp_path: Path) -> None:
-    """`accelerate launch` on the CPU: the same losses, norms, counts and weights, to rounding."""
+def test_two_processes_train_as_one_with_twice_the_clips(forker: Forker, blank: Path, tmp_path: Path) -> None:
+    """On the CPU: the same losses, norms, counts and weights, to rounding."""
     from safetensors.torch import load_file
 
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-         processes_child.__file__, str(blank), str(tmp_path / "two"), "1"],
-        check=True, env=environment, timeout=240, capture_output=True,
-    )  # fmt: skip
+    forker.run_together([processes_child.__file__, str(blank), str(tmp_path / "two"), "1"], 2, imports=[*TORCH, "peft"])
     processes_child.main(str(blank), str(tmp_path / "one"), "2")
     one, two = (lines(tmp_path / name) for name in ("one", "two"))
     assert len(one) == len(two) == 3

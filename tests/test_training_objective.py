@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import regression_stage
+from forked import Forker
 
 from whenwhere.errors import SettingError
 from whenwhere.training.evaluators import EVALUATORS
@@ -63,16 +64,19 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
-def test_kill_9_and_resume_with_nothing_of_a_policy_imported(recipe: Path, tmp_path: Path) -> None:
-    """In a process of its own, which also checks that no transformers, prefix, data or grounders were imported."""
-    call = [sys.executable, regression_stage.__file__, str(recipe)]
+def test_kill_9_and_resume_with_nothing_of_a_policy_imported(forker: Forker, recipe: Path, tmp_path: Path) -> None:
+    """The first run is in a fresh process, which also checks that no transformers, data or grounders were imported."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    whole = subprocess.run([*call, str(tmp_path / "whole")], capture_output=True, env=environment)
+    whole = subprocess.run(
+        [sys.executable, regression_stage.__file__, str(recipe), str(tmp_path / "whole")],
+        capture_output=True, env=environment,
+    )  # fmt: skip
     assert whole.returncode == 0, whole.stderr.decode()
-    killed = subprocess.run([*call, str(tmp_path / "killed"), "26"], capture_output=True, env=environment)
+    call = [regression_stage.__file__, str(recipe), str(tmp_path / "killed"), "26"]
+    killed = forker.run(call, imports=["torch"])
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "killed" / "checkpoint").exists()
-    subprocess.run([*call, str(tmp_path / "killed")], check=True, capture_output=True, env=environment)
+    train(recipe, tmp_path / "killed", callbacks=[])
     for name in ("checkpoint/line.json", "best/line.json", "recipe.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")

@@ -1,7 +1,6 @@
 """A run that was killed resumes as if it had not been: the same weights to the last bit, and no line twice."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_policies
 import training_child
+from forked import TORCH, Forker
 from training_child import SETTINGS
 
 from whenwhere.errors import OutputError, RecordError
@@ -57,12 +57,10 @@ def test_the_whole_run(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["step=8", "read=11", "sync=8"])
-def test_kill_9_and_resume(blank: Path, whole: Path, tmp_path: Path, when: str) -> None:
+def test_kill_9_and_resume(forker: Forker, blank: Path, whole: Path, tmp_path: Path, when: str) -> None:
     """Killed after an update that no state holds, during an update, and while a file is written."""
     folder = tmp_path / "run"
-    child = subprocess.run(
-        [sys.executable, training_child.__file__, str(blank), str(folder), when], capture_output=True, timeout=120
-    )
+    child = forker.run([training_child.__file__, str(blank), str(folder), when], imports=[*TORCH, "peft"])
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()
     assert not (folder / "checkpoint").exists()
     before = lines(folder)

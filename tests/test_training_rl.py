@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import rl_child
+from forked import TORCH, Forker
 from rl_runs import BASE, VERIFIER, same, trained, weights
 from tiny_policies import Two, lines, opened
 
@@ -100,38 +100,30 @@ def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, 
         assert not same(weights(tmp_path / "whole"), before)
 
 
-def test_kill_9_and_resume(taught: Path, tmp_path: Path) -> None:
+def test_kill_9_and_resume(forker: Forker, taught: Path, tmp_path: Path) -> None:
     settings = replace(BASE, max_steps=8, save_steps=3, num_iterations=2)
     folder = tmp_path / "killed"
-    command = [sys.executable, rl_child.__file__, str(taught), str(folder), json.dumps(asdict(settings)), "0.3"]
-    child = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
-    try:
-        began = time.monotonic()
-        while not (folder / "metrics.jsonl").exists() or len(lines(folder)) < 5:
-            assert child.poll() is None, child.stderr and child.stderr.read().decode()
-            assert time.monotonic() - began < 120
-            time.sleep(0.02)
-    finally:
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
-    assert child.returncode == -signal.SIGKILL and not (folder / "checkpoint").exists()
+    child = forker.start(
+        [rl_child.__file__, str(taught), str(folder), json.dumps(asdict(settings)), "0.3"], imports=TORCH
+    )
+    began = time.monotonic()
+    while (not (folder / "metrics.jsonl").exists() or len(lines(folder)) < 5) and time.monotonic() - began < 120:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    done = child.wait()
+    assert done.returncode == -signal.SIGKILL and not (folder / "checkpoint").exists(), done.stderr.decode()
     trained(taught, folder, settings)
     trained(taught, tmp_path / "whole", settings)
     assert same(weights(tmp_path / "whole"), weights(folder))
     assert [line["step"] for line in lines(folder)] == list(range(1, 9))
 
 
-def test_two_processes(taught: Path, tmp_path: Path) -> None:
+def test_two_processes(forker: Forker, taught: Path, tmp_path: Path) -> None:
     """Each process samples its own clip; the loss is divided by the counts of both; both end with the same weights."""
     import torch
 
     settings = replace(BASE, max_steps=3, prompts_per_step=1, scale_rewards="batch", num_generations=3, save_steps=2)
-    subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-         rl_child.__file__, str(taught), str(tmp_path), json.dumps(asdict(settings))],
-        check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=240, capture_output=True,
-    )  # fmt: skip
+    forker.run_together([rl_child.__file__, str(taught), str(tmp_path), json.dumps(asdict(settings))], 2, imports=TORCH)
     one, other = (torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1))
     assert same(one, other)
     found = lines(tmp_path)

@@ -3,8 +3,8 @@
 import io
 import os
 import struct
-import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -248,9 +248,8 @@ def test_pictures_far_apart_are_an_ordinary_video(gap: float, count: int, tmp_pa
     assert [clips.code(image) for image in read_frames(info, info.times).images] == list(range(count))
 
 
-def test_pictures_far_apart_can_be_asked_and_written(tmp_path: Path) -> None:
+def test_pictures_far_apart_can_be_asked_and_written(cli: Callable[..., object], tmp_path: Path) -> None:
     clips.write(tmp_path / "slides.mkv", n=2, times=[0, 2700], clock=Fraction(1, 1000))
-    command = [sys.executable, "-m", "whenwhere", "ground", "slides.mkv", "the red thing moves", "--out", "out"]
-    command += ["--span", "0-2000", "--export", "json,csv,srt,vtt,mot,coco,cvat,mp4,clip,html"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    exports = "json,csv,srt,vtt,mot,coco,cvat,mp4,clip,html"
+    cli("ground", "slides.mkv", "the red thing moves", "--out", "out", "--span", "0-2000", "--export", exports,
+        cwd=tmp_path)  # fmt: skip

@@ -5,7 +5,6 @@ between two seconds. The computed model is checked too: it must not know more th
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -147,18 +146,15 @@ def test_samples_that_agree_are_confident(clip) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["qwen3-vl", "qwen2.5-vl"])
-def test_the_command_line_over_the_protocol_gives_the_same(clip, dialect: str, tmp_path: Path) -> None:
+def test_the_command_line_over_the_protocol_gives_the_same(cli, clip, dialect: str, tmp_path: Path) -> None:
     path, info, scene = clip
     world = World(known(scene))
     sentences = [q.text for q in scene.sentences]
     with world_server(world) as server:
-        command = [
-            sys.executable, "-m", "whenwhere", "ground", str(path), *sentences,
-            "--model", f"{server.url}#{NAMES[dialect]}", "--json", "--fill", "linear",
-            "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        done = cli(
+            "ground", path, *sentences, "--model", f"{server.url}#{NAMES[dialect]}", "--json", "--fill", "linear",
+            "--out", tmp_path / "out", "--cache", tmp_path / "cache",
+        )  # fmt: skip
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["query"] for r in records] == sentences
     for truth, record in zip(known(scene), records, strict=True):
