@@ -8,16 +8,21 @@ this FFmpeg can write are tried, one small file each. What is compared: the numb
 difference of at most 6 of 255), the time of each (at most half a frame), and that frames read alone, in any order, are
 those of the whole.
 
-A file is *equal*, or *named* (it differs and a warning of ours says how), or it *differs* without a word, which is a
-fault. What ffmpeg itself does with a file is not always right: where its pictures are not those that were written into
-the file and ours are, the file is called *better*; where both give only a part of joined recordings, a word is due too.
+What ffmpeg itself does with a file is not always right, so both are also compared with what was written into it. A file
+is *equal*; or *better*, if ffmpeg's frames or times are not those that were written and ours are; or *named*, if each
+difference is named by a warning that fits it (see `NAMES`): of its kind, and of its place where the warning has one. A
+file that both read only in part must say so, too, and is called *named* then. All else *differs*, which is a fault:
+also a warning without a cause, and frames that are others when they are read alone or in a stream.
 
-Results are stored by file in benchmarks/results/reader_against_ffmpeg.json; a rerun goes on where the last one stopped,
-and `--redo` begins anew. The table is printed and written to benchmarks/results/reader_against_ffmpeg.md.
+Results are stored by file in benchmarks/results/reader_against_ffmpeg.json. A rerun goes on where the last one stopped,
+and begins anew if the reader or this script has changed, or with `--redo`. The table is printed and written to
+benchmarks/results/reader_against_ffmpeg.md.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import re
 import shutil
 import struct
@@ -30,12 +35,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
+# The encoder of AV1 writes a page of its settings for each file otherwise.
+os.environ.setdefault("SVT_LOG", "0")
+import av
+
 RESULTS = Path(__file__).parent / "results" / "reader_against_ffmpeg.json"
 WIDTH, HEIGHT, BITS = 96, 64, 8
+#: Width and height of the second recording where they differ.
+OTHER_SIZE = (128, 96)
 #: Frames of a recording; its key frames are ten frames apart.
 LENGTH = 24
 
@@ -84,6 +94,34 @@ _MATRICES = {
     "90": (0, 1, -1, 0), "180": (-1, 0, 0, -1), "270": (0, -1, 1, 0), "hflip": (-1, 0, 0, 1), "vflip": (1, 0, 0, -1),
     "transpose": (0, 1, 1, 0), "transverse": (0, -1, -1, 0),
 }  # fmt: skip
+
+
+# Containers that count frames and store no times; what the codec says of its rate is all there is.
+UNTIMED = {"mxf", "h264", "hevc", "m2v", "mjpeg"}
+# Containers that store when packets are decoded, so that the times of the last of reordered frames are lost.
+DECODING_TIMES = {"avi", "asf"}
+# Containers whose edit list cuts off what lies before the clock's zero.
+EDITED = {"mp4", "mov", "3gp"}
+
+#: For each kind of difference, what a warning that names it says.
+NAMES = {
+    "frames": ("is not read", "no picture that can be read", "is cut off", "frames there are lost", "refused"),
+    "pictures": ("damaged:",),
+    "times": ("restart or jump", "are assumed", "times are estimates", "same time stamp"),
+}
+#: What each way of being named means, for the table: (difference, a part of the warning) -> why it cannot be equal.
+REASONS = {
+    ("frames", "is not read"): "recordings put together byte by byte: the container has one index or header, which "
+    "ends the first; both read one recording, or ffmpeg takes the second for a continuation at wrong times",
+    ("frames", "is cut off"): "the header of the last recording says how long it is; ffmpeg reads as little",
+    ("frames", "no picture"): "what follows is in no stream that either of them opens",
+    ("pictures", "damaged"): "pictures that cannot be decoded: what is shown in their place is the decoder's choice",
+    ("times", "restart or jump"): "ffmpeg repeats the restarted times; ours are on one clock, but the container gives "
+    "parts of the written times only",
+    ("times", "are assumed"): "the codec's rate is absent or absurd (600 a second): ffmpeg takes it, ours is 25",
+    ("times", "are estimates"): "one frame of several has a time; ffmpeg gives the others times that go backwards",
+    ("times", "same time stamp"): "several frames of one time: ffmpeg's command gives all, a player shows the last",
+}
 
 
 @dataclass(frozen=True)
@@ -204,7 +242,7 @@ def make(folder: Path, case: Case) -> tuple[Path, list[int]]:
     for k, begin in enumerate(begins.get(case.join, [0, 0])):
         part = folder / f"part.{case.container}"
         other = Case(case.container, case.codec, "10") if k and case.join == "other rate" else case
-        size = (WIDTH * 4 // 3, HEIGHT * 4 // 3) if k and case.join == "other size" else (WIDTH, HEIGHT)
+        size = OTHER_SIZE if k and case.join == "other size" else (WIDTH, HEIGHT)
         record(part, other, LENGTH * k, begin, size)
         data += part.read_bytes()
     path.write_bytes(data)
@@ -256,50 +294,127 @@ def read_by_us(path: Path) -> tuple[Images, list[float], list[str]]:
     return list(frames.images), info.times.tolist(), [*frames.warnings, *faults]
 
 
-def compare(path: Path, numbers: list[int], times: list[float]) -> str:
-    """What both make of a file: equal, better, named or differs, and what is different.
+@dataclass(frozen=True)
+class Written:
+    """What was written into a file, and what of it can be found there.
 
-    Args:
-        path: The file.
-        numbers: What was written into it, picture by picture.
-        times: When each of these is shown, in seconds from the first.
+    Attributes:
+        numbers: The numbers on its pictures.
+        seconds: When each of them is shown, from the first; NaN where the container does not keep it.
     """
+
+    numbers: list[int]
+    seconds: list[float]
+
+    def is_read(self, images: Images, seconds: list[float]) -> bool:
+        """Whether these frames are those that were written, as far as they go."""
+        if [number_of(image) for image in images] != self.numbers[: len(images)]:
+            return False
+        known = np.array(self.seconds[: len(images)])
+        return bool(np.allclose(seconds, np.where(np.isnan(known), seconds, known), atol=0.02))
+
+
+def written(case: Case, numbers: list[int]) -> list[Written]:
+    """What a right reading of a case gives; several where it is a matter of taste."""
+    times = [float(t) for t in times_of("25" if case.container in UNTIMED and case.timing != "ntsc" else case.timing)]
+    step = times[1]
+    whole: list[float] = []
+    for part in range(len(numbers) // LENGTH):
+        slow = 2.5 if part and case.join == "other rate" and case.container not in UNTIMED | {"avi", "m4v"} else 1
+        begin = whole[-1] + step if whole else 0.0
+        whole += [begin + slow * t for t in times]
+    if case.container in DECODING_TIMES and CODECS[case.codec][3]:
+        whole[-3:] = [float("nan")] * 3
+    if case.container == "avi" and case.join:
+        # A second recording is counted on, after as many empty places as its clock is ahead.
+        whole[LENGTH - 3 :] = [float("nan")] * (len(whole) - LENGTH + 3)
+    found = [Written(numbers, whole)]
+    if case.start < 0 and case.container in EDITED:
+        first = next(k for k, t in enumerate(times) if t >= -case.start)
+        found = [Written(numbers[first:], [t - times[first] for t in times[first:]])]
+    return found
+
+
+def differences(ours: Images, our_times: list[float], theirs: Images, their_times: list[float]) -> dict[str, str]:
+    """How two readings differ, by the kinds of `NAMES`; the places of the frames follow after an @."""
+    if len(ours) != len(theirs):
+        return {"frames": f"{len(ours)} frames, ffmpeg {len(theirs)}"}
+    if ours and ours[0].shape != theirs[0].shape:
+        (height, width, _), (their_height, their_width, _) = ours[0].shape, theirs[0].shape
+        return {"pictures": f"{width}x{height} pictures, ffmpeg {their_width}x{their_height}"}
+    found = {}
+    if far := [k for k, (a, b) in enumerate(zip(ours, theirs, strict=True)) if np.abs(a.astype(int) - b).mean() > 6]:
+        places = ", ".join(f"{our_times[k]:.2f}" for k in far)
+        found["pictures"] = f"{len(far)} other pictures, of {len(ours)}@{places}"
+    step = float(np.median(np.diff(our_times))) if len(our_times) > 1 else 1.0
+    late = [k for k, (a, b) in enumerate(zip(our_times, their_times, strict=True)) if not abs(a - b) <= step / 2]
+    if late:
+        k = late[0]
+        text = f"{len(late)} other times: frame {k} at {our_times[k]:.3f} s, ffmpeg {their_times[k]:.3f} s"
+        found["times"] = f"{text}@{our_times[k]:.2f}"
+    return found
+
+
+def names(warning: str, kind: str, places: str) -> bool:
+    """Whether a warning names a difference of a kind at some places, which are seconds separated by commas."""
+    if not any(part in warning for part in NAMES[kind]):
+        return False
+    seconds = [float(place) for place in places.split(", ")] if places else []
+    if "damaged:" in warning:
+        spans = re.findall(r"(\d+\.\d)(?:-(\d+\.\d))? s", warning)
+        return "more places" in warning or all(
+            any(float(a) - 0.06 <= t <= float(b or a) + 0.06 for a, b in spans) for t in seconds
+        )
+    if "restart or jump" in warning:
+        first = min(float(t) for t in re.findall(r"(\d+\.\d) s", warning.partition(" at ")[2]))
+        return all(t >= first - 0.06 for t in seconds)
+    return True
+
+
+def compare(path: Path, case: Case, numbers: list[int]) -> str:
+    """What both make of a file: equal, better, named or differs, and what is different."""
     from whenwhere.errors import WhenwhereError
 
     theirs, their_times = read_by_ffmpeg(path)
+    truths = written(case, numbers)
     try:
         ours, our_times, warnings = read_by_us(path)
     except WhenwhereError as e:
         return f"{'named' if theirs else 'equal'}: refused: {e.args[0].replace(str(path), 'it')}"
-    text = ""
-    if len(ours) != len(theirs):
-        text = f"{len(ours)} frames, ffmpeg {len(theirs)}"
-    elif ours and ours[0].shape != theirs[0].shape:
-        text = f"{ours[0].shape[1]}x{ours[0].shape[0]} pixels, ffmpeg {theirs[0].shape[1]}x{theirs[0].shape[0]}"
-    else:
-        far = [k for k, (a, b) in enumerate(zip(ours, theirs, strict=True)) if np.abs(a.astype(int) - b).mean() > 6]
-        step = float(np.median(np.diff(our_times))) if len(our_times) > 1 else 1.0
-        late = [k for k, (a, b) in enumerate(zip(our_times, their_times, strict=True)) if not abs(a - b) <= step / 2]
-        if far:
-            text = f"other pictures: {far[:6]} of {len(ours)}"
-        elif late:
-            k = late[0]
-            text = f"other times: frame {k} at {our_times[k]:.3f} s, ffmpeg {their_times[k]:.3f} s ({len(late)} frames)"
-    if not text and len(ours) < len(numbers):
-        text = f"{len(ours)} of {len(numbers)} frames, as ffmpeg"
-    faults = [w for w in warnings if w.startswith("FAULT")]
-    if any("damaged" in w for w in warnings):
-        # What a decoder makes of damaged frames depends on where it began.
-        faults = []
-    verdict = "differs" if faults else "equal" if not text else "named" if warnings else "differs"
-    if verdict == "differs" and not faults and as_written(ours, our_times, numbers, times):
-        verdict = "differs" if as_written(theirs, their_times, numbers, times) else "better"
-    return f"{verdict}: {'; '.join(filter(None, [text, *warnings]))}".removesuffix(": ")
+    except Exception as e:
+        return f"differs: {type(e).__name__}: {e}"
+    begun = [truth for truth in truths if truth.is_read(ours, our_times)]
+    theirs_begun = [truth for truth in truths if truth.is_read(theirs, their_times)]
+    right = any(len(ours) == len(truth.numbers) for truth in begun)
+    theirs_right = any(len(theirs) == len(truth.numbers) for truth in theirs_begun)
+    found = differences(ours, our_times, theirs, their_times)
+    if begun and len(ours) == len(theirs) and "pictures" not in found:
+        # Times that the container does not keep, or those that ffmpeg alone has wrong in what both read.
+        found = found if right and not theirs_begun else {}
+    better = bool(found) and right and not theirs_right
+    least = min(len(truth.numbers) for truth in truths)
+    if not better and "frames" not in found and len(ours) < least:
+        found["frames"] = f"{len(ours)} of {len(numbers)} frames, as ffmpeg"
+    damaged = any("damaged:" in w for w in warnings)
+    # What a decoder makes of damaged frames depends on where it began.
+    faults = [w for w in warnings if w.startswith("FAULT") and not damaged]
+    unnamed = [
+        text for kind, text in found.items() if not any(names(w, kind, text.partition("@")[2]) for w in warnings)
+    ]
+    if "frames" in found and (damaged or any("restart or jump" in w for w in warnings)) and len(ours) >= least:
+        # More frames than were written, or than ffmpeg shows: only the pictures or their times can be wrong.
+        unnamed = [text for text in unnamed if text != found["frames"]]
+    faults += [f"without a cause: {w}" for w in warnings if right and is_false(w, case)]
+    texts = [text.partition("@")[0] for text in found.values()]
+    verdict = "differs" if faults or (unnamed and not better) else "better" if better else "named" if found else "equal"
+    return f"{verdict}: {'; '.join([*texts, *faults, *warnings])}".removesuffix(": ")
 
 
-def as_written(images: Images, seconds: list[float], numbers: list[int], times: list[float]) -> bool:
-    """Whether pictures and times are those that were written into a file."""
-    return [number_of(i) for i in images] == numbers and bool(np.allclose(seconds, times, atol=0.02))
+def is_false(warning: str, case: Case) -> bool:
+    """Whether a warning about a file all of whose frames are read, at the right times, has no cause."""
+    if "are assumed" in warning:
+        return case.container not in UNTIMED
+    return not (case.join and "restart or jump" in warning)
 
 
 def run(case: Case, folder: Path) -> str:
@@ -308,12 +423,7 @@ def run(case: Case, folder: Path) -> str:
         path, numbers = make(folder, case)
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as e:
         return f"impossible: {type(e).__name__}"
-    times = [float(t) for t in times_of(case.timing)]
-    if case.join:
-        times = [k / 25 for k in range(len(numbers))]
-    # Frames before the container's clock may be cut off by its edit list.
-    cut = case.start < 0
-    return compare(path, [] if cut else numbers, [] if cut else times)
+    return compare(path, case, numbers)
 
 
 def verdict_of(result: str) -> str:
@@ -322,7 +432,7 @@ def verdict_of(result: str) -> str:
 
 
 def table(results: dict[str, str]) -> str:
-    """Counts by kind of file, and every file that differs."""
+    """Counts by kind of file, the reasons of those that cannot be equal, and every file that differs."""
     verdicts = ("equal", "better", "named", "differs")
     lines = [f"| files | {' | '.join(verdicts)} |", "|---|" + "---:|" * len(verdicts)]
     kinds = {
@@ -334,9 +444,44 @@ def table(results: dict[str, str]) -> str:
     for kind, belongs in [*kinds.items(), ("all", lambda c: True)]:
         counts = Counter(verdict_of(r) for c, r in made if belongs(c))
         lines.append(f"| {kind} | {' | '.join(str(counts[v]) for v in verdicts)} |")
-    lines += ["", f"{len(made)} files were compared with {results.get('ffmpeg', 'ffmpeg')}."]
-    lines += [f"- {c.name}: {r}" for c, r in made if verdict_of(r) == "differs"]
-    return "\n".join(lines) + "\n"
+    lines += ["", f"{len(made)} files were compared with {results.get('ffmpeg', 'ffmpeg')}.", ""]
+    reasons: Counter[tuple[str, str]] = Counter()
+    where: dict[tuple[str, str], Counter[str]] = {}
+    for case, result in made:
+        if verdict_of(result) in ("better", "named"):
+            reason = reason_of(result)
+            reasons[reason] += 1
+            where.setdefault(reason, Counter())[case.container] += 1
+    lines += ["| files | verdict | why | containers |", "|---:|---|---|---|"]
+    for (verdict, why), count in reasons.most_common():
+        containers = ", ".join(f"{name} {n}" for name, n in where[verdict, why].most_common())
+        lines.append(f"| {count} | {verdict} | {why} | {containers} |")
+    lines += ["", *(f"- {c.name}: {r}" for c, r in made if verdict_of(r) == "differs")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def reason_of(result: str) -> tuple[str, str]:
+    """The verdict, and in words why a file is not equal."""
+    verdict, _, text = result.partition(": ")
+    parts = text.split("; ")
+    kind = next((k for k, word in (("frames", " frames"), ("pictures", "pictures")) if word in parts[0]), "times")
+    if verdict == "better":
+        other = {"frames": "has fewer or more frames", "pictures": "has other pictures", "times": "has other times"}
+        return verdict, f"ours is what was written, ffmpeg {other[kind]}"
+    if parts[0].startswith("refused"):
+        return verdict, parts[0]
+    for (named, word), why in REASONS.items():
+        if named == kind and any(word in part for part in parts[1:]):
+            return verdict, f"{word}: {why}"
+    return verdict, "other"
+
+
+def code_version() -> str:
+    """A hash of the reader and of this script, so that results of two versions are never mixed."""
+    import whenwhere.video
+
+    files = [*sorted(Path(whenwhere.video.__file__).parent.glob("*.py")), Path(__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def main() -> None:
@@ -352,17 +497,19 @@ def main() -> None:
     av.logging.set_level(av.logging.PANIC)
     results: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    if args.redo or results.get("code") != code_version():
+        results = {"code": code_version()}
     results["ffmpeg"] = f"ffmpeg {version.split('-')[0]}"
     until = time.monotonic() + 60 * args.minutes
     saved = time.monotonic()
     for case in cases():
-        if args.only not in case.name or (case.name in results and not args.redo):
+        if args.only not in case.name or case.name in results:
             continue
         if time.monotonic() > until:
             print("time is over: run it again to go on")
             break
         with tempfile.TemporaryDirectory() as folder:
-            results[case.name] = run(case, Path(folder))[:120]
+            results[case.name] = run(case, Path(folder))[:240]
             if verdict_of(results[case.name]) == "differs":
                 print(f"{case.name}: {results[case.name]}", flush=True)
                 if args.keep:

@@ -67,6 +67,30 @@ def test_what_follows_the_first_recording_is_not_taken_for_its_end(ending: str, 
     assert abs(int(sentence.split()[-1]) - len(data)) < 64
 
 
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        (".mkv", {}),
+        (".mkv", {"codec": "ffv1", "bf": 0}),
+        (".avi", {"codec": "ffv1", "bf": 0}),
+        (".mp4", {"muxer": {"movflags": "frag_keyframe+empty_moov"}}),
+    ],
+)
+def test_what_the_first_header_does_not_fit_is_not_read(ending: str, kind: dict, tmp_path: Path) -> None:
+    """FFmpeg decodes the second recording with the first one's parameters, or finds its fragments at wrong places."""
+    data = b""
+    for size in [(320, 240), (160, 128)]:
+        part = clips.write(tmp_path / f"part{ending}", n=12, fps=25, gop=6, size=size, **kind).path
+        data += part.read_bytes()
+    joined = tmp_path / f"joined{ending}"
+    joined.write_bytes(data)
+    info = probe(joined)
+    assert codes(info) == list(range(12))
+    (sentence,) = info.warnings
+    assert sentence.startswith("another video begins after 0.5 s and is not read: cut the file at byte ")
+    assert int(sentence.split()[-1]) == len(data) - part.stat().st_size
+
+
 @pytest.mark.parametrize("name", ["a.m2v", "a.m4v"])
 def test_no_frame_is_lost_where_the_size_changes(name: str, tmp_path: Path) -> None:
     """The decoder drops the frame that it holds back, or stamps it with the first one's time."""

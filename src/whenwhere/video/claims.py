@@ -3,6 +3,9 @@
 The index of such a file may say "thirty million samples of one byte" in 20 bytes, and FFmpeg then makes an index entry
 for each. Other containers store something for each frame, so that their size limits what they can claim; here the count
 is compared with the file's size. Files that were cut off still pass: their index lists the size of each sample.
+
+The other tables of the index (times, offsets, chunks, key frames, edits) need no check: FFmpeg reads them entry by
+entry until the file ends, and gives times to as many samples as there are sizes, whatever their entries claim.
 """
 
 import os

@@ -77,8 +77,10 @@ def decode_runs(table: PacketTable, ticks: NDArray[np.int64]) -> list[DecodeRun]
     mean = max(float(table.size.mean()), 1.0)
     weight = np.concatenate([[0.0], np.cumsum(0.3 + 0.7 * table.size / mean)])
     out: list[tuple[int, int, list[int]]] = []
-    for row, begin in zip(rows.tolist(), begins.tolist(), strict=True):
-        stop, wanted = row + 1, [int(table.tick[row])]
+    # The second field of a frame lies in a packet that is not shown.
+    ends = rows + 1 + (np.append(table.tick[1:] == table.tick[:-1], False) & ~np.append(table.shown[1:], True))[rows]
+    for row, begin, stop in zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        wanted = [int(table.tick[row])]
         # A leading picture may join several runs: nothing is decoded twice, and no decoder need go back.
         while out and begin < out[-1][1]:
             start, last, earlier = out.pop()

@@ -4,7 +4,7 @@ Everything is counted from the frames, because headers are often wrong about dur
 Times are seconds from the first displayed frame; stream ticks and packet numbers stay inside this room.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -74,6 +74,11 @@ class PacketTable:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    def rows(self, index: NDArray[np.intp]) -> "PacketTable":
+        """The table of some of these packets."""
+        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "seekable"}
+        return replace(self, **columns)
 
     def starts_part(self, row: int) -> bool:
         """Whether another part of the video begins at this packet, which refers to nothing before it."""

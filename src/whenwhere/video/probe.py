@@ -165,22 +165,41 @@ def _timed(path: str, found: Survey) -> tuple[PacketTable, Clock]:
         stamps = table.dts if counted else table.pts
         # Streams of nothing but key frames are rarely reordered, and say so.
         reorders &= found.reordered or not table.key.all()
-        clock = stamped_clock(stamps, table, found.durations, found.tick, reorders, found.jumps)
+        own = np.flatnonzero(~found.second)
+        clock = stamped_clock(stamps[own], table.rows(own), found.durations[own], found.tick, reorders, found.jumps)
+        clock = _with_second_fields(clock, found.second)
     else:
         order, resized = decoded_order(path)
-        order = order[order < len(table)]
+        order, resized = order[order < len(table)], tuple(row for row in resized if row < len(table))
+        # A frame of two fields may come out with the second one's number.
+        order = order - found.second[order]
         if not len(order):
             raise _undecodable(path)
         rate = found.rates[0] if found.rates else Fraction(25)
         trusted = found.stores_times and not wrong
         own = table.pts if stamped or not found.placed.any() else np.where(found.placed, table.pts, NO_TICK)
         clock = decoded_clock(replace(table, pts=own), order, found.tick, rate, trusted, found.jumps, resized)
+    clock.ticks[found.second] = clock.ticks[np.flatnonzero(found.second) - 1]
     key, head = table.key.copy(), table.head.copy()
     # A file that does not begin with a key frame is decoded from its first packet.
     key[0] = head[0] = True
     head[[*clock.joins, *clock.resized]] = True
     seekable = clock.trusted and not head[1:].any()
     return PacketTable(table.pts, table.dts, table.size, key, clock.shown, clock.ticks, head, seekable), clock
+
+
+def _with_second_fields(clock: Clock, second: NDArray[np.bool_]) -> Clock:
+    """The clock of all packets from that of those which are not the second field of a frame.
+
+    Args:
+        clock: The clock of the others.
+        second: (packets,) whether the packet is a second field, which belongs to the packet before it.
+    """
+    if not second.any():
+        return clock
+    own, place = np.flatnonzero(~second), np.cumsum(~second) - 1
+    joins = tuple(own[list(clock.joins)].tolist())
+    return replace(clock, ticks=clock.ticks[place], shown=clock.shown[place] & ~second, joins=joins)
 
 
 def _ends_early(path: str, found: Survey, end: float, duration: float) -> bool:

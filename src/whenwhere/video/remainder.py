@@ -3,10 +3,20 @@
 Files that were put together byte by byte (`cat a.mp4 b.mp4`) are read up to the end of the first recording, or of the
 second (Matroska), without an error. Looking for the beginning of another one after the last packet costs nothing for
 ordinary files, which end there.
+
+Some demuxers read on with the first recording's header, which fits the second by chance only: packets at wrong places,
+or pictures decoded with the parameters of others. Such packets are left out, and named like all that is not read.
 """
 
 import mmap
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import av
+import numpy as np
+from numpy.typing import NDArray
 
 # How files of a container begin, by FFmpeg's names of the container.
 _BEGINNINGS = {
@@ -28,25 +38,92 @@ _BEGINNINGS = {
 _SINGLE = {"ivf", "nut", "mxf"}
 # Containers whose last packet is filled up to a fixed size, which may be most of a short file.
 _PADDED = {"asf", "mpeg"}
+# Codecs that are told by the container's header what their packets do not repeat.
+_TOLD = {"h264", "hevc", "vvc", "mpeg4", "theora", "vc1", "wmv3", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"}
+# Fewest bytes of a recording's header.
+_LEAST_HEADER = 200
 # A share of a file that does not go unmentioned.
 _MUCH = 0.25
 # Bytes that are looked at in one go.
 _PIECE = 1 << 20
 
 
-def second_beginning(path: str, container: str) -> int | None:
-    """Where another recording begins in a file of a container that is read up to there, in bytes, or None.
+def own_packets(
+    path: str, container: str, places: NDArray[np.int64], sizes: NDArray[np.int64], key: NDArray[np.bool_]
+) -> int:
+    """How many packets belong to the recordings that can be read together; later ones are what FFmpeg makes of others.
 
     Args:
         path: The file.
         container: FFmpeg's names of its container, separated by commas.
+        places: (n,) where the packets lie, in bytes; -1 if that is not known.
+        sizes: (n,) their sizes in bytes.
+        key: (n,) whether they are key packets.
     """
     kind = container.split(",")[0]
-    if kind not in _SINGLE:
+    if kind in _SINGLE:
+        with _mapped(path) as data:
+            found = _beginning(kind).search(data, 64)
+        beyond = places + sizes > found.start() if found else np.zeros(0, bool)
+    elif kind == "mov" and (np.diff(places) < 0).any():
+        # A joined file's later fragments count their bytes from the beginning of their own file.
+        with _mapped(path) as data:
+            found = _beginning(kind).search(data, 64)
+        beyond = _overlaps(places, sizes) if found else np.zeros(0, bool)
+    elif kind in ("matroska", "avi"):
+        ends = places + sizes
+        later = 1 + np.flatnonzero((places[1:] - ends[:-1] > _LEAST_HEADER) & key[1:] & (places[:-1] >= 0))
+        beyond = np.zeros(0, bool)
+        if len(later):
+            with _mapped(path) as data:
+                for row in later.tolist():
+                    begin = int(ends[row - 1])
+                    found = _beginning(kind).search(data, begin, min(int(places[row]), begin + _PIECE))
+                    if found and _settings(data, 0) != _settings(data, found.start()):
+                        beyond = np.arange(len(places)) >= row
+                        break
+    else:
+        return len(places)
+    return int(beyond.argmax()) if beyond.any() else len(places)
+
+
+def _overlaps(places: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether a packet shares bytes with an earlier one."""
+    order = np.argsort(places, kind="stable")
+    overlap = np.zeros(len(places), bool)
+    inside = (places[order][1:] < (places + sizes)[order][:-1]) & (places[order][:-1] >= 0)
+    overlap[np.maximum(order[1:], order[:-1])[inside]] = True
+    return overlap
+
+
+def _settings(data: mmap.mmap, place: int) -> tuple[object, ...] | None:
+    """What a recording's header tells the decoder and its packets do not repeat; None if that is nothing.
+
+    Args:
+        data: The file.
+        place: Where the recording begins, in bytes.
+    """
+    try:
+        with av.open(
+            BytesIO(data[place : place + _PIECE]), options={"format_whitelist": "matroska,webm,avi"}
+        ) as header:
+            context = header.streams.video[0].codec_context
+            repeats = header.format.name == "avi" and context.name in ("h264", "hevc")
+            if context.codec.canonical_name not in _TOLD or repeats:
+                return None
+            return context.codec.canonical_name, context.width, context.height, context.extradata
+    except (av.error.FFmpegError, OSError, IndexError, AttributeError):
         return None
+
+
+@contextmanager
+def _mapped(path: str) -> Iterator[mmap.mmap]:
     with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64)
-    return found.start() if found else None
+        yield data
+
+
+def _beginning(kind: str) -> re.Pattern[bytes]:
+    return re.compile(_BEGINNINGS[kind], re.DOTALL)
 
 
 def unread_sentence(path: str, container: str, after: int, seconds: float, audio: bool) -> str | None:
@@ -62,8 +139,8 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
     kind = container.split(",")[0]
     if kind not in _BEGINNINGS or after <= 0:
         return None
-    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = re.compile(_BEGINNINGS[kind], re.DOTALL).search(data, 64 if kind in _SINGLE else min(after, len(data)))
+    with _mapped(path) as data:
+        found = _beginning(kind).search(data, 64 if kind in _SINGLE else min(after, len(data)))
         rest = 1 - (after + _index_size(data, kind, after)) / len(data)
         rest = _content(data, after) / len(data) if rest > _MUCH and kind in _PADDED else rest
     # A transport stream may hold several videos side by side, whose last pictures lie close together.

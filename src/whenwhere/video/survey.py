@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from whenwhere.errors import MediaError
 from whenwhere.readers import printable
 from whenwhere.video.colours import Colours, declared_colours
+from whenwhere.video.fields import FieldPairs
 from whenwhere.video.hidden import HIDES
 from whenwhere.video.info import NO_TICK, PacketTable
 from whenwhere.video.media import opened, packets, video_stream
 from whenwhere.video.refusal import ENCRYPTED
-from whenwhere.video.remainder import second_beginning
+from whenwhere.video.remainder import own_packets
 
 # Side data of packets that later packets rely on.
 _HEADS = {"palette", "new_extradata", "param_change"}
@@ -50,9 +51,10 @@ class Survey:
         container: FFmpeg's names of the container, separated by commas.
         end: Where the last packet ends, in bytes; 0 if that is not known.
         packets: The table of packets, with the container's stamps.
-        durations: (packets,) declared durations in ticks.
+        durations: (packets,) declared durations in ticks; that of a first field is its frame's.
         placed: (packets,) whether the place in the file is known; parsers repeat the stamps of others on packets that
             are cut out of larger ones.
+        second: (packets,) whether the packet holds the second field of the frame that the one before it begins.
         stores_times: Whether the container stores presentation times.
         jumps: Whether the container's clock may jump.
         untimed: Whether neither the container nor the codec says when frames are shown or how many a second.
@@ -75,6 +77,7 @@ class Survey:
     packets: PacketTable
     durations: NDArray[np.int64]
     placed: NDArray[np.bool_]
+    second: NDArray[np.bool_]
     stores_times: bool
     jumps: bool
     untimed: bool
@@ -86,8 +89,9 @@ def survey(path: str) -> Survey:
     """One pass over the packets of a file."""
     errors: list[str] = []
     # Plain arrays of 64-bit numbers: an hour of video has 100 000 packets.
-    columns = [array("q") for _ in range(8)]
-    add_pts, add_dts, add_duration, add_size, add_key, add_shown, add_head, add_place = (c.append for c in columns)
+    columns = [array("q") for _ in range(9)]
+    adders = [column.append for column in columns]
+    add_pts, add_dts, add_duration, add_size, add_key, add_shown, add_head, add_second, add_place = adders
     with opened(path) as container:
         stream = video_stream(container, path)
         if stream.time_base is None:
@@ -102,6 +106,7 @@ def survey(path: str) -> Survey:
         audio = bool(container.streams.audio)
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
         hides = HIDES.get(codec)
+        pairs = FieldPairs(context.extradata) if codec == "h264" else None
         flags = Flags(container.format.flags)
         kind = container.format.name
         stores_times = kind not in ("avi", "asf") and Flags.no_timestamps not in flags
@@ -118,8 +123,10 @@ def survey(path: str) -> Survey:
             add_dts(NO_TICK if dts is None else dts)
             add_duration(packet.duration or 0)
             add_size(packet.size)
-            add_key(packet.is_keyframe)
-            add_shown(not packet.is_discard and not (hides and hides(memoryview(packet))))
+            second = pairs is not None and pairs.completes(memoryview(packet))
+            add_second(second)
+            add_key(packet.is_keyframe and not second)
+            add_shown(not second and not packet.is_discard and not (hides and hides(memoryview(packet))))
             said = {data.data_type for data in packet.iter_sidedata()}
             if "encryption_info" in said:
                 # A decoder may take some of it for pictures.
@@ -142,15 +149,14 @@ def survey(path: str) -> Survey:
         for column in columns:
             column.pop()
     places = np.array(columns.pop(), np.int64)
-    if (second := second_beginning(path, kind)) is not None:
-        # Past that, the demuxer takes the second recording for packets of the first.
-        within = places + np.array(columns[3], np.int64) <= second
-        kept = len(places) if within.all() else int(within.argmin())
-        columns, places = [column[:kept] for column in columns], places[:kept]
+    kept = own_packets(path, kind, places, np.array(columns[3], np.int64), np.array(columns[4], bool))
+    columns, places = [column[:kept] for column in columns], places[:kept]
     end = _end(places, columns[3])
     if not columns[0]:
         raise MediaError(f"{printable(path)} holds no video frames: copy or download it again")
-    stamps, decoding, durations, sizes, keys, shown, heads = (np.array(column, np.int64) for column in columns)
+    stamps, decoding, durations, sizes, keys, shown, heads, seconds = (np.array(c, np.int64) for c in columns)
+    later = np.flatnonzero(seconds)
+    durations[later - 1] += durations[later]
     table = PacketTable(stamps, decoding, sizes, keys > 0, shown > 0, stamps, heads > 0, True)
     # An absurd ratio in the header is taken for square pixels.
     sar = Fraction(sar) if 0.1 <= sar <= 10 else Fraction(1)
@@ -170,6 +176,7 @@ def survey(path: str) -> Survey:
         table,
         durations,
         places >= 0,
+        seconds > 0,
         stores_times,
         jumps,
         untimed,
