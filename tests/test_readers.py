@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whenwhere import readers
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.readers import parse_csv, parse_json, parse_table, parse_toml, quoted, read_arrays, read_text, visible
 
@@ -138,3 +139,19 @@ def test_shown_text_has_no_control_characters_and_keeps_its_length(text: str) ->
     shown = visible(text)
     assert len(shown) == len(text)
     assert all(c in "\n\t" or not (ord(c) < 32 or 0x7F <= ord(c) < 0xA0) for c in shown)
+
+
+def test_lines_of_what_is_no_file_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(b"{}\n" + b"x" * 200)
+    monkeypatch.setattr(readers, "LONGEST_LINE", 100)
+    for name, words in (
+        ("pipe", "not a regular file"),
+        ("none", "cannot read"),
+        (".", "regular"),
+        ("a\0b", "cannot read"),
+    ):
+        with pytest.raises(RecordError, match=words):
+            list(readers.read_lines(tmp_path / name))
+    with pytest.raises(RecordError, match="long, line 2 is longer than"):
+        list(readers.read_lines(tmp_path / "long"))

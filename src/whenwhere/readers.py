@@ -11,6 +11,7 @@ the caller: the readers of single formats check keys and types.
 
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -33,6 +34,8 @@ DEEPEST = 100
 LONGEST_TOML, MOST_DOTS = 1 << 17, 100
 #: Most bytes that the arrays of one npz file may unpack to.
 LARGEST_ARRAYS = 2 << 30
+#: Most bytes of one line of a file of lines. The longest real ones, with a box for every frame, have a few million.
+LONGEST_LINE = 256 << 20
 
 # An integer of this many digits may be too large for a float, so it is read as a float (infinite, where it is).
 _MANY_DIGITS = 300
@@ -111,6 +114,45 @@ def read_text(
     except (OSError, UnicodeDecodeError, ValueError) as e:
         if isinstance(e, UnicodeDecodeError):
             raise error(f"{name} is not text (byte {e.start} is not UTF-8); {remedy}") from e
+        raise error(f"cannot read {name}: {getattr(e, 'strerror', None) or e}; {remedy}") from e
+
+
+def read_lines(
+    path: str | os.PathLike[str], error: type[WhenwhereError] = RecordError, remedy: str = "fetch or write it again"
+) -> Iterator[tuple[int, bytes]]:
+    r"""(number from 1, bytes) of each line of a regular file that is not blank, in a stream.
+
+    White space and byte-order marks around a line are removed.
+
+    Args:
+        path: The file.
+        error: Kind of the error that is raised.
+        remedy: How to mend it, as the end of the sentence.
+
+    Raises:
+        WhenwhereError: The file cannot be read, is not a regular file, or a line is longer than `LONGEST_LINE`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.jsonl")
+    >>> _ = path.write_bytes(b"\xef\xbb\xbf{}\r\n\n 5")
+    >>> list(read_lines(path))
+    [(1, b'{}'), (3, b'5')]
+    """
+    name = visible(os.fspath(path))
+    try:
+        # Anything else could block for ever when it is opened (a pipe) or have no end (a device).
+        if Path(path).exists() and not Path(path).is_file():
+            raise error(f"{name} is not a regular file; {remedy}")
+        with open(path, "rb") as f:
+            for number in itertools.count(1):
+                line = f.readline(LONGEST_LINE + 1)
+                if not line:
+                    return
+                if len(line) > LONGEST_LINE:
+                    raise error(f"{name}, line {number} is longer than {LONGEST_LINE >> 20} MiB; {remedy}")
+                if text := line.strip().removeprefix(b"\xef\xbb\xbf").strip():
+                    yield number, text
+    except (OSError, ValueError) as e:
         raise error(f"cannot read {name}: {getattr(e, 'strerror', None) or e}; {remedy}") from e
 
 

@@ -8,7 +8,6 @@ Parquet files hold the same fields as typed columns (`whenwhere.datasets.parquet
 item at a time, so that a manifest may be larger than memory.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from whenwhere.datasets.item import Item
 from whenwhere.datasets.parquet import entries, write_rows
 from whenwhere.datasets.schema import FormatFault, fault_of_line, from_dict, to_json
 from whenwhere.errors import RecordError
+from whenwhere.readers import parse_json, read_lines
 from whenwhere.store import atomic_path
 
 
@@ -119,15 +119,10 @@ def write(items: Iterable[Item], path: Path) -> int:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        with open(path, "rb") as f:
-            for number, line in enumerate(f, 1):
-                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if not text.strip():
-                    continue
-                try:
-                    yield number, json.loads(text)
-                except (ValueError, RecursionError) as e:
-                    yield number, FormatFault("not JSON", f"not JSON ({e})")
-    except OSError as e:
-        raise RecordError(f"cannot read {path}: {e.strerror or e}") from e
+    for number, line in read_lines(path):
+        try:
+            value = parse_json(line, "this line", remedy="write it again")
+        except RecordError as e:
+            yield number, FormatFault("not JSON", str(e))
+        else:
+            yield number, value

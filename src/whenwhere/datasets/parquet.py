@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.schema import SIDES, VERSION, FormatFault, check_finite
 from whenwhere.errors import MissingExtraError, RecordError
+from whenwhere.readers import parse_json
 from whenwhere.store import atomic_path
 from whenwhere.tubes import Tube
 
@@ -279,6 +280,6 @@ def _tube_entries(column: Any) -> list[Any]:
 
 def _loaded(value: Any) -> Any:
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+        return parse_json(value, "") if isinstance(value, str) else value
+    except RecordError:
         return value

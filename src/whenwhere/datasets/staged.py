@@ -6,7 +6,6 @@ decimals, so times are true to a millisecond and boxes to a thousandth of a pixe
 `whenwhere stage` also writes the same items as `manifest.jsonl`, by `manifest_line`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.datasets.release import need, read_jsonl
 from whenwhere.datasets.schema import to_json
 from whenwhere.errors import RecordError, WhenwhereError
+from whenwhere.readers import parse_json
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
 
@@ -93,7 +93,7 @@ def manifest_line(truth: str, number: int) -> str:
         truth: The line of `truth.jsonl`.
         number: Number of that line in `truth.jsonl`, counted from 1.
     """
-    return to_json(staged_item(json.loads(truth), "truth.jsonl", number))
+    return to_json(staged_item(parse_json(truth, f"truth.jsonl, line {number}"), "truth.jsonl", number))
 
 
 BENCHMARK = Benchmark(

@@ -185,20 +185,19 @@ def loading_errors(name: str) -> Iterator[None]:
     """Turns whatever loading a checkpoint can raise into a `ModelError` of one sentence."""
     try:
         yield
-    except MemoryError as e:
-        raise ModelError(too_big(name)) from e
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, AttributeError) as e:
-        if out_of_memory(e):
-            raise ModelError(too_big(name)) from e
-        raise ModelError(_reason(name, e)) from e
+    except WhenwhereError:
+        raise
     except pickle.PickleError as e:
         raise ModelError(
             f"the weights of {name} are pickles, which may run any code and are not read: save them as safetensors"
         ) from e
     except Exception as e:
-        if type(e).__name__ != "SafetensorError":  # a class of a compiled module that derives from none of the above
-            raise
-        raise ModelError(f"the weights of {name} are damaged: download them again") from e
+        # The libraries below check every value of a folder's files in a way of their own.
+        if out_of_memory(e):
+            raise ModelError(too_big(name)) from e
+        if type(e).__name__ == "SafetensorError":
+            raise ModelError(f"the weights of {name} are damaged: download them again") from e
+        raise ModelError(_reason(name, e)) from e
 
 
 @contextmanager

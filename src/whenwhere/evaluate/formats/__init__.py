@@ -30,9 +30,9 @@ from whenwhere.evaluate.formats import (
     whenwhere,
 )
 from whenwhere.evaluate.formats.format import Format
-from whenwhere.evaluate.formats.intake import Intake
+from whenwhere.evaluate.formats.intake import AGAIN, Intake
 from whenwhere.evaluate.prediction import Prediction, PredictionFault, Predictions
-from whenwhere.readers import parse_json
+from whenwhere.readers import parse_json, read_lines
 
 __all__ = ["FORMATS", "Format", "formats_of", "read_predictions", "sniff", "write_predictions"]
 
@@ -191,10 +191,9 @@ def _recognised(intake: Intake, known: Mapping[str, Format]) -> Format:
     with open(intake.path, "rb") as f:
         if f.read(8).startswith(_ARRAYS):
             raise _unknown(intake.path, known)
-        f.seek(0)
-        cleaned = (line.removeprefix(b"\xef\xbb\xbf").strip() for line in f)
-        head = list(itertools.islice((line for line in cleaned if line), _TRIES))
-        whole = not f.read(1)
+    lines = (line for _, line in read_lines(intake.path, remedy=AGAIN))
+    head = list(itertools.islice(lines, _TRIES))
+    whole = next(lines, None) is None
     if not head:
         raise _unknown(intake.path, known)
     if not head[0].startswith((b"{", b"[")):
@@ -237,8 +236,7 @@ def _recognised(intake: Intake, known: Mapping[str, Format]) -> Format:
 
 
 def _is_empty(path: Path) -> bool:
-    with open(path, "rb") as f:
-        return all(not line.removeprefix(b"\xef\xbb\xbf").strip() for line in f)
+    return next(read_lines(path, remedy=AGAIN), None) is None
 
 
 def _unknown(path: Path, known: Mapping[str, Format]) -> RecordError:

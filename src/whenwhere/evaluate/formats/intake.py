@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.prediction import Prediction, PredictionFault
-from whenwhere.readers import parse_json, quoted, visible
+from whenwhere.readers import parse_json, quoted, read_json, read_lines
 
 #: Seconds that a span may end after the released duration before it is out of range: releases round durations.
 SLACK = 1.0
+#: How to mend a file that cannot be read, as the end of a sentence.
+AGAIN = "write or download the file again"
 _ENDING = re.compile(r"\.(mp4|mkv|webm|avi|mov|m4v|flv|mpe?g|ts|wmv|3gp)$", re.IGNORECASE)
 
 
@@ -125,21 +127,19 @@ class Intake:
         Raises:
             RecordError: The file is not whole JSON.
         """
-        return parse_json(self.path.read_bytes(), visible(str(self.path)), remedy="write or download the file again")
+        return read_json(self.path, remedy=AGAIN)
 
     def lines(self) -> Iterator[tuple[int | str, bytes]]:
         """Number and text of every line that is not blank, or of every entry of a JSON array."""
-        with open(self.path, "rb") as f:
-            start = f.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-            if start.startswith(b"["):
-                value = self.value
-                yield from ((f"entry {i}", json.dumps(entry).encode()) for i, entry in enumerate(value))
-                return
-            f.seek(0)
-            for number, line in enumerate(f, 1):
-                text = line.strip().removeprefix(b"\xef\xbb\xbf")
-                if text:
-                    yield number, text
+        lines = read_lines(self.path, remedy=AGAIN)
+        first = next(lines, None)
+        if first is None:
+            return
+        if first[1].startswith(b"["):
+            yield from ((f"entry {i}", json.dumps(entry).encode()) for i, entry in enumerate(self.value))
+            return
+        yield first
+        yield from lines
 
     def objects(self) -> Iterator[tuple[int | str, dict[str, Any]]]:
         """Number and object of every line; a line without an object is a fault."""

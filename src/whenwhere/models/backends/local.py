@@ -38,7 +38,7 @@ from whenwhere.models.frames import (
     shrink_frames,
 )
 from whenwhere.models.grammar import Grammar
-from whenwhere.models.limits import limited_template
+from whenwhere.models.limits import LONGEST_PROMPT, limited_template
 from whenwhere.models.shipped import TINY, shipped_weights
 from whenwhere.models.vlm import Checkpoint, DType, feature_count, grid_size, out_of_memory
 from whenwhere.store import Cache
@@ -212,13 +212,18 @@ class LocalBackend(ModelBackend):
         # a held answer has no place for a thought; templates without the switch warn about it
         options: dict[str, Any] = {"enable_thinking": False} if not thinks and "enable_thinking" in template else {}
         try:
-            with limited_template():
+            with limited_template(template):
                 text = processor.apply_chat_template(
                     [{"role": "user", "content": layout.content}], add_generation_prompt=True, tokenize=False, **options
                 )
         except Exception as e:  # templates are programs; jinja2's errors share no base with ours
             said = " ".join(str(e).split())[:200]
             raise TemplateError(f"the chat template of {self.name} does not work on pictures: {said}") from e
+        if len(text) > LONGEST_PROMPT:
+            raise TemplateError(
+                f"the chat template of {self.name} makes a prompt of {len(text)} characters, more than {LONGEST_PROMPT}: show "
+                "fewer frames, or take the template of the model's family"
+            )
         check_words(text, layout, _token(processor, "image_token"))
         video_token = _token(processor, "video_token")
         if layout.video is not None and (not video_token or text.count(video_token) != 1):
