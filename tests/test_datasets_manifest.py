@@ -174,8 +174,8 @@ def test_a_torn_line_is_named_and_others_are_read(tmp_path: Path) -> None:
 
 
 HOSTILE_LINES = [
-    b"[" * 100_000, b'{"a":' * 150 + b"1" + b"}" * 150, b'{"duration": 1' + b"0" * 6000 + b"}", b"\xff\xfe", b"9" * 6000,
-    b"NaN", b'{"extra": ' + b"[" * 150 + b"]" * 150 + b"}",
+    b"[" * 100_000, b'{"a":' * 150 + b"1" + b"}" * 150, b'{"duration": 1' + b"0" * 6000 + b"}", b"\xff\xfe",
+    b"9" * 6000, b"NaN", b'{"extra": ' + b"[" * 150 + b"]" * 150 + b"}",
     b'{"id": "x", "video": "v", "query": "\\ud800", "spans": [[1, NaN]]}',
 ]  # fmt: skip
 

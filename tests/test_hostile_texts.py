@@ -378,7 +378,8 @@ TEMPLATES = [
     "{{ 'x' * 10000000000 }}", "{{ '%9999999999d' % 5 }}", "{{ 'x'.ljust(10000000000) }}", "{{ [0] * 10000000000 }}",
     "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
     "{% for i in range(99999) %}{{ range(99999)|map('string')|join|length }}{% endfor %}",
-    "{{ (1, 2)|slice(999999999)|list }}", "{{ 9**9**9 }}", "{% set n = 10 ** 4000000 %}", "{% for i in range(99999) %}{{ ('x' * 10000000)|length }}{% endfor %}",
+    "{{ (1, 2)|slice(999999999)|list }}", "{{ 9**9**9 }}", "{% set n = 10 ** 4000000 %}",
+    "{% for i in range(99999) %}{{ ('x' * 10000000)|length }}{% endfor %}",
     "{% set ns = namespace(x=99) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
 ]  # fmt: skip
 

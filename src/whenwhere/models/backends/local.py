@@ -221,8 +221,8 @@ class LocalBackend(ModelBackend):
             raise TemplateError(f"the chat template of {self.name} does not work on pictures: {said}") from e
         if len(text) > LONGEST_PROMPT:
             raise TemplateError(
-                f"the chat template of {self.name} makes a prompt of {len(text)} characters, more than {LONGEST_PROMPT}: show "
-                "fewer frames, or take the template of the model's family"
+                f"the chat template of {self.name} makes a prompt of {len(text)} characters (at most "
+                f"{LONGEST_PROMPT}): show fewer frames, or take the template of the model's family"
             )
         check_words(text, layout, _token(processor, "image_token"))
         video_token = _token(processor, "video_token")
