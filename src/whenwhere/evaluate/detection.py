@@ -98,7 +98,7 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Fl
     truth_class = number_names([i.query for i in items], classes)
     truth_video = number_names([i.video for i in items], videos)
     known, seen = len(classes), len(videos)
-    ranked, labels, names = [], [], []
+    ranked, labels, names, counts = [], [], [], []
     unlabelled = 0
     given = list(by_id)
     for video in (given[i] for i in dictionary_order(given)):
@@ -110,9 +110,11 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction], thresholds: Fl
             continue
         ranked.append(prediction.ranked)
         labels += prediction.labels
-        names += [video] * len(prediction.ranked)
+        names.append(video)
+        counts.append(len(prediction.ranked))
     rows = np.concatenate(ranked) if ranked else np.zeros((0, 3))
-    answer_class, answer_video = number_names(labels, classes), number_names(names, videos)
+    answer_class = number_names(labels, classes)
+    answer_video = np.repeat(number_names(names, videos), np.array(counts, np.intp))
     use = answer_class < known
     precision, found = class_precision(
         truth, truth_class, truth_video, rows[use, :2], answer_class[use], answer_video[use], rows[use, 2], thresholds

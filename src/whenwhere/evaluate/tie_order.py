@@ -7,6 +7,7 @@ neither; they sort stably.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from whenwhere.evaluate.ragged import Floats
 WORD = (1 << 64) - 1
 
 
+# Intervals score the same videos again and again.
+@lru_cache(1 << 17)
 def hashed(name: str) -> int:
     """The hash of a string as 64-bit Python 2.7 computes it, as an unsigned word.
 
