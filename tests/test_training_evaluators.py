@@ -1,6 +1,7 @@
 """Evaluators of a policy: greedy answers while it trains, scored as elsewhere, and nothing that is learned changes."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from tiny_policies import Told, Two
 from whenwhere.answers import ParsedAnswer
 from whenwhere.answers.answer import TimedBox
 from whenwhere.errors import SettingError
+from whenwhere.models.backends.resolve import load_model
+from whenwhere.training.builders import open_checkpoint
 from whenwhere.training.policy_evaluator import GroundingEvaluator, item_of, prediction_of_answer
+from whenwhere.training.recipe import load
 from whenwhere.training.run import train
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -86,7 +90,7 @@ def test_a_policy_is_evaluated_and_learns_the_same(tmp_path: Path) -> None:
     train(evaluated, tmp_path / "torn", callbacks=[], device="cpu")
     assert weights(tmp_path / "plain") == weights(tmp_path / "whole") == weights(tmp_path / "torn")
     lines = [line for line in whole.metrics if "eval/val/m_tIoU" in line]
-    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["step"] for line in lines] == [0, 1, 2, 3]  # the untrained policy first
     assert {"eval/val/m_tIoU", "eval/val/m_vIoU", "eval/val/answered"} <= lines[0].keys()
     assert all(line["eval/val/unread_clips"] == 0 for line in lines)
     assert all(0 <= value <= 1 for line in lines for key, value in line.items() if key.startswith("eval/"))
@@ -94,6 +98,15 @@ def test_a_policy_is_evaluated_and_learns_the_same(tmp_path: Path) -> None:
     best = json.loads((whole.best / "whenwhere.json").read_text())
     assert best["step"] == max(lines, key=lambda line: (line["eval/val/m_tIoU"], -line["step"]))["step"]
     assert best["recipe_hash"] == whole.recipe_hash
+    # every model of the run has a name that loads
+    steps = {which: load_model(f"{whole.folder}@{which}", device="cpu").checkpoint.name for which in ("2", "3", "best")}
+    assert steps == {
+        "2": str(whole.folder / "checkpoints" / "step-000002"), "3": str(whole.folder / "checkpoints" / "step-000003"),
+        "best": str(whole.best),
+    }  # fmt: skip
+    told = load(str(plain), [f"checkpoint={whole.folder}@2"])
+    assert open_checkpoint(told, tmp_path, "cpu").name == steps["2"]
+    assert (whole.folder / "checkpoints/step-000003/model.safetensors").samefile(whole.checkpoint / "model.safetensors")
 
 
 def test_a_policy_that_knows_the_answers_scores_them(tmp_path: Path) -> None:
@@ -134,7 +147,7 @@ def test_a_recipe_names_an_output_head(tmp_path: Path, head: str) -> None:
     text = recipe(tmp_path, "head.toml", RECIPE.replace("lora_r = 2\nlora_dropout = 0.2\n", "") + EVALUATOR)
     whole = train(text, tmp_path / "whole", [f"head={head}"], callbacks=[], device="cpu")
     assert all(np.isfinite(line["loss"]) for line in whole.metrics if "loss" in line)
-    assert [line["step"] for line in whole.metrics if "eval/val/m_tIoU" in line] == [1, 2, 3]
+    assert [line["step"] for line in whole.metrics if "eval/val/m_tIoU" in line] == [0, 1, 2, 3]
     assert (whole.checkpoint / "start_end.pt").exists() == (head == "start-end")
     for steps in (2, 3):
         train(text, tmp_path / "parts", [f"head={head}", f"max_steps={steps}"], callbacks=[], device="cpu")
@@ -164,7 +177,9 @@ def test_the_command_line_says_what_evaluators_measure(
     with pytest.raises(SystemExit) as left:
         main()
     said = capsys.readouterr()
-    assert not left.value.code and "mine 2: val " in said.err and "(best so far)" in said.err
-    *lines, result = map(json.loads, said.out.splitlines())
+    assert not left.value.code and re.search(r"mine 0: val m_tIoU 0\.\d{3} \(base\) .*\(best so far\)\n", said.err)
+    assert re.search(r"mine 2: val m_tIoU 0\.\d{3} \(base 0\.\d{3}\) ", said.err)
+    base, *lines, result = map(json.loads, said.out.splitlines())
+    assert base["step"] == 0 and "eval/val/m_tIoU" in base
     assert [("loss" in line, "eval/val/m_tIoU" in line) for line in lines] == [(False, True), (True, False)] * 2
     assert result["best"] == str(tmp_path / "run" / "best")

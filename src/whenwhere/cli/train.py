@@ -257,8 +257,12 @@ class _Watch(TrainingCallback):
 
     def on_evaluation(self, name: str, step: int, metrics: dict[str, float], best: bool) -> None:
         """Says what an evaluator measured."""
-        shown = " ".join(f"{key} {value:.3f}" for key, value in list(metrics.items())[:3])
-        self.on_message(f"{self.recipe.name} {step}: {name} {shown}" + (" (best so far)" if best else ""))
+        decides = next((one.metric for one in self.recipe.evaluators if one.name == name), "")
+        base = None if self.run is None else self.run.history[name].base
+        compared = "" if base is None else f" (base {base:.3f})" if step else " (base)"
+        shown = [f"{decides} {metrics[decides]:.3f}{compared}"]
+        shown += [f"{key} {value:.3f}" for key, value in metrics.items() if key != decides][:2]
+        self.on_message(f"{self.recipe.name} {step}: {name} {' '.join(shown)}" + (" (best so far)" if best else ""))
         if self.json:
             line = {"step": step, **{f"eval/{name}/{key}": value for key, value in metrics.items()}}
             self._write(json.dumps(line, ensure_ascii=False))

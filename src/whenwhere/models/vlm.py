@@ -21,6 +21,7 @@ import numpy as np
 from whenwhere.answers.dialects import Dialect, dialect_for
 from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
 from whenwhere.models.grammar import TokenPieces
+from whenwhere.models.runs import resolve_run
 from whenwhere.models.trained import read
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
@@ -32,7 +33,7 @@ class Checkpoint:
     """A model, its processor, and the dialect in which its family is asked.
 
     Args:
-        name: Hub id or folder of the checkpoint.
+        name: Hub id or folder of the checkpoint, or a model of a training run, such as `RUN@best` (`models.runs`).
         dialect: The dialect of the family. None is what `whenwhere.json` in the folder says, or else the dialect of the
             configuration's `model_type`.
         revision: Branch, tag or commit on the hub.
@@ -69,6 +70,7 @@ class Checkpoint:
         require_packages()
         from transformers import AutoConfig, AutoProcessor
 
+        name = resolve_run(name)
         self.name, self.revision = name, revision
         self.dtype, self.device_map, self.quantization = dtype, device_map, quantization
         self._device = device

@@ -13,6 +13,7 @@ from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, SettingError
+from whenwhere.models.runs import resolve_run
 from whenwhere.training.data import difficulty
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
 from whenwhere.training.data.difficulty import DifficultySampling
@@ -96,7 +97,7 @@ def open_checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> 
     from whenwhere.models.vlm import Checkpoint, require_packages
 
     require_packages("training", "train")
-    name = recipe.model.checkpoint
+    name = resolve_run(recipe.model.checkpoint)
     if name == "tiny":
         from whenwhere.models.shipped import shipped_weights
 

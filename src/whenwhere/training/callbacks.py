@@ -5,6 +5,7 @@ the first process of a run calls them.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,23 @@ class Progress:
     left: float
 
 
+@dataclass
+class EvaluatorHistory:
+    """What an evaluator has measured so far, by the metric that decides which model is best.
+
+    Attributes:
+        base: The value before the first update. None if it was not measured then.
+        best: The best value so far. None if there is none.
+        best_step: Number of updates at the best value.
+        waits: Number of evaluations in a row that were not better than the best by more than `min_delta`.
+    """
+
+    base: float | None = None
+    best: float | None = None
+    best_step: int = 0
+    waits: int = 0
+
+
 class RunStatus(Protocol):
     """A run as callbacks see it.
 
@@ -43,6 +61,11 @@ class RunStatus(Protocol):
     step: int
     saved: int | None
     stop_requested: bool
+
+    @property
+    def history(self) -> Mapping[str, EvaluatorHistory]:
+        """What each evaluator has measured, by its name."""
+        ...
 
     @property
     def stoppable(self) -> bool:

@@ -2,8 +2,11 @@
 
 A recipe lists them as tables [[evaluators]]. After every `every` updates, and after the last one, the loop asks each
 for its metrics, writes them to metrics.jsonl as `eval/<name>/<metric>`, and, where `keep_best` is set, saves the model
-to RUN/best whenever the evaluator's metric is better than ever before. Only the first process evaluates. An evaluation
-leaves random numbers and weights as they are, so that a run with evaluators learns what a run without them learns.
+to RUN/best whenever the evaluator's metric is better than ever before. Where `patience` is set, the run ends once that
+many evaluations in a row were no better. What they measured so far is kept by `training.evaluation`.
+
+Only the first process evaluates. An evaluation leaves random numbers and weights as they are, so that a run with
+evaluators learns what a run without them learns.
 
 `EVALUATORS` names where each kind is described, as `stages.STAGES` does for stages.
 """
@@ -32,7 +35,11 @@ class EvaluatorSettings:
         metric: The metric that decides which model is best.
         keep_best: Keep the model with the best `metric` in RUN/best. One evaluator of a recipe may set it.
         minimize: Whether a lower value of `metric` is better.
-        at_start: Whether to evaluate before the first update, too.
+        at_start: Whether to evaluate before the first update too, so that later values can be compared with those of
+            the untrained model. None does so where `keep_best` or `patience` is set.
+        patience: End the run after this many evaluations in a row whose `metric` was not better than the best before.
+            0 never does.
+        min_delta: Smallest amount that counts as better for `patience`.
     """
 
     name: str
@@ -41,7 +48,14 @@ class EvaluatorSettings:
     metric: str
     keep_best: bool = False
     minimize: bool = False
-    at_start: bool = False
+    at_start: bool | None = None
+    patience: int = 0
+    min_delta: float = 0.0
+
+    @property
+    def measures_base(self) -> bool:
+        """Whether the untrained model is evaluated."""
+        return self.keep_best or self.patience > 0 if self.at_start is None else self.at_start
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -88,7 +102,7 @@ class ScheduledEvaluator:
             step: Number of updates done; 0 before the first one.
             last: Whether this is the last update of the run.
         """
-        return self.settings.at_start if step == 0 else last or step % self.settings.every == 0
+        return self.settings.measures_base if step == 0 else last or step % self.settings.every == 0
 
     def measure(self) -> tuple[dict[str, float], float]:
         """All metrics of the model as it is now, and the value of the one that decides which model is best.
@@ -104,16 +118,17 @@ class ScheduledEvaluator:
             )
         return metrics, metrics[self.settings.metric]
 
-    def better(self, value: float, best: float | None) -> bool:
+    def better(self, value: float, best: float | None, by: float = 0.0) -> bool:
         """Whether a value of the deciding metric is better than the best so far.
 
         Args:
             value: The value; NaN is never better.
             best: The best so far. None means that there is none.
+            by: Only a value that is better by more than this counts.
         """
         if math.isnan(value):
             return False
-        return best is None or (value < best if self.settings.minimize else value > best)
+        return best is None or (best - value > by if self.settings.minimize else value - best > by)
 
 
 def find_evaluator(name: object) -> EvaluatorKind:

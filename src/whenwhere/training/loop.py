@@ -10,7 +10,7 @@ backward pass, so that a process may make as many forward passes as it needs.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whenwhere.errors import ModelError, RecordError, SettingError
+from whenwhere.models.runs import RESULT
 from whenwhere.store import append_line
-from whenwhere.training.callbacks import Progress, TrainingCallback
+from whenwhere.training.callbacks import EvaluatorHistory, Progress, TrainingCallback
 from whenwhere.training.checkpoint import STATE, cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.evaluation import Evaluation
 from whenwhere.training.evaluators import ScheduledEvaluator
+from whenwhere.training.kept_models import KeptModels
 from whenwhere.training.objective import Objective
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.run_folder import RunFolder
@@ -46,7 +49,6 @@ class TrainingRun(RunFolder):
         saved: Number of updates in the last good state. None means that no state is saved yet.
         stop_requested: Set to True to stop after the current update; the state is saved first, and `train` raises
             KeyboardInterrupt. It has no effect in a run of several processes.
-        best: Value of the deciding metric for the model in RUN/best. None if no model was kept yet.
     """
 
     def __init__(
@@ -60,8 +62,8 @@ class TrainingRun(RunFolder):
         self.seconds = 0.0
         self.saved: int | None = None
         self.stop_requested = False
-        self.best: float | None = None
         self._objective: Objective | None = None
+        self._evaluation = Evaluation()
         self._samples = 0.0
         self._pending: list[dict[str, float]] = []
         self._track: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
@@ -70,6 +72,11 @@ class TrainingRun(RunFolder):
     def stoppable(self) -> bool:
         """Whether `stop_requested` has an effect: only in a run of one process."""
         return self.processes.count == 1
+
+    @property
+    def history(self) -> Mapping[str, EvaluatorHistory]:
+        """What each evaluator has measured, by its name."""
+        return self._evaluation.history
 
     def save_model(self, folder: Path) -> None:
         """Writes the model as it is now.
@@ -106,14 +113,14 @@ class TrainingRun(RunFolder):
             SettingError: No sample at all could be used.
         """
         try:
-            return self._train(objective, evaluators)
+            return self._train(objective, Evaluation(evaluators))
         finally:
             objective.close()
 
-    def _train(self, objective: Objective, evaluators: Sequence[ScheduledEvaluator]) -> Path:
+    def _train(self, objective: Objective, evaluation: Evaluation) -> Path:
         import torch
 
-        self._objective, settings = objective, objective.settings
+        self._objective, self._evaluation, settings = objective, evaluation, objective.settings
         _seed(settings.seed)
         objective.prepare()
         weights = {n: p for n, p in objective.module.named_parameters() if p.requires_grad}
@@ -124,9 +131,9 @@ class TrainingRun(RunFolder):
             self._track = tracker(settings.report_to, self.folder, self.step, asdict(settings))
         self.processes.wait()
         if self.step == 0:
-            self._evaluate(objective, evaluators, last=False)
+            self._evaluate(objective, last=False)
         began = time.monotonic() - self.seconds
-        while self.step < settings.max_steps and not stopped:
+        while self.step < settings.max_steps and not stopped and not evaluation.ended_by():
             rate = rate_at(self.step, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["factor"]
@@ -146,44 +153,32 @@ class TrainingRun(RunFolder):
             optimiser.zero_grad(set_to_none=True)
             self._count(outcome.counts, outcome.samples)
             self.seconds = time.monotonic() - began
-            last = self.step + 1 == settings.max_steps or stopped
-            if (self.step + 1) % settings.logging_steps == 0 or last:
-                self._log(rate)
             self.step += 1
+            last = self.step == settings.max_steps or stopped
+            if self.step % settings.logging_steps == 0 or last:
+                self._log(rate)
             stop = self.stop_requested and self.stoppable
             if last and not self._samples:
                 raise SettingError("nothing was learned: no sample could be used; skipped.jsonl says why")
             # before the state is saved: a run that is killed in between evaluates again
-            self._evaluate(objective, evaluators, last)
+            self._evaluate(objective, last)
+            if not last and evaluation.ended_by():
+                last = True
+                if self.step % settings.logging_steps:
+                    self._log(rate)
             if self.step % settings.save_steps == 0 or last or stop:
-                self._save(objective, optimiser, weights, stopped)
+                self._save(objective, optimiser, weights, stopped, last)
             if stop and not last:
                 raise KeyboardInterrupt
             left = self.seconds / self.step * (settings.max_steps - self.step)
             self._report(Progress(self.step, settings.max_steps, outcome.metrics, self.seconds, left))
-        return self._finish()
+        return self._finish(settings)
 
-    def _evaluate(self, objective: Objective, evaluators: Sequence[ScheduledEvaluator], last: bool) -> None:
-        """Asks the evaluators whose turn it is, and keeps the model if it is the best so far."""
-        due = [one for one in evaluators if one.due(self.step, last)]
-        if not due:
-            return
-        if self.processes.first:
+    def _evaluate(self, objective: Objective, last: bool) -> None:
+        if self._evaluation.due(self.step, last):
             before = random_state(objective.device)
-            for one in due:
-                metrics, value = one.measure()
-                name = one.settings.name
-                line = {"step": self.step, **{f"eval/{name}/{key}": number for key, number in metrics.items()}}
-                append_line(self.folder / "metrics.jsonl", json.dumps(line, ensure_ascii=False))
-                self._track(self.step, {key: number for key, number in line.items() if key != "step"})
-                best = one.settings.keep_best and one.better(value, self.best)
-                if best:
-                    self.best = value
-                    self.save_model(self.folder / "best")
-                for callback in self.callbacks:
-                    callback.on_evaluation(name, self.step, metrics, best)
+            self._evaluation.evaluate(self, last, self.save_model, self._track)
             set_random_state(before, objective.device)
-        self.processes.wait()
 
     def _report(self, progress: Progress) -> None:
         self.notify(lambda callback: callback.on_update(progress))
@@ -211,25 +206,30 @@ class TrainingRun(RunFolder):
             keys = list(dict.fromkeys(k for line in self._pending for k in line))
             means = {k: float(np.mean([line[k] for line in self._pending if k in line])) for k in keys}
             line = {**means, "lr": rate, **self.counts, "seconds": round(self.seconds, 3)}
-            self.write("metrics.jsonl", line)
-            self._track(self.step + 1, line)
+            append_line(self.folder / "metrics.jsonl", json.dumps({"step": self.step, **line}, ensure_ascii=False))
+            self._track(self.step, line)
         self._pending = []
 
     def _save(
-        self, objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]", stopped: bool
+        self, objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]", stopped: bool, last: bool
     ) -> None:
         states = self.processes.gather({"random": random_state(objective.device), "stage": objective.state()})
         if self.processes.first:
+            kept = KeptModels(self.folder, objective.settings.save_total_limit)
+            if not last:  # the result is kept when the run is finished
+                kept.keep(self.step, self.save_model)
             save_state(
                 self.folder,
                 {
                     "settings": json.dumps(asdict(objective.settings)),
                     "step": self.step, "stopped": stopped, "seconds": self.seconds, "counts": self.counts,
-                    "samples": self._samples, "best": self.best, "pending": self._pending, "named": sorted(self._named),
+                    "samples": self._samples, "evaluators": self._evaluation.state(), "pending": self._pending,
+                    "named": sorted(self._named),
                     "weights": {name: weight.detach() for name, weight in weights.items()},
                     "optimiser": optimiser.state_dict(), "processes": states,
                 },
             )  # fmt: skip
+            kept.prune()
         self.saved = self.step
         self.processes.wait()
 
@@ -247,6 +247,7 @@ class TrainingRun(RunFolder):
                 ) from e
         if self.processes.first:
             cut_back(self.folder, self.step)
+            KeptModels(self.folder, objective.settings.save_total_limit).cut_back(self.step)
         return stopped
 
     def _take_back(
@@ -277,14 +278,18 @@ class TrainingRun(RunFolder):
         self.step, self.seconds, self.counts = state["step"], state["seconds"], state["counts"]
         # a state of an earlier version does not count samples
         self.saved, self._samples = self.step, state.get("samples", 1)
-        self.best = state.get("best")
+        self._evaluation.restore(state.get("evaluators", {}))
         self._pending, self._named = state["pending"], set(state["named"])
         return bool(state["stopped"])
 
-    def _finish(self) -> Path:
-        folder = self.folder / "checkpoint"
+    def _finish(self, settings: TrainingSettings) -> Path:
+        folder = self.folder / RESULT
         if self.processes.first:
             self.save_model(folder)
+            KeptModels(self.folder, settings.save_total_limit).keep_result(self.step, folder)
+            self._evaluation.warn_of_base(self)
+            if self.step < settings.max_steps and (reason := self._evaluation.reason_to_end()):
+                self.tell(reason)
         self.processes.wait()
         return folder
 

@@ -4,6 +4,7 @@
     RUN/skipped.jsonl     samples that could not be used, and why
     RUN/completions/      what the policy wrote (RL)
     RUN/state/last.pt     the last good state (`training.checkpoint`)
+    RUN/checkpoints/      the models of earlier updates (`training.kept_models`)
     RUN/checkpoint/       the result
     RUN/best/             the model with the best metric, where an evaluator keeps it (`training.evaluators`)
 

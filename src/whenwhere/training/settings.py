@@ -4,7 +4,7 @@ Each stage has a dataclass of its own that adds to them (`prefix.settings`, `sft
 a recipe's table [train] are the fields of its stage's dataclass, and any other key is an error.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
@@ -32,7 +32,9 @@ class TrainingSettings:
         gradient_checkpointing: Recompute layers in the backward pass instead of keeping their activations.
         seed: Seed of all random numbers.
         logging_steps: Updates between lines of metrics.
-        save_steps: Updates between saved states.
+        save_steps: Updates between saved states. The model is kept too, in RUN/checkpoints, named RUN@STEP.
+        save_total_limit: Largest number of models in RUN/checkpoints, the newest ones; the best model and the result
+            are kept beside them. None keeps all, 0 none.
         report_to: Dashboard to which metrics are also sent.
         dataloader_prefetch: Number of updates whose samples are prepared in advance in a thread. 0 prepares none.
     """
@@ -51,11 +53,14 @@ class TrainingSettings:
     seed: int = 0
     logging_steps: int = 10
     save_steps: int = 100
+    save_total_limit: int | None = field(default=None, metadata=ADDED)
     report_to: Literal["none", "tensorboard", "trackio"] = "none"
     dataloader_prefetch: int = 1
 
     #: Keys that change what a run writes but not what it learns: a recipe's hash leaves them out.
-    UNHASHED: ClassVar[frozenset[str]] = frozenset({"logging_steps", "save_steps", "dataloader_prefetch", "report_to"})
+    UNHASHED: ClassVar[frozenset[str]] = frozenset(
+        {"logging_steps", "save_steps", "save_total_limit", "dataloader_prefetch", "report_to"}
+    )
     #: Keys that may have another value when a run is resumed.
     RESUMABLE: ClassVar[frozenset[str]] = UNHASHED | {"max_steps"}
 

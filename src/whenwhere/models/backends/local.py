@@ -39,6 +39,7 @@ from whenwhere.models.frames import (
 )
 from whenwhere.models.grammar import Grammar
 from whenwhere.models.limits import LONGEST_PROMPT, limited_template
+from whenwhere.models.runs import is_run_name, resolve_run
 from whenwhere.models.shipped import TINY, shipped_weights
 from whenwhere.models.vlm import Checkpoint, DType, feature_count, grid_size, out_of_memory
 from whenwhere.store import Cache
@@ -435,7 +436,7 @@ _LATEST: list[Checkpoint] = []
 
 def _owns(name: str) -> bool:
     """A folder that exists counts before a hub id of the same form; `./owner/name` is never looked for on the hub."""
-    return name == TINY or Path(name).expanduser().is_dir() or _HUB_ID.fullmatch(name) is not None
+    return name == TINY or is_run_name(name) or Path(name).expanduser().is_dir() or _HUB_ID.fullmatch(name) is not None
 
 
 def _check(name: str, options: BackendOptions) -> None:
@@ -446,10 +447,11 @@ def _check(name: str, options: BackendOptions) -> None:
             raise MissingExtraError(package, "vlm", f"the model {name}")
     if name == TINY:
         shipped_weights()
+    resolve_run(name)
 
 
 def _build(name: str, options: BackendOptions) -> LocalBackend:
-    path = shipped_weights() if name == TINY else Path(name).expanduser()
+    path = shipped_weights() if name == TINY else Path(resolve_run(name)).expanduser()
     key = (str(path.resolve()) if path.is_dir() else name, options.device)
     checkpoint = _ALIVE.get(key)
     if checkpoint is None:
@@ -461,5 +463,9 @@ def _build(name: str, options: BackendOptions) -> LocalBackend:
 
 
 LOCAL = BackendKind(
-    "tiny, a folder with a checkpoint, a hub id such as owner/name", _owns, _check, _build, in_process=True
+    "tiny, a folder with a checkpoint, a run's model (RUN@STEP, RUN@best, RUN@last), a hub id such as owner/name",
+    _owns,
+    _check,
+    _build,
+    in_process=True,
 )

@@ -4,7 +4,8 @@
 
 - `http://` or `https://` (`endpoint`): an address that speaks the OpenAI protocol, `http://host:8000/v1#model-name`.
   Frames leave this machine then, to that address and nowhere else; no other name ever sends any.
-- `tiny`, a folder, or `owner/name` (`local`): a checkpoint that runs in this process.
+- `tiny`, a folder, a model of a training run (`RUN@STEP`, `models.runs`), or `owner/name` (`local`): a checkpoint that
+  runs in this process.
 
 A name that no kind owns is a `SettingError`. The built-in grounder `motion` is not a model: the session looks it up
 before it comes here.
@@ -69,7 +70,8 @@ def load_model(
     share its weights for as long as one of them is alive.
 
     Args:
-        name: A hub id or folder of a checkpoint, `tiny`, or the address of an endpoint (`http://host:8000/v1#name`).
+        name: A hub id or folder of a checkpoint, a training run's model (`RUN@50`, `RUN@best`), `tiny`, or the address
+            of an endpoint (`http://host:8000/v1#name`).
         device: Where a checkpoint runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
         concurrency: How many requests an endpoint is sent at a time; None is 8. A checkpoint answers one at a time.
         cache: Folder in which answers are kept. None is the user's cache folder, False keeps none.
