@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whenwhere.grounders import GroundingRequest
-from whenwhere.grounders.motion import MotionGrounder
+from whenwhere.grounders.motion import MotionGrounder, confidence_features
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, CONFIDENT, FITTED, SET, THRESHOLD, confidence
 from whenwhere.grounders.motion.candidates import ObservedScene
 from whenwhere.grounders.motion.confidence_features import exceeds_kind, margin_of, time_agreement, unknown_words
@@ -94,6 +94,21 @@ def test_unread_words_lower_the_confidence(asked):
     plain, odd = asked("the red car"), asked("the red car whistles gloomily")
     assert odd.confidence < plain.confidence
     assert any("whistles" in d and "gloomily" in d for d in odd.reading["doubts"])
+
+
+@pytest.mark.parametrize(("likely", "status"), [(0.6, "answered"), (0.3, "answered"), (0.1, "unsure")])
+def test_looks_that_fall_a_little_short_are_a_doubt_and_no_refusal(asked, monkeypatch, likely, status):
+    """In a place that nothing was fitted to, many right answers look somewhat more like another family."""
+    rest = 1 - likely
+    looks = np.array([0.4 * rest, likely, 0.6 * rest])
+    monkeypatch.setattr(confidence_features, "family_looks", lambda actor, around: looks)
+    found = asked("the red car")
+    assert found.status == status
+    assert any("looks more like an animal" in d for d in found.reading.get("doubts", [])) == (likely < 0.45)
+
+
+def test_an_event_that_was_not_seen_lowers_the_confidence(asked):
+    assert asked("the red car stands still").confidence < asked("the red car drives past").confidence / 2
 
 
 def test_unread():

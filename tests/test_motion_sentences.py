@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.motion import MotionGrounder, read_query
-from whenwhere.grounders.motion.selection import time_outside
+from whenwhere.grounders.motion.abstention import THRESHOLD
+from whenwhere.grounders.motion.selection import Selection, Selector, time_outside
 from whenwhere.overlap import t_iou
 from whenwhere.spans import Span, SpanSet
 from whenwhere.video import FrameWriter, probe
@@ -164,6 +165,31 @@ def test_kinds_that_are_not_there_are_not_answered(asked, query):
     found = asked(query)
     assert found.status in ("unsure", "absent"), (found.confidence, found.spans)
     assert found.reading["doubts"]
+
+
+def test_what_may_count_lowers_the_confidence_and_is_said():
+    sure = Selection("answered", 0.8, [], spans=SpanSet([(1, 2)]))
+    doubted = sure.doubted("one more may fit", 1)
+    assert (doubted.status, doubted.spans, doubted.warnings) == ("answered", sure.spans, ["one more may fit"])
+    assert THRESHOLD < doubted.confidence < sure.confidence
+    assert sure.doubted("nine more may fit", 9).status == "unsure" and not sure.doubted("nine", 9).spans
+
+
+@pytest.mark.parametrize(("query", "cars"), [("the red cars", (0, 2)), ("the second red car", (2,))])
+def test_one_that_may_count_is_no_refusal(asked, monkeypatch, query, cars):
+    plain = Selector.members
+
+    def unclear(self, reading, made):
+        """The members, of which a car of another colour is now a doubtful one."""
+        fits, doubtful = plain(self, reading, made)
+        other = next(c for c in made if all(c.actor is not f.actor for f in fits))
+        return fits, [*doubtful, other]
+
+    clear = asked(query)
+    monkeypatch.setattr(Selector, "members", unclear)
+    found = asked(query)
+    assert found.status == "answered" and t_iou(found.spans, times(*cars)) > 0.8
+    assert found.warnings and found.confidence < clear.confidence
 
 
 def test_a_given_time_is_answered_with_a_warning(asked):

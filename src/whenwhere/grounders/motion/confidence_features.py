@@ -47,8 +47,8 @@ _EVERYDAY = _words(
 )
 #: Shortest track in seconds, and fewest sightings, of an actor that counts as clearly seen.
 _MIN_SECONDS, _MIN_SIGHTINGS = 0.8, 5
-#: How many times as big as the other vehicles a bus is at least.
-_BIGGER = 1.25
+#: How many times as big as the smallest of the other vehicles a bus is at least; fewest others that tell.
+_BIGGER, _FEW = 1.25, 2
 #: Least mass of an actor that tells what a clip shows, as a share of the largest.
 _NOTICEABLE = 0.05
 #: Largest margin that is reported.
@@ -150,12 +150,15 @@ def family_looks(actor: TrackedActor, around: ClipConditions) -> NDArray[np.floa
 
 
 def not_bigger(reading: QueryReading, actor: TrackedActor, around: ClipConditions) -> bool:
-    """Whether a bus or another big vehicle is asked for, and the actor is not bigger than the clip's other vehicles."""
+    """Whether a bus or the like is asked for, and the actor is not bigger than any of several other vehicles.
+
+    The smallest of the others is taken for a car. A single other one may be as big a vehicle as the one asked for.
+    """
     if not lexicon.BIG_VEHICLES & set(lexicon.lemmas(reading.noun)):
         return False
     vehicle = kind_model.FAMILY_OF["vehicle"]
     others = [a.area for a in _noticeable(around) if a is not actor and family_looks(a, around)[vehicle] >= 0.5]
-    return bool(others) and actor.area < _BIGGER * float(np.median(others))
+    return len(others) >= _FEW and actor.area < _BIGGER * min(others)
 
 
 #: The colours that an actor may show more of than of the named one.
@@ -199,6 +202,10 @@ def _family(c: Candidate, reading: QueryReading) -> float:
     p = kind_model.kind_probability(c.actor, reading.kind) if c.place is None else None
     # A high probability says little if all actors are of that kind; a low one says much.
     return 0.0 if p is None else min(0.4, float(np.log(3 * p)))
+
+
+#: At most this term of a named event means that it was not seen at all.
+_UNSEEN = -1.1
 
 
 def _thing_colour(c: Candidate) -> float | None:
@@ -280,6 +287,7 @@ def confidence_features(
         "named": min(3.0, float(reading.telling)),
         "unread": len([w for w in words if not _known(w)]) / max(1, len(words)),
         "event": float(np.clip(terms.get("event", 0.0), -1.3, 1.3)) if parts else 0.0,
+        "missed": float(bool(parts) and terms.get("event", 0.0) <= _UNSEEN),
         "part": float(bool(parts) and best.place is None),
         "return": float("return" in reading.events),
         "rest": float(best.place is not None),

@@ -67,6 +67,15 @@ def _shades_joined(words: list[str]) -> list[str]:
     return out
 
 
+_DETERMINERS = frozenset({"a", "an", "the", "another", "his", "her", "its", "their", "some", "this", "that"})
+#: Words with which a clause begins, after a comma that ends another one.
+_OPENERS = frozenset({
+    "a", "an", "the", "this", "that", "these", "those", "another", "some", "somebody", "someone", "he", "she", "it",
+    "they", "there", "his", "her", "its", "their", "one", "two", "three", "on", "in", "from", "off", "out", "up",
+    "down",
+})  # fmt: skip
+
+
 def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
     """The clauses of a sentence as (relation, words): the main clause first, with relation None, then the others.
 
@@ -75,28 +84,51 @@ def clauses(words: list[str]) -> list[tuple[str | None, list[str]]]:
 
     >>> clauses("before the red car comes".split())
     [(None, []), ('before', ['the', 'red', 'car', 'comes'])]
+    >>> clauses("shortly before the bus comes , the dog runs".split())
+    [(None, ['shortly', 'the', 'dog', 'runs']), ('before', ['the', 'bus', 'comes'])]
     """
     out: list[tuple[str | None, list[str]]] = [(None, [])]
     for i, word in enumerate(words):
         relation = lex.RELATIONS.get(word)
-        # "as" and "before" also occur in phrases that are not clauses; a clause needs a noun of its own.
-        if (
-            relation
-            and any(lex.noun_kind(w) for w in words[i + 1 :])
-            and not (word == "as" and words[i + 1 : i + 2] == ["well"])
-        ):
+        if relation and _has_thing(word, words[i + 1 :]) and not (word == "as" and words[i + 1 : i + 2] == ["well"]):
             out.append((relation, []))
         else:
             out[-1][1].append(word)
-    if not out[0][1] and len(out) > 1:
-        # "When the red car comes, a dog runs": the main clause follows the comma
+    if len(out) > 1 and not any(is_noun(w) for w in out[0][1]):
+        # "When the red car comes, a dog runs", "shortly before the bus comes, ...": the main clause follows the comma
         relation, body = out[1]
-        if "," in body:
-            cut = body.index(",")
-            out = [(None, body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
-        elif relation == "while":
+        cut = _end_of_clause(body)
+        if cut is not None:
+            out = [(None, out[0][1] + body[cut + 1 :]), (relation, body[:cut]), *out[2:]]
+        elif relation == "while" and not out[0][1]:
             out = [(None, body), *out[2:]]  # "while the car is there" is the time of the car
     return out
+
+
+def _has_thing(relation: str, words: list[str]) -> bool:
+    """Whether words after a word of `lexicon.RELATIONS` are a clause with a thing of its own, known or not.
+
+    "As" and "before" also occur in phrases that are not clauses. A thing that is not known has an article, and a colour
+    or an event: "before the wombat comes", but not "before it comes" and not "after a while".
+    """
+    if any(lex.noun_kind(w) for w in words):
+        return True
+    if relation == "as" or len(words) < 3 or words[0] not in _DETERMINERS or "one" in words[1:3]:
+        return False
+    return bool(set(base_text(words).split()) & VERBS) or any(lex.colour_of(w) for w in words)
+
+
+def _end_of_clause(words: list[str]) -> int | None:
+    """The comma after which another clause begins; None if there is none.
+
+    >>> _end_of_clause("the van passes by , going left , the car stops".split())
+    7
+    """
+    commas = [i for i, w in enumerate(words) if w == "," and i + 1 < len(words)]
+    for i in commas:
+        if words[i + 1] in _OPENERS or lex.colour_of(words[i + 1]) or lex.noun_kind(words[i + 1]):
+            return i
+    return commas[0] if commas else None
 
 
 def base_text(words: list[str]) -> str:
@@ -159,7 +191,7 @@ def _settled(told: list[str], text: str) -> list[str]:
         out = [e for e in out if e not in {"turn", "return", "leave", "move", "walk", "run", "drive", "ride"}]
     if "vanish" in out:
         out = [e for e in out if e not in ("move", "leave", "pick_up", "return")]
-    return out
+    return list(dict.fromkeys(out))
 
 
 def nouns_of(words: list[str]) -> list[tuple[int, str]]:
@@ -172,7 +204,7 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
     for i, w in enumerate(words):
         if lex.colour_of(w):
             continue  # "orange", "rose"
-        if w in ("heading", "headed") or (w == "heads" and words[i - 1 : i] not in (["the"], ["their"], ["two"])):
+        if is_verb_form(words, i):
             continue
         if lex.body_part(w) and lex.noun_kind(w) != "object":
             continue
@@ -180,6 +212,30 @@ def nouns_of(words: list[str]) -> list[tuple[int, str]]:
         if kind:
             out.append((i, kind))
     return out
+
+
+#: Kinds of things that act; a form in -s after one of them is its verb if it can be one.
+_AGENTS = ("person", "child", "animal", "vehicle", "cyclist")
+
+
+def is_verb_form(words: list[str], i: int) -> bool:
+    """Whether the word at a position is a verb although it has the form of a noun.
+
+    >>> is_verb_form("the lorry motors past".split(), 2), is_verb_form("two red motors".split(), 2)
+    (True, False)
+    """
+    word, before = words[i], words[i - 1] if i else ""
+    if word in ("heading", "headed"):
+        return True
+    if word == "heads":
+        return before not in ("", "the", "their", "two")
+    if not word.endswith("s") or not i or not lex.NOUN_VERBS & set(lex.lemmas(word)):
+        return False
+    return (
+        lex.noun_kind(before) in _AGENTS
+        or lex.body_part(before) is not None
+        or before in ("and", "then", "who", "that", "which")
+    )
 
 
 def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str] | None:
@@ -242,9 +298,6 @@ def object_of(
     return None
 
 
-_DETERMINERS = frozenset({"a", "an", "the", "another", "his", "her", "its", "their", "some"})
-
-
 def coordinated(words: list[str], subject: int) -> str | None:
     """The words from "and" to the second noun of a coordinated subject; None if the subject is a single noun.
 
@@ -261,6 +314,8 @@ def coordinated(words: list[str], subject: int) -> str | None:
     at = words.index("and", subject + 1)
     for i in range(at + 1, min(at + 6, len(words))):
         word = words[i]
+        if is_verb_form(words, i):
+            return None
         if lex.noun_kind(word) and not lex.colour_of(word) and not lex.body_part(word):
             return " ".join(words[at : i + 1])
         if not (word in _DETERMINERS or word in lex.SIZES or word in lex.ORDINALS or lex.colour_of(word)):

@@ -102,6 +102,12 @@ UNTELLABLE = _words(
     "hedgehog otter raccoon"
 )
 
+#: Nouns that are verbs as well, in -s after another noun: "the lorry motors past", "the man hands it over".
+NOUN_VERBS = _words(
+    "motor wheel truck coach cycle bike ride cup hand box tank nose head guard pilot dog duck ram fish hound wolf hare "
+    "shepherd coast ferry raft canoe taxi skate"
+)
+
 #: Words that mean several things at once -> the least number of them.
 GROUPS: dict[str, int] = {
     "people": 2, "couple": 2, "pair": 2, "group": 3, "crowd": 3, "both": 2, "several": 3, "two": 2, "three": 3,
@@ -475,7 +481,7 @@ MOVING = (
     "amble|march|gallop|trot|canter|zoom|speed|rush|sprint|bolt|scurry|trundle|rumble|cruise|pull|hop|"
     "skip|bounce|crawl|creep|slip|saunter|shuffle|plod|trudge|sneak|stagger|limp|scamper|bound|prance|"
     "glide|drift|slide|whizz|storm|barge|burst|sweep|waddle|pad|lope|travel|pace|tear|charge|steam|bowl|"
-    "tumble|swim|skate|ski|pedal|bike|sail|coast|shoot|flee|clear|make|come"
+    "tumble|swim|skate|ski|pedal|bike|sail|coast|shoot|flee|clear|make|come|motor|nose"
 )
 EVENTS = {name: tuple(p.replace("{M}", MOVING) for p in patterns) for name, patterns in EVENTS.items()}
 

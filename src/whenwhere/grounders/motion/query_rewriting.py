@@ -51,6 +51,8 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      r"(?:(?:even |really )?(?:moving|move|moves|budging|budge|going anywhere|go anywhere|walking|stirring)|"
      r"taking a step)"
      r"(?: at all| an inch| a muscle)?\b", "stands still"),
+    (r"\bwith (?:nobody|no one|no-one|nothing) (?:moving|shifting|pushing|pulling) (?:it|him|her|them)\b",
+     "without moving"),
     (r"\b(stay|stand|sit|remain|keep|hold)(s|ing|ed)? (put|still|where (it|he|she) is|in (one|the same) "
      r"(place|spot))\b",
      r"stands still"),
@@ -72,19 +74,24 @@ _REWRITES: tuple[tuple[str, str], ...] = (
      r"(?: (?:back|off|away|in))?(?: (?:along )?the (?:same|other|opposite) (?:way|direction))?\b", "turns back"),
     (r"\b(?:goes|heads|walks|runs|comes|moves|going|heading) (?:back )?the (?:other|opposite) way\b", "turns back"),
     (r"\b(?:reverses?|reversing) (?:course|direction)\b", "turns back"),
+    (r"\bback (?:to )?(?:where|the way) (?:he|she|it|they) (?:came|had come|entered)(?: from| in)?\b",
+     "back the same way"),
     # times
     (r"^(?:in|at|during|over|throughout) (?=the (?:time|moment|part|period|interval)\b)", ""),
     (r"\bas soon as\b", "once"),
-    (r"\bprior to\b|^ahead of\b|^up (?:to|until)\b", "before"),
+    (r"(?:,? (?:but|and))? only (?=(?:after|before|once|when|while|whilst|until)\b)", " "),
+    (r"\b(?:earlier|sooner) than\b|\b(?:previous|prior) to\b|\bin advance of\b|^up (?:to|until)\b|^ahead of\b|"
+     r"\bahead of(?= when\b| (?:the )?(?:moment|point|bit|part|time)\b)", "before"),
+    (r"\blater than\b|\bsubsequent to\b", "after"),
     (r"^following (?=the|an?\b)|^from (?:the )?(?:moment|time|point) (?:(?:that|when) )?(?=the|an?\b)", "after "),
     (r"\b(has|have|had) gone(?: away)?(?=$|,)", r"\1 left"),
     # coming and going
     (r"\b(?:takes?|taking|took|sets?|setting) off (?=to the|towards?|on the|out)", "goes off "),
     (r"\b(comes|drives|walks|runs|rolls|rides|strolls|coming|driving|walking) up (?=from )", r"comes in "),
-    (r"\b(?:following|after) (?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
-     r"at which)?\b", "after"),
-    (r"\b(?:before|until|till) (?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
-     r"at which)?\b", "before"),
+    (r"\b(?:following|after) (?:when\b|(?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
+     r"at which)?\b)", "after"),
+    (r"\b(?:before|until|till) (?:when\b|(?:the )?(?:moment|point|bit|part|time)(?: when| where| that| in which| "
+     r"at which)?\b)", "before"),
     (r"\b(?:and )?(?:is|are) (?:still )?there (?:to|until|till) the end\b", "and stays there"),
     (r"\b(?:makes?|making|made) (?:an|his|her|its|their) (?:entrance|appearance|entry)\b", "enters"),
     (r"\b(?:makes?|making|made) (?:an|his|her|its|their) exit\b", "leaves"),
@@ -100,9 +107,10 @@ _REWRITES: tuple[tuple[str, str], ...] = (
     # vanishing
     (r"\b(?:up to|until|till|up until|before|and then|right up to)(?: the (?:moment|point|time))?(?: when| "
      r"that| where)? "
-     r"(?:(?:it|he|she|they) )?(?:(?:is|are|has|have|been|gets?|then) )*(?:gone|disappears?|disappeared|"
-     r"vanish(?:es|ed)?|not "
+     r"(?:(?:it|he|she|they) )?(?:(?:is|are|has|have|been|gets?|then) )*(?:gone|disappear(?:s|ed|ing)?|"
+     r"vanish(?:es|ed|ing)?|not "
      r"there(?: any ?more)?|no longer there|missing|taken(?: away)?|removed)\b", "until it is gone"),
+    (r"^until it is gone,? (.+)$", r"\1 until it is gone"),
     # putting down and taking away
     (r"\b(?:is|are|gets?|getting|got|was|been|being) (?:left|laid|set|placed|deposited|dropped|dumped|plonked|stood)"
      r"(?= (?:on|onto|in|at|behind|there|down|upon|by)\b|$)", "is put"),

@@ -170,7 +170,8 @@ def _read_clause(words: list[str]) -> QueryReading:
     riding = re.search(
         r"\b(ride|cycle|pedal|on (a|the|his|her)( \S+)? (bike|bicycle|motorbike|scooter|motorcycle))\b", text
     )
-    if riding and r.kind in ("person", None) and "horse" not in text:
+    named = subject is None and "ride" in words  # "the red ride" is a thing of some kind
+    if riding and r.kind in ("person", None) and "horse" not in text and not named:
         r.kind = "cyclist"
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
@@ -280,6 +281,17 @@ def _side_after(words: list[str], i: int) -> str | None:
     return None
 
 
+def _edge_after(words: list[str], i: int) -> str | None:
+    """The side named after position `i` as a place: "by the right edge", "nearer to the left"; else None."""
+    rest = [w for w in words[i + 1 : i + 5] if w not in ("to", "the", "very", "far")][:2]
+    side = lex.SIDES.get(rest[0]) if rest else None
+    if side in ("left", "right", "top", "bottom") and (
+        words[i] != "by" or rest[1:] in (["edge"], ["side"], ["border"])
+    ):
+        return side
+    return None
+
+
 #: Verbs after which "left" or "right" is a direction.
 _TOWARDS_SIDE = frozenset({
     "turns", "goes", "moves", "walks", "going", "moving", "walking", "driving", "drives", "heading", "heads", "running",
@@ -318,14 +330,18 @@ def _places(r: QueryReading, words: list[str], text: str) -> None:
             r.direction = r.direction or w
         elif w in ("leftmost", "rightmost"):
             r.side = w[:-4]
+        elif w in ("left", "right") and words[i + 1 : i + 2] == ["of"] and not (i and words[i - 1] == "the"):
+            r.side = r.side or w  # "left of the middle"
+        elif w in ("close", "closer", "near", "nearer", "nearest", "by") and (side := _edge_after(words, i)):
+            r.side = r.side or side
         elif (
-            w in ("left", "right")
+            w in ("left", "right", "left-hand", "right-hand", "lefthand", "righthand")
             and i + 1 < len(words)
             and lex.noun_kind(words[i + 1])
             and i
             and words[i - 1] == "the"
         ):
-            r.side = w
+            r.side = lex.SIDES[w]
     if re.search(
         r"towards? (the camera|us|the viewer|me\b)"
         r"|(walk|come|run|drive|go|ride) (right )?(up )?to (the camera|us\b|me\b)"

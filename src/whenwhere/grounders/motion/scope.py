@@ -51,6 +51,8 @@ _DENYING_PHRASES = (
     r"(?:absence|lack) of", r"yet to",
     r"(?:is|are|was|were|stays?) (?:empty|deserted)", r"^(?:(?:the|an?) )?(?:empty|deserted) \S+$",
 )  # fmt: skip
+#: Not after these words: "the left half of the picture" is a place, "half of the cars" are a number.
+_SHARE = "".join(f"(?<!{side} )" for side in ("left", "right", "hand", "top", "upper", "bottom", "lower"))
 #: Phrases that count, compare or choose in a way that no rule can apply.
 _UNSUPPORTED = (
     r"second[- ]to[- ]last", r"next[- ]to[- ]last", r"penultimate", r"last(?: \S+)? but (?:one|two)",
@@ -58,9 +60,10 @@ _UNSUPPORTED = (
     r"(?:twice|thrice|repeatedly|over and over|again and again)", r"every other \S+",
     r"(?:two|three|four|five|six|several|many|a few|a couple of|some) times",
     r"the others?(?: (?!side|end|way|direction|hand|edge|corner|half|lane)\S+|$)",
-    r"(?:most|half|many|few|some) of(?: the)? \S+", r"(?:most|many|fewer) (?!second|minute|moment|time)\S+s",
-    r"half the \S+", r"(?:at least|at most|exactly|more than|fewer than|less than) \S+(?: \S+)?",
-    r"(?<!the )only \S+", r"by the time", r"one (?:after|by) (?:one|another|the other)",
+    rf"(?:most|{_SHARE}half|many|few|some) of(?: the)? \S+", r"(?:most|many|fewer) (?!second|minute|moment|time)\S+s",
+    rf"{_SHARE}half the \S+", r"(?:at least|at most|exactly|more than|fewer than|less than) \S+(?: \S+)?",
+    r"(?<!the )only (?!after|before|once|when|while|until)\S+", r"by the time",
+    r"one (?:after|by) (?:one|another|the other)",
     r"(?:^|(?<=time )|(?<=moment )|(?<=part )|(?<=happens ))between \S+(?: \S+){0,2}",
 )  # fmt: skip
 _NEAR = re.compile(

@@ -2,8 +2,9 @@
 
 "The second time a car passes" counts over all cars, "every car" and "the cars" mean all that fit, "there is no car" the
 time outside of theirs, "before the car comes" the time before it. A set is only as sure as its border: each candidate
-is graded by every property that the sentence names (`grade`), and if one that is neither clearly in nor clearly out
-would change the answer, the status is `unsure`. What was read and cannot be applied is never passed over in silence.
+is graded by every property that the sentence names (`grade`), and each that is neither clearly in nor clearly out and
+would change the answer makes it less sure, which a warning says. What was read and cannot be applied is never passed
+over in silence.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 
 from whenwhere.grounders.motion import confidence_features as features
 from whenwhere.grounders.motion import events, kind_model
-from whenwhere.grounders.motion.abstention import DOUBTFUL, THRESHOLD, decide_status
+from whenwhere.grounders.motion.abstention import DOUBTFUL, THRESHOLD, decide_status, less_sure
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
@@ -63,6 +64,13 @@ class Selection:
             self, status="unsure", confidence=low, chosen=[], spans=SpanSet(), warnings=[*self.warnings, warning]
         )
 
+    def doubted(self, warning: str, times: int) -> "Selection":
+        """The same answer, less sure by so many doubts about what counts; no answer if too little is left of it."""
+        left = less_sure(self.confidence, times)
+        if left < THRESHOLD:
+            return self.unsure(warning, left)
+        return replace(self, confidence=left, warnings=[*self.warnings, warning])
+
 
 @dataclass(frozen=True)
 class Selector:
@@ -110,22 +118,24 @@ class Selector:
             return self._every(reading, found)
         if verdict.status != "answered":
             found.chosen, found.spans = [], SpanSet()
-        elif reading.order is not None and (doubt := self._order_doubt(reading, best)):
-            return found.unsure(doubt, found.confidence)
+        elif reading.order is not None:
+            return self._order(reading, found)
         return found
 
-    def _order_doubt(self, reading: QueryReading, best: Candidate) -> str | None:
-        """Why the best candidate may not be the first, second ... that fits; None if it is, whoever else counts."""
+    def _order(self, reading: QueryReading, found: Selection) -> Selection:
+        """The answer to "the second ...", less sure if it depends on who counts; unsure if there are not so many."""
         assert reading.order is not None
+        best = found.made[0]
         k = reading.order - 1 if reading.order > 0 else reading.order
         fits, doubtful = self.members(reading, self.rank(replace(reading, order=None)))
-        for some in ([best, *fits], [best, *fits, *doubtful]):
-            actors = list({id(c.actor): c.actor for c in _in_order(some)}.values())
-            if not -len(actors) <= k < len(actors):
-                return "the sentence names one of several, but not so many fit"
-            if actors[k] is not best.actor:
-                return "it is not clear which ones count, so they were not counted"
-        return None
+        fewest, most = (
+            list({id(c.actor): c.actor for c in _in_order(some)}.values())
+            for some in ([best, *fits], [best, *fits, *doubtful])
+        )
+        if not -len(most) <= k < len(most):
+            return found.unsure("the sentence names one of several, but not so many fit", found.confidence)
+        sure = all(-len(a) <= k < len(a) and a[k] is best.actor for a in (fewest, most))
+        return found if sure else found.doubted("it is not clear which ones count", 1)
 
     def _occurrence(self, reading: QueryReading, found: Selection) -> Selection:
         """The answer to "the second time ...": the event is counted over everything that fits."""
@@ -148,16 +158,23 @@ class Selector:
     def _every(self, reading: QueryReading, found: Selection) -> Selection:
         """The answer to "every ..." or to a plural: all that fit, if it is clear which do."""
         fits, doubtful = self.members(reading, found.made)
-        if features.exceeds_generic(reading):
-            return found.unsure(_untold(reading))
+        if not fits and len(doubtful) == 1:
+            fits = doubtful  # the only one that can be meant
         if not fits:
             return found.unsure("nothing fits clearly enough to be counted", found.confidence)
-        if doubtful:
-            more = "one more" if len(doubtful) == 1 else f"{len(doubtful)} more"
-            return found.unsure(f"the sentence means all that fit: {len(fits)} clearly fit, but {more} may")
+        if len({id(c.actor) for c in [*fits, *doubtful]}) > 1 and features.exceeds_generic(reading):
+            return found.unsure(_untold(reading))
         if reading.count > 1 and len(fits) != reading.count and reading.noun != "people":
             return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
-        return self._chosen(reading, found, fits, fits)
+        answer = self._chosen(reading, found, fits, fits)
+        if not doubtful or answer.status != "answered":
+            return answer
+        if fits is doubtful:
+            return answer.doubted("the sentence means all that fit, and not even one clearly does", 1)
+        more = "one more" if len(doubtful) == 1 else f"{len(doubtful)} more"
+        return answer.doubted(
+            f"the sentence means all that fit: {len(fits)} clearly fit, but {more} may", len(doubtful)
+        )  # fmt: skip
 
     def _chosen(
         self, reading: QueryReading, found: Selection, chosen: list[Candidate], fits: list[Candidate]
