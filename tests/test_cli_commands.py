@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from whenwhere.cli import COMMANDS, build_app
-from whenwhere.datasets.questions import read_folder, read_questions
+from whenwhere.datasets.questions import read_folder
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
 from whenwhere.results import ResultStore
@@ -177,18 +177,6 @@ def test_failed_questions_are_tried_again(cli: Cli, moving_clip: Path, tmp_path:
     (tmp_path / "late.mp4").write_bytes(moving_clip.read_bytes())
     cli("batch", manifest, "--out", tmp_path / "out")
     assert [Grounding.from_json(line).status for line in log.open("rb")] == ["answered"]
-
-
-def test_stage_makes_what_batch_asks(cli: Cli, tmp_path: Path) -> None:
-    cli("stage", tmp_path / "clips", "--clips", "1", "--seed", "3")
-    asked = read_questions(tmp_path / "clips" / "manifest.jsonl").items
-    assert len({item.video for item in asked}) == 1 and len(asked) >= 2
-    truth = [Grounding.from_json(line) for line in (tmp_path / "clips" / "truth.jsonl").open("rb")]
-    assert [(t.id, t.query) for t in truth] == [(item.id, item.query) for item in asked]
-    done = cli("batch", tmp_path / "clips" / "manifest.jsonl", "--out", tmp_path / "out")
-    assert f"{len(asked)} questions about 1 videos" in done.stderr
-    answers = [Grounding.from_json(line) for log in (tmp_path / "out").glob("*/grounding.jsonl") for line in log.open()]
-    assert [a.id for a in answers] == [t.id for t in truth]
 
 
 def test_demo(cli: Cli, tmp_path: Path) -> None:

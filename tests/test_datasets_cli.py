@@ -15,6 +15,7 @@ from whenwhere.datasets.questions import read_questions
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.validate import validate_gold
+from whenwhere.records import Grounding
 from whenwhere.training.builders import items
 from whenwhere.training.policy_tables import DataSettings
 
@@ -101,8 +102,16 @@ def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
     assert checked.passed and full["m_vIoU"] == full["m_tIoU"] == 1.0
     asked = tmp_path / "clips" / "manifest.jsonl"
     assert "nothing is wrong" in cli("data", "validate", asked, "--videos", tmp_path / "clips").stdout
-    answers = cli("batch", asked, "--out", tmp_path / "out", "--json").stdout
-    assert len(answers.splitlines()) == len(items)
+    written = [Grounding.from_json(line) for line in truth.open("rb")]
+    questions = read_questions(asked).items
+    assert len({q.video for q in questions}) == 1
+    assert [(t.id, t.query) for t in written] == [(q.id, q.query) for q in questions]
+    done = cli("batch", asked, "--out", tmp_path / "out", "--json")
+    assert f"{len(items)} questions about 1 videos" in done.stderr
+    answers = done.stdout
+    assert [Grounding.from_json(line).id for line in answers.splitlines()] == [t.id for t in written]
+    stored = [line for log in (tmp_path / "out").glob("*/grounding.jsonl") for line in log.read_text().splitlines()]
+    assert stored == answers.splitlines()
     (tmp_path / "answers.jsonl").write_text(answers)
     given = ("--annotations", asked, "--predictions", tmp_path / "answers.jsonl")
     done = cli("eval", "--benchmark", "manifest-tubes", *given, "--json")

@@ -377,7 +377,7 @@ def test_real_clips(real_data: Path) -> None:
     """Real footage: every tenth frame read sparsely equals the one a plain pass gives."""
     for path in sorted((real_data / "videos").glob("*.mp4")):
         info = probe(path)
-        numbers = np.arange(5, min(len(info.times), 200), 10)
+        numbers = np.arange(5, min(len(info.times), 120), 10)
         converter = FrameConverter(info, 160)
         plain = dict(_frames(info, int(numbers[-1]) + 1))
         for threads in (1, 2, 4):
