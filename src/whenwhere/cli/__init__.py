@@ -62,7 +62,7 @@ def build_app(commands: dict[str, tuple[Callable[..., None], str]]) -> typer.Typ
     app = typer.Typer(
         name="whenwhere",
         cls=SuggestingGroup,
-        help="Ask a video when and where, in a sentence's words.",
+        help="Find when and where a video shows what a sentence says.",
         epilog='Example: whenwhere ground clip.mp4 "the red car drives up" --out answers',
         no_args_is_help=True,
         add_completion=False,
@@ -85,7 +85,7 @@ def _version(asked: bool) -> None:
 
 def _read_global_options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass

@@ -311,16 +311,18 @@ def difficulty(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="Name or path of a recipe: its checkpoint answers its data, and its reward scores the answers.",
+            help="Name or path of a training recipe. Its model answers its data, and its reward scores the answers.",
         ),
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set, such as checkpoint=runs/sft."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the recipe to change, such as checkpoint=runs/sft."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="JSON Lines to write; sentences that it already holds are not asked again."),
+        typer.Option(
+            metavar="FILE", help="JSON Lines file to write. If it exists, only sentences that it lacks are measured."
+        ),
     ] = None,
     draws: Annotated[
         int | None,
@@ -331,10 +333,10 @@ def difficulty(
     json_: Json = False,
     device: options.Device = None,
 ) -> None:
-    """Measure how hard each sentence is for a policy: 1 - the reward of the policy's own answers.
+    """Measure how hard each sentence is for a policy: 1 - the mean reward of the policy's own answers.
 
-    Exit status: 0 done, 1 samples could not be used (the last line says how many),
-    2 wrong usage, 130 interrupted (what is measured is kept).
+    Exit status: 0 done, 1 some sentences could not be measured (the last line says how many),
+    2 wrong usage, 130 interrupted (finished measurements are kept).
     """
     from whenwhere.cli.console import Waiting, note
     from whenwhere.cli.ground import INTERRUPTED

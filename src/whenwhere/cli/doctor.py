@@ -46,7 +46,7 @@ class Diagnosis:
 
 
 def doctor_command(
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Say what is installed, what works, what is missing and how to get it.
 

@@ -1,7 +1,8 @@
-"""`whenwhere eval`: score a file of answers to a benchmark under a named protocol.
+"""`whenwhere eval`: scores a file of answers to a benchmark under a named protocol.
 
-Several files of answers are compared, item by item. Faults of a file of answers count as wrong and are
-reported, one sentence each; `--strict` refuses such a file. `whenwhere.cli` says what the exit statuses mean.
+Several files of answers are compared item by item. An entry that cannot be used counts as a wrong answer and is
+reported in one sentence; `--strict` refuses a file with such entries. The exit statuses are explained in
+`whenwhere.cli`.
 """
 
 import json
@@ -32,8 +33,8 @@ def eval_(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Answers to score: a file, or the folder that `whenwhere batch --out` wrote. Several are compared: "
-            "repeat the option, or write further files after it.",
+            help="Answers to score: a file, or the folder that `whenwhere batch --out` wrote. To compare several, list "
+            "the other files after it or repeat the option.",
         ),
     ] = None,
     further: Annotated[
@@ -45,27 +46,33 @@ def eval_(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Rules of scoring; --list shows all.", show_default="the one that the benchmark's papers use"
+            help="Protocol to score by; --list shows all.", show_default="the one that the benchmark's papers use"
         ),
     ] = None,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict",
-            help="Refuse a predictions file with faults, such as an unknown id, instead of counting them as wrong. "
-            "Text that a model wrote is never refused.",
+            help="Stop if an entry of the predictions file cannot be used, such as one with an unknown id, instead of "
+            "counting it as wrong. A model's reply in which no answer can be read does not stop it.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the report and the score of every item.")] = None,
     export: Annotated[
-        str | None, typer.Option(help="Files to write, of: json, items, parquet, md, tex, csv, html (comma-separated).")
+        str | None,
+        typer.Option(
+            help="Kinds of files to write to --out, separated by commas: json, items, parquet, md, tex, csv, html.",
+            show_default="all but parquet; html needs matplotlib",
+        ),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and nothing else.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON Lines, and nothing else, on stdout.")
+    ] = False,
     train: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The benchmark's training file; from it a baseline is fitted that gives every item the same answer.",
+            help="The benchmark's training file, to fit the baseline that gives every item the same answer.",
         ),
     ] = None,
     blind: Annotated[
@@ -77,13 +84,13 @@ def eval_(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, help="Seed of the bootstrap, and of the baseline that swaps answers between items."),
+        typer.Option(min=0, help="Random seed of the bootstrap and of the baseline that swaps answers between items."),
     ] = 0,
     list_: Annotated[bool, typer.Option("--list", help="Print all tasks, benchmarks, protocols and formats.")] = False,
 ) -> None:
     """Score answers to a benchmark by the rules of a named protocol, next to baselines that ignore the video.
 
-    Exit status: 0 done, 1 a file cannot be used (or has faults, with --strict), 2 wrong usage.
+    Exit status: 0 done, 1 a file (or, with --strict, an entry of it) cannot be used, 2 wrong usage.
     """
     from whenwhere.cli.console import Waiting
     from whenwhere.errors import SettingError

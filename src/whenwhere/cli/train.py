@@ -1,7 +1,7 @@
-"""`whenwhere train`: trains as a recipe says, in a folder from which the same command resumes (`training.run`).
+"""`whenwhere train`: trains a model as a recipe says. The same command resumes a run that was stopped (`training.run`).
 
-Progress goes to stderr: a moving line on a terminal, a line for each line of metrics elsewhere. With --json the lines
-of metrics are printed on stdout too, and the result at the end.
+Progress goes to stderr: a progress bar on a terminal, otherwise one line for each line of metrics. With --json the
+metrics, and the result at the end, are also printed on stdout as JSON Lines.
 """
 
 import json
@@ -31,12 +31,13 @@ def train_command(
         list[str] | None,
         typer.Argument(
             metavar="[KEY=VALUE]...",
-            help="Keys of the recipe to set, such as train.learning_rate=1e-4.",
+            help="Settings of the recipe to change, such as train.learning_rate=1e-4.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Folder of the run; a run that was begun in it is resumed.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Folder for the run; if it holds an unfinished run, that resumes."),
     ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print metrics and the result as JSON Lines on stdout.")
@@ -44,16 +45,16 @@ def train_command(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print the recipe, its hash, and an estimate of its tokens and FLOPs; train nothing."
+            "--dry-run", help="Print the recipe, its hash, and an estimate of its tokens and FLOPs, without training."
         ),
     ] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package, and leave.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package and exit.")] = False,
     device: options.Device = None,
 ) -> None:
-    """Train a policy as a recipe says; the same command resumes a run that was stopped.
+    """Train a policy as a recipe says. The same command resumes a run that was stopped.
 
-    Exit status: 0 done, 1 it failed or samples were skipped (the last line says how many),
-    2 wrong usage, 130 interrupted (the last good state is kept).
+    Exit status: 0 done, 1 training failed or skipped samples (the last line says how many),
+    2 wrong usage, 130 interrupted (the last saved state is kept).
     """
     from whenwhere.errors import SettingError
     from whenwhere.training.recipe import load

@@ -1,16 +1,16 @@
-"""Text-to-video and video-to-text retrieval from one matrix of similarities.
+"""Text-to-video and video-to-text retrieval, scored from one matrix of similarities between sentences and videos.
 
-R@k, median (MdR) and mean rank (MnR), both ways. Several sentences may describe one video: a sentence looks for its
-video; a video looks for the best ranked of its sentences, among all sentences, or (`grouped`, as CLIP4Clip counts)
-among videos that are each represented by their best sentence.
+The measures are R@k, the median rank (MdR) and the mean rank (MnR), in both directions. Several sentences may describe
+the same video. A sentence is a query for its video. A video is a query for the best ranked of its sentences, either
+among all sentences or (`grouped`, as CLIP4Clip counts) among videos that are each represented by their best sentence.
 
-Equal similarities rank before the right one by default (`worst`). Usual code sorts and takes the first equal place, so
-that a constant matrix reaches R@1 = 1 (`best`); `mean` takes the middle of the equal places. `dual_softmax` reweights
-all similarities by a softmax over the other side; it looks at all queries at once, and numbers with and without it are
-not comparable.
+Ties are counted against the answer by default: wrong candidates with the same similarity rank before the right one
+(`worst`). Most published code sorts and takes the first of the tied places, so that a constant matrix reaches R@1 = 1
+(`best`); `mean` takes the middle of the tied places. `dual_softmax` reweights all similarities by a softmax over the
+queries. Since it uses all queries at once, numbers with and without it are not comparable.
 
-As a task, an item is a sentence (`Item.extra["video"]` is the number of its video) and an answer is the row of its
-similarities to all videos (`Prediction.scores`).
+As an evaluation task, an item is a sentence, with the number of its video in `Item.extra["video"]`, and its answer is
+the row of its similarities to all videos (`Prediction.scores`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,18 @@ from whenwhere.evaluate.temporal import look_up
 
 Ties = Literal["worst", "mean", "best"]
 RECALL_AT = (1, 5, 10)
-#: Rows that are compared at a time; bounds the memory beside the matrix.
+#: Number of rows that are compared at a time, which limits the memory needed besides the matrix.
 BLOCK = 1024
 
 
 def dual_softmax(similarity: Floats, axis: int, temperature: float = 1.0) -> Floats:
-    """The similarity times its softmax over `axis`; axis 0 holds the queries of a text-to-video matrix.
+    """Multiply similarities by their softmax over the queries.
+
+    Args:
+        similarity: Similarities, shape (n, m).
+        axis: The axis along which the queries lie. In a matrix of shape (texts, videos) it is 0 if sentences are the
+            queries, and 1 if videos are.
+        temperature: The similarities are divided by it before the softmax.
 
     >>> dual_softmax(np.array([[1., 0.], [1., 2.]]), 0).round(3).tolist()
     [[0.5, 0.0], [0.5, 1.762]]
@@ -48,12 +54,15 @@ def dual_softmax(similarity: Floats, axis: int, temperature: float = 1.0) -> Flo
 def similarity_ranks(
     similarity: Floats, right: NDArray[np.bool_] | NDArray[np.integer], ties: Ties = "worst"
 ) -> Floats:
-    """Rank (1 is the best) of the best right column of each row, counted among the wrong columns, shape (n,).
+    """The rank of the right column in each row, shape (n,); 1 is the best.
+
+    If a row has several right columns, the most similar of them is ranked, and the others are left out.
 
     Args:
         similarity: Finite similarities, shape (n, m).
         right: The right column of each row, shape (n,), or a mask of all right columns, shape (n, m).
-        ties: Rank among equal similarities, see the module.
+        ties: Whether the right column ranks after (`worst`), in the middle of (`mean`) or before (`best`) the wrong
+            columns with the same similarity.
 
     >>> same = np.zeros((1, 3))
     >>> [float(similarity_ranks(same, np.array([1]), t)[0]) for t in ("worst", "mean", "best")]
@@ -73,7 +82,7 @@ def similarity_ranks(
 
 
 def rank_measures(rank: Floats) -> dict[str, float]:
-    """R@1, R@5, R@10, median and mean rank; NaN without queries."""
+    """R@1, R@5, R@10, median rank and mean rank of the ranks of all queries; NaN if there are none."""
     if not len(rank):
         return dict.fromkeys([*(f"R@{k}" for k in RECALL_AT), "MdR", "MnR"], float("nan"))
     recalls = {f"R@{k}": float((rank <= k).mean()) for k in RECALL_AT}
@@ -88,16 +97,18 @@ def score(
     temperature: float | None = None,
     grouped: bool = False,
 ) -> Scores:
-    """Score both directions; per-item columns belong to the sentences.
+    """Score retrieval in both directions. The items of the scores are the sentences.
 
     Args:
         similarity: Finite similarities, shape (texts, videos).
         video_of: Number of the video that each sentence describes, shape (texts,). None means that sentence i
             describes video i.
-        ids: Ids of the sentences.
-        ties: Rank among equal similarities, see the module.
-        temperature: Temperature of the dual softmax; None leaves it out.
-        grouped: Whether a video looks among videos instead of among sentences.
+        ids: Ids of the sentences. None numbers them.
+        ties: How the right candidate ranks among wrong ones with the same similarity: after them (`worst`), in the
+            middle (`mean`) or before them (`best`).
+        temperature: Temperature of the dual softmax. None leaves the similarities as they are.
+        grouped: Whether a video is ranked among videos, each represented by its best sentence, instead of its
+            sentences being ranked among all sentences.
 
     Raises:
         SettingError: The matrix does not fit `video_of`, or has a value that is not finite.
@@ -144,7 +155,13 @@ def score_items(
     temperature: float | None = None,
     grouped: bool = False,
 ) -> Scores:
-    """Score rows of similarities; a sentence without an answer ranks last everywhere.
+    """Score answers that hold one row of similarities per sentence; a sentence without an answer ranks last.
+
+    Args:
+        items: The sentences.
+        by_id: The answers by the id of their sentence.
+        temperature: Temperature of the dual softmax. None leaves the similarities as they are.
+        grouped: Whether a video is ranked among videos instead of its sentences among all sentences; see `score`.
 
     >>> items = [Item(str(k), "v", extra={"video": k, "videos": 2}) for k in range(2)]
     >>> answers = {str(k): Prediction(str(k), scores=np.eye(2)[k]) for k in range(2)}
@@ -167,15 +184,20 @@ def score_items(
 
 
 def chance(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
-    """The expected result of random similarities, text to video."""
+    """The chance baseline: the expected text-to-video R@k, median and mean rank if all similarities are random.
+
+    Args:
+        items: The sentences that are evaluated.
+        train: Not used; baselines of other tasks are fitted on it.
+    """
     videos = max((int(item.extra["videos"]) for item in items), default=0)
     found = {f"t2v-R@{k}": min(1.0, k / videos) for k in RECALL_AT if videos}
     found |= {"t2v-MdR": (videos + 1) / 2, "t2v-MnR": (videos + 1) / 2}
-    return [Constant("chance", "expected of random similarities", {}, found)]
+    return [Constant("chance", "expected values for random similarities", {}, found)]
 
 
 def gold_similarities(items: Sequence[Item]) -> dict[str, Prediction]:
-    """The answers that find the right video: similarity 1 to it and 0 to the others."""
+    """Perfect answers by the id of their sentence: similarity 1 to the right video and 0 to all others."""
     return {
         item.id: Prediction(item.id, scores=np.eye(1, int(item.extra["videos"]), int(item.extra["video"]))[0])
         for item in items

@@ -1,9 +1,9 @@
-"""Lays out frames for a family's processor, and proves that the finished prompt tells their true times.
+"""Prepares frames for the processor of a model, and checks that the finished prompt tells their true times.
 
-The frames are sampled here. A processor that sampled or dated them itself would go wrong in ways that nobody sees: if
-the frame rate is missing it assumes 24, and frames that are not on a grid get wrong times. Families that date frames
-divide the frame number by the rate. They are told a rate of 1000 and numbers in milliseconds, so that frames need not
-lie on any grid.
+The caller has sampled the frames. If the processor sampled or timed them itself, it would go wrong unnoticed: without a
+frame rate it assumes 24 per second, and frames that are not evenly spaced get wrong times. Processors that write times
+compute them as frame number divided by frame rate. They are told a rate of 1000 and frame numbers in milliseconds, so
+that frames need not be evenly spaced.
 
 `check_words`, `check_stamps` and `check_positions` look at the finished prompt before anything is generated: every time
 stamp must be the mean of the true times of the frames that it covers.
@@ -32,14 +32,14 @@ class TemplateError(ModelError):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Frames and words as they go to the processor.
+    """Frames and text as they are given to a processor.
 
     Attributes:
-        content: Content of the user's message, in the form that chat templates take.
-        images: Single pictures; empty if the frames go as a video.
-        video: Frames of one video, shape (n, h, w, 3); None if the frames go as pictures.
-        metadata: Metadata of the video; None if there is none.
-        times: True times in seconds of what each stamp, or each step in time, stands for; shape (k,).
+        content: Content of the user's message, in the layout that chat templates take.
+        images: The frames as single pictures; empty if they are given as a video.
+        video: The frames as one video, shape (n, h, w, 3); None if they are given as pictures.
+        metadata: Metadata of the video for the processor; None if there is no video.
+        times: True times in seconds of the k time stamps or, without stamps, of the steps in time, shape (k,).
         stamps: The text before each picture; empty for a video.
     """
 
@@ -54,14 +54,15 @@ class Layout:
 def lay_out(
     images: NDArray[np.uint8], times: NDArray[np.float64], prompt: str, dialect: Dialect, frames: FrameMode
 ) -> Layout:
-    """Frames and words as a family takes them.
+    """Arrange frames and a question in the way that a model family takes them.
 
     Args:
         images: RGB frames, shape (n, h, w, 3), uint8.
-        times: The frames' own times in increasing seconds, shape (n,).
+        times: Times of the frames in seconds, increasing, shape (n,).
         prompt: The question.
-        dialect: The dialect of the family.
-        frames: How the frames are handed over: as pictures, as a video, or as a video with each frame twice.
+        dialect: The dialect of the model family.
+        frames: How the frames are given: as single pictures (`images`), as a video (`pairs`), or as a video with each
+            frame repeated (`repeat`).
     """
     times = np.asarray(times, dtype=np.float64)
     question = {"type": "text", "text": prompt}
@@ -103,7 +104,7 @@ def lay_out(
 
 
 def time_stamps(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
-    """The texts before single pictures that tell their times, with more decimals if two would read the same.
+    """The text before each single picture that tells its time, with up to three decimals to tell all of them apart.
 
     >>> time_stamps([0.0, 0.5, 61.04]), time_stamps([0.5, 0.54])
     (['<0.0 seconds>', '<0.5 seconds>', '<61.0 seconds>'], ['<0.50 seconds>', '<0.54 seconds>'])
@@ -116,7 +117,9 @@ def time_stamps(times: Sequence[float] | NDArray[np.float64]) -> list[str]:
 
 
 def times_sentence(times: NDArray[np.float64]) -> str:
-    """A sentence with the times of all frames, for families whose processor does not tell the model absolute times.
+    """A sentence for the prompt with the times of all frames.
+
+    It is meant for model families whose processor does not write the times of frames into the prompt.
 
     >>> times_sentence(np.array([12.0, 13.0]))
     'The video is shown by 2 frames. These frames are located at 12.00s,13.00s.'
@@ -126,12 +129,12 @@ def times_sentence(times: NDArray[np.float64]) -> str:
 
 
 def shrink_frames(images: NDArray[np.uint8], long_side: int | None, pixels: int | None) -> NDArray[np.uint8]:
-    """Frames made smaller, never larger, to fit a long side and a number of pixels.
+    """Scale frames down until they fit two limits, keeping their aspect ratio. Frames are never enlarged.
 
     Args:
         images: Frames, shape (n, h, w, 3), uint8.
-        long_side: Largest number of pixels of the longer side. None sets no limit.
-        pixels: Largest number of pixels of a frame. None sets no limit.
+        long_side: Largest length of the longer side in pixels. None sets no limit.
+        pixels: Largest area of a frame in pixels. None sets no limit.
     """
     height, width = images.shape[1:3]
     factor = min(1.0, (long_side or max(height, width)) / max(height, width))
@@ -145,15 +148,15 @@ def shrink_frames(images: NDArray[np.uint8], long_side: int | None, pixels: int 
 
 
 def check_words(rendered: str, layout: Layout, image_token: str) -> None:
-    """Check that the chat template kept the question, and each picture right after its time stamp.
+    """Check that a chat template kept the question, and put each picture right after its time stamp.
 
     Args:
-        rendered: The text that the chat template made, before pictures are put in.
-        layout: What the template was given.
+        rendered: The text that the chat template made, before pictures are inserted.
+        layout: The frames and text that the template was given.
         image_token: The text that stands for one picture.
 
     Raises:
-        TemplateError: the template dropped or moved something.
+        TemplateError: The template dropped or moved something.
     """
     words = layout.content[-1]["text"]
     if words.strip() not in rendered:
@@ -176,17 +179,17 @@ def check_words(rendered: str, layout: Layout, image_token: str) -> None:
 
 
 def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, image_token: str) -> None:
-    """Check that the time stamps which the family's processor wrote are the true times.
+    """Check that the time stamps that the processor wrote into the prompt are the true times.
 
     Args:
-        text: The finished prompt, with each run of picture tokens as one token.
-        layout: What the processor was given.
-        dialect: The dialect of the family.
-        video_token: The family's token for a piece of a video.
-        image_token: The family's token for a piece of a picture.
+        text: The finished prompt, with each run of equal picture tokens reduced to one token.
+        layout: The frames and text that the processor was given.
+        dialect: The dialect of the model family.
+        video_token: The placeholder token for a piece of a video.
+        image_token: The placeholder token for a piece of a picture.
 
     Raises:
-        ModelError: a stamp is missing, or is not the mean of the true times of the frames that it covers.
+        ModelError: A stamp is missing, or is not the mean of the true times of the frames that it covers.
     """
     if layout.video is None or not dialect.stamp:
         return
@@ -208,15 +211,15 @@ def check_stamps(text: str, layout: Layout, dialect: Dialect, video_token: str, 
 
 
 def check_positions(layout: Layout, step: float, per_second: float) -> None:
-    """Check that positions in time stand for the true times, for families that learn of time from positions only.
+    """Check that rotary positions match the true times, for model families that have no other notion of time.
 
     Args:
-        layout: What the processor was given.
-        step: Seconds per step that the processor computed.
-        per_second: Positions per second of the model.
+        layout: The frames and text that the processor was given.
+        step: Seconds per step in time, as the processor computed them.
+        per_second: Number of positions that stand for one second in this model.
 
     Raises:
-        ModelError: the positions are wrong, or two steps have the same position.
+        ModelError: The positions are wrong, or two steps have the same position.
     """
     if layout.video is None:
         return

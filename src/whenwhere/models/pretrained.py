@@ -1,8 +1,8 @@
-"""The base class of detectors and trackers: a checkpoint by hub id or path, with weights loaded when first needed.
+"""The base class of detectors and trackers: a checkpoint by hub id or folder, with weights loaded when first needed.
 
-Detectors and trackers are small next to a vision-language model. They run in fp32 unless asked otherwise, on an
-accelerator if there is one. As everywhere, code that comes with a checkpoint is not run, and a checkpoint that lacks
-some of its weights is an error.
+Detectors and trackers are small next to a vision-language model. By default they run in fp32, on an accelerator if
+there is one. As in the rest of the package, code that comes with a checkpoint is never run, and a checkpoint that lacks
+some of its weights raises an error.
 """
 
 from functools import cached_property
@@ -13,10 +13,15 @@ from whenwhere.models.vlm import DTYPES, DType, loading_errors, require_packages
 
 
 def load_config(name: str, **source: Any) -> Any:
-    """A checkpoint's configuration; its `model_type` tells what kind of model it is.
+    """Load the transformers configuration of a checkpoint; its `model_type` names the architecture.
+
+    Args:
+        name: Hub id or folder of the checkpoint.
+        **source: Arguments of `AutoConfig.from_pretrained`, such as `revision` or `local_files_only`.
 
     Raises:
-        MissingExtraError, ModelError: see `Pretrained`.
+        MissingExtraError: torch, torchvision or transformers is not installed.
+        ModelError: The configuration cannot be loaded.
     """
     require_packages("a detector or tracker")
     from transformers import AutoConfig
@@ -26,28 +31,29 @@ def load_config(name: str, **source: Any) -> Any:
 
 
 class Pretrained:
-    """A model and its processor.
+    """A detector or tracker from a checkpoint, with its processor.
 
     Args:
         name: Hub id or folder of the checkpoint.
         revision: Branch, tag or commit on the hub.
-        dtype: Precision of the weights. None is fp32.
-        device: Where the model runs: `cuda`, `cuda:1`, `mps`, `cpu`. None takes an accelerator if there is one.
-        offline: Whether only the local cache of the hub is read.
+        dtype: Precision of the weights. None means fp32.
+        device: Device on which the model runs: `cuda`, `cuda:1`, `mps` or `cpu`. None takes an accelerator if there is
+            one.
+        offline: Whether to use only files that are already in the local cache of the hub.
 
     Attributes:
-        config: The checkpoint's configuration.
-        processor: The family's processor.
+        config: The configuration of the checkpoint.
+        processor: The transformers processor of the checkpoint.
 
     Raises:
         MissingExtraError: torch, torchvision or transformers is not installed.
-        ModelError: the checkpoint cannot be loaded, or is of a kind that cannot be used here.
-        SettingError: an unknown dtype.
+        ModelError: The checkpoint cannot be loaded, or its architecture is not supported.
+        SettingError: The dtype is unknown.
     """
 
-    #: The kinds that can be loaded: `model_type` to the names of the model's and the processor's class in transformers.
+    #: The supported architectures: `model_type` -> names of the model class and the processor class in transformers.
     KINDS: ClassVar[dict[str, tuple[str, str]]]
-    #: What a checkpoint of this class does, with an example, for the error about one that does not.
+    #: What checkpoints of this class are, with an example, for the error about a checkpoint of another kind.
     PURPOSE: ClassVar[str]
 
     def __init__(
@@ -77,7 +83,7 @@ class Pretrained:
 
     @cached_property
     def device(self) -> str:
-        """Where the model runs: the device that was asked for, else the first accelerator, else the CPU."""
+        """The device on which the model runs: the one asked for, else the first accelerator, else the CPU."""
         import torch
 
         if self._device is not None:
@@ -91,7 +97,7 @@ class Pretrained:
         """The model with its weights, loaded on first use.
 
         Raises:
-            ModelError: weights are missing or damaged, or do not fit into memory.
+            ModelError: Weights are missing or damaged, or do not fit into memory.
         """
         import torch
 

@@ -1,8 +1,8 @@
 """Molmo2: a time before every frame, and points where others have boxes.
 
 Its tracks are points in thousandths, several objects per line: `<tracks coords="0.0 1 380 822;0.5 1 376
-822">dog</tracks>`. A point has no extent, so `point_boxes` puts a small square around each, and the record has to say
-so. Overlaps with true boxes are then small even where the point is right.
+822">dog</tracks>`. A point has no extent, so `point_boxes` puts a small square around each, and the record carries a
+warning that says so. The overlap with a true box is then small even if the point is right.
 """
 
 from whenwhere.answers.dialects.dialect import Dialect

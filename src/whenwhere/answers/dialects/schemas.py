@@ -1,28 +1,35 @@
-"""JSON schemas of the forms that are JSON, for models that can be made to follow one.
+"""JSON schemas of answers, for constrained decoding on servers that support it.
 
-A schema states what the form requires: field names, types of numbers, and the largest number of items. What no schema
-can express (that a span ends after it starts) is left to the reader of the answer. Only keywords that vLLM, SGLang and
-hosted models support are used.
+They exist for the answer forms that are JSON. A schema fixes the names of fields, the types of numbers, and the largest
+number of items. What no schema can express, such as that a span ends after it starts, is checked when the answer is
+parsed. Only keywords that vLLM, SGLang and hosted models support are used.
 """
 
 from typing import Any
 
-#: Most characters of a label. Without a limit, a model that keeps writing one would never reach its numbers.
+#: Largest number of characters in a label. Without a limit, a model might go on with the label and never end it.
 LABEL = 24
 
 
 def spans_schema(most: int = 12) -> dict[str, Any]:
-    """Schema of the form `spans`: at most `most` spans, and none where the event does not happen."""
+    """JSON schema of an answer about time: a list of objects with `start` and `end` in seconds.
+
+    An empty list means that the event does not happen in the video.
+
+    Args:
+        most: Largest number of spans in the list.
+    """
     time = {"type": "number", "minimum": 0}
     return _list({"start": time, "end": time}, most)
 
 
 def boxes_schema(coordinates: str | None, most: int) -> dict[str, Any]:
-    """Schema of the forms `qwen3-vl` and `qwen2.5-vl`: at most `most` boxes with their times.
+    """JSON schema of an answer with boxes in the way of Qwen-VL: a list of objects with `time`, `bbox_2d` and `label`.
 
     Args:
-        coordinates: Kind of the coordinates (`whenwhere.answers.Coordinates`); thousandths end at 1000.
-        most: Largest number of boxes: as many as times were asked for.
+        coordinates: Kind of the coordinates, one of `whenwhere.answers.Coordinates` or None; `thousand` limits them to
+            1000.
+        most: Largest number of boxes in the list, usually the number of times that the model is asked about.
     """
     number: dict[str, Any] = {"type": "integer", "minimum": 0}
     if coordinates == "thousand":

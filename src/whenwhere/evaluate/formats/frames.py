@@ -1,7 +1,7 @@
-"""Conversion of native frame numbers, as the tube benchmarks' codes write them, to seconds and back.
+"""Conversion of frame numbers, which the published code of tube benchmarks writes, to seconds and back.
 
-Frame n of a file that counts from `first` is shown at (n - first) / fps seconds, and a range of frames becomes the
-half-open span that covers all of them. `frame_numbers` inverts this exactly: rint(seconds * fps) + first.
+In a file that counts frames from `first`, frame n is shown at (n - first) / fps seconds, and a range of frames becomes
+the half-open span that covers all of them. The way back is exact: rint(seconds * fps) + first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from whenwhere.evaluate.prediction import Boxes, Prediction
 
 
 def rate_of(item: Item) -> float:
-    """The frames per second of an item.
+    """The frame rate of an item's video, in frames per second.
 
     Raises:
-        RecordError: The item's annotations do not count frames.
+        RecordError: The annotations give no frame rate for the item.
     """
     if item.fps is None:
         raise RecordError(f"item {item.id!r} has no frame rate, which a format with frame numbers needs: use spans")
@@ -37,7 +37,10 @@ def frame_numbers(item: Item, times: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def frame_range(item: Item, prediction: Prediction) -> tuple[int, int] | None:
-    """The first frame of the answered time and the one after its last, counted from 0; None without an answer."""
+    """The answered time as a half-open range of frames (first, last + 1), counted from 0; None if there is no span.
+
+    Several spans become one range, from the start of the first to the end of the last.
+    """
     spans = prediction.span_set
     if not spans:
         return None
@@ -54,7 +57,16 @@ def take_frames(
     boxes: Mapping[Any, Any],
     first: int = 0,
 ) -> None:
-    """Keep one answer, given as frames [start, end) and boxes by frame number, all counted from `first`."""
+    """Convert one answer from frame numbers to seconds and keep it.
+
+    Args:
+        intake: Collects the answers of the file and what is wrong with them.
+        at: Key of the entry in the file, for messages.
+        item: The item that is answered.
+        frames: The answered time as a half-open range (start, end) of frame numbers.
+        boxes: Boxes xyxy by frame number.
+        first: The number of the first frame of a video in this file, usually 0 or 1.
+    """
     if item.fps is None:
         intake.fail(
             at,
@@ -80,7 +92,14 @@ def take_frames(
 def take_dump(
     intake: Intake, videos: Mapping[str, Any], boxes: Mapping[str, Mapping[Any, Any]], names: Mapping[str, Any]
 ) -> None:
-    """Keep the answers of TubeDETR and STCAT: `sted` by their own number of the item, and boxes by frame."""
+    """Keep the answers in a results file of TubeDETR or STCAT.
+
+    Args:
+        intake: Collects the answers of the file and what is wrong with them.
+        videos: Item number -> entry with the answered time, `{"sted": [start, end]}` in frames, end exclusive.
+        boxes: Item number -> boxes xyxy by frame number.
+        names: Item number -> name of its video in this file; an entry about another video than the item's is refused.
+    """
     for number in dict.fromkeys([*videos, *boxes]):
         at = f"video_predictions.{number}"
         for item in intake.find(at, number):
@@ -105,7 +124,11 @@ def take_dump(
 
 
 def items_by_number(items: Sequence[Item], code: str) -> dict[str, Item]:
-    """The items by the number that a code's own preprocessing gives them (`Item.extra[code]`), else by id.
+    """The items by the number that a published code base gives them in its own preprocessing, or else by id.
+
+    Args:
+        items: The items; `Item.extra[code]` holds that number if the item has one.
+        code: Name of the code base, such as "tubedetr".
 
     >>> list(items_by_number([Item("a", "v", extra={"stcat": 7})], "stcat"))
     ['7']
