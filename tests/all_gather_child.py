@@ -1,6 +1,7 @@
-"""One of several processes that compute a contrastive loss over all their rows: `all_gather_child.py OUT`."""
+"""One of two processes that compute a loss over all their rows, until the second hangs: `all_gather_child.py OUT`."""
 
 import sys
+import time
 from pathlib import Path
 
 ROWS = (3, 2)
@@ -37,6 +38,13 @@ def main(out: str) -> None:
     processes.add_up([weight])
     if processes.first:
         torch.save({"loss": loss.item(), "grad": weight.grad}, Path(out))
+    processes.wait()
+    # the second process hangs: the first must end the run and say so
+    processes.watch(2)
+    processes.get_on(6)
+    if not processes.first:
+        processes.end_watch()
+        time.sleep(120)
     processes.wait()
 
 

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.torch
 
 
 def test_gradients_through_all_gather_are_those_of_one_process(tmp_path: Path) -> None:
-    """Three rows here and two there: the loss over all five, and the gradient of a weight, as in one process."""
+    """Three rows here and two there: the loss over all five, and the gradient of a weight, as in one process.
+
+    Then one of the two processes hangs, and the other names it.
+    """
     import torch
 
     out = tmp_path / "two.pt"
@@ -26,7 +29,12 @@ def test_gradients_through_all_gather_are_those_of_one_process(tmp_path: Path) -
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=240,
         capture_output=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert done.returncode == 1
+    said = [line for line in done.stderr.decode().splitlines() if "has hung" in line]
+    assert said == [
+        "process 1 of 2 has hung in update 7 for 2 s, says process 0: look at what it waits for (its disk, its "
+        "machine), and rerun to resume from the last state; ddp_timeout sets the patience"
+    ], done.stderr.decode()[-2000:]
     two = torch.load(out, weights_only=True)
     rows, start = all_gather_child.rows_and_weight()
     weight = torch.nn.Parameter(start)

@@ -14,6 +14,7 @@ off before the run resumes, so that no line is written twice.
 import hashlib
 import os
 import random
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,24 +48,83 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         OutputError: The state cannot be written; the previous one is still there.
     """
-    import torch
-
     target, before = folder / STATE, folder / BEFORE
     # There is never room needed for more than two states.
     before.unlink(missing_ok=True)
     with atomic_path(target) as temporary:
-        try:
-            torch.save({"version": VERSION, **state}, temporary)
-            digest = _digest(temporary, temporary.stat().st_size)
-            with open(temporary, "ab") as f:
-                f.write(_MARK + digest)
-        except RuntimeError as e:  # torch's writer reports a full disk so
-            raise OutputError(
-                f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there; the previous state is kept"
-            ) from e
+        _write_state(target, temporary, state)
         # Not every file system gives a file two names.
         with suppress(OSError):
             os.link(target, before)
+
+
+def _write_state(target: Path, temporary: Path, state: dict[str, Any]) -> None:
+    """Writes a state with its checksum into a temporary file that will become `target`."""
+    import torch
+
+    try:
+        torch.save({"version": VERSION, **state}, temporary)
+        digest = _digest(temporary, temporary.stat().st_size)
+        with open(temporary, "ab") as f:
+            f.write(_MARK + digest)
+    except RuntimeError as e:  # torch's writer reports a full disk so
+        raise OutputError(
+            f"cannot write {target}: {str(e).splitlines()[0][:120]}; make room there; the previous state is kept"
+        ) from e
+
+
+def _shard_path(folder: Path, step: int, rank: int) -> Path:
+    return folder / "state" / f"shard-{step:06d}-{rank}.pt"
+
+
+def save_shard(folder: Path, step: int, rank: int, state: dict[str, Any]) -> None:
+    """Writes what one process of a sharded run keeps of a state, before the state itself is replaced.
+
+    Args:
+        folder: Folder of the run.
+        step: Number of updates done.
+        rank: Number of the process.
+        state: Tensors, numbers, texts, and lists and dicts of them.
+
+    Raises:
+        OutputError: The shard cannot be written; the previous state is still whole.
+    """
+    target = _shard_path(folder, step, rank)
+    with atomic_path(target) as temporary:
+        _write_state(target, temporary, state)
+
+
+def load_shard(folder: Path, step: int, rank: int) -> dict[str, Any]:
+    """What `save_shard` wrote for a process.
+
+    Args:
+        folder: Folder of the run.
+        step: Number of updates of the state.
+        rank: Number of the process.
+
+    Raises:
+        RecordError: The shard is missing or damaged.
+    """
+    path = _shard_path(folder, step, rank)
+    try:
+        return _read_state(path)
+    except Exception as e:  # torn bytes raise whatever the unpickler meets in them
+        raise RecordError(
+            f"{path} cannot be read, and the state of update {step} needs it: delete {folder / STATE} to begin anew"
+        ) from e
+
+
+def drop_shards(folder: Path, rank: int, kept: Collection[int]) -> None:
+    """Removes a process's shards of states that are gone.
+
+    Args:
+        folder: Folder of the run.
+        rank: Number of the process.
+        kept: Number of updates of the states that are still there.
+    """
+    for path in (folder / "state").glob(f"shard-*-{rank}.pt"):
+        if path.name not in {_shard_path(folder, step, rank).name for step in kept}:
+            path.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ and it is not seen in the loss.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,12 @@ class Evaluation:
         return any(one.due(step, last) for one in self.evaluators)
 
     def evaluate(
-        self, run: RunFolder, last: bool, save: Callable[[Path], None], track: Callable[[int, dict[str, float]], None]
+        self,
+        run: RunFolder,
+        last: bool,
+        save: Callable[[Path], None],
+        track: Callable[[int, dict[str, float]], None],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Asks the evaluators whose turn it is, and keeps the model if it is the best so far.
 
@@ -47,16 +53,17 @@ class Evaluation:
         Args:
             run: The run, after the update that is evaluated.
             last: Whether this is the last update of the run.
-            save: Writes the model into a folder.
+            save: Writes the model into a folder; every process calls it.
             track: Sends the metrics of an update to a dashboard.
+            around: Context manager, entered by every process, in which the first one may compute with the model.
         """
         due = [one for one in self.evaluators if one.due(run.step, last)]
         for one in due:
-            self._ask(one, run, save, track)
+            self._ask(one, run, save, track, around)
         if not last and self.ended_by() is not None:
             for one in self.evaluators:
                 if one not in due:
-                    self._ask(one, run, save, track)
+                    self._ask(one, run, save, track, around)
 
     def _ask(
         self,
@@ -64,17 +71,19 @@ class Evaluation:
         run: RunFolder,
         save: Callable[[Path], None],
         track: Callable[[int, dict[str, float]], None],
+        around: Callable[[], AbstractContextManager[None]],
     ) -> None:
         name = one.settings.name
-        # the others wait, and learn what was measured: all must know whether the run ends
-        metrics, value = run.processes.gather(one.measure() if run.processes.first else ({}, 0.0))[0]
+        with around():
+            # the others wait, and learn what was measured: all must know whether the run ends
+            metrics, value = run.processes.gather(one.measure() if run.processes.first else ({}, 0.0))[0]
         if run.processes.first:
             line = {"step": run.step, **{f"eval/{name}/{key}": number for key, number in metrics.items()}}
             append_line(run.folder / "metrics.jsonl", json.dumps(line, ensure_ascii=False))
             track(run.step, {key: number for key, number in line.items() if key != "step"})
         better = self._note(one, run.step, value)
         best = one.settings.keep_best and better
-        if best and run.processes.first:
+        if best:
             save(run.folder / BEST)
         run.notify(lambda callback: callback.on_evaluation(name, run.step, metrics, best))
         run.processes.wait()

@@ -11,9 +11,10 @@ backward pass, so that a process may make as many forward passes as it needs.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,14 +22,25 @@ from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.runs import RESULT
 from whenwhere.store import append_line
 from whenwhere.training.callbacks import EvaluatorHistory, Progress, TrainingCallback
-from whenwhere.training.checkpoint import STATE, cut_back, load_state, random_state, save_state, set_random_state
+from whenwhere.training.checkpoint import (
+    STATE,
+    cut_back,
+    drop_shards,
+    load_shard,
+    load_state,
+    random_state,
+    save_shard,
+    save_state,
+    set_random_state,
+)
 from whenwhere.training.evaluation import Evaluation
 from whenwhere.training.evaluators import ScheduledEvaluator
 from whenwhere.training.kept_models import KeptModels
-from whenwhere.training.objective import Objective
+from whenwhere.training.objective import Objective, ShardableObjective
 from whenwhere.training.optimiser import make_optimiser, rate_at
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.settings import TrainingSettings
+from whenwhere.training.shards import local, shard_state, whole
 from whenwhere.training.trackers import tracker
 
 if TYPE_CHECKING:
@@ -66,6 +78,7 @@ class TrainingRun(RunFolder):
         self._evaluation = Evaluation()
         self._samples = 0.0
         self._pending: list[dict[str, float]] = []
+        self._sharded = self._saving = False
         self._track: Callable[[int, dict[str, float]], None] = lambda step, metrics: None
 
     @property
@@ -85,6 +98,8 @@ class TrainingRun(RunFolder):
             folder: Folder for the model. If it exists, it is replaced once everything is written.
         """
         assert self._objective is not None  # callbacks are called while it trains
+        if self._sharded and not self._saving:
+            raise SettingError("the weights are sharded: a callback, which one process calls, cannot save the model")
         self._objective.save(folder, self.about | {"step": self.step})
 
     def announce(self, of: int) -> None:
@@ -112,9 +127,11 @@ class TrainingRun(RunFolder):
             RecordError: The folder holds a run with other settings.
             SettingError: No sample at all could be used.
         """
+        self.processes.watch(objective.settings.ddp_timeout)
         try:
             return self._train(objective, Evaluation(evaluators))
         finally:
+            self.processes.end_watch()
             objective.close()
 
     def _train(self, objective: Objective, evaluation: Evaluation) -> Path:
@@ -123,6 +140,7 @@ class TrainingRun(RunFolder):
         self._objective, self._evaluation, settings = objective, evaluation, objective.settings
         _seed(settings.seed)
         objective.prepare()
+        self._shard(objective)
         weights = {n: p for n, p in objective.module.named_parameters() if p.requires_grad}
         optimiser = make_optimiser(objective.module, settings)
         _seed(settings.seed + self.processes.rank)
@@ -134,6 +152,7 @@ class TrainingRun(RunFolder):
             self._evaluate(objective, last=False)
         began = time.monotonic() - self.seconds
         while self.step < settings.max_steps and not stopped and not evaluation.ended_by():
+            self.processes.get_on(self.step)
             rate = rate_at(self.step, settings)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["factor"]
@@ -144,7 +163,7 @@ class TrainingRun(RunFolder):
                 self._check_finite(metrics.get("loss", 0.0), "loss")
                 self.processes.add_up(list(weights.values()))
                 limit = settings.max_grad_norm or float("inf")
-                norm = float(torch.nn.utils.clip_grad_norm_(list(weights.values()), limit))
+                norm = float(whole(torch.nn.utils.clip_grad_norm_(list(weights.values()), limit)))
                 self._check_finite(norm, "gradient")
                 optimiser.step()
                 metrics["grad_norm"] = norm
@@ -177,8 +196,25 @@ class TrainingRun(RunFolder):
     def _evaluate(self, objective: Objective, last: bool) -> None:
         if self._evaluation.due(self.step, last):
             before = random_state(objective.device)
-            self._evaluation.evaluate(self, last, self.save_model, self._track)
+            around = cast(ShardableObjective, objective).gathered if self._sharded else nullcontext
+            self._evaluation.evaluate(self, last, self._save_model, self._track, around)
             set_random_state(before, objective.device)
+
+    def _shard(self, objective: Objective) -> None:
+        """Divides the weights among the processes if the settings ask for it."""
+        if objective.settings.sharding == "none":
+            return
+        if not hasattr(objective, "shard"):
+            raise SettingError("what this recipe trains cannot be sharded: set sharding=none")
+        cast(ShardableObjective, objective).shard(self.processes)
+        self._sharded = True
+
+    def _save_model(self, folder: Path) -> None:
+        """Writes the model: the first process does, and all take part where weights are sharded."""
+        if self.processes.first or self._sharded:
+            self._saving = True
+            self.save_model(folder)
+            self._saving = False
 
     def _report(self, progress: Progress) -> None:
         self.notify(lambda callback: callback.on_update(progress))
@@ -214,24 +250,29 @@ class TrainingRun(RunFolder):
         self, objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]", stopped: bool, last: bool
     ) -> None:
         states = self.processes.gather({"random": random_state(objective.device), "stage": objective.state()})
+        learned = {"weights": {name: weight.detach() for name, weight in weights.items()},
+                   "optimiser": optimiser.state_dict()}  # fmt: skip
+        if self._sharded:
+            save_shard(self.folder, self.step, self.processes.rank, local(learned))
+            self.processes.wait()
+        kept = KeptModels(self.folder, objective.settings.save_total_limit)
+        if not last:  # the result is kept when the run is finished
+            kept.keep(self.step, self._save_model)
         if self.processes.first:
-            kept = KeptModels(self.folder, objective.settings.save_total_limit)
-            if not last:  # the result is kept when the run is finished
-                kept.keep(self.step, self.save_model)
             save_state(
                 self.folder,
                 {
                     "settings": json.dumps(asdict(objective.settings)),
                     "step": self.step, "stopped": stopped, "seconds": self.seconds, "counts": self.counts,
                     "samples": self._samples, "evaluators": self._evaluation.state(), "pending": self._pending,
-                    "named": sorted(self._named),
-                    "weights": {name: weight.detach() for name, weight in weights.items()},
-                    "optimiser": optimiser.state_dict(), "processes": states,
+                    "named": sorted(self._named), "processes": states, **({} if self._sharded else learned),
                 },
             )  # fmt: skip
             kept.prune()
-        self.saved = self.step
         self.processes.wait()
+        if self._sharded:
+            drop_shards(self.folder, self.processes.rank, [self.step, *([] if self.saved is None else [self.saved])])
+        self.saved = self.step
 
     def _resume(self, objective: Objective, optimiser: Any, weights: "dict[str, torch.nn.Parameter]") -> bool:
         """Takes back the last good state if there is one; returns whether the objective had stopped there."""
@@ -266,12 +307,15 @@ class TrainingRun(RunFolder):
                 f"{self.folder} was begun by {len(state['processes'])} processes: resume it with as many, not with "
                 f"{self.processes.count}"
             )
-        if state["weights"].keys() != weights.keys():
+        learned = load_shard(self.folder, state["step"], self.processes.rank) if self._sharded else state
+        if learned["weights"].keys() != weights.keys():
             raise RecordError(f"{self.folder} holds the state of another model: choose another folder")
         with torch.no_grad():
             for name, weight in weights.items():
-                weight.copy_(state["weights"][name])
-        optimiser.load_state_dict(state["optimiser"])
+                local(weight).copy_(learned["weights"][name])
+        optimiser.load_state_dict(learned["optimiser"])
+        if self._sharded:
+            shard_state(optimiser)
         own = state["processes"][self.processes.rank]
         set_random_state(own["random"], objective.device)
         objective.restore(own["stage"])
@@ -284,8 +328,8 @@ class TrainingRun(RunFolder):
 
     def _finish(self, settings: TrainingSettings) -> Path:
         folder = self.folder / RESULT
+        self._save_model(folder)
         if self.processes.first:
-            self.save_model(folder)
             KeptModels(self.folder, settings.save_total_limit).keep_result(self.step, folder)
             self._evaluation.warn_of_base(self)
             if self.step < settings.max_steps and (reason := self._evaluation.reason_to_end()):

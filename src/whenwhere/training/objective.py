@@ -6,10 +6,12 @@ nothing of samples, rewards or families of models; a ten-line regression is trai
 (`tests/test_training_objective.py`).
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from whenwhere.training.processes import Processes
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.settings import TrainingSettings
 
@@ -38,7 +40,10 @@ class Outcome:
 
 
 class Objective(Protocol):
-    """What a run trains, one update at a time."""
+    """What a run trains, one update at a time.
+
+    An objective that can be sharded has the methods of `ShardableObjective` too.
+    """
 
     @property
     def settings(self) -> TrainingSettings:
@@ -95,4 +100,27 @@ class Objective(Protocol):
 
     def close(self) -> None:
         """Ends threads and connections; called once, however the run ends."""
+        ...
+
+
+class ShardableObjective(Objective, Protocol):
+    """An objective whose weights can be divided among processes, by `training.sharding.ShardedModule`.
+
+    Its `step` makes the same number of passes in every process, and all processes call its `save`, in which the first
+    one writes.
+    """
+
+    def shard(self, processes: Processes) -> None:
+        """Divides the weights among the processes. Called once, after `prepare`.
+
+        Args:
+            processes: The processes that train together.
+
+        Raises:
+            SettingError: The weights cannot be divided.
+        """
+        ...
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Context manager, entered by all processes, in which one of them may compute with the model alone."""
         ...

@@ -9,8 +9,12 @@ processes (its `--cpu` starts one), and they talk through gloo.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from whenwhere.training.shards import is_sharded
+from whenwhere.training.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import torch
@@ -32,10 +36,40 @@ class Processes:
         from accelerate import PartialState
 
         # without an accelerator it would not look for other processes unless told that there is none
-        state = PartialState(cpu=not torch.accelerator.is_available())
+        # the watchdog is to end a run that hangs, since it can say which process does
+        state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=1))
         self.rank, self.count = int(state.process_index), int(state.num_processes)
         self.device = state.device if self.count > 1 else None
         self._state = state
+        self._watchdog: Watchdog | None = None
+
+    def watch(self, seconds: float) -> None:
+        """Ends this process with a sentence when it does not get on for too long; for runs of several processes.
+
+        Args:
+            seconds: Seconds without progress.
+        """
+        if self.count > 1 and self._watchdog is None:
+            import torch.distributed as distributed
+
+            # there is no public way to the store that the processes found each other by
+            find = getattr(distributed.distributed_c10d, "_get_default_store", None)
+            self._watchdog = Watchdog(self.rank, self.count, seconds, find() if find is not None else None)
+
+    def get_on(self, step: int | None = None) -> None:
+        """Tells the watchdog that this process has got on.
+
+        Args:
+            step: Number of updates done, if that has changed.
+        """
+        if self._watchdog is not None:
+            self._watchdog.progress(step)
+
+    def end_watch(self) -> None:
+        """Ends what `watch` began."""
+        if self._watchdog is not None:
+            self._watchdog.end()
+            self._watchdog = None
 
     @property
     def first(self) -> bool:
@@ -45,7 +79,9 @@ class Processes:
     def wait(self) -> None:
         """Returns when all processes have called it."""
         if self.count > 1:
+            self.get_on()
             self._state.wait_for_everyone()
+            self.get_on()
 
     @contextmanager
     def first_process_first(self) -> Iterator[None]:
@@ -69,19 +105,29 @@ class Processes:
 
         # gloo adds doubles; accelerators that have none are not asked
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        self.get_on()
         distributed.all_reduce(total)
+        self.get_on()
         return [float(v) for v in total.tolist()]
 
     def add_up(self, weights: "Sequence[torch.nn.Parameter]") -> None:
         """Adds up the gradients of weights over the processes, in place.
 
         Args:
-            weights: The same on each process; a weight without a gradient counts as zero.
+            weights: The same on each process; a weight without a gradient counts as zero. Gradients of sharded weights
+                are means over the processes already, and become sums.
         """
         if self.count == 1:
             return
         import torch
         import torch.distributed as distributed
+
+        for weight in weights:
+            if is_sharded(weight) and weight.grad is not None:
+                weight.grad.mul_(self.count)
+        weights = [w for w in weights if not is_sharded(w)]
+        if not weights:
+            return
 
         grads = [w.grad if w.grad is not None else torch.zeros_like(w) for w in weights]
         flat = torch.cat([g.flatten() for g in grads])
@@ -100,7 +146,9 @@ class Processes:
         import torch.distributed as distributed
 
         found: list[Any] = [None] * self.count
+        self.get_on()
         distributed.all_gather_object(found, value)
+        self.get_on()
         return found
 
     def all_gather(self, rows: "torch.Tensor") -> "torch.Tensor":

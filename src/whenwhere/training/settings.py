@@ -37,6 +37,10 @@ class TrainingSettings:
             are kept beside them. None keeps all, 0 none.
         report_to: Dashboard to which metrics are also sent.
         dataloader_prefetch: Number of updates whose samples are prepared in advance in a thread. 0 prepares none.
+        sharding: Whether weights, gradients and optimiser states are divided among the processes (`fsdp`), or each
+            process has all of them (`none`).
+        ddp_timeout: Seconds without progress after which a run of several processes ends and names the process that
+            hangs; longer than the longest update.
     """
 
     learning_rate: float = 1e-5
@@ -56,16 +60,20 @@ class TrainingSettings:
     save_total_limit: int | None = field(default=None, metadata=ADDED)
     report_to: Literal["none", "tensorboard", "trackio"] = "none"
     dataloader_prefetch: int = 1
+    sharding: Literal["none", "fsdp"] = field(default="none", metadata=ADDED)
+    ddp_timeout: int = field(default=1800, metadata=ADDED)
 
     #: Keys that change what a run writes but not what it learns: a recipe's hash leaves them out.
     UNHASHED: ClassVar[frozenset[str]] = frozenset(
-        {"logging_steps", "save_steps", "save_total_limit", "dataloader_prefetch", "report_to"}
+        {"logging_steps", "save_steps", "save_total_limit", "dataloader_prefetch", "report_to", "ddp_timeout"}
     )
     #: Keys that may have another value when a run is resumed.
     RESUMABLE: ClassVar[frozenset[str]] = UNHASHED | {"max_steps"}
 
     def __post_init__(self) -> None:
-        self._at_least(1, "max_steps", "logging_steps", "save_steps")
+        self._at_least(1, "max_steps", "logging_steps", "save_steps", "ddp_timeout")
+        if self.sharding != "none" and self.optim == "muon":
+            raise SettingError("muon orthogonalises whole matrices, which sharding divides: set optim=adamw")
 
     def _at_least(self, least: int, *names: str) -> None:
         for name in names:

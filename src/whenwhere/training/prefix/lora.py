@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import MissingExtraError, SettingError
+from whenwhere.training.shards import is_sharded, whole
 
 if TYPE_CHECKING:
     import torch
@@ -54,13 +55,22 @@ def merged_weights(model: torch.nn.Module) -> dict[str, Tensor]:
     Args:
         model: The bare model, with or without LoRA matrices in it.
     """
-    weights = {}
+    weights: dict[str, Tensor] = {}
     layers = {n: m for n, m in model.named_modules() if hasattr(m, "get_delta_weight") and hasattr(m, "base_layer")}
-    for name, weight in model.state_dict().items():
+    gathered: dict[int, Tensor] = {}
+    for name, kept in model.state_dict(keep_vars=True).items():
         if ".lora_" in name:
             continue
+        if is_sharded(kept):
+            # tied weights stay one tensor
+            if id(kept) not in gathered:
+                gathered[id(kept)] = whole(kept.detach())
+            weight = gathered[id(kept)]
+        else:
+            weight = kept.detach()
         layer = layers.get(name.rpartition(".base_layer.")[0])
         if layer is not None and name.endswith(".weight"):
-            weight = weight + sum(layer.get_delta_weight(a).to(weight.dtype) for a in layer.active_adapters)
+            deltas = (whole(layer.get_delta_weight(a).detach()) for a in layer.active_adapters)
+            weight = weight + sum(delta.to(weight) for delta in deltas)
         weights[name.replace(".base_layer.", ".")] = weight
     return weights

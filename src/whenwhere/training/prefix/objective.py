@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
+
 from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
-from whenwhere.training.data.samples import Sample, SampleSource
+from whenwhere.spans import SpanSet
+from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.data.unused import UnusedSamples
 from whenwhere.training.prefix.flops import FlopCounter
 from whenwhere.training.prefix.greedy import greedy_answers
+from whenwhere.training.prefix.group import PrefixGroup, question_group
 from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.settings import PolicySettings
+from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS
+from whenwhere.training.processes import Processes
+from whenwhere.verify import Truth
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +74,64 @@ class PolicyObjective(Generic[S]):
     def prepare(self) -> None:
         """Makes the policy ready to be trained."""
         self.policy.prepare(self.settings)
+
+    def shard(self, processes: Processes) -> None:
+        """Divides the policy's weights among the processes (`training.sharding`); called once, after `prepare`.
+
+        Args:
+            processes: The processes that train together.
+        """
+        self.policy.shard(processes)
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Context manager in which this process alone may compute with the policy."""
+        return self.policy.gathered()
+
+    def check_backend(self, scorer: GroupScorer, groups: Sequence[PrefixGroup], processes: Processes) -> None:
+        """With sharded weights: compares the scorer's back end with repeating the prompt, and agrees on one.
+
+        Args:
+            scorer: The scorer.
+            groups: Groups of this process; the first one is compared.
+            processes: The processes that train together.
+        """
+        if not self.policy.sharded or scorer.checked:
+            return
+        with self.policy.gathered(), self.policy.autocast():
+            scorer.check(groups[0] if groups else self._blank_group, gradients=False)
+        # in the order of speed: all take the slowest that one of them needs
+        names = list(PREFIX_BACKENDS)
+        scorer.backend = max(processes.gather(scorer.backend), key=names.index)
+
+    def make_idle_passes(self, scorer: GroupScorer, made: int, processes: Processes) -> None:
+        """With sharded weights: passes without effect, until this process has made as many as every other.
+
+        Args:
+            scorer: The scorer.
+            made: Number of passes of this update that this process has to make.
+            processes: The processes that train together.
+        """
+        if not self.policy.sharded:
+            return
+        for _ in range(max(processes.gather(made)) - made):
+
+            def nothing() -> torch.Tensor:
+                with self.policy.autocast():
+                    (scores,) = scorer.score_many([self._blank_group])
+                return scores.logps.sum() * 0
+
+            self.policy.run(nothing).backward()
+
+    @cached_property
+    def _blank_group(self) -> PrefixGroup:
+        """A short black clip with a question."""
+        import torch
+
+        truth = Truth(SpanSet([(0.0, 1.0)]), duration=1.0, size=(64.0, 64.0))
+        question = Question("blank", "nothing", truth)
+        sample = Sample("blank", np.zeros((2, 64, 64, 3), np.uint8), np.array([0.0, 0.5]), (question,))
+        prompt, suffixes = self.policy.prompts(sample, sample.questions)
+        return question_group(prompt, [(suffixes[0], torch.tensor([self.policy.end_id]))])
 
     def state(self) -> dict[str, Any]:
         """What later updates depend on beside the weights: the count of unused samples."""

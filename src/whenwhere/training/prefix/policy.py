@@ -10,13 +10,13 @@ instead of once for each clip.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ from whenwhere.training.prefix.lora import merged_weights, with_lora
 from whenwhere.training.prefix.positions import MRoPERule
 from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.prefix.vlm_parts import VLMParts
+from whenwhere.training.processes import Processes
+from whenwhere.training.sharding import ShardedModule, transformer_blocks
 from whenwhere.verify import Truth
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
+T = TypeVar("T")
 #: The largest number of cached layouts; real videos hardly ever share one.
 MAX_LAYOUTS = 256
 #: Side in pixels of a patch of the tiny policy.
@@ -128,6 +131,8 @@ class Policy:
         self.end_id = int(checkpoint.tokenizer.eos_token_id)
         self.ordinal_tokens = _ordinal_tokens(checkpoint.tokenizer)
         self._bf16 = False
+        self._sharded: ShardedModule | None = None
+        self._writes = True
         self._layouts: dict[tuple[tuple[int, ...], bytes], _Layout] = {}
         self._tokenise = lru_cache(maxsize=65536)(self._tokenised)
 
@@ -315,8 +320,8 @@ class Policy:
         if settings.freeze_vision_tower:
             vision.eval()
         for weight in model.parameters():
-            if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16):
-                # small updates would be rounded away
+            if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16) and settings.sharding == "none":
+                # small updates would be rounded away; sharding does the same layer by layer
                 weight.data = weight.data.float()
         attach_frame_attention(vision)
         if settings.gradient_checkpointing:
@@ -326,6 +331,40 @@ class Policy:
         if settings.bf16 and not self._bf16 and self.parts.device.type == "cpu":
             _full_precision(vision.patch_embed)
         self._bf16 = settings.bf16
+
+    def shard(self, processes: Processes) -> None:
+        """Divides the weights among the processes; called once, after `prepare`.
+
+        Args:
+            processes: The processes that train together.
+
+        Raises:
+            SettingError: There is only one process, or the model does not name its layers.
+        """
+        self._sharded = ShardedModule(self.model, transformer_blocks(self.model), processes, self._bf16)
+        self._writes = processes.first
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights are divided among several processes, which must make the same passes."""
+        return self._sharded is not None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files; with sharded weights, every process takes part in saving."""
+        return self._writes
+
+    def run(self, compute: Callable[[], T]) -> T:
+        """The result of one pass of the model; with sharded weights, every process makes it.
+
+        Args:
+            compute: Computes it: a tensor with gradient.
+        """
+        return compute() if self._sharded is None else self._sharded.run(compute)
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Context manager in which this process may make passes of its own: all weights are gathered."""
+        return nullcontext() if self._sharded is None else self._sharded.gathered()
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
@@ -338,6 +377,8 @@ class Policy:
     def save(self, folder: Path, about: dict[str, Any] | None = None) -> None:
         """Writes the checkpoint so that `from_pretrained` reads it; LoRA matrices are merged into the weights.
 
+        With sharded weights every process calls it, and the first one writes.
+
         Args:
             folder: The folder, replaced once everything is written.
             about: Further entries for its `whenwhere.json`, beside form, prompt and frames.
@@ -345,8 +386,11 @@ class Policy:
         Raises:
             OutputError: The folder cannot be written.
         """
+        weights = merged_weights(self.parts.model)
+        if not self.writes:
+            return
         with atomic_folder(folder) as temporary, writing_errors(folder):
-            self.parts.model.save_pretrained(temporary, state_dict=merged_weights(self.parts.model))
+            self.parts.model.save_pretrained(temporary, state_dict=weights)
             self.checkpoint.processor.save_pretrained(temporary)
             asked = Trained(
                 dialect=self.backend.dialect.name, form=self.form.name, prompt=self.prompt,

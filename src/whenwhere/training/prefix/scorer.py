@@ -48,6 +48,7 @@ class GroupScorer:
         parts: The model's parts.
         backend: The back end in use.
         reasons: Why other back ends were given up, in order.
+        checked: Whether the back end was compared with `repeat`.
 
     Raises:
         ModelError: The back end that was asked for is wrong for the model.
@@ -68,7 +69,7 @@ class GroupScorer:
             raise ModelError(reason)
         self.backend: PrefixBackend = backend or ("fork" if self.parts.recurrent else "shared_prefix")
         self.reasons: list[str] = []
-        self._checked = False
+        self.checked = False
 
     def __call__(self, group: PrefixGroup, entropies: EntropyMode = False) -> TokenScores:
         """Scores of a group, shape (G, W); the first call checks the back end.
@@ -77,8 +78,8 @@ class GroupScorer:
             group: A prompt and G branches of at most W tokens.
             entropies: Whether entropies are computed too; "trained" with their gradient.
         """
-        if not self._checked:
-            self._choose_backend(group)
+        if not self.checked:
+            self.check(group)
         return score_branches(self.parts, group, self.backend, self.temperature, entropies)
 
     def score_many(
@@ -96,8 +97,8 @@ class GroupScorer:
         """
         import torch
 
-        if not self._checked:
-            self._choose_backend(groups[0])
+        if not self.checked:
+            self.check(groups[0])
         parts = self.parts
         if self.backend == "shared_prefix":
             hidden = shared_prefix_many(parts, groups)
@@ -118,12 +119,20 @@ class GroupScorer:
         spread, losses = ([None] * len(sizes) if t is None else split(t) for t in (flat.entropies, flat.losses))
         return [TokenScores(*made) for made in zip(logps, spread, masks, losses, strict=True)]
 
-    def _choose_backend(self, group: PrefixGroup) -> None:
-        """Falls back from one back end to the next until one gives the same results as repeating the prompt."""
+    def check(self, group: PrefixGroup, gradients: bool = True) -> None:
+        """Falls back from one back end to the next until one gives the same results as repeating the prompt.
+
+        Args:
+            group: The group whose scores are compared.
+            gradients: Whether gradients are compared too.
+        """
+        import torch
+
         # two branches show whether siblings see each other, and keep the reference affordable
         small = PrefixGroup(group.prompt, group.branches[:2])
         while self.backend != "repeat":
-            reason = self._fault(small)
+            with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+                reason = self._fault(small)
             if reason is None:
                 break
             following: PrefixBackend = "packed4d" if self.backend == "shared_prefix" else "repeat"
@@ -134,7 +143,7 @@ class GroupScorer:
                 stacklevel=3,
             )
             self.backend = following
-        self._checked = True
+        self.checked = True
 
     def _fault(self, group: PrefixGroup) -> str | None:
         """How the back end's results differ from repeating the prompt, as a sentence; None if they do not."""

@@ -21,7 +21,7 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,11 @@ class RLObjective(PolicyObjective[RLSettings]):
         self._reference: VLMParts | None = None
         # if only LoRA's matrices are trained, switching them off gives the starting policy, and no copy is needed
         if settings.beta and not (settings.lora_r and settings.freeze_vision_tower):
+            if settings.sharding != "none":
+                raise SettingError(
+                    "beta needs a copy of the policy as it began, which is not sharded: set beta=0, or lora_r with "
+                    "freeze_vision_tower, whose starting policy needs no copy"
+                )
             # in fp32, as the policy's weights will be
             copy = deepcopy(policy.parts.model).eval().requires_grad_(False).float()
             self._reference = VLMParts(copy, policy.parts.rule)
@@ -123,7 +128,11 @@ class RLObjective(PolicyObjective[RLSettings]):
         counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
         flops, reused = Flops(), bool(number % s.num_iterations)
         if not reused:
-            flops = flops + self._collect(number, run, counts)
+            if run.processes.first or self.policy.sharded:
+                self._sampler.prepare(self.policy)
+            run.processes.wait()
+            with self.policy.gathered():
+                flops = flops + self._collect(number, run, counts)
         found: WeightedMeans = dict(self._sampled_metrics)
         groups = [g for batch in self._batches for g in batch.groups]
         kept, tokens, sampled = run.processes.sum([
@@ -135,7 +144,7 @@ class RLObjective(PolicyObjective[RLSettings]):
             tried = 0 if sampled else run.processes.sum([counts["skipped"]])[0]
             self.unused.update(sampled, tried)
         if kept:
-            flops = flops + self._learn(LossNormalizer(kept, tokens, s.max_completion_length), found)
+            flops = flops + self._learn(LossNormalizer(kept, tokens, s.max_completion_length), found, run)
         counts |= {"tokens": tokens / run.processes.count, "flops": flops.shared, "flops_repeat": flops.repeat}
         metrics = weighted_mean(run.processes.gather(found))
         if kept:
@@ -158,9 +167,6 @@ class RLObjective(PolicyObjective[RLSettings]):
         groups: list[CompletionGroup] = []
         kept: list[CompletionGroup] = []
         flops, resampled = Flops(), 0
-        if run.processes.first:
-            self._sampler.prepare(self.policy)
-        run.processes.wait()
         while True:
             clips, skipped = self._clips.read(s.prompts_per_step - len(kept), progress, run)
             counts["clips"] += len(clips)
@@ -245,27 +251,41 @@ class RLObjective(PolicyObjective[RLSettings]):
         masked = self.settings.mask_truncated_completions
         return sum(len(i) for i, ended in zip(group.ids, group.ended, strict=True) if ended or not masked)
 
-    def _learn(self, normalizer: LossNormalizer, found: WeightedMeans) -> Flops:
+    def _learn(self, normalizer: LossNormalizer, found: WeightedMeans, run: RunFolder) -> Flops:
         """Adds the gradients of all clips; metrics go into `found`."""
-        import torch
-
         flops, sums = Flops(), dict[str, float]()
-        entropies: EntropyMode = "trained" if self.settings.entropy_coef else True
         distinct = [deduplicate(batch.clip.prompt, batch.branches()) for batch in self._batches]
         work = list(zip(self._batches, distinct, strict=True))
-        for pack in pack_in_order(work, [group.token_count for group, _ in distinct], self.settings.pack_tokens):
-            with self.policy.autocast():
-                each = self._scorer.score_many([group for _, (group, _) in pack], entropies=entropies)
-            losses = []
-            for (batch, (group, rows)), scores in zip(pack, each, strict=True):
-                losses.append(self._loss(batch, group, rows, scores.select(rows), normalizer, sums))
+        self.check_backend(self._scorer, [group for group, _ in distinct], run.processes)
+        packs = list(pack_in_order(work, [group.token_count for group, _ in distinct], self.settings.pack_tokens))
+        for pack in packs:
+            self.policy.run(partial(self._pack_loss, pack, normalizer, sums)).backward()
+            for batch, (group, _) in pack:
                 flops = flops + self._training_flops(batch, group)
-            torch.stack(losses).sum().backward()
+        self.make_idle_passes(self._scorer, len(packs), run.processes)
         weight = sums.pop("tokens", 0.0)
         # losses are divided by what all processes count, so they add up and have no weight
         found["loss"] = (sums.pop("loss", 0.0), 0.0)
         found |= {name: (value / max(weight, 1.0), weight) for name, value in sums.items()}
         return flops
+
+    def _pack_loss(
+        self,
+        pack: Sequence[tuple[UpdateBatch, tuple[PrefixGroup, list[int]]]],
+        normalizer: LossNormalizer,
+        sums: dict[str, float],
+    ) -> Tensor:
+        """The loss of clips that are computed together; metrics are added to `sums`."""
+        import torch
+
+        entropies: EntropyMode = "trained" if self.settings.entropy_coef else True
+        with self.policy.autocast():
+            each = self._scorer.score_many([group for _, (group, _) in pack], entropies=entropies)
+        losses = [
+            self._loss(batch, group, rows, scores.select(rows), normalizer, sums)
+            for (batch, (group, rows)), scores in zip(pack, each, strict=True)
+        ]
+        return torch.stack(losses).sum()
 
     def _loss(
         self,

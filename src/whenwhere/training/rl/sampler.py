@@ -14,7 +14,9 @@ class Sampler(Protocol):
     """Interface of an object that samples completions for RL."""
 
     def prepare(self, policy: Policy) -> None:
-        """Called by the first process before each set of completions, because the policy may have changed.
+        """Called before each set of completions, because the policy may have changed.
+
+        The first process calls it; all do where the policy's weights are sharded, since saving needs all of them.
 
         Args:
             policy: The policy that answers.

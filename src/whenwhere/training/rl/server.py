@@ -76,6 +76,8 @@ class ServerSampler:
                     "folder"
                 )
             policy.save(Path(self.folder))
+            if not policy.writes:
+                return
             self._post("collective_rpc", {"method": "reload_weights"})
             self._post("reset_prefix_cache", {})
 

@@ -6,11 +6,12 @@ processes by the same loop as everything else. The loss of an update is the mean
 """
 
 from whenwhere.answers import ParsedAnswer
-from whenwhere.errors import WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.training.data.samples import Sample, SampleSource, sample_at
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.processes import Processes
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.sft.head import OutputHead
 from whenwhere.training.sft.settings import SFTSettings
@@ -33,6 +34,10 @@ class HeadObjective(PolicyObjective[SFTSettings]):
         super().__init__(policy, source, settings)
         self.head = head
         self._checked = False
+
+    def shard(self, processes: Processes) -> None:
+        """Refuses: heads compute clip by clip, a number of passes that differs between processes."""
+        raise SettingError("only the output head `text` can be sharded: set sharding=none")
 
     def step(self, number: int, run: RunFolder) -> Outcome:
         """Computes the gradients of one update.

@@ -10,8 +10,9 @@ small model would be slow on single ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import RecordError, WhenwhereError
@@ -107,17 +108,17 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         )
         self.unused.update(usable, len(found) * run.processes.count)
         loss_sum, nll_sum, flops = 0.0, 0.0, 0.0
-        for pack in pack_in_order(clips, [c.group.token_count for c in clips], self.settings.pack_tokens):
+        self.check_backend(self._scorer, [c.group for c in clips], run.processes)
+        packs = list(pack_in_order(clips, [c.group.token_count for c in clips], self.settings.pack_tokens))
+        for pack in packs:
             groups = [self._with_frozen_features(c.group) for c in pack]
-            with self.policy.autocast():
-                scores = self._scorer.score_many(groups, self._soft_targets)
-            losses = [-s.logps if s.losses is None else s.losses for s in scores]
-            loss = sum((part * c.weights.to(part)).sum() for part, c in zip(losses, pack, strict=True))
+            loss, logps = self.policy.run(partial(self._loss, pack, groups))
             (loss / total).backward()
             loss_sum += float(loss.detach())
-            nll_sum -= sum(float(s.logps.detach().sum()) for s in scores)
+            nll_sum -= sum(map(float, logps))
             for clip, group in zip(pack, groups, strict=True):
                 flops += self.flop_counter.training(group.prompt, branch_lengths(group.branches), clip.scored).shared
+        self.make_idle_passes(self._scorer, len(packs), run.processes)
         loss_sum, nll_sum = run.processes.sum([loss_sum, nll_sum])
         counts = {
             "clips": len(clips), "sentences": sum(len(c.group.branches) for c in clips),
@@ -129,6 +130,14 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         if self._soft_targets or self.settings.span_weight != 1:
             metrics["nll"] = nll_sum / scored
         return Outcome(metrics, counts, len(clips))
+
+    def _loss(self, clips: Sequence[_PreparedClip], groups: Sequence[PrefixGroup]) -> tuple[Tensor, list[Tensor]]:
+        """The weighted sum of the losses of clips' answer tokens, and each clip's sum of log-probabilities."""
+        with self.policy.autocast():
+            scores = self._scorer.score_many(groups, self._soft_targets)
+        losses = [-s.logps if s.losses is None else s.losses for s in scores]
+        first, *more = [(part * c.weights.to(part)).sum() for part, c in zip(losses, clips, strict=True)]
+        return sum(more, start=first), [s.logps.detach().sum() for s in scores]
 
     def close(self) -> None:
         """Ends the thread that prepares samples."""
