@@ -41,7 +41,7 @@ class Child:
     def __init__(self, forker: "Forker", pid: int, arguments: Sequence[str], out: IO[bytes], err: IO[bytes]) -> None:
         self.forker, self.pid, self.arguments, self.streams = forker, pid, list(arguments), (out, err)
 
-    def wait(self, timeout: float = 120) -> "subprocess.CompletedProcess[bytes]":
+    def wait(self, timeout: float = 240) -> "subprocess.CompletedProcess[bytes]":
         """Wait for its end; after `timeout` seconds it is killed."""
         try:
             status = self.forker.status_of(self.pid, timeout)
@@ -129,7 +129,7 @@ class Forker:
         socket.send_fds(self.control, [json.dumps(request).encode()], [f.fileno() for f in (source, out, err)])
         if source is not stdin:
             source.close()
-        while "started" not in (told := self._told(60)):
+        while "started" not in (told := self._told(300)):
             self.ended[told["ended"]] = told["status"]
         return Child(self, told["started"], arguments, out, err)
 

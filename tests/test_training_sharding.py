@@ -1,7 +1,5 @@
 """Weights in shards: two processes learn what one learns, a run resumes to the same weights, refusals are clear."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import sharding_child
 import tiny_policies
+from forked import TORCH, Forker
 
 from whenwhere.errors import SettingError
 
@@ -23,19 +22,12 @@ def micro(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_policies.build(tmp_path_factory.mktemp("micro") / "policy", steps=1)
 
 
-def test_two_processes_learn_what_one_learns(micro: Path, tmp_path: Path) -> None:
-    """Real processes through accelerate; `benchmarks/sharding.py` does it at length, with kill -9."""
+def test_two_processes_learn_what_one_learns(micro: Path, tmp_path: Path, forker: Forker) -> None:
+    """Real processes; `benchmarks/sharding.py` does it at length, with kill -9."""
     import sharding
 
     changes = [f"model.checkpoint={micro}", "model.prompt=when {query}", "data.world.seconds=[2, 3]", "save_steps=1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-         sharding_child.__file__, str(tmp_path), *changes],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=280,
-        capture_output=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    forker.run_together([sharding_child.__file__, str(tmp_path), *changes], 2, imports=(*TORCH, "peft"))
     for case in sharding_child.CASES:
         sharding.train(case, tmp_path / case / "one", [*changes, "max_steps=2"])
         one, two, halved = (tmp_path / case / name for name in ("one", "two", "halved"))
