@@ -102,8 +102,10 @@ def train(case: str, out: Path, changes: Sequence[str], kill: int = 0) -> None:
     import torch
 
     from whenwhere.training.builders import start_policy
+    from whenwhere.training.evaluators import build_evaluators
     from whenwhere.training.loop import TrainingRun
     from whenwhere.training.objective import Objective
+    from whenwhere.training.policy_evaluator import GroundingEvaluatorSettings
     from whenwhere.training.recipe import load
     from whenwhere.training.rl.objective import RLObjective
     from whenwhere.training.sft.objective import SFTObjective
@@ -120,12 +122,16 @@ def train(case: str, out: Path, changes: Sequence[str], kill: int = 0) -> None:
     )  # fmt: skip
     policy, source = start_policy(recipe, run, "cpu")
     clips = FirstQuestions(source)
+    evaluator = GroundingEvaluatorSettings(
+        name="val", every=recipe.train.max_steps, metric="m_tIoU", keep_best=True, max_tokens=48,
+        data=replace(recipe.data, first_seed=0, count=2, world=replace(recipe.data.world, split="val")),
+    )  # fmt: skip
     objective: Objective = (
         RLObjective(policy, clips, recipe.reward.verifier(recipe.model.form), recipe.train, SeededByClip())
         if rl
         else SFTObjective(policy, clips, recipe.train)
     )
-    run.train(objective)
+    run.train(objective, build_evaluators((evaluator,), recipe.tables, objective))
 
 
 def launch(case: str, out: Path, changes: Sequence[str], kill: int = 0) -> int:
@@ -152,14 +158,14 @@ def launch(case: str, out: Path, changes: Sequence[str], kill: int = 0) -> int:
 def losses(folder: Path) -> list[float]:
     """The loss of each update of a run."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [float(json.loads(line)["loss"]) for line in lines]
+    return [float(line["loss"]) for line in map(json.loads, lines) if "loss" in line]
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    """The weights that a run ended with."""
+    """The weights in the folder of a model."""
     from safetensors.torch import load_file
 
-    return {name: w.float() for name, w in load_file(folder / "checkpoint" / "model.safetensors").items()}
+    return {name: w.float() for name, w in load_file(folder / "model.safetensors").items()}
 
 
 def measure(case: str, out: Path, updates: int, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -182,7 +188,7 @@ def measure(case: str, out: Path, updates: int, changes: Sequence[str] = ()) -> 
         assert not (killed / "checkpoint").exists()
         launch(case, killed, changes)
     wanted, found = losses(one), losses(two)
-    alone, shared, resumed = weights(one), weights(two), weights(killed)
+    alone, shared, resumed = (weights(folder / "checkpoint") for folder in (one, two, killed))
     return {
         "case": case, "updates": updates, "loss_first": wanted[0], "loss_last": wanted[-1],
         "loss_gap": max(abs(a - b) for a, b in zip(wanted, found, strict=True)),

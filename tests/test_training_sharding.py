@@ -33,10 +33,12 @@ def test_two_processes_learn_what_one_learns(micro: Path, tmp_path: Path, forker
         one, two, halved = (tmp_path / case / name for name in ("one", "two", "halved"))
         assert sharding.losses(two) == pytest.approx(sharding.losses(one), abs=1e-5)
         assert sharding.losses(halved) == sharding.losses(two)
-        alone, shared, resumed = (sharding.weights(folder) for folder in (one, two, halved))
+        alone, shared, resumed = (sharding.weights(folder / "checkpoint") for folder in (one, two, halved))
         assert alone.keys() == shared.keys()
         assert max(float((alone[name] - shared[name]).abs().max()) for name in alone) < 1e-4
         assert all(bool((shared[name] == resumed[name]).all()) for name in shared)
+        # the evaluator measured the same model, and all shards of the best one were written
+        assert sharding.weights(two / "best").keys() == shared.keys()
         # the last state and the one before it, each in two shards
         assert len(list((two / "state").glob("shard-*.pt"))) == 4
 
