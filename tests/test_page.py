@@ -573,6 +573,79 @@ def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
         server.shutdown()
 
 
+def test_the_timeline_zooms_around_the_playhead_and_follows_it(chromium, file):
+    window, seen = visit(chromium, file)
+    ready(window)
+    seek(window, 3.0)
+    place = "document.getElementById('playhead').getBoundingClientRect().left"
+    before, whole = window.evaluate(place), window.evaluate("tracks.offsetWidth")
+    window.keyboard.press("+")
+    assert window.evaluate("tracks.offsetWidth / state.zoom") == pytest.approx(whole, abs=1)
+    assert window.evaluate("state.zoom") == 2 and window.evaluate(place) == pytest.approx(before, abs=2)
+    # Two seconds fill it at the most, and whatever is sought comes into view.
+    window.locator("#zoom-in").click()
+    assert window.evaluate("state.zoom") == 2.5 and window.locator("#zoom-in").is_disabled()
+    for t in (0.0, 4.5):
+        seek(window, t)
+        edges = window.evaluate("(r => [r.left + tracks.offsetLeft, r.right])(pane.getBoundingClientRect())")
+        assert edges[0] - 2 <= window.evaluate(place) <= edges[1]
+    # The frame under the pointer is the time that a click seeks to, also while the timeline is zoomed.
+    box = window.locator("#ruler").bounding_box()
+    window.mouse.click(max(box["x"], edges[0]) + 90, box["y"] + 5)
+    assert abs(window.evaluate(place) - (max(box["x"], edges[0]) + 90)) < 16, "the frame before"
+    window.mouse.move(edges[0] + 50, box["y"] + 5)
+    window.keyboard.down("Control")
+    window.mouse.wheel(0, 400)
+    window.keyboard.up("Control")
+    until(window, "state.zoom === 1")
+    window.keyboard.press("+")
+    window.keyboard.press("0")
+    assert window.evaluate("pane.scrollWidth <= pane.clientWidth") and window.locator("#zoom-out").is_disabled()
+    assert seen.errors == []
+    window.context.close()
+
+
+def test_two_fingers_zoom_the_timeline(chromium, file):
+    window, _ = visit(chromium, file, **PHONE)
+    ready(window)
+    window.evaluate(
+        """() => {
+            const r = tracks.getBoundingClientRect(), y = r.top + 10;
+            const touch = (type, id, x) => tracks.dispatchEvent(new PointerEvent(type, { pointerId: id, pointerType: "touch",
+                isPrimary: id === 1, clientX: r.left + x, clientY: y, bubbles: true }));
+            tracks.setPointerCapture = () => {};
+            touch("pointerdown", 1, 100); touch("pointerdown", 2, 160);
+            for (let k = 1; k <= 6; k++) { touch("pointermove", 2, 160 + 10 * k); }
+            touch("pointerup", 1, 100); touch("pointerup", 2, 220);
+        }"""
+    )
+    assert window.evaluate("state.zoom") == pytest.approx(2, abs=0.05)
+    window.context.close()
+
+
+def test_small_pictures_over_the_timeline_are_the_frames_of_their_times(chromium, info, file):
+    window, _ = visit(chromium, file)
+    ready(window)
+    until(window, "strip.width > 400 && !jobs.busy && !jobs.strip.length")
+    shown = picture(window, "strip")[..., :3].astype(int)
+    reds = np.argwhere((shown[..., 0] > 130) & (shown[..., 1] < 90))
+    assert len(reds), "the red thing is in the strip"
+    count = window.evaluate("Math.max(1, Math.round(shownWidth() / (strip.clientHeight * width / height)))")
+    wide = shown.shape[1] / count
+    for k in range(count):
+        x = reds[(reds[:, 1] >= k * wide + 1) & (reds[:, 1] < (k + 1) * wide - 1), 1].mean() - k * wide
+        x1, _, x2, _ = answers.moving(np.array([(k + 0.5) / count * SECONDS]), WIDTH, HEIGHT)[0]
+        assert x / wide == pytest.approx((x1 + x2) / 2 / WIDTH, abs=0.06)
+    box = window.locator("#ruler").bounding_box()
+    window.mouse.move(box["x"] + box["width"] / 2, box["y"] + 5)
+    until(window, "!peek.hidden && !jobs.busy")
+    seen = picture(window, "peek")[..., :3].astype(int)
+    x = np.argwhere((seen[..., 0] > 130) & (seen[..., 1] < 90))[:, 1].mean() / seen.shape[1]
+    x1, _, x2, _ = answers.moving(np.array([SECONDS / 2]), WIDTH, HEIGHT)[0]
+    assert x == pytest.approx((x1 + x2) / 2 / WIDTH, abs=0.05)
+    window.context.close()
+
+
 def test_an_answer_that_the_script_cannot_draw_is_alone_missing(chromium, info, records, tmp_path):
     data = page.page_data(records, info, replace(prepare_media(info, Path()), warnings=("the sound is damaged",)))
     data["records"][1]["tubes"] = None

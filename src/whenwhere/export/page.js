@@ -38,6 +38,7 @@ const state = {
   until: null,      // time at which playing stops
   time: 0,          // time of the frame that is shown, in our seconds
   ready: false,     // whether the video has a picture to show
+  zoom: 1,          // how many times wider than its place the timeline is
 };
 
 /** Make an element. Properties that are functions become event handlers; "class" and "style" are as in HTML. */
@@ -62,7 +63,7 @@ function svg(tag, props, ...children) {
 
 const icon = (name) => svg("svg", { "aria-hidden": "true" }, svg("use", { href: "#i-" + name }));
 const setIcon = (button, name) => button.querySelector("use").setAttribute("href", "#i-" + name);
-const percent = (t) => `${(100 * Math.min(Math.max(t / duration, 0), 1)).toFixed(4)}%`;
+const percent = (t) => `${(100 * Math.min(Math.max(t / duration, 0), 1)).toFixed(6)}%`;
 const between = (s) => `${clock(s.start)} – ${clock(s.end)}`;
 const length = (s) => `${(s.end - s.start).toFixed(2)} s`;
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;

@@ -52,7 +52,7 @@ COPY_WIDTH, COPY_CRF = 640, 26
 COPY_BYTES_PER_SECOND = 130_000
 
 #: Files that make up the one script of the page, in this order.
-_SCRIPTS = ("tube.js", "page.js", "player.js", "timeline.js", "sentences.js", "start.js")
+_SCRIPTS = ("tube.js", "page.js", "player.js", "timeline.js", "thumbnails.js", "sentences.js", "start.js")
 #: What became of a sentence, by its status, in the words of the pages.
 STATUSES = {"answered": "Found", "absent": "Not there", "unsure": "Not sure", "failed": "Failed"}
 _PLAYABLE = {"h264": ("mp4",), "vp8": ("webm",), "vp9": ("webm", "mp4"), "av1": ("mp4", "webm")}

@@ -23,6 +23,7 @@ function seek(t, keep = false) {
   if (!keep) state.until = null;
   if (state.ready) video.currentTime = Math.max(0, to + offset + NUDGE);
   show(to);
+  reveal(to);
 }
 
 /** The current time; during a seek, the time that is being sought. */
@@ -49,7 +50,9 @@ function playSpan(span) {
 
 function onFrame(t) {
   if (!state.ready) return;   // the first picture comes before the first seek
+  const followed = inView(state.time);
   state.time = frameTime(t);
+  if (followed) reveal(state.time);
   if (state.until !== null && !video.paused && state.time >= state.until - 1.5 / fps) {
     video.pause();
     seek(frameTime(state.until - 4 * SLACK));   // the last frame before the end, however fast it went

@@ -31,6 +31,7 @@ function onKey(e) {
     j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
     Home: () => seek(0), End: () => seek(duration), n: () => hop(1), p: () => hop(-1),
     a: together,
+    "+": () => zoomTo(state.zoom * 2), "=": () => zoomTo(state.zoom * 2), "-": () => zoomTo(state.zoom / 2), 0: () => zoomTo(1),
     m: () => { if (!$("mute").hidden) mute(); }, f: full, l: copyLink, "?": () => $("keys").showModal(),
   };
   if (e.key === "Enter" && !e.target.closest("button, a, summary")) {
@@ -84,6 +85,7 @@ function load() {
     state.ready = true;
     $("notice").hidden = true;
     seek(state.time);
+    startThumbnails();
   });
   video.addEventListener("error", () => {
     $("notice").hidden = false;
@@ -139,10 +141,11 @@ function build() {
   document.addEventListener("click", (e) => { if (e.detail && e.target.closest("button, summary")) document.activeElement.blur(); });
   addEventListener("hashchange", followLink);
   new ResizeObserver(() => { ticks(); draw(); }).observe(picture);
-  new ResizeObserver(ticks).observe(tracks);
+  new ResizeObserver(() => { ticks(); drawStrip(); }).observe(tracks);
   const stage = document.querySelector(".stage");
   new ResizeObserver(() => document.documentElement.style.setProperty("--stage", `${stage.offsetHeight}px`)).observe(stage);
   wireTimeline();
+  wireZoom();
   watch();
   ticks();
   choose(0);
