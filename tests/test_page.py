@@ -611,8 +611,9 @@ def test_two_fingers_zoom_the_timeline(chromium, file):
     window.evaluate(
         """() => {
             const r = tracks.getBoundingClientRect(), y = r.top + 10;
-            const touch = (type, id, x) => tracks.dispatchEvent(new PointerEvent(type, { pointerId: id, pointerType: "touch",
-                isPrimary: id === 1, clientX: r.left + x, clientY: y, bubbles: true }));
+            const touch = (type, id, x) => tracks.dispatchEvent(new PointerEvent(type, {
+                pointerId: id, pointerType: "touch", isPrimary: id === 1, clientX: r.left + x, clientY: y, bubbles: true,
+            }));
             tracks.setPointerCapture = () => {};
             touch("pointerdown", 1, 100); touch("pointerdown", 2, 160);
             for (let k = 1; k <= 6; k++) { touch("pointermove", 2, 160 + 10 * k); }
