@@ -4,7 +4,9 @@ import time
 
 import pytest
 
-from whenwhere.answers import parse
+from whenwhere.answers import languages, parse
+from whenwhere.answers.language_numbers import NUMBERS, NumberWords
+from whenwhere.answers.language_words import LATIN, MARKS
 from whenwhere.answers.languages import in_english
 
 RANGES = [
@@ -128,3 +130,67 @@ def test_translating_takes_linear_time() -> None:
     for piece in pieces:
         parse(piece * (6_000 // len(piece)))
     assert time.process_time() - began < 5
+
+
+IN_WORDS = {
+    "german": (
+        "von {} bis {} Sekunden",
+        "zwischen Sekunde {} und Sekunde {}",
+        "Beginn bei {} Sekunden und Ende bei {} s",
+    ),
+    "spanish": ("de {} a {} segundos", "desde el segundo {} hasta el segundo {}", "entre {} y {} segundos del vídeo"),
+    "french": (
+        "de {} à {} secondes",
+        "entre la seconde {} et la seconde {}",
+        "début à {} secondes et fin à {} secondes",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", IN_WORDS)
+def test_numbers_in_words(language: str) -> None:
+    """Every number up to 199 and every half, in each form; words and digits may be mixed."""
+    words = {float(value): word for word, value in NUMBERS[language].words.items()}
+    assert set(range(200)) <= words.keys()
+    wrong = []
+    for k, (n, word) in enumerate(sorted(words.items())):
+        form = IN_WORDS[language][k % 3]
+        for first in (words[max(0, int(n) - 2)], str(max(0, int(n) - 2))):
+            text = form.format(first, word)
+            if n >= 2 and parse(text).spans != ((float(int(n) - 2), n),):
+                wrong.append((text, parse(text).spans))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("Von der dritten bis zur fünften Sekunde", (3, 5)), ("von drei Komma fünf bis sechs Sekunden", (3.5, 6)),
+        ("Von einer Minute und drei Sekunden bis zwei Minuten", (63, 120)), ("von fuenf bis zwoelf Sekunden", (5, 12)),
+        ("Zwei Männer und drei Frauen sind von 3 bis 5 Sekunden zu sehen.", (3, 5)),
+        ("Dos hombres y tres mujeres aparecen de 3 a 5 segundos", (3, 5)),
+        ("de dos segundos y medio a cuatro segundos", (2.5, 4)),
+        ("de deux secondes et demie à quatre secondes", (2.5, 4)), ("du troisième à la cinquième seconde", (3, 5)),
+        ("5秒頃から9秒頃まで", (5, 9)), ("5秒ごろから9秒くらいまで", (5, 9)), ("5초쯤부터 9초 정도까지", (5, 9)),
+    ],
+)  # fmt: skip
+def test_other_ways_to_say_a_number(text: str, span: tuple[float, float]) -> None:
+    assert parse(text).spans == (span,)
+
+
+def test_a_language_is_added_by_its_entries_in_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MARKS, "italian", frozenset("dal al secondo secondi trovato evento".split()))
+    rules = [
+        (r"\bnon\strovato\b", "nosuchevent"),
+        (r"\bdal\b", "from"),
+        (r"\bal\b", "to"),
+        (r"\bsecond[oi]\b", "second"),
+    ]
+    monkeypatch.setitem(LATIN, "italian", rules)
+    monkeypatch.setitem(
+        NUMBERS, "italian", NumberWords({"tre": "3", "sette": "7"}, r"second[oi]\b", frozenset(["al"]), "virgola")
+    )
+    languages._latin_rules.cache_clear()
+    assert parse("dal secondo tre al secondo sette").spans == ((3, 7),)
+    assert parse("evento non trovato").status == "absent"
+    languages._latin_rules.cache_clear()

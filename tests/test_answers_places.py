@@ -94,3 +94,19 @@ def test_spans_beside_places_stay_spans(text: str, spans: tuple[tuple[float, flo
 def test_numbers_that_can_be_time_or_score_are_not_guessed() -> None:
     assert parse('{"bbox": [0.1, 0.2, 0.3, 0.4, 0.9]}').status == "ambiguous"
     assert places('{"t": 3, "bbox": [0.1, 0.2, 0.3, 0.4, 0.9]}') == [(3, (0.1, 0.2, 0.3, 0.4))]
+
+
+@pytest.mark.parametrize("time", ["{}s: ", "At {}s: ", "{} s - ", "t={}, ", "time={}s, "])
+@pytest.mark.parametrize(
+    "box",
+    [
+        "x1=10, y1=20, x2=30, y2=45.5", "x1: 10, y1: 20, x2: 30, y2: 45.5", "(x1=10 y1=20 x2=30 y2=45.5)",
+        "[xmin=10, ymin=20, xmax=30, ymax=45.5]", "left=10, top=20, right=30, bottom=45.5",
+        "X1 = 10; Y1 = 20; X2 = 30; Y2 = 45.5",
+        "x=10, y=20, w=20, h=25.5", "x: 10px, y: 20px, width: 20px, height: 25.5px",
+    ],
+)  # fmt: skip
+def test_a_box_of_named_numbers(time: str, box: str) -> None:
+    text = "\n".join(time.format(t) + box for t in ("1.0", "2.5"))
+    assert [(b.time, b.box) for b in parse(text).boxes] == [(1.0, (10, 20, 30, 45.5)), (2.5, (10, 20, 30, 45.5))]
+    assert parse(text).spans == ()

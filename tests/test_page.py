@@ -612,7 +612,8 @@ def test_two_fingers_zoom_the_timeline(chromium, file):
         """() => {
             const r = tracks.getBoundingClientRect(), y = r.top + 10;
             const touch = (type, id, x) => tracks.dispatchEvent(new PointerEvent(type, {
-                pointerId: id, pointerType: "touch", isPrimary: id === 1, clientX: r.left + x, clientY: y, bubbles: true,
+                pointerId: id, pointerType: "touch", isPrimary: id === 1, bubbles: true,
+                clientX: r.left + x, clientY: y,
             }));
             tracks.setPointerCapture = () => {};
             touch("pointerdown", 1, 100); touch("pointerdown", 2, 160);

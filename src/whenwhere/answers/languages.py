@@ -14,7 +14,9 @@ read otherwise, and quoted words without a digit (a label, the query) are never 
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import cache
 
+from whenwhere.answers.language_numbers import number_rules
 from whenwhere.answers.language_words import (
     ENGLISH,
     FINISH,
@@ -81,7 +83,12 @@ def _rules_of(text: str) -> list[_Rule]:
             return [*_KANA_RULES, *_HAN_RULES] if _KANA.search(sample) else _HAN_RULES
     scores = {language: sum(w in marks for w in words) for language, marks in MARKS.items()}
     best = max(scores, key=lambda language: scores[language])
-    return _LATIN_RULES[best] if scores[best] > english else []
+    return _latin_rules(best) if scores[best] > english else []
+
+
+@cache
+def _latin_rules(language: str) -> list[_Rule]:
+    return [*number_rules(language), *_compiled(LATIN[language]), *_FINISHING]
 
 
 def _applied(rules: Iterable[_Rule], text: str) -> str:
@@ -143,4 +150,3 @@ _KOREAN_RULES: list[_Rule] = [
 _KEY_RULES = _compiled(
     [("毫秒|ミリ秒|밀리초", " ms "), ("秒|초", " seconds "), ("帧|フレーム|프레임", " frame "), ("分钟|分|분", " min ")]
 )
-_LATIN_RULES = {language: [*_compiled(rules), *_FINISHING] for language, rules in LATIN.items()}

@@ -36,6 +36,29 @@ _TIME_LABELS = frozenset(["time", "t", "timestamp", "at", "from", "to", "second"
 _PAIRS = {"]": "[", ")": "(", "}": "{"}
 
 
+def _sides(names: str) -> re.Pattern[str]:
+    """Four named numbers after one another, outside of dictionaries: `x1=10, y1=20, x2=30, y2=40`."""
+    number, between = r"\s?[:=]\s?(-?\d{1,6}(?:\.\d{1,6})?)(?:\s?px)?", r"\s?[,;]?\s?(?:and\s)?"
+    four = between.join(f"(?:{name}){number}" for name in names.split())
+    return re.compile(rf"(?<![\w\"'])[\[(]?\s?{four}\s?[\])]?(?![\w%])", re.IGNORECASE)
+
+
+_CORNERS = [
+    _sides("x_?(?:1|0|min) y_?(?:1|0|min) x_?(?:2|1|max) y_?(?:2|1|max)"),
+    _sides("left top right bottom"),
+]
+_SIZED = _sides("x|left y|top w|width h|height")
+
+
+def _box_of_sides(m: re.Match[str]) -> str:
+    return f" [{', '.join(m.groups())}]"
+
+
+def _box_of_size(m: re.Match[str]) -> str:
+    x, y, w, h = map(float, m.groups())
+    return f" [{x:g}, {y:g}, {x + w:.12g}, {y + h:.12g}]"
+
+
 def plain_text(text: str) -> str:
     """The text without marks that stand around times."""
     text = _SECOND_MARKS.sub(r"\1s\2\3s", text)
@@ -52,6 +75,10 @@ def plain_text(text: str) -> str:
         text = _TAG.sub(" ", text)
         text = _WORD_TAG.sub(_tag_word, text)
         text = _ANGLE.sub(r" \1 ", text)
+    if ("=" in text or ":" in text) and "{" not in text:
+        for corners in _CORNERS:
+            text = corners.sub(_box_of_sides, text)
+        text = _SIZED.sub(_box_of_size, text)
     if not text.isascii() or "~" in text or "@" in text:
         text = _ABOUT.sub(" ", text)
     return _UNDERLINE.sub(" ", text) if "__" in text else text
