@@ -179,7 +179,7 @@ def test_other_ways_to_say_a_number(text: str, span: tuple[float, float]) -> Non
 
 
 def test_a_language_is_added_by_its_entries_in_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MARKS, "italian", frozenset("dal al secondo secondi trovato evento".split()))
+    monkeypatch.setitem(MARKS, "italian", frozenset(["dal", "al", "secondo", "secondi", "trovato", "evento"]))
     rules = [
         (r"\bnon\strovato\b", "nosuchevent"),
         (r"\bdal\b", "from"),

@@ -12,22 +12,85 @@ from dataclasses import dataclass
 
 from whenwhere.answers.lexer import word_set
 
-_DE = (
-    "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn "
-    "achtzehn neunzehn"
-).split()
-_DE_TENS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-_ES = (
-    "cero un dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete "
-    "dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete "
-    "veintiocho veintinueve"
-).split()
-_ES_TENS = "treinta cuarenta cincuenta sesenta setenta ochenta noventa".split()
-_FR = (
-    "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit "
-    "dix-neuf"
-).split()
-_FR_TENS = "vingt trente quarante cinquante soixante".split()
+_DE = [
+    "null",
+    "ein",
+    "zwei",
+    "drei",
+    "vier",
+    "fünf",
+    "sechs",
+    "sieben",
+    "acht",
+    "neun",
+    "zehn",
+    "elf",
+    "zwölf",
+    "dreizehn",
+    "vierzehn",
+    "fünfzehn",
+    "sechzehn",
+    "siebzehn",
+    "achtzehn",
+    "neunzehn",
+]
+_DE_TENS = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+_ES = [
+    "cero",
+    "un",
+    "dos",
+    "tres",
+    "cuatro",
+    "cinco",
+    "seis",
+    "siete",
+    "ocho",
+    "nueve",
+    "diez",
+    "once",
+    "doce",
+    "trece",
+    "catorce",
+    "quince",
+    "dieciséis",
+    "diecisiete",
+    "dieciocho",
+    "diecinueve",
+    "veinte",
+    "veintiuno",
+    "veintidós",
+    "veintitrés",
+    "veinticuatro",
+    "veinticinco",
+    "veintiséis",
+    "veintisiete",
+    "veintiocho",
+    "veintinueve",
+]
+_ES_TENS = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"]
+_FR = [
+    "zéro",
+    "un",
+    "deux",
+    "trois",
+    "quatre",
+    "cinq",
+    "six",
+    "sept",
+    "huit",
+    "neuf",
+    "dix",
+    "onze",
+    "douze",
+    "treize",
+    "quatorze",
+    "quinze",
+    "seize",
+    "dix-sept",
+    "dix-huit",
+    "dix-neuf",
+]
+_FR_TENS = ["vingt", "trente", "quarante", "cinquante", "soixante"]
 
 
 def _german() -> dict[str, str]:
@@ -36,7 +99,7 @@ def _german() -> dict[str, str]:
         words[ten] = 10 * n
         words |= {f"{_DE[unit]}und{ten}": 10 * n + unit for unit in range(1, 10)}
     words |= {f"{one}hundert{word}": 100 + n for one in ("", "ein") for word, n in words.items() if n}
-    words |= {"hundert": 100, "einhundert": 100, **dict.fromkeys("eins eine einer einem einen".split(), 1)}
+    words |= {"hundert": 100, "einhundert": 100, **dict.fromkeys(["eins", "eine", "einer", "einem", "einen"], 1)}
     ordinals = {word + ending: n for word, n in words.items() if 3 < n <= 20 for ending in ("te", "ten", "ste", "sten")}
     odd = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte", 2: "zweite"}
     ordinals |= {word + ending: n for n, word in odd.items() for ending in ("", "n")}
@@ -54,7 +117,7 @@ def _spanish() -> dict[str, str]:
     words |= {"veintiún": 21, "veintiuna": 21, "uno": 1, "una": 1}
     words |= {f"ciento {word}": 100 + n for word, n in words.items() if n} | {"cien": 100}
     # "segundo" is the unit.
-    roots = "primer tercer cuart quint sext séptim octav noven décim".split()
+    roots = ["primer", "tercer", "cuart", "quint", "sext", "séptim", "octav", "noven", "décim"]
     ordinals = {root + ending: n for n, root in zip([1, *range(3, 11)], roots, strict=True) for ending in ("o", "a")}
     return {word: str(n) for word, n in (ordinals | words).items()} | {"primer": "1", "tercer": "3"}
 
