@@ -14,6 +14,7 @@ from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.formats import FORMATS, read_predictions, sniff, write_predictions
 from whenwhere.evaluate.prediction import Boxes, Prediction, Predictions
+from whenwhere.records import ErrorRecord, Grounding, SpanRecord
 
 FPS = 25.0
 ITEMS = [
@@ -309,6 +310,22 @@ def test_every_fault_is_one_sentence_with_file_and_line(tmp_path: Path, kind: st
     (fault,) = [f for f in found.faults if f.kind == kind]
     assert fault.where.endswith(":3") and fault.message.count(". ") == 0
     assert found.by_id["7"].spans.tolist() == [[1, 2]], "the first answer counts"
+
+
+def test_of_two_answers_the_one_counts_that_the_original_counts(tmp_path: Path) -> None:
+    """TimeLens' evaluator and a batch take the last; QVHighlights' takes neither, so two are refused."""
+    key = f"{ITEMS[0].video}>>>{ITEMS[0].query}>>>[0, 1]"
+    text = "".join(json.dumps({key: {"timestamps": [[s, s + 1]]}}) + "\n" for s in (1, 3))
+    found, kinds = faults(tmp_path, text, "timelens")
+    assert kinds == ["duplicate id"] and found.by_id[ITEMS[0].id].spans.tolist() == [[3, 4]]
+    spans = [SpanRecord(start=s, end=s + 1) for s in (1, 3)]
+    records = [Grounding(id=ITEMS[0].id, query="q", status="answered", spans=[span]) for span in spans]
+    lost = Grounding(id=ITEMS[0].id, query="q", status="failed", error=ErrorRecord(kind="media", message="away"))
+    found, kinds = faults(tmp_path, "".join(f"{r.to_json()}\n" for r in (lost, *records, lost)), "whenwhere")
+    assert kinds == ["duplicate id"] * 3 and found.by_id[ITEMS[0].id].spans.tolist() == [[3, 4]]
+    line = json.dumps({"qid": ITEMS[0].id, "pred_relevant_windows": [[1, 2, 0.5]]})
+    with pytest.raises(RecordError, match="is answered a second time"):
+        faults(tmp_path, f"{line}\n{line}\n", "qvhighlights")
 
 
 def test_what_cannot_be_a_number_fails_and_the_rest_counts_as_written(tmp_path: Path) -> None:

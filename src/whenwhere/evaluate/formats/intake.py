@@ -7,7 +7,8 @@ Three rules hold for every format:
   in the denominator.
 - Answers stay as they were written. A span that ends before it starts, or outside the video, is reported and kept:
   what it costs is the protocol's business.
-- The first answer to an item counts; later ones are reported.
+- Of several answers to an item one counts, and the others are reported: the first, or the last where the evaluator of
+  the format's own benchmark takes the last (`Intake.last_counts`).
 
 An entry belongs to the item with its id; if no item has that id, to all items with the same sentence about the same
 video (folders and the ending of the video's name do not count, nor do case and spacing of the sentence).
@@ -87,6 +88,7 @@ class Intake:
         faults: What is wrong, as far as it was read.
         known: Id as the file writes it → item.
         asked: Ids that need an answer: those of the items, or names of videos if answers belong to videos.
+        last_counts: Whether the last of several answers to an item counts, and not the first.
     """
 
     def __init__(self, path: Path, items: Sequence[Item]) -> None:
@@ -96,6 +98,7 @@ class Intake:
         self.faults: list[PredictionFault] = []
         self.known = {item.id: item for item in items}
         self.asked = list(self.known)
+        self.last_counts = False
 
     def open(self, path: Path) -> None:
         """Go on with another file; the answers so far stay."""
@@ -202,14 +205,19 @@ class Intake:
         return []
 
     def keep(self, at: int | str, prediction: Prediction) -> None:
-        """Keep an answer, unless its item has one already, which is a fault."""
-        if self.by_id.setdefault(prediction.id, prediction) is not prediction:
-            self.fault(
-                at,
-                "duplicate id",
-                f"{quoted(prediction.id)} was answered before and the first answer counts",
-                "keep one answer for each id",
-            )
+        """Keep an answer. If its item has one already, that is a fault; a failed answer replaces no other one."""
+        before = self.by_id.setdefault(prediction.id, prediction)
+        if before is prediction:
+            return
+        if self.last_counts and (prediction.status != "failed" or before.status == "failed"):
+            self.by_id[prediction.id] = prediction
+        which = "last" if self.last_counts else "first"
+        self.fault(
+            at,
+            "duplicate id",
+            f"{quoted(prediction.id)} was answered before and the {which} answer counts",
+            "keep one answer for each id",
+        )
 
     def fail(self, at: int | str, id: str, kind: str, what: str, mend: str, raw: str | None = None) -> None:
         """Record that the answer to this item cannot be used, and keep a `failed` one."""

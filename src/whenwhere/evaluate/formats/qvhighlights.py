@@ -6,6 +6,9 @@ curve, whose values belong to the middles of the clips. `pred_exist_score`, whic
 certainty that the moment exists at all), is the confidence of an answer with windows; of an empty one, which says that
 nothing is there, the confidence is 1 minus it. Windows without a score, [start, end], are read too: their
 order is kept, and what needs scores (an average precision) cannot be counted from them.
+
+A query that is answered twice is refused: the authors' evaluator takes the last of its windows for recall and all of
+them for the average precision, which is the score of no answer.
 """
 
 import json
@@ -15,9 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.errors import RecordError
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.formats.intake import Intake, with_scores, without_nan
 from whenwhere.evaluate.prediction import Prediction, Status
+from whenwhere.readers import quoted
 from whenwhere.store import write_text
 
 #: Length of a clip in seconds.
@@ -27,6 +32,11 @@ CLIP = 2.0
 def _read(intake: Intake) -> None:
     for at, line in intake.objects():
         for item in intake.find(at, line.get("qid"), line.get("vid"), line.get("query")):
+            if item.id in intake.by_id:
+                raise RecordError(
+                    f"{intake.where(at)}: query {quoted(item.id)} is answered a second time, and the benchmark's "
+                    "evaluator would count one answer for recall and both for the average precision: keep one"
+                )
             ranked = intake.spans(at, item, line.get("pred_relevant_windows", ()), (2, 3))
             if ranked is None:
                 continue

@@ -26,6 +26,8 @@ MARK = ">>>"
 
 
 def _read(intake: Intake) -> None:
+    # The authors' evaluator puts all lines into one dictionary.
+    intake.last_counts = True
     for at, entries in intake.objects():
         for key, value in entries.items():
             place = f"{at}, {key[:60]}" if isinstance(at, str) else at

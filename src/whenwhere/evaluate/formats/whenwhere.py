@@ -1,4 +1,4 @@
-"""Our own records (`grounding.jsonl`, version 1) as answers.
+"""Our own records (`grounding.jsonl`, version 1) as answers; of several to one question the last counts, as in a batch.
 
 A record has the id that its run gave it; if no item has that id, video and sentence decide. Boxes are pixels of the
 frame that the model was shown; if the item states another size (the same video, recoded) they are scaled to it, and to
@@ -42,6 +42,7 @@ _KINDS = {"must be finite": "not a number", "start < end": "reversed"}
 
 
 def _read(intake: Intake) -> None:
+    intake.last_counts = True
     for at, line in intake.lines():
         try:
             record = Grounding.model_validate_json(line)
