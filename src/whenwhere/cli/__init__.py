@@ -34,12 +34,13 @@ from whenwhere.cli.misspelt import SuggestingGroup
 from whenwhere.cli.process import ended_by_signals, prepare_streams
 from whenwhere.cli.stage import stage_command
 from whenwhere.cli.train import train_command
+from whenwhere.cli.train_status import train_status_command
 from whenwhere.errors import QueryError, SettingError, WhenwhereError
 from whenwhere.readers import visible
 
 __all__ = ["COMMANDS", "app", "main"]
 
-#: Each command by the name that is typed: its function, and the example that its --help ends with.
+#: Each command by the name that is typed, of one word or two: its function, and the example that its --help ends with.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "ground": (
         ground_command,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     ),
     "stage": (stage_command, "whenwhere stage clips --clips 8 --seed 1"),
     "train": (train_command, "whenwhere train tiny-sft train.max_steps=2000 --out runs/sft"),
+    "train status": (train_status_command, "whenwhere train status runs/sft runs/rl --html"),
     "demo": (demo_command, "whenwhere demo --out demo"),
     "doctor": (doctor_command, "whenwhere doctor --json"),
 }

@@ -28,6 +28,7 @@ OTHER_WORDS = {
     "validate": "data validate",
     "stats": "data stats",
     "difficulty": "data difficulty",
+    "status": "train status",
 }
 
 
@@ -41,6 +42,10 @@ class SuggestingGroup(typer.core.TyperGroup):
         Raises:
             SettingError: There is no such command; the message proposes others.
         """
+        # a command of two words is found before the one that is its first word
+        joined = " ".join(args[:2])
+        if len(args) > 1 and (command := self.get_command(ctx, joined)) is not None:
+            return joined, command, args[2:]
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             other = OTHER_WORDS.get(name.casefold()) if ctx.parent is None else None

@@ -15,7 +15,7 @@ import typer
 
 from whenwhere.cli import options
 from whenwhere.cli.ground import INTERRUPTED
-from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback
+from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback, clock
 
 if TYPE_CHECKING:
     from whenwhere.training.run import TrainingResult
@@ -52,6 +52,8 @@ def train_command(
     device: options.Device = None,
 ) -> None:
     """Train a policy as a recipe says. The same command resumes a run that was stopped.
+
+    `whenwhere train status RUN` shows how far a run is.
 
     Exit status: 0 done, 1 training failed or skipped samples (the last line says how many),
     2 wrong usage, 130 interrupted (the last saved state is kept).
@@ -154,27 +156,13 @@ def _tell_result(result: "TrainingResult", json_: bool) -> None:
         write_json(json.dumps(entry, ensure_ascii=False))
     else:
         best_too = "" if result.best is None else f", the best model in {result.best}"
-        text = f"{result.steps} updates in {_clock(result.seconds)}; wrote {result.checkpoint}{best_too}"
+        text = f"{result.steps} updates in {clock(result.seconds)}; wrote {result.checkpoint}{best_too}"
         stdout.print(text, markup=False)
     if result.skipped:
         names = list(dict.fromkeys(result.skipped))
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         note(f"skipped {len(result.skipped)} samples ({some}): see {result.folder / 'skipped.jsonl'}", "red")
         raise typer.Exit(1)
-
-
-def _clock(seconds: float) -> str:
-    """A length of time for a person.
-
-    >>> _clock(8.4), _clock(125), _clock(7500)
-    ('8 s', '2 min 5 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class _Watch(TrainingCallback):
@@ -246,7 +234,7 @@ class _Watch(TrainingCallback):
         """Shows how far the run is."""
         self.training = True
         name, of = self.recipe.name, progress.of
-        left = f"{_clock(progress.left)} left"
+        left = f"{clock(progress.left)} left"
         text = _brief(progress.metrics)
         if self._moving:
             self._bar.update(self._task, description=f"{name} {text}", completed=progress.step, total=of, left=left)

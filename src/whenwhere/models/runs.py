@@ -89,14 +89,18 @@ def _all_steps(run: Path) -> dict[int, Path]:
     """All models of a run by the number of updates, wherever they are."""
     found = {}
     for folder in (run / BEST, run / RESULT):
-        step = _step_of(folder)
+        step = step_of(folder)
         if step is not None:
             found[step] = folder
     return found | kept_steps(run)
 
 
-def _step_of(folder: Path) -> int | None:
-    """After which update a model was written; None if it is not there or does not say."""
+def step_of(folder: Path) -> int | None:
+    """Number of updates after which a model was written. None if it is not there or does not say.
+
+    Args:
+        folder: Folder of the model.
+    """
     if not (folder / FILE).is_file():
         return None
     try:

@@ -139,3 +139,20 @@ class WarningsToStderr(TrainingCallback):
     def on_warning(self, text: str) -> None:
         """Prints the warning."""
         print(text, file=sys.stderr)  # noqa: T201
+
+
+def clock(seconds: float) -> str:
+    """A length of time for a person.
+
+    Args:
+        seconds: The length.
+
+    >>> clock(8.4), clock(125), clock(7500)
+    ('8 s', '2 min 5 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -58,7 +58,7 @@ class TrainingSettings:
     logging_steps: int = 10
     save_steps: int = 100
     save_total_limit: int | None = field(default=None, metadata=ADDED)
-    report_to: Literal["none", "tensorboard", "trackio"] = "none"
+    report_to: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     dataloader_prefetch: int = 1
     sharding: Literal["none", "fsdp"] = field(default="none", metadata=ADDED)
     ddp_timeout: int = field(default=1800, metadata=ADDED)
