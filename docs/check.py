@@ -134,7 +134,8 @@ def settings(table: str) -> str:
     kinds: dict[str, Any] = {
         "model": policy_tables.ModelSettings, "data": policy_tables.DataSettings, "filters": FilterSettings,
         "world": ShapesWorld, "reward": policy_tables.RewardSettings, "curriculum": CurriculumSettings,
-        "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings, "rl": RLSettings,
+        "mix": policy_tables.MixedSetSettings, "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings,
+        "rl": RLSettings,
         "evaluators": EvaluatorSettings, "grounding": GroundingEvaluatorSettings,
     }  # fmt: skip
     kind = kinds[table]

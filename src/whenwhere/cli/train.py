@@ -100,7 +100,8 @@ def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None
         with watch, _stopping(watch):
             result = train(recipe, out, callbacks=[watch], device=device)
     except KeyboardInterrupt:
-        note(f"interrupted after update {watch.step} of {recipe.train.max_steps}; {_how_to_resume(watch.run)}")
+        of = f" of {watch.of}" if watch.of else ""
+        note(f"interrupted after update {watch.step}{of}; {_how_to_resume(watch.run)}")
         raise typer.Exit(INTERRUPTED) from None
     if watch.run is not None:  # the first process
         _tell_result(result, json_)
@@ -176,6 +177,7 @@ class _Watch(TrainingCallback):
     Attributes:
         run: The run. None until it begins, and in all processes but the first.
         training: Whether an update is done already in this process.
+        of: Number of updates in the whole run; 0 until it is known.
     """
 
     def __init__(self, recipe: "Recipe", json: bool, out: Path) -> None:
@@ -187,12 +189,13 @@ class _Watch(TrainingCallback):
         self.recipe, self.json, self.out = recipe, json, out
         self.run: RunStatus | None = None
         self.training = False
+        self.of = recipe.train.max_steps
         self._moving = err.is_terminal
         self._bar = ProgressBar(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}", markup=False), console=err, transient=True,
         )  # fmt: skip
-        self._task = self._bar.add_task(recipe.name, total=recipe.train.max_steps, left="")
+        self._task = self._bar.add_task(recipe.name, total=recipe.train.max_steps or None, left="")
 
     def __enter__(self) -> None:
         if self._moving:
@@ -234,6 +237,7 @@ class _Watch(TrainingCallback):
         """Shows how far the run is."""
         self.training = True
         name, of = self.recipe.name, progress.of
+        self.of = of
         left = f"{clock(progress.left)} left"
         text = _brief(progress.metrics)
         if self._moving:

@@ -1,6 +1,6 @@
 """Builds what a recipe for a policy asks for: checkpoint, policy, samples, and the curriculum over them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from whenwhere.curate.filters import filter_items
 from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
-from whenwhere.errors import ModelError, SettingError
+from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.runs import resolve_run
 from whenwhere.training.data import difficulty
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
 from whenwhere.training.data.difficulty import DifficultySampling
 from whenwhere.training.data.samples import SampleSource
-from whenwhere.training.policy_tables import DataSettings, ModelSettings
+from whenwhere.training.policy_tables import DataSettings, MixedDataSettings, MixedSetSettings, ModelSettings
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.stages import Recipe
 
@@ -49,10 +49,11 @@ def start_policy(
     with run.processes.first_process_first():
         made = open_checkpoint(recipe, run.folder / "start", device)
     model: ModelSettings = recipe.model
-    data: DataSettings = recipe.data
+    sets: Sequence[DataSettings] = recipe.data.mix or (recipe.data,)
+    worlds = [float(one.world.seconds[1]) for one in sets if one.kind == "shapes"]
     about = {
         "sample_fps": model.sample_fps, "long_side": model.long_side or made.dialect.side,
-        "seconds": float(data.world.seconds[1]) if data.kind == "shapes" else made.dialect.seconds,
+        "seconds": max(worlds) if len(worlds) == len(sets) else made.dialect.seconds,
     }  # fmt: skip
     run.about |= {key: value for key, value in about.items() if value is not None}
     if extend is not None:
@@ -192,7 +193,21 @@ def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Sa
         RecordError: Annotations cannot be read.
         SettingError: No sample is left.
     """
-    return source_of(recipe.data, recipe.model, tell)
+    data: MixedDataSettings = recipe.data
+    if not data.mix:
+        return source_of(data, recipe.model, tell)
+    from whenwhere.training.data.mix import MixedSource
+
+    sources = {one.name: _source_of_mix(one, recipe.model, tell) for one in data.mix}
+    return MixedSource(sources, [one.weight for one in data.mix])
+
+
+def _source_of_mix(one: MixedSetSettings, model: ModelSettings, tell: Callable[[str], None] | None) -> SampleSource:
+    """The samples of one set of a mix; what is said of it begins with its name."""
+    try:
+        return source_of(one, model, None if tell is None else lambda text: tell(f"{one.name}: {text}"))
+    except (SettingError, RecordError) as e:
+        raise type(e)(f"[[data.mix]] {one.name}: {e}") from e
 
 
 def source_of(data: DataSettings, model: ModelSettings, tell: Callable[[str], None] | None = None) -> SampleSource:

@@ -89,7 +89,7 @@ class TrainingCallback:
 
         Args:
             run: The run.
-            of: Number of updates in the whole run.
+            of: Number of updates in the whole run; 0 if it follows from num_train_epochs and the data.
         """
 
     def on_message(self, text: str) -> None:

@@ -138,6 +138,8 @@ class TrainingRun(RunFolder):
         import torch
 
         self._objective, self._evaluation, settings = objective, evaluation, objective.settings
+        if settings.max_steps < 1:
+            raise SettingError("num_train_epochs has no meaning for this stage, which has no epochs: set max_steps")
         _seed(settings.seed)
         objective.prepare()
         self._shard(objective)

@@ -12,9 +12,11 @@ import numpy as np
 
 from whenwhere.errors import WhenwhereError
 from whenwhere.training import builders
-from whenwhere.training.data.samples import Sample, SampleSource
+from whenwhere.training.data.samples import ReorderedSource, Sample, SampleSource, question_count
+from whenwhere.training.epochs import in_updates
 from whenwhere.training.prefix.flops import FlopCounter, Flops
 from whenwhere.training.prefix.group import TokenSegment
+from whenwhere.training.processes import Processes
 from whenwhere.training.stages import Recipe
 
 #: Number of samples that are looked at.
@@ -86,10 +88,15 @@ def _estimate(
     found["answer_tokens"] = float(np.mean(answers))
     if answer_tokens_counted is not None:
         found["answer_tokens_counted"] = answer_tokens_counted
-    updates = recipe.train.max_steps
+    processes = Processes().count
+    # in RL an update takes so many questions, and in SFT so many clips
+    units = len(source) if answer_tokens_counted is None else question_count(source)
+    updates = in_updates(recipe.train, units, samples_per_update * processes).max_steps
     found["updates"] = updates
     found["samples_per_update"] = samples_per_update
-    found["epochs"] = updates * samples_per_update / len(source)
+    if processes > 1:
+        found["processes"] = processes
+    found["epochs"] = updates * samples_per_update * processes / units
     per_update = flops * (samples_per_update / len(prompts))
     found["flops_per_update"] = per_update.shared
     found["flops"] = per_update.shared * updates
@@ -100,6 +107,6 @@ def _readable(source: SampleSource) -> Iterator[Sample]:
     """The first samples that can be read."""
     for number in range(min(LOOKED_AT, len(source))):
         try:
-            yield source[number]
+            yield source[source.order(number, 0) if isinstance(source, ReorderedSource) else number]
         except WhenwhereError:
             continue

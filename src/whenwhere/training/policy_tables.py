@@ -4,7 +4,7 @@ A table is a dataclass: its fields are the keys, its annotations the types, and 
 recipe leaves out (`training.tables`).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any
 
 from whenwhere.answers import FORMS
@@ -138,6 +138,57 @@ class DataSettings(FilterSettings):
             raise SettingError("kind = 'shapes' needs count, how many clips there are")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MixedSetSettings(DataSettings):
+    """One table [[data.mix]]: a set with its share of the samples. It has the keys of [data] too.
+
+    Attributes:
+        name: Name of the set in metrics.jsonl (`clips/<name>`).
+        weight: Weight of the set: its share of the samples of a run, before division by the sum of the weights.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        DataSettings.__post_init__(self)
+        if not self.name:
+            raise SettingError("name is empty: give the set a name for metrics.jsonl")
+        if not self.weight:
+            raise SettingError(f"the set {self.name!r} has the weight 0: leave the set out")
+        if self.grow:
+            raise SettingError(
+                f"the set {self.name!r} has grow, which is an order of the whole run: leave one of them out"
+            )
+
+
+@dataclass(frozen=True)
+class MixedDataSettings(DataSettings):
+    """The table [data] of a recipe: one set, or several that are mixed.
+
+    Attributes:
+        mix: Sets that are mixed by weight, each a table [[data.mix]], in place of the other keys.
+    """
+
+    mix: tuple[MixedSetSettings, ...] = field(default=(), metadata=ADDED)
+
+    def __post_init__(self) -> None:
+        if not self.mix:
+            DataSettings.__post_init__(self)
+            return
+        own = [one.name for one in fields(DataSettings) if getattr(self, one.name) != _default(one)]
+        if own:
+            raise SettingError(f"{', '.join(own)} beside mix has no effect: write it into each table [[data.mix]]")
+        names = [one.name for one in self.mix]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingError(f"two sets of the mix are named {name!r}: give each a name of its own")
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
 @dataclass(frozen=True)
 class RewardSettings:
     """The table [reward]: how answers are scored (`whenwhere.verify.Verifier`), in RL and when difficulty is measured.
@@ -175,7 +226,7 @@ class RewardSettings:
 
 #: Tables of a recipe that trains a policy, beside [train].
 POLICY_TABLES: dict[str, Any] = {
-    "model": ModelSettings, "data": DataSettings, "reward": RewardSettings, "curriculum": CurriculumSettings,
+    "model": ModelSettings, "data": MixedDataSettings, "reward": RewardSettings, "curriculum": CurriculumSettings,
 }  # fmt: skip
 
 
@@ -198,6 +249,8 @@ def check_policy_tables(tables: dict[str, Any], train: TrainingSettings) -> Trai
             "[curriculum] difficulty has no effect, for nothing is chosen or ordered by it: add a selector, low, high, "
             "count or schedule, or leave it out"
         )
+    if curriculum.needed and tables["data"].mix:
+        raise SettingError("[data] mix and [curriculum] are both an order of clips: leave one of them out")
     if curriculum.needed and tables["data"].grow:
         raise SettingError("[data] grow and [curriculum] are both an order of clips: leave one of them out")
     if curriculum.schedule == "rescored":

@@ -92,7 +92,29 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
             raise SettingError(f"{source}: {key} is a table, written [{key}]")
     for override in overrides:
         _override(tables, override, stage)
+    _choose_length(tables.setdefault("train", {}), overrides, source)
     return _recipe(file.stem, tables, source, _header(text))
+
+
+def _choose_length(train: dict[str, Any], overrides: Iterable[str], source: str) -> None:
+    """Leaves one of max_steps and num_train_epochs in a table [train]: the one that was set last.
+
+    Raises:
+        SettingError: Both are set in the file, or both by overrides.
+    """
+    both = ("max_steps", "num_train_epochs")
+    if train.get("num_train_epochs", "none") == "none":
+        return
+    said = {one.partition("=")[0].strip().removeprefix("train.") for one in overrides}
+    now = [key for key in both if key in said] or [key for key in both if key in train]
+    if len(now) > 1:
+        raise SettingError(
+            f"{source} [train]: max_steps and num_train_epochs both say how long a run is: set one of them"
+        )
+    if now == ["max_steps"]:
+        del train["num_train_epochs"]
+    else:
+        train["max_steps"] = 0  # it follows from the data
 
 
 def _file(name: str) -> Path:

@@ -94,7 +94,10 @@ def train(
     objective = find_stage(recipe.stage).build(recipe, run, device)
     evaluators = build_evaluators(recipe.evaluators, recipe.tables, objective)
     if run.processes.first:
-        entry = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
+        updates = objective.settings.max_steps
+        if recipe.train.num_train_epochs is not None:
+            run.tell(f"{recipe.train.num_train_epochs:g} epochs are {updates} updates")
+        entry = {"name": recipe.name, "hash": recipe.hash, "max_steps": updates, "recipe": recipe.resolved}
         write_text(folder / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
     checkpoint = run.train(objective, evaluators)
     best = folder / "best"

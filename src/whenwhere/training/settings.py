@@ -23,6 +23,8 @@ class TrainingSettings:
         lr_scheduler_type: Shape of the learning rate after the warm-up.
         warmup_steps: Updates over which the learning rate rises linearly from 0.
         max_steps: Number of updates of the whole run.
+        num_train_epochs: Number of passes over the data, in place of `max_steps`, which follows from it, the data and
+            the number of processes. In RL a pass is as many questions as the data have.
         optim: Optimiser. `muon` is for training from scratch: its updates of matrices are orthogonalised.
         muon_factor: Learning rate of the matrices under `muon`, as a multiple of `learning_rate`.
         weight_decay: Weight decay of matrices; vectors have none.
@@ -62,18 +64,23 @@ class TrainingSettings:
     dataloader_prefetch: int = 1
     sharding: Literal["none", "fsdp"] = field(default="none", metadata=ADDED)
     ddp_timeout: int = field(default=1800, metadata=ADDED)
+    num_train_epochs: float | None = field(default=None, metadata=ADDED)
 
     #: Keys that change what a run writes but not what it learns: a recipe's hash leaves them out.
     UNHASHED: ClassVar[frozenset[str]] = frozenset(
         {"logging_steps", "save_steps", "save_total_limit", "dataloader_prefetch", "report_to", "ddp_timeout"}
     )
     #: Keys that may have another value when a run is resumed.
-    RESUMABLE: ClassVar[frozenset[str]] = UNHASHED | {"max_steps"}
+    RESUMABLE: ClassVar[frozenset[str]] = UNHASHED | {"max_steps", "num_train_epochs"}
 
     def __post_init__(self) -> None:
-        self._at_least(1, "max_steps", "logging_steps", "save_steps", "ddp_timeout")
+        self._at_least(1, "logging_steps", "save_steps", "ddp_timeout")
         if self.sharding != "none" and self.optim == "muon":
             raise SettingError("muon orthogonalises whole matrices, which sharding divides: set optim=adamw")
+        if self.num_train_epochs is None:
+            self._at_least(1, "max_steps")
+        elif not self.num_train_epochs:
+            raise SettingError("num_train_epochs is 0 and must be above 0")
 
     def _at_least(self, least: int, *names: str) -> None:
         for name in names:

@@ -147,6 +147,11 @@ class Curriculum:
         return self._chosen(self._epochs[0], self._epochs[0].numbers[index])
 
     @property
+    def question_count(self) -> int:
+        """Number of questions of the first epoch."""
+        return len(self.questions)
+
+    @property
     def questions(self) -> list[str]:
         """Names of the questions of the first epoch, sorted."""
         return sorted(q for ids in self._epochs[0].chosen.values() for q in ids)

@@ -13,8 +13,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.verify import Truth
+
+#: Samples that are looked at where the number of questions is estimated.
+LOOKED_AT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +46,14 @@ class Sample:
         images: Upright RGB frames, (n, h, w, 3) uint8.
         times: Seconds at which each frame is shown, (n,).
         questions: Questions about the clip, at least one.
+        source: Name of the set that the clip is of, in a mix of several.
     """
 
     id: str
     images: NDArray[np.uint8]
     times: NDArray[np.float64]
     questions: tuple[Question, ...]
+    source: str = ""
 
 
 class SampleSource(Protocol):
@@ -87,6 +92,20 @@ class OrderedSource(SampleSource, Protocol):
         ...
 
 
+@runtime_checkable
+class ReorderedSource(SampleSource, Protocol):
+    """A source that decides the order of its samples in advance, such as a mix: samples can be read ahead."""
+
+    def order(self, position: int, seed: int) -> int:
+        """Number of the sample at a position of the run's order.
+
+        Args:
+            position: Index in the run's order, from 0.
+            seed: Seed of the run.
+        """
+        ...
+
+
 def order(position: int, size: int, seed: int) -> int:
     """The sample at a position when a source is read epoch by epoch, each time in another random order.
 
@@ -108,7 +127,7 @@ def order(position: int, size: int, seed: int) -> int:
 
 
 def sample_at(source: SampleSource, position: int, progress: float, seed: int) -> Sample:
-    """The sample at a position of a run: in random order, or where an `OrderedSource` puts it.
+    """The sample at a position of a run: in random order, or where an `OrderedSource` or `ReorderedSource` puts it.
 
     Args:
         source: The samples.
@@ -121,9 +140,29 @@ def sample_at(source: SampleSource, position: int, progress: float, seed: int) -
     """
     if isinstance(source, OrderedSource):
         return source.at(position, progress)
+    if isinstance(source, ReorderedSource):
+        return source[source.order(position, seed)]
     return source[order(position, len(source), seed)]
 
 
-@lru_cache(maxsize=4)
+def question_count(source: SampleSource) -> float:
+    """Number of questions in a source: what it says, or what its first samples let expect.
+
+    Args:
+        source: The samples.
+    """
+    known = getattr(source, "question_count", None)
+    if known is not None:
+        return float(known)
+    counts = []
+    for number in range(min(LOOKED_AT, len(source))):
+        try:
+            counts.append(len(source[number].questions))
+        except WhenwhereError:
+            continue
+    return len(source) * float(np.mean(counts)) if counts else float(len(source))
+
+
+@lru_cache(maxsize=16)
 def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(size)

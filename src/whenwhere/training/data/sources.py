@@ -136,6 +136,11 @@ class ItemSource:
         self._videos = list(videos)
         self.items = list(videos.values())
 
+    @property
+    def question_count(self) -> int:
+        """Number of sentences."""
+        return sum(map(len, self.items))
+
     def __len__(self) -> int:
         """Number of videos, windows counted separately."""
         return len(self._videos)

@@ -29,7 +29,9 @@ import numpy as np
 
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.store import write_text
-from whenwhere.training.data.samples import SampleSource
+from whenwhere.training.data.mix import source_counts
+from whenwhere.training.data.samples import SampleSource, question_count
+from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import Flops, branch_lengths
 from whenwhere.training.prefix.group import PrefixGroup, deduplicate, pack_in_order
@@ -40,6 +42,7 @@ from whenwhere.training.prefix.rollout import SamplingParams
 from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.shared_prefix import score_branches
 from whenwhere.training.prefix.vlm_parts import VLMParts
+from whenwhere.training.processes import Processes
 from whenwhere.training.rl.advantages import advantages, group_statistics, has_plateaued, zero_variance
 from whenwhere.training.rl.clips import ClipReader
 from whenwhere.training.rl.completions import CompletionGroup, PromptedClip, UpdateBatch, score_completions
@@ -84,6 +87,9 @@ class RLObjective(PolicyObjective[RLSettings]):
         settings: RLSettings,
         sampler: Sampler | None = None,
     ) -> None:
+        # completions are used num_iterations times
+        questions, per_update = question_count(source) * settings.num_iterations, settings.prompts_per_step
+        settings = in_updates(settings, questions, per_update * Processes().count)
         super().__init__(policy, source, settings)
         self.verifier = verifier
         if sampler is None and settings.vllm_server_base_url:
@@ -125,7 +131,7 @@ class RLObjective(PolicyObjective[RLSettings]):
         """
         s, self._next = self.settings, number + 1
         self._check_sync_folder(run.folder)
-        counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0}
+        counts = {"clips": 0.0, "prompts": 0.0, "completions": 0.0, "skipped": 0.0, **source_counts(self.source, ())}
         flops, reused = Flops(), bool(number % s.num_iterations)
         if not reused:
             if run.processes.first or self.policy.sharded:
@@ -170,6 +176,8 @@ class RLObjective(PolicyObjective[RLSettings]):
         while True:
             clips, skipped = self._clips.read(s.prompts_per_step - len(kept), progress, run)
             counts["clips"] += len(clips)
+            for name, count in source_counts(self.source, (clip.sample for clip in clips)).items():
+                counts[name] += count
             counts["skipped"] += skipped
             if clips:
                 new, cost = self._sample(clips, progress)

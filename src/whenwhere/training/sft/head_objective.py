@@ -7,7 +7,9 @@ processes by the same loop as everything else. The loss of an update is the mean
 
 from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.training.data.mix import source_counts
 from whenwhere.training.data.samples import Sample, SampleSource, sample_at
+from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
@@ -31,7 +33,8 @@ class HeadObjective(PolicyObjective[SFTSettings]):
     """
 
     def __init__(self, policy: Policy, source: SampleSource, settings: SFTSettings, head: OutputHead) -> None:
-        super().__init__(policy, source, settings)
+        per_update = settings.samples_per_step * Processes().count
+        super().__init__(policy, source, in_updates(settings, len(source), per_update))
         self.head = head
         self._checked = False
 
@@ -55,7 +58,7 @@ class HeadObjective(PolicyObjective[SFTSettings]):
             self._checked = True
         each, settings = self.settings.samples_per_step, self.settings
         first = (number * run.processes.count + run.processes.rank) * each
-        loss, questions, clips = 0.0, 0, 0
+        loss, questions, used = 0.0, 0, list[Sample]()
         for position in range(first, first + each):
             name = f"sample {position}"
             try:
@@ -68,10 +71,13 @@ class HeadObjective(PolicyObjective[SFTSettings]):
                 continue
             found.backward()
             loss += float(found.detach())
-            questions, clips = questions + len(sample.questions), clips + 1
+            questions += len(sample.questions)
+            used.append(sample)
         loss_sum, total = run.processes.sum([loss, questions])
         self.unused.update(total, each * run.processes.count)
+        clips = len(used)
         counts: dict[str, float] = {"clips": clips, "sentences": questions, "skipped": each - clips}
+        counts |= source_counts(self.source, used)
         if not total:
             return Outcome({}, counts, clips, empty=True)
         for weight in self.policy.model.parameters():

@@ -16,8 +16,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from whenwhere.errors import RecordError, WhenwhereError
+from whenwhere.training.data.mix import source_counts
 from whenwhere.training.data.prefetch import Prefetcher, can_prefetch
 from whenwhere.training.data.samples import Question, Sample, SampleSource, sample_at
+from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import branch_lengths
 from whenwhere.training.prefix.group import PrefixGroup, pack_in_order, question_group
@@ -25,6 +27,7 @@ from whenwhere.training.prefix.logprobs import SoftTargets, gaussian_targets
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.scorer import GroupScorer
+from whenwhere.training.processes import Processes
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.sft.settings import SFTSettings
 
@@ -45,6 +48,7 @@ class _PreparedClip:
     """A clip as tokens.
 
     Attributes:
+        sample: The clip.
         group: The clip and its questions with their answers.
         scored: Number of answer tokens.
         weights: Weight of each token in the loss, float32, shape (G, W).
@@ -52,6 +56,7 @@ class _PreparedClip:
         left_out: Questions whose answer the form cannot hold.
     """
 
+    sample: Sample
     group: PrefixGroup
     scored: int
     weights: Tensor
@@ -72,7 +77,8 @@ class SFTObjective(PolicyObjective[SFTSettings]):
     """
 
     def __init__(self, policy: Policy, source: SampleSource, settings: SFTSettings) -> None:
-        super().__init__(policy, source, settings)
+        per_update = settings.samples_per_step * Processes().count
+        super().__init__(policy, source, in_updates(settings, len(source), per_update))
         self._prefetcher: Prefetcher[list[_PreparedClip | _Skipped]] = Prefetcher()
 
     @cached_property
@@ -123,7 +129,7 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         counts = {
             "clips": len(clips), "sentences": sum(len(c.group.branches) for c in clips),
             "tokens": sum(c.scored for c in clips), "flops": flops, "skipped": len(skipped), "left_out": len(left_out),
-        }  # fmt: skip
+        } | source_counts(self.source, (c.sample for c in clips))  # fmt: skip
         if not total:
             return Outcome({}, counts, len(clips), empty=True)
         metrics = {"loss": loss_sum / total}
@@ -194,7 +200,7 @@ class SFTObjective(PolicyObjective[SFTSettings]):
             raise left_out[-1].error
         rows = pad_sequence(weights, batch_first=True)
         scored = sum(len(answer) for _, answer in pairs)
-        return _PreparedClip(question_group(prompt, pairs), scored, rows, float(rows.sum()), left_out)
+        return _PreparedClip(sample, question_group(prompt, pairs), scored, rows, float(rows.sum()), left_out)
 
     def _token_weights(self, sample: Sample, question: Question, suffix: int, answer: int) -> Tensor:
         """Weight of each token of a branch, float32, shape (suffix + answer,): 0 in the question, more in spans."""
