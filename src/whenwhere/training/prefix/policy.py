@@ -31,6 +31,7 @@ from whenwhere.models.trained import Trained
 from whenwhere.models.vlm import Checkpoint, writing_errors
 from whenwhere.store import atomic_folder
 from whenwhere.training.data.samples import Question, Sample
+from whenwhere.training.prefix.adapter import ADAPTER, adapter_weights, write_adapter
 from whenwhere.training.prefix.attention import attach_frame_attention
 from whenwhere.training.prefix.group import TokenSegment, VisualInput
 from whenwhere.training.prefix.lora import merged_weights, with_lora
@@ -377,7 +378,8 @@ class Policy:
     def save(self, folder: Path, about: dict[str, Any] | None = None) -> None:
         """Writes the checkpoint so that `from_pretrained` reads it; LoRA matrices are merged into the weights.
 
-        With sharded weights every process calls it, and the first one writes.
+        They are also written as an adapter of their own (`prefix.adapter`). With sharded weights every process calls it, and
+        the first one writes.
 
         Args:
             folder: The folder, replaced once everything is written.
@@ -386,12 +388,15 @@ class Policy:
         Raises:
             OutputError: The folder cannot be written.
         """
-        weights = merged_weights(self.parts.model)
+        weights, adapter = merged_weights(self.parts.model), adapter_weights(self.model)
         if not self.writes:
             return
         with atomic_folder(folder) as temporary, writing_errors(folder):
             self.parts.model.save_pretrained(temporary, state_dict=weights)
             self.checkpoint.processor.save_pretrained(temporary)
+            if adapter:
+                base = self.checkpoint
+                write_adapter(self.model, adapter, temporary / ADAPTER, base.name, base.revision)
             asked = Trained(
                 dialect=self.backend.dialect.name, form=self.form.name, prompt=self.prompt,
                 frames=self.backend.frames, long_side=self.backend.long_side,
