@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.errors import RecordError, SettingError
+from whenwhere.models.runs import BEST
 from whenwhere.readers import read_json
 from whenwhere.store import read_lines, write_text
 from whenwhere.training.callbacks import TrainingCallback
 from whenwhere.training.checkpoint import STATE
 from whenwhere.training.evaluators import build_evaluators
+from whenwhere.training.hub import push_to_hub
 from whenwhere.training.loop import TrainingRun
 from whenwhere.training.recipe import differences, load
 from whenwhere.training.stages import Recipe, find_stage
@@ -77,7 +79,7 @@ def train(
     Raises:
         KeyboardInterrupt: A callback set `stop_requested`; the state is saved.
         ModelError: The model cannot be loaded, or a loss is not finite.
-        OutputError: The disk is full; the last good state is kept.
+        OutputError: The disk is full; the last good state is kept. Or the model could not be pushed to the hub.
         RecordError: Annotations or the folder's files cannot be read.
         SettingError: The recipe is wrong, or the folder holds a run of another recipe.
     """
@@ -100,9 +102,13 @@ def train(
         entry = {"name": recipe.name, "hash": recipe.hash, "max_steps": updates, "recipe": recipe.resolved}
         write_text(folder / "recipe.json", json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
     checkpoint = run.train(objective, evaluators)
-    best = folder / "best"
+    best = folder / BEST
+    kept = any(e.keep_best for e in recipe.evaluators) and best.exists()
+    if recipe.train.push_to_hub and run.processes.first:
+        pushed = best if kept else checkpoint
+        run.tell(f"pushed {pushed} to {push_to_hub(pushed, recipe.train.push_to_hub)}")
     return TrainingResult(
-        folder, checkpoint, best if any(e.keep_best for e in recipe.evaluators) and best.exists() else None,
+        folder, checkpoint, best if kept else None,
         run.step, run.seconds, run.counts, [str(line.get("sample")) for line in read_lines(folder / "skipped.jsonl")],
         recipe.name, recipe.hash, list(read_lines(folder / "metrics.jsonl")),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
+from whenwhere.training.hub import is_hub_name
 
 #: Metadata of a field whose key recipes did not have at first, as field(default=..., metadata=ADDED): at its default
 #: the key is left out of a recipe's hash, so that a new key leaves the hashes of earlier recipes as they were.
@@ -38,6 +39,8 @@ class TrainingSettings:
         save_total_limit: Largest number of models in RUN/checkpoints, the newest ones; the best model and the result
             are kept beside them. None keeps all, 0 none.
         report_to: Dashboard to which metrics are also sent.
+        push_to_hub: Name of a repository on the Hugging Face hub, owner/name, that gets the model when the run is
+            finished: the best one where an evaluator keeps it, else the result. Empty pushes nothing.
         dataloader_prefetch: Number of updates whose samples are prepared in advance in a thread. 0 prepares none.
         sharding: Whether weights, gradients and optimiser states are divided among the processes (`fsdp`), or each
             process has all of them (`none`).
@@ -64,11 +67,20 @@ class TrainingSettings:
     dataloader_prefetch: int = 1
     sharding: Literal["none", "fsdp"] = field(default="none", metadata=ADDED)
     ddp_timeout: int = field(default=1800, metadata=ADDED)
+    push_to_hub: str = field(default="", metadata=ADDED)
     num_train_epochs: float | None = field(default=None, metadata=ADDED)
 
     #: Keys that change what a run writes but not what it learns: a recipe's hash leaves them out.
     UNHASHED: ClassVar[frozenset[str]] = frozenset(
-        {"logging_steps", "save_steps", "save_total_limit", "dataloader_prefetch", "report_to", "ddp_timeout"}
+        {
+            "logging_steps",
+            "save_steps",
+            "save_total_limit",
+            "dataloader_prefetch",
+            "report_to",
+            "push_to_hub",
+            "ddp_timeout",
+        }
     )
     #: Keys that may have another value when a run is resumed.
     RESUMABLE: ClassVar[frozenset[str]] = UNHASHED | {"max_steps", "num_train_epochs"}
@@ -77,6 +89,8 @@ class TrainingSettings:
         self._at_least(1, "logging_steps", "save_steps", "ddp_timeout")
         if self.sharding != "none" and self.optim == "muon":
             raise SettingError("muon orthogonalises whole matrices, which sharding divides: set optim=adamw")
+        if self.push_to_hub and not is_hub_name(self.push_to_hub):
+            raise SettingError(f"push_to_hub is {self.push_to_hub!r}: name a repository of the hub, owner/name")
         if self.num_train_epochs is None:
             self._at_least(1, "max_steps")
         elif not self.num_train_epochs:
