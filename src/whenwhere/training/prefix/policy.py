@@ -378,8 +378,8 @@ class Policy:
     def save(self, folder: Path, about: dict[str, Any] | None = None) -> None:
         """Writes the checkpoint so that `from_pretrained` reads it; LoRA matrices are merged into the weights.
 
-        They are also written as an adapter of their own (`prefix.adapter`). With sharded weights every process calls it, and
-        the first one writes.
+        They are also written as an adapter of their own (`prefix.adapter`). With sharded weights every process calls
+        it, and the first one writes.
 
         Args:
             folder: The folder, replaced once everything is written.
