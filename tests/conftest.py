@@ -98,7 +98,9 @@ def cli(forker: Forker) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object, status: int | None = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         call = ["-m", "whenwhere", *(os.fsdecode(a if isinstance(a, bytes) else str(a)) for a in arguments)]
         if "preexec_fn" in options:
-            done = subprocess.run([sys.executable, *call], capture_output=True, timeout=120, **options)
+            # Python would leave half a compiled module where files may not grow.
+            environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+            done = subprocess.run([sys.executable, *call], capture_output=True, timeout=120, env=environment, **options)
         else:
             done = forker.run(call, **options)
         out, err = (said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr))

@@ -41,7 +41,7 @@ def test_workbench(forker: Forker, tmp_path: Path) -> None:
     assert "failed" not in first and any(word in first for word in ("answered", "absent", "unsure"))
     assert "| m_vIoU " in said
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
-    assert [line["step"] for line in lines if "eval/held-out/mIoU" in line] == [10, 20]
+    assert [line["step"] for line in lines if "eval/held-out/mIoU" in line] == [0, 10, 20]
     code = (EXAMPLES / "04_workbench.py").read_text("utf-8").partition("import whenwhere\n")[2]
     assert len([line for line in code.splitlines() if line]) <= 12
 

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
-from whenwhere.errors import SettingError, WhenwhereError
+from whenwhere.errors import OutputError, SettingError, WhenwhereError
 from whenwhere.grounders.pipelines import pipeline_concurrency
 from whenwhere.jobs import BatchCallback as BatchCallback
 from whenwhere.jobs import BatchJob as BatchJob
@@ -123,8 +123,13 @@ def batch(
                     if device is None:
                         job = replace(job, model=backend, concurrency=None)
             _answer_videos(job, by_video, result, backend)
-    finally:
+    except OutputError:
+        # Where an answer could not be stored, the page could not either.
+        raise
+    except BaseException:
         _write_index(job, result)
+        raise
+    _write_index(job, result)
     return result
 
 
