@@ -103,6 +103,14 @@ def test_a_clock_that_jumps_an_hour(ending: str, tmp_path: Path) -> None:
     assert not info.warnings
 
 
+@pytest.mark.parametrize(("each", "begins"), [(25, (0, 0.92, 1.84)), (24, (0, 3600)), (24, (3600, 0)), (25, (0, 0.8))])
+def test_guesses_beside_a_join_change_neither_order_nor_length(each: int, begins: tuple, tmp_path: Path) -> None:
+    """FFmpeg takes stamps for the last packets of a program stream's part from the next part."""
+    info = probe(joined(tmp_path / "joined.mpg", *begins, each=each, **MPEG))
+    assert codes(info) == list(range(each * len(begins)))
+    assert info.times == pytest.approx(np.arange(each * len(begins)) / 25, abs=0.1)
+
+
 def test_a_picture_that_stands_for_an_hour_is_no_jump(tmp_path: Path) -> None:
     times = [0, 0.04, 0.08, 3600, 3600.04]
     info = probe(clips.write(tmp_path / "slides.mkv", n=5, times=times, clock=Fraction(1, 1000)).path)

@@ -172,6 +172,65 @@ def test_ordinary_video_is_untouched(folder: Path) -> None:
         assert np.abs(shown - list(WORDS.values())).max() <= 4
 
 
+def as_dolby_vision(path: Path, profile: int, compatible: int) -> None:
+    """Write the configuration of Dolby Vision in the place of a box that players may ignore."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"btrt")
+    data[at : at + 16] = b"dvcC" + bytes([1, 0, profile << 1, 6 << 3 | 5, compatible << 4]) + bytes(7)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("profile", "compatible", "named"), [(5, 0, True), (8, 1, False), (10, 0, True), (10, 1, False)]
+)
+def test_dolby_vision_without_a_base_layer_is_named(profile: int, compatible: int, named: bool, tmp_path: Path) -> None:
+    """Its colours are of a space of its own; a base layer of HDR10 or HLG is shown as such. Also in Matroska."""
+    path = tmp_path / "a.mp4"
+    write_coloured(path, [np.array([30_000, 1_000, 1_000])] * 2, 2, 2, 2)
+    assert not probe(path).warnings
+    as_dolby_vision(path, profile, compatible)
+    with av.open(str(path)) as source, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    for file in (path, tmp_path / "a.mkv"):
+        assert any("Dolby Vision" in w for w in probe(file).warnings) == named, file
+
+
+def hdr10_plus(nits: int) -> bytes:
+    """An HEVC message of SMPTE ST 2094-40 for one scene, whose brightest channel has some nits."""
+    bits = f"{1:02b}{1000:027b}0" + f"{nits * 10:017b}" * 4 + f"{0:04b}{0:010b}000"
+    content = bytes([0xB5, 0, 0x3C, 0, 1, 4, 1])
+    content += int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes((len(bits) + 7) // 8, "big")
+    message = bytes([4, len(content)]) + content + b"\x80"
+    unit = b"\x4e\x01" + message.replace(b"\0\0", b"\0\0\3")
+    return len(unit).to_bytes(4, "big") + unit
+
+
+def test_brightness_scene_by_scene_changes_nothing(folder: Path) -> None:
+    """HDR10+ describes how a screen may squeeze each scene; the base layer is shown as HDR10."""
+    plain, dynamic = folder / "hdr10.mp4", folder / "hdr10plus.mp4"
+    write_coloured(plain, [hdr_codes(WORDS[name], "pq") for name in ("red", "white", "blue")], 16, 9, 9)
+    with av.open(str(plain)) as source, av.open(str(dynamic), "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size:
+                longer = av.Packet(hdr10_plus(400 * number + 100) + bytes(packet))
+                longer.pts, longer.dts, longer.time_base = packet.pts, packet.dts, packet.time_base
+                longer.is_keyframe, longer.stream = packet.is_keyframe, copy
+                out.mux(longer)
+    with av.open(str(dynamic)) as container:
+        frames = list(container.decode(video=0))
+        assert all("DYNAMIC_HDR_PLUS" in [data.type.name for data in frame.side_data] for frame in frames)
+    first, second = (probe(path) for path in (plain, dynamic))
+    assert second.colours == first.colours and not second.warnings
+    assert (read_frames(first, first.times).images == read_frames(second, second.times).images).all()
+
+
 def late(path: Path, delay: float = 5.0, picture: float = 2.0, sound: float = 7.0, codec: str = "aac") -> VideoInfo:
     """A video whose sound begins at 0 and whose picture begins later."""
     clock = Fraction(1, 12_800)

@@ -256,6 +256,36 @@ def test_clip_sound_is_the_right_part(tmp_path: Path) -> None:
     assert heard[-1] == pytest.approx(0.6, abs=0.04)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.ts", {"sound": "aac"}), ("a.mkv", {"sound": "aac"}), ("b.ts", {"sound": "mp2"})]
+)
+def test_sound_of_joined_recordings_begins_with_each_picture(
+    name: str, kind: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sound of each part is some hundredths longer than its picture; that must not add up."""
+
+    def beep(seconds: float, rate: int = 44_100) -> np.ndarray:
+        at = np.arange(int(seconds * rate)) / rate
+        return np.where((at >= 0.3) & (at < 0.4), 0.5 * np.sin(at * 2 * np.pi * 440), 0).astype(np.float32)
+
+    monkeypatch.setattr(clips, "tone", beep)
+    parts = 2 if name.endswith("mkv") else 5
+    part = clips.write(tmp_path / name, n=15, fps=25, gop=5, size=(160, 128), **kind).path
+    joined = tmp_path / f"joined{part.suffix}"
+    joined.write_bytes(part.read_bytes() * parts)
+    info = probe(joined)
+    assert len(info.times) == 15 * parts
+    warnings = write_overlay(info, {}, tmp_path / "overlay.mp4")
+    write_clip(info, Span(0.6, info.duration), tmp_path / "clip.mp4")
+    assert not any("sound" in w for w in warnings)
+    for file, first in (("overlay.mp4", 0), ("clip.mp4", 1)):
+        loud, start = loudness(tmp_path / file)
+        heard = np.flatnonzero(loud > 0.1) / 100 + start
+        begins = heard[np.append(True, np.diff(heard) > 0.1)]
+        offset = info.delay if file == "overlay.mp4" else 0
+        assert begins == pytest.approx(0.3 + 0.6 * np.arange(parts - first) + offset, abs=0.04)
+
+
 def test_clip_outside_the_video(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="outside"):
         write_clip(probe(clips.make("plain", folder).path), Span(5, 6), tmp_path / "c.mp4")

@@ -14,18 +14,15 @@ elsewhere it is a picture that stands still.
 """
 
 from bisect import insort
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-import av
 import numpy as np
-from av.packet import Packet
 from numpy.typing import NDArray
 
 from whenwhere.video.info import NO_TICK, PacketTable
-from whenwhere.video.media import opened, packets, video_stream
+from whenwhere.video.order import decoded_frames, decoded_order, longest_increasing
 
 #: Codecs whose packets may be stored in another order than their frames are shown.
 REORDERING = {
@@ -131,7 +128,14 @@ def _parts(
     for i in range(1, len(ticks)):
         now, highest = int(ticks[i]), top[-1]
         if far is not None and now - highest > far:
-            restarts = True
+            later = stamps[i + 1 : i + 1 + _MOST_REORDERED]
+            later = later[later - highest <= far]
+            # A part begins with a key frame.
+            restarts = bool(first[i]) or not len(later)
+            if not restarts:
+                # The demuxer took the stamp from the next part, for a frame that refers to those after it.
+                now = max(highest, int(later.max())) + step
+                ticks[i] = now
         elif first[i] and now <= highest:
             restarts = highest - now >= step or (now == highest and _goes_on(stamps[i:], step))
             if not restarts and now < highest:
@@ -193,49 +197,41 @@ def is_guessed(path: str, table: PacketTable, stores_times: bool, declares_reord
     return bool((np.diff(order) < 0).any())
 
 
-def decoded_order(path: str, most: int | None = None) -> tuple[NDArray[np.intp], tuple[int, ...]]:
-    """Indices of packets in the order in which a decoder shows their frames, and those at which their size changes.
+def in_decoded_order(path: str, clock: Clock, key: NDArray[np.bool_], second: NDArray[np.bool_]) -> Clock:
+    """The clock with the frames around its joins in the order in which a decoder shows them.
 
-    Some decoders drop the frames that they hold back when the size changes, so they are drained before.
+    FFmpeg may guess the stamps of the last packets before a join by those after it. Only the groups of pictures beside
+    joins are decoded. Times that contradict the decoder's order are put between their neighbours'.
 
     Args:
         path: The file.
-        most: Number of packets to decode; None decodes all.
+        clock: The clock by the stamps.
+        key: (n,) whether decoding may begin at the packet.
+        second: (n,) whether the packet is the second field of a frame.
     """
-    frames = _decoded(path, most, frozenset())
-    sizes = [(width, height) for _, width, height in frames]
-    if len(set(sizes)) < 2:
-        return np.array([row for row, _, _ in frames], np.intp), ()
-    borders = [0, *(k for k in range(1, len(sizes)) if sizes[k] != sizes[k - 1]), len(sizes)]
-    resized = sorted({min(row for row, _, _ in frames[a:b]) for a, b in pairwise(borders)} - {0})
-    frames = _decoded(path, most, frozenset(resized))
-    return np.array([row for row, _, _ in frames], np.intp), tuple(resized)
-
-
-def _decoded(path: str, most: int | None, drained: frozenset[int]) -> list[tuple[int, int, int]]:
-    """(index of the packet, width, height) of frames in the decoder's order; it is drained before some packets."""
-    found: list[tuple[int, int, int]] = []
-    with opened(path) as container:
-        stream = video_stream(container, path)
-        stream.thread_type = "AUTO"
-        context = stream.codec_context
-        # Pixels do not matter here.
-        context.options = {"skip_loop_filter": "all"}
-
-        def decode(packet: Packet | None) -> None:
-            with suppress(av.error.FFmpegError, EOFError):
-                found.extend((f.pts, f.width, f.height) for f in context.decode(packet) if f.pts is not None)
-
-        for number, packet in enumerate(packets(container, stream)):
-            if number == most:
-                break
-            if number in drained:
-                decode(None)
-                context.flush_buffers()
-            packet.pts = number
-            decode(packet)
-        decode(None)
-    return found
+    keys = np.append(np.flatnonzero(key), len(key))
+    near = np.zeros(len(key) + 1, bool)
+    starts = set(clock.joins)
+    for join in clock.joins:
+        place = int(np.searchsorted(keys, join))
+        begin = int(keys[max(place - 2, 0)])
+        near[begin : keys[min(place + 1, len(keys) - 1)]] = True
+        starts |= {begin, join}
+    wanted = set(np.flatnonzero(near).tolist())
+    rows = np.array([row for row, _, _ in decoded_frames(path, wanted, frozenset(starts))], np.intp)
+    rows = rows[rows < len(key)]
+    rows = rows - second[rows]
+    rows = rows[np.sort(np.unique(rows, return_index=True)[1])]
+    rows = rows[clock.shown[rows]]
+    ticks = clock.ticks[rows]
+    if not len(rows) or (np.diff(ticks) > 0).all():
+        return clock
+    kept = longest_increasing(ticks.tolist())
+    ticks = np.round(np.interp(np.arange(len(rows)), kept, ticks[kept])).astype(np.int64)
+    out = clock.ticks.copy()
+    out[rows] = ticks
+    out[np.flatnonzero(second)] = out[np.flatnonzero(second) - 1]
+    return replace(clock, ticks=out)
 
 
 def decoded_clock(

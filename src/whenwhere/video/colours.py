@@ -6,9 +6,11 @@ way to BT.709 is that of ITU-R BT.2408: the code values become light, in units o
 primaries are changed; brightness above 70 % of that white is compressed by one factor for all three channels, so that
 hues stay; and the light is encoded for a screen of BT.1886.
 
-Brightness that changes from scene to scene (HDR10+, Dolby Vision) is left out: its base layer is shown.
+Brightness that changes from scene to scene (HDR10+, Dolby Vision) is left out: its base layer is shown. Dolby Vision of
+profile 5, and 10 without a base layer, has colours of its own, which are not converted: `is_private` tells.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -16,6 +18,8 @@ from typing import Literal
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
+
+from whenwhere.video import mp4
 
 Transfer = Literal["sdr", "pq", "hlg"]
 Primaries = Literal["bt709", "bt2020", "p3"]
@@ -104,6 +108,28 @@ def declared_colours(context: VideoCodecContext) -> Colours:
     if number == _UNSPECIFIED and transfer != "sdr":
         return Colours(transfer, "bt2020")
     return Colours(transfer, _PRIMARIES.get(number, "bt709"))
+
+
+def is_private(path: str, container: str) -> bool:
+    """Whether a file's configuration of Dolby Vision says that its pictures are not to be shown without it.
+
+    Args:
+        path: The file.
+        container: FFmpeg's names of its container, separated by commas.
+    """
+    if container.startswith("mov"):
+        head = mp4.index(path) or b""
+    elif container.startswith("matroska"):
+        with open(path, "rb") as f:
+            head = f.read(1 << 16)
+    else:
+        return False
+    # In Matroska the number and the length of an element stand between the name and the configuration.
+    found = re.search(rb"dv[cvw]C(?:\x41\xed[\x80-\xff])?[\x01-\x03].(.).(.)", head, re.DOTALL)
+    if found is None:
+        return False
+    profile, compatible = found[1][0] >> 1, found[2][0] >> 4
+    return profile == 5 or (profile == 10 and not compatible)
 
 
 @cache

@@ -115,6 +115,8 @@ class VideoInfo:
         truncated: Whether the file ends before its index or header says.
         warnings: Sentences that a user should see.
         times: (n,) seconds of all displayed frames, increasing, the first 0.
+        parts: For each part after the first whose stamps restart or jump: the container's time of its first frame, and
+            the seconds at which that is shown.
     """
 
     path: str
@@ -144,6 +146,7 @@ class VideoInfo:
     # `PacketTable.tick` of the displayed frames, one for each of `times`.
     ticks: NDArray[np.int64] = field(repr=False)
     packets: PacketTable = field(repr=False)
+    parts: tuple[tuple[float, float], ...] = ()
 
     def shown(self, t: ArrayLike) -> NDArray[np.intp]:
         """Index of the frame that a player shows at each time: the last with time <= t + 1 µs, or the first frame."""

@@ -7,7 +7,7 @@ slow but right.
 import os
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 
 import av
 import numpy as np
@@ -21,13 +21,15 @@ from whenwhere.video.clock import (
     REORDERING,
     Clock,
     decoded_clock,
-    decoded_order,
+    in_decoded_order,
     is_guessed,
     joins_sentence,
     stamped_clock,
 )
+from whenwhere.video.colours import is_private
 from whenwhere.video.info import NO_TICK, PacketTable, VideoInfo, near_fraction
 from whenwhere.video.media import check_file, opened, packets, text_name, video_stream
+from whenwhere.video.order import decoded_order
 from whenwhere.video.orientation import orientation
 from whenwhere.video.refusal import refusal
 from whenwhere.video.remainder import unread_sentence
@@ -80,6 +82,11 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
     if truncated:
         claim = f" of {found.declared:.1f} s" if found.declared is not None and found.declared > duration else ""
         warnings.append(f"the file is cut off: only {duration:.1f} s{claim} can be read")
+    if found.codec in ("hevc", "av1") and is_private(name, found.container):
+        warnings.append(
+            "its colours are those of Dolby Vision without a base layer, which are not converted: colour words are not "
+            "to be trusted, convert it to HDR10 or ordinary video first"
+        )
     if found.errors:
         places = "1 place" if len(found.errors) == 1 else f"{len(found.errors)} places"
         warnings.append(f"the container is damaged in {places}: frames there are lost")
@@ -115,6 +122,7 @@ def probe(path: str | os.PathLike[str] | bytes) -> VideoInfo:
         times=seconds,
         ticks=ticks,
         packets=table,
+        parts=_parts(found.packets, table, clock),
     )
 
 
@@ -168,6 +176,8 @@ def _timed(path: str, found: Survey) -> tuple[PacketTable, Clock]:
         own = np.flatnonzero(~found.second)
         clock = stamped_clock(stamps[own], table.rows(own), found.durations[own], found.tick, reorders, found.jumps)
         clock = _with_second_fields(clock, found.second)
+        if clock.joins and reorders:
+            clock = in_decoded_order(path, clock, table.key, found.second)
     else:
         order, resized = decoded_order(path)
         order, resized = order[order < len(table)], tuple(row for row in resized if row < len(table))
@@ -186,6 +196,26 @@ def _timed(path: str, found: Survey) -> tuple[PacketTable, Clock]:
     head[[*clock.joins, *clock.resized]] = True
     seekable = clock.trusted and not head[1:].any()
     return PacketTable(table.pts, table.dts, table.size, key, clock.shown, clock.ticks, head, seekable), clock
+
+
+def _parts(stamped: PacketTable, table: PacketTable, clock: Clock) -> tuple[tuple[float, float], ...]:
+    """For each part after the first: the container's time of its first frame, and the seconds at which it is shown.
+
+    Args:
+        stamped: The packets with the container's stamps.
+        table: The packets with the ticks of one clock.
+        clock: That clock.
+    """
+    if not clock.trusted:
+        return ()
+    first = int(table.tick[table.shown].min())
+    found = []
+    for a, b in pairwise([*clock.joins, len(table)]):
+        rows = a + np.flatnonzero(table.shown[a:b])
+        if len(rows):
+            row = rows[table.tick[rows].argmin()]
+            found.append((float(stamped.pts[row] * clock.tick), float((table.tick[row] - first) * clock.tick)))
+    return tuple(found)
 
 
 def _with_second_fields(clock: Clock, second: NDArray[np.bool_]) -> Clock:

@@ -36,8 +36,8 @@ _BEGINNINGS = {
 }
 # Containers of which FFmpeg takes the beginning of a second recording for a broken end of the first.
 _SINGLE = {"ivf", "nut", "mxf"}
-# Containers whose last packet is filled up to a fixed size, which may be most of a short file.
-_PADDED = {"asf", "mpeg"}
+# Containers whose end is filled up to a fixed size, and how large that may be; it may be most of a short file.
+_PADDED, _MOST_PADDING = {"asf", "mpeg", "mpegts"}, 1 << 16
 # Codecs that are told by the container's header what their packets do not repeat.
 _TOLD = {"h264", "hevc", "vvc", "mpeg4", "theora", "vc1", "wmv3", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo"}
 # Fewest bytes of a recording's header.
@@ -142,7 +142,8 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
     with _mapped(path) as data:
         found = _beginning(kind).search(data, 64 if kind in _SINGLE else min(after, len(data)))
         rest = 1 - (after + _index_size(data, kind, after)) / len(data)
-        rest = _content(data, after) / len(data) if rest > _MUCH and kind in _PADDED else rest
+        padded = kind in _PADDED and len(data) - after < _MOST_PADDING
+        rest = _content(data, after) / len(data) if rest > _MUCH and padded else rest
     # A transport stream may hold several videos side by side, whose last pictures lie close together.
     if found and (kind != "mpegts" or rest > _MUCH):
         return f"another video begins after {seconds:.1f} s and is not read: cut the file at byte {found.start()}"
@@ -155,10 +156,8 @@ def unread_sentence(path: str, container: str, after: int, seconds: float, audio
 
 def _content(data: mmap.mmap, after: int) -> int:
     """The number of bytes from a place to the end of a file, apart from the zeros and ones of padding."""
-    return sum(
-        len(piece) - piece.count(b"\0") - piece.count(b"\xff")
-        for piece in (data[at : at + _PIECE] for at in range(after, len(data), _PIECE))
-    )
+    rest = data[after:]
+    return len(rest) - rest.count(b"\0") - rest.count(b"\xff")
 
 
 def _index_size(data: mmap.mmap, kind: str, after: int) -> int:

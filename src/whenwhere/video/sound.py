@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from whenwhere.video.info import VideoInfo
 from whenwhere.video.media import opened
 
+# A longer step of a sound track's stamps, in seconds, is no pause if a part of the picture begins there.
+_GAP = 5.0
 #: Codecs that mp4 may hold and that browsers play there.
 COPIED = {"aac", "mp3", "opus"}
 
@@ -152,13 +154,18 @@ def _ordered(info: VideoInfo, origin: float, lost: list[float]) -> Iterator[tupl
     """(start in seconds after `origin`, packet) of the sound track, in increasing order.
 
     A single packet whose time stamp does not fit is left out, and its place is added to `lost`. Where the stamps go on
-    from another time (joined recordings), the sound goes on without a gap.
+    from another time (joined recordings), the sound begins again with its part of the picture: the tracks of a part are
+    seldom of one length, and the differences would add up. What is longer than its picture is kept, and as much of the
+    next part's sound, which begins with an encoder's silence, is left out. Without such a part it goes on at once.
     """
     longest = max(info.duration, 10.0)
     shift = -origin
-    # The end of the last packet that was given, and its start.
+    # The end of the last packet that was given, and its start; its start by the container's clock.
     end: float | None = None
-    last = 0.0
+    last = raw = 0.0
+    parts = list(info.parts)
+    # Whether packets of a new part are passed over that begin before the sound of the part before it has ended.
+    overlapping = False
     held: tuple[float, Packet] | None = None
     stamped = (
         (float(p.pts * p.time_base), p)
@@ -169,7 +176,20 @@ def _ordered(info: VideoInfo, origin: float, lost: list[float]) -> Iterator[tupl
         if held is not None:
             start, packet = held
             fits = end is None or 0 < start + shift - last <= longest
-            if end is not None and after is not None:
+            part = _part_at(parts, start) if end is not None and not 0 < start - raw <= _GAP else None
+            raw = start
+            if part is not None and after is not None and 0 < after[0] - start <= 1:
+                container, begin = parts[part]
+                del parts[: part + 1]
+                shift = begin - container - (origin - info.start)
+                overlapping = True
+            if end is not None and overlapping:
+                half = 0.5 * float((packet.duration or 0) * (packet.time_base or 0))
+                if start + shift <= max(end - half, last):
+                    held = after
+                    continue
+                overlapping, fits = False, True
+            elif end is not None and after is not None:
                 next_fits = 0 < after[0] + shift - last <= longest
                 if fits and next_fits and after[0] <= start:
                     # Stamped too late.
@@ -184,6 +204,11 @@ def _ordered(info: VideoInfo, origin: float, lost: list[float]) -> Iterator[tupl
             else:
                 lost.append(last)
         held = after
+
+
+def _part_at(parts: list[tuple[float, float]], start: float) -> int | None:
+    """The index of the first part that begins near a time of the container's clock."""
+    return next((k for k, (container, _) in enumerate(parts) if abs(container - start) <= 1), None)
 
 
 def _copied(info: VideoInfo, stream: AudioStream, origin: float, lost: list[float]) -> Iterator[tuple[float, Packet]]:

@@ -109,7 +109,9 @@ def survey(path: str) -> Survey:
         pairs = FieldPairs(context.extradata) if codec == "h264" else None
         flags = Flags(container.format.flags)
         kind = container.format.name
-        stores_times = kind not in ("avi", "asf") and Flags.no_timestamps not in flags
+        # The pictures of MPEG-4 carry their times themselves.
+        timed = Flags.no_timestamps not in flags or codec == "mpeg4"
+        stores_times = kind not in ("avi", "asf") and timed
         jumps = Flags.ts_discont in flags
         torn = False
         first: VideoFrame | None = None
@@ -140,10 +142,9 @@ def survey(path: str) -> Survey:
                     # The stream's own word counts, but decoders forget the container's where the stream says nothing.
                     colours = colours if declared_colours(context).ordinary else declared_colours(context)
         reordered = bool(context.has_b_frames)
-        # MPEG-4 pictures carry their times; other codecs at most a rate, which FFmpeg may not believe.
+        # Other codecs carry at most a rate, which FFmpeg may not believe.
         rate = Fraction(context.framerate or 0)
-        told = codec == "mpeg4" or bool(rates and abs(rate - rates[0]) < rates[0] / 100)
-        untimed = Flags.no_timestamps in flags and not told
+        untimed = not timed and not (rates and abs(rate - rates[0]) < rates[0] / 100)
     if torn and len(columns[0]) > 1:
         # The file ends within this packet: its frame cannot be decoded.
         for column in columns:
