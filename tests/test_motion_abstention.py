@@ -96,13 +96,17 @@ def test_unread_words_lower_the_confidence(asked):
     assert any("whistles" in d and "gloomily" in d for d in odd.reading["doubts"])
 
 
-@pytest.mark.parametrize(("likely", "status"), [(0.6, "answered"), (0.3, "answered"), (0.1, "unsure")])
-def test_looks_that_fall_a_little_short_are_a_doubt_and_no_refusal(asked, monkeypatch, likely, status):
+@pytest.mark.parametrize(("query", "likely", "status"), [
+    ("the red car", 0.6, "answered"), ("the red car", 0.3, "answered"), ("the red car", 0.1, "unsure"),
+    ("the car", 0.6, "answered"), ("the car", 0.3, "unsure"), ("a car drives past", 0.3, "unsure"),
+])  # fmt: skip
+def test_looks_that_fall_a_little_short_need_a_colour_or_an_event_beside_them(
+    asked, monkeypatch, query, likely, status
+):
     """In a place that nothing was fitted to, many right answers look somewhat more like another family."""
-    rest = 1 - likely
-    looks = np.array([0.4 * rest, likely, 0.6 * rest])
+    looks = np.array([0.4, 0.0, 0.6]) * (1 - likely) + np.array([0.0, likely, 0.0])
     monkeypatch.setattr(confidence_features, "family_looks", lambda actor, around: looks)
-    found = asked("the red car")
+    found = asked(query)
     assert found.status == status
     assert any("looks more like an animal" in d for d in found.reading.get("doubts", [])) == (likely < 0.45)
 

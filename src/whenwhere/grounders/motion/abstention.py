@@ -4,9 +4,9 @@ The confidence is the probability that the answered time is about right (t_IoU o
 of a few features (`confidence_features`). Its weights and both thresholds were fitted on Stage's worlds `dev` and `val`
 by `benchmarks/fit_confidence.py`, with signs fixed beforehand: a wider margin, more colour or a clearer direction never
 lower the confidence. Features that painted clips cannot teach (unknown words, a shaken camera, a flooded picture), or
-that are rare there (a named event that was not seen, things that may count), have weights set by judgement. Below
-`THRESHOLD` the status is `unsure` and candidates are offered; `absence` decides what is
-claimed to be absent.
+that are rare there (an event that was not seen, looks that fall short, things that may count), have weights set by
+judgement. Below `THRESHOLD` the status is `unsure` and candidates are offered; `absence` decides what is claimed to be
+absent.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whenwhere.grounders.motion import confidence_features as features
-from whenwhere.grounders.motion import kind_model, lexicon
+from whenwhere.grounders.motion import events, kind_model, lexicon
 from whenwhere.grounders.motion.absence import likeness
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.confidence_features import ClipConditions, confidence_features, unknown_words
@@ -34,10 +34,12 @@ ABSENT = -1.25
 #: `UNLIKE` holds for looks that are new: with families fitted on one of two worlds and told in the other, one in 13
 #: candidates below it was right, and one in three between it and `UNLIKELY`.
 UNLIKE, ALONE = 0.2, 0.09
-#: Below this one, they are a reason for doubt.
+#: Below this one they are a reason for doubt, and contradict a sentence that names no colour and no event besides.
 UNLIKELY = 0.45
 #: Least probability of another family that forbids a hand and an object.
 OTHER, OTHER_THAN_OBJECT = 0.6, 0.75
+#: Likewise for a person, vehicle or animal that is unlikely.
+CLEARLY = 0.65
 #: Least fit of a hand (`attributes.kind_score`).
 HANDLIKE = -0.2
 #: Least share of the strongest colour that the named one must reach, on a vehicle and on anything else.
@@ -66,6 +68,7 @@ FITTED = {
 #: Logistic weights set by judgement; a named event that was not seen at all lowers by about what two worlds taught.
 SET = {
     "unread": -2.0, "finer": -1.5, "unsteady": -1.5, "flood": -2.0, "unusable": -4.0, "missed": -1.5, "uncounted": -0.8,
+    "unlike": -1.2,
 }  # fmt: skip
 
 
@@ -129,7 +132,9 @@ def contradictions(sentence: str, reading: QueryReading, best: Candidate, around
     looks = features.family_looks(actor, around)
     what, out = _what(reading), []
     if reading.kind in kind_model.FAMILY_OF and not resting:
-        if looks[kind_model.FAMILY_OF[reading.kind]] < (UNLIKE if features.has_company(actor, around) else ALONE):
+        told = reading.colours or set(reading.events) - events.WHOLE
+        least = UNLIKE if told and looks.max() < CLEARLY else UNLIKELY
+        if looks[kind_model.FAMILY_OF[reading.kind]] < (least if features.has_company(actor, around) else ALONE):
             out.append(f"the best fit looks more like {_a(kind_model.FAMILIES[int(looks.argmax())])} than like {what}")
         elif features.not_bigger(reading, actor, around):
             out.append(f"the best fit is not bigger than any other vehicle, as {_a(reading.noun)} would be")

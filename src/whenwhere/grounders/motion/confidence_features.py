@@ -208,6 +208,18 @@ def _family(c: Candidate, reading: QueryReading) -> float:
 _UNSEEN = -1.1
 
 
+#: From this probability of the wanted family on, looks are no reason for doubt; so much below it, doubt is greatest.
+_LIKELY, _FALL = 0.45, 0.25
+
+
+def _unlike(c: Candidate, reading: QueryReading, around: ClipConditions) -> float:
+    """How far the probability of the wanted family, beside the clip's other actors, falls short of likely; 0 to 1."""
+    if c.place is not None or reading.kind not in kind_model.FAMILY_OF or not has_company(c.actor, around):
+        return 0.0
+    p = float(family_looks(c.actor, around)[kind_model.FAMILY_OF[reading.kind]])
+    return float(np.clip((_LIKELY - p) / _FALL, 0.0, 1.0))
+
+
 def _thing_colour(c: Candidate) -> float | None:
     """The share of the named colour on an object at rest, computed back from its terms; None if no colour is named."""
     told = [v for k, v in c.terms.items() if k.endswith(" thing")]
@@ -281,6 +293,7 @@ def confidence_features(
         "for": min(4.0, sum(min(1.5, max(0.0, v)) for k, v in terms.items() if k not in ("seen", "order"))),
         "kind": kind_fit(best.actor, reading.kind, biggest) if best.place is None else 0.0,
         "family": _family(best, reading),
+        "unlike": _unlike(best, reading, around),
         "finer": float(exceeds_kind(reading)),
         "colour": 0.0 if share is None else float(np.clip(np.log((share + 0.03) / 0.25), -2.0, 0.7)),
         "direction": float(np.clip(terms.get("direction", 0.0), -1.5, 1.5)),
