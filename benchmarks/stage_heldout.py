@@ -43,7 +43,10 @@ ROWS = HERE / "cache" / "stage_heldout.jsonl"
 #: one, and the grounder was developed on `dev` and `val`. The developers saw these parts of the held-out split: some of
 #: its word lists once (before the first look, after the lexicon was written), the dress of its places in
 #: `backgrounds.py`, its paints and colour words in `palette.py`, and the names of its laws of motion (before the third
-#: look).
+#: look). The seeds from 9000 on have been run three times, read in totals and by kind only: for the third look
+#: (58.5, whole clip 36.8), after rules for denials, counts and absent kinds were added (47.8 with 70 % answered), and
+#: after the loss, which the figures by kind had shown, was mended on dev and val alone. So the last figures are not
+#: those of a split that had no influence at all.
 SEED = 9000
 
 
