@@ -1,9 +1,7 @@
 """Models that a run keeps, their names, ending early, and the comparison with the model that training began with."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import regression_stage
+from forked import Forker
 
 from whenwhere.errors import OutputError, SettingError
 from whenwhere.models.runs import kept_steps, resolve_run
@@ -114,11 +113,10 @@ def test_the_models_of_saved_updates_are_kept(recipe: Path, tmp_path: Path, limi
     assert list(kept_steps(tmp_path / "run")) == [45]
 
 
-def test_models_after_the_state_are_written_again(recipe: Path, tmp_path: Path) -> None:
+def test_models_after_the_state_are_written_again(forker: Forker, recipe: Path, tmp_path: Path) -> None:
     """A process that is killed while it writes a model leaves no half one, and the rerun has the same models."""
-    call = [sys.executable, regression_stage.__file__, str(recipe)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = subprocess.run([*call, str(tmp_path / "run"), "26"], capture_output=True, env=environment)
+    call = [regression_stage.__file__, str(recipe), str(tmp_path / "run"), "26"]
+    killed = forker.run(call, imports=["torch"])
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     folder = tmp_path / "run" / "checkpoints"
     assert list(kept_steps(tmp_path / "run")) == [10, 20]
