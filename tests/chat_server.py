@@ -326,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
         known = {
             "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "seed", "n", "stream",
             "stream_options", "response_format", "top_p", "stop", "user", "media_io_kwargs", "logprobs", "top_k",
-            "return_token_ids",
+            "return_token_ids", "logit_bias",
         }  # fmt: skip
         for name in sorted(body):
             form = (body.get("response_format") or {}).get("type") if name == "response_format" else None

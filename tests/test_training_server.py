@@ -57,11 +57,15 @@ class SmallServer:
         return Said(policy.decode(ids), "stop" if ended else "length", token_ids=ids.tolist(), logprobs=logps.tolist())
 
 
-def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:
+def test_completions_from_two_servers(taught: Path, tmp_path: Path) -> None:
+    from whenwhere.training.prefix.rollout import visual_token_ids
+
     handler = SmallServer(opened(taught))
-    with ChatServer(handler, models=["policy"]) as server:
-        settings = replace(BASE, max_steps=3, vllm_server_base_url=f"{server.url}#policy", learning_rate=1e-4)
+    with ChatServer(handler, models=["policy"]) as server, ChatServer(handler, models=["policy"]) as other:
+        both = f"{server.url}#policy {other.url}#policy"
+        settings = replace(BASE, max_steps=3, vllm_server_base_url=both, learning_rate=1e-4)
         trained(taught, tmp_path, settings)
+        assert len(server.requests) == len(other.requests) > 0
     found = lines(tmp_path)
     # the server's frames went through JPEG, and after each update its weights are older than the policy's
     assert 0 < found[0]["logp_gap"] < 0.05 and abs(found[0]["weight"] - 1) < 0.05
@@ -69,6 +73,8 @@ def test_completions_from_a_server(taught: Path, tmp_path: Path) -> None:
     drawn = lines(tmp_path, "completions/step-000001.jsonl")
     assert len(drawn) == 12 and len({d["text"] for d in drawn}) > 1
     body = handler.shown[0].body
+    banned = {int(token) for token, bias in body["logit_bias"].items() if bias == -100}
+    assert banned == set(visual_token_ids(handler.policy.parts)) and len(banned) > 1
     assert body["logprobs"] and body["return_token_ids"] and body["temperature"] == 1 and body["n"] == 6
     assert [line["step"] for line in found] == [1, 2, 3]
 

@@ -359,6 +359,23 @@ def test_sizes_are_what_the_model_saw(folder: Callable[[str], Path]) -> None:
     assert LocalBackend(name, device="cpu", long_side=96).prepared(ask(images=big)).shown == (84, 56)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_answer_holds_no_token_that_stands_for_a_picture(folder: Callable[[str], Path], temperature: float) -> None:
+    """Not even of a model that would write nothing else."""
+    one = LocalBackend(str(folder("qwen3_vl")), device="cpu")
+    config = one.checkpoint.config
+    pictures = [config.image_token_id, config.video_token_id]
+
+    def prefer(_: Any, __: Any, logits: Any) -> Any:
+        logits[..., pictures] = 1e4
+        return logits
+
+    hook = one.checkpoint.model.lm_head.register_forward_hook(prefer)
+    (reply,) = one.ask([ask(max_tokens=6, temperature=temperature, seed=1)])
+    hook.remove()
+    assert reply.text
+
+
 def test_weights_in_bf16(folder: Callable[[str], Path]) -> None:
     import torch
 

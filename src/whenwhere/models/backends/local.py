@@ -258,9 +258,7 @@ class LocalBackend(ModelBackend):
         """Proves that the prompt tells the truth, before anything is generated."""
         processor, config = self.checkpoint.processor, self.checkpoint.config
         ids = inputs["input_ids"][0].tolist()
-        # LLaVA calls its tokens' numbers indices
-        names = ("image_token_id", "video_token_id", "image_token_index", "video_token_index")
-        pictures = {getattr(config, name, None) for name in names} - {None}
+        pictures = _picture_tokens(config)
         runs = [t for k, t in enumerate(ids) if t not in pictures or k == 0 or ids[k - 1] != t]
         text = self.checkpoint.tokenizer.decode(runs, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         tokens_of = _token(processor, "video_token"), _token(processor, "image_token")
@@ -337,7 +335,7 @@ class LocalBackend(ModelBackend):
         """Text, number of tokens, and whether it ended by itself, per call."""
         import torch
 
-        tokenizer, ends = self.checkpoint.tokenizer, set(self.checkpoint.ends)
+        tokenizer, ends, config = self.checkpoint.tokenizer, set(self.checkpoint.ends), self.checkpoint.config
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
         inputs = batch_inputs([row.inputs for row in rows], pad)
         inputs = {
@@ -361,6 +359,8 @@ class LocalBackend(ModelBackend):
                 top_p=None,
                 top_k=None,
                 pad_token_id=pad,
+                # in an answer, a token that stands for a picture would need features that do not exist
+                suppress_tokens=sorted({*(model.generation_config.suppress_tokens or ()), *_picture_tokens(config)}),
                 logits_processor=processors,
             )
         texts = []
@@ -392,6 +392,13 @@ class LocalBackend(ModelBackend):
 def _stored_reply(value: dict[str, Any]) -> ModelReply:
     reply = ModelReply(**value)
     return replace(reply, shown=(reply.shown[0], reply.shown[1]), seconds=0.0, cached=True)
+
+
+def _picture_tokens(config: Any) -> set[int]:
+    """Ids of the tokens that stand for a picture or a video."""
+    # LLaVA calls its tokens' numbers indices
+    names = ("image_token_id", "video_token_id", "image_token_index", "video_token_index")
+    return {number for name in names if (number := getattr(config, name, None)) is not None}
 
 
 def _token(processor: Any, name: str) -> str:

@@ -33,9 +33,10 @@ class RLSettings(PolicySettings):
         mask_truncated_completions: Whether completions without an end token are left out of the loss.
         stop_window: The run stops early if mean and spread of the reward differ by no more than chance between the last
             two windows of this many updates. 0 never stops early.
-        vllm_server_base_url: Address of a server that samples the completions. Empty: the policy samples them itself.
-        vllm_sync_folder: Folder that the server serves, into which the weights are written before completions are
-            sampled. Empty: you update the server's weights yourself.
+        vllm_server_base_url: Address of the server that samples the completions; several, separated by spaces, take
+            the questions in turn. Empty: the policy samples them itself.
+        vllm_sync_folder: Folder that the servers serve, into which the weights are written before completions are
+            sampled. Empty: you update the servers' weights yourself.
         vllm_importance_sampling_clip_max: Largest importance weight of a token that a server sampled.
         max_logp_gap: Largest mean difference, in nats per token, between the log-probabilities of server and policy.
     """
