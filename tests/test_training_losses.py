@@ -264,3 +264,17 @@ def test_what_groups_say() -> None:
     assert not has_plateaued(noisy.tolist(), noisy.tolist(), 0) and not has_plateaued(
         noisy.tolist(), noisy.tolist(), 21
     )
+
+
+@pytest.mark.parametrize("kind", ["grpo", "dr_grpo", "dapo", "gspo", "rejection"])
+def test_an_advantage_for_each_token_may_be_the_same_for_all_of_a_completion(kind: str) -> None:
+    import torch
+
+    from whenwhere.training.rl.losses import LOSSES, LossNormalizer
+
+    torch.manual_seed(0)
+    logps, mask = -torch.rand(3, 5), torch.rand(3, 5) < 0.7
+    advantages, how = torch.randn(3), {"normalizer": LossNormalizer(3, 9, 5)}
+    one = LOSSES[kind](logps, logps - 0.1, advantages, mask, **how).value  # type: ignore[index]
+    each = LOSSES[kind](logps, logps - 0.1, advantages[:, None].expand(3, 5), mask, **how).value  # type: ignore[index]
+    assert float(one) == pytest.approx(float(each), rel=1e-6) and float(one) != 0

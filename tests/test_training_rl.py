@@ -23,6 +23,7 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.verify import Verifier
 
 pytestmark = pytest.mark.torch
+BOTH = Verifier({"t_iou": 0.5, "v_iou": 0.5}, format_weight=0.1, form="tokens")
 pytest_plugins = ["rl_fixtures"]
 
 
@@ -67,13 +68,14 @@ def test_metrics_are_what_they_are_called(taught: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [
-    {}, {"num_iterations": 2}, {"loss_type": "gspo", "beta": 0.05, "num_iterations": 2}, {"stop_window": 3},
+    {}, {"loss_type": "gspo", "beta": 0.05, "num_iterations": 2}, {"stop_window": 3},
+    {"credit": "segment", "num_iterations": 2}, {"loss_type": "rejection"},
 ])  # fmt: skip
 def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     from safetensors.torch import load_file
 
     settings = replace(BASE, max_steps=5, save_steps=3, **how)
-    trained(taught, tmp_path / "whole", settings)
+    trained(taught, tmp_path / "whole", settings, verifier=BOTH)
 
     class Interrupted(Exception):
         pass
@@ -89,15 +91,54 @@ def test_a_run_that_was_interrupted_ends_the_same(taught: Path, tmp_path: Path, 
     from whenwhere.training.loop import TrainingRun
 
     with pytest.raises(Interrupted):
-        TrainingRun(tmp_path / "torn").train(Stops(opened(taught), Two(), VERIFIER, settings))
+        TrainingRun(tmp_path / "torn").train(Stops(opened(taught), Two(), BOTH, settings))
     assert not (tmp_path / "torn" / "checkpoint").exists()
-    trained(taught, tmp_path / "torn", settings)
+    trained(taught, tmp_path / "torn", settings, verifier=BOTH)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "torn"))
     for line, other in zip(lines(tmp_path / "whole"), lines(tmp_path / "torn"), strict=True):
         assert {k: v for k, v in line.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
     if not how:
         before = load_file(taught / "model.safetensors")
         assert not same(weights(tmp_path / "whole"), before)
+
+
+def test_spans_and_boxes_are_rewarded_apart(taught: Path) -> None:
+    """Tokens of boxes get the advantage of the boxes, all others that of the spans, in one row as wide as the loss."""
+    import torch
+
+    from whenwhere.training.rl.completions import CompletionGroup, PromptedClip, UpdateBatch
+    from whenwhere.training.rl.objective import RLObjective
+    from whenwhere.training.rl.segments import segment_totals
+    from whenwhere.verify import Reward
+
+    policy, sample = opened(taught), Two().samples[0]
+    texts = ["<1.0s><2.0s><1.0s><10><20><30><40>", "<none>"]
+    ids = [torch.tensor([*policy.checkpoint.tokenizer(t)["input_ids"], policy.end_id]) for t in texts]
+    prompt, suffixes = policy.prompts(sample, sample.questions)
+    clip = PromptedClip(0, 0.0, (0,), sample, sample.questions, prompt, suffixes)
+    group = CompletionGroup(
+        clip, 0, ids, [True, True], advantages=np.array([1.0, -1.0]), box_advantages=np.array([0.25, -0.25])
+    )
+    rl = RLObjective(policy, Two(), BOTH, replace(BASE, credit="segment"))
+    present = torch.zeros(2, len(suffixes[0]) + 8, dtype=torch.bool)
+    present[0, -8:], present[1, len(suffixes[0]) : len(suffixes[0]) + 2] = True, True
+    rows = rl._batch_advantages(UpdateBatch(clip, [group]), present)
+    assert rows[0, -8:].tolist() == [1, 1, 0.25, 0.25, 0.25, 0.25, 0.25, 1]
+    assert rows[1][present[1]].tolist() == [-1, -1] and float(rows[~present].abs().max()) == 0
+    reward = Reward(0.5, 1.0, 0.6, {"t_iou": 0.8, "v_iou": 0.2}, "ok", None)
+    assert segment_totals(BOTH, reward) == pytest.approx((0.9, 0.3))
+    assert segment_totals(BOTH, replace(reward, terms={"t_iou": 0.5})) == pytest.approx((0.6, 0.6))
+    with pytest.raises(SettingError, match="needs a reward term about time and one that compares boxes"):
+        RLObjective(policy, Two(), VERIFIER, replace(BASE, credit="segment"))
+
+
+def test_rejection_sampling_learns_the_best_completion_of_each_question(taught: Path, tmp_path: Path) -> None:
+    trained(taught, tmp_path, replace(BASE, loss_type="rejection", max_steps=1))
+    drawn = lines(tmp_path, "completions/step-000001.jsonl")
+    best = [max((d for d in drawn if d["sample"] == name), key=lambda d: d["total"]) for name in ("clip0", "clip1")]
+    (line,) = lines(tmp_path)
+    assert line["tokens"] == sum(d["length"] for d in best if d["reward"] > 0) > 0
+    assert line["loss"] > 0
 
 
 def test_kill_9_and_resume(forker: Forker, taught: Path, tmp_path: Path) -> None:

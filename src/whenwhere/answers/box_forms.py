@@ -195,6 +195,8 @@ BOX_FORMS = (
         coordinates="thousand",
         holds=("boxes",),
         empty=True,
+        # up to its last bracket, or to the end of a text that was cut off
+        box_text=r'"boxes"\s*:\s*\[(?:[^\[\]]|\[[^\[\]]*\]?)*\]?',
     ),
     Form(
         "qwen2.5-vl",

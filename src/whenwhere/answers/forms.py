@@ -47,6 +47,7 @@ class Form:
         empty: Whether the form can say "it is not there".
         timed: Whether its boxes have times.
         labelled: Whether its boxes or points have a label.
+        box_text: Pattern of the stretches of a text that state boxes, where a form also states spans.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Form:
     empty: bool = False
     timed: bool = True
     labelled: bool = False
+    box_text: str | None = None
 
     def parse(self, text: str) -> ParsedAnswer:
         """The answer, if the text is in exactly this form; otherwise `unparsed` or `truncated`."""

@@ -112,4 +112,5 @@ TOKEN_FORM = Form(
     grain=10,
     holds=("boxes",),
     empty=True,
+    box_text=r"<[0-9.]+s>(?:<[0-9]+>)+",
 )

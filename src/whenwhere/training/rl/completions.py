@@ -18,6 +18,7 @@ from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.group import Branch, TokenSegment
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.rollout import SamplingParams
+from whenwhere.training.rl.segments import box_tokens
 from whenwhere.verify import ParsedPrediction, Reward, RewardContext, Verifier
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class CompletionGroup:
         predictions: What was read out of each completion.
         rewards: The reward of each completion.
         advantages: The advantage of each completion, shape (G,). None until it is known.
+        box_advantages: The advantage of each completion's box tokens, shape (G,), where it differs from that of the
+            others. None where all tokens have the same.
     """
 
     clip: PromptedClip
@@ -75,6 +78,7 @@ class CompletionGroup:
     predictions: list[ParsedPrediction] = field(default_factory=list)
     rewards: list[Reward] = field(default_factory=list)
     advantages: NDArray[np.float64] | None = None
+    box_advantages: NDArray[np.float64] | None = None
 
     @property
     def question(self) -> Question:
@@ -85,6 +89,32 @@ class CompletionGroup:
     def totals(self) -> list[float]:
         """The reward of each completion with its format term: what the policy is trained on."""
         return [reward.total for reward in self.rewards]
+
+    def chosen(self, rows: Sequence[int]) -> CompletionGroup:
+        """A group of some of these completions, to be learned from; without texts and rewards.
+
+        Args:
+            rows: Indices of the completions.
+        """
+        logps = None if self.sampling_logps is None else [self.sampling_logps[k] for k in rows]
+        ids, ended = [self.ids[k] for k in rows], [self.ended[k] for k in rows]
+        return CompletionGroup(self.clip, self.question_index, ids, ended, logps, advantages=np.ones(len(rows)))
+
+    def token_advantages(self, policy: Policy) -> list[NDArray[np.float64]]:
+        """The advantage of each token of each completion, shape (n,).
+
+        Args:
+            policy: The policy whose tokens they are.
+        """
+        assert self.advantages is not None
+        found = []
+        for k, row in enumerate(self.ids):
+            each = np.full(len(row), self.advantages[k])
+            if self.box_advantages is not None:
+                boxes = box_tokens(policy.form, [policy.decode([token]) for token in row])
+                each[boxes] = self.box_advantages[k]
+            found.append(each)
+        return found
 
     def branches(self) -> list[Branch]:
         """The completions as branches of the clip's prompt; their tokens count, those of the question do not."""
@@ -106,6 +136,7 @@ class GroupState(TypedDict):
     ended: list[bool]
     sampling_logps: list[Tensor] | None
     advantages: list[float]
+    box_advantages: list[float] | None
 
 
 class BatchState(TypedDict):
@@ -152,7 +183,8 @@ class UpdateBatch:
             "old": None if self.old_logps is None else self.old_logps.cpu(),
             "attempts": [
                 {"number": g.question_index, "ids": g.ids, "ended": g.ended, "sampling_logps": g.sampling_logps,
-                 "advantages": [] if g.advantages is None else g.advantages.tolist()}
+                 "advantages": [] if g.advantages is None else g.advantages.tolist(),
+                 "box_advantages": None if g.box_advantages is None else g.box_advantages.tolist()}
                 for g in self.groups
             ],
         }  # fmt: skip
@@ -167,7 +199,14 @@ class UpdateBatch:
         """
         groups = [
             CompletionGroup(
-                clip, g["number"], g["ids"], g["ended"], g["sampling_logps"], advantages=np.asarray(g["advantages"])
+                clip,
+                g["number"],
+                g["ids"],
+                g["ended"],
+                g["sampling_logps"],
+                advantages=np.asarray(g["advantages"]),
+                # states of earlier versions lack it
+                box_advantages=None if g.get("box_advantages") is None else np.asarray(g["box_advantages"]),
             )
             for g in state["attempts"]
         ]

@@ -1,12 +1,14 @@
-"""Losses of RL as functions of tensors: GRPO, Dr. GRPO, DAPO, GSPO. There is no model, reward or loop in here.
+"""Losses of RL as functions of tensors: GRPO, Dr. GRPO, DAPO, GSPO, and rejection sampling as a control.
 
-All four are the clipped surrogate, -min(r A, clip(r) A) for each token, where r is the ratio of its probabilities now
-and when the completion was sampled. They differ in what r is (a token's own ratio; for GSPO the geometric mean over the
-completion) and in what the sum is divided by:
+There is no model, reward or loop in here. All but rejection sampling are the clipped surrogate, -min(r A, clip(r) A)
+for each token, where r is the ratio of its probabilities now and when the completion was sampled. They differ in what r
+is (a token's own ratio; for GSPO the geometric mean over the completion) and in what the sum is divided by:
 
 - `grpo`, `gspo`: the mean over completions of the mean over their tokens, so tokens of short answers weigh more.
 - `dapo`: all tokens of the update, so every token weighs the same.
 - `dr_grpo`: the number of completions times the longest length allowed, a constant.
+
+`rejection` is SFT on the best completion of each group, the control that says what the rest of RL adds.
 
 An update has several groups with a backward pass each. So the divisors are those of the whole update
 (`LossNormalizer`), and the sum of the groups' losses is the loss.
@@ -29,7 +31,7 @@ from whenwhere.errors import SettingError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LossType = Literal["grpo", "dr_grpo", "dapo", "gspo"]
+LossType = Literal["grpo", "dr_grpo", "dapo", "gspo", "rejection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def grpo(
         logps: Log-probabilities of the tokens under the policy, shape (G, W); padding may be anything.
         old_logps: Log-probabilities under the sampling policy, shape (G, W). None means the policy has not changed
             since sampling, so that all ratios are 1.
-        advantages: Advantages of the completions, shape (G,).
+        advantages: Advantages of the completions, shape (G,), or of their tokens, shape (G, W).
         mask: Which tokens count, bool, shape (G, W).
         clip: How far the policy may move.
         normalizer: Divisors of the whole update. None means that these completions are the whole update.
@@ -202,7 +204,22 @@ def dr_grpo(
     return PolicyLoss((s.losses * s.mask).sum() / divisor - s.bonus, s.metrics, s.tokens)
 
 
-LOSSES: dict[LossType, Callable[..., PolicyLoss]] = {"grpo": grpo, "dr_grpo": dr_grpo, "dapo": dapo, "gspo": gspo}
+def rejection(
+    logps: Tensor, old_logps: Tensor | None, advantages: Tensor, mask: Tensor, clip: ClipConfig = ClipConfig(),
+    normalizer: LossNormalizer | None = None, **inputs: Unpack[LossInputs],
+) -> PolicyLoss:  # fmt: skip
+    """Rejection sampling (RAFT, arXiv 2304.06767): SFT on the completions that were chosen; arguments as `grpo`.
+
+    Who calls it leaves out all but the best completion of each group. There is no ratio, and advantages only weigh.
+    """
+    s = _surrogate(logps, None, advantages, mask, clip, normalizer, False, inputs)
+    losses = -logps.masked_fill(~mask, 0.0) * (advantages[:, None] if advantages.ndim == 1 else advantages)
+    return PolicyLoss((losses * s.mask).sum() / max(s.normalizer.tokens, 1.0) - s.bonus, s.metrics, s.tokens)
+
+
+LOSSES: dict[LossType, Callable[..., PolicyLoss]] = {
+    "grpo": grpo, "dr_grpo": dr_grpo, "dapo": dapo, "gspo": gspo, "rejection": rejection,
+}  # fmt: skip
 
 
 class _Surrogate(NamedTuple):
@@ -252,7 +269,8 @@ def _surrogate(
         log_ratio = ((log_ratio * mask).sum(-1) / mask.sum(-1).clamp(min=1))[:, None]
     ratio = log_ratio.exp()
     low, high = 1 - clip.epsilon, 1 + (clip.epsilon if clip.epsilon_high is None else clip.epsilon_high)
-    advantages = advantages.to(logps)[:, None]
+    advantages = advantages.to(logps)
+    advantages = advantages[:, None] if advantages.ndim == 1 else advantages
     losses = -torch.min(ratio * advantages, ratio.clamp(low, high) * advantages)
     if weights is not None:
         losses = losses * weights

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.store import write_text
@@ -43,7 +44,7 @@ from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.shared_prefix import score_branches
 from whenwhere.training.prefix.vlm_parts import VLMParts
 from whenwhere.training.processes import Processes
-from whenwhere.training.rl.advantages import advantages, group_statistics, has_plateaued, zero_variance
+from whenwhere.training.rl.advantages import SAME, advantages, group_statistics, has_plateaued, zero_variance
 from whenwhere.training.rl.clips import ClipReader
 from whenwhere.training.rl.completions import CompletionGroup, PromptedClip, UpdateBatch, score_completions
 from whenwhere.training.rl.losses import LOSSES, ClipConfig, LossNormalizer, importance_weights
@@ -56,6 +57,7 @@ from whenwhere.training.rl.metrics import (
 )
 from whenwhere.training.rl.reward_context import reward_context, sample_shuffled
 from whenwhere.training.rl.sampler import LocalSampler, Sampler
+from whenwhere.training.rl.segments import check_segments, segment_totals
 from whenwhere.training.rl.server import ServerSampler
 from whenwhere.training.rl.settings import RLSettings
 from whenwhere.training.run_folder import RunFolder
@@ -92,6 +94,8 @@ class RLObjective(PolicyObjective[RLSettings]):
         settings = in_updates(settings, questions, per_update * Processes().count)
         super().__init__(policy, source, settings)
         self.verifier = verifier
+        if settings.credit == "segment":
+            check_segments(policy.form, verifier)
         if sampler is None and settings.vllm_server_base_url:
             sampler = ServerSampler(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
         self._sampler: Sampler = sampler or LocalSampler(settings.pack_tokens)
@@ -183,7 +187,7 @@ class RLObjective(PolicyObjective[RLSettings]):
                 new, cost = self._sample(clips, progress)
                 groups += new
                 flops = flops + cost
-            kept = [g for g in groups if s.zero_variance == "keep" or not zero_variance([g.totals])[0]]
+            kept = [g for g in groups if self._teaches(g)]
             if s.zero_variance != "resample" or len(kept) >= s.prompts_per_step or resampled >= s.resample_limit:
                 break
             resampled += 1
@@ -192,6 +196,8 @@ class RLObjective(PolicyObjective[RLSettings]):
         self._set_advantages(groups, run)
         self._sampled_metrics = self._summarise(groups, kept)
         self._write(groups, number, run)
+        if s.loss_type == "rejection":
+            kept = [g.chosen([int(np.argmax(g.totals))]) for g in kept]
         batches: dict[int, UpdateBatch] = {}
         for group in kept:
             batches.setdefault(group.clip.position, UpdateBatch(group.clip, [])).groups.append(group)
@@ -217,15 +223,28 @@ class RLObjective(PolicyObjective[RLSettings]):
             flops = flops + Flops(clip.vision_flops, len(branches) * clip.vision_flops)
         return groups, flops
 
+    def _teaches(self, group: CompletionGroup) -> bool:
+        """Whether a group is learned from."""
+        if self.settings.loss_type == "rejection":
+            return max(reward.reward for reward in group.rewards) > SAME
+        return self.settings.zero_variance == "keep" or not zero_variance([group.totals])[0]
+
     def _set_advantages(self, groups: list[CompletionGroup], run: RunFolder) -> None:
-        rewards = [g.totals for g in groups]
+        if self.settings.credit == "answer":
+            for group, row in zip(groups, self._advantages([g.totals for g in groups], run), strict=True):
+                group.advantages = row
+            return
+        both = [np.array([segment_totals(self.verifier, r) for r in g.rewards]).T for g in groups]
+        spans, boxes = (self._advantages([parts[k].tolist() for parts in both], run) for k in (0, 1))
+        for group, of_spans, of_boxes in zip(groups, spans, boxes, strict=True):
+            group.advantages, group.box_advantages = of_spans, of_boxes
+
+    def _advantages(self, totals: list[list[float]], run: RunFolder) -> Sequence[NDArray[np.float64]]:
+        """Advantages of completions by their rewards, both shape (groups, G)."""
         batch = None
         if self.settings.scale_rewards == "batch":
-            batch = [value for part in run.processes.gather(rewards) for group in part for value in group]
-        if groups:
-            found = advantages(rewards, self.settings.scale_rewards, batch)
-            for group, row in zip(groups, found, strict=True):
-                group.advantages = row
+            batch = [value for part in run.processes.gather(totals) for group in part for value in group]
+        return list(advantages(totals, self.settings.scale_rewards, batch)) if totals else []
 
     def _summarise(self, groups: list[CompletionGroup], kept: list[CompletionGroup]) -> WeightedMeans:
         """The metrics over all completions of an update."""
@@ -317,9 +336,8 @@ class RLObjective(PolicyObjective[RLSettings]):
         weights = None
         if old_logps is not None and batch.groups[0].sampling_logps is not None:
             weights = self._server_weights(batch, old_logps, scores.mask, mask, sums)
-        per_completion = np.concatenate([g.advantages for g in batch.groups if g.advantages is not None])
         loss = LOSSES[s.loss_type](
-            scores.logps, old_logps, torch.tensor(per_completion, dtype=torch.float32, device=mask.device), mask,
+            scores.logps, old_logps, self._batch_advantages(batch, scores.mask), mask,
             ClipConfig(s.epsilon, s.epsilon_high, s.beta, s.entropy_coef), normalizer,
             ref_logps=self._reference_logps(group, rows), entropies=scores.entropies, weights=weights,
         )  # fmt: skip
@@ -327,6 +345,22 @@ class RLObjective(PolicyObjective[RLSettings]):
         for name, value in {"loss": loss.value.detach(), "tokens": 1.0, **loss.metrics}.items():
             sums[name] = sums.get(name, 0.0) + float(value) * (1.0 if name == "loss" else tokens)
         return loss.value
+
+    def _batch_advantages(self, batch: UpdateBatch, present: Tensor) -> Tensor:
+        """Advantages of a clip's completions, shape (branches,), or of their tokens, shape (branches, W).
+
+        Args:
+            batch: The clip's completions.
+            present: Which tokens belong to completions, bool, shape (branches, W).
+        """
+        import torch
+
+        if self.settings.credit == "answer":
+            rows = np.concatenate([g.advantages for g in batch.groups if g.advantages is not None])
+            return torch.tensor(rows, dtype=torch.float32, device=present.device)
+        tokens = np.concatenate([row for g in batch.groups for row in g.token_advantages(self.policy)])
+        found = torch.zeros(present.shape, dtype=torch.float32, device=present.device)
+        return found.masked_scatter(present, torch.tensor(tokens, dtype=torch.float32, device=present.device))
 
     def _training_flops(self, batch: UpdateBatch, group: PrefixGroup) -> Flops:
         """The cost of a clip as it was computed, and with the prompt computed again for every completion."""

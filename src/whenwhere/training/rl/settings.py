@@ -1,12 +1,13 @@
 """Settings of RL with a verifier."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
 from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.rl.advantages import RewardScale
 from whenwhere.training.rl.losses import LossType
+from whenwhere.training.settings import ADDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class RLSettings(PolicySettings):
     """Settings of RL with a verifier (GRPO and its relatives).
 
     Attributes:
-        loss_type: How the losses of tokens are weighted and summed.
+        loss_type: How the losses of tokens are weighted and summed; `rejection` is SFT on the best completion of each
+            question, if it got any reward.
         num_generations: Completions per prompt, G.
         prompts_per_step: Prompts (groups of completions) per update and process.
         num_iterations: Updates per set of completions.
@@ -23,6 +25,9 @@ class RLSettings(PolicySettings):
         beta: Weight of the KL divergence from the starting policy.
         entropy_coef: Weight of an entropy bonus.
         scale_rewards: What advantages are divided by.
+        credit: What a token's advantage is computed from: all terms of the reward (`answer`), or, in a form with spans
+            and boxes, the terms about time for tokens of the spans and those that compare boxes for tokens of the boxes
+            (`segment`).
         zero_variance: How groups whose rewards are all the same are treated: left out of the loss (`drop`), replaced by
             further prompts (`resample`), or kept (`keep`).
         resample_limit: How often an update may draw further prompts in place of zero-variance groups (`resample`).
@@ -50,6 +55,7 @@ class RLSettings(PolicySettings):
     beta: float = 0.0
     entropy_coef: float = 0.0
     scale_rewards: RewardScale = "group"
+    credit: Literal["answer", "segment"] = field(default="answer", metadata=ADDED)
     zero_variance: Literal["drop", "resample", "keep"] = "drop"
     resample_limit: int = 3
     temperature: float = 1.0
