@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import whenwhere
 from whenwhere import Grounding
@@ -68,6 +70,28 @@ def test_a_batch_ends_with_its_index(moving_clip: Path, tmp_path: Path) -> None:
         assert "2 videos · 2 questions" in page.said and "script" not in page.tags
         assert any(re.fullmatch(r"\d:\d\d\.\d\d – \d:\d\d\.\d\d", said) for said in page.said)
         assert any(said.startswith("Failed: ") for said in page.said)
+
+
+def test_each_video_has_a_small_picture(moving_clip: Path, tmp_path: Path) -> None:
+    """It is made once, shows the answered time, is loaded by a browser, and is no file of an answer."""
+    out = tmp_path / "out"
+    questions = [Item("", str(moving_clip), RED), Item("", str(tmp_path / "not-there.mp4"), RED)]
+    whenwhere.batch(questions, out, exports=["html"])
+    picture = out / "moving" / "thumbnail.jpg"
+    image = np.asarray(Image.open(picture)).astype(int)
+    assert ((image[..., 0] > 120) & (image[..., 1] < 100)).any(), "the red thing is in it"
+    assert "thumbnail.jpg" not in (out / "moving" / "page.html").read_text()
+    picture.write_bytes(before := picture.read_bytes())
+    os.utime(picture, (0, 0))
+    whenwhere.batch(questions, out, exports=["html"])
+    assert picture.stat().st_mtime == 0 and picture.read_bytes() == before
+    page = (out / "index.html").read_text()
+    assert re.findall(r'<img src="([^"]+)"', page) == ["moving/thumbnail.jpg"]
+    with browser() as running:
+        window, seen = visit(running, out / "index.html")
+        assert window.locator("h2 img").evaluate("async e => (await e.decode(), e.naturalWidth)") == image.shape[1]
+        assert seen.errors == [] and seen.foreign == []
+        window.context.close()
 
 
 def test_only_the_latest_answer_of_a_question_is_listed(tmp_path: Path) -> None:

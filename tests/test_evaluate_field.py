@@ -1,6 +1,7 @@
 """What files from the field hold: windows without scores, strange ids, videos without a length, odd rows of truth."""
 
 import json
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.validate import validate_gold
 from whenwhere.spans import SpanSet
 from whenwhere.tubes import Tube
+
+sys.path.insert(0, str(Path(__file__).parent))
+from browser import browser, visit
 
 #: Two windows of truth each, on videos of 150 s.
 QUERIES = [
@@ -319,6 +323,31 @@ def test_far_and_dense_answers_take_no_memory(protocol):
 
 
 # -- the worst items ---------------------------------------------------------------------------------------------------
+
+
+def test_the_worst_items_of_one_kind(tmp_path):
+    """A rare kind is found although a frequent one fills the list, and each item is shown where it belongs."""
+    pytest.importorskip("matplotlib")
+    ids = [f"q{k}" for k in range(70)]
+    rows = [{"id": i, "video": "v.mp4", "query": f"said {i}", "spans": [[10, 20]], "duration": 60} for i in ids]
+    given = {key: [[0, 5]] for key in ids} | {"q3": [[10, 14]], "q4": [[10, 19]], "q5": []}
+    path = lines(tmp_path / "a.jsonl", [{"id": k, "spans": v} for k, v in given.items()])
+    truth = lines(tmp_path / "truth.jsonl", rows)
+    whenwhere.evaluate("manifest", truth, path, resamples=50, out=tmp_path / "out", export="html")
+    page = tmp_path / "out" / "report.html"
+    visible = "li => li.filter(e => e.checkVisibility()).map(e => e.querySelector('.said').textContent)"
+    with browser() as running:
+        window, seen = visit(running, page)
+        shown = window.locator(".worst li")
+        assert len(shown.evaluate_all(visible)) == 30
+        for kind, wanted in (("partly", ["q3"]), ("better", ["q4"]), ("absent", ["q5"])):
+            window.locator(f"#worst-{kind}").check()
+            assert shown.evaluate_all(visible) == [f"said {id}" for id in wanted]
+        window.locator("#worst-missed").check()
+        assert len(shown.evaluate_all(visible)) == 30
+        window.locator("#worst-all").check()
+        assert len(shown.evaluate_all(visible)) == 30 and seen.errors == []
+        window.context.close()
 
 
 def test_the_page_shows_the_worst_items_with_video_truth_and_answer(tmp_path):

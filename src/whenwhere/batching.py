@@ -39,7 +39,7 @@ from whenwhere.models.backends.pool import QuestionPool
 from whenwhere.models.backends.resolve import load_model
 from whenwhere.readers import printable
 from whenwhere.records import Grounding, VideoRecord
-from whenwhere.results import INDEX, PAGE, ResultStore, folder_name, latest_records, result_folders
+from whenwhere.results import INDEX, PAGE, THUMBNAIL, ResultStore, folder_name, latest_records, result_folders
 from whenwhere.session import GROUNDERS, MAX_DOWNLOAD, Answer, Session, check_model
 from whenwhere.settings import GroundingSettings, failure, identity, slug
 from whenwhere.store import DiskFullError, make_folder
@@ -99,6 +99,7 @@ def batch(
         device=device,
         concurrency=concurrency,
         callback=callback or BatchCallback(),
+        thumbnails=True,
     )
     if isinstance(model, str):
         check_model(model, job.settings, device, concurrency)
@@ -269,6 +270,8 @@ def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: Qu
             unwritten = _compact(store)
         if unwritten is not None:
             yield unwritten
+        if store is not None and job.thumbnails:
+            yield from _write_thumbnail(store, session)
         if store is not None and "html" in job.exports:
             if fresh or not store.page.exists():
                 yield from _write_page(store, session)
@@ -410,12 +413,27 @@ def _write_index(job: BatchJob, result: BatchResult) -> None:
     path = job.out / INDEX
     pages = ((f / PAGE if (f / PAGE).is_file() else f, latest_records(f)) for f in result_folders(job.out))
     try:
-        result.index = write_index(path, pages)
+        result.index = write_index(path, pages, THUMBNAIL)
     except Exception as e:
         if not isinstance(e, WhenwhereError):
             job.callback.on_bug(e)
         result.unwritten += 1
         job.callback.on_unwritten(path, e)
+
+
+def _write_thumbnail(store: ResultStore, session: Session) -> Iterator[_Warned]:
+    """Store a small picture of the video, unless there is one; a video of which none can be made is only warned of."""
+    from whenwhere.export.index import write_thumbnail
+
+    path = store.folder / THUMBNAIL
+    if path.exists() or not store.folder.is_dir():
+        return
+    try:
+        write_thumbnail(path, session.info, store.records)
+    except DiskFullError:
+        raise
+    except Exception as e:
+        yield _Warned(f"{path}: the video has no picture on the page about all videos ({e})")
 
 
 def _write_page(store: ResultStore, session: Session) -> Iterator[_Unwritten | _Warned]:

@@ -110,6 +110,7 @@ class BatchJob:
         device: Where a checkpoint runs, or None for an accelerator if there is one.
         concurrency: How many questions an endpoint is sent at a time; None is 8.
         callback: Told of what happens.
+        thumbnails: Whether a small picture of each video is stored beside its answers.
 
     Raises:
         SettingError: An export is unknown.
@@ -126,6 +127,7 @@ class BatchJob:
     device: str | None = None
     concurrency: int | None = None
     callback: BatchCallback = field(default_factory=BatchCallback)
+    thumbnails: bool = False
 
     def __post_init__(self) -> None:
         from whenwhere.export import EXPORTERS

@@ -37,6 +37,8 @@ from whenwhere.store import append_line, json_object, write_bytes, write_new
 
 #: Names of the file of records, of the answers about videos that are not there any more, and of the page.
 LOG, EARLIER, PAGE = "grounding.jsonl", "earlier.jsonl", "page.html"
+#: Name of the small picture of the video that the page about all videos shows.
+THUMBNAIL = "thumbnail.jpg"
 #: Name of the file that says whose a folder is until a record says so.
 CLAIM = ".video.json"
 #: Name of the page about all videos, which lies beside their folders.
@@ -213,7 +215,7 @@ class ResultStore:
     def files(self) -> list[Path]:
         """The files beside the page."""
         there = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(p for p in there if p.name not in (PAGE, EARLIER) and not p.name.startswith("."))
+        return sorted(p for p in there if p.name not in (PAGE, EARLIER, THUMBNAIL) and not p.name.startswith("."))
 
     def find(self, query: str, identity: str, id: str = "") -> Grounding | None:
         """The stored answer to a question, or None if there is none, it failed, or one of its calls failed.

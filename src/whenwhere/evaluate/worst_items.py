@@ -3,11 +3,15 @@
 Numbers name a weakness, single items show what it looks like. The items with the lowest temporal IoU of the first
 choice come first; of equal ones, those with the longest truth. A video is shown if its file is found: at its own path,
 or beside the annotations. It plays from the truth's start.
+
+Radio buttons that a style rule reads show only one kind of mistake: no script is needed. Each kind has as many items of
+its own as the whole list, so that a rare kind is not lost behind a frequent one.
 """
 
 import html
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -15,8 +19,18 @@ from urllib.parse import quote
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.evaluation import Report
 
-#: Number of items shown; items.jsonl has all.
+#: Number of items shown, of all and of each kind; items.jsonl has all.
 SHOWN = 30
+#: The kinds of mistakes, by what is wrong with the first choice.
+KINDS = {
+    "missed": "Elsewhere in time",
+    "partly": "Below 50 %",
+    "better": "50 % and more",
+    "absent": "Said to be absent",
+    "unsure": "Not sure",
+    "unparsed": "Not readable",
+    "failed": "Failed or missing",
+}
 
 
 def worst_items(report: Report, page: Path) -> str:
@@ -30,15 +44,42 @@ def worst_items(report: Report, page: Path) -> str:
     if seen is None or not len(seen):
         return ""
     length = [float((i.spans[:, 1] - i.spans[:, 0]).sum()) for i in report.items]
-    order = sorted(range(len(seen)), key=lambda n: (seen.iou[n], -length[n]))[:SHOWN]
+    order = sorted(range(len(seen)), key=lambda n: (seen.iou[n], -length[n]))
     folder = Path(report.files.get("annotations", ".")).parent
-    rows = "".join(
-        _row(report.items[n], seen.answer[n].tolist(), seen.status[n], float(seen.iou[n]), folder, page) for n in order
-    )
+    counts: Counter[str] = Counter()
+    rows = []
+    for place, n in enumerate(order):
+        kind = _kind(seen.status[n], float(seen.iou[n]))
+        counts[kind] += 1
+        if place < SHOWN or counts[kind] <= SHOWN:
+            head = f'<li data-kind="{kind}"{" data-first" if place < SHOWN else ""}>'
+            answer = seen.answer[n].tolist()
+            rows.append(head + _row(report.items[n], answer, seen.status[n], float(seen.iou[n]), folder, page))
     return (
-        f'<section class="full worst"><h2>Worst items</h2><p>The {len(order)} of {len(seen)} items with the '
-        f"lowest temporal IoU of the first choice.</p><ol>{rows}</ol></section>"
+        f'<section class="full worst"><h2>Worst items</h2><p>The {min(len(seen), SHOWN)} of {len(seen)} items with the '
+        f"lowest temporal IoU of the first choice, of all or of one kind.</p>{_filters(counts, len(seen))}"
+        f"<ol>{''.join(rows)}</ol></section>"
     )
+
+
+def _kind(status: str, iou: float) -> str:
+    """What is wrong with a first choice: a key of `KINDS`."""
+    if iou >= 0.5:
+        return "better"
+    if status != "answered":
+        return status if status in KINDS else "failed"
+    return "missed" if iou <= 0 else "partly"
+
+
+def _filters(counts: Counter[str], total: int) -> str:
+    """A button for each kind that there is; none if there is only one."""
+    kinds = [("all", "All", total), *((kind, said, counts[kind]) for kind, said in KINDS.items() if counts[kind])]
+    buttons = "".join(
+        f'<label><input type="radio" name="worst" id="worst-{kind}"{" checked" if kind == "all" else ""}>'
+        f"<span>{html.escape(said)} <small>{count:,}</small></span></label>"
+        for kind, said, count in kinds
+    )
+    return f"<fieldset><legend>Show one kind of mistake</legend>{buttons}</fieldset>" if len(kinds) > 2 else ""
 
 
 def _row(item: Item, answer: Sequence[float], status: str, iou: float, folder: Path, page: Path) -> str:
@@ -51,7 +92,7 @@ def _row(item: Item, answer: Sequence[float], status: str, iou: float, folder: P
     )
     start = max(0.0, truth[0][0]) if truth else 0.0
     return (
-        f'<li><div><p class="said">{html.escape(item.query) or "(no sentence)"}</p>'
+        f'<div><p class="said">{html.escape(item.query) or "(no sentence)"}</p>'
         f"<p>{html.escape(item.id)} · {html.escape(item.video)} · {100 * iou:.2f} % · 0 – {whole:g} s</p>"
         f"<dl>{bars}</dl></div>{_video(item, start, folder, page)}</li>"
     )
