@@ -1,5 +1,6 @@
 """Formats that count frames: mot, coco and cvat, read back by others' readers or by their published rules."""
 
+import os
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -9,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+import whenwhere
+from whenwhere.datasets.item import Item
 from whenwhere.export import EXPORTERS
 from whenwhere.export.cvat import TOLERANCE, keyframes
 from whenwhere.export.frames import frame_boxes
-from whenwhere.video import probe
+from whenwhere.video import probe, read_frames
 
 sys.path.insert(0, str(Path(__file__).parent))
 import answers
@@ -95,6 +99,38 @@ def test_pycocotools_loads_it_and_finds_itself_right(record, info, tmp_path, cap
     found.summarize()
     assert found.stats[0] == pytest.approx(1.0)
     capsys.readouterr()
+
+
+def test_one_coco_file_for_a_batch_whose_images_exist(moving_clip, tmp_path):
+    """Ids are unique over two videos of one name and two sentences; each image is the frame that it claims to be."""
+    other = tmp_path / "other" / "moving.mp4"
+    other.parent.mkdir()
+    other.write_bytes(moving_clip.read_bytes() + b"\0\0\0\x08free")
+    red, blue = "the red thing moves right", "the blue thing moves down"
+    asked = [Item("", str(video), query) for video in (moving_clip, other) for query in (red, blue)]
+    whenwhere.batch(asked, tmp_path / "out", exports=["coco"])
+    coco = COCO(str(tmp_path / "out" / "all.coco.json"))
+    assert len(coco.dataset["videos"]) == 2 and coco.dataset["videos"][0]["captions"] == [red, blue]
+    assert len({v["id"] for v in coco.dataset["videos"]} & {i["video_id"] for i in coco.dataset["images"]}) == 2
+    names = [image["file_name"] for image in coco.dataset["images"]]
+    assert len(set(names)) == len(names) == len(coco.imgs)
+    clip = probe(moving_clip)
+    frames = read_frames(clip, clip.times).images.astype(int)
+    for image in coco.loadImgs(coco.getImgIds())[:: len(names) // 4]:
+        shown = np.asarray(Image.open(tmp_path / "out" / image["file_name"])).astype(int)
+        assert abs(frames - shown).mean((1, 2, 3)).argmin() == image["frame_index"]
+    for one in coco.dataset["annotations"]:
+        x, y, w, h = one["bbox"]
+        assert one["segmentation"] == [pytest.approx([x, y, x + w, y, x + w, y + h, x, y + h], abs=2e-3)]
+        assert coco.imgs[one["image_id"]]["video_id"] == one["video_id"]
+        assert coco.annToMask(one).any()
+    assert sorted({a["track_id"] for a in coco.dataset["annotations"]}) == [t["id"] for t in coco.dataset["tracks"]]
+    # The same call again leaves the frames as they are, and the page does not list them.
+    frame = tmp_path / "out" / names[0]
+    os.utime(frame, (0, 0))
+    whenwhere.batch(asked, tmp_path / "out", exports=["coco", "html"])
+    assert frame.stat().st_mtime == 0
+    assert "000001.jpg" not in (tmp_path / "out" / "moving" / "page.html").read_text()
 
 
 def cvat_reads(root: ET.Element, frames: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from whenwhere import store
 from whenwhere.chat.response_cache import ResponseCache
 from whenwhere.errors import OutputError
 from whenwhere.store import (
@@ -280,3 +281,21 @@ def test_without_a_home_nothing_is_kept(tmp_path, monkeypatch):
     for _ in range(2):
         assert Cache().arrays("k/x", lambda: {"x": np.ones(2)})["x"].sum() == 2
     assert Cache(tmp_path).enabled
+
+
+def test_a_file_that_another_writer_took_before_it_was_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between making a temporary file and locking it, another writer of the same target may find it unlocked."""
+    real, others = store._lock, list[int]()
+
+    def late(file: int) -> bool | None:
+        if not others:
+            others.append(os.open(tmp_path / ".a.whenwhere-1.txt", os.O_RDWR))
+            assert real(others[0])
+        return real(file)
+
+    monkeypatch.setattr(store, "_lock", late)
+    with store.atomic_path(tmp_path / "a.txt") as temporary:
+        assert temporary.name == ".a.whenwhere-2.txt"
+        temporary.write_text("whole")
+    os.close(others[0])
+    assert (tmp_path / "a.txt").read_text() == "whole"

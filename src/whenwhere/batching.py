@@ -21,7 +21,7 @@ folder as long as no video is in two parts).
 import os
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -125,12 +125,12 @@ def batch(
                         job = replace(job, model=backend, concurrency=None)
             _answer_videos(job, by_video, result, backend)
     except OutputError:
-        # Where an answer could not be stored, the page could not either.
+        # Where an answer could not be stored, the files about all videos could not either.
         raise
     except BaseException:
-        _write_index(job, result)
+        _write_overview(job, result)
         raise
-    _write_index(job, result)
+    _write_overview(job, result)
     return result
 
 
@@ -404,21 +404,30 @@ def _concurrency(job: BatchJob, session: Session) -> int:
         return 1
 
 
-def _write_index(job: BatchJob, result: BatchResult) -> None:
-    """Write the page about all videos of the output folder; that it cannot be written fails no question."""
+def _write_overview(job: BatchJob, result: BatchResult) -> None:
+    """Write the files about all videos of the output folder; that one cannot be written fails no question."""
+    from whenwhere.export.coco import ALL, write_all
     from whenwhere.export.index import write_index
 
     if job.out is None:
         return
-    path = job.out / INDEX
-    pages = ((f / PAGE if (f / PAGE).is_file() else f, latest_records(f)) for f in result_folders(job.out))
-    try:
-        result.index = write_index(path, pages, THUMBNAIL)
-    except Exception as e:
-        if not isinstance(e, WhenwhereError):
-            job.callback.on_bug(e)
-        result.unwritten += 1
-        job.callback.on_unwritten(path, e)
+    out = job.out
+    pages = ((f / PAGE if (f / PAGE).is_file() else f, latest_records(f)) for f in result_folders(out))
+
+    def write_page() -> None:
+        result.index = write_index(out / INDEX, pages, THUMBNAIL)
+
+    files: dict[Path, Callable[[], object]] = {out / INDEX: write_page}
+    if "coco" in job.exports:
+        files[out / ALL] = lambda: write_all(out)
+    for path, write in files.items():
+        try:
+            write()
+        except Exception as e:
+            if not isinstance(e, WhenwhereError):
+                job.callback.on_bug(e)
+            result.unwritten += 1
+            job.callback.on_unwritten(path, e)
 
 
 def _write_thumbnail(store: ResultStore, session: Session) -> Iterator[_Warned]:

@@ -97,7 +97,8 @@ class ResultStore:
         exact = self._path == source and source != "-"
         for place, folder in enumerate(_places(out, source, content)):
             self.folder = folder
-            if folder.is_dir() or not os.path.lexists(folder):
+            # In this order: another process may make the folder between the two looks.
+            if not os.path.lexists(folder) or folder.is_dir():
                 lines = self._take(source, exact or place > 0, place > 0 or exact or content is not None)
                 if lines is not None:
                     break
@@ -215,7 +216,9 @@ class ResultStore:
     def files(self) -> list[Path]:
         """The files beside the page."""
         there = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(p for p in there if p.name not in (PAGE, EARLIER, THUMBNAIL) and not p.name.startswith("."))
+        return sorted(
+            p for p in there if p.name not in (PAGE, EARLIER, THUMBNAIL) and not p.name.startswith(".") and p.is_file()
+        )
 
     def find(self, query: str, identity: str, id: str = "") -> Grounding | None:
         """The stored answer to a question, or None if there is none, it failed, or one of its calls failed.

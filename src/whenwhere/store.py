@@ -104,19 +104,24 @@ def _claim(target: Path, mode: int) -> tuple[Path, int]:
                 continue
             os.ftruncate(lock, 0)
         else:
-            _lock(lock)
+            if _lock(lock) is False or not _is_at(lock, temporary):
+                # Another writer took the file for a leftover before it was locked, and may be done with it already.
+                os.close(lock)
+                continue
         return temporary, lock
     raise FileExistsError(errno.EEXIST, "too many unfinished files are there")
 
 
-def _lock(file: int) -> bool:
-    """Lock an open file until it is closed; False if another writer has it, or if this system has no such locks."""
+def _lock(file: int) -> bool | None:
+    """Lock an open file until it is closed; False if another writer has it, None if this system has no such locks."""
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+    except BlockingIOError:
         return False
+    except (ImportError, OSError):
+        return None
     return True
 
 
