@@ -184,7 +184,7 @@ def test_stats(cli: Cli, tmp_path: Path) -> None:
     text = cli("data", "stats", out).stdout
     assert "2 items, 1 video," in text and "1 with none, 1 with several" in text and "50.0%" in text
     out.write_text(out.read_text()[:-30])
-    assert "line 2: not JSON" in cli("data", "stats", out, status=1).stderr
+    assert "line 2: this line is not JSON" in cli("data", "stats", out, status=1).stderr
 
 
 def test_videos_are_found(tmp_path: Path) -> None:
