@@ -62,11 +62,13 @@ def test_a_run_that_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
-    run = made(tmp_path / "run", [rl(k) for k in (10, 20)])
+    run = made(tmp_path / "run", [rl(k) for k in (10, 20)], train={"max_steps": 20})
     (run / "checkpoint").mkdir()
     about = run / "checkpoint" / "whenwhere.json"
     about.write_text(json.dumps({"step": 20}))
     assert run_status(run).finished and summary(run_status(run))[0].endswith("so far, finished")
+    made(run, [rl(k) for k in (10, 20)])
+    assert summary(run_status(run))[0].endswith("20%), 40 s so far, ended early")
     # the run was resumed with more updates
     about.write_text(json.dumps({"step": 10}))
     assert not run_status(run).finished

@@ -25,6 +25,7 @@ def micro(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_learn_what_one_learns(micro: Path, tmp_path: Path, forker: Forker) -> None:
     """Real processes; `benchmarks/sharding.py` does it at length, with kill -9."""
     import sharding
+    from safetensors.torch import load_file
 
     changes = [f"model.checkpoint={micro}", "model.prompt=when {query}", "data.world.seconds=[2, 3]", "save_steps=1"]
     forker.run_together([sharding_child.__file__, str(tmp_path), *changes], 2, imports=(*TORCH, "peft"))
@@ -37,6 +38,11 @@ def test_two_processes_learn_what_one_learns(micro: Path, tmp_path: Path, forker
         assert alone.keys() == shared.keys()
         assert max(float((alone[name] - shared[name]).abs().max()) for name in alone) < 1e-4
         assert all(bool((shared[name] == resumed[name]).all()) for name in shared)
+        adapters = [folder / "checkpoint" / "adapter" / "adapter_model.safetensors" for folder in (one, two)]
+        assert [file.exists() for file in adapters] == ["lora" in case] * 2
+        if "lora" in case:
+            matrices, gathered = map(load_file, adapters)
+            assert max(float((matrices[name] - gathered[name]).abs().max()) for name in matrices) < 1e-4
         # the evaluator measured the same model, and all shards of the best one were written
         assert sharding.weights(two / "best").keys() == shared.keys()
         # the last state and the one before it, each in two shards

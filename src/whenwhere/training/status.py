@@ -230,7 +230,7 @@ def summary(status: TrainingStatus) -> list[str]:
     of = "" if status.of is None else f" of {status.of} ({min(status.step / status.of, 1):.0%})"
     lines = [f"update {status.step}{of}, {clock(status.seconds)} so far"]
     if status.finished:
-        lines[0] += ", finished"
+        lines[0] += ", finished" if status.of in (None, status.step) else ", ended early"
     elif status.left is not None:
         lines[0] += f", about {clock(status.left)} left"
     if status.age is not None and not status.finished:

@@ -89,9 +89,10 @@ class RLObjective(PolicyObjective[RLSettings]):
         settings: RLSettings,
         sampler: Sampler | None = None,
     ) -> None:
-        # completions are used num_iterations times
-        questions, per_update = question_count(source) * settings.num_iterations, settings.prompts_per_step
-        settings = in_updates(settings, questions, per_update * Processes().count)
+        if settings.num_train_epochs is not None:
+            # completions are used num_iterations times
+            questions = question_count(source) * settings.num_iterations
+            settings = in_updates(settings, questions, settings.prompts_per_step * Processes().count)
         super().__init__(policy, source, settings)
         self.verifier = verifier
         if settings.credit == "segment":
@@ -165,7 +166,7 @@ class RLObjective(PolicyObjective[RLSettings]):
     def _check_sync_folder(self, run: Path) -> None:
         """Refuses to hand weights to a server in a folder that the run itself writes."""
         served = self.settings.vllm_sync_folder
-        own = {(run / name).resolve() for name in ("", "checkpoint", "start", "state")}
+        own = {(run / name).resolve() for name in ("", "best", "checkpoint", "checkpoints", "start", "state")}
         if served and Path(served).resolve() in own:
             raise SettingError(f"vllm_sync_folder is {served}, where the run keeps its own files: name another folder")
 
