@@ -183,3 +183,29 @@ def test_the_command_line_says_what_evaluators_measure(
     assert base["step"] == 0 and "eval/val/m_tIoU" in base
     assert [("loss" in line, "eval/val/m_tIoU" in line) for line in lines] == [(False, True), (True, False)] * 2
     assert result["best"] == str(tmp_path / "run" / "best")
+
+
+def test_of_several_draws_the_least_risky_one_is_scored(tmp_path: Path) -> None:
+    """The half-taught policy draws three answers; minimum-risk decoding is repeatable and takes one that it drew."""
+    from whenwhere.training.prefix.greedy import drawn_answers
+    from whenwhere.training.prefix.rollout import SamplingParams
+    from whenwhere.training.sft.objective import SFTObjective
+    from whenwhere.training.sft.settings import SFTSettings
+    from whenwhere.verify import Verifier, least_risk
+
+    policy, verifier = tiny_policies.opened(tiny_policies.build(tmp_path / "policy", steps=80)), Verifier({"t_iou": 1})
+    sample = Two(questions=2).samples[1]
+    params = SamplingParams(6, 1.0, stop=tuple(policy.end_ids), seed=3)
+    drawn = drawn_answers(policy, sample, params, 12)
+    assert [len(rows) for rows in drawn] == [12, 12]
+    spans = [answer.spans for answer in drawn[0]]
+    assert len(set(spans)) > 1
+    truth = policy.truth(sample, sample.questions[0])
+    commonest = max(set(spans), key=spans.count)
+    if spans.count(commonest) > 6:
+        assert spans[least_risk(drawn[0], verifier, truth)] == commonest
+    objective = SFTObjective(policy, Two(), SFTSettings())
+    one, again = (objective.least_risk_answers(sample, 6, 12, 1.0, verifier) for _ in range(2))
+    assert one == again and len(one) == 2
+    found = GroundingEvaluator(objective, Two(), "default-tubes", 6, 12, 1.0, verifier).evaluate()
+    assert 0 < found["m_tIoU"] <= 1

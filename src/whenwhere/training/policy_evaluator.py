@@ -23,6 +23,7 @@ from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
 from whenwhere.training.objective import Objective
 from whenwhere.training.policy_tables import DataSettings
+from whenwhere.verify import Verifier
 
 #: Metrics beside those of the protocol: the share of sentences with a readable answer, and clips that cannot be read.
 OWN_METRICS = ("answered", "unread_clips")
@@ -40,6 +41,20 @@ class AnsweringObjective(Objective, Protocol):
         """
         ...
 
+    def least_risk_answers(
+        self, sample: Sample, max_tokens: int, draws: int, temperature: float, verifier: Verifier
+    ) -> Sequence[ParsedAnswer]:
+        """Of several drawn answers to each question the one that the others would reward most.
+
+        Args:
+            sample: The clip and its questions.
+            max_tokens: Largest number of tokens of an answer.
+            draws: Number of answers to each question that are drawn.
+            temperature: Sampling temperature.
+            verifier: The reward.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroundingEvaluatorSettings(EvaluatorSettings):
@@ -49,14 +64,21 @@ class GroundingEvaluatorSettings(EvaluatorSettings):
         data: Which clips and sentences are asked about; keys as in [data].
         protocol: Protocol that scores the answers. Empty means the benchmark's own, or `default-tubes` for `shapes`.
         max_tokens: Largest number of tokens of an answer.
+        draws: Answers to each sentence that are drawn, of which the one is scored that the others would reward most by
+            the recipe's [reward] (minimum-risk decoding). 0 scores the greedy answer.
+        temperature: Sampling temperature of `draws`.
     """
 
     data: DataSettings
     protocol: str = ""
     max_tokens: int = 256
+    draws: int = 0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         EvaluatorSettings.__post_init__(self)
+        if not self.temperature > 0:
+            raise SettingError("temperature must be above 0; draws = 0 scores the greedy answer")
         if self.protocol and self.protocol not in PROTOCOLS:
             raise SettingError(f"there is no protocol {self.protocol!r}{did_you_mean(self.protocol, PROTOCOLS)}")
 
@@ -69,10 +91,23 @@ class GroundingEvaluator:
         source: The clips.
         protocol: Name of the protocol that scores the answers.
         max_tokens: Largest number of tokens of an answer.
+        draws: Answers to each sentence that are drawn. 0 asks greedily.
+        temperature: Sampling temperature of `draws`.
+        verifier: The reward by which one of the drawn answers is chosen; needed with `draws`.
     """
 
-    def __init__(self, objective: AnsweringObjective, source: SampleSource, protocol: str, max_tokens: int) -> None:
+    def __init__(
+        self,
+        objective: AnsweringObjective,
+        source: SampleSource,
+        protocol: str,
+        max_tokens: int,
+        draws: int = 0,
+        temperature: float = 1.0,
+        verifier: Verifier | None = None,
+    ) -> None:
         self.objective, self.source, self.protocol, self.max_tokens = objective, source, protocol, max_tokens
+        self.draws, self.temperature, self.verifier = draws, temperature, verifier
 
     def evaluate(self) -> dict[str, float]:
         """The protocol's measures; `answered`, the share of sentences with a readable answer; and `unread_clips`.
@@ -92,7 +127,7 @@ class GroundingEvaluator:
             asked = [item_of(sample, question) for question in sample.questions]
             items += asked
             try:
-                replies = self.objective.answers(sample, self.max_tokens)
+                replies = self._answers(sample)
             except WhenwhereError:
                 continue
             found |= {item.id: prediction_of_answer(item.id, reply) for item, reply in zip(asked, replies, strict=True)}
@@ -102,6 +137,11 @@ class GroundingEvaluator:
         read = sum(one.status in ("answered", "absent") for one in found.values())
         own = dict(zip(OWN_METRICS, (read / len(items), float(unread)), strict=True))
         return {**{name: float(value) for name, value in summary.items()}, **own}
+
+    def _answers(self, sample: Sample) -> Sequence[ParsedAnswer]:
+        if not self.draws or self.verifier is None:
+            return self.objective.answers(sample, self.max_tokens)
+        return self.objective.least_risk_answers(sample, self.max_tokens, self.draws, self.temperature, self.verifier)
 
 
 def item_of(sample: Sample, question: Question) -> Item:
@@ -156,7 +196,10 @@ def build(
     name = settings.protocol or ("default-tubes" if kind == "shapes" else BENCHMARKS[kind].protocol)
     source = source_of(settings.data, tables["model"])
     check_metric(settings, source, name)
-    return GroundingEvaluator(objective, source, name, settings.max_tokens)
+    verifier = tables["reward"].verifier(tables["model"].form) if settings.draws else None
+    return GroundingEvaluator(
+        objective, source, name, settings.max_tokens, settings.draws, settings.temperature, verifier
+    )
 
 
 def check_metric(settings: GroundingEvaluatorSettings, source: SampleSource, protocol: str) -> None:

@@ -13,6 +13,7 @@ This package needs neither torch nor, unless the semantic term looks at a video,
 advantages and losses belong to `training`; published metrics over frame grids belong to `evaluate`.
 """
 
+from whenwhere.verify.minimum_risk import least_risk
 from whenwhere.verify.prediction import ParsedPrediction, to_prediction
 from whenwhere.verify.semantic import Encoder, Semantic, VideoView
 from whenwhere.verify.term import RewardContext, Term
@@ -22,5 +23,5 @@ from whenwhere.verify.verifier import Reward, Verifier
 
 __all__ = [
     "TERMS", "Encoder", "ParsedPrediction", "Reward", "RewardContext", "Semantic", "Term", "Truth", "Verifier",
-    "VideoView", "to_prediction",
+    "VideoView", "least_risk", "to_prediction",
 ]  # fmt: skip

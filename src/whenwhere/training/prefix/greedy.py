@@ -1,11 +1,11 @@
-"""A policy's greedy completions of the questions about a clip, and its answers as an evaluation reads them."""
+"""A policy's answers to the questions about a clip, greedy or drawn, as completions and as an evaluation reads them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from whenwhere.answers import ParsedAnswer, parse
-from whenwhere.training.data.samples import Sample
+from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.group import Branch
 from whenwhere.training.prefix.policy import Policy
 from whenwhere.training.prefix.rollout import PrefilledPrompt, SamplingParams
@@ -25,17 +25,23 @@ def greedy_completions(policy: Policy, sample: Sample, max_tokens: int) -> list[
     Raises:
         WhenwhereError: The clip cannot be laid out as a prompt.
     """
-    prompt, suffixes = policy.prompts(sample, sample.questions)
     params = SamplingParams(max_tokens, temperature=0, stop=tuple(policy.end_ids))
+    return [rows[0] for rows in _completions(policy, sample, params, 1)]
+
+
+def _completions(policy: Policy, sample: Sample, params: SamplingParams, count: int) -> list[list[Tensor]]:
+    """A number of completions of each question."""
+    prompt, suffixes = policy.prompts(sample, sample.questions)
     # a prefilled prompt switches the attention for good, but a run may train with another one
     config = policy.parts.text_model.config
     attention = config._attn_implementation
     try:
         with policy.autocast():
             prefilled = PrefilledPrompt(policy.parts, prompt)
-            return prefilled.continue_branches([Branch(suffix) for suffix in suffixes], params)
+            rows = prefilled.continue_branches([Branch(suffix) for suffix in suffixes for _ in range(count)], params)
     finally:
         config._attn_implementation = attention
+    return [rows[k : k + count] for k in range(0, len(rows), count)]
 
 
 def greedy_answers(policy: Policy, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
@@ -49,8 +55,27 @@ def greedy_answers(policy: Policy, sample: Sample, max_tokens: int) -> list[Pars
     Raises:
         WhenwhereError: The clip cannot be laid out as a prompt.
     """
-    answers = []
-    for question, ids in zip(sample.questions, greedy_completions(policy, sample, max_tokens), strict=True):
-        truth, text = policy.truth(sample, question), policy.decode(ids)
-        answers.append(parse(text, "lenient", policy.form.name, truth.size, truth.duration, shown=truth.shown))
-    return answers
+    found = greedy_completions(policy, sample, max_tokens)
+    return [_read(policy, sample, question, ids) for question, ids in zip(sample.questions, found, strict=True)]
+
+
+def drawn_answers(policy: Policy, sample: Sample, params: SamplingParams, count: int) -> list[list[ParsedAnswer]]:
+    """Several drawn answers to each question, parsed as `greedy_answers` does.
+
+    Args:
+        policy: The policy; its weights, mode and attention are left as they are.
+        sample: The clip and its questions.
+        params: How tokens are sampled.
+        count: Number of answers to each question.
+
+    Raises:
+        WhenwhereError: The clip cannot be laid out as a prompt.
+    """
+    drawn = _completions(policy, sample, params, count)
+    return [[_read(policy, sample, q, ids) for ids in rows] for q, rows in zip(sample.questions, drawn, strict=True)]
+
+
+def _read(policy: Policy, sample: Sample, question: Question, ids: Tensor) -> ParsedAnswer:
+    """The answer of a completion."""
+    truth, text = policy.truth(sample, question), policy.decode(ids)
+    return parse(text, "lenient", policy.form.name, truth.size, truth.duration, shown=truth.shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -16,14 +17,15 @@ from whenwhere.spans import SpanSet
 from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.data.unused import UnusedSamples
 from whenwhere.training.prefix.flops import FlopCounter
-from whenwhere.training.prefix.greedy import greedy_answers
+from whenwhere.training.prefix.greedy import drawn_answers, greedy_answers
 from whenwhere.training.prefix.group import PrefixGroup, question_group
 from whenwhere.training.prefix.policy import Policy
+from whenwhere.training.prefix.rollout import SamplingParams
 from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS
 from whenwhere.training.processes import Processes
-from whenwhere.verify import Truth
+from whenwhere.verify import Truth, Verifier, least_risk
 
 if TYPE_CHECKING:
     import torch
@@ -162,6 +164,25 @@ class PolicyObjective(Generic[S]):
             max_tokens: Largest number of tokens of an answer.
         """
         return greedy_answers(self.policy, sample, max_tokens)
+
+    def least_risk_answers(
+        self, sample: Sample, max_tokens: int, draws: int, temperature: float, verifier: Verifier
+    ) -> list[ParsedAnswer]:
+        """Of several drawn answers to each question the one that the others would reward most, for evaluators.
+
+        Args:
+            sample: The clip and its questions.
+            max_tokens: Largest number of tokens of an answer.
+            draws: Number of answers to each question that are drawn.
+            temperature: Sampling temperature.
+            verifier: The reward.
+        """
+        params = SamplingParams(
+            max_tokens, temperature, stop=tuple(self.policy.end_ids), seed=zlib.crc32(sample.id.encode())
+        )
+        drawn = drawn_answers(self.policy, sample, params, draws)
+        truths = [self.policy.truth(sample, question) for question in sample.questions]
+        return [rows[least_risk(rows, verifier, truth)] for rows, truth in zip(drawn, truths, strict=True)]
 
     def close(self) -> None:
         """Ends threads and connections; there are none here."""

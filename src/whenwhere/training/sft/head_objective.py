@@ -17,6 +17,7 @@ from whenwhere.training.processes import Processes
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.sft.head import OutputHead
 from whenwhere.training.sft.settings import SFTSettings
+from whenwhere.verify import Verifier
 
 
 class HeadObjective(PolicyObjective[SFTSettings]):
@@ -84,6 +85,12 @@ class HeadObjective(PolicyObjective[SFTSettings]):
             if weight.grad is not None:
                 weight.grad /= total
         return Outcome({"loss": loss_sum / total}, counts, clips)
+
+    def least_risk_answers(
+        self, sample: Sample, max_tokens: int, draws: int, temperature: float, verifier: Verifier
+    ) -> list[ParsedAnswer]:
+        """Refuses: a head decodes one answer."""
+        raise SettingError("only the output head `text` draws several answers: set draws = 0 in [[evaluators]]")
 
     def answers(self, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
         """The head's answer to each question of a clip, for evaluators.
