@@ -53,7 +53,10 @@ def test_ground_writes_files(cli: Cli, moving_clip: Path, tmp_path: Path) -> Non
     folder = tmp_path / "moving"
     stem = "01-the-red-thing-moves-right"
     endings = {".json", ".csv", ".srt", ".vtt", ".mot.txt", ".coco.json", ".cvat.xml", ".mp4", ".clip.mp4"}
-    assert {p.name for p in folder.iterdir()} == {stem + e for e in endings} | {"page.html", "grounding.jsonl"}
+    assert {p.name for p in folder.iterdir() if p.is_file()} == {stem + e for e in endings} | {
+        "page.html",
+        "grounding.jsonl",
+    }
     assert done.stdout.count("wrote ") == len(endings)
     assert done.stdout.splitlines()[-1] == f"page: {folder / 'page.html'}"
     with av.open(str(folder / f"{stem}.mp4")) as video:
@@ -141,7 +144,7 @@ def test_batch_of_each_kind(cli: Cli, moving_clip: Path, tmp_path: Path, kind: s
     done = cli("batch", manifest, "--out", tmp_path / "out", cwd="/")
     assert done.stderr.splitlines()[-1] == "2 questions about 1 videos: 2 answered"
     assert [line.split(": ")[1] for line in done.stdout.splitlines()] == [RED, BLUE]
-    assert {p.name for p in (tmp_path / "out" / "a").iterdir()} == {"grounding.jsonl"}
+    assert {p.name for p in (tmp_path / "out" / "a").iterdir()} == {"grounding.jsonl", "thumbnail.jpg"}
 
 
 def test_batch_of_a_folder_and_new_exports(cli: Cli, moving_clip: Path, tmp_path: Path) -> None:
