@@ -9,6 +9,7 @@ how far the weights ended from those of one process, and whether the resumed run
 that was not killed.
 
 RL draws its completions clip by clip, with a seed of the clip's own, so that both runs learn from the same completions.
+Its loss says little, for at a ratio of 1 it is the mean advantage; the norms of the gradients say more.
 A run that is there already is not repeated.
 """
 
@@ -155,10 +156,10 @@ def launch(case: str, out: Path, changes: Sequence[str], kill: int = 0) -> int:
     return done.returncode
 
 
-def losses(folder: Path) -> list[float]:
-    """The loss of each update of a run."""
+def losses(folder: Path, name: str = "loss") -> list[float]:
+    """The loss, or another metric, of each update of a run."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [float(line["loss"]) for line in map(json.loads, lines) if "loss" in line]
+    return [float(line[name]) for line in map(json.loads, lines) if name in line]
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -188,10 +189,12 @@ def measure(case: str, out: Path, updates: int, changes: Sequence[str] = ()) -> 
         assert not (killed / "checkpoint").exists()
         launch(case, killed, changes)
     wanted, found = losses(one), losses(two)
+    norms = zip(losses(one, "grad_norm"), losses(two, "grad_norm"), strict=True)
     alone, shared, resumed = (weights(folder / "checkpoint") for folder in (one, two, killed))
     return {
         "case": case, "updates": updates, "loss_first": wanted[0], "loss_last": wanted[-1],
         "loss_gap": max(abs(a - b) for a, b in zip(wanted, found, strict=True)),
+        "norm_gap": max(abs(a - b) / a for a, b in norms),
         "weight_gap": max(float((alone[name] - shared[name]).abs().max()) for name in alone),
         "killed_after": half, "resumed_equal": all(bool((shared[n] == resumed[n]).all()) for n in shared),
         "resumed_losses_equal": losses(killed) == found,
@@ -201,14 +204,15 @@ def measure(case: str, out: Path, updates: int, changes: Sequence[str] = ()) -> 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The comparison as a Markdown table."""
     lines = [
-        "| case | updates | first loss | last loss | largest difference of losses | of weights | resumed run equal |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| case | updates | first loss | last loss | largest difference of losses | of gradient norms, relative | "
+        "of weights | resumed run equal |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         equal = "yes" if row["resumed_equal"] and row["resumed_losses_equal"] else "no"
         lines.append(
             f"| {row['case']} | {row['updates']} | {row['loss_first']:.5f} | {row['loss_last']:.5f} | "
-            f"{row['loss_gap']:.1e} | {row['weight_gap']:.1e} | {equal} |"
+            f"{row['loss_gap']:.1e} | {row['norm_gap']:.1e} | {row['weight_gap']:.1e} | {equal} |"
         )
     return "\n".join(lines) + "\n"
 
