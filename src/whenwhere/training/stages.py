@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from whenwhere.training.evaluators import EvaluatorSettings
+from whenwhere.training.machine import Machine
 from whenwhere.training.objective import Objective
 from whenwhere.training.run_folder import RunFolder
 from whenwhere.training.settings import TrainingSettings
@@ -91,15 +92,16 @@ class TrainingStage:
         settings: Dataclass of the table [train].
         build: Makes the objective of a recipe. Gets the recipe, the run, and the device (None for the best one).
         tables: Dataclasses of the recipe's other tables by name.
-        estimate: Estimates what a recipe will cost, as names with numbers or sentences. Gets the recipe, a function
-            that is called with messages for the user, and the device. None if there is no estimate.
+        estimate: Estimates what a recipe will cost, as names with numbers or sentences; `memory` may be a
+            `prefix.memory.MemoryEstimate`. Gets the recipe, a function that is called with messages for the user, and
+            the machine that it is planned for. None if there is no estimate.
         check: Checks that the tables fit together, and returns the settings of [train].
     """
 
     settings: type[TrainingSettings]
     build: Callable[[Recipe, RunFolder, str | None], Objective]
     tables: Mapping[str, type[Any]]
-    estimate: Callable[[Recipe, Callable[[str], None], str | None], dict[str, float | str]] | None = None
+    estimate: Callable[[Recipe, Callable[[str], None], Machine], dict[str, Any]] | None = None
     check: Callable[[dict[str, Any], TrainingSettings], TrainingSettings] = lambda tables, train: train
 
 

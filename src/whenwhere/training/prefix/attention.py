@@ -22,6 +22,9 @@ pieces are one call of SDPA on keys and values that are copied for each branch: 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 PREFIX_ATTENTION = "whenwhere_shared_prefix"
 #: transformers hands a row of many sequences and their ends to any attention with `flash` in its name.
 FRAME_ATTENTION = "whenwhere_flash_frames"
+#: Whether tensors on the CPU are computed with as on an accelerator.
+_AS_ACCELERATOR: ContextVar[bool] = ContextVar("as_accelerator", default=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +125,30 @@ def frame_attention(
     Returns:
         The output, shape (1, L, heads, size), and None in place of weights.
     """
+    return attend_frames(query, key, value, cu_seq_lens_q.diff().tolist(), scaling), None
+
+
+def attend_frames(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int], scaling: float | None = None
+) -> Tensor:
+    """Attention within each frame.
+
+    Args:
+        query: Queries, shape (1, heads, L, size); keys and values have the same shape.
+        key: Keys.
+        value: Values.
+        lengths: Number of patches of each frame.
+        scaling: Factor of the products. None means size ** -0.5.
+
+    Returns:
+        The output, shape (1, L, heads, size).
+    """
     import torch
     import torch.nn.functional as F
 
     dtype, upcast = value.dtype, needs_upcast(value)
     if upcast:
         query, key, value = query.float(), key.float(), value.float()
-    lengths = cu_seq_lens_q.diff().tolist()
     # neighbours of equal length are computed together
     runs = [(length, len(list(run))) for length, run in groupby(lengths)]
     sizes = [length * count for length, count in runs]
@@ -137,7 +159,7 @@ def frame_attention(
             q, k, v = (t.unflatten(1, (count, length)).transpose(0, 1) for t in stretch)
             output = F.scaled_dot_product_attention(q, k, v, scale=scaling)
             outputs.append(output.transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs)[None].to(dtype), None
+    return torch.cat(outputs)[None].to(dtype)
 
 
 def prefix_attention(
@@ -197,13 +219,31 @@ def prefix_attention(
     return output.transpose(1, 2), None
 
 
+@contextmanager
+def planning_for(accelerator: bool) -> Iterator[None]:
+    """Context manager in which tensors on the CPU are computed with as on an accelerator, to plan its memory.
+
+    Args:
+        accelerator: Whether they are; False changes nothing.
+    """
+    token = _AS_ACCELERATOR.set(accelerator)
+    try:
+        yield
+    finally:
+        _AS_ACCELERATOR.reset(token)
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return bool(tensor.device.type == "cpu" and not _AS_ACCELERATOR.get())
+
+
 def needs_upcast(tensor: Tensor) -> bool:
     """Whether attention runs in full precision: a CPU's kernels are several times slower in half precision.
 
     Args:
         tensor: A query, key or value.
     """
-    return bool(tensor.device.type == "cpu" and tensor.is_floating_point() and tensor.itemsize < 4)
+    return _on_cpu(tensor) and tensor.is_floating_point() and tensor.itemsize < 4
 
 
 def _attend_packed(query: Tensor, key: Tensor, value: Tensor, plan: PackedPlan, scale: float) -> Tensor:
@@ -238,7 +278,7 @@ def has_lse_kernels(query: Tensor) -> bool:
     Args:
         query: Queries on that device.
     """
-    return bool(query.device.type == "cpu" and query.is_floating_point())
+    return _on_cpu(query) and query.is_floating_point()
 
 
 def attend_with_copies(

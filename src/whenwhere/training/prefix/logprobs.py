@@ -98,6 +98,39 @@ def score_tokens(
         soft_targets: Targets that replace the single right token. No two of them may share a token.
     """
     import torch
+
+    states, wanted = hidden[mask], targets[mask]
+    found = score_states(states, lm_head, wanted, temperature, entropies, chunk, soft_targets)
+    empty = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
+    logps, spread, losses = (None if t is None else empty.masked_scatter(mask, t) for t in found)
+    assert logps is not None
+    return TokenScores(logps, spread, mask, losses)
+
+
+def score_states(
+    states: Tensor,
+    lm_head: torch.nn.Module,
+    wanted: Tensor,
+    temperature: float = 1.0,
+    entropies: EntropyMode = False,
+    chunk: int | None = None,
+    soft_targets: Sequence[SoftTargets] = (),
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Scores the tokens that count, side by side; further arguments as for `score_tokens`.
+
+    Args:
+        states: Hidden states, shape (n, D).
+        lm_head: The layer that turns hidden states into logits.
+        wanted: The token that each of them predicts, int64, shape (n,).
+        temperature: Logits are divided by this.
+        entropies: Whether entropies are computed too.
+        chunk: Number of tokens whose logits are in memory at once.
+        soft_targets: Targets that replace the single right token.
+
+    Returns:
+        Log-probabilities, entropies (None if not asked for) and losses (None without soft targets), each of shape (n,).
+    """
+    import torch
     from torch.utils.checkpoint import checkpoint
 
     def score_chunk(states: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -117,15 +150,12 @@ def score_tokens(
             return logps, -(all_logps.exp() * all_logps).sum(-1), chosen
 
     chunk = chunk or max(MAX_LOGITS // lm_head.weight.shape[0], 1)
-    states, wanted = hidden[mask], targets[mask]
     pieces = list(zip(states.split(chunk), wanted.split(chunk), strict=True))
     if len(pieces) == 1 or not torch.is_grad_enabled():
         found = [score_chunk(*piece) for piece in pieces]
     else:
         found = [checkpoint(score_chunk, *piece, use_reentrant=False) for piece in pieces]
-    empty = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
     logps, spread, losses = (
-        empty.masked_scatter(mask, torch.cat(parts)) if parts[0] is not None else None
-        for parts in zip(*found, strict=True)
+        torch.cat(parts) if parts[0] is not None else None for parts in zip(*found, strict=True)
     )
-    return TokenScores(logps, spread, mask, losses)
+    return logps, spread, losses
