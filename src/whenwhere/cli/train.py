@@ -18,6 +18,7 @@ from whenwhere.cli.ground import INTERRUPTED
 from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback, clock
 
 if TYPE_CHECKING:
+    from whenwhere.training.machine import Machine
     from whenwhere.training.run import TrainingResult
     from whenwhere.training.stages import Recipe
 
@@ -45,9 +46,28 @@ def train_command(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print the recipe, its hash, and an estimate of its tokens and FLOPs, without training."
+            "--dry-run",
+            help="Print the recipe, its hash, and an estimate of its tokens, FLOPs and memory, without training. "
+            "A recipe that cannot fit is an error.",
         ),
     ] = False,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A preset of the recipe, such as eight-cards (--list shows all).")
+    ] = None,
+    device_memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="Plan for devices with this much memory, such as 80, instead of those of this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --dry-run: plan for this many processes, one device each.", show_default="the preset's, or 1"
+        ),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package and exit.")] = False,
     device: options.Device = None,
 ) -> None:
@@ -66,14 +86,18 @@ def train_command(
         return
     if recipe is None:
         raise SettingError("whenwhere train needs a RECIPE; `whenwhere train --list` shows those of the package")
-    found = load(recipe, changes or [])
+    found = load(recipe, changes or [], preset)
     if dry_run:
-        _plan(found, json_, device)
+        from whenwhere.training.machine import find_machine
+
+        _plan(found, json_, find_machine(device, processes, device_memory, found.processes))
         return
+    if processes is not None:
+        raise SettingError("--processes is for --dry-run: start them with `accelerate launch --num_processes`")
     if out is None:
         raise SettingError("whenwhere train needs a folder for the run: add --out RUN")
     options.check_folder(out)
-    _train(found, out, json_, device)
+    _train(found, out, json_, device, device_memory)
 
 
 def _list(json_: bool) -> None:
@@ -85,20 +109,24 @@ def _list(json_: bool) -> None:
     for name in packaged():
         recipe = load(name)
         if json_:
-            entry = {"name": name, "stage": recipe.stage, "headline": recipe.headline, "hash": recipe.hash}
+            entry = {
+                "name": name, "stage": recipe.stage, "headline": recipe.headline, "hash": recipe.hash,
+                "presets": list(recipe.presets),
+            }  # fmt: skip
             write_json(json.dumps(entry, ensure_ascii=False))
         else:
-            out.print(Text(f"{name:<20} {recipe.headline}"))
+            presets = "".join(f" [--preset {preset}]" for preset in recipe.presets)
+            out.print(Text(f"{name:<20} {recipe.headline}{presets}"))
 
 
-def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None) -> None:
+def _train(recipe: "Recipe", out: Path, json_: bool, device: str | None, device_memory: float | None) -> None:
     from whenwhere.cli.console import note
     from whenwhere.training.run import train
 
     watch = _Watch(recipe, json_, out)
     try:
         with watch, _stopping(watch):
-            result = train(recipe, out, callbacks=[watch], device=device)
+            result = train(recipe, out, callbacks=[watch], device=device, device_memory=device_memory)
     except KeyboardInterrupt:
         of = f" of {watch.of}" if watch.of else ""
         note(f"interrupted after update {watch.step}{of}; {_how_to_resume(watch.run)}")
@@ -284,18 +312,24 @@ def _brief(metrics: dict[str, float]) -> str:
     return " ".join(f"{name} {metrics[name]:.3f}" for name in ("loss", "reward", "reward_std") if name in metrics)
 
 
-def _plan(recipe: "Recipe", json_: bool, device: str | None) -> None:
+def _plan(recipe: "Recipe", json_: bool, machine: "Machine") -> None:
     """The recipe, filled in, and what it will cost, so far as that can be known without weights."""
     from rich.text import Text
 
     from whenwhere.cli.console import note, out, write_json
+    from whenwhere.training.prefix.memory import MemoryEstimate
+    from whenwhere.training.run import check_estimate
     from whenwhere.training.stages import find_stage
 
     entry: dict[str, Any] = {"name": recipe.name, "hash": recipe.hash, "recipe": recipe.resolved}
     estimate = find_stage(recipe.stage).estimate
-    entry["estimate"] = {} if estimate is None else estimate(recipe, lambda text: note(text, ""), device)
+    found = {} if estimate is None else estimate(recipe, lambda text: note(text, ""), machine)
+    memory = found.get("memory")
+    shown = memory.as_dict(machine) if isinstance(memory, MemoryEstimate) else memory
+    entry["estimate"] = {**found, "memory": shown} if "memory" in found else found
     if json_:
         write_json(json.dumps(entry, ensure_ascii=False))
+        check_estimate(recipe, found, machine)
         return
     out.print(Text(f"{recipe.name}: {recipe.headline}"))
     out.print(f"hash {recipe.hash}")
@@ -310,4 +344,23 @@ def _plan(recipe: "Recipe", json_: bool, device: str | None) -> None:
                 out.print(Text(f"{key} = {json.dumps(value, ensure_ascii=False)}"))
     out.print("")
     for key, value in entry["estimate"].items():
-        out.print(Text(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:,.4g}'}"))
+        if not isinstance(value, dict):
+            out.print(Text(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:,.4g}'}"))
+    if isinstance(shown, dict):
+        out.print(Text(_memory_text(shown)))
+    check_estimate(recipe, found, machine)
+
+
+def _memory_text(memory: dict[str, Any]) -> str:
+    """The memory per device, its parts at the peak, and the phases of an update, for a person."""
+    where = "an accelerator" if memory["planned_for"] == "accelerator" else (
+        "the CPU (--device-memory 80 plans for an accelerator of 80 GiB)"
+    )  # fmt: skip
+    of = "" if memory["device_gib"] is None else f" of {memory['device_gib']:.1f} GiB"
+    count = memory["processes"]
+    parts = ", ".join(f"{part} {value:.2f}" for part, value in memory["parts_gib"].items())
+    phases = ", ".join(f"{phase} {value:.2f}" for phase, value in memory["phases_gib"].items())
+    return (
+        f"memory per device: {memory['total_gib']:.2f} GiB{of}, in {count} process{'es' if count > 1 else ''}, planned "
+        f"for {where}\nat the peak ({memory['peak']}): {parts}\nphases of an update: {phases}"
+    )

@@ -2,12 +2,17 @@
 
 Muon (orthogonalised momentum) takes the layers' matrices and AdamW the rest. It is for training from scratch: its steps
 have the same size in every direction, so a rate that is too high drowns what is learned slowly.
+
+AdamW with states of 8 bits is torchao's: each block of 256 numbers has a scale, and moments are worked on in full
+precision. Its step is compiled, except on a CPU, which may have no compiler.
 """
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.errors import MissingExtraError
 from whenwhere.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -65,6 +70,9 @@ def make_optimiser(model: "torch.nn.Module", settings: TrainingSettings) -> "tor
     Args:
         model: The model.
         settings: The settings of the run.
+
+    Raises:
+        MissingExtraError: States of 8 bits are asked for and torchao is not installed.
     """
     import torch
 
@@ -90,8 +98,66 @@ def make_optimiser(model: "torch.nn.Module", settings: TrainingSettings) -> "tor
     # LoRA's weights are all matrices: none is left for AdamW, which refuses an empty list
     if groups or not matrices:
         betas = (0.9, settings.adam_beta2)
-        parts.append(torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True))
+        if settings.optim == "adamw-8bit":
+            parts.append(_eight_bit_adamw()(groups, lr=settings.learning_rate, betas=betas))
+        else:
+            parts.append(torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True))
     return parts[0] if len(parts) == 1 else CombinedOptimiser(parts)
+
+
+@cache
+def _eight_bit_adamw() -> Any:
+    import torch
+
+    from whenwhere.training.shards import local
+
+    try:
+        from torchao.optim import AdamW8bit
+        from torchao.optim.subclass_8bit import OptimState8bit
+    except ImportError as e:
+        raise MissingExtraError("torchao", "eight-bit", "optim=adamw-8bit") from e
+
+    class EightBitAdamW(AdamW8bit):  # type: ignore[misc, unused-ignore]
+        """AdamW with states of 8 bits, whose rate may be set as a number and whose state is saved as plain tensors."""
+
+        def step(self, closure: Any = None) -> Any:
+            on_cpu = True
+            for group in self.param_groups:
+                on_cpu = on_cpu and all(w.device.type == "cpu" for w in group["params"])
+                # a number would be compiled into the step as a constant
+                group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32)
+            with torch.compiler.set_stance("force_eager" if on_cpu else "default"):
+                return super().step(closure)
+
+        def state_dict(self) -> dict[str, Any]:
+            found: dict[str, Any] = super().state_dict()
+            found["param_groups"] = [{**group, "lr": float(group["lr"])} for group in found["param_groups"]]
+            found["state"] = {
+                number: {key: _plain(local(value)) for key, value in own.items()}
+                for number, own in found["state"].items()
+            }
+            return found
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            own = {
+                number: {key: _quantised(value) for key, value in one.items()}
+                for number, one in state["state"].items()
+            }
+            super().load_state_dict({**state, "state": own})
+
+    def _plain(value: Any) -> Any:
+        if not isinstance(value, OptimState8bit):
+            return value
+        return {"codes": value.codes, "scale": value.scale, "signed": value.signed}
+
+    def _quantised(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        shape, blocks = value["codes"].shape, value["scale"].numel()
+        zeros = OptimState8bit.zeros(shape, value["signed"], value["codes"].numel() // blocks, dtype=torch.float32)
+        return OptimState8bit(value["codes"], value["scale"], zeros.qmap, value["signed"], torch.float32)
+
+    return EightBitAdamW
 
 
 def rate_at(number: int, settings: TrainingSettings) -> float:

@@ -3,6 +3,7 @@
     [train]         stage = "sft", "rl" or another of `training.stages.STAGES`, and its settings under TRL's names
     [model], ...    the stage's own tables (`training.policy_tables` for stages that train a policy)
     [[evaluators]]  what is measured while the model trains (`training.evaluators`); may be left out
+    [presets.NAME]  other values for other machines: `processes`, how many they are meant for, and tables as above
 
 A recipe is found by its name among those that come with the package (`packaged`), or by its path. A key that is not
 given has its default, so that `Recipe.resolved` is all that a run depends on; `Recipe.hash` names it and is written
@@ -11,7 +12,7 @@ into the run and its checkpoint.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -58,21 +59,24 @@ def packaged() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def load(name: str, overrides: Iterable[str] = (), preset: str | None = None) -> Recipe:
     """A recipe, with some of its keys overridden.
 
     Args:
         name: Name of a packaged recipe, or a path that ends in .toml.
         overrides: Texts `table.key=value`; the table may be left out where only one has the key.
+        preset: One of the recipe's presets, whose values replace the recipe's before the overrides do.
 
     Raises:
-        SettingError: There is no such recipe, table or key, or a value is not allowed; the message names the file, the
-            key, and the nearest key that exists.
+        SettingError: There is no such recipe, preset, table or key, or a value is not allowed; the message names the
+            file, the key, and the nearest key that exists.
     """
     file = _file(name)
     text = read_text(file, SettingError, "give a recipe, a TOML file")
     tables = parse_toml(text, str(file), SettingError)
     source, overrides = file.name, list(overrides)
+    presets = _presets(tables.pop("presets", {}), source)
+    processes = _apply_preset(tables, presets, preset, source)
     if not isinstance(tables.get("train", {}), dict):
         raise SettingError(f"{source}: train is a table, written [train]")
     name_of_stage = tables.get("train", {}).get("stage")
@@ -93,7 +97,41 @@ def load(name: str, overrides: Iterable[str] = ()) -> Recipe:
     for override in overrides:
         _override(tables, override, stage)
     _choose_length(tables.setdefault("train", {}), overrides, source)
-    return _recipe(file.stem, tables, source, _header(text))
+    found = _recipe(file.stem, tables, source, _header(text))
+    return replace(found, presets=tuple(presets), processes=processes)
+
+
+def _presets(presets: Any, source: str) -> dict[str, Any]:
+    """The presets of a recipe by name.
+
+    Raises:
+        SettingError: They are not tables.
+    """
+    if not isinstance(presets, dict) or not all(isinstance(one, dict) for one in presets.values()):
+        raise SettingError(f"{source}: presets are tables, written [presets.NAME]")
+    return presets
+
+
+def _apply_preset(tables: dict[str, Any], presets: Mapping[str, Any], name: str | None, source: str) -> int:
+    """Puts a preset's values into a recipe's tables; the number of processes that it is meant for.
+
+    Raises:
+        SettingError: There is no such preset, or it has something else than tables and a number of processes.
+    """
+    if name is None:
+        return 1
+    if name not in presets:
+        known = f"it has {', '.join(presets)}" if presets else "it has none"
+        raise SettingError(f"{source} has no preset {name!r}{did_you_mean(name, presets)}; {known}")
+    values = dict(presets[name])
+    processes = values.pop("processes", 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise SettingError(f"{source} [presets.{name}] processes is {quoted(processes)}, not a whole number above 0")
+    for table, keys in values.items():
+        if not isinstance(keys, dict) or not isinstance(tables.setdefault(table, {}), dict):
+            raise SettingError(f"{source} [presets.{name}] {table} is a table, written [presets.{name}.{table}]")
+        tables[table].update(keys)
+    return processes
 
 
 def _choose_length(train: dict[str, Any], overrides: Iterable[str], source: str) -> None:

@@ -9,7 +9,7 @@ the same recipe and folder resumes the run, or does nothing if it is finished.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from whenwhere.training.checkpoint import STATE
 from whenwhere.training.evaluators import build_evaluators
 from whenwhere.training.hub import push_to_hub
 from whenwhere.training.loop import TrainingRun
+from whenwhere.training.machine import Machine, find_machine
 from whenwhere.training.recipe import differences, load
 from whenwhere.training.stages import Recipe, find_stage
 
@@ -64,8 +65,10 @@ def train(
     out: str | Path,
     overrides: Iterable[str] = (),
     *,
+    preset: str | None = None,
     callbacks: Sequence[TrainingCallback] | None = None,
     device: str | None = None,
+    device_memory: float | None = None,
 ) -> TrainingResult:
     """Trains as a recipe says, or resumes the run in a folder.
 
@@ -73,26 +76,31 @@ def train(
         recipe: Name of a packaged recipe, path of a TOML file, or a recipe that is loaded already.
         out: Folder of the run.
         overrides: Keys of the recipe to override, such as "train.learning_rate=1e-4".
+        preset: One of the recipe's presets, such as "eight-cards".
         callbacks: Callbacks for progress and warnings. None prints warnings on stderr.
         device: Device to train on. None means the best one available.
+        device_memory: Memory of each device in GiB, by which runs that cannot fit are refused before weights are
+            loaded. None means what the device says; nothing is refused where that is unknown.
 
     Raises:
         KeyboardInterrupt: A callback set `stop_requested`; the state is saved.
         ModelError: The model cannot be loaded, or a loss is not finite.
         OutputError: The disk is full; the last good state is kept. Or the model could not be pushed to the hub.
         RecordError: Annotations or the folder's files cannot be read.
-        SettingError: The recipe is wrong, or the folder holds a run of another recipe.
+        SettingError: The recipe is wrong or does not fit the device, or the folder holds a run of another recipe.
     """
     if not isinstance(recipe, Recipe):
-        recipe = load(str(recipe), overrides)
-    elif list(overrides):
-        raise SettingError("overrides are for recipes given by name: load the recipe with them instead")
+        recipe = load(str(recipe), overrides, preset)
+    elif list(overrides) or preset is not None:
+        raise SettingError("overrides and presets are for recipes given by name: load the recipe with them instead")
     folder = Path(out)
     check_run_folder(recipe, folder)
     run = TrainingRun(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash}, callbacks)
     run.announce(recipe.train.max_steps)
     if device is None and run.processes.device is not None:
         device = str(run.processes.device)
+    if run.processes.first and not (folder / STATE).exists():
+        refuse_what_cannot_fit(recipe, find_machine(device, run.processes.count, device_memory))
     objective = find_stage(recipe.stage).build(recipe, run, device)
     evaluators = build_evaluators(recipe.evaluators, recipe.tables, objective)
     if run.processes.first:
@@ -112,6 +120,39 @@ def train(
         run.step, run.seconds, run.counts, [str(line.get("sample")) for line in read_lines(folder / "skipped.jsonl")],
         recipe.name, recipe.hash, list(read_lines(folder / "metrics.jsonl")),
     )  # fmt: skip
+
+
+def refuse_what_cannot_fit(recipe: Recipe, machine: Machine) -> None:
+    """Refuses a recipe that the devices of a machine cannot hold, where their memory is known.
+
+    Args:
+        recipe: The recipe.
+        machine: The machine.
+
+    Raises:
+        SettingError: It does not fit; the message names what helps.
+    """
+    estimate = find_stage(recipe.stage).estimate
+    if estimate is not None and machine.memory is not None:
+        check_estimate(recipe, estimate(recipe, lambda text: None, machine), machine)
+
+
+def check_estimate(recipe: Recipe, estimate: Mapping[str, Any], machine: Machine) -> None:
+    """Refuses what an estimate shows not to fit.
+
+    Args:
+        recipe: The recipe.
+        estimate: What the recipe will cost, as its stage estimates it.
+        machine: The machine that it was estimated for.
+
+    Raises:
+        SettingError: It does not fit; the message names what helps.
+    """
+    from whenwhere.training.prefix.memory import MemoryEstimate, check_fits
+
+    memory = estimate.get("memory")
+    if isinstance(memory, MemoryEstimate):
+        check_fits(memory, recipe.train, machine, recipe.name)
 
 
 def check_run_folder(recipe: Recipe, folder: Path) -> None:

@@ -26,7 +26,8 @@ class TrainingSettings:
         max_steps: Number of updates of the whole run.
         num_train_epochs: Number of passes over the data, in place of `max_steps`, which follows from it, the data and
             the number of processes. In RL a pass is as many questions as the data have.
-        optim: Optimiser. `muon` is for training from scratch: its updates of matrices are orthogonalised.
+        optim: Optimiser. `adamw-8bit` keeps AdamW's states in 8 bits. `muon` is for training from scratch: its updates
+            of matrices are orthogonalised.
         muon_factor: Learning rate of the matrices under `muon`, as a multiple of `learning_rate`.
         weight_decay: Weight decay of matrices; vectors have none.
         adam_beta2: Decay rate of the second moment in AdamW.
@@ -52,7 +53,7 @@ class TrainingSettings:
     lr_scheduler_type: Literal["constant", "cosine", "linear"] = "cosine"
     warmup_steps: int = 0
     max_steps: int = 1000
-    optim: Literal["adamw", "muon"] = "adamw"
+    optim: Literal["adamw", "adamw-8bit", "muon"] = "adamw"
     muon_factor: float = 2.5
     weight_decay: float = 0.01
     adam_beta2: float = 0.999

@@ -39,6 +39,8 @@ class Recipe:
         evaluators: The tables [[evaluators]].
         headline: First line of the file's comment.
         header: The whole comment at the top of the file.
+        presets: Names of the presets that the recipe has.
+        processes: Number of processes that it is meant for, as its preset says.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Recipe:
     evaluators: tuple[EvaluatorSettings, ...] = ()
     headline: str = ""
     header: str = ""
+    presets: tuple[str, ...] = ()
+    processes: int = 1
 
     def __getattr__(self, name: str) -> Any:
         """A table of the recipe by its name, such as `recipe.model`."""
