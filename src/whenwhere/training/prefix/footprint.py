@@ -116,9 +116,7 @@ class PassPlanner:
                 plan = (PackedPlan(shape.prompt, len(branches), width, slots),) * shape.clips
             scored = shape.scored * shape.clips
             wanted = torch.zeros(scored, dtype=torch.long)
-            trained = [w for w in parts.model.parameters() if w.requires_grad]
-            for weight in trained:
-                weight.grad = torch.empty_like(weight)
+            live.add_gradients(parts.model)
             hidden = self._text(parts, shape, rows, row, prefix_plan=plan, use_cache=False)
             with live.labelled("logits"):
                 states = hidden.flatten(0, 1)[:scored].clone()
@@ -158,6 +156,7 @@ class PassPlanner:
             pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
             lengths = [shape.patches] * (shape.frames * shape.clips)
             _plan_frames(tower, lengths)
+            live.add_gradients(tower)
             ends = torch.arange(0, count + 1, shape.patches, dtype=torch.int32)
             head = vision.hidden_size // vision.num_heads
             with torch.set_grad_enabled(trained), self._autocast():
@@ -168,8 +167,6 @@ class PassPlanner:
                     states = block(states, cu_seqlens=ends, max_seqlen=shape.patches, position_embeddings=turns)
                 live.end_forward()
                 if trained:
-                    for weight in tower.blocks.parameters():
-                        weight.grad = torch.empty_like(weight)
                     states.sum().backward()
             del patches
 
@@ -310,6 +307,17 @@ def _live_bytes() -> Any:
         def _gone(self, key: int, label: str, size: int) -> None:
             self._alive.pop(key, None)
             self._now[label] -= size
+
+        def add_gradients(self, module: torch.nn.Module) -> None:
+            """Gives weights the gradients of an earlier pass, which are not counted here."""
+            for weight in module.parameters():
+                if weight.requires_grad:
+                    weight.grad = torch.empty_like(weight)
+                    storage = weight.grad.untyped_storage()
+                    self._now[self._label] -= storage.nbytes()
+                    self._weights[storage._cdata] = weight.grad
+                    self._alive.pop(storage._cdata)
+            self._peak = {}
 
         def label(self, label: str) -> None:
             """What tensors are for from now on."""
