@@ -39,7 +39,13 @@ COMMON = [
 STAGES = {
     "sft": ["samples_per_step=2", "grow=[]"],
     # drawn so hot that no two completions are alike
-    "rl": ["prompts_per_step=2", "num_generations=8", "max_completion_length=24", "zero_variance=keep", "temperature=4"],
+    "rl": [
+        "prompts_per_step=2",
+        "num_generations=8",
+        "max_completion_length=24",
+        "zero_variance=keep",
+        "temperature=4",
+    ],
 }
 
 
@@ -122,8 +128,22 @@ def measure(cell: str) -> dict[str, Any]:
 
 
 def _tables(rows: list[dict[str, Any]]) -> str:
-    heads = ["stage", "hidden", "layers", "parameters, 10⁶", "activations", "planned, MiB", "measured, MiB", "planned / measured"]
-    lines = ["# Memory of an update, planned and measured", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    heads = [
+        "stage",
+        "hidden",
+        "layers",
+        "parameters, 10⁶",
+        "activations",
+        "planned, MiB",
+        "measured, MiB",
+        "planned / measured",
+    ]
+    lines = [
+        "# Memory of an update, planned and measured",
+        "",
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
+    ]
     ratios = []
     for row in rows:
         stage, size, kept = row["cell"].split("-")
@@ -135,7 +155,10 @@ def _tables(rows: list[dict[str, Any]]) -> str:
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     missed = sum(abs(ratio - 1) > GOAL for ratio in ratios)
-    lines += ["", f"{len(rows)} of {len(CELLS)} runs; {missed} are off by more than {GOAL:.0%}. One thread of a CPU, fp32."]
+    lines += [
+        "",
+        f"{len(rows)} of {len(CELLS)} runs; {missed} are off by more than {GOAL:.0%}. One thread of a CPU, fp32.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -151,7 +174,8 @@ def main() -> None:
         done = {row["cell"]: row for row in read_lines(CACHE)} if CACHE.exists() else {}
         if cell not in done:
             alone = {
-                **os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"
+                **os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536",
+                "MALLOC_TRIM_THRESHOLD_": "65536",
             }  # fmt: skip
             command = [sys.executable, __file__, "--cell", cell]
             found = subprocess.run(command, env=alone, capture_output=True, text=True, check=True)

@@ -106,10 +106,11 @@ def recipes() -> str:
     """A table of the packaged recipes with the first line of each."""
     from whenwhere.training.recipe import load, packaged
 
-    rows = [["recipe", "stage", "what", "begins with"]]
+    rows = [["recipe", "stage", "what", "begins with", "presets"]]
     for name in packaged():
         recipe = load(name)
-        rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`"])
+        presets = ", ".join(f"`{preset}`" for preset in recipe.presets)
+        rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`", presets])
     return table_text(rows)
 
 

@@ -65,7 +65,9 @@ def train_command(
     processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="With --dry-run: plan for this many processes, one device each.", show_default="the preset's, or 1"
+            min=1,
+            help="With --dry-run: plan for this many processes, one device each.",
+            show_default="the preset's, or 1",
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes of this package and exit.")] = False,

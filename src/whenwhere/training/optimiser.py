@@ -140,8 +140,7 @@ def _eight_bit_adamw() -> Any:
 
         def load_state_dict(self, state: dict[str, Any]) -> None:
             own = {
-                number: {key: _quantised(value) for key, value in one.items()}
-                for number, one in state["state"].items()
+                number: {key: _quantised(value) for key, value in one.items()} for number, one in state["state"].items()
             }
             super().load_state_dict({**state, "state": own})
 

@@ -6,8 +6,8 @@ the longest of them; where none can be read, for the longest prompt that the rec
 
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import islice
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ def _memory(
     """The memory per device, or a sentence if it cannot be planned."""
     if longest is None:
         suffix, target, questions = ASSUMED
-        patches = policy.parts.config.vision_config.spatial_merge_size ** 2
+        patches = policy.parts.config.vision_config.spatial_merge_size**2
         prompt = recipe.train.max_prompt_length - suffix
         # one token a frame: how tokens are divided among frames hardly matters
         longest = LongestClip(prompt, (suffix,) * questions, (target,) * questions, prompt, patches)
@@ -154,7 +154,9 @@ def _look(
         prompts.append(len(prompt.ids) + max(map(len, rests)))
         questions.append(len(sample.questions))
         answers += targets
-        grids = [g for part in (prompt.images, prompt.videos) if part is not None for g in np.asarray(part.grids).tolist()]
+        grids = [
+            g for part in (prompt.images, prompt.videos) if part is not None for g in np.asarray(part.grids).tolist()
+        ]
         frames = sum(t for t, _, _ in grids)
         patches = max((rows * columns for _, rows, columns in grids), default=0)
         lengths = tuple(map(len, rests))

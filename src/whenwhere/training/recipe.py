@@ -121,8 +121,8 @@ def _apply_preset(tables: dict[str, Any], presets: Mapping[str, Any], name: str 
     if name is None:
         return 1
     if name not in presets:
-        known = f"it has {', '.join(presets)}" if presets else "it has none"
-        raise SettingError(f"{source} has no preset {name!r}{did_you_mean(name, presets)}; {known}")
+        known = did_you_mean(name, presets) if presets else "; it has none"
+        raise SettingError(f"{source} has no preset {name!r}{known}")
     values = dict(presets[name])
     processes = values.pop("processes", 1)
     if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:

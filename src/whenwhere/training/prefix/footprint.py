@@ -108,7 +108,9 @@ class PassPlanner:
             import torch
 
             branches, width, plan = shape.branches, max(shape.branches), None
-            rows, row = (len(branches) * shape.clips, shape.prompt + width) if repeat else (1, shape.clips * shape.tokens)
+            rows, row = (
+                (len(branches) * shape.clips, shape.prompt + width) if repeat else (1, shape.clips * shape.tokens)
+            )
             if not repeat:
                 slots = None
                 if min(branches) < width:
@@ -208,7 +210,7 @@ class PassPlanner:
         Args:
             shape: Sizes of the pass.
         """
-        merged = self._parts.config.vision_config.spatial_merge_size ** 2
+        merged = self._parts.config.vision_config.spatial_merge_size**2
         return shape.frames * max(shape.patches // merged, 1)
 
     def _measured(self, run: Callable[[VLMParts, Any], None], layers: int) -> PassMemory:
@@ -219,7 +221,8 @@ class PassPlanner:
             {name: b.get(name, 0.0) + steps * (c.get(name, 0.0) - b.get(name, 0.0)) for name in {*b, *c}}
             for b, c in zip(first, second, strict=True)
         ]
-        return PassMemory(*found, last=first[2])
+        forward, kept, backward = found
+        return PassMemory(forward, kept, backward, first[2])
 
     def _run(self, run: Callable[[VLMParts, Any], None], layers: int) -> tuple[Bytes, Bytes, Bytes]:
         from torch._subclasses.fake_tensor import FakeTensorMode

@@ -155,7 +155,5 @@ def score_states(
         found = [score_chunk(*piece) for piece in pieces]
     else:
         found = [checkpoint(score_chunk, *piece, use_reentrant=False) for piece in pieces]
-    logps, spread, losses = (
-        torch.cat(parts) if parts[0] is not None else None for parts in zip(*found, strict=True)
-    )
+    logps, spread, losses = (torch.cat(parts) if parts[0] is not None else None for parts in zip(*found, strict=True))
     return logps, spread, losses

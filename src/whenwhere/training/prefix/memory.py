@@ -150,7 +150,8 @@ def estimate_memory(
         phases["first check"] = _phase({**one, "optimiser": 0.0}, _sum(twice, more), 0.0, held)
     copied = gradients if machine.processes > 1 and settings.sharding == "none" else 0.0
     phases["optimiser"] = {
-        **base, "gradients": gradients + copied, "activations": static["step"], "features": held if shape.completion else 0.0
+        **base, "gradients": gradients + copied, "activations": static["step"],
+        "features": held if shape.completion else 0.0,
     }  # fmt: skip
     return MemoryEstimate(phases)
 
@@ -190,7 +191,7 @@ def check_fits(
 
 
 def _devices(estimate: MemoryEstimate, machine: Machine) -> int:
-    """Number of devices, a power of two, among which the states of the run would have to be divided; 0 if none helps."""
+    """Number of devices, a power of two, among which the run's states must be divided to fit; 0 if none helps."""
     assert machine.memory is not None
     parts = estimate.phases[estimate.peak]
     shared = sum(parts.get(part, 0.0) for part in ("weights", "gradients", "optimiser"))
