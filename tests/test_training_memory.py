@@ -184,7 +184,10 @@ def test_real_recipes_are_for_one_card_and_for_eight(name: str) -> None:
 
 def recipe_file(folder: Path, text: str) -> str:
     path = folder / "mine.toml"
-    path.write_text('[model]\ncheckpoint = "tiny"\nform = "tokens"\n[train]\nstage = "sft"\n' + text, encoding="utf-8")
+    path.write_text(
+        '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train]\nstage = "sft"\n' + text,
+        encoding="utf-8",
+    )
     return str(path)
 
 
