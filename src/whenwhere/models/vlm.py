@@ -20,6 +20,7 @@ import numpy as np
 
 from whenwhere.answers.dialects import Dialect, dialect_for
 from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
+from whenwhere.models.adapters import adapter_base, with_adapter
 from whenwhere.models.grammar import TokenPieces
 from whenwhere.models.runs import resolve_run
 from whenwhere.models.trained import read
@@ -33,7 +34,8 @@ class Checkpoint:
     """A model, its processor, and the dialect in which its family is asked.
 
     Args:
-        name: Hub id or folder of the checkpoint, or a model of a training run, such as `RUN@best` (`models.runs`).
+        name: Hub id or folder of the checkpoint or of a LoRA adapter (`models.adapters`), or a model of a training run,
+            such as `RUN@best` (`models.runs`).
         dialect: The dialect of the family. None is what `whenwhere.json` in the folder says, or else the dialect of the
             configuration's `model_type`.
         revision: Branch, tag or commit on the hub.
@@ -77,14 +79,18 @@ class Checkpoint:
         self._source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
         if revision is not None:
             self._source["revision"] = revision
-        with loading_errors(name):
-            self.config: Any = AutoConfig.from_pretrained(name, **self._source)
-            self.processor: Any = AutoProcessor.from_pretrained(name, **self._source)
+        adapted = adapter_base(name)
+        self._base, own = adapted or (name, None)
+        if own is not None:
+            self._source["revision"] = own
+        with loading_errors(self._base):
+            self.config: Any = AutoConfig.from_pretrained(self._base, **self._source)
+            self.processor: Any = AutoProcessor.from_pretrained(self._base, **self._source)
         if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
             raise ModelError(no_pictures(name))
         if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
             raise ModelError(f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint")
-        trained = read(name)
+        trained = read(name) or read(self._base)
         family = trained.dialect if trained is not None and trained.dialect is not None else self.config.model_type
         self.dialect = dialect or (dialect_for(family) if trained is None else trained.over(dialect_for(family)))
 
@@ -122,14 +128,22 @@ class Checkpoint:
             options["device_map"] = self.device_map
         elif self.device != "cpu":
             options["device_map"] = {"": self.device}
-        with loading_errors(self.name):
+        with loading_errors(self._base):
             model, info = AutoModelForImageTextToText.from_pretrained(
-                self.name, output_loading_info=True, **options, **self._source
+                self._base, output_loading_info=True, **options, **self._source
             )
         lacking = sorted(info["missing_keys"])
         if lacking:
             raise ModelError(f"{self.name} lacks {len(lacking)} weights, {lacking[0]} among them: it is not complete")
+        if self.is_adapter:
+            with loading_errors(self.name):
+                model = with_adapter(model, self.name)
         return model.eval()
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the folder holds a LoRA adapter alone, which was added to the weights of its base checkpoint."""
+        return self._base != self.name
 
     @property
     def loaded(self) -> bool:

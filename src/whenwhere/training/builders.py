@@ -13,7 +13,8 @@ from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, RecordError, SettingError
-from whenwhere.models.runs import resolve_run
+from whenwhere.models.adapters import CONFIG
+from whenwhere.models.runs import RESULT, resolve_run
 from whenwhere.training.data import difficulty
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
 from whenwhere.training.data.difficulty import DifficultySampling
@@ -114,7 +115,7 @@ def open_checkpoint(recipe: Recipe, folder: Path, device: str | None = None) -> 
         if not made.is_file():
             tiny.build(folder, words=SHAPES_WORDS, **{key: value for key, value in sizes.items() if value is not None})
         name = str(folder)
-    elif (Path(name) / "checkpoint" / "config.json").is_file():
+    elif any((Path(name) / RESULT / file).is_file() for file in ("config.json", CONFIG)):
         name = str(Path(name) / "checkpoint")
     elif not Path(name).is_dir() and _names_a_folder(Path(name)):
         raise ModelError(f"there is no checkpoint or run {name}: {Path(name).parent} has no such folder")

@@ -1,7 +1,8 @@
 """LoRA matrices as a PEFT adapter: the folder `adapter/` of a checkpoint, which `PeftModel.from_pretrained` reads.
 
 A checkpoint holds merged weights, because whatever loads a checkpoint reads them. The adapter beside them is small, can
-be put on the base model and taken off again, and is what servers with many adapters (vLLM) take. Where the vision tower
+be put on the base model and taken off again, and is what servers with many adapters (vLLM) take. With `lora_merge =
+false` it is the whole checkpoint (`whenwhere.models.adapters` loads it). Where the vision tower
 is trained too, the matrices alone are not the model, so the tower's weights are in the adapter (PEFT's
 `modules_to_save`).
 """
@@ -62,7 +63,9 @@ def write_adapter(
 
     wrapped: Any = model
     config = deepcopy(wrapped.peft_config["default"])
-    config.base_model_name_or_path, config.revision, config.inference_mode = base, revision, True
+    # a folder is found from anywhere
+    name = str(Path(base).resolve()) if Path(base).is_dir() else base
+    config.base_model_name_or_path, config.revision, config.inference_mode = name, revision, True
     if any(".lora_" not in name for name in weights):
         config.modules_to_save = [_VISION]
     folder.mkdir(parents=True, exist_ok=True)

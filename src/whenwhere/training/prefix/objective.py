@@ -154,7 +154,7 @@ class PolicyObjective(Generic[S]):
             folder: Folder that is replaced when everything is written.
             about: Metadata of the result, such as the recipe.
         """
-        self.policy.save(folder, about)
+        self.policy.save(folder, about, merged=self.settings.lora_merge or not self.settings.lora_r)
 
     def answers(self, sample: Sample, max_tokens: int) -> list[ParsedAnswer]:
         """The policy's greedy answer to each question of a clip, for evaluators.

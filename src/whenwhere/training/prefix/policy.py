@@ -310,6 +310,10 @@ class Policy:
         import torch
 
         model = self.parts.model
+        if settings.lora_r and not settings.lora_merge and self.checkpoint.is_adapter:
+            raise SettingError(
+                f"{self.checkpoint.name} is an adapter, and one for it cannot be loaded: set lora_merge=true"
+            )
         if settings.lora_r and self.model is model:
             self.model = with_lora(
                 model, settings.lora_r, settings.lora_alpha, settings.lora_dropout, settings.lora_target_modules
@@ -375,7 +379,7 @@ class Policy:
         with torch.autocast(self.parts.device.type, torch.bfloat16, enabled=self._bf16):
             yield
 
-    def save(self, folder: Path, about: dict[str, Any] | None = None) -> None:
+    def save(self, folder: Path, about: dict[str, Any] | None = None, merged: bool = True) -> None:
         """Writes the checkpoint so that `from_pretrained` reads it; LoRA matrices are merged into the weights.
 
         They are also written as an adapter of their own (`prefix.adapter`). With sharded weights every process calls
@@ -384,19 +388,22 @@ class Policy:
         Args:
             folder: The folder, replaced once everything is written.
             about: Further entries for its `whenwhere.json`, beside form, prompt and frames.
+            merged: Whether the weights are written. False writes LoRA's adapter alone.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        weights, adapter = merged_weights(self.parts.model), adapter_weights(self.model)
+        weights = merged_weights(self.parts.model) if merged else {}
+        adapter = adapter_weights(self.model)
         if not self.writes:
             return
         with atomic_folder(folder) as temporary, writing_errors(folder):
-            self.parts.model.save_pretrained(temporary, state_dict=weights)
-            self.checkpoint.processor.save_pretrained(temporary)
+            if merged:
+                self.parts.model.save_pretrained(temporary, state_dict=weights)
+                self.checkpoint.processor.save_pretrained(temporary)
             if adapter:
-                base = self.checkpoint
-                write_adapter(self.model, adapter, temporary / ADAPTER, base.name, base.revision)
+                base, where = self.checkpoint, temporary / ADAPTER if merged else temporary
+                write_adapter(self.model, adapter, where, base.name, base.revision)
             asked = Trained(
                 dialect=self.backend.dialect.name, form=self.form.name, prompt=self.prompt,
                 frames=self.backend.frames, long_side=self.backend.long_side,

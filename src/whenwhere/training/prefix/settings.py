@@ -1,9 +1,10 @@
 """Settings shared by all stages that train a vision-language policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from whenwhere.training.prefix.shared_prefix import PrefixBackend
-from whenwhere.training.settings import TrainingSettings
+from whenwhere.training.settings import ADDED, TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class PolicySettings(TrainingSettings):
             The vision tower is trained as a whole unless `freeze_vision_tower` is set.
         lora_alpha: Numerator of LoRA's scale, lora_alpha / lora_r.
         lora_dropout: Dropout of the inputs of LoRA's matrices.
+        lora_merge: Whether models are written with LoRA's matrices added to the weights, and the adapter beside them.
+            False writes the adapter alone, which is small and needs its base checkpoint wherever it is loaded.
         lora_target_modules: Layers that get LoRA's matrices, by the end of their names.
     """
 
@@ -30,6 +33,10 @@ class PolicySettings(TrainingSettings):
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    lora_merge: bool = field(default=True, metadata=ADDED)
+
+    UNHASHED: ClassVar[frozenset[str]] = TrainingSettings.UNHASHED | {"lora_merge"}
+    RESUMABLE: ClassVar[frozenset[str]] = TrainingSettings.RESUMABLE | {"lora_merge"}
 
     @property
     def answer_sampling(self) -> tuple[float, int | None]:
