@@ -197,17 +197,18 @@ def one(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> di
     return step(cell, way, runs) if way in STEPS else pass_and_draw(cell, way, runs, device, checkpointing)
 
 
-def step(cell: Cell, way: str, runs: int) -> dict[str, Any]:
+def step(cell: Cell, way: str, runs: int, device: str = "cpu") -> dict[str, Any]:
     """Measures the whole step with its optimiser, as TRL does it or as it is done here."""
     import trl_step
 
     prompt, width, branches = cell
-    processor = trl_step.processor_of(SMALL["text"]["vocab_size"])
-    model, clock = model_of(SMALL, "cpu", trl_step.picture_ids(processor)), Clock("cpu", runs, warm=True)
+    sizes = LARGE if device == "cuda" else SMALL
+    processor = trl_step.processor_of(sizes["text"]["vocab_size"])
+    model, clock = model_of(sizes, device, trl_step.picture_ids(processor)), Clock(device, runs, warm=True)
     # more prompts than will be used
     lengths = [200] + [prompt] * max(runs, 3)
     (trl_step.by_trl if way == "trl" else trl_step.by_us)(model, processor, lengths, width, branches, clock.begin)
-    return {**clock.row("step"), "step_mb": round(memory("cpu") - clock.base, 1)}
+    return {**clock.row("step"), "step_mb": round(memory(device) - clock.base, 1)}
 
 
 def pass_and_draw(cell: Cell, way: str, runs: int, device: str, checkpointing: bool) -> dict[str, Any]:

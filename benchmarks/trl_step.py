@@ -135,7 +135,8 @@ def by_trl(model: Any, processor: Any, lengths: list[int], width: int, branches:
                 max_completion_length=width, temperature=1.0, learning_rate=1e-6, shuffle_dataset=False,
                 generation_kwargs={"min_new_tokens": width, "suppress_tokens": list(picture_ids(processor).values())},
                 optim="adamw_torch_fused", max_grad_norm=1.0, logging_steps=10**6, report_to=[], save_strategy="no",
-                use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True, seed=1,
+                use_cpu=model.device.type == "cpu", bf16=model.device.type == "cuda", gradient_checkpointing=False,
+                disable_tqdm=True, seed=1,
             ),
             train_dataset=Dataset.from_list(rows),
             processing_class=processor,
@@ -163,7 +164,7 @@ def by_us(model: Any, processor: Any, lengths: list[int], width: int, branches: 
         prompt = TokenSegment.from_processor(laid(processor, messages, pictures))
         drawn = PrefilledPrompt(parts, prompt).sample(branches, SamplingParams(width))
         rewards = torch.tensor(rewarded([row.tolist() for row in drawn]))
-        advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
+        advantages = ((rewards - rewards.mean()) / (rewards.std() + 1e-4)).to(parts.device)
         found = score_branches(parts, completion_group(prompt, drawn), entropies=True)
         ratio = (found.logps - found.logps.detach()).exp()
         gain = torch.min(ratio * advantages[:, None], ratio.clamp(0.8, 1.2) * advantages[:, None])

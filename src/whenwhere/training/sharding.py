@@ -46,13 +46,15 @@ class ShardedModule:
     def __init__(
         self, module: torch.nn.Module, blocks: Sequence[torch.nn.Module], processes: Processes, bf16: bool = False
     ) -> None:
-        if processes.count == 1:
-            raise SettingError("sharding needs several processes: start the command with `accelerate launch`")
         import torch
+        import torch.distributed as distributed
+
+        if processes.count == 1 and not distributed.is_initialized():
+            raise SettingError("sharding needs several processes: start the command with `accelerate launch`")
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
-        device = torch.device(processes.device or "cpu").type
+        device = next(module.parameters()).device.type
         mesh = init_device_mesh(device, (processes.count,))
         policy = MixedPrecisionPolicy(
             # a CPU computes some layers in full precision under autocast
