@@ -110,6 +110,10 @@ def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, thr
     return Frames(images, p.actual, p.requested, warnings)
 
 
+#: The name of earlier versions.
+read = read_frames
+
+
 def _pieces(all_runs: list[DecodeRun], size: float) -> list[list[DecodeRun]]:
     """The runs in groups of neighbours that cost about `size` each."""
     out: list[list[DecodeRun]] = []
