@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,8 +28,9 @@ from forked import Forker
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Each run draws other examples than the last, so that fewer in each cost little.
-settings.register_profile("suite", max_examples=40)
+# Each run draws other examples than the last, so that fewer in each cost little. How long drawing them takes says more
+# of the machine's load than of a test.
+settings.register_profile("suite", max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("suite")
 
 
