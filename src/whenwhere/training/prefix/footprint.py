@@ -86,9 +86,14 @@ class PassPlanner:
         parts: A model on the meta device, prepared for training; its weights have the dtypes in which it computes.
         bf16: Whether passes run under autocast to bf16.
         accelerator: Whether passes run on an accelerator, and not on the CPU.
+
+    Raises:
+        ModelError: Layers carry a recurrent state, which is computed in too many steps to be planned so.
     """
 
     def __init__(self, parts: VLMParts, bf16: bool, accelerator: bool) -> None:
+        if parts.recurrent:
+            raise ModelError("the memory of layers with a recurrent state is not planned")
         self._parts, self._bf16, self._accelerator = parts, bf16, accelerator
         kinds = list(getattr(parts.text_config, "layer_types", None) or ["attention"])
         # layers may alternate
@@ -191,8 +196,7 @@ class PassPlanner:
         """Hidden states of rows of tokens in which pictures are filled in, shape (rows, row, D)."""
         import torch
 
-        if not parts.recurrent:
-            attach_prefix_attention(parts.text_model)
+        attach_prefix_attention(parts.text_model)
         visual = (rows if rows > 1 else shape.clips) * self.visual_tokens(shape)
         learns = any(w.requires_grad for w in parts.backbone.visual.parameters()) and torch.is_grad_enabled()
         with self._autocast():
