@@ -245,23 +245,24 @@ def small_manifest(moving_clip: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", REAL)
 def test_real_recipe_runs(name: str, real_checkpoints: Any, small_manifest: Path, tmp_path: Path) -> None:
-    """All that the recipe says, but the weights: one update of a tiny random checkpoint of the real class."""
+    """All that the recipe says, but sizes: three updates in bf16 of a tiny random checkpoint of the real class."""
     import json
 
     from whenwhere.training.run import train
 
     changes = [
-        "kind=manifest", f"annotations={small_manifest}", f"checkpoint={real_checkpoints(REAL[name])}", "max_steps=1",
+        "kind=manifest", f"annotations={small_manifest}", f"checkpoint={real_checkpoints(REAL[name])}", "max_steps=3",
         "max_frames=4", "min_duration=0", "min_pixels=0", "total_pixels=20000",
     ]  # fmt: skip
     rows = load(name).stage == "rl"
     small = ["num_generations=2", "prompts_per_step=2", "max_completion_length=3", "zero_variance=keep"]
     recipe = load(name, [*changes, *(small if rows else ["samples_per_step=1"])])
     result = train(recipe, tmp_path, callbacks=[Told(warning=pytest.fail)], device="cpu")
-    assert result.checkpoint == tmp_path / "checkpoint" and result.steps == 1 and not result.skipped
-    line = json.loads((tmp_path / "metrics.jsonl").read_text())
-    assert line["clips"] == 1 and np.isfinite(line["loss"])
-    assert line["prompts" if rows else "sentences"] == 2
+    assert result.checkpoint == tmp_path / "checkpoint" and result.steps == 3 and not result.skipped
+    assert recipe.train.bf16
+    metrics = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["clips"] for line in metrics] == [1, 2, 3] and all(np.isfinite(line["loss"]) for line in metrics)
+    assert metrics[0]["prompts" if rows else "sentences"] == 2
     about = json.loads((tmp_path / "checkpoint" / "whenwhere.json").read_text())
     assert (about["recipe_hash"], about["form"]) == (recipe.hash, recipe.model.form)
 
