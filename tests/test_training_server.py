@@ -107,3 +107,29 @@ def test_a_server_that_tells_no_tokens_is_refused(taught: Path, tmp_path: Path) 
     assert (tmp_path / "served" / "model.safetensors").exists()
     with pytest.raises(ChatError):  # the server has ended
         trained(taught, tmp_path / "three", sampler=ServerSampler(f"{server.url}#policy", retry=RetryPolicy(retries=0)))
+
+
+def test_a_server_that_dies_between_two_updates_costs_no_update(taught: Path, tmp_path: Path) -> None:
+    """One sentence, the last state kept; with another server the run goes on from there."""
+    from whenwhere.chat import RetryPolicy
+    from whenwhere.errors import ChatError
+    from whenwhere.training.rl.server import ServerSampler
+
+    settings = replace(BASE, max_steps=3, save_steps=1, learning_rate=1e-4)
+    handler = SmallServer(opened(taught))
+    with ChatServer(handler, models=["policy"]) as server:
+        address = f"{server.url}#policy"
+
+        class Dies(ServerSampler):
+            def prepare(self, policy: Any) -> None:
+                if (tmp_path / "state" / "last.pt").exists():
+                    server.stop()
+                    self._endpoints.clear()  # its threads would go on answering on connections that are open
+
+        with pytest.raises(ChatError, match="refuse|reach|answer") as error:
+            trained(taught, tmp_path, settings, sampler=Dies(address, retry=RetryPolicy(retries=0)))
+    assert "\n" not in str(error.value)
+    assert [line["step"] for line in lines(tmp_path)] == [1]
+    with ChatServer(handler, models=["policy"]) as server:
+        trained(taught, tmp_path, settings, sampler=ServerSampler(f"{server.url}#policy"))
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
