@@ -126,7 +126,7 @@ def test_a_server_that_dies_between_two_updates_costs_no_update(taught: Path, tm
                     server.stop()
                     self._endpoints.clear()  # its threads would go on answering on connections that are open
 
-        with pytest.raises(ChatError, match="refuse|reach|answer") as error:
+        with pytest.raises(ChatError, match=r"refuse|reach|answer") as error:
             trained(taught, tmp_path, settings, sampler=Dies(address, retry=RetryPolicy(retries=0)))
     assert "\n" not in str(error.value)
     assert [line["step"] for line in lines(tmp_path)] == [1]
