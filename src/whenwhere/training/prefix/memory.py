@@ -120,7 +120,9 @@ def estimate_memory(
     text = planner.learning(row, shape.entropies, shape.temperature, repeat)
     features = _feature_bytes(parts, planner, clip)
     held = 0.0 if tower else features * (shape.clips if shape.completion else packed)
-    seeing = planner.vision(row if tower else clip, tower)
+    # a trained tower sees the pictures of all rows of a pass, a frozen one those of a clip at a time
+    seen = packed * (len(clip.branches) if repeat else 1)
+    seeing = planner.vision(replace(clip, clips=seen) if tower else clip, tower)
     context = CONTEXT if machine.accelerator else 0.0
     base = {"weights": static["weights"], "optimiser": static["optimiser"], "context": context}
     gradients, several = static["gradients"], shape.clips > packed
