@@ -141,6 +141,15 @@ def fsdp() -> dict[str, Any]:
     return found
 
 
+def memory() -> dict[str, Any]:
+    """The memory of an update by SFT and by RL that `whenwhere train --dry-run` plans, beside what it takes, in MiB."""
+    import training_memory
+
+    rehearsal = device() != "cuda"
+    sizes = (32, 1) if rehearsal else (1536, 16)
+    return training_memory.on_gpu("sft", *sizes, rehearsal) | training_memory.on_gpu("rl", *sizes, rehearsal)
+
+
 def tiny(recipe: str) -> dict[str, Any]:
     """Updates of the tiny policy per second, by its recipe."""
     import whenwhere
@@ -172,12 +181,14 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "step-trl": lambda: step("trl"),
     "bf16": bf16,
     "fsdp": fsdp,
+    "memory": memory,
     "tiny-sft": lambda: tiny("tiny-sft"),
     "tiny-rl": lambda: tiny("tiny-rl"),
 }
 SAID = {
     **dict.fromkeys(PROMPTS, prefix.__doc__), "step-here": step.__doc__, "step-trl": step.__doc__,
-    "bf16": bf16.__doc__, "fsdp": fsdp.__doc__, "tiny-sft": tiny.__doc__, "tiny-rl": tiny.__doc__,
+    "bf16": bf16.__doc__, "fsdp": fsdp.__doc__,
+    "memory": memory.__doc__, "tiny-sft": tiny.__doc__, "tiny-rl": tiny.__doc__,
 }  # fmt: skip
 
 

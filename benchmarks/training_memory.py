@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,19 @@ def _settled() -> float:
     return _status("VmRSS")
 
 
-def _recipe(stage: str, size: int, layers: int, recomputed: bool) -> Any:
+def _recipe(stage: str, size: int, layers: int, recomputed: bool, more: Sequence[str] = ()) -> Any:
     from whenwhere.training.recipe import load
 
     sizes = [f"sizes.hidden={size}", f"sizes.layers={layers}", "sizes.vision_hidden=128", "sizes.vision_layers=3"]
-    return load(f"tiny-{stage}", [*COMMON, *sizes, *STAGES[stage], f"gradient_checkpointing={str(recomputed).lower()}"])
+    return load(
+        f"tiny-{stage}", [*COMMON, *sizes, *STAGES[stage], f"gradient_checkpointing={str(recomputed).lower()}", *more]
+    )
 
 
-def _updates(recipe: Any, folder: Path) -> float:
-    """The largest resident set in bytes during the second update."""
+def _updates(recipe: Any, folder: Path, device: str = "cpu") -> float:
+    """The largest resident set in bytes during the second update; on a GPU, the most that tensors took there."""
+    import torch
+
     from whenwhere.training.callbacks import Progress, TrainingCallback
     from whenwhere.training.run import train
 
@@ -86,14 +91,17 @@ def _updates(recipe: Any, folder: Path) -> float:
         def on_update(self, progress: Progress) -> None:
             if progress.step == 1:
                 gc.collect()
-                Path("/proc/self/clear_refs").write_text("5")
+                if device == "cpu":
+                    Path("/proc/self/clear_refs").write_text("5")
+                else:
+                    torch.cuda.reset_peak_memory_stats()
             else:
-                self.value = _status("VmHWM")
+                self.value = _status("VmHWM") if device == "cpu" else float(torch.cuda.max_memory_allocated())
                 raise KeyboardInterrupt
 
     peak = Peak()
     try:
-        train(recipe, folder, callbacks=[peak], device="cpu")
+        train(recipe, folder, callbacks=[peak], device=device)
     except KeyboardInterrupt:
         return peak.value
     raise RuntimeError("the run ended before its second update")
@@ -125,6 +133,26 @@ def measure(cell: str) -> dict[str, Any]:
         "measured_mib": (peak - base) / MIB, "peak": memory["peak"], "parts_gib": memory["parts_gib"],
         "seconds": round(os.times().user + os.times().system, 1), "torch": torch.__version__,
     }  # fmt: skip
+
+
+def on_gpu(stage: str, size: int, layers: int, rehearsal: bool) -> dict[str, Any]:
+    """Plan and measurement in bf16 with gradient checkpointing on a GPU, in MiB; a rehearsal runs on the CPU."""
+    from whenwhere.models import tiny
+    from whenwhere.training.machine import find_machine
+    from whenwhere.training.stages import find_stage
+
+    tiny.MOST = 10**10
+    device = "cpu" if rehearsal else "cuda"
+    recipe = _recipe(stage, size, layers, True, ["bf16=true"])
+    estimate = find_stage(recipe.stage).estimate
+    assert estimate is not None
+    memory = estimate(recipe, lambda text: None, find_machine(device))["memory"]
+    with tempfile.TemporaryDirectory() as folder:
+        base = _settled() if rehearsal else 0.0
+        peak = _updates(recipe, Path(folder) / "run", device) - base
+    # tensors only: the driver's own memory is not among what PyTorch counts
+    planned = memory.total - memory.phases[memory.peak]["context"]
+    return {f"{stage}_planned_mib": planned / MIB, f"{stage}_measured_mib": peak / MIB}
 
 
 def _tables(rows: list[dict[str, Any]]) -> str:

@@ -167,8 +167,10 @@ def test_list_and_plan(run: Run) -> None:
     assert cost["parameters"] == cost["trained_parameters"] < 300_000 and cost["updates"] == 4
     assert cost["flops"] == 4 * cost["flops_per_update"] < cost["flops_with_repeated_prompts"]
     assert 40 < cost["prompt_tokens"] <= cost["longest_prompt"] < 200
+    assert cost["memory"]["planned_for"] == "cpu" and 0 < cost["memory"]["total_gib"] < 0.5
     said = run("train", "tiny-rl", "checkpoint=tiny-new", *RL, "--dry-run").out
     assert 'stage = "rl"' in said and "num_generations = 2" in said and "flops per update: " in said
+    assert "memory per device: " in said and "at the peak (" in said and "sampling " in said
     # what cannot be known does not hide the rest
     assert "needs annotations" in run("train", "timelens", "checkpoint=tiny-new", "form=tokens", "--dry-run").out
 

@@ -4,6 +4,7 @@ import json
 import sys
 import weakref
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -209,21 +210,27 @@ def test_wrong_presets_are_said(text: str, preset: str, said: str, tmp_path: Pat
     assert said in str(error.value)
 
 
+@pytest.mark.torch
 def test_states_of_8_bits_need_torchao(monkeypatch: pytest.MonkeyPatch) -> None:
     from whenwhere.training import optimiser
 
-    torch = pytest.importorskip("torch")
+    import torch
+
     optimiser._eight_bit_adamw.cache_clear()
     monkeypatch.setitem(sys.modules, "torchao.optim", None)
     with pytest.raises(MissingExtraError, match=r"torchao.*eight-bit"):
         make_optimiser(torch.nn.Linear(2, 2), TrainingSettings(optim="adamw-8bit"))
 
 
+@pytest.mark.torch
 @pytest.mark.usefixtures("one_thread")
 def test_states_of_8_bits_resume_bit_by_bit(tmp_path: Path) -> None:
     """Through a file, as a run's state is; a weight of less than 4096 numbers has states of full precision."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("torchao")
+    import torch
+
+    if find_spec("torchao") is None:
+        # every process that loads a model would import it, for seconds
+        pytest.skip("gpu: torchao, which is for accelerators, is not installed")
     settings = TrainingSettings(optim="adamw-8bit", learning_rate=1e-2)
 
     def start() -> tuple[Any, Any]:
