@@ -212,9 +212,9 @@ def test_wrong_presets_are_said(text: str, preset: str, said: str, tmp_path: Pat
 
 @pytest.mark.torch
 def test_states_of_8_bits_need_torchao(monkeypatch: pytest.MonkeyPatch) -> None:
-    from whenwhere.training import optimiser
-
     import torch
+
+    from whenwhere.training import optimiser
 
     optimiser._eight_bit_adamw.cache_clear()
     monkeypatch.setitem(sys.modules, "torchao.optim", None)
