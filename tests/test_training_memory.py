@@ -135,13 +135,19 @@ CARD = Machine(None, True, 80 * GIB, 1)
             (60, 0, 0, 30),
             "set sharding=fsdp on 2 devices (accelerate launch --num_processes 2), or smaller total_pixels",
         ),
+        # already divided among too few
+        (
+            RLSettings(gradient_checkpointing=True, lora_r=8, optim="adamw-8bit", sharding="fsdp"),
+            (60, 0, 0, 30),
+            "set sharding=fsdp on 8 devices",
+        ),
         # what is not shared is too much
         (RLSettings(gradient_checkpointing=True, lora_r=8, optim="adamw-8bit"), (1, 0, 0, 90), "set smaller total_pi"),
     ],
 )
 def test_what_does_not_fit_is_refused(settings: Any, needs: tuple[float, ...], said: str) -> None:
     with pytest.raises(SettingError) as error:
-        check_fits(estimate_of(*needs), settings, CARD, "mine")
+        check_fits(estimate_of(*needs), settings, replace(CARD, processes=4), "mine")
     assert said in str(error.value) and "\n" not in str(error.value)
 
 

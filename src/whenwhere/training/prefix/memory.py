@@ -182,7 +182,7 @@ def check_fits(
         remedies.append("lora_r=16 with freeze_vision_tower=true")
     if settings.optim != "adamw-8bit":
         remedies.append("optim=adamw-8bit")
-    devices = _devices(estimate, machine)
+    devices = _devices(estimate, machine, 1 if settings.sharding == "none" else machine.processes)
     if devices and (settings.sharding == "none" or devices > machine.processes):
         remedies.append(f"sharding=fsdp on {devices} devices (accelerate launch --num_processes {devices})")
     remedies.append("smaller total_pixels, max_frames or pack_tokens")
@@ -192,7 +192,7 @@ def check_fits(
     )
 
 
-def _devices(estimate: MemoryEstimate, machine: Machine) -> int:
+def _devices(estimate: MemoryEstimate, machine: Machine, divided: int) -> int:
     """Number of devices, a power of two, among which the run's states must be divided to fit; 0 if none helps."""
     assert machine.memory is not None
     parts = estimate.phases[estimate.peak]
@@ -201,7 +201,7 @@ def _devices(estimate: MemoryEstimate, machine: Machine) -> int:
     if room <= 0:
         return 0
     # gathered layers and the root stay on each device: about a quarter is kept for them
-    needed, devices = ceil(machine.processes * shared / (0.75 * room)), 2
+    needed, devices = ceil(divided * shared / (0.75 * room)), 2
     while devices < needed:
         devices *= 2
     return devices if devices <= 1024 else 0
