@@ -55,3 +55,27 @@ def test_alone_all_gather_gives_the_rows_themselves() -> None:
 
     rows = torch.randn(3, 2, requires_grad=True)
     assert Processes().all_gather(rows) is rows
+
+
+def test_the_clock_of_the_watchdog_stands_still_while_one_process_works() -> None:
+    """An evaluation may take longer than any update."""
+    import time
+
+    from whenwhere.training.watchdog import Watchdog
+
+    ended: list[str] = []
+
+    class Told(Watchdog):
+        def _give_up(self) -> None:
+            ended.append(self.message())
+
+    dog = Told(0, 2, 0.2)
+    dog.pause(True)
+    time.sleep(0.5)
+    assert not ended
+    dog.pause(False)
+    deadline = time.monotonic() + 20
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.02)
+    dog.end()
+    assert ended[0].startswith("no process has got on in update 1 for 0.2 s, says process 0")

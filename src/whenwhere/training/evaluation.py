@@ -74,7 +74,7 @@ class Evaluation:
         around: Callable[[], AbstractContextManager[None]],
     ) -> None:
         name = one.settings.name
-        with around():
+        with around(), run.processes.unwatched():
             # the others wait, and learn what was measured: all must know whether the run ends
             metrics, value = run.processes.gather(one.measure() if run.processes.first else ({}, 0.0))[0]
         if run.processes.first:

@@ -65,6 +65,18 @@ class Processes:
         if self._watchdog is not None:
             self._watchdog.progress(step)
 
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Context manager in which one process may work for as long as it takes; every process enters it."""
+        if self._watchdog is None:
+            yield
+            return
+        self._watchdog.pause(True)
+        try:
+            yield
+        finally:
+            self._watchdog.pause(False)
+
     def end_watch(self) -> None:
         """Ends what `watch` began."""
         if self._watchdog is not None:

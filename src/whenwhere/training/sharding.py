@@ -11,7 +11,7 @@ Passes that differ between processes, such as sampling completions, run on gathe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,11 +62,11 @@ class ShardedModule:
         )  # fmt: skip
         trained = [block for block in blocks if any(w.requires_grad for w in block.parameters())]
         inside = {id(w) for block in trained for w in block.parameters()}
-        for block in trained:
-            _upcast(block)
-            fully_shard(block, mesh=mesh, mp_policy=policy)
         rest = [w for w in module.parameters() if id(w) not in inside]
-        _upcast(module, inside)
+        for block in trained:
+            _upcast(block.parameters())
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        _upcast(rest)
         # a frozen vision tower runs once per clip, a number that differs between processes
         fully_shard(module, mesh=mesh, mp_policy=policy, ignored_params={w for w in rest if not w.requires_grad})
         setattr(module, _METHOD, MethodType(_call, module))
@@ -102,10 +102,10 @@ def _call(module: torch.nn.Module, compute: Callable[[], T]) -> T:
     return compute()
 
 
-def _upcast(module: torch.nn.Module, left_out: set[int] | frozenset[int] = frozenset()) -> None:
+def _upcast(weights: Iterable[torch.nn.Parameter]) -> None:
     """Trained weights in full precision, block by block, so that they are never all whole at once."""
-    for weight in module.parameters():
-        if weight.requires_grad and weight.itemsize < 4 and id(weight) not in left_out:
+    for weight in weights:
+        if weight.requires_grad and weight.itemsize < 4:
             weight.data = weight.data.float()
 
 

@@ -26,7 +26,7 @@ class Watchdog:
     def __init__(self, rank: int, count: int, seconds: float, store: Any = None) -> None:
         self.rank, self.count, self.seconds, self._store = rank, count, seconds, store
         self._passed, self._step, self._at = 0, 0, time.monotonic()
-        self._ended = threading.Event()
+        self._ended, self._paused = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, daemon=True, name="whenwhere-watchdog")
         self._thread.start()
 
@@ -41,6 +41,15 @@ class Watchdog:
         self._at = time.monotonic()
         if self._store is not None:
             self._store.set(f"whenwhere/progress/{self.rank}", str(self._passed))
+
+    def pause(self, paused: bool) -> None:
+        """Stops the clock while one process may work for as long as it takes and the others wait, or starts it again.
+
+        Args:
+            paused: Whether the clock stands still.
+        """
+        self._paused = paused
+        self._at = time.monotonic()
 
     def end(self) -> None:
         """Stops watching."""
@@ -74,7 +83,10 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._ended.wait(min(self.seconds / 10, 5.0)):
-            if time.monotonic() - self._at > self.seconds:
-                print(self.message(), file=sys.stderr, flush=True)  # noqa: T201
-                # the main thread waits in a library and cannot be asked to stop
-                os._exit(1)
+            if not self._paused and time.monotonic() - self._at > self.seconds:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        print(self.message(), file=sys.stderr, flush=True)  # noqa: T201
+        # the main thread waits in a library and cannot be asked to stop
+        os._exit(1)
