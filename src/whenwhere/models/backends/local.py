@@ -258,7 +258,7 @@ class LocalBackend(ModelBackend):
         """Proves that the prompt tells the truth, before anything is generated."""
         processor, config = self.checkpoint.processor, self.checkpoint.config
         ids = inputs["input_ids"][0].tolist()
-        pictures = _picture_tokens(config)
+        pictures = picture_tokens(config)
         runs = [t for k, t in enumerate(ids) if t not in pictures or k == 0 or ids[k - 1] != t]
         text = self.checkpoint.tokenizer.decode(runs, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         tokens_of = _token(processor, "video_token"), _token(processor, "image_token")
@@ -360,7 +360,7 @@ class LocalBackend(ModelBackend):
                 top_k=None,
                 pad_token_id=pad,
                 # in an answer, a token that stands for a picture would need features that do not exist
-                suppress_tokens=sorted({*(model.generation_config.suppress_tokens or ()), *_picture_tokens(config)}),
+                suppress_tokens=sorted({*(model.generation_config.suppress_tokens or ()), *picture_tokens(config)}),
                 logits_processor=processors,
             )
         texts = []
@@ -394,8 +394,12 @@ def _stored_reply(value: dict[str, Any]) -> ModelReply:
     return replace(reply, shown=(reply.shown[0], reply.shown[1]), seconds=0.0, cached=True)
 
 
-def _picture_tokens(config: Any) -> set[int]:
-    """Ids of the tokens that stand for a picture or a video."""
+def picture_tokens(config: Any) -> set[int]:
+    """Ids of the tokens that stand for a picture or a video.
+
+    Args:
+        config: The model's configuration.
+    """
     # LLaVA calls its tokens' numbers indices
     names = ("image_token_id", "video_token_id", "image_token_index", "video_token_index")
     return {number for name in names if (number := getattr(config, name, None)) is not None}
