@@ -235,13 +235,14 @@ def test_an_epoch_of_rl_is_counted_in_questions() -> None:
 
 
 def test_the_plan_says_how_many_updates_the_epochs_are(tmp_path: Path) -> None:
+    from whenwhere.training.machine import Machine
     from whenwhere.training.stages import find_stage
 
     found = load(recipe(tmp_path, RECIPE), ["num_train_epochs=3"])
     estimate = find_stage("sft").estimate
     assert estimate is not None
-    plan = estimate(found, lambda text: None, "cpu")
+    plan = estimate(found, lambda text: None, Machine("cpu"))
     assert plan["updates"] == 150 and plan["epochs"] == 3.0 and plan["samples"] == 100
     mix = load(recipe(tmp_path, ONE.replace("max_steps = 3", "num_train_epochs = 2") + MIX))
-    plan = estimate(mix, lambda text: None, "cpu")
+    plan = estimate(mix, lambda text: None, Machine("cpu"))
     assert plan["updates"] == 53 and plan["samples"] == 53
