@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,19 @@ EVALUATOR = EvaluatorKind(EvaluatorSettings, build_evaluator)
 def register() -> None:
     STAGES["regression"] = "regression_stage:STAGE"
     EVALUATORS["slope"] = "regression_stage:EVALUATOR"
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """The stage and the evaluator are known inside the block, and gone after it."""
+    before = dict(STAGES), dict(EVALUATORS)
+    register()
+    try:
+        yield
+    finally:
+        for table, old in zip((STAGES, EVALUATORS), before, strict=True):
+            table.clear()
+            table.update(old)
 
 
 class Dies(TrainingCallback):

@@ -17,7 +17,6 @@ import regression_stage
 from whenwhere.errors import OutputError, SettingError
 from whenwhere.training.recipe import load
 from whenwhere.training.run import train
-from whenwhere.training.stages import STAGES
 
 pytestmark = pytest.mark.torch
 
@@ -79,13 +78,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Iterator[Path]:
-    before = dict(STAGES)
-    regression_stage.register()
     path = tmp_path / "line.toml"
     path.write_text(RECIPE)
-    yield path
-    STAGES.clear()
-    STAGES.update(before)
+    with regression_stage.registered():
+        yield path
 
 
 def test_a_finished_run_is_pushed(hub: Hub, recipe: Path, tmp_path: Path) -> None:

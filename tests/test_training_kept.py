@@ -18,10 +18,9 @@ from whenwhere.errors import OutputError, SettingError
 from whenwhere.models.runs import kept_steps, resolve_run
 from whenwhere.training.callbacks import EvaluatorHistory, TrainingCallback
 from whenwhere.training.evaluation import Evaluation
-from whenwhere.training.evaluators import EVALUATORS, EvaluatorSettings, ScheduledEvaluator
+from whenwhere.training.evaluators import EvaluatorSettings, ScheduledEvaluator
 from whenwhere.training.kept_models import KeptModels
 from whenwhere.training.run import TrainingResult, train
-from whenwhere.training.stages import STAGES
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -69,14 +68,10 @@ class Heard(TrainingCallback):
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Iterator[Path]:
-    before = dict(STAGES), dict(EVALUATORS)
-    regression_stage.register()
     path = tmp_path / "line.toml"
     path.write_text(RECIPE + EVALUATOR)
-    yield path
-    for table, old in zip((STAGES, EVALUATORS), before, strict=True):
-        table.clear()
-        table.update(old)
+    with regression_stage.registered():
+        yield path
 
 
 @pytest.fixture

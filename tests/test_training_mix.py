@@ -23,7 +23,6 @@ from whenwhere.training.data.mix import BLOCK, MixedSource, quotas, source_count
 from whenwhere.training.data.samples import Sample, question_count, sample_at
 from whenwhere.training.recipe import load
 from whenwhere.training.run import train
-from whenwhere.training.stages import STAGES
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -179,11 +178,8 @@ def test_an_empty_set_of_the_mix_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stages() -> Iterator[None]:
-    before = dict(STAGES)
-    regression_stage.register()
-    yield
-    STAGES.clear()
-    STAGES.update(before)
+    with regression_stage.registered():
+        yield
 
 
 def test_a_run_may_be_some_epochs_long(tmp_path: Path) -> None:

@@ -17,10 +17,8 @@ import regression_stage
 from forked import Forker
 
 from whenwhere.errors import SettingError
-from whenwhere.training.evaluators import EVALUATORS
 from whenwhere.training.recipe import load
 from whenwhere.training.run import train
-from whenwhere.training.stages import STAGES
 
 pytestmark = pytest.mark.torch
 
@@ -48,14 +46,10 @@ at_start = true
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Iterator[Path]:
-    before = dict(STAGES), dict(EVALUATORS)
-    regression_stage.register()
     path = tmp_path / "line.toml"
     path.write_text(RECIPE + EVALUATORS_OF_IT)
-    yield path
-    for table, old in zip((STAGES, EVALUATORS), before, strict=True):
-        table.clear()
-        table.update(old)
+    with regression_stage.registered():
+        yield path
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
