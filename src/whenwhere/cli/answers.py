@@ -178,10 +178,14 @@ def _call(call: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A JSON value as a person would write it."""
+    """A JSON value as a person would write it.
+
+    >>> _plain({"thing": "car", "every": True, "colours": ["red", "white"]})
+    'thing car, every, colours red, white'
+    """
     if isinstance(value, dict):
-        said = (f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items() if v not in (None, "", [], {}))
-        return ", ".join(said)
+        names = {k.replace("_", " "): v for k, v in value.items() if v not in (None, "", [], {})}
+        return ", ".join(k if v is True else f"{k} {_plain(v)}" for k, v in names.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     if isinstance(value, float):
