@@ -4,6 +4,7 @@
 const finder = h("video", { muted: true, playsinline: true, preload: "auto" });
 const strip = $("strip"), peek = $("peek");
 const WAIT = 150;   // milliseconds without a change before the strip is drawn again
+const LATE = 300;   // milliseconds after a seek in which the new frame is shown, if it is not the one before
 const jobs = { strip: [], peek: null, busy: false };
 
 function startThumbnails() {
@@ -15,13 +16,22 @@ function startThumbnails() {
     drawStrip();
   }, { once: true });
   finder.addEventListener("seeked", () => {
-    const { canvas, x, wide, high } = jobs.busy;
-    canvas.getContext("2d").drawImage(finder, x, 0, wide, high);
-    if (canvas === peek) peek.hidden = false;
-    jobs.busy = false;
-    nextThumbnail();
+    const job = jobs.busy;
+    if (!job) return;
+    job.sought = true;
+    if (job.shown || !finder.requestVideoFrameCallback) drawThumbnail(job);
+    else setTimeout(drawThumbnail, LATE, job);   // the frame that was asked for may be there already
   });
   finder.src = video.src;
+}
+
+function drawThumbnail(job) {
+  if (jobs.busy !== job) return;
+  const { canvas, x, wide, high } = job;
+  canvas.getContext("2d").drawImage(finder, x, 0, wide, high);
+  if (canvas === peek) peek.hidden = false;
+  jobs.busy = false;
+  nextThumbnail();
 }
 
 function nextThumbnail() {
@@ -30,6 +40,11 @@ function nextThumbnail() {
   if (!job) return;
   if (job === jobs.peek) jobs.peek = null;
   jobs.busy = job;
+  // "seeked" may come before the new frame can be drawn
+  finder.requestVideoFrameCallback?.(() => {
+    job.shown = true;
+    if (job.sought) drawThumbnail(job);
+  });
   finder.currentTime = Math.max(0, frameTime(job.t) + offset + NUDGE);
 }
 
