@@ -15,13 +15,13 @@ advantages and losses belong to `training`; published metrics over frame grids b
 
 from whenwhere.verify.minimum_risk import least_risk
 from whenwhere.verify.prediction import ParsedPrediction, to_prediction
-from whenwhere.verify.semantic import Encoder, Semantic, VideoView
+from whenwhere.verify.semantic import ImageTextSimilarity, Semantic, VideoView
 from whenwhere.verify.term import RewardContext, Term
 from whenwhere.verify.terms import TERMS
 from whenwhere.verify.truth import Truth
 from whenwhere.verify.verifier import Reward, Verifier
 
 __all__ = [
-    "TERMS", "Encoder", "ParsedPrediction", "Reward", "RewardContext", "Semantic", "Term", "Truth", "Verifier",
-    "VideoView", "least_risk", "to_prediction",
+    "TERMS", "ImageTextSimilarity", "ParsedPrediction", "Reward", "RewardContext", "Semantic", "Term", "Truth",
+    "Verifier", "VideoView", "least_risk", "to_prediction",
 ]  # fmt: skip

@@ -29,8 +29,8 @@ from whenwhere.verify.prediction import ParsedPrediction
 ImageArray = NDArray[np.uint8]
 
 
-class Encoder(Protocol):
-    """A frozen image-text encoder."""
+class ImageTextSimilarity(Protocol):
+    """A frozen image-text encoder as a function that compares pictures with sentences."""
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ class Semantic:
         SettingError: The encoder is the judge, or the margin is not positive.
     """
 
-    encoder: Encoder
+    encoder: ImageTextSimilarity
     judge: str
     margin: float = 0.1
     frames: int = 4
