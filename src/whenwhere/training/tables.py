@@ -76,6 +76,8 @@ def _required(key: Field[Any]) -> bool:
 def _value(kind: Any, value: Any, place: str) -> Any:
     """Checks a value against an annotated type, and converts it."""
     origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
     if origin in (Union, UnionType):
         # TOML has no null: "none" stands for it
         if value == "none" or value is None:

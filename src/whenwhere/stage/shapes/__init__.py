@@ -1,10 +1,16 @@
 """A world of shapes: small procedural clips, made fast, for training from scratch.
 
 `make_clip(ShapesWorld(...), seed)` gives a clip with sentences, their exact spans and per-frame boxes.
+`make_captioned(CORPORA["pairs"], seed)` gives a captioned clip for the pre-training of video-text encoders.
 """
 
+from whenwhere.stage.shapes.captioned import CaptionedShapes as CaptionedShapes
+from whenwhere.stage.shapes.captioned import make_captioned as make_captioned
 from whenwhere.stage.shapes.clip import ShapesClip as ShapesClip
 from whenwhere.stage.shapes.clip import make_clip as make_clip
+from whenwhere.stage.shapes.corpus import CORPORA as CORPORA
+from whenwhere.stage.shapes.corpus import ShapesCorpus as ShapesCorpus
+from whenwhere.stage.shapes.corpus import shapes_corpus as shapes_corpus
 from whenwhere.stage.shapes.files import write_shapes as write_shapes
 from whenwhere.stage.shapes.language import Action as Action
 from whenwhere.stage.shapes.language import Caption as Caption

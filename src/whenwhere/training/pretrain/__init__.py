@@ -1,0 +1,1 @@
+"""Video-language pre-training: captioned clips, objectives, and the stage `pretrain`."""
