@@ -27,7 +27,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "whenwhere"
 
 #: Rooms from the ground up. A room may import from lower floors and, on its own floor, from rooms to its left.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "readers", "spans", "boxes", "tubes", "overlap", "records", "stats", "store", "version"),
+    ("errors", "readers", "spans", "boxes", "tubes", "overlap", "records", "stats", "store", "array_cache", "version"),
     ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate"),
     ("stage", "models", "export"),
     ("grounders", "curate", "training", "settings", "notebook", "session", "results", "jobs", "batching"),
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 #: For each floor, what its rooms hold.
 FLOOR_CONTENTS = (
-    "safe readers · the words span, box, tube and record · overlaps · statistics · whole files and a cache by content",
+    "safe readers · the words span, box, tube and record · overlaps · statistics · whole files and caches by content",
     "exact frames at given times · rate, fill, smoothing, cuts · parser and dialects · model endpoints · rewards · "
     "released sets and manifests · tasks and protocols",
     "procedural worlds with exact truth · back ends, encoders, detectors · files and the page",

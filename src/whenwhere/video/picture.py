@@ -4,6 +4,8 @@ Scaling happens in the decoder's own colour format and only for wanted frames. T
 averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
 """
 
+from typing import Protocol
+
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
@@ -18,7 +20,21 @@ _UNSPECIFIED = 2
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def output_size(info: VideoInfo, width: int | None) -> tuple[int, int]:
+class Displayed(Protocol):
+    """Something with a displayed size: a probed video, or what is kept of one."""
+
+    @property
+    def width(self) -> int:
+        """Displayed width in pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Displayed height in pixels."""
+        ...
+
+
+def output_size(info: Displayed, width: int | None) -> tuple[int, int]:
     """Width and height of images that are `width` pixels wide; None keeps the displayed size. The aspect is kept.
 
     Raises:
