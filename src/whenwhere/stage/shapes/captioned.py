@@ -21,6 +21,8 @@ from whenwhere.stage.shapes.words import SHAPE_COLOURS, SHAPE_TEXTURES, SHAPE_VE
 
 #: What two named shapes can exchange in a hard pool.
 Attribute = Literal["colour", "texture", "action"]
+#: One shape is left of or above another only if their centres are at least this share of the side apart.
+_APART = 0.12
 #: Layouts that are tried until every named shape is visible while it acts.
 _LAYOUTS = 20
 
@@ -57,40 +59,53 @@ def _choose(rng: np.random.Generator, options: list[int], count: int) -> list[in
 def _verbs_for(corpus: ShapesCorpus, shapes: list[int], rng: np.random.Generator) -> list[int]:
     """A verb for each named shape, all different, such that every shape may do what any other does."""
     verbs = [int(v) for v in rng.permutation(len(SHAPE_VERBS))]
+    if corpus.timing == "whole":  # a shape that is grey all the time has no colour
+        verbs.remove(SHAPE_VERBS.index("turns grey"))
     if corpus.compositions == "held out":
         out: list[int] = []
         for shape in shapes:
             out.append(next(v for v in verbs if held_out_composition(v, shape) and v not in out))
         return out
     free = [v for v in verbs if corpus.compositions == "all" or not any(held_out_composition(v, s) for s in shapes)]
-    return (free + [v for v in verbs if v not in free])[: len(shapes)]
+    mine = []
+    for shape in shapes:
+        allowed = [v for v in (*free, *verbs) if corpus.compositions == "all" or not held_out_composition(v, shape)]
+        mine.append(next(v for v in allowed if v not in mine))
+    return mine
 
 
 def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
-    """First frame and frame after the last of what each named shape does."""
-    n, rng = corpus.frames, corpus.world.stream(seed, "corpus-times")
-    u = rng.random((corpus.named, 3))
+    """First frame and frame after the last of each named shape's event."""
+    n, k, rng = corpus.frames, corpus.named, corpus.world.stream(seed, "corpus-times")
+    u = rng.random((k, 3))
     if corpus.timing == "whole":
-        return [(0, n)] * corpus.named
+        return [(0, n)] * k
     if corpus.timing == "sequence":
-        inner = 2 * (1 + rng.permutation(n // 2 - 1)[: corpus.named - 1])
+        inner = 2 * (1 + rng.permutation(n // 2 - 1)[: k - 1])
         edges = [0, *sorted(int(e) for e in inner), n]
         return list(itertools.pairwise(edges))
+    if corpus.timing == "paused":
+        # each event lies within its own part of the clip, at least one frame away from the part's end
+        part = n // k
+        times = []
+        for i, (a, b, _) in enumerate(u):
+            length = 3 + int(a * (part - 3))
+            start = i * part + int(b * (part - length))
+            times.append((start, start + length))
+        return [times[i] for i in rng.permutation(k)]
+    crosses = corpus.middle is not None and bool(rng.random() < corpus.middle)
     out = []
-    crosses = None if corpus.middle is None else bool(rng.random() < corpus.middle)
-    for k, (a, b, c) in enumerate(u):
-        if crosses is None:
+    for j, (a, b, c) in enumerate(u):
+        room, first = n, 0
+        if corpus.middle is None:
             length = 3 + int(a * (max(4, n * 3 // 4) - 2))
-            start = int(b * (n - length + 1))
-        elif crosses and k == 0:
+        elif crosses and j == 0:
             length = n // 4 + 1 + int(a * (n // 4))
-            start = n // 2 - int(b * length)
-        else:  # before the middle frame or after it
-            late = c < 0.5
-            room = n - n // 2 - 1 if late else n // 2
-            length = max(2, room - int(a * 2))
-            start = (n // 2 + 1 if late else 0) + int(b * (room - length + 1))
-        start = min(max(start, 0), n - length)
+            first, room = n // 2 - length + 1, 2 * length - 1
+        else:  # before the middle frame, or after it
+            first, room = (n // 2 + 1, n - n // 2 - 1) if c < 0.5 else (0, n // 2)
+            length = 3 + int(a * (room - 2))
+        start = min(max(first + int(b * (room - length + 1)), 0), n - length)
         out.append((start, start + length))
     return out
 
@@ -110,6 +125,8 @@ def plan_captioned(corpus: ShapesCorpus, seed: int) -> tuple[ShapesPlan, tuple[i
     # whatever named shapes exchange, no noun fits two shapes of the clip
     taken = {(c, s) for c in colours for s in shapes}
     pairs = [(c, s) for c in range(len(SHAPE_COLOURS)) for s in range(len(SHAPES)) if (c, s) not in taken]
+    if corpus.distinct:
+        pairs = [(c, s) for c, s in pairs if s not in shapes]
     others = [pairs[i] for i in rng.permutation(len(pairs))[: total - k]]
     rng = stream(seed, "corpus-textures")
     textures = _choose(rng, list(range(len(SHAPE_TEXTURES))), k) if corpus.textures else [0] * k
@@ -133,7 +150,8 @@ def plan_captioned(corpus: ShapesCorpus, seed: int) -> tuple[ShapesPlan, tuple[i
         present = (start, end) if corpus.transient else (0, n)
         thing = Thing(len(things), colours[j], shapes[j], textures[j], *present)
         if corpus.acting:
-            thing.acts.append(Act(verbs[j], start, end))
+            # one frame shows what it is before it does anything
+            thing.acts.append(Act(verbs[j], start + corpus.transient, end))
         things.append(thing)
     return ShapesPlan(n, things, [], 0), tuple(range(total - k, total))
 
@@ -169,17 +187,38 @@ def phrase(thing: Thing) -> str:
     return noun(thing.colour, thing.shape, thing.texture or None)
 
 
-def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...]) -> str:
+def side_of(a: tuple[float, float], b: tuple[float, float]) -> str | None:
+    """How a point lies to another: `left of`, `right of`, `above` or `below`; None where they are close.
+
+    Args:
+        a: x and y of the point, as shares of the side.
+        b: x and y of the other point.
+    """
+    across, down = b[0] - a[0], b[1] - a[1]
+    if max(abs(across), abs(down)) < _APART:
+        return None
+    if abs(across) >= abs(down):
+        return "left of" if across > 0 else "right of"
+    return "above" if down > 0 else "below"
+
+
+def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...], boxes: NDArray[np.float64]) -> str:
     """The caption that says what the named shapes are and do, joined by `then` where one follows the other.
+
+    Where they do nothing, it says how the first two lie to each other in the middle frame.
 
     Args:
         corpus: The corpus.
         plan: What happens.
         named: Indices of the named shapes.
+        boxes: Visible boxes in pixels, shape (shapes, frames, 4).
     """
     said = [plan.things[i] for i in named]
     if not corpus.acting:
-        return " and ".join(phrase(t) for t in said)
+        x1, y1, x2, y2 = boxes[list(named), plan.ticks // 2].T / corpus.side
+        centres = [(float(x), float(y)) for x, y in zip((x1 + x2) / 2, (y1 + y2) / 2, strict=True)]
+        how = [side_of(a, b) for a, b in itertools.pairwise(centres)] if len(named) == 2 else []
+        return f" {(how or [None])[0] or 'and'} ".join(phrase(t) for t in said)
     ordered = corpus.timing == "sequence" or corpus.transient
     if ordered:
         said = sorted(said, key=lambda t: (t.acts[0].start, t.acts[0].end))
@@ -238,7 +277,7 @@ def finish(corpus: ShapesCorpus, name: str, plan: ShapesPlan, named: tuple[int, 
         middle = np.full(corpus.frames, corpus.frames // 2)
         images, boxes, seen = images[middle], boxes[:, middle], seen[:, middle]
     nouns = tuple(phrase(plan.things[i]).removeprefix("the ") for i in named)
-    caption = true_caption(corpus, plan, named)
+    caption = true_caption(corpus, plan, named, boxes)
     order = sorted(range(len(named)), key=lambda j: caption.find(nouns[j]))
     return CaptionedShapes(
         name, images, caption, tuple(nouns[j] for j in order), tuple(named[j] for j in order), boxes, seen, plan

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.stage.shapes.world import SHAPES_SPLITS, TICKS, ShapesWorld
 
-Timing = Literal["free", "sequence", "whole"]
+Timing = Literal["free", "sequence", "paused", "whole"]
 Compositions = Literal["seen", "held out", "all"]
 
 
@@ -43,13 +43,15 @@ class ShapesCorpus:
         objects: Fewest and most shapes in a clip, those named among them.
         named: Number of shapes that the caption names. Each does one thing, or nothing where `acting` is False.
         timing: When the named shapes act: each at a time of its own (`free`), one after the other with no pause, so
-            that the clip falls into parts with exact boundaries (`sequence`), or all through the clip (`whole`).
+            that the clip falls into parts with exact boundaries (`sequence`), one after the other with pauses
+            (`paused`), or all through the clip (`whole`).
         acting: Whether the named shapes do something; without it the caption only says that they are there.
         bystanders: Share of the other shapes that do something which the caption does not mention.
         drift: Share of the other shapes that move at random.
-        transient: Whether a named shape is present only while it acts.
+        transient: Whether a named shape is present only while it acts and one frame before.
         middle: Share of the clips in which something that a named shape does includes the middle frame. None leaves it
             to the timing.
+        distinct: Whether no other shape is of the kind (circle, square ...) of a named one.
         textures: Whether named shapes are told apart by texture too.
         compositions: Whether verbs and shapes combine as in captions for training (`seen`), only as in none of those
             (`held out`), or freely (`all`).
@@ -72,6 +74,7 @@ class ShapesCorpus:
     drift: float = 0.3
     transient: bool = False
     middle: float | None = None
+    distinct: bool = False
     textures: bool = True
     compositions: Compositions = "seen"
     still: bool = False
@@ -91,8 +94,12 @@ class ShapesCorpus:
                 f"objects={self.objects} and named={self.named} are not possible: a clip has 1 to 20 shapes, and its "
                 "caption names 1 to 4 of them; give the smaller number of shapes first"
             )
-        if self.timing == "sequence" and 2 * self.named > self.frames:
-            raise SettingError(f"{self.frames} frames are too few for {self.named} events one after the other")
+        if (need := {"sequence": 2, "paused": 5}.get(self.timing, 0) * self.named) > self.frames:
+            raise SettingError(f"{self.named} events one after the other need at least {need} frames: give frames")
+        if self.transient and (self.timing not in ("free", "paused") or not self.acting):
+            raise SettingError(
+                "transient needs shapes that act at times of their own: give timing = 'free' or 'paused'"
+            )
         if not all(0 <= share <= 1 for share in (self.bystanders, self.drift, self.overlap, self.middle or 0)):
             raise SettingError("bystanders, drift, overlap and middle are shares from 0 to 1")
         if self.middle is not None and (self.timing != "free" or self.frames < 8):
@@ -121,7 +128,8 @@ CORPORA: dict[str, ShapesCorpus] = {
     "pairs": ShapesCorpus(),
     "homogeneous": ShapesCorpus(named=1, timing="whole", bystanders=0.0),
     "varied": ShapesCorpus(named=3, timing="sequence", bystanders=0.0),
-    "scales": ShapesCorpus(transient=True, middle=0.7, bystanders=0.0, objects=(4, 7)),
+    "scales": ShapesCorpus(transient=True, middle=0.7, bystanders=0.0, objects=(5, 8), distinct=True),
+    "actions": ShapesCorpus(frames=32, named=4, timing="paused", bystanders=0.0, drift=0.0),
     "stills": ShapesCorpus(acting=False, still=True),
     "large-slow": ShapesCorpus(objects=(2, 4), sizes=(0.34, 0.45), speeds=(0, 1, 0, 0), drift=0.0, timing="whole"),
     "small-fast": ShapesCorpus(objects=(2, 4), sizes=(0.12, 0.16), speeds=(0, 0, 0, 1), drift=0.0, transient=True),

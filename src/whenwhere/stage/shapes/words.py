@@ -44,6 +44,9 @@ def _closed() -> tuple[str, ...]:
 #: Every word that a sentence, caption, question or answer of this world can contain.
 SHAPES_WORDS = _closed()
 
+#: Words of captions and questions for pre-training too. A policy's vocabulary stays as it was without them.
+CORPUS_WORDS = (*SHAPES_WORDS, "that", "with", "happens", "acts")
+
 
 def noun(colour: int, shape: int, texture: int | None = None) -> str:
     """The noun phrase of a shape.

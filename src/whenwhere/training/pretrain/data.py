@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.stage.shapes.captioned import CaptionedShapes, make_captioned
 from whenwhere.stage.shapes.corpus import CORPORA, ShapesCorpus
-from whenwhere.stage.shapes.words import SHAPES_WORDS
+from whenwhere.stage.shapes.words import CORPUS_WORDS
 from whenwhere.training.tables import checked
 
 
@@ -110,7 +110,7 @@ class ShapesSource:
         count: Number of clips.
     """
 
-    words = SHAPES_WORDS
+    words = CORPUS_WORDS
 
     def __init__(self, corpus: ShapesCorpus, first_seed: int = 0, count: int = 1_000_000) -> None:
         self.corpus, self.first_seed, self.count = corpus, first_seed, count
