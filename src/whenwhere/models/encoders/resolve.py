@@ -1,17 +1,51 @@
 """From a name to an encoder: `open_encoder`, the only place where a name decides what kind of encoder is opened."""
 
+from pathlib import Path
+
 from whenwhere.errors import ModelError
 from whenwhere.models.encoders.encoder import Encoder
+from whenwhere.models.encoders.openclip import CONFIG, OpenClipEncoder, is_weights_name
+from whenwhere.models.encoders.pretrained import open_pretrained
+from whenwhere.models.runs import resolve_run
+from whenwhere.models.vlm import require_packages
 
 
 def open_encoder(name: str, device: str | None = None) -> Encoder:
     """Open an encoder by name.
 
     Args:
-        name: Folder or hub id of a checkpoint.
+        name: A folder or hub id of a checkpoint of transformers (CLIP, SigLIP, SigLIP 2, VideoPrism ...) or open_clip
+            (PE-Core among them); one of open_clip's models with a file of weights,
+            `ViT-B-32-quickgelu:weights.safetensors`; or an encoder that was trained here: a folder, `RUN` or
+            `RUN@STEP`.
         device: Where the encoder runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
 
     Raises:
+        MissingExtraError: torch or transformers is not installed.
         ModelError: There is no encoder of this name, or it cannot be loaded.
+        SettingError: A training run has no such model.
     """
-    raise ModelError(f"{name} is not an encoder")
+    require_packages("an encoder")
+    if is_weights_name(name):
+        return OpenClipEncoder(name, device)
+    folder = Path(resolve_run(name)).expanduser()
+    if folder.is_dir():
+        if (folder / CONFIG).is_file() and not (folder / "config.json").is_file():
+            return OpenClipEncoder(str(folder), device)
+        return open_pretrained(str(folder), device)
+    try:
+        return open_pretrained(name, device)
+    except ModelError:
+        if not _on_hub(name, CONFIG):
+            raise
+        return OpenClipEncoder(name, device)
+
+
+def _on_hub(name: str, file: str) -> bool:
+    """Whether a repository of the hub, or its local copy, has a file."""
+    from transformers.utils import cached_file
+
+    try:
+        return cached_file(name, file) is not None
+    except OSError:
+        return False
