@@ -488,7 +488,12 @@ def test_recognition_from_scores(cli, tmp_path):
     found = json.loads(
         cli("eval", "--benchmark", "recognition", "--predictions", tmp_path / "scores.npz", "--json").stdout
     )
-    assert found["summary"] == {"top-1": 0.75, "top-5": 1.0, "mean-class-accuracy": pytest.approx(2.5 / 3)}
+    assert found["summary"] == {
+        "top-1": 0.75,
+        "top-5": 1.0,
+        "mean-top-1-5": 0.875,
+        "mean-class-accuracy": pytest.approx(2.5 / 3),
+    }
     assert row(found, "most frequent class")["summary"]["top-1"] == 0.5
     np.savez(tmp_path / "scores.npz", scores=scores, labels=np.array([0, 1, 2, 9]))
     call = ("eval", "--benchmark", "recognition", "--predictions", tmp_path / "scores.npz")

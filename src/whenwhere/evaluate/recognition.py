@@ -49,7 +49,9 @@ def mean_class_accuracy(hit: Floats, labels: NDArray[np.integer]) -> float:
 def score(
     scores: Floats, labels: NDArray[np.integer], ids: Sequence[str], videos: Sequence[str] | None = None
 ) -> Scores:
-    """Top-1 accuracy, top-5 accuracy and mean class accuracy of class scores of shape (n, c).
+    """Top-1 and top-5 accuracy, their mean and mean class accuracy of class scores of shape (n, c).
+
+    `mean-top-1-5` is what papers on zero-shot recognition on Kinetics call AVG (InternVid, section 4).
 
     >>> score(np.eye(3), np.array([0, 1, 0]), ["a", "b", "c"]).summary["top-1"].__round__(3)
     0.667
@@ -57,6 +59,7 @@ def score(
     rank = true_rank(scores, labels)
     columns = {f"top-{k}": (rank <= k).astype(float) for k in (1, 5)}
     summary = {name: float(column.mean()) if len(rank) else float("nan") for name, column in columns.items()}
+    summary["mean-top-1-5"] = (summary["top-1"] + summary["top-5"]) / 2
     summary["mean-class-accuracy"] = mean_class_accuracy(columns["top-1"], labels)
     return Scores(summary, list(ids), list(videos or ids), columns)
 
@@ -87,7 +90,7 @@ def most_frequent_class(items: Sequence[Item], train: Sequence[Item] | None = No
     how = "the most frequent class of " + ("the training items" if train else f"this file {OPTIMISTIC}")
     answers = {item.id: Prediction(item.id, scores=row) for item in items}
     # four further classes would be tied
-    return [Constant("most frequent class", f"{how}, for every item", answers, undefined=("top-5",))]
+    return [Constant("most frequent class", f"{how}, for every item", answers, undefined=("top-5", "mean-top-1-5"))]
 
 
 def gold_classes(items: Sequence[Item]) -> dict[str, Prediction]:

@@ -13,6 +13,7 @@ As an evaluation task, an item is a sentence, with the number of its video in `I
 the row of its similarities to all videos (`Prediction.scores`).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
@@ -147,6 +148,53 @@ def score(
         notes.append(f"{videos - len(asked)} of {videos} videos have no sentence: distractors")
     names = [str(i) for i in range(texts)] if ids is None else list(ids)
     return Scores(summary, names, [str(v) for v in owner], columns, notes=notes)
+
+
+def retrieval_measures(
+    similarity: Floats, video_of: NDArray[np.integer] | None = None, temperature: float = 1.0
+) -> dict[str, float]:
+    """R@1, R@5, R@10, MdR and MnR in both directions, and the same with dual softmax under names of their own.
+
+    Args:
+        similarity: Finite similarities, shape (texts, videos), one at least.
+        video_of: Number of the video that each sentence describes, shape (texts,). None means that sentence i
+            describes video i.
+        temperature: Temperature of the dual softmax.
+
+    Returns:
+        `t2v-R@1`, ..., `v2t-MnR`, and with all queries known `dual-softmax-t2v-R@1`, ...
+
+    Raises:
+        SettingError: The pool is empty, or `score` refuses the matrix.
+
+    >>> found = retrieval_measures(np.eye(3))
+    >>> found["t2v-R@1"], found["dual-softmax-v2t-MdR"]
+    (1.0, 1.0)
+    """
+    if not np.size(similarity):
+        raise SettingError(f"similarities of shape {np.shape(similarity)} have no pairs: give a pool of one at least")
+    plain = score(similarity, video_of).summary
+    dual = score(similarity, video_of, temperature=temperature).summary
+    return plain | {f"dual-softmax-{name}": value for name, value in dual.items()}
+
+
+def recall_ceiling(sentences: Sequence[str], video_of: Sequence[int], k: int = 1) -> float:
+    """Highest text-to-video R@k that any encoder can reach, below 1 where several videos share a sentence.
+
+    Args:
+        sentences: The sentences.
+        video_of: Number of the video that each of them describes.
+        k: Number of videos that are looked at.
+
+    >>> recall_ceiling(["a dog", "a dog", "a cat", "a bird"], [0, 1, 2, 3])
+    0.75
+    """
+    owners: dict[str, Counter[int]] = {}
+    for sentence, video in zip(sentences, video_of, strict=True):
+        owners.setdefault(sentence, Counter())[video] += 1
+    # Equal sentences get equal lists of videos, so that the best list holds the k videos with most of them.
+    found = sum(count for videos in owners.values() for _, count in videos.most_common(k))
+    return found / len(sentences) if sentences else float("nan")
 
 
 def score_items(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from whenwhere.datasets.item import Item
+from whenwhere.errors import SettingError
 from whenwhere.evaluate.constants import OPTIMISTIC, Constant
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores
@@ -75,6 +76,31 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
     }
     summary = {name: float(column.mean()) if len(column) else float("nan") for name, column in columns.items()}
     return Scores(summary, [i.id for i in kept], [i.video for i in kept], columns, notes=notes)
+
+
+def accuracy_by_kind(right: Sequence[bool], kinds: Sequence[str]) -> dict[str, float]:
+    """Accuracy over all questions and over those of each kind.
+
+    Args:
+        right: Whether each answer is right.
+        kinds: Kind of each question.
+
+    Returns:
+        `accuracy`, and `accuracy/<kind>` for each kind in the order of the alphabet.
+
+    Raises:
+        SettingError: There are no questions.
+
+    >>> accuracy_by_kind([True, False, True], ["what", "what", "who"])
+    {'accuracy': 0.6666666666666666, 'accuracy/what': 0.5, 'accuracy/who': 1.0}
+    """
+    if not len(right):
+        raise SettingError("there are no questions to answer: give at least one")
+    hit = np.asarray(right, float)
+    found = {"accuracy": float(hit.mean())}
+    for kind in sorted(set(kinds)):
+        found[f"accuracy/{kind}"] = float(hit[np.array([one == kind for one in kinds])].mean())
+    return found
 
 
 def most_frequent_answer(items: Sequence[Item], train: Sequence[Item] | None = None) -> list[Constant]:
