@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from whenwhere.errors import ModelError
+from whenwhere.errors import ModelError, RecordError
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.openclip import CONFIG, OpenClipEncoder, is_weights_name
 from whenwhere.models.encoders.pretrained import open_pretrained
-from whenwhere.models.runs import resolve_run
+from whenwhere.models.encoders.trained import TrainedEncoder
+from whenwhere.models.runs import RESULT, resolve_run
 from whenwhere.models.vlm import require_packages
+from whenwhere.readers import read_json
 
 
 def open_encoder(name: str, device: str | None = None) -> Encoder:
@@ -30,6 +32,11 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
         return OpenClipEncoder(name, device)
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
+        folder = _of_run(folder)
+        if _is_ours(folder):
+            from whenwhere.models.encoders.model import VideoTextModel
+
+            return TrainedEncoder(name, VideoTextModel.load(folder), device)
         if (folder / CONFIG).is_file() and not (folder / "config.json").is_file():
             return OpenClipEncoder(str(folder), device)
         return open_pretrained(str(folder), device)
@@ -39,6 +46,26 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
         if not _on_hub(name, CONFIG):
             raise
         return OpenClipEncoder(name, device)
+
+
+def _of_run(folder: Path) -> Path:
+    """The result inside the folder of a finished training run; any other folder as it is."""
+    if (folder / "recipe.json").is_file() and not (folder / "config.json").is_file():
+        if not (folder / RESULT).is_dir():
+            raise ModelError(f"the training run {folder} has no result yet: name {folder}@last, or wait until it ends")
+        return folder / RESULT
+    return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder was written by `VideoTextModel.save`."""
+    from whenwhere.models.encoders.model import FORMAT
+
+    try:
+        said = read_json(folder / "config.json")
+    except RecordError:
+        return False
+    return isinstance(said, dict) and said.get("format") == FORMAT
 
 
 def _on_hub(name: str, file: str) -> bool:
