@@ -23,7 +23,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -164,6 +164,8 @@ def tokens(text: str) -> int:
 
 
 Answer = Callable[[Request], "str | Said"]
+#: Status and JSON value that are answered to a request outside of the OpenAI protocol.
+Route = Callable[[Request], tuple[int, Any]]
 
 
 class ChatServer:
@@ -178,6 +180,8 @@ class ChatServer:
         seconds: that each answer takes.
         always: misbehaviour of every request.
         tls: speak https, with a certificate made on the spot, which nobody trusts unless told to (`trust`).
+        owner: program that the list of models names.
+        routes: what is answered at addresses of its own, which are not under /v1.
     """
 
     def __init__(
@@ -190,10 +194,13 @@ class ChatServer:
         seconds: float = 0.0,
         always: Fault | None = None,
         tls: bool = False,
+        owner: str = "test",
+        routes: Mapping[str, Route] | None = None,
     ) -> None:
         self.answer, self.models, self.key, self.seconds, self.always = answer, list(models), key, seconds, always
         self.faults: deque[Fault | None] = deque(faults)
         self.lacks, self.tls = set(lacks), tls
+        self.owner, self.routes = owner, routes or {}
         self.requests: list[Request] = []
         self.answered = self.under_way = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -259,11 +266,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        s = self.server_
         try:
             self.authorise()
             if self.path != "/v1/models":
                 raise Declined(f"Invalid URL (GET {self.path})", status=404)
-            data = [{"id": m, "object": "model", "created": 0, "owned_by": "test"} for m in self.server_.models]
+            data = [{"id": m, "object": "model", "created": 0, "owned_by": s.owner} for m in s.models]
             self.send_json({"object": "list", "data": data})
         except Declined as e:
             self.send_error_json(e)
@@ -295,10 +303,14 @@ class _Handler(BaseHTTPRequestHandler):
             s.requests.append(request)
             fault = s.always or (s.faults.popleft() if s.faults else None)
         self.authorise()
-        if self.path != "/v1/chat/completions":
+        route = s.routes.get(self.path)
+        if route is None and self.path != "/v1/chat/completions":
             raise Declined(f"Invalid URL (POST {self.path})", status=404)
         if fault is not None and fault.kind not in ("truncate", "malformed", "no-usage", "no-done", "empty", "drip"):
             return self.misbehave(fault)
+        if route is not None:
+            status, value = route(request)
+            return self.send_json(value, status)
         self.check(body)
         if s.seconds:
             s.stopping.wait(s.seconds)

@@ -765,3 +765,37 @@ def test_bad_questions() -> None:
         PicturePart(picture().astype(float))  # type: ignore[arg-type]
     with pytest.raises(SettingError):
         Client("http://localhost/v1#m", concurrency=0)
+
+
+def test_addresses_of_the_servers_own(connect: Make) -> None:
+    def route(request: Request) -> tuple[int, Any]:
+        return request.body["status"], {"message": "so it is", "got": request.body}
+
+    with ChatServer(routes={"/own": route}, owner="sglang", faults=[Fault("status", 503)]) as server:
+        client = connect(server)
+        assert client.call("/v1/models").value["data"][0]["owned_by"] == "sglang"
+        # the first attempt fails and is repeated, as a question is
+        reply = client.call("/own", {"status": 200})
+        assert (reply.status, reply.value["got"]) == (200, {"status": 200}) and len(server.requests) == 2
+        assert client.call("/own", {"status": 400}).message == "so it is"
+        assert client.call("/none", {}).status == 404
+        assert [r.status for r in client.call_all("/own", [{"status": k} for k in (200, 404, 500)])] == [200, 404, 500]
+        for kind, status in (("html", 200), ("wrong", 200), ("status", 403)):
+            server.faults.append(Fault(kind, status))
+            if kind == "status":
+                with pytest.raises(ChatError, match="asks for a key"):
+                    client.call("/own", {"status": 200})
+            else:
+                assert client.call("/own", {}).status == 200
+        assert client.usage.calls == 0
+    with pytest.raises(ChatError, match="reach"):
+        client.call("/own", {})
+    (failed,) = client.call_all("/own", [{}])
+    assert isinstance(failed, ChatError)
+
+
+def test_keys_are_hidden_in_what_a_server_of_its_own_says(connect: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-abcdefghijk")
+    with ChatServer(routes={"/own": lambda r: (400, {"message": r.headers["authorization"]})}) as server:
+        reply = connect(server).call("/own", {})
+    assert "sk-abcdefghijk" not in f"{reply} {reply.value}" and "OPENAI_API_KEY" in reply.message

@@ -7,12 +7,12 @@ typed: no redirect is followed, and nothing that a model names is ever fetched.
 
 from whenwhere.chat.address import Address
 from whenwhere.chat.budget import Budget, Usage
-from whenwhere.chat.client import Client
+from whenwhere.chat.client import Client, ServerReply
 from whenwhere.chat.completion import Completion, CompletionChoice
 from whenwhere.chat.request import ChatRequest, FramesPart, Message, Part, PicturePart, TextPart, VideoPart
 from whenwhere.chat.retry import RetryPolicy
 
 __all__ = [
     "Address", "Budget", "ChatRequest", "Client", "Completion", "CompletionChoice", "FramesPart", "Message", "Part",
-    "PicturePart", "RetryPolicy", "TextPart", "Usage", "VideoPart",
+    "PicturePart", "RetryPolicy", "ServerReply", "TextPart", "Usage", "VideoPart",
 ]  # fmt: skip

@@ -53,6 +53,15 @@ class Address:
         return cls(f"{parts.scheme}://{parts.netloc}{path}", parts.fragment)
 
     @property
+    def root(self) -> str:
+        """The address without `/v1`: servers have addresses of their own beside those of the OpenAI protocol.
+
+        >>> Address("http://localhost:8000/v1").root
+        'http://localhost:8000'
+        """
+        return self.base.removesuffix("/v1")
+
+    @property
     def host(self) -> str:
         """Host name or IP address of the server."""
         return urlsplit(self.base).hostname or ""

@@ -5,15 +5,16 @@ request is answered from the response cache if it was ever answered. Otherwise t
 the answer is on the disk before the caller sees it.
 """
 
+import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from whenwhere.chat import protocol
 from whenwhere.chat.address import Address
@@ -29,9 +30,25 @@ from whenwhere.readers import parse_json
 from whenwhere.store import Cache
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 
 #: Part of every cache key: raised when what a stored answer depends on changes.
 _KEY_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ServerReply:
+    """What a server answers outside of the OpenAI protocol.
+
+    Attributes:
+        status: The HTTP status.
+        value: The JSON value of the body; None where it holds none.
+        message: The server's words, if it reports an error; in one line.
+    """
+
+    status: int
+    value: Any
+    message: str
 
 
 class Client:
@@ -138,25 +155,25 @@ class Client:
 
     def complete_all(self, requests: Sequence[ChatRequest]) -> list[Completion | ChatError]:
         """Answer many requests at once. If one fails, its error takes the place of its completion."""
+        return self._each(self.complete, requests)
 
-        def one(request: ChatRequest) -> Completion | ChatError:
-            try:
-                return self.complete(request)
-            except ChatError as e:
-                return e
+    def call(self, path: str, body: dict[str, Any] | None = None) -> ServerReply:
+        """Ask an address of the server that is not one of the OpenAI protocol; nothing is stored or counted.
 
-        if len(requests) < 2:
-            return [one(request) for request in requests]
-        pool = ThreadPoolExecutor(min(len(self._connections), len(requests)), thread_name_prefix="whenwhere-chat")
-        try:
-            return list(pool.map(one, requests))
-        except BaseException:
-            # an interrupt does not wait for answers that may take minutes
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._end()
-            raise
-        finally:
-            pool.shutdown(wait=False)
+        Args:
+            path: The path, with a slash before it, after the address without `/v1`.
+            body: The JSON value that is posted. None sends a GET request.
+
+        Raises:
+            ChatError: the server cannot be reached, is overloaded, or asks for another key.
+        """
+        content = None if body is None else json.dumps(body).encode()
+        with self._free_connection() as connection:
+            return self._tried(lambda: self._called(connection, path, content))[0]
+
+    def call_all(self, path: str, bodies: Sequence[dict[str, Any]]) -> list[ServerReply | ChatError]:
+        """Ask an address of the server many things at once (`call`); an error takes the place of its answer."""
+        return self._each(lambda body: self.call(path, body), bodies)
 
     def models(self) -> list[str]:
         """Names of the models that the server has.
@@ -191,6 +208,28 @@ class Client:
     ) -> None:
         self.close()
 
+    def _each(self, ask: Callable[[Q], T], requests: Sequence[Q]) -> list[T | ChatError]:
+        """What a function gives for each request, several at once; a request's error takes the place of its answer."""
+
+        def one(request: Q) -> T | ChatError:
+            try:
+                return ask(request)
+            except ChatError as e:
+                return e
+
+        if len(requests) < 2:
+            return [one(request) for request in requests]
+        pool = ThreadPoolExecutor(min(len(self._connections), len(requests)), thread_name_prefix="whenwhere-chat")
+        try:
+            return list(pool.map(one, requests))
+        except BaseException:
+            # an interrupt does not wait for answers that may take minutes
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._end()
+            raise
+        finally:
+            pool.shutdown(wait=False)
+
     def _end(self) -> None:
         """End the requests that are under way."""
         self._stop.set()
@@ -221,8 +260,22 @@ class Client:
             )
         return names[0]
 
+    def _called(self, connection: Connection, path: str, content: bytes | None) -> ServerReply:
+        method = "GET" if content is None else "POST"
+        with connection.request(method, self.address.root + path, content) as incoming:
+            status = incoming.status
+            if 300 <= status < 400 or status in (401, 403, 429, 502, 503, 504):
+                raise self._declined(incoming, self._error(incoming))
+            data = incoming.body()
+        try:
+            value = self._key.hide_in(parse_json(data, "it"))
+        except RecordError:
+            value = None
+        said = protocol.read_error(data if value is None else value, self._key.hide)
+        return ServerReply(status, value, said.message)
+
     def _listed(self, connection: Connection) -> bytes:
-        with connection.request("GET", "/models") as incoming:
+        with connection.request("GET", f"{self.address.base}/models") as incoming:
             if incoming.status != 200:
                 raise self._declined(incoming, self._error(incoming))
             return incoming.body()
@@ -275,7 +328,7 @@ class Client:
         while True:
             conceded = self._conceded
             content = protocol.request_body(request, self.address.model, conceded, self.stream)
-            with connection.request("POST", "/chat/completions", content) as incoming:
+            with connection.request("POST", f"{self.address.base}/chat/completions", content) as incoming:
                 if incoming.status == 200:
                     return self._read(incoming, protocol.CompletionReader(request, on_text, self._key.hide))
                 said = self._error(incoming)

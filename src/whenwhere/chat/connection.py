@@ -117,7 +117,7 @@ class Connection:
             ) from None
 
     @contextmanager
-    def request(self, method: str, path: str, body: bytes | None = None) -> Iterator[IncomingResponse]:
+    def request(self, method: str, url: str, body: bytes | None = None) -> Iterator[IncomingResponse]:
         """Send a request. Whatever goes wrong inside the block is raised as a `RequestFailure`."""
         import httpx2
 
@@ -134,7 +134,7 @@ class Connection:
         try:
             request = self._http.build_request(
                 method,
-                self.address.base + path,
+                url,
                 content=body,
                 headers={"Content-Type": "application/json", "Accept": "application/json, text/event-stream"},
                 extensions={"trace": self._watch},

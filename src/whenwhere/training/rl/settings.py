@@ -38,10 +38,10 @@ class RLSettings(PolicySettings):
         mask_truncated_completions: Whether completions without an end token are left out of the loss.
         stop_window: The run stops early if mean and spread of the reward differ by no more than chance between the last
             two windows of this many updates. 0 never stops early.
-        vllm_server_base_url: Address of the server that samples the completions; several, separated by spaces, take
-            the questions in turn. Empty: the policy samples them itself.
-        vllm_sync_folder: Folder that the servers serve, into which the weights are written before completions are
-            sampled. Empty: you update the servers' weights yourself.
+        vllm_server_base_url: Address of the server (vLLM or SGLang) that samples the completions; several, separated by
+            spaces, take the questions in turn. Empty: the policy samples them itself.
+        vllm_sync_folder: Folder into which the weights are written before completions are sampled, and from which the
+            servers then read them; a vLLM server must serve it. Empty: you update the servers' weights yourself.
         vllm_importance_sampling_clip_max: Largest importance weight of a token that a server sampled.
         max_logp_gap: Largest mean difference, in nats per token, between the log-probabilities of server and policy.
     """
