@@ -8,6 +8,7 @@ Each benchmark is one file that exports `BENCHMARK`. Nothing heavier than numpy 
 """
 
 from whenwhere.datasets import (
+    action_lists,
     activitynet13,
     activitynet_captions,
     charades_cd,
@@ -16,11 +17,15 @@ from whenwhere.datasets import (
     got10k,
     hcstvg,
     lasot,
+    lsmdc,
     matrices,
     mot,
+    msrvtt,
+    msvd,
     nextgqa,
     null_query,
     own,
+    paragraphs,
     qv_m2,
     qvhighlights,
     rextime,
@@ -31,6 +36,7 @@ from whenwhere.datasets import (
     timelens,
     timer1,
     tvgbench,
+    video_tables,
     vidor,
     vidstg,
     vqa,
@@ -78,6 +84,16 @@ BENCHMARKS: dict[str, Benchmark] = {
         own.TUBES,
         matrices.RETRIEVAL,
         matrices.RECOGNITION,
+        msrvtt.BENCHMARK,
+        msvd.BENCHMARK,
+        lsmdc.BENCHMARK,
+        paragraphs.DIDEMO,
+        paragraphs.ACTIVITYNET,
+        action_lists.KINETICS,
+        action_lists.UCF101,
+        action_lists.HMDB51,
+        video_tables.WEBVID,
+        video_tables.INTERNVID,
         vqa.BENCHMARK,
     )
 }
