@@ -10,6 +10,7 @@ A generated block in a Markdown file of the project begins with a comment that n
     <!-- dialects -->                              how each model family is asked
     <!-- rewards -->                               the reward terms
     <!-- recipes -->                               the packaged recipes
+    <!-- curation filters -->                      the filters of `data curate` in the order in which they are asked
     <!-- settings, rl -->                          the keys of a recipe's table, from its dataclass
     <!-- house -->                                 the floor plan of `docs/house.py`
 
@@ -114,6 +115,17 @@ def recipes() -> str:
     return table_text(rows)
 
 
+def curation_filters() -> str:
+    """A table of the filters of `whenwhere data curate`, with why each leaves items out."""
+    from whenwhere.curate.filters import FILTERS
+    from whenwhere.curate.set_filters import SET_FILTERS
+
+    rows = [["filter", "leaves out, and why"]]
+    for one in (*FILTERS, *SET_FILTERS):
+        rows.append([f"`{one.__name__}`", (inspect.getdoc(one) or "").split("\n\n")[0].replace("\n", " ")])
+    return table_text(rows)
+
+
 def floors() -> str:
     """The floor plan of the house."""
     return f"```\n{house.floor_plan(house.read_house())}\n```\n"
@@ -122,6 +134,7 @@ def floors() -> str:
 def settings(table: str) -> str:
     """The keys of one table of a recipe, from its dataclass."""
     from whenwhere.curate.filters import FilterSettings
+    from whenwhere.curate.set_filters import CurationSettings
     from whenwhere.stage.shapes.world import ShapesWorld
     from whenwhere.training import policy_tables
     from whenwhere.training.data.curriculum import CurriculumSettings
@@ -134,6 +147,7 @@ def settings(table: str) -> str:
 
     kinds: dict[str, Any] = {
         "model": policy_tables.ModelSettings, "data": policy_tables.DataSettings, "filters": FilterSettings,
+        "curation": CurationSettings,
         "world": ShapesWorld, "reward": policy_tables.RewardSettings, "curriculum": CurriculumSettings,
         "mix": policy_tables.MixedSetSettings, "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings,
         "rl": RLSettings,
@@ -141,11 +155,12 @@ def settings(table: str) -> str:
     }  # fmt: skip
     kind = kinds[table]
     base = kind.__mro__[1]
-    inherited = {field.name for field in fields(base)} if is_dataclass(base) else set()
+    # a default that is changed is worth a row of its own
+    inherited = {field.name: default(field) for field in fields(base)} if is_dataclass(base) else {}
     rows = [["key", "default", "what it is"]]
-    said, hints = attributes(kind), get_type_hints(kind)
+    said, hints = (attributes(base) if inherited else {}) | attributes(kind), get_type_hints(kind)
     for field in fields(kind):
-        if field.name not in inherited:
+        if inherited.get(field.name) != default(field):
             what = said[field.name].replace("|", "\\|")
             choices = [f"`{c}`" for c in get_args(hints[field.name]) if get_origin(hints[field.name]) is Literal]
             if not all(choice in what for choice in choices):
@@ -187,6 +202,7 @@ SOURCES: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
     (re.compile(r"dialects"), dialects),
     (re.compile(r"rewards"), rewards),
     (re.compile(r"recipes"), recipes),
+    (re.compile(r"curation filters"), curation_filters),
     (re.compile(r"settings, (\w+)"), settings),
     (re.compile(r"house"), floors),
 )

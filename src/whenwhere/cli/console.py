@@ -9,13 +9,16 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from whenwhere.readers import printable, visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: Seconds before a moving line appears.
 PATIENCE = 2.0
@@ -53,6 +56,20 @@ def write_json(line: str) -> None:
 def note(text: str, style: str = "") -> None:
     """A line on stderr."""
     err.print(Text(text, style))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural where it has one.
+
+    >>> counted(1, "item"), counted(2, "item")
+    ('1 item', '2 items')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def show_table(table: "Table") -> None:
+    """Print a table on stdout; in a pipe it is as wide as it needs to be."""
+    (out if out.is_terminal else SafeConsole(width=10_000, highlight=False)).print(table)
 
 
 class Waiting:

@@ -6,7 +6,6 @@ for a policy. The exit statuses are explained in `whenwhere.cli`.
 """
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whenwhere.cli import options
+from whenwhere.cli.data_curate import curate
+from whenwhere.cli.data_difficulty import difficulty
 from whenwhere.cli.misspelt import SuggestingGroup
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from whenwhere.datasets.item import Item
     from whenwhere.datasets.videos import VideoFolder
     from whenwhere.evaluate.validate import Validation
@@ -61,7 +59,7 @@ def convert(
 
     Exit status: 0 done, 1 the file cannot be used, 2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import Waiting, counted, note
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest, read_items
     from whenwhere.datasets.videos import VideoFolder
@@ -78,24 +76,14 @@ def convert(
             raise SettingError(f"{bench.name} has neither sentences nor truth in time: only `whenwhere eval` takes it")
         there = VideoFolder(videos, annotations) if videos else None
         count = manifest.write(_located(items, there, out.parent, lost) if there else items, out)
-    stdout.print(f"wrote {out}: {_many(count, 'item')} of {_many(len({i.video for i in items}), 'video')}")
+    stdout.print(f"wrote {out}: {counted(count, 'item')} of {counted(len({i.video for i in items}), 'video')}")
     if invalid := sum(i.status == "invalid" for i in items):
-        note(f"invalid in the release, kept and marked: {_many(invalid, 'item')}", "yellow")
+        note(f"invalid in the release, kept and marked: {counted(invalid, 'item')}", "yellow")
     if lost:
         note(
-            f"not in {videos}, kept under the released name: {_many(len(lost), 'video')}, such as {min(lost)}", "yellow"
+            f"not in {videos}, kept under the released name: {counted(len(lost), 'video')}, such as {min(lost)}",
+            "yellow",
         )
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _show(table: "Table") -> None:
-    """Print a table; in a pipe it is as wide as it needs to be."""
-    from whenwhere.cli.console import SafeConsole, out
-
-    (out if out.is_terminal else SafeConsole(width=10_000, highlight=False)).print(table)
 
 
 def _check_folder(folder: Path) -> None:
@@ -151,7 +139,7 @@ def validate(
 
 def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
     """Check that every line can be read, ids are unique and videos are there, and print what is wrong."""
-    from whenwhere.cli.console import Waiting, note, write_json
+    from whenwhere.cli.console import Waiting, counted, note, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.datasets import manifest
     from whenwhere.datasets.videos import VideoFolder
@@ -195,7 +183,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
         write_json(json.dumps(found, ensure_ascii=False))
         return not faults
     stdout.print(
-        f"{file}: {_many(lines, 'line')}, {_many(len(seen), 'video')}, {_many(invalid, 'item')} marked invalid"
+        f"{file}: {counted(lines, 'line')}, {counted(len(seen), 'video')}, {counted(invalid, 'item')} marked invalid"
     )
     for kind, count in faults.most_common():
         stdout.print(f"  {count} × {kind}", style="red")
@@ -227,9 +215,9 @@ def _tell(found: "Validation", annotations: Path) -> None:
     """Print a validation for a person."""
     from rich.table import Table
 
-    from whenwhere.cli.console import note, out
+    from whenwhere.cli.console import counted, note, out, show_table
 
-    out.print(f"{annotations}: {_many(found.items, 'item')} of {_many(found.videos, 'video')}")
+    out.print(f"{annotations}: {counted(found.items, 'item')} of {counted(found.videos, 'video')}")
     for count, what in (
         (len(found.faults), "invalid (kept in every denominator)"),
         (found.empty, "whose truth is that it is not there"),
@@ -246,7 +234,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
         must = "unknown" if c.full is None else f"{c.full:.12g}"
         style = None if c.passed else "bold red"
         table.add_row(c.protocol, c.measure, f"{c.gold:.12g}", must, c.reason, style=style)
-    _show(table)
+    show_table(table)
     for said in found.skipped:
         note(f"not scored under {said}", "yellow")
     for name in found.repeated[:SHOWN]:
@@ -254,7 +242,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
     for c in found.checks:
         if not c.passed:
             some = ", ".join(c.short[:SHOWN]) or "the summary"
-            note(f"{c.protocol} {c.measure}: short on {_many(len(c.short), 'item')}, such as {some}", "red")
+            note(f"{c.protocol} {c.measure}: short on {counted(len(c.short), 'item')}, such as {some}", "red")
     if found.passed:
         out.print("the truth gets the full score", style="green")
 
@@ -280,9 +268,11 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
     """Print a summary for a person."""
     from rich.table import Table
 
-    from whenwhere.cli.console import out
+    from whenwhere.cli.console import counted, out, show_table
 
-    out.print(f"{file}: {_many(found['items'], 'item')}, {_many(found['videos'], 'video')}, {found['invalid']} invalid")
+    out.print(
+        f"{file}: {counted(found['items'], 'item')}, {counted(found['videos'], 'video')}, {found['invalid']} invalid"
+    )
     spans = ", ".join(f"{count} with {name}" for name, count in found["spans"].items() if count)
     past = f"; {found['ends_past_the_video']} ends are after the video's end" if found["ends_past_the_video"] else ""
     out.print(f"  items by number of true spans: {spans}{past}")
@@ -297,101 +287,13 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
     ):
         if (row := found[key]) is not None:
             spread.add_row(name, str(row["n"]), *(f"{row[k]:.4g}" for k in ("min", "median", "mean", "max")))
-    _show(spread)
+    show_table(spread)
     for key in ("types", "splits", "sources"):
         if found[key]:
             kinds = Table(key.removesuffix("s"), "items", "share")
             for name, count in found[key].items():
                 kinds.add_row(name, str(count), f"{count / found['items']:.1%}")
-            _show(kinds)
-
-
-def difficulty(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="Name or path of a training recipe. Its model answers its data, and its reward scores the answers.",
-        ),
-    ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the recipe to change, such as checkpoint=runs/sft."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="JSON Lines file to write. If it exists, only sentences that it lacks are measured."
-        ),
-    ] = None,
-    draws: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Sampled answers per sentence; 0 takes one greedy answer.", show_default="the recipe's"
-        ),
-    ] = None,
-    json_: Json = False,
-    device: options.Device = None,
-) -> None:
-    """Measure how hard each sentence is for a policy: 1 - the mean reward of the policy's own answers.
-
-    Exit status: 0 done, 1 some sentences could not be measured (the last line says how many),
-    2 wrong usage, 130 interrupted (finished measurements are kept).
-    """
-    from whenwhere.cli.console import Waiting, note
-    from whenwhere.cli.ground import INTERRUPTED
-    from whenwhere.curate.difficulty import summary
-    from whenwhere.errors import SettingError
-    from whenwhere.training import builders
-    from whenwhere.training.data import difficulty as measured
-    from whenwhere.training.recipe import load
-
-    if out is None:
-        raise SettingError("whenwhere data difficulty needs a file to write: add --out FILE")
-    found = load(recipe, [*(changes or []), *([f"curriculum.draws={draws}"] if draws is not None else [])])
-    options.check_folder(out.parent)
-    builders.quiet_transformers()
-    skipped: list[str] = []
-
-    def skip(name: str, reason: str) -> None:
-        skipped.append(name)
-        note(f"{name} is skipped: {reason}", "yellow")
-
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = builders.open_checkpoint(found, Path(folder), device)
-        source = builders.open_source(found, note)
-        policy = builders.open_policy(found, checkpoint)
-        try:
-            with Waiting(f"asking about {_many(len(source), 'sample')}", total=len(source)) as waiting:
-                verifier = found.reward.verifier(found.model.form)
-                known = measured.measure(
-                    policy, source, verifier, builders.difficulty_sampling(found), out,
-                    name=builders.policy_name(found, checkpoint),
-                    recipe=found.resumable_hash, skip=skip, tell=lambda done, of: waiting.step(),
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            note(f"interrupted; what is measured is in {out}, rerun to resume")
-            raise typer.Exit(INTERRUPTED) from None
-    if known:
-        _tell_difficulty(summary(known), out, json_)
-    if skipped:
-        some = ", ".join(skipped[:SHOWN])
-        note(f"{len(skipped)} of {_many(len(source), 'sample')} could not be used, such as {some}", "red")
-        raise typer.Exit(1)
-
-
-def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
-    from whenwhere.cli.console import out, write_json
-
-    if json_:
-        write_json(json.dumps(found, ensure_ascii=False))
-        return
-    how = f"mean of {found['draws']} draws" if found["draws"] else "one greedy answer"
-    out.print(f"{file}: {_many(found['questions'], 'sentence')}, {how}, 1 - ({found['score']})", markup=False)
-    out.print(f"  deciles: {' '.join(f'{value:.2f}' for value in found['deciles'])}; mean {found['mean']:.3f}")
-    spread = f"; mean deviation between draws {found['std']:.3f}" if found["draws"] else ""
-    out.print(f"  wholly wrong {found['wrong']:.1%}, exact {found['right']:.1%}{spread}")
-    out.print(f"  cost {found['flops']:.2e} FLOPs")
+            show_table(kinds)
 
 
 for command, example in (
@@ -401,6 +303,7 @@ for command, example in (
     ),
     (validate, "whenwhere data validate sta.jsonl --videos clips"),
     (stats, "whenwhere data stats sta.jsonl --json"),
+    (curate, "whenwhere data curate sta.jsonl --set max_fraction=0.6 --against tvgbench=tvgbench.json --out curated"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
 ):
     data.command(command.__name__, epilog=f"Example: {example}")(command)
