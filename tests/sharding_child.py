@@ -1,6 +1,7 @@
 """One of two processes that train with sharded weights: `sharding_child.py OUT CHANGE...`, cases below.
 
-Each case is trained whole, and once more in two goes, the second of which resumes the first.
+Each case is trained whole, and once more in two goes, the second of which resumes the first. With LoRA the second go
+writes its models as adapters alone.
 """
 
 import sys
@@ -15,8 +16,9 @@ def main(out: str, *changes: str) -> None:
     import sharding
 
     for case in CASES:
-        for folder, updates in (("two", 2), ("halved", 1), ("halved", 2)):
-            sharding.train(case, Path(out) / case / folder, [*changes, f"max_steps={updates}"])
+        last = ["lora_merge=false"] if "lora" in case else []
+        for folder, updates, own in (("two", 2, []), ("halved", 1, []), ("halved", 2, last)):
+            sharding.train(case, Path(out) / case / folder, [*changes, f"max_steps={updates}", *own])
 
 
 if __name__ == "__main__":
