@@ -170,7 +170,8 @@ def open_clip_model(kind: str, seed: int = 0) -> Any:
     made = open_clip.CustomTextCLIP if settings.pop("custom_text", False) else open_clip.CLIP
     model = made(**settings).eval()
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1 and not name.endswith("logit_scale"):
+        # timm gives PE-Core's projection a bias, which is zero in all checkpoints
+        if parameter.ndim == 1 and name != "visual.trunk.head.bias":
             torch.nn.init.normal_(parameter, mean=1.0 if "ln" in name and "weight" in name else 0.0, std=0.2)
     return model
 

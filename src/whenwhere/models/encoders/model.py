@@ -7,6 +7,7 @@ model of transformers, its configuration in `text_model/`. It needs no other fil
 import json
 import math
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,10 @@ class VideoTextModel(nn.Module):
             if self.text.tokenizer is not None:
                 self.text.tokenizer.save_pretrained(temporary / TOKENIZER)
             if self.config.text.kind == "transformers":
-                self.text.backbone.config.save_pretrained(temporary / TEXT_MODEL)
+                own = copy(self.text.backbone.config)
+                # the text tower of a larger model has a class that its configuration does not lead to
+                own.architectures = [type(self.text.backbone).__name__]
+                own.save_pretrained(temporary / TEXT_MODEL)
         return Path(folder)
 
     @classmethod
@@ -150,11 +154,12 @@ class VideoTextModel(nn.Module):
         config = read_config(folder)
         backbone = None
         if config.text.kind == "transformers":
-            from transformers import AutoConfig, AutoModel
+            import transformers
 
             with loading_errors(str(folder)):
-                own = AutoConfig.from_pretrained(folder / TEXT_MODEL, trust_remote_code=False)
-                backbone = AutoModel.from_config(own)
+                own = transformers.AutoConfig.from_pretrained(folder / TEXT_MODEL, trust_remote_code=False)
+                kind = getattr(transformers, own.architectures[0], None) if own.architectures else None
+                backbone = transformers.AutoModel.from_config(own) if kind is None else kind(own)
         tokenizer = load_tokenizer(str(folder / TOKENIZER)) if (folder / TOKENIZER).is_dir() else None
         with loading_errors(str(folder)):
             model = cls(config, tokenizer, backbone)
