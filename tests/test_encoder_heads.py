@@ -72,7 +72,7 @@ torch = pytest.importorskip("torch")
 
 from whenwhere.datasets.item import Item  # noqa: E402
 from whenwhere.evaluate import detection  # noqa: E402
-from whenwhere.models.heads.answer_head import AnswerHeadSettings, answer_vocabulary, fit_answer_head  # noqa: E402
+from whenwhere.models.heads.answer_head import AnswerHeadSettings, fit_answer_head, frequent_answers  # noqa: E402
 from whenwhere.models.heads.localizer import (  # noqa: E402
     FeatureTrack,
     LocalizerSettings,
@@ -193,7 +193,7 @@ def test_the_answer_head_needs_the_video_where_the_question_does():
 
 def test_the_answer_head_refuses_what_it_cannot_use():
     with pytest.raises(SettingError, match="no answers"):
-        answer_vocabulary([])
+        frequent_answers([])
     with pytest.raises(SettingError, match="do not fit"):
         fit_answer_head(np.ones((2, 3)), np.ones((3, 3)), ["a"] * 3)
     with pytest.raises(SettingError, match="2 answers do not fit 3 questions"):

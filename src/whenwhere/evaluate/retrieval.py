@@ -197,6 +197,28 @@ def recall_ceiling(sentences: Sequence[str], video_of: Sequence[int], k: int = 1
     return found / len(sentences) if sentences else float("nan")
 
 
+def pair_measures(similarity: Floats) -> dict[str, float]:
+    """How often the sentences and videos of pairs are told apart.
+
+    Args:
+        similarity: For each pair the similarities of its two sentences with its two videos, shape (pairs, 2, 2);
+            sentence i describes video i.
+
+    Returns:
+        `pair-t2v`, the share of sentences that are more similar to their own video than to the other (chance 1/2);
+        `pair-v2t`, the same for videos; `pair-both`, the share of pairs in which both sentences and both videos are
+        right, as Winoground's group score (chance 1/6). Equal similarities are wrong.
+
+    >>> pair_measures(np.array([[[0.9, 0.1], [0.3, 0.2]]]))
+    {'pair-t2v': 0.5, 'pair-v2t': 1.0, 'pair-both': 0.0}
+    """
+    own = np.diagonal(similarity, axis1=1, axis2=2)
+    forth = own > np.stack([similarity[:, 0, 1], similarity[:, 1, 0]], 1)
+    back = own > np.stack([similarity[:, 1, 0], similarity[:, 0, 1]], 1)
+    both = forth.all(1) & back.all(1)
+    return {"pair-t2v": float(forth.mean()), "pair-v2t": float(back.mean()), "pair-both": float(both.mean())}
+
+
 def score_items(
     items: Sequence[Item],
     by_id: Mapping[str, Prediction],

@@ -21,7 +21,16 @@ from whenwhere.training.objective import Objective
 from whenwhere.training.tables import checked, load_entry
 
 #: Where the description of each kind of evaluator is, as module:name.
-EVALUATORS: dict[str, str] = {"grounding": "whenwhere.training.policy_evaluator:EVALUATOR"}
+EVALUATORS: dict[str, str] = {
+    "grounding": "whenwhere.training.policy_evaluator:EVALUATOR",
+    "retrieval": "whenwhere.training.encoder_evaluators:RETRIEVAL",
+    "recognition": "whenwhere.training.encoder_evaluators:RECOGNITION",
+    "probe": "whenwhere.training.encoder_evaluators:PROBE",
+    "qa": "whenwhere.training.encoder_evaluators:QUESTIONS",
+    "localization": "whenwhere.training.encoder_evaluators:LOCALIZATION",
+    "pointing": "whenwhere.training.encoder_evaluators:POINTING",
+    "boundaries": "whenwhere.training.encoder_evaluators:BOUNDARIES",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ class AnswerHead:
         return [self.vocabulary[k] for k in self.scores(videos, questions).argmax(1).tolist()]
 
 
-def answer_vocabulary(answers: Sequence[str], most: int = 1000) -> tuple[str, ...]:
+def frequent_answers(answers: Sequence[str], most: int = 1000) -> tuple[str, ...]:
     """The most frequent answers, equally frequent ones in the order of the alphabet.
 
     Args:
@@ -91,7 +91,7 @@ def answer_vocabulary(answers: Sequence[str], most: int = 1000) -> tuple[str, ..
     Raises:
         SettingError: There are no answers.
 
-    >>> answer_vocabulary(["dog", "cat", "cat", "bird"], 2)
+    >>> frequent_answers(["dog", "cat", "cat", "bird"], 2)
     ('cat', 'bird')
     """
     if not answers:
@@ -143,7 +143,7 @@ def fit_answer_head(
     import torch
 
     how = settings or AnswerHeadSettings()
-    words = answer_vocabulary(answers, how.answers)
+    words = frequent_answers(answers, how.answers)
     number = {word: k for k, word in enumerate(words)}
     rows = pair_features(videos, questions, without_video)
     if len(rows) != len(answers):

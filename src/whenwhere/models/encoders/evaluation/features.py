@@ -1,0 +1,89 @@
+"""Embeddings of many clips, and features of the frames of long videos."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.errors import SettingError
+from whenwhere.models.encoders.encoder import Encoder
+from whenwhere.models.encoders.evaluation.examples import Frames
+
+#: Number of clips handed to an encoder at a time, which bounds memory.
+CLIPS = 32
+
+
+def embed_videos(encoder: Encoder, videos: Sequence[Frames]) -> NDArray[np.float32]:
+    """One embedding for each clip, shape (n, D), or for each of several clips of every video, shape (n, clips, D).
+
+    Args:
+        encoder: The encoder.
+        videos: RGB frames of each video, shape (T, H, W, 3), or of several clips of it, (clips, T, H, W, 3). Videos may
+            differ in size, but not in the number of clips.
+
+    Raises:
+        SettingError: There are no videos, or they have different numbers of clips.
+    """
+    several = [video if video.ndim == 5 else video[None] for video in videos]
+    counts = {len(video) for video in several}
+    if len(counts) != 1 or 0 in counts:
+        raise SettingError(
+            f"videos with {' and '.join(map(str, sorted(counts))) or 'no'} clips cannot be compared: give each video "
+            "the same number of clips, one at least"
+        )
+    clips = counts.pop()
+    found: list[NDArray[np.float32]] = []
+    batch: list[Frames] = []
+    for number, video in enumerate(several):
+        batch.append(video)
+        after = several[number + 1].shape if number + 1 < len(several) else None
+        if after != video.shape or len(batch) * clips >= CLIPS:
+            found.append(encoder.embed_clips(np.concatenate(batch)).pooled)
+            batch = []
+    rows = np.concatenate(found)
+    return rows if videos[0].ndim == 4 else rows.reshape(len(several), clips, -1)
+
+
+def frame_features(encoder: Encoder, frames: Frames) -> tuple[NDArray[np.float32], int]:
+    """Features of a video along time, and the number of frames that each of them covers.
+
+    An image encoder embeds each frame. A video encoder embeds windows of the length that it was made for; each window
+    overlaps half of the one before, and the features of a time step are averaged over the windows that hold it. Where
+    the last window is not full the last frame is repeated.
+
+    Args:
+        encoder: The encoder.
+        frames: RGB frames at equal distances in time, shape (n, H, W, 3), n at least 1.
+
+    Returns:
+        Features of unit length, shape (steps, D), and the number of frames of a step; the last step may reach beyond
+        the end.
+
+    Raises:
+        SettingError: There are no frames.
+    """
+    if not len(frames):
+        raise SettingError("a video without frames has no features: give at least one frame")
+    if encoder.frames == 1:
+        return encoder.embed_frames(frames), 1
+    size = encoder.frames
+    windows = -(-len(frames) // size)
+    held = np.minimum(np.arange(windows * size), len(frames) - 1)
+    first = _steps(encoder, frames[held].reshape(windows, size, *frames.shape[1:]))
+    per_window = len(first) // windows
+    total, count = first.copy(), np.ones((len(first), 1), np.float32)
+    if windows > 1 and per_window % 2 == 0:
+        middle = held[size // 2 : len(held) - (size - size // 2)]
+        between = _steps(encoder, frames[middle].reshape(windows - 1, size, *frames.shape[1:]))
+        inner = slice(per_window // 2, len(first) - per_window // 2)
+        total[inner] += between
+        count[inner] += 1
+    covers = size // per_window
+    rows = (total / count)[: -(-len(frames) // covers)]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12), covers
+
+
+def _steps(encoder: Encoder, windows: Frames) -> NDArray[np.float32]:
+    found = [encoder.embed_clips(windows[k : k + CLIPS]).frames for k in range(0, len(windows), CLIPS)]
+    rows = np.concatenate(found)
+    return rows.reshape(-1, rows.shape[-1])

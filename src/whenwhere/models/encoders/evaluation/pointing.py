@@ -1,0 +1,116 @@
+"""Pointing by an encoder: where in the frames is what a noun names.
+
+Two maps are scored. The *patch* map holds the cosine of the noun with each patch; every encoder that embeds patches in
+the joint space has one, and contrastive encoders without groups are judged by it. The *group* map is the assignment of
+the patches to the group whose embedding is closest to the noun; beside it stands the mean over all groups, which is
+what a group chosen at random scores.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from whenwhere.errors import SettingError
+from whenwhere.evaluate.pointing import pointed, pointing_baselines, pointing_measures
+from whenwhere.evaluate.ragged import Floats
+from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder
+from whenwhere.models.encoders.evaluation.examples import NamedBoxes
+from whenwhere.models.encoders.evaluation.features import CLIPS
+
+#: What is scored beside the two maps.
+BASELINES = ("pointing-centre", "pointing-random", "pointing-largest")
+
+
+def score_pointing(
+    encoder: Encoder, examples: Sequence[NamedBoxes], prompt: str = "{}", level: float = 0.5
+) -> dict[str, float]:
+    """Pointing and box IoU of the patch map and of the group map, over all time steps in which the noun is visible.
+
+    Args:
+        encoder: The encoder.
+        examples: Clips with nouns and boxes, all with the same number of frames.
+        prompt: Text in which a noun is embedded, with `{}` in its place.
+        level: See `evaluate.pointing.heat_box`.
+
+    Returns:
+        `patch-pointing` and `patch-box-IoU` if the encoder embeds patches; `group-pointing`, `group-box-IoU` and
+        `group-pointing-random` if it has groups; and `pointing-centre`, `pointing-random`, `pointing-largest`.
+
+    Raises:
+        SettingError: There are no examples, nothing named is visible, or the encoder has neither patches nor groups.
+    """
+    if not examples:
+        raise SettingError("there is nothing to point at: give one example at least")
+    nouns = encoder.embed_texts([prompt.replace("{}", one.noun) for one in examples])
+    maps: dict[str, list[Floats]] = {"patch": [], "group": []}
+    chance: list[Floats] = []
+    boxes, largest = [], []
+    for start in range(0, len(examples), CLIPS):
+        part = examples[start : start + CLIPS]
+        found = encoder.embed_clips(np.stack([one.frames for one in part]))
+        for k, one in enumerate(part):
+            steps = found.frames.shape[1]
+            own, big = step_boxes(one.boxes, steps), step_boxes(one.largest, steps)
+            seen = np.isfinite(own).all(1) & np.isfinite(big).all(1)
+            boxes.append(own[seen])
+            largest.append(big[seen])
+            if found.patches is not None:
+                maps["patch"].append(patch_heat(found, k, nouns[start + k])[seen])
+            if found.groups is not None and found.assignments is not None:
+                maps["group"].append(group_heat(found, k, nouns[start + k])[seen])
+                every = found.assignments[k][:, seen].astype(float)
+                chance += [pointed(each, own[seen]) for each in every] if seen.any() else []
+    truth = np.concatenate(boxes)
+    if not len(truth):
+        raise SettingError(f"none of what the {len(examples)} examples name is visible: give frames that show it")
+    result: dict[str, float] = {}
+    for name, heat in maps.items():
+        if heat:
+            whole = np.concatenate(heat)
+            result |= {f"{name}-{key}": value for key, value in pointing_measures(whole, truth, level).items()}
+    if not result:
+        raise SettingError(f"{encoder.name} embeds neither patches nor groups, so that it cannot point at anything")
+    if chance:
+        result["group-pointing-random"] = float(np.concatenate(chance).mean())
+    return result | pointing_baselines(truth, np.concatenate(largest), whole.shape[1:])
+
+
+def patch_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
+    """Cosine of a noun with each patch of a clip, shape (T', h, w).
+
+    Args:
+        found: Embeddings with patches.
+        clip: Index of the clip.
+        noun: Embedding of the noun, unit length, shape (D,).
+    """
+    assert found.patches is not None
+    return np.asarray(found.patches[clip] @ noun, np.float64)
+
+
+def group_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
+    """Assignment of each patch of a clip to the group that is closest to a noun, shape (T', h, w), in 0-1.
+
+    Args:
+        found: Embeddings with groups.
+        clip: Index of the clip.
+        noun: Embedding of the noun, unit length, shape (D,).
+    """
+    assert found.groups is not None and found.assignments is not None
+    return np.asarray(found.assignments[clip, int((found.groups[clip] @ noun).argmax())], np.float64)
+
+
+def step_boxes(boxes: Floats, steps: int) -> Floats:
+    """The mean box of the frames of each time step, without those in which it is hidden, shape (steps, 4).
+
+    Args:
+        boxes: Box in each frame, shape (T, 4); NaN where it is hidden. T is a multiple of `steps`.
+        steps: Number of time steps.
+
+    >>> step_boxes(np.array([[0, 0, 1, 1.0], [np.nan] * 4, [np.nan] * 4, [np.nan] * 4]), 2)[:, 2].tolist()
+    [1.0, nan]
+    """
+    groups = boxes.reshape(steps, -1, 4)
+    there = np.isfinite(groups)
+    count = there.sum(1)
+    total = np.where(there, groups, 0.0).sum(1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -1,0 +1,237 @@
+"""Each measure of an encoder, on an encoder that sees colours and nothing else, so that every result is known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from whenwhere.errors import SettingError
+from whenwhere.models.encoders.encoder import ClipEmbeddings
+from whenwhere.models.encoders.evaluation import examples, localization, pointing, recognition, retrieval, shapes
+from whenwhere.models.encoders.evaluation.features import embed_videos, frame_features
+from whenwhere.models.encoders.evaluation.questions import answer_questions
+from whenwhere.models.heads.answer_head import AnswerHeadSettings
+from whenwhere.models.heads.localizer import LocalizerSettings, Segment
+from whenwhere.stage.shapes.corpus import shapes_corpus
+from whenwhere.training.evaluators import build_evaluators, find_evaluator, read_evaluators
+
+COLOURS = {
+    "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "pink": (1, 0, 1),
+    "cyan": (0, 1, 1), "white": (1, 1, 1), "black": (0, 0, 0)}  # fmt: skip
+NAMES = tuple(COLOURS)
+
+
+class ColourEncoder:
+    """Embeds the mean colour of a clip, of two frames and of each patch, and colour names in a text."""
+
+    name, image_size, scale = "colours", (16, 16), 10.0
+
+    def __init__(self, frames: int = 4, groups: bool = True, broken: bool = False) -> None:
+        self.frames, self.groups, self.broken, self.seen, self.dimension = frames, groups, broken, 0, 4
+
+    def unit(self, rgb: np.ndarray) -> np.ndarray:
+        # black has a direction too, and no two colours have the same
+        rows = np.concatenate([2 * rgb - 1, np.full((*rgb.shape[:-1], 1), 0.5)], -1)
+        rows = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+        return np.full_like(rows, np.nan, np.float32) if self.broken else rows.astype(np.float32)
+
+    def embed_frames(self, images: np.ndarray) -> np.ndarray:
+        return self.unit(images.mean((1, 2)) / 255)
+
+    def embed_clips(self, clips: np.ndarray) -> ClipEmbeddings:
+        self.seen += len(clips)
+        b, t, h, w, _ = clips.shape
+        steps = t if self.frames == 1 else t // 2
+        cells = clips.reshape(b, steps, t // steps, 4, h // 4, 4, w // 4, 3).mean((2, 4, 6)) / 255
+        shares = np.stack([cells[..., k] > 0.5 for k in range(3)], 1).astype(np.float32) if self.groups else None
+        groups = np.broadcast_to(self.unit(np.eye(3)), (b, 3, 4)) if self.groups else None
+        return ClipEmbeddings(
+            self.unit(cells.mean((1, 2, 3))), self.unit(cells.mean((2, 3))), self.unit(cells), groups, shares
+        )
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        found = [[COLOURS[word] for word in text.replace(".", "").split() if word in COLOURS] for text in texts]
+        return self.unit(np.array([np.mean(rows or [(0.5, 0.5, 0.5)], 0) for rows in found]).reshape(-1, 3))
+
+
+def plain(name: str, frames: int = 4) -> np.ndarray:
+    return np.broadcast_to(np.array(COLOURS[name], np.uint8) * 255, (frames, 16, 16, 3)).copy()
+
+
+def test_perfect_retrieval_and_pairs():
+    pool = [examples.CaptionedFrames(plain(name), f"it is {name}") for name in NAMES]
+    found = retrieval.score_retrieval(ColourEncoder(), pool)
+    assert found["t2v-R@1"] == found["v2t-R@1"] == found["dual-softmax-t2v-R@1"] == found["ceiling-R@1"] == 1
+    pairs = [examples.FramesPair(pool[0], pool[1], "colour"), examples.FramesPair(pool[2], pool[2], "same")]
+    found = retrieval.score_pairs(ColourEncoder(), pairs)
+    assert found["pair-both/colour"] == 1 and found["pair-both/same"] == 0 and found["pair-t2v"] == 0.5
+    with pytest.raises(SettingError, match="pool of retrieval is empty"):
+        retrieval.score_retrieval(ColourEncoder(), [])
+    with pytest.raises(SettingError, match="hard pool is empty"):
+        retrieval.score_pairs(ColourEncoder(), [])
+    with pytest.raises(SettingError, match="8 of 8 embeddings of sentences are not finite"):
+        retrieval.score_retrieval(ColourEncoder(broken=True), pool)
+
+
+def test_clips_of_several_sizes_and_several_clips_of_a_video():
+    encoder = ColourEncoder()
+    small = np.full((4, 32, 16, 3), 255, np.uint8)
+    assert embed_videos(encoder, [plain("white"), small, plain("white")]).shape == (3, 4)
+    several = embed_videos(encoder, [np.stack([plain("red"), plain("blue")])] * 3)
+    assert several.shape == (3, 2, 4) and np.allclose(several[1], embed_videos(encoder, [plain("red"), plain("blue")]))
+    with pytest.raises(SettingError, match="1 and 2 clips cannot be compared"):
+        embed_videos(encoder, [plain("red"), np.stack([plain("red")] * 2)])
+    with pytest.raises(SettingError, match="no clips cannot be compared"):
+        embed_videos(encoder, [])
+
+
+def test_zero_shot_recognition_and_a_probe():
+    videos = [examples.LabelledFrames(np.stack([plain(name)] * 2), name) for name in NAMES * 2]
+    found = recognition.zero_shot(ColourEncoder(), videos, NAMES).measures()
+    assert found["top-1"] == found["mean-top-1-5"] == found["mean-class-accuracy"] == 1 and found["chance"] == 1 / 8
+    found = recognition.probe(ColourEncoder(), videos * 3, videos, NAMES).measures()
+    assert found["top-1"] == 1 and "C" in found
+    with pytest.raises(SettingError, match="not in the list of 2 classes"):
+        recognition.zero_shot(ColourEncoder(), videos, NAMES[:2])
+    with pytest.raises(SettingError, match="at least one"):
+        recognition.zero_shot(ColourEncoder(), [], NAMES)
+    with pytest.raises(SettingError, match="0 training and 16 test videos"):
+        recognition.probe(ColourEncoder(), [], videos, NAMES)
+
+
+def test_questions_that_need_the_picture_and_questions_that_do_not():
+    asked = [examples.ClipQuestion(k, "what is it", name, "look") for k, name in enumerate(NAMES)]
+    asked += [examples.ClipQuestion(k, "say red", "red", "word") for k in range(8)]
+    clips = examples.QuestionSet([plain(name) for name in NAMES], asked)
+    found = answer_questions(ColourEncoder(), clips, clips, AnswerHeadSettings(hidden=32, steps=200, batch=16))
+    assert found["accuracy/look"] == found["accuracy/word"] == found["question-only-accuracy/word"] == 1
+    assert found["question-only-accuracy/look"] <= 0.25 and found["chance-accuracy/look"] == 1 / 8
+    assert found["constant-accuracy/look"] == 1 / 8 and found["constant-accuracy/word"] == 1
+    with pytest.raises(SettingError, match="no questions to answer"):
+        answer_questions(ColourEncoder(), clips, examples.QuestionSet([], []))
+
+
+def coloured_video(number: int) -> examples.SegmentedFrames:
+    """Black frames, two per second, with two coloured stretches on a black ground."""
+    rng = np.random.default_rng(number)
+    frames, found, at = np.zeros((32, 16, 16, 3), np.uint8), [], int(rng.integers(1, 5))
+    for _ in range(2):
+        end, name = at + 2 * int(rng.integers(2, 5)), NAMES[int(rng.integers(3))]
+        frames[at:end] = plain(name, 1)
+        found.append(Segment(at / 2, end / 2, name))
+        at = end + int(rng.integers(4, 8))
+    edges = sorted({t for s in found for t in (s.start, s.end)})
+    return examples.SegmentedFrames(f"v{number}", frames, 2.0, tuple(found), tuple(edges))
+
+
+def test_actions_and_boundaries_of_planted_stretches():
+    videos = [coloured_video(k) for k in range(40)]
+    quick = LocalizerSettings(width=16, depth=2, levels=2, steps=80, batch=8, learning_rate=1e-2, most=20)
+    found = localization.locate_actions(ColourEncoder(frames=1), videos[:30], videos[30:], quick)
+    assert found["mAP@0.5"] > 0.9 and found["feature-step"] == 0.5
+    scores = localization.find_boundaries(ColourEncoder(frames=1), videos, tolerance=0.0)
+    assert scores["boundary-F1"] == scores["boundary-F1-count"] == 1 > scores["boundary-F1-even"]
+    with pytest.raises(SettingError, match="without training videos"):
+        localization.locate_actions(ColourEncoder(), [], videos)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 9, 12])
+def test_windows_cover_every_frame(count):
+    """The colour of a step is the same however windows fall, and two frames make a step."""
+    frames = np.repeat(np.arange(count) % 2 == 1, 16 * 16 * 3).reshape(count, 16, 16, 3).astype(np.uint8) * 255
+    alone, covers = frame_features(ColourEncoder(frames=1), frames)
+    assert covers == 1 and len(alone) == count
+    rows, covers = frame_features(ColourEncoder(frames=4), frames)
+    assert covers == 2 and rows.shape == (-(-count // 2), 4)
+    if count % 2 == 0:
+        assert np.allclose(rows, rows[0])
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1)
+
+
+def spot(name: str, x: int, y: int) -> examples.NamedBoxes:
+    """A coloured square of one cell and a white one of four, which is the largest object."""
+    frames = np.zeros((4, 16, 16, 3), np.uint8)
+    frames[:, y * 4 : y * 4 + 4, x * 4 : x * 4 + 4] = np.array(COLOURS[name]) * 255
+    box = np.array([x, y, x + 1, y + 1]) / 4
+    boxes = np.tile(box, (4, 1))
+    boxes[2:] = np.nan
+    big = np.array([0.0, 0.5, 0.5, 1.0])
+    return examples.NamedBoxes(frames, f"the {name} square", boxes, np.tile(big, (4, 1)))
+
+
+def test_pointing_at_what_is_named():
+    seen = [spot("red", 2, 0), spot("green", 3, 3), spot("blue", 2, 1)]
+    found = pointing.score_pointing(ColourEncoder(), seen)
+    assert found["patch-pointing"] == found["group-pointing"] == found["group-box-IoU"] == 1
+    assert found["pointing-random"] == 1 / 16 and found["pointing-centre"] == found["pointing-largest"] == 0
+    # a random group is the right one in a third of the cases; empty ones point at a random cell
+    assert found["group-pointing-random"] == pytest.approx((1 + 2 / 16) / 3)
+    without = pointing.score_pointing(ColourEncoder(groups=False), seen)
+    assert without["patch-pointing"] == 1 and not [key for key in without if key.startswith("group")]
+    hidden = replace(seen[0], boxes=np.full((4, 4), np.nan))
+    with pytest.raises(SettingError, match="none of what the 1 examples name is visible"):
+        pointing.score_pointing(ColourEncoder(), [hidden])
+    with pytest.raises(SettingError, match="nothing to point at"):
+        pointing.score_pointing(ColourEncoder(), [])
+
+
+def test_examples_of_shapes_are_true():
+    """A box holds its shape's colour, boundaries are ends of actions, and a corpus of pairs names two shapes."""
+    corpus = shapes_corpus("pairs", split="val")
+    assert len({one.caption for one in shapes.captioned_pool(corpus, 6)}) == 6
+    named = shapes.named_boxes(corpus, 3)
+    assert len(named) == 6 and all(one.noun.startswith("the ") for one in named)
+    for one in named:
+        area = [np.nanmax((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])) for b in (one.boxes, one.largest)]
+        assert area[0] <= area[1] <= 1
+    video = shapes.segmented_videos(shapes_corpus("varied"), 1)[0]
+    ends = {t for segment in video.segments for t in (segment.start, segment.end)}
+    assert set(video.boundaries) == ends - {0.0, len(video.frames) / video.fps}
+    asked = shapes.question_set(corpus, 4)
+    assert {question.clip for question in asked.questions} <= set(range(4)) and asked.questions
+    assert {pair.kind for pair in shapes.pairs_pool(corpus, 3)} == {"colour", "texture", "action"}
+    assert len({one.label for one in shapes.labelled_clips(corpus, 8)}) == 8
+
+
+TABLES = {
+    "retrieval": {"metric": "t2v-R@1", "pairs": 3},
+    "recognition": {"metric": "top-1"},
+    "probe": {"metric": "mean-class-accuracy", "train": {"count": 8}},
+    "qa": {"metric": "accuracy", "train": {"count": 4}, "head": {"steps": 2, "hidden": 4}},
+    "localization": {"metric": "mAP", "train": {"count": 4}, "head": {"steps": 2, "width": 8}},
+    "pointing": {"metric": "patch-pointing"},
+    "boundaries": {"metric": "boundary-F1"},
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_each_kind_of_evaluator_measures_the_encoder_of_an_objective(kind):
+    table = {"name": "a", "kind": kind, "every": 1, "data": {"count": 8, "world": {"split": "val"}}} | TABLES[kind]
+
+    class Objective:
+        made = ColourEncoder()
+
+        def encoder(self) -> ColourEncoder:
+            return self.made
+
+    (one,) = build_evaluators(read_evaluators([table], "recipe"), {}, Objective())  # type: ignore[arg-type]
+    metrics, value = one.measure()
+    assert 0 <= value <= 1 and all(np.isfinite(number) for number in metrics.values())
+    assert one.measure()[0] == metrics
+    settings = find_evaluator(kind).settings
+    assert [name for name in settings.METRICS if name not in metrics] == []  # type: ignore[attr-defined]
+
+
+def test_tables_of_evaluators_that_cannot_be():
+    def read(kind: str, **changes: object) -> None:
+        read_evaluators([{"name": "a", "kind": kind, "every": 1, "data": {"count": 8}} | TABLES[kind] | changes], "r")
+
+    with pytest.raises(SettingError, match=r"has no metric 'top1'.*top-1"):
+        read("recognition", metric="top1")
+    with pytest.raises(SettingError, match="needs pairs"):
+        read("retrieval", metric="pair-t2v", pairs=0)
+    with pytest.raises(SettingError, match="needs count"):
+        read("pointing", data={})
