@@ -114,6 +114,17 @@ class ArrayCache:
             return entry
         return None
 
+    def size(self, key: str) -> int | None:
+        """Bytes of the entry of a key, which may be damaged; None if there is none.
+
+        Args:
+            key: The key, from `key`.
+        """
+        path = self.folder / f"{key}{_ENDING}"
+        with suppress(OSError):
+            return path.stat().st_size if path.is_file() else None
+        return None
+
     def write(self, key: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any] | None = None) -> bool:
         """Stores an entry if the disk and the limit allow it.
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.array_cache import ArrayCache
 from whenwhere.curate import difficulty as records
 from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.filters import filter_items
@@ -16,16 +17,23 @@ from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.adapters import CONFIG
 from whenwhere.models.runs import RESULT, resolve_run
 from whenwhere.training.data import difficulty
+from whenwhere.training.data.budget import parse_size
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
 from whenwhere.training.data.difficulty import DifficultySampling
 from whenwhere.training.data.samples import SampleSource
 from whenwhere.training.policy_tables import DataSettings, MixedDataSettings, MixedSetSettings, ModelSettings
 from whenwhere.training.run_folder import RunFolder
+from whenwhere.training.settings import TrainingSettings
 from whenwhere.training.stages import Recipe
+from whenwhere.video.frame_cache import FrameCache
 
 if TYPE_CHECKING:
     from whenwhere.models.vlm import Checkpoint
     from whenwhere.training.prefix.policy import Policy
+
+
+#: Bytes of frame times and sizes of videos that are kept where no frames are: enough for ten thousand and more.
+PROBED = 1 << 30
 
 
 def start_policy(
@@ -46,7 +54,7 @@ def start_policy(
         SettingError: Settings contradict each other, or no sample is left.
     """
     quiet_transformers()
-    samples = open_source(recipe, run.tell)
+    samples = open_source(recipe, run.tell, frame_cache(recipe.train))
     with run.processes.first_process_first():
         made = open_checkpoint(recipe, run.folder / "start", device)
     model: ModelSettings = recipe.model
@@ -183,12 +191,32 @@ def open_policy(recipe: Recipe, made: "Checkpoint") -> "Policy":
     )  # fmt: skip
 
 
-def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> SampleSource:
+def frame_cache(train: TrainingSettings) -> FrameCache:
+    """The cache of decoded frames that a table [train] asks for.
+
+    Args:
+        train: The settings.
+
+    Raises:
+        SettingError: There is no folder for it.
+    """
+    if train.frame_cache:
+        return FrameCache(ArrayCache(train.cache_folder("frames"), parse_size(train.frame_cache, "frame_cache")))
+    if getattr(train, "feature_cache", ""):
+        # features are found by a video's content and frame times, without decoding
+        return FrameCache(ArrayCache(train.cache_folder("videos"), PROBED), keeps_frames=False)
+    return FrameCache()
+
+
+def open_source(
+    recipe: Recipe, tell: Callable[[str], None] | None = None, frames: FrameCache | None = None
+) -> SampleSource:
     """The samples of a recipe.
 
     Args:
         recipe: The recipe.
         tell: Called with a message about what was left out, and why.
+        frames: Cache of decoded frames. None keeps nothing.
 
     Raises:
         RecordError: Annotations cannot be read.
@@ -196,28 +224,36 @@ def open_source(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Sa
     """
     data: MixedDataSettings = recipe.data
     if not data.mix:
-        return source_of(data, recipe.model, tell)
+        return source_of(data, recipe.model, tell, frames)
     from whenwhere.training.data.mix import MixedSource
 
-    sources = {one.name: _source_of_mix(one, recipe.model, tell) for one in data.mix}
+    sources = {one.name: _source_of_mix(one, recipe.model, tell, frames) for one in data.mix}
     return MixedSource(sources, [one.weight for one in data.mix])
 
 
-def _source_of_mix(one: MixedSetSettings, model: ModelSettings, tell: Callable[[str], None] | None) -> SampleSource:
+def _source_of_mix(
+    one: MixedSetSettings, model: ModelSettings, tell: Callable[[str], None] | None, frames: FrameCache | None
+) -> SampleSource:
     """The samples of one set of a mix; what is said of it begins with its name."""
     try:
-        return source_of(one, model, None if tell is None else lambda text: tell(f"{one.name}: {text}"))
+        return source_of(one, model, None if tell is None else lambda text: tell(f"{one.name}: {text}"), frames)
     except (SettingError, RecordError) as e:
         raise type(e)(f"[[data.mix]] {one.name}: {e}") from e
 
 
-def source_of(data: DataSettings, model: ModelSettings, tell: Callable[[str], None] | None = None) -> SampleSource:
+def source_of(
+    data: DataSettings,
+    model: ModelSettings,
+    tell: Callable[[str], None] | None = None,
+    frames: FrameCache | None = None,
+) -> SampleSource:
     """The samples that a table [data] describes, with frames sampled as a table [model] says.
 
     Args:
         data: Which clips and sentences.
         model: Rate and size of frames.
         tell: Called with a message about what was left out, and why.
+        frames: Cache of decoded frames. None keeps nothing.
 
     Raises:
         RecordError: Annotations cannot be read.
@@ -235,7 +271,7 @@ def source_of(data: DataSettings, model: ModelSettings, tell: Callable[[str], No
     folder = Path(data.annotations).parent if own else Path(".")
     return ItemSource(
         kept, model.sample_fps, model.long_side, folder,
-        max_frames=model.max_frames, total_pixels=model.total_pixels, min_pixels=model.min_pixels,
+        max_frames=model.max_frames, total_pixels=model.total_pixels, min_pixels=model.min_pixels, frames=frames,
     )  # fmt: skip
 
 

@@ -152,7 +152,7 @@ def item_of(sample: Sample, question: Question) -> Item:
         question: The question.
     """
     truth = question.truth
-    width, height = truth.size or (sample.images.shape[2], sample.images.shape[1])
+    width, height = truth.size or (sample.shape[2], sample.shape[1])
     return Item(
         question.id, sample.id, question.text, span_array([(s.start, s.end) for s in truth.spans or ()]),
         [] if truth.tube is None or not len(truth.tube) else [truth.tube], duration=truth.duration, fps=truth.fps,
@@ -190,11 +190,11 @@ def build(
     settings: GroundingEvaluatorSettings, tables: Mapping[str, Any], objective: AnsweringObjective
 ) -> GroundingEvaluator:
     """The evaluator of a table; see `evaluators.EvaluatorKind`."""
-    from whenwhere.training.builders import source_of
+    from whenwhere.training.builders import frame_cache, source_of
 
     kind = settings.data.kind
     name = settings.protocol or ("default-tubes" if kind == "shapes" else BENCHMARKS[kind].protocol)
-    source = source_of(settings.data, tables["model"])
+    source = source_of(settings.data, tables["model"], frames=frame_cache(objective.settings))
     check_metric(settings, source, name)
     verifier = tables["reward"].verifier(tables["model"].form) if settings.draws else None
     return GroundingEvaluator(

@@ -5,9 +5,12 @@ a recipe's table [train] are the fields of its stage's dataclass, and any other 
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
+from whenwhere.store import cache_folder
+from whenwhere.training.data.budget import parse_size
 from whenwhere.training.hub import is_hub_name
 
 #: Metadata of a field whose key recipes did not have at first, as field(default=..., metadata=ADDED): at its default
@@ -43,6 +46,13 @@ class TrainingSettings:
         push_to_hub: Name of a repository on the Hugging Face hub, owner/name, that gets the model when the run is
             finished: the best one where an evaluator keeps it, else the result. Empty pushes nothing.
         dataloader_prefetch: Number of updates whose samples are prepared in advance in a thread. 0 prepares none.
+        dataloader_num_workers: Number of processes that decode videos beside each process of the run. 0 decodes in a
+            thread of the run.
+        dataloader_memory: Largest size of samples that were read ahead and wait, in each process of the run, such as
+            500 MB. A sample that is larger passes alone.
+        frame_cache: Largest size of the decoded frames that are kept on disk, such as 200 GB, so that an epoch after
+            the first decodes nothing. Empty keeps none.
+        cache_dir: Folder of what is kept on disk. Empty means `$WHENWHERE_CACHE`, or else the user's cache folder.
         sharding: Whether weights, gradients and optimiser states are divided among the processes (`fsdp`), or each
             process has all of them (`none`).
         ddp_timeout: Seconds without progress after which a run of several processes ends and names the process that
@@ -66,6 +76,10 @@ class TrainingSettings:
     save_total_limit: int | None = field(default=None, metadata=ADDED)
     report_to: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
     dataloader_prefetch: int = 1
+    dataloader_num_workers: int = field(default=0, metadata=ADDED)
+    dataloader_memory: str = field(default="4 GiB", metadata=ADDED)
+    frame_cache: str = field(default="", metadata=ADDED)
+    cache_dir: str = field(default="", metadata=ADDED)
     sharding: Literal["none", "fsdp"] = field(default="none", metadata=ADDED)
     ddp_timeout: int = field(default=1800, metadata=ADDED)
     push_to_hub: str = field(default="", metadata=ADDED)
@@ -78,6 +92,10 @@ class TrainingSettings:
             "save_steps",
             "save_total_limit",
             "dataloader_prefetch",
+            "dataloader_num_workers",
+            "dataloader_memory",
+            "frame_cache",
+            "cache_dir",
             "report_to",
             "push_to_hub",
             "ddp_timeout",
@@ -92,10 +110,27 @@ class TrainingSettings:
             raise SettingError("muon orthogonalises whole matrices, which sharding divides: set optim=adamw")
         if self.push_to_hub and not is_hub_name(self.push_to_hub):
             raise SettingError(f"push_to_hub is {self.push_to_hub!r}: name a repository of the hub, owner/name")
+        parse_size(self.dataloader_memory, "dataloader_memory")
+        if self.frame_cache:
+            parse_size(self.frame_cache, "frame_cache")
         if self.num_train_epochs is None:
             self._at_least(1, "max_steps")
         elif not self.num_train_epochs:
             raise SettingError("num_train_epochs is 0 and must be above 0")
+
+    def cache_folder(self, name: str) -> Path:
+        """The folder of what is kept on disk.
+
+        Args:
+            name: Name of what is kept, a folder in it.
+
+        Raises:
+            SettingError: There is none: the user has no home.
+        """
+        folder = Path(self.cache_dir) if self.cache_dir else cache_folder()
+        if folder is None:
+            raise SettingError("there is no home for a cache: set cache_dir to a folder")
+        return folder / name
 
     def _at_least(self, least: int, *names: str) -> None:
         for name in names:

@@ -25,6 +25,7 @@ from whenwhere.video.picture import FrameConverter
 # Speed-up of one decoder by n FFmpeg threads, as a share of n: they wait for each other's frames.
 _FRAME_THREADS_GAIN = 0.8
 _MAX_THREADS = 16
+_limit = _MAX_THREADS
 # Neighbouring runs are handed out together up to about this cost, to save seeks.
 _PIECE = 200.0
 
@@ -52,10 +53,19 @@ class Frames:
 
 
 def cores() -> int:
-    """The number of processor cores that this process may use, at most 16."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-    return min(os.cpu_count() or 1, _MAX_THREADS)
+    """The number of processor cores that reading may use in this process, at most 16."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _limit)
+
+
+def limit_cores(count: int) -> None:
+    """Sets how many processor cores reading may use in this process: few in each of several that decode side by side.
+
+    Args:
+        count: The number of cores, at least 1.
+    """
+    global _limit
+    _limit = max(1, min(count, _MAX_THREADS))
 
 
 def read_frames(info: VideoInfo, times: ArrayLike, width: int | None = None, threads: int | None = None) -> Frames:

@@ -20,15 +20,16 @@ Left out: several processes re-scoring together.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from whenwhere.array_cache import ArrayCache
 from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.selection import SELECTORS, select, strata
 from whenwhere.errors import SettingError, did_you_mean
-from whenwhere.training.data.samples import Sample, SampleSource, order
+from whenwhere.training.data.samples import Sample, SampleSource, deferred, frame_store, order
 
 Schedule = Literal["static", "rescored", "easy-to-hard", "masked"]
 #: Measures the difficulties of an epoch with the policy as it is then.
@@ -147,6 +148,11 @@ class Curriculum:
         return self._chosen(self._epochs[0], self._epochs[0].numbers[index])
 
     @property
+    def frame_store(self) -> ArrayCache | None:
+        """The cache of decoded frames of the samples' source."""
+        return frame_store(self.source)
+
+    @property
     def question_count(self) -> int:
         """Number of questions of the first epoch."""
         return len(self.questions)
@@ -223,14 +229,14 @@ class Curriculum:
         return labels
 
     def _chosen(self, epoch: _Epoch, number: int) -> Sample:
-        sample = self.source[number]
+        sample = deferred(self.source, number)
         kept = tuple(q for q in sample.questions if q.id in epoch.chosen[number])
         if not kept:
             raise SettingError(
                 f"the sample {sample.id!r} has none of the questions that its difficulties are of: they were measured "
                 "on other data"
             )
-        return replace(sample, questions=kept)
+        return sample.with_questions(kept)
 
 
 def masked(sample: Sample, share: float, seed: int) -> Sample:
@@ -255,4 +261,4 @@ def masked(sample: Sample, share: float, seed: int) -> Sample:
         return sample
     images = sample.images.copy()
     images[hidden] = sample.images.mean((0, 1, 2)).round().astype(np.uint8)
-    return replace(sample, images=images)
+    return sample.with_images(images)

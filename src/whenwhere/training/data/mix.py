@@ -7,14 +7,14 @@ can be resumed anywhere and each process reads its part.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.array_cache import ArrayCache
 from whenwhere.errors import SettingError
-from whenwhere.training.data.samples import Sample, SampleSource, order, question_count
+from whenwhere.training.data.samples import Sample, SampleSource, deferred, frame_store, order, question_count
 
 #: Positions that are dealt out together; shares are exact to one part in so many.
 BLOCK = 1000
@@ -50,8 +50,23 @@ class MixedSource:
 
     def __getitem__(self, index: int) -> Sample:
         """A sample, with the name of its source. Sources follow each other in order."""
+        k, own = self._place(index)
+        return self._sources[k][own].with_source(self.names[k])
+
+    def deferred(self, index: int) -> Sample:
+        """A sample whose frames are read when they are first used; see `samples.DeferredSource`."""
+        k, own = self._place(index)
+        return deferred(self._sources[k], own).with_source(self.names[k])
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Number of the source that a sample is of, and the sample's number in it."""
         k = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return replace(self._sources[k][index - self._starts[k]], source=self.names[k])
+        return k, index - self._starts[k]
+
+    @property
+    def frame_store(self) -> ArrayCache | None:
+        """The cache of decoded frames, which all sources share that have one."""
+        return next((found for source in self._sources if (found := frame_store(source)) is not None), None)
 
     @property
     def question_count(self) -> float:

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from whenwhere.array_cache import ArrayCache
 from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import Span, SpanSet
 from whenwhere.stage.shapes import ShapesWorld, make_clip
-from whenwhere.training.data.samples import Question, Sample
+from whenwhere.training.data.samples import DeferredSample, Question, Sample
 from whenwhere.training.run_folder import SampleError
 from whenwhere.verify import Truth
-from whenwhere.video import probe, read_frames
+from whenwhere.video.frame_cache import FrameCache
 
 #: Seconds by which a span may end after its video: annotators' clocks and containers differ by a little.
 SLACK = 0.5
@@ -104,9 +106,11 @@ class ItemSource:
         total_pixels: Most pixels of all frames, counted as in Qwen's qwen-vl-utils, whose counts published settings
             use: a frame has at most 2 · total_pixels / frames. None: no limit.
         min_pixels: Fewest pixels of a frame under `total_pixels`.
+        frames: Cache of decoded frames. None keeps nothing.
 
     Attributes:
         items: The items of each sample, in order.
+        frames: The cache.
 
     Raises:
         SettingError: There are no items, or the rate is not positive.
@@ -122,11 +126,13 @@ class ItemSource:
         max_frames: int | None = None,
         total_pixels: int | None = None,
         min_pixels: int = 0,
+        frames: FrameCache | None = None,
     ) -> None:
         if not sample_fps > 0:
             raise SettingError(f"frames are shown at a positive rate per second, not {sample_fps}")
         self.sample_fps, self.long_side, self.folder = sample_fps, long_side, Path(folder)
         self.max_frames, self.total_pixels, self.min_pixels = max_frames, total_pixels, min_pixels
+        self.frames = frames or FrameCache()
         videos: dict[tuple[str, Span | None], list[Item]] = {}
         for item in items:
             if item.status == "valid":
@@ -135,6 +141,11 @@ class ItemSource:
             raise SettingError("there is nothing to learn from: no valid item was given")
         self._videos = list(videos)
         self.items = list(videos.values())
+
+    @property
+    def frame_store(self) -> ArrayCache | None:
+        """The cache of decoded frames; None if there is none."""
+        return self.frames.store
 
     @property
     def question_count(self) -> int:
@@ -151,18 +162,29 @@ class ItemSource:
         Raises:
             SampleError: The video cannot be read, or a span lies outside it.
         """
+        sample = self.deferred(index)
+        # read now: whoever asks for it expects the error here
+        _ = sample.images
+        return sample
+
+    def deferred(self, index: int) -> Sample:
+        """One video with all its sentences, which is decoded when its frames are first used.
+
+        Raises:
+            SampleError: The video cannot be probed, or a span lies outside it.
+        """
         name, window = self._videos[index]
         try:
-            return self._read(name, window, self.items[index])
+            return self._deferred(name, window, self.items[index])
         except WhenwhereError as e:
             raise SampleError(name, str(e)) from e
 
-    def _read(self, name: str, window: Span | None, items: list[Item]) -> Sample:
-        info = probe(self.folder / name)
-        start, end = (0.0, info.duration) if window is None else (window.start, min(window.end, info.duration))
+    def _deferred(self, name: str, window: Span | None, items: list[Item]) -> Sample:
+        video = self.frames.video(self.folder / name)
+        start, end = (0.0, video.duration) if window is None else (window.start, min(window.end, video.duration))
         length = end - start
         if length <= 0:
-            raise RecordError(f"the window from {start:g} s begins after the end of {name}, {info.duration:.2f} s")
+            raise RecordError(f"the window from {start:g} s begins after the end of {name}, {video.duration:.2f} s")
         questions = []
         for item in (_delayed(item, item.offset - start) for item in items):
             if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
@@ -171,13 +193,23 @@ class ItemSource:
                     f"{length:.2f} s: mend or leave out that item"
                 )
             truth = item_truth(item)
-            truth = replace(truth, duration=length, size=(float(info.width), float(info.height)), fps=info.fps)
+            truth = replace(truth, duration=length, size=(float(video.width), float(video.height)), fps=video.fps)
             questions.append(Question(item.id, item.query, truth, item.type))
         times = np.arange(0.0, length, 1 / self.sample_fps)
         if self.max_frames is not None and len(times) > self.max_frames:
             times = np.arange(self.max_frames) * (length / self.max_frames)
-        frames = read_frames(info, start + times, width=self._width(info.width, info.height, len(times)))
-        return Sample(name, frames.images, np.maximum(frames.times - start, 0.0), tuple(questions))
+        times, width = start + times, self._width(video.width, video.height, len(times))
+
+        def read() -> NDArray[np.uint8]:
+            try:
+                return video.frames(times, width).images
+            except WhenwhereError as e:
+                raise SampleError(name, str(e)) from e
+
+        shown = np.maximum(video.shown(times) - start, 0.0)
+        return DeferredSample(
+            name, video.shape(times, width), shown, tuple(questions), read, content=video.key(times, width)
+        )
 
     def _width(self, width: int, height: int, frames: int) -> int | None:
         """The width at which frames are read; None for the video's own width."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from whenwhere.errors import SettingError
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import ArrayLike
     from torch import Tensor
 
@@ -32,6 +33,22 @@ class VisionFeatures:
 
     pooled: tuple[Tensor, ...]
     deepstack: tuple[tuple[Tensor, ...], ...] = ()
+
+    def to(self, device: torch.device) -> VisionFeatures:
+        """The same features on a device.
+
+        Args:
+            device: The device.
+        """
+        return VisionFeatures(
+            tuple(row.to(device) for row in self.pooled),
+            tuple(tuple(row.to(device) for row in level) for level in self.deepstack),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all features."""
+        return sum(row.nbytes for rows in (self.pooled, *self.deepstack) for row in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +76,11 @@ class VisualInput:
             raise SettingError("a visual input takes either patches or features of the vision tower, not both or none")
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the patches or features."""
+        return self.features.nbytes if self.features is not None else self.required_patches.nbytes
+
+    @property
     def required_patches(self) -> Tensor:
         """The patches of an input that has no features."""
         assert self.patches is not None
@@ -78,6 +100,16 @@ class TokenSegment:
     ids: Tensor
     images: VisualInput | None = None
     videos: VisualInput | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pictures."""
+        return sum(part.nbytes for part in (self.images, self.videos) if part is not None)
+
+    @property
+    def needs_tower(self) -> bool:
+        """Whether some pictures are patches, from which features must still be computed."""
+        return any(part is not None and part.features is None for part in (self.images, self.videos))
 
     @classmethod
     def from_processor(cls, inputs: Mapping[str, Any]) -> TokenSegment:

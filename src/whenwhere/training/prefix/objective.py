@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError
 from whenwhere.spans import SpanSet
+from whenwhere.training.data.reader import SampleReader
 from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.data.unused import UnusedSamples
+from whenwhere.training.data.workers import no_substitute
 from whenwhere.training.prefix.flops import FlopCounter
 from whenwhere.training.prefix.greedy import drawn_answers, greedy_answers
 from whenwhere.training.prefix.group import PrefixGroup, question_group
@@ -25,6 +27,7 @@ from whenwhere.training.prefix.scorer import GroupScorer
 from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.prefix.shared_prefix import PREFIX_BACKENDS
 from whenwhere.training.processes import Processes
+from whenwhere.training.run_folder import RunFolder
 from whenwhere.verify import Truth, Verifier, least_risk
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 
 S = TypeVar("S", bound=PolicySettings)
+T = TypeVar("T")
 
 
 class PolicyObjective(Generic[S]):
@@ -57,6 +61,7 @@ class PolicyObjective(Generic[S]):
             raise SettingError("there is nothing to learn from: the source is empty")
         self.policy, self.source, self.settings = policy, source, settings
         self.unused = UnusedSamples(len(source))
+        self._told: set[str] = set()
 
     @property
     def module(self) -> torch.nn.Module:
@@ -88,6 +93,30 @@ class PolicyObjective(Generic[S]):
     def gathered(self) -> AbstractContextManager[None]:
         """Context manager in which this process alone may compute with the policy."""
         return self.policy.gathered()
+
+    def reader(self, finish: Callable[[Sample], T], size: Callable[[T], int]) -> SampleReader[T]:
+        """What reads the samples of a run as the settings say.
+
+        Args:
+            finish: Makes of a sample what the objective needs.
+            size: Bytes that a finished sample takes in memory.
+        """
+        features = self.policy.features
+        substitute = no_substitute if features is None else features.substitute
+        return SampleReader(self.source, self.settings, finish, size, substitute)
+
+    def warn_of_caches(self, reader: SampleReader[Any], run: RunFolder) -> None:
+        """Warns, once, of each cache that cannot be written.
+
+        Args:
+            reader: What reads the samples.
+            run: The run.
+        """
+        features = self.policy.features
+        for problem in (reader.problem, None if features is None else features.store.problem):
+            if problem is not None and problem not in self._told:
+                self._told.add(problem)
+                run.warn(problem)
 
     def check_backend(self, scorer: GroupScorer, groups: Sequence[PrefixGroup], processes: Processes) -> None:
         """With sharded weights: compares the scorer's back end with repeating the prompt, and agrees on one.

@@ -24,15 +24,18 @@ from whenwhere.answers.catalogue import FORMS
 from whenwhere.answers.dialects import FrameMode
 from whenwhere.answers.dialects.prompt import fill_prompt
 from whenwhere.answers.forms import Form
+from whenwhere.array_cache import ArrayCache
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.backends.base import ModelCall
 from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.trained import Trained
 from whenwhere.models.vlm import Checkpoint, writing_errors
 from whenwhere.store import atomic_folder
+from whenwhere.training.data.budget import parse_size
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.adapter import ADAPTER, adapter_weights, write_adapter
 from whenwhere.training.prefix.attention import attach_frame_attention
+from whenwhere.training.prefix.feature_cache import FeatureCache, identity
 from whenwhere.training.prefix.group import TokenSegment, VisualInput
 from whenwhere.training.prefix.lora import merged_weights, with_lora
 from whenwhere.training.prefix.positions import MRoPERule
@@ -102,6 +105,7 @@ class Policy:
         end_id: The token id that ends right answers.
         ordinal_tokens: For `coordinates` and `times`, the token ids that have an order, in that order; a key is absent
             where the vocabulary has no such tokens.
+        features: Cache of the vision tower's output; set by `prepare`. None without one.
 
     Raises:
         ModelError: The family cannot be trained, or the weights do not exist.
@@ -131,6 +135,7 @@ class Policy:
         self.end_ids: Sequence[int] = checkpoint.ends
         self.end_id = int(checkpoint.tokenizer.eos_token_id)
         self.ordinal_tokens = _ordinal_tokens(checkpoint.tokenizer)
+        self.features: FeatureCache | None = None
         self._bf16 = False
         self._sharded: ShardedModule | None = None
         self._writes = True
@@ -186,7 +191,7 @@ class Policy:
         return replace(
             truth,
             duration=truth.duration or float(sample.times[-1]) + step,
-            size=truth.size or (float(sample.images.shape[2]), float(sample.images.shape[1])),
+            size=truth.size or (float(sample.shape[2]), float(sample.shape[1])),
             shown=(float(layout.shown[0]), float(layout.shown[1])),
             query=truth.query or question.text,
         )
@@ -251,10 +256,21 @@ class Policy:
 
     def _lay_out(self, sample: Sample, words: str, pictures: bool = True) -> tuple[_Layout, TokenSegment]:
         """The layout of a clip, and its tokens with their pictures; without pictures if they are not asked for."""
-        key = (sample.images.shape, sample.times.tobytes())
+        key = _layout_key(sample)
         layout = self._layouts.get(key)
         if layout is not None and not pictures:
             return layout, TokenSegment(layout.head)
+        kept = None if self.features is None else self.features.read(sample)
+        if kept is not None:
+            beginning, about = kept
+            if layout is None:
+                part = beginning.videos or beginning.images
+                assert part is not None
+                layout = self._layouts[key] = _Layout(
+                    beginning.ids, part.grids, part.seconds_per_step, tuple(about["shown"]), about["before"],
+                    about["after"], plain=False,
+                )  # fmt: skip
+            return layout, beginning
         if layout is not None and layout.plain:
             return layout, TokenSegment(layout.head, videos=VisualInput(layout.grids, self._patches(sample)))
         prepared = self.backend.prepared(ModelCall(sample.images, sample.times, words))
@@ -268,6 +284,23 @@ class Policy:
                 self._layouts.pop(next(iter(self._layouts)), None)
             self._layouts[key] = layout
         return layout, segment
+
+    def frozen_features(self, sample: Sample, prompt: TokenSegment) -> TokenSegment:
+        """A prompt with features in place of patches, computed without gradient, for a frozen vision tower.
+
+        They are kept where there is a cache of features.
+
+        Args:
+            sample: The clip that the prompt is about.
+            prompt: A prompt, as `prompts` gives it.
+        """
+        with self.autocast():
+            found = self.parts.with_features(prompt)
+        layout = self._layouts.get(_layout_key(sample))
+        if self.features is not None and prompt.needs_tower and layout is not None:
+            about = {"shown": list(layout.shown), "before": layout.before, "after": layout.after}
+            self.features.write(sample, TokenSegment(layout.head, found.images, found.videos), about)
+        return found
 
     def _patches(self, sample: Sample) -> Tensor:
         import torch
@@ -336,6 +369,9 @@ class Policy:
         if settings.bf16 and not self._bf16 and self.parts.device.type == "cpu":
             _full_precision(vision.patch_embed)
         self._bf16 = settings.bf16
+        if settings.feature_cache and self.parts.device.type != "meta":
+            store = ArrayCache(settings.cache_folder("features"), parse_size(settings.feature_cache, "feature_cache"))
+            self.features = FeatureCache(store, identity(vision, self.backend, settings.bf16))
 
     def shard(self, processes: Processes) -> None:
         """Divides the weights among the processes; called once, after `prepare`.
@@ -427,6 +463,10 @@ def _full_precision(module: torch.nn.Module) -> None:
 
     module.register_forward_pre_hook(enter)
     module.register_forward_hook(leave, always_call=True)
+
+
+def _layout_key(sample: Sample) -> tuple[tuple[int, ...], bytes]:
+    return sample.shape, sample.times.tobytes()
 
 
 def _ordinal_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:

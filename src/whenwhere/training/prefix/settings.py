@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from whenwhere.errors import SettingError
+from whenwhere.training.data.budget import parse_size
 from whenwhere.training.prefix.shared_prefix import PrefixBackend
 from whenwhere.training.settings import ADDED, TrainingSettings
 
@@ -16,6 +18,8 @@ class PolicySettings(TrainingSettings):
         pack_tokens: Largest number of tokens of clips that are packed into one row.
         max_prompt_length: Largest number of tokens of a prompt; a sample with a longer one is skipped and reported.
         freeze_vision_tower: Whether the vision tower is frozen; it then runs once per sample, without gradient.
+        feature_cache: Largest size of the vision tower's output that is kept on disk, such as 100 GB, so that an epoch
+            after the first neither runs the tower nor decodes. Only with `freeze_vision_tower`. Empty keeps none.
         lora_r: Rank of LoRA's matrices, which are trained instead of the text tower's weights. 0 trains the weights.
             The vision tower is trained as a whole unless `freeze_vision_tower` is set.
         lora_alpha: Numerator of LoRA's scale, lora_alpha / lora_r.
@@ -35,8 +39,10 @@ class PolicySettings(TrainingSettings):
     lora_target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     lora_merge: bool = field(default=True, metadata=ADDED)
 
-    UNHASHED: ClassVar[frozenset[str]] = TrainingSettings.UNHASHED | {"lora_merge"}
-    RESUMABLE: ClassVar[frozenset[str]] = TrainingSettings.RESUMABLE | {"lora_merge"}
+    feature_cache: str = field(default="", metadata=ADDED)
+
+    UNHASHED: ClassVar[frozenset[str]] = TrainingSettings.UNHASHED | {"lora_merge", "feature_cache"}
+    RESUMABLE: ClassVar[frozenset[str]] = TrainingSettings.RESUMABLE | {"lora_merge", "feature_cache"}
 
     @property
     def answer_sampling(self) -> tuple[float, int | None]:
@@ -49,3 +55,10 @@ class PolicySettings(TrainingSettings):
     def __post_init__(self) -> None:
         TrainingSettings.__post_init__(self)  # a dataclass with slots has no `super()`
         self._at_least(1, "max_prompt_length")
+        if self.feature_cache:
+            parse_size(self.feature_cache, "feature_cache")
+            if not self.freeze_vision_tower:
+                raise SettingError(
+                    "feature_cache keeps the output of a vision tower that does not change: set "
+                    "freeze_vision_tower=true, or leave it out"
+                )

@@ -144,7 +144,7 @@ class VLMParts:
         import torch
 
         if visual.features is not None:
-            return visual.features
+            return visual.features.to(self.device)
         encode = self.backbone.get_video_features if video else self.backbone.get_image_features
         found = encode(visual.required_patches.to(self.device), torch.as_tensor(visual.grids, device=self.device))
         return VisionFeatures(

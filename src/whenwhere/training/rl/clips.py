@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from whenwhere.errors import SettingError, WhenwhereError
-from whenwhere.training.data.prefetch import Prefetcher, can_prefetch
+from whenwhere.training.data.reader import SampleReader
 from whenwhere.training.data.samples import Sample, SampleSource, sample_at
 from whenwhere.training.data.unused import UnusedSamples
 from whenwhere.training.prefix.flops import FlopCounter
@@ -28,6 +28,7 @@ class ClipReader:
         settings: The settings of the run.
         unused: Counter that is notified of samples that cannot be used.
         flop_counter: Function that returns the FLOP counter; called after parameters have been frozen.
+        reader: Function that returns what reads the samples; called after the policy is prepared.
 
     Attributes:
         position: Number of samples that this process has read so far.
@@ -41,10 +42,10 @@ class ClipReader:
         settings: RLSettings,
         unused: UnusedSamples,
         flop_counter: Callable[[], FlopCounter],
+        reader: Callable[[], SampleReader[Sample]],
     ) -> None:
         self._policy, self._source, self._verifier, self._settings = policy, source, verifier, settings
-        self._unused, self._flop_counter = unused, flop_counter
-        self._prefetcher: Prefetcher[Sample] = Prefetcher()
+        self._unused, self._flop_counter, self._reader = unused, flop_counter, reader
         self._ahead = 0
         self.position = 0
 
@@ -82,7 +83,7 @@ class ClipReader:
                 run.skip(name, e)
                 self._unused.note(name, e)
         # an update takes about as many samples as the update before
-        self._ahead = len(found) * self._settings.dataloader_prefetch if can_prefetch(self._source) else 0
+        self._ahead = len(found) * self._settings.dataloader_prefetch
         return found, skipped
 
     def read_again(self, position: int, progress: float, question_indices: tuple[int, ...]) -> PromptedClip:
@@ -96,15 +97,9 @@ class ClipReader:
         sample = sample_at(self._source, position, progress, self._settings.seed)
         return self._tokenise(position, progress, sample, question_indices)
 
-    def close(self) -> None:
-        """Ends the thread that reads ahead."""
-        self._prefetcher.close()
-
     def _sample(self, position: int, progress: float, stride: int) -> Sample:
         following = range(position + stride, position + stride * (self._ahead + 1), stride)
-        return self._prefetcher.get(
-            position, lambda at: sample_at(self._source, at, progress, self._settings.seed), following
-        )
+        return self._reader().get(position, progress, following)
 
     def _rewarded_questions(self, sample: Sample, run: RunFolder) -> list[int]:
         """Indices of the questions that the reward applies to; the others are skipped and named."""
@@ -132,6 +127,5 @@ class ClipReader:
         vision_flops = 0.0
         if self._settings.freeze_vision_tower:
             vision_flops = self._flop_counter().vision(prompt)
-            with self._policy.autocast():
-                prompt = self._policy.parts.with_features(prompt)
+            prompt = self._policy.frozen_features(sample, prompt)
         return PromptedClip(position, progress, question_indices, sample, questions, prompt, suffixes, vision_flops)

@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.store import write_text
 from whenwhere.training.data.mix import source_counts
-from whenwhere.training.data.samples import SampleSource, question_count
+from whenwhere.training.data.reader import SampleReader
+from whenwhere.training.data.samples import Sample, SampleSource, question_count
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import Flops, branch_lengths
@@ -100,7 +101,9 @@ class RLObjective(PolicyObjective[RLSettings]):
         if sampler is None and settings.vllm_server_base_url:
             sampler = ServerSampler(settings.vllm_server_base_url, settings.vllm_sync_folder or None)
         self._sampler: Sampler = sampler or LocalSampler(settings.pack_tokens)
-        self._clips = ClipReader(policy, source, verifier, settings, self.unused, lambda: self.flop_counter)
+        self._clips = ClipReader(
+            policy, source, verifier, settings, self.unused, lambda: self.flop_counter, lambda: self._reader
+        )
         self._reference: VLMParts | None = None
         # if only LoRA's matrices are trained, switching them off gives the starting policy, and no copy is needed
         if settings.beta and not (settings.lora_r and settings.freeze_vision_tower):
@@ -117,6 +120,11 @@ class RLObjective(PolicyObjective[RLSettings]):
         self._batches: list[UpdateBatch] = []
         self._sampled_metrics: WeightedMeans = {}
         self._next = 0
+
+    @cached_property
+    def _reader(self) -> SampleReader[Sample]:
+        # after `prepare`, when the policy knows whether features are kept
+        return self.reader(lambda sample: sample, lambda sample: sample.held_bytes)
 
     @cached_property
     def _scorer(self) -> GroupScorer:
@@ -144,6 +152,7 @@ class RLObjective(PolicyObjective[RLSettings]):
             run.processes.wait()
             with self.policy.gathered():
                 flops = flops + self._collect(number, run, counts)
+            self.warn_of_caches(self._reader, run)
         found: WeightedMeans = dict(self._sampled_metrics)
         groups = [g for batch in self._batches for g in batch.groups]
         kept, tokens, sampled = run.processes.sum([
@@ -433,8 +442,9 @@ class RLObjective(PolicyObjective[RLSettings]):
         return stop
 
     def close(self) -> None:
-        """Ends the thread that reads ahead."""
-        self._clips.close()
+        """Ends the threads and processes that read ahead."""
+        if "_reader" in self.__dict__:
+            self._reader.close()
 
     # resuming
 

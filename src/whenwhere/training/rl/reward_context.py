@@ -46,7 +46,7 @@ def sample_shuffled(
     others = []
     for clip in clips:
         order = np.random.default_rng([*seed, clip.position]).permutation(len(clip.sample.images))
-        sample = replace(clip.sample, images=clip.sample.images[order])
+        sample = clip.sample.with_images(clip.sample.images[order])
         prompt, suffixes = policy.prompts(sample, clip.questions)
         others.append(replace(clip, sample=sample, prompt=prompt, suffixes=suffixes))
     return sampler.sample(policy, others, 1, replace(params, temperature=0.0, top_k=0, top_p=1.0))

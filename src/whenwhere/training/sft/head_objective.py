@@ -5,10 +5,13 @@ them in advance. This one needs only the loss of a head, so that a start/end hea
 processes by the same loop as everything else. The loss of an update is the mean over its questions.
 """
 
+from functools import cached_property
+
 from whenwhere.answers import ParsedAnswer
 from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.training.data.mix import source_counts
-from whenwhere.training.data.samples import Sample, SampleSource, sample_at
+from whenwhere.training.data.reader import SampleReader
+from whenwhere.training.data.samples import Sample, SampleSource
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.objective import PolicyObjective
@@ -39,6 +42,15 @@ class HeadObjective(PolicyObjective[SFTSettings]):
         self.head = head
         self._checked = False
 
+    @cached_property
+    def _reader(self) -> SampleReader[Sample]:
+        return self.reader(lambda sample: sample, lambda sample: sample.held_bytes)
+
+    def close(self) -> None:
+        """Ends the processes that read samples."""
+        if "_reader" in self.__dict__:
+            self._reader.close()
+
     def shard(self, processes: Processes) -> None:
         """Refuses: heads compute clip by clip, a number of passes that differs between processes."""
         raise SettingError("only the output head `text` can be sharded: set sharding=none")
@@ -62,9 +74,14 @@ class HeadObjective(PolicyObjective[SFTSettings]):
         loss, questions, used = 0.0, 0, list[Sample]()
         for position in range(first, first + each):
             name = f"sample {position}"
+            rest = range(position + 1, first + each) if settings.dataloader_num_workers else ()
             try:
-                sample = sample_at(self.source, position, number / settings.max_steps, settings.seed)
-                self.policy.prompts(sample, sample.questions, settings.max_prompt_length)  # refuses longer ones
+                sample = self._reader.get(position, number / settings.max_steps, rest)
+                # refuses longer ones
+                prompt, _ = self.policy.prompts(sample, sample.questions, settings.max_prompt_length)
+                if self.policy.features is not None:
+                    # kept here, and found by the head
+                    self.policy.frozen_features(sample, prompt)
                 found = self.head.loss(self.policy, sample) * len(sample.questions)
             except WhenwhereError as e:
                 run.skip(name, e)
@@ -74,6 +91,7 @@ class HeadObjective(PolicyObjective[SFTSettings]):
             loss += float(found.detach())
             questions += len(sample.questions)
             used.append(sample)
+        self.warn_of_caches(self._reader, run)
         loss_sum, total = run.processes.sum([loss, questions])
         self.unused.update(total, each * run.processes.count)
         clips = len(used)

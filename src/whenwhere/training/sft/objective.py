@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from whenwhere.errors import RecordError, WhenwhereError
 from whenwhere.training.data.mix import source_counts
-from whenwhere.training.data.prefetch import Prefetcher, can_prefetch
-from whenwhere.training.data.samples import Question, Sample, SampleSource, sample_at
+from whenwhere.training.data.reader import SampleReader
+from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import branch_lengths
@@ -63,6 +63,11 @@ class _PreparedClip:
     total_weight: float
     left_out: list[_Skipped]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, nearly all of them for pictures."""
+        return self.group.prompt.nbytes + self.sample.held_bytes
+
 
 class SFTObjective(PolicyObjective[SFTSettings]):
     """Trains a policy to write right answers (`training.objective.Objective`).
@@ -79,7 +84,11 @@ class SFTObjective(PolicyObjective[SFTSettings]):
     def __init__(self, policy: Policy, source: SampleSource, settings: SFTSettings) -> None:
         per_update = settings.samples_per_step * Processes().count
         super().__init__(policy, source, in_updates(settings, len(source), per_update))
-        self._prefetcher: Prefetcher[list[_PreparedClip | _Skipped]] = Prefetcher()
+
+    @cached_property
+    def _reader(self) -> SampleReader[_PreparedClip | _Skipped]:
+        # after `prepare`, when the policy knows whether features are kept
+        return self.reader(self._finish, lambda clip: clip.nbytes if isinstance(clip, _PreparedClip) else 0)
 
     @cached_property
     def _scorer(self) -> GroupScorer:
@@ -117,7 +126,7 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         self.check_backend(self._scorer, [c.group for c in clips], run.processes)
         packs = list(pack_in_order(clips, [c.group.token_count for c in clips], self.settings.pack_tokens))
         for pack in packs:
-            groups = [self._with_frozen_features(c.group) for c in pack]
+            groups = [self._with_frozen_features(c) for c in pack]
             loss, logps = self.policy.run(partial(self._loss, pack, groups))
             (loss / total).backward()
             loss_sum += float(loss.detach())
@@ -146,37 +155,46 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         return sum(more, start=first), [s.logps.detach().sum() for s in scores]
 
     def close(self) -> None:
-        """Ends the thread that prepares samples."""
-        self._prefetcher.close()
+        """Ends the threads and processes that prepare samples."""
+        if "_reader" in self.__dict__:
+            self._reader.close()
 
-    def _with_frozen_features(self, group: PrefixGroup) -> PrefixGroup:
-        """The group with features in place of patches if the vision tower is frozen."""
+    def _with_frozen_features(self, clip: _PreparedClip) -> PrefixGroup:
+        """A clip's group with features in place of patches if the vision tower is frozen."""
         if not self.settings.freeze_vision_tower:
-            return group
-        with self.policy.autocast():
-            return PrefixGroup(self.policy.parts.with_features(group.prompt), group.branches)
+            return clip.group
+        prompt = self.policy.frozen_features(clip.sample, clip.group.prompt)
+        return PrefixGroup(prompt, clip.group.branches)
 
     def _samples(self, number: int, run: RunFolder) -> list[_PreparedClip | _Skipped]:
         """The samples of an update; those of the next updates are prepared in the background."""
-        each, every = self.settings.samples_per_step, self.settings.samples_per_step * run.processes.count
+        s, count, rank = self.settings, run.processes.count, run.processes.rank
 
-        def prepare(update: int) -> list[_PreparedClip | _Skipped]:
-            first, progress = update * every + run.processes.rank * each, update / self.settings.max_steps
-            return [self._prepare(position, progress) for position in range(first, first + each)]
+        def positions(update: int) -> range:
+            first = (update * count + rank) * s.samples_per_step
+            return range(first, first + s.samples_per_step)
 
-        ahead = self.settings.dataloader_prefetch if can_prefetch(self.source) else 0
-        following = range(number + 1, min(number + ahead + 1, self.settings.max_steps))
-        return self._prefetcher.get(number, prepare, following)
+        ahead = [
+            k for n in range(number + 1, min(number + s.dataloader_prefetch + 1, s.max_steps)) for k in positions(n)
+        ]
+        found: list[_PreparedClip | _Skipped] = []
+        own = positions(number)
+        for position in own:
+            # workers read the samples of one update side by side, too
+            rest = range(position + 1, own.stop) if ahead or s.dataloader_num_workers else ()
+            try:
+                found.append(self._reader.get(position, number / s.max_steps, [*rest, *ahead]))
+            except WhenwhereError as e:
+                found.append(_Skipped(f"sample {position}", e))
+        self.warn_of_caches(self._reader, run)
+        return found
 
-    def _prepare(self, position: int, progress: float) -> _PreparedClip | _Skipped:
-        """The sample at a position of the run, as tokens."""
-        name = f"sample {position}"
+    def _finish(self, sample: Sample) -> _PreparedClip | _Skipped:
+        """A sample as tokens, or why it cannot be used."""
         try:
-            sample = sample_at(self.source, position, progress, self.settings.seed)
-            name = sample.id
             return self._tokenise(sample)
         except WhenwhereError as e:
-            return _Skipped(name, e)
+            return _Skipped(sample.id, e)
 
     def _tokenise(self, sample: Sample) -> _PreparedClip:
         """A sample as tokens.
@@ -200,6 +218,8 @@ class SFTObjective(PolicyObjective[SFTSettings]):
             raise left_out[-1].error
         rows = pad_sequence(weights, batch_first=True)
         scored = sum(len(answer) for _, answer in pairs)
+        # the pixels are in the prompt now
+        sample = sample.without_frames()
         return _PreparedClip(sample, question_group(prompt, pairs), scored, rows, float(rows.sum()), left_out)
 
     def _token_weights(self, sample: Sample, question: Question, suffix: int, answer: int) -> Tensor:
