@@ -109,7 +109,7 @@ class VideoConfig:
             ("pooling_heads", "width"),
         ):
             _check_divides(self, "video", divisor, whole)
-        _check_number(self, "video", "mlp_ratio", 0.01, 100)
+        _check_number(self, "video", "mlp_ratio", 1 / self.width, 100)
         _check_number(self, "video", "norm_eps", 0, 1)
         _check_number(self, "video", "rope_theta", 0, 1e9)
         _check_number(self, "video", "drop_path", 0, 0.99)
@@ -252,7 +252,7 @@ class TextConfig:
             raise SettingError(f"a text encoder of the kind clip has the pooling end, not {self.pooling}")
         _check_positive(self, "text", ["vocabulary", "width", "layers", "heads"])
         _check_divides(self, "text", "heads", "width")
-        _check_number(self, "text", "mlp_ratio", 0.01, 100)
+        _check_number(self, "text", "mlp_ratio", 1 / self.width, 100)
         _check_number(self, "text", "norm_eps", 0, 1)
         if not 0 <= self.end < self.vocabulary:
             raise SettingError(

@@ -35,11 +35,14 @@ def video_flops(config: VideoConfig, masking: Masking | None = None, frames: int
         assign = 2 * (groups * 2 + video * 2) * width**2 + 4 * groups * video * width
         total += look + assign + 2 * 4 * groups * width * inner
     if config.pooling == "attention":
-        total += sequences * (2 * (2 + 2 * count) * width**2 + 4 * count * width + 4 * width * inner)
+        total += 2 * width**2 + sequences * (2 * (1 + 2 * count) * width**2 + 4 * count * width + 4 * width * inner)
         # the embeddings of time steps take the way of a value through the same head
         total += 0 if config.attention == "frame" else steps * (4 * width**2 + 4 * width * inner)
     if config.projection:
         total += 2 * (sequences if config.attention == "frame" else 1 + steps) * width * config.output
+    if config.attention == "joint" and video < steps * patches:
+        # which tokens belong to which time step differs from clip to clip: their means are a matrix product
+        total += 2 * steps * video * width
     return total + 2.0 * groups * width * config.output
 
 

@@ -94,7 +94,13 @@ class VideoTextModel(nn.Module):
         Raises:
             SettingError: The frames have another shape or type.
         """
-        made = torch.as_tensor(frames)
+        try:
+            made = torch.as_tensor(frames)
+        except (TypeError, ValueError, RuntimeError) as e:
+            raise SettingError(
+                "frames of clips are an array of uint8 of the shape (clips, frames, height, width, 3), not "
+                f"{quoted(frames)}"
+            ) from e
         if made.ndim != 5 or made.shape[-1] != 3 or made.dtype != torch.uint8 or not made.numel():
             kind = str(made.dtype).removeprefix("torch.")
             raise SettingError(
@@ -160,7 +166,12 @@ class VideoTextModel(nn.Module):
                 own = transformers.AutoConfig.from_pretrained(folder / TEXT_MODEL, trust_remote_code=False)
                 kind = getattr(transformers, own.architectures[0], None) if own.architectures else None
                 backbone = transformers.AutoModel.from_config(own) if kind is None else kind(own)
-        tokenizer = load_tokenizer(str(folder / TOKENIZER)) if (folder / TOKENIZER).is_dir() else None
+        tokenizer = None
+        if (folder / TOKENIZER).is_dir():
+            try:
+                tokenizer = load_tokenizer(str(folder / TOKENIZER))
+            except ModelError as e:
+                raise ModelError(f"the tokenizer in {folder / TOKENIZER} is damaged: save the encoder again") from e
         with loading_errors(str(folder)):
             model = cls(config, tokenizer, backbone)
             load_weights(model, read_weights(folder / WEIGHTS), str(folder))
@@ -177,6 +188,9 @@ def read_config(folder: str | Path) -> EncoderConfig:
     said = read_json(path, ModelError, "save the encoder again")
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ModelError(f"{path} does not describe a video-text encoder of whenwhere: name a folder that one saved")
+    for table in ("video", "text"):
+        if table not in said:
+            raise ModelError(f"{path} lacks the table {table}: save the encoder again")
     try:
         return EncoderConfig.from_dict({key: said[key] for key in said if key not in ("format", "about")})
     except SettingError as e:
@@ -209,7 +223,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
         source: Where they come from, for messages.
 
     Raises:
-        ModelError: A tensor is missing, left over, or has another shape; the message names the first.
+        ModelError: A tensor is missing, left over, not finite, or has another shape; the message names the first.
     """
     own = model.state_dict()
     for name, value in own.items():
@@ -218,6 +232,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
                 f"the weights of {source} do not fit: {name} has the shape {tuple(weights[name].shape)} there and "
                 f"{tuple(value.shape)} by the configuration"
             )
+        if name in weights and not _sound(weights[name], value):
+            raise ModelError(f"the weights of {source} are damaged: {name} does not hold finite numbers")
     for names, verb, why in (
         (own.keys() - weights.keys(), "lack", "which the configuration asks for"),
         (weights.keys() - own.keys(), "hold", "for which the configuration has no place"),
@@ -226,3 +242,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ModelError(f"the weights of {source} {verb} {quoted(min(names))}{more}, {why}")
     model.load_state_dict(dict(weights))
+
+
+def _sound(read: Tensor, own: Tensor) -> bool:
+    return read.is_floating_point() == own.is_floating_point() and bool(read.isfinite().all())

@@ -12,6 +12,7 @@ from whenwhere.models.encoders.blocks import TransformerBlock
 from whenwhere.models.encoders.config import TextConfig
 from whenwhere.models.encoders.video import initialise_blocks
 from whenwhere.models.vlm import loading_errors
+from whenwhere.readers import printable, quoted
 
 
 class TextEncoder(nn.Module):
@@ -83,16 +84,16 @@ class TextEncoder(nn.Module):
             texts: At least one text.
 
         Raises:
-            SettingError: There is no text or no tokenizer.
+            SettingError: There is no text, no list, or no tokenizer.
             ModelError: The tokenizer does not end a text by the token that the encoder pools.
         """
-        if not texts:
-            raise SettingError("there are no texts to embed")
+        if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
+            raise SettingError(f"a text encoder takes a list of at least one text, not {quoted(texts)}")
         if self.tokenizer is None:
             raise SettingError("this text encoder has no tokenizer: make it with one, or give it token ids")
         config = self.config
         made = self.tokenizer(
-            [text.lower() for text in texts] if config.lower else list(texts),
+            [printable(text.lower() if config.lower else text) for text in texts],
             padding="max_length" if config.padding == "context" else "longest",
             truncation=True,
             max_length=config.context,
@@ -171,7 +172,11 @@ def load_tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer
 
     with loading_errors(name):
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        if tokenizer.pad_token is None:
+            # GPT-2 and others have none; what is padded is masked, so that any token serves
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        return tokenizer
 
 
 def _load_backbone(name: str) -> Any:

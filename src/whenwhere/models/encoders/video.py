@@ -132,6 +132,10 @@ class VideoEncoder(nn.Module):
 
     def _cut(self, pixels: Tensor) -> tuple[int, int, int]:
         config = self.config
+        if not isinstance(pixels, Tensor) or not pixels.is_floating_point():
+            raise SettingError(
+                "a video encoder takes a tensor of normalised floats: make one from frames by VideoTextModel.pixels"
+            )
         if pixels.ndim != 5 or pixels.shape[2] != 3 or not len(pixels):
             raise SettingError(
                 f"clips for a video encoder have the shape (clips, frames, 3, height, width), not {tuple(pixels.shape)}"
@@ -139,8 +143,8 @@ class VideoEncoder(nn.Module):
         length, _, height, width = pixels.shape[1:]
         if not length or length % config.tubelet:
             raise SettingError(
-                f"a clip of {length} frames cannot be cut into time steps of {config.tubelet} frames: give it "
-                f"{config.frames}, or another multiple of {config.tubelet}"
+                f"clips with {length} of {config.frames} frames cannot be cut into time steps of {config.tubelet}: "
+                f"sample {config.frames} frames, or another multiple of {config.tubelet}"
             )
         if not height or not width or height % config.patch or width % config.patch:
             raise SettingError(
@@ -152,7 +156,11 @@ class VideoEncoder(nn.Module):
     def _embed(self, pixels: Tensor, kept: Tensor | None, grid: tuple[int, int, int]) -> Tensor:
         """Kept video tokens with their positions, shape (B, L', C)."""
         (steps, rows, columns), size = grid, self.config.patch
-        parts = pixels.view(len(pixels), steps, -1, 3, rows, size, columns, size).permute(0, 1, 4, 6, 3, 2, 5, 7)
+        parts = (
+            pixels.to(self.patch.weight.dtype)
+            .view(len(pixels), steps, -1, 3, rows, size, columns, size)
+            .permute(0, 1, 4, 6, 3, 2, 5, 7)
+        )
         if kept is not None:
             # only what is kept is copied and embedded
             clip = torch.arange(len(pixels), device=pixels.device)[:, None]
