@@ -115,7 +115,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD + "[curriculum]\nlow = 0.5\nhigh = 0.5", "mine.toml [curriculum]: low = 0.5 must lie below high = 0.5"),
         (GOOD.replace("tokens", "tokenz"), "mine.toml [model]: there is no form 'tokenz' (did you mean tokens?"),
         (GOOD.replace('checkpoint = "tiny"', ""), "mine.toml [model] needs checkpoint"),
-        (GOOD.replace("rl", "grpo"), "mine.toml [train] needs stage = 'sft' or stage = 'rl', not 'grpo'"),
+        (GOOD.replace("rl", "grpo"), "[train] needs stage = 'sft' or stage = 'rl' or stage = 'pretrain', not 'grpo'"),
         (GOOD.replace("count = 4", "kind = 'charades'"), "mine.toml [data]: there is no data 'charades' (did you mean"),
         (GOOD + "[", "is not TOML"),
         (

@@ -171,8 +171,10 @@ def rate_at(number: int, settings: TrainingSettings) -> float:
     >>> [rate_at(n, how) for n in range(6)]
     [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
-    if number < settings.warmup_steps:
-        return settings.learning_rate * (number + 1) / settings.warmup_steps
-    done = (number - settings.warmup_steps) / max(settings.max_steps - settings.warmup_steps, 1)
+    part = settings.rate_part(number)
+    number -= part.first
+    if number < part.warmup:
+        return part.peak * (number + 1) / part.warmup
+    done = (number - part.warmup) / max(part.end - part.first - part.warmup, 1)
     share = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 + 0.5 * math.cos(math.pi * done)}
-    return settings.learning_rate * share[settings.lr_scheduler_type]
+    return part.peak * share[settings.lr_scheduler_type]

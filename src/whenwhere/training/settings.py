@@ -18,6 +18,23 @@ from whenwhere.training.hub import is_hub_name
 ADDED = {"added": True}
 
 
+@dataclass(frozen=True)
+class RatePart:
+    """A part of a run in which the learning rate rises, and falls again as `lr_scheduler_type` says.
+
+    Attributes:
+        first: Number of its first update.
+        end: Number of the update after its last.
+        warmup: Updates over which the rate rises linearly from 0.
+        peak: The rate after the warm-up.
+    """
+
+    first: int
+    end: int
+    warmup: int
+    peak: float
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """Settings of every stage.
@@ -131,6 +148,14 @@ class TrainingSettings:
         if folder is None:
             raise SettingError("there is no home for a cache: set cache_dir to a folder")
         return folder / name
+
+    def rate_part(self, number: int) -> RatePart:
+        """The part of the run that an update's learning rate belongs to: the whole run, unless a stage has phases.
+
+        Args:
+            number: Number of the update, from 0.
+        """
+        return RatePart(0, self.max_steps, self.warmup_steps, self.learning_rate)
 
     def _at_least(self, least: int, *names: str) -> None:
         for name in names:

@@ -4,7 +4,7 @@ A stage is described by `TrainingStage`: the tables that its recipes have, the s
 is built, and what a run will cost. `STAGES` names where each description is; it is imported when a recipe asks for it,
 so that a new stage costs nothing to those who do not use it:
 
-    STAGES["pretrain"] = "whenwhere.training.pretrain.stage:STAGE"
+    STAGES["regression"] = "my_package.regression:STAGE"
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from whenwhere.training.tables import load_entry
 STAGES: dict[str, str] = {
     "sft": "whenwhere.training.sft.stage:STAGE",
     "rl": "whenwhere.training.rl.stage:STAGE",
+    "pretrain": "whenwhere.training.pretrain.stage:STAGE",
 }
 
 

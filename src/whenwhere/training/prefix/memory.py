@@ -20,6 +20,7 @@ from whenwhere.training.machine import GIB, Machine
 from whenwhere.training.prefix.footprint import Bytes, PassMemory, PassPlanner, PassShape
 from whenwhere.training.prefix.logprobs import EntropyMode
 from whenwhere.training.prefix.settings import PolicySettings
+from whenwhere.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -61,9 +62,11 @@ class MemoryEstimate:
 
     Attributes:
         phases: For each phase of an update, the bytes of each part (`PARTS`) at the phase's peak.
+        remedies: What helps where a model other than a policy does not fit. A policy's follow from its settings.
     """
 
     phases: dict[str, Bytes]
+    remedies: tuple[str, ...] = ()
 
     @property
     def peak(self) -> str:
@@ -159,7 +162,7 @@ def estimate_memory(
 
 
 def check_fits(
-    estimate: MemoryEstimate, settings: PolicySettings, machine: Machine, name: str, lora_helps: bool = True
+    estimate: MemoryEstimate, settings: TrainingSettings, machine: Machine, name: str, lora_helps: bool = True
 ) -> None:
     """Refuses what cannot fit, and names what helps.
 
@@ -175,6 +178,19 @@ def check_fits(
     """
     if machine.memory is None or estimate.total <= machine.memory:
         return
+    remedies = list(estimate.remedies)
+    if isinstance(settings, PolicySettings):
+        remedies += _policy_remedies(estimate, settings, machine, lora_helps)
+    raise SettingError(
+        f"{name} does not fit: {estimate.peak} takes {estimate.total / GIB:.1f} GiB on each device, which has "
+        f"{machine.memory / GIB:.1f} GiB; set {', or '.join(remedies)}"
+    )
+
+
+def _policy_remedies(
+    estimate: MemoryEstimate, settings: PolicySettings, machine: Machine, lora_helps: bool
+) -> list[str]:
+    """What makes a policy fit."""
     remedies = []
     if not settings.gradient_checkpointing:
         remedies.append("gradient_checkpointing=true")
@@ -185,11 +201,7 @@ def check_fits(
     devices = _devices(estimate, machine, 1 if settings.sharding == "none" else machine.processes)
     if devices and (settings.sharding == "none" or devices > machine.processes):
         remedies.append(f"sharding=fsdp on {devices} devices (accelerate launch --num_processes {devices})")
-    remedies.append("smaller total_pixels, max_frames or pack_tokens")
-    raise SettingError(
-        f"{name} does not fit: {estimate.peak} takes {estimate.total / GIB:.1f} GiB on each device, which has "
-        f"{machine.memory / GIB:.1f} GiB; set {', or '.join(remedies)}"
-    )
+    return [*remedies, "smaller total_pixels, max_frames or pack_tokens"]
 
 
 def _devices(estimate: MemoryEstimate, machine: Machine, divided: int) -> int:

@@ -1,0 +1,153 @@
+"""The encoders that pre-training begins with: untrained ones, or those of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whenwhere.errors import SettingError
+from whenwhere.models.encoders.config import EncoderConfig
+from whenwhere.models.runs import RESULT, resolve_run
+from whenwhere.training.pretrain.settings import (
+    NEW,
+    PretrainEncoderSettings,
+    PretrainObjectiveSettings,
+    PretrainTextSettings,
+    new_config,
+    text_config,
+)
+
+if TYPE_CHECKING:
+    from whenwhere.models.encoders.model import VideoTextModel
+
+
+@dataclass(frozen=True, eq=False)
+class StartModel:
+    """The model that a run begins with.
+
+    Attributes:
+        model: The model, on the CPU.
+        new: Names of its weights that were drawn at random and not read from a checkpoint.
+    """
+
+    model: VideoTextModel
+    new: frozenset[str]
+
+
+def start_model(
+    encoder: PretrainEncoderSettings,
+    text: PretrainTextSettings,
+    objective: PretrainObjectiveSettings,
+    words: Sequence[str] = (),
+) -> StartModel:
+    """The model that a run begins with. New weights are drawn from torch's random numbers.
+
+    Args:
+        encoder: The table [encoder].
+        text: The table [text].
+        objective: The table [objective], which has the temperature.
+        words: All words of the captions, for the tokenizer of a new text encoder.
+
+    Raises:
+        ModelError: A checkpoint cannot be loaded.
+        SettingError: Sizes do not fit together, or a new text encoder has no words.
+    """
+    if encoder.checkpoint == NEW:
+        model = _new_model(encoder, text, words)
+        new = {name for name in model.state_dict() if not name.startswith("text.backbone.")}
+    else:
+        model, new = _from_checkpoint(encoder, text)
+    if objective.temperature is not None:
+        model.logit_scale.data.fill_(-math.log(objective.temperature))
+    model.logit_scale.requires_grad_(objective.learn_temperature)
+    return StartModel(model, frozenset(new))
+
+
+def _new_model(encoder: PretrainEncoderSettings, text: PretrainTextSettings, words: Sequence[str]) -> VideoTextModel:
+    from whenwhere.models.encoders.model import VideoTextModel
+
+    config = new_config(encoder, text)
+    if text.checkpoint is not None:
+        return VideoTextModel(config)
+    if not words:
+        raise SettingError(
+            "a new text encoder needs the list of all words, which these data do not have: name a text model in [text] "
+            "checkpoint, or a checkpoint in [encoder]"
+        )
+    return VideoTextModel.from_words(config, words)
+
+
+def _from_checkpoint(encoder: PretrainEncoderSettings, text: PretrainTextSettings) -> tuple[VideoTextModel, set[str]]:
+    """The model of a checkpoint with the changes of the tables, and the names of weights that are new."""
+    from whenwhere.models.encoders.text import TextEncoder
+
+    model, new = changed(_opened(encoder.checkpoint), encoder.changes)
+    if text.checkpoint is not None:
+        own = text_config(text, model.config.video.output)
+        model.text = TextEncoder(own)
+        new |= {f"text.{name}" for name in model.text.state_dict() if not name.startswith("backbone.")}
+    else:
+        own = replace(model.config.text, frozen=text.frozen)
+        model.text.config = own
+        model.text.requires_grad_(not text.frozen)
+    model.config = EncoderConfig(model.config.video, own)
+    return model, new
+
+
+def _opened(name: str) -> VideoTextModel:
+    """The model of a checkpoint, as it is.
+
+    Raises:
+        ModelError: It cannot be loaded.
+        SettingError: A training run has no such model.
+    """
+    from whenwhere.models.encoders.model import VideoTextModel
+
+    folder = Path(resolve_run(name)).expanduser()
+    if (folder / RESULT).is_dir() and not (folder / "config.json").is_file():
+        folder = folder / RESULT
+    return VideoTextModel.load(folder)
+
+
+def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTextModel, set[str]]:
+    """A model with another number of frames, another size of frames, or group tokens, and its weights otherwise.
+
+    Positions are interpolated; what the model did not have is new.
+
+    Args:
+        model: The model.
+        changes: Keys of `VideoConfig` and their values.
+
+    Returns:
+        The model, and the names of its weights that are new.
+
+    Raises:
+        SettingError: Sizes do not fit together.
+    """
+    from whenwhere.models.encoders.blocks import resampled_times, resized_positions
+    from whenwhere.models.encoders.video import VideoEncoder
+
+    config = replace(model.config.video, **changes)
+    if config == model.config.video:
+        return model, set()
+    made = VideoEncoder(config)
+    old, own = model.video.state_dict(), made.state_dict()
+    new = {f"video.{name}" for name in own.keys() - old.keys()}
+    for name in own.keys() & old.keys():
+        weight = old[name]
+        if name == "spatial_positions":
+            weight = resized_positions(weight, config.grid, config.grid)
+        elif name == "temporal_positions":
+            weight = resampled_times(weight, config.steps)
+        if weight.shape == own[name].shape:
+            own[name] = weight
+        elif "group" in name:  # another number of group tokens than the checkpoint's
+            new.add(f"video.{name}")
+        else:
+            raise SettingError(f"{name} of the checkpoint does not fit the sizes of [encoder]: change them back")
+    made.load_state_dict(own)
+    model.video, model.config = made, replace(model.config, video=config)
+    return model, new

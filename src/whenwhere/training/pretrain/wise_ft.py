@@ -1,0 +1,82 @@
+"""WiSE-FT (arXiv 2109.01903): the weights of a fine-tuned model, averaged with those that training began with.
+
+ViCLIP's released evaluations all average so, with equal shares, and leave out the temporal positions: the model that
+training began with, an image model, has none, and averaging them with its zeros would halve them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whenwhere.errors import ModelError, SettingError
+from whenwhere.models.runs import resolve_run
+from whenwhere.models.trained import FILE
+from whenwhere.readers import read_json
+from whenwhere.training.pretrain.settings import NEW
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from whenwhere.models.encoders.model import VideoTextModel
+
+#: Weights that are taken from the trained model as they are.
+LEFT_OUT = "temporal_positions"
+
+
+def wise_ft(start: str | Path, trained: str | Path, share: float = 0.5) -> VideoTextModel:
+    """Averages two saved models.
+
+    Args:
+        start: Folder of the model that training began with, as `VideoTextModel.save` wrote it, or RUN@STEP.
+        trained: Folder of the trained model, or RUN@STEP.
+        share: Share of the trained weights, 0-1.
+
+    Returns:
+        The merged model, with the trained model's configuration.
+
+    Raises:
+        ModelError: A model cannot be read, or their weights differ in shape.
+        SettingError: The share is out of range, or the trained model began from nothing.
+    """
+    from whenwhere.models.encoders.model import VideoTextModel
+
+    if not 0 <= share <= 1:
+        raise SettingError(f"the share of the trained weights is from 0 to 1, not {share:g}")
+    folder = Path(resolve_run(str(trained)))
+    about = read_json(folder / FILE) if (folder / FILE).is_file() else {}
+    if isinstance(about, dict) and about.get("start") == NEW:
+        raise SettingError(
+            f"{trained} was trained from new encoders: WiSE-FT needs a pre-trained model that training began with"
+        )
+    first = VideoTextModel.load(resolve_run(str(start)))
+    model = VideoTextModel.load(folder)
+    model.load_state_dict(averaged(first.state_dict(), model.state_dict(), share))
+    return model
+
+
+def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The average of two models' weights; temporal positions, and weights that only one has, are the trained ones.
+
+    Args:
+        start: Weights that training began with, by name.
+        trained: Trained weights, by name.
+        share: Share of the trained weights.
+
+    Raises:
+        ModelError: A weight has another shape in the one model than in the other.
+    """
+    found = {}
+    for name, weight in trained.items():
+        before = start.get(name)
+        if before is None or LEFT_OUT in name or not weight.is_floating_point():
+            found[name] = weight
+            continue
+        if before.shape != weight.shape:
+            raise ModelError(
+                f"{name} has the shape {tuple(before.shape)} in the model that training began with and "
+                f"{tuple(weight.shape)} in the trained one: they are not of one kind"
+            )
+        found[name] = share * weight + (1 - share) * before.to(weight)
+    return found
