@@ -8,6 +8,7 @@ for themselves comes on top.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import WhenwhereError
@@ -18,7 +19,7 @@ from whenwhere.training.prefix.footprint import Bytes
 from whenwhere.training.prefix.memory import MemoryEstimate
 from whenwhere.training.pretrain.cost import TextPass, clip_flops, text_pass_flops
 from whenwhere.training.pretrain.data import open_clips
-from whenwhere.training.pretrain.settings import Phase, PretrainObjectiveSettings, PretrainSettings
+from whenwhere.training.pretrain.settings import NEW, Phase, PretrainObjectiveSettings, PretrainSettings
 from whenwhere.training.stages import Recipe
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def estimate_pretraining(recipe: Recipe, tell: Callable[[str], None], machine: M
     found: dict[str, Any] = {}
     train: PretrainSettings = recipe.train
     try:
-        # a checkpoint must be read to know its sizes; new weights need no memory
-        with torch.device("meta"):
+        # new weights need no memory; a checkpoint must be read to know its sizes
+        with torch.device("meta") if recipe.encoder.checkpoint == NEW else nullcontext():
             model = start_model(recipe.encoder, recipe.text, recipe.objective, words=("word",)).model
     except WhenwhereError as e:
         return {"unknown": str(e)}

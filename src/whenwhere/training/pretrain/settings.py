@@ -37,8 +37,8 @@ class PretrainEncoderSettings:
             that was trained here, whose text encoder is taken too.
         image_size: Side of a frame in pixels.
         frames: Frames of a clip.
-        patch: Side of a patch in pixels; only of a new encoder, as are the next eight.
-        tubelet: Frames that one token covers.
+        tubelet: Frames that one token covers; a checkpoint's embedding of patches is inflated to it.
+        patch: Side of a patch in pixels; only of a new encoder, as are the next seven.
         width: Width of the tokens.
         layers: Number of transformer blocks.
         heads: Attention heads of a block.
@@ -56,8 +56,8 @@ class PretrainEncoderSettings:
     checkpoint: str = NEW
     image_size: int | None = None
     frames: int | None = None
-    patch: int | None = None
     tubelet: int | None = None
+    patch: int | None = None
     width: int | None = None
     layers: int | None = None
     heads: int | None = None

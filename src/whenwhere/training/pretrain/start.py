@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import SettingError
 from whenwhere.models.encoders.config import EncoderConfig
-from whenwhere.models.runs import RESULT, resolve_run
 from whenwhere.training.pretrain.settings import (
     NEW,
     PretrainEncoderSettings,
@@ -21,6 +19,8 @@ from whenwhere.training.pretrain.settings import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from whenwhere.models.encoders.model import VideoTextModel
 
 
@@ -82,9 +82,10 @@ def _new_model(encoder: PretrainEncoderSettings, text: PretrainTextSettings, wor
 
 def _from_checkpoint(encoder: PretrainEncoderSettings, text: PretrainTextSettings) -> tuple[VideoTextModel, set[str]]:
     """The model of a checkpoint with the changes of the tables, and the names of weights that are new."""
+    from whenwhere.models.encoders.conversion import open_model
     from whenwhere.models.encoders.text import TextEncoder
 
-    model, new = changed(_opened(encoder.checkpoint), encoder.changes)
+    model, new = changed(open_model(encoder.checkpoint), encoder.changes)
     if text.checkpoint is not None:
         own = text_config(text, model.config.video.output)
         model.text = TextEncoder(own)
@@ -97,23 +98,8 @@ def _from_checkpoint(encoder: PretrainEncoderSettings, text: PretrainTextSetting
     return model, new
 
 
-def _opened(name: str) -> VideoTextModel:
-    """The model of a checkpoint, as it is.
-
-    Raises:
-        ModelError: It cannot be loaded.
-        SettingError: A training run has no such model.
-    """
-    from whenwhere.models.encoders.model import VideoTextModel
-
-    folder = Path(resolve_run(name)).expanduser()
-    if (folder / RESULT).is_dir() and not (folder / "config.json").is_file():
-        folder = folder / RESULT
-    return VideoTextModel.load(folder)
-
-
 def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTextModel, set[str]]:
-    """A model with another number of frames, another size of frames, or group tokens, and its weights otherwise.
+    """A model with another number or size of frames, tubelets or group tokens, and its weights otherwise.
 
     Positions are interpolated; what the model did not have is new.
 
@@ -142,6 +128,8 @@ def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTex
             weight = resized_positions(weight, config.grid, config.grid)
         elif name == "temporal_positions":
             weight = resampled_times(weight, config.steps)
+        elif name == "patch.weight":
+            weight = inflated(weight, model.config.video.tubelet, config.tubelet)
         if weight.shape == own[name].shape:
             own[name] = weight
         elif "group" in name:  # another number of group tokens than the checkpoint's
@@ -151,3 +139,17 @@ def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTex
     made.load_state_dict(own)
     model.video, model.config = made, replace(model.config, video=config)
     return model, new
+
+
+def inflated(weight: Tensor, before: int, tubelet: int) -> Tensor:
+    """The embedding of patches for tubelets of several frames: of a still tubelet it makes what it made of a frame.
+
+    Args:
+        weight: Weights for patches of `before` frames, shape (C, 3 * before * patch²).
+        before: Frames of a patch as it was.
+        tubelet: Frames of a patch as it will be; a multiple of `before`, or there is nothing to inflate.
+    """
+    if tubelet == before or tubelet % before:
+        return weight
+    parts = weight.view(len(weight), 3, before, -1).repeat_interleave(tubelet // before, 2) * (before / tubelet)
+    return parts.flatten(1)
