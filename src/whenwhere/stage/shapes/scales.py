@@ -7,6 +7,7 @@ colour belongs to an event only for who knows both scales, and only if the shape
 has an advantage in length. `truth` says everything without errors and is what a test asks.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -154,3 +155,20 @@ def scale_caption(clip: CaptionedShapes, seed: int, settings: ScaleSettings, epo
     looks = {k: d.words for k, d in zip(kinds, described, strict=True) if kinds.count(k) == 1}
     merged = " then ".join(f"{looks.get(shape, f'a {shape}')} {verb}" for shape, verb in tags)
     return _cut(f"{merged} and {coarse}", n)
+
+
+_NOUN = re.compile(
+    rf"(?:(?:{'|'.join(SHAPE_TEXTURES)}) )?(?:(?:{'|'.join(SHAPE_COLOURS)}|grey) )?(?:{'|'.join(SHAPES)})\b"
+)
+
+
+def caption_nouns(caption: str) -> tuple[str, ...]:
+    """The noun phrases of a caption of shapes, in its order, each once.
+
+    Args:
+        caption: A caption in the words of the world of shapes.
+
+    >>> caption_nouns("the striped red circle left of the ring and a cross grows")
+    ('striped red circle', 'ring', 'cross')
+    """
+    return tuple(dict.fromkeys(_NOUN.findall(caption)))

@@ -1,63 +1,32 @@
-"""Captioned clips for video-language pre-training: what one is, and sources of them.
+"""The table [data] of a recipe for pre-training, and the source of captioned clips that it asks for.
 
-A source makes a clip from its number alone, so that a run can be resumed anywhere and each process can read its share.
-`open_clips` builds the source that the table [data] of a recipe asks for.
+`kind = "shapes"` renders clips of a corpus of the procedural world. Any other kind is the name of a set that
+`whenwhere.datasets` reads, whose videos are looked for in the folder `videos`. Nouns of captions are extracted when the
+source is opened and kept in the cache, never while clips are read.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from whenwhere.array_cache import ArrayCache
+from whenwhere.datasets import BENCHMARKS, read_items
+from whenwhere.datasets.nouns import RULES, cached_nouns, open_extractor
+from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import SettingError, did_you_mean
-from whenwhere.stage.shapes.captioned import CaptionedShapes, make_captioned
 from whenwhere.stage.shapes.corpus import CORPORA, ShapesCorpus
-from whenwhere.stage.shapes.words import CORPUS_WORDS
+from whenwhere.stage.shapes.scales import ScaleSettings
+from whenwhere.training.pretrain.clips import CaptionedClip as CaptionedClip
+from whenwhere.training.pretrain.clips import ClipSource as ClipSource
+from whenwhere.training.pretrain.shapes_source import ShapesSource
+from whenwhere.training.pretrain.video_source import VideoClipSource
 from whenwhere.training.tables import checked
+from whenwhere.video.frame_cache import FrameCache
 
-
-@dataclass(frozen=True, eq=False)
-class CaptionedClip:
-    """A clip with a caption.
-
-    Attributes:
-        id: Name of the clip.
-        video: Name of the video that the clip is cut from. Clips of one video are not negatives of each other.
-        frames: RGB frames, shape (T, S, S, 3), uint8.
-        caption: One sentence about the clip.
-        nouns: Noun phrases of the caption without articles, in its order; empty where they are not known.
-    """
-
-    id: str
-    video: str
-    frames: NDArray[np.uint8]
-    caption: str
-    nouns: tuple[str, ...] = ()
-
-
-class ClipSource(Protocol):
-    """Makes captioned clips from their numbers.
-
-    Attributes:
-        words: Every word that a caption can contain, for the tokenizer of a text encoder that starts untrained; empty
-            where the words are not a closed list.
-    """
-
-    words: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Number of clips."""
-
-    def __getitem__(self, number: int) -> CaptionedClip:
-        """Makes a clip.
-
-        Args:
-            number: Index of the clip, plus the number of clips for every epoch before this one. What is drawn at
-                random (frames within their segments, one of several captions) is drawn anew in each epoch.
-        """
+#: Largest size of a cache of clips, in bytes; what was not used for longest is removed from it.
+CACHE_LIMIT = 200 << 30
 
 
 @dataclass(frozen=True)
@@ -65,30 +34,60 @@ class PretrainDataSettings:
     """The table [data] of a recipe for pre-training: which captioned clips the encoders learn from.
 
     Attributes:
-        kind: `shapes` (the procedural world).
+        kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         corpus: Name of a corpus of shapes (`whenwhere.stage.shapes.CORPORA`).
         world: Factors of that corpus that are changed, each a field of `ShapesCorpus`.
+        captions: Captions of shapes: `events` says what the named shapes are and do; `truth`, `coarse`, `fine`,
+            `fused`, `concat` and `random_choice` are those of `whenwhere.stage.shapes.scales`.
+        caption_words: Number of words of captions at one of these scales, `truth` and `events` apart.
+        attribute_error: Share of the colours and textures of coarse captions that are wrong.
+        tag_error: Share of the shapes and verbs of fine captions that are wrong.
         first_seed: Seed of the first clip of `shapes`.
         count: Number of clips of `shapes`; for other data the largest number of clips, 0 for all.
-        cache: Folder in which finished frames are kept, so that later epochs and runs do not make them again. Empty
-            keeps none.
+        annotations: The released file of a set, or the manifest.
+        videos: Folder of the videos: names are looked up there, then as paths from the annotations. Empty is the folder
+            of the annotations.
+        split: Split of the set (`Item.split`) that clips are taken from. Empty takes all.
+        nouns: How noun phrases of real captions are found: `rules`, `none`, or `module:function` of a function from a
+            caption to its noun phrases. Those of shapes are known.
+        cache: Folder in which finished frames and nouns are kept, so that later epochs and runs do not make them again.
+            Empty keeps none.
     """
 
     kind: str = "shapes"
     corpus: str = "pairs"
     world: dict[str, Any] = field(default_factory=dict)
+    captions: Literal["events", "truth", "coarse", "fine", "fused", "concat", "random_choice"] = "events"
+    caption_words: int = 20
+    attribute_error: float = 0.0
+    tag_error: float = 0.0
     first_seed: int = 0
     count: int = 0
+    annotations: str = ""
+    videos: str = ""
+    split: str = ""
+    nouns: str = RULES
     cache: str = ""
 
     def __post_init__(self) -> None:
-        kinds = ("shapes",)
+        kinds = ("shapes", *BENCHMARKS)
         if self.kind not in kinds:
             raise SettingError(f"there is no data {self.kind!r}{did_you_mean(self.kind, kinds)}")
         if self.kind == "shapes":
             if not self.count:
                 raise SettingError("kind = 'shapes' needs count, how many clips there are")
-            self.shapes()
+            corpus = self.shapes()
+            if self.captions != "events" and (corpus.still or not corpus.acting):
+                raise SettingError(
+                    f"captions = {self.captions!r} needs a corpus in which something happens: take captions = 'events' "
+                    "or another corpus"
+                )
+            self.scale()
+        else:
+            if not self.annotations:
+                raise SettingError(f"kind = {self.kind!r} needs annotations: give {BENCHMARKS[self.kind].files}")
+            if self.nouns != "none":
+                open_extractor(self.nouns)
 
     def shapes(self) -> ShapesCorpus:
         """The corpus of shapes with its changed factors.
@@ -100,41 +99,15 @@ class PretrainDataSettings:
             raise SettingError(f"there is no corpus {self.corpus!r}{did_you_mean(self.corpus, CORPORA)}")
         return checked(ShapesCorpus, asdict(CORPORA[self.corpus]) | self.world, "world")
 
+    def scale(self) -> ScaleSettings | None:
+        """How captions at several scales are written; None for `events`.
 
-class ShapesSource:
-    """Clips of a corpus of shapes, one for each seed.
-
-    Args:
-        corpus: The corpus.
-        first_seed: Seed of the first clip; the others follow seed by seed.
-        count: Number of clips.
-    """
-
-    words = CORPUS_WORDS
-
-    def __init__(self, corpus: ShapesCorpus, first_seed: int = 0, count: int = 1_000_000) -> None:
-        self.corpus, self.first_seed, self.count = corpus, first_seed, count
-
-    def __len__(self) -> int:
-        """Number of clips."""
-        return self.count
-
-    def clip(self, index: int) -> CaptionedShapes:
-        """A clip with its whole truth.
-
-        Args:
-            index: Index of the clip.
+        Raises:
+            SettingError: The number of words or a share is out of range.
         """
-        return make_captioned(self.corpus, self.first_seed + index)
-
-    def __getitem__(self, number: int) -> CaptionedClip:
-        """A clip with its caption.
-
-        Args:
-            number: Index of the clip, plus the number of clips for every epoch before this one.
-        """
-        clip = self.clip(number % self.count)
-        return CaptionedClip(clip.id, clip.id, clip.images, clip.caption, clip.nouns)
+        if self.captions == "events":
+            return None
+        return ScaleSettings(self.captions, self.caption_words, self.attribute_error, self.tag_error)
 
 
 def open_clips(
@@ -147,14 +120,35 @@ def open_clips(
         settings: The table [data].
         frames: Number of frames of a clip.
         side: Width and height of a frame in pixels.
-        training: Whether frames of real videos are drawn at random within their segments; otherwise the middle ones
-            are taken.
-        tell: Called with a sentence about what takes long or was left out.
+        training: Whether frames of real videos are drawn at random within their parts of the clip; otherwise the middle
+            ones are taken.
+        tell: Called with a sentence about what was left out.
         folder: Folder that relative paths in the table start from. None is the working folder.
 
     Raises:
-        SettingError: The table asks for something that does not exist.
+        SettingError: The table asks for something that does not exist, or no clip is left.
         RecordError: Annotations cannot be read.
+        OutputError: The cache cannot be written.
     """
-    corpus = replace(settings.shapes(), frames=frames, side=side)
-    return ShapesSource(corpus, settings.first_seed, settings.count)
+    base = folder or Path()
+    cache = ArrayCache(base / settings.cache, CACHE_LIMIT) if settings.cache else None
+    if settings.kind == "shapes":
+        corpus = replace(settings.shapes(), frames=frames, side=side)
+        return ShapesSource(corpus, settings.first_seed, settings.count, settings.scale(), cache)
+    annotations = base / settings.annotations
+    items = read_items(BENCHMARKS[settings.kind], annotations)
+    if settings.split:
+        splits = {item.split for item in items if item.split}
+        items = [item for item in items if item.split == settings.split]
+        if not items:
+            raise SettingError(
+                f"{annotations} has no split {settings.split!r}{did_you_mean(settings.split, splits)}: leave split out"
+            )
+    videos = VideoFolder(base / settings.videos if settings.videos else annotations.parent, annotations)
+    nouns: dict[str, tuple[str, ...]] = {}
+    if settings.nouns != "none":
+        file = cache.folder / "nouns.jsonl" if cache is not None else None
+        nouns = cached_nouns((item.query.strip() for item in items), settings.nouns, file)
+    most = settings.count or math.inf
+    chosen = [item for k, item in enumerate(items) if k < most]
+    return VideoClipSource(chosen, videos, frames, side, training, FrameCache(cache), nouns, tell)

@@ -1,0 +1,108 @@
+"""Captioned clips of the world of shapes, rendered when they are asked for, or once and then read from disk."""
+
+from collections import OrderedDict
+from dataclasses import asdict
+
+import numpy as np
+
+from whenwhere.array_cache import ArrayCache, ArrayEntry
+from whenwhere.stage.shapes.captioned import CaptionedShapes, finish, make_captioned, plan_captioned
+from whenwhere.stage.shapes.corpus import ShapesCorpus
+from whenwhere.stage.shapes.paint import Painted
+from whenwhere.stage.shapes.scales import ScaleSettings, caption_nouns, scale_caption
+from whenwhere.stage.shapes.words import CORPUS_WORDS
+from whenwhere.stage.streams import STAGE_VERSION
+from whenwhere.training.pretrain.clips import CaptionedClip
+
+#: Number of clips that are rendered and stored together.
+BLOCK = 256
+#: Blocks that stay mapped; each holds a file open.
+_MAPPED = 200
+
+
+class ShapesSource:
+    """Clips of a corpus of shapes, one for each seed.
+
+    Args:
+        corpus: The corpus.
+        first_seed: Seed of the first clip; the others follow seed by seed.
+        count: Number of clips.
+        captions: Scale of the captions, their length and errors. None takes each corpus's own caption, which says what
+            the named shapes are and do.
+        cache: Where rendered clips are kept, in blocks. None renders a clip each time that it is asked for.
+
+    Attributes:
+        words: Every word that a caption can contain.
+        rendered: Number of clips that this object has rendered.
+    """
+
+    words = CORPUS_WORDS
+
+    def __init__(
+        self,
+        corpus: ShapesCorpus,
+        first_seed: int = 0,
+        count: int = 1_000_000,
+        captions: ScaleSettings | None = None,
+        cache: ArrayCache | None = None,
+    ) -> None:
+        self.corpus, self.first_seed, self.count, self.captions, self.cache = corpus, first_seed, count, captions, cache
+        self.rendered = 0
+        self._blocks: OrderedDict[int, ArrayEntry] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self.count
+
+    def clip(self, index: int) -> CaptionedShapes:
+        """A clip with its whole truth.
+
+        Args:
+            index: Index of the clip.
+        """
+        seed = self.first_seed + index
+        if self.cache is None:
+            self.rendered += 1
+            return make_captioned(self.corpus, seed)
+        entry, k = self._block(seed // BLOCK), seed % BLOCK
+        plan, named = plan_captioned(self.corpus, seed)
+        n = len(plan.things)
+        painted = Painted(entry.arrays["images"][k], entry.arrays["boxes"][k, :n], entry.arrays["seen"][k, :n])
+        # a stored still has its one frame in all places already
+        return finish(self.corpus, f"{self.corpus.split}-{seed:07d}", plan, named, painted)
+
+    def _block(self, number: int) -> ArrayEntry:
+        """The rendered clips of some consecutive seeds: read if they are stored, else made and stored."""
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+            return self._blocks[number]
+        assert self.cache is not None
+        key = self.cache.key("shapes", STAGE_VERSION, asdict(self.corpus), number, BLOCK)
+        entry = self.cache.read(key)
+        if entry is None:
+            clips = [make_captioned(self.corpus, seed) for seed in range(number * BLOCK, (number + 1) * BLOCK)]
+            self.rendered += len(clips)
+            most, n = self.corpus.objects[1], self.corpus.frames
+            boxes, seen = np.full((BLOCK, most, n, 4), np.nan), np.zeros((BLOCK, most, n))
+            for k, clip in enumerate(clips):
+                boxes[k, : len(clip.boxes)], seen[k, : len(clip.seen)] = clip.boxes, clip.seen
+            arrays = {"images": np.stack([clip.images for clip in clips]), "boxes": boxes, "seen": seen}
+            self.cache.write(key, arrays)
+            entry = self.cache.read(key) or ArrayEntry(arrays, {})
+        self._blocks[number] = entry
+        if len(self._blocks) > _MAPPED:
+            self._blocks.popitem(last=False)
+        return entry
+
+    def __getitem__(self, number: int) -> CaptionedClip:
+        """A clip with its caption.
+
+        Args:
+            number: Index of the clip, plus the number of clips for every epoch before this one.
+        """
+        epoch, index = divmod(number, self.count)
+        clip = self.clip(index)
+        if self.captions is None:
+            return CaptionedClip(clip.id, clip.id, clip.images, clip.caption, clip.nouns)
+        text = scale_caption(clip, self.first_seed + index, self.captions, epoch)
+        return CaptionedClip(clip.id, clip.id, clip.images, text, caption_nouns(text))
