@@ -406,6 +406,58 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(train: Train, monkeypatch:
     assert len(told) == len(set(told)) == 2 and all("No space left on device" in text for text in told)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 130), max_size=14))
+def test_packing_by_length_takes_no_more_rows(sizes: list[int]) -> None:
+    from whenwhere.training.prefix.group import pack_by_length, pack_in_order
+
+    packs = pack_by_length(range(len(sizes)), sizes, 100)
+    assert sorted(k for pack in packs for k in pack) == list(range(len(sizes)))
+    assert all(len(pack) == 1 or sum(sizes[k] for k in pack) <= 100 for pack in packs)
+    assert all(pack == sorted(pack) for pack in packs) and [pack[0] for pack in packs] == sorted(p[0] for p in packs)
+    assert len(packs) <= len(pack_in_order(sizes, sizes, 100))
+
+
+def test_a_static_curriculum_is_read_ahead() -> None:
+    """The samples stand where they stood before, and may be read before they are asked for."""
+    from whenwhere.curate.difficulty import Difficulty
+    from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
+    from whenwhere.training.data.prefetch import can_prefetch
+    from whenwhere.training.data.samples import sample_at
+
+    source = Long(10)
+    name = source.samples[0].questions[0].id
+    found = {f"{n}": Difficulty(name, f"clip{n}", n, 1, n / 10, 0.0) for n in range(10)}
+    course = Curriculum(source, CurriculumSettings(low=0.2, high=0.75), found, 5)
+    ahead = course.static
+    assert can_prefetch(ahead) and not can_prefetch(course) and len(ahead) == len(course) == 6
+    assert [sample_at(ahead, k, 0, 5).id for k in range(18)] == [course.at(k, 0).id for k in range(18)]
+    assert deferred(ahead, 0).held_bytes == 0 and ahead.question_count == course.question_count
+
+
+@torch_only
+def test_a_dry_run_says_how_much_the_caches_take(videos: Path, tmp_path: Path) -> None:
+    from whenwhere.datasets import manifest
+    from whenwhere.training.machine import Machine
+    from whenwhere.training.recipe import load
+    from whenwhere.training.stages import find_stage
+
+    items = [Item(f"{k}", str(videos / f"{k}.mp4"), "a thing", span_array([(0, 1)]), duration=2.0) for k in (0, 2)]
+    manifest.write(items, tmp_path / "m.jsonl")
+    how = [
+        "kind=manifest", f"annotations={tmp_path / 'm.jsonl'}", "grow=[]", "data.count=0", "sample_fps=2",
+        "freeze_vision_tower=true", "frame_cache=1 kB",
+    ]  # fmt: skip
+    recipe = load("tiny-sft", how)
+    said: list[str] = []
+    found = find_stage("sft").estimate(recipe, said.append, Machine("cpu"))  # type: ignore[misc]
+    frames = [4, 12]
+    assert found["frame_cache_gib"] == pytest.approx(sum(frames) * 64 * 48 * 3 / 2**30)
+    # two frames are one step of 4 x 3 tokens, with features of 160 numbers, and two levels of DeepStack
+    assert found["feature_cache_gib"] == pytest.approx(sum(frames) // 2 * 12 * 160 * 4 * 3 / 2**30)
+    assert any("frame_cache = 1 kB is less than the" in text for text in said)
+
+
 def test_a_deferred_sample_says_everything_before_it_is_read() -> None:
     read: list[int] = []
     whole = Two().samples[0]

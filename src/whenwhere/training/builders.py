@@ -355,7 +355,8 @@ def ordered(recipe: Recipe, samples: SampleSource, learner: "Policy", run: RunFo
             )
     else:
         first = dict(measure(0))
-    return Curriculum(samples, own, first, recipe.train.seed, measure)
+    made = Curriculum(samples, own, first, recipe.train.seed, measure)
+    return made.static if own.schedule == "static" else made
 
 
 def _numbered(found: Mapping[str, Difficulty], samples: SampleSource) -> dict[str, Difficulty]:

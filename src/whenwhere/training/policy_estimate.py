@@ -15,9 +15,16 @@ import numpy as np
 
 from whenwhere.errors import WhenwhereError
 from whenwhere.training import builders
-from whenwhere.training.data.samples import ReorderedSource, Sample, SampleSource, question_count
+from whenwhere.training.data.budget import parse_size
+from whenwhere.training.data.samples import (
+    DeferredSample,
+    ReorderedSource,
+    Sample,
+    SampleSource,
+    question_count,
+)
 from whenwhere.training.epochs import in_updates
-from whenwhere.training.machine import Machine
+from whenwhere.training.machine import GIB, Machine
 from whenwhere.training.prefix.flops import FlopCounter, Flops
 from whenwhere.training.prefix.group import TokenSegment
 from whenwhere.training.prefix.memory import MemoryEstimate, UpdateShape, estimate_memory
@@ -147,11 +154,15 @@ def _look(
     prompts, questions, answers = [], [], []
     clips: list[LongestClip] = []
     flops = Flops()
+    pixels, features = [], []
     for sample in islice(_readable(source), LOOKED_AT):
         prompt, rests = policy.prompts(sample, sample.questions)
         targets = [len(policy.target(sample, question)) for question in sample.questions]
         flops = flops + cost(counter, prompt, [len(rest) for rest in rests], targets)
         prompts.append(len(prompt.ids) + max(map(len, rests)))
+        if isinstance(sample, DeferredSample):  # of a video, which is decoded
+            pixels.append(sample.nbytes)
+        features.append(_feature_bytes(recipe, policy, prompt))
         questions.append(len(sample.questions))
         answers += targets
         grids = [
@@ -164,6 +175,10 @@ def _look(
     if not prompts:
         found["unknown"] = f"tokens: none of the first {LOOKED_AT} samples can be read"
         return None
+    if pixels:
+        _say_cache("frame_cache", pixels, len(source), recipe.train.frame_cache, found, tell)
+    if recipe.train.freeze_vision_tower:
+        _say_cache("feature_cache", features, len(source), recipe.train.feature_cache, found, tell)
     found["questions_per_sample"] = float(np.mean(questions))
     found["prompt_tokens"] = float(np.mean(prompts))
     found["longest_prompt"] = max(prompts)
@@ -183,6 +198,27 @@ def _look(
     found["flops"] = per_update.shared * updates
     found["flops_with_repeated_prompts"] = per_update.repeat * updates
     return max(clips, key=lambda clip: clip.tokens)
+
+
+def _feature_bytes(recipe: Recipe, policy: "Policy", prompt: TokenSegment) -> int:
+    """Bytes of the vision tower's output for a prompt."""
+    parts = policy.parts
+    levels = 1 + len(getattr(parts.config.vision_config, "deepstack_visual_indexes", None) or ())
+    size = 2 if recipe.train.bf16 else parts.text_model.embed_tokens.weight.itemsize
+    return int((parts.token_kinds(prompt.ids) != 0).sum()) * int(parts.text_config.hidden_size) * size * levels
+
+
+def _say_cache(
+    name: str, sizes: list[int], samples: int, limit: str, found: dict[str, Any], tell: Callable[[str], None]
+) -> None:  # fmt: skip
+    """Fills in how much a cache of all samples takes on disk, and warns if its limit is smaller."""
+    whole = float(np.mean(sizes)) * samples
+    found[f"{name}_gib"] = whole / GIB
+    if limit and parse_size(limit, name) < whole:
+        tell(
+            f"{name} = {limit} is less than the {whole / GIB:.3g} GiB of an epoch: much of it would be gone before it "
+            "is used again"
+        )
 
 
 def _readable(source: SampleSource) -> Iterator[Sample]:

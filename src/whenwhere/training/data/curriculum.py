@@ -19,7 +19,7 @@ Left out: several processes re-scoring together.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -114,6 +114,60 @@ class _Epoch:
     difficulty: dict[int, float]
 
 
+class ChosenSource:
+    """The chosen questions of a source, sample by sample: an ordinary source, which is read in random order.
+
+    Args:
+        source: The samples.
+        numbers: Numbers of the samples.
+        chosen: Names of the chosen questions by the number of their sample.
+    """
+
+    def __init__(self, source: SampleSource, numbers: Sequence[int], chosen: Mapping[int, frozenset[str]]) -> None:
+        self.source, self._numbers, self._chosen = source, numbers, chosen
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample with its chosen questions."""
+        return chosen_questions(self.source[self._numbers[index]], self._chosen[self._numbers[index]])
+
+    def deferred(self, index: int) -> Sample:
+        """A sample whose frames are read when they are first used; see `samples.DeferredSource`."""
+        return chosen_questions(deferred(self.source, self._numbers[index]), self._chosen[self._numbers[index]])
+
+    @property
+    def question_count(self) -> int:
+        """Number of chosen questions."""
+        return sum(map(len, self._chosen.values()))
+
+    @property
+    def frame_store(self) -> ArrayCache | None:
+        """The cache of decoded frames of the samples' source."""
+        return frame_store(self.source)
+
+
+def chosen_questions(sample: Sample, names: Collection[str]) -> Sample:
+    """A sample with some of its questions.
+
+    Args:
+        sample: The sample.
+        names: Names of the questions.
+
+    Raises:
+        SettingError: It has none of them.
+    """
+    kept = tuple(q for q in sample.questions if q.id in names)
+    if not kept:
+        raise SettingError(
+            f"the sample {sample.id!r} has none of the questions that its difficulties are of: they were measured on "
+            "other data"
+        )
+    return sample.with_questions(kept)
+
+
 class Curriculum:
     """A source in the order of a curriculum (`samples.OrderedSource`).
 
@@ -161,6 +215,11 @@ class Curriculum:
     def questions(self) -> list[str]:
         """Names of the questions of the first epoch, sorted."""
         return sorted(q for ids in self._epochs[0].chosen.values() for q in ids)
+
+    @property
+    def static(self) -> ChosenSource:
+        """The samples of the first epoch as a source that can be read ahead, for a `static` schedule."""
+        return ChosenSource(self.source, self._epochs[0].numbers, self._epochs[0].chosen)
 
     def at(self, position: int, progress: float) -> Sample:
         """The sample at a position of a run; see `samples.OrderedSource`."""
@@ -229,14 +288,7 @@ class Curriculum:
         return labels
 
     def _chosen(self, epoch: _Epoch, number: int) -> Sample:
-        sample = deferred(self.source, number)
-        kept = tuple(q for q in sample.questions if q.id in epoch.chosen[number])
-        if not kept:
-            raise SettingError(
-                f"the sample {sample.id!r} has none of the questions that its difficulties are of: they were measured "
-                "on other data"
-            )
-        return sample.with_questions(kept)
+        return chosen_questions(deferred(self.source, number), epoch.chosen[number])
 
 
 def masked(sample: Sample, share: float, seed: int) -> Sample:

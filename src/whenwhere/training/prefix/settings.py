@@ -15,7 +15,8 @@ class PolicySettings(TrainingSettings):
 
     Attributes:
         backend: How log-probabilities are computed (`prefix.shared_prefix`).
-        pack_tokens: Largest number of tokens of clips that are packed into one row.
+        pack_tokens: Largest number of tokens of clips that are packed into one row. The clips of an update are packed
+            by their length into as few rows as possible.
         max_prompt_length: Largest number of tokens of a prompt; a sample with a longer one is skipped and reported.
         freeze_vision_tower: Whether the vision tower is frozen; it then runs once per sample, without gradient.
         feature_cache: Largest size of the vision tower's output that is kept on disk, such as 100 GB, so that an epoch

@@ -36,7 +36,7 @@ from whenwhere.training.data.samples import Sample, SampleSource, question_count
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import Flops, branch_lengths
-from whenwhere.training.prefix.group import PrefixGroup, deduplicate, pack_in_order
+from whenwhere.training.prefix.group import PrefixGroup, deduplicate, pack_by_length
 from whenwhere.training.prefix.logprobs import EntropyMode, TokenScores
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
@@ -294,7 +294,7 @@ class RLObjective(PolicyObjective[RLSettings]):
         distinct = [deduplicate(batch.clip.prompt, batch.branches()) for batch in self._batches]
         work = list(zip(self._batches, distinct, strict=True))
         self.check_backend(self._scorer, [group for group, _ in distinct], run.processes)
-        packs = list(pack_in_order(work, [group.token_count for group, _ in distinct], self.settings.pack_tokens))
+        packs = list(pack_by_length(work, [group.token_count for group, _ in distinct], self.settings.pack_tokens))
         for pack in packs:
             self.policy.run(partial(self._pack_loss, pack, normalizer, sums)).backward()
             for batch, (group, _) in pack:

@@ -4,8 +4,8 @@ The loss of an update is the weighted mean over the answer tokens of all clips a
 weight `span_weight`, others 1. Tokens that have an order (times, coordinates) may have soft targets, so that a token
 next to the right one costs less than one far away, which speeds up learning.
 
-Clips are prepared in a thread, in the order of the run. Short clips are packed into one row (`pack_tokens`), because a
-small model would be slow on single ones.
+Clips are prepared ahead of the run, in its order (`data.reader`). Those of an update are packed by their length into as
+few rows as hold them (`pack_tokens`), because a small model would be slow on single ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from whenwhere.training.data.samples import Question, Sample, SampleSource
 from whenwhere.training.epochs import in_updates
 from whenwhere.training.objective import Outcome
 from whenwhere.training.prefix.flops import branch_lengths
-from whenwhere.training.prefix.group import PrefixGroup, pack_in_order, question_group
+from whenwhere.training.prefix.group import PrefixGroup, pack_by_length, question_group
 from whenwhere.training.prefix.logprobs import SoftTargets, gaussian_targets
 from whenwhere.training.prefix.objective import PolicyObjective
 from whenwhere.training.prefix.policy import Policy
@@ -124,7 +124,7 @@ class SFTObjective(PolicyObjective[SFTSettings]):
         self.unused.update(usable, len(found) * run.processes.count)
         loss_sum, nll_sum, flops = 0.0, 0.0, 0.0
         self.check_backend(self._scorer, [c.group for c in clips], run.processes)
-        packs = list(pack_in_order(clips, [c.group.token_count for c in clips], self.settings.pack_tokens))
+        packs = list(pack_by_length(clips, [c.group.token_count for c in clips], self.settings.pack_tokens))
         for pack in packs:
             groups = [self._with_frozen_features(c) for c in pack]
             loss, logps = self.policy.run(partial(self._loss, pack, groups))
