@@ -178,7 +178,7 @@ def test_boundaries_are_where_the_picture_changes() -> None:
         assert boundaries_of(make_captioned(shapes_corpus("homogeneous"), seed)) == []
         clip = make_captioned(shapes_corpus("varied"), seed)
         acts = actions_of(clip)
-        assert len(boundaries_of(clip)) == 2 and [a.end for a in acts[:2]] == boundaries_of(clip)
+        assert len(boundaries_of(clip)) == 1 and [a.end for a in acts[:1]] == boundaries_of(clip)
         assert acts[0].start == 0 and acts[-1].end == 4 and frame_labels(clip).sum(axis=1).tolist() == [1] * 8
         # one background throughout
         long = make_captioned(shapes_corpus("actions", cameras=(1, 0, 0)), seed)
@@ -186,6 +186,19 @@ def test_boundaries_are_where_the_picture_changes() -> None:
         assert hidden > 0.4 and len(actions_of(long)) == 4
         ends = actions_of(long)
         assert all(a.end <= b.start for a, b in itertools.pairwise(ends))
+
+
+def test_parts_of_a_clip_are_of_any_length() -> None:
+    """No boundary is known beforehand: of all ways to cut a clip, each is as likely as any other."""
+    found: dict[tuple[int, ...], int] = {}
+    corpus = shapes_corpus("varied", named=3)
+    for seed in range(300):
+        plan, named = plan_captioned(corpus, seed)
+        acts = sorted((plan.things[i].acts[0].start, plan.things[i].acts[0].end) for i in named)
+        lengths = tuple(end - start for start, end in acts)
+        assert acts[0][0] == 0 and acts[-1][1] == 8 and all(a[1] == b[0] for a, b in itertools.pairwise(acts))
+        found[lengths] = found.get(lengths, 0) + 1
+    assert len(found) == 6 and min(map(min, found)) == 2 and 25 < min(found.values()) <= max(found.values()) < 80
 
 
 def test_questions_have_visible_answers_of_a_closed_vocabulary() -> None:

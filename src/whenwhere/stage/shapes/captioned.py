@@ -81,8 +81,9 @@ def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
     if corpus.timing == "whole":
         return [(0, n)] * k
     if corpus.timing == "sequence":
-        inner = 2 * (1 + rng.permutation(n // 2 - 1)[: k - 1])
-        edges = [0, *sorted(int(e) for e in inner), n]
+        # all ways to cut the clip into parts of at least two frames are equally likely
+        cuts = np.sort(rng.permutation(n - k - 1)[: k - 1]) + np.arange(k - 1)
+        edges = [0, *(int(c) + 2 for c in cuts), n]
         return list(itertools.pairwise(edges))
     if corpus.timing == "paused":
         # each event lies within its own part of the clip, at least one frame away from the part's end

@@ -127,7 +127,7 @@ class ShapesCorpus:
 CORPORA: dict[str, ShapesCorpus] = {
     "pairs": ShapesCorpus(),
     "homogeneous": ShapesCorpus(named=1, timing="whole", bystanders=0.0),
-    "varied": ShapesCorpus(named=3, timing="sequence", bystanders=0.0),
+    "varied": ShapesCorpus(timing="sequence", bystanders=0.0),
     "scales": ShapesCorpus(transient=True, middle=0.7, bystanders=0.0, objects=(5, 8), distinct=True),
     "actions": ShapesCorpus(frames=32, named=4, timing="paused", bystanders=0.0, drift=0.0),
     "stills": ShapesCorpus(acting=False, still=True),
@@ -146,8 +146,8 @@ def shapes_corpus(name: str, **changes: Any) -> ShapesCorpus:
     Raises:
         SettingError: There is no such corpus or factor, or the factors contradict each other.
 
-    >>> shapes_corpus("varied", side=64).named
-    3
+    >>> shapes_corpus("varied", side=64).timing
+    'sequence'
     """
     if name not in CORPORA:
         raise SettingError(f"there is no corpus '{name}'{did_you_mean(name, CORPORA)}")

@@ -49,6 +49,7 @@ class ShapesSource:
         self.corpus, self.first_seed, self.count, self.captions, self.cache = corpus, first_seed, count, captions, cache
         self.rendered = 0
         self._blocks: OrderedDict[int, ArrayEntry] = OrderedDict()
+        self._said: dict[int, tuple[str, str, tuple[str, ...]]] = {}
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -101,8 +102,15 @@ class ShapesSource:
             number: Index of the clip, plus the number of clips for every epoch before this one.
         """
         epoch, index = divmod(number, self.count)
+        seed = self.first_seed + index
+        if index in self._said:  # where clips are kept, captions are too: then only frames are read
+            name, caption, nouns = self._said[index]
+            return CaptionedClip(name, name, self._block(seed // BLOCK).arrays["images"][seed % BLOCK], caption, nouns)
         clip = self.clip(index)
-        if self.captions is None:
-            return CaptionedClip(clip.id, clip.id, clip.images, clip.caption, clip.nouns)
-        text = scale_caption(clip, self.first_seed + index, self.captions, epoch)
-        return CaptionedClip(clip.id, clip.id, clip.images, text, caption_nouns(text))
+        caption, nouns = clip.caption, clip.nouns
+        if self.captions is not None:
+            caption = scale_caption(clip, seed, self.captions, epoch)
+            nouns = caption_nouns(caption)
+        if self.cache is not None and (self.captions is None or self.captions.scale != "random_choice"):
+            self._said[index] = clip.id, caption, nouns
+        return CaptionedClip(clip.id, clip.id, clip.images, caption, nouns)
