@@ -11,6 +11,7 @@ A generated block in a Markdown file of the project begins with a comment that n
     <!-- rewards -->                               the reward terms
     <!-- recipes -->                               the packaged recipes
     <!-- curation filters -->                      the filters of `data curate` in the order in which they are asked
+    <!-- query types -->                           the types of queries of `data audit`
     <!-- settings, rl -->                          the keys of a recipe's table, from its dataclass
     <!-- house -->                                 the floor plan of `docs/house.py`
 
@@ -126,6 +127,13 @@ def curation_filters() -> str:
     return table_text(rows)
 
 
+def query_types() -> str:
+    """A table of the types of queries that `whenwhere data audit` counts."""
+    from whenwhere.curate.query_types import QUERY_TYPES
+
+    return table_text([["type", "sentences about"], *([kind.name, kind.about] for kind in QUERY_TYPES)])
+
+
 def floors() -> str:
     """The floor plan of the house."""
     return f"```\n{house.floor_plan(house.read_house())}\n```\n"
@@ -203,6 +211,7 @@ SOURCES: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
     (re.compile(r"rewards"), rewards),
     (re.compile(r"recipes"), recipes),
     (re.compile(r"curation filters"), curation_filters),
+    (re.compile(r"query types"), query_types),
     (re.compile(r"settings, (\w+)"), settings),
     (re.compile(r"house"), floors),
 )

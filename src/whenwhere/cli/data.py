@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whenwhere.cli.data_audit import audit
 from whenwhere.cli.data_curate import curate
 from whenwhere.cli.data_difficulty import difficulty
+from whenwhere.cli.data_mix import mix
 from whenwhere.cli.misspelt import SuggestingGroup
 
 if TYPE_CHECKING:
@@ -304,6 +306,8 @@ for command, example in (
     (validate, "whenwhere data validate sta.jsonl --videos clips"),
     (stats, "whenwhere data stats sta.jsonl --json"),
     (curate, "whenwhere data curate sta.jsonl --set max_fraction=0.6 --against tvgbench=tvgbench.json --out curated"),
+    (mix, "whenwhere data mix sta.jsonl didemo.jsonl --weight sta=2 --cap didemo=500 --count 3000 --out mix.jsonl"),
+    (audit, "whenwhere data audit train.jsonl tvgbench=tvgbench.json --reannotated again.jsonl --out audited"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
 ):
     data.command(command.__name__, epilog=f"Example: {example}")(command)

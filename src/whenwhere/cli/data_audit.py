@@ -1,0 +1,51 @@
+"""`whenwhere data audit`: what sets cover, what can be answered blindly, how accurate labels are, what leaks."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def audit(
+    sets: Annotated[
+        list[str], typer.Argument(metavar="[BENCHMARK=]FILE...", help="Manifests, or released files of benchmarks.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for audit.md and audit.json.")],
+    reannotated: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Manifest of items of the first set that were annotated a second time."),
+    ] = None,
+    blind: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Answers to the first set of a model without the pictures or the sentence; repeatable."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(help="Write this many questions of the first set, without truth, to be annotated a second time."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Audit sets: types of queries, scores without looking or reading, accuracy of labels, leaks between splits.
+
+    Exit status: 0 done, 1 lines could not be read, 2 wrong usage.
+    """
+    from whenwhere.cli.console import Waiting, counted, note, write_json
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.curate.audit import audit_files
+
+    with Waiting(f"auditing {counted(len(sets), 'set')}"):
+        result = audit_files(sets, out, again=reannotated, blind=blind or [], sample=sample, seed=seed)
+    if json_:
+        write_json(json.dumps(result.as_dict(), ensure_ascii=False))
+    else:
+        stdout.print(result.markdown(), markup=False)
+    faults = [fault for one in result.sets for fault in one.faults]
+    for fault in faults[:3]:
+        note(fault, "red")
+    if faults:
+        note(f"{counted(len(faults), 'line')} could not be read and are not in the audit", "red")
+        raise typer.Exit(1)
