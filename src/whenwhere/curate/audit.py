@@ -94,7 +94,7 @@ class Overlap:
 
 
 @dataclass
-class Audit:
+class DataAudit:
     """The result of `audit`.
 
     Attributes:
@@ -141,7 +141,7 @@ def audit(
     again: ItemSet | None = None,
     blind: Mapping[str, Mapping[str, Prediction]] | None = None,
     near: bool = True,
-) -> Audit:
+) -> DataAudit:
     """Audit sets together.
 
     Args:
@@ -172,7 +172,7 @@ def audit(
         )  # fmt: skip
     parts = [part for one in sets for part in _splits(one)]
     pairs = [(a, b) for k, a in enumerate(parts) for b in parts[k + 1 :]]
-    return Audit(found, [_overlap(a, b, near) for a, b in pairs])
+    return DataAudit(found, [_overlap(a, b, near) for a, b in pairs])
 
 
 def audit_files(
@@ -183,7 +183,7 @@ def audit_files(
     blind: Sequence[str | Path] = (),
     sample: int | None = None,
     seed: int = 0,
-) -> Audit:
+) -> DataAudit:
     """Audit manifests and released files together, and write audit.md and audit.json.
 
     Args:
