@@ -416,14 +416,14 @@ def test_nothing_on_stdin(cli: Cli) -> None:
 def test_a_bug_keeps_its_traceback_and_the_rest_goes_on(tmp_path: Path, moving_clip: Path) -> None:
     """A fault of ours in one sentence is shown in full, stored as a failure, and stops nothing."""
     code = (
-        "import sys, whenwhere.session as s\n"
+        "import sys, whenwhere.grounders.named as s\n"
         "class Odd:\n"
         "    name = 'odd'\n"
-        "    def __init__(self, *given): self.real = s.GROUNDERS['motion'](*given)\n"
+        "    def __init__(self, parts): self.real = s.GROUNDERS['motion'].build(parts)\n"
         "    def ground(self, info, request):\n"
         "        if 'odd' in request.query: raise ZeroDivisionError('a bug')\n"
         "        return self.real.ground(info, request)\n"
-        "s.GROUNDERS['odd'] = Odd\n"
+        "s.GROUNDERS['odd'] = s.GrounderKind(Odd)\n"
         "from whenwhere.cli import main; main()"
     )
     done = subprocess.run(

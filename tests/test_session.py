@@ -14,12 +14,12 @@ import whenwhere
 from whenwhere.errors import MediaError, OutputError, QueryError, SettingError
 from whenwhere.export import format_of
 from whenwhere.grounders import GroundingRequest, GroundingResult
+from whenwhere.grounders.named import GROUNDERS, GrounderKind
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
-from whenwhere.session import GROUNDERS, Answer
+from whenwhere.session import Answer
 from whenwhere.settings import GroundingSettings
 from whenwhere.spans import Span, SpanSet
-from whenwhere.store import Cache
 from whenwhere.tubes import Tube
 from whenwhere.video import FrameWriter
 
@@ -33,9 +33,6 @@ class Says:
     name = "says"
     found = GroundingResult("unsure")
 
-    def __init__(self, cache: Cache, progress: object) -> None:
-        pass
-
     def ground(self, info, request) -> GroundingResult:  # type: ignore[no-untyped-def]
         return replace(Says.found, tubes=list(Says.found.tubes))
 
@@ -45,7 +42,7 @@ class Says:
 
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch) -> type[Says]:
-    monkeypatch.setitem(GROUNDERS, "says", Says)
+    monkeypatch.setitem(GROUNDERS, "says", GrounderKind(lambda parts: Says()))
     return Says
 
 

@@ -30,6 +30,7 @@ from pathlib import Path
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
 from whenwhere.errors import OutputError, SettingError, WhenwhereError
+from whenwhere.grounders.named import find_grounder
 from whenwhere.grounders.pipelines import pipeline_concurrency
 from whenwhere.jobs import BatchCallback as BatchCallback
 from whenwhere.jobs import BatchJob as BatchJob
@@ -40,7 +41,7 @@ from whenwhere.models.backends.resolve import load_model
 from whenwhere.readers import printable
 from whenwhere.records import Grounding, VideoRecord
 from whenwhere.results import INDEX, PAGE, THUMBNAIL, ResultStore, folder_name, latest_records, result_folders
-from whenwhere.session import GROUNDERS, MAX_DOWNLOAD, Answer, Session, check_model
+from whenwhere.session import MAX_DOWNLOAD, Answer, Session, check_model
 from whenwhere.settings import GroundingSettings, failure, identity, slug
 from whenwhere.store import DiskFullError, make_folder
 
@@ -116,7 +117,7 @@ def batch(
     try:
         with ExitStack() as stack:
             backend = None if isinstance(model, str) else model
-            if isinstance(model, str) and model not in GROUNDERS:
+            if isinstance(model, str) and find_grounder(model) is None:
                 # One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
                 with suppress(WhenwhereError):
                     loaded = load_model(model, device=device, concurrency=concurrency, cache=cache)

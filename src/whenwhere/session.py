@@ -27,6 +27,7 @@ import numpy as np
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Grounder, GroundingResult
+from whenwhere.grounders.named import build_grounder, check_grounder, find_grounder
 from whenwhere.grounders.pipelines import build_pipeline, check_pipeline, pipeline_concurrency
 from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
@@ -54,17 +55,6 @@ from whenwhere.tubes import Tube
 Progress = Callable[[float], None]
 
 
-def _motion(cache: Cache, progress: Progress | None) -> Grounder:
-    from whenwhere.grounders.motion import MotionGrounder
-
-    return MotionGrounder(cache, progress=progress)
-
-
-#: The built-in models by name, each with the function that makes it. What other names mean is said in
-#: `whenwhere.models.backends.resolve`.
-GROUNDERS: dict[str, Callable[[Cache, Progress | None], Grounder]] = {"motion": _motion}
-
-
 #: The most gigabytes to take from an address or standard input by default.
 MAX_DOWNLOAD = 4.0
 
@@ -78,15 +68,12 @@ def check_model(
         SettingError: There is no such model, or it has no such pipeline, samples or device.
         MissingExtraError: The model needs packages that are not installed.
     """
-    if name not in GROUNDERS:
+    if find_grounder(name) is None:
         check_model_name(name, device, concurrency)
         if settings is not None:
             check_pipeline(settings.pipeline)
         return
-    if device is not None:
-        raise SettingError(f"a device is for a checkpoint in this process, which {name} is not")
-    if concurrency is not None:
-        raise SettingError(f"the concurrency is for models behind an address, which {name} is not")
+    check_grounder(name, device, concurrency)
     if settings is not None and (settings.pipeline != "second-level" or settings.samples != 1):
         raise SettingError(f"pipelines and samples are for vision-language models; {name} answers in one way, once")
 
@@ -105,9 +92,10 @@ def open(
 
     Args:
         source: A file, a folder of pictures, an http(s) address, or `-` for standard input.
-        model: The model that answers: `motion`, which is built in; a folder or hub id of a vision-language model; an
-            address that serves one, `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays
-            open after this session so that several videos can share it. Frames leave this machine only for an address.
+        model: The model that answers: `motion`, which is built in; `encoder:` and the folder or hub id of a video-text
+            or image-text encoder; a folder or hub id of a vision-language model; an address that serves one,
+            `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays open after this session
+            so that several videos can share it. Frames leave this machine only for an address.
         cache: Folder for what is computed about a video. None is the user's cache folder, False keeps nothing.
         frame_rate: Pictures per second of a folder of pictures.
         max_download: The most gigabytes to take from an address or standard input.
@@ -159,7 +147,9 @@ class Session:
         self.model = name
         self._cache = Cache(None if cache is False else cache, enabled=cache is not False)
         self._progress, self._device = progress, device
-        self._built_in = GROUNDERS[name](self._cache, progress) if given is None and name in GROUNDERS else None
+        self._built_in = None
+        if given is None and find_grounder(name) is not None:
+            self._built_in = build_grounder(name, self._cache, progress, device)
         self._backend, self._owns_backend = given, given is None
         self._local = open_video(self.source, fps=frame_rate, max_bytes=int(max_download * 1e9))
         try:

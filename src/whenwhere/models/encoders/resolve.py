@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from whenwhere.errors import ModelError, RecordError
+from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.openclip import CONFIG, OpenClipEncoder, is_weights_name
 from whenwhere.models.encoders.pretrained import open_pretrained
@@ -46,6 +46,26 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
         if not _on_hub(name, CONFIG):
             raise
         return OpenClipEncoder(name, device)
+
+
+def check_encoder(name: str) -> None:
+    """Raise now what is wrong with a name, as far as it can be told without loading anything.
+
+    Raises:
+        MissingExtraError: torch or transformers is not installed.
+        ModelError: The training run has no result yet.
+        SettingError: There is no folder of this name, or a training run has no such model.
+    """
+    require_packages("an encoder")
+    if not name:
+        raise SettingError("no encoder is named: write encoder: and then a folder or hub id")
+    if is_weights_name(name):
+        return
+    folder = Path(resolve_run(name)).expanduser()
+    if folder.is_dir():
+        _of_run(folder)
+    elif name.startswith((".", "/", "~")):
+        raise SettingError(f"there is no folder {name!r} with an encoder in it")
 
 
 def _of_run(folder: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Zero-shot grounding with a video-text encoder: `grounder.EncoderGrounder`."""

@@ -1,0 +1,106 @@
+"""The grounders that are chosen by name as a model: `GROUNDERS` lists them.
+
+A name may have a colon and a checkpoint after it, `encoder:openai/clip-vit-base-patch32`; the part before the colon is
+looked up in the table. Every other name is a vision-language model's (`whenwhere.models.backends.resolve`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from whenwhere.errors import SettingError
+from whenwhere.grounders.grounder import Grounder
+from whenwhere.store import Cache
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class GrounderParts:
+    """What a grounder is made of.
+
+    Attributes:
+        checkpoint: What the name has after its colon; empty without one.
+        cache: Where what is computed about a video is kept.
+        progress: Called with the share of the video that was looked at.
+        device: Where a checkpoint runs; None takes an accelerator if there is one.
+    """
+
+    checkpoint: str
+    cache: Cache
+    progress: Progress | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class GrounderKind:
+    """A grounder that needs no vision-language model.
+
+    Attributes:
+        build: Makes the grounder. It should not load weights, which a plan does not need.
+        check: Raises what is wrong with the checkpoint that a name has after its colon, or with what it needs. None
+            means that the name must not have a colon, and that nothing runs on a device.
+    """
+
+    build: Callable[[GrounderParts], Grounder]
+    check: Callable[[str], None] | None = None
+
+
+def _motion(parts: GrounderParts) -> Grounder:
+    from whenwhere.grounders.motion import MotionGrounder
+
+    return MotionGrounder(parts.cache, progress=parts.progress)
+
+
+def _encoder(parts: GrounderParts) -> Grounder:
+    from whenwhere.grounders.encoder.grounder import EncoderGrounder, shared_encoder
+
+    return EncoderGrounder(partial(shared_encoder, parts.checkpoint, parts.device), parts.progress)
+
+
+def _check_encoder(checkpoint: str) -> None:
+    from whenwhere.models.encoders.resolve import check_encoder
+
+    check_encoder(checkpoint)
+
+
+GROUNDERS: dict[str, GrounderKind] = {
+    "motion": GrounderKind(_motion),
+    "encoder": GrounderKind(_encoder, check=_check_encoder),
+}
+
+
+def find_grounder(name: str) -> GrounderKind | None:
+    """The grounder of a model's name; None if the name is that of a vision-language model."""
+    before, colon, _ = name.partition(":")
+    kind = GROUNDERS.get(before)
+    return kind if kind is not None and bool(colon) == (kind.check is not None) else None
+
+
+def check_grounder(name: str, device: str | None = None, concurrency: int | None = None) -> None:
+    """Raise now what would otherwise be found only after a video was opened. Nothing is loaded.
+
+    Args:
+        name: A name that `find_grounder` knows.
+        device: Where a checkpoint is to run.
+        concurrency: How many questions are to be asked at a time.
+
+    Raises:
+        SettingError: An option does not fit the grounder, or there is no such checkpoint.
+        MissingExtraError: Packages that the grounder needs are not installed.
+    """
+    kind = find_grounder(name)
+    assert kind is not None
+    if concurrency is not None:
+        raise SettingError(f"the concurrency is for models behind an address, which {name} is not")
+    if kind.check is not None:
+        kind.check(name.partition(":")[2])
+    elif device is not None:
+        raise SettingError(f"a device is for a checkpoint in this process, which {name} is not")
+
+
+def build_grounder(name: str, cache: Cache, progress: Progress | None = None, device: str | None = None) -> Grounder:
+    """The grounder of a name that `find_grounder` knows."""
+    kind = find_grounder(name)
+    assert kind is not None
+    return kind.build(GrounderParts(name.partition(":")[2], cache, progress, device))
