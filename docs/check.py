@@ -143,8 +143,10 @@ def settings(table: str) -> str:
     """The keys of one table of a recipe, from its dataclass."""
     from whenwhere.curate.filters import FilterSettings
     from whenwhere.curate.set_filters import CurationSettings
+    from whenwhere.models.heads.answer_head import AnswerHeadSettings
+    from whenwhere.models.heads.localizer import LocalizerSettings
     from whenwhere.stage.shapes.world import ShapesWorld
-    from whenwhere.training import policy_tables
+    from whenwhere.training import encoder_evaluators, policy_tables
     from whenwhere.training.data.curriculum import CurriculumSettings
     from whenwhere.training.evaluators import EvaluatorSettings
     from whenwhere.training.policy_evaluator import GroundingEvaluatorSettings
@@ -160,6 +162,12 @@ def settings(table: str) -> str:
         "mix": policy_tables.MixedSetSettings, "train": TrainingSettings, "policy": PolicySettings, "sft": SFTSettings,
         "rl": RLSettings,
         "evaluators": EvaluatorSettings, "grounding": GroundingEvaluatorSettings,
+        "retrieval": encoder_evaluators.RetrievalEvaluatorSettings,
+        "recognition": encoder_evaluators.RecognitionEvaluatorSettings,
+        "probe": encoder_evaluators.ProbeEvaluatorSettings, "qa": encoder_evaluators.QuestionsEvaluatorSettings,
+        "localization": encoder_evaluators.LocalizationEvaluatorSettings, "localizer": LocalizerSettings,
+        "pointing": encoder_evaluators.PointingEvaluatorSettings, "answers": AnswerHeadSettings,
+        "boundaries": encoder_evaluators.BoundariesEvaluatorSettings,
     }  # fmt: skip
     kind = kinds[table]
     base = kind.__mro__[1]
@@ -197,7 +205,8 @@ def default(field: Any) -> str:
     if value is None:
         return "–"
     if is_dataclass(value):
-        return f"[data.{field.name}]" if field.name == "world" else f"[model.{field.name}]"
+        table = {"world": "data", "head": "evaluators"}.get(field.name, "model")
+        return f"[{table}.{field.name}]"
     if isinstance(value, dict):
         return "`{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + " }`"
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"

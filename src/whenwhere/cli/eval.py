@@ -1,4 +1,4 @@
-"""`whenwhere eval`: scores a file of answers to a benchmark under a named protocol.
+"""`whenwhere eval`: scores a file of answers to a benchmark under a named protocol, or those of an encoder.
 
 Several files of answers are compared item by item. An entry that cannot be used counts as a wrong answer and is
 reported in one sentence; `--strict` refuses a file with such entries. The exit statuses are explained in
@@ -15,9 +15,11 @@ import typer
 from whenwhere.cli import options
 
 if TYPE_CHECKING:
+    from whenwhere.datasets.item import Item
     from whenwhere.evaluate.evaluation import Report
     from whenwhere.evaluate.run import EvaluationResult
     from whenwhere.evaluate.table import Table
+    from whenwhere.models.encoders.evaluation.benchmark import BenchmarkAnswers
 
 #: Number of faults shown of each kind.
 SHOWN = 3
@@ -43,6 +45,21 @@ def eval_(
             metavar="[FILE2]...", help="Answers to compare with those of --predictions.", show_default=False
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="encoder:NAME",
+            help="Instead of --predictions, let a video-text encoder answer a benchmark of retrieval or recognition: "
+            "encoder:<folder, run or hub id>. Its answers are written to --out, from where they can be scored again.",
+        ),
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the benchmark's videos, for --model.")
+    ] = None,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Clips of each video whose embeddings are averaged, for --model.")
+    ] = 1,
+    device: options.Device = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -100,18 +117,26 @@ def eval_(
     if list_:
         _list(json_)
         return
-    if benchmark is None or not predictions:
-        lacking = "--benchmark NAME" if benchmark is None else "--predictions FILE"
+    if benchmark is None or not (predictions or model):
+        lacking = "--benchmark NAME" if benchmark is None else "--predictions FILE or --model encoder:NAME"
         raise SettingError(f"whenwhere eval needs {lacking}; `whenwhere eval --list` shows benchmarks and protocols")
     if export is not None and out is None:
         raise SettingError("--export needs a folder to write to: add --out DIR")
     names = chosen_files(export)
     options.check_folder(out)
-    given = [*predictions, *(further or [])]
+    truth: Path | list[Item] | None = annotations
+    given = [*(predictions or []), *(further or [])]
+    if model is not None:
+        if given or annotations is None or videos is None or out is None:
+            raise SettingError(
+                "--model answers the benchmark itself: give --annotations, --videos and --out DIR, and no --predictions"
+            )
+        answers = _ask(model, benchmark, annotations, videos, out, clips, device)
+        truth, given = answers.items, [answers.path]
     with Waiting(f"scoring {', '.join(path.name for path in given)}"):
         result = evaluate(
             benchmark,
-            annotations,
+            truth,
             *given,
             protocol=protocol,
             format=format_,
@@ -127,6 +152,26 @@ def eval_(
         result.write(out, names)
     _print(result, json_)
     _print_files(result.files, json_, lacks_page=export is None and "html" not in names)
+
+
+def _ask(
+    model: str, benchmark: str, annotations: Path, videos: Path, out: Path, clips: int, device: str | None
+) -> "BenchmarkAnswers":
+    """Let an encoder answer a benchmark, and print the videos that it could not see."""
+    from whenwhere.cli.console import Waiting, note
+    from whenwhere.models.encoders.evaluation.benchmark import SamplingSettings, answer_benchmark
+    from whenwhere.models.encoders.resolve import open_encoder
+
+    encoder = open_encoder(model.removeprefix("encoder:"), device)
+    with Waiting(f"{encoder.name} looks at the videos") as waiting:
+        answers = answer_benchmark(
+            encoder, benchmark, annotations, videos, out, SamplingSettings(clips=clips), waiting.share
+        )
+    for text in answers.faults[:SHOWN]:
+        note(text, "yellow")
+    if len(answers.faults) > SHOWN:
+        note(f"{len(answers.faults) - SHOWN} more videos were not seen: {out / 'encoder.json'} lists them", "yellow")
+    return answers
 
 
 def _report_faults(report: "Report") -> None:

@@ -183,11 +183,11 @@ class PointingEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "pointing": whether nouns are found in the frames.
 
     Attributes:
-        prompt: Text in which a noun is embedded, with {} in its place.
+        prompts: Texts with {} in the place of a noun; its embedding is the mean over them.
         level: Cells of a heat map count as its box from this share of the way from its lowest to its highest value.
     """
 
-    prompt: str = "{}"
+    prompts: tuple[str, ...] = pointing.PROMPTS
     level: float = 0.5
 
     METRICS: ClassVar[tuple[str, ...]] = ("patch-pointing", "patch-box-IoU", "group-pointing", "group-box-IoU")
@@ -325,7 +325,7 @@ def build_pointing(
     """The evaluator of a table of kind "pointing"; see `evaluators.EvaluatorKind`."""
     named = _shapes(settings.data, shapes.named_boxes)
     return EncoderEvaluator(
-        objective, lambda encoder: pointing.score_pointing(encoder, named(encoder), settings.prompt, settings.level)
+        objective, lambda encoder: pointing.score_pointing(encoder, named(encoder), settings.prompts, settings.level)
     )
 
 

@@ -106,7 +106,7 @@ class NamedBoxes:
 
     Attributes:
         frames: RGB frames, shape (T, H, W, 3).
-        noun: The noun phrase.
+        noun: The noun phrase without an article.
         boxes: Its box in each frame, xyxy in 0-1 of width and height, shape (T, 4); NaN where it is hidden.
         largest: Box of the largest object of each frame, shape (T, 4); NaN where nothing is seen.
     """

@@ -11,25 +11,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from whenwhere.errors import SettingError
+from whenwhere.evaluate.embeddings import unit_rows
 from whenwhere.evaluate.pointing import pointed, pointing_baselines, pointing_measures
 from whenwhere.evaluate.ragged import Floats
 from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder
 from whenwhere.models.encoders.evaluation.examples import NamedBoxes
 from whenwhere.models.encoders.evaluation.features import CLIPS
 
-#: What is scored beside the two maps.
-BASELINES = ("pointing-centre", "pointing-random", "pointing-largest")
+#: Texts in which a noun phrase is embedded.
+PROMPTS = ("{}", "the {}")
 
 
 def score_pointing(
-    encoder: Encoder, examples: Sequence[NamedBoxes], prompt: str = "{}", level: float = 0.5
+    encoder: Encoder, examples: Sequence[NamedBoxes], prompts: Sequence[str] = PROMPTS, level: float = 0.5
 ) -> dict[str, float]:
     """Pointing and box IoU of the patch map and of the group map, over all time steps in which the noun is visible.
 
     Args:
         encoder: The encoder.
         examples: Clips with nouns and boxes, all with the same number of frames.
-        prompt: Text in which a noun is embedded, with `{}` in its place.
+        prompts: Texts with `{}` in the place of a noun. Its embedding is the mean over them, so that neither an encoder
+            that has read nouns in captions nor one that has read them alone is at an advantage.
         level: See `evaluate.pointing.heat_box`.
 
     Returns:
@@ -39,9 +41,10 @@ def score_pointing(
     Raises:
         SettingError: There are no examples, nothing named is visible, or the encoder has neither patches nor groups.
     """
-    if not examples:
-        raise SettingError("there is nothing to point at: give one example at least")
-    nouns = encoder.embed_texts([prompt.replace("{}", one.noun) for one in examples])
+    if not examples or not prompts:
+        raise SettingError("there is nothing to point at: give one example and one prompt at least")
+    texts = encoder.embed_texts([p.replace("{}", one.noun) for one in examples for p in prompts])
+    nouns = unit_rows(unit_rows(texts, "nouns").reshape(len(examples), len(prompts), -1).mean(1), "nouns")
     maps: dict[str, list[Floats]] = {"patch": [], "group": []}
     chance: list[Floats] = []
     boxes, largest = [], []

@@ -108,7 +108,7 @@ def named_boxes(corpus: ShapesCorpus, count: int, first_seed: int = 0) -> list[N
         boxes = clip.boxes / clip.images.shape[1]
         largest = largest_boxes(boxes)
         for noun, i in zip(clip.nouns, clip.named, strict=True):
-            found.append(NamedBoxes(clip.images, f"the {noun}", boxes[i], largest))
+            found.append(NamedBoxes(clip.images, noun, boxes[i], largest))
     return found
 
 

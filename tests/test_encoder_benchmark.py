@@ -1,0 +1,111 @@
+"""An encoder answers a benchmark's released files from its videos, and the file of answers is scored by itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_encoder import NAMES, ColourEncoder, plain
+
+pytest.importorskip("torch")
+
+import torch
+
+from whenwhere.cli.eval import eval_
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.evaluate.run import evaluate
+from whenwhere.models.encoders.config import EncoderConfig, TextConfig, VideoConfig
+from whenwhere.models.encoders.evaluation.benchmark import SamplingSettings, answer_benchmark
+from whenwhere.models.encoders.model import VideoTextModel
+from whenwhere.video.write import FrameWriter
+
+PAIRS, ACTIONS = Path("lists", "pairs.csv"), Path("lists", "actions.csv")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos of one colour each, with their lists in the form of MSR-VTT's 1k-A and of Kinetics."""
+    folder = tmp_path_factory.mktemp("colours")
+    pairs, actions = ["key,vid_key,video_id,sentence"], ["label,youtube_id,time_start,time_end,split"]
+    for number, name in enumerate(NAMES):
+        for path in (f"video{number}.mp4", f"y{number}_000000_000002.mp4"):
+            with FrameWriter(folder / path, 64, 64, 8) as writer:
+                for image in plain(name, 16).repeat(4, 1).repeat(4, 2):
+                    writer.write(image)
+        pairs.append(f"ret{number},msr{number},video{number},it is {name}")
+        actions.append(f"{name},y{number},0,2,test")
+    lists = folder / "lists"
+    lists.mkdir()
+    (lists / "pairs.csv").write_text("\n".join(pairs) + "\n")
+    (lists / "actions.csv").write_text("\n".join(actions) + "\n")
+    return folder
+
+
+def test_retrieval_of_a_released_file(folder, tmp_path):
+    answers = answer_benchmark(ColourEncoder(), "msrvtt", folder / PAIRS, folder, tmp_path)
+    assert not answers.faults and answers.path == tmp_path / "similarity.npz"
+    scored = evaluate("msrvtt", folder / PAIRS, answers.path, resamples=10)
+    assert scored.metrics["t2v-R@1"] == scored.metrics["v2t-R@1"] == 1
+    # the file carries the truth, so that another protocol needs nothing else
+    dual = evaluate("retrieval", None, answers.path, protocol="retrieval-dual-softmax", resamples=10)
+    assert dual.metrics["t2v-R@1"] == 1
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    assert about["encoder"] == "colours" and about["frames"] == 4 and about["clips"] == 1 and about["unseen"] == []
+
+
+def test_recognition_of_a_released_list_with_several_clips(folder, tmp_path):
+    how = SamplingSettings(frames=6, clips=2, templates=("{}", "a {} thing"), ensemble="embedding")
+    answers = answer_benchmark(ColourEncoder(frames=1), "kinetics", folder / ACTIONS, folder, tmp_path, how)
+    assert evaluate("kinetics", answers.items, answers.path, resamples=10).metrics["top-1"] == 1
+    assert json.loads((tmp_path / "encoder.json").read_text())["frames"] == 6
+
+
+def test_videos_that_are_missing_or_broken_count_as_wrong(folder, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for path in folder.glob("*.mp4"):
+        (videos / path.name).symlink_to(path)
+    for name in ("video1.mp4", "y1_000000_000002.mp4"):
+        (videos / name).unlink()
+    for name in ("video2.mp4", "y2_000000_000002.mp4"):
+        (videos / name).unlink()
+        (videos / name).write_bytes(b"no video")
+    answers = answer_benchmark(ColourEncoder(), "msrvtt", folder / PAIRS, videos, tmp_path)
+    assert len(answers.faults) == 2 and "holds no video video1" in answers.faults[0] and "video2" in answers.faults[1]
+    assert evaluate("retrieval", None, answers.path, resamples=10).metrics["t2v-R@1"] == 6 / 8
+    answers = answer_benchmark(ColourEncoder(), "kinetics", folder / ACTIONS, videos, tmp_path)
+    assert evaluate("kinetics", answers.items, answers.path, resamples=10).metrics["top-1"] == 6 / 8
+    with pytest.raises(RecordError, match=r"none of the 8 videos can be read; the first: .* holds no video"):
+        answer_benchmark(ColourEncoder(), "msrvtt", folder / PAIRS, tmp_path, tmp_path)
+
+
+def test_what_an_encoder_cannot_answer(folder, tmp_path):
+    (folder / "spans.txt").write_text("V 0.0 1.0##a person walks.\n")
+    with pytest.raises(SettingError, match="charades-sta is of spans: let a grounder answer it"):
+        answer_benchmark(ColourEncoder(), "charades-sta", folder / "spans.txt", folder, tmp_path)
+    with pytest.raises(SettingError, match="both must be at least 1"):
+        SamplingSettings(clips=0)
+
+
+def test_the_command_asks_a_saved_encoder(folder, tmp_path, capsys):
+    torch.manual_seed(0)
+    small = EncoderConfig(
+        VideoConfig(image_size=16, frames=4, patch=8, tubelet=2, width=16, layers=1, heads=2, output=8),
+        TextConfig(width=16, layers=1, heads=2, context=8, output=8),
+    )
+    VideoTextModel.from_words(small, ["it is", *NAMES]).save(tmp_path / "model")
+    given = {
+        "benchmark": "msrvtt",
+        "annotations": folder / PAIRS,
+        "videos": folder,
+        "out": tmp_path / "out",
+    }
+    eval_(model=f"encoder:{tmp_path / 'model'}", json_=True, device="cpu", export="json", **given)
+    found = json.loads(capsys.readouterr().out)
+    again = evaluate("retrieval", None, tmp_path / "out" / "similarity.npz", resamples=10)
+    assert found["summary"] == again.metrics and found["items"] == 8
+    with pytest.raises(SettingError, match="--model answers the benchmark itself"):
+        eval_(model="encoder:x", **(given | {"out": None}))
+    with pytest.raises(SettingError, match="--model encoder:NAME"):
+        eval_(benchmark="msrvtt")
+    assert np.load(tmp_path / "out" / "similarity.npz")["similarity"].shape == (8, 8)
