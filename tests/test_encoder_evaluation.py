@@ -20,6 +20,7 @@ from whenwhere.models.encoders.model import VideoTextModel
 from whenwhere.models.heads.answer_head import AnswerHeadSettings
 from whenwhere.models.heads.localizer import LocalizerSettings, Segment
 from whenwhere.stage.shapes.corpus import shapes_corpus
+from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.evaluators import build_evaluators, find_evaluator, read_evaluators
 
 
@@ -68,7 +69,9 @@ def test_questions_that_need_the_picture_and_questions_that_do_not():
     asked = [examples.ClipQuestion(k, "what is it", name, "look") for k, name in enumerate(NAMES)]
     asked += [examples.ClipQuestion(k, "say red", "red", "word") for k in range(8)]
     clips = examples.QuestionSet([plain(name) for name in NAMES], asked)
-    found = answer_questions(ColourEncoder(), clips, clips, AnswerHeadSettings(hidden=32, steps=100, batch=16, learning_rate=1e-2))
+    found = answer_questions(
+        ColourEncoder(), clips, clips, AnswerHeadSettings(hidden=32, steps=100, batch=16, learning_rate=1e-2)
+    )
     assert found["accuracy/look"] == found["accuracy/word"] == found["question-only-accuracy/word"] == 1
     assert found["question-only-accuracy/look"] <= 0.25 and found["chance-accuracy/look"] == 1 / 8
     assert found["constant-accuracy/look"] == 1 / 8 and found["constant-accuracy/word"] == 1
@@ -144,6 +147,9 @@ def test_examples_of_shapes_are_true():
     """A box holds its shape's colour, boundaries are ends of actions, and a corpus of pairs names two shapes."""
     corpus = shapes_corpus("pairs", split="val")
     assert len({one.caption for one in shapes.captioned_pool(corpus, 6)}) == 6
+    whole = shapes.captioned_pool(corpus, 2, scale=ScaleSettings("truth"))
+    for one, own in zip(whole, shapes.captioned_pool(corpus, 2), strict=True):
+        assert one.caption.startswith(own.caption) and len(one.caption) > len(own.caption)
     named = shapes.named_boxes(corpus, 3)
     assert len(named) == 6 and not any(one.noun.startswith("the ") for one in named)
     for one in named:

@@ -252,7 +252,7 @@ def _shapes(
 
 def _pool(data: PretrainDataSettings, encoder: Encoder) -> list[CaptionedFrames]:
     if data.kind == "shapes":
-        return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed)
+        return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed, data.scale())
     source = open_clips(data, encoder.frames if encoder.frames > 1 else 8, max(encoder.image_size), training=False)
     clips = (source[number] for number in range(len(source)))
     return [CaptionedFrames(clip.frames, clip.caption) for clip in clips]

@@ -20,19 +20,26 @@ from whenwhere.stage.shapes.captioned import CaptionedShapes, make_captioned
 from whenwhere.stage.shapes.corpus import ShapesCorpus
 from whenwhere.stage.shapes.open_questions import open_questions
 from whenwhere.stage.shapes.pools import hard_pool, recognition_classes, recognition_pool, unique_pool
+from whenwhere.stage.shapes.scales import ScaleSettings, scale_caption
 from whenwhere.stage.shapes.segments import actions_of, boundaries_of
 from whenwhere.stage.shapes.world import TICKS
 
 
-def captioned_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0) -> list[CaptionedFrames]:
+def captioned_pool(
+    corpus: ShapesCorpus, count: int, first_seed: int = 0, scale: ScaleSettings | None = None
+) -> list[CaptionedFrames]:
     """Clips whose captions are true of no other clip of the pool.
 
     Args:
         corpus: The corpus.
         count: Number of clips.
         first_seed: Seed of the first clip.
+        scale: Caption the clips at this scale instead, such as with the whole truth. None takes their own captions.
     """
-    return [_captioned(clip) for clip in unique_pool(corpus, count, first_seed)]
+    clips = unique_pool(corpus, count, first_seed)
+    if scale is None:
+        return [_captioned(clip) for clip in clips]
+    return [CaptionedFrames(c.images, scale_caption(c, int(c.id.rsplit("-", 1)[1]), scale)) for c in clips]
 
 
 def pairs_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0) -> list[FramesPair]:
