@@ -18,8 +18,9 @@ def difficulty(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE",
-            help="Name or path of a training recipe. Its model answers its data, and its reward scores the answers.",
+            metavar="RECIPE|MANIFEST",
+            help="Name or path of a training recipe, whose model answers its data; or a manifest (.jsonl, .parquet), "
+            "measured by --answers or --model, or with difficulties of its own.",
         ),
     ],
     changes: Annotated[
@@ -38,10 +39,33 @@ def difficulty(
             min=0, help="Sampled answers per sentence; 0 takes one greedy answer.", show_default="the recipe's"
         ),
     ] = None,
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="With a manifest: a file of answers in any format that `whenwhere eval` reads, or the folder of a "
+            "batch; repeatable, one for each answer per sentence.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With a manifest: ask this model, --draws times with different seeds.")
+    ] = None,
+    score: Annotated[str, typer.Option(help="With a manifest: t_iou, or v_iou for 0.5 t_iou + 0.5 v_iou.")] = "t_iou",
+    annotated: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With a manifest: write it again with `difficulty` and `difficulty_of`."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the density of difficulties and what each selector would take."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="With --report: number of sentences that selectors choose.", show_default="half")
+    ] = None,
     json_: Json = False,
     device: options.Device = None,
 ) -> None:
-    """Measure how hard each sentence is for a policy: 1 - the mean reward of the policy's own answers.
+    """Measure how hard each sentence is for a policy: 1 - the mean reward of its answers.
 
     Exit status: 0 done, 1 some sentences could not be measured (the last line says how many),
     2 wrong usage, 130 interrupted (finished measurements are kept).
@@ -49,11 +73,20 @@ def difficulty(
     from whenwhere.cli.console import Waiting, counted, note
     from whenwhere.cli.ground import INTERRUPTED
     from whenwhere.curate.difficulty import summary
+    from whenwhere.curate.measured_difficulty import write_density
     from whenwhere.errors import SettingError
     from whenwhere.training import builders
     from whenwhere.training.data import difficulty as measured
     from whenwhere.training.recipe import load
 
+    if Path(recipe).suffix.lower() in (".jsonl", ".ndjson", ".parquet"):
+        if changes:
+            raise SettingError(f"{changes[0]} is a setting of a recipe, and {recipe} is a manifest: leave it out")
+        _of_manifest(Path(recipe), out, draws, answers or [], model, score, annotated, report, count, json_, device)
+        return
+    for option, value in (("--answers", answers), ("--model", model), ("--annotated", annotated)):
+        if value:
+            raise SettingError(f"{option} goes with a manifest, and {recipe} is a recipe: leave it out")
     if out is None:
         raise SettingError("whenwhere data difficulty needs a file to write: add --out FILE")
     found = load(recipe, [*(changes or []), *([f"curriculum.draws={draws}"] if draws is not None else [])])
@@ -82,10 +115,85 @@ def difficulty(
             raise typer.Exit(INTERRUPTED) from None
     if known:
         _tell_difficulty(summary(known), out, json_)
+        if report is not None:
+            write_density(known, report, count)
     if skipped:
         some = ", ".join(skipped[:SHOWN])
         note(f"{len(skipped)} of {counted(len(source), 'sample')} could not be used, such as {some}", "red")
         raise typer.Exit(1)
+
+
+def _of_manifest(
+    file: Path,
+    out: Path | None,
+    draws: int | None,
+    answers: list[Path],
+    model: str | None,
+    score: str,
+    annotated: Path | None,
+    report: Path | None,
+    count: int | None,
+    json_: bool,
+    device: str | None,
+) -> None:
+    """Difficulties of a manifest: from files of answers, from a model that is asked, or those that it carries."""
+    from whenwhere.cli.console import Waiting, counted, note
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.curate.difficulty import of_items, summary
+    from whenwhere.curate.item_sets import moved, read_set
+    from whenwhere.curate.measured_difficulty import SCORE_NAMES, of_answers, with_difficulty, write_density
+    from whenwhere.datasets import manifest
+    from whenwhere.errors import SettingError, did_you_mean
+    from whenwhere.evaluate.formats import read_predictions
+    from whenwhere.store import write_text
+
+    if score not in SCORE_NAMES:
+        raise SettingError(f"there is no score {score!r}{did_you_mean(score, SCORE_NAMES)}")
+    if answers and model:
+        raise SettingError("give --answers FILE or --model NAME, not both")
+    if out is None and report is None and annotated is None:
+        raise SettingError("nothing would be written: add --out FILE, --annotated FILE or --report DIR")
+    if model and out is None:
+        raise SettingError("--model keeps its answers beside the difficulties: add --out FILE")
+    own = read_set(file)
+    folders = list(answers)
+    if model and out is not None:
+        folders = _asked(file, out, model, max(1, draws or 1), device)
+    with Waiting(f"comparing {counted(len(folders), 'file')} of answers"):
+        if folders:
+            read = [read_predictions(one, own.items).by_id for one in folders]
+            name = model or ", ".join(dict.fromkeys(one.stem for one in folders))
+            found = of_answers(own.items, read, name, score)
+        else:
+            found = of_items(own.items)
+    missing = len(own.items) - len(found)
+    if out is not None:
+        write_text(out, "".join(f"{one.line()}\n" for one in found.values()))
+    if annotated is not None:
+        items = (moved(item, own.path_of(item), annotated.parent) for item in with_difficulty(own.items, found))
+        manifest.write(items, annotated)
+    text = write_density(found, report, count) if report is not None else ""
+    _tell_difficulty(summary(found), out or annotated or report or file, json_)
+    if text and not json_:
+        stdout.print(text, markup=False)
+    for fault in own.faults[:SHOWN]:
+        note(fault, "red")
+    if missing or own.faults:
+        note(f"not measured: {counted(missing, 'item')} without an answer, {counted(len(own.faults), 'line')}", "red")
+        raise typer.Exit(1)
+
+
+def _asked(file: Path, out: Path, model: str, draws: int, device: str | None) -> list[Path]:
+    """Folders of a model's answers to a manifest, one for each seed; what is there already is not asked again."""
+    from whenwhere.batching import batch
+    from whenwhere.settings import GroundingSettings
+
+    folders = []
+    for seed in range(draws):
+        folder = out.parent / f"{out.stem}-answers" / str(seed)
+        batch(file, folder, model=model, settings=GroundingSettings(seed=seed), device=device)
+        folders.append(folder)
+    return folders
 
 
 def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
@@ -99,4 +207,5 @@ def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
     out.print(f"  deciles: {' '.join(f'{value:.2f}' for value in found['deciles'])}; mean {found['mean']:.3f}")
     spread = f"; mean deviation between draws {found['std']:.3f}" if found["draws"] else ""
     out.print(f"  wholly wrong {found['wrong']:.1%}, exact {found['right']:.1%}{spread}")
-    out.print(f"  cost {found['flops']:.2e} FLOPs")
+    if found["flops"]:
+        out.print(f"  cost {found['flops']:.2e} FLOPs")

@@ -138,7 +138,7 @@ def draw(panels: Sequence[tuple[str, NDArray[np.float64], Mapping[str, ArrayLike
     # the same numbers give the same bytes
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "whenwhere", "font.size": 9}):
         columns = min(3, max(1, len(panels)))
-        figure = Figure(figsize=(3.6 * columns, 2.6 * -(-len(panels) // columns)), layout="constrained")
+        figure = Figure(figsize=(3.6 * columns, 2.6 * -(-len(panels) // columns)))
         for number, (title, edges, series) in enumerate(panels, 1):
             axes = figure.add_subplot(-(-len(panels) // columns), columns, number)
             for name, heights in series.items():
@@ -146,8 +146,10 @@ def draw(panels: Sequence[tuple[str, NDArray[np.float64], Mapping[str, ArrayLike
             axes.set_title(title, fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_ylim(bottom=0)
-            if number == 1:
-                axes.legend(frameon=False, fontsize=8)
+            # series of the same names need only one legend
+            if len(series) > 1 and (number == 1 or len(series) != len(panels[0][2])):
+                axes.legend(frameon=False, fontsize=7)
+        figure.subplots_adjust(0.08, 0.1, 0.97, 0.9, 0.25, 0.35)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
