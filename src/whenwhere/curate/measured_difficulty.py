@@ -36,7 +36,7 @@ DENSITY, DENSITY_JSON, DENSITY_SVG = "difficulty.md", "difficulty.json", "densit
 
 
 @dataclass(frozen=True)
-class Selection:
+class DifficultySelection:
     """What one way to choose would take.
 
     Attributes:
@@ -126,7 +126,7 @@ def with_difficulty(items: Iterable[Item], found: Mapping[str, Difficulty]) -> l
     return out
 
 
-def selections(found: Mapping[str, Difficulty], count: int | None = None, seed: int = 0) -> list[Selection]:
+def selections(found: Mapping[str, Difficulty], count: int | None = None, seed: int = 0) -> list[DifficultySelection]:
     """What each of `WAYS` would take.
 
     Args:
@@ -148,11 +148,11 @@ def selections(found: Mapping[str, Difficulty], count: int | None = None, seed: 
         try:
             chosen = select(difficulty, std, seed, count=number, **how)
         except SettingError as e:
-            rows.append(Selection(name, [], [0] * 10, why_not=str(e)))
+            rows.append(DifficultySelection(name, [], [0] * 10, why_not=str(e)))
             continue
         own = [found[names[k]] for k in chosen]
         rows.append(
-            Selection(
+            DifficultySelection(
                 name, [one.id for one in own], _deciles(difficulty[chosen]).tolist(),
                 round(float(difficulty[chosen].mean()), 4), _mean([one.duration for one in own]),
                 _mean([one.fraction for one in own]),
@@ -190,7 +190,7 @@ def write_density(found: Mapping[str, Difficulty], out: str | Path, count: int |
     return text
 
 
-def vars_of(row: Selection) -> dict[str, Any]:
+def vars_of(row: DifficultySelection) -> dict[str, Any]:
     """A selection as JSON values, with the number of its items instead of their ids."""
     return {
         "name": row.name, "chosen": len(row.chosen), "deciles": row.deciles, "difficulty": row.difficulty,
@@ -198,7 +198,7 @@ def vars_of(row: Selection) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def density_text(found: Mapping[str, Difficulty], rows: Sequence[Selection]) -> str:
+def density_text(found: Mapping[str, Difficulty], rows: Sequence[DifficultySelection]) -> str:
     """The distribution of difficulties and the selections as Markdown."""
     values = np.array([one.difficulty for one in found.values()])
     std = np.array([one.std for one in found.values()])
@@ -217,7 +217,7 @@ def density_text(found: Mapping[str, Difficulty], rows: Sequence[Selection]) -> 
         "|" + "---|" * 15,
     ]  # fmt: skip
     known = list(found.values())
-    every = Selection(
+    every = DifficultySelection(
         "all", list(found), _deciles(values).tolist(), round(float(values.mean()), 4),
         _mean([d.duration for d in known]), _mean([d.fraction for d in known]),
     )  # fmt: skip
@@ -230,7 +230,7 @@ def density_text(found: Mapping[str, Difficulty], rows: Sequence[Selection]) -> 
     return "\n".join(lines) + "\n"
 
 
-def density_picture(found: Mapping[str, Difficulty], rows: Sequence[Selection]) -> bytes:
+def density_picture(found: Mapping[str, Difficulty], rows: Sequence[DifficultySelection]) -> bytes:
     """Densities of difficulty and deviation, and of what each selector would take, as an SVG picture.
 
     Raises:
