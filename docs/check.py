@@ -112,7 +112,8 @@ def recipes() -> str:
     for name in packaged():
         recipe = load(name)
         presets = ", ".join(f"`{preset}`" for preset in recipe.presets)
-        rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{recipe.model.checkpoint}`", presets])
+        start = recipe.tables["encoder" if recipe.stage == "pretrain" else "model"].checkpoint
+        rows.append([f"`{name}`", recipe.stage, recipe.headline, f"`{start}`", presets])
     return table_text(rows)
 
 
@@ -151,6 +152,8 @@ def settings(table: str) -> str:
     from whenwhere.training.evaluators import EvaluatorSettings
     from whenwhere.training.policy_evaluator import GroundingEvaluatorSettings
     from whenwhere.training.prefix.settings import PolicySettings
+    from whenwhere.training.pretrain import settings as pretrain
+    from whenwhere.training.pretrain.data import PretrainDataSettings
     from whenwhere.training.rl.settings import RLSettings
     from whenwhere.training.settings import TrainingSettings
     from whenwhere.training.sft.settings import SFTSettings
@@ -168,6 +171,9 @@ def settings(table: str) -> str:
         "localization": encoder_evaluators.LocalizationEvaluatorSettings, "localizer": LocalizerSettings,
         "pointing": encoder_evaluators.PointingEvaluatorSettings, "answers": AnswerHeadSettings,
         "boundaries": encoder_evaluators.BoundariesEvaluatorSettings,
+        "encoder": pretrain.PretrainEncoderSettings, "text": pretrain.PretrainTextSettings,
+        "objective": pretrain.PretrainObjectiveSettings, "pretrain": pretrain.PretrainSettings,
+        "phases": pretrain.PhaseSettings, "clips": PretrainDataSettings,
     }  # fmt: skip
     kind = kinds[table]
     base = kind.__mro__[1]

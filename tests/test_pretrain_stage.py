@@ -22,7 +22,7 @@ from whenwhere.training.pretrain.settings import PhaseSettings, PretrainSettings
 
 pytestmark = pytest.mark.torch
 
-CONTRAST = ("nouns=0", "time=0", "cut_and_paste=false")
+CONTRAST = ("objective.nouns=0", "time=0", "cut_and_paste=false")
 #: No random numbers in a pass, so that chunks and processes do not change what is drawn.
 STILL = ("assignment=hard",)
 PHASES = 'train.phases=[{share=2, mask_ratio=0.5, masking="tube"}, {batch=4, rate=0.1}]'
@@ -267,7 +267,7 @@ def out_of(model: Any, source: Any) -> Any:
         (["batch=1"], "batch is 1, and a clip has nothing to be told from in a batch of one: set 2 or more"),
         (['train.phases=[{batch=1}]'], "batch is 1, and a clip has nothing to be told from"),
         (["cut_and_paste=false"], "the temporal loss is not applicable without cut_and_paste"),
-        (["contrast=0", "nouns=0", "time=0"], "contrast, nouns and time are all 0"),
+        (["contrast=0", "objective.nouns=0", "time=0"], "contrast, nouns and time are all 0"),
         (["mask_ratio=0.5"], "needs some tokens of every time step, which masking = 'random' does not keep"),
         (["mask_ratio=1.0", "masking=tube"], "the masking ratio is 0 or more and below 1, not 1"),
         (["wise_ft=0.5"], "wise_ft averages trained weights with those of a pre-trained checkpoint, and these"),

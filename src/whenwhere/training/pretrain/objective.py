@@ -209,8 +209,9 @@ class _Update:
         self._count_clips(len(frames))
         parts = []
         metrics: dict[str, float] = {}
-        for weight, term in ((terms.contrast, self._contrast), (terms.nouns, self._nouns), (terms.time, self._time)):
-            if weight and (found := term(clips)) is not None:
+        weights = {name: weight for name in TERMS if (weight := getattr(terms, name))}
+        for name, weight in weights.items():
+            if (found := TERMS[name](self, clips)) is not None:
                 loss, more = found
                 parts.append(weight * loss)
                 metrics |= more
@@ -219,8 +220,7 @@ class _Update:
         total = sum(parts[1:], start=parts[0])
         total.backward()
         self.cache.backward()
-        weighted = {"contrast": terms.contrast, "nouns": terms.nouns, "time": terms.time}
-        loss = sum(weight * metrics[name] for name, weight in weighted.items() if name in metrics)
+        loss = sum(weight * metrics[name] for name, weight in weights.items() if name in metrics)
         return {"loss": loss, **metrics, **self._empty_groups(clips)}, False
 
     def _contrast(self, clips: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -385,6 +385,16 @@ class _Update:
         import torch
 
         return partial(torch.autocast, self.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16)
+
+
+#: The terms of the loss by the name of their weight. Each gets the embeddings of the clips, and returns the part of the
+#: loss whose gradients the processes add up, with metrics that are the same on all of them, the term's own value under
+#: its name among them. None means that it is not applicable.
+TERMS: dict[str, Callable[[_Update, dict[str, Tensor]], tuple[Tensor, dict[str, float]] | None]] = {
+    "contrast": _Update._contrast,
+    "nouns": _Update._nouns,
+    "time": _Update._time,
+}
 
 
 def _empty_share(shares: Tensor) -> Tensor:

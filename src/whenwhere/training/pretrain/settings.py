@@ -74,7 +74,6 @@ class PretrainEncoderSettings:
     #: Keys that only a new encoder has.
     ONLY_NEW: ClassVar[tuple[str, ...]] = (
         "patch",
-        "tubelet",
         "width",
         "layers",
         "heads",
