@@ -229,3 +229,19 @@ def test_pipelines_samples_and_concurrency_are_not_for_encoders(moving_clip: Pat
                 video.ground(RED, **settings)
     with pytest.raises(SettingError, match="concurrency is for models behind an address"):
         whenwhere.open(moving_clip, model="colours", concurrency=2)
+
+
+def test_maps_are_drawn_over_frames(moving_clip: Path) -> None:
+    from whenwhere.errors import QueryError
+    from whenwhere.grounders.encoder import draw_maps
+
+    picture = np.asarray(draw_maps(Colours(4, groups=True), moving_clip, ["red thing", "a blue one"], span=(1, 4)))
+    # 4 frames of 192 by 144; rows: frames, two texts, groups (this encoder shows no attention)
+    assert picture.shape == (4 * (144 + 20), 4 * 192, 3)
+    red = picture[164 + 20 : 2 * 164, 2 * 192 : 3 * 192].astype(int)  # at 2.875 s the red thing is near the middle
+    warm = (red[..., 0] - red[..., 2]) > 60
+    rows, columns = np.nonzero(warm)
+    assert warm.any() and 72 < rows.mean() < 101 and 80 < columns.mean() < 150
+    assert np.asarray(draw_maps(Colours(), moving_clip)).shape == (164, 8 * 192, 3)
+    with pytest.raises(QueryError, match="lies outside the video"):
+        draw_maps(Colours(), moving_clip, span=(7, 9))

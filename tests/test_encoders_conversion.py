@@ -303,3 +303,19 @@ def test_a_setting_that_is_not_known_is_found_by_its_effect(folders: Path, tmp_p
 def test_what_has_no_place_here_is_refused(family: str, said: str, folders: Path) -> None:
     with pytest.raises(ModelError, match=said):
         opened(saved(folders, family))
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_attention_of_a_single_frame_is_that_of_the_checkpoint(family: str, folders: Path, frames: Any) -> None:
+    from whenwhere.models.encoders.resolve import open_encoder
+    from whenwhere.models.encoders.trained import TrainedEncoder
+
+    folder = saved(folders, family)
+    theirs: Any = open_encoder(str(folder), "cpu")
+    ours = TrainedEncoder("ours", opened(folder), "cpu")
+    expected, found = theirs.attention(frames[:, None]), ours.attention(frames[:, None])
+    assert expected.shape == found.shape == (3, 1, 4, 4) and np.abs(expected - found).max() < 1e-4
+    # what a class token attends to in itself is left out
+    assert (found.sum((1, 2, 3)) < 1 + 1e-5).all() and found.std() > 1e-3
+    several = ours.attention(frames[None])
+    assert several.shape == (1, 3, 4, 4) and several.sum() < 1 + 1e-5

@@ -164,7 +164,7 @@ class EncoderGrounder:
         boxes = np.full((len(times), 4), np.nan)
         for k in range(0, len(times), _TOGETHER):
             part = times[k : k + _TOGETHER]
-            images = self._read(info, part)
+            images = read_squeezed(info, part, encoder.image_size)
             clips, steps = _clips(images, encoder.frames, encoder.frames)
             heat = heat_maps(encoder.embed_clips(clips), thing, self._empty)
             if heat is None:
@@ -188,23 +188,24 @@ class EncoderGrounder:
         for k in range(0, len(times), _TOGETHER):
             first = max(k - overlap, 0)
             shown = times[first : k + _TOGETHER + overlap]
-            images = self._read(info, shown)
+            images = read_squeezed(info, shown, encoder.image_size)
             made = encoder.embed_frames(images) if encoder.frames == 1 else _embed_moments(encoder, images)
             parts.append(made[k - first : k - first + _TOGETHER])
             if self.progress is not None:
                 self.progress(min((k + _TOGETHER) / len(times), 1.0))
         return np.concatenate(parts)
 
-    def _read(self, info: VideoInfo, times: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """The frames at these times, squeezed to the encoder's square."""
-        import cv2
 
-        height, width = self.encoder.image_size
-        wide = max(width, round(height * info.width / info.height), 1)
-        images = read_frames(info, times, width=min(wide, info.width)).images
-        if images.shape[1:3] == (height, width):
-            return images
-        return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])
+def read_squeezed(info: VideoInfo, times: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The frames at these times, whole and squeezed to a height and width, shape (n, height, width, 3)."""
+    import cv2
+
+    height, width = size
+    wide = max(width, round(height * info.width / info.height), 1)
+    images = read_frames(info, times, width=min(wide, info.width)).images
+    if images.shape[1:3] == (height, width):
+        return images
+    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])
 
 
 def _grid(info: VideoInfo, request: GroundingRequest) -> tuple[NDArray[np.float64], float]:

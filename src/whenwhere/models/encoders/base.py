@@ -77,6 +77,22 @@ class TorchEncoder(ABC):
         joined: dict[str, Any] = {f.name: _joined([getattr(p, f.name) for p in parts]) for f in fields(ClipEmbeddings)}
         return ClipEmbeddings(**joined)
 
+    def attention(self, clips: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """How much the embedding of a clip, or of each frame, attends to each patch in the last layer.
+
+        Args:
+            clips: RGB frames, shape (B, T, H, W, 3).
+
+        Returns:
+            Attention from the class token, or from the query of the pooling head, averaged over heads, shape
+            (B, T', h, w). None if all patches count alike, or if the library does not show its attention.
+        """
+        _check(clips, 5)
+        return self._guarded(self._attention, clips)
+
+    def _attention(self, clips: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        return None
+
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts (see `encoder.Encoder.embed_texts`)."""
         return self._batched(lambda batch: unit(self._texts(batch)), list(texts), TEXTS)

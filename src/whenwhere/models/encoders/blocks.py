@@ -71,6 +71,14 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out(mixed.transpose(1, 2).reshape(clips, count, width))
 
+    def weights(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
+        """How much the first token attends to each token, averaged over heads, shape (B, N)."""
+        clips, count, _ = x.shape
+        q, k, _ = self.qkv(x).view(clips, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        return _softmax_mean(q[:, :, :1], k)
+
 
 class TransformerBlock(nn.Module):
     """A pre-norm transformer block.
@@ -145,6 +153,12 @@ class AttentionPooling(nn.Module):
         k, v = self.kv(x).view(clips, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
         return self._head(F.scaled_dot_product_attention(q, k, v).reshape(clips, width))
 
+    def weights(self, x: Tensor) -> Tensor:
+        """How much the query attends to each token, averaged over heads, shape (B, N)."""
+        clips, count, _ = x.shape
+        q = self.q(self.query).view(1, self.heads, 1, -1)
+        return _softmax_mean(q, self.kv(x).view(clips, count, 2, self.heads, -1)[:, :, 0].transpose(1, 2))
+
     def alone(self, x: Tensor) -> Tensor:
         """What each token would give if it were the only one to be attended to; shape as that of the tokens."""
         return self._head(F.linear(x, *(part.chunk(2)[1] for part in (self.kv.weight, self.kv.bias))))
@@ -152,6 +166,11 @@ class AttentionPooling(nn.Module):
     def _head(self, values: Tensor) -> Tensor:
         x = self.out(values)
         return x + self.mlp(self.norm(x))
+
+
+def _softmax_mean(q: Tensor, k: Tensor) -> Tensor:
+    """Attention of one query, shape (B, heads, 1, d), to keys, shape (B, heads, N, d), averaged over heads."""
+    return (q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5).softmax(-1).mean(1)[:, 0]
 
 
 def rotation_of(positions: Tensor, head_size: int, theta: float) -> Tensor:

@@ -79,11 +79,33 @@ class PretrainedImageEncoder(ImageEncoder):
         self.dimension = self._texts(["a"]).shape[-1]
 
     def _pictures(self, images: NDArray[np.uint8]) -> "tuple[Tensor, Tensor | None]":
-        inputs = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        ).to(self.device)
+        inputs = self._pixels(images)
         out = self.model.get_image_features(**inputs)
         return out.pooler_output, self._patches(out.last_hidden_state, inputs)
+
+    def _pixels(self, images: NDArray[np.uint8]) -> Any:
+        made = self.processor.image_processor(
+            images=list(images), input_data_format="channels_last", return_tensors="pt"
+        )
+        return made.to(self.device)
+
+    def _attention(self, clips: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        if self.model.config.model_type == "siglip2":  # which pads its patches
+            return None
+        pixels = self._pixels(clips.reshape(-1, *clips.shape[2:]))["pixel_values"]
+        tower = self.model.vision_model
+        if getattr(tower, "head", None):
+            tokens = tower(pixels).last_hidden_state
+            weights = tower.head.attention(tower.head.probe.expand(len(tokens), -1, -1), tokens, tokens)[1][:, 0]
+        else:
+            before = tower.config._attn_implementation
+            self.model.set_attn_implementation("eager")  # the others keep no weights
+            try:
+                weights = tower(pixels, output_attentions=True).attentions[-1][:, :, 0, 1:].mean(1)
+            finally:
+                self.model.set_attn_implementation(before)
+        side = round(weights.shape[1] ** 0.5)
+        return weights.float().cpu().numpy().reshape(*clips.shape[:2], side, side)
 
     def _patches(self, tokens: "Tensor", inputs: Any) -> "Tensor | None":
         tower = self.model.vision_model

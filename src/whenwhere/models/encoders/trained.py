@@ -62,6 +62,24 @@ class TrainedEncoder(TorchEncoder):
             out.assignments[-1].float().cpu().numpy().reshape(len(clips), -1, *places) if out.assignments else None,
         )
 
+    def _attention(self, clips: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        video = self.model.video
+        if video.config.pooling == "mean":
+            return None
+        seen: list[tuple[Tensor, ...]] = []
+        # the attention itself is computed by kernels that keep no weights, so its inputs are taken and weighed again
+        looked_at = video.blocks[-1].attention if video.pool is None else video.pool
+        hook = looked_at.register_forward_pre_hook(lambda module, given: seen.append(given))
+        try:
+            video(self.model.pixels(clips))
+        finally:
+            hook.remove()
+        weights = looked_at.weights(*seen[0])
+        first, side = int(video.class_token is not None), video.config.grid
+        steps = clips.shape[1] // self._tubelet
+        count = side**2 * (1 if video.config.attention == "frame" else steps)
+        return weights[:, first : first + count].float().cpu().numpy().reshape(len(clips), steps, side, side)
+
     def _texts(self, texts: list[str]) -> "Tensor":
         tokens = self.model.text.tokenize(texts)
         return self.model.text(**{key: value.to(self.device) for key, value in tokens.items()})
