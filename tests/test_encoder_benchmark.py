@@ -79,10 +79,30 @@ def test_videos_that_are_missing_or_broken_count_as_wrong(folder, tmp_path):
         answer_benchmark(ColourEncoder(), "msrvtt", folder / PAIRS, tmp_path, tmp_path)
 
 
+def test_clips_that_are_windows_of_one_video(tmp_path):
+    """Red for two seconds, then green; a third clip begins after the end, and counts as wrong."""
+    with FrameWriter(tmp_path / "a.mp4", 64, 64, 8) as writer:
+        for name in ("red", "green"):
+            for image in plain(name, 16).repeat(4, 1).repeat(4, 2):
+                writer.write(image)
+    rows = [("0", "2", "red"), ("2", "9", "green"), ("20", "22", "blue")]
+    lines = [
+        json.dumps({"YoutubeID": "a", "Start_timestamp": s, "End_timestamp": e, "Caption": f"it is {c}"})
+        for s, e, c in rows
+    ]
+    (tmp_path / "clips.jsonl").write_text("\n".join(lines))
+    answers = answer_benchmark(ColourEncoder(), "internvid", tmp_path / "clips.jsonl", tmp_path, tmp_path / "out")
+    assert len(answers.faults) == 1 and "begins at 20 s" in answers.faults[0]
+    assert evaluate("internvid", answers.items, answers.path, resamples=10).metrics["t2v-R@1"] == pytest.approx(2 / 3)
+
+
 def test_what_an_encoder_cannot_answer(folder, tmp_path):
     (folder / "spans.txt").write_text("V 0.0 1.0##a person walks.\n")
     with pytest.raises(SettingError, match="charades-sta is of spans: let a grounder answer it"):
         answer_benchmark(ColourEncoder(), "charades-sta", folder / "spans.txt", folder, tmp_path)
+    np.savez(tmp_path / "table.npz", similarity=np.eye(2))
+    with pytest.raises(SettingError, match="file of scores without sentences"):
+        answer_benchmark(ColourEncoder(), "retrieval", tmp_path / "table.npz", folder, tmp_path)
     with pytest.raises(SettingError, match="both must be at least 1"):
         SamplingSettings(clips=0)
 

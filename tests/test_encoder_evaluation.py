@@ -1,8 +1,10 @@
 """Each measure of an encoder, on an encoder that sees colours and nothing else, so that every result is known."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
+import pretrain_runs
 import pytest
 from colour_encoder import COLOURS, NAMES, ColourEncoder, plain
 
@@ -22,6 +24,7 @@ from whenwhere.models.heads.localizer import LocalizerSettings, Segment
 from whenwhere.stage.shapes.corpus import shapes_corpus
 from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.evaluators import build_evaluators, find_evaluator, read_evaluators
+from whenwhere.video.write import FrameWriter
 
 
 def test_perfect_retrieval_and_pairs():
@@ -37,6 +40,17 @@ def test_perfect_retrieval_and_pairs():
         retrieval.score_pairs(ColourEncoder(), [])
     with pytest.raises(SettingError, match="8 of 8 embeddings of sentences are not finite"):
         retrieval.score_retrieval(ColourEncoder(broken=True), pool)
+
+
+def test_several_sentences_of_one_clip():
+    encoder = ColourEncoder()
+    pool = [examples.CaptionedFrames(plain(n), f"{word} {n}", n) for n in NAMES[:3] for word in ("it is", "see")]
+    found = retrieval.score_retrieval(encoder, pool)
+    assert found["t2v-R@1"] == found["v2t-R@1"] == 1 and encoder.seen == 3
+    # two clips share a sentence: one of its two queries must fail
+    shared = [examples.CaptionedFrames(plain("red"), "it is red"), examples.CaptionedFrames(plain("pink"), "it is red")]
+    found = retrieval.score_retrieval(encoder, shared)
+    assert found["ceiling-R@1"] == found["t2v-R@1"] == 0.5
 
 
 def test_clips_of_several_sizes_and_several_clips_of_a_video():
@@ -143,6 +157,12 @@ def test_pointing_at_what_is_named():
         pointing.score_pointing(ColourEncoder(), [])
 
 
+def test_boxes_of_steps_that_do_not_divide_the_frames():
+    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (5, 1)) * np.arange(1, 6)[:, None]
+    assert pointing.step_boxes(boxes, 2)[:, 2].tolist() == [2.0, 4.5]
+    assert np.isnan(pointing.step_boxes(boxes[:1], 2)[1]).all()
+
+
 def test_examples_of_shapes_are_true():
     """A box holds its shape's colour, boundaries are ends of actions, and a corpus of pairs names two shapes."""
     corpus = shapes_corpus("pairs", split="val")
@@ -230,6 +250,38 @@ def test_each_kind_of_evaluator_measures_the_encoder_of_an_objective(kind):
     assert [name for name in settings.METRICS if name not in metrics] == []  # type: ignore[attr-defined]
 
 
+def test_retrieval_of_real_videos_while_training(tmp_path):
+    rows = ["key,vid_key,video_id,sentence"]
+    for number, name in enumerate(NAMES):
+        with FrameWriter(tmp_path / f"video{number}.mp4", 32, 32, 8) as writer:
+            for image in plain(name, 8).repeat(2, 1).repeat(2, 2):
+                writer.write(image)
+        rows += [f"ret{number}{word},msr{number},video{number},it is {name} {word}" for word in ("now", "here")]
+    (tmp_path / "video3.mp4").write_bytes(b"no video")
+    (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
+    data = {"kind": "msrvtt", "annotations": str(tmp_path / "pairs.csv"), "nouns": "none"}
+    table = {"name": "a", "kind": "retrieval", "every": 1, "metric": "t2v-R@1", "data": data}
+
+    class Objective:
+        def encoder(self) -> ColourEncoder:
+            return ColourEncoder()
+
+    (one,) = build_evaluators(read_evaluators([table], "recipe"), {}, Objective())  # type: ignore[arg-type]
+    metrics, value = one.measure()
+    assert value == metrics["v2t-R@1"] == 1 and metrics["unread_clips"] == 2
+
+
+def test_a_run_of_pre_training_is_measured(tmp_path):
+    """The stage hands its encoder out, and metrics of two kinds are written before and after the updates."""
+    shape = 'every = 9\nat_start = true\ndata = { count = 6, world = { split = "val", frames = 4 } }\n'
+    kinds = {"retrieval": "t2v-R@1", "pointing": "group-pointing"}
+    tables = [f'[[evaluators]]\nname = "{k}"\nkind = "{k}"\nmetric = "{m}"\n{shape}' for k, m in kinds.items()]
+    pretrain_runs.train(tmp_path, "train.max_steps=2", text=pretrain_runs.RECIPE + "".join(tables))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for kind, metric in kinds.items():
+        assert [line["step"] for line in lines if f"eval/{kind}/{metric}" in line] == [0, 2]
+
+
 def test_tables_of_evaluators_that_cannot_be():
     def read(kind: str, **changes: object) -> None:
         read_evaluators([{"name": "a", "kind": kind, "every": 1, "data": {"count": 8}} | TABLES[kind] | changes], "r")
@@ -238,5 +290,7 @@ def test_tables_of_evaluators_that_cannot_be():
         read("recognition", metric="top1")
     with pytest.raises(SettingError, match="needs pairs"):
         read("retrieval", metric="pair-t2v", pairs=0)
+    with pytest.raises(SettingError, match="needs the exact truth of shapes"):
+        read("pointing", data={"kind": "msrvtt", "annotations": "x.csv"})
     with pytest.raises(SettingError, match="needs count"):
         read("pointing", data={})

@@ -10,6 +10,9 @@ import os
 import re
 from pathlib import Path
 
+from whenwhere.datasets.item import Item
+from whenwhere.spans import Span
+
 #: Endings of files that are taken for videos.
 VIDEOS = frozenset(
     {
@@ -70,3 +73,24 @@ class VideoFolder:
             videos = [os.path.splitext(name) for name in names]
             self._listed[folder] = frozenset(names), {stem: end for stem, end in videos if end.lower() in VIDEOS}
         return self._listed[folder]
+
+
+def find_clip(videos: VideoFolder, item: Item) -> tuple[Path, Span | None] | None:
+    """The file of an item's clip, and the part of it that is the clip (None for the whole); None if there is no file.
+
+    A file that holds the clip alone (`extra["cut"]`) comes first, then the video by any of its names. Of the video, the
+    clip is the item's window, or else its first span.
+
+    Args:
+        videos: Folder of the videos.
+        item: The item.
+    """
+    cut = item.extra.get("cut")
+    if isinstance(cut, str) and (path := videos.find(cut)) is not None:
+        return path, None
+    names = item.extra.get("names", [])
+    for name in (item.video, *(names if isinstance(names, list) else ())):
+        if (path := videos.find(str(name))) is not None:
+            spans = [Span(float(a), float(b)) for a, b in item.spans if a < b]
+            return path, item.window or (spans[0] if spans else None)
+    return None

@@ -12,6 +12,7 @@ head (`probe`, `qa`, `localization`) have a second table, `train`. Examples are 
 with frames of the size that the encoder takes.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -20,7 +21,8 @@ from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.evaluate.embeddings import Ensemble
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation import localization, pointing, recognition, retrieval, shapes
-from whenwhere.models.encoders.evaluation.examples import CaptionedFrames
+from whenwhere.models.encoders.evaluation.benchmark import IMAGE_FRAMES
+from whenwhere.models.encoders.evaluation.examples import CaptionedFrames, Frames
 from whenwhere.models.encoders.evaluation.questions import answer_questions
 from whenwhere.models.heads.answer_head import AnswerHeadSettings
 from whenwhere.models.heads.linear_probe import STRENGTHS
@@ -30,6 +32,7 @@ from whenwhere.stage.shapes.pools import SHAPES_TEMPLATES, recognition_classes
 from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
 from whenwhere.training.objective import Objective
 from whenwhere.training.pretrain.data import PretrainDataSettings, open_clips
+from whenwhere.training.run_folder import SampleError
 
 T = TypeVar("T")
 _RECALLS = tuple(f"{way}-{m}" for way in ("t2v", "v2t") for m in ("R@1", "R@5", "R@10", "MdR", "MnR"))
@@ -250,12 +253,23 @@ def _shapes(
     return _once(lambda encoder: make(_corpus(data, encoder, whole), data.count, data.first_seed))
 
 
-def _pool(data: PretrainDataSettings, encoder: Encoder) -> list[CaptionedFrames]:
+def _pool(data: PretrainDataSettings, encoder: Encoder) -> tuple[list[CaptionedFrames], int]:
+    """The pool of retrieval, and the number of clips that cannot be read."""
     if data.kind == "shapes":
-        return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed, data.scale())
-    source = open_clips(data, encoder.frames if encoder.frames > 1 else 8, max(encoder.image_size), training=False)
-    clips = (source[number] for number in range(len(source)))
-    return [CaptionedFrames(clip.frames, clip.caption) for clip in clips]
+        return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed, data.scale()), 0
+    frames = encoder.frames if encoder.frames > 1 else IMAGE_FRAMES
+    source = open_clips(data, frames, max(encoder.image_size), training=False)
+    pool: list[CaptionedFrames] = []
+    first: dict[str, Frames] = {}
+    for number in range(len(source)):
+        try:
+            clip = source[number]
+        except SampleError:
+            continue
+        # sentences of one clip have the same frames, which are kept once
+        name = hashlib.sha1(clip.frames.tobytes(), usedforsecurity=False).hexdigest()
+        pool.append(CaptionedFrames(first.setdefault(name, clip.frames), clip.caption, name))
+    return pool, len(source) - len(pool)
 
 
 def build_retrieval(
@@ -268,7 +282,8 @@ def build_retrieval(
     pairs = _once(lambda encoder: shapes.pairs_pool(_corpus(data, encoder), settings.pairs, data.first_seed + 10**6))
 
     def measure(encoder: Encoder) -> dict[str, float]:
-        found = retrieval.score_retrieval(encoder, pool(encoder))
+        clips, unread = pool(encoder)
+        found = retrieval.score_retrieval(encoder, clips) | {"unread_clips": float(unread)}
         return found | (retrieval.score_pairs(encoder, pairs(encoder)) if settings.pairs else {})
 
     return EncoderEvaluator(objective, measure)

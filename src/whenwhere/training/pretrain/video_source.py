@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets.item import Item
-from whenwhere.datasets.videos import VideoFolder
+from whenwhere.datasets.videos import VideoFolder, find_clip
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import Span
 from whenwhere.training.pretrain.clips import CaptionedClip
@@ -68,7 +68,7 @@ class VideoClipSource:
         for item in items:
             if item.status != "valid" or not item.query.strip():
                 faulty += 1
-            elif (found := _find(videos, item)) is None:
+            elif (found := find_clip(videos, item)) is None:
                 missing[item.video] = missing.get(item.video, 0) + 1
             else:
                 self._clips.append((item, *found))
@@ -138,16 +138,3 @@ class VideoClipSource:
             method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
             out[k] = cv2.resize(np.ascontiguousarray(image), (self.side, self.side), interpolation=method)
         return out
-
-
-def _find(videos: VideoFolder, item: Item) -> tuple[Path, Span | None] | None:
-    """The file of an item's clip, and the part of it that is the clip; None if there is no file."""
-    cut = item.extra.get("cut")
-    if isinstance(cut, str) and (path := videos.find(cut)) is not None:
-        return path, None
-    names = item.extra.get("names", [])
-    for name in (item.video, *(names if isinstance(names, list) else ())):
-        if (path := videos.find(str(name))) is not None:
-            spans = [Span(float(a), float(b)) for a, b in item.spans if a < b]
-            return path, item.window or (spans[0] if spans else None)
-    return None

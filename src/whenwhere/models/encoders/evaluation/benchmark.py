@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from whenwhere.datasets.action_lists import class_names
 from whenwhere.datasets.benchmark import Benchmark, read_items
 from whenwhere.datasets.item import Item
-from whenwhere.datasets.paired import number_videos
-from whenwhere.datasets.videos import VideoFolder
+from whenwhere.datasets.videos import VideoFolder, find_clip
 from whenwhere.errors import MediaError, RecordError, SettingError
 from whenwhere.evaluate.embeddings import Ensemble, class_prompts, class_similarities, cosine_similarities
 from whenwhere.evaluate.formats.arrays import RECOGNITION, RETRIEVAL
@@ -111,8 +110,10 @@ def answer_benchmark(
     every = read_items(bench, annotations)
     items = [item for item in every if item.split == "test"] if len({item.split for item in every}) > 1 else every
     items = items or every
+    if not any(item.query for item in items):
+        raise SettingError(f"{bench.name} is a file of scores without sentences or videos: name the set itself")
     if bench.task == "retrieval":
-        number_videos(items)
+        _number_again(items)
     rows, faults = _embedded(encoder, items, VideoFolder(Path(videos), Path(annotations)), how, told)
     folder = Path(out)
     answer = _similarities if bench.task == "retrieval" else _class_scores
@@ -125,6 +126,13 @@ def answer_benchmark(
     about = {"encoder": encoder.name, "benchmark": bench.name, **asdict(how), "frames": clip_frames(encoder, how)}
     write_text(folder / "encoder.json", json.dumps(about | {"unseen": faults}, indent=2, ensure_ascii=False) + "\n")
     return BenchmarkAnswers(bench, items, folder / name, faults)
+
+
+def _number_again(items: Sequence[Item]) -> None:
+    """Number the videos of some of a set's items without gaps; one item stands for a video as before."""
+    columns = {old: new for new, old in enumerate(dict.fromkeys(int(item.extra["video"]) for item in items))}
+    for item in items:
+        item.extra |= {"video": columns[int(item.extra["video"])], "videos": len(columns)}
 
 
 def clip_frames(encoder: Encoder, settings: SamplingSettings) -> int:
@@ -159,56 +167,62 @@ def _embedded(
     folder: VideoFolder,
     how: SamplingSettings,
     told: Callable[[float], None],
-) -> tuple[dict[str, Floats], list[str]]:
-    """Embeddings of the clips of each video, shape (clips, D), by the name of the video, and what was not seen."""
-    found: dict[str, Floats] = {}
+) -> tuple[dict[int, Floats], list[str]]:
+    """Embeddings of the clips of each video, shape (clips, D), by the number of the video, and what was not seen."""
+    found: dict[int, Floats] = {}
     faults: list[str] = []
-    wanted = {item.video: item for item in items}
-    for number, (name, item) in enumerate(wanted.items(), 1):
+    # several sentences may describe one video
+    wanted = {_column(item, k): item for k, item in enumerate(items)}
+    for number, (column, item) in enumerate(wanted.items(), 1):
         try:
-            path = next((p for n in (name, *item.extra.get("names", ())) if (p := folder.find(n))), None)
-            if path is None:
-                raise RecordError(f"{folder.folder} holds no video {name}: it counts as wrong until it is put there")
-            info = probe(path)
-            times = clip_times(*_stretch(info, item.window), clip_frames(encoder, how), how.clips)
+            where = find_clip(folder, item)
+            if where is None:
+                raise RecordError(f"{folder.folder} holds no video {item.video}: it counts as wrong")
+            info = probe(where[0])
+            times = clip_times(*_stretch(info, where[1]), clip_frames(encoder, how), how.clips)
             images = read_frames(info, times.ravel()).images
             clips = images.reshape(*times.shape, *images.shape[1:])
         except (MediaError, RecordError) as error:
-            faults.append(f"{name}: {error}" if name not in str(error) else str(error))
+            faults.append(f"{item.video}: {error}" if item.video not in str(error) else str(error))
         else:
-            found[name] = encoder.embed_clips(clips).pooled.astype(float)
+            found[column] = encoder.embed_clips(clips).pooled.astype(float)
         told(number / len(wanted))
     if not found:
         raise RecordError(f"none of the {len(wanted)} videos can be read; the first: {faults[0]}")
     return found, faults
 
 
+def _column(item: Item, row: int) -> int:
+    """Number of the item's video: its column in retrieval, its row in recognition."""
+    return int(item.extra.get("video", row))
+
+
 def _stretch(info: VideoInfo, window: Span | None) -> tuple[float, float]:
-    return (window.start, min(window.end, info.duration)) if window is not None else (0.0, info.duration)
+    if window is None:
+        return 0.0, info.duration
+    if window.start >= info.duration:
+        raise RecordError(f"the clip begins at {window.start:g} s, but {info.path} lasts {info.duration:.2f} s")
+    return window.start, min(window.end, info.duration)
 
 
 def _similarities(
-    encoder: Encoder, items: Sequence[Item], classes: Sequence[str], rows: dict[str, Floats], how: SamplingSettings
+    encoder: Encoder, items: Sequence[Item], classes: Sequence[str], rows: dict[int, Floats], how: SamplingSettings
 ) -> Floats:
     """Similarities of sentences and videos; those of unseen videos are the lowest possible."""
-    videos = {item.video: int(item.extra["video"]) for item in items}
-    table = np.full((len(items), len(videos)), -1.0)
-    seen = [name for name in videos if name in rows]
+    table = np.full((len(items), int(items[0].extra["videos"])), -1.0)
     texts = encoder.embed_texts([item.query for item in items])
-    table[:, [videos[name] for name in seen]] = cosine_similarities(texts, np.stack([rows[n].mean(0) for n in seen]))
+    table[:, list(rows)] = cosine_similarities(texts, np.stack([row.mean(0) for row in rows.values()]))
     return table
 
 
 def _class_scores(
-    encoder: Encoder, items: Sequence[Item], classes: Sequence[str], rows: dict[str, Floats], how: SamplingSettings
+    encoder: Encoder, items: Sequence[Item], classes: Sequence[str], rows: dict[int, Floats], how: SamplingSettings
 ) -> Floats:
     """Scores of the classes; NaN for unseen videos, and the lowest possible for classes without a name."""
     named = [k for k, name in enumerate(classes) if name]
     texts = encoder.embed_texts(class_prompts([classes[k] for k in named], how.templates))
     prompts = texts.reshape(len(named), len(how.templates), -1)
     table = np.full((len(items), len(classes)), np.nan)
-    seen = [k for k, item in enumerate(items) if item.video in rows]
-    table[seen] = -1.0
-    own = class_similarities(np.stack([rows[items[k].video] for k in seen]), prompts, how.ensemble)
-    table[np.ix_(seen, named)] = own
+    table[list(rows)] = -1.0
+    table[np.ix_(list(rows), named)] = class_similarities(np.stack(list(rows.values())), prompts, how.ensemble)
     return table

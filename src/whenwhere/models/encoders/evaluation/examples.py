@@ -12,15 +12,17 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class CaptionedFrames:
-    """A clip and a sentence that is true of it and of no other clip of its pool.
+    """A clip and a sentence that is true of it.
 
     Attributes:
         frames: RGB frames, shape (T, H, W, 3).
         caption: The sentence.
+        clip: Name of the clip, where several sentences of a pool describe it. None for a clip with a single sentence.
     """
 
     frames: Frames
     caption: str
+    clip: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

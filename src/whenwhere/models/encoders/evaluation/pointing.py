@@ -106,14 +106,15 @@ def step_boxes(boxes: Floats, steps: int) -> Floats:
     """The mean box of the frames of each time step, without those in which it is hidden, shape (steps, 4).
 
     Args:
-        boxes: Box in each frame, shape (T, 4); NaN where it is hidden. T is a multiple of `steps`.
+        boxes: Box in each frame, shape (T, 4); NaN where it is hidden.
         steps: Number of time steps.
 
     >>> step_boxes(np.array([[0, 0, 1, 1.0], [np.nan] * 4, [np.nan] * 4, [np.nan] * 4]), 2)[:, 2].tolist()
     [1.0, nan]
     """
-    groups = boxes.reshape(steps, -1, 4)
-    there = np.isfinite(groups)
-    count = there.sum(1)
-    total = np.where(there, groups, 0.0).sum(1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    found = np.full((steps, 4), np.nan)
+    for step, part in enumerate(np.array_split(boxes, steps)):
+        seen = part[np.isfinite(part).all(1)]
+        if len(seen):
+            found[step] = seen.mean(0)
+    return found

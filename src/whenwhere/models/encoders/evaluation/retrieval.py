@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.evaluate.embeddings import cosine_similarities
@@ -13,8 +14,8 @@ from whenwhere.models.encoders.evaluation.examples import CaptionedFrames, Frame
 from whenwhere.models.encoders.evaluation.features import embed_videos
 
 
-def retrieval_similarities(encoder: Encoder, pool: Sequence[CaptionedFrames]) -> Floats:
-    """Cosine of every sentence of a pool with every clip, shape (n, n).
+def retrieval_similarities(encoder: Encoder, pool: Sequence[CaptionedFrames]) -> tuple[Floats, NDArray[np.intp]]:
+    """Cosine of every sentence of a pool with every clip, shape (sentences, clips), and the clip of each sentence.
 
     Args:
         encoder: The encoder.
@@ -25,8 +26,12 @@ def retrieval_similarities(encoder: Encoder, pool: Sequence[CaptionedFrames]) ->
     """
     if not pool:
         raise SettingError("the pool of retrieval is empty: give it one clip at least")
-    videos = embed_videos(encoder, [one.frames for one in pool])
-    return cosine_similarities(encoder.embed_texts([one.caption for one in pool]), videos)
+    names = [one.clip if one.clip is not None else k for k, one in enumerate(pool)]
+    first = {name: k for k, name in reversed(list(enumerate(names)))}
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    videos = embed_videos(encoder, [pool[first[name]].frames for name in number])
+    table = cosine_similarities(encoder.embed_texts([one.caption for one in pool]), videos)
+    return table, np.array([number[name] for name in names])
 
 
 def score_retrieval(encoder: Encoder, pool: Sequence[CaptionedFrames]) -> dict[str, float]:
@@ -37,14 +42,15 @@ def score_retrieval(encoder: Encoder, pool: Sequence[CaptionedFrames]) -> dict[s
         pool: Clips with their sentences.
 
     Returns:
-        The measures of `evaluate.retrieval.retrieval_measures`, and `ceiling-R@1`, the highest R@1 that the sentences
-        of the pool allow (1 if all differ).
+        The measures of `evaluate.retrieval.retrieval_measures`, and `ceiling-R@1`, the highest text-to-video R@1 that
+        the sentences of the pool allow (1 if no two clips share one).
 
     Raises:
         SettingError: The pool is empty, or an embedding is not finite.
     """
-    found = retrieval_measures(retrieval_similarities(encoder, pool))
-    return found | {"ceiling-R@1": recall_ceiling([one.caption for one in pool], range(len(pool)))}
+    table, owner = retrieval_similarities(encoder, pool)
+    ceiling = recall_ceiling([one.caption for one in pool], owner.tolist())
+    return retrieval_measures(table, owner) | {"ceiling-R@1": ceiling}
 
 
 def score_pairs(encoder: Encoder, pairs: Sequence[FramesPair]) -> dict[str, float]:
