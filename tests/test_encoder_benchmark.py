@@ -19,6 +19,8 @@ from whenwhere.models.encoders.evaluation.benchmark import SamplingSettings, ans
 from whenwhere.models.encoders.model import VideoTextModel
 from whenwhere.video.write import FrameWriter
 
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
+
 PAIRS, ACTIONS = Path("lists", "pairs.csv"), Path("lists", "actions.csv")
 
 

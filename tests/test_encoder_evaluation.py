@@ -26,6 +26,8 @@ from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.evaluators import build_evaluators, find_evaluator, read_evaluators
 from whenwhere.video.write import FrameWriter
 
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
+
 
 def test_perfect_retrieval_and_pairs():
     pool = [examples.CaptionedFrames(plain(name), f"it is {name}") for name in NAMES]

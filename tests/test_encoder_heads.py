@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
+import torch
+
+from whenwhere.datasets.item import Item
 from whenwhere.errors import SettingError
+from whenwhere.evaluate import detection
+from whenwhere.models.heads.answer_head import AnswerHeadSettings, fit_answer_head, frequent_answers
 from whenwhere.models.heads.linear_probe import fit_linear_probe
+from whenwhere.models.heads.localizer import FeatureTrack, LocalizerSettings, Segment, fit_localizer
+from whenwhere.models.heads.pyramid import distance_iou, focal_loss
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 
 def test_the_probe_is_the_minimum_of_its_objective():
@@ -67,19 +78,6 @@ def test_the_probe_refuses_what_it_cannot_use():
     with pytest.raises(SettingError, match="from one encoder"):
         fit_linear_probe([[0.0], [1.0]], [0, 1], 2).scores([[0.0, 1.0]])
 
-
-torch = pytest.importorskip("torch")
-
-from whenwhere.datasets.item import Item  # noqa: E402
-from whenwhere.evaluate import detection  # noqa: E402
-from whenwhere.models.heads.answer_head import AnswerHeadSettings, fit_answer_head, frequent_answers  # noqa: E402
-from whenwhere.models.heads.localizer import (  # noqa: E402
-    FeatureTrack,
-    LocalizerSettings,
-    Segment,
-    fit_localizer,
-)
-from whenwhere.models.heads.pyramid import distance_iou, focal_loss  # noqa: E402
 
 QUICK = LocalizerSettings(width=32, depth=2, levels=2, steps=90, batch=8, learning_rate=1e-2, most=30)
 
