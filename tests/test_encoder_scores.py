@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from whenwhere.errors import SettingError
 from whenwhere.evaluate.boundaries import boundary_scores, f1, matched, novelty, peaks
 from whenwhere.evaluate.embeddings import class_numbers, class_prompts, class_similarities, cosine_similarities
-from whenwhere.evaluate.pointing import heat_box, pointed, pointing_baselines, pointing_measures
+from whenwhere.evaluate.pointing import peak_box, pointed, pointing_baselines, pointing_measures
 from whenwhere.evaluate.recognition import score
 from whenwhere.evaluate.retrieval import recall_ceiling, retrieval_measures
 from whenwhere.evaluate.vqa import accuracy_by_kind
@@ -136,7 +136,7 @@ def test_a_random_heat_map_points_like_a_random_cell():
 def test_only_cells_that_hang_together_make_the_box():
     heat = np.zeros((4, 4))
     heat[0, 0], heat[3, 3], heat[3, 2] = 0.9, 1.0, 0.8
-    assert heat_box(heat).tolist() == [0.5, 0.75, 1.0, 1.0]
+    assert peak_box(heat).tolist() == [0.5, 0.75, 1.0, 1.0]
 
 
 def test_heat_maps_that_cannot_be_scored():

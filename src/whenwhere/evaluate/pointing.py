@@ -51,38 +51,42 @@ def pointed(heat: Floats, boxes: Floats) -> Floats:
     return np.asarray((best & inside).sum((1, 2)) / best.sum((1, 2)), np.float64)
 
 
-def heat_box(heat: Floats, level: float = 0.5) -> Floats:
+def peak_box(heat: Floats, level: float = 0.5) -> Floats:
     """The box around the cells that hang together with the brightest one, xyxy in 0-1, shape (4,).
+
+    Where several parts reach the highest value the largest of them counts; a flat map gives the whole frame.
 
     Args:
         heat: A finite heat map, shape (height, width).
         level: Cells count from this share of the way from the lowest to the highest value.
 
-    >>> heat_box(np.array([[0.0, 0.9, 0.0, 0.8], [0.0, 1.0, 0.0, 0.0]])).tolist()
+    >>> peak_box(np.array([[0.0, 0.9, 0.0, 0.8], [0.0, 1.0, 0.0, 0.0]])).tolist()
     [0.25, 0.0, 0.5, 1.0]
     """
     from scipy.ndimage import label
 
     low, high = heat.min(), heat.max()
     parts, _ = label(heat >= low + level * (high - low))
-    y, x = np.nonzero(parts == parts.flat[heat.argmax()])
+    sizes = np.bincount(parts.ravel())
+    peaks = np.unique(parts[heat == high])
+    y, x = np.nonzero(parts == peaks[sizes[peaks].argmax()])
     height, width = heat.shape
     return np.array([x.min() / width, y.min() / height, (x.max() + 1) / width, (y.max() + 1) / height])
 
 
 def pointing_measures(heat: Floats, boxes: Floats, level: float = 0.5) -> dict[str, float]:
-    """`pointing`, the mean of `pointed`, and `box-IoU`, the mean IoU of `heat_box` with the true box.
+    """`pointing`, the mean of `pointed`, and `box-IoU`, the mean IoU of `peak_box` with the true box.
 
     Args:
         heat: Finite heat maps, shape (n, height, width).
         boxes: Box of what was named, xyxy in 0-1, shape (n, 4).
-        level: See `heat_box`.
+        level: See `peak_box`.
 
     >>> pointing_measures(np.array([[[0.0, 1.0]]]), np.array([[0.5, 0.0, 1.0, 1.0]]))
     {'pointing': 1.0, 'box-IoU': 1.0}
     """
     hit = pointed(heat, boxes)
-    found = np.stack([heat_box(one, level) for one in heat])
+    found = np.stack([peak_box(one, level) for one in heat])
     return {"pointing": float(hit.mean()), "box-IoU": float(box_iou(found, boxes).mean())}
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.evaluate.pointing import peak_box
 from whenwhere.models.encoders.encoder import ClipEmbeddings
 
 
@@ -44,14 +45,7 @@ def heat_box(heat: NDArray[np.float64], width: float, height: float) -> tuple[fl
     >>> heat_box(np.array([[0.0, 1, 1, 0], [0, 0, 1, 0], [1, 0, 0, 0]]), 40, 30)
     (10.0, 0.0, 30.0, 20.0)
     """
-    from scipy.ndimage import label
-
-    low, high = float(heat.min()), float(heat.max())
-    if not high > low:
+    if not heat.max() > heat.min():
         return None
-    parts, count = label(heat >= (low + high) / 2)
-    # of several parts that reach the peak, the largest
-    sizes = [(parts == k).sum() * bool((heat[parts == k] == high).any()) for k in range(1, count + 1)]
-    rows, columns = np.nonzero(parts == 1 + int(np.argmax(sizes)))
-    x, y = width / heat.shape[1], height / heat.shape[0]
-    return float(columns.min() * x), float(rows.min() * y), float((columns.max() + 1) * x), float((rows.max() + 1) * y)
+    x1, y1, x2, y2 = (peak_box(heat) * (width, height, width, height)).tolist()
+    return x1, y1, x2, y2

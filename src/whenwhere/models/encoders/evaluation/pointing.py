@@ -32,7 +32,7 @@ def score_pointing(
         examples: Clips with nouns and boxes, all with the same number of frames.
         prompts: Texts with `{}` in the place of a noun. Its embedding is the mean over them, so that neither an encoder
             that has read nouns in captions nor one that has read them alone is at an advantage.
-        level: See `evaluate.pointing.heat_box`.
+        level: See `evaluate.pointing.peak_box`.
 
     Returns:
         `patch-pointing` and `patch-box-IoU` if the encoder embeds patches; `group-pointing`, `group-box-IoU` and
