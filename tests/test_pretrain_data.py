@@ -65,6 +65,21 @@ def test_captions_at_a_scale_have_their_own_nouns_and_are_drawn_anew_in_each_epo
     assert np.array_equal(truth[2].frames, source[2].frames)
 
 
+def test_sets_are_put_together_and_each_clip_occurs_once_in_an_epoch() -> None:
+    sets = [{"corpus": "homogeneous", "count": 3}, {"corpus": "scales", "count": 2, "captions": "random_choice"}]
+    joined = open_clips(table(mix=sets), frames=8, side=24)
+    alone = [open_clips(table(**one), frames=8, side=24) for one in sets]
+    assert len(joined) == 5 and joined.words == alone[0].words
+    for epoch in (0, 3):
+        for k in range(5):
+            clip, own = joined[5 * epoch + k], alone[k // 3][(3 if k < 3 else 2) * epoch + (k if k < 3 else k - 3)]
+            assert clip.caption == own.caption and np.array_equal(clip.frames, own.frames)
+    with pytest.raises(SettingError, match="corpus is set beside mix"):
+        table(mix=sets, corpus="varied")
+    with pytest.raises(SettingError, match="needs count"):
+        table(mix=[{"corpus": "varied"}])
+
+
 @pytest.mark.parametrize("name", ["scales", "stills"])
 def test_rendered_clips_are_kept_and_the_same_for_every_caption(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -168,3 +183,18 @@ def test_what_leaves_nothing_to_learn_from_is_said(msrvtt: Path, tmp_path: Path)
     (tmp_path / "a.jsonl").write_text('{"id": "a", "video": "v", "query": " ", "spans": []}\n')
     with pytest.raises(SettingError, match="has no caption"):
         open_clips(table(kind="manifest", annotations=str(tmp_path / "a.jsonl")), 4, 32)
+
+
+def test_files_of_clips_are_found_under_all_their_names(tmp_path: Path) -> None:
+    (tmp_path / "1004_Juno").mkdir()
+    for name in ("1004_Juno/1004_Juno_1-2.mp4", "abc.mp4", "xyz_00:00:01.000_00:00:02.000.mp4", "abseiling.mp4"):
+        write_video(tmp_path / name)
+    (tmp_path / "LSMDC16_annos_val.csv").write_text("1004_Juno_1-2\t1\t2\t3\t4\tHe looks up.\n")
+    lsmdc = open_clips(table(kind="lsmdc", annotations=str(tmp_path / "LSMDC16_annos_val.csv")), 4, 32)
+    assert all(map(near, lsmdc[0].frames, COLOURS))
+    rows = ["abc,00:00:00.500,00:00:01.500,a window", "xyz,00:00:01.000,00:00:02.000,a file of its own"]
+    (tmp_path / "clips.csv").write_text("\n".join(["YoutubeID,Start_timestamp,End_timestamp,Caption", *rows]) + "\n")
+    clips = open_clips(table(kind="internvid", annotations=str(tmp_path / "clips.csv")), 4, 32, training=False)
+    window, whole = clips[0], clips[1]
+    assert [near(f, COLOURS[k]) for f, k in zip(window.frames, (1, 1, 2, 2), strict=True)] == [True] * 4
+    assert all(map(near, whole.frames, COLOURS)) and (window.video, whole.video) == ("abc", "xyz")

@@ -198,6 +198,15 @@ def test_parts_of_a_clip_are_of_any_length() -> None:
         lengths = tuple(end - start for start, end in acts)
         assert acts[0][0] == 0 and acts[-1][1] == 8 and all(a[1] == b[0] for a, b in itertools.pairwise(acts))
         found[lengths] = found.get(lengths, 0) + 1
+    busy = np.zeros(32)
+    for seed in range(100):
+        plan, named = plan_captioned(shapes_corpus("actions"), seed)
+        times = sorted((plan.things[i].acts[0].start, plan.things[i].acts[0].end) for i in named)
+        assert times[0][0] >= 0 and times[-1][1] <= 32 and all(a[1] < b[0] for a, b in itertools.pairwise(times))
+        for start, end in times:
+            busy[start:end] += 1
+    # nor is there a frame at which nothing ever happens, or always something
+    assert 10 < busy.min() and busy.max() < 90
     assert len(found) == 6 and min(map(min, found)) == 2 and 25 < min(found.values()) <= max(found.values()) < 80
 
 

@@ -86,13 +86,12 @@ def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
         edges = [0, *(int(c) + 2 for c in cuts), n]
         return list(itertools.pairwise(edges))
     if corpus.timing == "paused":
-        # each event lies within its own part of the clip, at least one frame away from the part's end
-        part = n // k
-        times = []
-        for i, (a, b, _) in enumerate(u):
-            length = 3 + int(a * (part - 3))
-            start = i * part + int(b * (part - length))
-            times.append((start, start + length))
+        # pauses of at least a frame between events, and every way to share out the rest equally likely
+        lengths = [3 + int(a * (n // k - 3)) for a in u[:, 0]]
+        rest = n - sum(lengths) - (k - 1)
+        cuts = np.sort(rng.permutation(rest + k)[:k]) - np.arange(k)
+        starts = [int(c) + sum(lengths[:i]) + i for i, c in enumerate(cuts)]
+        times = [(start, start + length) for start, length in zip(starts, lengths, strict=True)]
         return [times[i] for i in rng.permutation(k)]
     crosses = corpus.middle is not None and bool(rng.random() < corpus.middle)
     out = []

@@ -123,7 +123,7 @@ class ShapesCorpus:
         )
 
 
-#: Corpora by name: what each is for stands in docs/pretraining.md.
+#: Corpora by name: what each is for stands in docs/pretraining-data.md.
 CORPORA: dict[str, ShapesCorpus] = {
     "pairs": ShapesCorpus(),
     "homogeneous": ShapesCorpus(named=1, timing="whole", bystanders=0.0),

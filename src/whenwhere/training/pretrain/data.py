@@ -5,9 +5,11 @@
 source is opened and kept in the cache, never while clips are read.
 """
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +32,8 @@ CACHE_LIMIT = 200 << 30
 
 
 @dataclass(frozen=True)
-class PretrainDataSettings:
-    """The table [data] of a recipe for pre-training: which captioned clips the encoders learn from.
+class CaptionedSetSettings:
+    """One set of captioned clips: a table [[data.mix]], or the table [data] itself.
 
     Attributes:
         kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
@@ -110,6 +112,58 @@ class PretrainDataSettings:
         return ScaleSettings(self.captions, self.caption_words, self.attribute_error, self.tag_error)
 
 
+@dataclass(frozen=True)
+class PretrainDataSettings(CaptionedSetSettings):
+    """The table [data] of a recipe for pre-training: which captioned clips the encoders learn from.
+
+    Attributes:
+        mix: Sets whose clips are put together, each a table [[data.mix]], in place of the other keys. Each clip occurs
+            once in an epoch, so that a set's share is its number of clips.
+    """
+
+    mix: tuple[CaptionedSetSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.mix:
+            CaptionedSetSettings.__post_init__(self)
+        elif given := [
+            f.name for f in fields(self) if f.name not in ("mix", "world") and getattr(self, f.name) != f.default
+        ]:
+            raise SettingError(f"{given[0]} is set beside mix: write it into each table [[data.mix]]")
+
+
+class JoinedClips:
+    """The clips of several sources, one source after the other.
+
+    Args:
+        sources: The sources.
+
+    Attributes:
+        words: Every word that a caption can contain; empty where those of a source are not a closed list.
+    """
+
+    def __init__(self, sources: Sequence[ClipSource]) -> None:
+        self._sources = sources
+        self._ends = list(itertools.accumulate(map(len, sources)))
+        closed = all(source.words for source in sources)
+        self.words = tuple(dict.fromkeys(word for source in sources for word in source.words)) if closed else ()
+
+    def __len__(self) -> int:
+        """Number of clips of all sources together."""
+        return self._ends[-1]
+
+    def __getitem__(self, number: int) -> CaptionedClip:
+        """A clip of the source in whose range the number lies.
+
+        Args:
+            number: Index of the clip, plus the number of clips for every epoch before this one.
+        """
+        epoch, index = divmod(number, len(self))
+        k = bisect_right(self._ends, index)
+        source = self._sources[k]
+        return source[epoch * len(source) + index - (self._ends[k] - len(source))]
+
+
 def open_clips(
     settings: PretrainDataSettings, frames: int, side: int, training: bool = True,
     tell: Callable[[str], None] | None = None, folder: Path | None = None,
@@ -130,7 +184,16 @@ def open_clips(
         RecordError: Annotations cannot be read.
         OutputError: The cache cannot be written.
     """
-    base = folder or Path()
+    if settings.mix:
+        return JoinedClips([_open(one, frames, side, training, tell, folder or Path()) for one in settings.mix])
+    return _open(settings, frames, side, training, tell, folder or Path())
+
+
+def _open(
+    settings: CaptionedSetSettings, frames: int, side: int, training: bool, tell: Callable[[str], None] | None,
+    base: Path,
+) -> ClipSource:  # fmt: skip
+    """The source of one set."""
     cache = ArrayCache(base / settings.cache, CACHE_LIMIT) if settings.cache else None
     if settings.kind == "shapes":
         corpus = replace(settings.shapes(), frames=frames, side=side)
