@@ -153,7 +153,7 @@ def settings(table: str) -> str:
     from whenwhere.training.policy_evaluator import GroundingEvaluatorSettings
     from whenwhere.training.prefix.settings import PolicySettings
     from whenwhere.training.pretrain import settings as pretrain
-    from whenwhere.training.pretrain.data import PretrainDataSettings
+    from whenwhere.training.pretrain.data import CaptionedSetSettings
     from whenwhere.training.rl.settings import RLSettings
     from whenwhere.training.settings import TrainingSettings
     from whenwhere.training.sft.settings import SFTSettings
@@ -173,7 +173,7 @@ def settings(table: str) -> str:
         "boundaries": encoder_evaluators.BoundariesEvaluatorSettings,
         "encoder": pretrain.PretrainEncoderSettings, "text": pretrain.PretrainTextSettings,
         "objective": pretrain.PretrainObjectiveSettings, "pretrain": pretrain.PretrainSettings,
-        "phases": pretrain.PhaseSettings, "clips": PretrainDataSettings,
+        "phases": pretrain.PhaseSettings, "clips": CaptionedSetSettings,
     }  # fmt: skip
     kind = kinds[table]
     base = kind.__mro__[1]

@@ -206,7 +206,7 @@ def test_parts_of_a_clip_are_of_any_length() -> None:
         for start, end in times:
             busy[start:end] += 1
     # nor is there a frame at which nothing ever happens, or always something
-    assert 10 < busy.min() and busy.max() < 90
+    assert busy.min() > 10 and busy.max() < 90
     assert len(found) == 6 and min(map(min, found)) == 2 and 25 < min(found.values()) <= max(found.values()) < 80
 
 
