@@ -9,6 +9,7 @@ import numpy as np
 from whenwhere.training.pretrain import stage
 from whenwhere.training.pretrain.data import CaptionedClip
 from whenwhere.training.recipe import load
+from whenwhere.training.run_folder import SampleError
 
 COLOURS = {
     "red": (220, 30, 30), "green": (20, 200, 40), "blue": (30, 40, 230), "white": (240, 240, 240),
@@ -70,6 +71,15 @@ class Colours:
         nouns = (f"{colour} {shape}",) if number < self.nouns * self.count else ()
         pixels = np.clip(frames, 0, 255).astype(np.uint8)
         return CaptionedClip(f"c{number}", f"v{number % self.videos}", pixels, f"a {colour} {shape}", nouns)
+
+
+class Broken(Colours):
+    """The second clip cannot be made."""
+
+    def __getitem__(self, number: int) -> CaptionedClip:
+        if number % self.count == 1:
+            raise SampleError("c1", "its video is damaged")
+        return super().__getitem__(number)
 
 
 def recipe(folder: Path, *changes: str, text: str = RECIPE) -> Any:

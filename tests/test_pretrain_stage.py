@@ -320,6 +320,38 @@ def test_every_clip_of_an_epoch_is_seen_once(tmp_path: Path) -> None:
     assert sorted(drawn) == list(range(32)) and sorted(drawn[:16]) == list(range(16))
 
 
+def test_processes_read_what_the_run_would_read(tmp_path: Path) -> None:
+    """A clip that cannot be made is told with its name and reason, as without processes."""
+    from whenwhere.training.pretrain.readers import ReaderProcesses
+
+    alone, helped = (ReaderProcesses(pretrain_runs.Broken(), count) for count in (0, 1))
+    for number in (3, 1, 18):
+        (one,), (two,) = alone.read([number]), helped.read([number])
+        if number == 1:
+            assert str(one) == str(two) == "its video is damaged" and one.sample == two.sample == "c1"  # type: ignore
+        else:
+            assert one.id == two.id and np.array_equal(one.frames, two.frames)  # type: ignore[union-attr]
+    helped.close()
+
+
+def test_evaluators_leave_a_run_as_it_was(tmp_path: Path, one_thread: None) -> None:
+    """Retrieval is measured while it trains, in evaluation mode, and the weights stay what they were without it."""
+    table = """[[evaluators]]
+name = "found"
+kind = "retrieval"
+every = 2
+metric = "t2v-R@1"
+at_start = true
+keep_best = true
+data = { count = 6, world = { split = "val" } }
+"""
+    plain = train(tmp_path / "plain", "max_steps=4")
+    measured = train(tmp_path / "measured", "max_steps=4", text=RECIPE + table)
+    assert same(plain.checkpoint, measured.checkpoint)
+    lines = [line for line in measured.metrics if "eval/found/t2v-R@1" in line]
+    assert [line["step"] for line in lines] == [0, 2, 4] and measured.best is not None
+
+
 def test_a_plan_counts_what_a_run_counts(tmp_path: Path) -> None:
     from whenwhere.training.machine import Machine
     from whenwhere.training.prefix.memory import MemoryEstimate

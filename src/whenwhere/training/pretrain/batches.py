@@ -18,6 +18,7 @@ from whenwhere.training.data.samples import order
 from whenwhere.training.pretrain.cut_and_paste import BlendedClips, cut_and_paste
 from whenwhere.training.pretrain.data import CaptionedClip, ClipSource
 from whenwhere.training.pretrain.noun_grounding import shuffled_nouns
+from whenwhere.training.pretrain.readers import ReaderProcesses
 from whenwhere.training.pretrain.settings import PretrainObjectiveSettings, PretrainSettings
 from whenwhere.training.run_folder import SampleError
 
@@ -72,6 +73,7 @@ class Batches:
         self.source, self.video, self.objective, self.settings = source, video, objective, settings
         self.rank, self.processes = rank, processes
         self._prefetcher: Prefetcher[PreparedBatch] = Prefetcher()
+        self._readers = ReaderProcesses(source, settings.dataloader_num_workers)
 
     def at(self, number: int) -> PreparedBatch:
         """The batch of an update; those of the next updates are prepared in the background.
@@ -104,14 +106,15 @@ class Batches:
         """
         clips: list[CaptionedClip] = []
         skipped: list[tuple[str, WhenwhereError]] = []
-        for k in self.numbers(number):
-            name = f"clip {k}"
+        numbers = self.numbers(number)
+        for k, found in zip(numbers, self._readers.read(numbers), strict=True):
+            if isinstance(found, WhenwhereError):
+                skipped.append((f"clip {k}", found))
+                continue
             try:
-                clip = self.source[k]
-                name = clip.id
-                clips.append(self._checked(clip))
-            except WhenwhereError as e:
-                skipped.append((name, e))
+                clips.append(self._checked(found))
+            except SampleError as e:
+                skipped.append((found.id, e))
         random = np.random.default_rng([self.settings.seed, number, self.rank])
         blended = None
         if self.objective.cut_and_paste and len(clips) > 1:
@@ -140,5 +143,6 @@ class Batches:
         return clip
 
     def close(self) -> None:
-        """Ends the thread that prepares batches."""
+        """Ends the thread that prepares batches, and the processes that read clips."""
         self._prefetcher.close()
+        self._readers.close()
