@@ -1,5 +1,6 @@
 """Captioned clips for pre-training: the table [data], the world of shapes and real videos as sources."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,28 @@ def test_files_of_clips_are_found_under_all_their_names(tmp_path: Path) -> None:
     window, whole = clips[0], clips[1]
     assert [near(f, COLOURS[k]) for f, k in zip(window.frames, (1, 1, 2, 2), strict=True)] == [True] * 4
     assert all(map(near, whole.frames, COLOURS)) and (window.video, whole.video) == ("abc", "xyz")
+
+
+def test_training_may_cut_out_a_part_and_mirror_it(tmp_path: Path) -> None:
+    # red in the left half, blue in the right one
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :32, 0] = picture[:, 32:, 2] = 200
+    with FrameWriter(tmp_path / "a.mp4", 64, 48, 8, crf=4) as video:
+        for _ in range(8):
+            video.write(picture)
+    lines = [{"id": c, "video": "a.mp4", "query": c, "spans": []} for c in ("it is red", "red is on the left")]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for cache in ("", "cache"):
+        settings = table(kind="manifest", annotations="all.jsonl", cache=cache, crop=0.3, flip=True)
+        source = open_clips(settings, 2, 32, folder=tmp_path)
+        red = np.array([[source[2 * epoch + k].frames[..., 0] > 100 for epoch in range(24)] for k in range(2)])
+        assert (red[:, :, 0] == red[:, :, 1]).all()  # all frames of a clip are cut alike
+        row = red[:, :, 0, 16]
+        two = row.any(axis=-1) & ~row.all(axis=-1)
+        # where both colours are seen, red is on either side, except where the caption says which one it is
+        assert set(row[0, two[0], 0]) == {True, False} and set(row[1, two[1], 0]) == {True}
+        assert len({int(r.sum()) for r in row[1]}) > 5
+        whole = open_clips(settings, 2, 32, training=False, folder=tmp_path)[0].frames
+        assert 14 <= (whole[0, 16, :, 0] > 100).sum() <= 18
+    with pytest.raises(SettingError, match=r"crop is a share.*not 0$"):
+        table(kind="manifest", annotations="all.jsonl", crop=0.0)

@@ -31,7 +31,7 @@ from whenwhere.stage.shapes.corpus import ShapesCorpus
 from whenwhere.stage.shapes.pools import SHAPES_TEMPLATES, recognition_classes
 from whenwhere.training.evaluators import EvaluatorKind, EvaluatorSettings
 from whenwhere.training.objective import Objective
-from whenwhere.training.pretrain.data import PretrainDataSettings, open_clips
+from whenwhere.training.pretrain.data import CaptionedSetSettings, open_clips
 from whenwhere.training.run_folder import SampleError
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class EncoderEvaluatorSettings(EvaluatorSettings):
         data: Which examples are scored; keys as in [data].
     """
 
-    data: PretrainDataSettings
+    data: CaptionedSetSettings
 
     #: The metrics that may decide which model is best.
     METRICS: ClassVar[tuple[str, ...]] = ()
@@ -133,7 +133,7 @@ class ProbeEvaluatorSettings(EncoderEvaluatorSettings):
         strengths: Values of C that are tried on a part of `train`.
     """
 
-    train: PretrainDataSettings
+    train: CaptionedSetSettings
     strengths: tuple[float, ...] = STRENGTHS
 
     METRICS: ClassVar[tuple[str, ...]] = RecognitionEvaluatorSettings.METRICS
@@ -152,7 +152,7 @@ class QuestionsEvaluatorSettings(EncoderEvaluatorSettings):
         head: How the head is trained.
     """
 
-    train: PretrainDataSettings
+    train: CaptionedSetSettings
     head: AnswerHeadSettings = field(default_factory=AnswerHeadSettings)
 
     METRICS: ClassVar[tuple[str, ...]] = ("accuracy",)
@@ -171,7 +171,7 @@ class LocalizationEvaluatorSettings(EncoderEvaluatorSettings):
         head: How the head is built and trained.
     """
 
-    train: PretrainDataSettings
+    train: CaptionedSetSettings
     head: LocalizerSettings = field(default_factory=LocalizerSettings)
 
     METRICS: ClassVar[tuple[str, ...]] = localization.SHOWN
@@ -221,13 +221,13 @@ class BoundariesEvaluatorSettings(EncoderEvaluatorSettings):
         _needs_shapes(self.data)
 
 
-def _needs_shapes(*tables: PretrainDataSettings) -> None:
+def _needs_shapes(*tables: CaptionedSetSettings) -> None:
     for table in tables:
         if table.kind != "shapes":
             raise SettingError(f"this evaluator needs the exact truth of shapes and cannot take {table.kind!r}")
 
 
-def _corpus(data: PretrainDataSettings, encoder: Encoder, whole: bool = False) -> ShapesCorpus:
+def _corpus(data: CaptionedSetSettings, encoder: Encoder, whole: bool = False) -> ShapesCorpus:
     """The corpus with frames of the encoder's size, and as many of them as it takes, unless videos stay whole."""
     side = max(encoder.image_size)
     frames = data.shapes().frames if whole or encoder.frames == 1 else encoder.frames
@@ -247,13 +247,13 @@ def _once(make: Callable[[Encoder], T]) -> Callable[[Encoder], T]:
 
 
 def _shapes(
-    data: PretrainDataSettings, make: Callable[[ShapesCorpus, int, int], T], whole: bool = False
+    data: CaptionedSetSettings, make: Callable[[ShapesCorpus, int, int], T], whole: bool = False
 ) -> Callable[[Encoder], T]:
     """Examples of the world of shapes, made once; `whole` leaves videos as long as the corpus has them."""
     return _once(lambda encoder: make(_corpus(data, encoder, whole), data.count, data.first_seed))
 
 
-def _pool(data: PretrainDataSettings, encoder: Encoder) -> tuple[list[CaptionedFrames], int]:
+def _pool(data: CaptionedSetSettings, encoder: Encoder) -> tuple[list[CaptionedFrames], int]:
     """The pool of retrieval, and the number of clips that cannot be read."""
     if data.kind == "shapes":
         return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed, data.scale()), 0

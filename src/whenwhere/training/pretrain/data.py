@@ -23,7 +23,7 @@ from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.pretrain.clips import CaptionedClip as CaptionedClip
 from whenwhere.training.pretrain.clips import ClipSource as ClipSource
 from whenwhere.training.pretrain.shapes_source import ShapesSource
-from whenwhere.training.pretrain.video_source import VideoClipSource
+from whenwhere.training.pretrain.video_source import Augmentation, VideoClipSource
 from whenwhere.training.tables import checked
 from whenwhere.video.frame_cache import FrameCache
 
@@ -50,6 +50,9 @@ class CaptionedSetSettings:
         videos: Folder of the videos: names are looked up there, then as paths from the annotations. Empty is the folder
             of the annotations.
         split: Split of the set (`Item.split`) that clips are taken from. Empty takes all.
+        crop: Smallest share of a real frame's area that training cuts out at random, the same for all frames of a clip.
+            1 keeps whole frames.
+        flip: Whether training mirrors every second real clip, captions that say left or right apart.
         nouns: How noun phrases of real captions are found: `rules`, `none`, or `module:function` of a function from a
             caption to its noun phrases. Those of shapes are known.
         cache: Folder in which finished frames and nouns are kept, so that later epochs and runs do not make them again.
@@ -68,6 +71,8 @@ class CaptionedSetSettings:
     annotations: str = ""
     videos: str = ""
     split: str = ""
+    crop: float = 1.0
+    flip: bool = False
     nouns: str = RULES
     cache: str = ""
 
@@ -88,6 +93,8 @@ class CaptionedSetSettings:
         else:
             if not self.annotations:
                 raise SettingError(f"kind = {self.kind!r} needs annotations: give {BENCHMARKS[self.kind].files}")
+            if not 0.05 <= self.crop <= 1:
+                raise SettingError(f"crop is a share of a frame's area from 0.05 to 1, not {self.crop:g}")
             if self.nouns != "none":
                 open_extractor(self.nouns)
 
@@ -165,13 +172,13 @@ class JoinedClips:
 
 
 def open_clips(
-    settings: PretrainDataSettings, frames: int, side: int, training: bool = True,
+    settings: CaptionedSetSettings, frames: int, side: int, training: bool = True,
     tell: Callable[[str], None] | None = None, folder: Path | None = None,
 ) -> ClipSource:  # fmt: skip
     """The source of clips that a recipe asks for.
 
     Args:
-        settings: The table [data].
+        settings: The table [data], or one of its sets.
         frames: Number of frames of a clip.
         side: Width and height of a frame in pixels.
         training: Whether frames of real videos are drawn at random within their parts of the clip; otherwise the middle
@@ -184,7 +191,7 @@ def open_clips(
         RecordError: Annotations cannot be read.
         OutputError: The cache cannot be written.
     """
-    if settings.mix:
+    if isinstance(settings, PretrainDataSettings) and settings.mix:
         return JoinedClips([_open(one, frames, side, training, tell, folder or Path()) for one in settings.mix])
     return _open(settings, frames, side, training, tell, folder or Path())
 
@@ -214,4 +221,5 @@ def _open(
         nouns = cached_nouns((item.query.strip() for item in items), settings.nouns, file)
     most = settings.count or math.inf
     chosen = [item for k, item in enumerate(items) if k < most]
-    return VideoClipSource(chosen, videos, frames, side, training, FrameCache(cache), nouns, tell)
+    augmentation = Augmentation(settings.crop, settings.flip) if training else None
+    return VideoClipSource(chosen, videos, frames, side, augmentation, FrameCache(cache), nouns, tell)

@@ -2,11 +2,13 @@
 
 In training the frame of a part is drawn at random, anew in each epoch; otherwise it is the one in its middle. Frames
 that are kept on disk come from three fixed places of each part, among which training draws, so that a video is decoded
-once. A frame is resized to the encoder's square without cutting anything off, as ViCLIP does in evaluation. A video
-with fewer frames than are asked for shows some of them several times.
+once. A frame is resized to the encoder's square without cutting anything off, as ViCLIP does in evaluation; training
+may cut out a part and mirror it. A video with fewer frames than are asked for shows some of them several times.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,23 @@ from whenwhere.video.frame_cache import FrameCache
 
 #: Places in each part of a clip, as shares of the part, whose frames are kept on disk; the second is its middle.
 _PLACES = (1 / 6, 1 / 2, 5 / 6)
+#: Words of a caption that would be wrong in a mirrored clip.
+_SIDES = re.compile(r"\b(left|right|leftwards?|rightwards?|(counter-?|anti-?)?clockwise)\b", re.IGNORECASE)
 #: Names that a message lists.
 _LISTED = 3
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training draws anew in each epoch besides the times of frames.
+
+    Attributes:
+        crop: Smallest share of a frame's area that is cut out, with sides of 3:4 to 4:3 of the frame's; 1 keeps all.
+        flip: Whether every second clip is mirrored, unless its caption says left or right.
+    """
+
+    crop: float = 1.0
+    flip: bool = False
 
 
 class VideoClipSource:
@@ -34,7 +51,7 @@ class VideoClipSource:
         videos: Folder of the videos.
         frames: Number of frames of a clip.
         side: Width and height of a frame in pixels.
-        training: Whether frames are drawn at random within their parts.
+        augmentation: What is drawn at random in training. None takes the middle frame of each part, whole.
         cache: Videos and their frames on disk. None keeps nothing.
         nouns: Noun phrases of captions; a caption that is not there has none.
         tell: Called with a sentence about what was left out.
@@ -55,12 +72,12 @@ class VideoClipSource:
         videos: VideoFolder,
         frames: int,
         side: int,
-        training: bool = True,
+        augmentation: Augmentation | None = None,
         cache: FrameCache | None = None,
         nouns: Mapping[str, tuple[str, ...]] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        self.frames, self.side, self.training, self.nouns = frames, side, training, nouns or {}
+        self.frames, self.side, self.augmentation, self.nouns = frames, side, augmentation, nouns or {}
         self.cache = cache or FrameCache()
         self._clips: list[tuple[Item, Path, Span | None]] = []
         missing: dict[str, int] = {}
@@ -104,13 +121,20 @@ class VideoClipSource:
         """
         item, path, window = self._clips[number % len(self._clips)]
         try:
-            images = self._read(path, window, number)
+            mirrored = self._flips(item.query, number)
+            images = self._read(path, window, number, mirrored)
         except WhenwhereError as e:
             raise SampleError(item.id, str(e)) from e
         caption = item.query.strip()
         return CaptionedClip(item.id, item.video, images, caption, self.nouns.get(caption, ()))
 
-    def _read(self, path: Path, window: Span | None, number: int) -> NDArray[np.uint8]:
+    def _flips(self, caption: str, number: int) -> bool:
+        """Whether a clip is mirrored."""
+        if self.augmentation is None or not self.augmentation.flip or _SIDES.search(caption):
+            return False
+        return bool(np.random.default_rng([number, 1]).random() < 0.5)
+
+    def _read(self, path: Path, window: Span | None, number: int, mirrored: bool) -> NDArray[np.uint8]:
         import cv2
 
         video = self.cache.video(path)
@@ -118,23 +142,36 @@ class VideoClipSource:
         if not start < end:
             raise RecordError(f"the clip begins at {start:g} s, but {path.name} lasts {video.duration:.2f} s")
         part = np.arange(self.frames)
-        rng = np.random.default_rng([number, self.frames])
-        kept = self.cache.keeps_frames
-        if kept:
-            chosen = rng.integers(len(_PLACES), size=self.frames) if self.training else np.ones(self.frames, int)
+        rng, drawn = np.random.default_rng([number, 0]), self.augmentation is not None
+        if self.cache.keeps_frames:
+            chosen = rng.integers(len(_PLACES), size=self.frames) if drawn else np.ones(self.frames, int)
             shares = part[:, None] + np.array(_PLACES)
         else:
             chosen = np.zeros(self.frames, int)
-            shares = part[:, None] + (rng.random((self.frames, 1)) if self.training else 0.5)
+            shares = part[:, None] + (rng.random((self.frames, 1)) if drawn else 0.5)
         times = start + (end - start) / self.frames * shares
-        # the shorter side of what is kept is the encoder's
-        width = max(round(self.side * max(1.0, video.width / max(video.height, 1))), 2)
-        width = min(width, max(video.width, 2))
-        found = video.frames(times.reshape(-1), width).images
+        found = video.frames(times.reshape(-1), self._width(video.width, video.height)).images
         picked = found.reshape(self.frames, -1, *found.shape[1:])[part, chosen]
+        rows, columns = self._cut(rng, *picked.shape[1:3])
         out = np.empty((self.frames, self.side, self.side, 3), np.uint8)
-        for k, image in enumerate(picked):
-            shrinks = min(image.shape[:2]) >= self.side
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        for k, image in enumerate(picked[:, rows, columns]):
+            method = cv2.INTER_AREA if min(image.shape[:2]) >= self.side else cv2.INTER_CUBIC
             out[k] = cv2.resize(np.ascontiguousarray(image), (self.side, self.side), interpolation=method)
-        return out
+        return out[:, :, ::-1].copy() if mirrored else out
+
+    def _width(self, width: int, height: int) -> int:
+        """Width at which frames are decoded: the smallest part that may be cut out has the encoder's side."""
+        side = self.side / (self.augmentation.crop**0.5 if self.augmentation else 1.0)
+        return min(max(round(side * max(1.0, width / max(height, 1))), 2), max(width, 2))
+
+    def _cut(self, rng: np.random.Generator, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the part of a frame that is shown."""
+        if self.augmentation is None or self.augmentation.crop == 1:
+            return slice(height), slice(width)
+        u = rng.random(4)
+        area = self.augmentation.crop + (1 - self.augmentation.crop) * float(u[0])
+        ratio = (3 / 4) ** (1 - 2 * float(u[1]))
+        down = max(1, round(height * min(1.0, (area * ratio) ** 0.5)))
+        across = max(1, round(width * min(1.0, (area / ratio) ** 0.5)))
+        top, left = round((height - down) * float(u[2])), round((width - across) * float(u[3]))
+        return slice(top, top + down), slice(left, left + across)
