@@ -30,7 +30,8 @@ NEW = "new"
 class PretrainEncoderSettings:
     """The table [encoder]: the video encoder that training begins with.
 
-    Sizes that are `none` are those of the checkpoint, or of ViCLIP's B/16 where the encoder is new.
+    What is `none` is as in the checkpoint, or as in ViCLIP's B/16 where the encoder is new. Sizes that a checkpoint
+    fixes may be named, but not changed.
 
     Attributes:
         checkpoint: `new` for untrained encoders; or a checkpoint of CLIP, SigLIP, PE-Core and others, or an encoder
@@ -38,7 +39,7 @@ class PretrainEncoderSettings:
         image_size: Side of a frame in pixels.
         frames: Frames of a clip.
         tubelet: Frames that one token covers; a checkpoint's embedding of patches is inflated to it.
-        patch: Side of a patch in pixels; only of a new encoder, as are the next seven.
+        patch: Side of a patch in pixels; fixed by a checkpoint, as are the next six.
         width: Width of the tokens.
         layers: Number of transformer blocks.
         heads: Attention heads of a block.
@@ -47,7 +48,7 @@ class PretrainEncoderSettings:
         class_token: Whether there is a class token.
         pooling: What a clip's embedding is made from.
         drop_path: Probability with which the last block is skipped in training; it rises linearly from 0.
-        group_tokens: Number of group tokens. 0 means none.
+        group_tokens: Number of group tokens. 0 means none, as does `none` for a new encoder.
         group_layers: Layers, counted from 1, after which a grouping block updates the group tokens.
         assignment: How a grouping block assigns video tokens to groups.
         group_attention: Whether group tokens take part in the self-attention of the blocks.
@@ -65,37 +66,20 @@ class PretrainEncoderSettings:
     activation: Activation | None = None
     class_token: bool | None = None
     pooling: Pooling | None = None
-    drop_path: float = 0.0
-    group_tokens: int = 0
-    group_layers: tuple[int, ...] = ()
-    assignment: Assignment = "hard_gumbel"
-    group_attention: bool = True
+    drop_path: float | None = None
+    group_tokens: int | None = None
+    group_layers: tuple[int, ...] | None = None
+    assignment: Assignment | None = None
+    group_attention: bool | None = None
 
-    #: Keys that only a new encoder has.
-    ONLY_NEW: ClassVar[tuple[str, ...]] = (
-        "patch",
-        "width",
-        "layers",
-        "heads",
-        "output",
-        "activation",
-        "class_token",
-        "pooling",
-    )
-
-    def __post_init__(self) -> None:
-        if self.checkpoint != NEW:
-            for key in self.ONLY_NEW:
-                if getattr(self, key) is not None:
-                    raise SettingError(
-                        f"{key} is that of the checkpoint {self.checkpoint}: leave it out, or set checkpoint = {NEW!r}"
-                    )
+    #: Keys that a checkpoint fixes.
+    FIXED: ClassVar[tuple[str, ...]] = ("patch", "width", "layers", "heads", "output", "activation", "class_token")
 
     @property
     def changes(self) -> dict[str, Any]:
         """The keys of a `VideoConfig` that the table sets, whatever encoder training begins with."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "checkpoint"}
-        return {f.name: values[f.name] for f in fields(self) if f.name in values and values[f.name] != f.default}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -105,10 +89,10 @@ class PretrainTextSettings:
     Attributes:
         checkpoint: Hub id or folder of a text model of transformers, such as a BERT. `none` takes the text encoder of
             [encoder] checkpoint, or a new one in CLIP's style where that is `new`.
-        width: Width of the tokens; only of a new text encoder, as are the next two.
+        width: Width of the tokens; fixed by a checkpoint, as are the next two.
         layers: Number of transformer blocks.
         heads: Attention heads of a block.
-        context: Most tokens of a caption; longer ones are cut. Only of a new text encoder or with `checkpoint`.
+        context: Most tokens of a caption; longer ones are cut. Fixed by [encoder] checkpoint.
         pooling: Which tokens the embedding is made from; only with `checkpoint`.
         frozen: Whether the text encoder is left as it is.
     """
@@ -373,6 +357,23 @@ def text_config(text: PretrainTextSettings, output: int) -> TextConfig:
     )
 
 
+def check_groups(group_tokens: int, objective: PretrainObjectiveSettings) -> None:
+    """Checks that there are enough group tokens for the nouns of a caption.
+
+    Args:
+        group_tokens: Number of group tokens.
+        objective: The table [objective].
+
+    Raises:
+        SettingError: There are fewer.
+    """
+    if objective.nouns and group_tokens < objective.nouns_per_caption:
+        raise SettingError(
+            f"group_tokens is {group_tokens}, fewer than the {objective.nouns_per_caption} nouns of a caption that are "
+            "grounded in them: raise group_tokens in [encoder], or set nouns = 0 in [objective]"
+        )
+
+
 def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSettings:
     """Checks that the tables of a recipe fit together; see `stages.TrainingStage`.
 
@@ -387,11 +388,8 @@ def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSet
     encoder: PretrainEncoderSettings = tables["encoder"]
     objective: PretrainObjectiveSettings = tables["objective"]
     text: PretrainTextSettings = tables["text"]
-    if objective.nouns and encoder.group_tokens < objective.nouns_per_caption:
-        raise SettingError(
-            f"[encoder] group_tokens is {encoder.group_tokens}, fewer than the {objective.nouns_per_caption} nouns of "
-            "a caption that are grounded in them: raise group_tokens, or set nouns = 0 in [objective]"
-        )
+    if encoder.group_tokens is not None or encoder.checkpoint == NEW:
+        check_groups(encoder.group_tokens or 0, objective)
     if encoder.checkpoint == NEW:
         if train.wise_ft is not None:
             raise SettingError(
@@ -401,10 +399,6 @@ def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSet
         if text.checkpoint is None and text.frozen:
             raise SettingError("a new text encoder cannot be frozen, for it has learned nothing: set frozen = false")
         new_config(encoder, text)
-    elif text.checkpoint is None:
-        for key in ("width", "layers", "heads", "context"):
-            if getattr(text, key) is not None:
-                raise SettingError(f"[text] {key} is that of the checkpoint {encoder.checkpoint}: leave it out")
     for phase in train.planned():
         if objective.time and phase.mask.ratio and phase.mask.kind != "tube":
             raise SettingError(

@@ -14,6 +14,7 @@ from whenwhere.training.pretrain.settings import (
     PretrainEncoderSettings,
     PretrainObjectiveSettings,
     PretrainTextSettings,
+    check_groups,
     new_config,
     text_config,
 )
@@ -60,6 +61,7 @@ def start_model(
         new = {name for name in model.state_dict() if not name.startswith("text.backbone.")}
     else:
         model, new = _from_checkpoint(encoder, text)
+        check_groups(model.config.video.group_tokens, objective)
     if objective.temperature is not None:
         model.logit_scale.data.fill_(-math.log(objective.temperature))
     model.logit_scale.requires_grad_(objective.learn_temperature)
@@ -85,17 +87,30 @@ def _from_checkpoint(encoder: PretrainEncoderSettings, text: PretrainTextSetting
     from whenwhere.models.encoders.conversion import open_model
     from whenwhere.models.encoders.text import TextEncoder
 
-    model, new = changed(open_model(encoder.checkpoint), encoder.changes)
+    opened = open_model(encoder.checkpoint)
+    _check_fixed(encoder, PretrainEncoderSettings.FIXED, opened.config.video, "encoder", encoder.checkpoint)
+    model, new = changed(opened, encoder.changes)
     if text.checkpoint is not None:
         own = text_config(text, model.config.video.output)
         model.text = TextEncoder(own)
         new |= {f"text.{name}" for name in model.text.state_dict() if not name.startswith("backbone.")}
     else:
+        _check_fixed(text, ("width", "layers", "heads", "context"), model.config.text, "text", encoder.checkpoint)
         own = replace(model.config.text, frozen=text.frozen)
         model.text.config = own
         model.text.requires_grad_(not text.frozen)
     model.config = EncoderConfig(model.config.video, own)
     return model, new
+
+
+def _check_fixed(table: Any, keys: Sequence[str], config: Any, name: str, checkpoint: str) -> None:
+    """Refuses a size that is another one in the checkpoint."""
+    for key in keys:
+        asked, there = getattr(table, key), getattr(config, key)
+        if asked is not None and asked != there:
+            raise SettingError(
+                f"[{name}] {key} is {asked}, and that of {checkpoint} is {there}: set it to that, or leave it out"
+            )
 
 
 def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTextModel, set[str]]:
