@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 
 import clips
+import feeding_child
 from tiny_policies import Told, Two, blank_policy, lines, opened
 
 from whenwhere.datasets.item import Item, span_array
@@ -252,6 +254,40 @@ def test_closing_ends_the_processes_while_they_read(tmp_path: Path) -> None:
     assert not thread.is_alive() and failed and not any(p.is_alive() for p in processes)
 
 
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_run(tmp_path: Path, by: signal.Signals) -> None:
+    """However the run ends, also while a worker hangs in a read; the interrupt key, which all of them get, is quiet."""
+    child = subprocess.Popen(
+        [sys.executable, feeding_child.__file__, str(tmp_path)], stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        wait_for(lambda: (tmp_path / "reading").exists(), 90)
+        worker = int((tmp_path / "reading").read_text())
+        os.killpg(child.pid, by) if by == signal.SIGINT else child.kill()
+        said = child.communicate(timeout=60)[1].decode()
+        wait_for(lambda: not running(worker), 20)
+    finally:
+        child.kill()
+    if by == signal.SIGINT:
+        assert said.count("KeyboardInterrupt") == 1 and "Process whenwhere-samples" not in said
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(what: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_source_that_cannot_be_handed_over_is_refused() -> None:
     class Local(Two):
         pass
@@ -351,7 +387,8 @@ def test_workers_change_nothing(train: Train, tmp_path: Path) -> None:
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_features_of_a_frozen_tower_are_computed_once(train: Train, stage: str) -> None:
     plain, without = train("plain", stage)
-    kept, cached = train("kept", stage, feature_cache="1 GB")
+    # a sample that is read ahead of the end of its first epoch would be decoded twice
+    kept, cached = train("kept", stage, feature_cache="1 GB", dataloader_prefetch=0)
     assert kept == plain
     assert without["tower"] > cached["tower"] == VIDEOS
     assert cached["decodes"] == VIDEOS < without["decodes"]
