@@ -12,6 +12,7 @@ A generated block in a Markdown file of the project begins with a comment that n
     <!-- recipes -->                               the packaged recipes
     <!-- curation filters -->                      the filters of `data curate` in the order in which they are asked
     <!-- query types -->                           the types of queries of `data audit`
+    <!-- training formats -->                      the projects of `data export`
     <!-- settings, rl -->                          the keys of a recipe's table, from its dataclass
     <!-- house -->                                 the floor plan of `docs/house.py`
 
@@ -135,6 +136,19 @@ def query_types() -> str:
     return table_text([["type", "sentences about"], *([kind.name, kind.about] for kind in QUERY_TYPES)])
 
 
+def training_formats() -> str:
+    """A table of the projects whose training data `whenwhere data export` writes."""
+    from whenwhere.curate.training_formats import TRAINING_FORMATS
+
+    rows = [["`--to`", "stages", "files", "windows of longer videos", "sees", "format as read by", "read back"]]
+    for one in TRAINING_FORMATS.values():
+        sees = "pictures" if one.pictures else "the video"
+        windows = "yes" if one.windows else "no: left out"
+        files = ", ".join(one.endings)
+        rows.append([f"`{one.name}`", ", ".join(one.stages), files, windows, sees, one.source, one.read_back])
+    return table_text(rows)
+
+
 def floors() -> str:
     """The floor plan of the house."""
     return f"```\n{house.floor_plan(house.read_house())}\n```\n"
@@ -227,6 +241,7 @@ SOURCES: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
     (re.compile(r"recipes"), recipes),
     (re.compile(r"curation filters"), curation_filters),
     (re.compile(r"query types"), query_types),
+    (re.compile(r"training formats"), training_formats),
     (re.compile(r"settings, (\w+)"), settings),
     (re.compile(r"house"), floors),
 )

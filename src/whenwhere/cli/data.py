@@ -16,6 +16,7 @@ import typer
 from whenwhere.cli.data_audit import audit
 from whenwhere.cli.data_curate import curate
 from whenwhere.cli.data_difficulty import difficulty
+from whenwhere.cli.data_export import export
 from whenwhere.cli.data_mix import mix
 from whenwhere.cli.misspelt import SuggestingGroup
 
@@ -309,5 +310,6 @@ for command, example in (
     (mix, "whenwhere data mix sta.jsonl didemo.jsonl --weight sta=2 --cap didemo=500 --count 3000 --out mix.jsonl"),
     (audit, "whenwhere data audit train.jsonl tvgbench=tvgbench.json --reannotated again.jsonl --out audited"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
+    (export, "whenwhere data export sta.jsonl --to ms-swift --stage rl --videos clips --out sta-swift.jsonl"),
 ):
     data.command(command.__name__, epilog=f"Example: {example}")(command)

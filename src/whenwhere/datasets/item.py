@@ -10,7 +10,7 @@ of the spans. Whatever only one benchmark's own protocol needs (saliency votes, 
 `extra`, under that release's own keys and in its units.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -103,3 +103,20 @@ class Item:
         SpanSet([3, 6))
         """
         return SpanSet((float(s), float(e)) for s, e in self.spans if s < e)
+
+
+def shifted(item: Item, seconds: float) -> Item:
+    """The item with its true times shifted by some seconds; the item itself, if that is nothing.
+
+    >>> shifted(Item("a", "v", spans=span_array([(3, 5)])), -1.0).spans.tolist()
+    [[2.0, 4.0]]
+    """
+    if not seconds:
+        return item
+    tubes = [
+        tube.replace(
+            spans=SpanSet((span.start + seconds, span.end + seconds) for span in tube.spans), times=tube.times + seconds
+        )
+        for tube in item.tubes
+    ]
+    return replace(item, spans=item.spans + seconds, tubes=tubes)

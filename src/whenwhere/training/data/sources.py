@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.array_cache import ArrayCache
-from whenwhere.datasets.item import Item
+from whenwhere.datasets.item import Item, shifted
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
-from whenwhere.spans import Span, SpanSet
+from whenwhere.spans import Span
 from whenwhere.stage.shapes import ShapesWorld, make_clip
 from whenwhere.training.data.samples import DeferredSample, Question, Sample
 from whenwhere.training.run_folder import SampleError
@@ -186,7 +186,7 @@ class ItemSource:
         if length <= 0:
             raise RecordError(f"the window from {start:g} s begins after the end of {name}, {video.duration:.2f} s")
         questions = []
-        for item in (_delayed(item, item.offset - start) for item in items):
+        for item in (shifted(item, item.offset - start) for item in items):
             if len(item.spans) and (item.spans.min() < 0 or item.spans.max() > length + SLACK):
                 raise RecordError(
                     f"item {item.id} has a span of {item.spans.min():g} to {item.spans.max():g} s, but {name} lasts "
@@ -218,19 +218,6 @@ class ItemSource:
             most = max(2 * self.total_pixels / frames, self.min_pixels)
             factor = min(factor, (most / (width * height)) ** 0.5)
         return max(round(width * factor), 2) if factor < 1 else None
-
-
-def _delayed(item: Item, seconds: float) -> Item:
-    """A copy of the item whose true times are shifted by some seconds."""
-    if not seconds:
-        return item
-    tubes = [
-        tube.replace(
-            spans=SpanSet((span.start + seconds, span.end + seconds) for span in tube.spans), times=tube.times + seconds
-        )
-        for tube in item.tubes
-    ]
-    return replace(item, spans=item.spans + seconds, tubes=tubes)
 
 
 def item_truth(item: Item) -> Truth:
