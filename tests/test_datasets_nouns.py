@@ -75,6 +75,69 @@ a cartoon mouse dances with a broom | cartoon mouse, broom
 the painting shows a building with tall windows | painting, building, tall windows
 a machine that cuts metal sheets | machine, metal sheets
 """
+#: Captions by which the rules were mended a second time; precision was .92 and recall .96 before.
+MENDED = """
+a guy is fixing his bike with a wrench | guy, bike, wrench
+the two men shake hands and smile at each other | men, hands
+a woman brushes her teeth in the bathroom | woman, teeth, bathroom
+a kitten licks milk from a saucer | kitten, milk, saucer
+the player kicks the ball past the goalkeeper | player, ball, goalkeeper
+a waiter serves drinks to customers at a table | waiter, drinks, customers, table
+an elephant sprays water with its trunk | elephant, water, trunk
+a train is moving along the tracks through a forest | train, tracks, forest
+a teacher writes on the blackboard | teacher, blackboard
+the boat sails across the blue lake | boat, blue lake
+a skier falls down a snowy slope | skier, snowy slope
+children are painting pictures with watercolors | children, pictures, watercolors
+the mechanic changes the oil of a truck | mechanic, oil, truck
+a young woman wearing sunglasses poses for the camera | young woman, sunglasses, camera
+a fireman sprays foam on a burning house | fireman, foam, burning house
+an airplane takes off from the runway | airplane, runway
+the judges applaud the singer | judges, singer
+a dog catches a frisbee in midair | dog, frisbee, midair
+a baker kneads dough and shapes it into rolls | baker, dough, rolls
+the crowd cheers as the runner crosses the finish line | crowd, runner, finish line
+a person opens a drawer and takes out a spoon | person, drawer, spoon
+someone pours hot coffee into a paper cup | hot coffee, paper cup
+Top view of business woman working on laptop in cafe | top view, business woman, laptop, cafe
+Cute golden retriever puppy sleeping on a sofa | cute golden retriever puppy, sofa
+Fireworks over the city skyline at midnight | fireworks, city skyline, midnight
+Farmer driving a tractor in a wheat field | farmer, tractor, wheat field
+Blurred traffic lights on a rainy night | blurred traffic lights, rainy night
+Senior couple walking on the beach holding hands | senior couple, beach, hands
+Macro shot of a bee collecting pollen from a flower | macro shot, bee, pollen, flower
+Hands of a potter shaping clay on a wheel | hands, potter, clay, wheel
+Slow motion of a surfer riding a big wave | slow motion, surfer, big wave
+Seamless loop of falling snow | seamless loop, falling snow
+SOMEONE glances at her watch and sighs. | watch
+He pulls a gun from his coat pocket. | gun, coat pocket
+The taxi speeds off into the night. | taxi, night
+She wraps a towel around her head and leaves the bathroom. | towel, head, bathroom
+Outside, SOMEONE climbs into the passenger seat. | passenger seat
+the guy in the hat walks past the sign | guy, hat, sign
+camera pans left to show the stage | camera, stage
+the baby drops the spoon for the second time | baby, spoon, second time
+a bird lands on a branch then flies away | bird, branch
+An athlete runs down a track and jumps into a sand pit. | athlete, track, sand pit
+The lady in black continues dancing on the floor while others watch. | lady, floor
+He then lifts the weights over his head and drops them. | weights, head
+A man is seen kneeling on the ground with a tool box beside him. | man, ground, tool box
+Kids are sitting around a table decorating cookies with icing. | kids, table, cookies, icing
+They continue playing the game until one team wins. | game, team
+Whisk the eggs with milk in a large bowl. | eggs, milk, large bowl
+Place the chicken on the grill and cook for ten minutes. | chicken, grill, minutes
+Peel and slice the carrots. | carrots
+Transfer the mixture to a baking tray. | mixture, baking tray
+a minecraft player builds a castle | minecraft player, castle
+a clip from a movie shows a car chase | clip, movie, car chase
+two cartoon characters argue about money | cartoon characters, money
+a judge on the voice turns her chair | judge, voice, chair
+a man in a suit and tie gives a speech | man, suit, tie, speech
+there are many fish in the aquarium | fish, aquarium
+the small brown dog with a red collar barks loudly | small brown dog, red collar
+the green triangle moves up and the plain white ring shrinks | green triangle, plain white ring
+a yellow school bus stops at the crossing | yellow school bus, crossing
+"""
 #: Written afterwards, and left as they were.
 UNSEEN = """
 a clip of a football match between two teams | clip, football match, teams
@@ -101,6 +164,36 @@ A crowd watches as two sumo wrestlers push each other. | crowd, sumo wrestlers
 He is seen washing dishes in the sink. | dishes, sink
 Boil the potatoes and mash them with butter. | potatoes, butter
 Sprinkle grated cheese over the pasta. | grated cheese, pasta
+a man plays chess with his grandson | man, chess, grandson
+two girls braid each other's hair | girls, hair
+a cook flips a pancake in a skillet | cook, pancake, skillet
+a nurse checks the patient's blood pressure | nurse, patient, blood pressure
+the cyclist rides down a steep mountain trail | cyclist, steep mountain trail
+an otter swims on its back | otter
+a carpenter sands a wooden board | carpenter, wooden board
+the lion chases a zebra across the savanna | lion, zebra, savanna
+a drummer plays a solo on stage | drummer, solo, stage
+a toddler blows bubbles in the garden | toddler, bubbles, garden
+Autumn leaves floating on a pond | autumn leaves, pond
+Portrait of a smiling grandmother with glasses | portrait, smiling grandmother, glasses
+Cargo ship entering the harbor at dusk | cargo ship, harbor, dusk
+Doctor in white coat using a tablet computer | doctor, white coat, tablet computer
+Heavy rain falling on a window | heavy rain, window
+Steaming cup of tea on a table near the fireplace | steaming cup, tea, table, fireplace
+SOMEONE slams the phone down and storms out of the office. | phone, office
+Her eyes fill with tears. | eyes, tears
+He tosses the newspaper onto the kitchen counter. | newspaper, kitchen counter
+the kid in the yellow coat jumps off the swing | kid, yellow coat, swing
+the fish swims to the left side of the tank | fish, left side, tank
+a bus comes into view behind the truck | bus, view, truck
+Two teams are playing a game of beach volleyball. | teams, game, beach volleyball
+A woman shows how to knit a scarf using two needles. | woman, scarf, needles
+The gymnast swings on the bars and dismounts. | gymnast, bars
+Drain the pasta and toss it with the sauce. | pasta, sauce
+Spread peanut butter on a slice of bread. | peanut butter, slice, bread
+a girl group performs a dance routine in matching outfits | girl group, dance routine, outfits
+a screenshot of a computer game with a racing car | screenshot, computer game, racing car
+an officer directs traffic at a busy intersection | officer, traffic, busy intersection
 """
 
 
@@ -122,7 +215,7 @@ def agreement(text: str) -> tuple[float, float, list[str]]:
     return right / found, right / there, wrong
 
 
-@pytest.mark.parametrize(("text", "least"), [(CAPTIONS, 0.95), (UNSEEN, 0.85)])
+@pytest.mark.parametrize(("text", "least"), [(CAPTIONS, 0.95), (MENDED, 0.95), (UNSEEN, 0.9)])
 def test_noun_phrases_agree_with_a_reader(text: str, least: float) -> None:
     precision, recall, wrong = agreement(text)
     print(f"{len(marked(text))} captions: precision {precision:.3f}, recall {recall:.3f}", *wrong, sep="\n")

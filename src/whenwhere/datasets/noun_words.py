@@ -35,8 +35,8 @@ PREPOSITIONS = _words(
 )
 ADVERBS = _words(
     """away aside apart together forward forwards backward backwards back forth also too very really quite rather just
-    only even still again ever never always often sometimes twice now later soon first finally meanwhile afterwards not
-    n't maybe perhaps almost already well straight indoors outdoors overhead upside ahead etc instead somewhere
+    only even still again ever never always often sometimes twice now later soon first finally meanwhile afterwards
+    not n't maybe perhaps almost already well straight indoors outdoors overhead upside ahead etc instead somewhere
     everywhere nearby offscreen onscreen alone right-handed left-handed home upstairs downstairs"""
 )
 AUXILIARIES = _words(
@@ -64,31 +64,42 @@ ADJECTIVES = _words(
 ADJECTIVE_NOUNS = _words("orange light plastic metal leather wool elderly")
 #: Verbs in their base form.
 VERBS = _words(
-    """add adjust aim answer appear apply approach argue arrive ask attach attack attempt bake balance bark bathe be
-    beat become begin bend bite blink blow boil bounce bow bowl break breathe bring brush build bump burn burst bury
-    buy call capture care carry carve cast catch celebrate change chase chat check cheer chew choose chop circle
-    clap clean clear climb close collect comb come compete complete contain continue cook cool count cover crack
-    crash crawl create cross crouch cry curl cut dance decorate deliver demonstrate describe destroy dig dip discuss
-    display dive do drag draw dress dribble drink drip drive drop drum dry eat emerge enjoy enter examine exercise
-    exit explain explode explore face fall feature feed feel fight fill film find finish fish fix flip float flow
-    fly fold follow fry gather get give grab glance glide go graze greet grill grin grind grow guide hang happen
-    have hear help hide hike hit hold hop hug hunt hurry illustrate inspect install interact interview introduce
-    iron jog joke juggle jump keep kick kiss kneel knit knock know land laugh lay lead lean leap learn leave lick
-    lie lift light listen live load look lose make march mark measure meet melt mix move mow nap narrate nod occur
-    offer open operate order pack paddle paint park pass pat pause pedal peel perform pet pick pinch place plant
-    play point pose pour practice pray prepare present press pretend promote provide pull pump punch push put race
-    raise reach react read receive record recite relax remove repair repeat replace rest return review ride ring
-    rinse rise roam roast rob roll rotate row rub run sail salute save say score scrape scratch scream scroll scrub
-    search see seem sell send serve set sew shake shave shine shoot shop shout shove show shrink sign sing sip sit
-    skate skateboard skip ski slap sleep slice slide slip smash smell smile smoke snap sniff snore snorkel snowboard
-    soar spar speak speed spill spin splash spray spread squat squeeze stack stand stare start stay steal steer step
-    stick stir stop stretch stroll strum stumble suck surf surround swallow sweep swim swing take talk tap taste
-    teach tear tease tell test thank think throw tickle tie tilt toss touch tour train travel trim try tumble tune
-    turn twirl twist type unload unpack unwrap use vacuum wag wait wake walk wander warm wash watch water wave wear
-    weigh whip whisk whisper win wipe work wrap wrestle write yawn yell zoom include involve showcase depict present
-    reveal portray compare highlight gallop trot fetch retrieve sprint somersault cartwheel vault assemble
-    disassemble hammer drill saw chop mince season drizzle sprinkle garnish marinate saute simmer whirl sway stomp
-    crumble crumple unfold zip unzip button buckle lace plug unplug rehearse compose"""
+    """add adjust aim answer appear apply approach argue arrive ask attach attack attempt bake balance bark bathe beat
+    become begin bend bite blink blow boil bounce bow bowl break breathe bring brush build bump burn burst bury buy
+    call capture care carry carve cast catch celebrate change chase chat check cheer chew choose chop circle clap
+    clean clear climb close collect comb come compete complete contain continue cook cool count cover crack crash
+    crawl create cross crouch cry curl cut dance decorate deliver demonstrate describe destroy dig dip discuss display
+    dive do drag draw dress dribble drink drip drive drop drum dry eat emerge enjoy enter examine exercise exit
+    explain explode explore face fall feature feed feel fight fill film find finish fish fix flip float flow fly fold
+    follow fry gather get give grab glance glide go graze greet grill grin grind grow guide hang happen have hear help
+    hide hike hit hold hop hug hunt hurry illustrate inspect install interact interview introduce iron jog joke juggle
+    jump keep kick kiss kneel knit knock know land laugh lay lead lean leap learn leave lick lie lift light listen
+    live load look lose make march mark measure meet melt mix move mow nap narrate nod occur offer open operate order
+    pack paddle paint park pass pat pause pedal peel perform pet pick pinch place plant play point pose pour practice
+    pray prepare present press pretend promote provide pull pump punch push put race raise reach react read receive
+    record recite relax remove repair repeat replace rest return review ride ring rinse rise roam roast rob roll
+    rotate row rub run sail salute save say score scrape scratch scream scroll scrub search see seem sell send serve
+    set sew shake shave shine shoot shop shout shove show shrink sign sing sip sit skate skateboard skip ski slap
+    sleep slice slide slip smash smell smile smoke snap sniff snore snorkel snowboard soar spar speak speed spill spin
+    splash spray spread squat squeeze stack stand stare start stay steal steer step stick stir stop stretch stroll
+    strum stumble suck surf surround swallow sweep swim swing take talk tap taste teach tear tease tell test thank
+    think throw tickle tie tilt toss touch tour train travel trim try tumble tune turn twirl twist type unload unpack
+    unwrap use vacuum wag wait wake walk wander warm wash watch water wave wear weigh whip whisk whisper win wipe work
+    wrap wrestle write yawn yell zoom include involve showcase depict reveal portray compare highlight gallop trot
+    fetch retrieve sprint somersault cartwheel vault assemble disassemble hammer drill saw mince season drizzle
+    sprinkle garnish marinate saute simmer whirl sway stomp crumble crumple unfold zip unzip button buckle lace plug
+    unplug rehearse compose accompany admire adopt announce applaud arrange assist broadcast clutch comfort conduct
+    consume cough cruise cuddle dab dangle dart dash decide descend design direct discover dunk edit embrace escape
+    exchange exhale expand express extend fasten flee flex flick frown gaze gesture giggle glare grasp groom growl
+    gulp handle haul howl hum inhale inject insert invite knead lather launch lecture lower lunge manage massage mash
+    moan nibble notice nudge observe pan peek peer perch plunge polish pop pounce prick propel protect rake refuse
+    remain reply request rescue retreat reverse rip roar rush scan scatter scoop scramble screw shatter shift shiver
+    shovel shrug shuffle sigh signal sketch skid slam slump smear snatch sneak sneeze soak sob spit squirt stab
+    startle straighten strike strip struggle sweat switch tackle thrust tidy tighten tip tiptoe tow trace transfer
+    transform translate trip trudge tuck tug unlock usher vanish vibrate volley wade weave weep weld whistle wiggle
+    wink witness wobble worry yank creep crush dice drown dump entertain erupt fan flap flatten gobble grate grip
+    hatch hover hurl lasso loosen munch nail pitch plow poke pluck punt rappel scold sculpt shear slurp smack splatter
+    stuff swat swipe tape toast tremble twitch unbox uncover varnish wax whack whittle shape"""
 )
 #: Forms of irregular verbs that no rule builds.
 IRREGULAR = _words(
@@ -99,16 +110,22 @@ IRREGULAR = _words(
     tore torn told thought threw thrown understood woke wore worn won wrote written lay lain shone sewn dug drunk begun
     swum sung sprang split spread shut"""
 )
-#: Words in -ing that are nouns.
-ING_NOUNS = _words(
-    """building buildings painting paintings ring rings king kings wedding weddings clothing ceiling ceilings string
-    strings wing wings evening evenings morning mornings railing railings swing swings spring springs thing things
-    sibling siblings earring earrings drawing drawings meeting meetings duckling ducklings pudding puddings stuffing
-    stocking stockings icing frosting filling topping toppings seasoning dressing sling slings awning awnings crossing
-    crossings opening openings landing parking hearing lightning dumpling dumplings bowling clearing setting sterling
-    viking vikings flooring wiring offspring handwriting tubing bedding lining boxing wrestling cooking fishing surfing
-    skiing snowboarding skating skateboarding gymnastics rowing diving swimming-pool ping-pong shooting training
-    engineering gaming"""
+#: Participles of verbs without an object: before a noun they belong to it ("falling snow", not "cutting onions").
+INTRANSITIVE = _words(
+    """falling running boiling burning flowing moving rising setting floating flying smiling blooming growing crashing
+    sleeping standing sitting dancing glowing spinning rotating swimming crying laughing barking changing melting
+    blinking flashing shining sparkling swirling drifting passing"""
+)
+#: Words that are nouns although they look like a form of a verb.
+FIRM_NOUNS = _words(
+    """shot shots building buildings painting paintings ring rings king kings wedding weddings clothing ceiling ceilings
+    string strings wing wings evening evenings morning mornings railing railings swing swings spring springs thing
+    things sibling siblings earring earrings drawing drawings meeting meetings duckling ducklings pudding puddings
+    stuffing stocking stockings icing frosting filling topping toppings seasoning dressing sling slings awning awnings
+    crossing crossings opening openings landing parking hearing lightning dumpling dumplings bowling clearing setting
+    sterling viking vikings flooring wiring offspring handwriting tubing bedding lining boxing wrestling cooking
+    fishing surfing skiing snowboarding skating skateboarding gymnastics rowing diving swimming-pool ping-pong
+    shooting training engineering gaming pan bed beds fan fans"""
 )
 #: Nouns that look like an adverb, an adjective or a verb's form by their ending.
 NOUNS = _words(

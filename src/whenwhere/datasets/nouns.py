@@ -74,11 +74,13 @@ def _kind(word: str) -> str:
             return kind
     if word.isdigit():
         return "determiner"
-    if word in known.ING_NOUNS or word in known.PLURALS or word in known.NOUNS:
+    if word in known.FIRM_NOUNS:
         return "noun"
     form = _verb_forms().get(word)
     if form is not None:
         return f"verb-{form}"
+    if word in known.PLURALS or word in known.NOUNS:
+        return "noun"
     if word.endswith("ing") and len(word) > 5:
         return "verb-ing"
     if word.endswith("ed") and len(word) > 4:
@@ -108,26 +110,53 @@ def _resolved(words: Sequence[str]) -> list[str]:
             finite, earlier = "", finite or earlier
         if kind in ("determiner", "relative"):
             found = "open"
-        elif kind in ("noun", "adjective"):
+        elif kind == "adjective":
+            found = kind
+        elif kind == "noun":
+            verb = _unknown_verb(words, kinds, out, i, finite)
+            finite = verb or finite
             # "men are fishing"
-            found = "end" if last == "auxiliary" and previous != "'s" and word in known.ING_NOUNS else kind
+            fishing = last == "auxiliary" and previous != "'s" and word in known.FIRM_NOUNS
+            found = "end" if verb or fishing else kind
         elif word == "'s":
             found = "open" if before == "noun" else "end"
         elif not kind.startswith("verb"):
             found = "end"
             finite = "auxiliary" if kind == "auxiliary" else finite
         elif kind in ("verb-ing", "verb-ed"):
-            found = _participle(kind, before, last, after, i > 0 and previous in known.PREPOSITIONS)
+            found = _participle(word, kind, before, last, after, i > 0 and previous in known.PREPOSITIONS)
         else:
-            found = _noun_or_verb(kind, word, previous, before, last, after, finite, earlier)
-            if found == "end" and (before == "noun" or last == "pronoun" or kind == "verb-s"):
+            found = _noun_or_verb(kind, previous, before, last, after, finite, earlier)
+            if last == "adjective" and i > 1 and words[i - 2] == "in" and kind == "verb-s":
+                found = "end"  # "the lady in black dances"
+            if found == "end" and (before in ("noun", "adjective", "start") or last == "pronoun" or kind == "verb-s"):
                 finite = kind.removeprefix("verb-")
         out.append(found)
     return out
 
 
-def _participle(kind: str, before: str, last: str, after: str, after_preposition: bool) -> str:
+def _unknown_verb(words: Sequence[str], kinds: Sequence[str], out: Sequence[str], i: int, finite: str) -> str:
+    """The form (`s` or `base`) of a word that only its place shows to be a verb; empty text if it is a noun."""
+    after = kinds[i + 1] if i + 1 < len(words) else "stop"
+    before = out[-1] if out else "start"
+    if finite or words[i] in known.FIRM_NOUNS or words[i] in known.NOUNS or words[i] in known.PLURALS:
+        return ""
+    if before == "start":  # "Transfer the mixture"
+        return "base" if after == "determiner" else ""
+    if before != "noun":
+        return ""
+    first = max((k for k, found in enumerate(out) if found in ("open", "end")), default=-1)
+    single = first >= 0 and out[first] == "open" and words[first] in ("a", "an")
+    if single and _is_plural(words[i]):  # "a baker kneads dough": the head of such a phrase is no plural
+        return "s"
+    # "the judges applaud the singer"
+    return ("s" if words[i].endswith("s") else "base") if after in ("determiner", "pronoun") else ""
+
+
+def _participle(word: str, kind: str, before: str, last: str, after: str, after_preposition: bool) -> str:
     """What a word in -ing or -ed is: part of a phrase before a noun, a noun, or a verb."""
+    if word in known.INTRANSITIVE and after == "noun" and last in ("start", "preposition", "conjunction"):
+        return "adjective"  # "falling snow"
     goes_on = after in ("noun", "adjective", "verb-base", "verb-ed") or (after == "verb-ing" and kind == "verb-ed")
     if before in ("open", "adjective") and last != "relative":
         # "a running man", "the chopped onions"; "the meeting"
@@ -135,13 +164,13 @@ def _participle(kind: str, before: str, last: str, after: str, after_preposition
     if (
         kind == "verb-ed"
         and after == "noun"
-        and (after_preposition or last.startswith("verb") or last == "conjunction")
+        and (after_preposition or last.startswith("verb") or last in ("start", "conjunction"))
     ):
         return "adjective"
     return "end"
 
 
-def _noun_or_verb(kind: str, word: str, previous: str, before: str, last: str, after: str, finite: str,
+def _noun_or_verb(kind: str, previous: str, before: str, last: str, after: str, finite: str,
                   earlier: str) -> str:  # fmt: skip
     """What a word is that is the base form or the -s form of a verb, and may be a noun of the same spelling."""
     verb_follows = after in ("verb-s", "auxiliary", "verb-ing")
