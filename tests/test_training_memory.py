@@ -12,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import tiny_models
+
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.training.loop import TrainingRun
 from whenwhere.training.machine import GIB, Machine, find_machine
@@ -97,6 +99,35 @@ def test_the_plan_is_what_an_update_takes(more: list[str], tmp_path: Path) -> No
 
 
 @pytest.mark.torch
+@pytest.mark.usefixtures("one_thread")
+def test_layers_with_a_recurrent_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Qwen3.5 is planned too; a long prompt by two short ones, on an accelerator only without kernels of its own."""
+    from whenwhere.errors import ModelError
+    from whenwhere.training.prefix import footprint
+    from whenwhere.training.prefix.vlm_parts import VLMParts
+
+    folder = tiny_models.save("qwen3_5", tmp_path)
+    own = [f"checkpoint={folder}", "form=second-level", "prompt={query}", "backend=fork"]
+    recipe = load("tiny-sft", [*own, "data.count=1", "max_steps=2", "world.seconds=[2, 2]", "samples_per_step=1",
+                               "grow=[]", "freeze_vision_tower=true", "lora_r=4"])  # fmt: skip
+    memory = planned(recipe)
+    assert memory.total == pytest.approx(taken(recipe, tmp_path / "run"), rel=0.15)
+    assert not memory.remedies
+    parts = VLMParts(tiny_models.qwen3_5()[0].to("meta").train())
+    planner, shape = footprint.PassPlanner(parts, True, True), footprint.PassShape(320, (20, 30), 50, 1, 5, 64)
+    direct = planner.prefill(shape)
+    monkeypatch.setattr(footprint, "SHORT", (64, 128))
+    extended = planner.prefill(shape)
+    for moment in ("forward", "kept"):
+        wanted, found = (sum(getattr(one, moment).values()) for one in (direct, extended))
+        assert found == pytest.approx(wanted, rel=0.05)
+    monkeypatch.setattr(footprint, "find_spec", lambda name: name == "fla")
+    footprint.PassPlanner(parts, True, False)
+    with pytest.raises(ModelError, match="not planned where flash-linear-attention computes them"):
+        footprint.PassPlanner(parts, True, True)
+
+
+@pytest.mark.torch
 def test_phases_of_rl_and_what_an_accelerator_changes() -> None:
     small = [*SMALL, "world.seconds=[4, 4]", "prompts_per_step=2", "num_generations=2", "max_completion_length=6"]
     recipe = load("tiny-rl", [*small, "beta=0.1", "bf16=true"])
@@ -153,6 +184,9 @@ def test_what_does_not_fit_is_refused(settings: Any, needs: tuple[float, ...], s
 
 def test_what_fits_or_cannot_be_known_is_not_refused() -> None:
     check_fits(estimate_of(10, 10, 20, 30), SFTSettings(), CARD, "mine")
+    large = replace(estimate_of(60, 0, 0, 30), remedies=("install flash-linear-attention",))
+    with pytest.raises(SettingError, match="or smaller total_pixels, max_frames or pack_tokens, or install flash-li"):
+        check_fits(large, SFTSettings(), CARD, "mine")
     check_fits(estimate_of(1000, 0, 0, 0), SFTSettings(), replace(CARD, memory=None), "mine")
 
 

@@ -5,6 +5,9 @@ attention with its plan, autocast, LoRA, gradient checkpointing and the backward
 model of any size. A counter sees each tensor appear and disappear, and keeps the largest sum. All layers of a tower
 are alike, so what the whole tower takes follows from a tower of one layer and a tower of two.
 
+Layers with a recurrent state (Qwen3.5) are planned as transformers runs them without the package
+flash-linear-attention, chunk by chunk; the kernels of that package keep less and cannot be seen here.
+
 Tensors are on the CPU. For an accelerator, attention takes the way that it takes there (`attention.planning_for`).
 Kernels' own workspaces, fragments of the allocator and DeepStack's copies of the hidden states are not seen.
 """
@@ -15,8 +18,9 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from whenwhere.errors import ModelError
@@ -28,10 +32,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from whenwhere.training.prefix.shared_prefix import PrefixBackend
     from whenwhere.training.prefix.vlm_parts import VLMParts
 
 #: Bytes by what they are for: `layers`, `logits`, `copies` (weights cast by autocast).
 Bytes = dict[str, float]
+#: Two short prompts. What they take tells what a longer one takes where layers carry a state from chunk to chunk, for
+#: chunks are alike, and to run thousands of them would take minutes.
+SHORT = (512, 1024)
 #: Attention of the vision tower whose frames are known in advance.
 _PLANNED_FRAMES = "whenwhere_flash_planned_frames"
 
@@ -62,6 +70,10 @@ class PassShape:
         return self.prompt + sum(self.branches)
 
 
+#: Runs a pass of a model; the counter of bytes is told where its forward pass ends.
+Run = Callable[["VLMParts", Any, PassShape], None]
+
+
 @dataclass(frozen=True)
 class PassMemory:
     """The memory of a pass beyond weights, persistent gradients and optimiser states.
@@ -88,43 +100,42 @@ class PassPlanner:
         accelerator: Whether passes run on an accelerator, and not on the CPU.
 
     Raises:
-        ModelError: Layers carry a recurrent state, which is computed in too many steps to be planned so.
+        ModelError: Layers carry a recurrent state, and kernels compute it whose memory is not known.
     """
 
     def __init__(self, parts: VLMParts, bf16: bool, accelerator: bool) -> None:
-        if parts.recurrent:
-            raise ModelError("the memory of layers with a recurrent state is not planned")
+        if parts.recurrent and accelerator and find_spec("fla"):
+            raise ModelError(
+                "the memory of layers with a recurrent state is not planned where flash-linear-attention computes them"
+            )
         self._parts, self._bf16, self._accelerator = parts, bf16, accelerator
         kinds = list(getattr(parts.text_config, "layer_types", None) or ["attention"])
         # layers may alternate
         self._period = next(p for p in range(1, len(kinds) + 1) if all(k == kinds[i % p] for i, k in enumerate(kinds)))
 
-    def learning(self, shape: PassShape, entropies: EntropyMode, temperature: float, repeat: bool) -> PassMemory:
+    def learning(
+        self, shape: PassShape, entropies: EntropyMode, temperature: float, backend: PrefixBackend
+    ) -> PassMemory:
         """The text model's forward and backward pass with logits.
 
         Args:
             shape: Sizes of the pass.
             entropies: Whether entropies are computed; "trained" with their gradient.
             temperature: Logits are divided by this.
-            repeat: Whether the prompt is repeated for each branch.
+            backend: How clips and branches share a pass; `packed4d` counts as `shared_prefix`.
         """
 
-        def run(parts: VLMParts, live: Any) -> None:
+        def run(parts: VLMParts, live: Any, shape: PassShape) -> None:
             import torch
 
-            branches, width, plan = shape.branches, max(shape.branches), None
-            rows, row = (
-                (len(branches) * shape.clips, shape.prompt + width) if repeat else (1, shape.clips * shape.tokens)
-            )
-            if not repeat:
-                slots = None
-                if min(branches) < width:
-                    slots = torch.cat([torch.arange(n) + k * width for k, n in enumerate(branches)])
-                plan = (PackedPlan(shape.prompt, len(branches), width, slots),) * shape.clips
             scored = shape.scored * shape.clips
             wanted = torch.zeros(scored, dtype=torch.long)
             live.add_gradients(parts.model)
-            hidden = self._text(parts, shape, rows, row, prefix_plan=plan, use_cache=False)
+            if backend in ("fork", "repeat"):
+                clip = self._forked if backend == "fork" else self._repeated
+                hidden = torch.cat([clip(parts, shape) for _ in range(shape.clips)])
+            else:
+                hidden = self._packed(parts, shape)
             with live.labelled("logits"):
                 states = hidden.flatten(0, 1)[:scored].clone()
                 logps, spread, _ = score_states(states, parts.lm_head, wanted, temperature, entropies)
@@ -135,27 +146,27 @@ class PassPlanner:
             with live.labelled("logits"):
                 loss.backward()
 
-        return self._measured(run, self._layers)
+        return self._measured(shape, run, self._layers)
 
     def prefill(self, shape: PassShape) -> PassMemory:
         """The pass of a prompt before sampling, without gradient; what it keeps are keys and values."""
 
-        def run(parts: VLMParts, live: Any) -> None:
+        def run(parts: VLMParts, live: Any, shape: PassShape) -> None:
             import torch
 
             parts.model.eval()
             with torch.no_grad():
                 states = differentiable_cache(parts)
                 more = cache_inputs(parts.text_model, states)
-                self._text(parts, shape, 1, shape.prompt, **more)
+                self._text(parts, 1, shape.prompt, self.visual_tokens(shape), **more)
                 live.end_forward()
 
-        return self._measured(run, self._layers)
+        return self._measured(shape, run, self._layers)
 
     def vision(self, shape: PassShape, trained: bool) -> PassMemory:
         """The vision tower's blocks, with the backward pass if they are trained."""
 
-        def run(parts: VLMParts, live: Any) -> None:
+        def run(parts: VLMParts, live: Any, shape: PassShape) -> None:
             import torch
 
             vision, tower = parts.config.vision_config, parts.backbone.visual
@@ -177,7 +188,7 @@ class PassPlanner:
                     states.sum().backward()
             del patches
 
-        return self._measured(run, self._blocks)
+        return self._extended(shape, run, self._blocks)
 
     @property
     def _layers(self) -> int:
@@ -192,18 +203,54 @@ class PassPlanner:
 
         return torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
 
-    def _text(self, parts: VLMParts, shape: PassShape, rows: int, row: int, **more: Any) -> Tensor:
-        """Hidden states of rows of tokens in which pictures are filled in, shape (rows, row, D)."""
+    def _packed(self, parts: VLMParts, shape: PassShape) -> Tensor:
+        """Hidden states of the back end `shared_prefix`, for one row of clips with their branches."""
         import torch
 
-        attach_prefix_attention(parts.text_model)
-        visual = (rows if rows > 1 else shape.clips) * self.visual_tokens(shape)
+        branches, width, slots = shape.branches, max(shape.branches), None
+        if min(branches) < width:
+            slots = torch.cat([torch.arange(n) + k * width for k, n in enumerate(branches)])
+        plan = (PackedPlan(shape.prompt, len(branches), width, slots),) * shape.clips
+        pictures = shape.clips * self.visual_tokens(shape)
+        return self._text(parts, 1, shape.clips * shape.tokens, pictures, prefix_plan=plan, use_cache=False)
+
+    def _repeated(self, parts: VLMParts, shape: PassShape) -> Tensor:
+        """Hidden states of the back end `repeat`, for one clip with its branches."""
+        rows, row = len(shape.branches), shape.prompt + max(shape.branches)
+        return self._text(parts, rows, row, rows * self.visual_tokens(shape), use_cache=False)
+
+    def _forked(self, parts: VLMParts, shape: PassShape) -> Tensor:
+        """Hidden states of the back end `fork`, for one clip with its branches."""
+        import torch
+
+        rows, states = len(shape.branches), differentiable_cache(parts)
+        more = cache_inputs(parts.text_model, states)
+        prompt = self._text(parts, 1, shape.prompt, self.visual_tokens(shape), **more)
+        states.reorder_cache(torch.zeros(rows, dtype=torch.long))
+        own = self._text(parts, rows, max(shape.branches), 0, **more)
+        return torch.cat([prompt[:, -1:].expand(rows, -1, -1), own[:, :-1]], 1)
+
+    def _text(self, parts: VLMParts, rows: int, row: int, pictures: int, **more: Any) -> Tensor:
+        """Hidden states of rows of tokens, shape (rows, row, D).
+
+        Args:
+            parts: The model.
+            rows: Number of rows.
+            row: Number of tokens of a row.
+            pictures: Number of tokens of all rows that stand for pictures, which are filled in.
+            **more: Further arguments of the text model.
+        """
+        import torch
+
+        if not parts.recurrent:
+            attach_prefix_attention(parts.text_model)
         learns = any(w.requires_grad for w in parts.backbone.visual.parameters()) and torch.is_grad_enabled()
         with self._autocast():
             states = parts.text_model.embed_tokens(torch.zeros(rows, row, dtype=torch.long))
-            mask = torch.zeros(rows, row, dtype=torch.bool)
-            features = torch.empty(visual, states.shape[-1], dtype=states.dtype, requires_grad=learns)
-            states = states.masked_scatter(mask[..., None], features)
+            if pictures:
+                mask = torch.zeros(rows, row, dtype=torch.bool)
+                features = torch.empty(pictures, states.shape[-1], dtype=states.dtype, requires_grad=learns)
+                states = states.masked_scatter(mask[..., None], features)
             places = torch.zeros(3, rows, row, dtype=torch.long)
             found: Tensor = parts.text_model(inputs_embeds=states, position_ids=places, **more).last_hidden_state
         return found
@@ -217,18 +264,23 @@ class PassPlanner:
         merged = self._parts.config.vision_config.spatial_merge_size**2
         return shape.frames * max(shape.patches // merged, 1)
 
-    def _measured(self, run: Callable[[VLMParts, Any], None], layers: int) -> PassMemory:
-        """Runs a pass with one period of layers and with two, and extends what it takes to all of them."""
-        first, second = (self._run(run, k * self._period) for k in (1, 2))
-        steps = layers / self._period - 1
-        found = [
-            {name: b.get(name, 0.0) + steps * (c.get(name, 0.0) - b.get(name, 0.0)) for name in {*b, *c}}
-            for b, c in zip(first, second, strict=True)
-        ]
-        forward, kept, backward = found
-        return PassMemory(forward, kept, backward, first[2])
+    def _measured(self, shape: PassShape, run: Run, layers: int) -> PassMemory:
+        """The memory of a pass of the text model; with a long recurrence, what two shorter prompts take tells it."""
+        if not self._parts.recurrent or shape.prompt <= SHORT[1]:
+            return self._extended(shape, run, layers)
+        first, second = (
+            self._extended(replace(shape, prompt=n, frames=max(shape.frames * n // shape.prompt, 1)), run, layers)
+            for n in SHORT
+        )
+        return _along(first, second, 1 + (shape.prompt - SHORT[0]) / (SHORT[1] - SHORT[0]))
 
-    def _run(self, run: Callable[[VLMParts, Any], None], layers: int) -> tuple[Bytes, Bytes, Bytes]:
+    def _extended(self, shape: PassShape, run: Run, layers: int) -> PassMemory:
+        """Runs a pass with one period of layers and with two, and extends what it takes to all of them."""
+        first, second = (self._run(shape, run, k * self._period) for k in (1, 2))
+        found = _along(first, second, layers / self._period)
+        return replace(found, last=first.backward)
+
+    def _run(self, shape: PassShape, run: Run, layers: int) -> PassMemory:
         from torch._subclasses.fake_tensor import FakeTensorMode
 
         try:
@@ -238,12 +290,24 @@ class PassPlanner:
                 parts.model.tie_weights()
                 live = _live_bytes()(parts.model)
                 with live:
-                    run(parts, live)
-                return live.forward, live.kept, live.backward
+                    run(parts, live, shape)
+                return PassMemory(live.forward, live.kept, live.backward, live.backward)
         except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as e:
             raise ModelError(
                 f"the memory of this model cannot be planned ({type(e).__name__}: {' '.join(str(e).split())[:160]})"
             ) from e
+
+
+def _along(first: PassMemory, second: PassMemory, steps: float) -> PassMemory:
+    """What a pass of `steps` steps takes, if one of one step takes `first` and one of two takes `second`."""
+
+    def line(one: Bytes, two: Bytes) -> Bytes:
+        return {
+            name: one.get(name, 0.0) + (steps - 1) * (two.get(name, 0.0) - one.get(name, 0.0)) for name in {*one, *two}
+        }
+
+    pairs = ((getattr(first, f.name), getattr(second, f.name)) for f in fields(PassMemory))
+    return PassMemory(*(line(one, two) for one, two in pairs))
 
 
 def _shortened(parts: VLMParts, layers: int) -> VLMParts:

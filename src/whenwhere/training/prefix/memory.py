@@ -25,6 +25,7 @@ from whenwhere.training.settings import TrainingSettings
 if TYPE_CHECKING:
     import torch
 
+    from whenwhere.training.prefix.shared_prefix import PrefixBackend
     from whenwhere.training.prefix.vlm_parts import VLMParts
 
 #: Parts of the memory, in the order in which they are printed.
@@ -62,7 +63,7 @@ class MemoryEstimate:
 
     Attributes:
         phases: For each phase of an update, the bytes of each part (`PARTS`) at the phase's peak.
-        remedies: What helps where a model other than a policy does not fit. A policy's follow from its settings.
+        remedies: What helps where it does not fit, beside what follows from a policy's settings.
     """
 
     phases: dict[str, Bytes]
@@ -119,8 +120,12 @@ def estimate_memory(
     clip, tower = shape.clip, any(w.requires_grad for w in parts.backbone.visual.parameters())
     packed = min(max(settings.pack_tokens // clip.tokens, 1), shape.clips)
     row = replace(clip, clips=packed)
-    repeat = settings.backend == "repeat"
-    text = planner.learning(row, shape.entropies, shape.temperature, repeat)
+    backend: PrefixBackend = settings.backend
+    if parts.recurrent and backend != "repeat":
+        # states are forked, or else the prompt is repeated
+        backend = "repeat" if parts.checkpointed else "fork"
+    repeat = backend == "repeat"
+    text = planner.learning(row, shape.entropies, shape.temperature, backend)
     features = _feature_bytes(parts, planner, clip)
     held = 0.0 if tower else features * (shape.clips if shape.completion else packed)
     # a trained tower sees the pictures of all rows of a pass, a frozen one those of a clip at a time
@@ -158,7 +163,8 @@ def estimate_memory(
         **base, "gradients": gradients + copied, "activations": static["step"],
         "features": held if shape.completion else 0.0,
     }  # fmt: skip
-    return MemoryEstimate(phases)
+    faster = parts.recurrent and machine.accelerator
+    return MemoryEstimate(phases, ("install flash-linear-attention",) if faster else ())
 
 
 def check_fits(
@@ -178,9 +184,10 @@ def check_fits(
     """
     if machine.memory is None or estimate.total <= machine.memory:
         return
-    remedies = list(estimate.remedies)
+    remedies = []
     if isinstance(settings, PolicySettings):
         remedies += _policy_remedies(estimate, settings, machine, lora_helps)
+    remedies += estimate.remedies
     raise SettingError(
         f"{name} does not fit: {estimate.peak} takes {estimate.total / GIB:.1f} GiB on each device, which has "
         f"{machine.memory / GIB:.1f} GiB; set {', or '.join(remedies)}"
@@ -250,16 +257,19 @@ def _sampling(
     found: PassMemory = planner.prefill(clip)
     packed = min(max(settings.pack_tokens // clip.prompt, 1), shape.clips)
     kept = sum(found.kept.values()) - found.kept.get("copies", 0.0)
-    rows = packed * len(clip.branches)
+    rows, longer = packed * len(clip.branches), sum(clip.branches)
     # on a CPU, keys and values in half precision are cast to full precision once
-    cast = 2.0 if settings.bf16 and not machine.accelerator else 1.0
-    logits = 3 * 4.0 * rows * text.vocab_size
+    held = packed * kept * (2.0 if settings.bf16 and not machine.accelerator else 1.0)
+    if parts.recurrent:
+        # row by row, each with a copy of its prompt's states
+        rows, longer, held = 1, max(clip.branches), packed * kept + kept
+        packed = 1
     return {
         **base,
         "weights": base["weights"] + found.forward.get("copies", 0.0),
         "activations": max(found.forward.get("layers", 0.0) - kept, 0.0),
-        "logits": logits,
-        "cache": packed * kept * cast + packed * sum(clip.branches) * kept / clip.prompt,
+        "logits": 3 * 4.0 * rows * text.vocab_size,
+        "cache": held + packed * longer * kept / clip.prompt,
     }
 
 
