@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_encoders
 
-from whenwhere.training.recipe import load
+from whenwhere.training.recipe import load, packaged
 from whenwhere.training.run import train
 
 pytestmark = pytest.mark.torch
@@ -92,6 +92,20 @@ def test_small_recipes_run(name: str, preset: str | None, tmp_path: Path, one_th
     assert all(np.isfinite(line["loss"]) for line in lines)
     # 144 tokens of which half are kept in the masked update
     assert lines[0]["tokens"] == (4 * 144 if name == "tiny-svilm" else 4 * 72) and lines[-1]["clips"] == 8
+
+
+@pytest.mark.parametrize("name", ["tiny-svilm", "tiny-viclip"])
+def test_the_evaluator_in_a_comment_can_be_used(name: str, tmp_path: Path) -> None:
+    """What the recipe says to add is a table that it can have, on clips of its own world that it does not train on."""
+    text = packaged()[name].read_text(encoding="utf-8")
+    lines = text[text.index("# [[evaluators]]") : text.index("\n\n[encoder]")].splitlines()
+    file = tmp_path / "mine.toml"
+    file.write_text(text + "\n" + "\n".join(line.removeprefix("# ") for line in lines) + "\n", encoding="utf-8")
+    recipe = load(str(file))
+    (evaluator,) = recipe.evaluators
+    assert evaluator.keep_best and recipe.hash == load(name).hash
+    assert evaluator.data.world == recipe.data.world | {"split": "val"}  # type: ignore[attr-defined]
+    assert evaluator.data.corpus == recipe.data.corpus  # type: ignore[attr-defined]
 
 
 def test_a_tubelet_of_still_frames_is_a_frame(clip: Path) -> None:

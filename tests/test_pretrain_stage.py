@@ -104,6 +104,20 @@ def test_a_term_of_weight_zero_is_not_computed(tmp_path: Path, monkeypatch: pyte
     assert nouns["loss"] == nouns["nouns"] and "contrast" not in nouns
 
 
+def test_a_term_is_one_function_and_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING says; here it takes the place and the weight of the temporal loss."""
+    import whenwhere.training.pretrain.objective as module
+
+    def shortness(update: Any, clips: dict[str, Any]) -> tuple[Any, dict[str, float]]:
+        loss = clips["pooled"].square().mean()
+        return loss / update.processes.count, {"time": loss.item()}
+
+    monkeypatch.setitem(module.TERMS, "time", shortness)
+    lines = train(tmp_path, "max_steps=8", "contrast=0", "objective.nouns=0", "time=2").metrics
+    assert [line["loss"] for line in lines] == pytest.approx([2 * line["time"] for line in lines])
+    assert lines[-1]["time"] < lines[0]["time"]
+
+
 def test_a_resumed_run_learns_the_same(tmp_path: Path, one_thread: None) -> None:
     """Two phases, masking, Gumbel noise, cut-and-paste: stopped in each phase and resumed, bit for bit."""
     changes = ("max_steps=6", PHASES)
