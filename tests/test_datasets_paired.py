@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from whenwhere.datasets import BENCHMARKS, Item, manifest, read_items, schema
 from whenwhere.datasets.action_lists import class_names
 from whenwhere.datasets.paired import class_words, seconds
 from whenwhere.errors import RecordError
+from whenwhere.evaluate.run import evaluate
 from whenwhere.evaluate.validate import validate_gold
 
 MSRVTT = {
@@ -141,7 +143,7 @@ def test_paragraphs_join_all_sentences_of_a_video(tmp_path: Path) -> None:
     (didemo,) = items("didemo-retrieval", tmp_path)
     assert (didemo.id, didemo.query, didemo.split) == ("u_1.mov", "a kite falls. a kite flies.", "test")
     (activity,) = items("activitynet-retrieval", tmp_path)
-    assert (activity.query, activity.duration) == ("A kite. Then it falls.", 9.0)
+    assert (activity.query, activity.duration) == ("Then it falls. A kite.", 9.0)
 
 
 def test_lists_of_actions_number_their_classes(tmp_path: Path) -> None:
@@ -222,6 +224,17 @@ def test_items_fit_a_manifest_and_their_truth_gets_the_full_score(name: str, tmp
     assert [schema.to_dict(i) for i in manifest.read(tmp_path / "out.jsonl")] == [schema.to_dict(i) for i in found]
     assert validate_gold(BENCHMARKS[name], found).passed
     assert all(item.provenance for item in found)
+
+
+def test_similarities_alone_are_scored_beside_the_released_file(tmp_path: Path) -> None:
+    path = written("msrvtt", tmp_path, "MSRVTT_data.json")
+    np.savez(tmp_path / "sims.npz", similarity=np.array([[0.9, 0.1], [0.2, 0.4], [0.0, 1.0]]))
+    found = evaluate("msrvtt", path, tmp_path / "sims.npz", resamples=50)
+    # the second of three sentences ranks the other video first
+    assert found.metrics["t2v-R@1"] == pytest.approx(2 / 3)
+    path = written("ucf101", tmp_path)
+    np.savez(tmp_path / "scores.npz", scores=np.array([[0.1, 0.9], [0.2, 0.8]]))
+    assert evaluate("ucf101", path, tmp_path / "scores.npz", resamples=50).metrics["top-1"] == 0.5
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n != "hmdb51"])
