@@ -182,6 +182,24 @@ def test_heat_becomes_a_box_of_the_picture() -> None:
     assert heat_maps(ClipEmbeddings(np.ones((1, 2)), np.ones((1, 1, 2))), np.ones(2), np.ones((1, 2))) is None
 
 
+def test_heat_is_that_of_a_group_which_holds_something() -> None:
+    shares = np.zeros((1, 3, 1, 2, 2), np.float32)
+    shares[0, 1, 0, 0], shares[0, 2, 0, 1] = 1, 1  # the first group, most like the text, holds nothing
+    groups = unit(np.array([[[1, 0, 0.1], [0.6, 0, 1], [0, 1, 1]]]))
+    found = ClipEmbeddings(groups[:, 0], groups[:, :1], None, groups, shares)
+    heat = heat_maps(found, np.array([1, 0, 0], np.float32), np.array([[0, 0, 1]], np.float32))
+    assert heat is not None and heat[0, 0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_times_without_a_box_are_counted(moving_clip: Path) -> None:
+    """Where the whole picture is alike, there is no box, and a warning says so."""
+    found = EncoderGrounder(lambda: Colours(4, groups=True)).ground(
+        probe(moving_clip), GroundingRequest("a blue thing", span=Span(0, 6))
+    )
+    assert found.tubes and 0 < len(found.tubes[0]) < 7
+    assert any("looks more like 'blue thing' than the rest at" in w and "of 7 times" in w for w in found.warnings)
+
+
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")

@@ -177,6 +177,11 @@ class EncoderGrounder:
         result.frames_decoded += len(times)
         result.frames_shown += len(times)
         good = ~np.isnan(boxes[:, 0])
+        if not good.all():
+            result.warnings.append(
+                f"no part of the picture looks more like {phrase!r} than the rest at {int((~good).sum())} of "
+                f"{len(times)} times: they have no box"
+            )
         if good.any():
             result.tubes = [Tube(spans, times[good], boxes[good], rate=request.rate, label=phrase)]
 

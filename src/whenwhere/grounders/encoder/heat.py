@@ -12,7 +12,8 @@ def heat_maps(
 ) -> NDArray[np.float64] | None:
     """How much each patch looks like a text.
 
-    With group tokens, the group that is most like the text says it: the heat of a patch is its share in that group.
+    With group tokens, the group that is most like the text, of those that hold any patch of the clip, says it: the heat
+    of a patch is its share in that group.
     Without, it is the patch's own cosine, less the largest cosine with a text that says nothing.
 
     Args:
@@ -25,6 +26,7 @@ def heat_maps(
     """
     if found.groups is not None and found.assignments is not None:
         like = found.groups @ text - (found.groups @ generic.T).max(-1)
+        like[found.assignments.sum((2, 3, 4)) <= 0] = -np.inf
         return found.assignments[np.arange(len(like)), like.argmax(1)].astype(float)
     if found.patches is None:
         return None

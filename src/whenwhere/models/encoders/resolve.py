@@ -4,7 +4,7 @@ from pathlib import Path
 
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.encoders.encoder import Encoder
-from whenwhere.models.encoders.openclip import CONFIG, OpenClipEncoder, is_weights_name
+from whenwhere.models.encoders.openclip import CONFIG, WEIGHTS, OpenClipEncoder, is_weights_name
 from whenwhere.models.encoders.pretrained import open_pretrained
 from whenwhere.models.encoders.trained import TrainedEncoder
 from whenwhere.models.runs import RESULT, resolve_run
@@ -18,8 +18,8 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
     Args:
         name: A folder or hub id of a checkpoint of transformers (CLIP, SigLIP, SigLIP 2, VideoPrism ...) or open_clip
             (PE-Core among them); one of open_clip's models with a file of weights,
-            `ViT-B-32-quickgelu:weights.safetensors`; or an encoder that was trained here: a folder, `RUN` or
-            `RUN@STEP`.
+            `ViT-B-32-quickgelu:weights.safetensors`; the file of a released ViCLIP; or an encoder that was trained
+            here: a folder, `RUN` or `RUN@STEP`.
         device: Where the encoder runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
 
     Raises:
@@ -30,6 +30,10 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
     require_packages("an encoder")
     if is_weights_name(name):
         return OpenClipEncoder(name, device)
+    if _is_weights_file(name):
+        from whenwhere.models.encoders.conversion import open_model
+
+        return TrainedEncoder(name, open_model(name), device)
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
         folder = _of_run(folder)
@@ -59,13 +63,18 @@ def check_encoder(name: str) -> None:
     require_packages("an encoder")
     if not name:
         raise SettingError("no encoder is named: write encoder: and then a folder or hub id")
-    if is_weights_name(name):
+    if is_weights_name(name) or _is_weights_file(name):
         return
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
         _of_run(folder)
     elif name.startswith((".", "/", "~")):
         raise SettingError(f"there is no folder {name!r} with an encoder in it")
+
+
+def _is_weights_file(name: str) -> bool:
+    """Whether a name is that of a file of weights, as ViCLIP was released."""
+    return name.endswith(WEIGHTS) and Path(name).expanduser().is_file()
 
 
 def _of_run(folder: Path) -> Path:
