@@ -123,7 +123,7 @@ def test_pixels_are_normalised_as_the_checkpoint_says(folders: Path) -> None:
 def test_clip_s_tokenizer_from_open_clip_s_vocabulary_reads_as_it_does() -> None:
     import open_clip
 
-    from whenwhere.models.encoders.conversion import clip_tokenizer
+    from whenwhere.models.encoders.openclip import clip_tokenizer
 
     texts = ["A red car's driving-up, isn't it?", "naïve café 123 456", "the  quick\nbrown fox" * 12, "日本 :) #1", ""]
     theirs = open_clip.get_tokenizer("ViT-B-32")(texts)

@@ -14,7 +14,7 @@ whatever the checkpoint's processor does.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,16 @@ from whenwhere.models.encoders.layouts import (
     siglip_picture,
 )
 from whenwhere.models.encoders.model import VideoTextModel, load_weights
-from whenwhere.models.encoders.openclip import WEIGHTS, OpenClipEncoder
+from whenwhere.models.encoders.openclip import WEIGHTS, OpenClipEncoder, clip_tokenizer
 from whenwhere.models.encoders.pretrained import PretrainedImageEncoder
 from whenwhere.models.encoders.resolve import open_encoder
 from whenwhere.models.encoders.trained import TrainedEncoder
+from whenwhere.models.encoders.viclip import open_viclip
 
 #: Frames of a clip where the checkpoint knows only pictures; ViCLIP's number.
 FRAMES = 8
 #: Largest difference of an embedding's numbers from the original's, relative to its length.
 _TOLERANCE = 1e-4
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def open_model(name: str) -> VideoTextModel:
         SettingError: A training run has no such model.
     """
     if name.endswith(WEIGHTS) and Path(name).expanduser().is_file():
-        return _made(_viclip(name), name)
+        return open_viclip(name)
     opened = open_encoder(name, "cpu")
     if isinstance(opened, TrainedEncoder):
         return opened.model
@@ -252,78 +252,6 @@ def _open_clip(opened: OpenClipEncoder) -> _Source:
     )  # fmt: skip
 
 
-def _viclip(file: str) -> _Source:
-    """The weights of a released ViCLIP, B/16 or L/14, whose state dict does not say what it was trained with.
-
-    Its code fixes the rest: QuickGELU, heads of 64, a context of 32 tokens, and ImageNet's mean and deviation.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = Path(file).expanduser()
-    try:
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError) as e:
-        raise ModelError(f"the weights in {file} are damaged: fetch them again") from e
-    except Exception as e:
-        raise ModelError(
-            f"{file} is a pickle that holds more than weights, which may run any code and is not read: save the "
-            "weights as safetensors"
-        ) from e
-    for key in ("model", "module", "state_dict"):
-        state = state[key] if isinstance(state, Mapping) and isinstance(state.get(key), Mapping) else state
-    if not isinstance(state, Mapping) or "vision_encoder.conv1.weight" not in state:
-        raise ModelError(
-            f"{file} does not hold the weights of ViCLIP: name one of open_clip's models before other files, MODEL:FILE"
-        )
-    reader = WeightReader(state, file)
-    conv, times = state["vision_encoder.conv1.weight"], state.get("vision_encoder.temporal_positional_embedding")
-    temperature = float(reader.take("temp"))
-    video = openai_picture(reader, "vision_encoder.")
-    text = openai_text(reader, "text_encoder.")
-    if times is not None:
-        video["temporal_positions"] = reader.take("vision_encoder.temporal_positional_embedding")[0]
-    reader.finish()
-    width, side = conv.shape[0], math.isqrt(len(video["spatial_positions"])) * conv.shape[-1]
-    shared: dict[str, Any] = {"activation": "quick_gelu", "output": len(video["projection.weight"])}
-    vision = VideoConfig(
-        image_size=side, frames=FRAMES if times is None else times.shape[1], patch=conv.shape[-1],
-        tubelet=conv.shape[2], width=width, layers=_depth(video), heads=max(width // 64, 1),
-        mlp_ratio=len(video["blocks.0.mlp.fc1.bias"]) / width, temporal_positions=times is not None,
-        mean=_IMAGENET_MEAN, std=_IMAGENET_STD, **shared,
-    )  # fmt: skip
-    vocabulary, narrow = text["embedding.weight"].shape
-    words = TextConfig(
-        context=len(text["positions"]), vocabulary=vocabulary, end=vocabulary - 1, width=narrow, layers=_depth(text),
-        heads=max(narrow // 64, 1), mlp_ratio=len(text["blocks.0.mlp.fc1.bias"]) / narrow, **shared,
-    )  # fmt: skip
-    tokenizer = clip_tokenizer(words.context)
-    return _Source(EncoderConfig(vision, words), video, text, 1 / temperature, tokenizer)
-
-
-def clip_tokenizer(context: int = 77) -> Any:
-    """CLIP's tokenizer as one of transformers, from the vocabulary that comes with open_clip.
-
-    Args:
-        context: Most tokens of a text.
-
-    Raises:
-        ModelError: open_clip is not installed.
-    """
-    try:
-        from open_clip.tokenizer import SimpleTokenizer
-    except ImportError as e:
-        raise ModelError("CLIP's vocabulary comes with open_clip: pip install open_clip_torch") from e
-    from transformers import CLIPTokenizer
-
-    theirs = SimpleTokenizer()
-    merges = [pair for pair, _ in sorted(theirs.bpe_ranks.items(), key=lambda item: item[1])]
-    rename = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocabulary = {rename.get(token, token): number for token, number in theirs.encoder.items()}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=context)
-
-
 def _module(activation: nn.Module, name: str) -> Activation:
     kind = activation.__class__.__name__
     if kind == "QuickGELU":
@@ -340,7 +268,3 @@ def _ratio(layer: nn.Linear) -> float:
 def _colours(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
     return red, green, blue
-
-
-def _depth(weights: Mapping[str, Tensor]) -> int:
-    return sum(key.startswith("blocks.") and key.endswith("norm1.weight") for key in weights)

@@ -99,6 +99,28 @@ class OpenClipEncoder(ImageEncoder):
         return self.model.encode_text(self._tokenizer(texts).to(self.device))
 
 
+def clip_tokenizer(context: int = 77) -> Any:
+    """CLIP's tokenizer as one of transformers, from the vocabulary that comes with open_clip.
+
+    Args:
+        context: Most tokens of a text.
+
+    Raises:
+        ModelError: open_clip is not installed.
+    """
+    try:
+        from open_clip.tokenizer import SimpleTokenizer
+    except ImportError as e:
+        raise ModelError("CLIP's vocabulary comes with open_clip: pip install open_clip_torch") from e
+    from transformers import CLIPTokenizer
+
+    theirs = SimpleTokenizer()
+    merges = [pair for pair, _ in sorted(theirs.bpe_ranks.items(), key=lambda item: item[1])]
+    rename = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {rename.get(token, token): number for token, number in theirs.encoder.items()}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=context)
+
+
 def _load(open_clip: Any, name: str) -> tuple[Any, Any]:
     """The model and the tokenizer of a name."""
     if not is_weights_name(name):

@@ -31,9 +31,9 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
     if is_weights_name(name):
         return OpenClipEncoder(name, device)
     if _is_weights_file(name):
-        from whenwhere.models.encoders.conversion import open_model
+        from whenwhere.models.encoders.viclip import open_viclip
 
-        return TrainedEncoder(name, open_model(name), device)
+        return TrainedEncoder(name, open_viclip(name), device)
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
         folder = _of_run(folder)
