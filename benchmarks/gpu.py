@@ -174,6 +174,28 @@ def tiny(recipe: str) -> dict[str, Any]:
     return {"updates_per_second": (updates - 1) / (times.at[-1] - times.at[0]), "flops": result.counts["flops"]}
 
 
+def encoder_throughput() -> dict[str, Any]:
+    """Clips per second of the video encoder (ViT-B/16, 8 frames) and of its peers at equal size, in bf16."""
+    import encoders
+
+    where = device()
+    rows = encoders.throughput("ViT-B/16" if where == "cuda" else "rehearsal", where)["rows"]
+    return {f"{row['encoder']}, {what}": row[what] for row in rows for what in ("forward", "step")}
+
+
+def encoder_masking() -> dict[str, Any]:
+    """Step time and memory of the video encoder at each masking ratio, as shares of those without masking."""
+    import encoders
+
+    where = device()
+    size = "ViT-B/16" if where == "cuda" else "rehearsal"
+    rows = [encoders.masking(ratio, size, where) for ratio in encoders.RATIOS]
+    found: dict[str, Any] = {"unmasked_wall": rows[0]["seconds"], "unmasked_mb": rows[0]["mib"]}
+    for share in encoders.masking_ratios(rows):
+        found |= {f"masked {share['ratio']}, {key}": share[key] for key in ("flops", "seconds", "mib")}
+    return found
+
+
 #: Each part's function.
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     **{name: lambda name=name: prefix(name) for name in PROMPTS},
@@ -182,11 +204,14 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "bf16": bf16,
     "fsdp": fsdp,
     "memory": memory,
+    "encoder-throughput": encoder_throughput,
+    "encoder-masking": encoder_masking,
     "tiny-sft": lambda: tiny("tiny-sft"),
     "tiny-rl": lambda: tiny("tiny-rl"),
 }
 SAID = {
     **dict.fromkeys(PROMPTS, prefix.__doc__), "step-here": step.__doc__, "step-trl": step.__doc__,
+    "encoder-throughput": encoder_throughput.__doc__, "encoder-masking": encoder_masking.__doc__,
     "bf16": bf16.__doc__, "fsdp": fsdp.__doc__,
     "memory": memory.__doc__, "tiny-sft": tiny.__doc__, "tiny-rl": tiny.__doc__,
 }  # fmt: skip
