@@ -254,6 +254,15 @@ def test_recomputing_blocks_changes_no_gradient(config: VideoConfig) -> None:
         assert torch.allclose(gradient, gradients[1][name], atol=1e-5), name
 
 
+def test_attention_is_the_same_for_few_and_for_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    from whenwhere.models.encoders import blocks
+
+    layer, x = blocks.SelfAttention(16, 2), torch.randn(2, 9, 16)
+    few = layer(x)
+    monkeypatch.setattr(blocks, "FEW_TOKENS", 8)
+    assert torch.allclose(layer(x), few, atol=1e-6)
+
+
 def test_drop_path_skips_blocks_of_clips_in_training() -> None:
     encoder = made(PLAIN, drop_path=0.9)
     assert [block.drop_path for block in encoder.blocks] == pytest.approx([0, 0.3, 0.6, 0.9])

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from whenwhere.models.encoders.config import Activation
 
-#: On a CPU, at most so many tokens attend to each other faster by plain matrix products than by the fused kernel: at 37
-#: tokens (a frame of 6 x 6 patches) in three quarters of its time, at 150 tokens in more.
-FEW_TOKENS = 64
+#: On a CPU, at most so many tokens attend to each other faster by plain matrix products than by the fused kernel: 37
+#: tokens (a frame of 6 x 6 patches) in three quarters of its time, 16 and 50 tokens in about the same.
+FEW_TOKENS = 48
 
 
 class QuickGELU(nn.Module):
