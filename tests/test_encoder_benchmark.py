@@ -12,11 +12,15 @@ pytest.importorskip("torch")
 import torch
 
 from whenwhere.cli.eval import eval_
+from whenwhere.datasets import BENCHMARKS
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.run import evaluate
 from whenwhere.models.encoders.config import EncoderConfig, TextConfig, VideoConfig
-from whenwhere.models.encoders.evaluation.benchmark import SamplingSettings, answer_benchmark
+from whenwhere.models.encoders.evaluation.benchmark import answer_benchmark
+from whenwhere.models.encoders.evaluation.benchmark_videos import SamplingSettings
 from whenwhere.models.encoders.model import VideoTextModel
+from whenwhere.models.heads.answer_head import AnswerHeadSettings
+from whenwhere.models.heads.localizer import LocalizerSettings
 from whenwhere.video.write import FrameWriter
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -98,12 +102,105 @@ def test_clips_that_are_windows_of_one_video(tmp_path):
     assert evaluate("internvid", answers.items, answers.path, resamples=10).metrics["t2v-R@1"] == pytest.approx(2 / 3)
 
 
+def test_a_training_file_makes_recognition_a_linear_probe(folder, tmp_path):
+    rows = (folder / ACTIONS).read_text().splitlines()
+    train = [rows[0], *(row.replace(",y", ",video").replace("test", "train") for row in rows[1:])]
+    (tmp_path / "train.csv").write_text("\n".join(train))
+    answers = answer_benchmark(
+        ColourEncoder(), "kinetics", folder / ACTIONS, folder, tmp_path, train=tmp_path / "train.csv"
+    )
+    assert evaluate("kinetics", answers.items, answers.path, resamples=10).metrics["top-1"] == 1
+    assert "linear probe on 8 training videos" in answers.notes[0] and answers.train is None
+    with pytest.raises(SettingError, match="8 videos are in the training file and in the annotations"):
+        answer_benchmark(ColourEncoder(), "kinetics", folder / ACTIONS, folder, tmp_path, train=folder / ACTIONS)
+    (tmp_path / "other.csv").write_text("\n".join(train[:3]))
+    with pytest.raises(SettingError, match="classes of the training file are not those"):
+        answer_benchmark(ColourEncoder(), "kinetics", folder / ACTIONS, folder, tmp_path, train=tmp_path / "other.csv")
+
+
+def test_open_questions_of_a_released_file(folder, tmp_path):
+    def asked(path: str, first: int, count: int) -> None:
+        found = [
+            {"id": first + k, "video_id": first % 8 + k, "question": "what colour is it?", "answer": NAMES[k]}
+            for k in range(count)
+        ]
+        (tmp_path / path).write_text(json.dumps(found))
+
+    asked("train_qa.json", 0, 8)
+    asked("test_qa.json", 8, 8)
+    # the same videos under other names, so that the splits do not overlap
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for k in range(8):
+        (videos / f"video{k}.mp4").symlink_to(folder / f"video{k}.mp4")
+        (videos / f"video{k + 100}.mp4").symlink_to(folder / f"video{k}.mp4")
+    found = json.loads((tmp_path / "test_qa.json").read_text())
+    (tmp_path / "test_qa.json").write_text(json.dumps([q | {"video_id": q["video_id"] + 100} for q in found]))
+    quick = SamplingSettings(answer_head=AnswerHeadSettings(hidden=32, steps=80, batch=8, learning_rate=1e-2))
+    given = ("msrvtt-qa", tmp_path / "test_qa.json", videos, tmp_path, quick)
+    answers = answer_benchmark(ColourEncoder(), *given, train=tmp_path / "train_qa.json")
+    scored = evaluate("msrvtt-qa", answers.items, answers.path, resamples=10, train=answers.train)
+    assert scored.metrics["exact-match"] == 1 and scored.report.scores.groups["what"]["n"] == 8
+    assert "head over the 8 answers of 8 training questions" in answers.notes[0]
+    with pytest.raises(SettingError, match="answered by a head that learns"):
+        answer_benchmark(ColourEncoder(), *given)
+    with pytest.raises(SettingError, match="nothing is learned for msrvtt"):
+        answer_benchmark(ColourEncoder(), "msrvtt", folder / PAIRS, folder, tmp_path, train=folder / PAIRS)
+
+
+def test_files_of_questions_are_read_and_refused(tmp_path):
+    entry = {"id": 7, "video_id": 3, "question": "Who sings?", "answer": "man", "category_id": 14}
+    path = tmp_path / "val_qa.json"
+    path.write_text(json.dumps([entry]))
+    (item,) = BENCHMARKS["msrvtt-qa"].read(path)
+    assert (item.id, item.video, item.query, item.type, item.split) == ("7", "video3", "Who sings?", "who", "val")
+    assert item.extra["answers"] == ["man"]
+    (item,) = BENCHMARKS["msvd-qa"].read(path)
+    assert item.video == "vid3"
+    (tmp_path / "youtube_mapping.txt").write_text("-4wsuPCjDBc_5_15 vid3\n")
+    (item,) = BENCHMARKS["msvd-qa"].read(path)
+    assert item.video == "-4wsuPCjDBc_5_15" and item.extra["names"] == ["vid3"]
+    for broken, message in (
+        ([entry, entry], "the id '7' twice"),
+        ([entry | {"question": " "}], "question is empty"),
+        ([{"id": 1}], "video_id"),
+        ({"a": 1}, "where a list is expected"),
+    ):
+        path.write_text(json.dumps(broken))
+        with pytest.raises(RecordError, match=message):
+            BENCHMARKS["msrvtt-qa"].read(path)
+    (tmp_path / "own.jsonl").write_text('{"id": "a", "video": "v", "question": "who?", "answers": ["he"]}\n')
+    (item,) = BENCHMARKS["vqa"].read(tmp_path / "own.jsonl")
+    assert (item.video, item.query) == ("v", "who?")
+
+
+def test_actions_of_a_released_file(tmp_path):
+    """Black, then a colour, then black again: the head learns from videos of one subset and answers another."""
+    truth: dict[str, dict[str, object]] = {"training": {}, "validation": {}}
+    for number in range(16):
+        subset, name = ("training", "validation")[number % 4 == 3], ("red", "green")[number % 2]
+        start, end = 1 + number % 3, 4 + number % 2
+        with FrameWriter(tmp_path / f"v{number}.mp4", 16, 16, 4) as writer:
+            for frame in range(32):
+                writer.write(plain(name if start <= frame / 4 < end else "black", 1)[0])
+        segment = {"label": name, "segment": [start, end]}
+        truth[subset][f"v{number}"] = {"subset": subset, "duration": 8.0, "annotations": [segment]}
+    for subset, database in truth.items():
+        (tmp_path / f"{subset}.json").write_text(json.dumps({"database": database}))
+    head = LocalizerSettings(width=16, levels=2, steps=60, batch=8, learning_rate=1e-2, most=20)
+    quick = SamplingSettings(localizer=head)
+    given = ("activitynet", tmp_path / "validation.json", tmp_path, tmp_path / "out", quick)
+    answers = answer_benchmark(ColourEncoder(frames=1), *given, train=tmp_path / "training.json")
+    scored = evaluate("activitynet", answers.items, answers.path, resamples=10, train=answers.train)
+    assert scored.metrics["mAP@0.5"] > 0.9 and "anchor-free head" in answers.notes[0]
+
+
 def test_what_an_encoder_cannot_answer(folder, tmp_path):
     (folder / "spans.txt").write_text("V 0.0 1.0##a person walks.\n")
     with pytest.raises(SettingError, match="charades-sta is of spans: let a grounder answer it"):
         answer_benchmark(ColourEncoder(), "charades-sta", folder / "spans.txt", folder, tmp_path)
     np.savez(tmp_path / "table.npz", similarity=np.eye(2))
-    with pytest.raises(SettingError, match="file of scores without sentences"):
+    with pytest.raises(SettingError, match="file of answers without sentences"):
         answer_benchmark(ColourEncoder(), "retrieval", tmp_path / "table.npz", folder, tmp_path)
     with pytest.raises(SettingError, match="both must be at least 1"):
         SamplingSettings(clips=0)

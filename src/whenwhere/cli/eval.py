@@ -49,8 +49,9 @@ def eval_(
         str | None,
         typer.Option(
             metavar="encoder:NAME",
-            help="Instead of --predictions, let a video-text encoder answer a benchmark of retrieval or recognition: "
-            "encoder:<folder, run or hub id>. Its answers are written to --out, from where they can be scored again.",
+            help="Instead of --predictions, let a video-text encoder answer: encoder:<folder, run or hub id>. "
+            "Retrieval and recognition need nothing else; with --train recognition is a linear probe, and detection "
+            "and vqa are answered by a small head. The answers are written to --out and can be scored again.",
         ),
     ] = None,
     videos: Annotated[
@@ -89,7 +90,8 @@ def eval_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The benchmark's training file, to fit the baseline that gives every item the same answer.",
+            help="The benchmark's training file, to fit the baseline that gives every item the same answer, and "
+            "whatever learns on top of --model.",
         ),
     ] = None,
     blind: Annotated[
@@ -131,8 +133,8 @@ def eval_(
             raise SettingError(
                 "--model answers the benchmark itself: give --annotations, --videos and --out DIR, and no --predictions"
             )
-        answers = _ask(model, benchmark, annotations, videos, out, clips, device)
-        truth, given = answers.items, [answers.path]
+        answers = _ask(model, benchmark, annotations, videos, out, clips, train, device)
+        truth, given, train = answers.items, [answers.path], answers.train
     with Waiting(f"scoring {', '.join(path.name for path in given)}"):
         result = evaluate(
             benchmark,
@@ -155,18 +157,28 @@ def eval_(
 
 
 def _ask(
-    model: str, benchmark: str, annotations: Path, videos: Path, out: Path, clips: int, device: str | None
+    model: str,
+    benchmark: str,
+    annotations: Path,
+    videos: Path,
+    out: Path,
+    clips: int,
+    train: Path | None,
+    device: str | None,
 ) -> "BenchmarkAnswers":
     """Let an encoder answer a benchmark, and print the videos that it could not see."""
     from whenwhere.cli.console import Waiting, note
-    from whenwhere.models.encoders.evaluation.benchmark import SamplingSettings, answer_benchmark
+    from whenwhere.models.encoders.evaluation.benchmark import answer_benchmark
+    from whenwhere.models.encoders.evaluation.benchmark_videos import SamplingSettings
     from whenwhere.models.encoders.resolve import open_encoder
 
     encoder = open_encoder(model.removeprefix("encoder:"), device)
     with Waiting(f"{encoder.name} looks at the videos") as waiting:
         answers = answer_benchmark(
-            encoder, benchmark, annotations, videos, out, SamplingSettings(clips=clips), waiting.share
+            encoder, benchmark, annotations, videos, out, SamplingSettings(clips=clips), train, waiting.share
         )
+    for text in answers.notes:
+        note(text)
     for text in answers.faults[:SHOWN]:
         note(text, "yellow")
     if len(answers.faults) > SHOWN:

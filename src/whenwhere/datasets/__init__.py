@@ -36,6 +36,7 @@ from whenwhere.datasets import (
     timelens,
     timer1,
     tvgbench,
+    video_qa,
     video_tables,
     vidor,
     vidstg,
@@ -95,5 +96,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         video_tables.WEBVID,
         video_tables.INTERNVID,
         vqa.BENCHMARK,
+        video_qa.MSRVTT_QA,
+        video_qa.MSVD_QA,
     )
 }

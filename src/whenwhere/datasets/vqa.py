@@ -1,4 +1,7 @@
-"""Visual question answering on any data: JSON Lines of `{"id", "answers": [...]}` with one answer per annotator."""
+"""Visual question answering on any data: JSON Lines of `{"id", "answers": [...]}` with one answer per annotator.
+
+Lines may also name the `video`, the `question` and its `type`, which a model needs to answer and a score does not.
+"""
 
 from pathlib import Path
 
@@ -25,7 +28,18 @@ def read(path: Path) -> list[Item]:
             raise RecordError(f'{path}:{number}: this line is not an {{"id", "answers"}} object: write it again')
         id = str(entry["id"])
         said = [str(answer) for answer in entry["answers"]]
-        items.append(Item(id, id, source="vqa", extra={"answers": said}, provenance={"line": number}))
+        told = {key: str(entry.get(key) or "") for key in ("video", "question", "type")}
+        items.append(
+            Item(
+                id,
+                told["video"] or id,
+                told["question"],
+                type=told["type"] or None,
+                source="vqa",
+                extra={"answers": said},
+                provenance={"line": number},
+            )
+        )
     return items
 
 
@@ -35,7 +49,7 @@ BENCHMARK = Benchmark(
     task="vqa",
     read=read,
     protocol="vqa",
-    files='JSON Lines of {"id", "answers": [...]}',
+    files='JSON Lines of {"id", "answers": [...]}, optional "video", "question" and "type"',
     source="ours",
     licence="of the set",
     standing="from public code",

@@ -62,7 +62,7 @@ def vqa_accuracy(answer: str, truths: Sequence[str]) -> float:
 
 
 def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
-    """VQA accuracy and exact match; a question without an answer counts 0.
+    """VQA accuracy and exact match, also by type of question; a question without an answer counts 0.
 
     >>> items = [Item("a", "a", extra={"answers": ["red"] * 10})]
     >>> score(items, {"a": Prediction("a", answer="Red.")}).summary
@@ -75,7 +75,11 @@ def score(items: Sequence[Item], by_id: Mapping[str, Prediction]) -> Scores:
         for name, measure in (("VQA-accuracy", vqa_accuracy), ("exact-match", exact_match))
     }
     summary = {name: float(column.mean()) if len(column) else float("nan") for name, column in columns.items()}
-    return Scores(summary, [i.id for i in kept], [i.video for i in kept], columns, notes=notes)
+    groups: dict[str, dict[str, float]] = {}
+    for kind in sorted({i.type for i in kept if i.type}):
+        own = np.array([i.type == kind for i in kept])
+        groups[kind] = {"n": float(own.sum()), **{name: float(column[own].mean()) for name, column in columns.items()}}
+    return Scores(summary, [i.id for i in kept], [i.video for i in kept], columns, groups, notes)
 
 
 def accuracy_by_kind(right: Sequence[bool], kinds: Sequence[str]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.evaluate.embeddings import Ensemble
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation import localization, pointing, recognition, retrieval, shapes
-from whenwhere.models.encoders.evaluation.benchmark import IMAGE_FRAMES
+from whenwhere.models.encoders.evaluation.benchmark_videos import IMAGE_FRAMES
 from whenwhere.models.encoders.evaluation.examples import CaptionedFrames, Frames
 from whenwhere.models.encoders.evaluation.questions import answer_questions
 from whenwhere.models.heads.answer_head import AnswerHeadSettings
