@@ -248,6 +248,13 @@ def test_completions_keep_the_order_of_the_questions(servers: int, questions: in
         {"meta_info": {"prompt_tokens": 5, "output_token_logprobs": [[float("nan"), 3, None]]}},
         {"meta_info": {"prompt_tokens": 5, "output_token_logprobs": [[None, 3, None]]}},
         {"meta_info": {"prompt_tokens": 5, "output_token_logprobs": []}},
+        {
+            "meta_info": {
+                "prompt_tokens": 5,
+                "output_token_logprobs": [[-0.5, 3, None]],
+                "finish_reason": {"type": "abort", "message": "Abort in waiting queue"},
+            }
+        },
     ],
 )
 def test_an_answer_without_log_probabilities_is_refused(told: Any) -> None:
@@ -261,7 +268,7 @@ def test_an_answer_without_log_probabilities_is_refused(told: Any) -> None:
 
     request = RolloutRequest(ChatRequest.of("when"), [1, 2, 3, 4, 5], 1, SamplingParams(4), [9])
     server = SGLangServer(Says("http://localhost:1/v1#policy"))
-    with pytest.raises(ModelError, match=r"no completion|\d tokens and \d log-probabilities"):
+    with pytest.raises(ModelError, match=r"no completion|\d tokens and \d log-prob|broke off .*\(Abort in w"):
         server.completions([request])
     with pytest.raises(ModelError, match=r"no completion|counts"):
         server.completions([replace(request, ids=[1])])

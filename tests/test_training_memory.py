@@ -19,6 +19,7 @@ from whenwhere.training.loop import TrainingRun
 from whenwhere.training.machine import GIB, Machine, find_machine
 from whenwhere.training.optimiser import make_optimiser
 from whenwhere.training.prefix.memory import MemoryEstimate, check_fits
+from whenwhere.training.prefix.settings import PolicySettings
 from whenwhere.training.recipe import load, packaged
 from whenwhere.training.rl.settings import RLSettings
 from whenwhere.training.run import train
@@ -31,7 +32,7 @@ SMALL = [
     "sizes.vision_layers=2", "data.count=1", "max_steps=2",
 ]  # fmt: skip
 SFT = [*SMALL, "world.seconds=[4, 4]", "samples_per_step=2", "grow=[]"]
-REAL = sorted(name for name in packaged() if not name.startswith("tiny"))
+REAL = sorted(n for n in packaged() if not n.startswith("tiny") and isinstance(load(n).train, PolicySettings))
 
 
 def planned(recipe: Recipe, machine: Machine | None = None) -> MemoryEstimate:

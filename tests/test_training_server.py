@@ -42,17 +42,18 @@ def test_completions_from_two_servers(taught: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in found] == [1, 2, 3]
 
 
-def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [SmallVLLM, SmallSGLang])
+def test_a_server_with_other_weights_is_refused(taught: Path, tmp_path: Path, kind: type[Served]) -> None:
     import torch
 
-    stale = opened(taught)
+    stale = opened(taught, frames="images")
     with torch.no_grad():
         for weight in stale.model.parameters():
             weight.mul_(1.3)
-    with ChatServer(SmallVLLM(stale), models=["policy"]) as server:
+    with kind(stale).start() as server:
         settings = replace(BASE, vllm_server_base_url=f"{server.url}#policy")
         with pytest.raises(ModelError, match=r"log-probabilities are off by \d.* max_logp_gap"):
-            trained(taught, tmp_path, settings)
+            trained(taught, tmp_path, settings, frames="images")
     assert not (tmp_path / "checkpoint").exists()
 
 

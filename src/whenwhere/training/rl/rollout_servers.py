@@ -232,6 +232,12 @@ class SGLangServer(RolloutServer):
                 f"{self.name} counts {counted} tokens in a prompt that has {prompt} here: let it serve the checkpoint "
                 "that is trained, with its processor's own limits of pixels"
             )
+        reason = about.get("finish_reason")
+        if isinstance(reason, dict) and reason.get("type") == "abort":
+            raise ModelError(
+                f"{self.name} broke off a completion ({reason.get('message') or 'it does not say why'}): look into its "
+                "log, and let nobody else pause it"
+            )
         triples = about.get("output_token_logprobs")
         triples = [t for t in triples if _is_token(t)] if isinstance(triples, list) else []
         return CompletionChoice(
