@@ -10,6 +10,7 @@ import pytest
 from whenwhere.datasets import BENCHMARKS, Item, manifest, read_items, schema
 from whenwhere.datasets.action_lists import class_names
 from whenwhere.datasets.paired import class_words, seconds
+from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.run import evaluate
 from whenwhere.evaluate.validate import validate_gold
@@ -215,6 +216,17 @@ def test_a_table_is_the_same_in_every_kind_of_file(name: str, tmp_path: Path) ->
 
     for ending in ("parquet", "json", "jsonl", "csv"):
         assert brief(tmp_path / f"table_val.{ending}") == brief(path), ending
+
+
+def test_a_clip_s_file_is_found_by_any_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "v" / "playing_ukulele").mkdir(parents=True)
+    (tmp_path / "v" / "playing_ukulele" / "--07WQ2iBlw_000001_000011.mp4").write_bytes(b"")
+    # the whole video is not the clip
+    (tmp_path / "v" / "0347ZoDXyP0.webm").write_bytes(b"")
+    there = VideoFolder(tmp_path / "v")
+    found = [there.find_item(item) for item in items("kinetics", tmp_path)]
+    assert [path and path.name for path in found] == ["--07WQ2iBlw_000001_000011.mp4", None]
+    assert [there.find_item(item) for item in items("lsmdc", tmp_path)] == [None, None]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -101,7 +101,7 @@ def _located(items: "Iterable[Item]", there: "VideoFolder", folder: Path, lost: 
     import os
 
     for item in items:
-        path = there.find(item.video)
+        path = there.find_item(item)
         if path is None:
             lost.add(item.video)
         else:
@@ -172,7 +172,7 @@ def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
                 fault("repeated id", f"{file}, line {line.number}: the id {item.id!r} is on an earlier line too")
             ids.add(hash(item.id))
             video = hash(item.video)
-            if there and video not in seen and there.find(item.video) is None:
+            if there and video not in seen and there.find_item(item) is None:
                 fault(
                     "missing video",
                     f"{file}, line {line.number}: the video {item.video!r} is neither in {videos} nor at that path "

@@ -267,7 +267,7 @@ def export(
     pictures = target.with_name(f"{target.stem}-frames")
     for item in own.items:
         try:
-            path = None if there is None else there.find(item.video)
+            path = None if there is None else there.find_item(item)
             row = _row(item, project, stage, asked, how, path, rate)
             if project.pictures:
                 row = _with_frames(row, path, frames, pictures)

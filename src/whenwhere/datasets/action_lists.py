@@ -56,7 +56,7 @@ def read_kinetics(path: Path) -> list[Item]:
             _item(clip, clip, label, str(row.get("split") or "") or None, "kinetics", KINETICS.licence, path, place)
         )
         items[-1].duration = end - start
-        items[-1].extra["names"] = [f"{label}/{clip}", f"{folder}/{clip}", video, f"{label}/{video}"]
+        items[-1].extra["names"] = [f"{label}/{clip}", f"{folder}/{clip}"]
     return number_classes(unique(items, path), sorted({str(item.answer) for item in items}))
 
 

@@ -55,6 +55,16 @@ class VideoFolder:
         """
         return next((path for folder in self._folders if (path := self._find(folder / name)) is not None), None)
 
+    def find_item(self, item: Item) -> Path | None:
+        """The file of an item's video by any of its names, or None if there is no such file.
+
+        Args:
+            item: The item; `extra["names"]` may hold other names than `video`.
+        """
+        names = item.extra.get("names", [])
+        found = (self.find(str(name)) for name in (item.video, *(names if isinstance(names, list) else ())))
+        return next((path for path in found if path is not None), None)
+
     def _find(self, direct: Path) -> Path | None:
         """The file of this path, or the video that differs from it only in its ending."""
         files, endings = self._list(direct.parent)
@@ -88,9 +98,7 @@ def find_clip(videos: VideoFolder, item: Item) -> tuple[Path, Span | None] | Non
     cut = item.extra.get("cut")
     if isinstance(cut, str) and (path := videos.find(cut)) is not None:
         return path, None
-    names = item.extra.get("names", [])
-    for name in (item.video, *(names if isinstance(names, list) else ())):
-        if (path := videos.find(str(name))) is not None:
-            spans = [Span(float(a), float(b)) for a, b in item.spans if a < b]
-            return path, item.window or (spans[0] if spans else None)
-    return None
+    if (path := videos.find_item(item)) is None:
+        return None
+    spans = [Span(float(a), float(b)) for a, b in item.spans if a < b]
+    return path, item.window or (spans[0] if spans else None)

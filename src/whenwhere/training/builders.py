@@ -305,7 +305,7 @@ def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list
     if videos is not None:
         for item in kept:
             # a video that is not there stays: it is skipped, counted and named when its turn comes
-            item.video = str(videos.find(item.video) or Path(data.videos) / item.video)
+            item.video = str(videos.find_item(item) or Path(data.videos) / item.video)
     if tell is not None and left_out:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in left_out.most_common())
         tell(f"{len(kept)} of {len(found)} sentences are kept; left out: {reasons}")
