@@ -267,6 +267,25 @@ def test_a_head_is_trained_by_the_loop_and_goes_on_as_if_never_stopped(tmp_path:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+def test_a_head_learns_the_same_from_kept_features(tmp_path: Path) -> None:
+    """With the vision tower frozen: it runs once for each clip, and the losses are those without a cache."""
+    tiny.build(tmp_path / "start", side=32, **SMALL)
+    kept: dict[str, Any] = {"cache_dir": str(tmp_path), "feature_cache": "1 MB"}
+    found, towers = [], []
+    for number, how in enumerate(({}, kept, kept)):
+        policy = policy_of(tmp_path / "start", StartEndHead(), "tokens")
+        passes: list[int] = []
+        policy.parts.backbone.visual.register_forward_hook(lambda *_, passes=passes: passes.append(1))
+        settings = SFTSettings(max_steps=3, samples_per_step=2, logging_steps=1, freeze_vision_tower=True, **how)
+        going = TrainingRun(tmp_path / f"run{number}", callbacks=[])
+        going.train(HeadObjective(policy, TWO, settings, StartEndHead()))
+        lines = (tmp_path / f"run{number}" / "metrics.jsonl").read_text().splitlines()
+        found.append([json.loads(line)["loss"] for line in lines])
+        towers.append(len(passes))
+    assert found[0] == found[1] == found[2] and len(found[0]) == 3
+    assert towers[0] >= 6 and towers[1:] == [2, 0]
+
+
 def test_the_loop_stops_at_once_where_a_head_cannot_learn(tmp_path: Path) -> None:
     tiny.build(tmp_path / "start", side=32, **SMALL)
     policy = policy_of(tmp_path / "start", StartEndHead(), "tokens")
