@@ -5,11 +5,11 @@
 About ten minutes on one core. DIR (or WHENWHERE_DATA) holds `annotations/`; sets that are not there are left out and
 named. Writes results/curation.{json,md}. Only counts and scores leave the annotation files: no sentence, no box.
 
-Each set is curated with the defaults of `whenwhere data curate` and a cap of ten sentences that are nearly the same. A
-cell is the number of items that the filter leaves out *alone*; in brackets those that no other filter finds. Videos are
+Each set is curated with the defaults of `whenwhere data curate` and, up to 13 000 items, a cap of ten sentences that are
+nearly the same. A cell is the number of items that the filter leaves out *alone*; in brackets those that no other filter finds. Videos are
 not at hand, so filters of files are not asked. The partial-annotation and agreement filters are asked where answers of
-models are at hand (QVHighlights val: Moment-DETR and CG-DETR). Test sets for `in_another_set`: all other sets' test
-and validation splits.
+models are at hand (QVHighlights val: Moment-DETR and CG-DETR). `in_another_set` is asked of training sets, about the
+test and validation sets here.
 
 Expected, from earlier counts by other code: 29 items of Time-R1's training set end more than a second after their
 video, and 509 of its files are, by their names, already cut.
@@ -54,6 +54,8 @@ ANSWERS = {
         "qvhighlights/moment_detr/sample_val_preds.jsonl", "qvhighlights/CGDETR/best_hl_val_preds.jsonl"
     )
 }  # fmt: skip
+#: Items of a set up to which sentences that are nearly the same are counted over the whole set.
+MOST = 13_000
 #: Which types of ours a hand-made type of TVGBench should have, to measure the rules.
 TYPES = {
     "Object Counting": "counting", "Object Attribute": "colour or size", "Human Pose": "pose",
@@ -81,12 +83,12 @@ def curated(sets: dict[str, ItemSet], predictions: Path) -> dict[str, dict]:
     out = {}
     for name, one in sets.items():
         began = time.perf_counter()
-        others = {n: s for n, s in sets.items() if n not in training and n.split(" ")[0] != name.split(" ")[0]}
-        same = {n: s for n, s in sets.items() if n not in training and n != name} if name in training else others
-        test_videos = {video_key(item.video): n for n, s in same.items() for item in s.items}
+        tests = {n: s for n, s in sets.items() if n not in training} if name in training else {}
+        test_videos = {video_key(item.video): n for n, s in tests.items() for item in s.items}
         files = [predictions / file for file in ANSWERS.get(name, ()) if (predictions / file).exists()]
         answers = [read_predictions(file, one.items).by_id for file in files]
-        limits = CurationSettings(max_alike=10, agreement=0.3 if answers else None)
+        few = len(one.items) <= MOST
+        limits = CurationSettings(max_alike=10 if few else None, agreement=0.3 if answers else None)
         result: Curation = curate(one.items, limits, Evidence(answers, {}, test_videos))
         print(f"{name}: {len(result.kept)} of {len(one.items)} kept, {time.perf_counter() - began:.1f} s", flush=True)
         out[name] = {

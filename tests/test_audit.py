@@ -128,6 +128,8 @@ def test_a_sample_hides_the_truth() -> None:
     assert len(drawn) == 5 and all(not len(i.spans) and i.query for i in drawn)
     assert {i.id for i in drawn} <= {i.id for i in items[:-1]}
     assert [i.id for i in to_annotate(items, 5)] == [i.id for i in drawn] != [i.id for i in to_annotate(items, 5, 1)]
+    with pytest.raises(SettingError, match="a sample to annotate has at least 1 item"):
+        to_annotate(items, 0)
     with pytest.raises(SettingError, match="no item of the set is valid"):
         to_annotate(items[-1:], 5)
 

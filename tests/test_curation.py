@@ -191,6 +191,20 @@ def test_looking_up_videos_stops_at_none(tmp_path: Path) -> None:
     assert list(found) == ["a", "b"] and all(file.fault for file in found.values())
 
 
+def test_hostile_lines_stop_nothing(tmp_path: Path) -> None:
+    """Addresses are not fetched, absurd claims and odd names are items like others, and repeated ids are noticed."""
+    items = [
+        item("a", video="http://host/a.mp4"), item("b", spans=[(1, 2e9)]), item("c", video="nul\0.mp4"),
+        item("d", video="../../etc/passwd"), item("d", "", video="x.mp4"), item("e", "狗在草地上跑", video="http://host/b.mp4"),
+        item("f", " ", video="http://host/c.mp4"), item("g", "cats | and `marks`", video="http://host/d.mp4"),
+    ]  # fmt: skip
+    manifest.write(items, tmp_path / "m.jsonl")
+    result = curate_file(tmp_path / "m.jsonl", tmp_path / "out", videos=tmp_path, cache=tmp_path / "cache")
+    assert [i.id for i in result.kept] == ["a", "e", "g"] and filters_of(result)["b"] == "span_outside"
+    assert any("ids that belong to several items: 1, such as 'd'" in note for note in result.notes)
+    assert "cats \\| and 'marks'" in result.markdown() or "cats" not in result.markdown()
+
+
 # names
 
 
@@ -226,6 +240,18 @@ def test_similar_pairs_are_all_pairs(seed: int, threshold: float) -> None:
     slow = [(i, j, round(similarity.similarity(texts[i], texts[j]), 6)) for i, j in every]
     found = similarity.similar_pairs(texts, threshold)
     assert found == [pair for pair in slow if pair[2] >= threshold]
+
+
+def test_a_part_of_a_set_is_grouped_like_a_set_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found in a set is used again for a part of it, in whatever order, and changes nothing."""
+    rng = np.random.default_rng(0)
+    words = ["dog", "dogs", "runs", "run", "door", "opens", "open", "red", "person"]
+    texts = [" ".join(rng.choice(words, 4).tolist()) for _ in range(200)]
+    similarity.groups(texts, 0.7)
+    part = texts[::-2]
+    again = similarity.groups(part, 0.7).tolist()
+    monkeypatch.setattr(similarity, "_last", [])
+    assert similarity.groups(part, 0.7).tolist() == again
 
 
 def test_groups_do_not_chain() -> None:

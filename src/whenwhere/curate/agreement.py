@@ -135,6 +135,8 @@ def to_annotate(items: Sequence[Item], count: int, seed: int = 0) -> list[Item]:
     usable = [item for item in items if item.status == "valid"]
     if not usable:
         raise SettingError("no item of the set is valid, so none can be annotated again")
+    if count < 1:
+        raise SettingError(f"a sample to annotate has at least 1 item, not {count}")
     drawn = mix([MixPart("s", usable)], count, seed).items
     return [
         Item(i.provenance["mix"]["id"], i.video, i.query, duration=i.duration, window=i.window, offset=i.offset)

@@ -206,7 +206,7 @@ def curate(
     notes = unused_settings(limits, known)
     cut = sum(named_window(item.video) is not None for item in items)
     if cut:
-        notes.append(f"{cut} items name a file that is, by its name, cut out of a longer video")
+        notes.append(f"items whose file is, by its name, cut out of a longer video: {cut}")
     return Curation(items, [items[k] for k in left], dropped, counts, limits, notes)
 
 
@@ -254,9 +254,10 @@ def curate_file(
     seen = sorted((name, file.content or str(file.fault)) for name, file in files.items())
     result = curate(found.items, limits, Evidence([one.by_id for one in read], files, test_videos))
     result.faults = found.faults
-    result.notes += [f"{len(one.faults)} faults in the answers of {one.path}" for one in read if one.faults]
+    result.notes += [f"faults in the answers of {one.path}: {len(one.faults)}" for one in read if one.faults]
     if found.repeated_ids:
-        result.notes.append(f"{len(found.repeated_ids)} ids are of several items, such as {found.repeated_ids[0]!r}")
+        some = found.repeated_ids[0]
+        result.notes.append(f"ids that belong to several items: {len(found.repeated_ids)}, such as {some!r}")
     identity = json.dumps([about, asdict(limits), seen], sort_keys=True)
     result.write(out, identity, (lambda item: files[item.video].path) if files else found.path_of)
     return result

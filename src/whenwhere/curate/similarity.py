@@ -121,13 +121,29 @@ def groups(sentences: Sequence[str], threshold: float) -> NDArray[np.intp]:
         first.setdefault(text, k)
     unique = list(first)
     near: dict[int, list[int]] = {}
-    for i, j, _ in similar_pairs(unique, threshold) if threshold < 1 else []:
+    for i, j in _pairs_among(unique, threshold) if threshold < 1 else []:
         near.setdefault(j, []).append(i)
     leader = list(range(len(unique)))
     for k in range(len(unique)):
         leader[k] = next((i for i in near.get(k, ()) if leader[i] == i), k)
     place = {text: first[unique[leader[k]]] for k, text in enumerate(unique)}
     return np.array([place[text] for text in texts], np.intp)
+
+
+#: The last sentences of a large set, with their pairs: a filter asks about a set, and again about a part of it.
+_last: list[tuple[float, frozenset[str], list[tuple[str, str]]]] = []
+
+
+def _pairs_among(texts: list[str], threshold: float) -> list[tuple[int, int]]:
+    """The pairs of `similar_pairs` without the similarity, from the last larger set where that has all of the texts."""
+    if _last and _last[0][0] == threshold and _last[0][1].issuperset(texts):
+        place = {text: k for k, text in enumerate(texts)}
+        both = ((place[a], place[b]) for a, b in _last[0][2] if a in place and b in place)
+        return sorted((min(i, j), max(i, j)) for i, j in both)
+    pairs = [(i, j) for i, j, _ in similar_pairs(texts, threshold)]
+    if len(texts) > _FEW:
+        _last[:] = [(threshold, frozenset(texts), [(texts[i], texts[j]) for i, j in pairs])]
+    return pairs
 
 
 def _compared(

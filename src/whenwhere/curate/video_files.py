@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.datasets.videos import VideoFolder
+from whenwhere.datasets.videos import VideoFolder, is_address
 from whenwhere.errors import WhenwhereError
 from whenwhere.store import Cache, content_hash
 
@@ -77,8 +77,12 @@ def look_up(
     kept = Cache(cache)
     found = {}
     for name in dict.fromkeys(names):
-        path = there.find(name)
-        found[name] = VideoFile(fault=f"no file for the video {name!r}") if path is None else _read(path, kept)
+        path = None if is_address(name) else there.find(name)
+        if path is not None:
+            found[name] = _read(path, kept)
+        else:
+            # an address may be right, and is not fetched to find out
+            found[name] = VideoFile(fault=None if is_address(name) else f"no file for the video {name!r}")
         if tell is not None:
             tell()
     return found
