@@ -5,11 +5,11 @@
 About ten minutes on one core. DIR (or WHENWHERE_DATA) holds `annotations/`; sets that are not there are left out and
 named. Writes results/curation.{json,md}. Only counts and scores leave the annotation files: no sentence, no box.
 
-Each set is curated with the defaults of `whenwhere data curate` and, up to 13 000 items, a cap of ten sentences that are
-nearly the same. A cell is the number of items that the filter leaves out *alone*; in brackets those that no other filter finds. Videos are
-not at hand, so filters of files are not asked. The partial-annotation and agreement filters are asked where answers of
-models are at hand (QVHighlights val: Moment-DETR and CG-DETR). `in_another_set` is asked of training sets, about the
-test and validation sets here.
+Each set is curated with the defaults of `whenwhere data curate` and, up to 13 000 items, a cap of ten sentences that
+are nearly the same. A cell is the number of items that the filter leaves out *alone*; in brackets those that no other
+filter finds. Videos are not at hand, so filters of files are not asked. The partial-annotation and agreement filters
+are asked where answers of models are at hand (QVHighlights val: Moment-DETR and CG-DETR). `in_another_set` is asked of
+training sets, about the test and validation sets here.
 
 Expected, from earlier counts by other code: 29 items of Time-R1's training set end more than a second after their
 video, and 509 of its files are, by their names, already cut.
