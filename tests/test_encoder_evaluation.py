@@ -133,8 +133,9 @@ def test_windows_cover_every_frame(count):
 
 
 def spot(name: str, x: int, y: int) -> examples.NamedBoxes:
-    """A coloured square of one cell and a white one of four, which is the largest object."""
+    """A square of one cell in one of three colours, and one in the next colour below; the largest box is elsewhere."""
     frames = np.zeros((4, 16, 16, 3), np.uint8)
+    frames[:, 12:, :4] = np.array(COLOURS[NAMES[(NAMES.index(name) + 1) % 3]]) * 255
     frames[:, y * 4 : y * 4 + 4, x * 4 : x * 4 + 4] = np.array(COLOURS[name]) * 255
     box = np.array([x, y, x + 1, y + 1]) / 4
     boxes = np.tile(box, (4, 1))
@@ -148,8 +149,8 @@ def test_pointing_at_what_is_named():
     found = pointing.score_pointing(ColourEncoder(), seen)
     assert found["patch-pointing"] == found["group-pointing"] == found["group-box-IoU"] == 1
     assert found["pointing-random"] == 1 / 16 and found["pointing-centre"] == found["pointing-largest"] == 0
-    # a random group is the right one in a third of the cases; empty ones point at a random cell
-    assert found["group-pointing-random"] == pytest.approx((1 + 2 / 16) / 3)
+    # two of the three groups hold a patch, and one of them is right
+    assert found["group-pointing-random"] == 0.5
     without = pointing.score_pointing(ColourEncoder(groups=False), seen)
     assert without["patch-pointing"] == 1 and not [key for key in without if key.startswith("group")]
     hidden = replace(seen[0], boxes=np.full((4, 4), np.nan))

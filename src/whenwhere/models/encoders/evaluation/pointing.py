@@ -2,13 +2,14 @@
 
 Two maps are scored. The *patch* map holds the cosine of the noun with each patch; every encoder that embeds patches in
 the joint space has one, and contrastive encoders without groups are judged by it. The *group* map is the assignment of
-the patches to the group whose embedding is closest to the noun; beside it stands the mean over all groups, which is
-what a group chosen at random scores.
+the patches to the group whose embedding is closest to the noun; beside it stands the mean over the groups that hold
+patches, which is what a group chosen at random scores.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.evaluate.embeddings import unit_rows
@@ -61,7 +62,7 @@ def score_pointing(
                 maps["patch"].append(patch_heat(found, k, nouns[start + k])[seen])
             if found.groups is not None and found.assignments is not None:
                 maps["group"].append(group_heat(found, k, nouns[start + k])[seen])
-                every = found.assignments[k][:, seen].astype(float)
+                every = found.assignments[k][holding(found, k)][:, seen].astype(float)
                 chance += [pointed(each, own[seen]) for each in every] if seen.any() else []
     truth = np.concatenate(boxes)
     if not len(truth):
@@ -93,13 +94,27 @@ def patch_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
 def group_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
     """Assignment of each patch of a clip to the group that is closest to a noun, shape (T', h, w), in 0-1.
 
+    Only groups that hold some patch of the clip are looked at, as in grounding.
+
     Args:
         found: Embeddings with groups.
         clip: Index of the clip.
         noun: Embedding of the noun, unit length, shape (D,).
     """
     assert found.groups is not None and found.assignments is not None
-    return np.asarray(found.assignments[clip, int((found.groups[clip] @ noun).argmax())], np.float64)
+    like = np.where(holding(found, clip), found.groups[clip] @ noun, -np.inf)
+    return np.asarray(found.assignments[clip, int(like.argmax())], np.float64)
+
+
+def holding(found: ClipEmbeddings, clip: int) -> NDArray[np.bool_]:
+    """Which groups hold some patch of a clip, shape (M,).
+
+    Args:
+        found: Embeddings with groups.
+        clip: Index of the clip.
+    """
+    assert found.assignments is not None
+    return np.asarray(found.assignments[clip].sum((1, 2, 3)) > 0)
 
 
 def step_boxes(boxes: Floats, steps: int) -> Floats:
