@@ -86,6 +86,22 @@ def test_each_row_of_table_6_is_a_preset(name: str) -> None:
     assert video.group_layers == (6, 9, 12) and load(name, preset="shuffled").objective.shuffle_nouns
 
 
+def test_the_table_of_data_is_four_presets(tmp_path: Path) -> None:
+    from whenwhere.training.pretrain.data import open_clips
+
+    sizes = {
+        "data-h": (1_000_000, 0),
+        "data-v": (0, 1_000_000),
+        "data-hv": (500_000,) * 2,
+        "data-h-few-v": (994_000, 6000),
+    }
+    for preset, (one, many) in sizes.items():
+        source = open_clips(load("tiny-svilm", preset=preset).data, 8, 48)
+        assert len(source) == one + many == 1_000_000
+        # the first clips are of H where there are any, the last of V
+        assert len(source[0].nouns) == (1 if one else 2) and len(source[999_999].nouns) == (2 if many else 1)
+
+
 @pytest.mark.parametrize(("name", "preset"), [("tiny-svilm", None), ("tiny-viclip", "mask-50")])
 def test_small_recipes_run(name: str, preset: str | None, tmp_path: Path, one_thread: None) -> None:
     lines = run(name, tmp_path, "image_size=48", "max_steps=2", preset=preset)
