@@ -254,3 +254,7 @@ def test_factors_that_contradict_each_other_are_refused(changes: dict[str, objec
     with pytest.raises(SettingError, match="did you mean pairs"):
         shapes_corpus("pair")
     assert replace(CORPORA["pairs"], side=64).world.side == 64
+    crowded = shapes_corpus("pairs", named=4, sizes=(0.5, 0.5), timing="whole", cameras=(0, 0, 1))
+    with pytest.raises(SettingError, match="no room in which all 4 named shapes"):
+        for seed in range(20):
+            make_captioned(crowded, seed)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.errors import SettingError
 from whenwhere.stage.shapes.clip import view_of
 from whenwhere.stage.shapes.corpus import ShapesCorpus, held_out_composition
 from whenwhere.stage.shapes.motion import place_shapes
@@ -248,17 +249,22 @@ def render(corpus: ShapesCorpus, seed: int, plans: list[ShapesPlan], named: tupl
         seed: Number of the clip.
         plans: What happens.
         named: Indices of the named shapes.
+
+    Raises:
+        SettingError: In none of the layouts can all named shapes be seen.
     """
     world = corpus.world
     view, margin = view_of(world, seed, corpus.frames)
-    painted: list[Painted] = []
     for layout in range(_LAYOUTS):
         # layouts after the first are those of seeds that no corpus reaches
         paths = [place_shapes(world, seed + layout * 10**9, plan, margin) for plan in plans]
         painted = [paint(p, w, view, world.fps, corpus.side) for p, w in zip(plans, paths, strict=True)]
         if all(_borne_out(corpus, p, x, named) for p, x in zip(plans, painted, strict=True)):
-            break
-    return painted
+            return painted
+    raise SettingError(
+        f"clip {seed} has no room in which all {len(named)} named shapes can be seen: give a smaller named, or smaller "
+        "sizes"
+    )
 
 
 def finish(corpus: ShapesCorpus, name: str, plan: ShapesPlan, named: tuple[int, ...], painted: Painted
