@@ -99,6 +99,10 @@ def test_rendered_clips_are_kept_and_the_same_for_every_caption(
     assert cold.rendered == 8 and warm.rendered == 0 and len(list(tmp_path.iterdir())) == 2
     other = ShapesSource(shapes_corpus(name, side=24, backgrounds=5), 2, 5, cache=ArrayCache(tmp_path, 1 << 30))
     assert other[0].caption == made[0].caption and other.rendered == 4
+    said: list[str] = []
+    for _ in range(2):  # told once, while there is nothing yet
+        open_clips(table(count=1, cache="new"), 8, 24, tell=said.append, folder=tmp_path)[0]
+    assert len(said) == 1 and "the first updates take longer" in said[0]
     # a cache that cannot be written costs time and nothing else
     (tmp_path / "file").write_text("")
     full = ShapesSource(corpus, 2, 5, cache=ArrayCache(tmp_path / "file", 1 << 30))

@@ -204,6 +204,11 @@ def _open(
     cache = ArrayCache(base / settings.cache, CACHE_LIMIT) if settings.cache else None
     if settings.kind == "shapes":
         corpus = replace(settings.shapes(), frames=frames, side=side)
+        if cache is not None and tell is not None and not cache.folder.is_dir():
+            tell(
+                f"clips are rendered when they are first asked for, and kept in {cache.folder}: the first updates take "
+                "longer"
+            )
         return ShapesSource(corpus, settings.first_seed, settings.count, settings.scale(), cache)
     annotations = base / settings.annotations
     items = read_items(BENCHMARKS[settings.kind], annotations)
