@@ -115,6 +115,10 @@ def test_actions_and_boundaries_of_planted_stretches():
     assert found["mAP@0.5"] > 0.9 and found["feature-step"] == 0.5
     scores = localization.find_boundaries(ColourEncoder(frames=1), videos, tolerance=0.0)
     assert scores["boundary-F1"] == scores["boundary-F1-count"] == 1 > scores["boundary-F1-even"]
+    still = replace(videos[0], boundaries=())
+    assert list(localization.find_boundaries(ColourEncoder(frames=1), [still])) == ["boundary-F1"]
+    with pytest.raises(SettingError, match="width is 0"):
+        localization.find_boundaries(ColourEncoder(), videos, width=0)
     with pytest.raises(SettingError, match="without training videos"):
         localization.locate_actions(ColourEncoder(), [], videos)
 
@@ -153,6 +157,10 @@ def test_pointing_at_what_is_named():
     assert found["group-pointing-random"] == 0.5
     without = pointing.score_pointing(ColourEncoder(groups=False), seen)
     assert without["patch-pointing"] == 1 and not [key for key in without if key.startswith("group")]
+    short = replace(seen[1], frames=seen[1].frames[:2], boxes=seen[1].boxes[:2], largest=seen[1].largest[:2])
+    assert pointing.score_pointing(ColourEncoder(), [seen[0], short])["patch-pointing"] == 1
+    with pytest.raises(SettingError, match="level of a heat map's box is 2"):
+        pointing.score_pointing(ColourEncoder(), seen, level=2.0)
     hidden = replace(seen[0], boxes=np.full((4, 4), np.nan))
     with pytest.raises(SettingError, match="none of what the 1 examples name is visible"):
         pointing.score_pointing(ColourEncoder(), [hidden])

@@ -190,6 +190,11 @@ def test_the_answer_head_needs_the_video_where_the_question_does():
 
 
 def test_the_answer_head_refuses_what_it_cannot_use():
+    for changes in ({"steps": 0}, {"batch": 0}, {"dropout": 1.0}):
+        with pytest.raises(SettingError, match=next(iter(changes))):
+            AnswerHeadSettings(**changes)
+    with pytest.raises(SettingError, match="sigma"):
+        LocalizerSettings(sigma=0.0)
     with pytest.raises(SettingError, match="no answers"):
         frequent_answers([])
     with pytest.raises(SettingError, match="do not fit"):

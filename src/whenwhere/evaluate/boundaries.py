@@ -28,12 +28,14 @@ def novelty(features: ArrayLike, width: int = 2) -> Floats:
         width: Frames on each side whose mean is compared; fewer at the ends.
 
     Raises:
-        SettingError: There are fewer than two frames, or a feature is not finite or zero.
+        SettingError: There are fewer than two frames, a feature is not finite or zero, or `width` is below 1.
 
     >>> novelty([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).round(3).tolist()
     [0.293, 1.0, 0.293]
     """
     rows = unit_rows(features, "frames")
+    if width < 1:
+        raise SettingError(f"width is {width}: compare the means of at least one frame on each side")
     if rows.ndim != 2 or len(rows) < 2:
         raise SettingError(f"features of shape {rows.shape} have no boundaries: give (frames, D), two frames at least")
     total = np.concatenate([np.zeros((1, rows.shape[1])), rows.cumsum(0)])
@@ -122,8 +124,8 @@ def boundary_scores(
         deviations: Rule for peaks, see `peaks`.
 
     Returns:
-        `boundary-F1`; `boundary-F1-count`, given the true number of boundaries, over clips that have some; and
-        `boundary-F1-even`, of as many boundaries at equal distances, over the same clips.
+        `boundary-F1`; and over clips that have boundaries, if there are any: `boundary-F1-count`, given their number,
+        and `boundary-F1-even`, of as many boundaries at equal distances.
 
     Raises:
         SettingError: There are no clips.
@@ -146,4 +148,4 @@ def boundary_scores(
             spread = duration * (np.arange(len(goal)) + 1) / (len(goal) + 1)
             even.append(f1(matched(spread, goal, tolerance), len(goal), len(goal)))
     mean = {"boundary-F1": free, "boundary-F1-count": counted, "boundary-F1-even": even}
-    return {name: float(np.mean(values)) if values else float("nan") for name, values in mean.items()}
+    return {name: float(np.mean(values)) for name, values in mean.items() if values}

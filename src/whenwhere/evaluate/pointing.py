@@ -80,11 +80,16 @@ def pointing_measures(heat: Floats, boxes: Floats, level: float = 0.5) -> dict[s
     Args:
         heat: Finite heat maps, shape (n, height, width).
         boxes: Box of what was named, xyxy in 0-1, shape (n, 4).
-        level: See `peak_box`.
+        level: See `peak_box`; above 0 and at most 1.
+
+    Raises:
+        SettingError: The level is not possible, or `pointed` refuses the maps.
 
     >>> pointing_measures(np.array([[[0.0, 1.0]]]), np.array([[0.5, 0.0, 1.0, 1.0]]))
     {'pointing': 1.0, 'box-IoU': 1.0}
     """
+    if not 0 < level <= 1:
+        raise SettingError(f"the level of a heat map's box is {level:g} and must be above 0 and at most 1")
     hit = pointed(heat, boxes)
     found = np.stack([peak_box(one, level) for one in heat])
     return {"pointing": float(hit.mean()), "box-IoU": float(box_iou(found, boxes).mean())}

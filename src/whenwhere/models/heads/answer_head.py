@@ -41,6 +41,13 @@ class AnswerHeadSettings:
     answers: int = 1000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("hidden", "steps", "batch", "answers"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} of a head that answers is {getattr(self, name)} and must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise SettingError(f"dropout is {self.dropout:g} and must be at least 0 and below 1")
+
 
 @dataclass(frozen=True, eq=False)
 class AnswerHead:

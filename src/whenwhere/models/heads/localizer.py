@@ -57,6 +57,8 @@ class LocalizerSettings:
         for name in ("width", "depth", "levels", "steps", "batch", "most"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} of a localizer is {getattr(self, name)} and must be at least 1")
+        if not self.sigma > 0:
+            raise SettingError(f"sigma of a localizer is {self.sigma:g} and must be above 0")
 
 
 @dataclass(frozen=True)

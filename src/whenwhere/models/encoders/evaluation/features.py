@@ -1,6 +1,6 @@
 """Embeddings of many clips, and features of the frames of long videos."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +32,29 @@ def embed_videos(encoder: Encoder, videos: Sequence[Frames]) -> NDArray[np.float
             "the same number of clips, one at least"
         )
     clips = counts.pop()
-    found: list[NDArray[np.float32]] = []
-    batch: list[Frames] = []
-    for number, video in enumerate(several):
-        batch.append(video)
-        after = several[number + 1].shape if number + 1 < len(several) else None
-        if after != video.shape or len(batch) * clips >= CLIPS:
-            found.append(encoder.embed_clips(np.concatenate(batch)).pooled)
-            batch = []
-    rows = np.concatenate(found)
+    parts = [
+        encoder.embed_clips(np.concatenate(several[part])).pooled
+        for part in batches([video.shape for video in several], max(1, CLIPS // clips))
+    ]
+    rows = np.concatenate(parts)
     return rows if videos[0].ndim == 4 else rows.reshape(len(several), clips, -1)
+
+
+def batches(shapes: Sequence[tuple[int, ...]], most: int = CLIPS) -> Iterator[slice]:
+    """Stretches of neighbours that have one shape, so that they can be stacked.
+
+    Args:
+        shapes: The shapes.
+        most: Largest length of a stretch.
+
+    >>> [(part.start, part.stop) for part in batches([(1,), (1,), (1,), (2,)], 2)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    start = 0
+    for stop in range(1, len(shapes) + 1):
+        if stop == len(shapes) or shapes[stop] != shapes[start] or stop - start == most:
+            yield slice(start, stop)
+            start = stop
 
 
 def frame_features(encoder: Encoder, frames: Frames) -> tuple[NDArray[np.float32], int]:

@@ -17,7 +17,7 @@ from whenwhere.evaluate.pointing import pointed, pointing_baselines, pointing_me
 from whenwhere.evaluate.ragged import Floats
 from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder
 from whenwhere.models.encoders.evaluation.examples import NamedBoxes
-from whenwhere.models.encoders.evaluation.features import CLIPS
+from whenwhere.models.encoders.evaluation.features import batches
 
 #: Texts in which a noun phrase is embedded.
 PROMPTS = ("{}", "the {}")
@@ -30,7 +30,7 @@ def score_pointing(
 
     Args:
         encoder: The encoder.
-        examples: Clips with nouns and boxes, all with the same number of frames.
+        examples: Clips with nouns and boxes.
         prompts: Texts with `{}` in the place of a noun. Its embedding is the mean over them, so that neither an encoder
             that has read nouns in captions nor one that has read them alone is at an advantage.
         level: See `evaluate.pointing.peak_box`.
@@ -49,10 +49,10 @@ def score_pointing(
     maps: dict[str, list[Floats]] = {"patch": [], "group": []}
     chance: list[Floats] = []
     boxes, largest = [], []
-    for start in range(0, len(examples), CLIPS):
-        part = examples[start : start + CLIPS]
-        found = encoder.embed_clips(np.stack([one.frames for one in part]))
-        for k, one in enumerate(part):
+    for part in batches([one.frames.shape for one in examples]):
+        start = part.start
+        found = encoder.embed_clips(np.stack([one.frames for one in examples[part]]))
+        for k, one in enumerate(examples[part]):
             steps = found.frames.shape[1]
             own, big = step_boxes(one.boxes, steps), step_boxes(one.largest, steps)
             seen = np.isfinite(own).all(1) & np.isfinite(big).all(1)
