@@ -304,6 +304,8 @@ def out_of(model: Any, source: Any) -> Any:
         (["text.frozen=true"], "a new text encoder cannot be frozen"),
         (["patch=5"], "image_size of the video encoder (16) is not a multiple of patch (5)"),
         (["tubelet=3"], "frames of the video encoder (4) is not a multiple of tubelet (3)"),
+        (["temperature=-1"], "temperature is -1.0, and must not be negative"),
+        (["data.world.side=32"], "[data] world side is that of the encoder: set image_size in [encoder] instead"),
         (["temperature=0"], "temperature is 0 and must be above 0"),
         (["noun_prompt=a photo"], "noun_prompt is 'a photo' and must contain {noun}"),
         (["centres=clean_lo"], "centres is 'clean_lo' (did you mean clean_loo?"),
@@ -316,6 +318,12 @@ def test_what_is_wrong_is_said(changes: list[str], said: str, tmp_path: Path) ->
     with pytest.raises(SettingError) as error:
         recipe(tmp_path, *changes)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_update_never_needs_a_clip_twice(tmp_path: Path) -> None:
+    """A copy of a clip would be its own negative, and be pasted into itself."""
+    with pytest.raises(SettingError, match=r"the data have 5 clips, fewer than the 8 of an update: lower batch"):
+        train(tmp_path, source=Colours(5))
 
 
 def test_one_time_step_cannot_be_blended(tmp_path: Path) -> None:

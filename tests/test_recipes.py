@@ -109,6 +109,7 @@ GOOD = '[model]\ncheckpoint = "tiny"\nform = "tokens"\n[data]\ncount = 4\n[train
         (GOOD + "max_steps = 1.5", "mine.toml [train] max_steps is 1.5, not a whole number"),
         (GOOD + "bf16 = 1", "mine.toml [train] bf16 is 1, not true or false"),
         (GOOD + "learning_rate = -1.0", "mine.toml [train] learning_rate is -1.0, and must not be negative"),
+        (GOOD + "learning_rate = -1", "mine.toml [train] learning_rate is -1.0, and must not be negative"),
         (GOOD + "learning_rate = nan", "mine.toml [train] learning_rate is nan, not a finite number"),
         (GOOD + "loss_type = 'grop'", "mine.toml [train] loss_type is 'grop' (did you mean grpo?"),
         (GOOD + "[reward]\nweights = { t_iuo = 1.0 }", "mine.toml [reward]: there is no reward term 't_iuo'"),

@@ -107,11 +107,11 @@ def _value(kind: Any, value: Any, place: str) -> Any:
 
 def _plain(kind: Any, value: Any, place: str) -> Any:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    right = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
     if kind in (int, float) and isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1e18:
         raise SettingError(f"{place} is {quoted(value)}, which is too large")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
+    right = isinstance(value, bool) if kind is bool else isinstance(value, kind) and not isinstance(value, bool)
     if not right:
         raise SettingError(f"{place} is {quoted(value)}, not {names[kind]}")
     if kind is float and not math.isfinite(value):

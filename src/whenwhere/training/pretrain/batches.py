@@ -56,7 +56,7 @@ class Batches:
         processes: Number of processes.
 
     Raises:
-        SettingError: The source is empty.
+        SettingError: The source has fewer clips than an update, which would then hold a clip twice.
     """
 
     def __init__(
@@ -68,8 +68,12 @@ class Batches:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        if not len(source):
-            raise SettingError("there is nothing to learn from: the source is empty")
+        most = max(phase.batch for phase in settings.planned()) * processes
+        if len(source) < most:
+            raise SettingError(
+                f"the data have {len(source)} clips, fewer than the {most} of an update: lower batch, or raise count "
+                "in [data]"
+            )
         self.source, self.video, self.objective, self.settings = source, video, objective, settings
         self.rank, self.processes = rank, processes
         self._prefetcher: Prefetcher[PreparedBatch] = Prefetcher()

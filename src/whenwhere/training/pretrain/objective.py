@@ -67,7 +67,7 @@ class PretrainObjective:
         settings: The settings, with `max_steps` settled.
 
     Raises:
-        SettingError: The source is empty.
+        SettingError: The source has fewer clips than an update.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from whenwhere.models.encoders.config import (
     TextPooling,
     VideoConfig,
 )
+from whenwhere.training.pretrain.data import PretrainDataSettings
 from whenwhere.training.pretrain.noun_grounding import Aggregation
 from whenwhere.training.pretrain.temporal_grouping import Centres
 from whenwhere.training.settings import RatePart, TrainingSettings
@@ -399,6 +400,11 @@ def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSet
         if text.checkpoint is None and text.frozen:
             raise SettingError("a new text encoder cannot be frozen, for it has learned nothing: set frozen = false")
         new_config(encoder, text)
+    data: PretrainDataSettings = tables["data"]
+    for one in (data, *data.mix):
+        for key, right in (("frames", "frames"), ("side", "image_size")):
+            if key in one.world:
+                raise SettingError(f"[data] world {key} is that of the encoder: set {right} in [encoder] instead")
     for phase in train.planned():
         if objective.time and phase.mask.ratio and phase.mask.kind != "tube":
             raise SettingError(
