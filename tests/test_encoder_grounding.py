@@ -122,6 +122,8 @@ def test_a_given_time_and_a_window_are_kept(moving_clip: Path, colours: object) 
         part = video.ground(RED, within=(2, 6))
         assert part.status == "answered" and part.spans[0].start >= 2 and part.record.curve is not None
         assert part.record.curve.start >= 2
+        brief = video.ground(RED, within=(2.1, 2.3)).record  # between two times of the grid
+        assert brief.curve is not None and (brief.curve.start, len(brief.curve.values)) == (2.1, 1)
 
 
 def test_an_encoder_without_patches_answers_time_only(moving_clip: Path) -> None:

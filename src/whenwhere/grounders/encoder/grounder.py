@@ -218,8 +218,8 @@ def _grid(info: VideoInfo, request: GroundingRequest) -> tuple[NDArray[np.float6
     searched = clip_span(info, request.within)
     fps = min(request.sample_fps or FPS, info.fps or FPS)
     first, stop = np.ceil(searched.start * fps - 1e-6), np.ceil(searched.end * fps - 1e-6)
-    times = np.arange(first, max(stop, first + 1)) / fps
-    return times.clip(searched.start, None), 1 / fps
+    # a part between two times of the grid is looked at where it begins
+    return (np.arange(first, stop) / fps if first < stop else np.array([searched.start])), 1 / fps
 
 
 def _clips(images: NDArray[np.uint8], frames: int, stride: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
