@@ -3,7 +3,7 @@
 import json
 import resource
 import shutil
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whenwhere.curate import similarity
+from whenwhere.curate import histograms, similarity
 from whenwhere.curate.curation import Curation, curate, curate_file
 from whenwhere.curate.filters import FILTERS, FilterSettings, told_in_the_sentence
 from whenwhere.curate.names import named_window, video_key
@@ -23,6 +23,24 @@ from whenwhere.errors import OutputError, RecordError, SettingError
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
+
+sys.path.insert(0, str(Path(__file__).parent))
+from commands import run
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture costs a second; one test draws it."""
+    if request.node.name != "test_the_picture":
+        monkeypatch.setattr(histograms, "picture", lambda pairs: b"<svg/>")
+
+
+def test_the_picture() -> None:
+    before = [item(str(k), duration=10.0 + k) for k in range(9)]
+    pairs = histograms.compared(before, before[:4])
+    assert histograms.picture(pairs).count(b"<svg") == 1
+    assert [int(after.counts.sum()) for _, after in pairs] == [4] * 5
+    assert "median" in histograms.text(pairs) and histograms.bars([0, 0]) == "  "
 
 
 def item(name: str, query: str = "", spans: object = ((2, 5),), video: str = "", **others: object) -> Item:
@@ -352,15 +370,15 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     assert len(curate_file(source, out).kept) == 200
 
 
-def test_the_command(cli: Callable[..., object], tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path) -> None:
     source, limits = tmp_path / "m.jsonl", tmp_path / "limits.toml"
     manifest.write([item("good"), item("bad", "dog")], source)
     limits.write_text('min_words = 1\nmax_duration = "none"\n')
-    done = cli("data", "curate", source, "--out", tmp_path / "a")
-    assert "2 items, 1 kept" in done.stdout and "too_few_words" in done.stdout  # type: ignore[attr-defined]
-    done = cli("data", "curate", source, "--settings", limits, "--json", "--out", tmp_path / "b")
-    assert json.loads(done.stdout)["kept"] == 2  # type: ignore[attr-defined]
-    done = cli("data", "curate", source, "--set", "min_word=1", "--out", tmp_path / "c", status=2)
-    assert "did you mean min_words?" in done.stderr  # type: ignore[attr-defined]
-    done = cli("data", "curate", source, "--set", "min_words=99", "--out", tmp_path / "d", status=1)
-    assert "no item of" in done.stderr and not (tmp_path / "d" / "kept.jsonl").exists()  # type: ignore[attr-defined]
+    done = run("data", "curate", source, "--out", tmp_path / "a")
+    assert "2 items, 1 kept" in done.stdout and "too_few_words" in done.stdout
+    done = run("data", "curate", source, "--settings", limits, "--json", "--out", tmp_path / "b")
+    assert json.loads(done.stdout)["kept"] == 2
+    done = run("data", "curate", source, "--set", "min_word=1", "--out", tmp_path / "c", status=2)
+    assert "did you mean min_words?" in done.stderr
+    done = run("data", "curate", source, "--set", "min_words=99", "--out", tmp_path / "d", status=1)
+    assert "no item of" in done.stderr and not (tmp_path / "d" / "kept.jsonl").exists()

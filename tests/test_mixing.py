@@ -1,7 +1,7 @@
 """`whenwhere data mix`: shares, caps, the same mix every time, and where each item came from."""
 
 import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ from whenwhere.curate.mixing import MixPart, mix, mix_files
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import RecordError, SettingError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from commands import run
 
 
 def items(name: str, count: int) -> list[Item]:
@@ -105,11 +108,11 @@ def test_what_makes_no_sense_is_a_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_the_command(cli: Callable[..., object], tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path) -> None:
     for name in ("a", "b"):
         manifest.write(items(name, 8), tmp_path / f"{name}.jsonl")
     given_ = [tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--out", tmp_path / "m.jsonl"]
-    done = cli("data", "mix", *given_, "--weight", "a=3", "--cap", "b=2", "--json")
-    assert json.loads(done.stdout)["taken"] == {"a": 6, "b": 2}  # type: ignore[attr-defined]
-    done = cli("data", "mix", *given_, "--weight", "a", status=2)
-    assert "is not NAME=NUMBER" in done.stderr  # type: ignore[attr-defined]
+    done = run("data", "mix", *given_, "--weight", "a=3", "--cap", "b=2", "--json")
+    assert json.loads(done.stdout)["taken"] == {"a": 6, "b": 2}
+    done = run("data", "mix", *given_, "--weight", "a", status=2)
+    assert "is not NAME=NUMBER" in done.stderr

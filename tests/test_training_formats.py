@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from whenwhere.errors import OutputError, RecordError, SettingError
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tubes import Tube
 from whenwhere.verify import Verifier, adapters
+
+sys.path.insert(0, str(Path(__file__).parent))
+from commands import run
 
 #: The reward of answers in the form that the default dialect is asked for.
 PAID = Verifier({"t_iou": 1}, form=DIALECTS["qwen3-vl"].spans_form)
@@ -180,7 +183,7 @@ def test_trl_reads_its_rows(moving_clip: Path, tmp_path: Path) -> None:
             assert adapters.trl(PAID)(completions=["[]"], target=[row["target"]]) != [None]
 
 
-def test_the_command(cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path) -> None:
     source = write(tmp_path, item("a", [(1, 3)]), item("b", [(3, 1)], status="invalid"))
-    done = cli("data", "export", source, "--to", "easyr1", "--stage", "rl", "--out", tmp_path / "o.jsonl")
+    done = run("data", "export", source, "--to", "easyr1", "--stage", "rl", "--out", tmp_path / "o.jsonl")
     assert "1 row for easyr1" in done.stdout and "left out: 1, such as b" in done.stderr

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.curate import histograms
-from whenwhere.curate.filters import FILTERS, Filter
+from whenwhere.curate.filters import FILTERS, Filter, further_sentence
 from whenwhere.curate.item_sets import claim_folder, digest, moved, read_set
 from whenwhere.curate.names import named_window, video_key
 from whenwhere.curate.set_filters import (
@@ -183,15 +183,19 @@ def curate(
     """
     limits, known = settings or CurationSettings(), evidence or Evidence()
     _check(limits, items)
-    filters = [(one.__name__, one.__doc__, _of_set(one, limits)) for one in FILTERS]
-    filters += [(f.__name__, f.__doc__, _bound(f, limits, known)) for f in SET_FILTERS]
+    # what a filter says of an item alone holds in any company, unless it looks at the company
+    filters = [(one.__name__, one.__doc__, _of_set(one, limits), one is not further_sentence) for one in FILTERS]
+    filters += [(f.__name__, f.__doc__, _bound(f, limits, known), False) for f in SET_FILTERS]
     left = list(range(len(items)))
     taken: dict[int, tuple[str, str]] = {}
     counts, alone = [], []
-    for name, doc, ask in filters:
+    for name, doc, ask, single in filters:
         apart = ask(items)
         alone.append(apart)
-        now = apart if len(left) == len(items) else {left[k]: saw for k, saw in ask([items[k] for k in left]).items()}
+        if single or len(left) == len(items):
+            now = {k: apart[k] for k in left if k in apart}
+        else:
+            now = {left[k]: saw for k, saw in ask([items[k] for k in left]).items()}
         taken |= {k: (name, saw) for k, saw in now.items()}
         left = [k for k in left if k not in now]
         counts.append(FilterCount(name, _first_sentence(doc), len(now), len(apart)))
