@@ -170,7 +170,7 @@ def audit(
                 sum(named_window(i.video) is not None for i in one.items), summary["ends_past_the_video"], one.faults,
             )
         )  # fmt: skip
-    parts = [part for one in sets for part in _splits(one)]
+    parts = [_Compared.of(part) for one in sets for part in _splits(one)]
     pairs = [(a, b) for k, a in enumerate(parts) for b in parts[k + 1 :]]
     return DataAudit(found, [_overlap(a, b, near) for a, b in pairs])
 
@@ -228,24 +228,37 @@ def _splits(one: ItemSet) -> list[ItemSet]:
     return [ItemSet(f"{one.name} {split or 'no split'}", one.path, items) for split, items in by_split.items()]
 
 
-def _overlap(a: ItemSet, b: ItemSet, near: bool) -> Overlap:
-    videos = {video_key(i.video) for i in a.items}, {video_key(i.video) for i in b.items}
-    both = videos[0] & videos[1]
-    asked = {(video_key(i.video), normalised(i.query)) for i in a.items if video_key(i.video) in both}
-    texts = {normalised(i.query) for i in a.items} - {""}, {normalised(i.query) for i in b.items} - {""}
-    shared = texts[0] & texts[1]
+@dataclass(frozen=True)
+class _Compared:
+    """A set as it is compared with others: its name, and the video and normalised sentence of each item."""
+
+    name: str
+    rows: list[tuple[str, str]]
+    videos: set[str]
+    texts: set[str]
+
+    @classmethod
+    def of(cls, one: ItemSet) -> "_Compared":
+        rows = [(video_key(item.video), normalised(item.query)) for item in one.items]
+        return cls(one.name, rows, {video for video, _ in rows}, {text for _, text in rows} - {""})
+
+
+def _overlap(a: _Compared, b: _Compared, near: bool) -> Overlap:
+    both = a.videos & b.videos
+    asked = set(a.rows) if both else set()
+    shared = a.texts & b.texts
     close: int | None = None
-    if near and len(texts[0] | texts[1]) <= MOST_SENTENCES:
-        every = sorted(texts[0] | texts[1])
+    if near and len(a.texts | b.texts) <= MOST_SENTENCES:
+        every = sorted(a.texts | b.texts)
         found = set(shared)
         for i, j, _ in similar_pairs(every, ALIKE):
             for one, other in ((every[i], every[j]), (every[j], every[i])):
-                if one in texts[0] and other in texts[1]:
+                if one in a.texts and other in b.texts:
                     found.add(other)
         close = len(found)
     return Overlap(
-        a.name, b.name, len(both), len(videos[0]), len(videos[1]), sum(video_key(i.video) in both for i in b.items),
-        sum((video_key(i.video), normalised(i.query)) in asked for i in b.items), len(shared), close, len(texts[1]),
+        a.name, b.name, len(both), len(a.videos), len(b.videos), sum(video in both for video, _ in b.rows),
+        sum(row in asked for row in b.rows), len(shared), close, len(b.texts),
     )  # fmt: skip
 
 
