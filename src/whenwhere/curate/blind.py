@@ -9,8 +9,8 @@ features it is exactly the best constant span, so whatever it scores more comes 
 - query and video: both.
 
 Every item is answered by a model that saw no sentence about its video (five folds by video). The strength of the ridge
-is chosen inside the training folds. Of a set of more than 8000 items a sample of its videos is used. A model with pixels but without the sentence, or any other blind model, can be
-scored beside these from a file of its answers.
+is chosen inside the training folds. Of a set of more than 8000 items a sample of its videos is used. A model with
+pixels but without the sentence, or any other blind model, can be scored beside these from a file of its answers.
 """
 
 import re
