@@ -81,12 +81,12 @@ def test_sets_are_put_together_and_each_clip_occurs_once_in_an_epoch() -> None:
         table(mix=[{"corpus": "varied"}])
 
 
-@pytest.mark.parametrize("name", ["scales", "stills"])
+@pytest.mark.parametrize(("name", "frames"), [("scales", 8), ("stills", 8), ("stills", 1)])
 def test_rendered_clips_are_kept_and_the_same_for_every_caption(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shapes_source, "BLOCK", 4)
-    corpus = shapes_corpus(name, side=24)
+    corpus = shapes_corpus(name, side=24, frames=frames)
     made = ShapesSource(corpus, first_seed=2, count=5)
     cold = ShapesSource(corpus, 2, 5, cache=ArrayCache(tmp_path, 1 << 30))
     warm = ShapesSource(corpus, 2, 5, cache=ArrayCache(tmp_path, 1 << 30))
@@ -97,7 +97,8 @@ def test_rendered_clips_are_kept_and_the_same_for_every_caption(
         assert np.array_equal(made.clip(k % 5).boxes, warm.clip(k % 5).boxes, equal_nan=True)
     # seeds 2 to 6 lie in two blocks
     assert cold.rendered == 8 and warm.rendered == 0 and len(list(tmp_path.iterdir())) == 2
-    other = ShapesSource(shapes_corpus(name, side=24, backgrounds=5), 2, 5, cache=ArrayCache(tmp_path, 1 << 30))
+    elsewhere = shapes_corpus(name, side=24, frames=frames, backgrounds=5)
+    other = ShapesSource(elsewhere, 2, 5, cache=ArrayCache(tmp_path, 1 << 30))
     assert other[0].caption == made[0].caption and other.rendered == 4
     said: list[str] = []
     for _ in range(2):  # told once, while there is nothing yet

@@ -28,7 +28,7 @@ REAL = {
     "timelens-sft": "qwen3_vl", "timelens": "qwen3_vl", "tvg-r1": "qwen2_5_vl", "stvg-o1": "qwen2_5_vl",
 }  # fmt: skip
 TINY = ("tiny-sft", "tiny-rl", "tiny-sft-continued")
-ENCODERS = ("svilm-b16", "viclip-b16", "viclip-l14", "tiny-svilm", "tiny-viclip")
+ENCODERS = ("svilm-b16", "viclip-b16", "viclip-l14", "tiny-svilm", "tiny-viclip", "tiny-stills")
 
 
 def test_the_package_has_them() -> None:

@@ -54,6 +54,14 @@ def test_a_caption_is_true_of_what_was_painted(name: str) -> None:
             assert (clip.images == clip.images[:1]).all()
 
 
+def test_a_still_can_have_one_frame() -> None:
+    one, four = (make_captioned(shapes_corpus("stills", frames=frames), 3) for frames in (1, 4))
+    assert one.images.shape == (1, 48, 48, 3) and np.array_equal(one.images, four.images[:1])
+    assert one.caption == four.caption and np.array_equal(one.boxes, four.boxes[:, :1], equal_nan=True)
+    with pytest.raises(SettingError, match="only a still can have 1"):
+        shapes_corpus("pairs", frames=1)
+
+
 def test_factors_have_streams_of_their_own() -> None:
     first = make_captioned(shapes_corpus("pairs"), 5)
     other = make_captioned(shapes_corpus("pairs", backgrounds=40, cameras=(1, 0, 0)), 5)

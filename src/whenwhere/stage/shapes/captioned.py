@@ -77,7 +77,7 @@ def _verbs_for(corpus: ShapesCorpus, shapes: list[int], rng: np.random.Generator
 
 def _times(corpus: ShapesCorpus, seed: int) -> list[tuple[int, int]]:
     """First frame and frame after the last of each named shape's event."""
-    n, k, rng = corpus.frames, corpus.named, corpus.world.stream(seed, "corpus-times")
+    n, k, rng = corpus.painted, corpus.named, corpus.world.stream(seed, "corpus-times")
     u = rng.random((k, 3))
     if corpus.timing == "whole":
         return [(0, n)] * k
@@ -118,7 +118,7 @@ def plan_captioned(corpus: ShapesCorpus, seed: int) -> tuple[ShapesPlan, tuple[i
         corpus: The corpus.
         seed: Number of the clip.
     """
-    stream, n, k = corpus.world.stream, corpus.frames, corpus.named
+    stream, n, k = corpus.world.stream, corpus.painted, corpus.named
     total = int(stream(seed, "corpus-objects").integers(corpus.objects[0], corpus.objects[1] + 1))
     rng = stream(seed, "corpus-nouns")
     colours = _choose(rng, list(range(len(SHAPE_COLOURS))), k)
@@ -216,7 +216,7 @@ def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...],
     """
     said = [plan.things[i] for i in named]
     if not corpus.acting:
-        x1, y1, x2, y2 = boxes[list(named), plan.ticks // 2].T / corpus.side
+        x1, y1, x2, y2 = boxes[list(named), min(plan.ticks // 2, boxes.shape[1] - 1)].T / corpus.side
         centres = [(float(x), float(y)) for x, y in zip((x1 + x2) / 2, (y1 + y2) / 2, strict=True)]
         how = [side_of(a, b) for a, b in itertools.pairwise(centres)] if len(named) == 2 else []
         return f" {(how or [None])[0] or 'and'} ".join(phrase(t) for t in said)
@@ -254,7 +254,7 @@ def render(corpus: ShapesCorpus, seed: int, plans: list[ShapesPlan], named: tupl
         SettingError: In none of the layouts can all named shapes be seen.
     """
     world = corpus.world
-    view, margin = view_of(world, seed, corpus.frames)
+    view, margin = view_of(world, seed, corpus.painted)
     for layout in range(_LAYOUTS):
         # layouts after the first are those of seeds that no corpus reaches
         paths = [place_shapes(world, seed + layout * 10**9, plan, margin) for plan in plans]
@@ -280,7 +280,8 @@ def finish(corpus: ShapesCorpus, name: str, plan: ShapesPlan, named: tuple[int, 
     """
     images, boxes, seen = painted.images, painted.boxes, painted.seen
     if corpus.still:
-        middle = np.full(corpus.frames, corpus.frames // 2)
+        # one that was stored has its one frame in all places already
+        middle = np.full(corpus.frames, min(corpus.painted // 2, len(images) - 1))
         images, boxes, seen = images[middle], boxes[:, middle], seen[:, middle]
     nouns = tuple(phrase(plan.things[i]).removeprefix("the ") for i in named)
     caption = true_caption(corpus, plan, named, boxes)

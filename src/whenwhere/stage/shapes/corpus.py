@@ -38,7 +38,8 @@ class ShapesCorpus:
 
     Attributes:
         split: One of `SHAPES_SPLITS`. The same seed in two splits gives unrelated clips.
-        frames: Number of frames of a clip, two per second; what happens begins and ends with a frame.
+        frames: Number of frames of a clip, two per second; what happens begins and ends with a frame. A still may
+            have 1.
         side: Width and height of a frame in pixels.
         objects: Fewest and most shapes in a clip, those named among them.
         named: Number of shapes that the caption names. Each does one thing, or nothing where `acting` is False.
@@ -87,8 +88,10 @@ class ShapesCorpus:
     def __post_init__(self) -> None:
         if self.split not in SHAPES_SPLITS:
             raise SettingError(f"there is no split '{self.split}'{did_you_mean(self.split, SHAPES_SPLITS)}")
-        if not 4 <= self.frames <= 64 or self.frames % 2:
-            raise SettingError(f"a clip has an even number of frames from 4 to 64, not {self.frames}")
+        if not (4 <= self.frames <= 64 and self.frames % 2 == 0) and not (self.still and self.frames == 1):
+            raise SettingError(
+                f"a clip has an even number of frames from 4 to 64, not {self.frames}; only a still can have 1"
+            )
         if not 1 <= self.named <= 4 or not self.named <= self.objects[0] <= self.objects[1] <= 20:
             raise SettingError(
                 f"objects={self.objects} and named={self.named} are not possible: a clip has 1 to 20 shapes, and its "
@@ -106,12 +109,17 @@ class ShapesCorpus:
             raise SettingError("middle needs timing = 'free' and at least 8 frames")
         _ = self.world
 
+    @property
+    def painted(self) -> int:
+        """Number of frames that are painted: a still of one frame is the middle one of four."""
+        return max(self.frames, 4)
+
     @cached_property
     def world(self) -> ShapesWorld:
         """The world of shapes with this corpus's sizes, speeds, camera and backgrounds."""
         return ShapesWorld(
             split=self.split,
-            seconds=(self.frames // TICKS, self.frames // TICKS),
+            seconds=(self.painted // TICKS, self.painted // TICKS),
             fps=float(TICKS),
             side=self.side,
             sizes=self.sizes,

@@ -1,0 +1,369 @@
+"""What the terms, the masking and the captions of video pre-training do, on held-out clips of shapes, over seeds.
+
+    python benchmarks/pretraining.py [--experiment losses] [--seeds 5] [--updates 200] [--out build/pretraining]
+
+Every arm begins with one image and text encoder (the recipe tiny-stills), as S-ViLM and ViCLIP begin with encoders of
+pictures, and is trained on clips for `--updates` updates; arms of one seed see the same clips. What is measured are
+clips of the split `heldout`, on which nothing was chosen: worlds, sizes, rates and evaluators below were fixed on the
+split `val` before the first cell was run.
+
+A cell is one arm with one seed. A cell whose numbers are there already is not run again, so that the script can be
+stopped at any time; a run that was cut off is resumed. Each comparison is made by a paired t test on the differences of
+seeds and has its smallest family corrected by Holm's method; with fewer than five seeds there is no test.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.stats import holm, paired_t
+from whenwhere.store import write_text
+
+RESULTS = Path(__file__).parent / "results"
+#: Fewest seeds that a test is made with.
+SEEDS = 5
+
+MODEL = """
+[encoder]
+checkpoint = "{start}"
+frames = 8
+tubelet = 2
+{encoder}
+
+[objective]
+{objective}
+
+[data]
+kind = "shapes"
+{data}
+count = 8_000
+cache = "{cache}"
+
+[train]
+stage = "pretrain"
+optim = "muon"
+batch = 48
+learning_rate = 5e-4
+warmup_steps = 20
+weight_decay = 0.05
+adam_beta2 = 0.98
+logging_steps = 10
+save_steps = 50
+save_total_limit = 0
+{train}
+"""
+RETRIEVAL = """
+[[evaluators]]
+name = "retrieval"
+kind = "retrieval"
+every = 1_000_000
+at_start = false
+metric = "t2v-R@1"
+pairs = 100
+data = { corpus = "CORPUS", world = { split = "heldout" }, count = 200 }
+"""
+POINTING = """
+[[evaluators]]
+name = "pointing"
+kind = "pointing"
+every = 1_000_000
+at_start = false
+metric = "patch-pointing"
+data = { corpus = "pairs", world = { split = "heldout" }, count = 150 }
+"""
+QUESTIONS = """
+[[evaluators]]
+name = "qa"
+kind = "qa"
+every = 1_000_000
+at_start = false
+metric = "accuracy"
+data = { corpus = "CORPUS", world = { split = "heldout" }, count = 150 }
+train = { corpus = "CORPUS", first_seed = 5_000_000, count = 600 }
+"""
+RECOGNITION = """
+[[evaluators]]
+name = "recognition"
+kind = "recognition"
+every = 1_000_000
+at_start = false
+metric = "top-1"
+data = { corpus = "homogeneous", world = { split = "heldout", compositions = "held out" }, count = 200 }
+"""
+CHANGES = """
+[[evaluators]]
+name = "boundaries"
+kind = "boundaries"
+every = 1_000_000
+at_start = false
+metric = "boundary-F1"
+data = { corpus = "varied", world = { split = "heldout", frames = 32 }, count = 60 }
+
+[[evaluators]]
+name = "localization"
+kind = "localization"
+every = 1_000_000
+at_start = false
+metric = "mAP"
+data = { corpus = "varied", world = { split = "heldout", frames = 32 }, count = 60 }
+train = { corpus = "varied", world = { frames = 32 }, first_seed = 5_000_000, count = 120 }
+"""
+GROUPS = "group_tokens = 8\ngroup_layers = [6, 9, 12]"
+TERMS = "nouns = {nouns}\ntime = {time}\ncut_and_paste = {paste}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of an experiment: what stands in its recipe.
+
+    Attributes:
+        encoder: Lines of [encoder].
+        objective: Lines of [objective].
+        data: Lines of [data].
+        train: Lines of [train], and what follows it.
+        factor: Updates as a multiple of the experiment's.
+    """
+
+    encoder: str = ""
+    objective: str = TERMS.format(nouns=0.0, time=0.0, paste="false")
+    data: str = 'corpus = "pairs"'
+    train: str = ""
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms that are compared with the first of them, or as `against` says.
+
+    Attributes:
+        title: What is asked.
+        arms: The arms by name.
+        evaluators: Tables of what is measured.
+        measures: Metrics in the table, by their heading.
+        primary: The metric that is tested.
+        against: Arm that each other arm is compared with; those not named are not tested.
+        start: Preset of the recipe tiny-stills that the arms begin with.
+    """
+
+    title: str
+    arms: Mapping[str, Arm]
+    evaluators: str
+    measures: Mapping[str, str]
+    primary: str
+    against: Mapping[str, str]
+    start: str | None = None
+
+
+def _losses(nouns: float, time: float, paste: bool = True, more: str = "") -> Arm:
+    terms = TERMS.format(nouns=nouns, time=time, paste=str(paste).lower())
+    return Arm(encoder=GROUPS, objective=f"{terms}\n{more}")
+
+
+def _changes(time: float, paste: bool, corpus: str) -> Arm:
+    return Arm(GROUPS, TERMS.format(nouns=0.0, time=time, paste=str(paste).lower()), f'corpus = "{corpus}"')
+
+
+def _masked(ratio: float, factor: float = 1.0) -> Arm:
+    return Arm(train=f'mask_ratio = {ratio}\nmasking = "random"', factor=factor)
+
+
+def _scale(captions: str) -> Arm:
+    return Arm(data=f'corpus = "scales"\ncaptions = "{captions}"\ntag_error = 0.15')
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "losses": Experiment(
+        "S-ViLM's Table 6: does grounding nouns in groups, or grouping in time, help?",
+        {
+            "contrast": _losses(0, 0),
+            "nouns": _losses(1, 0),
+            "time": _losses(0, 1),
+            "both": _losses(1, 1),
+            "unblended": _losses(0, 0, paste=False),
+            "nouns, shuffled": _losses(1, 0, more="shuffle_nouns = true"),
+        },
+        RETRIEVAL.replace("CORPUS", "pairs") + POINTING + QUESTIONS.replace("CORPUS", "pairs") + RECOGNITION,
+        {
+            "R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
+            "pairs told apart": "retrieval/pair-both", "QA": "qa/accuracy", "recognition": "recognition/top-1",
+            "noun·patch": "pointing/patch-pointing", "noun·group": "pointing/group-pointing",
+        },
+        "pointing/patch-pointing",
+        {"nouns": "contrast", "time": "contrast", "both": "contrast", "contrast": "unblended",
+         "nouns, shuffled": "contrast"},
+    ),
+    "changes": Experiment(
+        "Cut-and-paste and the temporal loss, judged by natural changes on one background",
+        {
+            f"{name}, {corpus}": _changes(time, paste, corpus)
+            for corpus in ("homogeneous", "varied")
+            for name, time, paste in (("unblended", 0, False), ("blended", 0, True), ("time", 1, True))
+        },
+        CHANGES,
+        {"boundary F1": "boundaries/boundary-F1", "mAP": "localization/mAP", "mAP@.5": "localization/mAP@0.5",
+         "mAP@.95": "localization/mAP@0.95"},
+        "boundaries/boundary-F1",
+        {f"{name}, {corpus}": f"{base}, {corpus}" for corpus in ("homogeneous", "varied")
+         for name, base in (("time", "blended"), ("blended", "unblended"))},
+    ),
+    "masking": Experiment(
+        "ViCLIP's masking, at equal samples and (=) at the FLOPs of no masking",
+        {
+            "0": _masked(0.0), "0.5": _masked(0.5), "0.7": _masked(0.7), "0.9": _masked(0.9),
+            "0.9 =": _masked(0.9, 10.0),
+        },
+        RETRIEVAL.replace("CORPUS", "pairs") + RECOGNITION,
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
+         "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1"},
+        "retrieval/t2v-R@5",
+        {"0.5": "0", "0.7": "0", "0.9": "0", "0.9 =": "0"},
+        start="class",
+    ),
+    "captions": Experiment(
+        "Captions of the middle frame, of tags frame by frame, and of both, at equal length",
+        {name: _scale(name) for name in ("coarse", "fine", "fused", "truth")},
+        RETRIEVAL.replace("CORPUS", "scales") + QUESTIONS.replace("CORPUS", "scales"),
+        {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy"},
+        "qa/accuracy",
+        {"fine": "coarse", "fused": "coarse"},
+        start="class",
+    ),
+}  # fmt: skip
+
+
+def start_folder(preset: str | None, out: Path, updates: int) -> Path:
+    """The image and text encoder that arms begin with, trained if it is not there.
+
+    Args:
+        preset: Preset of the recipe tiny-stills.
+        out: Folder of all runs.
+        updates: Number of updates, 0 for that of the recipe.
+    """
+    import whenwhere
+    from whenwhere.training.recipe import load
+
+    folder = out / f"stills-{preset or 'mean'}"
+    if not (folder / "checkpoint").is_dir():
+        changes = [f'cache="{out / "cache"}"', *([f"max_steps={updates}"] if updates else [])]
+        whenwhere.train(load("tiny-stills", changes, preset), folder, device="cpu")
+    return folder
+
+
+def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, out: Path) -> dict[str, Any]:
+    """Trains one arm with one seed, and returns its numbers.
+
+    Args:
+        name: Name of the experiment.
+        arm: Name of the arm.
+        seed: Seed of the run and of its clips.
+        updates: Updates of an arm at equal samples.
+        stills: Updates of the start, 0 for the recipe's.
+        out: Folder of all runs.
+    """
+    import whenwhere
+    from whenwhere.training.recipe import load
+
+    experiment, own = EXPERIMENTS[name], EXPERIMENTS[name].arms[arm]
+    start = start_folder(experiment.start, out, stills)
+    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}")
+    file = out / f"{slug}.toml"
+    text = MODEL.format(
+        start=start, encoder=own.encoder, objective=own.objective, data=own.data, train=own.train, cache=out / "cache"
+    )
+    write_text(file, f"# {experiment.title}\n" + text + experiment.evaluators)
+    steps = max(round(updates * own.factor), 2)
+    changes = [f"max_steps={steps}", f"train.seed={seed}", f"data.first_seed={10_000_000 + seed * 10_000}"]
+    began = time.monotonic()
+    lines = whenwhere.train(load(str(file), changes), out / f"{slug}-{seed}", device="cpu").metrics
+    row: dict[str, Any] = {
+        "experiment": name, "arm": arm, "seed": seed, "updates": steps,
+        "minutes": round((time.monotonic() - began) / 60, 2),
+    }  # fmt: skip
+    for line in lines:
+        row |= {key: line[key] for key in ("loss", "step_seconds", "resident_set_gib", "flops") if key in line}
+        row |= {key.removeprefix("eval/"): value for key, value in line.items() if key.startswith("eval/")}
+    return row
+
+
+def table(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of one experiment in Markdown: means over seeds x 100, and the tests.
+
+    Args:
+        name: Name of the experiment.
+        rows: All cells.
+    """
+    one = EXPERIMENTS[name]
+    own = [row for row in rows if row["experiment"] == name]
+    lines = [f"### {one.title}", ""]
+    lines.append("| arm | seeds | FLOPs | s an update | " + " | ".join(one.measures) + " |")
+    lines.append("| --- " * (4 + len(one.measures)) + "|")
+    for arm in one.arms:
+        cells = [row for row in own if row["arm"] == arm]
+        if not cells:
+            lines.append(f"| {arm} | 0 |" + " |" * (2 + len(one.measures)))
+            continue
+        costs = f"{np.mean([c['flops'] for c in cells]):.2g} | {np.median([c.get('step_seconds', np.nan) for c in cells]):.2f}"
+        values = []
+        for key in one.measures.values():
+            found = [100 * c[key] for c in cells if key in c]
+            spread = f" ± {np.std(found, ddof=1):.1f}" if len(found) > 1 else ""
+            values.append(f"{np.mean(found):.1f}{spread}" if found else "–")
+        lines.append(f"| {arm} | {len(cells)} | {costs} | " + " | ".join(values) + " |")
+    return "\n".join([*lines, "", *_tests(one, own)]) + "\n"
+
+
+def _tests(one: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    by_arm = {arm: {r["seed"]: r[one.primary] for r in rows if r["arm"] == arm} for arm in one.arms}
+    tests, missing = [], []
+    for arm, base in one.against.items():
+        seeds = sorted(by_arm[arm].keys() & by_arm[base].keys())
+        if len(seeds) < SEEDS:
+            missing.append(f"{arm} against {base} ({len(seeds)} of {SEEDS} seeds)")
+        else:
+            tests.append((arm, base, paired_t([100 * (by_arm[arm][s] - by_arm[base][s]) for s in seeds])))
+    lines = []
+    adjusted = holm([test.p_value for _, _, test in tests]) if tests else []
+    for (arm, base, test), p in zip(tests, adjusted, strict=True):
+        found = test.difference
+        values = f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f}), p {p:.3f} by Holm"
+        lines.append(f"- {arm} against {base}, {one.primary}: {values}")
+    if missing:
+        lines.append(f"- No test, too few seeds: {'; '.join(missing)}.")
+    return lines
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--experiment", choices=EXPERIMENTS, action="append", help="may be given again; default all")
+    parser.add_argument("--arm", action="append", help="may be given again; default all of an experiment")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--updates", type=int, default=200)
+    parser.add_argument("--stills", type=int, default=0, help="updates of the start; 0 for those of its recipe")
+    parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    file = options.results / "pretraining.json"
+    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    done = {(row["experiment"], row["arm"], row["seed"]) for row in rows}
+    for seed in range(options.seeds):
+        for name in options.experiment or EXPERIMENTS:
+            for arm in EXPERIMENTS[name].arms:
+                if (name, arm, seed) in done or (options.arm and arm not in options.arm):
+                    continue
+                rows.append(run_cell(name, arm, seed, options.updates, options.stills, options.out))
+                sys.stdout.write(f"{json.dumps(rows[-1])}\n")
+                sys.stdout.flush()
+                write_text(file, json.dumps(rows, indent=1) + "\n")
+                write_text(options.results / "pretraining.md", "\n".join(table(one, rows) for one in EXPERIMENTS))
+
+
+if __name__ == "__main__":
+    main()
