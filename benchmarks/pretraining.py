@@ -309,7 +309,8 @@ def table(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         if not cells:
             lines.append(f"| {arm} | 0 |" + " |" * (2 + len(one.measures)))
             continue
-        costs = f"{np.mean([c['flops'] for c in cells]):.2g} | {np.median([c.get('step_seconds', np.nan) for c in cells]):.2f}"
+        seconds = np.median([c.get("step_seconds", np.nan) for c in cells])
+        costs = f"{np.mean([c['flops'] for c in cells]):.2g} | {seconds:.2f}"
         values = []
         for key in one.measures.values():
             found = [100 * c[key] for c in cells if key in c]
