@@ -74,7 +74,8 @@ class GroupingBlock(nn.Module):
     def _assign(self, logits: Tensor) -> Tensor:
         """Shares of each video token over the groups from logits of shape (B, M, L)."""
         if self.assignment == "hard_gumbel" and self.training:
-            logits = logits - torch.empty_like(logits).exponential_().log()
+            # one zero among billions of draws would make an infinite logit and end a run
+            logits = logits - torch.empty_like(logits).exponential_().clamp(min=1e-30).log()
         soft = logits.softmax(1)
         if self.assignment == "soft":
             return soft
