@@ -50,9 +50,9 @@ cache = "{cache}"
 stage = "pretrain"
 optim = "muon"
 batch = 48
-learning_rate = 5e-4
+learning_rate = 1e-3
 warmup_steps = 20
-weight_decay = 0.05
+weight_decay = 0.02
 adam_beta2 = 0.98
 logging_steps = 10
 save_steps = 50
@@ -67,7 +67,7 @@ every = 1_000_000
 at_start = false
 metric = "t2v-R@1"
 pairs = 100
-data = { corpus = "CORPUS", world = { split = "heldout" }, count = 200 }
+data = { corpus = "pairs", world = { split = "heldout", objects = [3, 6] }, count = 200 }
 """
 POINTING = """
 [[evaluators]]
@@ -76,7 +76,7 @@ kind = "pointing"
 every = 1_000_000
 at_start = false
 metric = "patch-pointing"
-data = { corpus = "pairs", world = { split = "heldout" }, count = 150 }
+data = { corpus = "pairs", world = { split = "heldout", objects = [3, 6] }, count = 150 }
 """
 QUESTIONS = """
 [[evaluators]]
@@ -85,8 +85,8 @@ kind = "qa"
 every = 1_000_000
 at_start = false
 metric = "accuracy"
-data = { corpus = "CORPUS", world = { split = "heldout" }, count = 150 }
-train = { corpus = "CORPUS", first_seed = 5_000_000, count = 600 }
+data = { corpus = "pairs", world = { split = "heldout", objects = [3, 6] }, count = 150 }
+train = { corpus = "pairs", world = { objects = [3, 6] }, first_seed = 5_000_000, count = 600 }
 """
 RECOGNITION = """
 [[evaluators]]
@@ -95,7 +95,11 @@ kind = "recognition"
 every = 1_000_000
 at_start = false
 metric = "top-1"
-data = { corpus = "homogeneous", world = { split = "heldout", compositions = "held out" }, count = 200 }
+
+[evaluators.data]
+corpus = "homogeneous"
+world = { split = "heldout", objects = [3, 6], compositions = "held out" }
+count = 200
 """
 CHANGES = """
 [[evaluators]]
@@ -104,7 +108,7 @@ kind = "boundaries"
 every = 1_000_000
 at_start = false
 metric = "boundary-F1"
-data = { corpus = "varied", world = { split = "heldout", frames = 32 }, count = 60 }
+data = { corpus = "actions", world = { split = "heldout" }, count = 60 }
 
 [[evaluators]]
 name = "localization"
@@ -112,9 +116,11 @@ kind = "localization"
 every = 1_000_000
 at_start = false
 metric = "mAP"
-data = { corpus = "varied", world = { split = "heldout", frames = 32 }, count = 60 }
-train = { corpus = "varied", world = { frames = 32 }, first_seed = 5_000_000, count = 120 }
+data = { corpus = "actions", world = { split = "heldout" }, count = 60 }
+train = { corpus = "actions", first_seed = 5_000_000, count = 120 }
 """
+#: Clips with fewer shapes than the corpora have, from which encoders of this size learn in this many updates.
+FEW = "world = { objects = [3, 6] }"
 GROUPS = "group_tokens = 8\ngroup_layers = [6, 9, 12]"
 TERMS = "nouns = {nouns}\ntime = {time}\ncut_and_paste = {paste}"
 
@@ -133,7 +139,7 @@ class Arm:
 
     encoder: str = ""
     objective: str = TERMS.format(nouns=0.0, time=0.0, paste="false")
-    data: str = 'corpus = "pairs"'
+    data: str = f'corpus = "pairs"\n{FEW}'
     train: str = ""
     factor: float = 1.0
 
@@ -167,7 +173,7 @@ def _losses(nouns: float, time: float, paste: bool = True, more: str = "") -> Ar
 
 
 def _changes(time: float, paste: bool, corpus: str) -> Arm:
-    return Arm(GROUPS, TERMS.format(nouns=0.0, time=time, paste=str(paste).lower()), f'corpus = "{corpus}"')
+    return Arm(GROUPS, TERMS.format(nouns=0.0, time=time, paste=str(paste).lower()), f'corpus = "{corpus}"\n{FEW}')
 
 
 def _masked(ratio: float, factor: float = 1.0) -> Arm:
@@ -189,7 +195,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "unblended": _losses(0, 0, paste=False),
             "nouns, shuffled": _losses(1, 0, more="shuffle_nouns = true"),
         },
-        RETRIEVAL.replace("CORPUS", "pairs") + POINTING + QUESTIONS.replace("CORPUS", "pairs") + RECOGNITION,
+        RETRIEVAL + POINTING + QUESTIONS + RECOGNITION,
         {
             "R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
             "pairs told apart": "retrieval/pair-both", "QA": "qa/accuracy", "recognition": "recognition/top-1",
@@ -219,7 +225,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "0": _masked(0.0), "0.5": _masked(0.5), "0.7": _masked(0.7), "0.9": _masked(0.9),
             "0.9 =": _masked(0.9, 10.0),
         },
-        RETRIEVAL.replace("CORPUS", "pairs") + RECOGNITION,
+        RETRIEVAL + RECOGNITION,
         {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "R@10": "retrieval/t2v-R@10",
          "pairs told apart": "retrieval/pair-both", "recognition": "recognition/top-1"},
         "retrieval/t2v-R@5",
@@ -229,7 +235,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "captions": Experiment(
         "Captions of the middle frame, of tags frame by frame, and of both, at equal length",
         {name: _scale(name) for name in ("coarse", "fine", "fused", "truth")},
-        RETRIEVAL.replace("CORPUS", "scales") + QUESTIONS.replace("CORPUS", "scales"),
+        (RETRIEVAL + QUESTIONS).replace(', objects = [3, 6]', "").replace("world = { objects = [3, 6] }, ", "")
+        .replace('"pairs"', '"scales"'),
         {"R@1": "retrieval/t2v-R@1", "R@5": "retrieval/t2v-R@5", "QA": "qa/accuracy"},
         "qa/accuracy",
         {"fine": "coarse", "fused": "coarse"},
@@ -346,7 +353,7 @@ def main() -> None:
     parser.add_argument("--experiment", choices=EXPERIMENTS, action="append", help="may be given again; default all")
     parser.add_argument("--arm", action="append", help="may be given again; default all of an experiment")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--updates", type=int, default=200)
+    parser.add_argument("--updates", type=int, default=300)
     parser.add_argument("--stills", type=int, default=0, help="updates of the start; 0 for those of its recipe")
     parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
     parser.add_argument("--results", type=Path, default=RESULTS)
