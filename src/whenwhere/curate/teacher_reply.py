@@ -1,0 +1,134 @@
+"""From a teacher's reply to a trajectory: read, compare with the truth, replace the numbers, check.
+
+Nothing here asks a model: `make_trajectory` is a pure function of the reply, the truth and the limits.
+"""
+
+import hashlib
+from dataclasses import replace
+
+from whenwhere.answers import FORMS, Coordinates, ParsedAnswer, parse
+from whenwhere.answers.answer import Size, scale
+from whenwhere.answers.forms import Form
+from whenwhere.answers.thought import split_thought
+from whenwhere.curate.replacement import replace_numbers
+from whenwhere.curate.teacher_error import Corners, TrajectoryLimits, teacher_error
+from whenwhere.curate.trajectory_checks import FINISHED, READING, Trajectory, objection, only_repeats
+from whenwhere.errors import RecordError, SettingError, did_you_mean
+from whenwhere.verify import Truth, Verifier
+
+
+def trajectory_form(name: str) -> Form:
+    """A form that trajectories can be written in.
+
+    Raises:
+        SettingError: There is no such form, it has no place for reasoning, or it writes boxes in pixels of a picture
+            that depends on the policy.
+    """
+    usable = [f.name for f in FORMS.values() if f.tags[:1] == ("think",) and f.coordinates != "pixels"]
+    if name not in FORMS:
+        raise SettingError(
+            f"there is no form {name!r}{did_you_mean(name, usable) or ': choose from ' + ', '.join(usable)}"
+        )
+    if FORMS[name].tags[:1] != ("think",):
+        raise SettingError(f"the form {name} has no place for reasoning: choose from {', '.join(usable)}")
+    if name not in usable:
+        raise SettingError(
+            f"the form {name} writes boxes in pixels of the picture that a policy is shown, which is not known here: "
+            f"choose from {', '.join(usable)}"
+        )
+    return FORMS[name]
+
+
+def make_trajectory(
+    reply: str,
+    truth: Truth,
+    query: str,
+    form: str = "second-level",
+    limits: TrajectoryLimits | None = None,
+    *,
+    id: str = "",
+    finish: str = "stop",
+    thought: str = "",
+    coordinates: Coordinates = "thousand",
+    shown: Size | None = None,
+) -> Trajectory:
+    """The trajectory that a reply gives, or why it gives none (`reason`).
+
+    Args:
+        reply: The teacher's text, with an answer in the form `second-level`.
+        truth: The truth of the question: its time, and where places are asked for its boxes and the frame's size.
+        query: The sentence.
+        form: Form of the trajectory.
+        limits: What is accepted.
+        id: Id of the item, by which the share of thoughts that only repeat the answer is chosen.
+        finish: How the reply ended: `stop`, `length` or `refused`.
+        thought: The teacher's reasoning, where its server keeps it apart from the text.
+        coordinates: Kind of the coordinates of the teacher's boxes: `thousand`, or `pixels` of the picture shown.
+        shown: Size of the picture that the teacher saw, for `pixels`.
+
+    Raises:
+        SettingError: The form cannot hold trajectories.
+
+    >>> from whenwhere.spans import SpanSet
+    >>> said = '<think>A dog waits at the gate. It jumps over the low fence at 3 s and lands on grass at 5 s.</think>'
+    >>> said += '<answer>[{"span": [3.0, 5.0], "boxes": []}]</answer>'
+    >>> print(make_trajectory(said, Truth(SpanSet([(2.4, 5.5)])), "the dog jumps", "time-r1").text)
+    <think>A dog waits at the gate. It jumps over the low fence at 2.40 s and lands on grass at 5.50 s.</think>
+    <answer>2.40 to 5.50</answer>
+    """
+    limits = limits or TrajectoryLimits()
+    target = trajectory_form(form)
+    verifier = Verifier({"t_iou": 1.0} if truth.tube is None else {"t_iou": 0.5, "v_iou": 0.5}, form=form)
+    t = Trajectory(truth, query, form, limits, finish, reply, verifier=verifier)
+    t.answer = _read(reply, truth, coordinates, shown)
+    t.thought = (thought or split_thought(reply).thought or "").strip()
+    if t.answer.valid and truth.spans is not None:
+        t.error = teacher_error(t.answer, truth, limits)
+    if objection(t, READING):
+        return t
+
+    def displayed(box: Corners) -> Corners:
+        assert truth.size is not None
+        sx, sy = scale(coordinates, "displayed", truth.size, shown)
+        return box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy
+
+    t.replacement = replace_numbers(
+        t.thought, tuple(sorted(t.answer.spans)), truth, target, displayed if truth.size else None, limits
+    )
+    t.text = _rendered(t, target, replace(truth.answer(), thought=t.replacement.thought))
+    spared = limits.copies > 0 and _share(id) < limits.copies
+    objection(t, tuple(c for c in FINISHED if not (spared and c is only_repeats)))
+    return t
+
+
+def teacher_text(t: Trajectory) -> str:
+    """The trajectory with the teacher's own numbers: what a policy learns from a noisy teacher.
+
+    It consists of the same sentences as the trajectory and of the teacher's answer. It is empty where the form cannot
+    hold that answer.
+    """
+    if t.replacement is None:
+        return ""
+    return _rendered(t, FORMS[t.form], replace(t.answer, thought=t.replacement.original))
+
+
+def _rendered(t: Trajectory, form: Form, answer: ParsedAnswer) -> str:
+    try:
+        return form.render(answer, t.truth.size, t.truth.shown)
+    except (RecordError, SettingError) as e:
+        t.saw = str(e)
+        return ""
+
+
+def _read(reply: str, truth: Truth, coordinates: Coordinates, shown: Size | None) -> ParsedAnswer:
+    answer = parse(reply, form="second-level", duration=truth.duration)
+    if not answer.boxes and not answer.points:
+        return answer
+    if truth.size is None:
+        return replace(answer, boxes=(), points=(), coordinates=None)
+    return replace(answer, coordinates=coordinates).displayed(truth.size, shown)
+
+
+def _share(id: str) -> float:
+    """A number in [0, 1) that depends on an id alone, so that a rerun chooses the same items."""
+    return int.from_bytes(hashlib.sha256(id.encode("utf-8", "replace")).digest()[:6]) / 2**48
