@@ -2,7 +2,7 @@
 
 `convert` reads the files that a benchmark released and writes a manifest. `validate` checks a manifest line by line, or
 a released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
-for a policy. The exit statuses are explained in `whenwhere.cli`.
+for a policy, and `trajectories` asks a teacher for reasoning. The exit statuses are explained in `whenwhere.cli`.
 """
 
 import json
@@ -18,6 +18,7 @@ from whenwhere.cli.data_curate import curate
 from whenwhere.cli.data_difficulty import difficulty
 from whenwhere.cli.data_export import export
 from whenwhere.cli.data_mix import mix
+from whenwhere.cli.data_trajectories import trajectories
 from whenwhere.cli.misspelt import SuggestingGroup
 
 if TYPE_CHECKING:
@@ -310,6 +311,10 @@ for command, example in (
     (mix, "whenwhere data mix sta.jsonl didemo.jsonl --weight sta=2 --cap didemo=500 --count 3000 --out mix.jsonl"),
     (audit, "whenwhere data audit train.jsonl tvgbench=tvgbench.json --reannotated again.jsonl --out audited"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
+    (
+        trajectories,
+        "whenwhere data trajectories sta.jsonl --model http://localhost:8000/v1#qwen3-vl --out reasoned.jsonl",
+    ),
     (export, "whenwhere data export sta.jsonl --to ms-swift --stage rl --videos clips --out sta-swift.jsonl"),
 ):
     data.command(command.__name__, epilog=f"Example: {example}")(command)

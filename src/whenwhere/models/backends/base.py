@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.answers.dialects import Dialect
+from whenwhere.chat import Budget
 from whenwhere.errors import ModelError, WhenwhereError
 from whenwhere.store import Cache
 
@@ -66,6 +67,7 @@ class ModelReply:
         memory: Peak accelerator memory in bytes; 0 where it was not measured (on a CPU, or behind an endpoint).
         error: One sentence that says why the call failed; None where it did not.
         unknown: Words of the prompt for which the model has no token.
+        thought: The model's reasoning, where its server keeps it apart from the answer.
     """
 
     text: str = ""
@@ -78,6 +80,7 @@ class ModelReply:
     memory: int = 0
     error: str | None = None
     unknown: tuple[str, ...] = ()
+    thought: str = ""
 
 
 @dataclass
@@ -168,6 +171,7 @@ class BackendOptions:
         device: Where a model in this process runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is
             one.
         concurrency: How many calls a back end that can work on several at a time works on. None is its default.
+        budget: What may be spent at an address. None sets no limit.
 
     Raises:
         SettingError: from `BackendKind.check`, where an option does not fit the kind of back end.
@@ -176,6 +180,7 @@ class BackendOptions:
     cache: Cache
     device: str | None = None
     concurrency: int | None = None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,7 @@ def _reply(answer: Completion | ChatError, shown: tuple[int, int]) -> ModelReply
         finish=answer.finish,
         cached=answer.stored,
         shown=shown,
+        thought=answer.choices[0].thought,
     )
 
 
@@ -216,7 +217,9 @@ def _check(name: str, options: BackendOptions) -> None:
 
 
 def _build(name: str, options: BackendOptions) -> EndpointBackend:
-    backend = EndpointBackend(name, cache=options.cache, concurrency=options.concurrency or CONCURRENCY)
+    backend = EndpointBackend(
+        name, cache=options.cache, budget=options.budget, concurrency=options.concurrency or CONCURRENCY
+    )
     backend.name = name
     return backend
 

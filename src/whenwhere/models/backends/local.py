@@ -453,6 +453,8 @@ def _owns(name: str) -> bool:
 def _check(name: str, options: BackendOptions) -> None:
     if options.concurrency not in (None, 1):
         raise SettingError("a checkpoint in this process answers one question at a time: leave the concurrency out")
+    if options.budget is not None:
+        raise SettingError("a checkpoint in this process costs no money: leave the budget out")
     for package in ("torch", "torchvision", "transformers"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "vlm", f"the model {name}")

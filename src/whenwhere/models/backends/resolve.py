@@ -17,6 +17,7 @@ itself: `whenwhere.open(path, model=backend)`.
 import os
 from typing import Literal
 
+from whenwhere.chat import Budget
 from whenwhere.errors import SettingError
 from whenwhere.models.backends.base import BackendKind, BackendOptions, ModelBackend
 from whenwhere.models.backends.endpoint import ENDPOINT
@@ -64,6 +65,7 @@ def load_model(
     device: str | None = None,
     concurrency: int | None = None,
     cache: str | os.PathLike[str] | Literal[False] | None = None,
+    budget: Budget | None = None,
 ) -> ModelBackend:
     """Load a vision-language model to ask about several videos: `whenwhere.open(path, model=backend)`.
 
@@ -77,6 +79,7 @@ def load_model(
         device: Where a checkpoint runs, such as `cuda:1` or `cpu`. None takes an accelerator if there is one.
         concurrency: How many requests an endpoint is sent at a time; None is 8. A checkpoint answers one at a time.
         cache: Folder in which answers are kept. None is the user's cache folder, False keeps none.
+        budget: What may be spent at an endpoint. None sets no limit.
 
     Raises:
         SettingError: there is no such model, or an option does not fit this kind of model.
@@ -84,7 +87,7 @@ def load_model(
         ChatError, ModelError: the model cannot be loaded or reached.
     """
     folder = Cache(None if cache is False else cache, enabled=cache is not False)
-    return build_backend(name, BackendOptions(folder, device, concurrency))
+    return build_backend(name, BackendOptions(folder, device, concurrency, budget))
 
 
 def build_backend(name: str, options: BackendOptions) -> ModelBackend:

@@ -1,0 +1,136 @@
+"""`whenwhere data trajectories`: asks a teacher for reasoning, and puts the true times and boxes into it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from whenwhere.cli import options
+
+if TYPE_CHECKING:
+    from whenwhere.curate.trajectories import TrajectoryReport
+
+#: Number of faults that are named.
+SHOWN = 3
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def trajectories(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A manifest (.jsonl or .parquet) with true times and boxes.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The teacher: the address of a server, http://host:8000/v1#name, or the folder or Hugging Face id of "
+            "a vision-language model. Frames leave this machine only if you name an address here."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Manifest to which items with a trajectory are added (.jsonl); items without go to "
+            "FILE-rejected.jsonl. If the files exist, only items that they lack are asked about.",
+        ),
+    ],
+    form: Annotated[
+        str, typer.Option(help="Form of the answers, one with a place for reasoning, such as time-r1.")
+    ] = "second-level",
+    coordinates: Annotated[
+        str, typer.Option(help="Whose numbers a policy learns from: truth, or teacher for the teacher's own.")
+    ] = "truth",
+    tries: Annotated[int, typer.Option(min=1, help="How often the teacher is asked before an item is given up.")] = 2,
+    copies: Annotated[
+        float, typer.Option(help="Share of the trajectories whose reasoning only repeats the answer that is kept, 0-1.")
+    ] = 0.0,
+    max_cost: Annotated[
+        int | None,
+        typer.Option(
+            "--max-cost", metavar="TOKENS", min=1, help="Most tokens to spend in this run, prompts and answers."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would cost, and stop.")] = False,
+    json_: Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    concurrency: options.Concurrency = None,
+    cache: options.Cache = None,
+) -> None:
+    """Ask a teacher to reason about when and which, and replace its times and boxes by the true ones.
+
+    Exit status: 0 done, 1 some items could not be asked about or none is kept (rerun to go on),
+    2 wrong usage, 130 interrupted (finished items are kept).
+    """
+    from whenwhere.chat import Budget
+    from whenwhere.cli.console import Waiting, counted, note, write_json
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.curate.teacher_error import TrajectoryLimits
+    from whenwhere.curate.trajectories import TrajectoryJob, estimate, make_trajectories
+    from whenwhere.models.backends.resolve import load_model
+
+    limits = TrajectoryLimits(copies=copies)
+    job = TrajectoryJob(form, coordinates, tries, seed=seed, limits=limits)  # type: ignore[arg-type]
+    options.check_folder(out.parent)
+    budget = None if max_cost is None else Budget(tokens=max_cost)
+    with load_model(model, device=device, concurrency=concurrency, cache=cache, budget=budget) as backend:
+        if dry_run:
+            plan = estimate(manifest, out, backend, job)
+            if json_:
+                write_json(json.dumps(plan, ensure_ascii=False))
+            else:
+                stdout.print(
+                    f"one try each: {counted(plan['calls'], 'call')}, {plan['frames']} frames, about "
+                    f"{plan['prompt_tokens']} tokens of prompts and {plan['output_tokens']} of answers"
+                )
+            _tell_faults(plan["faults"])
+            return
+        try:
+            with Waiting("asking the teacher") as waiting:
+                report = make_trajectories(manifest, out, backend, job, lambda done, of: waiting.share(done / of))
+        except KeyboardInterrupt:
+            note(f"interrupted; what is finished is in {out}, rerun to go on")
+            raise typer.Exit(INTERRUPTED) from None
+        for sentence in backend.warnings():
+            note(sentence, "yellow")
+    if json_:
+        write_json(json.dumps(report.as_dict(), ensure_ascii=False))
+    else:
+        _tell(report, out)
+    _tell_faults(report.faults)
+    if report.faults or not report.kept:
+        raise typer.Exit(1)
+
+
+def _tell(report: "TrajectoryReport", out: Path) -> None:
+    from rich.table import Table
+
+    from whenwhere.cli.console import counted, show_table
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.curate.trajectory_checks import CHECKS
+
+    stdout.print(
+        f"{out}: {report.kept} of {counted(report.items, 'item')} have a trajectory, {report.resumed} were done before",
+        markup=False,
+    )
+    if report.t_iou is not None:
+        place = "" if report.v_iou is None else f", v_IoU {report.v_iou:.3f}"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in report.kinds.most_common())
+        stdout.print(f"  the teacher's first answers: t_IoU {report.t_iou:.3f}{place}; errors: {kinds}", markup=False)
+    table = Table("rejected because", "items", "replies", "why")
+    for name, count in report.replies.most_common():
+        table.add_row(name, str(report.rejected[name]), str(count), CHECKS[name].__doc__ or "")
+    if table.row_count:
+        show_table(table)
+    stdout.print(f"  copy rate {report.copy_rate:.1%}")
+
+
+def _tell_faults(faults: list[str]) -> None:
+    from whenwhere.cli.console import counted, note
+
+    for fault in faults[:SHOWN]:
+        note(fault, "red")
+    if len(faults) > SHOWN:
+        note(f"{counted(len(faults), 'fault')} in all", "red")

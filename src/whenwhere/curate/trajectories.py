@@ -1,0 +1,391 @@
+"""Reasoning trajectories: a teacher's reasoning about when something happens and to which thing, with true numbers.
+
+Each item of a manifest is shown to a teacher, which reasons and answers without being told the truth (a teacher that
+knows the answer writes reasoning that nobody could have found). `teacher_reply.make_trajectory` makes a trajectory of
+its reply or says what is wrong with it; then the teacher is asked again, with a temperature. What was replaced, and the
+teacher's own error, are kept beside each trajectory. `coordinates` decides which numbers a policy learns from: the true
+ones, or the teacher's own in the same sentences.
+
+`OUT` is a manifest that grows by one line for each trajectory, `OUT-rejected.jsonl` by one line for each item without.
+A rerun goes on where the last run stopped: what is in either file is not asked again, and neither is a reply that the
+cache of the back end has. An item whose call failed (endpoint gone, budget spent, video unreadable) is in neither file.
+
+Left out: prices. A budget is in tokens, which every server counts; what a token costs is known to whoever pays.
+"""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from whenwhere.answers.dialects.prompt import fill_prompt
+from whenwhere.answers.dialects.words import IN_PIXELS, IN_THOUSANDTHS
+from whenwhere.curate.item_sets import moved, read_set
+from whenwhere.curate.teacher_error import TrajectoryLimits
+from whenwhere.curate.teacher_reply import make_trajectory, teacher_text, trajectory_form
+from whenwhere.curate.training_formats import TRAJECTORY
+from whenwhere.curate.trajectory_checks import Trajectory
+from whenwhere.datasets.item import Item, shifted
+from whenwhere.datasets.schema import to_json
+from whenwhere.errors import MediaError, RecordError, SettingError, WhenwhereError
+from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
+from whenwhere.grounders.grounder import GroundingRequest
+from whenwhere.grounders.second_level import MAX_BOX, MAX_START
+from whenwhere.grounders.windows import SamplingConfig, clip_span, frames_per_call, shown_width
+from whenwhere.models.backends.base import ModelBackend
+from whenwhere.store import append_line, read_lines
+from whenwhere.verify import Truth
+from whenwhere.video import VideoInfo, probe
+from whenwhere.video.picture import output_size
+
+#: Keys of an item's `extra` for how a trajectory was made, and for what the teacher said.
+MADE, TEACHER = "trajectory_of", "teacher"
+#: Largest number of tokens of the reasoning, and of a usual one.
+MOST_THOUGHT, USUAL_THOUGHT = 1024, 250
+#: Seconds by which a truth may end after its video: annotators' clocks and containers differ by a little.
+SLACK = 1.0
+
+WHEN = (
+    'You see {n} frames of a video from {start} to {end} seconds. Find when this happens: "{query}". First reason '
+    "inside <think> and </think>, in whole sentences. When: what do you see before it, what changes when it starts, "
+    "what shows that it is over? Name the time in seconds of everything that you refer to. "
+)
+WHICH = (
+    "Which: what could be meant, what tells the right one apart, and where is it? Give its place as [x_min, y_min, "
+    "x_max, y_max] together with its time. "
+)
+ANSWER = (
+    'Then output <answer>[{{"span": [start, end], "boxes": [{row}]}}, ...]</answer>, one entry for each time it '
+    "happens, "
+)
+BOXES = "with one box per second inside its span, times in seconds with one decimal."
+NO_BOXES = "times in seconds with one decimal, and no boxes."
+ABSENT = " If it does not happen, say what you see instead and output <answer>[]</answer>."
+
+
+@dataclass(frozen=True)
+class TrajectoryJob:
+    """How trajectories are made.
+
+    Attributes:
+        form: Form of the answers (`whenwhere.answers.FORMS`), one with a place for reasoning.
+        coordinates: Whose numbers a trajectory holds: the `truth`'s, or the `teacher`'s own.
+        tries: How often the teacher is asked about an item before it is given up.
+        frames: Most frames that the teacher is shown.
+        temperature: Sampling temperature from the second try on; the first takes the likeliest words.
+        seed: Seed of the sampling.
+        limits: What is accepted.
+
+    Raises:
+        SettingError: A setting is out of its range, or the form cannot hold trajectories.
+    """
+
+    form: str = "second-level"
+    coordinates: Literal["truth", "teacher"] = "truth"
+    tries: int = 2
+    frames: int = 64
+    temperature: float = 0.7
+    seed: int = 0
+    limits: TrajectoryLimits = field(default_factory=TrajectoryLimits)
+
+    def __post_init__(self) -> None:
+        trajectory_form(self.form)
+        if self.coordinates not in ("truth", "teacher"):
+            raise SettingError(f"coordinates are those of the truth or of the teacher, not {self.coordinates!r}")
+        for name in ("tries", "frames"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.temperature <= 2:
+            raise SettingError(f"the temperature is between 0 and 2, not {self.temperature:g}")
+
+
+@dataclass
+class TrajectoryReport:
+    """What became of the items, in this run and those before it.
+
+    Attributes:
+        items: Number of items of the manifest that can be asked about.
+        kept: Number of trajectories.
+        rejected: Number of items without, by the name of the check that rejected the last reply.
+        replies: Number of rejected replies by the name of the check.
+        kinds: Number of first answers by the kind of their error.
+        resumed: Number of items that were done before this run.
+        t_iou: Mean t_IoU of the teacher's first answers that could be read.
+        v_iou: Their mean v_IoU; None where no item has boxes.
+        shift: Mean signed errors of their starts and ends in seconds: what is constant in them.
+        faults: One sentence for each line or item that could not be used or asked about.
+    """
+
+    items: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    t_iou: float | None = None
+    v_iou: float | None = None
+    shift: tuple[float, float] | None = None
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def copy_rate(self) -> float:
+        """Share of the otherwise usable replies whose reasoning only repeats the answer."""
+        copies = self.replies["only_repeats"]
+        return copies / max(1, copies + self.kept)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        counts = {key: dict(getattr(self, key)) for key in ("rejected", "replies", "kinds")}
+        return vars(self) | counts | {"copy_rate": round(self.copy_rate, 4)}
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An item with what is needed to ask about it."""
+
+    item: Item
+    info: VideoInfo
+    truth: Truth
+    request: FrameRequest
+
+
+def make_trajectories(
+    manifest: Path,
+    out: Path,
+    backend: ModelBackend,
+    job: TrajectoryJob | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> TrajectoryReport:
+    """Ask a teacher about all items of a manifest that are not done yet.
+
+    Args:
+        manifest: The manifest (.jsonl or .parquet), with the true times and boxes.
+        out: Manifest to which the items with a trajectory are added (.jsonl).
+        backend: The teacher; as many items are asked about at a time as it takes.
+        job: How they are made.
+        tell: Called with the number of items done, and of all items of this run.
+
+    Raises:
+        RecordError: The manifest cannot be read.
+        SettingError: `out` is not JSON Lines, or holds trajectories that were made otherwise.
+        OutputError: A file cannot be written.
+    """
+    job = job or TrajectoryJob()
+    made = _made(backend, job)
+    report = TrajectoryReport()
+    items, folder = _usable(manifest, report)
+    done = _done(out, made)
+    todo = [item for item in items if item.id not in done]
+    report.items, report.resumed = len(items), len(items) - len(todo)
+    in_vain, most = 0, max(8, 2 * backend.concurrency)
+    pool = ThreadPoolExecutor(backend.concurrency, thread_name_prefix="whenwhere-trajectories")
+    try:
+        futures = {pool.submit(_answered, item, folder, out, backend, job, made): item for item in todo}
+        for number, future in enumerate(as_completed(futures), 1):
+            kept, line, error = _result(future)
+            if line:
+                append_line(out if kept else rejected_file(out), line)
+            elif error:
+                report.faults.append(f"{futures[future].id}: {error}")
+            in_vain = in_vain + 1 if error else 0
+            futures.pop(future)
+            if tell is not None:
+                tell(number, len(todo))
+            if in_vain >= most and futures:
+                report.faults.append(
+                    f"{len(futures)} items were not asked about, because {in_vain} in a row failed: run the same "
+                    "command again to go on"
+                )
+                break
+    finally:
+        # an interrupt does not wait for replies that may take minutes
+        pool.shutdown(wait=False, cancel_futures=True)
+    return _summed(report, out)
+
+
+def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJob | None = None) -> dict[str, Any]:
+    """What one try for every item that is not done yet would cost; nothing is asked. Arguments as above."""
+    job = job or TrajectoryJob()
+    report = TrajectoryReport()
+    items, folder = _usable(manifest, report)
+    done = _done(out, _made(backend, job))
+    steps = []
+    for item in items:
+        if item.id not in done:
+            try:
+                q = _question(item, folder, backend, job, 0)
+            except WhenwhereError as e:
+                report.faults.append(f"{item.id}: {e}")
+            else:
+                steps.append(request_costs(backend, q.info, [q.request]))
+    total = {key: sum(step[key] for step in steps) for key in ("calls", "frames", "prompt_tokens", "output_tokens")}
+    return plan_costs({"trajectory": total}, faults=report.faults)
+
+
+def rejected_file(out: Path) -> Path:
+    """The file of the items without a trajectory, beside the manifest."""
+    return out.with_name(f"{out.stem}-rejected.jsonl")
+
+
+def _made(backend: ModelBackend, job: TrajectoryJob) -> dict[str, Any]:
+    """What decides the result besides the items; it is on every line."""
+    return {"model": backend.name, **asdict(job)}
+
+
+def _usable(manifest: Path, report: TrajectoryReport) -> tuple[list[Item], Path]:
+    own = read_set(manifest)
+    report.faults += own.faults
+    if own.folder is None:
+        raise SettingError(f"{manifest} is not a manifest: convert it with `whenwhere data convert` first")
+    items: dict[str, Item] = {}
+    for item in own.items:
+        if not item.id or item.id in items:
+            report.faults.append(f"{item.id or 'an item'}: ids must be unique and not empty; this item is left out")
+        elif item.status != "valid":
+            report.faults.append(f"{item.id}: {item.fault or 'the release marks it as invalid'}; it is left out")
+        else:
+            items[item.id] = item
+    return list(items.values()), own.folder
+
+
+def _done(out: Path, made: dict[str, Any]) -> set[str]:
+    if out.suffix.lower() not in (".jsonl", ".ndjson"):
+        raise SettingError(
+            f"trajectories are added line by line: give --out a name that ends in .jsonl, not {out.name}"
+        )
+    done = set()
+    for file, line in _lines(out):
+        other = line.get(MADE) if file != out else line.get("extra", {}).get(MADE)
+        if other != made:
+            raise SettingError(
+                f"{file} holds lines that were made otherwise (another model, form or limit): choose another --out, or "
+                "remove that file"
+            )
+        done.add(str(line.get("id")))
+    return done
+
+
+def _lines(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for file in (out, rejected_file(out)):
+        for line in read_lines(file):
+            yield file, line
+
+
+def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJob, attempt: int) -> _Question:
+    info = probe(folder / item.video)
+    part = clip_span(info, item.window)
+    clock = 0.0 if item.window is None else item.window.start
+    # times count from what the teacher is shown, as in training data
+    own = item if item.window is None else shifted(item, item.offset - item.window.start)
+    if len(own.spans) and (own.spans.min() < 0 or own.spans.max() > part.end - clock + SLACK):
+        raise RecordError(
+            f"its truth ({own.spans.min():g} to {own.spans.max():g} s) lies outside its video, which has "
+            f"{part.end - clock:.2f} s: correct or remove the item"
+        )
+    tube = own.tubes[0] if len(own.tubes) == 1 else None
+    size = (float(item.width or info.width), float(item.height or info.height))
+    truth = Truth(own.span_set, tube, part.end - clock, size, fps=item.fps or info.fps, query=item.query)
+    width = shown_width(info, SamplingConfig().side)
+    pixels = backend.dialect.coordinates == "pixels"
+    template = WHEN + (WHICH if tube is not None else "") + ANSWER + (BOXES if tube is not None else NO_BOXES) + ABSENT
+    template += (IN_PIXELS if pixels else IN_THOUSANDTHS) if tube is not None else ""
+    fields = {
+        "query": item.query.strip(), "start": f"{part.start - clock:.1f}", "end": f"{part.end - clock:.1f}",
+        "row": "[time, x_min, y_min, x_max, y_max], ..." if tube is not None else "",
+    }  # fmt: skip
+    longest = fill_prompt(template, n=str(job.frames), **fields)
+    n = min(job.frames, frames_per_call(backend, *output_size(info, width), longest, SamplingConfig().tokens))
+    grid = part.start + part.duration * (np.arange(n) + 0.5) / n
+    times = info.times[np.unique(info.shown(grid))]
+    most = MOST_THOUGHT + MAX_START + MAX_BOX * int(min(part.duration, 64) + 2)
+    request = FrameRequest(
+        "trajectory", times, width, fill_prompt(template, n=str(len(times)), **fields), None, most, USUAL_THOUGHT,
+        temperature=job.temperature if attempt else 0.0, seed=job.seed + attempt, clock=clock,
+    )  # fmt: skip
+    return _Question(item, info, truth, request)
+
+
+def _answered(
+    item: Item, folder: Path, out: Path, backend: ModelBackend, job: TrajectoryJob, made: dict[str, Any]
+) -> tuple[bool, str]:
+    """Whether an item has a trajectory, and the line about it."""
+    replies: list[dict[str, Any]] = []
+    t = None
+    for attempt in range(job.tries):
+        q = _question(item, folder, backend, job, attempt)
+        runner = CallRunner(backend, q.info, GroundingRequest(item.query))
+        (reply,) = runner.ask([q.request])
+        if reply.error is not None:
+            raise backend.error_type(reply.error)
+        pixels = backend.dialect.coordinates == "pixels"
+        shown = reply.shown if min(reply.shown) > 0 else (q.info.width, q.info.height)
+        t = make_trajectory(
+            reply.text, q.truth, item.query, job.form, job.limits, id=item.id, finish=reply.finish,
+            thought=reply.thought, coordinates="pixels" if pixels else "thousand", shown=shown,
+        )  # fmt: skip
+        text = t.text if job.coordinates == "truth" else teacher_text(t)
+        if t.reason is None and not text:
+            t.reason = "not_strict"
+        replies.append(_said(t))
+        if t.reason is None:
+            assert t.replacement is not None
+            more = {
+                TRAJECTORY: text,
+                MADE: made,
+                TEACHER: {
+                    "replies": replies, "times": [list(pair) for pair in t.replacement.times],
+                    "box_iou": [round(x, 4) for x in t.replacement.boxes],
+                    "dropped": [list(pair) for pair in t.replacement.dropped], "text": teacher_text(t),
+                },
+            }  # fmt: skip
+            kept = replace(moved(item, folder / item.video, out.parent), extra=item.extra | more)
+            return True, to_json(kept)
+    assert t is not None
+    line = {"id": item.id, "reason": t.reason, "saw": t.saw, "replies": replies, MADE: made}
+    return False, json.dumps(line, ensure_ascii=False)
+
+
+def _said(t: Trajectory) -> dict[str, Any]:
+    error = {} if t.error is None else {k: v for k, v in dataclasses.asdict(t.error).items() if v is not None}
+    return error if t.reason is None else error | {"reason": t.reason, "saw": t.saw}
+
+
+def _result(future: "Future[tuple[bool, str]]") -> tuple[bool, str, str]:
+    try:
+        kept, line = future.result()
+    except (WhenwhereError, MediaError) as e:
+        return False, "", str(e)
+    return kept, line, ""
+
+
+def _summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:
+    """The report with what both files hold."""
+    firsts: list[dict[str, Any]] = []
+    seen = set()
+    for file, line in _lines(out):
+        if line.get("id") in seen:
+            continue
+        seen.add(line.get("id"))
+        replies = line["replies"] if file != out else line["extra"][TEACHER]["replies"]
+        firsts.append(replies[0])
+        report.replies.update(reply["reason"] for reply in replies if "reason" in reply)
+        if file == out:
+            report.kept += 1
+        else:
+            report.rejected[line["reason"]] += 1
+    report.kinds.update(first["kind"] for first in firsts if "kind" in first)
+    report.t_iou = _mean([first["t_iou"] for first in firsts if "t_iou" in first])
+    report.v_iou = _mean([first["v_iou"] for first in firsts if "v_iou" in first])
+    start, end = (_mean([first[key] for first in firsts if key in first]) for key in ("start", "end"))
+    report.shift = None if start is None or end is None else (start, end)
+    return report
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None
