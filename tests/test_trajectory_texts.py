@@ -40,6 +40,12 @@ def reply(thought: str, span: tuple[float, float] = (2.0, 6.0), boxes: str = "")
         ("Between 3 and 5 it waits.", [3.0, 5.0]),
         ("At t = 3.5 the cup falls.", [3.5]),
         ("In 1080p one sees 4 cups, 16:9.", []),
+        ("Frames at 2.8, 3.2 and 3.6 s show him.", [2.8, 3.2, 3.6]),
+        ("3.2: he sits down.", [3.2]),
+        ("Near the 3-second mark he turns.", [3.0]),
+        ("Start time: 3.2\n", [3.2]),
+        ("At 3200 ms the 4 men in jersey 23 sit.", [3.2]),
+        ("He opens it in 3.2s...8.4s.", [3.2, 8.4]),
     ],
 )
 def test_times_are_found(text: str, times: list[float]) -> None:
@@ -66,16 +72,24 @@ def test_boxes_are_found_with_their_time(text: str, time: float | None, box: tup
 
 @pytest.mark.parametrize(
     "text",
-    ["In frame 12 frames later it falls.", "After 40 % of the video.", "At three seconds it falls.",
-     "Its place is [10, 20, 30].", "The point (120, 34) is red.", "x1=30 there."],
+    ["In frame 12 frames later it falls.", "At 3 s (frame 12) he sits.", "A score of 3.2 for it.", "At [10 20 30 40].",
+     "It is at [-5, 10, 20, 30].", "Its length is 21.5 metres.", "After 40 % of the video.",
+     "At three seconds it falls.",     "Its place is [10, 20, 30].", "The point (120, 34) is red.", "x1=30 there."],
 )  # fmt: skip
 def test_claims_that_cannot_be_read_are_noticed(text: str) -> None:
     assert citing_sentences(text)[0].unreadable is not None
 
 
+def test_long_lists_take_no_longer_for_each_number() -> None:
+    (sentence,) = citing_sentences("Shown at " + ", ".join(f"{k / 10:.1f}" for k in range(5000)) + " s")
+    assert len(sentence.times) == 5000
+
+
 def test_lengths_are_not_points_in_time() -> None:
-    sentences = citing_sentences("It lasts 4 s. A 20-second video. It goes on for about 4 s. 2 seconds later it ends.")
-    assert [[t.length for t in s.times] for s in sentences] == [[True]] * 4
+    sentences = citing_sentences(
+        "It lasts 4 s. A 20-second video. It goes on for about 4 s. 2 seconds later it ends. It sits for the next 5 s."
+    )
+    assert [[t.length for t in s.times] for s in sentences] == [[True]] * 5
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,17 +1,16 @@
 """The times and boxes that a thought cites, sentence by sentence, each with its place in the text.
 
-A number is a citation only where prose gives it that sense. Times have a unit, are clock times, stand in a range, have
-decimals, or follow a word such as "at"; "2 people" cites nothing. Boxes are four numbers in brackets, rows of a time
-and four numbers, or two corners. What is certainly a claim about time or place but cannot be read (times in frames or
-per cent, spelled-out seconds, brackets of other numbers) makes its sentence `unreadable`, so that nobody takes it for a
-sentence without claims.
+A number is a citation only where prose gives it that sense. Times have a unit, are clock times, stand in a range,
+follow a word such as "at", or go on with a list of times; "2 people" cites nothing. Boxes are four numbers in brackets,
+rows of a time and four numbers, or two corners. What is or may be a claim about time or place but cannot be read (times
+in frames or per cent, spelled-out seconds, brackets of other numbers, decimals without a sense) makes its sentence
+`unreadable`, so that nobody takes it for a sentence without claims.
 
 Left out: claims without any number ("near the end of the video"), which nothing here can check.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from whenwhere.answers.lexer import Token, normalise_text, tokenise, word_set
 from whenwhere.answers.ranges import ranges
@@ -23,7 +22,8 @@ _ROW = re.compile(rf"[\[(]\s*(?:(?P<time>{_N})\s*s?\s*[,:]\s*)?(?P<box>{_FOUR})\
 _CORNERS = re.compile(rf"\(\s*{_N}\s*,\s*{_N}\s*\)\s*(?:,|to|and|-|–)?\s*\(\s*{_N}\s*,\s*{_N}\s*\)")
 _PAIR = re.compile(rf"[\[(]\s*(?P<first>{_N})\s*s?\s*,\s*(?P<second>{_N})\s*s?\s*[\])]")
 _NUMBERS = re.compile(_N)
-_BRACKET = re.compile(r"[\[(][^\[\]()]*\d[^\[\]()]*[,;][^\[\]()]*\d[^\[\]()]*[\])]")
+_BRACKET = re.compile(rf"[\[(]\s*-?{_N}(?:(?:\s*[,;]\s*|\s+)-?{_N})+\s*[\])]")
+_FRAME = re.compile(r"\bframes?\s*(?:no\.?|number|index|#)?\s*\d+", re.IGNORECASE)
 _SPELLED = re.compile(
     r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
     r"|twenty|thirty|forty|fifty|sixty|half)(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?(?: and a half)?"
@@ -35,7 +35,7 @@ _PLACE = re.compile(rf"\b(?:[xy](?:_?(?:min|max)|[12])?\s*[=:≈]\s*{_N}|\d+\s*(
 _AT = word_set("at from until till around about t time second timestamp mark between by")
 _SOFT = word_set("about around approximately roughly nearly almost exactly approx the just only a")
 #: Words before a time that make it a length.
-_LASTS = word_set("lasts lasting lasted last for duration takes taking took spans spanning every per of")
+_LASTS = word_set("lasts lasting lasted last for duration takes taking took spans spanning every per of next")
 #: Words after a time that make it a length.
 _LONG = word_set("long later earlier after before clip video duration window")
 
@@ -155,21 +155,31 @@ def _read(text: str) -> CitingSentence:
         unreadable = f"a place in a notation that cannot be read ({found[0].strip()})"
     elif found := _SPELLED.search(rest):
         unreadable = f"a time in words ({found[0]})"
+    elif found := _FRAME.search(rest):
+        unreadable = f"a time that is counted in frames ({found[0]})"
     tokens = tokenise(rest)
     in_ranges: dict[int, float] = {}
+    start_of = {t.end: t.start for t in tokens}
     for r in ranges(tokens):
         for s, e in r.spans[:1]:
-            in_ranges |= {r.start: s} | {t.start: e for t in tokens if t.end == r.end}
+            in_ranges[r.start] = s
+            if r.end in start_of:
+                in_ranges[start_of[r.end]] = e
+    known: set[int] = set()
     for i, token in enumerate(tokens):
         if token.kind != "time":
             continue
         if token.unit in ("frame", "%"):
             unreadable = f"a time that is counted in {'frames' if token.unit == 'frame' else 'per cent'} ({token.text})"
-        elif token.start in in_ranges or token.unit or token.decimals or _follows(tokens, i, _AT):
+        elif token.start in in_ranges or token.unit or _is_bare_time(tokens, i, known):
+            known.add(i)
             seconds = in_ranges.get(token.start, token.seconds)
             assert seconds is not None
             length = token.start not in in_ranges and bool(token.unit) and _is_length(tokens, i)
             times.append(CitedTime(token.start, token.end, seconds, length, bool(token.unit)))
+        elif token.decimals:
+            # a score, a size, or a time: nobody can tell, so it is neither replaced nor left alone
+            unreadable = f"a number that may be a time ({token.text})"
     times.sort(key=lambda t: t.start)
     boxes = [
         CitedBox(start, end, (n[0], n[1], n[2], n[3]), _time_of(times, own, start), corners)
@@ -202,8 +212,23 @@ def _follows(tokens: list[Token], i: int, words: frozenset[str]) -> bool:
     return False
 
 
-def _is_length(tokens: list[Token], i: int) -> bool:
-    after: Literal[False] | Token = tokens[i + 1] if i + 1 < len(tokens) else False
-    if after and after.kind == "word" and after.text in _LONG:
+def _is_bare_time(tokens: list[Token], i: int, known: set[int]) -> bool:
+    """Whether a number without a unit is a time: after a word such as "at", after a known time, or as a heading."""
+    if _follows(tokens, i, _AT):
         return True
+    j = i - 1
+    while j >= 0 and i - j <= 3 and (tokens[j].kind in ("comma", "junk") or tokens[j].text in ("and", "or", "-")):
+        j -= 1
+    if j >= 0 and j < i - 1 and tokens[j].kind == "time":
+        return j in known
+    follows = tokens[i + 1].kind if i + 1 < len(tokens) else ""
+    return j < 0 and bool(tokens[i].decimals) and follows in ("colon", "sep")
+
+
+def _is_length(tokens: list[Token], i: int) -> bool:
+    after = tokens[i + 1].text if i + 1 < len(tokens) and tokens[i + 1].kind == "word" else ""
+    if after in _LONG:
+        return True
+    if after in ("mark", "point"):
+        return False
     return "-" in tokens[i].text or _follows(tokens, i, _LASTS)

@@ -12,6 +12,7 @@ event and thing (`teacher_error`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from whenwhere.answers.answer import ParsedAnswer, scale
 from whenwhere.answers.forms import Form
@@ -120,8 +121,8 @@ def _rewritten(
     if sentence.unreadable is not None:
         raise _DroppedError(f"it states {sentence.unreadable}")
     moved = [_true_time(t, said, true, truth, limits) for t in sentence.times]
-    points = [(t.seconds, new) for t, new in zip(sentence.times, moved, strict=True) if not t.length]
-    if any((a < b) and (x >= y) for a, x in points for b, y in points if a != b):
+    points = sorted({(t.seconds, new) for t, new in zip(sentence.times, moved, strict=True) if not t.length})
+    if any(x >= y for (a, x), (b, y) in pairwise(points) if a < b):
         raise _DroppedError("its times would stand in another order")
     edits = [
         (t.start, t.end, _written_time(t, new, form)) for t, new in zip(sentence.times, moved, strict=True)
