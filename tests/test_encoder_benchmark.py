@@ -38,6 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             with FrameWriter(folder / path, 64, 64, 8) as writer:
                 for image in plain(name, 16).repeat(4, 1).repeat(4, 2):
                     writer.write(image)
+        # the training clips of Kinetics have the videos of MSR-VTT
+        (folder / f"video{number}_000000_000002.mp4").symlink_to(folder / f"video{number}.mp4")
         pairs.append(f"ret{number},msr{number},video{number},it is {name}")
         actions.append(f"{name},y{number},0,2,test")
     lists = folder / "lists"
@@ -225,6 +227,8 @@ def test_the_command_asks_a_saved_encoder(folder, tmp_path, capsys):
     assert found["summary"] == again.metrics and found["items"] == 8
     with pytest.raises(SettingError, match="--model answers the benchmark itself"):
         eval_(model="encoder:x", **(given | {"out": None}))
+    with pytest.raises(SettingError, match=r"write encoder:\./model"):
+        eval_(model="./model", **given)
     with pytest.raises(SettingError, match="--model encoder:NAME"):
         eval_(benchmark="msrvtt")
     assert np.load(tmp_path / "out" / "similarity.npz")["similarity"].shape == (8, 8)

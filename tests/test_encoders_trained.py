@@ -83,6 +83,16 @@ def test_a_run_and_its_steps_are_names_of_encoders(tmp_path: Path) -> None:
         assert open_encoder(name, "cpu").name == name
 
 
+@pytest.mark.parametrize("place", ["", "checkpoint"])
+def test_an_encoder_that_is_named_as_a_policy_is_told_how_to_be_named(place: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from whenwhere.models.vlm import Checkpoint
+
+    model().save(tmp_path / "run" / place)
+    with pytest.raises(ModelError, match=r"is an encoder, which does not write answers: write encoder:.*run"):
+        Checkpoint(str(tmp_path / "run"), device="cpu", offline=True).config  # noqa: B018
+
+
 def test_a_model_without_a_tokenizer_or_with_damaged_weights_is_refused(tmp_path: Path) -> None:
     import shutil
 

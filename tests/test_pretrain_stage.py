@@ -322,7 +322,7 @@ def test_what_is_wrong_is_said(changes: list[str], said: str, tmp_path: Path) ->
 
 def test_an_update_never_needs_a_clip_twice(tmp_path: Path) -> None:
     """A copy of a clip would be its own negative, and be pasted into itself."""
-    with pytest.raises(SettingError, match=r"the data have 5 clips, fewer than the 8 of an update: lower batch"):
+    with pytest.raises(SettingError, match=r"too few clips in the data, 5, for an update of 8: lower batch"):
         train(tmp_path, source=Colours(5))
 
 

@@ -129,6 +129,11 @@ def eval_(
     truth: Path | list[Item] | None = annotations
     given = [*(predictions or []), *(further or [])]
     if model is not None:
+        if not model.startswith("encoder:"):
+            raise SettingError(
+                f"eval takes an encoder as --model: write encoder:{model}; a model of another kind answers with "
+                "whenwhere batch"
+            )
         if given or annotations is None or videos is None or out is None:
             raise SettingError(
                 "--model answers the benchmark itself: give --annotations, --videos and --out DIR, and no --predictions"

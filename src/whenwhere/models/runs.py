@@ -21,8 +21,19 @@ CHECKPOINTS = "checkpoints"
 RESULT = "checkpoint"
 #: The model with the best metric in the folder of a run.
 BEST = "best"
+#: What `config.json` of an encoder that this package wrote says as its `format`.
+ENCODER_FORMAT = "whenwhere-encoder"
 _STEP = re.compile(r"step-(\d{1,12})")
 _WHICH = re.compile(r"\d{1,12}|best|last", re.ASCII)
+
+
+def is_encoder(folder: Path) -> bool:
+    """Whether a folder holds a video and a text encoder that this package wrote (`VideoTextModel.save`)."""
+    try:
+        said = read_json(folder / "config.json")
+    except RecordError:
+        return False
+    return isinstance(said, dict) and said.get("format") == ENCODER_FORMAT
 
 
 def step_folder(run: Path, step: int) -> Path:

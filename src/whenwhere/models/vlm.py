@@ -22,7 +22,7 @@ from whenwhere.answers.dialects import Dialect, dialect_for
 from whenwhere.errors import MissingExtraError, ModelError, OutputError, SettingError, WhenwhereError
 from whenwhere.models.adapters import adapter_base, with_adapter
 from whenwhere.models.grammar import TokenPieces
-from whenwhere.models.runs import resolve_run
+from whenwhere.models.runs import is_encoder, resolve_run
 from whenwhere.models.trained import read
 
 DType = Literal["auto", "bf16", "fp16", "fp32"]
@@ -89,7 +89,10 @@ class Checkpoint:
         if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
             raise ModelError(no_pictures(name))
         if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
-            raise ModelError(f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint")
+            raise ModelError(
+                f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint, or write "
+                f"encoder:{name} if it is an encoder such as CLIP"
+            )
         trained = read(name) or read(self._base)
         family = trained.dialect if trained is not None and trained.dialect is not None else self.config.model_type
         self.dialect = dialect or (dialect_for(family) if trained is None else trained.over(dialect_for(family)))
@@ -239,6 +242,8 @@ def _reason(name: str, error: BaseException) -> str:
     names = {type(e).__name__ for e in chain}
     said = " ".join(str(error).split())
     if Path(name).is_dir():
+        if is_encoder(Path(name)) or is_encoder(Path(name) / "checkpoint"):
+            return f"{name} is an encoder, which does not write answers: write encoder:{name} to let it ground"
         if (Path(name) / "checkpoint" / "config.json").exists():
             return f"{name} is the folder of a run: its checkpoint is {Path(name) / 'checkpoint'}"
         if not (Path(name) / "config.json").exists() or "valid JSON" in said:

@@ -23,14 +23,13 @@ from whenwhere.models.encoders.config import EncoderConfig
 from whenwhere.models.encoders.text import TextEncoder, load_tokenizer
 from whenwhere.models.encoders.tokenizer import END, word_tokenizer
 from whenwhere.models.encoders.video import VideoEncoder
+from whenwhere.models.runs import ENCODER_FORMAT
 from whenwhere.models.vlm import loading_errors, writing_errors
 from whenwhere.readers import quoted, read_json
 from whenwhere.store import atomic_folder, write_text
 
 #: Names in a saved folder.
 CONFIG, WEIGHTS, TOKENIZER, TEXT_MODEL = "config.json", "model.safetensors", "tokenizer", "text_model"
-#: What `config.json` says of itself, by which the folder is told from other checkpoints.
-FORMAT = "whenwhere-encoder"
 
 
 class VideoTextModel(nn.Module):
@@ -131,7 +130,7 @@ class VideoTextModel(nn.Module):
         """
         from safetensors.torch import save_file
 
-        config = {"format": FORMAT, **self.config.to_dict(), **({"about": dict(about)} if about else {})}
+        config = {"format": ENCODER_FORMAT, **self.config.to_dict(), **({"about": dict(about)} if about else {})}
         weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
         with writing_errors(folder), atomic_folder(folder) as temporary:
             write_text(temporary / CONFIG, json.dumps(config, indent=2) + "\n")
@@ -186,7 +185,7 @@ def read_config(folder: str | Path) -> EncoderConfig:
     """
     path = Path(folder) / CONFIG
     said = read_json(path, ModelError, "save the encoder again")
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
+    if not isinstance(said, dict) or said.get("format") != ENCODER_FORMAT:
         raise ModelError(f"{path} does not describe a video-text encoder of whenwhere: name a folder that one saved")
     for table in ("video", "text"):
         if table not in said:

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from whenwhere.errors import ModelError, RecordError, SettingError
+from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.openclip import CONFIG, WEIGHTS, OpenClipEncoder, is_weights_name
 from whenwhere.models.encoders.pretrained import open_pretrained
 from whenwhere.models.encoders.trained import TrainedEncoder
-from whenwhere.models.runs import RESULT, resolve_run
+from whenwhere.models.runs import RESULT, is_encoder, resolve_run
 from whenwhere.models.vlm import require_packages
-from whenwhere.readers import read_json
 
 
 def open_encoder(name: str, device: str | None = None) -> Encoder:
@@ -37,7 +36,7 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
     folder = Path(resolve_run(name)).expanduser()
     if folder.is_dir():
         folder = _of_run(folder)
-        if _is_ours(folder):
+        if is_encoder(folder):
             from whenwhere.models.encoders.model import VideoTextModel
 
             return TrainedEncoder(name, VideoTextModel.load(folder), device)
@@ -84,17 +83,6 @@ def _of_run(folder: Path) -> Path:
             raise ModelError(f"the training run {folder} has no result yet: name {folder}@last, or wait until it ends")
         return folder / RESULT
     return folder
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder was written by `VideoTextModel.save`."""
-    from whenwhere.models.encoders.model import FORMAT
-
-    try:
-        said = read_json(folder / "config.json")
-    except RecordError:
-        return False
-    return isinstance(said, dict) and said.get("format") == FORMAT
 
 
 def _on_hub(name: str, file: str) -> bool:

@@ -71,7 +71,7 @@ class Batches:
         most = max(phase.batch for phase in settings.planned()) * processes
         if len(source) < most:
             raise SettingError(
-                f"the data have {len(source)} clips, fewer than the {most} of an update: lower batch, or raise count "
+                f"too few clips in the data, {len(source)}, for an update of {most}: lower batch, or raise count "
                 "in [data]"
             )
         self.source, self.video, self.objective, self.settings = source, video, objective, settings

@@ -122,7 +122,7 @@ class BenchmarkVideos:
         try:
             where = find_clip(self.folder, item)
             if where is None:
-                raise RecordError(f"{self.folder.folder} holds no video {item.video}: it counts as wrong")
+                raise RecordError(f"{self.folder.folder} holds no video {item.video}: copy it there")
             return read(probe(where[0]), where[1])
         except (MediaError, RecordError) as error:
             self.faults.append(f"{item.video}: {error}" if item.video not in str(error) else str(error))
