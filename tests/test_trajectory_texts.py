@@ -61,6 +61,9 @@ def test_times_are_found(text: str, times: list[float]) -> None:
         ("Row [3.0, 10, 20, 30, 40].", 3.0, (10, 20, 30, 40)),
         ("At 3.0s: (10, 20), (30, 40).", 3.0, (10, 20, 30, 40)),
         ("It is at [10, 20, 30, 40].", None, (10, 20, 30, 40)),
+        ('{"time": 3.0, "bbox_2d": [10, 20, 30, 40], "label": "dog"}', 3.0, (10, 20, 30, 40)),
+        ("<obj>dog</obj><box>[10, 20, 30, 40]</box>at<t>3.0</t>s it sits.", 3.0, (10, 20, 30, 40)),
+        ("At 3.0 s: <box>[[10, 20, 30, 40]]</box>.", 3.0, (10, 20, 30, 40)),
     ],
 )
 def test_boxes_are_found_with_their_time(text: str, time: float | None, box: tuple[float, ...]) -> None:
@@ -72,9 +75,25 @@ def test_boxes_are_found_with_their_time(text: str, time: float | None, box: tup
 
 @pytest.mark.parametrize(
     "text",
+    [
+        "It goes from [1, 2, 3, 4] at 2 s to [5, 6, 7, 8] at 6 s.",
+        "From 2 s to 6 s it moves from [1, 2, 3, 4] to [5, 6, 7, 8].",
+        "At 2 s [1, 2, 3, 4], at 6 s [5, 6, 7, 8].",
+        "Rows [2.0, 1, 2, 3, 4], [6.0, 5, 6, 7, 8].",
+    ],
+)
+def test_several_boxes_have_their_own_times(text: str) -> None:
+    (sentence,) = citing_sentences(text)
+    at = [None if b.at is None else sentence.times[b.at].seconds for b in sentence.boxes]
+    assert at == [2.0, 6.0] and [b.box[0] for b in sentence.boxes] == [1.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "text",
     ["In frame 12 frames later it falls.", "At 3 s (frame 12) he sits.", "A score of 3.2 for it.", "At [10 20 30 40].",
-     "It is at [-5, 10, 20, 30].", "Its length is 21.5 metres.", "After 40 % of the video.",
-     "At three seconds it falls.",     "Its place is [10, 20, 30].", "The point (120, 34) is red.", "x1=30 there."],
+     "It is at [-5, 10, 20, 30].", "Its length is 21.5 metres.", "At 3.0 s its x_min is 150.",
+     "After 40 % of the video.", "At three seconds it falls.",
+     "Its place is [10, 20, 30].", "The point (120, 34) is red.", "x1=30 there."],
 )  # fmt: skip
 def test_claims_that_cannot_be_read_are_noticed(text: str) -> None:
     assert citing_sentences(text)[0].unreadable is not None

@@ -30,7 +30,10 @@ _SPELLED = re.compile(
     r"[ -](?:a )?(?:seconds?|secs?|minutes?|mins?)\b",
     re.IGNORECASE,
 )
-_PLACE = re.compile(rf"\b(?:[xy](?:_?(?:min|max)|[12])?\s*[=:≈]\s*{_N}|\d+\s*(?:px|pixels?)\b)", re.IGNORECASE)
+_PLACE = re.compile(
+    rf"\b(?:[xy]_?(?:min|max|[12])\b|[xy]\s*[=:≈]\s*{_N}|\d+\s*(?:px|pixels?)\b|coord\w*\s(?:\w+\s){{0,3}}\d)",
+    re.IGNORECASE,
+)
 #: Words before a bare number that make it a time.
 _AT = word_set("at from until till around about t time second timestamp mark between by")
 _SOFT = word_set("about around approximately roughly nearly almost exactly approx the just only a")
@@ -181,9 +184,10 @@ def _read(text: str) -> CitingSentence:
             # a score, a size, or a time: nobody can tell, so it is neither replaced nor left alone
             unreadable = f"a number that may be a time ({token.text})"
     times.sort(key=lambda t: t.start)
+    places.sort(key=lambda place: place[0])
     boxes = [
-        CitedBox(start, end, (n[0], n[1], n[2], n[3]), _time_of(times, own, start), corners)
-        for start, end, n, corners, own in sorted(places, key=lambda p: p[0])
+        CitedBox(start, end, (n[0], n[1], n[2], n[3]), at, corners)
+        for (start, end, n, corners, _), at in zip(places, _times_of(times, places), strict=True)
     ]
     return CitingSentence(text, tuple(times), tuple(boxes), unreadable)
 
@@ -193,19 +197,32 @@ def _blank(m: re.Match[str]) -> str:
     return " " * len(m[0])
 
 
-def _time_of(times: list[CitedTime], own: CitedTime | None, start: int) -> int | None:
-    """The time of a box: its own, else the last before it, else the first after it."""
-    if own is not None:
-        return times.index(own)
+def _times_of(
+    times: list[CitedTime], places: list[tuple[int, int, tuple[float, ...], bool, CitedTime | None]]
+) -> list[int | None]:
+    """The time of each box: its own, else by where times stand.
+
+    Where times stand is decided by the first box: in front of the boxes, or after them. As many boxes as times, all
+    after them, belong to them one by one ("from 2 s to 6 s it moves from [...] to [...]").
+    """
     points = [i for i, t in enumerate(times) if not t.length]
-    before = [i for i in points if times[i].start < start]
-    return before[-1] if before else points[0] if points else None
+    free = [start for start, _, _, _, own in places if own is None]
+    if len(free) > 1 and len(points) == len(free) and all(times[i].start < free[0] for i in points):
+        return list(points)
+    leading = bool(free) and any(times[i].start < free[0] for i in points)
+    out: list[int | None] = []
+    for start, _, _, _, own in places:
+        before = [i for i in points if times[i].start < start]
+        after = [i for i in points if times[i].start > start]
+        near = before[-1:] if leading else after[:1]
+        out.append(times.index(own) if own is not None else near[0] if near else None)
+    return out
 
 
 def _follows(tokens: list[Token], i: int, words: frozenset[str]) -> bool:
     """Whether one of the words stands before a token, with nothing but soft words and signs in between."""
     for j in range(i - 1, max(-1, i - 5), -1):
-        if tokens[j].kind == "word" and tokens[j].text in words:
+        if tokens[j].kind in ("word", "string") and tokens[j].text.strip("\"'").lower() in words:
             return True
         if not (tokens[j].kind == "colon" or (tokens[j].kind == "word" and tokens[j].text in _SOFT)):
             return False
