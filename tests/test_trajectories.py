@@ -52,7 +52,7 @@ class Teacher:
     def __init__(self, items: list[Item]) -> None:
         self.items = items
         self.planted = [self._plan(k, item) for k, item in enumerate(items)]
-        self.apart = False
+        self.apart = self.learns = False
 
     def _plan(self, k: int, item: Item) -> str:
         kind = list(PLANTED)[k % len(PLANTED)]
@@ -66,6 +66,8 @@ class Teacher:
     def __call__(self, request: Request) -> "str | Said":
         k = int(request.text().split("(number ")[1].split(")")[0])
         item, kind = self.items[k], self.planted[k]
+        if self.learns and request.body.get("temperature"):
+            kind = "none"
         truth = Truth(item.span_set, item.tubes[0] if item.tubes else None, item.duration, (SIDE, SIDE), fps=item.fps)
         if kind == "refusal":
             return Said(None, refusal="I cannot help with that.")
@@ -131,7 +133,7 @@ def teacher(clips: Path) -> Teacher:
 
 @pytest.fixture
 def server(teacher: Teacher) -> Iterator[ChatServer]:
-    teacher.apart = False
+    teacher.apart = teacher.learns = False
     with ChatServer(teacher) as one:
         yield one
 
@@ -232,6 +234,14 @@ def test_reasoning_that_a_server_keeps_apart(server: ChatServer, clips: Path, te
     teacher.apart = True
     report = made(server, clips, tmp_path, tries=1, form="time-r1")
     assert report.kept and "no_thought" not in report.rejected
+
+
+def test_what_was_rejected_is_asked_again(server: ChatServer, clips: Path, teacher: Teacher, tmp_path: Path) -> None:
+    teacher.learns = True
+    report = made(server, clips, tmp_path)
+    assert report.kept == report.items and not report.rejected
+    planted = Counter(PLANTED[kind] for kind in teacher.planted if PLANTED[kind])
+    assert report.replies == planted
 
 
 def test_command(server: ChatServer, clips: Path, tmp_path: Path) -> None:
