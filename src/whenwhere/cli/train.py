@@ -347,10 +347,19 @@ def _plan(recipe: "Recipe", json_: bool, machine: "Machine") -> None:
     out.print("")
     for key, value in entry["estimate"].items():
         if not isinstance(value, dict):
-            out.print(Text(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else f'{value:,.4g}'}"))
+            out.print(Text(f"{key.replace('_', ' ')}: {value if isinstance(value, str) else _number(value)}"))
     if isinstance(shown, dict):
         out.print(Text(_memory_text(shown)))
     check_estimate(recipe, found, machine)
+
+
+def _number(value: float) -> str:
+    """A number of an estimate: counts below a thousand million in full, others to four digits.
+
+    >>> _number(24000), _number(27_510_000_000), _number(0.024)
+    ('24,000', '2.751e+10', '0.024')
+    """
+    return f"{value:,}" if isinstance(value, int) and value < 1_000_000_000 else f"{value:.4g}"
 
 
 def _memory_text(memory: dict[str, Any]) -> str:
