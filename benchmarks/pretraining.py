@@ -1,11 +1,14 @@
 """What the terms, the masking and the captions of video pre-training do, on held-out clips of shapes, over seeds.
 
-    python benchmarks/pretraining.py [--experiment losses] [--seeds 5] [--updates 200] [--out build/pretraining]
+    python benchmarks/pretraining.py [--experiment losses] [--seeds 5] [--updates 300] [--out build/pretraining]
 
 Every arm begins with one image and text encoder (the recipe tiny-stills), as S-ViLM and ViCLIP begin with encoders of
 pictures, and is trained on clips for `--updates` updates; arms of one seed see the same clips. What is measured are
 clips of the split `heldout`, on which nothing was chosen: worlds, sizes, rates and evaluators below were fixed on the
-split `val` before the first cell was run.
+split `val` before the first cell was run. The pilot that showed that they can be learned measures the encoder that arms
+begin with, too:
+
+    python benchmarks/pretraining.py --split val --experiment losses --arm unblended --seeds 1
 
 A cell is one arm with one seed. A cell whose numbers are there already is not run again, so that the script can be
 stopped at any time; a run that was cut off is resumed. Each comparison is made by a paired t test on the differences of
@@ -263,7 +266,7 @@ def start_folder(preset: str | None, out: Path, updates: int) -> Path:
     return folder
 
 
-def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, out: Path) -> dict[str, Any]:
+def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, split: str, out: Path) -> dict[str, Any]:
     """Trains one arm with one seed, and returns its numbers.
 
     Args:
@@ -272,6 +275,7 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, out: Pat
         seed: Seed of the run and of its clips.
         updates: Updates of an arm at equal samples.
         stills: Updates of the start, 0 for the recipe's.
+        split: Split of the clips that are measured. On `val` the start is measured too.
         out: Folder of all runs.
     """
     import whenwhere
@@ -279,12 +283,15 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, out: Pat
 
     experiment, own = EXPERIMENTS[name], EXPERIMENTS[name].arms[arm]
     start = start_folder(experiment.start, out, stills)
-    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}")
+    slug = "".join(c if c.isalnum() else "-" for c in f"{name} {arm}") + ("-val" if split == "val" else "")
     file = out / f"{slug}.toml"
     text = MODEL.format(
         start=start, encoder=own.encoder, objective=own.objective, data=own.data, train=own.train, cache=out / "cache"
     )
-    write_text(file, f"# {experiment.title}\n" + text + experiment.evaluators)
+    evaluators = experiment.evaluators
+    if split == "val":
+        evaluators = evaluators.replace('"heldout"', '"val"').replace("at_start = false", "at_start = true")
+    write_text(file, f"# {experiment.title}\n" + text + evaluators)
     steps = max(round(updates * own.factor), 2)
     changes = [f"max_steps={steps}", f"train.seed={seed}", f"data.first_seed={10_000_000 + seed * 10_000}"]
     began = time.monotonic()
@@ -295,7 +302,8 @@ def run_cell(name: str, arm: str, seed: int, updates: int, stills: int, out: Pat
     }  # fmt: skip
     for line in lines:
         row |= {key: line[key] for key in ("loss", "step_seconds", "resident_set_gib", "flops") if key in line}
-        row |= {key.removeprefix("eval/"): value for key, value in line.items() if key.startswith("eval/")}
+        when = "" if line["step"] else "before/"
+        row |= {when + key.removeprefix("eval/"): value for key, value in line.items() if key.startswith("eval/")}
     return row
 
 
@@ -311,10 +319,13 @@ def table(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"### {one.title}", ""]
     lines.append("| arm | seeds | FLOPs | s an update | " + " | ".join(one.measures) + " |")
     lines.append("| --- " * (4 + len(one.measures)) + "|")
+    first = next((row for row in own if f"before/{one.primary}" in row), None)
+    if first is not None:
+        values = [f"{100 * first[f'before/{key}']:.1f}" for key in one.measures.values()]
+        lines.append("| before | | | | " + " | ".join(values) + " |")
     for arm in one.arms:
         cells = [row for row in own if row["arm"] == arm]
         if not cells:
-            lines.append(f"| {arm} | 0 |" + " |" * (2 + len(one.measures)))
             continue
         seconds = np.median([c.get("step_seconds", np.nan) for c in cells])
         costs = f"{np.mean([c['flops'] for c in cells]):.2g} | {seconds:.2f}"
@@ -355,10 +366,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--updates", type=int, default=300)
     parser.add_argument("--stills", type=int, default=0, help="updates of the start; 0 for those of its recipe")
+    parser.add_argument("--split", choices=("heldout", "val"), default="heldout")
     parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    file = options.results / "pretraining.json"
+    stem = "pretraining" if options.split == "heldout" else "pretraining_pilot"
+    file = options.results / f"{stem}.json"
     rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     done = {(row["experiment"], row["arm"], row["seed"]) for row in rows}
     for seed in range(options.seeds):
@@ -366,11 +379,12 @@ def main() -> None:
             for arm in EXPERIMENTS[name].arms:
                 if (name, arm, seed) in done or (options.arm and arm not in options.arm):
                     continue
-                rows.append(run_cell(name, arm, seed, options.updates, options.stills, options.out))
+                rows.append(run_cell(name, arm, seed, options.updates, options.stills, options.split, options.out))
                 sys.stdout.write(f"{json.dumps(rows[-1])}\n")
                 sys.stdout.flush()
                 write_text(file, json.dumps(rows, indent=1) + "\n")
-                write_text(options.results / "pretraining.md", "\n".join(table(one, rows) for one in EXPERIMENTS))
+                named = [one for one in EXPERIMENTS if any(row["experiment"] == one for row in rows)]
+                write_text(options.results / f"{stem}.md", "\n".join(table(one, rows) for one in named))
 
 
 if __name__ == "__main__":
