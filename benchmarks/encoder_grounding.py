@@ -3,7 +3,7 @@
     python benchmarks/encoder_grounding.py encoders/mine [MODEL ...] [--clips 200]
 
 A MODEL is anything that `--model` takes; a folder alone means `encoder:` and the folder. Each clip of the corpus
-`actions` (split val, 16 s at two frames a second) has four actions with pauses between them; the first is asked for by
+`actions` (split heldout, 16 s at two frames a second) has four actions with pauses between them; the first is asked for by
 its caption, "the red circle grows". Writes results/encoder_grounding.{json,md}.
 
 Measures, in percent: t_IoU and v_IoU of the answers, unsure ones counting zero; the share of answers; recall of the
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--clips", type=int, default=200)
     asked = parser.parse_args()
-    corpus = shapes_corpus("actions", split="val")
+    corpus = shapes_corpus("actions", split="heldout")
     models = [f"encoder:{m}" if Path(m).is_dir() else m for m in asked.models]
     found: dict[str, list[list[float]]] = {"constant": [], **{model: [] for model in models}}
     with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ from tiny_policies import Told, Two, blank_policy, lines, opened
 
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import MediaError, SettingError, WhenwhereError
-from whenwhere.training.data.budget import MemoryBudget, parse_size
+from whenwhere.training.budget import MemoryBudget, parse_size
 from whenwhere.training.data.samples import DeferredSample, Sample, deferred
 from whenwhere.training.data.workers import WorkerPool, no_substitute
 from whenwhere.training.settings import TrainingSettings

@@ -16,8 +16,8 @@ from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, RecordError, SettingError
 from whenwhere.models.adapters import CONFIG
 from whenwhere.models.runs import RESULT, resolve_run
+from whenwhere.training.budget import parse_size
 from whenwhere.training.data import difficulty
-from whenwhere.training.data.budget import parse_size
 from whenwhere.training.data.curriculum import Curriculum, CurriculumSettings
 from whenwhere.training.data.difficulty import DifficultySampling
 from whenwhere.training.data.samples import SampleSource

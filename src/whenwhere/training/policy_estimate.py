@@ -15,7 +15,7 @@ import numpy as np
 
 from whenwhere.errors import WhenwhereError
 from whenwhere.training import builders
-from whenwhere.training.data.budget import parse_size
+from whenwhere.training.budget import parse_size
 from whenwhere.training.data.samples import (
     DeferredSample,
     ReorderedSource,

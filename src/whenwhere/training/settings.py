@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from whenwhere.errors import SettingError
 from whenwhere.store import cache_folder
-from whenwhere.training.data.budget import parse_size
+from whenwhere.training.budget import parse_size
 from whenwhere.training.hub import is_hub_name
 
 #: Metadata of a field whose key recipes did not have at first, as field(default=..., metadata=ADDED): at its default

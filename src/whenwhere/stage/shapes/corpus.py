@@ -158,7 +158,7 @@ def shapes_corpus(name: str, **changes: Any) -> ShapesCorpus:
     'sequence'
     """
     if name not in CORPORA:
-        raise SettingError(f"there is no corpus '{name}'{did_you_mean(name, CORPORA)}")
+        raise SettingError(f"there is no corpus '{name}'{did_you_mean(name, CORPORA, most=len(CORPORA))}")
     known = [f.name for f in fields(ShapesCorpus)]
     for key in changes:
         if key not in known:

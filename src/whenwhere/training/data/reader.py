@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from threading import Lock
 from typing import Generic, TypeVar
 
-from whenwhere.training.data.budget import MemoryBudget, parse_size
+from whenwhere.training.budget import MemoryBudget, parse_size
 from whenwhere.training.data.prefetch import Prefetcher, can_prefetch
 from whenwhere.training.data.samples import OrderedSource, Sample, SampleSource, frame_store, index_at
 from whenwhere.training.data.workers import Substitute, WorkerPool, no_substitute, read_sample

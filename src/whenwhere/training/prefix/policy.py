@@ -31,7 +31,7 @@ from whenwhere.models.backends.local import LocalBackend
 from whenwhere.models.trained import Trained
 from whenwhere.models.vlm import Checkpoint, writing_errors
 from whenwhere.store import atomic_folder
-from whenwhere.training.data.budget import parse_size
+from whenwhere.training.budget import parse_size
 from whenwhere.training.data.samples import Question, Sample
 from whenwhere.training.prefix.adapter import ADAPTER, adapter_weights, write_adapter
 from whenwhere.training.prefix.attention import attach_frame_attention

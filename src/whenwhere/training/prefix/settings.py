@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from whenwhere.errors import SettingError
-from whenwhere.training.data.budget import parse_size
+from whenwhere.training.budget import parse_size
 from whenwhere.training.prefix.shared_prefix import PrefixBackend
 from whenwhere.training.settings import ADDED, TrainingSettings
 
