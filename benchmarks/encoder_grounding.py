@@ -3,8 +3,8 @@
     python benchmarks/encoder_grounding.py encoders/mine [MODEL ...] [--clips 200]
 
 A MODEL is anything that `--model` takes; a folder alone means `encoder:` and the folder. Each clip of the corpus
-`actions` (split heldout, 16 s at two frames a second) has four actions with pauses between them; the first is asked for by
-its caption, "the red circle grows". Writes results/encoder_grounding.{json,md}.
+`actions` (split heldout, 16 s at two frames a second) has four actions with pauses between them; the first is asked for
+by its caption, "the red circle grows". Writes results/encoder_grounding.{json,md}.
 
 Measures, in percent: t_IoU and v_IoU of the answers, unsure ones counting zero; the share of answers; recall of the
 first five ranked windows at t_IoU .5; and v_IoU when the time is given. Constants: the whole clip, and a box of half

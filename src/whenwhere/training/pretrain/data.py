@@ -18,7 +18,7 @@ from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.nouns import RULES, cached_nouns, open_extractor
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import SettingError, did_you_mean
-from whenwhere.stage.shapes.corpus import CORPORA, ShapesCorpus
+from whenwhere.stage.shapes.corpus import ShapesCorpus, shapes_corpus
 from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.pretrain.clips import CaptionedClip as CaptionedClip
 from whenwhere.training.pretrain.clips import ClipSource as ClipSource
