@@ -104,11 +104,7 @@ class CaptionedSetSettings:
         Raises:
             SettingError: There is no such corpus or factor, or the factors contradict each other.
         """
-        if self.corpus not in CORPORA:
-            raise SettingError(
-                f"there is no corpus {self.corpus!r}{did_you_mean(self.corpus, CORPORA, most=len(CORPORA))}"
-            )
-        return checked(ShapesCorpus, asdict(CORPORA[self.corpus]) | self.world, "world")
+        return checked(ShapesCorpus, asdict(shapes_corpus(self.corpus)) | self.world, "world")
 
     def scale(self) -> ScaleSettings | None:
         """How captions at several scales are written; None for `events`.
