@@ -258,14 +258,18 @@ def test_closing_ends_the_processes_while_they_read(tmp_path: Path) -> None:
 def test_workers_end_with_their_run(tmp_path: Path, by: signal.Signals) -> None:
     """However the run ends, also while a worker hangs in a read; the interrupt key, which all of them get, is quiet."""
     child = subprocess.Popen(
-        [sys.executable, feeding_child.__file__, str(tmp_path)], stderr=subprocess.PIPE, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        [sys.executable, "-X", "faulthandler", feeding_child.__file__, str(tmp_path)], stderr=subprocess.PIPE,
+        start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     try:
         wait_for(lambda: (tmp_path / "reading").exists(), 90)
         worker = int((tmp_path / "reading").read_text())
         os.killpg(child.pid, by) if by == signal.SIGINT else child.kill()
-        said = child.communicate(timeout=60)[1].decode()
+        try:
+            said = child.communicate(timeout=60)[1].decode()
+        except subprocess.TimeoutExpired:  # once in a long run of tests on a busy machine: say where it hangs
+            os.killpg(child.pid, signal.SIGABRT)
+            pytest.fail(f"it did not end:\n{child.communicate(timeout=60)[1].decode()}")
         wait_for(lambda: not running(worker), 20)
     finally:
         child.kill()
