@@ -40,6 +40,9 @@ class ColourEncoder:
             self.unit(cells.mean((1, 2, 3))), self.unit(cells.mean((2, 3))), self.unit(cells), groups, shares
         )
 
+    def unknown_words(self, text: str) -> list[str]:
+        return [word for word in text.split() if word == "wug"]
+
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         found = [[COLOURS[word] for word in text.replace(".", "").split() if word in COLOURS] for text in texts]
         return self.unit(np.array([np.mean(rows or [(0.5, 0.5, 0.5)], 0) for rows in found]).reshape(-1, 3))

@@ -62,6 +62,9 @@ class Colours:
             )
         return found
 
+    def unknown_words(self, text: str) -> list[str]:
+        return [word for word in text.split() if word == "wug"]
+
     def embed_texts(self, texts: Sequence[str]) -> Any:
         rows = [[4.0 * ("red" in text), 4.0 * ("blue" in text), 1.0] for text in texts]
         return unit(np.array(rows).reshape(-1, 3))
@@ -112,6 +115,13 @@ def test_what_does_not_stand_out_is_unsure_with_candidates(moving_clip: Path, co
     assert answer.status == "unsure" and not answer.spans and answer.record.candidates
     assert answer.confidence is not None and answer.confidence <= 0.5
     assert answer.record.candidates[0].keys() == {"start", "end", "score"}
+
+
+def test_a_word_that_the_encoder_does_not_know_makes_it_unsure(moving_clip: Path, colours: object) -> None:
+    with whenwhere.open(moving_clip, model="colours") as video:
+        answer = video.ground("a red wug")
+    assert answer.status == "unsure" and not answer.spans and answer.record.candidates
+    assert any("knows no word 'wug'" in warning for warning in answer.record.warnings)
 
 
 def test_a_given_time_and_a_window_are_kept(moving_clip: Path, colours: object) -> None:

@@ -109,6 +109,14 @@ class EncoderGrounder:
             result.status, result.spans = "answered", SpanSet([clip_span(info, request.span)])
         else:
             self._find_time(info, request, sentence, result)
+        if unknown := self.encoder.unknown_words(request.query):
+            words = ", ".join(repr(word) for word in unknown)
+            result.warnings.append(f"{self.encoder.name} knows no word {words}: say it otherwise, or ask another model")
+            if result.status == "answered" and request.span is None:
+                result.status, result.spans, result.confidence = "unsure", SpanSet([]), None
+                result.candidates = [
+                    {"start": round(s.start, 3), "end": round(s.end, 3), "score": s.score} for s in result.ranked or []
+                ]
         if result.spans:
             self._find_boxes(info, request, thing, phrase, result)
         return result

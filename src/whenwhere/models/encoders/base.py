@@ -97,6 +97,14 @@ class TorchEncoder(ABC):
         """Embed texts (see `encoder.Encoder.embed_texts`)."""
         return self._batched(lambda batch: unit(self._texts(batch)), list(texts), TEXTS)
 
+    def unknown_words(self, text: str) -> list[str]:
+        """No word: tokens of other encoders are parts of words, of which every word is made.
+
+        Args:
+            text: A text.
+        """
+        return []
+
     def _batched(self, embed: Callable[[Any], NDArray[np.float32]], items: Any, together: int) -> NDArray[np.float32]:
         parts = [self._guarded(embed, items[k : k + together]) for k in range(0, len(items), together)]
         return np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)

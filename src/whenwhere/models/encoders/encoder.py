@@ -91,3 +91,11 @@ class Encoder(Protocol):
             Embeddings of unit length, shape (n, D).
         """
         ...
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the encoder has no tokens for and so cannot understand.
+
+        Args:
+            text: A text.
+        """
+        ...

@@ -80,6 +80,18 @@ class TrainedEncoder(TorchEncoder):
         count = side**2 * (1 if video.config.attention == "frame" else steps)
         return weights[:, first : first + count].float().cpu().numpy().reshape(len(clips), steps, side, side)
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words that the tokenizer has no token for, if it is one of whole words.
+
+        Args:
+            text: A text.
+        """
+        tokenizer = self.model.text.tokenizer
+        unknown = tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        return [w for w in text.split() if unknown in tokenizer(w, add_special_tokens=False)["input_ids"]]
+
     def _texts(self, texts: list[str]) -> "Tensor":
         tokens = self.model.text.tokenize(texts)
         return self.model.text(**{key: value.to(self.device) for key, value in tokens.items()})
