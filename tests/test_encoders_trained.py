@@ -53,6 +53,7 @@ def test_what_the_model_computes_comes_out_at_unit_length(video: dict[str, Any],
     assert np.allclose(found.pooled, unit(out.pooled, dim=-1), atol=1e-5)
     assert np.allclose(found.frames, unit(out.frames, dim=-1), atol=1e-5)
     assert np.allclose(encoder.embed_texts(TEXTS), unit(read, dim=-1), atol=1e-5)
+    assert not encoder.unknown_words(TEXTS[0]) and encoder.unknown_words(f"{TEXTS[0]} wug") == ["wug"]
     assert found.patches is not None and found.patches.shape == (3, steps, 2, 2, 24)
     t, h, w = (int(n) for n in out.positions[1, 3])
     assert np.allclose(found.patches[1, t, h, w], unit(patches[1, 3], dim=-1), atol=1e-5)
