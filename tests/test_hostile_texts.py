@@ -1,6 +1,7 @@
 """Texts of servers, checkpoints and recipes: the key stays hidden, terminals get no commands, programs end."""
 
 import base64
+import gc
 import io
 import json
 import re
@@ -404,5 +405,38 @@ def test_a_template_that_never_ends_is_stopped(template: str, monkeypatch: pytes
     with pytest.raises((TemplateLimitError, MemoryError, RecursionError, OverflowError)):
         render(template)
     assert time.monotonic() - began < 20
+    assert gc.isenabled()
     # What came before is as it was, and an ordinary template still works.
     assert render("{% set n = namespace(**{'a': 2}) %}{{ 'x' * 5 }} **{{ n.a * 2 }}**") == "xxxxx **4**"
+
+
+def test_the_limit_is_not_lost_in_the_clean_up_of_other_code() -> None:
+    pytest.importorskip("jinja2")
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from whenwhere.models.limits import limited_template
+
+    ended = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.own = self
+
+        def __del__(self) -> None:
+            ended.append(gc.isenabled())
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        Cycle()
+        gc.disable()
+        Cycle()
+        gc.enable()
+        with limited_template("{{ range(9)|list }}"):
+            seen = len(ended)
+            assert ImmutableSandboxedEnvironment().from_string("{{ range(9)|list }}").render() == str(list(range(9)))
+            assert len(ended) == seen
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert ended and gc.isenabled()

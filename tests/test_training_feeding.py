@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import clips
 import feeding_child
+from mixed_source import Mixed
 from tiny_policies import Told, Two, blank_policy, lines, opened
 
 from whenwhere.datasets.item import Item, span_array
-from whenwhere.errors import MediaError, SettingError, WhenwhereError
+from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.training.budget import MemoryBudget, parse_size
 from whenwhere.training.data.samples import DeferredSample, Sample, deferred
 from whenwhere.training.data.workers import WorkerPool, no_substitute
@@ -146,43 +147,6 @@ def test_a_closed_reader_keeps_no_thread() -> None:
 
 
 # workers
-
-
-class Mixed(Two):
-    """Samples that are read, that are faulty in two ways, and whose reader kills itself or meets a bug."""
-
-    def __init__(self, marks: Path) -> None:
-        super().__init__()
-        self.marks = marks
-
-    def __len__(self) -> int:
-        return 8
-
-    def deferred(self, index: int) -> Sample:
-        from whenwhere.training.run_folder import SampleError
-
-        if index == 2:
-            raise SampleError("torn.mp4", "torn.mp4 cannot be read: it is empty")
-        whole = self.samples[index % 2]
-
-        def read() -> np.ndarray:
-            if index == 3:
-                raise MediaError("the frames are torn")
-            if index == 4:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if index == 5 and not (self.marks / "killed").exists():
-                (self.marks / "killed").write_text("")
-                os.kill(os.getpid(), signal.SIGKILL)
-            if index == 6:
-                raise ZeroDivisionError
-            return whole.images + np.uint8(index)
-
-        return DeferredSample(f"s{index}", whole.shape, whole.times, whole.questions, read)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self.deferred(index)
-        _ = sample.images
-        return sample
 
 
 @pytest.fixture(scope="module")

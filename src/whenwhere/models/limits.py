@@ -7,6 +7,7 @@ more memory than `MEMORY` beyond what the process has. A single step cannot be s
 powers of numbers are refused, and others (such as a sum of many lists) are left.
 """
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def limited_template(template: str) -> Iterator[None]:
         return watch
 
     before = sys.gettrace()
-    with _limited_memory():
+    with _no_collection(), _limited_memory():
         sys.settrace(count)
         try:
             yield
@@ -69,6 +70,18 @@ def limited_template(template: str) -> Iterator[None]:
             raise TemplateLimitError(f"it takes more than {MEMORY >> 20} MiB of memory") from e
         finally:
             sys.settrace(before)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps the garbage of others alive: what stops a rendering would be lost if it were raised in their clean-up."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _has_powers(template: str) -> bool:
