@@ -1,0 +1,249 @@
+"""Cells: what is on the disk of one stage, run with one seed.
+
+    OUT/cells/<stage hash>/<seed>/
+        cell.json      what is run: stage, seed and configuration
+        env.json       what it was run with: code, packages, data, machine
+        status.json    whether it waits, runs, is done or failed, and why
+        metrics.json   {key: number}; evaluators' metrics are named <evaluator>/<metric>, such as retrieval/t2v-R@1
+        items.jsonl    {"metric", "item", "video", "value"}: values of single items, where there are any
+        log.txt        what the process printed
+        work/          files of the run itself
+
+Files are the truth; there is no other record of a run. `read_cells` puts the stages of each arm and seed together.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from whenwhere.ablate.study import Study, StudyArm, parse_record
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.item_values import ItemValue, read_item_values
+from whenwhere.readers import quoted, read_json
+
+State = Literal["waiting", "running", "done", "failed"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CellStatus(_Strict):
+    """How far a cell is.
+
+    Attributes:
+        state: Whether it waits, runs, is done or failed.
+        pid: Process that runs it, on the machine with this boot id.
+        boot_id: Names the machine since its last start, so that a process id of another machine or of an earlier start
+            is not taken for a running process.
+        host: Name of the machine.
+        heartbeat: Seconds since 1970 when the process last said that it is alive.
+        started: Seconds since 1970 when it began.
+        ended: Seconds since 1970 when it ended.
+        exit: Exit status of the process; negative for a signal.
+        reason: Why it failed, as a sentence.
+    """
+
+    state: State = "waiting"
+    pid: int | None = None
+    boot_id: str | None = None
+    host: str | None = None
+    heartbeat: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    exit: int | None = None
+    reason: str = ""
+
+
+class CellEnvironment(_Strict):
+    """What a cell was run with.
+
+    Attributes:
+        code: Hash of the program; comments and docstrings of whenwhere do not count.
+        data: Hash of the files that the result depends on.
+        git: Commit of the code, with `+` if files differed from it; empty where there is no repository.
+        packages: Versions of the packages that numbers depend on.
+        python: Version of Python.
+        machine: Processor, number of cores, and accelerator.
+        host: Name of the machine.
+    """
+
+    code: str = ""
+    data: str = ""
+    git: str = ""
+    packages: dict[str, str] = Field(default_factory=dict)
+    python: str = ""
+    machine: str = ""
+    host: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Code and data; cells with different fingerprints are not compared."""
+        return f"{self.code}/{self.data}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm with one seed, all stages together.
+
+    Attributes:
+        arm: Id of the arm.
+        seed: The seed.
+        state: `done` if all stages are; `failed` if one failed; else `running` or `waiting`.
+        reason: Why it failed, as a sentence; else empty.
+        metrics: Metrics by key; empty unless the cell is done. A key that two stages have is that of the later stage,
+            except `train_seconds`, `flops` and `seconds`, which are added up, and `peak_memory_gib`, of which the
+            largest counts.
+        fingerprints: Fingerprint of code and data of each stage that has one.
+        folders: Folder of each stage.
+        env: Environment of the last stage that has one.
+    """
+
+    arm: str
+    seed: int
+    state: State
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    fingerprints: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
+    env: CellEnvironment | None = None
+
+    def items(self, metric: str) -> Iterator[ItemValue]:
+        """The values of single items of a metric, in the order of the files; none if there are none.
+
+        Args:
+            metric: Key of the metric.
+
+        Raises:
+            RecordError: A line cannot be read; the message names the file and the line.
+        """
+        for folder in self.folders:
+            yield from (one for one in read_item_values(folder / "items.jsonl") if one.metric == metric)
+
+
+def cell_folder(out: str | os.PathLike[str], stage_hash: str, seed: int) -> Path:
+    """The folder of a cell.
+
+    Args:
+        out: Folder of the study's runs.
+        stage_hash: Hash of the stage.
+        seed: The seed.
+    """
+    return Path(out) / "cells" / stage_hash / str(seed)
+
+
+def read_cells(out: str | os.PathLike[str], study: Study) -> list[Cell]:
+    """The cells of a study: one for each funded arm and seed, in the order of the study, whether they are run or not.
+
+    Args:
+        out: Folder of the study's runs.
+        study: The study.
+
+    Raises:
+        RecordError: A file of a cell cannot be read or is not what it should be; the message names it.
+    """
+    return [read_cell(out, arm, seed) for arm in study.arms if arm.funded for seed in arm.seeds]
+
+
+def read_cell(out: str | os.PathLike[str], arm: StudyArm, seed: int) -> Cell:
+    """One arm with one seed, as its files show it.
+
+    Args:
+        out: Folder of the study's runs.
+        arm: The arm.
+        seed: The seed.
+
+    Raises:
+        RecordError: A file of the cell cannot be read or is not what it should be.
+    """
+    folders = tuple(cell_folder(out, stage.hash, seed) for stage in arm.stages)
+    statuses = [read_status(folder) for folder in folders]
+    envs = [read_env(folder) for folder in folders]
+    states = [one.state for one in statuses]
+    state: State
+    if "failed" in states:
+        state = "failed"
+    elif set(states) == {"done"}:
+        state = "done"
+    else:
+        state = "running" if "running" in states else "waiting"
+    metrics: dict[str, float] = {}
+    for folder in folders if state == "done" else ():
+        _merge(metrics, read_metrics(folder / "metrics.json"))
+    known = [one for one in envs if one is not None]
+    return Cell(
+        arm.id, seed, state, next((one.reason for one in statuses if one.state == "failed"), ""), metrics,
+        tuple(one.fingerprint for one in known), folders, known[-1] if known else None,
+    )  # fmt: skip
+
+
+def _merge(metrics: dict[str, float], more: dict[str, float]) -> None:
+    for key, value in more.items():
+        if key in ("train_seconds", "flops", "seconds"):
+            metrics[key] = metrics.get(key, 0.0) + value
+        elif key == "peak_memory_gib":
+            metrics[key] = max(metrics.get(key, 0.0), value)
+        else:
+            metrics[key] = value
+
+
+def read_status(folder: Path) -> CellStatus:
+    """How far a cell is; one that was never begun is waiting.
+
+    Args:
+        folder: Folder of the cell.
+
+    Raises:
+        RecordError: status.json cannot be read.
+    """
+    file = folder / "status.json"
+    if not file.exists():
+        return CellStatus()
+    return parse_record(
+        CellStatus, read_json(file, RecordError, "take the cell's folder away, and run it again"), str(file)
+    )
+
+
+def read_env(folder: Path) -> CellEnvironment | None:
+    """What a cell was run with; None if it was never begun.
+
+    Args:
+        folder: Folder of the cell.
+
+    Raises:
+        RecordError: env.json cannot be read.
+    """
+    file = folder / "env.json"
+    if not file.exists():
+        return None
+    found = read_json(file, RecordError, "take the cell's folder away, and run it again")
+    return parse_record(CellEnvironment, found, str(file))
+
+
+def read_metrics(file: Path) -> dict[str, float]:
+    """The metrics in a metrics.json.
+
+    Args:
+        file: The file.
+
+    Raises:
+        RecordError: The file cannot be read, or has anything else than finite numbers by name.
+    """
+    found = read_json(file, RecordError, "a cell that is done has one")
+    if not isinstance(found, dict):
+        raise RecordError(
+            f"{file} holds no table of metrics: it needs an object such as {json.dumps({'accuracy': 0.5})}"
+        )
+    return {key: _number(value, f"{file}, {key},") for key, value in found.items()}
+
+
+def _number(value: Any, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecordError(f"{place} is {quoted(value)} and must be a finite number")
+    return float(value)
