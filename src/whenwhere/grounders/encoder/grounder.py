@@ -3,7 +3,8 @@
 Frames are embedded once for all sentences of a session. Each sentence gives a curve: how much more a moment looks like
 the sentence than like texts that say nothing ("a video"), in the units of the encoder's own logits. Windows that stand
 out from the rest of the curve are ranked (`windows`); the best one is the answer if inside it the sentence is likelier
-than any of the empty texts, and otherwise the answer is unsure and lists them. A box a second is drawn around the
+than any of the empty texts, and otherwise the answer is unsure and lists them. There is no confidence: an encoder's logits say
+which of two texts fits better, and both may be wrong, as every text is for a video unlike those it was trained on. A box a second is drawn around the
 warmest part of a heat map of the object that the sentence is about (`heat`).
 
 A video encoder embeds overlapping clips, and a moment is the mean of the clips that show it. Frames are shown to the
@@ -35,9 +36,6 @@ from whenwhere.video import VideoInfo, read_frames
 
 #: Texts that say nothing about a video, with which a sentence is compared.
 GENERIC = ("", "a video", "a photo", "a picture of something", "a scene", "an empty scene", "something else")
-#: A window is answered if the sentence has more than this probability, among itself and the likeliest of the texts
-#: above: at one half it is the likelier one.
-THRESHOLD = 0.5
 #: Frames per second to look at.
 FPS = 2.0
 #: Frames decoded at a time.
@@ -75,7 +73,6 @@ class EncoderGrounder:
         open_encoder: Opens the encoder, when it is first needed.
         progress: Called with the share of the video that was looked at.
         generic: Texts that say nothing.
-        threshold: A window is answered if the sentence is likelier than this, from 0 to 1.
     """
 
     name = "encoder"
@@ -85,9 +82,8 @@ class EncoderGrounder:
         open_encoder: Callable[[], Encoder],
         progress: Callable[[float], None] | None = None,
         generic: tuple[str, ...] = GENERIC,
-        threshold: float = THRESHOLD,
     ) -> None:
-        self._open, self.progress, self.generic, self.threshold = open_encoder, progress, generic, threshold
+        self._open, self.progress, self.generic = open_encoder, progress, generic
         self._videos: OrderedDict[tuple[str, float, float, float], EmbeddedVideo] = OrderedDict()
 
     @cached_property
@@ -113,7 +109,7 @@ class EncoderGrounder:
             words = ", ".join(repr(word) for word in unknown)
             result.warnings.append(f"{self.encoder.name} knows no word {words}: say it otherwise, or ask another model")
             if result.status == "answered" and request.span is None:
-                result.status, result.spans, result.confidence = "unsure", SpanSet([]), None
+                result.status, result.spans = "unsure", SpanSet([])
                 result.candidates = [
                     {"start": round(s.start, 3), "end": round(s.end, 3), "score": s.score} for s in result.ranked or []
                 ]
@@ -153,10 +149,8 @@ class EncoderGrounder:
         spans = [video.span(window, searched) for window in windows]
         result.ranked = spans
         result.curve = CurveRecord(start=video.start, step=video.step, values=[round(v, 3) for v in margins.tolist()])
-        result.confidence = float(1 / (1 + np.exp(-np.clip(best.inside, -50, 50))))
-        if result.confidence > self.threshold:
-            result.status = "answered"
-            result.spans = SpanSet([Span(spans[0].start, spans[0].end, result.confidence)])
+        if best.inside > 0:
+            result.status, result.spans = "answered", SpanSet([spans[0]])
         else:
             result.candidates = [
                 {"start": round(s.start, 3), "end": round(s.end, 3), "score": round(w.inside, 3)}
