@@ -3,9 +3,10 @@
 Frames are embedded once for all sentences of a session. Each sentence gives a curve: how much more a moment looks like
 the sentence than like texts that say nothing ("a video"), in the units of the encoder's own logits. Windows that stand
 out from the rest of the curve are ranked (`windows`); the best one is the answer if inside it the sentence is likelier
-than any of the empty texts, and otherwise the answer is unsure and lists them. There is no confidence: an encoder's logits say
-which of two texts fits better, and both may be wrong, as every text is for a video unlike those it was trained on. A box a second is drawn around the
-warmest part of a heat map of the object that the sentence is about (`heat`).
+than any of the empty texts, and otherwise the answer is unsure and lists them. There is no confidence: an encoder's
+logits say which of two texts fits better, and both may be wrong, as every text is for a video unlike those it was
+trained on. A box a second is drawn around the warmest part of a heat map of the object that the sentence is about
+(`heat`).
 
 A video encoder embeds overlapping clips, and a moment is the mean of the clips that show it. Frames are shown to the
 encoder whole, squeezed to its square, so that nothing at the sides is lost.
