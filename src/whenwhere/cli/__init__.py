@@ -24,6 +24,7 @@ from typing import Annotated
 import typer
 
 import whenwhere
+from whenwhere.cli.ablate import ablate
 from whenwhere.cli.batch import batch_command
 from whenwhere.cli.data import data
 from whenwhere.cli.demo import demo_command
@@ -60,7 +61,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 
 
 def build_app(commands: dict[str, tuple[Callable[..., None], str]]) -> typer.Typer:
-    """The command line with these commands and the group `data`."""
+    """The command line with these commands and the groups `data` and `ablate`."""
     app = typer.Typer(
         name="whenwhere",
         cls=SuggestingGroup,
@@ -75,6 +76,7 @@ def build_app(commands: dict[str, tuple[Callable[..., None], str]]) -> typer.Typ
     for name, (function, example) in commands.items():
         app.command(name, epilog=f"Example: {example}")(function)
     app.add_typer(data)
+    app.add_typer(ablate)
     app.callback()(_read_global_options)
     return app
 
