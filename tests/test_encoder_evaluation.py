@@ -12,7 +12,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from whenwhere.errors import SettingError
+from whenwhere.errors import RecordError, SettingError
+from whenwhere.evaluate.item_values import read_item_values
 from whenwhere.models.encoders.config import EncoderConfig, TextConfig, VideoConfig
 from whenwhere.models.encoders.evaluation import examples, localization, pointing, recognition, retrieval, shapes
 from whenwhere.models.encoders.evaluation.features import embed_videos, frame_features
@@ -24,6 +25,9 @@ from whenwhere.models.heads.localizer import LocalizerSettings, Segment
 from whenwhere.stage.shapes.corpus import shapes_corpus
 from whenwhere.stage.shapes.scales import ScaleSettings
 from whenwhere.training.evaluators import build_evaluators, find_evaluator, read_evaluators
+from whenwhere.training.recipe import load
+from whenwhere.training.remeasure import measure_run
+from whenwhere.training.run import train
 from whenwhere.video.write import FrameWriter
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -257,6 +261,12 @@ def test_each_kind_of_evaluator_measures_the_encoder_of_an_objective(kind):
     metrics, value = one.measure()
     assert 0 <= value <= 1 and all(np.isfinite(number) for number in metrics.values())
     assert one.measure()[0] == metrics
+    values: dict[str, list[float]] = {}
+    for item in one.item_values():
+        values.setdefault(item.metric.removeprefix("a/"), []).append(item.value)
+    assert bool(values) == (kind not in ("localization", "boundaries"))  # their metrics are no means over items
+    for name, own in values.items():
+        assert np.mean(own) == pytest.approx(metrics[name])
     settings = find_evaluator(kind).settings
     assert [name for name in settings.METRICS if name not in metrics] == []  # type: ignore[attr-defined]
 
@@ -291,6 +301,29 @@ def test_a_run_of_pre_training_is_measured(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     for kind, metric in kinds.items():
         assert [line["step"] for line in lines if f"eval/{kind}/{metric}" in line] == [0, 2]
+        items = [one.value for one in read_item_values(tmp_path / "run" / "items" / f"{kind}.jsonl")
+                 if one.metric == f"{kind}/{metric}"]  # fmt: skip
+        assert np.mean(items) == pytest.approx(lines[-1].get(f"eval/{kind}/{metric}", np.mean(items)))
+
+
+def test_a_finished_run_is_measured_again_without_training(tmp_path):
+    """Evaluators that are added later find what they would have found in the run itself."""
+    table = '[[evaluators]]\nname = "one"\nkind = "retrieval"\nmetric = "t2v-R@1"\nevery = 9\nat_start = false\n'
+    table += 'data = { count = 6, world = { split = "val", frames = 4 } }\n'
+    (tmp_path / "first.toml").write_text(pretrain_runs.RECIPE + table)
+    train(load(str(tmp_path / "first.toml"), ["max_steps=2"]), tmp_path / "run", device="cpu")
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    (tmp_path / "again.toml").write_text(pretrain_runs.RECIPE + table.replace("one", "two"))
+    recipe = load(str(tmp_path / "again.toml"), ["max_steps=2"])
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    found = measure_run(recipe, tmp_path / "run", device="cpu")
+    assert {f"eval/{key.replace('two', 'one')}": value for key, value in found.metrics.items()}.items() <= last.items()
+    assert {one.metric for one in found.items} >= {"two/t2v-R@1"}
+    assert before == {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    with pytest.raises(RecordError, match="no run whose model"):
+        measure_run(recipe, tmp_path / "other")
+    with pytest.raises(SettingError, match=r"learning_rate"):
+        measure_run(load(str(tmp_path / "again.toml"), ["max_steps=2", "learning_rate=1"]), tmp_path / "run")
 
 
 def test_tables_of_evaluators_that_cannot_be():

@@ -7,11 +7,12 @@ can say how each item did returns these values, and a training run keeps them.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from whenwhere.errors import RecordError
+from whenwhere.evaluate.ragged import Floats
 from whenwhere.readers import parse_json, quoted, read_lines
 from whenwhere.store import write_text
 
@@ -31,6 +32,24 @@ class ItemValue:
     item: str
     video: str
     value: float
+
+
+def item_values(ids: Sequence[str], videos: Sequence[str], columns: Mapping[str, Floats]) -> Iterator[ItemValue]:
+    """Columns of a score as values of single items; values that are not finite are left out.
+
+    Args:
+        ids: Id of each item.
+        videos: Id of the video of each item.
+        columns: The values of all items by the name of their metric.
+
+    >>> import numpy as np
+    >>> list(item_values(["a", "b"], ["v", "v"], {"IoU": np.array([0.5, np.nan])}))
+    [ItemValue(metric='IoU', item='a', video='v', value=0.5)]
+    """
+    for metric, column in columns.items():
+        for item, video, value in zip(ids, videos, column, strict=True):
+            if math.isfinite(value):
+                yield ItemValue(metric, item, video, float(value))
 
 
 def write_item_values(path: str | os.PathLike[str], values: Iterable[ItemValue]) -> Path:

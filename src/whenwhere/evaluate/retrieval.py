@@ -212,11 +212,20 @@ def pair_measures(similarity: Floats) -> dict[str, float]:
     >>> pair_measures(np.array([[[0.9, 0.1], [0.3, 0.2]]]))
     {'pair-t2v': 0.5, 'pair-v2t': 1.0, 'pair-both': 0.0}
     """
+    return {name: float(hits.mean()) for name, hits in pair_hits(similarity).items()}
+
+
+def pair_hits(similarity: Floats) -> dict[str, Floats]:
+    """The measures of `pair_measures` for each pair alone, shape (pairs,) each.
+
+    Args:
+        similarity: As `pair_measures` takes them.
+    """
     own = np.diagonal(similarity, axis1=1, axis2=2)
     forth = own > np.stack([similarity[:, 0, 1], similarity[:, 1, 0]], 1)
     back = own > np.stack([similarity[:, 1, 0], similarity[:, 0, 1]], 1)
     both = forth.all(1) & back.all(1)
-    return {"pair-t2v": float(forth.mean()), "pair-v2t": float(back.mean()), "pair-both": float(both.mean())}
+    return {"pair-t2v": forth.mean(1), "pair-v2t": back.mean(1), "pair-both": both.astype(float)}
 
 
 def score_items(

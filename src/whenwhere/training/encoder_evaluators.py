@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.evaluate.embeddings import Ensemble
+from whenwhere.evaluate.item_values import ItemValue
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation import localization, pointing, recognition, retrieval, shapes
 from whenwhere.models.encoders.evaluation.benchmark_videos import IMAGE_FRAMES
@@ -52,15 +53,22 @@ class EncoderEvaluator:
 
     Args:
         objective: The objective.
-        measure: Function from the encoder to its metrics.
+        measure: Function from the encoder to its metrics. It adds the values of single items to its second argument.
+
+    Attributes:
+        items: Values of single items in the latest evaluation.
     """
 
-    def __init__(self, objective: EncodingObjective, measure: Callable[[Encoder], dict[str, float]]) -> None:
+    def __init__(
+        self, objective: EncodingObjective, measure: Callable[[Encoder, list[ItemValue]], dict[str, float]]
+    ) -> None:
         self.objective, self.measure = objective, measure
+        self.items: list[ItemValue] = []
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the encoder as it is now."""
-        return self.measure(self.objective.encoder())
+        self.items = []
+        return self.measure(self.objective.encoder(), self.items)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,10 +289,10 @@ def build_retrieval(
     # seeds far from those of the pool, so that no clip is in both
     pairs = _once(lambda encoder: shapes.pairs_pool(_corpus(data, encoder), settings.pairs, data.first_seed + 10**6))
 
-    def measure(encoder: Encoder) -> dict[str, float]:
+    def measure(encoder: Encoder, items: list[ItemValue]) -> dict[str, float]:
         clips, unread = pool(encoder)
-        found = retrieval.score_retrieval(encoder, clips) | {"unread_clips": float(unread)}
-        return found | (retrieval.score_pairs(encoder, pairs(encoder)) if settings.pairs else {})
+        found = retrieval.score_retrieval(encoder, clips, items) | {"unread_clips": float(unread)}
+        return found | (retrieval.score_pairs(encoder, pairs(encoder), items) if settings.pairs else {})
 
     return EncoderEvaluator(objective, measure)
 
@@ -295,8 +303,10 @@ def build_recognition(
     """The evaluator of a table of kind "recognition"; see `evaluators.EvaluatorKind`."""
     clips, classes, how = _shapes(settings.data, shapes.labelled_clips), recognition_classes(), settings
 
-    def measure(encoder: Encoder) -> dict[str, float]:
-        return recognition.zero_shot(encoder, clips(encoder), classes, how.templates, how.ensemble).measures()
+    def measure(encoder: Encoder, items: list[ItemValue]) -> dict[str, float]:
+        found = recognition.zero_shot(encoder, clips(encoder), classes, how.templates, how.ensemble)
+        items.extend(found.item_values())
+        return found.measures()
 
     return EncoderEvaluator(objective, measure)
 
@@ -307,9 +317,10 @@ def build_probe(
     """The evaluator of a table of kind "probe"; see `evaluators.EvaluatorKind`."""
     train, test = (_shapes(data, shapes.labelled_clips) for data in (settings.train, settings.data))
 
-    def measure(encoder: Encoder) -> dict[str, float]:
-        classes = recognition_classes()
-        return recognition.probe(encoder, train(encoder), test(encoder), classes, settings.strengths).measures()
+    def measure(encoder: Encoder, items: list[ItemValue]) -> dict[str, float]:
+        found = recognition.probe(encoder, train(encoder), test(encoder), recognition_classes(), settings.strengths)
+        items.extend(found.item_values())
+        return found.measures()
 
     return EncoderEvaluator(objective, measure)
 
@@ -320,7 +331,8 @@ def build_questions(
     """The evaluator of a table of kind "qa"; see `evaluators.EvaluatorKind`."""
     train, test = (_shapes(data, shapes.question_set) for data in (settings.train, settings.data))
     return EncoderEvaluator(
-        objective, lambda encoder: answer_questions(encoder, train(encoder), test(encoder), settings.head)
+        objective,
+        lambda encoder, items: answer_questions(encoder, train(encoder), test(encoder), settings.head, items),
     )
 
 
@@ -330,7 +342,8 @@ def build_localization(
     """The evaluator of a table of kind "localization"; see `evaluators.EvaluatorKind`."""
     train, test = (_shapes(data, shapes.segmented_videos, whole=True) for data in (settings.train, settings.data))
     return EncoderEvaluator(
-        objective, lambda encoder: localization.locate_actions(encoder, train(encoder), test(encoder), settings.head)
+        objective,
+        lambda encoder, items: localization.locate_actions(encoder, train(encoder), test(encoder), settings.head),
     )
 
 
@@ -340,7 +353,10 @@ def build_pointing(
     """The evaluator of a table of kind "pointing"; see `evaluators.EvaluatorKind`."""
     named = _shapes(settings.data, shapes.named_boxes)
     return EncoderEvaluator(
-        objective, lambda encoder: pointing.score_pointing(encoder, named(encoder), settings.prompts, settings.level)
+        objective,
+        lambda encoder, items: pointing.score_pointing(
+            encoder, named(encoder), settings.prompts, settings.level, items
+        ),
     )
 
 
@@ -351,7 +367,7 @@ def build_boundaries(
     videos, how = _shapes(settings.data, shapes.segmented_videos, whole=True), settings
     return EncoderEvaluator(
         objective,
-        lambda encoder: localization.find_boundaries(
+        lambda encoder, items: localization.find_boundaries(
             encoder, videos(encoder), how.tolerance, how.width, how.deviations
         ),
     )

@@ -12,11 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from whenwhere.evaluate.item_values import write_item_values
 from whenwhere.models.runs import BEST
 from whenwhere.store import append_line
 from whenwhere.training.callbacks import EvaluatorHistory
 from whenwhere.training.evaluators import ScheduledEvaluator
 from whenwhere.training.run_folder import RunFolder
+
+#: Folder in a run's folder with the values of single items in the latest evaluation, a file for each evaluator.
+ITEMS = "items"
 
 
 class Evaluation:
@@ -80,6 +84,8 @@ class Evaluation:
         if run.processes.first:
             line = {"step": run.step, **{f"eval/{name}/{key}": number for key, number in metrics.items()}}
             append_line(run.folder / "metrics.jsonl", json.dumps(line, ensure_ascii=False))
+            if values := one.item_values():
+                write_item_values(run.folder / ITEMS / f"{name}.jsonl", values)
             track(run.step, {key: number for key, number in line.items() if key != "step"})
         better = self._note(one, run.step, value)
         best = one.settings.keep_best and better

@@ -13,10 +13,11 @@ evaluators learns what a run without them learns.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.evaluate.item_values import ItemValue
 from whenwhere.training.objective import Objective
 from whenwhere.training.tables import checked, load_entry
 
@@ -72,11 +73,24 @@ class EvaluatorSettings:
 
 
 class Evaluator(Protocol):
-    """Measures the model of an objective as it is now."""
+    """Measures the model of an objective as it is now.
+
+    An evaluator that knows the values of single items has the attribute of `ItemizingEvaluator` too.
+    """
 
     def evaluate(self) -> dict[str, float]:
         """Measures the model now and returns the metrics by name."""
         ...
+
+
+class ItemizingEvaluator(Evaluator, Protocol):
+    """An evaluator that also says what single items contributed.
+
+    Attributes:
+        items: Values of single items in the latest evaluation, each under the name of the metric that is their mean.
+    """
+
+    items: list[ItemValue]
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,11 @@ class ScheduledEvaluator:
                 f"{did_you_mean(self.settings.metric, metrics)}"
             )
         return metrics, metrics[self.settings.metric]
+
+    def item_values(self) -> list[ItemValue]:
+        """Values of single items in the latest evaluation, their metrics named `<evaluator>/<metric>`; often none."""
+        name = self.settings.name
+        return [replace(one, metric=f"{name}/{one.metric}") for one in getattr(self.evaluator, "items", ())]
 
     def better(self, value: float, best: float | None, by: float = 0.0) -> bool:
         """Whether a value of the deciding metric is better than the best so far.

@@ -140,12 +140,12 @@ class TrainingRun(RunFolder):
         self._objective, self._evaluation, settings = objective, evaluation, objective.settings
         if settings.max_steps < 1:
             raise SettingError("num_train_epochs has no meaning for this stage, which has no epochs: set max_steps")
-        _seed(settings.seed)
+        seed_everything(settings.seed)
         objective.prepare()
         self._shard(objective)
         weights = {n: p for n, p in objective.module.named_parameters() if p.requires_grad}
         optimiser = make_optimiser(objective.module, settings)
-        _seed(settings.seed + self.processes.rank)
+        seed_everything(settings.seed + self.processes.rank)
         stopped = self._resume(objective, optimiser, weights)
         if self.processes.first:
             self._track = tracker(settings.report_to, self.folder, self.step, asdict(settings))
@@ -358,7 +358,12 @@ def changed_settings(before: dict[str, Any], now: TrainingSettings) -> dict[str,
     return {k: (old.get(k), new[k]) for k in new if k not in now.RESUMABLE and old.get(k) != new[k]}
 
 
-def _seed(seed: int) -> None:
+def seed_everything(seed: int) -> None:
+    """Seeds every random number generator that training may draw from.
+
+    Args:
+        seed: The seed.
+    """
     import random
 
     import torch

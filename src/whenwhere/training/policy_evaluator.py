@@ -16,6 +16,8 @@ from whenwhere.answers import ParsedAnswer
 from whenwhere.datasets import BENCHMARKS
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.errors import SettingError, WhenwhereError, did_you_mean
+from whenwhere.evaluate.item_values import ItemValue, item_values
+from whenwhere.evaluate.names import find_protocol
 from whenwhere.evaluate.prediction import Boxes, Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
 from whenwhere.evaluate.run import compute_metrics
@@ -94,6 +96,9 @@ class GroundingEvaluator:
         draws: Answers to each sentence that are drawn. 0 asks greedily.
         temperature: Sampling temperature of `draws`.
         verifier: The reward by which one of the drawn answers is chosen; needed with `draws`.
+
+    Attributes:
+        items: Values of single items in the latest evaluation.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class GroundingEvaluator:
     ) -> None:
         self.objective, self.source, self.protocol, self.max_tokens = objective, source, protocol, max_tokens
         self.draws, self.temperature, self.verifier = draws, temperature, verifier
+        self.items: list[ItemValue] = []
 
     def evaluate(self) -> dict[str, float]:
         """The protocol's measures; `answered`, the share of sentences with a readable answer; and `unread_clips`.
@@ -133,10 +139,11 @@ class GroundingEvaluator:
             found |= {item.id: prediction_of_answer(item.id, reply) for item, reply in zip(asked, replies, strict=True)}
         if not items:
             raise SettingError("an evaluator found no clip that can be read: look at its data")
-        summary = compute_metrics(items, found, self.protocol)
+        scores = find_protocol(self.protocol).score(items, found)
+        self.items = list(item_values(scores.ids, scores.videos, scores.items))
         read = sum(one.status in ("answered", "absent") for one in found.values())
         own = dict(zip(OWN_METRICS, (read / len(items), float(unread)), strict=True))
-        return {**{name: float(value) for name, value in summary.items()}, **own}
+        return {**{name: float(value) for name, value in scores.summary.items()}, **own}
 
     def _answers(self, sample: Sample) -> Sequence[ParsedAnswer]:
         if not self.draws or self.verifier is None:

@@ -1,6 +1,7 @@
 """The folder of a training run, the processes that share it, and the lines that are written into it.
 
     RUN/metrics.jsonl     a line every `logging_steps` updates
+    RUN/items/            what single items contributed to the latest evaluation (`evaluate.item_values`)
     RUN/skipped.jsonl     samples that could not be used, and why
     RUN/completions/      what the policy wrote (RL)
     RUN/state/last.pt     the last good state (`training.checkpoint`)

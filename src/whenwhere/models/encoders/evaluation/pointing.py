@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
 from whenwhere.evaluate.embeddings import unit_rows
+from whenwhere.evaluate.item_values import ItemValue, item_values
 from whenwhere.evaluate.pointing import pointed, pointing_baselines, pointing_measures
 from whenwhere.evaluate.ragged import Floats
 from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder
@@ -24,7 +25,11 @@ PROMPTS = ("{}", "the {}")
 
 
 def score_pointing(
-    encoder: Encoder, examples: Sequence[NamedBoxes], prompts: Sequence[str] = PROMPTS, level: float = 0.5
+    encoder: Encoder,
+    examples: Sequence[NamedBoxes],
+    prompts: Sequence[str] = PROMPTS,
+    level: float = 0.5,
+    items: list[ItemValue] | None = None,
 ) -> dict[str, float]:
     """Pointing and box IoU of the patch map and of the group map, over all time steps in which the noun is visible.
 
@@ -34,6 +39,7 @@ def score_pointing(
         prompts: Texts with `{}` in the place of a noun. Its embedding is the mean over them, so that neither an encoder
             that has read nouns in captions nor one that has read them alone is at an advantage.
         level: See `evaluate.pointing.peak_box`.
+        items: List to which the values of single items are added. None keeps none.
 
     Returns:
         `patch-pointing` and `patch-box-IoU` if the encoder embeds patches; `group-pointing`, `group-box-IoU` and
@@ -48,7 +54,8 @@ def score_pointing(
     nouns = unit_rows(unit_rows(texts, "nouns").reshape(len(examples), len(prompts), -1).mean(1), "nouns")
     maps: dict[str, list[Floats]] = {"patch": [], "group": []}
     chance: list[Floats] = []
-    boxes, largest = [], []
+    boxes, largest, names, clips = [], [], [], []
+    clip_of: dict[int, int] = {}  # nouns of one clip have the same frames
     for part in batches([one.frames.shape for one in examples]):
         start = part.start
         found = encoder.embed_clips(np.stack([one.frames for one in examples[part]]))
@@ -57,6 +64,9 @@ def score_pointing(
             own, big = step_boxes(one.boxes, steps), step_boxes(one.largest, steps)
             seen = np.isfinite(own).all(1) & np.isfinite(big).all(1)
             boxes.append(own[seen])
+            clip = clip_of.setdefault(id(one.frames), len(clip_of))
+            names += [f"{start + k}-{step}" for step in np.flatnonzero(seen)]
+            clips += [str(clip)] * int(seen.sum())
             largest.append(big[seen])
             if found.patches is not None:
                 maps["patch"].append(patch_heat(found, k, nouns[start + k])[seen])
@@ -72,6 +82,8 @@ def score_pointing(
         if heat:
             whole = np.concatenate(heat)
             result |= {f"{name}-{key}": value for key, value in pointing_measures(whole, truth, level).items()}
+            if items is not None:
+                items.extend(item_values(names, clips, {f"{name}-pointing": pointed(whole, truth)}))
     if not result:
         raise SettingError(f"{encoder.name} embeds neither patches nor groups, so that it cannot point at anything")
     if chance:

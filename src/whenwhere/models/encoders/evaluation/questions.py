@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.errors import SettingError
+from whenwhere.evaluate.item_values import ItemValue
 from whenwhere.evaluate.vqa import accuracy_by_kind
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation.examples import ClipQuestion, QuestionSet
@@ -15,7 +16,11 @@ from whenwhere.models.heads.answer_head import AnswerHeadSettings, fit_answer_he
 
 
 def answer_questions(
-    encoder: Encoder, train: QuestionSet, test: QuestionSet, settings: AnswerHeadSettings | None = None
+    encoder: Encoder,
+    train: QuestionSet,
+    test: QuestionSet,
+    settings: AnswerHeadSettings | None = None,
+    items: list[ItemValue] | None = None,
 ) -> dict[str, float]:
     """Accuracy of answers chosen from the vocabulary of the training set, with what needs no pictures beside it.
 
@@ -24,6 +29,7 @@ def answer_questions(
         train: Clips and questions that the head learns from.
         test: Clips and questions that it is tested on.
         settings: How the head is trained.
+        items: List to which the values of single items are added. None keeps none.
 
     Returns:
         `accuracy` and `accuracy/<kind>`; `question-only-accuracy` and `question-only-accuracy/<kind>` of the same head
@@ -39,6 +45,13 @@ def answer_questions(
         head = fit_answer_head(videos[0], questions[0], right, settings, without_video=blind)
         said = head.answers(videos[1], questions[1])
         own = answer_accuracy(said, test.questions)
+        for k, (answer, question) in enumerate(zip(said, test.questions, strict=True)):
+            if items is not None and not blind:
+                right_or_not = float(answer == question.answer)
+                names = ("accuracy", f"accuracy/{question.kind}")
+                items.extend(
+                    ItemValue(name, f"{question.clip}-{k}", str(question.clip), right_or_not) for name in names
+                )
         found |= {f"question-only-{name}" if blind else name: value for name, value in own.items()}
     return found | constant_accuracies(train.questions, test.questions)
 

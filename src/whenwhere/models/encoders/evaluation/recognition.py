@@ -1,12 +1,14 @@
 """Recognition by an encoder: zero-shot from prompts, and by a linear probe on frozen embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from whenwhere.errors import SettingError
 from whenwhere.evaluate.embeddings import Ensemble, class_numbers, class_prompts, class_similarities
+from whenwhere.evaluate.item_values import ItemValue, item_values
+from whenwhere.evaluate.protocol import Scores
 from whenwhere.evaluate.ragged import Floats
 from whenwhere.evaluate.recognition import score
 from whenwhere.models.encoders.encoder import Encoder
@@ -41,9 +43,15 @@ class ClassScores:
 
     def measures(self) -> dict[str, float]:
         """`top-1`, `top-5`, `mean-top-1-5` and `mean-class-accuracy` in 0-1, `chance` (of top-1), and the notes."""
-        names = [str(k) for k in range(len(self.labels))]
-        found = score(self.scores, np.array(self.labels), names).summary
-        return found | {"chance": 1 / self.scores.shape[1]} | self.notes
+        return self._score().summary | {"chance": 1 / self.scores.shape[1]} | self.notes
+
+    def item_values(self) -> Iterator[ItemValue]:
+        """`top-1` and `top-5` of each video."""
+        found = self._score()
+        return item_values(found.ids, found.videos, found.items)
+
+    def _score(self) -> Scores:
+        return score(self.scores, np.array(self.labels), [str(k) for k in range(len(self.labels))])
 
 
 def zero_shot(
