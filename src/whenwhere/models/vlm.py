@@ -10,11 +10,14 @@ Whatever goes wrong while loading is a `ModelError` of one sentence. Torch is im
 
 import os
 import pickle
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 
@@ -201,9 +204,13 @@ def require_packages(purpose: str = "a vision-language model in this process", e
 
 @contextmanager
 def loading_errors(name: str) -> Iterator[None]:
-    """Turns whatever loading a checkpoint can raise into a `ModelError` of one sentence."""
+    """Turns whatever loading a checkpoint can raise into a `ModelError` of one sentence.
+
+    Where the hub cannot be reached, only the local cache is looked at: the hub's library would try again for minutes.
+    """
     try:
-        yield
+        with _cache_alone(name):
+            yield
     except WhenwhereError:
         raise
     except pickle.PickleError as e:
@@ -231,6 +238,34 @@ def writing_errors(folder: str | os.PathLike[str]) -> Iterator[None]:
             raise
         reason = getattr(e, "strerror", None) or str(e)[:160]
         raise OutputError(f"cannot write {folder}: {reason}; make room there and run again") from e
+
+
+@contextmanager
+def _cache_alone(name: str) -> Iterator[None]:
+    """Takes the hub's library off line in the block if a checkpoint is no folder and the hub's host does not answer."""
+    if Path(name).is_dir():
+        yield
+        return
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(address: str) -> bool:
+    """Whether the host of an address takes a connection; True where a proxy stands between."""
+    parts = urlsplit(address)
+    if getproxies().get(parts.scheme) or parts.hostname is None:
+        return True
+    try:
+        socket.create_connection((parts.hostname, parts.port or 443), timeout=_PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 def _reason(name: str, error: BaseException) -> str:
@@ -272,6 +307,8 @@ def _reason(name: str, error: BaseException) -> str:
     return f"{name} cannot be loaded: {said[:300]}"
 
 
+#: Seconds in which the hub's host must take a connection.
+_PATIENCE = 5.0
 _OFFLINE = {
     "LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout",
     "ReadTimeout", "MaxRetryError", "NameResolutionError", "ProxyError", "SSLError",
