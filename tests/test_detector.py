@@ -23,7 +23,7 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.detector.grounder import DetectorGrounder
 from whenwhere.models.backends.base import ModelCall, ModelReply
-from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, Detector
+from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, OpenVocabularyDetector
 from whenwhere.models.propagation import ConceptTracker, Propagator
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.spans import Span
@@ -191,7 +191,7 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
     import torch
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    got = Detector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES, "Red car.")
+    got = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES, "Red car.")
     model = AutoModelForZeroShotObjectDetection.from_pretrained(folder / "grounding_dino").eval()
     processor = AutoProcessor.from_pretrained(folder / "grounding_dino")
     for image, found in zip(IMAGES, got, strict=True):
@@ -211,15 +211,15 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
         # only doubles are left out
         for box in boxes.clip(0, [64, 48, 64, 48]):
             assert box_iou(box, found.boxes).max() > SAME - 1e-6
-    words = Detector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES[:1], "dog")
+    words = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES[:1], "dog")
     assert not np.array_equal(words[0].scores, got[0].scores)  # the phrase matters
-    assert Detector(str(folder / "grounding_dino")).detect(IMAGES[:0], "dog") == []
+    assert OpenVocabularyDetector(str(folder / "grounding_dino")).detect(IMAGES[:0], "dog") == []
 
 
 @pytest.mark.torch
 def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Scene]) -> None:
     info, scene = short
-    dino = Detector(str(folder / "grounding_dino"), device="cpu")
+    dino = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu")
     query = next(q for q in scene.sentences if not q.absent)
     span = Span(1.0, 3.5)
     for detector, propagator in (
@@ -251,11 +251,11 @@ def test_the_way_with_the_real_classes(folder: Path, short: tuple[VideoInfo, Sce
 @pytest.mark.torch
 def test_what_cannot_be_used_is_said(folder: Path) -> None:
     with pytest.raises(ModelError, match="is of the kind sam2_video, not a detector that takes words"):
-        Detector(str(folder / "sam2"))
+        OpenVocabularyDetector(str(folder / "sam2"))
     with pytest.raises(ModelError, match=r"is neither a folder nor a model on the hub|cannot be reached"):
-        Detector("no such thing", offline=True)
+        OpenVocabularyDetector("no such thing", offline=True)
     with pytest.raises(SettingError, match="weights are of the dtype"):
-        Detector(str(folder / "grounding_dino"), dtype="int8")  # type: ignore[arg-type]
+        OpenVocabularyDetector(str(folder / "grounding_dino"), dtype="int8")  # type: ignore[arg-type]
     world: Any = None
     with pytest.raises(SettingError, match="follows what it finds by itself"):
         DetectorGrounder(world, ConceptTracker(str(folder / "sam3")), Propagator(str(folder / "sam2")))
@@ -263,10 +263,10 @@ def test_what_cannot_be_used_is_said(folder: Path) -> None:
 
 @pytest.mark.torch
 def test_other_number_types(folder: Path) -> None:
-    for kind, made in (("grounding_dino", Detector), ("sam2", Propagator), ("sam3", ConceptTracker)):
+    for kind, made in (("grounding_dino", OpenVocabularyDetector), ("sam2", Propagator), ("sam3", ConceptTracker)):
         model = made(str(folder / kind), dtype="bf16", device="cpu")
         assert str(model.model.dtype) == "torch.bfloat16"
-    detector = Detector(str(folder / "grounding_dino"), dtype="bf16", device="cpu")
+    detector = OpenVocabularyDetector(str(folder / "grounding_dino"), dtype="bf16", device="cpu")
     assert len(detector.detect(IMAGES, "car")) == 3
     following = Propagator(str(folder / "sam2"), dtype="bf16", device="cpu").follow()
     following.step(IMAGES[0])

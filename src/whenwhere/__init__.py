@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from whenwhere.errors import WhenwhereError as WhenwhereError
     from whenwhere.evaluate.run import evaluate as evaluate
     from whenwhere.models.backends.resolve import load_model as load_model
+    from whenwhere.models.detectors.resolve import open_detector as open_detector
     from whenwhere.models.encoders.resolve import open_encoder as open_encoder
     from whenwhere.overlap import box_iou as box_iou
     from whenwhere.overlap import s_iou as s_iou
@@ -54,6 +55,7 @@ _HOME = {
     "box_iou": "overlap",
     "load_model": "models.backends.resolve",
     "open": "session",
+    "open_detector": "models.detectors.resolve",
     "open_encoder": "models.encoders.resolve",
     "s_iou": "overlap",
     "t_iou": "overlap",

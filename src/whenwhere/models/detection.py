@@ -44,7 +44,7 @@ class Detections:
         return Detections(self.boxes * factor, self.scores)
 
 
-class Detector(Pretrained):
+class OpenVocabularyDetector(Pretrained):
     """Finds the objects that a noun phrase names. Arguments and errors are those of `Pretrained`."""
 
     KINDS: ClassVar = {

@@ -48,7 +48,7 @@ from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLevel
 from whenwhere.grounders.windows import SamplingConfig, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend, ModelCall
-from whenwhere.models.detection import Detections, Detector
+from whenwhere.models.detection import Detections, OpenVocabularyDetector
 from whenwhere.models.propagation import BoxTracking, ConceptTracker, Propagator
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
@@ -83,7 +83,7 @@ class DetectorGrounder:
     def __init__(
         self,
         backend: ModelBackend,
-        detector: Detector | ConceptTracker,
+        detector: OpenVocabularyDetector | ConceptTracker,
         propagator: Propagator | None = None,
         *,
         sampling: SamplingConfig | None = None,
@@ -211,7 +211,9 @@ class DetectorGrounder:
         tokens = self.backend.prompt_tokens(frames, width, height, words)
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
 
-    def _linked(self, runner: CallRunner, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
+    def _linked(
+        self, runner: CallRunner, detector: OpenVocabularyDetector, shown: NDArray[np.float64], phrase: str
+    ) -> list[Track]:
         """Detections in one frame per second, linked to tracks by their distance."""
         info, linker, began = runner.info, Linker(), time.perf_counter()
         width = min(info.width, WIDTH)
@@ -227,8 +229,8 @@ class DetectorGrounder:
         return list(linker.tracks.values())
 
     def _followed(
-        self, runner: CallRunner, detector: Detector, propagator: Propagator, span: Span, shown: NDArray[np.float64],
-        phrase: str,
+        self, runner: CallRunner, detector: OpenVocabularyDetector, propagator: Propagator, span: Span,
+        shown: NDArray[np.float64], phrase: str,
     ) -> list[Track]:  # fmt: skip
         """Detections in one frame per second, linked to tracks by a tracker that runs through the frames in between."""
         began = time.perf_counter()

