@@ -7,103 +7,24 @@
 `.json` holds everything.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from whenwhere.ablate.ablation import Ablation
-from whenwhere.ablate.documents import Document
+from whenwhere.ablate.documents import read_document
+from whenwhere.ablate.markdown import markdown_text, read_markdown
+from whenwhere.ablate.merging import merge_plans
+from whenwhere.ablate.plan_records import ItemOrigin, Plan, PlanItem, PlanSource, make_plan
+from whenwhere.errors import OutputError, RecordError
+from whenwhere.readers import parse_json, quoted, visible
+from whenwhere.store import write_text
 
-
-class PlanSource(Document):
-    """Where a plan comes from.
-
-    Attributes:
-        planner: Kind of planner, such as lm-planner, or "" if a person wrote the plan.
-        model: Name of the model that was asked.
-        paper: Name of the paper.
-        mode: What the planner was asked for: author, reviewer or grounded.
-        prompt_sha: SHA-256 of the prompt.
-        file: Name of the file that the plan was read from, without its folder.
-    """
-
-    planner: str = ""
-    model: str = ""
-    paper: str = ""
-    mode: str = ""
-    prompt_sha: str = ""
-    file: str = ""
-
-
-class ItemOrigin(Document):
-    """One plan that proposed an item.
-
-    Attributes:
-        source: Where that plan comes from.
-        rank: Rank of the item in that plan, from 1.
-        name: Name of the ablation in that plan.
-    """
-
-    source: PlanSource
-    rank: int
-    name: str
-
-
-class PlanItem(Document):
-    """One ablation of a plan.
-
-    Attributes:
-        id: Name of the item in later files, unique in the plan.
-        rank: Rank in the plan, from 1; the first is the most important.
-        ablation: The five fields.
-        raw: The lines of text that the item was read from, without what Markdown adds.
-        knob: Id of the knob that the planner named, in grounded mode; it binds by itself if there is such a knob.
-        why: The planner's reason for this item, where it gave one.
-        origins: The plans that proposed the item, where several were merged; empty where the plan is the only one.
-    """
-
-    id: str
-    rank: int
-    ablation: Ablation
-    raw: str = ""
-    knob: str | None = None
-    why: str = ""
-    origins: list[ItemOrigin] = []
-
-
-class Plan(Document):
-    """A ranked list of ablations.
-
-    Attributes:
-        version: Version of the file's form.
-        source: Where the plan comes from.
-        trace: The planner's reasoning before the list.
-        items: The ablations, by rank.
-        notes: What lenient reading let pass, as sentences.
-    """
-
-    version: int = 1
-    source: PlanSource = PlanSource()
-    trace: str = ""
-    items: list[PlanItem] = []
-    notes: list[str] = []
-
-
-def make_plan(
-    ablations: Iterable[Ablation], source: PlanSource | None = None, trace: str = "", strict: bool = True
-) -> Plan:
-    """A plan of ablations, ranked as they come.
-
-    Args:
-        ablations: The ablations, the most important first.
-        source: Where they come from.
-        trace: The reasoning before them.
-        strict: Whether a fault of an ablation is an error; otherwise it becomes one of the plan's notes.
-
-    Raises:
-        RecordError: There is no ablation, or, if strict, one has a fault or two have the same name.
-    """
-    raise NotImplementedError
+__all__ = [
+    "ItemOrigin", "Plan", "PlanItem", "PlanSource", "jsonl_text", "make_plan", "merge_plans", "read_jsonl", "read_plan",
+    "write_plan",
+]  # fmt: skip
 
 
 def read_plan(path: str | os.PathLike[str], strict: bool = True) -> Plan:
@@ -117,7 +38,57 @@ def read_plan(path: str | os.PathLike[str], strict: bool = True) -> Plan:
     Raises:
         RecordError: The file cannot be read or holds no plan; the message names the file and the line.
     """
-    raise NotImplementedError
+    path = Path(path)
+    readers = {".md": read_markdown, ".markdown": read_markdown, ".jsonl": read_jsonl, ".json": _read_json}
+    if path.suffix.lower() not in readers:
+        raise RecordError(f"{visible(str(path))} is no plan by its ending: name a file .md, .jsonl or .json")
+    plan = readers[path.suffix.lower()](_decoded_file(path), visible(str(path)), strict)
+    if not plan.source.file:
+        plan.source.file = path.name
+    return plan
+
+
+def _decoded_file(path: Path) -> str:
+    """The text of a file, which may be in UTF-8, UTF-16 with a mark, or Windows-1252."""
+    name = visible(str(path))
+    try:
+        if path.exists() and not path.is_file():
+            raise RecordError(f"{name} is not a regular file: give a plan, .md, .jsonl or .json")
+        data = path.read_bytes()
+    except OSError as e:
+        raise RecordError(f"cannot read {name}: {e.strerror or e}; give a plan, .md, .jsonl or .json") from e
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        if b"\0" in data:
+            raise RecordError(
+                f"{name} is not text (byte {e.start} is not UTF-8): give a plan, .md, .jsonl or .json"
+            ) from e
+        return "".join(bytes([b]).decode("cp1252" if b not in _UNDEFINED else "latin-1") for b in data)
+
+
+#: Bytes without a character in Windows-1252.
+_UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
+
+
+def _read_json(text: str, place: str, strict: bool) -> Plan:
+    value = parse_json(text, place, RecordError, "write the plan again")
+    if isinstance(value, list):
+        found = [_read_ablation(one, f"{place}, ablation {i}", strict) for i, one in enumerate(value, 1)]
+        plan = make_plan([ablation for ablation, _ in found], None, "", strict, None, place)
+        plan.notes = [note for _, notes in found for note in notes] + plan.notes
+        return plan
+    plan = read_document(Plan, value, place)
+    checked = make_plan([item.ablation for item in plan.items], name=place, strict=strict)
+    ids = [item.id for item in plan.items]
+    for one in ids:
+        if ids.count(one) > 1:
+            raise RecordError(f"{place}: two items have the id {quoted(one)}: give each its own")
+    plan.items.sort(key=lambda item: item.rank)
+    plan.notes += [note for note in checked.notes if note not in plan.notes]
+    return plan
 
 
 def read_jsonl(text: str, place: str, strict: bool = True) -> Plan:
@@ -126,17 +97,55 @@ def read_jsonl(text: str, place: str, strict: bool = True) -> Plan:
     Args:
         text: The lines.
         place: Name of the file or reply for messages.
-        strict: As in `read_plan`.
+        strict: As in `read_plan`; if not strict, further fields and actions in lower case are noted, not refused.
 
     Raises:
         RecordError: A line cannot be read; the message names it.
     """
-    raise NotImplementedError
+    ablations, places, raws, notes = [], [], [], []
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{place}, line {number}"
+        value = parse_json(line.strip(), where, RecordError, "mend or remove that line")
+        ablation, said = _read_ablation(value, where, strict)
+        ablations.append(ablation)
+        places.append(f"line {number}")
+        raws.append({"raw": line.strip()})
+        notes += said
+    plan = make_plan(ablations, None, "", strict, places, place, raws)
+    plan.notes = notes + plan.notes
+    return plan
+
+
+def _read_ablation(value: Any, place: str, strict: bool) -> tuple[Ablation, list[str]]:
+    """An ablation of a JSON value, and notes on what was let pass."""
+    notes: list[str] = []
+    if not isinstance(value, dict):
+        raise RecordError(
+            f"{place} is {quoted(value)}, not an ablation: write an object with name, ablated_part, action"
+        )
+    if not strict:
+        value = dict(value)
+        for key in [key for key in value if key not in Ablation.model_fields]:
+            notes.append(f"{place}: there is no field {quoted(key)}: it is left out")
+            del value[key]
+        action, metrics, options = value.get("action"), value.get("metrics"), value.get("replacement")
+        if isinstance(action, str) and action != action.strip().upper():
+            notes.append(f"{place}: the action is {quoted(action)}: write {action.strip().upper()}")
+            value["action"] = action.strip().upper()
+        if isinstance(metrics, str):
+            notes.append(f"{place}: the metrics are one text, not a list")
+            value["metrics"] = [one.strip() for one in metrics.split(",") if one.strip()]
+        if isinstance(options, str | int | float):
+            notes.append(f"{place}: the replacement is one value, not a list")
+            value["replacement"] = [options]
+    return read_document(Ablation, value, place), notes
 
 
 def jsonl_text(plan: Plan) -> str:
     """The plan as lines of JSON with the five fields of AblationBench, by rank."""
-    raise NotImplementedError
+    return "".join(json.dumps(item.ablation.model_dump(), ensure_ascii=False) + "\n" for item in plan.items)
 
 
 def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
@@ -145,26 +154,13 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     Raises:
         OutputError: The ending is another one, or the file cannot be written.
     """
-    raise NotImplementedError
-
-
-def merge_plans(plans: Iterable[Plan]) -> Plan:
-    """One plan of several: equal items become one, which names all plans that proposed it.
-
-    Items are equal if part and action are the same but for case, spaces and signs. Their replacements and metrics are
-    put together. The order is that of the best rank, then of the number of plans that proposed the item.
-    """
-    raise NotImplementedError
-
-
-#: Reads a text of one form as a plan; gets the text, the place for messages, and whether it is strict.
-Reader = Callable[[str, str, bool], Plan]
-
-
-def plan_file(path: str | os.PathLike[str]) -> Path:
-    """The file of a plan: one of those that come with the package, by name, or a path.
-
-    Raises:
-        SettingError: There is neither.
-    """
-    raise NotImplementedError
+    ending = Path(path).suffix.lower()
+    if ending == ".md":
+        text = markdown_text(plan)
+    elif ending == ".jsonl":
+        text = jsonl_text(plan)
+    elif ending == ".json":
+        text = json.dumps(plan.model_dump(), ensure_ascii=False, indent=1) + "\n"
+    else:
+        raise OutputError(f"{visible(str(path))}: a plan is written as .md, .jsonl or .json: name the file so")
+    write_text(path, text)
