@@ -212,8 +212,8 @@ def read_markdown(text: str, place: str, strict: bool = True) -> Plan:
 def _plan_start(lines: list[str], headings: list[int]) -> tuple[int, int]:
     """Numbers of the line at which the reasoning ends and of the first line of the items, from 0.
 
-    The latter is the line after the last heading of the plan; in its reasoning a model may write such a heading too. Without
-    one it is the first heading that a field follows.
+    The latter is the line after the last heading of the plan; in its reasoning a model may write such a heading too.
+    Without one it is the first heading that a field follows.
     """
     if headings:
         return headings[-1], headings[-1] + 1
