@@ -160,6 +160,14 @@ def test_real_videos_need_only_files(msrvtt: Path, tmp_path: Path, cache: str) -
         assert again.cache.decodes == 0  # type: ignore[attr-defined]
 
 
+def test_count_is_of_videos_that_are_there(msrvtt: Path, tmp_path: Path) -> None:
+    settings = table(
+        kind="msrvtt", annotations=str(msrvtt / "MSRVTT_JSFUSION_test.csv"), videos=str(msrvtt / "videos"), count=2
+    )
+    source = open_clips(settings, frames=2, side=32, folder=tmp_path)
+    assert [source[k].id for k in range(len(source))] == ["ret0", "ret2"]
+
+
 def test_frames_are_drawn_in_training_and_lie_in_the_middle_otherwise(tmp_path: Path) -> None:
     # every frame has a brightness of its own
     with FrameWriter(tmp_path / "a.mp4", 32, 32, 8, crf=4) as video:

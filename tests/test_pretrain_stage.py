@@ -15,7 +15,8 @@ import pretrain_runs
 from forked import TORCH, Forker
 from pretrain_runs import RECIPE, Colours, recipe, train
 
-from whenwhere.errors import ModelError, SettingError
+import whenwhere
+from whenwhere.errors import ModelError, SettingError, WhenwhereError
 from whenwhere.training.callbacks import Progress, TrainingCallback
 from whenwhere.training.optimiser import rate_at
 from whenwhere.training.pretrain.settings import PhaseSettings, PretrainSettings
@@ -404,3 +405,9 @@ def test_a_plan_counts_what_a_run_counts(tmp_path: Path) -> None:
     small = Machine("cuda", True, 1000.0, 1)
     with pytest.raises(SettingError, match=r"does not fit: an update of 8 clips .* a smaller chunk"):
         check_estimate(made, estimate_pretraining(made, lambda text: None, small), small)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(WhenwhereError, match="nowhere"):
+        whenwhere.train("tiny-svilm", tmp_path / "run", [f"encoder.checkpoint={tmp_path / 'nowhere'}"])
+    assert not (tmp_path / "run").exists()

@@ -9,7 +9,8 @@ the same recipe and folder resumes the run, or does nothing if it is finished.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,14 +96,15 @@ def train(
         raise SettingError("overrides and presets are for recipes given by name: load the recipe with them instead")
     folder = Path(out)
     check_run_folder(recipe, folder)
-    run = TrainingRun(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash}, callbacks)
-    run.announce(recipe.train.max_steps)
-    if device is None and run.processes.device is not None:
-        device = str(run.processes.device)
-    if run.processes.first and not (folder / STATE).exists():
-        refuse_what_cannot_fit(recipe, find_machine(device, run.processes.count, device_memory))
-    objective = find_stage(recipe.stage).build(recipe, run, device)
-    evaluators = build_evaluators(recipe.evaluators, recipe.tables, objective)
+    with _no_empty_folder(folder):
+        run = TrainingRun(folder, {"recipe": recipe.name, "recipe_hash": recipe.hash}, callbacks)
+        run.announce(recipe.train.max_steps)
+        if device is None and run.processes.device is not None:
+            device = str(run.processes.device)
+        if run.processes.first and not (folder / STATE).exists():
+            refuse_what_cannot_fit(recipe, find_machine(device, run.processes.count, device_memory))
+        objective = find_stage(recipe.stage).build(recipe, run, device)
+        evaluators = build_evaluators(recipe.evaluators, recipe.tables, objective)
     if run.processes.first:
         updates = objective.settings.max_steps
         if recipe.train.num_train_epochs is not None:
@@ -120,6 +122,19 @@ def train(
         run.step, run.seconds, run.counts, [str(line.get("sample")) for line in read_lines(folder / "skipped.jsonl")],
         recipe.name, recipe.hash, list(read_lines(folder / "metrics.jsonl")),
     )  # fmt: skip
+
+
+@contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Takes a folder away that the block made and left empty when it failed."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
+        raise
 
 
 def refuse_what_cannot_fit(recipe: Recipe, machine: Machine) -> None:

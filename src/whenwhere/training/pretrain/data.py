@@ -6,7 +6,6 @@ source is opened and kept in the cache, never while clips are read.
 """
 
 import itertools
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -222,7 +221,5 @@ def _open(
     if settings.nouns != "none":
         file = cache.folder / "nouns.jsonl" if cache is not None else None
         nouns = cached_nouns((item.query.strip() for item in items), settings.nouns, file)
-    most = settings.count or math.inf
-    chosen = [item for k, item in enumerate(items) if k < most]
     augmentation = Augmentation(settings.crop, settings.flip) if training else None
-    return VideoClipSource(chosen, videos, frames, side, augmentation, FrameCache(cache), nouns, tell)
+    return VideoClipSource(items, videos, frames, side, augmentation, FrameCache(cache), nouns, tell, settings.count)

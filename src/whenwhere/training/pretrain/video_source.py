@@ -55,6 +55,7 @@ class VideoClipSource:
         cache: Videos and their frames on disk. None keeps nothing.
         nouns: Noun phrases of captions; a caption that is not there has none.
         tell: Called with a sentence about what was left out.
+        most: Largest number of clips, of those whose videos are there; 0 for all.
 
     Attributes:
         words: Empty: captions have any words.
@@ -76,6 +77,7 @@ class VideoClipSource:
         cache: FrameCache | None = None,
         nouns: Mapping[str, tuple[str, ...]] | None = None,
         tell: Callable[[str], None] | None = None,
+        most: int = 0,
     ) -> None:
         self.frames, self.side, self.augmentation, self.nouns = frames, side, augmentation, nouns or {}
         self.cache = cache or FrameCache()
@@ -83,6 +85,8 @@ class VideoClipSource:
         missing: dict[str, int] = {}
         faulty = 0
         for item in items:
+            if most and len(self._clips) == most:
+                break
             if item.status != "valid" or not item.query.strip():
                 faulty += 1
             elif (found := find_clip(videos, item)) is None:
