@@ -11,8 +11,9 @@ begin with, too:
     python benchmarks/pretraining.py --split val --experiment losses --arm unblended --seeds 1
 
 A cell is one arm with one seed. A cell whose numbers are there already is not run again, so that the script can be
-stopped at any time; a run that was cut off is resumed. Each comparison is made by a paired t test on the differences of
-seeds and has its smallest family corrected by Holm's method; with fewer than five seeds there is no test.
+stopped at any time; a run that was cut off is resumed. Two of them at once need a folder of results each; `--seeds 0
+--merge OTHER/pretraining.json` adds the cells of another. Each comparison is made by a paired t test on the differences
+of seeds and has its smallest family corrected by Holm's method; with fewer than five seeds there is no test.
 """
 
 import argparse
@@ -358,6 +359,13 @@ def _tests(one: Experiment, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes cells as PATH.json and their tables as PATH.md."""
+    write_text(path.with_suffix(".json"), json.dumps(rows, indent=1) + "\n")
+    named = [one for one in EXPERIMENTS if any(row["experiment"] == one for row in rows)]
+    write_text(path.with_suffix(".md"), "\n".join(table(one, rows) for one in named))
+
+
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -369,10 +377,16 @@ def main() -> None:
     parser.add_argument("--split", choices=("heldout", "val"), default="heldout")
     parser.add_argument("--out", type=Path, default=Path("build/pretraining"))
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--merge", type=Path, action="append", default=[], help="file whose cells are added")
     options = parser.parse_args()
     stem = "pretraining" if options.split == "heldout" else "pretraining_pilot"
     file = options.results / f"{stem}.json"
     rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    for other in options.merge:
+        there = {(row["experiment"], row["arm"], row["seed"]) for row in rows}
+        more = json.loads(other.read_text(encoding="utf-8"))
+        rows += [row for row in more if (row["experiment"], row["arm"], row["seed"]) not in there]
+        _write(options.results / stem, rows)
     done = {(row["experiment"], row["arm"], row["seed"]) for row in rows}
     for seed in range(options.seeds):
         for name in options.experiment or EXPERIMENTS:
@@ -382,9 +396,7 @@ def main() -> None:
                 rows.append(run_cell(name, arm, seed, options.updates, options.stills, options.split, options.out))
                 sys.stdout.write(f"{json.dumps(rows[-1])}\n")
                 sys.stdout.flush()
-                write_text(file, json.dumps(rows, indent=1) + "\n")
-                named = [one for one in EXPERIMENTS if any(row["experiment"] == one for row in rows)]
-                write_text(options.results / f"{stem}.md", "\n".join(table(one, rows) for one in named))
+                _write(options.results / stem, rows)
 
 
 if __name__ == "__main__":
