@@ -3,166 +3,38 @@
 Only an exact alias, after normalising case, spaces and signs, binds by itself. Words that are merely alike are
 proposed, with a score, and wait for `accept` or for a person's edit of the file. Nothing unbound is ever run; it stays
 in the file with the reason, and every table repeats it.
+
+The knob's declaration adds what the plan leaves out: overrides that a removal entails, the published value, and control
+arms without which the plan's arms say nothing.
 """
 
-import os
-from collections.abc import Iterable
-from typing import Any, Literal
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from whenwhere.ablate.documents import Document
-from whenwhere.ablate.knobs import Knobs
-from whenwhere.ablate.plan import Plan
+from whenwhere.ablate.binding_records import (
+    Arm,
+    BindingCandidate,
+    Bindings,
+    BoundArm,
+    BoundItem,
+    BoundMetric,
+    read_bindings,
+    write_bindings,
+)
+from whenwhere.ablate.knobs import Knob, Knobs, MetricDefinition, base_config, refusal
+from whenwhere.ablate.plan_records import Plan, PlanItem, describe_source, normal_words
+from whenwhere.ablate.replacements import UnreadableValue, read_assignments, read_grid, read_value, resolve_symbols
+from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.readers import quoted
 
-#: Whether an item can be run: infeasible ones name a knob, but not a value that it can have.
-BindingStatus = Literal["bound", "ambiguous", "unbound", "infeasible"]
+__all__ = [
+    "Arm", "BindingCandidate", "Bindings", "BoundArm", "BoundItem", "BoundMetric", "bind", "read_bindings",
+    "write_bindings",
+]  # fmt: skip
 
-
-class BindingCandidate(Document):
-    """A knob or metric that words may mean.
-
-    Attributes:
-        id: Its id.
-        score: Likeness of the words with its nearest alias, 0 to 100.
-    """
-
-    id: str
-    score: float
-
-
-class BoundArm(Document):
-    """One arm of a plan item.
-
-    Attributes:
-        label: Words for the arm in tables.
-        text: The replacement as the plan wrote it.
-        overrides: Keys and values that differ from the baseline.
-        entailed: Those of the keys that were not asked for but follow from the asked one.
-        kind: Whether the plan asked for the arm, or a rule of the knob added it.
-        why: What a control arm is needed for.
-        against: Label of the arm of this item with which it is compared; "" is the baseline.
-        order: Position among the knob's ordered values, the baseline's included; None where there is no order.
-    """
-
-    label: str
-    text: str = ""
-    overrides: dict[str, Any]
-    entailed: list[str] = []
-    kind: Literal["arm", "control"] = "arm"
-    why: str = ""
-    against: str = ""
-    order: int | None = None
-
-
-class BoundItem(Document):
-    """What became of one item of the plan.
-
-    Attributes:
-        id: Id of the plan item.
-        name: Its name.
-        part: Its ablated part.
-        action: Its action.
-        status: Whether it can be run.
-        knob: Id of its knob.
-        by: Who bound it: an alias, the planner that named the knob, or a person.
-        reason: Why it is not bound, as a sentence.
-        candidates: Knobs that may be meant, the likeliest first.
-        arms: Its arms.
-        not_run: Replacements that cannot be run, each with the reason.
-        note: The knob's note.
-        base_order: Position of the baseline's value among the ordered values of the arms.
-        base_label: The baseline's value in words.
-    """
-
-    id: str
-    name: str
-    part: str
-    action: str
-    status: BindingStatus
-    knob: str | None = None
-    by: Literal["", "alias", "planner", "person"] = ""
-    reason: str = ""
-    candidates: list[BindingCandidate] = []
-    arms: list[BoundArm] = []
-    not_run: dict[str, str] = {}
-    note: str = ""
-    base_order: int | None = None
-    base_label: str = ""
-
-
-class BoundMetric(Document):
-    """What became of one word for a metric.
-
-    Attributes:
-        heading: The word of the plan.
-        items: Ids of the plan items that name it.
-        status: Whether it is measured.
-        metric: Id of the metric's definition.
-        by: Who bound it.
-        reason: Why it is not bound, as a sentence.
-        candidates: Metrics that may be meant.
-    """
-
-    heading: str
-    items: list[str] = []
-    status: BindingStatus
-    metric: str | None = None
-    by: Literal["", "alias", "person"] = ""
-    reason: str = ""
-    candidates: list[BindingCandidate] = []
-
-
-class Arm(Document):
-    """One arm of a study, before its configuration is resolved.
-
-    Attributes:
-        id: Name of the arm in files, unique.
-        label: Words for it in tables.
-        kind: Baseline, an arm of the plan, or an arm that a rule added.
-        item: Id of the plan item; None for the baseline.
-        knob: Id of the knob.
-        overrides: Keys and values that differ from the baseline.
-        against: Id of the arm with which it is compared; "" for the baseline itself.
-        order: Position among the ordered values of its item.
-        notes: Sentences for below the table: entailed overrides, why a control is there, other items that ask for it.
-    """
-
-    id: str
-    label: str
-    kind: Literal["baseline", "arm", "control"]
-    item: str | None = None
-    knob: str | None = None
-    overrides: dict[str, Any] = {}
-    against: str = ""
-    order: int | None = None
-    notes: list[str] = []
-
-
-class Bindings(Document):
-    """The plan bound to the knobs of a recipe or script.
-
-    Attributes:
-        version: Version of the file's form.
-        knobs: The recipe's name or the knobs' file; `knobs.read_knobs` reads it.
-        preset: The recipe's preset.
-        plan: Words for the plan: its file or its planner and paper.
-        items: What became of each item, by rank.
-        metrics: What became of each word for a metric.
-    """
-
-    version: int = 1
-    knobs: str
-    preset: str | None = None
-    plan: str = ""
-    items: list[BoundItem] = []
-    metrics: list[BoundMetric] = []
-
-    def arms(self) -> list[Arm]:
-        """All arms that can be run, the baseline first, then in the order of the plan; equal ones are merged."""
-        raise NotImplementedError
-
-    def not_run(self) -> list[str]:
-        """What will not be run and why, one sentence for each item, replacement or metric."""
-        raise NotImplementedError
+#: Least likeness at which a knob or metric is proposed, and most that are.
+LEAST_SCORE, MOST_PROPOSED = 60.0, 3
 
 
 def bind(plan: Plan, knobs: Knobs, accept: Iterable[str] = ()) -> Bindings:
@@ -171,27 +43,339 @@ def bind(plan: Plan, knobs: Knobs, accept: Iterable[str] = ()) -> Bindings:
     Args:
         plan: The plan.
         knobs: What can be changed and measured.
-        accept: Texts `item=knob` or `heading=metric`, by which a person binds what only proposes.
+        accept: Texts `item=knob` or `heading=metric`, by which a person binds what only proposes. An item is named by
+            its id, its name or its rank. A heading that means several metrics is accepted once for each.
 
     Raises:
         SettingError: An accepted pair names an item or knob that does not exist.
     """
-    raise NotImplementedError
+    items, metrics = _accepted(plan, knobs, accept)
+    config = base_config(knobs)
+    return Bindings(
+        knobs=knobs.name,
+        preset=knobs.preset,
+        plan=describe_source(plan.source),
+        items=[_bind_item(item, knobs, config, items.get(item.id)) for item in plan.items],
+        metrics=_bind_metrics(plan, knobs, metrics),
+    )
 
 
-def read_bindings(path: str | os.PathLike[str]) -> Bindings:
-    """The bindings of a TOML file, as `write_bindings` wrote or a person edited it.
+def _accepted(plan: Plan, knobs: Knobs, accept: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """What a person accepted: id of the item → id of the knob, and words of the heading → ids of metrics."""
+    by_name = {
+        name: item.id for item in reversed(plan.items) for name in (str(item.rank), normal_words(item.ablation.name))
+    }
+    by_name |= {item.id: item.id for item in plan.items}
+    headings = {normal_words(one) for item in plan.items for one in item.ablation.metrics}
+    items: dict[str, str] = {}
+    metrics: dict[str, list[str]] = {}
+    for pair in accept:
+        left, equals, right = pair.rpartition("=")
+        left, right = left.strip(), right.strip()
+        if not equals or not left or not right:
+            raise SettingError(f"--accept {quoted(pair)} is no pair: write ITEM=KNOB or HEADING=METRIC")
+        words = normal_words(left)
+        if left in by_name or words in by_name:
+            if right not in (known := [one.id for one in knobs.knobs]):
+                raise SettingError(f"--accept {pair}: there is no knob {right!r}{did_you_mean(right, known)}")
+            items[by_name.get(left) or by_name[words]] = right
+        elif words in headings:
+            if right not in (known := [one.id for one in knobs.metrics]):
+                raise SettingError(f"--accept {pair}: there is no metric {right!r}{did_you_mean(right, known)}")
+            metrics.setdefault(words, []).append(right)
+        else:
+            names = [item.id for item in plan.items] + [one for item in plan.items for one in item.ablation.metrics]
+            raise SettingError(
+                f"--accept {pair}: the plan has neither an item nor a metric {left!r}"
+                f"{did_you_mean(left, dict.fromkeys(names))}"
+            )
+    return items, metrics
 
-    Raises:
-        SettingError: The file does not follow its schema; the message names file and key.
+
+def _alike(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[BindingCandidate]:
+    """Entries whose names are like some words, the likeliest first; none if rapidfuzz is not installed.
+
+    Args:
+        words: Texts of the plan, any of which may be meant.
+        known: Names by id of the entry.
     """
-    raise NotImplementedError
+    try:
+        from rapidfuzz import fuzz
+    except ImportError:
+        return []
+    scores = {
+        id: max((fuzz.token_set_ratio(normal_words(a), normal_words(b)) for a in words for b in names), default=0.0)
+        for id, names in known.items()
+    }
+    best = sorted((id for id in scores if scores[id] >= LEAST_SCORE), key=lambda id: -scores[id])
+    return [BindingCandidate(id=id, score=round(scores[id], 1)) for id in best[:MOST_PROPOSED]]
 
 
-def write_bindings(bindings: Bindings, path: str | os.PathLike[str]) -> None:
-    """Write bindings as TOML, with comments that say how to edit them.
+def _find_knob(item: PlanItem, knobs: Knobs, accepted: str | None) -> tuple[list[Knob], str]:
+    """The knobs that an item means exactly, and who says so."""
+    by_id = {knob.id: knob for knob in knobs.knobs}
+    if accepted:
+        return [by_id[accepted]], "person"
+    if item.knob in by_id:
+        return [by_id[item.knob]], "planner"
+    part = normal_words(item.ablation.ablated_part)
+    return [knob for knob in knobs.knobs if part in _names(knob)], "alias"
 
-    Raises:
-        OutputError: The file cannot be written.
+
+def _names(entry: Knob | MetricDefinition) -> list[str]:
+    """The words by which a knob or metric is named exactly."""
+    return [normal_words(one) for one in (entry.id, *([entry.key] if entry.key else []), *entry.aliases)]
+
+
+def _bind_item(item: PlanItem, knobs: Knobs, config: Mapping[str, Any], accepted: str | None) -> BoundItem:
+    one = item.ablation
+    found = BoundItem(id=item.id, name=one.name, part=one.ablated_part, action=one.action, status="unbound")
+    meant, by = _find_knob(item, knobs, accepted)
+    named = dict.fromkeys(name for name, _ in one.options if name)
+    parameters = {name: knob for name in named if (knob := _knob_named(name, knobs))}
+    if not meant and parameters:
+        meant, by = [next(iter(parameters.values()))], "alias"
+    if len(meant) != 1:
+        return _propose(found, item, knobs, meant)
+    knob = meant[0]
+    found.knob, found.by, found.note = knob.id, by, knob.note  # type: ignore[assignment]
+    if one.action == "REMOVE":
+        arms = _removal(found, knob, config)
+    else:
+        arms = [
+            arm
+            for name, option in one.options
+            for arm in _arms_of(found, knob, parameters, name, option, knobs, config)
+        ]
+    found.arms = _distinct_arms(found, [arm for arm in arms if _feasible(found, arm, knob, knobs, config)])
+    if not found.arms:
+        found.status = "infeasible"
+        reasons = dict.fromkeys(found.not_run.values())
+        found.reason = "; ".join(reasons) or f"the plan names no value of {knob.id}"
+        found.not_run = {}
+        return found
+    found.status = "bound"
+    _add_controls(found, knob, knobs, config)
+    _put_in_order(found, knob, config)
+    return found
+
+
+def _knob_named(name: str, knobs: Knobs) -> Knob | None:
+    words = normal_words(name)
+    found = [
+        knob for knob in knobs.knobs if words in _names(knob) or words == normal_words(knob.key.rpartition(".")[2])
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _propose(found: BoundItem, item: PlanItem, knobs: Knobs, meant: Sequence[Knob]) -> BoundItem:
+    one = item.ablation
+    if meant:
+        found.status = "ambiguous"
+        found.candidates = [BindingCandidate(id=knob.id, score=100.0) for knob in meant]
+        found.reason = f"{quoted(one.ablated_part)} is an alias of {' and of '.join(knob.id for knob in meant)}"
+    else:
+        names = {knob.id: [knob.id, knob.words, *knob.aliases] for knob in knobs.knobs}
+        found.candidates = _alike([one.ablated_part, one.name], names)
+        found.status = "ambiguous" if found.candidates else "unbound"
+        found.reason = f"no knob has {quoted(one.ablated_part)} among its aliases"
+    if found.candidates:
+        found.reason += f": accept one with --accept {item.id}={found.candidates[0].id}, or leave the item out"
+    else:
+        found.reason += ": this needs code, or a knob that somebody declares"
+    return found
+
+
+def _removal(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> list[BoundArm]:
+    """The arm without the knob's part, with what that entails."""
+    words = normal_words(found.part)
+    value = next((one for text, one in knob.parse.items() if normal_words(text) == words), knob.remove)
+    label = f"without {knob.words}"
+    if value is None:
+        found.not_run[label] = f"{knob.id} cannot be removed: replace it by a value"
+        return []
+    if isinstance(value, str) and value in knob.options:
+        overrides = dict(knob.options[value])
+        label = f"{knob.words}: {value}"
+    else:
+        overrides = {knob.key: resolve_symbols(knob, value, config)}
+    entailed = {key: one for key, one in knob.entails.items() if config.get(key) != one and key not in overrides}
+    return [BoundArm(label=label, overrides=overrides | entailed, entailed=list(entailed))]
+
+
+def _arms_of(
+    found: BoundItem, knob: Knob, parameters: Mapping[str, Knob], name: str, option: Any, knobs: Knobs,
+    config: Mapping[str, Any],
+) -> list[BoundArm]:  # fmt: skip
+    """The arms of one replacement; what cannot be read is put into `not_run` with the reason."""
+    text = f"{name}: {option}" if name else str(option)
+    if (table := read_assignments(option)) is not None and not name:
+        return _arm_of_several(found, text, table, knobs, config)
+    grid = read_grid(option)
+    if grid is not None and not (grid[0] == "" and knob.type in ("layers", "list")):
+        inner, values = grid
+        return [
+            arm for value in values for arm in _arms_of(found, knob, parameters, name or inner, value, knobs, config)
+        ]
+    own = knob
+    if name:
+        of_name = parameters.get(name) or _knob_named(name, knobs)
+        if of_name is None:
+            found.not_run[text] = f"no knob is named {name!r}"
+            return []
+        own = of_name
+    try:
+        value, overrides = read_value(own, option, config)
+    except UnreadableValue as e:
+        found.not_run[text] = str(e)
+        return []
+    label = f"{own.words} = {value}" if own.key and not own.options.get(value) else f"{own.words}: {value}"
+    return [BoundArm(label=label, text=text, overrides=overrides, knob="" if own.id == found.knob else own.id)]
+
+
+def _arm_of_several(
+    found: BoundItem, text: str, table: Mapping[str, Any], knobs: Knobs, config: Mapping[str, Any]
+) -> list[BoundArm]:
+    """The arm of a replacement that sets several parameters at one time."""
+    labels: list[str] = []
+    overrides: dict[str, Any] = {}
+    for name, value in table.items():
+        knob = _knob_named(name, knobs)
+        if knob is None:
+            found.not_run[text] = f"no knob is named {name!r}"
+            return []
+        try:
+            shown, more = read_value(knob, value, config)
+        except UnreadableValue as e:
+            found.not_run[text] = str(e)
+            return []
+        labels.append(f"{knob.words} = {shown}")
+        overrides |= more
+    return [BoundArm(label=", ".join(labels), text=text, overrides=overrides)] if overrides else []
+
+
+def _feasible(found: BoundItem, arm: BoundArm, knob: Knob, knobs: Knobs, config: Mapping[str, Any]) -> bool:
+    """Whether an arm can be run; if not, the reason is put into `not_run`."""
+    settings = {**config, **arm.overrides}
+    for key, needed in knob.requires.items():
+        if settings.get(key) not in (needed if isinstance(needed, list) else [needed]):
+            found.not_run[arm.text or arm.label] = f"{knob.id} needs {key} = {needed}, and it is {settings.get(key)}"
+            return False
+    reason = refusal(knobs, arm.overrides)
+    if reason is not None:
+        found.not_run[arm.text or arm.label] = reason
+    return reason is None
+
+
+def _distinct_arms(found: BoundItem, arms: Iterable[BoundArm]) -> list[BoundArm]:
+    """The arms without those that an earlier replacement asked for in other words."""
+    kept: list[BoundArm] = []
+    for arm in arms:
+        if not any(arm.overrides == other.overrides for other in kept):
+            labels = [other.label for other in kept]
+            kept.append(arm.model_copy(update={"label": f"{arm.label} ({arm.text})"}) if arm.label in labels else arm)
+    return kept
+
+
+def _add_controls(found: BoundItem, knob: Knob, knobs: Knobs, config: Mapping[str, Any]) -> None:
+    """Add the published value and the knob's control arms, where neither the baseline nor the plan has them."""
+    asked = list(found.arms)
+    proposals: list[tuple[BoundArm, bool]] = []
+    if knob.reference is not None and found.action == "REPLACE":
+        shown, overrides = read_value(knob, knob.reference, config)
+        why = f"the published value of {knob.words}, which the plan leaves out"
+        proposals.append(
+            (BoundArm(label=f"{knob.words} = {shown}", overrides=overrides, kind="control", why=why), False)
+        )
+    for one in knob.controls:
+        lengths = [len(value) for arm in asked if isinstance(value := arm.overrides.get(knob.key), list)]
+        if isinstance(config.get(knob.key), list):
+            lengths.append(len(config[knob.key]))
+        if one.when in ("any", found.action) and (one.length is None or one.length in lengths):
+            overrides = {key: resolve_symbols(knob, value, config) for key, value in one.set.items()}
+            proposals.append(
+                (BoundArm(label=one.label, overrides=overrides, kind="control", why=one.why), one.isolates)
+            )
+    for arm, isolates in proposals:
+        same = next((other for other in found.arms if other.overrides == arm.overrides), None)
+        is_base = all(config.get(key) == value for key, value in arm.overrides.items())
+        if same is None and not is_base and refusal(knobs, arm.overrides) is None:
+            if arm.label in [other.label for other in found.arms]:
+                arm.label += " (control)"
+            found.arms.append(arm)
+            same = arm
+        if isolates and same is not None:
+            for other in asked:
+                if other.label != same.label:
+                    other.against = same.label
+
+
+def _put_in_order(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> None:
+    """Number the arms of a knob with numbers by their value, the baseline's included."""
+    base = config.get(knob.key)
+    found.base_label = "" if base is None else f"{knob.words} = {base}"
+    if knob.type not in ("int", "float") or not isinstance(base, int | float):
+        return
+    values = {arm.label: arm.overrides.get(knob.key) for arm in found.arms if set(arm.overrides) == {knob.key}}
+    order = sorted({float(base), *(float(value) for value in values.values() if isinstance(value, int | float))})
+    if len(order) < 3:
+        return
+    found.base_order = order.index(float(base))
+    for arm in found.arms:
+        if isinstance(value := values.get(arm.label), int | float):
+            arm.order = order.index(float(value))
+
+
+def _bind_metrics(plan: Plan, knobs: Knobs, accepted: Mapping[str, list[str]]) -> list[BoundMetric]:
+    by_heading: dict[str, BoundMetric] = {}
+    for item in plan.items:
+        for heading in item.ablation.metrics:
+            words = normal_words(heading)
+            if words not in by_heading:
+                by_heading[words] = BoundMetric(heading=heading, status="unbound")
+            if item.id not in by_heading[words].items:
+                by_heading[words].items.append(item.id)
+    found: list[BoundMetric] = []
+    for words, metric in by_heading.items():
+        found += _bind_metric(metric, words, knobs, accepted.get(words, []))
+    bound = {metric.metric for metric in found}
+    found += [
+        BoundMetric(heading=one.id, status="bound", metric=one.id, by="primary")
+        for one in knobs.metrics
+        if one.primary and one.id not in bound
+    ]
+    return found
+
+
+def _bind_metric(metric: BoundMetric, words: str, knobs: Knobs, accepted: Sequence[str]) -> list[BoundMetric]:
+    if accepted:
+        return [metric.model_copy(update={"status": "bound", "metric": one, "by": "person"}) for one in accepted]
+    exact = [one.id for one in knobs.metrics if words in _names(one)]
+    if len(exact) == 1:
+        return [metric.model_copy(update={"status": "bound", "metric": exact[0], "by": "alias"})]
+    if exact:
+        metric.candidates = [BindingCandidate(id=one, score=100.0) for one in exact]
+        metric.reason = f"{quoted(metric.heading)} may be {' or '.join(exact)}"
+    else:
+        metric.candidates = _alike([metric.heading], {one.id: [one.id, one.key, *one.aliases] for one in knobs.metrics})
+        metric.reason = f"no metric has {quoted(metric.heading)} among its aliases"
+        if "/" in metric.heading:
+            metric.reason += f", and its slashes may mean several metrics ({', '.join(spread(metric.heading))})"
+    metric.status = "ambiguous" if metric.candidates else "unbound"
+    if metric.candidates:
+        metric.reason += f": accept one with --accept {shlex.quote(f'{metric.heading}={metric.candidates[0].id}')}"
+    else:
+        metric.reason += ": it is not measured"
+    return [metric]
+
+
+def spread(heading: str) -> list[str]:
+    """What a heading with slashes may mean, one metric each.
+
+    >>> spread("top-1 on K400/600/700"), spread("R@1 on MSR-VTT/LSMDC")
+    (['top-1 on K400', 'top-1 on 600', 'top-1 on 700'], ['R@1 on MSR-VTT', 'R@1 on LSMDC'])
     """
-    raise NotImplementedError
+    for part in heading.split():
+        if "/" in part:
+            return [heading.replace(part, one) for one in part.split("/") if one]
+    return [heading]

@@ -115,6 +115,18 @@ def toml_value(value: Any) -> str:
     raise SettingError(f"a value of type {type(value).__name__} cannot be written as TOML: give text or a number")
 
 
+def override_texts(overrides: Mapping[str, Any]) -> list[str]:
+    """Overrides as `whenwhere.training.recipe.load` takes them.
+
+    Args:
+        overrides: Values by key.
+
+    >>> override_texts({"train.mask_ratio": 0.5, "encoder.group_layers": [6, 12], "data.corpus": "scales"})
+    ['train.mask_ratio=0.5', 'encoder.group_layers=[6, 12]', 'data.corpus="scales"']
+    """
+    return [f"{key}={toml_value(value)}" for key, value in overrides.items()]
+
+
 def toml_key(key: str) -> str:
     """A key as TOML writes it: quoted if it has dots or other signs.
 

@@ -1,13 +1,21 @@
 """Knobs: what can be changed in a recipe or a script, and metrics: what it measures. Both are declared in TOML.
 
 A recipe's file is `whenwhere/knobs/<recipe>.toml`; one for your own script stands wherever you like. A plan's words are
-bound to what is declared here and to nothing else (`binding.bind`).
+bound to what is declared here and to nothing else (`binding.bind`). `extends = "tiny-svilm"` begins with another
+recipe's file; an entry with the id of one there replaces the keys that it names.
 """
 
 import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
-from whenwhere.ablate.documents import Document
+from whenwhere.ablate.documents import Document, override_texts, read_document
+from whenwhere.errors import SettingError, did_you_mean
+from whenwhere.readers import parse_toml, quoted, read_text
+from whenwhere.training.recipe import load
+from whenwhere.training.stages import flat
 
 #: How a replacement's text is read as a value.
 KnobType = Literal["bool", "int", "float", "text", "layers", "list", "table"]
@@ -40,12 +48,14 @@ class Knob(Document):
 
     Attributes:
         id: Name of the knob, unique in the file.
+        label: Words for it in tables. Empty takes the last part of the key.
         key: Key of the recipe, or name in the command's overrides. With several stages it may be `stage:key`.
         type: How a replacement's text is read.
         base: Value of the baseline. Left out in a recipe's file, where it is the recipe's.
         aliases: Words of plans that mean this knob and no other.
         options: Named choices, each as the overrides that it stands for.
-        parse: Texts of replacements → values, for texts that the type cannot read.
+        parse: Texts of replacements → values, for texts that the type cannot read. Where an item removes a part, the
+            text is that of the part.
         minimum: Smallest value.
         maximum: Largest value.
         symbols: Words that stand for a value, such as last = "encoder.layers": a key of the recipe, or a number.
@@ -60,6 +70,7 @@ class Knob(Document):
     """
 
     id: str
+    label: str = ""
     key: str = ""
     type: KnobType = "text"
     base: Any = None
@@ -78,6 +89,11 @@ class Knob(Document):
     cost: Cost = "training"
     note: str = ""
 
+    @property
+    def words(self) -> str:
+        """Words for the knob in tables."""
+        return self.label or (self.key.rpartition(".")[2] or self.id).replace("_", " ")
+
 
 class MetricDefinition(Document):
     """Something that is measured.
@@ -88,10 +104,10 @@ class MetricDefinition(Document):
         aliases: Words of plans that mean this metric and no other.
         dataset: What it is measured on.
         higher: Whether higher is better.
-        unit: Unit for tables, such as % or s.
+        unit: Unit for tables, such as s; `%` for shares between 0 and 1, which tables show times 100.
         items: Key of its per-item values in items.jsonl. None if there are only whole numbers.
         primary: Whether it is tested; the others are exploratory.
-        margin: Smallest difference that matters, in the metric's unit; without one there is no non-inferiority test.
+        margin: Largest loss that counts as not worse, in the metric's own unit (a share for `%`). None tests none.
     """
 
     id: str
@@ -155,6 +171,12 @@ class Knobs(Document):
     name: str = ""
 
 
+def packaged_knobs() -> dict[str, Path]:
+    """The files of knobs that come with the package, as name of the recipe → file."""
+    folder = Path(str(files("whenwhere") / "knobs"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def read_knobs(name: str | os.PathLike[str], preset: str | None = None) -> Knobs:
     """The knobs and metrics of a recipe of the package, by its name, or of a file.
 
@@ -165,4 +187,131 @@ def read_knobs(name: str | os.PathLike[str], preset: str | None = None) -> Knobs
     Raises:
         SettingError: There is no such file, or it does not follow its schema; the message names file and key.
     """
-    raise NotImplementedError
+    known, path = packaged_knobs(), Path(name)
+    if str(name) in known:
+        path = known[str(name)]
+    elif path.suffix != ".toml" and not path.is_file():
+        where = did_you_mean(str(name), known)
+        raise SettingError(f"there are no knobs for {str(name)!r}{where}; a file of your own is named by its path")
+    table = _extended(path, known, ())
+    knobs = read_document(Knobs, table, path.name, SettingError)
+    knobs.name = str(name)
+    if preset is not None:
+        if knobs.recipe is None:
+            raise SettingError(f"{path.name}: a command has no presets: leave --preset out")
+        knobs.preset = preset
+    _check(knobs, path.name)
+    return knobs
+
+
+def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a file, put over those of the file that it extends."""
+    table = parse_toml(
+        read_text(path, SettingError, "give a recipe with knobs, or a TOML file"), str(path), SettingError
+    )
+    other = table.pop("extends", None)
+    if other is None:
+        return table
+    base = known.get(other) if isinstance(other, str) else None
+    if base is None:
+        raise SettingError(
+            f"{path.name}: there are no knobs {quoted(other)} to extend{did_you_mean(str(other), known)}"
+        )
+    if base in seen:
+        raise SettingError(f"{path.name} extends {quoted(other)}, which extends it: remove one of the two")
+    below = _extended(base, known, (*seen, path))
+    merged = {**below, **table}
+    for key in ("knobs", "metrics"):
+        entries = table.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+            raise SettingError(f"{path.name}: {key} are tables, written [[{key}]]")
+        by_id = {one.get("id"): one for one in below.get(key, [])}
+        for one in entries:
+            by_id[one.get("id")] = {**by_id.get(one.get("id"), {}), **one}
+        merged[key] = list(by_id.values())
+    if "fixed" in table:
+        merged["fixed"] = {**below.get("fixed", {}), **table["fixed"]}
+    return merged
+
+
+def _check(knobs: Knobs, place: str) -> None:
+    """Checks that names are unique and that keys exist; base values of a recipe's knobs are filled in.
+
+    Raises:
+        SettingError: They are not, or do not.
+    """
+    if (knobs.recipe is None) == (knobs.command is None):
+        raise SettingError(f"{place} needs either recipe = NAME or command = TEXT, one of them")
+    if knobs.command is not None and "{overrides}" not in knobs.command:
+        raise SettingError(f"{place}: the command has no {{overrides}}: write it where values of the knobs belong")
+    if "{key}" not in knobs.override or "{value}" not in knobs.override:
+        raise SettingError(f"{place}: override is {quoted(knobs.override)} and needs {{key}} and {{value}}")
+    for what, ids in (("knobs", [one.id for one in knobs.knobs]), ("metrics", [one.id for one in knobs.metrics])):
+        for one in ids:
+            if ids.count(one) > 1:
+                raise SettingError(f"{place}: two {what} have the id {quoted(one)}: give each its own")
+    config = base_config(knobs)
+    for knob in knobs.knobs:
+        if not knob.key and not knob.options:
+            raise SettingError(f"{place}: the knob {quoted(knob.id)} needs a key, or options")
+        if knobs.recipe is not None:
+            for key in _keys_of(knob):
+                if key not in config and not any(one.startswith(f"{key}.") for one in config):
+                    raise SettingError(
+                        f"{place}: the knob {quoted(knob.id)} names {key!r}, which the recipe does not have"
+                        f"{did_you_mean(key, config)}"
+                    )
+        if knob.base is None and knob.key:
+            knob.base = config.get(knob.key)
+    if knobs.command is not None:
+        for knob in knobs.knobs:
+            if knob.key and knob.base is None:
+                raise SettingError(f"{place}: the knob {quoted(knob.id)} needs base, its value in the baseline")
+
+
+def _keys_of(knob: Knob) -> list[str]:
+    tables = [*knob.options.values(), *(one.set for one in knob.controls), knob.entails, knob.requires]
+    symbols = [one for one in knob.symbols.values() if isinstance(one, str)]
+    return [*([knob.key] if knob.key else []), *symbols, *dict.fromkeys(key for one in tables for key in one)]
+
+
+def base_config(knobs: Knobs) -> dict[str, Any]:
+    """All values of the baseline by key: those of the recipe with what is fixed, or those of the command's knobs.
+
+    Values of earlier stages stand under `stage:key`.
+
+    Args:
+        knobs: The knobs.
+
+    Raises:
+        SettingError: A recipe or one of its keys does not exist.
+    """
+    if knobs.recipe is None:
+        return {**{knob.key: knob.base for knob in knobs.knobs if knob.key}, **knobs.fixed}
+    config: dict[str, Any] = {}
+    for stage in knobs.before:
+        recipe = load(stage.recipe, override_texts(stage.fixed), stage.preset)
+        config |= {f"{stage.name}:{key}": value for key, value in flat(recipe.resolved).items()}
+    return config | flat(load(knobs.recipe, override_texts(knobs.fixed), knobs.preset).resolved)
+
+
+def refusal(knobs: Knobs, overrides: Mapping[str, Any]) -> str | None:
+    """Why the recipe cannot be run with some overrides, in the recipe's own words; None if it can.
+
+    Args:
+        knobs: The knobs, of a recipe or a command; a command refuses nothing.
+        overrides: Values by key.
+    """
+    if knobs.recipe is None:
+        return None
+    names = {stage.name for stage in knobs.before}
+    try:
+        own = {key: value for key, value in overrides.items() if key.partition(":")[0] not in names}
+        load(knobs.recipe, override_texts({**knobs.fixed, **own}), knobs.preset)
+        for stage in knobs.before:
+            prefix = f"{stage.name}:"
+            theirs = {key.removeprefix(prefix): one for key, one in overrides.items() if key.startswith(prefix)}
+            load(stage.recipe, override_texts({**stage.fixed, **theirs}), stage.preset)
+    except SettingError as e:
+        return str(e)
+    return None

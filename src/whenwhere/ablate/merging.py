@@ -4,7 +4,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from whenwhere.ablate.ablation import Ablation
-from whenwhere.ablate.plan_records import ItemOrigin, Plan, PlanItem, PlanSource, normal_words, squashed, unique
+from whenwhere.ablate.plan_records import (
+    ItemOrigin,
+    Plan,
+    PlanItem,
+    PlanSource,
+    describe_source,
+    normal_words,
+    squashed,
+    unique,
+)
 
 
 def merge_plans(plans: Iterable[Plan]) -> Plan:
@@ -51,11 +60,6 @@ def _common_paper(plans: Sequence[Plan]) -> str:
 
 def _headed_trace(plan: Plan, several: bool) -> str:
     return f"**{describe_source(plan.source)}**\n\n{plan.trace}" if several else plan.trace
-
-
-def describe_source(source: PlanSource) -> str:
-    """Words for where a plan comes from: its planner, model and paper, or else its file."""
-    return "/".join(part for part in (source.planner, source.model, source.paper) if part) or source.file or "a plan"
 
 
 def _origin(plan: Plan, item: PlanItem) -> ItemOrigin:

@@ -162,3 +162,8 @@ def normal_words(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.sub(r"[^\w@%.+]|_", " ", plain).replace(". ", " ").rstrip(".").split())
+
+
+def describe_source(source: PlanSource) -> str:
+    """Words for where a plan comes from: its planner, model and paper, or else its file."""
+    return "/".join(part for part in (source.planner, source.model, source.paper) if part) or source.file or "a plan"

@@ -1,5 +1,6 @@
 """`whenwhere ablate plan` and `bind`: from words to arms."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +14,109 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Plan to write: .md, .jsonl or .json.", show_default=False)
     ] = None,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Note faults, such as a removal with a replacement, instead of stopping at the first. A line that "
+            "cannot be read is an error either way.",
+        ),
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
 ) -> None:
-    """Read plans, check every line, merge them, and write one plan."""
-    raise NotImplementedError
+    """Read plans, check every line, merge them, and write one plan.
+
+    Exit status: 0 done, 1 a line cannot be used, 2 wrong usage.
+    """
+    from whenwhere.ablate.plan import merge_plans, read_plan, write_plan
+    from whenwhere.ablate.plan_records import describe_source
+    from whenwhere.cli.console import counted, note, write_json
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.errors import SettingError
+
+    if not files:
+        raise SettingError("whenwhere ablate plan needs a PLAN: a .md, .jsonl or .json file")
+    plans = [read_plan(file, strict=not lenient) for file in files]
+    merged = merge_plans(plans)
+    if out is not None:
+        write_plan(merged, out)
+    for sentence in merged.notes:
+        note(sentence, "yellow")
+    if json_:
+        write_json(json.dumps(merged.model_dump(), ensure_ascii=False))
+        return
+    for item in merged.items:
+        options = ", ".join(str(option) for _, option in item.ablation.options)
+        text = f"{item.rank}. {item.id}: {item.ablation.action} {item.ablation.ablated_part}"
+        proposed = [f"{describe_source(one.source)} ({one.rank})" for one in item.origins]
+        stdout.print(text + (f": {options}" if options else ""), markup=False)
+        if proposed:
+            stdout.print(f"   proposed by {', '.join(proposed)}", markup=False)
+    if out is not None:
+        stdout.print(f"wrote {out}: {counted(len(merged.items), 'ablation')}", markup=False)
 
 
 def bind(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan: .md, .jsonl or .json.")],
-    knobs: Annotated[str, typer.Option(help="A recipe with knobs, or a .toml file of knobs.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Bindings to write, a .toml file.")],
+    knobs: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A recipe with knobs, or a .toml file of knobs.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Bindings to write, a .toml file.", show_default=False)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Preset of the recipe, the baseline of all arms.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM=KNOB",
+            help="Bind what only proposes: an item to a knob, or a metric's heading to a metric (HEADING=METRIC); "
+            "repeatable.",
+        ),
+    ] = None,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Note faults of the plan instead of stopping.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing FILE, with whatever was edited in it.")
+    ] = False,
 ) -> None:
-    """Bind the plan's words to knobs and metrics, and write what each means."""
-    raise NotImplementedError
+    """Bind the plan's words to knobs and metrics, and write what each means.
+
+    Exact aliases bind by themselves; what is only alike is proposed. Nothing that is not bound is ever run.
+
+    Exit status: 0 something is bound, 1 nothing is bound or the plan cannot be read, 2 wrong usage.
+    """
+    from whenwhere.ablate.binding import bind as bind_plan
+    from whenwhere.ablate.binding import write_bindings
+    from whenwhere.ablate.knobs import packaged_knobs, read_knobs
+    from whenwhere.ablate.plan import read_plan
+    from whenwhere.cli.console import counted, note
+    from whenwhere.cli.console import out as stdout
+    from whenwhere.errors import SettingError
+
+    if knobs is None:
+        known = ", ".join(packaged_knobs())
+        raise SettingError(f"whenwhere ablate bind needs --knobs NAME: your own .toml file, or one of {known}")
+    if out is not None and out.exists() and not overwrite:
+        raise SettingError(f"{out} exists and may have been edited: name another file, or add --overwrite")
+    found = read_plan(plan, strict=not lenient)
+    bindings = bind_plan(found, read_knobs(knobs, preset), accept or [])
+    if out is not None:
+        write_bindings(bindings, out)
+    for sentence in found.notes:
+        note(sentence, "yellow")
+    arms = bindings.arms()
+    for arm in arms:
+        against = f" (against {arm.against})" if arm.against not in ("", "baseline") else ""
+        changes = ", ".join(f"{key} = {value}" for key, value in arm.overrides.items())
+        stdout.print(f"{arm.kind:<8} {arm.label}{': ' if changes else ''}{changes}{against}", markup=False)
+    for metric in bindings.metrics:
+        if metric.status == "bound":
+            stdout.print(f"metric   {metric.heading}: {metric.metric}", markup=False)
+    for one in bindings.not_run():
+        note(f"not run: {one.name} ({one.status}): {one.reason}", "yellow")
+    if out is not None:
+        stdout.print(f"wrote {out}: {counted(len(arms), 'arm')}", markup=False)
+    if len(arms) == 1:
+        raise typer.Exit(1)
