@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from whenwhere.ablate.study import Study, StudyArm, parse_record
+from whenwhere.ablate.documents import Document, read_document
+from whenwhere.ablate.study import Study, StudyArm
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.item_values import ItemValue, read_item_values
 from whenwhere.readers import quoted, read_json
@@ -30,11 +31,7 @@ from whenwhere.readers import quoted, read_json
 State = Literal["waiting", "running", "done", "failed"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CellStatus(_Strict):
+class CellStatus(Document):
     """How far a cell is.
 
     Attributes:
@@ -61,7 +58,7 @@ class CellStatus(_Strict):
     reason: str = ""
 
 
-class CellEnvironment(_Strict):
+class CellEnvironment(Document):
     """What a cell was run with.
 
     Attributes:
@@ -205,7 +202,7 @@ def read_status(folder: Path) -> CellStatus:
     file = folder / "status.json"
     if not file.exists():
         return CellStatus()
-    return parse_record(
+    return read_document(
         CellStatus, read_json(file, RecordError, "take the cell's folder away, and run it again"), str(file)
     )
 
@@ -223,7 +220,7 @@ def read_env(folder: Path) -> CellEnvironment | None:
     if not file.exists():
         return None
     found = read_json(file, RecordError, "take the cell's folder away, and run it again")
-    return parse_record(CellEnvironment, found, str(file))
+    return read_document(CellEnvironment, found, str(file))
 
 
 def read_metrics(file: Path) -> dict[str, float]:

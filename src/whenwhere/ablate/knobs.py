@@ -139,6 +139,18 @@ class EarlierStage(Document):
     into: str = "model.checkpoint"
 
 
+class Seeding(Document):
+    """How the value of a key follows from the seed: it is `first + step * seed`.
+
+    Attributes:
+        first: Value for the seed 0.
+        step: Distance between the values of two seeds that follow each other.
+    """
+
+    first: int = 0
+    step: int = 1
+
+
 class Knobs(Document):
     """What can be changed and what is measured in one recipe or script.
 
@@ -152,6 +164,10 @@ class Knobs(Document):
         items_file: JSON Lines file of per-item values that the command writes.
         before: Trainings that come before.
         fixed: Overrides that all arms share, evaluators included.
+        seeding: Keys that depend on the seed; those of an earlier stage are written `stage:key`. Left out, every
+            training's `train.seed` is the seed, and a command without {seed} gets the override `seed`.
+        smoke: Overrides with which the command runs in seconds, for the check whether a knob changes anything.
+        files: Data that a result depends on, relative to the file: when their content changes, cells are not mixed.
         knobs: What can be changed.
         metrics: What is measured.
         name: Name of the recipe, or path of the file, by which `read_knobs` finds it again.
@@ -166,6 +182,9 @@ class Knobs(Document):
     items_file: str | None = None
     before: list[EarlierStage] = []
     fixed: dict[str, Any] = {}
+    seeding: dict[str, Seeding] = {}
+    smoke: dict[str, Any] = {}
+    files: list[str] = []
     knobs: list[Knob]
     metrics: list[MetricDefinition]
     name: str = ""

@@ -10,27 +10,25 @@ that arms whose stage has the same hash share it: a model that several arms eval
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from whenwhere.ablate.documents import Document, read_document
+from whenwhere.ablate.knobs import EarlierStage, Seeding
 from whenwhere.errors import RecordError, SettingError, did_you_mean
-from whenwhere.readers import quoted, read_json
+from whenwhere.readers import read_json
 from whenwhere.store import write_text
 
-T = TypeVar("T", bound=BaseModel)
 ArmKind = Literal["baseline", "arm", "control", "a-a", "null"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class StageHash(_Strict):
+class StageHash(Document):
     """A stage of an arm's work.
 
     Attributes:
-        name: Name of the stage: `train` or `evaluate` of a recipe, `command` of a user's own command.
+        name: Name of the stage: that of an earlier training, `train` or `evaluate` of a recipe, `command` of a user's
+            own command.
         hash: Hash of all that the result depends on except the seed; the stage's cells are in `cells/<hash>/<seed>`.
     """
 
@@ -38,7 +36,7 @@ class StageHash(_Strict):
     hash: str = Field(pattern=r"^[0-9a-f]{8,64}$")
 
 
-class Differences(_Strict):
+class Differences(Document):
     """How an arm differs from the arm that it stands against, apart from what it is meant to change.
 
     Attributes:
@@ -54,7 +52,7 @@ class Differences(_Strict):
     data: list[str] = Field(default_factory=list)
 
 
-class MergedArm(_Strict):
+class MergedArm(Document):
     """An arm that was asked for and is the same as another, so that it is not run a second time.
 
     Attributes:
@@ -70,7 +68,7 @@ class MergedArm(_Strict):
     order: int | None = None
 
 
-class StudyArm(_Strict):
+class StudyArm(Document):
     """One arm: a configuration that is run with several seeds.
 
     Attributes:
@@ -112,7 +110,7 @@ class StudyArm(_Strict):
     notes: list[str] = Field(default_factory=list)
 
 
-class StudyMetric(_Strict):
+class StudyMetric(Document):
     """A metric by which arms are compared.
 
     Attributes:
@@ -137,7 +135,7 @@ class StudyMetric(_Strict):
     margin: float | None = Field(default=None, gt=0)
 
 
-class NotRun(_Strict):
+class NotRun(Document):
     """Something that the plan asks for and that is not run.
 
     Attributes:
@@ -154,7 +152,7 @@ class NotRun(_Strict):
     reason: str
 
 
-class Confound(_Strict):
+class Confound(Document):
     """A difference that a comparison does not separate from the change under test.
 
     Attributes:
@@ -168,7 +166,7 @@ class Confound(_Strict):
     text: str
 
 
-class Detectable(_Strict):
+class Detectable(Document):
     """The smallest effect that the study is likely to find, computed before the run.
 
     Attributes:
@@ -190,7 +188,7 @@ class Detectable(_Strict):
     alpha: float
 
 
-class StudyBudget(_Strict):
+class StudyBudget(Document):
     """What the study may cost, and what it is expected to cost.
 
     Attributes:
@@ -204,26 +202,23 @@ class StudyBudget(_Strict):
     unfunded_seconds: float = 0.0
 
 
-class Seeding(_Strict):
-    """How a key depends on the seed: its value is `first + step * seed`."""
-
-    first: int = 0
-    step: int = 1
-
-
-class Study(_Strict):
+class Study(Document):
     """Everything that `ablate run` and `ablate report` need to know.
 
     Attributes:
         version: Version of the file's form.
         recipe: Name or path of the recipe; None if arms are runs of `command`.
         preset: Preset of the recipe, or None.
-        command: Command of a user's own program, with {overrides} and where wanted {seed} and {out}; None for a recipe.
+        before: Trainings that come before that of the recipe.
+        command: Command of a user's own program, with {overrides}; {seed}, {out} and {cell} are filled in too. None
+            for a recipe.
+        folder: Folder by which words of the command that name a file are made absolute: that of the knobs' file.
+        override: How one override is written in the command.
         metrics_file: File with the metrics that the command writes, relative to the folder in which it runs.
         items_file: File with the values of single items that the command writes; None if it writes none.
         base: Values of the command's knobs in the baseline; empty for a recipe.
         fixed: Overrides that all arms share.
-        seeding: Keys that depend on the seed.
+        seeding: Keys that depend on the seed; those of an earlier training are written `stage:key`.
         files: Files whose content a result depends on, such as data, a checkpoint to begin with or a user's program.
         arms: The arms, the baseline first.
         metrics: The metrics.
@@ -238,7 +233,10 @@ class Study(_Strict):
     version: Literal[1] = 1
     recipe: str | None = None
     preset: str | None = None
+    before: list[EarlierStage] = Field(default_factory=list)
     command: str | None = None
+    folder: str = ""
+    override: str = "{key}={value}"
     metrics_file: str = "metrics.json"
     items_file: str | None = None
     base: dict[str, Any] = Field(default_factory=dict)
@@ -293,16 +291,6 @@ class Study(_Strict):
                 return one
         raise SettingError(f"the study has no arm {id!r}{did_you_mean(id, [one.id for one in self.arms])}")
 
-    def config(self, arm: StudyArm, seed: int) -> dict[str, Any]:
-        """The overrides with which one seed of an arm is run, by key.
-
-        Args:
-            arm: The arm.
-            seed: The seed.
-        """
-        seeded = {key: one.first + one.step * seed for key, one in self.seeding.items()}
-        return {**self.fixed, **arm.overrides, **seeded}
-
 
 def read_study(path: str | os.PathLike[str]) -> Study:
     """Reads a study.json.
@@ -315,7 +303,8 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     """
     file = Path(path)
     file = file / "study.json" if file.is_dir() else file
-    return parse_record(Study, read_json(file, RecordError, "make it with `whenwhere ablate check`"), str(file))
+    found = read_json(file, RecordError, "make it with `whenwhere ablate check`")
+    return read_document(Study, found, str(file))
 
 
 def write_study(study: Study, path: str | os.PathLike[str]) -> Path:
@@ -329,29 +318,3 @@ def write_study(study: Study, path: str | os.PathLike[str]) -> Path:
         OutputError: The file cannot be written.
     """
     return write_text(path, study.model_dump_json(indent=1) + "\n")
-
-
-def parse_record(kind: type[T], value: object, place: str) -> T:
-    """A value from a file, checked.
-
-    Args:
-        kind: Class of the value.
-        value: JSON value.
-        place: File for messages.
-
-    Raises:
-        RecordError: The value does not follow the schema; the message names the file and the key.
-    """
-    try:
-        return kind.model_validate(value)
-    except ValidationError as e:
-        first = e.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = [] if first["type"] != "extra_forbidden" else list(kind.model_fields)
-        if known:
-            reason = f"is not a key that it may have{did_you_mean(key, known) if '.' not in key else ''}"
-        else:
-            reason = f"is {quoted(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
-        where = f"{place}, {key}," if key else place
-        message = f"{where} {reason}" if key else f"{place}: {first['msg'].removeprefix('Value error, ')}"
-        raise RecordError(f"{message}; mend it there") from e
