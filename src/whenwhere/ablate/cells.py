@@ -27,8 +27,61 @@ from whenwhere.ablate.study import Study, StudyArm
 from whenwhere.errors import RecordError
 from whenwhere.evaluate.item_values import ItemValue, read_item_values
 from whenwhere.readers import quoted, read_json
+from whenwhere.store import write_text
 
 State = Literal["waiting", "running", "done", "failed"]
+
+
+class CellSpec(Document):
+    """What a cell runs; all that the process that runs it needs.
+
+    Attributes:
+        stage: Name of the stage.
+        kind: Whether a recipe is trained, a trained model measured, or a command run.
+        hash: Hash of the stage.
+        seed: The seed.
+        recipe: Name or path of the recipe; None for a command.
+        preset: Preset of the recipe.
+        settings: Overrides of the recipe or the command, those that depend on the seed included.
+        into: Key that gets the checkpoint of an earlier training.
+        checkpoint: Cell of that training, `hash/seed`.
+        run: Cell of the training whose model is measured, `hash/seed`.
+        command: Words of the command.
+        override: How one override is written in the command.
+        metrics_file: File with the metrics that the command writes.
+        items_file: File with values of single items that the command writes.
+        files: Files on whose content the result depends.
+        device: Device to compute on; None for the best one available.
+        config: The resolved configuration, for people who compare cells.
+    """
+
+    stage: str
+    kind: Literal["train", "evaluate", "command"]
+    hash: str
+    seed: int
+    recipe: str | None = None
+    preset: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    into: str | None = None
+    checkpoint: str | None = None
+    run: str | None = None
+    command: list[str] = Field(default_factory=list)
+    override: str = "{key}={value}"
+    metrics_file: str = "metrics.json"
+    items_file: str | None = None
+    files: list[str] = Field(default_factory=list)
+    device: str | None = None
+    config: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the cell: `hash/seed`."""
+        return f"{self.hash}/{self.seed}"
+
+    @property
+    def needs(self) -> list[str]:
+        """Names of the cells that must be done before."""
+        return [name for name in (self.checkpoint, self.run) if name is not None]
 
 
 class CellStatus(Document):
@@ -205,6 +258,32 @@ def read_status(folder: Path) -> CellStatus:
     return read_document(
         CellStatus, read_json(file, RecordError, "take the cell's folder away, and run it again"), str(file)
     )
+
+
+def read_spec(folder: Path) -> CellSpec:
+    """What a cell runs.
+
+    Args:
+        folder: Folder of the cell.
+
+    Raises:
+        RecordError: cell.json cannot be read.
+    """
+    file = folder / "cell.json"
+    return read_document(CellSpec, read_json(file, RecordError, "take the cell's folder away"), str(file))
+
+
+def write_document(value: Document, file: Path) -> None:
+    """Writes a document as JSON, whole or not at all.
+
+    Args:
+        value: The document.
+        file: The file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_text(file, value.model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
 def read_env(folder: Path) -> CellEnvironment | None:

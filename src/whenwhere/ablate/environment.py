@@ -1,0 +1,193 @@
+"""What numbers depend on beside the configuration: code, data, packages and machine. Hashed, to tell when they change.
+
+Results of different code or data are not compared with each other. For a recipe the code is that of whenwhere, without
+its comments and docstrings, and without the parts that no training reaches. For a command it is the files that its words
+name and the Python files beside them.
+"""
+
+import ast
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from whenwhere.ablate.cells import CellEnvironment, CellSpec
+from whenwhere.store import content_hash
+
+#: Parts of the package that no training reaches.
+_UNREACHED = {"ablate", "cli", "serve", "export", "notebook.py", "batching.py", "jobs.py", "results.py", "session.py"}
+#: Packages whose version is noted.
+_PACKAGES = ("whenwhere", "numpy", "scipy", "torch", "transformers", "opencv-python-headless", "av")
+#: Files that are larger are known by their size and first and last bytes.
+_LARGE = 1 << 30
+_PIECE = 1 << 20
+
+
+def describe_environment(spec: CellSpec) -> CellEnvironment:
+    """What a cell is run with here and now.
+
+    Args:
+        spec: The cell.
+    """
+    if spec.kind == "command":
+        programs = [Path(word) for word in spec.command if _is_program(word)]
+        code, data = _hash_programs(programs), hash_files(spec.files)
+        root = programs[0].parent if programs else Path.cwd()
+    else:
+        import whenwhere
+
+        root = Path(whenwhere.__file__).parent
+        code, data = code_hash(root), hash_files([*spec.files, *_named_files(spec.config or {})])
+    return CellEnvironment(
+        code=code, data=data, git=_commit(root), packages=dict(_packages()), python=platform.python_version(),
+        machine=_machine(spec.kind != "command"), host=platform.node(),
+    )  # fmt: skip
+
+
+def fingerprint(spec: CellSpec) -> str:
+    """Code and data that a cell is run with here and now, as `CellEnvironment.fingerprint` gives it.
+
+    Args:
+        spec: The cell.
+    """
+    if spec.kind == "command":
+        return describe_environment(spec).fingerprint
+    import whenwhere
+
+    data = hash_files([*spec.files, *_named_files(spec.config or {})])
+    return CellEnvironment(code=code_hash(Path(whenwhere.__file__).parent), data=data).fingerprint
+
+
+@functools.cache
+def code_hash(root: Path) -> str:
+    """Hash of the Python files below a folder, without comments, docstrings and the parts that no training reaches.
+
+    Args:
+        root: Folder of the package.
+    """
+    h = hashlib.blake2b(digest_size=10)
+    for file in sorted(root.rglob("*")):
+        name = file.relative_to(root).as_posix()
+        if name.split("/")[0] in _UNREACHED or not file.is_file() or "__pycache__" in name:
+            continue
+        if file.suffix == ".py":
+            h.update(f"{name}\n{_without_prose(file.read_text(encoding='utf-8'))}\n".encode())
+    return h.hexdigest()
+
+
+def _without_prose(text: str) -> str:
+    """The program of a Python file: its syntax tree without docstrings, in which comments have no part."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def hash_files(paths: Iterable[str]) -> str:
+    """Hash of the content of files, and of the names and sizes of the files below folders; missing ones are noted.
+
+    Args:
+        paths: The files and folders.
+
+    >>> hash_files([]) == hash_files([]), hash_files([]) == hash_files(["/no/such/file"])
+    (True, False)
+    """
+    h = hashlib.blake2b(digest_size=10)
+    for path in sorted(set(paths)):
+        file = Path(path)
+        h.update(f"{file.name}\0".encode())
+        if file.is_file():
+            h.update(_file_hash(file).encode())
+        elif file.is_dir():
+            for inner in sorted(one for one in file.rglob("*") if one.is_file()):
+                h.update(f"{inner.relative_to(file)}\0{inner.stat().st_size}\0".encode())
+        else:
+            h.update(b"missing")
+    return h.hexdigest()
+
+
+def _file_hash(file: Path) -> str:
+    size = file.stat().st_size
+    if size <= _LARGE:
+        return content_hash(file)
+    with open(file, "rb") as f:
+        first = f.read(_PIECE)
+        f.seek(size - _PIECE)
+        return hashlib.blake2b(first + f.read(_PIECE) + str(size).encode(), digest_size=20).hexdigest()
+
+
+def _named_files(config: Any) -> list[str]:
+    """Values of a configuration that are paths of something that is there; folders of caches are none."""
+    if isinstance(config, Mapping):
+        found = [_named_files(value) for key, value in config.items() if "cache" not in str(key)]
+        return [path for one in found for path in one]
+    if isinstance(config, list | tuple):
+        return [path for one in config for path in _named_files(one)]
+    if not isinstance(config, str) or len(config) > 1000 or "\0" in config:
+        return []
+    # words such as "cosine" may be names of folders, too
+    return [config] if (os.sep in config or Path(config).suffix) and Path(config).exists() else []
+
+
+def _is_program(word: str) -> bool:
+    """Whether a word of a command is a file of text; the interpreter that runs it is none."""
+    try:
+        with open(word, "rb") as f:
+            return b"\0" not in f.read(1024)
+    except (OSError, ValueError):
+        return False
+
+
+def _hash_programs(programs: list[Path]) -> str:
+    """Hash of programs, and of the Python files beside them, which they may import, without comments and docstrings."""
+    beside = {file for one in programs if one.suffix == ".py" for file in one.parent.glob("*.py")}
+    h = hashlib.blake2b(digest_size=10)
+    for file in sorted({*programs, *beside}):
+        text = file.read_bytes()
+        try:
+            text = _without_prose(text.decode("utf-8")).encode() if file.suffix == ".py" else text
+        except (UnicodeDecodeError, SyntaxError, ValueError, RecursionError):
+            pass
+        h.update(f"{file.name}\0{len(text)}\0".encode() + text)
+    return h.hexdigest()
+
+
+@functools.cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+@functools.cache
+def _commit(folder: Path) -> str:
+    """The commit of the repository that holds a folder, with + if its files were changed; empty without one."""
+    try:
+        said = [
+            subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True).stdout
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said[0].strip() + ("+" if said[1].strip() else "")
+
+
+def _machine(accelerator: bool) -> str:
+    card = ""
+    torch = sys.modules.get("torch")
+    if accelerator and torch is not None and torch.cuda.is_available():
+        card = f", {torch.cuda.get_device_name()}"
+    return f"{platform.machine() or 'unknown'}, {os.cpu_count()} cores{card}"

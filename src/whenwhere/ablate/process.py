@@ -1,0 +1,108 @@
+"""Runs some cells in a process of its own: with a time limit, a process group that can be ended whole, and a reason.
+
+Every executor calls `run_cells`, on whichever machine it chose. Whatever becomes of the process, each of the cells has
+a status afterwards.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from whenwhere.ablate.cells import CellStatus, read_status, write_document
+from whenwhere.ablate.worker import DISK_FULL, EXPECTED, FAILED, TAKEN, last_line
+from whenwhere.errors import WhenwhereError
+from whenwhere.store import DiskFullError
+
+#: Seconds between two looks at the process.
+LOOK = 0.1
+#: A disk with less room than this counts as full.
+_ROOM = 1 << 20
+
+
+def run_cells(
+    out: str,
+    cells: Sequence[str],
+    timeout: float | None = None,
+    fingerprint: str | None = None,
+    environment: dict[str, str] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Runs cells one after the other in a process of its own, and waits for it. A cell that fails ends the process.
+
+    Args:
+        out: Folder of the study's runs.
+        cells: The cells, `hash/seed` each.
+        timeout: Most seconds that the process may take; None for no limit.
+        fingerprint: Fingerprints of code and data that the cells may be run with, joined by commas; None lets them be
+            run with any.
+        environment: Variables in which the environment of the process differs from that of this one.
+        stopped: Asked every moment; the process is ended once it returns True.
+
+    Raises:
+        DiskFullError: The disk is full.
+    """
+    folder = Path(out)
+    command = [sys.executable, "-m", "whenwhere.ablate.worker", out, *cells]
+    env = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
+    env |= {EXPECTED: fingerprint} if fingerprint else {}
+    began = time.monotonic()
+    reason = ""
+    with open(folder / "cells" / cells[0] / "log.txt", "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(LOOK)
+                if stopped():
+                    return
+                if timeout is not None and time.monotonic() - began > timeout:
+                    reason = f"it took longer than {timeout:g} s: allow more with --timeout"
+                    break
+        finally:
+            end_group(process)
+    code = process.returncode
+    if code == DISK_FULL or (code and shutil.disk_usage(folder).free < _ROOM):
+        raise DiskFullError(f"the disk of {out} is full: make room there, and run the same command again")
+    if code not in (0, TAKEN):
+        _settle(folder, cells, code, reason)
+
+
+def end_group(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process and all that it started, and waits for it.
+
+    Args:
+        process: The process, which is the leader of its group.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _settle(out: Path, cells: Sequence[str], code: int, reason: str) -> None:
+    """Gives a failed status to the cell that was running when the process ended, or that it could not begin."""
+    for cell in cells:
+        folder = out / "cells" / cell
+        try:
+            status = read_status(folder)
+        except WhenwhereError:
+            status = CellStatus()
+        if status.state == "failed":
+            return
+        if status.state == "done":
+            continue
+        if not reason and code < 0:
+            known = {-signal.SIGKILL: "it was killed, perhaps because memory was short"}
+            reason = known.get(code, f"it was ended by signal {-code}")
+        elif not reason:
+            reason = last_line(folder / "log.txt") or f"its process ended with status {code} and printed nothing"
+        status.state, status.reason, status.exit = "failed", reason, code or FAILED
+        status.ended = status.heartbeat = time.time()
+        write_document(status, folder / "status.json")
+        return

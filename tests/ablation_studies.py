@@ -1,0 +1,61 @@
+"""Studies of the program in `ablation_script`, which needs no torch, for tests of checking and running."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import ablation_script
+
+from whenwhere.ablate.cells import read_cells
+from whenwhere.ablate.knobs import Seeding
+from whenwhere.ablate.stages import salted, stages_of
+from whenwhere.ablate.study import StageHash, Study, StudyArm, StudyMetric
+
+
+def program(folder: Path) -> str:
+    """Writes the program into a folder; returns the command that runs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.py").write_text(ablation_script.PROGRAM, encoding="utf-8")
+    return f"{sys.executable} -S -E train.py {{overrides}}"
+
+
+def study(folder: Path, arms: dict[str, dict[str, Any]], seeds: int = 2, **changes: Any) -> Study:
+    """A study of the program: the baseline and some arms, each with its overrides; names may end in `:kind`."""
+    first: dict[str, Any] = {"command": program(folder), "folder": str(folder), "items_file": "items.jsonl",
+                             "seeding": {"seed": Seeding()}, "base": {"signal": True, "size": 8}}  # fmt: skip
+    metrics = [StudyMetric(id="accuracy", heading="accuracy", key="accuracy", unit="%", primary=True),
+               StudyMetric(id="right", heading="right", key="right", items="right")]  # fmt: skip
+    stub = StudyArm(id="stub", label="", kind="baseline", config_hash="", seeds=[], stages=[_stage("0" * 20)])
+    made = Study(arms=[stub], metrics=metrics, seeds=seeds, **(first | changes))
+    found = []
+    for name, overrides in {"base:baseline": {}, **arms}.items():
+        id, _, kind = name.partition(":")
+        kind = kind or "arm"
+        stages = [_stage(one.hash) for one in salted(stages_of(made, overrides), kind, id)]
+        own = list(range(100, 100 + seeds)) if kind == "a-a" else list(range(seeds))
+        found.append(
+            StudyArm(id=id, label=id, kind=kind, overrides=overrides, against=None if kind == "baseline" else "base",
+                     config_hash=stages[-1].hash, stages=stages, seeds=own)  # type: ignore[arg-type]
+        )  # fmt: skip
+    return Study(arms=found, metrics=metrics, seeds=seeds, **(first | changes))
+
+
+def _stage(hash: str) -> StageHash:
+    return StageHash(name="command", hash=hash)
+
+
+def numbers(out: Path, made: Study) -> dict[str, Any]:
+    """Metrics and item values of every cell, without times."""
+    return {
+        f"{cell.arm} {cell.seed}": (
+            cell.state, {key: value for key, value in cell.metrics.items() if "seconds" not in key},
+            [(one.item, one.value) for one in cell.items("right")],
+        )
+        for cell in read_cells(out, made)
+    }  # fmt: skip
+
+
+def text(value: Any) -> str:
+    """JSON text."""
+    return json.dumps(value)
