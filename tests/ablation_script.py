@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     lines = [{"metric": "right", "item": f"q{k}", "video": f"v{k // 2}", "value": v} for k, v in enumerate(values)]
     Path("items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     Path("metrics.json").write_text(json.dumps({"accuracy": share, "right": sum(values) / len(values)}))
-    print(f"accuracy {share:.3f}")  # noqa: T201
+    print(f"accuracy {share:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What numbers depend on beside the configuration: code, data, packages and machine. Hashed, to tell when they change.
 
 Results of different code or data are not compared with each other. For a recipe the code is that of whenwhere, without
-its comments and docstrings, and without the parts that no training reaches. For a command it is the files that its words
-name and the Python files beside them.
+its comments and docstrings, and without the parts that no training reaches. For a command it is the files that its
+words name, and the Python files beside them.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import os
@@ -153,10 +154,8 @@ def _hash_programs(programs: list[Path]) -> str:
     h = hashlib.blake2b(digest_size=10)
     for file in sorted({*programs, *beside}):
         text = file.read_bytes()
-        try:
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
             text = _without_prose(text.decode("utf-8")).encode() if file.suffix == ".py" else text
-        except (UnicodeDecodeError, SyntaxError, ValueError, RecursionError):
-            pass
         h.update(f"{file.name}\0{len(text)}\0".encode() + text)
     return h.hexdigest()
 
