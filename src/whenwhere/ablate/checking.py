@@ -144,10 +144,10 @@ def check(
     study.not_run = [*not_run, *unfunded]
     by_arm = {one.arm.id: one for one in candidates}
     study.confounds = []
-    for arm, against in in_pairs(study.arms):
-        found = probes.get(arm.id), probes.get(against.id)
-        arm.differences = differences(by_arm[arm.id].stages, by_arm[against.id].stages, *found)
-        study.confounds += confounds_of(arm, against, by_arm[arm.id].entailed)
+    for one, other in in_pairs(study.arms):
+        found = probes.get(one.id), probes.get(other.id)
+        one.differences = differences(by_arm[one.id].stages, by_arm[other.id].stages, *found)
+        study.confounds += confounds_of(one, other, by_arm[one.id].entailed)
     study.detectable = detectable_effects(study, noise or {}, None if earlier is None else Path(earlier))
     return Study.model_validate(study.model_dump())
 
