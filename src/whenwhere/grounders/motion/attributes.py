@@ -10,7 +10,7 @@ actor.
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,9 @@ class TrackedActor:
         fill: Fraction of the box that the actor's pixels cover.
         contact: Fraction of the sightings on which the box touches a border.
         strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly.
+        way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as `centre`
+            if the camera stands still.
+        classes: How likely the actor is of each class of a detector, shape (labels,); empty if no detector saw it.
         members: The actors that a group or a joined actor consists of.
         memo: Results that later questions reuse.
     """
@@ -110,6 +113,8 @@ class TrackedActor:
     fill: float
     contact: float
     strong: float
+    way: NDArray[np.float64]
+    classes: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     members: list["TrackedActor"] = field(default_factory=list)
     memo: Memo = field(default_factory=Memo, repr=False)
 
@@ -117,13 +122,13 @@ class TrackedActor:
     def shift(self) -> NDArray[np.float64]:
         """Displacement from the first to the last eighth of the sightings, as fractions of the frame, shape (2,)."""
         k = max(1, len(self.times) // 8)
-        shift: NDArray[np.float64] = np.median(self.centre[-k:], 0) - np.median(self.centre[:k], 0)
+        shift: NDArray[np.float64] = np.median(self.way[-k:], 0) - np.median(self.way[:k], 0)
         return shift
 
     @cached_property
     def path(self) -> float:
         """Length of the path of the box's centre, in fractions of the frame; jitter is left out."""
-        return float(np.linalg.norm(np.diff(self.centre[:: max(1, round(len(self.times) / 40))], axis=0), axis=1).sum())
+        return float(np.linalg.norm(np.diff(self.way[:: max(1, round(len(self.times) / 40))], axis=0), axis=1).sum())
 
     @cached_property
     def brisk(self) -> float:
@@ -155,14 +160,40 @@ class TrackedActor:
 
 def tracked_actors(index: Index) -> list[TrackedActor]:
     """The tracks of a motion index with their attributes, in the order in which they start."""
-    return sorted((_actor(index, rows) for rows in extended_tracks(index)), key=lambda a: a.span.start)
+    return sorted((tracked_actor(index, rows) for rows in extended_tracks(index)), key=lambda a: a.span.start)
 
 
-def _actor(index: Index, rows: TrackRows) -> TrackedActor:
-    """The attributes of one track."""
+class Clip(Protocol):
+    """What the attributes of a track depend on besides its sightings.
+
+    Attributes:
+        duration: Duration of the video, in seconds.
+        step: Seconds between analysed frames.
+        width: Width of the displayed frame, in pixels.
+        height: Height of the displayed frame, in pixels.
+    """
+
+    duration: float
+    step: float
+    width: int
+    height: int
+
+
+def tracked_actor(
+    clip: Clip, rows: TrackRows, drift: NDArray[np.float64] | None = None, classes: NDArray[np.float32] | None = None
+) -> TrackedActor:
+    """The attributes of one track.
+
+    Args:
+        clip: The video in which it was seen.
+        rows: Its sightings.
+        drift: How far the camera's motion has moved the picture at each sighting, in pixels, shape (n, 2). None if the
+            camera stands still.
+        classes: How likely it is of each class of a detector, shape (labels,). None if no detector saw it.
+    """
     times, raw, shared = rows.times, rows.boxes, rows.shared
     boxes = smoothed(times, raw)
-    frame = np.array([index.width, index.height], float)
+    frame = np.array([clip.width, clip.height], float)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / frame
     size = (boxes[:, 2:] - boxes[:, :2]) / frame
     near = BORDER * frame
@@ -171,7 +202,8 @@ def _actor(index: Index, rows: TrackRows) -> TrackedActor:
         1,
     )
     free = ~touch.any(1)
-    velocity = _velocity(times, centre)
+    way = centre if drift is None else centre - drift / frame
+    velocity = _velocity(times, way)
     side = np.sqrt(size[:, 0] * frame[0] * size[:, 1] * frame[1])
     # A box that enters at the border grows while it moves: its size there is not yet the actor's.
     typical = np.median(side[free]) if free.sum() >= 3 else np.percentile(side, 70)
@@ -183,7 +215,7 @@ def _actor(index: Index, rows: TrackRows) -> TrackedActor:
     colour = (rows.colours * weight).sum(0) / weight.sum()
     ratio = np.log(np.maximum(size[whole, 1] * frame[1], 1) / np.maximum(size[whole, 0] * frame[0], 1))
     fill = areas[whole] * frame.prod() / np.maximum(1, np.prod(boxes[whole, 2:] - boxes[whole, :2], 1))
-    span, spans = _times_seen(index, times, touch)
+    span, spans = _times_seen(clip, times, touch)
     return TrackedActor(
         id=rows.id,
         times=times,
@@ -198,14 +230,16 @@ def _actor(index: Index, rows: TrackRows) -> TrackedActor:
         still=pace < STILL,
         colour=colour,
         area=float(np.percentile(areas[whole], 70)),
-        entry=_side(times, raw, touch, velocity, frame, index.step, True) if span.start > 0 else (),
-        exit=_side(times, raw, touch, velocity, frame, index.step, False) if span.end < index.duration - 1e-3 else (),
+        entry=_side(times, raw, touch, velocity, frame, clip.step, True) if span.start > 0 else (),
+        exit=_side(times, raw, touch, velocity, frame, clip.step, False) if span.end < clip.duration - 1e-3 else (),
         aspect=float(np.median(ratio)),
         # If it is seen whole too seldom, its shape says nothing about how rigid it is.
         wobble=float(np.std(ratio)) if own.sum() >= 5 else 0.1,
         fill=float(np.median(fill)),
         contact=float((~free).mean()),
         strong=float(rows.strong.mean()),
+        way=way,
+        classes=np.zeros(0, np.float32) if classes is None else classes,
     )
 
 
@@ -252,19 +286,19 @@ def _side(
     return tuple(_SIDES[i] for i in order if rank[i] > 0)
 
 
-def _times_seen(index: Index, times: NDArray, touch: NDArray) -> tuple[Span, SpanSet]:
+def _times_seen(clip: Clip, times: NDArray, touch: NDArray) -> tuple[Span, SpanSet]:
     """The time from the first to the last sighting, half a step added at each end, with and without absences."""
-    half = index.step / 2
+    half = clip.step / 2
     edges = [0, *(np.flatnonzero(np.diff(times) > ABSENCE) + 1).tolist(), len(times)]
     pieces: list[tuple[float, float]] = []
     for a, b in itertools.pairwise(edges):
         left = a > 0 and not touch[max(0, a - 3) : a].any()
         start = pieces[-1][1] if left and pieces else max(0.0, times[a] - half)
-        if start < 1.6 * index.step and a == 0:
+        if start < 1.6 * clip.step and a == 0:
             start = 0.0
-        end = min(index.duration, times[b - 1] + half)
-        if index.duration - end < 1.6 * index.step:
-            end = index.duration
+        end = min(clip.duration, times[b - 1] + half)
+        if clip.duration - end < 1.6 * clip.step:
+            end = clip.duration
         if left and pieces:
             pieces[-1] = (pieces[-1][0], end)
         else:

@@ -36,7 +36,7 @@ class CameraMotion:
     to_reference: NDArray[np.float64]
 
 
-def _step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float64] | None, float, float]:
+def camera_step(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float64] | None, float, float]:
     """The similarity from grey frame a to b, the share of corners that follow it, and its shift of the picture."""
     corners = cv2.goodFeaturesToTrack(a, 160, 0.01, 7)
     if corners is None or len(corners) < 12:
@@ -96,9 +96,9 @@ def estimate_camera(frames: NDArray[np.uint8]) -> CameraMotion:
             grey[i] = cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY)
         return grey[i]
 
-    shifts = [s for fit, share, s in (_step(g(i), g(i + 1)) for i in probe) if fit is not None and share > 0.3]
+    shifts = [s for fit, share, s in (camera_step(g(i), g(i + 1)) for i in probe) if fit is not None and share > 0.3]
     # Slow drift does not show between neighbours, so long gaps are compared too.
-    far = [s for fit, share, s in (_step(g(i), g(j)) for i, j in zip(probe[:-1:3], probe[3::3], strict=False))
+    far = [s for fit, share, s in (camera_step(g(i), g(j)) for i, j in zip(probe[:-1:3], probe[3::3], strict=False))
            if fit is not None and share > 0.4]  # fmt: skip
     moving = bool(len(shifts) >= 3 and np.mean(np.array(shifts) > STILL) > 0.3) or bool(
         len(far) >= 2 and np.median(far) > SLOW
@@ -111,7 +111,7 @@ def estimate_camera(frames: NDArray[np.uint8]) -> CameraMotion:
     for order in (range(reference + 1, n), range(reference - 1, -1, -1)):
         previous = reference
         for i in order:
-            fit, share, _ = _step(g(i), g(previous))
+            fit, share, _ = camera_step(g(i), g(previous))
             if fit is None or share < 0.2:
                 fit = np.eye(2, 3)
             to_reference[i] = _chain(fit, to_reference[previous])

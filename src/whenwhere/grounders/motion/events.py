@@ -93,7 +93,7 @@ def _movements(actor: TrackedActor, axis: int | None) -> list[Movement]:
     t = actor.times
     if len(t) < 3:
         return [Movement(actor.span.start, actor.span.end, actor.shift)]
-    k = int(np.ptp(actor.centre, axis=0).argmax()) if axis is None else axis
+    k = int(np.ptp(actor.way, axis=0).argmax()) if axis is None else axis
     sign = np.sign(actor.velocity[:, k])
     strong = np.abs(actor.velocity[:, k]) > 0.15 * np.percentile(np.abs(actor.velocity[:, k]), 90) + 1e-4
     sign = np.where(strong & ~actor.still, sign, 0)
@@ -101,7 +101,7 @@ def _movements(actor: TrackedActor, axis: int | None) -> list[Movement]:
     for s in (1, -1):
         for a, b in true_runs(sign == s):
             if t[b] - t[a] >= 0.3:
-                found.append(Movement(t[a], t[b], actor.centre[b] - actor.centre[a]))
+                found.append(Movement(t[a], t[b], actor.way[b] - actor.way[a]))
     merged: list[Movement] = []
     for move in sorted(found, key=lambda m: m.start):
         last = merged[-1] if merged else None

@@ -19,7 +19,7 @@ from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
 from whenwhere.grounders.motion.object_candidates import object_rows
-from whenwhere.grounders.motion.ranking import rank_candidates, runner_up
+from whenwhere.grounders.motion.ranking import MotionScorer, Scorer, rank_candidates, runner_up
 from whenwhere.grounders.motion.reading import QueryReading, read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.motion.track_scoring import actor_groups
@@ -102,63 +102,88 @@ class MotionGrounder:
         request: GroundingRequest,
     ) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
-        query, within, span = request.query, request.within, request.span
         index, everyone, decoded = self.observe(info, request.sample_fps)
-        reading = read_query(query)
         warnings = list(index.warnings)
-        window = span or within
-        actors = [a for a in everyone if window is None or _overlap(a.span, window) > 0.15]
-        scene = ObservedScene.of(index, actors)
-
-        def rank(reading: QueryReading) -> list[Candidate]:
-            made = rank_candidates(reading, scene)
-            if span is not None:
-                return _best_in_span(made, span)
-            return made if within is None else _cut_to_window(made, within)
-
-        around = ClipConditions(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
-        answer = Selector(query, around, rank, lambda r: bool(actor_groups(scene.actors, r.count))).answer(reading)
-        made = answer.made
-        found = GroundingResult(
-            "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
-        )
         if index.moving > 0.3:
             warnings.append(
                 "the camera moves: positions are less certain"
                 if index.unsteady < 0.3
                 else "the camera moves too far to learn the background: answers are guesses"
             )
-        if not made:
-            found.candidates = []
-            warnings.append("nothing moves in this video" if not everyone else "nothing moves during that time")
-            return found
-        best = made[0]
-        other = runner_up(made)
-        assert found.reading is not None
-        if answer.margin is not None:
-            found.reading["margin"] = round(answer.margin, 2)
-        if answer.reasons:
-            found.reading["doubts"] = answer.reasons
-        warnings += answer.warnings
-        found.confidence = round(answer.confidence, 3)
-        found.ranked = [Span(c.hull.start, c.hull.end, round(_share(c, made), 4)) for c in _distinct(made)[:10]]
-        found.candidates = [_listed(c, info) for c in _distinct(made)[:LISTED]]
-        if other is not None:
-            found.reading["runner_up"] = [round(other.hull.start, 2), round(other.hull.end, 2)]
-        found.status = answer.status
-        chosen, spans = answer.chosen, answer.spans.clip(info.duration)
-        if span is not None:  # a time that is given is always answered
-            found.status, chosen, spans = "answered", [best], SpanSet([span])
-        elif within is not None and answer.status == "answered":
-            spans = spans & SpanSet([within])
-            if not spans:
-                found.status = "unsure"
-                warnings.append("none of the described time lies in the time that was searched")
-        if found.status == "answered":
-            found.spans = spans if span is not None else _scored(spans, answer.confidence)
-            tubes = tubes_of(chosen, found.spans, info, request.rate)
-            found.tubes = [t.replace(label=reading.noun or None, score=round(answer.confidence, 3)) for t in tubes]
+        return ground_among(info, request, everyone, index, MotionScorer(), Selector, decoded, warnings)
+
+
+def ground_among(
+    info: VideoInfo,
+    request: GroundingRequest,
+    everyone: list[TrackedActor],
+    index: indexing.Index,
+    scorer: Scorer,
+    select: Callable[..., Selector],
+    decoded: int,
+    warnings: list[str],
+) -> GroundingResult:
+    """Answer one sentence by the actors of a video.
+
+    Args:
+        info: The probed video.
+        request: The sentence, and where to look.
+        everyone: All actors.
+        index: The motion index, for what changed in the background and the conditions of the clip.
+        scorer: Compares actors with a reading.
+        select: Makes the selector from the sentence, the conditions, the ranking and the test for groups.
+        decoded: Number of frames that were decoded for this answer.
+        warnings: Warnings so far; more are added.
+    """
+    query, within, span = request.query, request.within, request.span
+    reading = read_query(query)
+    window = span or within
+    actors = [a for a in everyone if window is None or _overlap(a.span, window) > 0.15]
+    scene = ObservedScene.of(index, actors)
+
+    def rank(reading: QueryReading) -> list[Candidate]:
+        made = rank_candidates(reading, scene, scorer)
+        if span is not None:
+            return _best_in_span(made, span)
+        return made if within is None else _cut_to_window(made, within)
+
+    around = ClipConditions(index.unsteady, index.moving, index.flood, scene.actors, index.duration)
+    answer = select(query, around, rank, lambda r: bool(actor_groups(scene.actors, r.count))).answer(reading)
+    made = answer.made
+    found = GroundingResult(
+        "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
+    )
+    if not made:
+        found.candidates = []
+        warnings.append("nothing moves in this video" if not everyone else "nothing moves during that time")
         return found
+    best = made[0]
+    other = runner_up(made)
+    assert found.reading is not None
+    if answer.margin is not None:
+        found.reading["margin"] = round(answer.margin, 2)
+    if answer.reasons:
+        found.reading["doubts"] = answer.reasons
+    warnings += answer.warnings
+    found.confidence = round(answer.confidence, 3)
+    found.ranked = [Span(c.hull.start, c.hull.end, round(_share(c, made), 4)) for c in _distinct(made)[:10]]
+    found.candidates = [_listed(c, info) for c in _distinct(made)[:LISTED]]
+    if other is not None:
+        found.reading["runner_up"] = [round(other.hull.start, 2), round(other.hull.end, 2)]
+    found.status = answer.status
+    chosen, spans = answer.chosen, answer.spans.clip(info.duration)
+    if span is not None:  # a time that is given is always answered
+        found.status, chosen, spans = "answered", [best], SpanSet([span])
+    elif within is not None and answer.status == "answered":
+        spans = spans & SpanSet([within])
+        if not spans:
+            found.status = "unsure"
+            warnings.append("none of the described time lies in the time that was searched")
+    if found.status == "answered":
+        found.spans = spans if span is not None else _scored(spans, answer.confidence)
+        tubes = tubes_of(chosen, found.spans, info, request.rate)
+        found.tubes = [t.replace(label=reading.noun or None, score=round(answer.confidence, 3)) for t in tubes]
+    return found
 
 
 def _overlap(a: Span, b: Span) -> float:

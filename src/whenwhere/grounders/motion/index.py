@@ -191,7 +191,7 @@ def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tupl
     thumbs: list[NDArray[np.float32]] = []
     for t, frame in source:
         thumb = cv2.resize(frame, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-        cut = len(thumbs) >= 2 and _is_cut(thumbs, thumb)
+        cut = len(thumbs) >= 2 and is_cut(thumbs, thumb)
         thumbs = [*thumbs[-2:], thumb] if not cut else [thumb]
         if frames and (cut or len(frames) >= WINDOW):
             yield np.stack(frames), np.array(times), new_shot
@@ -202,7 +202,7 @@ def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tupl
         yield np.stack(frames), np.array(times), new_shot
 
 
-def _is_cut(past: list[NDArray[np.float32]], now: NDArray[np.float32]) -> bool:
+def is_cut(past: list[NDArray[np.float32]], now: NDArray[np.float32]) -> bool:
     """Whether most of the picture changes at once, in colour and structure, far more than just before."""
     change = float(np.abs(now - past[-1]).mean())
     usual = float(np.abs(past[-1] - past[-2]).mean())

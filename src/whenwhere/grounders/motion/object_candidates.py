@@ -219,5 +219,5 @@ def _still_actor(
         centre=(boxes[:, :2] + boxes[:, 2:]) / 2 / frame, size=(boxes[:, 2:] - boxes[:, :2]) / frame,
         touch=np.zeros((n, 4), bool), velocity=np.zeros((n, 2)), pace=np.zeros(n), still=np.ones(n, bool),
         colour=np.repeat(colour[None], 5, 0), area=area, entry=(), exit=(), aspect=0.0, wobble=0.0, fill=1.0,
-        contact=0.0, strong=1.0,
+        contact=0.0, strong=1.0, way=(boxes[:, :2] + boxes[:, 2:]) / 2 / frame,
     ), span  # fmt: skip

@@ -7,6 +7,7 @@ whose other terms fit about as well as the best.
 """
 
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -24,22 +25,60 @@ from whenwhere.overlap import t_iou
 RIVALS = 1.6
 
 
-def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candidate]:
+class Scorer(Protocol):
+    """How actors and their times are compared with a reading; `MotionScorer` does it by shape, motion and colour."""
+
+    def actor_terms(self, reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
+        """The terms of every actor that do not depend on time, by the actor's `id()`."""
+        ...
+
+    def time_candidates(
+        self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
+    ) -> list[Candidate]:
+        """The candidates of one actor, given its terms that do not depend on time."""
+        ...
+
+    def visitors(self, reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene) -> list[TrackedActor]:
+        """Actors that left and came back, made of several of the pool, as far as the reading may mean such."""
+        ...
+
+
+class MotionScorer:
+    """Compares by what shape, motion and colour show."""
+
+    def actor_terms(self, reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
+        """See `Scorer.actor_terms`."""
+        return track_terms(reading, pool)
+
+    def time_candidates(
+        self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
+    ) -> list[Candidate]:
+        """See `Scorer.time_candidates`."""
+        return time_candidates(actor, reading, who)
+
+    def visitors(self, reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene) -> list[TrackedActor]:
+        """See `Scorer.visitors`."""
+        return reappearances(pool, scene.cuts) if reading.kind in (None, "person", "animal", "hand") else []
+
+
+def rank_candidates(
+    reading: QueryReading, scene: ObservedScene, scorer: Scorer = MotionScorer()  # noqa: B008
+) -> list[Candidate]:
     """All candidates for a reading, with their scores, best first."""
     pool = scene.actors
     if reading.count > 1:
         pool = actor_groups(pool, reading.count) or pool
     if not pool and not len(scene.changes) and not len(scene.static):
         return []
-    base = track_terms(reading, pool)
+    base = scorer.actor_terms(reading, pool)
     made: list[Candidate] = []
     for actor in pool:
-        made += time_candidates(actor, reading, base[id(actor)])
-    if reading.kind in (None, "person", "animal", "hand") and reading.order is None and reading.count == 1:
-        made += _returning(reading, pool, scene, base)
+        made += scorer.time_candidates(actor, reading, base[id(actor)], scene)
+    if reading.order is None and reading.count == 1:
+        made += _returning(reading, pool, scene, base, scorer)
     made += object_candidates(reading, scene)
     if reading.relation is not None:
-        _relate(made, reading, scene)
+        _relate(made, reading, scene, scorer)
     for c in made:
         c.score = sum(c.terms.values())
     made.sort(key=lambda c: -c.score)
@@ -49,29 +88,33 @@ def rank_candidates(reading: QueryReading, scene: ObservedScene) -> list[Candida
 
 
 def _returning(
-    reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene, base: dict[int, dict[str, float]]
+    reading: QueryReading,
+    pool: list[TrackedActor],
+    scene: ObservedScene,
+    base: dict[int, dict[str, float]],
+    scorer: Scorer,
 ) -> list[Candidate]:
     """Candidates of actors that left and came back, if the sentence asks for a return or is about their whole stay."""
     returns = "return" in reading.events
     if not returns and (set(reading.events) - events.WHOLE or reading.direction or reading.origin):
         return []
     out = []
-    for actor in reappearances(pool, scene.cuts):
-        first, second = (base[id(m)] for m in actor.members)
-        who = {k: (first[k] + second[k]) / 2 for k in first}
+    for actor in scorer.visitors(reading, pool, scene):
+        each = [base[id(m)] for m in actor.members]
+        who = {k: sum(m[k] for m in each) / len(each) for k in each[0]}
         # A sentence about somebody means every visit; a single visit is only a part of the answer.
-        who["seen"] = max(first["seen"], second["seen"]) + (0.0 if returns else 0.25)
+        who["seen"] = max(m["seen"] for m in each) + (0.0 if returns else 0.25)
         for colour in who.keys() - {"seen", "kind", "size", "speed"}:
-            who[colour] = max(first[colour], second[colour])
-        out += time_candidates(actor, reading, who)
+            who[colour] = max(m[colour] for m in each)
+        out += scorer.time_candidates(actor, reading, who, scene)
     return out
 
 
-def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene) -> None:
+def _relate(made: list[Candidate], reading: QueryReading, scene: ObservedScene, scorer: Scorer) -> None:
     """Add to each candidate the term of how well its time fits the other clause."""
     assert reading.relation is not None
     relation, other = reading.relation
-    found = rank_candidates(replace(other, relation=None), scene)[:6]
+    found = rank_candidates(replace(other, relation=None), scene, scorer)[:6]
     if not found:
         return
     best = found[0].score

@@ -64,7 +64,7 @@ def joined_visits(a: TrackedActor, b: TrackedActor) -> TrackedActor:
     """One actor from two visits, of which `a` is the earlier."""
     rows: dict[str, Any] = {
         name: np.concatenate([getattr(a, name), getattr(b, name)])
-        for name in ("times", "boxes", "centre", "size", "touch", "velocity", "pace", "still")
+        for name in ("times", "boxes", "centre", "size", "touch", "velocity", "pace", "still", "way")
     }
     weight = a.span.duration / (a.span.duration + b.span.duration)
     return replace(

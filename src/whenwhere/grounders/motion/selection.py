@@ -14,7 +14,7 @@ import numpy as np
 
 from whenwhere.grounders.motion import confidence_features as features
 from whenwhere.grounders.motion import events, kind_model
-from whenwhere.grounders.motion.abstention import DOUBTFUL, THRESHOLD, decide_status, less_sure
+from whenwhere.grounders.motion.abstention import DOUBTFUL, THRESHOLD, StatusDecision, decide_status, less_sure
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.confidence_features import ClipConditions
@@ -81,12 +81,20 @@ class Selector:
         around: Conditions of the clip.
         rank: Gives the candidates of a reading, best first; those outside the searched time are left out.
         grouped: Whether there is a group of things that move together, of the size that a reading asks for.
+        decide: Decides what may be claimed about a reading, given the candidates.
+        grade: How a candidate fits a reading by itself (see `grade`).
+        untold: Whether the noun of a reading leaves out some of its kind that look alike.
     """
 
     sentence: str
     around: ClipConditions
     rank: Callable[[QueryReading], list[Candidate]]
     grouped: Callable[[QueryReading], bool]
+    decide: Callable[[str, QueryReading, list[Candidate], ClipConditions], StatusDecision] = decide_status
+    grade: Callable[[Candidate, QueryReading, ClipConditions, float], int] = field(
+        default=lambda c, reading, around, biggest: grade(c, reading, around, biggest)
+    )
+    untold: Callable[[QueryReading], bool] = features.exceeds_generic
 
     def answer(self, reading: QueryReading) -> Selection:
         """The answer to a reading."""
@@ -105,7 +113,7 @@ class Selector:
         made = self.rank(reading)
         if not made:
             return Selection("unsure", 0.0, [])
-        verdict = decide_status(self.sentence, reading, made, self.around)
+        verdict = self.decide(self.sentence, reading, made, self.around)
         best = made[0]
         found = Selection(
             verdict.status, verdict.confidence, made, [best], best.spans, verdict.margin, verdict.reasons
@@ -143,7 +151,7 @@ class Selector:
         k = reading.occurrence - 1 if reading.occurrence > 0 else reading.occurrence
         fits, doubtful = self.members(reading, found.made)
         every = _in_order([*fits, *doubtful])
-        if len({id(c.actor) for c in every}) > 1 and features.exceeds_generic(reading):
+        if len({id(c.actor) for c in every}) > 1 and self.untold(reading):
             return found.unsure(_untold(reading))
         if not -len(every) <= k < len(every):
             seen = {0: "never", 1: "once"}.get(len(every), f"{len(every)} times")
@@ -162,7 +170,7 @@ class Selector:
             fits = doubtful  # the only one that can be meant
         if not fits:
             return found.unsure("nothing fits clearly enough to be counted", found.confidence)
-        if len({id(c.actor) for c in [*fits, *doubtful]}) > 1 and features.exceeds_generic(reading):
+        if len({id(c.actor) for c in [*fits, *doubtful]}) > 1 and self.untold(reading):
             return found.unsure(_untold(reading))
         if reading.count > 1 and len(fits) != reading.count and reading.noun != "people":
             return found.unsure(f"the sentence names {reading.count}, but {len(fits)} fit")
@@ -183,7 +191,7 @@ class Selector:
         inside = {id(c.actor) for c in fits}
         others = [c for c in found.made if id(c.actor) not in inside]
         sure = min(
-            decide_status(self.sentence, reading, [c, *others], self.around).confidence for c in chosen
+            self.decide(self.sentence, reading, [c, *others], self.around).confidence for c in chosen
         )  # fmt: skip
         if sure < THRESHOLD:
             return found.unsure("not all that should fit do so clearly", sure)
@@ -241,7 +249,7 @@ class Selector:
         biggest = max((c.actor.mass for c in made), default=0.0)
         taken: list[tuple[int, Candidate]] = []
         graded = [
-            (grade(c, reading, self.around, biggest), c) for c in made if not c.actor.members or reading.count > 1
+            (self.grade(c, reading, self.around, biggest), c) for c in made if not c.actor.members or reading.count > 1
         ]
         for level, c in sorted(graded, key=lambda x: (-x[0], -x[1].score)):
             if level > 0 and not any(c.actor is t.actor and (c.spans & t.spans).duration > 0.1 for _, t in taken):

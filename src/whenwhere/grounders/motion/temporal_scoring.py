@@ -84,7 +84,7 @@ def _direction(actor: TrackedActor, span: Span, reading: QueryReading) -> float:
     if len(rows) < 2:
         return -0.3
     k = max(1, len(rows) // 8)
-    shift = np.median(actor.centre[rows[-k:]], 0) - np.median(actor.centre[rows[:k]], 0)
+    shift = np.median(actor.way[rows[-k:]], 0) - np.median(actor.way[rows[:k]], 0)
     score = 0.0
     wanted = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
     if reading.direction in wanted:

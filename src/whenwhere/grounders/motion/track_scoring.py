@@ -24,8 +24,17 @@ SHAPE, FITTED = 0.6, 0.5
 _COMMON = {"black": 0.30, "grey": 0.28, "white": 0.14, "brown": 0.09, "blue": 0.08, "red": 0.04}
 
 
-def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
-    """The terms of every actor that do not depend on time, by the actor's `id()`."""
+def track_terms(
+    reading: QueryReading, pool: list[TrackedActor], kinds: NDArray[np.float64] | None = None
+) -> dict[int, dict[str, float]]:
+    """The terms of every actor that do not depend on time, by the actor's `id()`.
+
+    Args:
+        reading: The reading of the sentence.
+        pool: The actors.
+        kinds: (n,) how well each actor is of the kind that is asked for, as log-likelihood ratios. None judges it by
+            shape and motion.
+    """
     n = len(pool)
     columns: dict[str, NDArray[np.float64]] = {}
     mass = np.array([a.mass for a in pool])
@@ -33,9 +42,11 @@ def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, di
     # Leaves, screens and reflections tremble in one place and never enter or leave.
     idle = [np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not a.entry and not a.exit for a in pool]
     columns["seen"] = seen - 0.8 * np.array(idle, float)
-    if reading.kind is not None and n:
+    if kinds is not None:
+        columns["kind"] = kinds
+    elif reading.kind is not None and n:
         biggest = max(a.area for a in pool)
-        fits = np.array([_kind(a, reading.kind, biggest) for a in pool])
+        fits = np.array([kind_term(a, reading.kind, biggest) for a in pool])
         columns["kind"] = fits - fits.max()
     person = reading.kind in ("person", "cyclist")
     for colour, part in reading.colours:
@@ -54,11 +65,17 @@ def track_terms(reading: QueryReading, pool: list[TrackedActor]) -> dict[int, di
     return {id(a): {k: float(v[i]) for k, v in columns.items()} for i, a in enumerate(pool)}
 
 
-def _kind(actor: TrackedActor, kind: str, biggest: float) -> float:
+def kind_term(actor: TrackedActor, kind: str, biggest: float) -> float:
     """How well an actor fits a kind, by hand-set shapes and, if the kind belongs to a family, by the fitted model."""
     fit = kind_score(actor, kind, biggest)
     p = kind_probability(actor, kind)
     return fit if p is None else SHAPE * fit + FITTED * float(np.log(3 * p))
+
+
+def colour_distance_of(a: TrackedActor, b: TrackedActor) -> float:
+    """The distance in 0-1 of the colours of two actors, over all zones together."""
+    n = len(COLOURS)
+    return float(np.abs(a.colour[:, :n].mean(0) - b.colour[:, :n].mean(0)).sum() / 2)
 
 
 def _standard_scores(values: list[float], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -168,6 +185,7 @@ def group_actor(members: list[TrackedActor]) -> TrackedActor | None:
     middle = (hull[:, :2] + hull[:, 2:]) / 2 * frame
     return replace(
         lead, id=-1, times=times, boxes=hull, span=span, spans=SpanSet([span]), centre=middle, size=size,
+        way=middle + lead.way[rows] - lead.centre[rows],
         touch=lead.touch[rows], velocity=lead.velocity[rows], pace=lead.pace[rows], still=lead.still[rows],
         colour=np.mean([m.colour for m in members], 0), area=sum(m.area for m in members), members=members, memo=Memo(),
     )  # fmt: skip

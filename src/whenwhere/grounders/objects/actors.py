@@ -1,0 +1,79 @@
+"""From tracks to actors: attributes of what a detector recognised, merged with what moved before a still camera.
+
+Where the camera stands still, background subtraction tells better than a detector when something comes and goes, and
+it sees what has no class; the detector tells what it is, and sees what does not move. So a track of blobs takes over
+the classes of the detections that lie on it, and a track of detections stays an actor of its own only if no blob
+follows it. Where the camera moves, the detector's tracks are all there is.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actor
+from whenwhere.grounders.motion.stationary_tracks import TrackRows
+from whenwhere.grounders.objects.index import ObjectIndex
+from whenwhere.overlap import box_iou
+
+#: Least share of a track's time, and least mean IoU, at which a blob and a recognised thing are one.
+TOGETHER, SAME = 0.5, 0.4
+#: Share of a box that its thing covers, as a rule.
+_FILL = 0.7
+
+
+def object_actors(index: ObjectIndex) -> list[TrackedActor]:
+    """The recognised things with their attributes, in the order in which they appear."""
+    out = []
+    for k in range(len(index.classes)):
+        at = np.flatnonzero(index.track == k)
+        boxes = index.boxes[at]
+        rows = TrackRows(
+            id=k,
+            times=index.times[at],
+            boxes=boxes,
+            areas=_FILL * np.prod(boxes[:, 2:] - boxes[:, :2], 1) / (index.width * index.height),
+            strong=index.scores[at],
+            shared=np.zeros(len(at), bool),
+            colours=index.colours[at],
+        )
+        out.append(tracked_actor(index, rows, index.drift[at].astype(float), index.classes[k]))
+    return sorted(out, key=lambda a: a.span.start)
+
+
+def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) -> list[TrackedActor]:
+    """The actors before a still camera: blobs with the classes of what was recognised there, and the rest of that.
+
+    Args:
+        recognised: Actors from detections.
+        moving: Actors from blobs.
+    """
+    out: list[TrackedActor] = []
+    followed: set[int] = set()
+    for blob in moving:
+        total: NDArray[np.float64] | None = None
+        weight = 0.0
+        for k, thing in enumerate(recognised):
+            share, same = _together(thing, blob)
+            if share * len(thing.times) < 2 and share < TOGETHER:
+                continue
+            if same < SAME:
+                continue
+            seen = share * len(thing.times) * thing.strong
+            total = thing.classes * seen + (0.0 if total is None else total)
+            weight += seen
+            if share >= TOGETHER:
+                followed.add(k)
+        if total is not None and weight > 0:
+            blob.classes = (total / weight).astype(np.float32)
+        out.append(blob)
+    out += [thing for k, thing in enumerate(recognised) if k not in followed]
+    return sorted(out, key=lambda a: a.span.start)
+
+
+def _together(thing: TrackedActor, blob: TrackedActor) -> tuple[float, float]:
+    """The share of a recognised thing's sightings at which a blob was seen, and their mean IoU then."""
+    during = (thing.times >= blob.span.start - 0.1) & (thing.times <= blob.span.end + 0.1)
+    if not during.any():
+        return 0.0, 0.0
+    overlap = box_iou(thing.boxes[during], blob.at(thing.times[during]))
+    near = overlap > 0.25
+    return float(near.sum()) / len(thing.times), float(overlap[near].mean()) if near.any() else 0.0

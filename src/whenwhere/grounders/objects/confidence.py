@@ -1,0 +1,170 @@
+"""What may be claimed about a sentence when a detector was asked: answered, absent or unsure.
+
+The confidence is the probability that the answered time is about right, from a logistic model of the features that the
+motion grounder uses (`motion.confidence_features`), with the class of the thing in place of its shape. The weights of
+those features were set by judgement and checked on the half of the development clips that `benchmarks/real_clips.py`
+names. A thing is absent only if the detector has a class for it and never saw one: a noun that it does not know is
+never claimed to be absent.
+"""
+
+import numpy as np
+
+from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion import lexicon as lex
+from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, StatusDecision
+from whenwhere.grounders.motion.candidates import Candidate
+from whenwhere.grounders.motion.confidence_features import (
+    ClipConditions,
+    colour_dominance,
+    confidence_features,
+    unknown_words,
+)
+from whenwhere.grounders.motion.reading import QueryReading
+from whenwhere.grounders.motion.selection import grade
+from whenwhere.grounders.objects.index import ObjectIndex
+from whenwhere.grounders.objects.labels import GROUPS
+from whenwhere.grounders.objects.ranking import ObjectScorer
+
+#: Below this confidence the status is `unsure`.
+THRESHOLD = 0.18
+#: Fewest sightings of a class, weighted by score and likelihood, that show that it is there.
+SEEN = 1.0
+#: Share of the evidence for the strongest class of a group below which a class is taken for a confusion with it.
+CONFUSED = 0.2
+#: Logistic weights.
+WEIGHTS = {
+    "constant": -0.9, "lead": 0.5, "agreement": 1.6, "against": 0.5, "class": 1.0, "colour": 0.6, "direction": 0.4,
+    "event": 0.6, "brief": -1.5, "seen": 0.4, "unread": -2.0, "missed": -1.2, "unusable": -4.0, "unknown": -1.5,
+    "uncoloured": -1.0,
+}  # fmt: skip
+#: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
+ONE_COLOUR = 0.25
+
+
+class ClassEvidence:
+    """Judges the candidates of one video.
+
+    Args:
+        index: The object index of the video.
+        scorer: Compares actors with readings.
+    """
+
+    def __init__(self, index: ObjectIndex, scorer: ObjectScorer) -> None:
+        self.scorer = scorer
+        weight = np.bincount(index.track, weights=index.scores, minlength=len(index.classes))
+        #: (labels,) expected number of sightings of each class.
+        self.sightings = weight @ index.classes if len(index.classes) else np.zeros(len(scorer.labels))
+        self.frames = index.frames
+
+    def never_seen(self, reading: QueryReading) -> bool:
+        """Whether the detector has a class for the thing that is asked for, and never saw one."""
+        wanted = self.scorer.wanted(reading)
+        if not wanted.named or not self.frames or reading.kind in ("hand", "face"):
+            return False
+        strict = np.flatnonzero(wanted.weights >= 1.0)
+        for i in strict.tolist():
+            label = self.scorer.labels[i]
+            rivals = [
+                self.sightings[j]
+                for _, members in GROUPS.values()
+                if label in members
+                for j, other in enumerate(self.scorer.labels)
+                if other in members and j not in strict
+            ]
+            if self.sightings[i] >= max(SEEN, CONFUSED * max(rivals, default=0.0)):
+                return False
+        return True
+
+    def decide(
+        self, sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
+    ) -> StatusDecision:
+        """Decide what may be claimed, given the best candidate (see `motion.abstention.decide_status`)."""
+        best = made[0]
+        facts = confidence_features(sentence, reading, made, around)
+        wanted = self.scorer.wanted(reading)
+        margin = None if facts["alone"] else facts["margin"]
+        if self.never_seen(reading):
+            missing = f"the detector knows {reading.noun} and saw none in this video"
+            return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
+        fit = best.terms.get("kind", 0.0)
+        dominance = None if best.place is not None else colour_dominance(reading, best.actor)
+        z = WEIGHTS["constant"] + sum(
+            w * value
+            for name, w in WEIGHTS.items()
+            if (value := {
+                **facts,
+                "class": max(-2.5, fit),
+                "unusable": float(not reading.usable),
+                "unknown": float(not wanted.known and bool(reading.noun)),
+                "uncoloured": float(dominance is not None and dominance < ONE_COLOUR),
+            }.get(name)) is not None
+        )  # fmt: skip
+        chance = float(1 / (1 + np.exp(-z)))
+        reasons = self._reasons(sentence, reading, best, facts, fit)
+        return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
+
+    def _reasons(
+        self, sentence: str, reading: QueryReading, best: Candidate, facts: dict[str, float], fit: float
+    ) -> list[str]:
+        """Reasons for doubt about the best candidate, as sentences."""
+        out = []
+        if not reading.usable:
+            out.append("no word of the sentence names something that can be recognised")
+        if words := unknown_words(sentence):
+            out.append(f"these words were not understood and were ignored: {', '.join(words)}")
+        if reading.noun and not self.scorer.wanted(reading).known:
+            out.append(f"the detector has no class for {reading.noun}")
+        elif fit < -1.0 and len(best.actor.classes):
+            looks = self.scorer.labels[int(best.actor.classes.argmax())]
+            out.append(f"the best fit looks more like {looks} than like {reading.noun}")
+        if facts["colour"] < -0.7:
+            named = " and ".join(dict.fromkeys(c for c, _ in reading.colours))
+            out.append(f"even the best fit shows little {named}")
+        if facts["direction"] < -0.3:
+            out.append("the best fit does not move in the described direction")
+        if facts["event"] < -0.5:
+            out.append("the described event was not clearly seen")
+        if facts["margin"] < 0.5 and not facts["alone"]:
+            out.append("something else fits nearly as well")
+        return out
+
+    def untold(self, reading: QueryReading) -> bool:
+        """Whether the noun leaves out some of its class that look alike: which people are women cannot be told."""
+        return self.scorer.wanted(reading).finer or (
+            reading.kind in ("person", "child") and not _ANYBODY & set(lex.lemmas(reading.noun))
+        )
+
+
+#: Words for people that leave nobody out.
+_ANYBODY = frozenset(
+    "person people everyone everybody someone somebody anyone anybody human pedestrian individual folk".split()
+)
+
+
+def grade_by_class(
+    scorer: ObjectScorer, c: Candidate, reading: QueryReading, around: ClipConditions, biggest: float
+) -> int:
+    """How a candidate fits a reading by itself: 2 clearly, 1 perhaps, 0 not (see `motion.selection.grade`).
+
+    Args:
+        scorer: Compares actors with readings.
+        c: The candidate.
+        reading: The reading.
+        around: Conditions of the clip.
+        biggest: The largest mass of a candidate's actor.
+    """
+    if not len(c.actor.classes):
+        return grade(c, reading, around, biggest)
+    fit = float(scorer.class_terms(reading, [c.actor])[0])
+    level = 2 if fit > -0.6 else 1 if fit > -1.3 else 0
+    if "event" in c.terms:
+        named = set(reading.events) - events.WHOLE
+        level = min(level, 2 if c.terms["event"] >= (-0.3 if named else -0.45) else 1 if c.terms["event"] > -0.9 else 0)
+    for name, no, yes in (("direction", -0.2, 0.4), ("side", -0.15, 0.15), ("clause", -0.4, 0.0)):
+        if name in c.terms:
+            level = min(level, 2 if c.terms[name] >= yes else 1 if c.terms[name] > no else 0)
+    dominance = colour_dominance(reading, c.actor)
+    if dominance is not None:
+        level = min(level, 2 if dominance > 0.6 else 1 if dominance > 0.3 else 0)
+    return level
+

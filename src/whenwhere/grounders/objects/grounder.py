@@ -1,0 +1,107 @@
+"""The object grounder: it answers by what a detector recognises, by motion and by colour, without a network.
+
+A video is looked through once by the detector (`index`) and once by background subtraction (`motion.index`); both
+indices are cached by the video's content, the first by the detector's fingerprint too. A sentence is read by the motion
+grounder's reader, its noun becomes classes of the detector (`labels`), and candidates are ranked (`ranking`) and judged
+(`confidence`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
+from whenwhere.grounders.motion import index as motion_indexing
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.grounder import MotionGrounder, ground_among
+from whenwhere.grounders.motion.selection import Selector
+from whenwhere.grounders.objects import index as indexing
+from whenwhere.grounders.objects.actors import merged_actors, object_actors
+from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
+from whenwhere.grounders.objects.ranking import ObjectScorer
+from whenwhere.models.detectors.detector import Detector
+from whenwhere.store import Cache
+from whenwhere.video import VideoInfo
+
+#: Share of the time with a moving camera up to which blobs are used.
+STILL = 0.3
+#: Most videos whose actors are kept in memory between questions.
+_OPEN = 4
+
+
+class ObjectGrounder:
+    """Grounds sentences by recognised things.
+
+    Args:
+        detector: Opens the detector; it is called when a video is looked through for the first time, or labels needed.
+        cache: Where indices are stored; None keeps them in memory only.
+        progress: Called with the share of the video that has been analysed, in 0-1.
+    """
+
+    name = "objects"
+
+    def __init__(
+        self,
+        detector: Callable[[], Detector],
+        cache: Cache | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.detector = detector
+        self.cache = cache or Cache(enabled=False)
+        self.progress = progress
+        self._motion = MotionGrounder(self.cache)
+        self._scenes: OrderedDict[tuple[str, float], tuple[indexing.ObjectIndex, motion_indexing.Index, list]] = (
+            OrderedDict()
+        )
+
+    def observe(
+        self, info: VideoInfo, sample_fps: float | None = None
+    ) -> tuple[indexing.ObjectIndex, motion_indexing.Index, list[TrackedActor], int]:
+        """Look through a video, or take its indices from the cache.
+
+        Returns:
+            The object index, the motion index, all actors, and the number of frames that this call had to decode.
+        """
+        fps = sample_fps or indexing.FPS
+        key = (info.content, fps)
+        if key in self._scenes:
+            self._scenes.move_to_end(key)
+            return (*self._scenes[key], 0)
+        detector = self.detector()
+        made: list[indexing.ObjectIndex] = []
+
+        def make() -> dict[str, np.ndarray]:
+            made.append(indexing.build_object_index(info, detector, fps, self.progress))
+            return made[0].arrays()
+
+        name = self.cache.key("objects", indexing.VERSION, info.content, fps, indexing.WIDTH, detector.fingerprint)
+        # The first time too, the index passes through its stored form: a fresh answer and a cached one must be equal.
+        index = indexing.ObjectIndex.from_arrays(self.cache.arrays(name, make))
+        moved, blobs, decoded = self._motion.observe(info)
+        recognised = object_actors(index)
+        everyone = recognised if moved.moving > STILL else merged_actors(recognised, blobs)
+        self._scenes[key] = index, moved, everyone
+        while len(self._scenes) > _OPEN:
+            self._scenes.popitem(last=False)
+        return (*self._scenes[key], decoded + (made[0].frames if made else 0))
+
+    def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
+        """The frames that a first question decodes, whatever it asks; later questions decode none."""
+        rate = info.fps or indexing.FPS
+        frames = sum(int(np.ceil(info.duration * min(fps, rate))) for fps in _rates(request))
+        return {"frames": frames, "calls": 0, "tokens": 0}
+
+    def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
+        """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
+        index, moved, everyone, decoded = self.observe(info, request.sample_fps)
+        scorer = ObjectScorer(tuple(self.detector().labels))
+        evidence = ClassEvidence(index, scorer)
+        select = partial(Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold)
+        return ground_among(info, request, everyone, moved, scorer, select, decoded, list(index.warnings))
+
+
+def _rates(request: GroundingRequest) -> tuple[float, float]:
+    """Frames per second that the detector and background subtraction look at."""
+    return request.sample_fps or indexing.FPS, motion_indexing.FPS
