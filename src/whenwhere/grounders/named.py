@@ -1,7 +1,8 @@
 """The grounders that are chosen by name as a model: `GROUNDERS` lists them.
 
-A name may have a colon and a checkpoint after it, `encoder:openai/clip-vit-base-patch32`; the part before the colon is
-looked up in the table. Every other name is a vision-language model's (`whenwhere.models.backends.resolve`).
+A name may have a colon and a checkpoint after it, `encoder:openai/clip-vit-base-patch32` or `objects:ssd`; the part
+before the colon is looked up in the table. Every other name is a vision-language model's
+(`whenwhere.models.backends.resolve`).
 """
 
 from collections.abc import Callable
@@ -40,10 +41,17 @@ class GrounderKind:
         build: Makes the grounder. It should not load weights, which a plan does not need.
         check: Raises what is wrong with the checkpoint that a name has after its colon, or with what it needs. None
             means that the name must not have a colon, and that nothing runs on a device.
+        default: The checkpoint if the name has no colon. None means that it must have one, if it has checkpoints.
     """
 
     build: Callable[[GrounderParts], Grounder]
     check: Callable[[str], None] | None = None
+    default: str | None = None
+
+    def checkpoint(self, name: str) -> str:
+        """The checkpoint of a model's name."""
+        _, colon, after = name.partition(":")
+        return after if colon else self.default or ""
 
 
 def _motion(parts: GrounderParts) -> Grounder:
@@ -58,6 +66,18 @@ def _encoder(parts: GrounderParts) -> Grounder:
     return EncoderGrounder(partial(shared_encoder, parts.checkpoint, parts.device), parts.progress)
 
 
+def _objects(parts: GrounderParts) -> Grounder:
+    from whenwhere.grounders.objects.grounder import ObjectGrounder, shared_detector
+
+    return ObjectGrounder(partial(shared_detector, parts.checkpoint, parts.device), parts.cache, parts.progress)
+
+
+def _check_objects(checkpoint: str) -> None:
+    from whenwhere.models.detectors.resolve import open_detector
+
+    open_detector(checkpoint)
+
+
 def _check_encoder(checkpoint: str) -> None:
     from whenwhere.models.encoders.resolve import check_encoder
 
@@ -66,6 +86,7 @@ def _check_encoder(checkpoint: str) -> None:
 
 GROUNDERS: dict[str, GrounderKind] = {
     "motion": GrounderKind(_motion),
+    "objects": GrounderKind(_objects, check=_check_objects, default="ssd"),
     "encoder": GrounderKind(_encoder, check=_check_encoder),
 }
 
@@ -74,7 +95,9 @@ def find_grounder(name: str) -> GrounderKind | None:
     """The grounder of a model's name; None if the name is that of a vision-language model."""
     before, colon, _ = name.partition(":")
     kind = GROUNDERS.get(before)
-    return kind if kind is not None and bool(colon) == (kind.check is not None) else None
+    if kind is None or (colon and kind.check is None) or (not colon and kind.check is not None and not kind.default):
+        return None
+    return kind
 
 
 def check_grounder(name: str, device: str | None = None, concurrency: int | None = None) -> None:
@@ -94,7 +117,7 @@ def check_grounder(name: str, device: str | None = None, concurrency: int | None
     if concurrency is not None:
         raise SettingError(f"the concurrency is for models behind an address, which {name} is not")
     if kind.check is not None:
-        kind.check(name.partition(":")[2])
+        kind.check(kind.checkpoint(name))
     elif device is not None:
         raise SettingError(f"a device is for a checkpoint in this process, which {name} is not")
 
@@ -103,4 +126,4 @@ def build_grounder(name: str, cache: Cache, progress: Progress | None = None, de
     """The grounder of a name that `find_grounder` knows."""
     kind = find_grounder(name)
     assert kind is not None
-    return kind.build(GrounderParts(name.partition(":")[2], cache, progress, device))
+    return kind.build(GrounderParts(kind.checkpoint(name), cache, progress, device))

@@ -86,8 +86,8 @@ class TrackedActor:
         fill: Fraction of the box that the actor's pixels cover.
         contact: Fraction of the sightings on which the box touches a border.
         strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly.
-        way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as `centre`
-            if the camera stands still.
+        way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as
+            `centre` if the camera stands still.
         classes: How likely the actor is of each class of a detector, shape (labels,); empty if no detector saw it.
         members: The actors that a group or a joined actor consists of.
         memo: Results that later questions reuse.

@@ -62,8 +62,9 @@ NOUNS: dict[str, frozenset[str]] = {
         "steed stallion mare nag colt filly gelding ewe ram calf heifer ox oxen creature beast critter mongrel collie "
         "husky beagle bulldog dachshund corgi greyhound sheepdog mule llama alpaca elk moose boar hare badger ferret "
         "weasel spider insect dolphin whale shark seal owl eagle hawk ostrich peacock turkey sparrow stingray antelope "
-        "buffalo bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat kitty cockatoo "
-        "cockatiel budgie canary macaw robin dove duckling flamingo stork heron chihuahua dalmatian rottweiler pug chick"
+        "buffalo bison wolf ape gorilla chimpanzee hippo rhino hedgehog otter raccoon piglet foal kid-goat kitty "
+        "cockatoo cockatiel budgie canary macaw robin dove duckling flamingo stork heron chihuahua dalmatian "
+        "rottweiler pug chick"
     ),
     "hand": _words("hand arm finger fist palm wrist glove"),
     "face": _words("face head"),
@@ -85,10 +86,11 @@ NOUNS: dict[str, frozenset[str]] = {
         "tub basin bin chest trunk casket case holdall tote duffel sack pouch knapsack urn pitcher pot flowerpot "
         "planter amphora decanter hardback paperback novel textbook diary journal manual tome dictionary volume stool "
         "seat armchair ottoman cardboard-box packet hamper punnet bundle vessel ewer microphone speaker headset "
-        "charger cable notepad wrapper napkin jug pitcher container shelf crib couch settee loveseat desk worktop toilet "
-        "teddy doll plush robot statue mannequin donut doughnut muffin pie pastry burger hamburger sausage salad cereal "
-        "toast broccoli toaster freezer cooker clock timer toothbrush hairdryer hairdrier highchair recliner cot bunk "
-        "skis ski paddle parachute parasol satchel schoolbag houseplant mitt saucepan iphone macbook telly hydrant"
+        "charger cable notepad wrapper napkin jug pitcher container shelf crib couch settee loveseat desk worktop "
+        "toilet teddy doll plush robot statue mannequin donut doughnut muffin pie pastry burger hamburger sausage "
+        "salad cereal toast broccoli toaster freezer cooker clock timer toothbrush hairdryer hairdrier highchair "
+        "recliner cot bunk skis ski paddle parachute parasol satchel schoolbag houseplant mitt saucepan iphone "
+        "macbook telly hydrant"
     ),
 }
 

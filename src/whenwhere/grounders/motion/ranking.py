@@ -62,7 +62,9 @@ class MotionScorer:
 
 
 def rank_candidates(
-    reading: QueryReading, scene: ObservedScene, scorer: Scorer = MotionScorer()  # noqa: B008
+    reading: QueryReading,
+    scene: ObservedScene,
+    scorer: Scorer = MotionScorer(),  # noqa: B008
 ) -> list[Candidate]:
     """All candidates for a reading, with their scores, best first."""
     pool = scene.actors

@@ -49,7 +49,7 @@ def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) ->
     out: list[TrackedActor] = []
     followed: set[int] = set()
     for blob in moving:
-        total: NDArray[np.float64] | None = None
+        total: list[NDArray[np.float64]] = []
         weight = 0.0
         for k, thing in enumerate(recognised):
             share, same = _together(thing, blob)
@@ -58,12 +58,12 @@ def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) ->
             if same < SAME:
                 continue
             seen = share * len(thing.times) * thing.strong
-            total = thing.classes * seen + (0.0 if total is None else total)
+            total.append(thing.classes.astype(float) * seen)
             weight += seen
             if share >= TOGETHER:
                 followed.add(k)
-        if total is not None and weight > 0:
-            blob.classes = (total / weight).astype(np.float32)
+        if total and weight > 0:
+            blob.classes = (np.sum(total, 0) / weight).astype(np.float32)
         out.append(blob)
     out += [thing for k, thing in enumerate(recognised) if k not in followed]
     return sorted(out, key=lambda a: a.span.start)

@@ -37,6 +37,8 @@ WEIGHTS = {
     "event": 0.6, "brief": -1.5, "seen": 0.4, "unread": -2.0, "missed": -1.2, "unusable": -4.0, "unknown": -1.5,
     "uncoloured": -1.0,
 }  # fmt: skip
+#: Words for people that leave nobody out.
+_ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
 
@@ -135,12 +137,6 @@ class ClassEvidence:
         )
 
 
-#: Words for people that leave nobody out.
-_ANYBODY = frozenset(
-    "person people everyone everybody someone somebody anyone anybody human pedestrian individual folk".split()
-)
-
-
 def grade_by_class(
     scorer: ObjectScorer, c: Candidate, reading: QueryReading, around: ClipConditions, biggest: float
 ) -> int:
@@ -167,4 +163,3 @@ def grade_by_class(
     if dominance is not None:
         level = min(level, 2 if dominance > 0.6 else 1 if dominance > 0.3 else 0)
     return level
-

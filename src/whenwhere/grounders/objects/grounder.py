@@ -8,7 +8,9 @@ grounder's reader, its noun becomes classes of the detector (`labels`), and cand
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
+from threading import Lock
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from whenwhere.grounders.objects.actors import merged_actors, object_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
+from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.store import Cache
 from whenwhere.video import VideoInfo
 
@@ -29,6 +32,14 @@ from whenwhere.video import VideoInfo
 STILL = 0.3
 #: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
+#: A detector is used by one thread at a time, and sessions share it.
+_ASKING = Lock()
+
+
+@lru_cache(maxsize=2)
+def shared_detector(name: str, device: str | None = None) -> Detector:
+    """The detector of a name, opened once for all sessions of this process."""
+    return open_detector(name, device=device)
 
 
 class ObjectGrounder:
@@ -73,7 +84,8 @@ class ObjectGrounder:
         made: list[indexing.ObjectIndex] = []
 
         def make() -> dict[str, np.ndarray]:
-            made.append(indexing.build_object_index(info, detector, fps, self.progress))
+            with _ASKING:
+                made.append(indexing.build_object_index(info, detector, fps, self.progress))
             return made[0].arrays()
 
         name = self.cache.key("objects", indexing.VERSION, info.content, fps, indexing.WIDTH, detector.fingerprint)
@@ -81,7 +93,15 @@ class ObjectGrounder:
         index = indexing.ObjectIndex.from_arrays(self.cache.arrays(name, make))
         moved, blobs, decoded = self._motion.observe(info)
         recognised = object_actors(index)
-        everyone = recognised if moved.moving > STILL else merged_actors(recognised, blobs)
+        if moved.moving > STILL:
+            # Blobs and changed places of a moving camera are mostly parallax.
+            everyone, none = recognised, slice(0, 0)
+            moved = replace(
+                moved, changes=moved.changes[none], change_colours=moved.change_colours[none],
+                static=moved.static[none], static_colours=moved.static_colours[none],
+            )  # fmt: skip
+        else:
+            everyone = merged_actors(recognised, blobs)
         self._scenes[key] = index, moved, everyone
         while len(self._scenes) > _OPEN:
             self._scenes.popitem(last=False)
@@ -98,7 +118,9 @@ class ObjectGrounder:
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
         scorer = ObjectScorer(tuple(self.detector().labels))
         evidence = ClassEvidence(index, scorer)
-        select = partial(Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold)
+        select = partial(
+            Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
+        )
         return ground_among(info, request, everyone, moved, scorer, select, decoded, list(index.warnings))
 
 

@@ -160,22 +160,24 @@ def _frames(source: Iterator[tuple[float, NDArray[np.uint8]]]) -> Iterator[_Fram
     cv2.setNumThreads(1)
     thumbs: list[NDArray[np.float32]] = []
     grey_before: NDArray[np.uint8] | None = None
-    asked_at, asked_look = -np.inf, None
+    asked_at = -np.inf
+    asked_look: NDArray[np.float32] = np.zeros((45, 80), np.float32)
     for t, picture in source:
         thumb = cv2.resize(picture, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
         cut = len(thumbs) >= 2 and is_cut(thumbs, thumb)
         thumbs = [thumb] if cut else [*thumbs[-2:], thumb]
         size = (min(_CAMERA_WIDTH, picture.shape[1]), 0)
         small = max(1, round(picture.shape[0] * size[0] / picture.shape[1]))
-        grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (size[0], small), interpolation=cv2.INTER_AREA)
+        whole = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        grey = np.asarray(cv2.resize(whole, (size[0], small), interpolation=cv2.INTER_AREA), np.uint8)
         moved = None
         if grey_before is not None and not cut:
             fit, share, shift = camera_step(grey_before, grey)
             if fit is not None and share > 0.25 and shift > STILL:
                 moved = fit.copy()
                 moved[:, 2] *= picture.shape[1] / size[0]
-        look = cv2.resize(grey, (80, 45), interpolation=cv2.INTER_AREA).astype(np.float32)
-        changed = cut or asked_look is None or moved is not None or t - asked_at >= _REFRESH
+        look = np.asarray(cv2.resize(grey, (80, 45), interpolation=cv2.INTER_AREA), np.float32)
+        changed = cut or moved is not None or t - asked_at >= _REFRESH
         changed = changed or float(np.abs(cv2.blur(look - asked_look, (3, 3))).max()) > _CHANGE
         if changed:
             asked_at, asked_look = t, look

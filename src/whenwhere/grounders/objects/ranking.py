@@ -16,7 +16,7 @@ from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import colour_distance_of, kind_term, track_terms
-from whenwhere.grounders.objects.labels import WantedClasses, wanted_classes
+from whenwhere.grounders.objects.labels import GROUPS, WantedClasses, wanted_classes
 
 #: Range of the term of class.
 LEAST, MOST = -3.0, 0.3
@@ -24,6 +24,8 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
 _OVERLAP, _COLOUR = 0.3, 0.33
+#: Labels of what acts by itself.
+_AGENTS = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
 #: Least term of class of a thing whose visits are joined.
 _LIKELY = -0.8
 
@@ -102,13 +104,6 @@ class ObjectScorer:
                 joined = joined_visits(joined, other)
             out.append(replace(joined, members=chain))
         return out
-
-
-#: Labels of what acts by itself.
-_AGENTS = frozenset((
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bird", "cat", "dog", "horse",
-    "sheep", "cow", "elephant", "bear", "zebra", "giraffe",
-))  # fmt: skip
 
 
 def _one_thing(a: TrackedActor, b: TrackedActor) -> bool:
