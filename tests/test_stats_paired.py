@@ -14,6 +14,7 @@ from scipy.integrate import quad
 from whenwhere.stats import (
     crossed_bootstrap,
     holm,
+    interaction,
     minimum_detectable_effect,
     noninferiority,
     paired_t,
@@ -230,3 +231,33 @@ def test_statistics_load_scipy_only_when_called() -> None:
         "s.paired_t([1, 2]); assert 'scipy' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- interaction
+
+
+@law
+@given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=9))
+def test_interaction_of_two_tasks_is_the_paired_t_of_their_differences(x: list[tuple[float, float]]) -> None:
+    assert interaction(x).p_value == pytest.approx(paired_t([a - b for a, b in x]).p_value, abs=1e-9)
+
+
+def test_interaction_does_not_care_for_what_all_tasks_share_nor_for_their_order() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, 4))
+    moved = (x + rng.normal(size=(8, 1)))[:, [2, 0, 3, 1]] * 1e-3
+    assert interaction(moved).p_value == pytest.approx(interaction(x).p_value)
+
+
+def test_interaction_of_four_tasks_is_nominal_and_finds_one_that_differs() -> None:
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(4, 4))
+    p = [interaction(rng.normal(size=(8, 4)) @ mixing + rng.normal(size=(8, 1))).p_value for _ in range(800)]
+    assert 0.025 <= np.mean(np.array(p) < 0.05) <= 0.075
+    assert interaction(rng.normal(0, 0.1, (8, 4)) + np.eye(4)[3]).p_value < 0.001
+
+
+def test_interaction_refuses_what_it_cannot_tell() -> None:
+    for x in ([[1.0], [2.0]], [[1.0, 2.0, 3.0]] * 2, [[1.0, np.nan], [1.0, 2.0]]):
+        with pytest.raises(ValueError):
+            interaction(x)

@@ -33,7 +33,7 @@ def write_report_page(report: Report, tables: Sequence[Table], path: Path) -> Pa
         OutputError: The page cannot be written.
     """
     pictures = {} if report.choices is None else draw(report.choices)
-    return _write(
+    return write_page_of_tables(
         path,
         title=f"{report.benchmark.title}: {Path(report.files['predictions']).name}",
         heading=report.benchmark.title,
@@ -59,7 +59,7 @@ def write_comparison_page(reports: Sequence[Report], tables: Sequence[Table], pa
         OutputError: The page cannot be written.
     """
     first = reports[0]
-    return _write(
+    return write_page_of_tables(
         path,
         title=f"{first.benchmark.title}: {len(reports)} files compared",
         heading=f"{first.benchmark.title}: {len(reports)} files compared",
@@ -70,7 +70,7 @@ def write_comparison_page(reports: Sequence[Report], tables: Sequence[Table], pa
     )
 
 
-def _write(
+def write_page_of_tables(
     path: Path,
     title: str,
     heading: str,
@@ -79,8 +79,26 @@ def _write(
     plots: str,
     tables: Sequence[Table],
     worst: str = "",
+    intro: str = "",
+    style: str = "",
 ) -> Path:
-    """Fill in the template of the page. Title, heading and facts are plain text; headline, plots and worst are HTML."""
+    """Write a page with plots and tables, which needs no scripts and no network, and return its path.
+
+    Args:
+        path: The HTML file to write.
+        title: Title of the window, as plain text.
+        heading: Heading of the page, as plain text.
+        facts: What stands below the heading, as plain text.
+        headline: Tiles with numbers, as HTML.
+        plots: Figures, as HTML.
+        tables: The tables to show, in this order.
+        worst: What stands below the tables, as HTML.
+        intro: Paragraphs below the facts, as HTML.
+        style: Rules of CSS that are added to those of all such pages.
+
+    Raises:
+        OutputError: The page cannot be written.
+    """
     room = files("whenwhere.evaluate")
     # Scripts are forbidden; the plots carry their looks in style attributes, so styles may be inline.
     policy = (
@@ -89,10 +107,11 @@ def _write(
     )
     page = string.Template((room / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
-        style=(room / "page.css").read_text(encoding="utf-8"),
+        style=(room / "page.css").read_text(encoding="utf-8") + style,
         title=html.escape(title),
         heading=html.escape(heading),
         facts=html.escape(facts),
+        intro=intro,
         headline=headline,
         plots=plots,
         tables="".join(map(_table, tables)),

@@ -157,16 +157,26 @@ _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$",
     "<": r"$<$", ">": r"$>$", "−": r"$-$", "|": r"$|$", "∩": r"$\cap$", "∪": r"$\cup$", "·": r"$\cdot$", "½": r"$1/2$",
+    "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "²": r"$^2$", "≈": r"$\approx$",
+    "∞": r"$\infty$",
+}  # fmt: skip
+
+#: Greek letters and their commands; those that look like Latin letters have none.
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
+    "τ": "tau", "υ": "upsilon", "φ": "varphi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta",
+    "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
 }  # fmt: skip
 
 
 def tex(text: str) -> str:
-    r"""The text with LaTeX's special characters escaped.
+    r"""The text with LaTeX's special characters escaped, and Greek letters as mathematics.
 
-    >>> tex("R1@0.5 of a_b, 95 %")
-    'R1@0.5 of a\\_b, 95 \\%'
+    >>> tex("R1@0.5 of a_b, 95 %"), tex("Δ of λ ± 1")
+    ('R1@0.5 of a\\_b, 95 \\%', '$\\Delta$ of $\\lambda$ $\\pm$ 1')
     """
-    return "".join(_TEX.get(c, c) for c in text)
+    return "".join(rf"$\{_GREEK[c]}$" if c in _GREEK else _TEX.get(c, c) for c in text)
 
 
 def _sentences(note: str) -> str:

@@ -1,0 +1,255 @@
+"""What the cells of a study show: values by arm and seed, checked before anything is concluded from them.
+
+Three faults would make a table that looks right and is wrong, so they are refused with a sentence:
+
+- cells of different code, or of two arms on different data, that are compared;
+- arms measured on different items;
+- a metric that is not the mean of its items, so that nobody could recompute it.
+"""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.ablate.cells import Cell, read_cells
+from whenwhere.ablate.study import Study, StudyArm, StudyMetric
+from whenwhere.errors import RecordError
+from whenwhere.evaluate.item_values import read_item_values
+
+#: Largest distance between a metric and the mean of its items, relative to the metric where it is above 1. Evaluators
+#: may round to four decimals.
+ROUNDED = 1e-4
+#: What a cell cost, by the key of its metrics: heading, unit, and the number that one unit has.
+COSTS: dict[str, tuple[str, str, float]] = {
+    "train_seconds": ("training", "min", 60.0),
+    "step_seconds": ("update", "s", 1.0),
+    "peak_memory_gib": ("memory", "GiB", 1.0),
+    "flops": ("compute", "PFLOP", 1e15),
+}
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """The values of a metric for single items of one cell.
+
+    Attributes:
+        ids: Ids of the items, sorted.
+        videos: The video of each.
+        values: The value of each, shape (n_items,).
+    """
+
+    ids: tuple[str, ...]
+    videos: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+class StudyEvidence:
+    """The cells of a study, read and checked.
+
+    Args:
+        study: The study.
+        out: Folder of its runs.
+        allow_mixed: Whether cells of different code or data may be compared; `mixed` then says so.
+
+    Attributes:
+        mixed: Sentences about code or data that differ; empty unless they were allowed to.
+
+    Raises:
+        RecordError: A file cannot be read, code or data differ and may not, arms were measured on different items, or
+            a metric is not the mean of its items.
+    """
+
+    def __init__(self, study: Study, out: str | os.PathLike[str], allow_mixed: bool = False) -> None:
+        self.study = study
+        _refuse_unpaired_seeds(study)
+        self.cells = {(cell.arm, cell.seed): cell for cell in read_cells(out, study)}
+        self.mixed = _differing_code(list(self.cells.values())) + self._differing_data()
+        if self.mixed and not allow_mixed:
+            raise RecordError(f"{self.mixed[0]}; run the older cells again, or report what is mixed with --allow-mixed")
+        self._items: dict[tuple[str, int], dict[str, ItemScores]] = {}
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """Number of cells by state; stages that arms share count once for each arm."""
+        return Counter(cell.state for cell in self.cells.values())
+
+    def value(self, arm: StudyArm, position: int, metric: StudyMetric) -> float | None:
+        """The value of a metric; None if the cell is not done or lacks it.
+
+        Args:
+            arm: The arm.
+            position: Position of the seed among the arm's.
+            metric: The metric.
+
+        Raises:
+            RecordError: The value is not the mean of its items.
+        """
+        if position >= len(arm.seeds) or (arm.id, arm.seeds[position]) not in self.cells:
+            return None
+        cell = self.cells[arm.id, arm.seeds[position]]
+        value = cell.metrics.get(metric.key)
+        scores = self.items(arm, position, metric)
+        if value is not None and scores is not None:
+            mean = float(scores.values.mean())
+            if abs(mean - value) > ROUNDED * max(1.0, abs(value)):
+                raise RecordError(
+                    f"{cell.folders[-1] / 'metrics.json'} has {metric.key} = {value:g}, but the mean of its "
+                    f"{len(scores.ids)} items in items.jsonl is {mean:g}; run the cell again"
+                )
+        return value
+
+    def items(self, arm: StudyArm, position: int, metric: StudyMetric) -> ItemScores | None:
+        """The values of single items; None if there are none.
+
+        Args:
+            arm: The arm.
+            position: Position of the seed among the arm's.
+            metric: The metric.
+        """
+        key = (arm.id, arm.seeds[position])
+        if metric.items is None or self.cells[key].state != "done":
+            return None
+        if key not in self._items:
+            self._items[key] = _item_scores(self.cells[key], {m.items for m in self.study.metrics if m.items})
+        return self._items[key].get(metric.items)
+
+    def differences(
+        self, arm: StudyArm, other: StudyArm, metric: StudyMetric
+    ) -> tuple[NDArray[np.float64], Sequence[str]] | None:
+        """Differences on single items for each seed, and the items' videos; None if an arm has no items in some seed.
+
+        Args:
+            arm: The arm.
+            other: The arm that it is compared with.
+            metric: The metric.
+
+        Returns:
+            An array of shape (n_seeds, n_items) and n_items videos.
+
+        Raises:
+            RecordError: Seeds or arms were measured on different items.
+        """
+        rows = []
+        first: tuple[str, ItemScores] | None = None
+        for position in range(min(len(arm.seeds), len(other.seeds))):
+            sides = [self.items(one, position, metric) for one in (arm, other)]
+            for one, scores in zip((arm, other), sides, strict=True):
+                if scores is None:
+                    continue
+                name = f"{one.id}, seed {one.seeds[position]},"
+                first = first or (name, scores)
+                if scores.ids != first[1].ids or scores.videos != first[1].videos:
+                    raise RecordError(f"{metric.key}: {_other_items(name, scores, *first)}; measure both on one set")
+            if sides[0] is not None and sides[1] is not None:
+                rows.append(sides[0].values - sides[1].values)
+        if first is None or len(rows) < len(arm.seeds):
+            return None
+        return np.array(rows), first[1].videos
+
+    def _differing_data(self) -> list[str]:
+        """Arms that were run on other data than the arm that they are compared with, and seeds of one arm likewise."""
+        found = []
+        for arm in self.study.arms:
+            own = self._data(arm)
+            for stage, seeds in own.items():
+                if len(seeds) > 1:
+                    found.append(f"the seeds of {arm.id} were run on {len(seeds)} states of the data (stage {stage})")
+            if arm.against is None or _names_data(arm) or _names_data(self.study.arm(arm.against)):
+                continue
+            other = self._data(self.study.arm(arm.against))
+            for stage in own.keys() & other.keys():
+                if len(own[stage] | other[stage]) > max(len(own[stage]), len(other[stage])):
+                    found.append(f"{arm.id} and {arm.against} were run on different data (stage {stage})")
+        return found
+
+    def _data(self, arm: StudyArm) -> dict[str, set[str]]:
+        """Fingerprints of the data by stage."""
+        found: dict[str, set[str]] = {}
+        for seed in arm.seeds:
+            cell = self.cells.get((arm.id, seed))
+            if cell is not None and cell.state == "done":
+                for stage, fingerprint in zip(arm.stages, cell.fingerprints, strict=False):
+                    found.setdefault(stage.name, set()).add(fingerprint.partition("/")[2])
+        return found
+
+
+def _names_data(arm: StudyArm) -> bool:
+    """Whether an arm is meant to differ in data, or sets a text that may be the name of a file."""
+    return bool(arm.differences.data) or any(isinstance(value, str) for value in arm.overrides.values())
+
+
+def _refuse_unpaired_seeds(study: Study) -> None:
+    """Refuse arms whose seeds are not those of the arm that they are compared with."""
+    for arm in study.arms:
+        other = study.baseline if arm.against is None else study.arm(arm.against)
+        if arm.kind != "a-a" and arm.funded and arm.seeds != other.seeds[: len(arm.seeds)]:
+            raise RecordError(
+                f"arm {arm.id!r} has the seeds {arm.seeds} and {other.id!r}, with which it is compared, {other.seeds}: "
+                "give both the same first seeds in study.json"
+            )
+
+
+def _differing_code(cells: Sequence[Cell]) -> list[str]:
+    """A sentence if cells that are done were not all run by the same code."""
+    code: dict[str, str] = {}
+    for cell in cells:
+        for fingerprint in cell.fingerprints if cell.state == "done" else ():
+            code.setdefault(fingerprint.partition("/")[0], f"{cell.arm}, seed {cell.seed}")
+    if len(code) < 2:
+        return []
+    first, second = list(code.values())[:2]
+    many = f" ({len(code)} states of the code in all)" if len(code) > 2 else ""
+    return [f"the code changed between the cells ({first}) and ({second}){many}"]
+
+
+def _item_scores(cell: Cell, metrics: set[str]) -> dict[str, ItemScores]:
+    """The values of all items of a cell by metric."""
+    found: dict[str, dict[str, tuple[str, float]]] = {}
+    for folder in cell.folders:
+        file = folder / "items.jsonl"
+        for one in read_item_values(file):
+            if one.metric not in metrics:
+                continue
+            values = found.setdefault(one.metric, {})
+            if one.item in values:
+                raise RecordError(f"{file} has two values of {one.metric} for item {one.item!r}; run the cell again")
+            values[one.item] = (one.video, one.value)
+    scores = {}
+    for metric, values in found.items():
+        ids = tuple(sorted(values))
+        videos = tuple(values[id][0] for id in ids)
+        scores[metric] = ItemScores(ids, videos, np.array([values[id][1] for id in ids]))
+    return scores
+
+
+def _other_items(name: str, scores: ItemScores, other: str, reference: ItemScores) -> str:
+    """How two sets of items differ, in words."""
+    mine, yours = set(scores.ids), set(reference.ids)
+    if mine == yours:
+        return f"{name} and {other} have the same items of different videos"
+    only = sorted(mine ^ yours)[0]
+    same = len(mine & yours)
+    return f"{name} has {len(mine)} items and {other} {len(yours)}, of which {same} are the same (not {only!r})"
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation between seeds; None without enough values.
+
+    Args:
+        values: One value for each seed.
+
+    >>> mean_and_spread([1.0, 3.0]), mean_and_spread([2.0]), mean_and_spread([])
+    ((2.0, 1.4142135623730951), (2.0, None), (None, None))
+    """
+    if not values:
+        return None, None
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
