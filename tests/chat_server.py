@@ -182,6 +182,7 @@ class ChatServer:
         tls: speak https, with a certificate made on the spot, which nobody trusts unless told to (`trust`).
         owner: program that the list of models names.
         routes: what is answered at addresses of its own, which are not under /v1.
+        tells: further fields of each model in the list of models, such as vLLM's `max_model_len`.
     """
 
     def __init__(
@@ -196,11 +197,12 @@ class ChatServer:
         tls: bool = False,
         owner: str = "test",
         routes: Mapping[str, Route] | None = None,
+        tells: Mapping[str, Any] | None = None,
     ) -> None:
         self.answer, self.models, self.key, self.seconds, self.always = answer, list(models), key, seconds, always
         self.faults: deque[Fault | None] = deque(faults)
         self.lacks, self.tls = set(lacks), tls
-        self.owner, self.routes = owner, routes or {}
+        self.owner, self.routes, self.tells = owner, routes or {}, tells or {}
         self.requests: list[Request] = []
         self.answered = self.under_way = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -271,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.authorise()
             if self.path != "/v1/models":
                 raise Declined(f"Invalid URL (GET {self.path})", status=404)
-            data = [{"id": m, "object": "model", "created": 0, "owned_by": s.owner} for m in s.models]
+            data = [{"id": m, "object": "model", "created": 0, "owned_by": s.owner, **s.tells} for m in s.models]
             self.send_json({"object": "list", "data": data})
         except Declined as e:
             self.send_error_json(e)

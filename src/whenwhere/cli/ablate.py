@@ -26,7 +26,10 @@ for command, example in (
     (check, "whenwhere ablate check bindings.toml --out study.json"),
     (run, "whenwhere ablate run study.json --out study"),
     (report, "whenwhere ablate report study"),
-    (judge, "whenwhere ablate judge plan.json"),
-    (bench, "whenwhere ablate bench --data ablations.jsonl"),
+    (judge, "whenwhere ablate judge plan.json --gold reported.jsonl --judge http://localhost:8000/v1"),
+    (
+        bench,
+        "whenwhere ablate bench --data dev.jsonl --plans plans --judge http://localhost:8000/v1 --out bench",
+    ),
 ):
     ablate.command(command.__name__, epilog=f"Example: {example}")(command)

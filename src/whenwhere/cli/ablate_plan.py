@@ -2,14 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from whenwhere.ablate.plan import Plan
+    from whenwhere.ablate.structured import Sampling
 
 
 def plan(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PLAN]...", help="Plans to read and merge: .md, .jsonl or .json.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PLAN]...",
+            help="Plans to merge: .md, .jsonl or .json. With --model, the paper: Markdown, text, LaTeX or PDF.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Plan to write: .md, .jsonl or .json.", show_default=False)
@@ -23,21 +31,63 @@ def plan(
         ),
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Let a model read the paper and plan: an address (http://host:8000/v1#name) or a checkpoint.",
+            rich_help_panel="Planning by a model",
+        ),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="Plan what the authors should report (author), what is missing (reviewer), or what the knobs allow "
+            "(grounded).",
+            rich_help_panel="Planning by a model",
+        ),
+    ] = "author",
+    items: Annotated[
+        int, typer.Option(min=1, max=50, help="Most ablations to propose.", rich_help_panel="Planning by a model")
+    ] = 5,
+    knobs: Annotated[
+        str | None,
+        typer.Option(help="For grounded: a recipe, or a .toml file of knobs.", rich_help_panel="Planning by a model"),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            min=1024,
+            help="Tokens that the model can hold.",
+            show_default="asked",
+            rich_help_panel="Planning by a model",
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int,
+        typer.Option(
+            min=16, help="Longest answer in tokens, with its reasoning.", rich_help_panel="Planning by a model"
+        ),
+    ] = 8192,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.", rich_help_panel="Planning by a model")] = 0,
 ) -> None:
-    """Read plans, check every line, merge them, and write one plan.
+    """Read plans, check every line, merge them, and write one plan; or let a model plan from a paper.
 
     Exit status: 0 done, 1 a line cannot be used, 2 wrong usage.
     """
     from whenwhere.ablate.plan import merge_plans, read_plan, write_plan
     from whenwhere.ablate.plan_records import describe_source
+    from whenwhere.ablate.structured import Sampling
     from whenwhere.cli.console import counted, note, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.errors import SettingError
 
     if not files:
         raise SettingError("whenwhere ablate plan needs a PLAN: a .md, .jsonl or .json file")
-    plans = [read_plan(file, strict=not lenient) for file in files]
-    merged = merge_plans(plans)
+    if model is not None:
+        merged = _planned(files, model, mode, items, knobs, context, Sampling(max_tokens=max_tokens, seed=seed), out)
+    else:
+        merged = merge_plans([read_plan(file, strict=not lenient) for file in files])
     if out is not None:
         write_plan(merged, out)
     for sentence in merged.notes:
@@ -54,6 +104,29 @@ def plan(
             stdout.print(f"   proposed by {', '.join(proposed)}", markup=False)
     if out is not None:
         stdout.print(f"wrote {out}: {counted(len(merged.items), 'ablation')}", markup=False)
+
+
+def _planned(
+    files: list[Path],
+    model: str,
+    mode: str,
+    items: int,
+    knobs: str | None,
+    context: int | None,
+    sampling: "Sampling",
+    out: Path | None,
+) -> "Plan":
+    """The plan of a model. Its calls are recorded beside the plan, so that the same command does not pay twice."""
+    from whenwhere.ablate.planner import plan_paper
+    from whenwhere.ablate.structured import CallLog
+    from whenwhere.cli.console import Waiting
+    from whenwhere.errors import SettingError
+
+    if len(files) != 1:
+        raise SettingError("a model plans from one paper: name its file or folder alone")
+    log = CallLog(None if out is None else out.with_suffix(".calls.jsonl"))
+    with Waiting(f"{model} reads {files[0].name}"):
+        return plan_paper(files[0], mode, model, items, knobs, sampling=sampling, context=context, log=log)
 
 
 def bind(

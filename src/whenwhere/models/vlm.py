@@ -73,7 +73,7 @@ class Checkpoint:
         if dtype is not None and dtype not in DTYPES:
             raise SettingError(f"weights are of the dtype {', '.join(DTYPES)}, not {dtype!r}")
         require_packages()
-        from transformers import AutoConfig, AutoProcessor
+        from transformers import AutoConfig
 
         name = resolve_run(name)
         self.name, self.revision = name, revision
@@ -88,9 +88,7 @@ class Checkpoint:
             self._source["revision"] = own
         with loading_errors(self._base):
             self.config: Any = AutoConfig.from_pretrained(self._base, **self._source)
-            self.processor: Any = AutoProcessor.from_pretrained(self._base, **self._source)
-        if not hasattr(self.processor, "tokenizer") or not hasattr(self.processor, "image_processor"):
-            raise ModelError(no_pictures(name))
+            self.processor: Any = self._load_processor()
         if not (getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template):
             raise ModelError(
                 f"{name} has no chat template: add the family's chat_template.jinja to the checkpoint, or write "
@@ -99,6 +97,21 @@ class Checkpoint:
         trained = read(name) or read(self._base)
         family = trained.dialect if trained is not None and trained.dialect is not None else self.config.model_type
         self.dialect = dialect or (dialect_for(family) if trained is None else trained.over(dialect_for(family)))
+
+    def _load_processor(self) -> Any:
+        """The family's processor."""
+        from transformers import AutoProcessor
+
+        processor = AutoProcessor.from_pretrained(self._base, **self._source)
+        if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+            raise ModelError(no_pictures(self.name))
+        return processor
+
+    def _model_class(self) -> Any:
+        """The class of transformers that loads the weights."""
+        from transformers import AutoModelForImageTextToText
+
+        return AutoModelForImageTextToText
 
     @property
     def tokenizer(self) -> Any:
@@ -124,7 +137,6 @@ class Checkpoint:
             ModelError: weights are missing, damaged or of another model, or do not fit into memory.
         """
         import torch
-        from transformers import AutoModelForImageTextToText
 
         dtype = self.dtype or ("fp32" if self.device == "cpu" else "bf16")
         options: dict[str, Any] = {"dtype": DTYPES[dtype] if dtype == "auto" else getattr(torch, DTYPES[dtype])}
@@ -135,7 +147,7 @@ class Checkpoint:
         elif self.device != "cpu":
             options["device_map"] = {"": self.device}
         with loading_errors(self._base):
-            model, info = AutoModelForImageTextToText.from_pretrained(
+            model, info = self._model_class().from_pretrained(
                 self._base, output_loading_info=True, **options, **self._source
             )
         lacking = sorted(info["missing_keys"])

@@ -1,0 +1,67 @@
+"""Quotes from reviews: where the words stand that a judge copied, and which quotes mean the same request.
+
+Models copy words with other spaces, quotation marks and line ends than the original has, so only letters and digits are
+compared, in lower case.
+"""
+
+import re
+from collections.abc import Sequence
+
+from whenwhere.ablate.structured import AnswerError
+from whenwhere.readers import quoted
+
+#: Number of a review, and begin and end of the quoted words in its letters and digits.
+Span = tuple[int, int, int]
+#: Most letters and digits of a quote. Whoever quotes a whole review names no request.
+LONGEST_QUOTE = 600
+#: Fewest letters and digits of a quote: fewer would be found anywhere.
+SHORTEST_QUOTE = 8
+
+
+class SqueezedText:
+    """A text reduced to its letters and digits in lower case, in which quotes are looked for.
+
+    Attributes:
+        text: The letters and digits.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = "".join(c for c in text.casefold() if c.isalnum())
+
+
+def find_quote(quote: str, reviews: Sequence[SqueezedText], place: str) -> Span:
+    """Where a quote stands; of several pieces joined by dots of omission, the longest counts.
+
+    Args:
+        quote: The words as a judge copied them. Case, spaces and signs need not be those of the review.
+        reviews: The reviews.
+        place: Where the quote stands in the judge's answer, for the message.
+
+    Raises:
+        AnswerError: no review holds the words, or they are too few or too many to name a request.
+    """
+    longest = max(re.split(r"…|\.\.\.|\[|\]", quote), key=len)
+    piece = SqueezedText(longest).text
+    if not SHORTEST_QUOTE <= len(piece) <= LONGEST_QUOTE:
+        raise AnswerError(f"{place}: the quote {quoted(quote)} is not one sentence or a part of one; copy that")
+    for number, review in enumerate(reviews):
+        begin = review.text.find(piece)
+        if begin >= 0:
+            return number, begin, begin + len(piece)
+    raise AnswerError(f"{place}: no review holds the words {quoted(quote)}; copy them exactly, or write null")
+
+
+def number_requests(spans: Sequence[Span]) -> dict[Span, int]:
+    """The number of the request, from 0, that each quoted span belongs to: spans that overlap are one request.
+
+    >>> number_requests([(0, 10, 30), (0, 25, 40), (0, 40, 50), (1, 10, 30)])
+    {(0, 10, 30): 0, (0, 25, 40): 0, (0, 40, 50): 1, (1, 10, 30): 2}
+    """
+    numbers: dict[Span, int] = {}
+    count, review, end = -1, -1, -1
+    for span in sorted(set(spans)):
+        if span[0] != review or span[1] >= end:
+            count, review, end = count + 1, span[0], span[2]
+        numbers[span] = count
+        end = max(end, span[2])
+    return numbers
