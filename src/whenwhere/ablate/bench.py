@@ -25,7 +25,7 @@ from whenwhere.ablate.ablation import Ablation
 from whenwhere.ablate.bench_data import BenchPaper
 from whenwhere.ablate.documents import Document
 from whenwhere.ablate.judge import judge_plan, judge_reviews
-from whenwhere.ablate.judgement import Agreement, Judgement, agreement, write_judgement
+from whenwhere.ablate.judgement import JudgeAgreement, Judgement, agreement, write_judgement
 from whenwhere.ablate.knobs import Knobs
 from whenwhere.ablate.paper import read_paper
 from whenwhere.ablate.plan import Plan, read_plan, write_plan
@@ -104,7 +104,7 @@ class BenchReport(Document):
     papers: int
     means: dict[str, dict[str, tuple[float, float, float] | None]]
     f1_with_failures: dict[str, float]
-    agreement: Agreement | None
+    agreement: JudgeAgreement | None
     scores: list[BenchScore]
     failures: list[BenchFailure]
 

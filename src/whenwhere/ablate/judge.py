@@ -26,7 +26,7 @@ from whenwhere.ablate.paper import read_paper
 from whenwhere.ablate.plan import read_plan
 from whenwhere.ablate.quotes import Span, SqueezedText, find_quote, number_requests
 from whenwhere.ablate.scores import Pair
-from whenwhere.ablate.structured import AnswerError, CallLog, Question, RawAnswer, Sampling, ask
+from whenwhere.ablate.structured import AnswerError, CallLog, RawAnswer, Sampling, StructuredQuestion, ask
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.models.backends import ModelBackend
 from whenwhere.models.language import load_language_model
@@ -79,7 +79,7 @@ def judge_plan(
         ]
         task = _PAIRS.format(paper=paper or "not named", abstract=abstract or "not given", a=lists[0], b=lists[1])
         schema = {"a": _choice(labels_a), "b": _choice(labels_b), "why": {"type": "string"}}
-        question = Question(
+        question = StructuredQuestion(
             "judgement", task, _PAIR_FIELDS, "matches", _object(schema), _pair_reader(labels_a, labels_b, swapped)
         )  # fmt: skip
         answered = ask(judge, question, sampling or Sampling(), log or CallLog())
@@ -135,7 +135,7 @@ def judge_reviews(
         items = "\n".join(_shown(label, plan[index]) for label, (index, _) in labels.items())
         task = _REVIEWS.format(paper=paper or "not named", abstract=abstract or "not given", reviews=shown, items=items)
         schema = {"item": _choice(labels), "quote": {"anyOf": [{"type": "string"}, {"type": "null", "enum": [None]}]}}
-        question = Question(
+        question = StructuredQuestion(
             "judgement", task, _REVIEW_FIELDS, "items", _object(schema), _review_reader(labels, texts)
         )  # fmt: skip
         answered = ask(judge, question, sampling or Sampling(), log or CallLog())

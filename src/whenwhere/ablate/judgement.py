@@ -102,7 +102,7 @@ class Judgement(Document):
         return [[pair in votes for pair in pairs] for votes in self.votes()]
 
 
-class Agreement(Document):
+class JudgeAgreement(Document):
     """How far judges agree beyond chance, over all pairs of all plans.
 
     Attributes:
@@ -116,7 +116,7 @@ class Agreement(Document):
     votes: int
 
 
-def agreement(judgements: Sequence[Judgement]) -> Agreement:
+def agreement(judgements: Sequence[Judgement]) -> JudgeAgreement:
     """The agreement of judges who all judged the same plans.
 
     Raises:
@@ -131,7 +131,7 @@ def agreement(judgements: Sequence[Judgement]) -> Agreement:
         for a in range(len(ballots))
         for b in range(a + 1, len(ballots))
     }
-    return Agreement(fleiss=_defined(fleiss_kappa(ballots)), pairs=found, votes=len(ballots[0]) if ballots else 0)
+    return JudgeAgreement(fleiss=_defined(fleiss_kappa(ballots)), pairs=found, votes=len(ballots[0]) if ballots else 0)
 
 
 def _defined(value: float) -> float | None:

@@ -60,7 +60,7 @@ class RawAnswer:
 
 
 @dataclass(frozen=True)
-class Question(Generic[T]):
+class StructuredQuestion(Generic[T]):
     """What a model is asked, the form of its answer, and the check of it.
 
     Attributes:
@@ -197,7 +197,7 @@ class Sampling:
     seed: int = 0
 
 
-def ask(backend: ModelBackend, question: Question[T], sampling: Sampling, log: CallLog) -> Answered[T]:
+def ask(backend: ModelBackend, question: StructuredQuestion[T], sampling: Sampling, log: CallLog) -> Answered[T]:
     """Ask a question, check the answer, and let the model repair it once.
 
     Args:
