@@ -298,7 +298,7 @@ def _add_controls(found: BoundItem, knob: Knob, knobs: Knobs, config: Mapping[st
             )
     for arm, isolates in proposals:
         same = next((other for other in found.arms if other.overrides == arm.overrides), None)
-        is_base = all(config.get(key) == value for key, value in arm.overrides.items())
+        is_base = _is_base(arm.overrides, config)
         if same is None and not is_base and refusal(knobs, arm.overrides) is None:
             if arm.label in [other.label for other in found.arms]:
                 arm.label += " (control)"
@@ -310,10 +310,26 @@ def _add_controls(found: BoundItem, knob: Knob, knobs: Knobs, config: Mapping[st
                     other.against = same.label
 
 
+def _is_base(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether overrides are what the baseline has; a table in them is compared with the keys below it."""
+    for key, value in overrides.items():
+        if isinstance(value, dict):
+            below = {one.removeprefix(f"{key}."): found for one, found in config.items() if one.startswith(f"{key}.")}
+            if below != value:
+                return False
+        elif config.get(key) != value and not (value == "none" and config.get(key) is None):
+            return False
+    return True
+
+
 def _put_in_order(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> None:
     """Number the arms of a knob with numbers by their value, the baseline's included."""
     base = config.get(knob.key)
-    found.base_label = "" if base is None else f"{knob.words} = {base}"
+    of_base = next((name for name, table in knob.options.items() if _is_base(table, config)), None)
+    if of_base is not None:
+        found.base_label = f"{knob.words}: {of_base}"
+    elif base is not None and not knob.options:
+        found.base_label = f"{knob.words} = {base}"
     if knob.type not in ("int", "float") or not isinstance(base, int | float):
         return
     values = {arm.label: arm.overrides.get(knob.key) for arm in found.arms if set(arm.overrides) == {knob.key}}

@@ -2,7 +2,7 @@
 
 A recipe's file is `whenwhere/knobs/<recipe>.toml`; one for your own script stands wherever you like. A plan's words are
 bound to what is declared here and to nothing else (`binding.bind`). `extends = "tiny-svilm"` begins with another
-recipe's file; an entry with the id of one there replaces the keys that it names.
+recipe's file; an entry with the id of one there replaces the keys that it names, and `without` lists entries to leave out.
 """
 
 import os
@@ -229,6 +229,7 @@ def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> 
         read_text(path, SettingError, "give a recipe with knobs, or a TOML file"), str(path), SettingError
     )
     other = table.pop("extends", None)
+    without = table.pop("without", [])
     if other is None:
         return table
     base = known.get(other) if isinstance(other, str) else None
@@ -247,7 +248,11 @@ def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> 
         by_id = {one.get("id"): one for one in below.get(key, [])}
         for one in entries:
             by_id[one.get("id")] = {**by_id.get(one.get("id"), {}), **one}
-        merged[key] = list(by_id.values())
+        merged[key] = [one for id, one in by_id.items() if id not in without]
+    known_ids = [one.get("id") for key in ("knobs", "metrics") for one in below.get(key, [])]
+    for id in without if isinstance(without, list) else [without]:
+        if id not in known_ids:
+            raise SettingError(f"{path.name}: {other} has no {quoted(id)} to leave out")
     if "fixed" in table:
         merged["fixed"] = {**below.get("fixed", {}), **table["fixed"]}
     return merged
