@@ -1,4 +1,4 @@
-"""One cell of an ablation of second-level boxes: how often they are answered, how they are smoothed, how gaps are filled.
+"""One cell of an ablation of second-level boxes: their rate, their smoothing, and the fill of the gaps.
 
     python examples/ablation/second_level.py rate=2 smooth=gauss --seed 0 --out build/cell
 
@@ -58,7 +58,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     settings = read_settings(options.changes)
-    world = ShapesWorld(split="heldout", domain="still", fps=8.0, side=128, ambiguous=0.0, absent=0.0, twofold=0.0)
+    world = ShapesWorld(
+        split="heldout", domain="still", fps=8.0, side=128, seconds=(8, 16), fraction=(0.2, 0.6), ambiguous=0.0,
+        absent=0.0, twofold=0.0,
+    )  # fmt: skip
     clips = options.out / "clips"
     write_shapes(clips, settings["clips"], options.seed, world)
     items, values = [item for item in manifest.read(clips / "manifest.jsonl") if item.tubes], []
@@ -72,7 +75,8 @@ def main() -> None:
         overlap = float(box_iou(filled, truth.boxes).mean())
         centre = (filled[:, :2] + filled[:, 2:]) / 2
         jitter = float(np.abs(np.diff(centre, 2, axis=0)).mean()) if len(centre) > 2 else 0.0
-        values.append((f"{options.seed}-{item.id}", item.video, {"v_iou": overlap, "jitter": jitter, "boxes": len(tube.times)}))
+        scores = {"v_iou": overlap, "jitter": jitter, "boxes": len(tube.times)}
+        values.append((f"{options.seed}-{item.id}", item.video, scores))
     options.out.mkdir(parents=True, exist_ok=True)
     names = ("v_iou", "jitter", "boxes")
     metrics = {name: float(np.mean([one[name] for _, _, one in values])) for name in names}

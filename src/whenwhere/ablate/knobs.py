@@ -2,7 +2,8 @@
 
 A recipe's file is `whenwhere/knobs/<recipe>.toml`; one for your own script stands wherever you like. A plan's words are
 bound to what is declared here and to nothing else (`binding.bind`). `extends = "tiny-svilm"` begins with another
-recipe's file; an entry with the id of one there replaces the keys that it names, and `without` lists entries to leave out.
+recipe's file; an entry with the id of one there replaces the keys that it names, and `without` lists entries to leave
+out.
 """
 
 import os
