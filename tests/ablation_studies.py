@@ -1,16 +1,21 @@
 """Studies of the program in `ablation_script`, which needs no torch, for tests of checking and running."""
 
-import json
+import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import ablation_script
 
-from whenwhere.ablate.cells import read_cells
+from whenwhere.ablate import worker
+from whenwhere.ablate.cells import read_cells, read_spec, read_status
+from whenwhere.ablate.executors import FutureUnit
 from whenwhere.ablate.knobs import Seeding
 from whenwhere.ablate.stages import salted, stages_of
 from whenwhere.ablate.study import StageHash, Study, StudyArm, StudyMetric
+from whenwhere.store import DiskFullError
 
 
 def program(folder: Path) -> str:
@@ -56,6 +61,26 @@ def numbers(out: Path, made: Study) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def text(value: Any) -> str:
-    """JSON text."""
-    return json.dumps(value)
+class InlineExecutor:
+    """Runs cells in the process of the test, which has imported everything already."""
+
+    def __init__(self, out: Path, *_: object) -> None:
+        self.out = out
+
+    def submit(self, cells: Sequence[str]) -> Any:
+        """Runs the cells at once."""
+        error: Exception | None = None
+        for cell in cells:
+            folder = self.out / "cells" / cell
+            spec = read_spec(folder)
+            try:
+                if all(read_status(self.out / "cells" / need).state == "done" for need in spec.needs):
+                    worker.run_in(spec, self.out, folder, os.getppid())
+            except DiskFullError as e:
+                error = e
+        done: Future[None] = Future()
+        done.set_exception(error) if error else done.set_result(None)
+        return FutureUnit(done)
+
+    def close(self) -> None:
+        """Nothing is left to end."""

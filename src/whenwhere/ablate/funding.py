@@ -74,6 +74,8 @@ def hours(seconds: float) -> str:
     >>> hours(90), hours(5400)
     ('1.5 CPU minutes', '1.5 CPU hours')
     """
+    if seconds < 60:
+        return f"{max(seconds, 0):.0f} CPU seconds"
     if seconds < 3600:
-        return f"{max(seconds, 0) / 60:.1f} CPU minutes"
+        return f"{seconds / 60:.1f} CPU minutes"
     return f"{seconds / 3600:.1f} CPU hours"

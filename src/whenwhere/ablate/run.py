@@ -98,7 +98,8 @@ def run(
     make_folder(folder)
     with _only_scheduler(folder):
         planned = plan_cells(study, device)
-        expected = {fingerprint_of_stage(planned, name) for name in planned.specs}
+        _set_damaged_aside(folder, planned, callback or RunCallback())
+        expected = set(_fingerprints(planned).values())
         if not allow_mixed:
             _refuse_mixed(folder, planned)
         for name, spec in planned.specs.items():
@@ -175,14 +176,20 @@ def make_spec(study: Study, stage: ArmStage, seed: int, before: CellSpec | None,
     return spec
 
 
-def fingerprint_of_stage(planned: PlannedCells, name: str) -> str:
-    """Code and data with which a cell would be run now; the same for all seeds of a stage.
+def _fingerprints(planned: PlannedCells) -> dict[str, str]:
+    """Code and data with which the cells of each stage would be run now, by the stage's hash."""
+    return {spec.hash: fingerprint(spec) for spec in {one.hash: one for one in planned.specs.values()}.values()}
 
-    Args:
-        planned: The cells.
-        name: Name of the cell.
-    """
-    return fingerprint(planned.specs[name])
+
+def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) -> None:
+    """Lets cells be run again whose status cannot be read; the damaged file is kept under another name."""
+    for name in planned.specs:
+        try:
+            read_status(out / "cells" / name)
+        except RecordError as e:
+            file = out / "cells" / name / "status.json"
+            shutil.move(file, file.with_suffix(".damaged"))
+            callback.on_message(f"{e}: it is run again")
 
 
 def _refuse_mixed(out: Path, planned: PlannedCells) -> None:
@@ -191,12 +198,12 @@ def _refuse_mixed(out: Path, planned: PlannedCells) -> None:
     Raises:
         SettingError: There are such cells.
     """
-    now: dict[str, str] = {}
+    now = _fingerprints(planned)
     other: dict[str, list[str]] = {"code": [], "data": []}
     for name, spec in planned.specs.items():
         env = read_env(out / "cells" / name) if read_status(out / "cells" / name).state == "done" else None
         if env is not None:
-            code, _, data = now.setdefault(spec.hash, fingerprint(spec)).partition("/")
+            code, _, data = now[spec.hash].partition("/")
             if env.code != code:
                 other["code"].append(name)
             elif env.data != data:
@@ -385,12 +392,7 @@ class Scheduler:
     def _look(self, name: str) -> State:
         """Reads the state of a cell from its files; a cell that was abandoned waits."""
         folder = self._out / "cells" / name
-        try:
-            status = read_status(folder)
-        except RecordError as e:
-            self._callback.on_message(f"{e}; the cell is run again")
-            status = CellStatus()
-            shutil.move(folder / "status.json", folder / "status.damaged")
+        status = read_status(folder)
         if status.state == "running" and is_abandoned(folder, status):
             status = CellStatus()
             self._set(name, status)

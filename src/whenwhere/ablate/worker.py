@@ -71,13 +71,24 @@ def run_cell(out: Path, cell: str, parent: int) -> int:
             if any(read_status(out / "cells" / need).state != "done" for need in spec.needs):
                 return FAILED
             _log_to(folder / "log.txt")
-            return _run(spec, out, folder, parent)
+            return run_in(spec, out, folder, parent)
     except DiskFullError as e:
         print(f"error: {e}", file=sys.stderr)  # noqa: T201
         return DISK_FULL
 
 
-def _run(spec: CellSpec, out: Path, folder: Path, parent: int) -> int:
+def run_in(spec: CellSpec, out: Path, folder: Path, parent: int) -> int:
+    """Runs a cell whose lock this process holds, in this process; returns 0 or the exit status of a failure.
+
+    Args:
+        spec: The cell.
+        out: Folder of the study's runs.
+        folder: Folder of the cell.
+        parent: Id of the process whose end ends this one.
+
+    Raises:
+        DiskFullError: The disk is full.
+    """
     status = CellStatus(
         state="running", pid=os.getpid(), boot_id=boot_id(), host=os.uname().nodename, started=time.time(),
         heartbeat=time.time(),
@@ -201,7 +212,8 @@ def _command(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], l
     words = fill_command(spec.command, spec.override, spec.settings, spec.seed, here, spec.name)
     began = time.monotonic()
     try:
-        done = subprocess.run(words, cwd=work, stdin=subprocess.DEVNULL, check=False)
+        with open(work.parent / "log.txt", "ab") as log:
+            done = subprocess.run(words, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
     except OSError as e:
         raise RecordError(f"the command {words[0]!r} cannot be started: {e.strerror or e}; mend the command") from e
     seconds = time.monotonic() - began
