@@ -28,9 +28,9 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "whenwhere"
 #: Rooms from the ground up. A room may import from lower floors and, on its own floor, from rooms to its left.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "readers", "spans", "boxes", "tubes", "overlap", "records", "stats", "store", "array_cache", "version"),
-    ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate"),
+    ("video", "tracking", "answers", "chat", "verify", "datasets", "evaluate", "engine"),
     ("stage", "models", "export"),
-    ("grounders", "curate", "training", "settings", "notebook", "session", "results", "jobs", "batching"),
+    ("grounders", "curate", "training", "settings", "notebook", "session", "results", "jobs", "answering", "batching"),
     ("ablate", "serve"),
     ("cli",),
 )
@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_CONTENTS = (
     "safe readers · the words span, box, tube and record · overlaps · statistics · whole files and caches by content",
     "exact frames at given times · rate, fill, smoothing, cuts · parser and dialects · model endpoints · rewards · "
-    "released sets and manifests · tasks and protocols",
+    "released sets and manifests · tasks and protocols · work by many processes, here or on Ray",
     "procedural worlds with exact truth · back ends, encoders, detectors · files and the page",
     "pipelines that answer · curation · training · one video asked, many videos asked, stored answers",
     "engines that call the engines below",

@@ -391,7 +391,7 @@ def test_nothing_about_a_video_ends_the_batch(
     if place == "open":
         patch(whenwhere.session, "open", lambda source, *_: "bad" in source)
     elif place == "store":
-        patch(whenwhere.batching, "ResultStore", lambda out, source, sha, *_: "bad" in source and sha is not None)
+        patch(whenwhere.answering, "ResultStore", lambda out, source, sha, *_: "bad" in source and sha is not None)
     elif place in ("find", "add", "compact"):
         patch(ResultStore, place, lambda self, *_: "bad" in self.folder.name)
     elif place == "ask":

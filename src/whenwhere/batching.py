@@ -14,21 +14,31 @@ computed again, and files that are missing after an interruption are made from t
 end, also of a batch that is interrupted, `index.html` lists all videos of the output folder with their questions, those
 of earlier calls too.
 
-Left out: several processes (start one for each part of the manifest; they share the cache, and may share the output
-folder as long as no video is in two parts).
+With an engine (`whenwhere.engine`), videos are answered by several processes, on the cores of this machine or on a Ray
+cluster, with the same results. Each worker loads the model once and stores its answers itself; this process gives out
+the videos, the costliest first, and tells the callback.
 """
 
 import os
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from whenwhere.answering import (
+    UnwrittenFile,
+    VideoEvent,
+    WarnedUser,
+    WrittenPage,
+    failed_events,
+    video_events,
+)
 from whenwhere.datasets.item import Item
+from whenwhere.datasets.manifest import parts as manifest_parts
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
+from whenwhere.engine import Engine, by_cost, open_engine, portable
 from whenwhere.errors import OutputError, SettingError, WhenwhereError
 from whenwhere.grounders.named import find_grounder
 from whenwhere.grounders.pipelines import pipeline_concurrency
@@ -36,14 +46,13 @@ from whenwhere.jobs import BatchCallback as BatchCallback
 from whenwhere.jobs import BatchJob as BatchJob
 from whenwhere.jobs import BatchResult as BatchResult
 from whenwhere.models.backends.base import ModelBackend
+from whenwhere.models.backends.endpoint import CONCURRENCY
 from whenwhere.models.backends.pool import QuestionPool
-from whenwhere.models.backends.resolve import load_model
-from whenwhere.readers import printable
-from whenwhere.records import Grounding, VideoRecord
-from whenwhere.results import INDEX, PAGE, THUMBNAIL, ResultStore, folder_name, latest_records, result_folders
-from whenwhere.session import MAX_DOWNLOAD, Answer, Session, check_model
-from whenwhere.settings import GroundingSettings, failure, identity, slug
-from whenwhere.store import DiskFullError, make_folder
+from whenwhere.models.backends.resolve import find_kind, load_model
+from whenwhere.results import INDEX, PAGE, THUMBNAIL, folder_name, latest_records, result_folders
+from whenwhere.session import MAX_DOWNLOAD, check_model
+from whenwhere.settings import GroundingSettings, slug
+from whenwhere.store import make_folder, sole_run
 
 
 def batch(
@@ -60,6 +69,8 @@ def batch(
     device: str | None = None,
     concurrency: int | None = None,
     callback: BatchCallback | None = None,
+    engine: str | Engine | None = None,
+    workers: int | None = None,
 ) -> BatchResult:
     """Answer many questions about many videos; the same call again resumes.
 
@@ -77,7 +88,10 @@ def batch(
         max_download: The most gigabytes to take from an address.
         device: Where a checkpoint runs, or None for an accelerator if there is one.
         concurrency: How many questions an endpoint is sent at a time; None is 8.
-        callback: Told of each answer as soon as it is stored.
+        callback: Told of each answer as soon as it is stored; with an engine, of each video as soon as it is done.
+        engine: Where videos are answered: None in this process, `local` in processes on all cores, `ray` on a Ray
+            cluster (`whenwhere.engine`), or an engine that is open. Results are the same; their order is not.
+        workers: Number of an engine's workers. None decides by cores and model.
 
     Returns:
         The counts of what became of the questions; `records()` gives the answers.
@@ -86,7 +100,8 @@ def batch(
         SettingError: A setting, model or export is unknown, or does not fit the manifest.
         RecordError: The manifest cannot be read.
         MediaError: The folder holds no video.
-        OutputError: Answers cannot be stored.
+        OutputError: Answers cannot be stored, or another run writes to the same folder.
+        MissingExtraError: The engine is `ray`, which is not installed.
     """
     job = BatchJob(
         settings or GroundingSettings(),
@@ -102,68 +117,140 @@ def batch(
         callback=callback or BatchCallback(),
         thumbnails=True,
     )
+    if workers is not None and not isinstance(engine, str):
+        raise SettingError("a number of workers goes with the name of an engine: local or ray")
     if isinstance(model, str):
         check_model(model, job.settings, device, concurrency)
     from whenwhere.video import check_source
 
     check_source(frame_rate, max_download)
     asked = _read(manifest, sentences)
-    make_folder(out)
     by_video: dict[str, list[Item]] = {}
     for item in _distinct(asked.items):
         by_video.setdefault(item.video, []).append(item)
     result = BatchResult(job.out, sum(map(len, by_video.values())), len(by_video), asked.faults)
-    job.callback.on_begin(result)
-    try:
-        with ExitStack() as stack:
-            backend = None if isinstance(model, str) else model
-            if isinstance(model, str) and find_grounder(model) is None:
-                # One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
-                with suppress(WhenwhereError):
-                    loaded = load_model(model, device=device, concurrency=concurrency, cache=cache)
-                    backend = stack.enter_context(loaded)
-                    if device is None:
-                        job = replace(job, model=backend, concurrency=None)
-            _answer_videos(job, by_video, result, backend)
-    except OutputError:
-        # Where an answer could not be stored, the files about all videos could not either.
-        raise
-    except BaseException:
+    make_folder(out)
+    with ExitStack() as stack:
+        stack.enter_context(sole_run(out, folder=True))
+        if isinstance(engine, str):
+            engine = stack.enter_context(_open_engine(engine, workers, job, by_video))
+        job.callback.on_begin(result)
+        try:
+            if engine is None:
+                _answer_here(job, by_video, result)
+            else:
+                _answer_by_engine(job, by_video, result, engine)
+        except OutputError:
+            # Where an answer could not be stored, the files about all videos could not either.
+            raise
+        except BaseException:
+            _write_overview(job, result)
+            raise
         _write_overview(job, result)
-        raise
-    _write_overview(job, result)
     return result
 
 
-def _answer_videos(
-    job: BatchJob, by_video: dict[str, list[Item]], result: BatchResult, backend: ModelBackend | None
-) -> None:
-    """Answer the questions about all videos, several at a time if the model answers several.
+def _open_engine(name: str, workers: int | None, job: BatchJob, by_video: Iterable[str]) -> Engine:
+    """The engine of a batch, with a useful number of workers.
 
-    Videos of one name are answered one after the other, since the first of them takes the folder of that name. Some
-    file systems also take names for one that differ in case, or in how an accent is written.
+    Models without weights get a worker for each core, and addresses as many as they answer questions at a time. Of a
+    model with weights there is one worker, or on Ray one for each accelerator: more of them are the user's decision.
     """
-    by_folder: dict[str, list[str]] = {}
-    for video in by_video:
+    if not isinstance(job.model, str):
+        raise SettingError("an engine loads the model in each worker: give the model's name instead of a back end")
+    if "-" in by_video:
+        raise SettingError("standard input cannot be read by several processes: leave out the engine, or name a file")
+    kind = find_grounder(job.model)
+    weights = find_kind(job.model).in_process if kind is None else kind.check is not None
+    if workers is None and kind is None and not weights:
+        workers = job.concurrency or CONCURRENCY
+    if workers is None and weights and name == "local":
+        workers = 1
+    return open_engine(name, workers, gpu=weights)
+
+
+def _with_model(job: BatchJob, stack: ExitStack) -> tuple[BatchJob, ModelBackend | None]:
+    """The job with its model loaded, and the back end if it has one, which lives as long as the stack is open.
+
+    One back end serves all sessions. If it cannot be loaded, every question gets a record that says so.
+    """
+    if not isinstance(job.model, str):
+        return job, job.model
+    if find_grounder(job.model) is None:
+        with suppress(WhenwhereError):
+            loaded = load_model(job.model, device=job.device, concurrency=job.concurrency, cache=job.cache)
+            backend = stack.enter_context(loaded)
+            return job if job.device is not None else replace(job, model=backend, concurrency=None), backend
+    return job, None
+
+
+def _by_folder(by_video: Mapping[str, list[Item]]) -> list[list[tuple[str, list[Item]]]]:
+    """Videos with their questions, those of one name together: the first of them takes the folder of that name.
+
+    Some file systems also take names for one that differ in case, or in how an accent is written.
+    """
+    groups: dict[str, list[tuple[str, list[Item]]]] = {}
+    for video, items in by_video.items():
         name = unicodedata.normalize("NFC", folder_name(video)).casefold()
-        by_folder.setdefault(name, []).append(video)
-    at_once = 1 if backend is None else pipeline_concurrency(job.settings.pipeline, backend)
-    with QuestionPool(at_once) as questions, QuestionPool(at_once) as folders:
+        groups.setdefault(name, []).append((video, items))
+    return list(groups.values())
 
-        def answer_folder(videos: list[str]) -> None:
-            for video in videos:
-                answer_video(job, video, by_video[video], result, questions)
 
-        for _ in folders.map(answer_folder, by_folder.values()):
+def _answer_here(job: BatchJob, by_video: Mapping[str, list[Item]], result: BatchResult) -> None:
+    """Answer the questions about all videos in this process, several at a time if the model answers several."""
+    with ExitStack() as stack:
+        job, backend = _with_model(job, stack)
+        at_once = 1 if backend is None else pipeline_concurrency(job.settings.pipeline, backend)
+        questions, folders = (stack.enter_context(QuestionPool(at_once)) for _ in range(2))
+
+        def answer_folder(group: list[tuple[str, list[Item]]]) -> None:
+            for video, items in group:
+                answer_video(job, video, items, result, questions)
+
+        for _ in folders.map(answer_folder, _by_folder(by_video)):
             pass
+
+
+class FolderAnswerer:
+    """Answers the questions about videos in a worker of an engine, which has one of these.
+
+    Args:
+        job: What the batch is told to do; its model is loaded here.
+    """
+
+    def __init__(self, job: BatchJob) -> None:
+        self._job, self._backend = _with_model(job, ExitStack())
+
+    def __call__(self, group: Sequence[tuple[str, list[Item]]]) -> list[tuple[str, VideoEvent]]:
+        """What happened to the questions about some videos, each with the name of its video."""
+        return [
+            (video, event if event.error is None else replace(event, error=portable(event.error)))
+            for video, items in group
+            for event in video_events(self._job, video, items)
+        ]
+
+
+def _answer_by_engine(job: BatchJob, by_video: Mapping[str, list[Item]], result: BatchResult, engine: Engine) -> None:
+    groups = _by_folder(by_video)
+    order = by_cost([[video for video, _ in group] for group in groups], engine)
+    theirs = replace(job, callback=BatchCallback())
+    if isinstance(job.model, str) and find_grounder(job.model) is None and not find_kind(job.model).in_process:
+        theirs = replace(theirs, concurrency=max(1, (job.concurrency or CONCURRENCY) // engine.workers))
+    for done in engine.run(partial(FolderAnswerer, theirs), (groups[k] for k in order)):
+        if isinstance(done.error, OutputError):
+            raise done.error
+        events = done.result
+        if events is None:
+            assert done.error is not None
+            events = [(v, event) for v, items in done.task for event in failed_events(job, v, items, done.error)]
+        for video, event in events:
+            _tell(job, video, event, result)
 
 
 def answer_video(
     job: BatchJob, source: str, items: Sequence[Item], result: BatchResult, pool: QuestionPool | None = None
 ) -> None:
-    """Answer all questions about one video and store the answers, in the order of the questions.
-
-    Every question gets a status, whatever is wrong with the video, its folder or the page.
+    """Answer all questions about one video (`answering.video_events`), and count and tell what happens.
 
     Args:
         job: Settings, model and output.
@@ -176,213 +263,38 @@ def answer_video(
         DiskFullError: No answer can be stored any more.
     """
     # The callback is told outside of the boundary around the video: what it raises ends the batch.
-    for event in _answers(job, source, items, pool):
-        if event.error is not None and not isinstance(event.error, WhenwhereError):
-            job.callback.on_bug(event.error)
-        with result.lock:
-            if isinstance(event, _Warned):
-                job.callback.on_warning(event.sentence)
-            elif isinstance(event, _Page):
-                result.pages.append(event.path)
-            elif isinstance(event, _Unwritten):
-                result.unwritten += 1
-                job.callback.on_unwritten(event.path, event.error)
-            else:
-                result.statuses[event.record.status] += 1
-                result.reused += event.reused
-                job.callback.on_answer(source, event.record, event.files)
+    for event in video_events(job, source, items, pool):
+        _tell(job, source, event, result)
 
 
-@dataclass(frozen=True)
-class _Answered:
-    """A question has its record. `error` says why it has no answer; a stored record does not know the error."""
-
-    record: Grounding
-    reused: bool = False
-    files: list[Path] = field(default_factory=list)
-    error: Exception | None = None
-
-
-@dataclass(frozen=True)
-class _Unwritten:
-    """A file could not be written."""
-
-    path: Path
-    error: Exception
-
-
-@dataclass(frozen=True)
-class _Warned:
-    """Something that a user should know, in a sentence."""
-
-    sentence: str
-    error: None = None
-
-
-@dataclass(frozen=True)
-class _Page:
-    """The page is there."""
-
-    path: Path
-    error: None = None
-
-
-_Event = _Answered | _Unwritten | _Warned | _Page
-
-
-def _answers(job: BatchJob, source: str, items: Sequence[Item], pool: QuestionPool | None) -> Iterator[_Event]:
-    """What happens to the questions about one video. This is the one boundary around everything about it."""
-    waiting = deque(items)
-    try:
-        for event in _answers_of_open(job, source, items, pool):
-            if isinstance(event, _Answered):
-                waiting.popleft()
-            yield event
-    except (DiskFullError, CancelledError):
-        raise
-    except Exception as error:
-        yield from _failures(job, source, waiting, error)
-
-
-def _answers_of_open(job: BatchJob, source: str, items: Sequence[Item], pool: QuestionPool | None) -> Iterator[_Event]:
-    with job.open(source) as session, ExitStack() as stack:
-        if pool is None:
-            pool = stack.enter_context(QuestionPool(_concurrency(job, session)))
-        store = None
-        if job.out is not None:
-            store = ResultStore(job.out, source, session.info.sha256_1mb, session.content)
-            if store.unreadable:
-                yield _Warned(
-                    f"this version cannot read {store.unreadable} of the lines in {store.log}; they stay there"
-                )
-        fresh = False
-        try:
-            for answer, error, reused in pool.map(lambda item: _answer(job, session, store, item), items):
-                fresh |= not reused
-                files: list[Path] = []
-                if store is not None:
-                    for done in _store_answer(job, store, answer, reused):
-                        if isinstance(done, _Unwritten):
-                            yield done
-                        else:
-                            files.append(done)
-                yield _Answered(answer.record, reused, files, error)
-        finally:
-            unwritten = _compact(store)
-        if unwritten is not None:
-            yield unwritten
-        if store is not None and job.thumbnails:
-            yield from _write_thumbnail(store, session)
-        if store is not None and "html" in job.exports:
-            if fresh or not store.page.exists():
-                yield from _write_page(store, session)
-            if store.page.exists():
-                yield _Page(store.page)
-
-
-def _answer(
-    job: BatchJob, session: Session, store: ResultStore | None, item: Item
-) -> tuple[Answer, Exception | None, bool]:
-    """The answer to a question, the error if there is none, and whether it was stored already."""
-    from whenwhere.export import EXPORTERS
-
-    settings = job.settings
-    try:
-        settings = job.settings_for(item)
-        if store is not None and job.resume:
-            stored = store.find(item.query, session.identity(item.query, settings), item.id)
-            if stored is not None and not (settings.trace and stored.raw is None):
-                return Answer(stored, session), None, True
-        answer, error = session.ask(item.query, settings), None
-        if any(EXPORTERS[name].needs_frames for name in job.exports):
-            answer.fill()
-    except DiskFullError:
-        raise
-    except Exception as e:
-        answer, error = session.failed(item.query, settings, e), e
-    if item.id:
-        answer.record.id = printable(item.id)
-    return answer, error, False
-
-
-def _store_answer(job: BatchJob, store: ResultStore, answer: Answer, reused: bool) -> Iterator[Path | _Unwritten]:
-    """Store an answer and write its files; of a stored answer only those that are missing.
-
-    Yields:
-        The files that were written, and those that could not be.
-    """
-    from whenwhere.export import EXPORTERS
-
-    try:
-        if not reused:
-            store.add(answer.record)
-    except DiskFullError:
-        raise
-    except Exception as e:
-        yield _Unwritten(store.log, e)
-        return
-    if answer.status == "failed":
-        return
-    base = store.path(answer.record)
-    for name in job.exports:
-        path = base.with_name(base.name + EXPORTERS[name].ending)
-        if EXPORTERS[name].per_video or (reused and path.exists()):
-            continue
-        try:
-            yield from answer.save(path, name)
-        except Exception as e:
-            yield _Unwritten(path, e)
-
-
-def _failures(job: BatchJob, source: str, items: Iterable[Item], error: Exception) -> Iterator[_Event]:
-    """The questions about a video that have no answer yet fail, all for the same reason."""
-    store = None
-    if job.out is not None:
-        # What is wrong may be the folder itself.
-        with suppress(Exception):
-            store = ResultStore(job.out, source, None)
-    video = VideoRecord(path=printable(source))
-    shown: Exception | None = error
-    for item in items:
-        same = identity(source, item.query, job.model_name, job.settings)
-        record = failure(same, item.query, job.model_name, job.settings, error, video)
-        if item.id:
-            record.id = printable(item.id)
-        if store is not None:
-            try:
-                store.add(record)
-            except DiskFullError:
-                raise
-            except Exception as e:
-                yield _Unwritten(store.log, e)
-        yield _Answered(record, error=shown)
-        shown = None
-    if shown is not None:
-        # All questions had been answered, so that what failed came after them.
-        yield _Unwritten(Path(folder_name(source)) if store is None else store.folder, error)
-    if (unwritten := _compact(store)) is not None:
-        yield unwritten
-
-
-def _compact(store: ResultStore | None) -> _Unwritten | None:
-    """Tidy up the file of records; lines that stay there do no harm."""
-    if store is not None:
-        try:
-            store.compact()
-        except Exception as e:
-            return _Unwritten(store.log, e)
-    return None
+def _tell(job: BatchJob, source: str, event: VideoEvent, result: BatchResult) -> None:
+    if event.error is not None and not isinstance(event.error, WhenwhereError):
+        job.callback.on_bug(event.error)
+    with result.lock:
+        if isinstance(event, WarnedUser):
+            job.callback.on_warning(event.sentence)
+        elif isinstance(event, WrittenPage):
+            result.pages.append(event.path)
+        elif isinstance(event, UnwrittenFile):
+            result.unwritten += 1
+            job.callback.on_unwritten(event.path, event.error)
+        else:
+            result.statuses[event.record.status] += 1
+            result.reused += event.reused
+            job.callback.on_answer(source, event.record, event.files)
 
 
 def _read(manifest: str | os.PathLike[str] | Iterable[Item], sentences: Sequence[str]) -> QuestionList:
     if not isinstance(manifest, str | os.PathLike):
         return QuestionList(list(manifest))
     path = Path(manifest)
-    if path.is_dir():
+    parts = manifest_parts(path) if path.is_dir() else [path]
+    if not parts:
         return read_folder(path, sentences)
     if sentences:
         raise SettingError("--sentence and --sentences go with a folder of videos; a manifest has its own")
-    return read_questions(path)
+    read = [read_questions(part) for part in parts]
+    return QuestionList([item for one in read for item in one.items], [fault for one in read for fault in one.faults])
 
 
 def _distinct(items: Iterable[Item]) -> Iterator[Item]:
@@ -395,14 +307,6 @@ def _distinct(items: Iterable[Item]) -> Iterator[Item]:
         if key not in seen:
             seen.add(key)
             yield item
-
-
-def _concurrency(job: BatchJob, session: Session) -> int:
-    """How many questions are asked at a time; if the settings do not fit the model, each question will say so."""
-    try:
-        return session.concurrency(job.settings)
-    except WhenwhereError:
-        return 1
 
 
 def _write_overview(job: BatchJob, result: BatchResult) -> None:
@@ -429,38 +333,3 @@ def _write_overview(job: BatchJob, result: BatchResult) -> None:
                 job.callback.on_bug(e)
             result.unwritten += 1
             job.callback.on_unwritten(path, e)
-
-
-def _write_thumbnail(store: ResultStore, session: Session) -> Iterator[_Warned]:
-    """Store a small picture of the video, unless there is one; a video of which none can be made is only warned of."""
-    from whenwhere.export.index import write_thumbnail
-
-    path = store.folder / THUMBNAIL
-    if path.exists() or not store.folder.is_dir():
-        return
-    try:
-        write_thumbnail(path, session.info, store.records)
-    except DiskFullError:
-        raise
-    except Exception as e:
-        yield _Warned(f"{path}: the video has no picture on the page about all videos ({e})")
-
-
-def _write_page(store: ResultStore, session: Session) -> Iterator[_Unwritten | _Warned]:
-    """Write the page of a video; an answer that cannot be drawn is missing from it, and the others are not."""
-    from whenwhere.export.page import undrawable, write_video_page
-
-    records, faults, warnings = [], list[Exception](), list[str]()
-    for record in store.records:
-        try:
-            Answer(record, session).fill()
-            records.append(record)
-        except Exception as e:
-            faults.append(e)
-            records.append(undrawable(record, e))
-    try:
-        write_video_page(records, session.info, store.page, store.files(), faults, warnings)
-    except Exception as e:
-        faults.append(e)
-    yield from (_Warned(f"{store.page}: {warning}") for warning in warnings)
-    yield from (_Unwritten(store.page, e) for e in faults)

@@ -14,6 +14,17 @@ class WhenwhereError(Exception):
 
     kind = "error"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # pickling calls the class with `args` otherwise, which a class with other arguments does not take
+        return _restored, (type(self), str(self)), self.__dict__
+
+
+def _restored(error: type[WhenwhereError], sentence: str) -> WhenwhereError:
+    """An error that was sent by another process."""
+    found = error.__new__(error)
+    found.args = (sentence,)
+    return found
+
 
 class MediaError(WhenwhereError):
     """The video cannot be read: it is missing, empty, not a video, without a picture, or broken."""

@@ -19,6 +19,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -189,6 +190,72 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+#: Outputs that the present thread has to itself.
+_taken = threading.local()
+
+
+@contextmanager
+def sole_run(out: str | os.PathLike[str], folder: bool = False) -> Iterator[None]:
+    """Context manager that keeps other runs from writing to the same output at the same time.
+
+    The system takes the lock back when the process ends, however it ends. On file systems without locks nothing is
+    kept from anybody. Blocks of one thread may be nested.
+
+    Args:
+        out: The file or folder to write.
+        folder: Whether it is a folder. It is made, and folders that were made are removed again if they stay empty.
+
+    Raises:
+        OutputError: Another run writes to it, or nothing can be written there.
+
+    >>> path = tempfile.mkdtemp() + "/a.jsonl"
+    >>> with sole_run(path), sole_run(path):
+    ...     os.listdir(os.path.dirname(path))
+    ['.a.jsonl.lock']
+    >>> os.listdir(os.path.dirname(path))
+    []
+    """
+    target = Path(out)
+    mark = target / ".lock" if folder else target.with_name(f".{target.name}.lock")
+    key = os.path.abspath(mark)
+    mine: set[str] = _taken.__dict__.setdefault("outputs", set())
+    if key in mine:
+        yield
+        return
+    new = [there for there in (mark.parent, *mark.parent.parents) if not there.exists()]
+    lock = _sole_lock(target, mark)
+    mine.add(key)
+    try:
+        yield
+    finally:
+        mine.discard(key)
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+        os.close(lock)
+        with suppress(OSError):
+            for there in new:
+                there.rmdir()
+
+
+def _sole_lock(target: Path, mark: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            lock = os.open(mark, flags, 0o666)
+            if _lock(lock) is False:
+                os.close(lock)
+                raise OutputError(
+                    f"another run is writing to {target}: wait until it has ended, or choose another --out"
+                )
+            if _is_at(lock, mark):
+                return lock
+            # the run that had it removed it at its end
+            os.close(lock)
+    except (OSError, ValueError) as e:
+        raise _refusal(target, e) from e
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:

@@ -40,6 +40,8 @@ def batch_command(
     seed: options.Seed = 0,
     device: options.Device = None,
     concurrency: options.Concurrency = None,
+    engine: options.Engine = None,
+    workers: options.Workers = None,
     cache: options.Cache = None,
     frame_rate: options.FrameRate = 25.0,
     max_download: options.MaxDownload = 4.0,
@@ -85,6 +87,8 @@ def batch_command(
                 device=device,
                 concurrency=concurrency,
                 callback=callback,
+                engine=engine,
+                workers=workers,
             )
     except KeyboardInterrupt:
         so_far = callback.result

@@ -5,9 +5,12 @@ a released file by scoring its own truth. `stats` describes a manifest. `difficu
 for a policy, and `trajectories` asks a teacher for reasoning. The exit statuses are explained in `whenwhere.cli`.
 """
 
+import functools
+import inspect
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +20,7 @@ from whenwhere.cli.data_audit import audit
 from whenwhere.cli.data_curate import curate
 from whenwhere.cli.data_difficulty import difficulty
 from whenwhere.cli.data_export import export
+from whenwhere.cli.data_measure import measure
 from whenwhere.cli.data_mix import mix
 from whenwhere.cli.data_trajectories import trajectories
 from whenwhere.cli.misspelt import SuggestingGroup
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from whenwhere.datasets.videos import VideoFolder
     from whenwhere.evaluate.validate import Validation
 
+#: Options that name what a command writes; their metavar is DIR or FILE.
+OUTPUTS = ("out", "annotated", "report")
 #: Number of lines or items that are named of each kind of fault.
 SHOWN = 3
 
@@ -300,6 +306,24 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
             show_table(kinds)
 
 
+def _alone(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which refuses to run while another run writes to the same output."""
+    asked = inspect.signature(command).parameters
+    outputs = {name: asked[name].annotation.__metadata__[0].metavar == "DIR" for name in OUTPUTS if name in asked}
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        from whenwhere.store import sole_run
+
+        with ExitStack() as stack:
+            for name, folder in outputs.items():
+                if given[name] is not None and not given.get("dry_run"):
+                    stack.enter_context(sole_run(given[name], folder))
+            command(**given)
+
+    return run
+
+
 for command, example in (
     (
         convert,
@@ -308,6 +332,7 @@ for command, example in (
     (validate, "whenwhere data validate sta.jsonl --videos clips"),
     (stats, "whenwhere data stats sta.jsonl --json"),
     (curate, "whenwhere data curate sta.jsonl --set max_fraction=0.6 --against tvgbench=tvgbench.json --out curated"),
+    (measure, "whenwhere data measure corpus.parquet --videos clips --out measured --engine local"),
     (mix, "whenwhere data mix sta.jsonl didemo.jsonl --weight sta=2 --cap didemo=500 --count 3000 --out mix.jsonl"),
     (audit, "whenwhere data audit train.jsonl tvgbench=tvgbench.json --reannotated again.jsonl --out audited"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
@@ -317,4 +342,4 @@ for command, example in (
     ),
     (export, "whenwhere data export sta.jsonl --to ms-swift --stage rl --videos clips --out sta-swift.jsonl"),
 ):
-    data.command(command.__name__, epilog=f"Example: {example}")(command)
+    data.command(command.__name__, epilog=f"Example: {example}")(_alone(command))

@@ -11,7 +11,7 @@ def audit(
     sets: Annotated[
         list[str], typer.Argument(metavar="[BENCHMARK=]FILE...", help="Manifests, or released files of benchmarks.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for audit.md and audit.json.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for audit.md and audit.json.")],
     reannotated: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Manifest of items of the first set that were annotated a second time."),

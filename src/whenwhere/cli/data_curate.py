@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whenwhere.cli import options
+
 if TYPE_CHECKING:
     from whenwhere.curate.curation import Curation
     from whenwhere.curate.set_filters import CurationSettings
@@ -17,7 +19,7 @@ def curate(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A manifest: .jsonl or .parquet.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for kept.jsonl, dropped.jsonl, report.md, report.json and histograms.svg."),
+        typer.Option(metavar="DIR", help="Folder for kept.jsonl, dropped.jsonl, the report and histograms.svg."),
     ] = None,
     benchmark: Annotated[
         str | None,
@@ -51,6 +53,8 @@ def curate(
         ),
     ] = None,
     json_: Json = False,
+    engine: options.Engine = None,
+    workers: options.Workers = None,
 ) -> None:
     """Leave out of a manifest or released set what a run should not learn from, and report what was left out and why.
 
@@ -66,10 +70,10 @@ def curate(
         raise SettingError("whenwhere data curate needs a folder to write to: add --out DIR")
     given = file or annotations
     assert given is not None
-    with Waiting(f"curating {given.name}"):
+    with Waiting(f"curating {given.name}"), options.opened_engine(engine, workers) as opened:
         result = curate_file(
             given, out, _settings(settings, set_ or []), benchmark=benchmark, videos=videos, answers=answers or [],
-            against=against or [],
+            against=against or [], engine=opened,
         )  # fmt: skip
     for sentence in result.faults[:3]:
         note(sentence, "red")

@@ -1,14 +1,19 @@
 """The options that several commands share, and the functions that parse their values."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whenwhere.errors import QueryError, RecordError, SettingError
 from whenwhere.spans import Span
 from whenwhere.store import make_folder
+
+if TYPE_CHECKING:
+    from whenwhere.engine import Engine as OpenEngine
 
 Model = Annotated[
     str,
@@ -40,6 +45,18 @@ Concurrency = Annotated[
     int | None,
     typer.Option(min=1, help="How many questions a model server gets at the same time.", show_default="8"),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="Where videos are worked on: local (processes on all cores of this machine) or ray (the Ray cluster at "
+        "$RAY_ADDRESS, or a new one on this machine). Without it, one after the other in this process.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --engine: number of worker processes.", show_default="by cores and model"),
+]
 Rate = Annotated[float, typer.Option(help="Boxes per second in the answer.")]
 SampleFps = Annotated[
     float | None, typer.Option(help="Frames per second to look at in the video. By default the model decides.")
@@ -68,6 +85,25 @@ Export = Annotated[
     str | None,
     typer.Option(help="Files to write: json, csv, srt, vtt, mot, coco, cvat, mp4, clip, html (comma-separated)."),
 ]
+
+
+@contextmanager
+def opened_engine(name: str | None, workers: int | None) -> "Iterator[OpenEngine | None]":
+    """The engine of `--engine` and `--workers`, which is closed after the block; None where none was named.
+
+    Raises:
+        SettingError: There is no such engine, or workers were asked for without one.
+        MissingExtraError: It is not installed.
+    """
+    from whenwhere.engine import open_engine
+
+    if name is None:
+        if workers is not None:
+            raise SettingError("--workers goes with --engine local or --engine ray")
+        yield None
+        return
+    with open_engine(name, workers) as engine:
+        yield engine
 
 
 def read_span(text: str | None, option: str) -> Span | None:

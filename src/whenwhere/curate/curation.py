@@ -35,6 +35,7 @@ from whenwhere.curate.set_filters import (
 from whenwhere.curate.video_files import VideoFile, look_up
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
+from whenwhere.engine import Engine
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.evaluate.formats import read_predictions
 from whenwhere.store import write_bytes, write_text
@@ -225,6 +226,7 @@ def curate_file(
     against: Sequence[str | Path] = (),
     cache: str | Path | None = None,
     tell: Callable[[], None] | None = None,
+    engine: Engine | None = None,
 ) -> Curation:
     """Curate a manifest or a benchmark's released file, and write what is kept, what is left out, and the report.
 
@@ -238,6 +240,7 @@ def curate_file(
         against: Sets whose videos must not be among those that are kept, named like `given`.
         cache: Folder that keeps what was read of videos; None is the user's cache folder.
         tell: Called after each video that was looked at.
+        engine: Workers that look at the videos. None looks at them in this process.
 
     Raises:
         RecordError: A file is missing, is of another kind, or has no line that can be read.
@@ -253,7 +256,7 @@ def curate_file(
         if not Path(videos).is_dir():
             raise SettingError(f"there is no folder of videos at {videos}: give the folder that holds them")
         names = [item.video for item in found.items]
-        files = look_up(names, Path(videos), found.path, tell, Path(cache) if cache else None)
+        files = look_up(names, Path(videos), found.path, tell, Path(cache) if cache else None, engine)
     about = [digest(path) for path in (found.path, *map(Path, answers), *(other.path for other in others))]
     seen = sorted((name, file.content or str(file.fault)) for name, file in files.items())
     result = curate(found.items, limits, Evidence([one.by_id for one in read], files, test_videos))

@@ -70,7 +70,7 @@ def read_set(given: str | Path, benchmark: str | None = None) -> ItemSet:
         if not any(item.query or len(item.spans) or item.tubes for item in items):
             raise SettingError(f"{bench.name} has neither sentences nor truth in time, so there is nothing to curate")
         return ItemSet(f"{bench.name}:{path.stem}", path, items)
-    found = ItemSet(path.stem, path, [], folder=path.parent)
+    found = ItemSet(path.stem, path, [], folder=path if path.is_dir() else path.parent)
     for line in manifest.scan(path):
         if line.item is None:
             found.faults.append(line.fault or "")
@@ -101,7 +101,8 @@ def digest(path: Path) -> str:
         RecordError: It cannot be read.
     """
     try:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        # a lock is there only while somebody writes
+        files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != ".lock") if path.is_dir() else [path]
         return checksum(*(content_hash(file).encode() for file in files)).hex()
     except OSError as e:
         raise RecordError(f"cannot read {path}: {e.strerror or e}") from e

@@ -6,14 +6,16 @@ right? "dHash"), and on average at most 6 of the 64 bits differ. Scaling and com
 content about half of them. Pictures without any contrast have no bits worth comparing and are never copies.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.datasets.videos import VideoFolder, is_address
+from whenwhere.engine import Engine, by_cost
 from whenwhere.errors import WhenwhereError
 from whenwhere.store import Cache, content_hash
 
@@ -63,6 +65,7 @@ def look_up(
     annotations: Path | None = None,
     tell: Callable[[], None] | None = None,
     cache: Path | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, VideoFile]:
     """The file of each video: found, probed, and reduced to what copies are recognised by. One bad file stops nothing.
 
@@ -72,20 +75,50 @@ def look_up(
         annotations: The manifest, from whose folder a name may be a path.
         tell: Called after each video.
         cache: Folder that keeps what was read of a video's frames; None is the user's cache folder.
+        engine: Workers that read the files. None reads them in this process.
     """
     there = VideoFolder(folder or (annotations.parent if annotations else Path()), annotations)
-    kept = Cache(cache)
-    found = {}
+    found: dict[str, VideoFile] = {}
+    paths: dict[str, Path] = {}
     for name in dict.fromkeys(names):
         path = None if is_address(name) else there.find(name)
+        # an address may be right, and is not fetched to find out
+        found[name] = VideoFile(fault=None if is_address(name) else f"no file for the video {name!r}")
         if path is not None:
-            found[name] = _read(path, kept)
-        else:
-            # an address may be right, and is not fetched to find out
-            found[name] = VideoFile(fault=None if is_address(name) else f"no file for the video {name!r}")
+            paths[name] = path
+        elif tell is not None:
+            tell()
+    for name, file in _read_all(paths, cache, engine):
+        found[name] = file
         if tell is not None:
             tell()
     return found
+
+
+def _read_all(paths: Mapping[str, Path], cache: Path | None, engine: Engine | None) -> Iterator[tuple[str, VideoFile]]:
+    read = _FileReader(cache)
+    if engine is None:
+        yield from ((name, read(path)) for name, path in paths.items())
+        return
+    names: dict[Path, list[str]] = {}
+    for name, path in paths.items():
+        names.setdefault(path, []).append(name)
+    files = list(names)
+    for done in engine.run(partial(_FileReader, cache), (files[k] for k in by_cost([[str(p)] for p in files], engine))):
+        if done.error is not None and not isinstance(done.error, WhenwhereError):
+            raise done.error
+        file = done.result or VideoFile(done.task, f"cannot be read: {done.error}")
+        yield from ((name, file) for name in names[done.task])
+
+
+class _FileReader:
+    """Reads files of videos, in a worker or in this process."""
+
+    def __init__(self, cache: Path | None) -> None:
+        self._cache = Cache(cache)
+
+    def __call__(self, path: Path) -> VideoFile:
+        return _read(path, self._cache)
 
 
 def _read(path: Path, cache: Cache) -> VideoFile:

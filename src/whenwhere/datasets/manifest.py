@@ -20,6 +20,9 @@ from whenwhere.errors import RecordError
 from whenwhere.readers import parse_json, read_lines
 from whenwhere.store import atomic_path
 
+#: How the names of a manifest's parts begin.
+PART = "part-"
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestLine:
@@ -40,16 +43,28 @@ class ManifestLine:
     fault: str | None = None
 
 
+def parts(folder: Path) -> list[Path]:
+    """The files in a folder that are together one manifest, in order: `part-00000.parquet` or `.jsonl`, and so on."""
+    return sorted(p for p in folder.glob(f"{PART}*") if p.suffix.lower() in (".jsonl", ".ndjson", ".parquet"))
+
+
 def scan(path: Path) -> Iterator[ManifestLine]:
     """Iterate over all lines of a manifest, those that cannot be read included.
 
     Args:
-        path: A file whose name ends in `.jsonl`, `.ndjson` or `.parquet`.
+        path: A file whose name ends in `.jsonl`, `.ndjson` or `.parquet`, or a folder of parts of a manifest (`parts`).
 
     Raises:
-        RecordError: The file is missing or empty, has another extension, or is named `.parquet` but is not Parquet.
+        RecordError: The file is missing or empty, has another extension, or is named `.parquet` but is not Parquet. Or
+            the folder has no parts.
         MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
+    if path.is_dir():
+        if not (files := parts(path)):
+            raise RecordError(f"{path} is a folder without parts of a manifest, such as {PART}00000.parquet")
+        for file in files:
+            yield from scan(file)
+        return
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         rows = entries(path)

@@ -37,10 +37,6 @@ class SampleError(WhenwhereError):
         super().__init__(reason)
         self.sample = sample
 
-    def __reduce__(self) -> tuple[type["SampleError"], tuple[str, str]]:
-        """Carries the error from the process that met it to the one that reports it."""
-        return SampleError, (self.sample, str(self))
-
 
 class RunFolder:
     """A run's folder as its objective sees it.

@@ -11,14 +11,13 @@ faulty.
 """
 
 import contextlib
-import os
 import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.array_cache import ArrayCache
+from whenwhere.engine.processes import die_with_parent, interrupts_blocked
 from whenwhere.errors import SettingError, WhenwhereError
 from whenwhere.training.data.samples import DeferredSample, Sample, SampleSource, deferred
 from whenwhere.training.run_folder import SampleError
@@ -149,7 +149,7 @@ class WorkerPool:
         process = self._context.Process(
             target=_serve, args=(theirs, self._start_with), daemon=True, name="whenwhere-samples"
         )
-        with _interrupts_blocked():
+        with interrupts_blocked():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -222,23 +222,10 @@ def _expect(pipe: Connection) -> dict[str, Any]:
     return said
 
 
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Context manager in which processes are started that the interrupt key does not reach while they start."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(pipe: Connection, start_with: bytes) -> None:
     """A worker's whole life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     source, store, substitute, threads = pickle.loads(start_with)
     limit_cores(threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionError):
@@ -249,7 +236,7 @@ def _serve(pipe: Connection, start_with: bytes) -> None:
             except (EOFError, BrokenPipeError, ConnectionError):
                 raise
             except WhenwhereError as e:
-                pipe.send(_portable(e))
+                pipe.send(e)
             except BaseException:
                 pipe.send(RuntimeError(f"a process that reads samples failed:\n{traceback.format_exc()}"))
 
@@ -276,20 +263,3 @@ def _serve_one(
     })  # fmt: skip
     if sent:
         pipe.send_bytes(np.ascontiguousarray(sample.images).reshape(-1).data)
-
-
-def _portable(e: WhenwhereError) -> WhenwhereError:
-    """An error that can be sent to another process."""
-    try:
-        pickle.loads(pickle.dumps(e))
-    except Exception:
-        return WhenwhereError(str(e))
-    return e
-
-
-def _die_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-    # at once: a decoder that hangs would keep the process alive
-    os._exit(1)
