@@ -32,7 +32,7 @@ from whenwhere.curate.video_files import look_up
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.engine import Engine, WorkerDiedError, by_cost, open_engine, video_cost
-from whenwhere.engine.engine import TaskRunner, portable
+from whenwhere.engine.scheduler import TaskRunner, portable
 from whenwhere.errors import MissingExtraError, OutputError, RecordError, SettingError
 from whenwhere.results import ResultStore
 from whenwhere.store import DiskFullError, sole_run

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from whenwhere.engine.engine import Engine, TaskRunner, WorkerDiedError, own_cores
+from whenwhere.engine.scheduler import Engine, TaskRunner, WorkerDiedError, own_cores
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.video.read import limit_cores
 

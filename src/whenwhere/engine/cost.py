@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from whenwhere.datasets.videos import is_address
-from whenwhere.engine.engine import Engine
+from whenwhere.engine.scheduler import Engine
 from whenwhere.errors import WhenwhereError
 
 #: Pixel-seconds in a byte of video as it is usually compressed (0.1 bit per pixel, 25 pictures per second), for files

@@ -13,7 +13,7 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from whenwhere.engine.engine import TaskRunner, WorkerDiedError, portable
+from whenwhere.engine.scheduler import TaskRunner, WorkerDiedError, portable
 from whenwhere.errors import SettingError
 from whenwhere.video.read import limit_cores
 

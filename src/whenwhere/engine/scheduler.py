@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from whenwhere.errors import SettingError, WhenwhereError, did_you_mean
+from whenwhere.errors import SettingError, WhenwhereError
 
 T = TypeVar("T")
 R = TypeVar("R")
-EngineName = Literal["local", "ray"]
 #: How often a task is tried if its worker dies meanwhile.
 TRIES = 2
-NAMES = ("local", "ray")
 
 
 class WorkerDiedError(WhenwhereError):
@@ -29,7 +27,7 @@ class WorkerDiedError(WhenwhereError):
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T, R]):
+class TaskOutcome(Generic[T, R]):
     """What became of a task.
 
     Attributes:
@@ -91,7 +89,7 @@ class Engine:
         self._lock = Lock()
         self._closed = False
 
-    def run(self, make: Callable[[], Callable[[T], R]], tasks: Iterable[T]) -> Iterator[Outcome[T, R]]:
+    def run(self, make: Callable[[], Callable[[T], R]], tasks: Iterable[T]) -> Iterator[TaskOutcome[T, R]]:
         """Carry out tasks, and say of each what became of it as soon as that is known, in any order.
 
         Tasks are drawn a little ahead of the workers, so there may be more of them than fit into memory. If the caller
@@ -122,7 +120,7 @@ class Engine:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     result, error = future.result()
-                    yield Outcome(running.pop(future), result, error)
+                    yield TaskOutcome(running.pop(future), result, error)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -211,30 +209,3 @@ def portable(error: Exception) -> Exception:
 def own_cores() -> int:
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def open_engine(name: str, workers: int | None = None, gpu: bool = False) -> Engine:
-    """An engine by its name.
-
-    Args:
-        name: `local` for processes on this machine, or `ray`: the cluster that $RAY_ADDRESS names, or else one on this
-            machine for as long as the engine is open. Videos and outputs must have the same paths on all its machines.
-        workers: Number of workers; None takes as many as there are cores.
-        gpu: Whether each Ray worker needs an accelerator, where the cluster has any.
-
-    Raises:
-        SettingError: There is no such engine, the number is not positive, or the cluster cannot be reached.
-        MissingExtraError: Ray is not installed.
-    """
-    if name not in NAMES:
-        raise SettingError(f"there is no engine {name!r}{did_you_mean(name, NAMES)}")
-    if workers is not None and workers < 1:
-        raise SettingError(f"an engine has 1 worker or more, not {workers}")
-    if name == "ray":
-        from whenwhere.engine.cluster import open_cluster
-
-        return open_cluster(workers, gpu)
-    from whenwhere.engine.processes import ProcessWorker
-
-    count = workers or own_cores()
-    return Engine(count, lambda: ProcessWorker(max(1, own_cores() // count)))
