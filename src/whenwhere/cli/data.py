@@ -2,7 +2,8 @@
 
 `convert` reads the files that a benchmark released and writes a manifest. `validate` checks a manifest line by line, or
 a released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
-for a policy, and `trajectories` asks a teacher for reasoning. The exit statuses are explained in `whenwhere.cli`.
+for a policy, `caption` captions clips, `sample` draws from them, and `trajectories` asks a teacher for reasoning. The
+exit statuses are explained in `whenwhere.cli`.
 """
 
 import functools
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whenwhere.cli.data_audit import audit
+from whenwhere.cli.data_caption import caption, sample
 from whenwhere.cli.data_curate import curate
 from whenwhere.cli.data_difficulty import difficulty
 from whenwhere.cli.data_export import export
@@ -336,6 +338,12 @@ for command, example in (
     (mix, "whenwhere data mix sta.jsonl didemo.jsonl --weight sta=2 --cap didemo=500 --count 3000 --out mix.jsonl"),
     (audit, "whenwhere data audit train.jsonl tvgbench=tvgbench.json --reannotated again.jsonl --out audited"),
     (difficulty, "whenwhere data difficulty timelens annotations=train.jsonl videos=clips --draws 8 --out hard.jsonl"),
+    (
+        caption,
+        "whenwhere data caption videos --coarse Salesforce/blip2-opt-2.7b --fine florence-community/Florence-2-base "
+        "--fused http://localhost:8000/v1#qwen3 --out captions.jsonl",
+    ),
+    (sample, "whenwhere data sample captions.jsonl --how div --count 10000 --table --out internvid-div.jsonl"),
     (
         trajectories,
         "whenwhere data trajectories sta.jsonl --model http://localhost:8000/v1#qwen3-vl --out reasoned.jsonl",

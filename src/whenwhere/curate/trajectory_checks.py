@@ -110,9 +110,9 @@ def leakage(t: Trajectory) -> str | None:
 
 def other_language(t: Trajectory) -> str | None:
     """Reasoning in another script than the question's cannot be checked: the claims in it are not recognised."""
-    if _foreign(t.query) > 0.3:
+    if foreign_share(t.query) > 0.3:
         return None
-    return "the reasoning is in another script than the question" if _foreign(t.thought) > 0.3 else None
+    return "the reasoning is in another script than the question" if foreign_share(t.thought) > 0.3 else None
 
 
 def wrong_span(t: Trajectory) -> str | None:
@@ -224,8 +224,15 @@ def _shown(box: Corners, t: Trajectory) -> Corners:
     return x1 / extent * width, y1 / extent * height, x2 / extent * width, y2 / extent * height
 
 
-def _foreign(text: str) -> float:
-    """Share of the letters that are not Latin."""
+def foreign_share(text: str) -> float:
+    """Share of the letters of a text that are not Latin, 0-1.
+
+    Args:
+        text: Any text.
+
+    >>> foreign_share("ab аб"), foreign_share("12")
+    (0.5, 0.0)
+    """
     letters = [c for c in text if c.isalpha()]
     return sum(ord(c) > 0x24F for c in letters) / max(1, len(letters))
 

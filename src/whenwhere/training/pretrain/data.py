@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whenwhere.array_cache import ArrayCache
+from whenwhere.curate.captions import SCALES
 from whenwhere.datasets import BENCHMARKS, read_items
+from whenwhere.datasets.item import Item
 from whenwhere.datasets.nouns import RULES, cached_nouns, open_extractor
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import SettingError, did_you_mean
@@ -39,7 +41,10 @@ class CaptionedSetSettings:
         corpus: Name of a corpus of shapes (`whenwhere.stage.shapes.CORPORA`).
         world: Factors of that corpus that are changed, each a field of `ShapesCorpus`.
         captions: Captions of shapes: `events` says what the named shapes are and do; `truth`, `coarse`, `fine`,
-            `fused`, `concat` and `random_choice` are those of `whenwhere.stage.shapes.scales`.
+            `fused`, `concat` and `random_choice` are those of `whenwhere.stage.shapes.scales`. Of other data, `events`
+            is the sentence of each item; `coarse`, `fine` and `fused` are the captions of a file that `whenwhere data
+            caption` wrote. From such a file only clips are taken that have every kind of caption of which it has any,
+            so that runs with different kinds learn from the same clips.
         caption_words: Number of words of captions at one of these scales, `truth` and `events` apart.
         attribute_error: Share of the colours and textures of coarse captions that are wrong.
         tag_error: Share of the shapes and verbs of fine captions that are wrong.
@@ -92,6 +97,11 @@ class CaptionedSetSettings:
         else:
             if not self.annotations:
                 raise SettingError(f"kind = {self.kind!r} needs annotations: give {BENCHMARKS[self.kind].files}")
+            if self.captions not in ("events", *SCALES):
+                raise SettingError(
+                    f"captions = {self.captions!r} are those of shapes: take {', '.join(SCALES)} of a file that "
+                    "`whenwhere data caption` wrote, or leave captions out"
+                )
             if not 0.05 <= self.crop <= 1:
                 raise SettingError(f"crop is a share of a frame's area from 0.05 to 1, not {self.crop:g}")
             if self.nouns != "none":
@@ -217,9 +227,41 @@ def _open(
                 f"{annotations} has no split {settings.split!r}{did_you_mean(settings.split, splits)}: leave split out"
             )
     videos = VideoFolder(base / settings.videos if settings.videos else annotations.parent, annotations)
+    if settings.captions != "events":
+        items = captioned(items, settings.captions, annotations, tell)
     nouns: dict[str, tuple[str, ...]] = {}
     if settings.nouns != "none":
         file = cache.folder / "nouns.jsonl" if cache is not None else None
         nouns = cached_nouns((item.query.strip() for item in items), settings.nouns, file)
     augmentation = Augmentation(settings.crop, settings.flip) if training else None
     return VideoClipSource(items, videos, frames, side, augmentation, FrameCache(cache), nouns, tell, settings.count)
+
+
+def captioned(items: Sequence[Item], scale: str, file: Path, tell: Callable[[str], None] | None = None) -> list[Item]:
+    """The items of a file of captions with the caption of one scale as their sentence.
+
+    Items that lack a caption of some scale that others have are left out, whichever scale is asked for, so that the
+    same clips are learned from at every scale.
+
+    Args:
+        items: The items.
+        scale: `coarse`, `fine` or `fused`.
+        file: The file, for messages.
+        tell: Called with a sentence about what was left out.
+
+    Raises:
+        SettingError: No item has a caption of this scale, or of all scales.
+    """
+    there = [key for key in (f"caption_{one}" for one in SCALES) if any(item.extra.get(key) for item in items)]
+    if f"caption_{scale}" not in there:
+        has = ", ".join(key.removeprefix("caption_") for key in there)
+        raise SettingError(
+            f"{file} has no {scale} captions: ask for {has}" if has
+            else f"{file} has no {scale} captions: make them with `whenwhere data caption`"
+        )  # fmt: skip
+    kept = [item for item in items if all(item.extra.get(key) for key in there)]
+    if tell is not None and len(kept) < len(items):
+        tell(f"{len(items) - len(kept)} clips are left out, because they lack a caption of one of the scales of {file}")
+    if not kept:
+        raise SettingError(f"no clip of {file} has captions of all its scales: caption the clips again")
+    return [replace(item, query=item.extra[f"caption_{scale}"]) for item in kept]
