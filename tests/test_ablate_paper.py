@@ -103,6 +103,15 @@ def test_a_latex_folder_is_read_as_its_document(tmp_path: Path) -> None:
     assert read_paper(folder / "main.tex").text == paper.text
 
 
+def test_files_that_include_each_other_many_times_end(tmp_path: Path) -> None:
+    (tmp_path / "main.tex").write_text("\\documentclass{a}\\begin{document}\\input{p0}\\end{document}")
+    for k in range(19):
+        (tmp_path / f"p{k}.tex").write_text(f"Part {k}. " + f"\\input{{p{k + 1}}}" * 9)
+    (tmp_path / "p19.tex").write_text("End.")
+    paper = read_paper(tmp_path)
+    assert "Part 0." in paper.text and any("was not read" in note for note in paper.notes)
+
+
 def test_a_folder_of_texts_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("Second.")
     (tmp_path / "a.md").write_text("# First")

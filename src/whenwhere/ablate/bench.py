@@ -26,13 +26,12 @@ from whenwhere.ablate.bench_data import BenchPaper
 from whenwhere.ablate.documents import Document
 from whenwhere.ablate.judge import judge_plan, judge_reviews
 from whenwhere.ablate.judgement import JudgeAgreement, Judgement, agreement, write_judgement
-from whenwhere.ablate.knobs import Knobs
 from whenwhere.ablate.paper import read_paper
 from whenwhere.ablate.plan import Plan, read_plan, write_plan
 from whenwhere.ablate.planner import plan_paper
 from whenwhere.ablate.scores import PlanScores, mean_scores
 from whenwhere.ablate.structured import CallLog, Sampling
-from whenwhere.errors import RecordError, SettingError, WhenwhereError
+from whenwhere.errors import ChatError, ModelError, RecordError, SettingError
 from whenwhere.models.backends import ModelBackend
 from whenwhere.models.language import load_language_model
 from whenwhere.store import make_folder, write_text
@@ -118,7 +117,6 @@ def run_bench(
     plans: str | os.PathLike[str] | None = None,
     root: str | os.PathLike[str] = ".",
     k: int | None = None,
-    knobs: Knobs | None = None,
     seed: int = 0,
     sampling: Sampling | None = None,
     context: int | None = None,
@@ -135,7 +133,6 @@ def run_bench(
         root: Folder that the papers' own paths start from.
         k: Largest number of items in a plan, and how many of a finished plan's items count. None is 5 for authors'
             ablations and 2 for reviews.
-        knobs: Not None plans in the mode `grounded`.
         seed: Seed of the judges' orders.
         sampling: How answers are sampled.
         context: Tokens that the planner can hold; see `plan_paper`.
@@ -165,7 +162,7 @@ def run_bench(
             if loaded is None:
                 return [item.ablation for item in _finished_plan(Path(plans or "."), paper.id).items[:k]]
             plan = plan_paper(
-                read_paper(paper.find_source(root)), "grounded" if knobs else mode, loaded, k, knobs,
+                read_paper(paper.find_source(root)), mode, loaded, k,
                 sampling=sampling, context=context, log=log,
             )  # fmt: skip
             write_plan(plan, folder / "plans" / f"{paper.id}.json")
@@ -190,15 +187,20 @@ def run_bench(
                 plan = plan_of(paper)
                 step = "judgement"
                 found: Judgement | BenchFailure = judgement_of(paper, plan)
-            except WhenwhereError as e:
+            except (ChatError, ModelError, RecordError) as e:
+                # A full disk or a missing package would fail every paper: such errors end the run.
                 found = BenchFailure(paper=paper.id, step=step, error=str(e))
             if on_paper is not None:
                 on_paper(paper.id, found.error if isinstance(found, BenchFailure) else "")
             return found
 
         concurrency = min([CONCURRENCY, *(model.concurrency for model in [*bench, *([loaded] if loaded else [])])])
-        with ThreadPoolExecutor(concurrency, thread_name_prefix="whenwhere-bench") as pool:
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="whenwhere-bench")
+        try:
             results = list(pool.map(one, papers))
+        finally:
+            # After an interrupt, papers that have not begun are left for the next run.
+            pool.shutdown(wait=False, cancel_futures=True)
         names = [judge.name for judge in bench]
     report = _report(papers, results, mode, str(plans) if loaded is None else loaded.name, names, k, seed)
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")

@@ -16,6 +16,7 @@ count once in the strict scores.
 
 import os
 import random
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -32,6 +33,8 @@ from whenwhere.models.backends import ModelBackend
 from whenwhere.models.language import load_language_model
 from whenwhere.readers import quoted
 
+#: A label with the title behind it.
+_LABEL = re.compile(r"([ABP]\d+)[.:;)]\s")
 #: Items of a plan with the span in the reviews that asks for each, and the words.
 Quotes = list[tuple[int, Span, str]]
 
@@ -285,19 +288,23 @@ def _choice(labels: dict[str, tuple[int, str]]) -> dict[str, Any]:
 
 
 def _indices(value: Any, labels: dict[str, tuple[int, str]], place: str, field: str) -> list[int]:
-    """The indices that a field names: a label or title, a list of such, or nothing."""
+    """The indices that a field names: a label or title, several of them, or nothing."""
     if value is None:
         return []
     found = []
     for one in value if isinstance(value, list) else [value]:
-        said = str(one).strip().rstrip(".")
-        label = next((known for known in labels if known.casefold() == said.casefold()), None)
-        label = label or next(
-            (known for known, (_, name) in labels.items() if name.casefold() == said.casefold()), None
-        )
-        if label is None:
+        said = " ".join(str(one).split()).strip("\"'()[]. ")
+        parts = [part.strip("\"' ") for part in said.split(",")]
+        titled = [index for index, name in labels.values() if name.casefold() == said.casefold()]
+        begins = _LABEL.match(said)
+        if isinstance(one, str) and all(part.upper() in labels for part in parts):
+            found += [labels[part.upper()][0] for part in parts]
+        elif isinstance(one, str) and begins and begins.group(1).upper() in labels:
+            found.append(labels[begins.group(1).upper()][0])
+        elif isinstance(one, str) and len(titled) == 1:
+            found += titled
+        else:
             raise AnswerError(f'{place}: "{field}" is {quoted(one)}; it is one of {", ".join(labels)}')
-        found.append(labels[label][0])
     return found
 
 

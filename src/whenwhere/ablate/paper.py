@@ -106,7 +106,8 @@ def read_paper(path: str | os.PathLike[str]) -> Paper:
         text = text[:LONGEST]
     if not any(c.isalnum() for c in text):
         raise RecordError(f"{shown} holds no text: a scanned paper has to be recognised first (OCR)")
-    return Paper(source.stem if source.is_file() else source.resolve().name, *_head(text), text, tuple(notes))
+    name = source.stem if source.is_file() else source.resolve().name
+    return Paper(name, *_head(text), text, tuple(dict.fromkeys(notes)))
 
 
 def fit_paper(text: str, tokens: int, count: Callable[[str], int]) -> tuple[str, str | None]:
@@ -206,7 +207,7 @@ def _is_document(path: Path) -> bool:
 
 def _latex_text(main: Path, folder: Path, notes: list[str]) -> str:
     """The body of a LaTeX document with its title, its parts in their places, and no comments."""
-    source = _with_inputs(main, folder, notes, ())
+    source = _with_inputs(main, folder, notes, (), [])
     found = _BODY.search(source)
     if found is None:
         return source
@@ -215,8 +216,10 @@ def _latex_text(main: Path, folder: Path, notes: list[str]) -> str:
     return f"\\title{{{title}}}\n\n{body}" if title and "\\title" not in body else body
 
 
-def _with_inputs(path: Path, folder: Path, notes: list[str], above: tuple[Path, ...]) -> str:
+def _with_inputs(path: Path, folder: Path, notes: list[str], above: tuple[Path, ...], size: list[int]) -> str:
+    """The text of a LaTeX file with those that it includes; `size` gathers the characters read so far."""
     source = _without_comments(_file_text(path, notes))
+    size.append(max(len(source), 10_000))  # so that the number of inclusions is limited too
 
     def part(found: re.Match[str]) -> str:
         name = found.group(1).strip()
@@ -230,10 +233,12 @@ def _with_inputs(path: Path, folder: Path, notes: list[str], above: tuple[Path, 
             notes.append(f"{visible(name)} lies outside of the paper's folder and was not read")
         elif not inner.is_file():
             notes.append(f"{visible(name)} is included and is not there")
+        elif sum(size) > LONGEST:
+            notes.append(f"{visible(name)} was not read: the paper has more than {LONGEST:,} characters by then")
         elif here in above or here == path.resolve() or len(above) >= DEEPEST:
             notes.append(f"{visible(name)} includes itself and was read once")
         else:
-            return _with_inputs(inner, folder, notes, (*above, path.resolve()))
+            return _with_inputs(inner, folder, notes, (*above, path.resolve()), size)
         return ""
 
     return _INPUT.sub(part, source)

@@ -43,6 +43,8 @@ from whenwhere.readers import quoted
 Mode = Literal["author", "reviewer", "grounded"]
 #: Most items of a plan.
 MOST = 50
+#: Most characters of an ablation's name.
+LONGEST_NAME = 300
 #: Tokens kept free for the answer that is sent back for repair, and for what our estimate of tokens misses.
 _SPARE = 3_500
 
@@ -202,33 +204,46 @@ def read_items(raw: RawAnswer, known: Sequence[str] | None = None) -> list[tuple
         raise AnswerError("the list of ablations is empty; propose at least one")
     items: list[tuple[Ablation, dict[str, Any]]] = []
     for place, written in raw.objects:
-        fields = dict(written)
+        fields = {name: _tidy(value) for name, value in written.items()}
         why = fields.pop("why", "")
         knob = fields.pop("knob", None)
         if isinstance(fields.get("action"), str):
-            fields["action"] = fields["action"].strip().upper()
+            fields["action"] = fields["action"].upper()
+        if isinstance(fields.get("replacement"), list):
+            fields["replacement"] = [one for one in fields["replacement"] if one not in ("", None)]
         if fields.get("replacement") in ([], {}, ""):
             fields["replacement"] = None
         try:
             ablation = Ablation.model_validate(fields)
         except ValidationError as e:
             raise AnswerError(f"{place}: {_field_fault(e)}") from e
+        if len(ablation.name) > LONGEST_NAME:
+            raise AnswerError(f"{place}: the name has {len(ablation.name)} characters; give it a short title")
         if "metrics" not in fields:
             raise AnswerError(f"{place}: metrics is missing; name what is compared")
         if faults := ablation.faults():
             raise AnswerError(f"{place}: {faults[0]}")
-        same = [rank for rank, (one, _) in enumerate(items, 1) if _plain(one.name) == _plain(ablation.name)]
+        same = [rank for rank, (one, _) in enumerate(items, 1) if one.name.casefold() == ablation.name.casefold()]
         if same:
             raise AnswerError(f"{place} has the name of item {same[0]}, {quoted(ablation.name)}; give it its own")
-        if known is not None and (not (knob is None or isinstance(knob, str)) or (knob and knob not in known)):
+        if isinstance(knob, str) and knob.casefold() in ("", "null", "none"):
+            knob = None
+        if known is not None and knob is not None and knob not in known:
             raise AnswerError(f"{place}: there is no knob {quoted(knob)}; name one from the list, or null")
         further = {
             "raw": json.dumps(written, ensure_ascii=False),
-            "knob": knob if known and knob else None,
+            "knob": knob if known is not None else None,
             "why": why if isinstance(why, str) else "",
         }
         items.append((ablation, further))
     return items
+
+
+def _tidy(value: Any) -> Any:
+    """A value whose texts have single spaces and none around them."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return [_tidy(one) for one in value] if isinstance(value, list) else value
 
 
 def _field_fault(e: ValidationError) -> str:
@@ -239,10 +254,6 @@ def _field_fault(e: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"there is no field {key}; write only the fields that were asked for"
     return f"{key} is {quoted(first.get('input'))}; {first['msg'][:1].lower()}{first['msg'][1:]}"
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().split())
 
 
 def _item_schema(known: Sequence[str] | None) -> dict[str, Any]:

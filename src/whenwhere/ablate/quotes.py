@@ -5,6 +5,7 @@ compared, in lower case.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from whenwhere.ablate.structured import AnswerError
@@ -26,7 +27,8 @@ class SqueezedText:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = "".join(c for c in text.casefold() if c.isalnum())
+        plain = unicodedata.normalize("NFKC", text).casefold()
+        self.text = "".join(c for c in plain if c.isalnum())
 
 
 def find_quote(quote: str, reviews: Sequence[SqueezedText], place: str) -> Span:

@@ -38,7 +38,8 @@ CONTEXT = 65_536
 _SHOWN_AGAIN = 12_000
 _THOUGHT = re.compile(r"^.*?</think(?:ing)?>", re.S)
 _FENCE = re.compile(r"```(?:json[lc5]?)?[ \t]*\n(.*?)```", re.S | re.I)
-_TAGGED = re.compile(r"<predictions>(.*?)(</predictions>|\Z)", re.S | re.I)
+_TAGGED = re.compile(r"<predictions>((?:(?!<predictions>).)*?)</predictions>", re.S | re.I)
+_OPENED = re.compile(r"<predictions>\s*[{`\[]", re.I)
 _DISCUSSION = re.compile(r"<discussion>(.*?)</discussion>", re.S | re.I)
 
 
@@ -142,10 +143,11 @@ class CallLog:
         for _, line in read_lines(self.path):
             try:
                 value = json.loads(line)
-                if value["error"] is None:
-                    self._replies[value["key"]] = ModelReply(**{**value["reply"], "cached": True})
+                reply, error, key = ModelReply(**{**value["reply"], "cached": True}), value["error"], str(value["key"])
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue  # a line that a killed run left torn: its call is made again
+            if error is None and isinstance(reply.text, str) and reply.finish == "stop":
+                self._replies[key] = reply
 
     @staticmethod
     def key(model: str, call: ModelCall) -> str:
@@ -302,49 +304,52 @@ def read_answer(text: str, key: str) -> RawAnswer:
     >>> read_answer('<discussion>d</discussion><predictions>\n{"a": 1}\n{"a": 2}\n</predictions>', "items").objects
     [('line 1', {'a': 1}), ('line 2', {'a': 2})]
     """
-    body = _THOUGHT.sub("", text, count=1).strip()
-    discussion = " ".join(found.group(1).strip() for found in [_DISCUSSION.search(body)] if found)
+    body = _THOUGHT.sub("", text, count=1).strip().removeprefix("\ufeff").strip()
     if not body:
         raise AnswerError("the answer is empty; answer in the form that was asked for")
-    tagged = _TAGGED.search(body)
-    if tagged is not None:
-        if not tagged.group(2):
-            raise AnswerError("the closing tag </predictions> is missing; write the whole list")
-        return RawAnswer(discussion, _lines(tagged.group(1), key))
-    fenced = _FENCE.search(body)
-    for candidate in [*([fenced.group(1)] if fenced else []), body, body[body.find("{") : body.rfind("}") + 1]]:
-        value = _json_or_none(candidate)
-        if isinstance(value, dict) and isinstance(value.get(key), list):
-            said = value.get("discussion")
-            return RawAnswer(said if isinstance(said, str) else discussion, _objects(value[key], "item"))
-        if isinstance(value, dict) and key in value:
-            raise AnswerError(f'"{key}" is {quoted(value[key])} and not a list; write a list of objects')
-        if isinstance(value, list) and value:
-            return RawAnswer(discussion, _objects(value, "item"))
-    lines = fenced.group(1) if fenced else body
-    if all(line.lstrip().startswith("{") for line in lines.splitlines() if line.strip()):
-        return RawAnswer(discussion, _lines(lines, key))
-    if fenced or body.startswith("{"):
-        parse_json(fenced.group(1) if fenced else body, "the answer", AnswerError, "write it as valid JSON")
+    discussion = " ".join(found.group(1).strip() for found in [_DISCUSSION.search(body)] if found)
+    if (whole := _list_in(body, key, discussion)) is not None:
+        return whole
+    # What is said last counts: models name the tags, or write a draft, before they answer.
+    if tagged := _TAGGED.findall(body):
+        return RawAnswer(discussion, _lines(tagged[-1], key))
+    if _OPENED.search(body):
+        raise AnswerError("the closing tag </predictions> is missing; write the whole list")
+    for candidate in [*reversed(_FENCE.findall(body)), body[body.find("{") : body.rfind("}") + 1]]:
+        if (found := _list_in(candidate, key, discussion)) is not None:
+            return found
+    fenced = _FENCE.findall(body)
+    lines = (fenced[-1] if fenced else body).strip().split("\n")
+    objects = [number for number, line in enumerate(lines) if line.lstrip().startswith("{")]
+    if objects:
+        return RawAnswer(discussion, _lines("\n".join(lines[objects[0] : objects[-1] + 1]), key))
+    if body.startswith("["):
+        parse_json(body, "the answer", AnswerError, "write it as valid JSON")
     raise AnswerError(f'the answer holds no list "{key}", it begins {quoted(body, 60)}; answer in the form asked for')
+
+
+def _list_in(text: str, key: str, discussion: str) -> RawAnswer | None:
+    """The objects of a JSON text that is a list, or an object with the list; None if it is anything else."""
+    value = _json_or_none(text)
+    if isinstance(value, dict) and key in value:
+        if not isinstance(value[key], list):
+            raise AnswerError(f'"{key}" is {quoted(value[key])} and not a list; write a list of objects')
+        said = value.get("discussion")
+        return RawAnswer(said if isinstance(said, str) else discussion, _objects(value[key], "item"))
+    return RawAnswer(discussion, _objects(value, "item")) if isinstance(value, list) and value else None
 
 
 def _lines(block: str, key: str) -> list[tuple[str, dict[str, Any]]]:
     """The objects of JSON Lines; a JSON list, or an object with the list, is taken too."""
-    whole = _json_or_none(fenced.group(1) if (fenced := _FENCE.search(block)) else block)
-    if isinstance(whole, dict) and isinstance(whole.get(key), list):
-        whole = whole[key]
-    if isinstance(whole, list):
-        return _objects(whole, "item")
-    numbered = [
-        (number, line.strip())
-        for number, line in enumerate(block.strip().splitlines(), 1)
-        if line.strip() and not line.strip().startswith("```")
-    ]
+    fenced = _FENCE.search(block)
+    if (whole := _list_in(fenced.group(1) if fenced else block, key, "")) is not None:
+        return whole.objects
     remedy = "write one object per line"
+    # Only line feeds end a line: JSON may hold other separators in its texts.
     return [
-        _object(f"line {number}", parse_json(line.rstrip(","), f"line {number}", AnswerError, remedy))
-        for number, line in numbered
+        _object(f"line {number}", parse_json(line.strip().rstrip(","), f"line {number}", AnswerError, remedy))
+        for number, line in enumerate(block.strip().split("\n"), 1)
+        if line.strip() and not line.strip().startswith("```")
     ]
 
 
