@@ -40,7 +40,12 @@ def main(arguments: list[str]) -> None:
     if settings["crash"] == "nothing":
         return
     draw = random.Random(settings["seed"])
-    share = 0.5 + 0.3 * settings["signal"] + settings["noise"] * draw.gauss(0, 1) + 0.001 * settings["size"]
+    share = (
+        0.5
+        + 0.3 * settings["signal"]
+        + settings["noise"] * draw.gauss(0, 1) * settings["size"] / 8
+        + 0.001 * settings["size"]
+    )
     values = [float(draw.random() < share) for _ in range(20)]
     lines = [{"metric": "right", "item": f"q{k}", "video": f"v{k // 2}", "value": v} for k, v in enumerate(values)]
     Path("items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -9,6 +9,7 @@ import ast
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -19,22 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.ablate.cells import CellEnvironment, CellSpec
-from whenwhere.store import content_hash
+from whenwhere.errors import WhenwhereError
+from whenwhere.readers import read_json
+from whenwhere.store import content_hash, write_text
 
 #: Parts of the package that no training reaches.
 _UNREACHED = {"ablate", "cli", "serve", "export", "notebook.py", "batching.py", "jobs.py", "results.py", "session.py"}
 #: Packages whose version is noted.
 _PACKAGES = ("whenwhere", "numpy", "scipy", "torch", "transformers", "opencv-python-headless", "av")
+#: File in the folder of a study's runs with the hash of the code.
+CODE = "code.json"
 #: Files that are larger are known by their size and first and last bytes.
 _LARGE = 1 << 30
 _PIECE = 1 << 20
 
 
-def describe_environment(spec: CellSpec) -> CellEnvironment:
+def describe_environment(spec: CellSpec, known: Path | None = None) -> CellEnvironment:
     """What a cell is run with here and now.
 
     Args:
         spec: The cell.
+        known: File in which the hash of whenwhere's code is kept, as `code_hash` takes it.
     """
     if spec.kind == "command":
         programs = [Path(word) for word in spec.command if _is_program(word)]
@@ -44,41 +50,56 @@ def describe_environment(spec: CellSpec) -> CellEnvironment:
         import whenwhere
 
         root = Path(whenwhere.__file__).parent
-        code, data = code_hash(root), hash_files([*spec.files, *_named_files(spec.config or {})])
+        code, data = code_hash(root, known), hash_files([*spec.files, *_named_files(spec.config or {})])
     return CellEnvironment(
         code=code, data=data, git=_commit(root), packages=dict(_packages()), python=platform.python_version(),
         machine=_machine(spec.kind != "command"), host=platform.node(),
     )  # fmt: skip
 
 
-def fingerprint(spec: CellSpec) -> str:
+def fingerprint(spec: CellSpec, known: Path | None = None) -> str:
     """Code and data that a cell is run with here and now, as `CellEnvironment.fingerprint` gives it.
 
     Args:
         spec: The cell.
+        known: File in which the hash of whenwhere's code is kept, as `code_hash` takes it.
     """
     if spec.kind == "command":
         return describe_environment(spec).fingerprint
     import whenwhere
 
     data = hash_files([*spec.files, *_named_files(spec.config or {})])
-    return CellEnvironment(code=code_hash(Path(whenwhere.__file__).parent), data=data).fingerprint
+    return CellEnvironment(code=code_hash(Path(whenwhere.__file__).parent, known), data=data).fingerprint
 
 
 @functools.cache
-def code_hash(root: Path) -> str:
+def code_hash(root: Path, known: Path | None = None) -> str:
     """Hash of the Python files below a folder, without comments, docstrings and the parts that no training reaches.
 
     Args:
         root: Folder of the package.
+        known: File in which the hash is kept for the bytes that the files have now: parsing them takes seconds, which
+            each cell would pay. None keeps it nowhere.
     """
+    files = [file for file in sorted(root.rglob("*.py")) if file.relative_to(root).parts[0] not in _UNREACHED]
+    texts = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+    plain = _hash_texts(texts)
+    if known is not None:
+        with contextlib.suppress(WhenwhereError):
+            kept = read_json(known) if known.exists() else None
+            if isinstance(kept, dict) and kept.get("bytes") == plain and isinstance(kept.get("code"), str):
+                return str(kept["code"])
+    found = _hash_texts({name: _without_prose(text.decode("utf-8")).encode() for name, text in texts.items()})
+    if known is not None:
+        with contextlib.suppress(WhenwhereError):
+            write_text(known, json.dumps({"bytes": plain, "code": found}) + "\n")
+    return found
+
+
+def _hash_texts(texts: Mapping[str, bytes]) -> str:
     h = hashlib.blake2b(digest_size=10)
-    for file in sorted(root.rglob("*")):
-        name = file.relative_to(root).as_posix()
-        if name.split("/")[0] in _UNREACHED or not file.is_file() or "__pycache__" in name:
-            continue
-        if file.suffix == ".py":
-            h.update(f"{name}\n{_without_prose(file.read_text(encoding='utf-8'))}\n".encode())
+    for name, text in texts.items():
+        h.update(f"{name}\0{len(text)}\0".encode() + text)
     return h.hexdigest()
 
 
@@ -151,13 +172,13 @@ def _is_program(word: str) -> bool:
 def _hash_programs(programs: list[Path]) -> str:
     """Hash of programs, and of the Python files beside them, which they may import, without comments and docstrings."""
     beside = {file for one in programs if one.suffix == ".py" for file in one.parent.glob("*.py")}
-    h = hashlib.blake2b(digest_size=10)
+    texts: dict[str, bytes] = {}
     for file in sorted({*programs, *beside}):
-        text = file.read_bytes()
+        texts[file.name] = file.read_bytes()
         with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-            text = _without_prose(text.decode("utf-8")).encode() if file.suffix == ".py" else text
-        h.update(f"{file.name}\0{len(text)}\0".encode() + text)
-    return h.hexdigest()
+            if file.suffix == ".py":
+                texts[file.name] = _without_prose(texts[file.name].decode("utf-8")).encode()
+    return _hash_texts(texts)
 
 
 @functools.cache

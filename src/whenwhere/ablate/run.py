@@ -25,7 +25,7 @@ from whenwhere.ablate.cells import (
     read_status,
     write_document,
 )
-from whenwhere.ablate.environment import fingerprint
+from whenwhere.ablate.environment import CODE, fingerprint
 from whenwhere.ablate.executors import Executor, RunningUnit, make_executor
 from whenwhere.ablate.machine import boot_id, hold
 from whenwhere.ablate.progress import ArmProgress, RunCallback, RunProgress, RunResult
@@ -99,7 +99,7 @@ def run(
     with _only_scheduler(folder):
         planned = plan_cells(study, device)
         _set_damaged_aside(folder, planned, callback or RunCallback())
-        expected = set(_fingerprints(planned).values())
+        expected = set(_fingerprints(folder, planned).values())
         if not allow_mixed:
             _refuse_mixed(folder, planned)
         for name, spec in planned.specs.items():
@@ -176,9 +176,11 @@ def make_spec(study: Study, stage: ArmStage, seed: int, before: CellSpec | None,
     return spec
 
 
-def _fingerprints(planned: PlannedCells) -> dict[str, str]:
+def _fingerprints(out: Path, planned: PlannedCells) -> dict[str, str]:
     """Code and data with which the cells of each stage would be run now, by the stage's hash."""
-    return {spec.hash: fingerprint(spec) for spec in {one.hash: one for one in planned.specs.values()}.values()}
+    return {
+        spec.hash: fingerprint(spec, out / CODE) for spec in {one.hash: one for one in planned.specs.values()}.values()
+    }
 
 
 def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) -> None:
@@ -198,7 +200,7 @@ def _refuse_mixed(out: Path, planned: PlannedCells) -> None:
     Raises:
         SettingError: There are such cells.
     """
-    now = _fingerprints(planned)
+    now = _fingerprints(out, planned)
     other: dict[str, list[str]] = {"code": [], "data": []}
     for name, spec in planned.specs.items():
         env = read_env(out / "cells" / name) if read_status(out / "cells" / name).state == "done" else None

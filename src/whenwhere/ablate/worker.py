@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from whenwhere.ablate.cells import CellSpec, CellStatus, read_metrics, read_spec, read_status, write_document
-from whenwhere.ablate.environment import describe_environment
+from whenwhere.ablate.environment import CODE, describe_environment
 from whenwhere.ablate.machine import boot_id, hold
 from whenwhere.ablate.stages import fill_command, load_recipe, trained_recipe
 from whenwhere.errors import RecordError, WhenwhereError
@@ -97,7 +97,7 @@ def run_in(spec: CellSpec, out: Path, folder: Path, parent: int) -> int:
     began = time.monotonic()
     try:
         with _alive(status, folder, parent):
-            env = describe_environment(spec)
+            env = describe_environment(spec, out / CODE)
             write_document(env, folder / "env.json")
             expected = os.environ.get(EXPECTED)
             if expected and env.fingerprint not in expected.split(","):
