@@ -10,6 +10,7 @@ from typing import Any
 import ablation_script
 
 from whenwhere.ablate import worker
+from whenwhere.ablate.binding_records import Bindings, BoundArm, BoundItem, BoundMetric
 from whenwhere.ablate.cells import read_cells, read_spec, read_status
 from whenwhere.ablate.executors import FutureUnit
 from whenwhere.ablate.knobs import Seeding
@@ -48,6 +49,23 @@ def study(folder: Path, arms: dict[str, dict[str, Any]], seeds: int = 2, **chang
 
 def _stage(hash: str) -> StageHash:
     return StageHash(name="command", hash=hash)
+
+
+def bindings(*items: tuple[str, list[dict[str, Any]]], metrics: Sequence[str] = ("acc",), **how: Any) -> Bindings:
+    """Bindings of items: knob and arms, each with its overrides; a label and more may be given."""
+    made = []
+    for number, (knob, arms) in enumerate(items, 1):
+        own = [
+            BoundArm.model_validate({"label": ", ".join(f"{k}={v}" for k, v in one.get("overrides", one).items()),
+                                     "order": place, **(one if "overrides" in one else {"overrides": one})})
+            for place, one in enumerate(arms)
+        ]  # fmt: skip
+        made.append(
+            BoundItem(id=f"item-{number}", name=f"Item {number}", part=knob, action="REPLACE", status="bound",
+                      knob=knob, by="alias", arms=own, **how)
+        )  # fmt: skip
+    bound = [BoundMetric(heading=one, status="bound", metric=one, by="alias") for one in metrics]
+    return Bindings(knobs="knobs.toml", items=made, metrics=bound)
 
 
 def numbers(out: Path, made: Study) -> dict[str, Any]:

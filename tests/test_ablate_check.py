@@ -1,15 +1,14 @@
 """Checking arms before any is paid for: values, doubles, dead knobs, cost and budget, confounds, power."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation_studies import InlineExecutor, program
+from ablation_studies import InlineExecutor, bindings, program
 
 from whenwhere.ablate import executors
 from whenwhere.ablate.binding import Arm
-from whenwhere.ablate.binding_records import Bindings, BoundArm, BoundItem, BoundMetric
 from whenwhere.ablate.checking import check
 from whenwhere.ablate.comparing import confounds_of, detectable_effects, differences
 from whenwhere.ablate.funding import fund
@@ -42,23 +41,6 @@ def knobs(folder: Path, **changes: Any) -> Knobs:
         "metrics": [{"id": "acc", "key": "accuracy", "unit": "%", "primary": True, "items": "right"}],
     }  # fmt: skip
     return Knobs.model_validate(given | changes)
-
-
-def bindings(*items: tuple[str, list[dict[str, Any]]], metrics: Sequence[str] = ("acc",), **how: Any) -> Bindings:
-    """Bindings of items: knob and arms, each with its overrides; a label and more may be given."""
-    made = []
-    for number, (knob, arms) in enumerate(items, 1):
-        own = [
-            BoundArm.model_validate({"label": ", ".join(f"{k}={v}" for k, v in one.get("overrides", one).items()),
-                                     "order": place, **(one if "overrides" in one else {"overrides": one})})
-            for place, one in enumerate(arms)
-        ]  # fmt: skip
-        made.append(
-            BoundItem(id=f"item-{number}", name=f"Item {number}", part=knob, action="REPLACE", status="bound",
-                      knob=knob, by="alias", arms=own, **how)
-        )  # fmt: skip
-    bound = [BoundMetric(heading=one, status="bound", metric=one, by="alias") for one in metrics]
-    return Bindings(knobs="knobs.toml", items=made, metrics=bound)
 
 
 def reasons(study: Study) -> dict[str, tuple[str, str]]:

@@ -89,11 +89,16 @@ def code_hash(root: Path, known: Path | None = None) -> str:
             kept = read_json(known) if known.exists() else None
             if isinstance(kept, dict) and kept.get("bytes") == plain and isinstance(kept.get("code"), str):
                 return str(kept["code"])
-    found = _hash_texts({name: _without_prose(text.decode("utf-8")).encode() for name, text in texts.items()})
+    found = _programs_hash(tuple(texts.items()))
     if known is not None:
         with contextlib.suppress(WhenwhereError):
             write_text(known, json.dumps({"bytes": plain, "code": found}) + "\n")
     return found
+
+
+@functools.lru_cache(maxsize=1)
+def _programs_hash(texts: tuple[tuple[str, bytes], ...]) -> str:
+    return _hash_texts({name: _without_prose(text.decode("utf-8")).encode() for name, text in texts})
 
 
 def _hash_texts(texts: Mapping[str, bytes]) -> str:
