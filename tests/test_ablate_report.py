@@ -269,6 +269,37 @@ def test_seeds_that_do_not_reach_the_run_are_no_evidence(tmp_path: Path) -> None
     assert any("same with every seed" in text for text in found.remarks)
 
 
+def test_arms_of_unequal_seeds_are_compared_on_those_that_both_were_planned_with(tmp_path: Path) -> None:
+    arms = [
+        SimulatedArm("base"),
+        SimulatedArm("control", kind="control", seeds=range(5)),
+        SimulatedArm("arm", more={"against": "control"}),
+        SimulatedArm("on nothing", more={"id": "on", "against": "unpaid"}),
+        SimulatedArm("unpaid", more={"funded": False}),
+    ]
+    found = report(simulated(tmp_path, arms), tmp_path, resamples=QUICK)
+    effect = found.effect("arm", "accuracy")
+    assert effect.planned == 5 and effect.family == "screening" and effect.described is not None
+    assert found.effect("on", "accuracy").standing == "incomplete"
+    assert "0/8 seeds" in markdown_text(found)
+
+
+def test_a_metric_that_one_cell_lacks_is_named_and_not_tested(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm")], [ACCURACY, RETRIEVAL])
+    file = tmp_path / "cells" / study.arms[1].stages[0].hash / "5" / "metrics.json"
+    metrics = json.loads(file.read_text())
+    del metrics["retrieval/t2v-R@1"]
+    file.write_text(json.dumps(metrics))
+    found = report(study, tmp_path, resamples=QUICK)
+    assert found.effect("arm", "r1").standing == "incomplete" and found.effect("arm", "accuracy").tested
+    assert any("arm is done with seed 5 and has no R@1" in text for text in found.remarks)
+
+
+def test_a_check_that_fails_stands_on_top(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("null", {"accuracy": 0.2}, kind="null")])
+    assert summary(report(study, tmp_path, resamples=QUICK))[1].startswith("CHECK FAILED: null differs from base")
+
+
 def test_a_failed_cell_is_named_with_its_reason(tmp_path: Path) -> None:
     study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm")])
     status = tmp_path / "cells" / study.arms[1].stages[0].hash / "5" / "status.json"

@@ -90,7 +90,7 @@ class StudyEvidence:
         Raises:
             RecordError: The value is not the mean of its items.
         """
-        if position >= len(arm.seeds) or (arm.id, arm.seeds[position]) not in self.cells:
+        if (arm.id, arm.seeds[position]) not in self.cells:
             return None
         cell = self.cells[arm.id, arm.seeds[position]]
         value = cell.metrics.get(metric.key)
@@ -113,7 +113,7 @@ class StudyEvidence:
             metric: The metric.
         """
         key = (arm.id, arm.seeds[position])
-        if metric.items is None or self.cells[key].state != "done":
+        if metric.items is None or key not in self.cells or self.cells[key].state != "done":
             return None
         if key not in self._items:
             self._items[key] = _item_scores(self.cells[key], {m.items for m in self.study.metrics if m.items})
@@ -148,7 +148,7 @@ class StudyEvidence:
                     raise RecordError(f"{metric.key}: {_other_items(name, scores, *first)}; measure both on one set")
             if sides[0] is not None and sides[1] is not None:
                 rows.append(sides[0].values - sides[1].values)
-        if first is None or len(rows) < len(arm.seeds):
+        if first is None or len(rows) < min(len(arm.seeds), len(other.seeds)):
             return None
         return np.array(rows), first[1].videos
 
@@ -185,10 +185,11 @@ def _names_data(arm: StudyArm) -> bool:
 
 
 def _refuse_unpaired_seeds(study: Study) -> None:
-    """Refuse arms whose seeds are not those of the arm that they are compared with."""
+    """Refuse arms whose first seeds are not those of the arm that they are compared with."""
     for arm in study.arms:
         other = study.baseline if arm.against is None else study.arm(arm.against)
-        if arm.kind != "a-a" and arm.funded and arm.seeds != other.seeds[: len(arm.seeds)]:
+        pairs = min(len(arm.seeds), len(other.seeds))
+        if arm.kind != "a-a" and arm.funded and arm.seeds[:pairs] != other.seeds[:pairs]:
             raise RecordError(
                 f"arm {arm.id!r} has the seeds {arm.seeds} and {other.id!r}, with which it is compared, {other.seeds}: "
                 "give both the same first seeds in study.json"

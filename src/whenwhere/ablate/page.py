@@ -57,9 +57,7 @@ def write_ablation_page(found: AblationReport, path: Path) -> Path:
         headline="",
         plots="".join(f"<figure><figcaption>{html.escape(t)}</figcaption>{svg}</figure>" for t, svg in pictures),
         tables=[replace(table, rows=[[_unbroken(cell) for cell in row] for row in table.rows]) for table in shown],
-        intro="".join(
-            f'<p class="{"mixed" if line.startswith("MIXED") else "said"}">{html.escape(line)}</p>' for line in rest
-        ),
+        intro="".join(f'<p class="{_kind(line)}">{html.escape(line)}</p>' for line in rest),
         style=_STYLE,
     )
 
@@ -67,3 +65,8 @@ def write_ablation_page(found: AblationReport, path: Path) -> Path:
 def _unbroken(cell: Cell) -> Cell:
     """A short text with spaces that do not break its line, so that an interval stays whole."""
     return cell.replace(" ", "\u00a0") if isinstance(cell, str) and len(cell) <= _SHORT else cell
+
+
+def _kind(line: str) -> str:
+    """Class of a line of the summary: `mixed` for what puts the whole report in doubt."""
+    return "mixed" if line.startswith(("MIXED", "CHECK")) else "said"

@@ -64,7 +64,7 @@ class ReportArm(Document):
         against: Id of the arm that this one is compared with; None for the baseline.
         order: Position among the ordered values of the knob, or None.
         merged: Arms of the plan that are the same as this one.
-        planned: Number of seeds that were planned.
+        seeds: Seeds that were planned.
         missing: Why each seed that is not done is missing, by seed.
         values: Values of each metric by its id.
         costs: Values of each cost by the key of the cells' metrics.
@@ -81,7 +81,7 @@ class ReportArm(Document):
     against: str | None
     order: int | None
     merged: list[MergedArm]
-    planned: int
+    seeds: list[int]
     missing: dict[int, str]
     values: dict[str, Values]
     costs: dict[str, Values]
@@ -180,7 +180,7 @@ def report(
     arms = [_report_arm(evidence, arm) for arm in funded]
     machines = sorted({cell.env.machine for cell in evidence.cells.values() if cell.env and cell.env.machine})
     return AblationReport(
-        title=(study.recipe or study.command or "") + (f" ({study.preset})" if study.preset else ""),
+        title=_title(study),
         fixed=study.fixed,
         created=study.created,
         done=evidence.states["done"],
@@ -200,10 +200,18 @@ def report(
     )
 
 
+def _title(study: Study) -> str:
+    """The recipe and its preset, or the words of the command without folders and what is filled in."""
+    if study.recipe is not None:
+        return Path(study.recipe).stem + (f" ({study.preset})" if study.preset else "")
+    words = (study.command or "").split()
+    return " ".join(Path(word).name for word in words if "{" not in word)
+
+
 def _effect(evidence: StudyEvidence, arm: StudyArm, other: StudyArm, metric: StudyMetric, resamples: int) -> Effect:
-    pairs = [
-        (seed, evidence.value(arm, k, metric), evidence.value(other, k, metric)) for k, seed in enumerate(arm.seeds)
-    ]
+    # An arm with more seeds than the other is compared on as many as both were planned with.
+    planned = arm.seeds[: len(other.seeds)]
+    pairs = [(seed, evidence.value(arm, k, metric), evidence.value(other, k, metric)) for k, seed in enumerate(planned)]
     items = evidence.differences(arm, other, metric) if metric.items else None
     return compare(arm.id, other.id, arm.kind, metric, pairs, items, resamples)
 
@@ -230,7 +238,7 @@ def _report_arm(evidence: StudyEvidence, arm: StudyArm) -> ReportArm:
     confounds = [confound.text for confound in study.confounds if confound.arm == arm.id]
     return ReportArm(
         id=arm.id, label=arm.label, kind=arm.kind, item=arm.item, knob=arm.knob, overrides=arm.overrides,
-        against=arm.against, order=arm.order, merged=arm.merged, planned=len(arm.seeds),
+        against=arm.against, order=arm.order, merged=arm.merged, seeds=arm.seeds,
         missing={
             cell.seed: f"failed: {cell.reason}" if cell.state == "failed" else f"not done ({cell.state})"
             for cell in cells if cell.state != "done"
@@ -260,6 +268,12 @@ def _remarks(study: Study, arms: Sequence[ReportArm], effects: Sequence[Effect],
     headings = {metric.id: metric.heading for metric in study.metrics}
     labels = {arm.id: arm.label for arm in arms}
     found = []
+    for arm in arms:
+        for metric in study.metrics:
+            lacking = [s for s in arm.seeds if s not in arm.missing and s not in arm.values[metric.id].by_seed]
+            if lacking:
+                seeds = ", ".join(map(str, lacking))
+                found.append(f"{arm.label} is done with seed {seeds} and has no {metric.heading} ({metric.key}).")
     constant: dict[str, list[str]] = {}
     for effect in effects:
         name, heading = labels[effect.arm], headings[effect.metric]
@@ -276,7 +290,8 @@ def _remarks(study: Study, arms: Sequence[ReportArm], effects: Sequence[Effect],
         if effect.standing == "constant":
             constant.setdefault(heading, []).append(name)
         elif effect.kind in CLAIMED and effect.tested and not any(effect.deltas):
-            found.append(f"{name} changes nothing: each seed has exactly the {heading} of its counterpart.")
+            other = labels.get(effect.against, effect.against)
+            found.append(f"With every seed {name} has exactly the {heading} of {other}: the change does not reach it.")
     for heading, names in constant.items():
         found.append(
             f"{heading} is the same with every seed in {len(names)} arms ({'; '.join(names)}): seeds do not show how "

@@ -35,7 +35,8 @@ def labels(found: AblationReport) -> dict[str, str]:
 
 def seeds_text(arm: ReportArm) -> str:
     """`8`, or `7/8 seeds` if one is missing."""
-    return f"{arm.planned - len(arm.missing)}/{arm.planned} seeds" if arm.missing else str(arm.planned)
+    n = len(arm.seeds)
+    return f"{n - len(arm.missing)}/{n} seeds" if arm.missing else str(n)
 
 
 def cost_keys(found: AblationReport) -> list[str]:
@@ -204,6 +205,12 @@ def summary(found: AblationReport) -> list[str]:
     lines = [f"{found.title}: {done}{failed}."]
     if found.mixed:
         lines.append(f"MIXED: {'; '.join(found.mixed)}. The comparisons below are not of arms alone.")
+    lines += [
+        f"CHECK FAILED: {found.label(effect.arm)} differs from {found.label(effect.against)} in "
+        f"{found.metric(effect.metric).heading} although it should not."
+        for effect in found.effects
+        if effect.family == "check" and said(effect) == "differs"
+    ]
     claimed = [effect for effect in found.effects if effect.family in ("primary", "screening")]
     for effect in claimed:
         if effect.verdict in ("better", "worse", "not worse"):
