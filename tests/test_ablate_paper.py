@@ -113,6 +113,7 @@ def test_files_that_include_each_other_many_times_end(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_texts_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    """Defect 4 of AblationBench: .txt files were skipped, and the order was that of the file system."""
     (tmp_path / "b.txt").write_text("Second.")
     (tmp_path / "a.md").write_text("# First")
     (tmp_path / "figure.jpeg").write_bytes(b"\xff\xd8")

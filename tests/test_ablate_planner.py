@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Fault, Request, Said
 
-from whenwhere.ablate.knobs import Knob, Knobs, MetricDefinition
+from whenwhere.ablate.binding import bind
+from whenwhere.ablate.knobs import Knob, Knobs, MetricDefinition, read_knobs
 from whenwhere.ablate.paper import Paper
 from whenwhere.ablate.plan import Plan
 from whenwhere.ablate.planner import plan_paper
@@ -57,6 +58,7 @@ def plan_with(*answers: "str | Said | Callable[[Request], str]", **options: Any)
 
 
 def test_a_plan_is_ranked_and_checked() -> None:
+    """Defects 2 and 3 of AblationBench: a model without a known price, or that takes no top_p, gave an empty plan."""
     plan, server = plan_with(answer(ITEM, OTHER))
     assert [(i.rank, i.ablation.name, i.ablation.replacement) for i in plan.items] == [
         (1, "No grouping", None), (2, "Number of tokens", ["8", "16"]),
@@ -228,6 +230,21 @@ def test_a_grounded_plan_names_knobs() -> None:
     for bad in ("svilm.token", 5, ["svilm.tokens"]):
         with pytest.raises(ChatError, match="there is no knob"):
             plan_with(answer({**OTHER, "knob": bad}), mode="grounded", knobs=KNOBS)
+
+
+def test_a_grounded_plan_binds_by_itself() -> None:
+    knobs = read_knobs("tiny-svilm")
+    items = [
+        {**OTHER, "ablated_part": "words that no alias has", "knob": "grouping.tokens", "metrics": ["R@1"]},
+        {**ITEM, "name": "No cut", "ablated_part": "more such words", "knob": "cut_and_paste", "metrics": ["R@1"]},
+        {**ITEM, "name": "Detectors", "ablated_part": "grouping blocks by detectors", "knob": None},
+    ]
+    plan, _ = plan_with(answer(*items), mode="grounded", knobs="tiny-svilm")
+    bindings = bind(plan, knobs)
+    assert [(item.status, item.knob, item.by) for item in bindings.items[:2]] == [
+        ("bound", "grouping.tokens", "planner"), ("bound", "cut_and_paste", "planner"),
+    ]  # fmt: skip
+    assert bindings.items[2].status != "bound"
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

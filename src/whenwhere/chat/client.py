@@ -377,9 +377,11 @@ class Client:
                 f"knows no such address or model ({status}; model {model!r}; addresses end in /v1){words}"
             )
         if status == 413:
-            return RequestFailure(f"finds the question too large ({status}): show fewer or smaller frames{words}")
+            return RequestFailure(
+                f"finds the question too large ({status}): show fewer or smaller frames, or less text{words}"
+            )
         if protocol.is_too_long(said):
             return RequestFailure(
-                f"finds the question longer than the model can read: show fewer or smaller frames ({status}){words}"
+                f"finds the question longer than the model can read: show fewer or smaller frames, or less text ({status}){words}"
             )
         return RequestFailure(f"declines the question ({status}){words}")
