@@ -382,6 +382,7 @@ class Client:
             )
         if protocol.is_too_long(said):
             return RequestFailure(
-                f"finds the question longer than the model can read: show fewer or smaller frames, or less text ({status}){words}"
+                "finds the question longer than the model can read: show fewer or smaller frames, or less text "
+                f"({status}){words}"
             )
         return RequestFailure(f"declines the question ({status}){words}")
