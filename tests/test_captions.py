@@ -7,10 +7,12 @@ speaks the real protocol. Checkpoints of the real classes are in `test_captioner
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import caption_oracles as oracles
 from chat_server import ChatServer, Fault, Request, Said
 from commands import run
+from forked import Forker
 
 from whenwhere.chat import Budget, Client, RetryPolicy
 from whenwhere.curate import captioning
@@ -27,6 +30,7 @@ from whenwhere.curate.captioning import CaptionReport, caption_videos, estimate,
 from whenwhere.curate.captions import FRAMES, MADE, CaptionJob, ChatSummariser, caption_clip, clean_summary
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item, span_array
+from whenwhere.engine import open_engine
 from whenwhere.errors import ModelError, OutputError, RecordError, SettingError
 from whenwhere.models.backends.base import BackendOptions
 from whenwhere.spans import Span
@@ -107,6 +111,27 @@ def test_a_run_that_is_cut_off_goes_on(videos: Path, server: ChatServer, tmp_pat
     read = [json.loads(line) for line in part.read_text().splitlines() if line.endswith("}") and line.startswith("{")]
     good = {line["id"]: line for line in read}
     assert good == {line["id"]: line for line in map(json.loads, lines(whole))}
+
+
+def test_a_killed_run_goes_on(videos: Path, tmp_path: Path, forker: Forker) -> None:
+    options = ["--coarse", COARSE, "--fine", FINE, "--shots", "whole", "--fps", "2", "--cache", str(tmp_path / "cache")]
+    call = [oracles.__file__, "data", "caption", str(videos), *options, "--out", str(tmp_path / "out.jsonl")]
+    killed = forker.run(call, env=os.environ | {"CAPTION_KILL": "shapes-2"})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    report = caption(videos, tmp_path / "out.jsonl", job())
+    caption(videos, tmp_path / "whole.jsonl", job())
+    assert report.written == 3 and lines(tmp_path / "out.jsonl") == lines(tmp_path / "whole.jsonl")
+
+
+def test_workers_write_what_threads_write(videos: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone.jsonl", tmp_path / "together.jsonl"
+    cut = tmp_path / "clips"
+    caption(videos, alone, job(), clips=cut)
+    together.write_text(f"{lines(alone)[0]}\n")
+    make = partial(open_models, job(), BackendOptions(Cache(enabled=False)))
+    with open_engine("local", 2) as engine:
+        report = caption(videos, together, job(), clips=cut, engine=engine, make=make)
+    assert report.resumed == 1 and report.clips == 3 and lines(alone) == lines(together)
 
 
 def test_a_bad_video_stops_nothing(videos: Path, tmp_path: Path) -> None:

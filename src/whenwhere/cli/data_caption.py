@@ -82,6 +82,8 @@ def caption(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would cost, and stop.")] = False,
     json_: Json = False,
+    engine: options.Engine = None,
+    workers: options.Workers = None,
     device: options.Device = None,
     concurrency: options.Concurrency = None,
     cache: options.Cache = None,
@@ -91,12 +93,15 @@ def caption(
     Exit status: 0 done, 1 some videos or clips could not be captioned (rerun to try them again), 2 wrong usage,
     130 interrupted (finished clips are kept).
     """
+    from functools import partial
+
     from whenwhere.chat import Budget
     from whenwhere.cli.console import Waiting, counted, note, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.cli.ground import INTERRUPTED
     from whenwhere.curate.captioning import caption_videos, estimate, open_models
     from whenwhere.curate.captions import CaptionJob
+    from whenwhere.errors import SettingError
     from whenwhere.models.backends.base import BackendOptions
     from whenwhere.store import Cache
 
@@ -105,13 +110,16 @@ def caption(
         shortest=shortest, longest=longest, encoder=encoder, aesthetics=aesthetics, detector=detector,
         vocabulary=tuple(word.strip() for word in vocabulary.split(",") if word.strip()),
     )  # fmt: skip
+    if max_cost is not None and engine is not None:
+        raise SettingError("workers of an engine share no budget: leave out --max-cost or --engine")
     options.check_folder(out.parent)
     if clips is not None and not dry_run:
         options.check_folder(clips)
     kept = Cache(cache)
     budget = None if max_cost is None else Budget(tokens=max_cost)
     with ExitStack() as stack:
-        models = open_models(job, BackendOptions(kept, device, concurrency, budget), tracks, stack)
+        how = BackendOptions(kept, device, concurrency, budget)
+        models = open_models(job, how, tracks, stack)
         if dry_run:
             with Waiting("finding the clips"):
                 plan = estimate(sources, out, models, job, kept)
@@ -125,10 +133,11 @@ def caption(
             _tell_faults(plan["faults"])
             return
         try:
-            with Waiting("captioning") as waiting:
+            with Waiting("captioning") as waiting, options.opened_engine(engine, workers) as own:
                 report = caption_videos(
-                    sources, out, models, job, clips, kept, lambda done, of: waiting.share(done / of)
-                )
+                    sources, out, models, job, clips, kept, lambda done, of: waiting.share(done / of), own,
+                    partial(open_models, job, how, tracks),
+                )  # fmt: skip
         except KeyboardInterrupt:
             note(f"interrupted; what is finished is in {out}, rerun to go on")
             raise typer.Exit(INTERRUPTED) from None

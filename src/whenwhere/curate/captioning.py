@@ -11,16 +11,20 @@ corpus.
 import contextlib
 import json
 import os
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from whenwhere.chat import Budget, Client
+from whenwhere.curate.caption_sources import CaptionedVideo, clips_of, find_videos
 from whenwhere.curate.captions import (
     MADE,
     SCALES,
@@ -34,19 +38,17 @@ from whenwhere.curate.captions import (
 )
 from whenwhere.curate.claims import summed_claims
 from whenwhere.curate.clip_tracks import DetectedTracks, TruthTracks
-from whenwhere.curate.item_sets import read_set
-from whenwhere.curate.shots import shot_spans
-from whenwhere.datasets.item import Item, span_array
+from whenwhere.datasets.item import Item
 from whenwhere.datasets.schema import to_json
-from whenwhere.datasets.videos import VIDEOS, VideoFolder, find_clip
-from whenwhere.errors import ChatError, ModelError, RecordError, SettingError, WhenwhereError
+from whenwhere.engine import Engine, by_cost
+from whenwhere.errors import ChatError, ModelError, SettingError, WhenwhereError
 from whenwhere.grounders.call_runner import plan_costs
 from whenwhere.grounders.detector.named import load_detector
 from whenwhere.models.backends.base import BackendOptions
 from whenwhere.models.captioners import is_function_name, load_function, open_captioner
 from whenwhere.models.encoders.resolve import open_encoder
 from whenwhere.store import Cache, DiskFullError, append_line, read_lines, sole_run
-from whenwhere.video import VideoInfo, probe
+from whenwhere.video import probe
 from whenwhere.video.picture import output_size
 
 #: Tokens of a usual caption of one frame, for estimates.
@@ -86,21 +88,6 @@ class CaptionReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         return vars(self) | {"empty": dict(self.empty), "encoded": dict(self.encoded)}
-
-
-@dataclass(frozen=True)
-class CaptionedVideo:
-    """A video whose clips are captioned.
-
-    Attributes:
-        path: The file.
-        name: Its name in the ids of clips, without its ending.
-        items: The items of a manifest about it; empty where its shots are its clips.
-    """
-
-    path: Path
-    name: str
-    items: tuple[Item, ...] = ()
 
 
 def open_models(
@@ -154,88 +141,23 @@ def _summariser(name: str, options: BackendOptions) -> ChatSummariser | Function
     return ChatSummariser(client, concurrency)
 
 
-def find_videos(sources: Sequence[Path], items: bool, faults: list[str]) -> list[CaptionedVideo]:
-    """The videos of folders, files and manifests, in a fixed order.
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a clip, or of a video whose clips cannot be found.
 
-    Args:
-        sources: Folders (all videos below them), videos, and manifests (.jsonl, .parquet).
-        items: Whether the items of manifests are the clips.
-        faults: Lines that cannot be read and videos that are missing are added to it.
-
-    Raises:
-        RecordError: A source does not exist, or a manifest cannot be read.
-        SettingError: There is no video, or a folder has no items.
+    Attributes:
+        id: Id of the clip, or name of the video.
+        item: The clip with its captions; None if there are none.
+        error: Why there are none; empty if the clip was done before.
+        gone: Whether that is the fault of a model and not of the clip.
+        clip: Whether it is a clip.
     """
-    found: dict[Path, tuple[str, list[Item]]] = {}
-    for source in sources:
-        if source.is_dir():
-            paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
-            found |= {path: (path.relative_to(source).with_suffix("").as_posix(), []) for path in paths}
-        elif source.suffix.lower() in (".jsonl", ".ndjson", ".parquet"):
-            _of_manifest(source, found, faults)
-        elif source.exists():
-            found[source] = source.stem, []
-        else:
-            raise RecordError(f"{source} does not exist: give a folder, a video or a manifest")
-    if items and (bare := [path for path, (_, own) in found.items() if not own]):
-        raise SettingError(
-            f"shots = items takes the clips of a manifest, and {bare[0]} is not of one: take other shots"
-        )
-    if not found:
-        raise SettingError(
-            f"there is no video in {', '.join(map(str, sources))}"
-            + (f": {faults[0]}" if faults else ": give a folder of videos, or a manifest")
-        )
-    taken = Counter(name for name, _ in found.values())
-    return [
-        CaptionedVideo(path, name if taken[name] == 1 else f"{name}{path.suffix}", tuple(own) if items else ())
-        for path, (name, own) in found.items()
-    ]
 
-
-def _of_manifest(source: Path, found: dict[Path, tuple[str, list[Item]]], faults: list[str]) -> None:
-    own = read_set(source)
-    faults += own.faults
-    folder = VideoFolder(source.parent, source)
-    missing: Counter[str] = Counter()
-    for item in own.items:
-        place = find_clip(folder, item)
-        if place is None:
-            missing[item.video] += 1
-        elif item.status != "valid":
-            faults.append(f"{item.id}: {item.fault or 'the release marks it as invalid'}; it is left out")
-        else:
-            path, part = place
-            # a file that holds the clip alone has no window
-            kept = replace(item, window=None, spans=span_array()) if part is None else item
-            found.setdefault(path, (Path(item.video).with_suffix("").name, []))[1].append(kept)
-    faults += [f"{name} is not there, and its items are left out: put it beside {source}" for name in missing]
-
-
-def clips_of(video: CaptionedVideo, info: VideoInfo, job: CaptionJob, out: Path, cache: Cache | None) -> list[Item]:
-    """The clips of a video, each an item whose span is the clip.
-
-    Args:
-        video: The video.
-        info: The probed video.
-        job: How clips are found.
-        out: The manifest that will hold them, from whose folder their path counts.
-        cache: Where cuts are kept.
-
-    Raises:
-        MediaError, ModelError: Its cuts cannot be found.
-    """
-    place = os.path.relpath(video.path, out.parent)
-    if video.items:
-        return [replace(item, video=place) for item in video.items]
-    made = {"video": video.name, "shots": job.shots}
-    return [
-        Item(
-            f"{video.name}_{s.start:.3f}_{s.end:.3f}", place, spans=span_array([(s.start, s.end)]), source="captions",
-            provenance=made,
-        )
-        for s in shot_spans(info, job.shots, job.shortest, job.longest, cache)
-    ]  # fmt: skip
+    id: str
+    item: Item | None = None
+    error: str = ""
+    gone: bool = False
+    clip: bool = True
 
 
 def caption_videos(
@@ -246,6 +168,8 @@ def caption_videos(
     clips: Path | None = None,
     cache: Cache | None = None,
     tell: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
+    make: Callable[[], CaptionModels] | None = None,
 ) -> CaptionReport:
     """Caption all clips that are not done yet.
 
@@ -257,6 +181,8 @@ def caption_videos(
         clips: Folder into which each clip is written as a file of its own. None writes none.
         cache: Where cuts are kept. None keeps none.
         tell: Called with the number of videos whose clips are under way, and of all.
+        engine: Workers that each take a video at a time. None works in threads of this process.
+        make: Opens the models in a worker, in place of `models`; needed with an engine.
 
     Raises:
         RecordError: A source cannot be read.
@@ -268,79 +194,142 @@ def caption_videos(
     report.videos = len(videos)
     with sole_run(out):
         done = _done(out, job)
-        pool = ThreadPoolExecutor(models.concurrency, thread_name_prefix="whenwhere-captions")
-        running: dict[Future[Item], str] = {}
+        if engine is None:
+            outcomes = _outcomes(videos, models, job, out, done, clips, cache, tell)
+            at_once = models.concurrency
+        else:
+            assert make is not None, "an engine opens the models in its workers"
+            outcomes = _engine_outcomes(videos, engine, make, job, out, done, clips, cache, tell)
+            at_once = engine.workers
         # models that are gone fail every clip: a few in a row end the run
-        in_vain, most = 0, max(8, 2 * models.concurrency)
-
-        def take(until: int) -> None:
-            nonlocal in_vain
-            while len(running) > until:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name = running.pop(future)
-                    item, error, gone = _result(future)
-                    in_vain = in_vain + 1 if gone else 0 if item is not None else in_vain
-                    if item is not None:
-                        append_line(out, to_json(_placed(item, clips, out)))
-                    else:
-                        report.faults.append(f"{name}: {error}")
-
-        try:
-            seen: set[str] = set()
-            for number, (video, info, found) in enumerate(_clips(videos, job, out, cache, report)):
-                if tell is not None:
-                    tell(number, len(videos))
-                for item in found:
-                    if not item.id or item.id in seen:
-                        report.faults.append(
-                            f"{item.id or video.name}: ids must be unique and not empty; it is left out"
-                        )
-                        continue
-                    seen.add(item.id)
-                    report.clips += 1
-                    if item.id in done:
-                        report.resumed += 1
-                        continue
-                    take(2 * models.concurrency)
-                    if in_vain >= most:
-                        break
-                    task = pool.submit(caption_clip, item, out.parent, models, job, info, clips)
-                    running[task] = item.id
+        in_vain, most = 0, max(8, 2 * at_once)
+        written: set[str] = set()
+        with contextlib.closing(outcomes):
+            for one in outcomes:
+                report.clips += one.clip
+                if one.error:
+                    report.faults.append(f"{one.id}: {one.error}")
+                elif one.item is None:
+                    report.resumed += 1
+                elif one.id in written:
+                    report.faults.append(f"{one.id}: ids must be unique; this clip is left out")
+                else:
+                    append_line(out, to_json(_placed(one.item, clips, out)))
+                    written.add(one.id)
+                in_vain = in_vain + 1 if one.gone else 0 if one.item is not None else in_vain
                 if in_vain >= most:
                     report.faults.append(
-                        f"stopped at {video.name}, because {in_vain} clips in a row failed: run the same command again "
-                        "to go on"
+                        f"stopped, because {in_vain} clips in a row failed: run the same command again to go on"
                     )
                     break
-            take(0)
-        finally:
-            # an interrupt does not wait for replies that may take minutes
-            pool.shutdown(wait=False, cancel_futures=True)
         return _summed(report, out)
 
 
-def _clips(
-    videos: Sequence[CaptionedVideo], job: CaptionJob, out: Path, cache: Cache | None, report: CaptionReport
-) -> Iterator[tuple[CaptionedVideo, VideoInfo, list[Item]]]:
-    """The clips of each video that can be read."""
-    for video in videos:
-        try:
-            info = probe(video.path)
-            yield video, info, clips_of(video, info, job, out, cache)
-        except WhenwhereError as e:
-            report.faults.append(f"{video.name}: {e}")
+def _outcomes(
+    videos: Sequence[CaptionedVideo], models: CaptionModels, job: CaptionJob, out: Path, done: AbstractSet[str],
+    clips: Path | None, cache: Cache | None, tell: Callable[[int, int], None] | None = None,
+) -> Generator[_Outcome, None, None]:  # fmt: skip
+    """What becomes of each clip, in threads: while clips are captioned, the next are cut."""
+    pool = ThreadPoolExecutor(models.concurrency, thread_name_prefix="whenwhere-captions")
+    running: dict[Future[Item], str] = {}
+    seen: set[str] = set()
 
+    def finished(until: int) -> Iterator[_Outcome]:
+        while len(running) > until:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield _result(running.pop(future), future)
 
-def _result(future: "Future[Item]") -> tuple[Item | None, str, bool]:
-    """An item or why there is none, and whether that is the fault of a model and not of a clip."""
     try:
-        return future.result(), "", False
+        for number, video in enumerate(videos):
+            if tell is not None:
+                tell(number, len(videos))
+            try:
+                info = probe(video.path)
+                found = clips_of(video, info, job, out, cache)
+            except WhenwhereError as e:
+                yield _Outcome(video.name, None, str(e), clip=False)
+                continue
+            for item in found:
+                if item.id in done or item.id in seen:
+                    error = "ids must be unique; this clip is left out" if item.id in seen else ""
+                    yield _Outcome(item.id, None, error)
+                    continue
+                seen.add(item.id)
+                yield from finished(2 * models.concurrency)
+                running[pool.submit(caption_clip, item, out.parent, models, job, info, clips)] = item.id
+        yield from finished(0)
+    finally:
+        # an interrupt does not wait for replies that may take minutes
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class VideoCaptioner:
+    """Captions the clips of a video, in a worker of an engine.
+
+    Args:
+        make: Opens the models.
+        job: How clips are captioned.
+        out: The manifest that will hold them.
+        clips: Folder for the clips' files, or None.
+        cache: Where cuts are kept, or None.
+    """
+
+    def __init__(
+        self, make: Callable[[], CaptionModels], job: CaptionJob, out: Path, clips: Path | None, cache: Cache | None
+    ) -> None:
+        self._models, self._job, self._out, self._clips, self._cache = make(), job, out, clips, cache
+
+    def __call__(self, task: tuple[CaptionedVideo, frozenset[str]]) -> list[_Outcome]:
+        """What became of the clips of a video.
+
+        Args:
+            task: The video, and the ids of its clips that are done.
+        """
+        video, done = task
+        return list(_outcomes([video], self._models, self._job, self._out, done, self._clips, self._cache))
+
+
+def _engine_outcomes(
+    videos: Sequence[CaptionedVideo], engine: Engine, make: Callable[[], CaptionModels], job: CaptionJob, out: Path,
+    done: AbstractSet[str], clips: Path | None, cache: Cache | None, tell: Callable[[int, int], None] | None,
+) -> Generator[_Outcome, None, None]:  # fmt: skip
+    """What becomes of each clip, by an engine, costly videos first."""
+    costly = by_cost([[str(video.path)] for video in videos], engine)
+    ids = sorted(done)
+    tasks = ((videos[k], frozenset(_of_video(videos[k], ids, done))) for k in costly)
+    start = partial(VideoCaptioner, make, job, out, clips, cache)
+    for number, one in enumerate(engine.run(start, tasks), 1):
+        if tell is not None:
+            tell(number, len(videos))
+        if isinstance(one.error, DiskFullError) or (one.error and not isinstance(one.error, WhenwhereError)):
+            raise one.error
+        if one.error is not None:
+            yield _Outcome(one.task[0].name, None, str(one.error), isinstance(one.error, ChatError | ModelError), False)
+        yield from one.result or ()
+
+
+def _of_video(video: CaptionedVideo, ids: Sequence[str], done: AbstractSet[str]) -> Iterator[str]:
+    """The ids that are done and may be of a video."""
+    if video.items:
+        yield from (item.id for item in video.items if item.id in done)
+        return
+    prefix = f"{video.name}_"
+    for k in range(bisect_left(ids, prefix), len(ids)):
+        if not ids[k].startswith(prefix):
+            return
+        yield ids[k]
+
+
+def _result(name: str, future: "Future[Item]") -> _Outcome:
+    """What became of a clip."""
+    try:
+        return _Outcome(name, future.result())
     except DiskFullError:
         raise
     except (ChatError, ModelError) as e:
-        return None, str(e), True
+        return _Outcome(name, None, str(e), gone=True)
     except WhenwhereError as e:
-        return None, str(e), False
+        return _Outcome(name, None, str(e))
 
 
 def _placed(item: Item, clips: Path | None, out: Path) -> Item:
@@ -376,7 +365,13 @@ def estimate(
     videos = find_videos(sources, job.shots == "items", report.faults)
     done = _done(out, job)
     steps = {scale: Counter({"calls": 0, "frames": 0, "prompt_tokens": 0, "output_tokens": 0}) for scale in SCALES}
-    for _, info, found in _clips(videos, job, out, cache, report):
+    for video in videos:
+        try:
+            info = probe(video.path)
+            found = clips_of(video, info, job, out, cache)
+        except WhenwhereError as e:
+            report.faults.append(f"{video.name}: {e}")
+            continue
         width, height = output_size(info, min(job.width, info.width))
         for item in found:
             if item.id in done:
