@@ -105,7 +105,8 @@ def _primary_note(found: AblationReport) -> str:
         "Seeds × items: crossed bootstrap over seeds and videos, a description and no test. Could find: the "
         "difference that so many seeds of this spread find in 80 % of studies, uncorrected.\n"
         "Not worse: a loss of the declared margin is ruled out (one-sided t test at 0.025, corrected). Verdicts need "
-        "8 planned seeds, screenings 5; with a seed missing nothing is tested."
+        "8 planned seeds, screenings 5; with a seed missing nothing is tested. "
+        "All of it is about training, measured on these items, and not about new items."
     )
 
 
