@@ -113,6 +113,12 @@ def test_a_bad_arm_is_not_run_and_the_others_are(tmp_path: Path, overrides: dict
         ({}, {"seeds": 0}, "0 seeds are too few"),
         ({}, {"budget": -1.0}, "pays for nothing"),
         ({"smoke": {}}, {"budget": 9.0}, "say --cell-seconds"),
+        ({}, {"budget": float("nan")}, "pays for nothing"),
+        ({}, {"cell_seconds": -1.0}, "-1 s is none"),
+        ({}, {"noise": {"ac": 0.1}}, "no metric 'ac'.*did you mean acc"),
+        ({}, {"accept_dead": ["unsued"]}, "did you mean unused"),
+        ({}, {"earlier": "/no/such/folder"}, "is no folder"),
+        ({}, {"null": {"foo": 3}}, "declares no key 'foo'"),
     ],
 )
 def test_what_no_arm_can_be_run_with_is_an_error(

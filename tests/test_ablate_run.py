@@ -148,7 +148,10 @@ def test_a_study_that_was_edited_is_refused(tmp_path: Path) -> None:
     assert run(made.model_copy(update={"arms": fewer}), tmp_path / "out").total == 2
     with pytest.raises(SettingError, match="did you mean slurm"):
         run(made, tmp_path / "out", "slrum")
-    for wrong in ({"jobs": 0}, {"timeout": 0.0}):
+    none = [arm.model_copy(update={"seeds": []}) for arm in made.arms]
+    with pytest.raises(SettingError, match="nothing to run"):
+        run(made.model_copy(update={"arms": none}), tmp_path / "out")
+    for wrong in ({"jobs": 0}, {"timeout": 0.0}, {"timeout": float("nan")}):
         with pytest.raises(SettingError, match="must be"):
             run(made, tmp_path / "out", **wrong)  # type: ignore[arg-type]
 

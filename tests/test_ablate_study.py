@@ -51,6 +51,7 @@ def test_a_study_survives_its_file(tmp_path: Path) -> None:
         ({"arms": arms({}, {"kind": "baseline"})}, "first arm is the baseline"),
         ({"arms": arms({}, {"id": "../x"})}, r"arms\[2\].id"),
         ({"arms": arms({}, {"seeds": [1, 1]})}, "a seed twice"),
+        ({"arms": arms({}, {"seeds": [-1]})}, "seeds"),
         ({"arms": arms({}, {"stages": []})}, r"arms\[2\].stages"),
         ({"arms": arms({}, {"stages": [{"name": "train", "hash": "../../x"}]})}, "hash"),
         ({"metrics": study()["metrics"] * 2}, "two metrics have the id 'acc'"),

@@ -14,7 +14,7 @@ it. What is wrong with the baseline, or with all metrics, is an error.
 """
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,8 +107,14 @@ def check(
         raise SettingError(f"{min(seeds, fewer_seeds)} seeds are too few: one is the least, and eight make a verdict")
     if budget is not None and not budget > 0:
         raise SettingError(f"a budget of {budget:g} s pays for nothing: give one above 0")
+    if cell_seconds is not None and not cell_seconds > 0:
+        raise SettingError(f"an arm that takes {cell_seconds:g} s is none: say how long one seed of it takes")
+    if earlier is not None and not Path(earlier).is_dir():
+        raise SettingError(f"{earlier}, from whose cells the noise is to be measured, is no folder")
     callback = callback or RunCallback()
     knobs = read_knobs(bindings.knobs, bindings.preset) if knobs is None else knobs
+    _check_names("knob", accept_dead, [one.id for one in knobs.knobs])
+    _check_names("metric", noise or (), [one.id for one in knobs.metrics])
     not_run: list[Any] = list(bindings.not_run())
     frame = _frame(knobs, seeds)
     check_presence(frame, knobs)
@@ -121,6 +127,7 @@ def check(
     if null is not None:
         label = "null: " + ", ".join(f"{key} = {quoted(value)}" for key, value in null.items())
         arm = Arm(id="null", label=label, kind="control", overrides=dict(null), against=base.arm.id)
+        check_values(arm, knobs, frame)
         _add(candidates, arm, "null", frame)
     probes: dict[str, ArmProbe] = {}
     if probe and (frame.recipe is not None or knobs.smoke):
@@ -150,6 +157,17 @@ def check(
         study.confounds += confounds_of(one, other, by_arm[one.id].entailed)
     study.detectable = detectable_effects(study, noise or {}, None if earlier is None else Path(earlier))
     return Study.model_validate(study.model_dump())
+
+
+def _check_names(what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    """Refuses names that the knobs' file does not have.
+
+    Raises:
+        SettingError: There is one.
+    """
+    for name in names:
+        if name not in known:
+            raise SettingError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
 
 
 @contextmanager

@@ -95,6 +95,8 @@ def run(
         raise SettingError(f"jobs is {jobs} and must be at least 1")
     if timeout is not None and not timeout > 0:
         raise SettingError(f"timeout is {timeout:g} and must be above 0 seconds")
+    if not any(arm.funded and arm.seeds for arm in study.arms):
+        raise SettingError("the study has no arm with a seed that is funded, so that there is nothing to run")
     make_folder(folder)
     with _only_scheduler(folder):
         planned = plan_cells(study, device)

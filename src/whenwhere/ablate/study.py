@@ -10,7 +10,7 @@ that arms whose stage has the same hash share it: a model that several arms eval
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -101,7 +101,7 @@ class StudyArm(Document):
     against: str | None = None
     config_hash: str
     stages: list[StageHash] = Field(min_length=1)
-    seeds: list[int]
+    seeds: list[Annotated[int, Field(ge=0)]]
     cost_seconds: float | None = None
     funded: bool = True
     order: int | None = None
