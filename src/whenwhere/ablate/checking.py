@@ -385,7 +385,8 @@ def _costs(
         source = base.stages if one.kind in ("a-a", "null") else one.stages
         for stage, original in zip(one.stages, source, strict=False):
             if cell_seconds is not None:
-                costs[stage.hash] = cell_seconds if stage is one.stages[0] else 0.0
+                # stages before may be shared, and would be paid for once
+                costs[stage.hash] = cell_seconds if stage is one.stages[-1] else 0.0
             elif probe is not None and original.hash in probe.seconds:
                 value = probe.seconds[original.hash]
                 costs[stage.hash] = measuring if stage.kind == "evaluate" and measuring and value < measuring else value
