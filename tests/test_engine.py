@@ -128,6 +128,18 @@ def test_a_killed_worker_loses_nothing(engine: Engine, tmp_path: Path, always: b
         assert done[3].result == 9
 
 
+def test_relative_paths_count_from_the_callers_folder(engine: Engine) -> None:
+    assert [one.result for one in engine.run(_folder_of_worker, [0])] == [os.getcwd()]
+
+
+def _folder(task: int) -> str:
+    return os.getcwd()
+
+
+def _folder_of_worker() -> Any:
+    return _folder
+
+
 def _faulty(task: int) -> int:
     if task == 1:
         raise MissingExtraError("pyarrow", "data", "this")

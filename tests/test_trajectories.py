@@ -8,12 +8,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import ChatServer, Request, Said
+from chat_server import ChatServer, Fault, Request, Said
 from commands import run
 
 from whenwhere.answers import parse
@@ -31,8 +32,10 @@ from whenwhere.curate.trajectories import (
 )
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
+from whenwhere.engine import open_engine
 from whenwhere.errors import SettingError
 from whenwhere.models.backends.endpoint import EndpointBackend
+from whenwhere.models.backends.resolve import load_model
 from whenwhere.stage.shapes import ShapesWorld
 from whenwhere.stage.shapes.files import write_shapes
 from whenwhere.store import Cache
@@ -253,6 +256,29 @@ def test_command(server: ChatServer, clips: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["kept"] == len(out.read_text().splitlines())
     again = run(*args, "--tries", "1")
     assert "were done before" in again.stdout and "wrong_target" in again.stdout
+
+
+def test_several_processes_make_the_same_file(server: ChatServer, clips: Path, tmp_path: Path) -> None:
+    """Also with a budget, which is never passed, and a server that dies half-way and comes back."""
+    made(server, clips, tmp_path, "whole", tries=1)
+    name = f"{server.url}#test-model"
+    out = clips.parent / f"{tmp_path.name}-parts.jsonl"
+    load = partial(load_model, name, concurrency=1, cache=tmp_path / "workers")
+    with open_engine("local", 2) as engine, load_model(name, cache=tmp_path / "mine") as one:
+        more = {"engine": engine, "load": load}
+        asked = len(server.requests)
+        first = make_trajectories(clips, out, one, TrajectoryJob(tries=1), tokens=12_000, **more)  # type: ignore[arg-type]
+        assert 0 < first.kept < first.items and "allow more tokens" in " ".join(first.faults)
+        assert sum(map(server.prompt_tokens, server.requests[asked:])) <= 12_000
+        server.always = Fault("status", status=403)
+        second = make_trajectories(clips, out, one, TrajectoryJob(tries=1), **more)  # type: ignore[arg-type]
+        assert second.kept == first.kept and "in a row failed" in second.faults[-1]
+        server.always = None
+        last = make_trajectories(clips, out, one, TrajectoryJob(tries=1), **more)  # type: ignore[arg-type]
+    assert not last.faults and last.resumed == second.kept + sum(second.rejected.values())
+    for file in (out, rejected_file(out)):
+        whole = file.with_name(file.name.replace("parts", "whole"))
+        assert sorted(file.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
 
 def test_items_that_cannot_be_asked_about(server: ChatServer, clips: Path, tmp_path: Path) -> None:

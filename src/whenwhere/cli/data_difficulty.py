@@ -64,6 +64,8 @@ def difficulty(
     ] = None,
     json_: Json = False,
     device: options.Device = None,
+    engine: options.Engine = None,
+    workers: options.Workers = None,
 ) -> None:
     """Measure how hard each sentence is for a policy: 1 - the mean reward of its answers.
 
@@ -82,9 +84,14 @@ def difficulty(
     if Path(recipe).suffix.lower() in (".jsonl", ".ndjson", ".parquet"):
         if changes:
             raise SettingError(f"{changes[0]} is a setting of a recipe, and {recipe} is a manifest: leave it out")
-        _of_manifest(Path(recipe), out, draws, answers or [], model, score, annotated, report, count, json_, device)
+        _of_manifest(
+            Path(recipe), out, draws, answers or [], model, score, annotated, report, count, json_, device,
+            engine, workers,
+        )  # fmt: skip
         return
-    for option, value in (("--answers", answers), ("--model", model), ("--annotated", annotated)):
+    for option, value in (
+        ("--answers", answers), ("--model", model), ("--annotated", annotated), ("--engine", engine),
+    ):  # fmt: skip
         if value:
             raise SettingError(f"{option} goes with a manifest, and {recipe} is a recipe: leave it out")
     if out is None:
@@ -135,6 +142,8 @@ def _of_manifest(
     count: int | None,
     json_: bool,
     device: str | None,
+    engine: str | None,
+    workers: int | None,
 ) -> None:
     """Difficulties of a manifest: from files of answers, from a model that is asked, or those that it carries."""
     from whenwhere.cli.console import Waiting, counted, note
@@ -153,12 +162,14 @@ def _of_manifest(
         raise SettingError("give --answers FILE or --model NAME, not both")
     if out is None and report is None and annotated is None:
         raise SettingError("nothing would be written: add --out FILE, --annotated FILE or --report DIR")
+    if engine and not model:
+        raise SettingError("--engine asks a model: add --model NAME, or leave it out")
     if model and out is None:
         raise SettingError("--model keeps its answers beside the difficulties: add --out FILE")
     own = read_set(file)
     folders = list(answers)
     if model and out is not None:
-        folders = _asked(file, out, model, max(1, draws or 1), device)
+        folders = _asked(file, out, model, max(1, draws or 1), device, engine, workers)
     with Waiting(f"comparing {counted(len(folders), 'file')} of answers"):
         if folders:
             read = [read_predictions(one, own.items).by_id for one in folders]
@@ -183,15 +194,18 @@ def _of_manifest(
         raise typer.Exit(1)
 
 
-def _asked(file: Path, out: Path, model: str, draws: int, device: str | None) -> list[Path]:
+def _asked(
+    file: Path, out: Path, model: str, draws: int, device: str | None, engine: str | None, workers: int | None
+) -> list[Path]:
     """Folders of a model's answers to a manifest, one for each seed; what is there already is not asked again."""
     from whenwhere.batching import batch
     from whenwhere.settings import GroundingSettings
 
     folders = []
+    how: dict[str, Any] = {"model": model, "device": device, "engine": engine, "workers": workers}
     for seed in range(draws):
         folder = out.parent / f"{out.stem}-answers" / str(seed)
-        batch(file, folder, model=model, settings=GroundingSettings(seed=seed), device=device)
+        batch(file, folder, settings=GroundingSettings(seed=seed), **how)
         folders.append(folder)
     return folders
 

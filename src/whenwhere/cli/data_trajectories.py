@@ -1,6 +1,7 @@
 """`whenwhere data trajectories`: asks a teacher for reasoning, and puts the true times and boxes into it."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,8 @@ def trajectories(
     device: options.Device = None,
     concurrency: options.Concurrency = None,
     cache: options.Cache = None,
+    engine: options.Engine = None,
+    workers: options.Workers = None,
 ) -> None:
     """Ask a teacher to reason about when and which, and replace its times and boxes by the true ones.
 
@@ -88,8 +91,14 @@ def trajectories(
             _tell_faults(plan["faults"])
             return
         try:
-            with Waiting("asking the teacher") as waiting:
-                report = make_trajectories(manifest, out, backend, job, lambda done, of: waiting.share(done / of))
+            if engine is not None and workers is None:
+                workers = backend.concurrency
+            load = partial(load_model, model, device=device, concurrency=1, cache=cache)
+            with Waiting("asking the teacher") as waiting, options.opened_engine(engine, workers) as opened:
+                report = make_trajectories(
+                    manifest, out, backend, job, lambda done, of: waiting.share(done / of),
+                    engine=opened, load=load, tokens=max_cost,
+                )  # fmt: skip
         except KeyboardInterrupt:
             note(f"interrupted; what is finished is in {out}, rerun to go on")
             raise typer.Exit(INTERRUPTED) from None

@@ -16,9 +16,11 @@ Left out: prices. A budget is in tokens, which every server counts; what a token
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +28,7 @@ import numpy as np
 
 from whenwhere.answers.dialects.prompt import fill_prompt
 from whenwhere.answers.dialects.words import IN_PIXELS, IN_THOUSANDTHS
+from whenwhere.chat import Budget
 from whenwhere.curate.item_sets import moved, read_set
 from whenwhere.curate.teacher_error import TrajectoryLimits
 from whenwhere.curate.teacher_reply import make_trajectory, teacher_text, trajectory_form
@@ -33,13 +36,14 @@ from whenwhere.curate.training_formats import TRAJECTORY
 from whenwhere.curate.trajectory_checks import Trajectory
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.datasets.schema import to_json
-from whenwhere.errors import MediaError, RecordError, SettingError, WhenwhereError
+from whenwhere.engine import Engine, by_cost
+from whenwhere.errors import OutputError, RecordError, SettingError, WhenwhereError
 from whenwhere.grounders.call_runner import CallRunner, FrameRequest, plan_costs, request_costs
 from whenwhere.grounders.grounder import GroundingRequest
 from whenwhere.grounders.second_level import MAX_BOX, MAX_START
 from whenwhere.grounders.windows import SamplingConfig, clip_span, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend
-from whenwhere.store import append_line, read_lines
+from whenwhere.store import append_line, read_lines, sole_run
 from whenwhere.verify import Truth
 from whenwhere.video import VideoInfo, probe
 from whenwhere.video.picture import output_size
@@ -161,6 +165,10 @@ def make_trajectories(
     backend: ModelBackend,
     job: TrajectoryJob | None = None,
     tell: Callable[[int, int], None] | None = None,
+    *,
+    engine: Engine | None = None,
+    load: Callable[..., ModelBackend] | None = None,
+    tokens: int | None = None,
 ) -> TrajectoryReport:
     """Ask a teacher about all items of a manifest that are not done yet.
 
@@ -170,43 +178,153 @@ def make_trajectories(
         backend: The teacher; as many items are asked about at a time as it takes.
         job: How they are made.
         tell: Called with the number of items done, and of all items of this run.
+        engine: Workers that read the videos and ask. None asks from this process.
+        load: With an engine: loads the same teacher in each worker, as `load_model` does with `budget`.
+        tokens: With an engine: the most tokens to spend; without one, the back end has its own budget.
 
     Raises:
         RecordError: The manifest cannot be read.
         SettingError: `out` is not JSON Lines, or holds trajectories that were made otherwise.
-        OutputError: A file cannot be written.
+        OutputError: A file cannot be written, or another run writes to it.
     """
     job = job or TrajectoryJob()
     made = _made(backend, job)
     report = TrajectoryReport()
-    items, folder = _usable(manifest, report)
-    done = _done(out, made)
-    todo = [item for item in items if item.id not in done]
-    report.items, report.resumed = len(items), len(items) - len(todo)
-    in_vain, most = 0, max(8, 2 * backend.concurrency)
-    pool = ThreadPoolExecutor(backend.concurrency, thread_name_prefix="whenwhere-trajectories")
+    with sole_run(out):
+        items, folder = _usable(manifest, report)
+        done = _done(out, made)
+        todo = [item for item in items if item.id not in done]
+        report.items, report.resumed = len(items), len(items) - len(todo)
+        if engine is None:
+            at_once, replies = backend.concurrency, _asked_here(todo, ItemAsker(backend, folder, out, job, made))
+        else:
+            if load is None:
+                raise SettingError("an engine loads the teacher in each worker: say how with `load`")
+            make = partial(_asker, load, folder, out, job, made)
+            at_once, replies = engine.workers, _asked_by_engine(todo, folder, engine, make, tokens)
+        in_vain, most = 0, max(8, 2 * at_once)
+        with closing(replies):
+            for number, (item, reply) in enumerate(replies, 1):
+                if reply.line:
+                    append_line(out if reply.kept else rejected_file(out), reply.line)
+                elif reply.error:
+                    report.faults.append(f"{item.id}: {reply.error}")
+                in_vain = in_vain + 1 if reply.error else 0
+                if tell is not None:
+                    tell(number, len(todo))
+                if in_vain >= most and number < len(todo):
+                    report.faults.append(
+                        f"{len(todo) - number} items were not asked about, because {in_vain} in a row failed: run the "
+                        "same command again to go on"
+                    )
+                    break
+        return _summed(report, out)
+
+
+@dataclass(frozen=True)
+class ItemReply:
+    """What became of an item.
+
+    Attributes:
+        kept: Whether it has a trajectory.
+        line: The line about it; empty if it could not be asked about.
+        error: Why it could not; empty if it could.
+        spent: Tokens that it cost.
+    """
+
+    kept: bool = False
+    line: str = ""
+    error: str = ""
+    spent: int = 0
+
+
+class ItemAsker:
+    """Asks a teacher about single items, in this process or in a worker.
+
+    Args:
+        backend: The teacher.
+        folder: Folder that the paths of videos count from.
+        out: The manifest that will hold the item.
+        job: How trajectories are made.
+        made: What is written on each line about it.
+        budget: What the back end may spend; each item raises it by its allowance.
+
+    Attributes:
+        concurrency: How many items the teacher is asked about at a time.
+    """
+
+    def __init__(
+        self,
+        backend: ModelBackend,
+        folder: Path,
+        out: Path,
+        job: TrajectoryJob,
+        made: dict[str, Any],
+        budget: Budget | None = None,
+    ) -> None:
+        self._backend, self._folder, self._out, self._job, self._made = backend, folder, out, job, made
+        self._budget = budget
+        self.concurrency = backend.concurrency
+
+    def __call__(self, task: tuple[Item, int | None]) -> ItemReply:
+        """Ask about an item, with the most tokens that it may cost."""
+        item, allowance = task
+        before = 0
+        if self._budget is not None:
+            before = self._budget.spent_tokens
+            self._budget.tokens = None if allowance is None else before + allowance
+        try:
+            kept, line = _answered(item, self._folder, self._out, self._backend, self._job, self._made)
+            reply = ItemReply(kept, line)
+        except WhenwhereError as e:
+            reply = ItemReply(error=str(e))
+        return reply if self._budget is None else replace(reply, spent=self._budget.spent_tokens - before)
+
+
+def _asker(
+    load: Callable[..., ModelBackend], folder: Path, out: Path, job: TrajectoryJob, made: dict[str, Any]
+) -> ItemAsker:
+    budget = Budget()
+    return ItemAsker(load(budget=budget), folder, out, job, made, budget)
+
+
+def _asked_here(todo: list[Item], ask: ItemAsker) -> Generator[tuple[Item, ItemReply], None, None]:
+    pool = ThreadPoolExecutor(ask.concurrency, thread_name_prefix="whenwhere-trajectories")
     try:
-        futures = {pool.submit(_answered, item, folder, out, backend, job, made): item for item in todo}
-        for number, future in enumerate(as_completed(futures), 1):
-            kept, line, error = _result(future)
-            if line:
-                append_line(out if kept else rejected_file(out), line)
-            elif error:
-                report.faults.append(f"{futures[future].id}: {error}")
-            in_vain = in_vain + 1 if error else 0
-            futures.pop(future)
-            if tell is not None:
-                tell(number, len(todo))
-            if in_vain >= most and futures:
-                report.faults.append(
-                    f"{len(futures)} items were not asked about, because {in_vain} in a row failed: run the same "
-                    "command again to go on"
-                )
-                break
+        futures = {pool.submit(ask, (item, None)): item for item in todo}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
     finally:
         # an interrupt does not wait for replies that may take minutes
         pool.shutdown(wait=False, cancel_futures=True)
-    return _summed(report, out)
+
+
+def _asked_by_engine(
+    todo: list[Item],
+    folder: Path,
+    engine: Engine,
+    make: Callable[[], Callable[[tuple[Item, int | None]], ItemReply]],
+    tokens: int | None,
+) -> Generator[tuple[Item, ItemReply], None, None]:
+    """Replies from workers. Of what is left of the tokens, each item that begins gets a worker's share."""
+    left = tokens
+
+    def tasks() -> Iterator[tuple[Item, int | None]]:
+        nonlocal left
+        for k in by_cost([[str(folder / item.video)] for item in todo], engine):
+            share = None if left is None else left // engine.workers
+            if left is not None and share is not None:
+                left -= share
+            yield todo[k], share
+
+    for done in engine.run(make, tasks()):
+        if isinstance(done.error, OutputError) or (done.error and not isinstance(done.error, WhenwhereError)):
+            raise done.error
+        item, share = done.task
+        reply = done.result or ItemReply(error=str(done.error))
+        if left is not None and share is not None:
+            left += share - reply.spent
+        yield item, reply
 
 
 def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJob | None = None) -> dict[str, Any]:
@@ -354,14 +472,6 @@ def _answered(
 def _said(t: Trajectory) -> dict[str, Any]:
     error = {} if t.error is None else {k: v for k, v in dataclasses.asdict(t.error).items() if v is not None}
     return error if t.reason is None else error | {"reason": t.reason, "saw": t.saw}
-
-
-def _result(future: "Future[tuple[bool, str]]") -> tuple[bool, str, str]:
-    try:
-        kept, line = future.result()
-    except (WhenwhereError, MediaError) as e:
-        return False, "", str(e)
-    return kept, line, ""
 
 
 def _summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:

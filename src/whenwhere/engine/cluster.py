@@ -23,9 +23,15 @@ _HERE_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 class ClusterActor:
-    """What runs in a Ray worker."""
+    """What runs in a Ray worker.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Working folder of the caller, from which relative paths count.
+    """
+
+    def __init__(self, folder: str) -> None:
+        with suppress(OSError):
+            os.chdir(folder)
         limit_cores(1)
         self._runner = TaskRunner()
 
@@ -42,7 +48,7 @@ class ClusterWorker:
     """
 
     def __init__(self, actor: Any) -> None:
-        self._actor = actor.remote()
+        self._actor = actor.remote(os.getcwd())
 
     def call(self, made: bytes, task: Any) -> tuple[Any, Exception | None]:
         """Do a task and wait for it (`EngineWorker`)."""
