@@ -47,8 +47,6 @@ CELLS: dict[str, tuple[str, str | None, int | None]] = {
     "batch, one process": ("batch", None, None),
     "batch, local": ("batch", "local", None),
     "batch, ray": ("batch", "ray", None),
-    "batch, local, worker killed": ("killed", "local", None),
-    "batch, ray, worker killed": ("killed", "ray", None),
     "measure, local, 1 worker": ("measure", "local", None),
     "measure, local": ("measure", "local", None),
     "measure, ray": ("measure", "ray", None),
@@ -56,6 +54,8 @@ CELLS: dict[str, tuple[str, str | None, int | None]] = {
     "rows, local, 20 000": ("rows", "local", 20_000),
     "rows, ray, 1 000": ("rows", "ray", 1000),
     "rows, ray, 20 000": ("rows", "ray", 20_000),
+    "batch, local, worker killed": ("killed", "local", None),
+    "batch, ray, worker killed": ("killed", "ray", None),
 }
 
 
