@@ -21,15 +21,8 @@ from whenwhere.answers import parse
 from whenwhere.chat import Budget, RetryPolicy
 from whenwhere.curate.teacher_error import true_box
 from whenwhere.curate.training_formats import TRAJECTORY
-from whenwhere.curate.trajectories import (
-    MADE,
-    TEACHER,
-    TrajectoryJob,
-    TrajectoryReport,
-    estimate,
-    make_trajectories,
-    rejected_file,
-)
+from whenwhere.curate.trajectories import TrajectoryJob, estimate, make_trajectories
+from whenwhere.curate.trajectory_report import MADE, TEACHER, TrajectoryReport, rejected_file
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
 from whenwhere.engine import open_engine

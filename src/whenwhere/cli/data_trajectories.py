@@ -10,7 +10,7 @@ import typer
 from whenwhere.cli import options
 
 if TYPE_CHECKING:
-    from whenwhere.curate.trajectories import TrajectoryReport
+    from whenwhere.curate.trajectory_report import TrajectoryReport
 
 #: Number of faults that are named.
 SHOWN = 3

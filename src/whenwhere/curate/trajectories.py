@@ -15,7 +15,6 @@ Left out: prices. A budget is in tokens, which every server counts; what a token
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -34,6 +33,7 @@ from whenwhere.curate.teacher_error import TrajectoryLimits
 from whenwhere.curate.teacher_reply import make_trajectory, teacher_text, trajectory_form
 from whenwhere.curate.training_formats import TRAJECTORY
 from whenwhere.curate.trajectory_checks import Trajectory
+from whenwhere.curate.trajectory_report import MADE, TEACHER, TrajectoryReport, rejected_file, stored_lines, summed
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.datasets.schema import to_json
 from whenwhere.engine import Engine, by_cost
@@ -43,13 +43,11 @@ from whenwhere.grounders.grounder import GroundingRequest
 from whenwhere.grounders.second_level import MAX_BOX, MAX_START
 from whenwhere.grounders.windows import SamplingConfig, clip_span, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend
-from whenwhere.store import append_line, read_lines, sole_run
+from whenwhere.store import append_line, sole_run
 from whenwhere.verify import Truth
 from whenwhere.video import VideoInfo, probe
 from whenwhere.video.picture import output_size
 
-#: Keys of an item's `extra` for how a trajectory was made, and for what the teacher said.
-MADE, TEACHER = "trajectory_of", "teacher"
 #: Largest number of tokens of the reasoning, and of a usual one.
 MOST_THOUGHT, USUAL_THOUGHT = 1024, 250
 #: Seconds by which a truth may end after its video: annotators' clocks and containers differ by a little.
@@ -107,46 +105,6 @@ class TrajectoryJob:
                 raise SettingError(f"{name} is 1 or more, not {getattr(self, name)}")
         if not 0 <= self.temperature <= 2:
             raise SettingError(f"the temperature is between 0 and 2, not {self.temperature:g}")
-
-
-@dataclass
-class TrajectoryReport:
-    """What became of the items, in this run and those before it.
-
-    Attributes:
-        items: Number of items of the manifest that can be asked about.
-        kept: Number of trajectories.
-        rejected: Number of items without, by the name of the check that rejected the last reply.
-        replies: Number of rejected replies by the name of the check.
-        kinds: Number of first answers by the kind of their error.
-        resumed: Number of items that were done before this run.
-        t_iou: Mean t_IoU of the teacher's first answers that could be read.
-        v_iou: Their mean v_IoU; None where no item has boxes.
-        shift: Mean signed errors of their starts and ends in seconds: what is constant in them.
-        faults: One sentence for each line or item that could not be used or asked about.
-    """
-
-    items: int = 0
-    kept: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    replies: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    resumed: int = 0
-    t_iou: float | None = None
-    v_iou: float | None = None
-    shift: tuple[float, float] | None = None
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def copy_rate(self) -> float:
-        """Share of the otherwise usable replies whose reasoning only repeats the answer."""
-        copies = self.replies["only_repeats"]
-        return copies / max(1, copies + self.kept)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        counts = {key: dict(getattr(self, key)) for key in ("rejected", "replies", "kinds")}
-        return vars(self) | counts | {"copy_rate": round(self.copy_rate, 4)}
 
 
 @dataclass(frozen=True)
@@ -218,7 +176,7 @@ def make_trajectories(
                         "same command again to go on"
                     )
                     break
-        return _summed(report, out)
+        return summed(report, out)
 
 
 @dataclass(frozen=True)
@@ -346,11 +304,6 @@ def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJo
     return plan_costs({"trajectory": total}, faults=report.faults)
 
 
-def rejected_file(out: Path) -> Path:
-    """The file of the items without a trajectory, beside the manifest."""
-    return out.with_name(f"{out.stem}-rejected.jsonl")
-
-
 def _made(backend: ModelBackend, job: TrajectoryJob) -> dict[str, Any]:
     """What decides the result besides the items; it is on every line."""
     return {"model": backend.name, **asdict(job)}
@@ -378,7 +331,7 @@ def _done(out: Path, made: dict[str, Any]) -> set[str]:
             f"trajectories are added line by line: give --out a name that ends in .jsonl, not {out.name}"
         )
     done = set()
-    for file, line in _lines(out):
+    for file, line in stored_lines(out):
         other = line.get(MADE) if file != out else line.get("extra", {}).get(MADE)
         if other != made:
             raise SettingError(
@@ -387,12 +340,6 @@ def _done(out: Path, made: dict[str, Any]) -> set[str]:
             )
         done.add(str(line.get("id")))
     return done
-
-
-def _lines(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for file in (out, rejected_file(out)):
-        for line in read_lines(file):
-            yield file, line
 
 
 def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJob, attempt: int) -> _Question:
@@ -472,30 +419,3 @@ def _answered(
 def _said(t: Trajectory) -> dict[str, Any]:
     error = {} if t.error is None else {k: v for k, v in dataclasses.asdict(t.error).items() if v is not None}
     return error if t.reason is None else error | {"reason": t.reason, "saw": t.saw}
-
-
-def _summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:
-    """The report with what both files hold."""
-    firsts: list[dict[str, Any]] = []
-    seen = set()
-    for file, line in _lines(out):
-        if line.get("id") in seen:
-            continue
-        seen.add(line.get("id"))
-        replies = line["replies"] if file != out else line["extra"][TEACHER]["replies"]
-        firsts.append(replies[0])
-        report.replies.update(reply["reason"] for reply in replies if "reason" in reply)
-        if file == out:
-            report.kept += 1
-        else:
-            report.rejected[line["reason"]] += 1
-    report.kinds.update(first["kind"] for first in firsts if "kind" in first)
-    report.t_iou = _mean([first["t_iou"] for first in firsts if "t_iou" in first])
-    report.v_iou = _mean([first["v_iou"] for first in firsts if "v_iou" in first])
-    start, end = (_mean([first[key] for first in firsts if key in first]) for key in ("start", "end"))
-    report.shift = None if start is None or end is None else (start, end)
-    return report
-
-
-def _mean(values: list[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None

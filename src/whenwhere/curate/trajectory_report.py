@@ -1,0 +1,93 @@
+"""What became of the items of trajectories, as the two files say: the manifest, and the items without a trajectory."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whenwhere.store import read_lines
+
+#: Keys of an item's `extra` for how a trajectory was made, and for what the teacher said.
+MADE, TEACHER = "trajectory_of", "teacher"
+
+
+@dataclass
+class TrajectoryReport:
+    """What became of the items, in this run and those before it.
+
+    Attributes:
+        items: Number of items of the manifest that can be asked about.
+        kept: Number of trajectories.
+        rejected: Number of items without, by the name of the check that rejected the last reply.
+        replies: Number of rejected replies by the name of the check.
+        kinds: Number of first answers by the kind of their error.
+        resumed: Number of items that were done before this run.
+        t_iou: Mean t_IoU of the teacher's first answers that could be read.
+        v_iou: Their mean v_IoU; None where no item has boxes.
+        shift: Mean signed errors of their starts and ends in seconds: what is constant in them.
+        faults: One sentence for each line or item that could not be used or asked about.
+    """
+
+    items: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    t_iou: float | None = None
+    v_iou: float | None = None
+    shift: tuple[float, float] | None = None
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def copy_rate(self) -> float:
+        """Share of the otherwise usable replies whose reasoning only repeats the answer."""
+        copies = self.replies["only_repeats"]
+        return copies / max(1, copies + self.kept)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        counts = {key: dict(getattr(self, key)) for key in ("rejected", "replies", "kinds")}
+        return vars(self) | counts | {"copy_rate": round(self.copy_rate, 4)}
+
+
+def rejected_file(out: Path) -> Path:
+    """The file of the items without a trajectory, beside the manifest."""
+    return out.with_name(f"{out.stem}-rejected.jsonl")
+
+
+def stored_lines(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The lines of both files, each with its file."""
+    for file in (out, rejected_file(out)):
+        for line in read_lines(file):
+            yield file, line
+
+
+def summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:
+    """The report with what both files hold."""
+    firsts: list[dict[str, Any]] = []
+    seen = set()
+    for file, line in stored_lines(out):
+        if line.get("id") in seen:
+            continue
+        seen.add(line.get("id"))
+        replies = line["replies"] if file != out else line["extra"][TEACHER]["replies"]
+        firsts.append(replies[0])
+        report.replies.update(reply["reason"] for reply in replies if "reason" in reply)
+        if file == out:
+            report.kept += 1
+        else:
+            report.rejected[line["reason"]] += 1
+    report.kinds.update(first["kind"] for first in firsts if "kind" in first)
+    report.t_iou = _mean([first["t_iou"] for first in firsts if "t_iou" in first])
+    report.v_iou = _mean([first["v_iou"] for first in firsts if "v_iou" in first])
+    start, end = (_mean([first[key] for first in firsts if key in first]) for key in ("start", "end"))
+    report.shift = None if start is None or end is None else (start, end)
+    return report
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None
