@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whenwhere.ablate.judge import judge_plan, judge_reviews
-from whenwhere.ablate.planner import read_items
+from whenwhere.ablate.knobs import Knob, Knobs, MetricDefinition
+from whenwhere.ablate.paper import Paper
+from whenwhere.ablate.planner import plan_paper, read_items
 from whenwhere.ablate.structured import AnswerError, read_answer
 from whenwhere.errors import ChatError
+from whenwhere.models.grammar import Grammar
 
+PAPER = Paper("groups", "Groups", "We group.", "We group tokens.")
 ONE = {"name": "No mask", "ablated_part": "mask", "action": "REMOVE", "replacement": [], "metrics": ["mAP"]}
 TWO = {"name": "Rate", "ablated_part": "rate", "action": "REPLACE", "replacement": [0.5, "0.7"], "metrics": ["mAP"]}
 WHOLE = json.dumps({"discussion": "d", "ablations": [ONE, TWO]})
@@ -174,3 +178,32 @@ def test_quotes_are_found_in_other_forms_of_unicode() -> None:
 
         with Judges(say) as judges:
             assert judge_reviews([review], A[:1], judges).appears() == [True]
+
+
+def test_checkpoints_in_this_process_can_be_held_to_every_form() -> None:
+    """The grammar of local decoding knows fewer keywords than servers do; each form has to be one that it can hold."""
+    knobs = Knobs(recipe="r", knobs=[Knob(id="mask", key="m")], metrics=[MetricDefinition(id="map", key="map")])
+    item = {**ONE, "replacement": ["a", "b"]}
+    wholes = {
+        "plan": {"discussion": "d", "ablations": [item, item]},
+        "knobs": {"discussion": "d", "ablations": [{**item, "knob": "mask"}, {**item, "knob": None}]},
+        "pairs": {"discussion": "d", "matches": [{"a": "A1", "b": "B2", "why": "w"}]},
+        "none": {"discussion": "d", "matches": []},
+        "quotes": {"discussion": "d", "items": [{"item": "P1", "quote": "q"}, {"item": "P2", "quote": None}]},
+    }
+    judged = Judges(lambda request: "no")
+    with judged as (model,):
+        for ask in (
+            lambda: plan_paper(PAPER, "author", model),
+            lambda: plan_paper(PAPER, "grounded", model, knobs=knobs),
+            lambda: judge_plan(A, B[:2], [model]),
+            lambda: judge_plan(A, B[:2], [model]),
+            lambda: judge_reviews(["Do it."], A, [model]),
+        ):
+            with pytest.raises(ChatError):
+                ask()
+    schemas = [r.body["response_format"]["json_schema"]["schema"] for r in judged.servers[0].requests[::2]]
+    for schema, whole in zip(schemas, wholes.values(), strict=True):
+        # every object is closed and names all of its fields, as OpenAI's strict mode wants it
+        assert json.dumps(schema).count('"type": "object"') == json.dumps(schema).count('"additionalProperties": false')
+        assert Grammar(schema).accepts(json.dumps(whole)), whole

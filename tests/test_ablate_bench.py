@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation_judges import Judges, ablation, backend_of, everything, nothing, quoting, same_name
+from ablation_judges import Judges, ablation, backend_of, everything, lists, nothing, quoting, same_name
 from chat_server import ChatServer, Request
 
 from whenwhere.ablate.ablation import Ablation
@@ -185,6 +185,45 @@ def test_finished_plans_are_judged_and_empty_ones_are_failures(tmp_path: Path) -
     assert {s.paper: s.strict["precision"] for s in report.scores} == {"good": 1.0, "long": 0.5}
     assert [s.first["precision"] for s in report.scores] == [1.0, 0.0]
     assert {f.paper for f in report.failures} == {"empty", "absent"} and report.agreement is None
+
+
+def test_planners_of_known_quality_are_ranked(tmp_path: Path) -> None:
+    """A judge that finds everything in a vague item makes it the best by AblationBench's counting, and not by ours."""
+
+    def say(request: Request) -> str:
+        shown = lists(request)
+        pairs = [
+            {"a": a, "b": b, "why": ""}
+            for a, first in shown["A"]
+            for b, second in shown["B"]
+            if first == second or "vague" in (first, second)
+        ]
+        return json.dumps({"discussion": "", "matches": pairs})
+
+    papers = papers_below(tmp_path, p="", q="")
+    planners = {
+        "perfect": ["one", "two", "three"], "late": ["x", "one", "two"], "early": ["one", "two", "x"],
+        "vague": ["vague"], "wrong": ["x", "y"],
+    }  # fmt: skip
+    found: dict[str, BenchReport] = {}
+    with Judges(say) as (judge,):
+        for name, items in planners.items():
+            for paper in papers:
+                text = "".join(ablation(one).model_dump_json() + "\n" for one in items)
+                (tmp_path / name).mkdir(exist_ok=True)
+                (tmp_path / name / f"{paper.id}.jsonl").write_text(text)
+            found[name] = run_bench(papers, tmp_path / f"{name}-out", [judge], plans=tmp_path / name)
+
+    def mean(name: str, way: str, score: str) -> float:
+        value = found[name].means[way][score]
+        assert value is not None
+        return value[0]
+
+    ranked = sorted(planners, key=lambda name: (mean(name, "strict", "f1"), mean(name, "strict", "ndcg")), reverse=True)
+    assert ranked == ["perfect", "early", "late", "vague", "wrong"]
+    assert mean("early", "compat", "ndcg") == mean("late", "compat", "ndcg")
+    assert mean("vague", "compat", "f1") == 1 and mean("vague", "strict", "f1") == 0.5
+    assert mean("wrong", "strict", "f1") == mean("wrong", "compat", "f1") == 0
 
 
 def test_a_judge_that_fails_leaves_the_paper_without_a_score(tmp_path: Path) -> None:
