@@ -39,6 +39,8 @@ def answered(truth: Tube, info, settings: dict, rng: np.random.Generator) -> Tub
     span = truth.spans[0]
     times = second_level_times(span, settings["rate"], info.last_before(span.end))
     boxes = truth.boxes_at(times)
+    seen = np.isfinite(boxes).all(axis=1)  # what is hidden at a time is not answered there
+    times, boxes = times[seen], boxes[seen]
     # Errors are drawn on a grid of 50 ms, so that arms of different rates have the same error at the same time.
     steps = np.round(times / 0.05).astype(int)
     drawn = rng.normal(size=(int(info.duration / 0.05) + 2, 4))
@@ -74,7 +76,8 @@ def main() -> None:
         filled = fill_tubes([tube], truth.times, settings["fill"], info)[0]
         overlap = float(box_iou(filled, truth.boxes).mean())
         centre = (filled[:, :2] + filled[:, 2:]) / 2
-        jitter = float(np.abs(np.diff(centre, 2, axis=0)).mean()) if len(centre) > 2 else 0.0
+        steps = np.abs(np.diff(centre, 2, axis=0)).mean(axis=1)  # not a number where the thing is hidden
+        jitter = float(steps[np.isfinite(steps)].mean()) if np.isfinite(steps).any() else 0.0
         scores = {"v_iou": overlap, "jitter": jitter, "boxes": len(tube.times)}
         values.append((f"{options.seed}-{item.id}", item.video, scores))
     options.out.mkdir(parents=True, exist_ok=True)

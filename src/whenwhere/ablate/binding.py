@@ -227,8 +227,10 @@ def _arms_of(
     try:
         value, overrides = read_value(own, option, config)
     except UnreadableValue as e:
-        found.not_run[text] = str(e)
-        return []
+        if not (found.action == "ADD" and own.type == "bool"):  # the text describes what is switched on
+            found.not_run[text] = str(e)
+            return []
+        value, overrides = "on", {own.key: True}
     label = f"{own.words} = {value}" if own.key and not own.options.get(value) else f"{own.words}: {value}"
     return [BoundArm(label=label, text=text, overrides=overrides, knob="" if own.id == found.knob else own.id)]
 

@@ -150,7 +150,7 @@ class Bindings(Document):
         metrics: What became of each word for a metric.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     knobs: str
     preset: str | None = None
     plan: str = ""

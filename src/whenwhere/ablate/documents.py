@@ -50,7 +50,7 @@ def _first_fault(kind: type[BaseModel], e: ValidationError) -> str:
         known = _keys_beside(kind, first["loc"])
         return f"there is no key {key}{did_you_mean(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
-        return f"the key {key} is missing"
+        return f"the key {key} is missing: add it"
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":  # a sentence of our own
         return f"{key}: {reason}" if key else reason

@@ -174,7 +174,7 @@ class Knobs(Document):
         name: Name of the recipe, or path of the file, by which `read_knobs` finds it again.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     recipe: str | None = None
     preset: str | None = None
     command: str | None = None

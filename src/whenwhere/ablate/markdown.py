@@ -42,7 +42,8 @@ _HEADING = re.compile(r"^#{2,6}\s+(.*)$")
 _FIELD = re.compile(r"^\s?(?:[-*+]\s+)?(?:\*\*|__)\s*([^*_:]+?)\s*(?::\s*(?:\*\*|__)|(?:\*\*|__)\s*:)[ \t]*(.*)$")
 _PLAIN_FIELD = re.compile(r"^\s?[-*+]\s+([A-Za-z ]{3,20}?)\s*:[ \t]*(.*)$")
 _OPTION = re.compile(r"^(?:\t| {2,})[-*+](?: (.*)|)$")
-_BOX = re.compile(r"^\s*</?(?:div|style)[^>]*>\s*$")
+#: Lines of layout: the site's boxes, comments, and rules between items.
+_BOX = re.compile(r"^\s*(?:</?(?:div|style)[^>]*>|<!--.*-->|-{3,}|\*{3,})\s*$")
 #: Names of an item's fields, and what else people call them.
 FIELDS = {
     "ablatedpart": "part", "ablated": "part", "part": "part", "component": "part", "action": "action",
@@ -315,7 +316,7 @@ def _ablation(draft: _Draft, place: str, strict: bool) -> tuple[Ablation, list[s
             raise RecordError(sentence)
         notes.append(sentence)
     one_line = draft.values.get("replacement", "")
-    options = [*([one_line] if one_line else []), *draft.lists.get("replacement", [])]
+    options = [*split_names(one_line), *draft.lists.get("replacement", [])]
     metrics = [*split_names(draft.values.get("metrics", "")), *draft.lists.get("metrics", [])]
     ablation = Ablation(
         name=draft.name,

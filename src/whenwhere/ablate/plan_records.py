@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from whenwhere.ablate.ablation import Ablation
 from whenwhere.ablate.documents import Document
@@ -78,7 +78,7 @@ class Plan(Document):
         notes: What lenient reading let pass, as sentences.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     source: PlanSource = PlanSource()
     trace: str = ""
     items: list[PlanItem] = []

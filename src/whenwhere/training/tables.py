@@ -34,14 +34,20 @@ def load_entry(name: object, table: Mapping[str, str], what: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def types(kind: Any) -> dict[str, Any]:
+#: Annotations that were resolved, by dataclass: that takes most of the time of reading a recipe.
+_TYPES: dict[Any, dict[str, Any]] = {}
+
+
+def types(kind: Any) -> Mapping[str, Any]:
     """The annotations of a dataclass's fields by their names.
 
     Args:
         kind: The dataclass.
     """
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    if kind not in _TYPES:
+        hints = get_type_hints(kind)
+        _TYPES[kind] = {field.name: hints[field.name] for field in fields(kind)}
+    return _TYPES[kind]
 
 
 def checked(kind: type[T], table: Mapping[str, Any], place: str) -> T:
