@@ -167,6 +167,21 @@ def test_a_spent_budget_is_said(videos: Path, server: ChatServer, tmp_path: Path
     assert not (tmp_path / "out.jsonl").exists()
 
 
+def test_ids_that_differ_in_odd_characters_have_files_of_their_own(videos: Path, tmp_path: Path) -> None:
+    models = open_models(job(fine=""), BackendOptions(Cache(enabled=False)))
+    files = set()
+    for name in ("a/b", "a__b", "a b", "é" * 300):
+        item = caption_clip(Item(name, "shapes-0.mp4"), videos, models, job(fine=""), clips=tmp_path)
+        files.add(item.extra["clip"]["file"])
+    assert len(files) == 4 == len(list(tmp_path.iterdir()))
+
+
+def test_captions_have_no_characters_that_cannot_be_seen(videos: Path) -> None:
+    models = open_models(job(fine=""), BackendOptions(Cache(enabled=False)))
+    models.summariser = oracles.Said(lambda: "a\x00 red\u202e\n circle \ud800")
+    assert caption_clip(Item("a", "shapes-0.mp4"), videos, models, job()).extra["caption_fused"] == "a red circle"
+
+
 def test_the_estimate_asks_nothing(videos: Path, server: ChatServer, tmp_path: Path) -> None:
     chosen = job(fused=f"{server.url}#test-model", coarse=f"{server.url}#test-model")
     models = open_models(chosen, BackendOptions(Cache(tmp_path)))
@@ -203,6 +218,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence(
         ({"frames": 0}, "number of frames"),
         ({"words": 1}, "number of words"),
         ({"longest": 1.0, "shortest": 2.0}, "longest clips"),
+        ({"longest": float("inf")}, "longest clip"),
+        ({"fps": float("nan")}, "frames per second"),
         ({"shots": "contnet"}, "did you mean content"),
         ({"shots": "no_module_here:cuts"}, "cannot be imported"),
         ({"vocabulary": ("dog",)}, "name a detector"),

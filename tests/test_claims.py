@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from whenwhere.curate.claims import SceneTrack, check_claims, directions, read_c
 from whenwhere.curate.clip_tracks import DetectedTracks, TruthTracks
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
-from whenwhere.errors import RecordError
+from whenwhere.errors import ModelError, RecordError
 from whenwhere.models.captioners import ClipFrames
 from whenwhere.models.detection import Detections
 from whenwhere.spans import Span
@@ -141,6 +142,26 @@ def test_a_detector_checks_what_is_named(vocabulary: tuple[str, ...], tmp_path: 
         assert found["missed"] == ["red car", "red car moves left"] and found["objects"]["recall"] == 0.5
     else:
         assert "missed" not in found and found["objects"]["recall"] is None
+
+
+@pytest.mark.torch
+def test_a_real_detector_is_opened_by_name(tmp_path: Path) -> None:
+    import tiny_trackers
+
+    from whenwhere.curate.captioning import open_models
+    from whenwhere.curate.captions import CaptionJob
+    from whenwhere.models.backends.base import BackendOptions
+    from whenwhere.store import Cache
+
+    folder = tiny_trackers.save("grounding_dino", tmp_path / "dino")
+    job = CaptionJob(coarse="caption_oracles:coarse", detector=str(folder), vocabulary=("dog",))
+    models = open_models(job, BackendOptions(Cache(enabled=False), device="cpu"))
+    assert models.tracks is not None
+    scene = models.tracks.of_clip(frames(2), Span(0, 2), None, ["a cat"])  # type: ignore[arg-type]
+    assert scene is not None and scene.complete and scene.labels == ["dog", "cat"]
+    with pytest.raises(ModelError, match="a detector that takes words"):
+        sam = tiny_trackers.save("sam2", tmp_path / "sam")
+        open_models(replace(job, detector=str(sam)), BackendOptions(Cache(enabled=False), device="cpu"))
 
 
 def test_true_tracks_are_cut_to_the_clip(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ from whenwhere.grounders.call_runner import plan_costs
 from whenwhere.grounders.detector.named import load_detector
 from whenwhere.models.backends.base import BackendOptions
 from whenwhere.models.captioners import is_function_name, load_function, open_captioner
+from whenwhere.models.detection import OpenVocabularyDetector
 from whenwhere.models.encoders.resolve import open_encoder
 from whenwhere.store import Cache, DiskFullError, append_line, read_lines, sole_run
 from whenwhere.video import probe
@@ -123,6 +124,8 @@ def open_models(
         out.aesthetics = load_function(job.aesthetics, "a function of aesthetics")
     if job.detector:
         detector, _ = load_detector(f"detector:{job.detector}", options.device)
+        if not isinstance(detector, OpenVocabularyDetector):
+            raise SettingError(f"claims are checked by a detector such as Grounding DINO, which {job.detector} is not")
         out.tracks = DetectedTracks(detector, job.vocabulary)
     if stack is not None:
         for one in (out.coarse, out.fine):

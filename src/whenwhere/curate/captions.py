@@ -35,6 +35,7 @@ from whenwhere.errors import ModelError, SettingError, check_range
 from whenwhere.models.captioners import Captioner, ClipFrames, call_function, load_function
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.spans import Span
+from whenwhere.store import checksum
 from whenwhere.video import VideoInfo, probe, read_frames
 from whenwhere.video.extract import extract_clip
 
@@ -112,6 +113,7 @@ class CaptionJob:
         check_range(self.width, 16, 8192, "the width of frames in pixels")
         check_range(self.words, 5, 500, "the number of words of a fused caption")
         check_range(self.shortest, 0, 1e6, "the length of the shortest clip in seconds")
+        check_range(self.longest, 0, 1e6, "the length of the longest clip in seconds")
         if not self.longest > max(self.shortest, 0.1):
             raise SettingError(
                 f"the longest clips last {self.longest:g} s, which must be more than the shortest "
@@ -261,16 +263,16 @@ def caption_clip(
     faults: dict[str, str] = {}
     rows: list[tuple[float, str]] = []
     if models.coarse is not None:
-        said["coarse"] = " ".join(models.coarse.caption(frames("coarse"))[0].split())
+        said["coarse"] = plain_text(models.coarse.caption(frames("coarse"))[0])
     if models.fine is not None:
         shown = frames("fine")
-        texts = (" ".join(text.split()) for text in models.fine.caption(shown))
+        texts = map(plain_text, models.fine.caption(shown))
         rows = [(round(float(t), 3), text) for t, text in zip(shown.times, texts, strict=True)]
         said["fine"] = merge_frames([text for _, text in rows])
     if models.summariser is not None and any(said.values()):
         heard = [(max(t - span.start, 0.0), text) for t, text in rows if text]
         text, fault = models.summariser.fuse(said.get("coarse", ""), heard, span.duration, job.words)
-        said["fused"] = text
+        said["fused"] = text = plain_text(text)
         if not fault and text and foreign_share(text) > 0.3 and foreign_share(" ".join(said.values())) < 0.3:
             fault = "in another script"
         if fault:
@@ -319,6 +321,15 @@ def merge_frames(texts: Sequence[str]) -> str:
         if text and (not out or normalised(text) != normalised(out[-1])):
             out.append(text)
     return " then ".join(text if k == len(out) - 1 else text.rstrip(" .;,") for k, text in enumerate(out))
+
+
+def plain_text(text: str) -> str:
+    r"""A text in one line, without characters that cannot be seen.
+
+    >>> plain_text("a dog\x00\n runs\u202e ")
+    'a dog runs'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def clean_summary(text: str) -> str:
@@ -383,7 +394,11 @@ def _measured(
 
 def _written(item: Item, info: VideoInfo, span: Span, clips: Path) -> dict[str, Any]:
     """Writes the clip as a file; what a record says of it."""
-    path = clips / f"{re.sub(r'[^A-Za-z0-9._=-]+', '__', item.id)}.mp4"
+    name = re.sub(r"[^A-Za-z0-9._=-]+", "__", item.id)[:150]
+    if name != item.id:
+        # two ids may differ only in what a file's name cannot hold
+        name = f"{name}-{checksum(item.id.encode()).hex()[:8]}"
+    path = clips / f"{name}.mp4"
     done = extract_clip(info, span, path)
     clip: dict[str, Any] = {"file": path.name, "copied": done.copied}
     if done.reason:

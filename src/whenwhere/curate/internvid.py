@@ -40,7 +40,7 @@ def div_sample(videos: Sequence[str], count: int, seed: int = 42) -> NDArray[np.
         seed: Seed of the draw. With InternVid's 42 and its order of clips, the draw is InternVid's.
 
     >>> div_sample(["a", "a", "a", "a", "b"], 2).tolist()
-    [0, 4]
+    [2, 4]
     """
     if count >= len(videos):
         return np.arange(len(videos))
