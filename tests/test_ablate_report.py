@@ -15,6 +15,7 @@ import pytest
 import scipy.stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import ablation_calibration
 from simulated_study import ACCURACY, SimulatedArm, World, make_study, write_cells
 
 from whenwhere.ablate.output import write_report
@@ -112,7 +113,7 @@ def test_seeds_decide_what_may_be_said(whole) -> None:
     assert one.p_value is None and one.checkpoint is not None and one.described is None and not one.verdict
     assert found.effect("screen", "accuracy").flipped is None and found.effect("blind", "accuracy").flipped == 2 / 256
     text = markdown_text(found)
-    for words in ("screening: ", "no test (3 seeds)", "no test: one checkpoint against another"):
+    for words in ("screening: ", "no test (3 seeds)", "no test (1 seed)"):
         assert words in text
 
 
@@ -217,6 +218,13 @@ def test_other_code_or_data_is_refused_and_with_leave_flagged(tmp_path: Path, wh
     write_report(found, tmp_path / "report")
     for name in ("report.tex", "report.html"):
         assert "mixed" in (tmp_path / "report" / name).read_text().lower()
+
+
+def test_several_versions_of_a_package_are_named(tmp_path: Path) -> None:
+    study = simulated(tmp_path, [SimulatedArm("base"), SimulatedArm("arm")])
+    env = tmp_path / "cells" / study.arms[0].stages[0].hash / "3" / "env.json"
+    env.write_text(json.dumps(json.loads(env.read_text()) | {"python": "3.99"}))
+    assert any("several versions of Python (, 3.99)" in text for text in report(study, tmp_path, resamples=9).remarks)
 
 
 def test_data_that_the_arm_is_meant_to_change_is_no_mixture(tmp_path: Path) -> None:
@@ -390,3 +398,21 @@ def test_the_command_writes_and_says_what_it_found(whole, tmp_path: Path, capsys
     assert "partial (74 of 76 cells)" in said.out and "worse" in said.out and "report.html" in said.err
     assert read_report(tmp_path / "report").effect("blind", "r1").deltas == found.effect("blind", "r1").deltas
     assert tables(found)[0].rows[0][0] == "baseline"
+
+
+# --- how often the whole report is wrong
+
+
+def test_the_committed_calibration_is_nominal_and_its_table_that_of_its_numbers() -> None:
+    file = ablation_calibration.HERE / "results" / "ablation_calibration.json"
+    content = json.loads(file.read_text("utf-8"))
+    assert file.with_suffix(".md").read_text("utf-8") == ablation_calibration.tables(content)
+    assert [row["ratio"] for row in content["rates"]] == [0.25, 1.0, 4.0] and content["trials"] >= 1000
+    for row in content["rates"]:
+        assert all(0.03 <= row[name] <= 0.07 for name in ablation_calibration.FALSE), row
+        assert row["loss"] <= 0.035 and row["planted"] >= 0.75
+
+
+def test_the_calibration_finds_what_is_planted() -> None:
+    found = ablation_calibration.rates(1.0, trials=4)
+    assert found["planted"] >= 0.5 and found["each p"] <= 0.3

@@ -79,6 +79,16 @@ class StudyEvidence:
         """Number of cells by state; stages that arms share count once for each arm."""
         return Counter(cell.state for cell in self.cells.values())
 
+    @cached_property
+    def versions(self) -> dict[str, list[str]]:
+        """Packages, and Python itself, of which cells that are done had several versions."""
+        found: dict[str, set[str]] = {}
+        for cell in self.cells.values():
+            if cell.state == "done" and cell.env is not None:
+                for name, version in {"Python": cell.env.python, **cell.env.packages}.items():
+                    found.setdefault(name, set()).add(version)
+        return {name: sorted(versions) for name, versions in found.items() if len(versions) > 1}
+
     def value(self, arm: StudyArm, position: int, metric: StudyMetric) -> float | None:
         """The value of a metric; None if the cell is not done or lacks it.
 

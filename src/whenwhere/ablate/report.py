@@ -11,7 +11,7 @@ Numbers are those of the cells, in each metric's own unit; shares are fractions 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,7 +194,7 @@ def report(
         detectable=study.detectable,
         budget=study.budget,
         mixed=evidence.mixed,
-        remarks=_remarks(study, arms, effects, machines),
+        remarks=_remarks(study, arms, effects, machines, evidence.versions),
         machines=machines,
         resamples=resamples,
     )
@@ -263,7 +263,13 @@ def _unfunded(study: Study) -> list[NotRun]:
     ]
 
 
-def _remarks(study: Study, arms: Sequence[ReportArm], effects: Sequence[Effect], machines: Sequence[str]) -> list[str]:
+def _remarks(
+    study: Study,
+    arms: Sequence[ReportArm],
+    effects: Sequence[Effect],
+    machines: Sequence[str],
+    versions: Mapping[str, Sequence[str]],
+) -> list[str]:
     """What must be known to read the whole report, as sentences."""
     headings = {metric.id: metric.heading for metric in study.metrics}
     labels = {arm.id: arm.label for arm in arms}
@@ -302,6 +308,10 @@ def _remarks(study: Study, arms: Sequence[ReportArm], effects: Sequence[Effect],
         found.append(f"There are no values of single items of {', '.join(without)}, so these cannot be recomputed.")
     if len(machines) > 1:
         found.append(f"Cells were run on {len(machines)} kinds of machines, so their times cannot be compared.")
+    for name, several in versions.items():
+        found.append(
+            f"Cells were run with several versions of {name} ({', '.join(several)}): some differences may be theirs."
+        )
     return list(dict.fromkeys(found))
 
 

@@ -58,10 +58,8 @@ def said(effect: Effect) -> str:
         return f"{n}/{effect.planned} seeds"
     if effect.standing == "constant":
         return "not tested: the same with every seed"
-    if effect.standing == "no test":
-        return f"no test ({n} seeds)"
-    if effect.standing == "checkpoint":
-        return "no test: one checkpoint against another"
+    if effect.standing in ("no test", "checkpoint"):
+        return f"no test ({n} seed{'' if n == 1 else 's'})"
     if not effect.verdict:
         return "exploratory"
     if effect.family == "check":
