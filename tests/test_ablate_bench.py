@@ -240,6 +240,17 @@ def test_a_judge_that_fails_leaves_the_paper_without_a_score(tmp_path: Path) -> 
     assert report.f1_with_failures["strict"] == report.scores[0].strict["f1"]
 
 
+def test_a_failure_leaves_no_plan_of_an_earlier_run(tmp_path: Path) -> None:
+    papers = papers_below(tmp_path, good="one two")
+    out = tmp_path / "out"
+    with Judges(planned, same_name, lambda request: "no") as (plans, judge, broken):
+        assert run_bench(papers, out, [judge], planner=plans, root=tmp_path).scores
+        assert (out / "plans/good.jsonl").exists() and (out / "judgements/good.json").exists()
+        report = run_bench(papers, out, [judge, judge], planner=broken, root=tmp_path)
+    assert report.failures and len(set(report.judges)) == 2
+    assert not list((out / "plans").iterdir()) and not list((out / "judgements").iterdir())
+
+
 def test_reviews_are_a_benchmark_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "Groups").mkdir()
     (tmp_path / "Groups/paper.md").write_text("grouping optimiser third")

@@ -377,3 +377,11 @@ def test_its_garbage_is_a_clear_failure_and_no_plan(folder: Path) -> None:
 def test_a_vision_language_checkpoint_is_taken_too() -> None:
     with pytest.raises(ModelError, match="the tokenizer has no token that goes on"):
         plan_paper(PAPER, "author", "tiny", sampling=Sampling(max_tokens=8))
+
+
+@pytest.mark.torch
+def test_a_name_that_occurs_twice_is_loaded_once(folder: Path) -> None:
+    from whenwhere.models.language import language_models
+
+    with language_models([str(folder), str(folder)]) as (first, second):
+        assert first is second and first.name == str(folder)

@@ -17,14 +17,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 from whenwhere.ablate.ablation import Ablation
 from whenwhere.ablate.bench_data import BenchPaper
 from whenwhere.ablate.documents import Document
-from whenwhere.ablate.judge import judge_plan, judge_reviews
+from whenwhere.ablate.judge import judge_plan, judge_reviews, numbered_judges
 from whenwhere.ablate.judgement import JudgeAgreement, Judgement, agreement, write_judgement
 from whenwhere.ablate.paper import read_paper
 from whenwhere.ablate.plan import Plan, read_plan, write_plan
@@ -33,7 +32,7 @@ from whenwhere.ablate.scores import PlanScores, mean_scores
 from whenwhere.ablate.structured import CallLog, Sampling
 from whenwhere.errors import ChatError, ModelError, RecordError, SettingError
 from whenwhere.models.backends import ModelBackend
-from whenwhere.models.language import load_language_model
+from whenwhere.models.language import language_models
 from whenwhere.store import make_folder, write_text
 
 #: Ablations that a planner is asked for, as the benchmark does: for authors, and for reviewers.
@@ -150,13 +149,9 @@ def run_bench(
     folder = Path(out)
     make_folder(folder)
     log = CallLog(folder / "calls.jsonl")
-    with ExitStack() as opened:
-
-        def load(model: str | ModelBackend) -> ModelBackend:
-            return opened.enter_context(load_language_model(model)) if isinstance(model, str) else model
-
-        loaded = None if planner is None else load(planner)
-        bench = [load(judge) for judge in judges]
+    with language_models([*judges, *([] if planner is None else [planner])]) as models:
+        bench = models[: len(judges)]
+        loaded = None if planner is None else models[-1]
 
         def plan_of(paper: BenchPaper) -> list[Ablation]:
             if loaded is None:
@@ -165,8 +160,8 @@ def run_bench(
                 read_paper(paper.find_source(root)), mode, loaded, k,
                 sampling=sampling, context=context, log=log,
             )  # fmt: skip
-            write_plan(plan, folder / "plans" / f"{paper.id}.json")
-            write_plan(plan, folder / "plans" / f"{paper.id}.jsonl")
+            for file in _plan_files(paper):
+                write_plan(plan, folder / file)
             return [item.ablation for item in plan.items]
 
         def judgement_of(paper: BenchPaper, plan: list[Ablation]) -> Judgement:
@@ -183,6 +178,9 @@ def run_bench(
 
         def one(paper: BenchPaper) -> Judgement | BenchFailure:
             step: Literal["plan", "judgement"] = "plan"
+            # What an earlier run left must not stand beside a failure of this one.
+            for left in [f"judgements/{paper.id}.json", *([] if loaded is None else _plan_files(paper))]:
+                (folder / left).unlink(missing_ok=True)
             try:
                 plan = plan_of(paper)
                 step = "judgement"
@@ -194,18 +192,23 @@ def run_bench(
                 on_paper(paper.id, found.error if isinstance(found, BenchFailure) else "")
             return found
 
-        concurrency = min([CONCURRENCY, *(model.concurrency for model in [*bench, *([loaded] if loaded else [])])])
+        concurrency = min([CONCURRENCY, *(model.concurrency for model in models)])
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="whenwhere-bench")
         try:
             results = list(pool.map(one, papers))
         finally:
             # After an interrupt, papers that have not begun are left for the next run.
             pool.shutdown(wait=False, cancel_futures=True)
-        names = [judge.name for judge in bench]
+        names = [name for name, _, _ in numbered_judges(bench)]
     report = _report(papers, results, mode, str(plans) if loaded is None else loaded.name, names, k, seed)
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
     write_text(folder / "report.md", report_text(report))
     return report
+
+
+def _plan_files(paper: BenchPaper) -> list[str]:
+    """Files of a paper's plan in the folder of the results: with everything, and as the original's judges read it."""
+    return [f"plans/{paper.id}.json", f"plans/{paper.id}.jsonl"]
 
 
 def _finished_plan(folder: Path, paper: str) -> Plan:

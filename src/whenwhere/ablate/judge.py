@@ -18,7 +18,6 @@ import os
 import random
 import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from whenwhere.ablate.ablation import Ablation
@@ -30,7 +29,7 @@ from whenwhere.ablate.scores import Pair
 from whenwhere.ablate.structured import AnswerError, CallLog, RawAnswer, Sampling, StructuredQuestion, ask
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.models.backends import ModelBackend
-from whenwhere.models.language import load_language_model
+from whenwhere.models.language import language_models
 from whenwhere.readers import quoted
 
 #: A label with the title behind it.
@@ -69,7 +68,7 @@ def judge_plan(
     """
     _check_lists(judges, len(gold), len(plan))
     ballots = []
-    for name, number, judge in _numbered(judges):
+    for name, number, judge in numbered_judges(judges):
         drawn = random.Random(f"{seed}/{number}/{paper}")
         sides = [(drawn.sample(range(len(gold)), len(gold)), gold), (drawn.sample(range(len(plan)), len(plan)), plan)]
         swapped = drawn.random() < 0.5
@@ -128,7 +127,7 @@ def judge_reviews(
         raise SettingError(f"reviews that ask for {wanted} ablations cannot be judged: leave the paper out")
     texts = [SqueezedText(review) for review in reviews]
     found: list[tuple[str, str | None, Quotes]] = []
-    for name, number, judge in _numbered(judges):
+    for name, number, judge in numbered_judges(judges):
         drawn = random.Random(f"{seed}/{number}/{paper}")
         order = drawn.sample(range(len(plan)), len(plan))
         labels = {f"P{k}": (index, plan[index].name) for k, index in enumerate(order, 1)}
@@ -196,17 +195,11 @@ def judge_files(
     items = [item.ablation for item in proposed.items]
     texts = [read_paper(review).text for review in reviews]
     reported = [] if gold is None else [item.ablation for item in read_plan(gold, strict=False).items]
-    with ExitStack() as opened:
-        loaded = [
-            opened.enter_context(load_language_model(judge)) if isinstance(judge, str) else judge for judge in judges
-        ]
+    told: dict[str, Any] = {"paper": proposed.source.paper, "seed": seed, "sampling": sampling, "log": log}
+    with language_models(judges) as loaded:
         if texts:
-            return judge_reviews(
-                texts, items, loaded, wanted, paper=proposed.source.paper, seed=seed, sampling=sampling, log=log
-            )
-        return judge_plan(
-            reported, items, loaded, paper=proposed.source.paper, seed=seed, sampling=sampling, log=log
-        )  # fmt: skip
+            return judge_reviews(texts, items, loaded, wanted, **told)
+        return judge_plan(reported, items, loaded, **told)
 
 
 _PAIRS = """\
@@ -250,7 +243,7 @@ Write one object for every proposed ablation: "item", its label; "quote", the wo
 copied from the review exactly (one sentence or a part of one), or null if no review asks for it."""
 
 
-def _numbered(judges: Sequence[ModelBackend]) -> list[tuple[str, int, ModelBackend]]:
+def numbered_judges(judges: Sequence[ModelBackend]) -> list[tuple[str, int, ModelBackend]]:
     """Each judge with a name of its own and its number."""
     seen: dict[str, int] = {}
     listed = []

@@ -5,7 +5,8 @@ taken as it is; a causal language model (Qwen3, Llama, ...), which the pipelines
 pictures and runs on the same back end, so that it is held to schemas and split over memory in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def load_language_model(name: str, *, device: str | None = None, concurrency: in
         backend.name = name
         return backend
     return load_model(name, device=device, cache=False)
+
+
+@contextmanager
+def language_models(models: Sequence[str | ModelBackend]) -> Iterator[list[ModelBackend]]:
+    """Load several models for the time of a block; a name that occurs twice is loaded once.
+
+    Args:
+        models: Names as for `load_language_model`, or models that are loaded already, which stay open.
+    """
+    with ExitStack() as opened:
+        named: dict[str, ModelBackend] = {}
+        for model in models:
+            if isinstance(model, str) and model not in named:
+                named[model] = opened.enter_context(load_language_model(model))
+        yield [named[model] if isinstance(model, str) else model for model in models]
 
 
 class TextCheckpoint(Checkpoint):
