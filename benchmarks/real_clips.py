@@ -1,14 +1,16 @@
-"""The motion grounder on real clips: 15 development sentences on three clips, compared with trivial baselines.
+"""The offline grounders on real clips: 54 development sentences on 13 clips, compared with baselines.
 
     WHENWHERE_DATA=/path/to/data python benchmarks/real_clips.py
 
-These clips and sentences were used in development (rules were written with them on the screen), so the figures guard
-against regressions and say little about other clips; `stage_heldout.py` says more. Result files hold ids and numbers,
-no sentences. The true boxes of the two static clips were proposed by background subtraction, which favours a method
-like this one, and corrected by one annotator. Expected cost: one minute on two busy cores.
+`objects` (the detector of the extra `[objects]`) and `motion` answer every sentence. The first set of 15 sentences was
+on the screen when the motion grounder was written. Of the second set, every other clip by name is *apart*: nothing was
+fitted to its 20 sentences, whose means are printed apart; the others and the first set are *fit*. Result files hold ids
+and numbers, no sentences. Expected cost: six minutes on two quiet cores.
 
-The baselines are: the whole clip and frame; the best constant span and box (fitted on these very sentences, so an upper
-bound of its kind); and the largest and longest track, whatever the sentence. Intervals resample sentences.
+The baselines are the whole clip and frame; the largest track, whatever the sentence; and the oracle, the track whose
+boxes fit the truth best during the true time, which shows what the tracks allow. `s` is the overlap of the boxes when a
+grounder is given the true time. An answer is right from t_IoU 0.5 on, or if it says absent and is right about that; an
+unsure one is no answer. Intervals resample sentences.
 """
 
 import json
@@ -16,12 +18,18 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.grounder import GroundingResult
 from whenwhere.grounders.motion import MotionGrounder
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.objects import ObjectGrounder
+from whenwhere.grounders.objects.grounder import shared_detector
 from whenwhere.overlap import t_iou, v_iou
 from whenwhere.spans import SpanSet
 from whenwhere.stats import bootstrap_mean, paired_difference
@@ -31,8 +39,25 @@ from whenwhere.tubes import Tube
 from whenwhere.video import VideoInfo, probe
 
 RESULTS = Path(__file__).parent / "results"
-#: Smallest allowed means over the sentences of static clips: a regression guard, not the goal.
+NAMES = ("objects", "motion", "whole clip", "largest track", "oracle track")
+#: Smallest allowed means over the first set's sentences on static clips: a regression guard, not the goal.
 LEAST = {"t": 0.65, "v": 0.55}
+COVERAGES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+
+
+def sentences(root: Path) -> list[dict[str, Any]]:
+    """The sentences of both sets, each with `half` (fit or apart), `set` and `camera`."""
+    first, second = (
+        json.loads((root / "queries" / name).read_text("utf-8"))["queries"]
+        for name in ("real-clips.json", "real-clips-2.json")
+    )
+    apart = set(sorted({q["video"] for q in second})[1::2])
+    for q in first:
+        # Whether the camera moves is taken from the clip's own note, not from our estimate.
+        q |= {"set": 1, "half": "fit", "camera": "moving" if q["video"].startswith("sam2") else "static"}
+    for q in second:
+        q |= {"set": 2, "half": "apart" if q["video"] in apart else "fit"}
+    return [*first, *second]
 
 
 def truth(q: dict, info: VideoInfo) -> Tube:
@@ -50,50 +75,101 @@ def constant(info: VideoInfo, spans: SpanSet, box: np.ndarray) -> Tube:
     return Tube(spans, times, np.repeat(box[None], len(times), 0))
 
 
-def best_constant(items: list[tuple[VideoInfo, Tube]]) -> tuple[float, float, np.ndarray]:
-    """Start and end in shares of the duration, and box in shares of the frame, that score best over all items."""
-    grid = [(a / 10, b / 10) for a in range(10) for b in range(a + 1, 11)]
+def track_tube(info: VideoInfo, actor: TrackedActor, spans: SpanSet) -> Tube:
+    """The boxes of a track in some spans."""
+    times = np.concatenate([second_level_times(s, 1.0, last=info.last_before(s.end)) for s in spans])
+    return Tube(spans, times, actor.at(times))
 
-    def mean_t(span: tuple[float, float]) -> float:
-        return float(
-            np.mean([t_iou(SpanSet([(span[0] * i.duration, span[1] * i.duration)]), t.spans) for i, t in items])
-        )
 
-    span = max(grid, key=mean_t)
-    boxes = [np.median(t.boxes, 0) / [i.width, i.height, i.width, i.height] for i, t in items]
-    tried = [*boxes, np.median(boxes, 0), np.array([0.0, 0, 1, 1])]
+def scores(spans: SpanSet, tube: Tube | None, gold: Tube | None) -> dict[str, float]:
+    """t_IoU and v_IoU; an empty answer to an empty truth has 1."""
+    if gold is None:
+        return {"t": float(not spans), "v": float(not spans)}
+    return {"t": t_iou(spans, gold.spans), "v": v_iou(tube, gold) if tube is not None else 0.0}
 
-    def mean_v(box: np.ndarray) -> float:
-        size = [np.array([i.width, i.height, i.width, i.height]) for i, _ in items]
-        spans = [SpanSet([(span[0] * i.duration, span[1] * i.duration)]) for i, _ in items]
-        return float(
-            np.mean([v_iou(constant(i, s, box * z), t) for (i, t), s, z in zip(items, spans, size, strict=True)])
-        )
 
-    return *span, max(tried, key=mean_v)
+def boxes_alone(ground: Callable[[GroundingRequest], GroundingResult], query: str, gold: Tube) -> float:
+    """The overlap of the boxes when the true time is given."""
+    hull = gold.spans.hull
+    found = ground(GroundingRequest(query, span=hull))
+    if not found.tubes:
+        return 0.0
+    time_overlap = t_iou(found.spans, gold.spans)
+    return v_iou(found.tubes[0], gold) / time_overlap if time_overlap else 0.0
+
+
+def row_of(q: dict, info: VideoInfo, objects: ObjectGrounder, motion: MotionGrounder) -> dict[str, Any]:
+    """One sentence: what each grounder said, and all scores."""
+    gold = truth(q, info) if q["span"] else None
+    row: dict[str, Any] = {k: q[k] for k in ("id", "video", "kind", "camera", "set", "half")}
+    for name, grounder in (("objects", objects), ("motion", motion)):
+        found = grounder.ground(info, GroundingRequest(q["query"]))
+        row[name] = scores(found.spans, found.tubes[0] if found.tubes else None, gold)
+        row[name] |= {"status": found.status, "confidence": found.confidence}
+        if gold is not None:
+            row[name]["s"] = boxes_alone(lambda r, g=grounder: g.ground(info, r), q["query"], gold)
+        right = found.status == "absent" if gold is None else found.status == "answered" and row[name]["t"] >= 0.5
+        row[name]["right"] = right
+    everyone = objects.observe(info)[2]
+    full = SpanSet([(0.0, info.duration)])
+    row["whole clip"] = scores(full, constant(info, full, np.array([0.0, 0, info.width, info.height])), gold)
+    largest = max(everyone, key=lambda a: a.mass, default=None)
+    row["largest track"] = (
+        scores(SpanSet(), None, gold)
+        if largest is None
+        else scores(largest.spans, track_tube(info, largest, largest.spans), gold)
+    )
+    row["oracle track"] = {"t": 1.0, "v": 1.0}
+    if gold is not None:
+        tubes = [track_tube(info, a, gold.spans) for a in everyone]
+        row["oracle track"]["v"] = max((v_iou(t, gold) for t in tubes), default=0.0)
+    return row
+
+
+def means(rows: list[dict]) -> dict[str, Any]:
+    """Means with intervals, the difference to the whole clip, absence, and risk by coverage."""
+    out: dict[str, Any] = {"sentences": len(rows)}
+    for name in NAMES:
+        out[name] = {k: bootstrap_mean([r[name][k] for r in rows])._asdict() for k in ("t", "v")}
+    there = [r for r in rows if "s" in r["objects"]]
+    for name in ("objects", "motion"):
+        out[name]["s"] = statistics.mean(r[name]["s"] for r in there) if there else None
+        gone = [r for r in rows if "s" not in r["objects"]]
+        out[name]["absent right"] = [sum(r[name]["right"] for r in gone), len(gone)]
+        answered = sorted((r for r in rows if r[name]["status"] != "unsure"), key=lambda r: -r[name]["confidence"])
+        out[name]["risk"] = [
+            {"coverage": k / len(rows), "right": statistics.mean(r[name]["right"] for r in answered[:k])}
+            for share in COVERAGES
+            if (k := min(len(answered), int(np.ceil(share * len(rows)))))
+        ]
+    out["objects - whole clip"] = {
+        k: paired_difference([r["objects"][k] for r in rows], [r["whole clip"][k] for r in rows])._asdict()
+        for k in ("t", "v")
+    }
+    return out
 
 
 def speeds(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
-    """By clip: speed of the index in times real time, best of two runs per background; ms of a later question."""
+    """By clip: speed of the first question in times real time; share of frames that the detector saw; a later one."""
     out: dict[str, dict[str, float]] = {}
     for name, path in paths.items():
         row = {}
-        for kind in ("median", "recurring"):
-            walls = []
-            for _ in range(2):
-                info = probe(path)
-                grounder = MotionGrounder(background=kind)
-                start = time.perf_counter()
-                grounder.observe(info)
-                walls.append(time.perf_counter() - start)
-            row[f"{kind}, times real time"] = info.duration / min(walls)
-        grounder.ground(info, GroundingRequest("the first person"))
-        each = []
-        for query in ("a red car drives to the left", "the woman leaves", "the second man in a black jacket") * 3:
+        detector = shared_detector("ssd")
+        for kind in ("objects", "motion"):
+            info = probe(path)
+            grounder = ObjectGrounder(lambda d=detector: d) if kind == "objects" else MotionGrounder()
             start = time.perf_counter()
-            grounder.ground(info, GroundingRequest(query))
-            each.append((time.perf_counter() - start) * 1000)
-        row["second question, ms"] = statistics.median(each)
+            seen = grounder.observe(info)
+            row[f"{kind}, times real time"] = info.duration / (time.perf_counter() - start)
+            grounder.ground(info, GroundingRequest("the first person"))
+            each = []
+            for query in ("a red car drives to the left", "the woman leaves", "the second man in a black jacket") * 3:
+                start = time.perf_counter()
+                grounder.ground(info, GroundingRequest(query))
+                each.append((time.perf_counter() - start) * 1000)
+            row[f"{kind}, second question, ms"] = statistics.median(each)
+            if kind == "objects":
+                row["detected frames"] = seen[0].asked / max(1, seen[0].frames)
         out[name] = row
     return out
 
@@ -105,58 +181,35 @@ def main() -> int:
         print("set WHENWHERE_DATA to the folder with videos/ and queries/", file=sys.stderr)
         return 2
     root = Path(data)
-    queries = json.loads((root / "queries/real-clips.json").read_text("utf-8"))["queries"]
-    paths = {q["video"]: root / "videos" / q["video"] for q in queries}
+    asked = sentences(root)
+    paths = {q["video"]: root / "videos" / q["video"] for q in asked}
     infos = {name: probe(path) for name, path in paths.items()}
-    grounder = MotionGrounder(Cache(enabled=False))
-    items = [(infos[q["video"]], truth(q, infos[q["video"]])) for q in queries]
-    start, end, box = best_constant(items)
-    rows = []
-    for q, (info, gold) in zip(queries, items, strict=True):
-        found = grounder.ground(info, GroundingRequest(q["query"]))
-        full = SpanSet([(0.0, info.duration)])
-        frame = np.array([0.0, 0, info.width, info.height])
-        _, actors, _ = grounder.observe(info)
-        blind = max(actors, key=lambda a: a.mass)
-        times = np.concatenate([second_level_times(s, 1.0, last=info.last_before(s.end)) for s in blind.spans])
-        answers = {
-            "motion": (found.spans, found.tubes[0] if found.tubes else None),
-            "whole clip": (full, constant(info, full, frame)),
-            "constant": (
-                SpanSet([(start * info.duration, end * info.duration)]),
-                constant(info, SpanSet([(start * info.duration, end * info.duration)]),
-                         box * np.array([info.width, info.height, info.width, info.height])),
-            ),
-            "blind": (blind.spans, Tube(blind.spans, times, blind.at(times))),
-        }  # fmt: skip
-        row = {"id": q["id"], "clip": q["video"], "status": found.status, "confidence": found.confidence}
-        # Whether the camera moves is taken from the clip's own note, not from our estimate.
-        row["camera"] = "moving" if q["video"].startswith("sam2") else "static"
-        for name, (spans, tube) in answers.items():
-            row[name] = {"t": t_iou(spans, gold.spans), "v": v_iou(tube, gold) if tube is not None else 0.0}
-        rows.append(row)
-    names = ("motion", "whole clip", "constant", "blind")
-    means = {}
-    for group in ("static", "moving", "all"):
-        chosen = [r for r in rows if group in (r["camera"], "all")]
-        means[group] = {
-            name: {k: bootstrap_mean([r[name][k] for r in chosen])._asdict() for k in ("t", "v")} for name in names
-        }
-        means[group]["motion - whole clip"] = {
-            k: paired_difference([r["motion"][k] for r in chosen], [r["whole clip"][k] for r in chosen])._asdict()
-            for k in ("t", "v")
-        }
+    cache = Cache(None) if "--cache" in sys.argv else Cache(enabled=False)
+    objects, motion = ObjectGrounder(lambda: shared_detector("ssd"), cache), MotionGrounder(cache)
+    rows = [row_of(q, infos[q["video"]], objects, motion) for q in sorted(asked, key=lambda q: q["video"])]
+    groups: dict[str, list[dict]] = {
+        "apart": [r for r in rows if r["half"] == "apart"],
+        "fit": [r for r in rows if r["half"] == "fit"],
+        "first set, static": [r for r in rows if r["set"] == 1 and r["camera"] == "static"],
+    }
+    for field in ("camera", "kind"):
+        for value in sorted({r[field] for r in rows}):
+            groups[f"{field} {value}"] = [r for r in rows if r[field] == value]
+    groups["all"] = rows
     result = {
-        "sentences": len(rows), "clips": len(paths), "resampled": "sentences", "rows": rows, "means": means,
-        "speed": speeds(paths),
+        "sentences": len(rows), "clips": len(paths), "resampled": "sentences", "rows": rows,
+        "means": {name: means(some) for name, some in groups.items()},
+        "speed": {} if "--no-speed" in sys.argv else speeds(paths),
     }  # fmt: skip
     write_text(RESULTS / "real_clips.json", json.dumps(_rounded(result), indent=1) + "\n")
     text = _table(result)
     write_text(RESULTS / "real_clips.md", text)
     print(text)
-    static = means["static"]["motion"]
     broken = [
-        f"static m_{k}IoU {static[k]['mean']:.3f} < {least}" for k, least in LEAST.items() if static[k]["mean"] < least
+        f"{name}: m_{k}IoU {found[k]['mean']:.3f} < {least} on the static clips of the first set"
+        for name in ("objects", "motion")
+        for k, least in LEAST.items()
+        if (found := result["means"]["first set, static"][name])[k]["mean"] < least
     ]
     for sentence in broken:
         print("REGRESSION:", sentence, file=sys.stderr)
@@ -172,32 +225,52 @@ def _rounded(x: object) -> object:
 
 
 def _table(result: dict) -> str:
-    names = ("motion", "whole clip", "constant", "blind")
     lines = [
-        "# The motion grounder on the real development clips", "",
-        "t_IoU / v_IoU x 100. Development clips: a regression guard, not a claim about other clips.", "",
-        "| id | camera | status | confidence | " + " | ".join(names) + " |", "|---" * (4 + len(names)) + "|",
+        "# The offline grounders on the real development clips", "",
+        "t_IoU / v_IoU x 100. Nothing was fitted to the sentences that are *apart*.", "",
+        "| id | half | kind | camera | objects says | s | " + " | ".join(NAMES) + " |", "|---" * (6 + len(NAMES)) + "|",
     ]  # fmt: skip
     for r in result["rows"]:
-        cells = [f"{100 * r[n]['t']:.0f} / {100 * r[n]['v']:.0f}" for n in names]
+        cells = [f"{100 * r[n]['t']:.0f} / {100 * r[n]['v']:.0f}" for n in NAMES]
+        said = f"{r['objects']['status']} {r['objects']['confidence']:.2f}"
+        s = f"{100 * r['objects']['s']:.0f}" if "s" in r["objects"] else ""
         lines.append(
-            f"| {r['id']} | {r['camera']} | {r['status']} | {r['confidence']:.2f} | " + " | ".join(cells) + " |"
+            f"| {r['id']} | {r['half']} | {r['kind']} | {r['camera']} | {said} | {s} | " + " | ".join(cells) + " |"
         )
     lines += [
         "",
-        "Means with 95 % intervals over sentences (three clips are too few to resample, so they are too narrow):",
+        "Means; the last column is objects minus whole clip in t_IoU, with a 95 % interval over sentences:",
         "",
     ]
-    lines += ["| camera | answer | t_IoU | v_IoU |", "|---|---|---|---|"]
-    for group, table in result["means"].items():
-        for name, v in table.items():
-            t, b = (f"{100 * v[k]['mean']:.1f} [{100 * v[k]['low']:.1f}, {100 * v[k]['high']:.1f}]" for k in ("t", "v"))
-            lines.append(f"| {group} | {name} | {t} | {b} |")
-    lines += ["", "Speed, cache off:", "", "| clip | median bg | recurring bg | second question |", "|---|---|---|---|"]
+    lines += [
+        "| group | n | s | " + " | ".join(NAMES) + " | absent right | difference |",
+        "|---" * (5 + len(NAMES)) + "|",
+    ]
+    for group, m in result["means"].items():
+        cells = [f"{100 * m[n]['t']['mean']:.1f} / {100 * m[n]['v']['mean']:.1f}" for n in NAMES]
+        s = "" if m["objects"]["s"] is None else f"{100 * m['objects']['s']:.0f}"
+        d = m["objects - whole clip"]["t"]
+        absent = "{} of {}".format(*m["objects"]["absent right"])
+        lines.append(
+            f"| {group} | {m['sentences']} | {s} | " + " | ".join(cells) + f" | {absent} | "
+            f"{100 * d['mean']:.1f} [{100 * d['low']:.1f}, {100 * d['high']:.1f}] |"
+        )
+    lines += ["", "Right answers among the surest (coverage of all sentences: share that is right):", ""]
+    for group in ("apart", "fit", "all"):
+        for name in ("objects", "motion"):
+            points = ", ".join(f"{p['coverage']:.2f}: {p['right']:.2f}" for p in result["means"][group][name]["risk"])
+            lines.append(f"- {group}, {name}: {points}")
+    if result["speed"]:
+        lines += ["", "Speed, cache off (times real time), and what a later question takes:", ""]
+        lines += [
+            "| clip | objects | frames detected | motion | later, objects | later, motion |",
+            "|---|---|---|---|---|---|",
+        ]
     for name, v in result["speed"].items():
         lines.append(
-            f"| {name} | {v['median, times real time']:.1f}x | {v['recurring, times real time']:.1f}x "
-            f"| {v['second question, ms']:.1f} ms |"
+            f"| {name} | {v['objects, times real time']:.1f}x | {100 * v['detected frames']:.0f} % "
+            f"| {v['motion, times real time']:.1f}x | {v['objects, second question, ms']:.1f} ms "
+            f"| {v['motion, second question, ms']:.1f} ms |"
         )
     return "\n".join(lines) + "\n"
 

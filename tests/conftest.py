@@ -48,6 +48,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["WHENWHERE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _fast_model() -> None:
+    # Most tests are about files and exports and would only wait for a detector; those about `auto` take this away.
+    os.environ["WHENWHERE_MODEL"] = "motion"
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Torch computes on one thread: a micro model is slower on two, and sums are the same from run to run."""

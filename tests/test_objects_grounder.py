@@ -6,10 +6,11 @@ import pytest
 
 from whenwhere.errors import SettingError
 from whenwhere.grounders import GroundingRequest
-from whenwhere.grounders.named import check_grounder, find_grounder
+from whenwhere.grounders.named import check_grounder, find_grounder, resolve_auto
 from whenwhere.grounders.objects import ObjectGrounder
 from whenwhere.grounders.objects.index import build_object_index
 from whenwhere.grounders.objects.labels import wanted_classes
+from whenwhere.grounders.objects.relations import time_together
 from whenwhere.grounders.objects.tracks import FrameDetections, ObjectTracker
 from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.overlap import t_iou, v_iou
@@ -186,3 +187,29 @@ def test_names():
     assert find_grounder("objects") and find_grounder("objects:some/net.pb") and not find_grounder("motion:x")
     with pytest.raises(SettingError, match="no detector"):
         check_grounder("objects:psychic")
+
+
+def test_auto_is_the_best_grounder_at_hand(monkeypatch):
+    monkeypatch.delenv("WHENWHERE_MODEL")
+    for installed, name in ((True, "objects"), (False, "motion")):
+        monkeypatch.setattr("whenwhere.models.detectors.package.is_installed", lambda there=installed: there)
+        assert resolve_auto("auto") == name
+    assert resolve_auto("encoder:x") == "encoder:x"
+    monkeypatch.setenv("WHENWHERE_MODEL", "http://somewhere:8000/v1#paid")
+    with pytest.raises(SettingError, match="no built-in model"):
+        resolve_auto("auto")
+
+
+def test_together_and_the_ends_of_it(scene, grounder):
+    _, _, actors, _ = grounder.observe(scene)
+    person, dog = sorted(actors, key=lambda a: -a.span.duration)[:2]
+    runs = time_together(person, actors, "beside").runs
+    assert len(runs) == 1 and 2 < runs[0][0] < 4.2 and runs[0][1] <= dog.span.end + 0.5
+    assert not time_together(person, [person], "").runs
+
+
+def test_a_weakly_seen_event_is_answered_with_the_stay_and_less_surely(scene, grounder):
+    plain = grounder.ground(scene, GroundingRequest("the dog"))
+    leaps = grounder.ground(scene, GroundingRequest("the dog leaps"))
+    assert leaps.confidence < plain.confidence
+    assert not leaps.spans or t_iou(leaps.spans, plain.spans) > 0.5

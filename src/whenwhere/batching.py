@@ -40,7 +40,7 @@ from whenwhere.datasets.manifest import parts as manifest_parts
 from whenwhere.datasets.questions import QuestionList, read_folder, read_questions
 from whenwhere.engine import Engine, by_cost, open_engine, portable
 from whenwhere.errors import OutputError, SettingError, WhenwhereError
-from whenwhere.grounders.named import find_grounder
+from whenwhere.grounders.named import AUTO, find_grounder, resolve_auto
 from whenwhere.grounders.pipelines import pipeline_concurrency
 from whenwhere.jobs import BatchCallback as BatchCallback
 from whenwhere.jobs import BatchJob as BatchJob
@@ -59,7 +59,7 @@ def batch(
     manifest: str | os.PathLike[str] | Iterable[Item],
     out: str | os.PathLike[str],
     *,
-    model: str | ModelBackend = "motion",
+    model: str | ModelBackend = AUTO,
     settings: GroundingSettings | None = None,
     sentences: Sequence[str] = (),
     exports: Sequence[str] = (),
@@ -103,6 +103,7 @@ def batch(
         OutputError: Answers cannot be stored, or another run writes to the same folder.
         MissingExtraError: The engine is `ray`, which is not installed.
     """
+    model = resolve_auto(model) if isinstance(model, str) else model
     job = BatchJob(
         settings or GroundingSettings(),
         model,

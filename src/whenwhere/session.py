@@ -27,7 +27,7 @@ import numpy as np
 
 from whenwhere.errors import MediaError, OutputError, SettingError, WhenwhereError
 from whenwhere.grounders import Grounder, GroundingResult
-from whenwhere.grounders.named import build_grounder, check_grounder, find_grounder
+from whenwhere.grounders.named import AUTO, build_grounder, check_grounder, find_grounder, resolve_auto
 from whenwhere.grounders.pipelines import build_pipeline, check_pipeline, pipeline_concurrency
 from whenwhere.grounders.postprocess import clip_result, drop_outside_boxes
 from whenwhere.models.backends.base import BackendOptions, CallCosts, ModelBackend
@@ -68,6 +68,7 @@ def check_model(
         SettingError: There is no such model, or it has no such pipeline, samples or device.
         MissingExtraError: The model needs packages that are not installed.
     """
+    name = resolve_auto(name)
     if find_grounder(name) is None:
         check_model_name(name, device, concurrency)
         if settings is not None:
@@ -80,7 +81,7 @@ def check_model(
 
 def open(
     source: str | os.PathLike[str],
-    model: str | ModelBackend = "motion",
+    model: str | ModelBackend = AUTO,
     cache: str | os.PathLike[str] | Literal[False] | None = None,
     frame_rate: float = 25.0,
     max_download: float = MAX_DOWNLOAD,
@@ -92,7 +93,9 @@ def open(
 
     Args:
         source: A file, a folder of pictures, an http(s) address, or `-` for standard input.
-        model: The model that answers: `motion`, which is built in; `encoder:` and the folder or hub id of a video-text
+        model: The model that answers: `objects`, which recognises things by the detector of the extra `[objects]`, or
+            by another one (`objects:net.pb`); `motion`, which needs no weights; `auto`, the first of these if its
+            detector is installed, else the second; `encoder:` and the folder or hub id of a video-text
             or image-text encoder; a folder or hub id of a vision-language model; an address that serves one,
             `http://host:8000/v1#name`; or a back end from `whenwhere.load_model`, which stays open after this session
             so that several videos can share it. Frames leave this machine only for an address.
@@ -125,7 +128,7 @@ class Session:
     def __init__(
         self,
         source: str | os.PathLike[str],
-        model: str | ModelBackend = "motion",
+        model: str | ModelBackend = AUTO,
         cache: str | os.PathLike[str] | Literal[False] | None = None,
         frame_rate: float = 25.0,
         max_download: float = MAX_DOWNLOAD,
@@ -138,7 +141,7 @@ class Session:
         check_source(frame_rate, max_download)
 
         given = model if isinstance(model, ModelBackend) else None
-        name = model.name if isinstance(model, ModelBackend) else model
+        name = model.name if isinstance(model, ModelBackend) else resolve_auto(model)
         if given is None:
             check_model(name, device=device, concurrency=concurrency)
         elif device is not None or concurrency is not None:

@@ -26,7 +26,7 @@ def batch_command(
     sentences: Annotated[
         Path | None, typer.Option(help="If MANIFEST is a folder: a text file with one sentence per line.")
     ] = None,
-    model: options.Model = "motion",
+    model: options.Model = "auto",
     pipeline: options.Pipeline = "second-level",
     samples: options.Samples = 1,
     rate: options.Rate = 1.0,

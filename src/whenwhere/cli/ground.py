@@ -26,7 +26,7 @@ def ground_command(
         list[str],
         typer.Argument(metavar="SENTENCE", help="What to look for. One analysis of the video serves all sentences."),
     ],
-    model: options.Model = "motion",
+    model: options.Model = "auto",
     pipeline: options.Pipeline = "second-level",
     samples: options.Samples = 1,
     rate: options.Rate = 1.0,

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 Model = Annotated[
     str,
     typer.Option(
-        help="The model that answers: motion (built in, needs no weights), tiny (a small trained model that comes with "
-        "the package), the folder or Hugging Face id of a vision-language model, a model of a training run (RUN@STEP, "
-        "RUN@best, RUN@last), encoder: and the name of an image-text or video-text encoder, such as "
-        "encoder:openai/clip-vit-base-patch16, or the address of a server with a vision-language model, "
-        "http://host:8000/v1#name. Frames leave this machine only if you name an address here."
+        help="The model that answers: objects (recognises things by a detector; needs the extra [objects], or a "
+        "detector's file: objects:FILE), motion (needs no weights), auto (objects if its detector is installed, else "
+        "motion), tiny (a small trained model that comes with the package), the folder or Hugging Face id of a "
+        "vision-language model, a model of a training run (RUN@STEP, RUN@best, RUN@last), encoder: and the name of an "
+        "image-text or video-text encoder, such as encoder:openai/clip-vit-base-patch16, or the address of a server "
+        "with a vision-language model, http://host:8000/v1#name. "
+        "Frames leave this machine only if you name an address here."
     ),
 ]
 Pipeline = Annotated[

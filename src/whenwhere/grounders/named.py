@@ -5,6 +5,7 @@ before the colon is looked up in the table. Every other name is a vision-languag
 (`whenwhere.models.backends.resolve`).
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,30 @@ GROUNDERS: dict[str, GrounderKind] = {
     "objects": GrounderKind(_objects, check=_check_objects, default="ssd"),
     "encoder": GrounderKind(_encoder, check=_check_encoder),
 }
+
+
+#: The name that chooses the best grounder at hand, and the environment variable that names another choice.
+AUTO, CHOICE = "auto", "WHENWHERE_MODEL"
+
+
+def resolve_auto(name: str) -> str:
+    """The grounder that `auto` stands for: `objects` where its detector is installed, else `motion`.
+
+    Other names are returned as they are. `$WHENWHERE_MODEL` may name another grounder of `GROUNDERS`; it cannot name a
+    vision-language model, so that no sentence is sent to one by a setting that the user does not see.
+
+    Raises:
+        SettingError: `$WHENWHERE_MODEL` names no grounder.
+    """
+    from whenwhere.models.detectors.package import is_installed
+
+    if name != AUTO:
+        return name
+    if chosen := os.environ.get(CHOICE):
+        if find_grounder(chosen) is None:
+            raise SettingError(f"{CHOICE}={chosen} names no built-in model: set it to motion or objects, or unset it")
+        return chosen
+    return "objects" if is_installed() else "motion"
 
 
 def find_grounder(name: str) -> GrounderKind | None:

@@ -225,6 +225,8 @@ def is_verb_form(words: list[str], i: int) -> bool:
     (True, False)
     """
     word, before = words[i], words[i - 1] if i else ""
+    if word.endswith(("ing", "ed")) and not any(word in nouns for nouns in lex.NOUNS.values()):
+        return True  # "drinking", "parked"
     if word in ("heading", "headed"):
         return True
     if word == "heads":
@@ -296,6 +298,24 @@ def object_of(
             continue
         return words[i], kind
     return None
+
+
+def preposition_of(words: list[str], noun: int) -> str:
+    """The preposition that governs a noun: the nearest one before it, with no other noun between; "" without one.
+
+    Args:
+        words: The words of a clause.
+        noun: The index of the noun.
+
+    >>> preposition_of("a cup on the small table".split(), 5), preposition_of("a man lifts the cup".split(), 4)
+    ('on', '')
+    """
+    for i in range(noun - 1, max(-1, noun - 6), -1):
+        if words[i] in PREPOSITIONS and words[i] != "of":
+            return words[i]
+        if is_noun(words[i]) and not lex.colour_of(words[i]) and i + 1 != noun:
+            return ""
+    return ""
 
 
 def coordinated(words: list[str], subject: int) -> str | None:

@@ -23,6 +23,7 @@ from whenwhere.grounders.motion.ranking import MotionScorer, Scorer, rank_candid
 from whenwhere.grounders.motion.reading import QueryReading, read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.motion.track_scoring import actor_groups
+from whenwhere.models.detectors.package import is_installed
 from whenwhere.spans import Span, SpanSet
 from whenwhere.store import Cache
 from whenwhere.tracking import second_level_times
@@ -31,6 +32,8 @@ from whenwhere.video import VideoInfo
 
 #: Most candidates listed in an answer.
 LISTED = 8
+#: What helps where motion is not enough.
+_MORE = "--model objects recognises people, animals and everyday things by a detector"
 #: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
 
@@ -110,7 +113,10 @@ class MotionGrounder:
                 if index.unsteady < 0.3
                 else "the camera moves too far to learn the background: answers are guesses"
             )
-        return ground_among(info, request, everyone, index, MotionScorer(), Selector, decoded, warnings)
+        found = ground_among(info, request, everyone, index, MotionScorer(), Selector, decoded, warnings)
+        if found.status == "unsure":
+            found.warnings.append(_MORE if is_installed() else f"{_MORE}: pip install 'whenwhere[objects]'")
+        return found
 
 
 def ground_among(

@@ -111,7 +111,8 @@ UNTELLABLE = _words(
 #: Nouns that are verbs as well, in -s after another noun: "the lorry motors past", "the man hands it over".
 NOUN_VERBS = _words(
     "motor wheel truck coach cycle bike ride cup hand box tank nose head guard pilot dog duck ram fish hound wolf hare "
-    "shepherd coast ferry raft canoe taxi skate"
+    "shepherd coast ferry raft canoe taxi skate stick drink watch phone water plant brush paper part hose clock cook "
+    "hammer mop vacuum broom dish pack train skateboard ski paddle snack book tie parachute pedal toast"
 )
 
 #: Words that mean several things at once -> the least number of them.

@@ -35,6 +35,8 @@ class QueryReading:
         child: Whether a child is meant.
         events: What happens, in the order told (keys of `lexicon.EVENTS`).
         object: Another thing that it happens to, with kind and colours.
+        companions: The other things of the clause as (preposition or "", noun, kind), in their order; the preposition
+            is the one before the noun, as in "on the bed".
         relation: (while, after, before or not, the reading of the other clause); "not" is the time outside of it.
         alone: Whether the sentence is its other clause alone, as in "before the car comes"; then it asks for a time.
         every: Whether every thing or time that fits is meant.
@@ -57,6 +59,7 @@ class QueryReading:
     child: bool = False
     events: list[str] = field(default_factory=list)
     object: "QueryReading | None" = None
+    companions: list[tuple[str, str, str]] = field(default_factory=list)
     relation: "tuple[str, QueryReading] | None" = None
     alone: bool = False
     every: bool = False
@@ -176,6 +179,7 @@ def _read_clause(words: list[str]) -> QueryReading:
     others = [(i, k) for i, k in nouns if subject is None or i != subject[0]]
     if (thing := grammar.object_of(words, others, subject)) is not None:
         r.object = QueryReading(noun=thing[0], kind=thing[1])
+    r.companions = [(grammar.preposition_of(words, i), words[i], kind) for i, kind in others]
     _attach_colours(r, words, subject, others)
     if r.object is not None and r.object.kind == "object" and not {"put_down", "pick_up"} & set(r.events):
         r.colours += [(c, "carried") for c, _ in r.object.colours]
@@ -303,6 +307,10 @@ _LEAVES = re.compile(
 )
 
 
+#: Words before "the camera" with which something is near it.
+_AT = "up to|close to|closer to|right at|against|in front of|into|near|at|touch|touches|touching|poking at|front of"
+
+
 def _places(r: QueryReading, words: list[str], text: str) -> None:
     """Set direction, origin and side of a reading, given the words and the text in base form."""
     moves = {"left": "left", "right": "right", "top": "up", "bottom": "down"}
@@ -351,6 +359,8 @@ def _places(r: QueryReading, words: list[str], text: str) -> None:
         r.direction = r.direction or "towards"
     elif re.search(r"away from (the camera|us|me\b)|into the (distance|background)", text):
         r.direction = r.direction or "away"
+    if r.direction is None and re.search(rf"\b({_AT}) (the |our |my )?(camera|lens|viewer|screen)\b", text):
+        r.side = r.side or "near"
     if r.origin and r.direction is None and ("pass" in r.events or "enter" not in r.events):
         r.direction = None  # the origin alone is scored
     if r.origin and r.direction and moves.get(r.origin) == r.direction:

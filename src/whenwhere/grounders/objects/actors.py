@@ -14,6 +14,8 @@ from whenwhere.grounders.motion.stationary_tracks import TrackRows
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.overlap import box_iou
 
+#: Share of the time with a moving camera up to which blobs are used.
+STILL = 0.3
 #: Least share of a track's time, and least mean IoU, at which a blob and a recognised thing are one.
 TOGETHER, SAME = 0.5, 0.4
 #: Share of a box that its thing covers, as a rule.

@@ -21,26 +21,31 @@ from whenwhere.grounders.motion.confidence_features import (
 )
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
+from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import GROUPS
-from whenwhere.grounders.objects.ranking import ObjectScorer
+from whenwhere.grounders.objects.ranking import WEAK, ObjectScorer
 
 #: Below this confidence the status is `unsure`.
-THRESHOLD = 0.18
+THRESHOLD = 0.12
 #: Fewest sightings of a class, weighted by score and likelihood, that show that it is there.
 SEEN = 1.0
+#: The same as a share of the frames: in a long video a class flickers up now and then that is not there.
+SEEN_SHARE = 0.008
 #: Share of the evidence for the strongest class of a group below which a class is taken for a confusion with it.
 CONFUSED = 0.2
 #: Logistic weights.
 WEIGHTS = {
     "constant": -0.9, "lead": 0.5, "agreement": 1.6, "against": 0.5, "class": 1.0, "colour": 0.6, "direction": 0.4,
-    "event": 0.6, "brief": -1.5, "seen": 0.4, "unread": -2.0, "missed": -1.2, "unusable": -4.0, "unknown": -1.5,
-    "uncoloured": -1.0,
+    "event": 0.6, "brief": -1.5, "seen": 0.4, "unread": -1.6, "unusable": -4.0, "unknown": -1.5,
+    "uncoloured": -1.0, "colourless": -2.0, "acts": -1.1, "weak": -1.0, "beside": -0.5, "order": -0.4,
 }  # fmt: skip
 #: Words for people that leave nobody out.
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
+#: Below this one it is not there at all.
+NO_COLOUR = 0.08
 
 
 class ClassEvidence:
@@ -73,7 +78,7 @@ class ClassEvidence:
                 for j, other in enumerate(self.scorer.labels)
                 if other in members and j not in strict
             ]
-            if self.sightings[i] >= max(SEEN, CONFUSED * max(rivals, default=0.0)):
+            if self.sightings[i] >= max(SEEN, SEEN_SHARE * self.frames, CONFUSED * max(rivals, default=0.0)):
                 return False
         return True
 
@@ -90,6 +95,7 @@ class ClassEvidence:
             return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
         fit = best.terms.get("kind", 0.0)
         dominance = None if best.place is not None else colour_dominance(reading, best.actor)
+        named = set(reading.events) - events.WHOLE
         z = WEIGHTS["constant"] + sum(
             w * value
             for name, w in WEIGHTS.items()
@@ -98,7 +104,11 @@ class ClassEvidence:
                 "class": max(-2.5, fit),
                 "unusable": float(not reading.usable),
                 "unknown": float(not wanted.known and bool(reading.noun)),
+                "acts": float(bool(reading.events) and around.moving > STILL),
+                "weak": float(bool(named) and facts["event"] <= WEAK + 1e-6),
+                "beside": float(bool(reading.companions)),
                 "uncoloured": float(dominance is not None and dominance < ONE_COLOUR),
+                "colourless": float(dominance is not None and dominance < NO_COLOUR),
             }.get(name)) is not None
         )  # fmt: skip
         chance = float(1 / (1 + np.exp(-z)))

@@ -8,7 +8,6 @@ grounder's reader, its noun becomes classes of the detector (`labels`), and cand
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
 
@@ -18,9 +17,10 @@ from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as motion_indexing
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.grounder import MotionGrounder, ground_among
+from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.objects import index as indexing
-from whenwhere.grounders.objects.actors import merged_actors, object_actors
+from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
@@ -28,8 +28,8 @@ from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.store import Cache
 from whenwhere.video import VideoInfo
 
-#: Share of the time with a moving camera up to which blobs are used.
-STILL = 0.3
+#: What helps where classes and motion are not enough.
+_MORE = "a vision-language model understands more than a detector: --model OWNER/NAME, or the address of a server"
 #: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
 #: A detector is used by one thread at a time, and sessions share it.
@@ -91,17 +91,13 @@ class ObjectGrounder:
         name = self.cache.key("objects", indexing.VERSION, info.content, fps, indexing.WIDTH, detector.fingerprint)
         # The first time too, the index passes through its stored form: a fresh answer and a cached one must be equal.
         index = indexing.ObjectIndex.from_arrays(self.cache.arrays(name, make))
-        moved, blobs, decoded = self._motion.observe(info)
-        recognised = object_actors(index)
-        if moved.moving > STILL:
+        everyone, decoded = object_actors(index), 0
+        if index.moving > STILL:
             # Blobs and changed places of a moving camera are mostly parallax.
-            everyone, none = recognised, slice(0, 0)
-            moved = replace(
-                moved, changes=moved.changes[none], change_colours=moved.change_colours[none],
-                static=moved.static[none], static_colours=moved.static_colours[none],
-            )  # fmt: skip
+            moved = _without_blobs(index)
         else:
-            everyone = merged_actors(recognised, blobs)
+            moved, blobs, decoded = self._motion.observe(info)
+            everyone = merged_actors(everyone, blobs)
         self._scenes[key] = index, moved, everyone
         while len(self._scenes) > _OPEN:
             self._scenes.popitem(last=False)
@@ -121,7 +117,23 @@ class ObjectGrounder:
         select = partial(
             Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
         )
-        return ground_among(info, request, everyone, moved, scorer, select, decoded, list(index.warnings))
+        found = ground_among(info, request, everyone, moved, scorer, select, decoded, list(index.warnings))
+        if found.status == "unsure":
+            found.warnings.append(_MORE)
+        return found
+
+
+def _without_blobs(index: indexing.ObjectIndex) -> motion_indexing.Index:
+    """The motion index of a moving camera, in which nothing was looked for."""
+    none, colours = np.zeros(0), np.zeros((0, 13), np.float32)
+    return motion_indexing.Index(
+        duration=index.duration, step=index.step, width=index.width, height=index.height,
+        track=np.zeros(0, np.int32), times=none, boxes=np.zeros((0, 4)), areas=none, strong=np.zeros(0, np.float32),
+        shared=np.zeros(0, bool), colours=np.zeros((0, 5, 13), np.float32),
+        changes=np.zeros((0, len(CHANGE_COLUMNS))), change_colours=colours, static=np.zeros((0, 6)),
+        static_colours=colours, cuts=index.cuts, moving=index.moving, unsteady=0.0, flood=0.0, frames=0, recurring=0.0,
+        warnings=(),
+    )  # fmt: skip
 
 
 def _rates(request: GroundingRequest) -> tuple[float, float]:

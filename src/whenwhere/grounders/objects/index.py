@@ -6,6 +6,7 @@ changed since the frame that the detector saw last, as a still camera often show
 instead of asking it again. Memory grows with the sightings kept and not with the frames seen.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -135,7 +136,12 @@ def build_object_index(
     source = stream_frames(info, fps=fps, width=width, warnings=warnings)
     for batch in _batches(_frames(source), max(1, detector.batch)):
         seen = [f for f in batch if f.changed]
-        found = detector.detect(np.stack([f.picture for f in seen]), WEAK) if seen else []
+        if seen:
+            cv2.setNumThreads(os.cpu_count() or 1)
+            found = detector.detect(np.stack([f.picture for f in seen]), WEAK)
+            cv2.setNumThreads(1)
+        else:
+            found = []
         answers = iter(found)
         for frame in batch:
             scale = info.width / frame.picture.shape[1]

@@ -10,13 +10,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import colour_distance_of, kind_term, track_terms
-from whenwhere.grounders.objects.labels import GROUPS, WantedClasses, wanted_classes
+from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
+from whenwhere.grounders.objects.relations import event_times, large_times, time_together
+from whenwhere.spans import SpanSet
 
 #: Range of the term of class.
 LEAST, MOST = -3.0, 0.3
@@ -24,8 +27,16 @@ LEAST, MOST = -3.0, 0.3
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
 _OVERLAP, _COLOUR = 0.3, 0.33
+#: Term of an event below which the whole stay is offered too, with this term.
+WEAK = -0.5
+#: Words for things that were named before.
+_PRONOUNS = frozenset(("he", "she", "it", "they", "him", "her", "them"))
+#: Labels of things that are hidden by whoever uses them.
+_FURNITURE = GROUPS["furniture"][1] | {"toilet"}
 #: Labels of what acts by itself.
 _AGENTS = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
+#: Labels of things that fly or roll.
+_CARRIED = frozenset(("sports ball", "frisbee", "kite", "skateboard", "surfboard", "snowboard", "skis", "suitcase"))
 #: Least term of class of a thing whose visits are joined.
 _LIKELY = -0.8
 
@@ -39,11 +50,19 @@ class ObjectScorer:
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
+        self._furniture = np.array([label in _FURNITURE for label in labels], float)
+        self._mobile = np.array([label in _AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = np.array([label in _AGENTS for label in labels])
 
     def wanted(self, reading: QueryReading) -> WantedClasses:
-        """The classes that the reading's noun stands for."""
-        return wanted_classes(reading.noun, reading.kind, self.labels)
+        """The classes that the reading's noun stands for; a part ("the bird's beak") is looked for as its whole."""
+        wanted = wanted_classes(reading.noun, reading.kind, self.labels)
+        if not wanted.named:
+            for _, noun, kind in reading.companions:
+                whole = wanted_classes(noun.removesuffix("'s"), kind, self.labels)
+                if noun.endswith("'s") and whole.known:
+                    return WantedClasses(LIKE * whole.weights, False, True)
+        return wanted
 
     def class_terms(self, reading: QueryReading, pool: list[TrackedActor]) -> NDArray[np.float64]:
         """(n,) how well each actor is of the kind that is asked for, as log-likelihood ratios."""
@@ -54,15 +73,21 @@ class ObjectScorer:
     def _class_term(self, actor: TrackedActor, reading: QueryReading, wanted: WantedClasses, biggest: float) -> float:
         if not reading.noun and reading.kind is None:
             return 0.0
+        shape = kind_term(actor, reading.kind, biggest) if reading.kind is not None else -0.5
+        shape = float(np.clip(shape - UNRECOGNISED, LEAST, MOST))
         if not len(actor.classes):
-            shape = kind_term(actor, reading.kind, biggest) if reading.kind is not None else -0.5
-            return float(np.clip(shape - UNRECOGNISED, LEAST, MOST))
+            return shape
+        if _moves_by_itself(actor) and wanted.known:
+            # Seen from above a car may be called a phone; but phones do not drive. What is left of the classes counts
+            # as much as it is, and shape for the rest.
+            able = actor.classes * self._mobile
+            left = float(able.sum())
+            fit = self._fit(replace(actor, classes=able / max(left, 1e-6)), wanted)
+            return float(np.log(left * np.exp(fit) + max(0.0, 1 - left) * np.exp(shape)))
         if not wanted.known:
             agent = float(actor.classes[self._agents].sum())
             return OTHER_THING + (OTHER_AGENT - OTHER_THING) * agent
-        fit = float((wanted.weights * actor.classes).max())
-        sure = 0.4 * float(np.log(max(actor.strong, 0.1) / 0.5))
-        return float(np.clip(np.log((fit + 0.03) / 0.7) + min(0.2, sure), LEAST, MOST))
+        return self._fit(actor, wanted)
 
     def actor_terms(self, reading: QueryReading, pool: list[TrackedActor]) -> dict[int, dict[str, float]]:
         """See `Scorer.actor_terms`. Colours and sizes are compared among the things of about the best class only."""
@@ -72,14 +97,82 @@ class ObjectScorer:
         for group in (like, ~like):
             some = [a for a, keep in zip(pool, group, strict=True) if keep]
             if some:
-                out |= track_terms(reading, some, kinds[group])
+                # Among things that plausibly are what is meant, how plausible they are says little.
+                terms = np.where(kinds > -1, 0.4 * kinds, 1.3 * kinds + 0.9)
+                out |= track_terms(reading, some, terms[group])
         return out
 
     def time_candidates(
         self, actor: TrackedActor, reading: QueryReading, who: dict[str, float], scene: ObservedScene
     ) -> list[Candidate]:
-        """See `Scorer.time_candidates`."""
-        return time_candidates(actor, reading, who)
+        """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
+        made = time_candidates(actor, reading, who)
+        named = [e for e in reading.events if e not in events.WHOLE]
+        parts = [c for c in made if "event" in c.terms]
+        if named and len(actor.classes) and max((c.terms["event"] for c in parts), default=0.0) < WEAK:
+            # A part that was only weakly seen is a worse guess than the whole stay.
+            terms = {k: v for k, v in (parts or made)[0].terms.items() if k not in ("direction", "side")}
+            made.append(Candidate(actor, actor.spans, 0.0, {**terms, "event": WEAK}))
+        if reading.side == "near":
+            made += self._large(actor, made)
+        for preposition, noun, kind in reading.companions:
+            wanted = wanted_classes(noun, kind, self.labels)
+            if wanted.known and noun not in _PRONOUNS:
+                made += self._beside(actor, reading, made, preposition, wanted, scene)
+        return made
+
+    def _large(self, actor: TrackedActor, made: list[Candidate]) -> list[Candidate]:
+        """Candidates for the times at which an actor is near the camera."""
+        runs = large_times(actor)
+        if not runs or not made:
+            return []
+        terms = {**made[0].terms, "side": max(made[0].terms.get("side", 0.0), 0.5)}
+        return [Candidate(actor, SpanSet(runs), 0.0, terms)]
+
+    def _beside(
+        self,
+        actor: TrackedActor,
+        reading: QueryReading,
+        made: list[Candidate],
+        preposition: str,
+        wanted: WantedClasses,
+        scene: ObservedScene,
+    ) -> list[Candidate]:
+        """Add to each candidate the term of its time together with a thing; returns candidates for these times."""
+        things = [a for a in scene.actors if len(a.classes) and self._fit(a, wanted) > _LIKELY]
+        if not things:
+            return []
+        together = time_together(actor, things, preposition)
+        for c in made:
+            inside = SpanSet(together.runs) & c.spans
+            share = inside.duration / max(c.spans.duration, 1e-6)
+            c.terms["beside"] = c.terms.get("beside", 0.0) + (0.5 if share > 0.5 else -0.2 if share > 0.1 else -0.6)
+        if not together.runs or preposition in ("from", "to", "towards", "off"):
+            return []
+        still = bool((wanted.weights * self._furniture).max() > 0.5)
+        named = [e for e in reading.events if e not in events.WHOLE]
+        if still and not named:
+            return []
+        done = named[0] if named else ""
+        who = {k: v for k, v in made[0].terms.items() if k not in ("event", "direction", "side", "beside")}
+        quality = 0.6 if done in ("pick_up", "put_down") else 0.25
+        if named and done not in ("pick_up", "put_down", "stand"):
+            return []
+        times = event_times(done, together, actor)
+        if done in ("pick_up", "put_down"):
+            return [
+                Candidate(actor, SpanSet([t]), 0.0, {**who, "beside": 0.5, "event": quality - 0.2})
+                for t in times
+                if t[1] - t[0] > 0.3
+            ]
+        terms = {**who, "beside": 0.5 + quality} | ({"event": 0.0} if reading.events else {})
+        return [Candidate(actor, SpanSet(times), 0.0, terms)]
+
+    def _fit(self, actor: TrackedActor, wanted: WantedClasses) -> float:
+        """How well an actor's classes fit a noun, as a log-likelihood ratio."""
+        fit = float((wanted.weights * actor.classes).max())
+        sure = 0.4 * float(np.log(max(actor.strong, 0.1) / 0.5))
+        return float(np.clip(np.log((fit + 0.03) / 0.7) + min(0.2, sure), LEAST, MOST))
 
     def visitors(self, reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene) -> list[TrackedActor]:
         """See `Scorer.visitors`: chains of visits that share no time, of things of the class that look alike."""
@@ -112,3 +205,10 @@ def _one_thing(a: TrackedActor, b: TrackedActor) -> bool:
         return False
     overlap = min(a.span.end, b.span.end) - max(a.span.start, b.span.start)
     return overlap < _OVERLAP and colour_distance_of(a, b) < _COLOUR
+
+
+def _moves_by_itself(actor: TrackedActor) -> bool:
+    """Whether an actor crosses a good part of the picture or a border, as things that are put somewhere do not."""
+    return bool(
+        np.linalg.norm(actor.shift) > 0.35 or (actor.entry and actor.exit and np.linalg.norm(actor.shift) > 0.2)
+    )

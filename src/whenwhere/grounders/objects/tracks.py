@@ -117,7 +117,7 @@ class ObjectTrack:
 def class_likeness(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     """The likeness in 0-1 of class distributions, (..., labels) each: the cosine of their square roots.
 
-    >>> class_likeness(np.array([0.9, 0.0]), np.array([0.3, 0.0])).item()
+    >>> class_likeness(np.array([0.9, 0.0]), np.array([0.3, 0.0])).round(6).item()
     1.0
     """
     dot = np.sqrt(np.maximum(a, 0) * np.maximum(b, 0)).sum(-1)

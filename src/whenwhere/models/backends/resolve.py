@@ -7,8 +7,8 @@
 - `tiny`, a folder, a model of a training run (`RUN@STEP`, `models.runs`), or `owner/name` (`local`): a checkpoint that
   runs in this process.
 
-A name that no kind owns is a `SettingError`. The grounders `motion` and `encoder:NAME` are not asked in words: the
-session looks them up before it comes here.
+A name that no kind owns is a `SettingError`. The grounders `motion`, `objects` and `encoder:NAME` are not asked in
+words: the session looks them up before it comes here.
 
 Left out: a way for other packages to add kinds from outside. Whoever has a back end of another kind passes the object
 itself: `whenwhere.open(path, model=backend)`.
@@ -43,9 +43,8 @@ def find_kind(name: str) -> BackendKind:
     if name.startswith((".", "/", "~")):
         raise SettingError(f"there is no folder {name!r} with a model in it")
     forms = [kind.form for kind in reversed(BACKENDS)]
-    raise SettingError(
-        f"there is no model {name!r}: choose one of motion, encoder:NAME, {', '.join(forms[:-1])}, or {forms[-1]}"
-    )
+    known = ", ".join(("auto", "objects", "motion", "encoder:NAME", *forms[:-1]))
+    raise SettingError(f"there is no model {name!r}: choose one of {known}, or {forms[-1]}")
 
 
 def check_model_name(name: str, device: str | None = None, concurrency: int | None = None) -> None:

@@ -1,0 +1,109 @@
+"""Relations between tracks: when one thing is at, on or with another, and what is done to a thing.
+
+A detector gives boxes and no contacts, so two things are together while their boxes overlap or nearly touch; after
+"next to" and the like a gap of about their size is allowed. A small thing that is held is often missed for a moment,
+so short gaps are bridged. Furniture is hidden by whoever uses it: for it, being seen apart says nothing about time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.events import true_runs
+
+#: Prepositions after which two things may be apart by about their size.
+_APART = frozenset(("near", "beside", "by", "behind", "to", "towards", "toward", "past", "around", "between", "from"))
+#: Gaps in seconds that are bridged, and the shortest time together.
+_BRIDGE, _LEAST = 1.6, 0.4
+#: Seconds that an event at the border of a time together begins before and ends after it.
+_BEFORE, _AFTER = 0.6, 1.6
+
+
+@dataclass(frozen=True)
+class TimeTogether:
+    """When an actor is together with one of several things.
+
+    Attributes:
+        runs: (start, end) seconds, in order.
+        share: Share of the actor's sightings in these times.
+    """
+
+    runs: list[tuple[float, float]]
+    share: float
+
+
+def time_together(actor: TrackedActor, things: list[TrackedActor], preposition: str) -> TimeTogether:
+    """When an actor is together with any of some things.
+
+    Args:
+        actor: The actor.
+        things: What it may be together with; the actor itself and doubles of its box do not count.
+        preposition: The word between them, as in "next to"; "" without one.
+    """
+    near = np.zeros(len(actor.times), bool)
+    for thing in things:
+        if thing is actor or any(thing is m for m in actor.members):
+            continue
+        there = (actor.times >= thing.span.start - 0.3) & (actor.times <= thing.span.end + 0.3)
+        if there.any():
+            near |= there & _near(actor.boxes, thing.at(actor.times), preposition in _APART)
+    runs: list[tuple[float, float]] = []
+    half = float(np.median(np.diff(actor.times))) / 2 if len(actor.times) > 1 else 0.1
+    for a, b in true_runs(near):
+        start, end = float(actor.times[a]) - half, float(actor.times[b]) + half
+        if runs and start - runs[-1][1] < _BRIDGE:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    runs = [(max(a, actor.span.start), min(b, actor.span.end)) for a, b in runs if b - a >= _LEAST]
+    inside = sum(int(actor.within(a, b).sum()) for a, b in runs)
+    return TimeTogether(runs, inside / max(1, len(actor.times)))
+
+
+def _near(a: NDArray[np.float64], b: NDArray[np.float64], apart: bool) -> NDArray[np.bool_]:
+    """(n,) whether two boxes touch, or are within reach."""
+    gap = np.maximum(np.maximum(a[:, :2], b[:, :2]) - np.minimum(a[:, 2:], b[:, 2:]), 0).max(1)
+    sides = [np.sqrt(np.prod((x[:, 2:] - x[:, :2]).clip(1), 1)) for x in (a, b)]
+    reach = 0.8 * np.maximum(*sides) if apart else 0.1 * np.minimum(*sides)
+    wh = (np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])).clip(0)
+    areas = [np.prod((x[:, 2:] - x[:, :2]).clip(1), 1) for x in (a, b)]
+    inner = wh.prod(1)
+    double = inner > 0.75 * (areas[0] + areas[1] - inner)
+    return (gap <= reach) & ~double
+
+
+def event_times(event: str, together: TimeTogether, actor: TrackedActor) -> list[tuple[float, float]]:
+    """The times at which something is done to a thing, from the times together with it.
+
+    Picking up begins a time together, putting down ends one; whatever else is done takes the time itself.
+
+    Args:
+        event: A key of `lexicon.EVENTS`.
+        together: The times together.
+        actor: Who does it.
+    """
+    out = []
+    for start, end in together.runs:
+        if event == "pick_up" and start > actor.span.start + 0.3:
+            out.append((start - _BEFORE, min(end, start + _AFTER)))
+        elif event == "put_down" and end < actor.span.end - 0.3:
+            out.append((max(start, end - _AFTER), end + _BEFORE))
+        else:
+            out.append((start, end))
+    return [(max(a, actor.span.start), min(b, actor.span.end)) for a, b in out]
+
+
+def large_times(actor: TrackedActor) -> list[tuple[float, float]]:
+    """The times at which an actor is near the camera: its box is large, and about as large as it gets."""
+    area = np.prod(actor.size, 1)
+    limit = max(0.08, 0.55 * float(np.percentile(area, 95)))
+    runs: list[tuple[float, float]] = []
+    for a, b in true_runs(area >= limit):
+        start, end = float(actor.times[a]), float(actor.times[b])
+        if runs and start - runs[-1][1] < 1.0:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    return [(a, b) for a, b in runs if b - a >= _LEAST]
