@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -76,6 +77,33 @@ def tags(frames: ClipFrames) -> list[list[str]]:
     if os.environ.get("CAPTION_KILL") == Path(frames.video).stem:
         os.kill(os.getpid(), signal.SIGKILL)
     return seen(frames)
+
+
+#: Functions that are being called.
+busy: set[str] = set()
+
+
+def _alone(name: str) -> None:
+    """Takes a moment, in which nobody else may come."""
+    assert name not in busy, f"{name} is called from two threads"
+    busy.add(name)
+    time.sleep(0.01)
+    busy.discard(name)
+
+
+def slow_tags(frames: ClipFrames) -> list[list[str]]:
+    _alone("tags")
+    return seen(frames)
+
+
+def alone(images: NDArray[np.uint8]) -> float:
+    _alone("aesthetics")
+    return 1.0
+
+
+def join(coarse: str, frames: list[tuple[float, str]]) -> str:
+    _alone("join")
+    return " ".join([coarse, *(text for _, text in frames)])
 
 
 def crash(frames: ClipFrames) -> list[str]:

@@ -4,6 +4,7 @@ The captioners here are functions of the frames' times and the clips' plans; the
 speaks the real protocol. Checkpoints of the real classes are in `test_captioners.py`.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -300,6 +301,17 @@ def test_one_clip_is_a_function_of_its_item(videos: Path) -> None:
         caption_clip(item, videos, models, job())
 
 
+def test_what_cannot_be_asked_from_threads_is_asked_by_one(videos: Path, tmp_path: Path) -> None:
+    """The user's functions and the encoder keep state that two threads would spoil."""
+    oracles.busy.clear()
+    chosen = job(fused="caption_oracles:join", aesthetics="caption_oracles:alone", fine="caption_oracles:slow_tags")
+    models = open_models(chosen, BackendOptions(Cache(enabled=False)))
+    for k in range(6):
+        shutil.copy(videos / "shapes-0.mp4", tmp_path / f"shapes-{k}.mp4")
+    report = caption_videos([tmp_path], tmp_path / "out.jsonl", models, chosen)
+    assert report.written == 6 and not report.faults and report.words["fused"] > 2
+
+
 def test_similarity_tells_the_right_caption(videos: Path) -> None:
     models = open_models(job(), BackendOptions(Cache(enabled=False)))
     models.encoder = oracles.Brightness()
@@ -377,3 +389,22 @@ def test_each_scale_is_learned_from_the_same_clips(videos: Path, tmp_path: Path,
     plain = {"kind": "manifest", "annotations": str(videos / "plain.jsonl"), "captions": "coarse"}
     with pytest.raises(SettingError, match="has no coarse captions: make them"):
         open_clips(checked(PretrainDataSettings, plain, "[data]"), 4, 32)
+
+
+@pytest.mark.torch
+def test_a_real_clip_with_a_real_class(
+    real_data: Path, server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shots of a real video, captioned by a tiny BLIP-2 that was saved and loaded, and fused by a server."""
+    import tiny_captioners
+
+    monkeypatch.setattr("whenwhere.models.captioners.MOST_TOKENS", 4)
+    folder = tiny_captioners.saved("blip-2", tmp_path / "blip")
+    shutil.copy(real_data / "videos" / "mmaction2_demo.mp4", tmp_path / "real.mp4")
+    chosen = job(coarse=str(folder), fine=str(folder), fused="x", shots="content", fps=0.5, shortest=1.0)
+    report = caption(tmp_path / "real.mp4", tmp_path / "out.jsonl", chosen, server)
+    items = list(manifest.read(tmp_path / "out.jsonl"))
+    assert report.written == report.clips == len(items) > 1 and not report.faults
+    assert all(item.extra["caption_coarse"] and item.extra["caption_fused"] for item in items)
+    ends = sorted(item.spans[0].tolist() for item in items)
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(ends))

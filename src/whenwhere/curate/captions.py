@@ -16,8 +16,9 @@ here they are joined in order of time, what a frame repeats is left out, and the
 """
 
 import re
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,10 +189,12 @@ class FunctionSummariser:
 
     def __init__(self, name: str) -> None:
         self.name, self._function = name, load_function(name, "a function that fuses captions")
+        self._lock = threading.Lock()
 
     def fuse(self, coarse: str, frames: Sequence[tuple[float, str]], seconds: float, words: int) -> tuple[str, str]:
         """See `Summariser`."""
-        given = call_function(self.name, self._function, coarse, list(frames))
+        with self._lock:
+            given = call_function(self.name, self._function, coarse, list(frames))
         if not isinstance(given, str):
             raise ModelError(
                 f"{self.name} returned {type(given).__name__} where a text is expected: mend that function"
@@ -210,6 +213,7 @@ class CaptionModels:
         encoder: The encoder for the similarity of clip and captions.
         aesthetics: The function that scores frames.
         tracks: Where the tracks for the check of claims come from.
+        lock: Held while one of those is asked that cannot be asked from several threads at a time.
     """
 
     coarse: Captioner | None = None
@@ -218,6 +222,7 @@ class CaptionModels:
     encoder: Encoder | None = None
     aesthetics: Callable[[NDArray[np.uint8]], Any] | None = None
     tracks: TrackSource | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def concurrency(self) -> int:
@@ -369,11 +374,13 @@ def _measured(
     """Similarity, aesthetics and claims."""
     out: dict[str, Any] = {}
     if models.encoder is not None and said:
-        clip = models.encoder.embed_clips(frames("few").images[None]).pooled[0]
-        texts = models.encoder.embed_texts(list(said.values()))
+        with models.lock:
+            clip = models.encoder.embed_clips(frames("few").images[None]).pooled[0]
+            texts = models.encoder.embed_texts(list(said.values()))
         out["similarity"] = {scale: round(float(t @ clip), 4) for scale, t in zip(said, texts, strict=True)}
     if models.aesthetics is not None:
-        given = call_function("aesthetics", models.aesthetics, frames("few").images)
+        with models.lock:
+            given = call_function("aesthetics", models.aesthetics, frames("few").images)
         try:
             score = float(np.max(np.asarray(given, float)))
         except (TypeError, ValueError) as e:
