@@ -355,17 +355,36 @@ def test_latex_has_one_row_for_each_arm_in_percent_with_footnotes(whole, tmp_pat
     assert "not run: detectors" in main and "7/8 seeds" in main
 
 
+def test_labels_may_hold_anything(tmp_path: Path) -> None:
+    odd = ["[16]", "50 % & more_#1", "a\n\nb | c", "x^2 ~ {y} \\n $z$", "Ünïcode “quoted” – λ → ∞", "雪"]
+    arms = [SimulatedArm("base"), *(SimulatedArm(f"a{k}", more={"label": label}) for k, label in enumerate(odd))]
+    found = report(simulated(tmp_path, arms, [POOLED]), tmp_path, resamples=QUICK)
+    write_report(found, tmp_path / "report")
+    text = (tmp_path / "report" / "report.tex").read_text()
+    check_latex(text)
+    assert "% pdfLaTeX lacks 雪: use LuaLaTeX or XeLaTeX" in text
+    table = markdown_text(found).split("\n\n")[3].splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1 and len(table) == 2 + 7
+    if shutil.which("pdflatex"):
+        (tmp_path / "report" / "report.tex").write_text(text.replace("雪", "snow"))
+        compile_latex(tmp_path / "report")
+
+
+def compile_latex(folder: Path) -> None:
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{report.tex}\end{document}"
+    (folder / "paper.tex").write_text(document)
+    call = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    done = subprocess.run(call, cwd=folder, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-1500:]
+    assert (folder / "paper.pdf").stat().st_size > 10_000
+
+
 def test_latex_compiles(whole, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         # CI has no LaTeX, and the test above reads the tables there.
         pytest.skip("data: no pdflatex (Debian: apt-get install texlive-latex-recommended)")
     write_report(whole[2], tmp_path)
-    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{report.tex}\end{document}"
-    (tmp_path / "paper.tex").write_text(document)
-    call = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stdout[-1500:]
-    assert (tmp_path / "paper.pdf").stat().st_size > 10_000
+    compile_latex(tmp_path)
 
 
 # --- the page and the command

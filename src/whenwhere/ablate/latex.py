@@ -17,6 +17,8 @@ from whenwhere.evaluate.table import LONGEST_NAME, tex
 
 #: Most metrics of one table besides the primary ones.
 WIDE = 6
+#: Last of the characters that pdfLaTeX has, and others that it has.
+LAST_LATIN, PUNCTUATION = 0x17F, "–—‘’“”„…•†‡€™"
 #: Most columns of a table in ordinary size.
 NARROW = 5
 
@@ -81,26 +83,31 @@ def latex_table(
         r"\begin{table}",
         r"\centering",
         *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if narrow else [r"\small"]),
-        rf"\caption{{{tex(caption)}}}",
+        rf"\caption{{{_text(caption)}}}",
         rf"\begin{{tabular}}{{{first}{'r' * (len(columns) - 1)}}}",
         r"\toprule",
-        " & ".join(map(tex, columns)) + r" \\",
+        " & ".join(map(_text, columns)) + r" \\",
     ]
     group = None
     for row in rows:
         if row.group != group:
             lines.append(r"\midrule")
             group = row.group
-        label = tex(row.label) + (rf"\textsuperscript{{{', '.join(row.marks)}}}" if row.marks else "")
-        cells = [rf"\textbf{{{tex(cell)}}}" if k in row.bold else tex(cell) for k, cell in enumerate(row.cells)]
+        label = _text(row.label) + (rf"\textsuperscript{{{', '.join(row.marks)}}}" if row.marks else "")
+        cells = [rf"\textbf{{{_text(cell)}}}" if k in row.bold else _text(cell) for k, cell in enumerate(row.cells)]
         # A row that begins with "[" would be read as an argument of the \\ before it.
         lines.append(" & ".join([f"{{{label}}}" if label.startswith("[") else label, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if notes:
         lines += ["", r"\vspace{2pt}", r"\parbox{0.95\linewidth}{\footnotesize \raggedright"]
-        lines += [(rf"\textsuperscript{{{mark}}} " if mark else "") + tex(text) + r"\par" for mark, text in notes]
+        lines += [(rf"\textsuperscript{{{mark}}} " if mark else "") + _text(text) + r"\par" for mark, text in notes]
         lines.append("}")
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _text(text: str) -> str:
+    """The text escaped and on one line: an empty line would end a cell of the table."""
+    return tex(" ".join(text.split()))
 
 
 def latex_text(found: AblationReport) -> str:
@@ -115,7 +122,10 @@ def latex_text(found: AblationReport) -> str:
     rest = others if primary else others[WIDE:]
     for first in range(0, len(rest), WIDE):
         parts.append(_latex(found, rest[first : first + WIDE], "Further metrics of the ablation", False))
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
+    text = "\n".join(parts)
+    lacking = sorted({c for c in text if ord(c) > LAST_LATIN and c not in PUNCTUATION})
+    remark = f"% pdfLaTeX lacks {' '.join(lacking)}: use LuaLaTeX or XeLaTeX\n" if lacking else ""
+    return f"% needs \\usepackage{{booktabs}}\n{remark}{text}"
 
 
 def _latex(found: AblationReport, metrics: Sequence[StudyMetric], title: str, compared: bool) -> str:

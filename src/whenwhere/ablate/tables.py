@@ -55,6 +55,7 @@ def tables(found: AblationReport) -> list[Table]:
         _effects(found, "Primary comparisons", claimed, primary, _primary_note(found)),
         _effects(found, "Checks of the study", checks, primary, CHECKS_NOTE),
         _interactions(found),
+        _costs(found),
         _effects(found, "Exploratory comparisons", claimed, others, EXPLORATORY_NOTE),
         _not_run(found),
         _missing(found),
@@ -73,22 +74,40 @@ CHECKS_NOTE = (
 
 def _arms(found: AblationReport) -> Table:
     metrics = [m for m in found.metrics if m.primary] + [m for m in found.metrics if not m.primary]
-    keys = cost_keys(found)
     names = labels(found)
     rows: list[list[Cell]] = [
-        [
-            names[arm.id],
-            seeds_text(arm),
-            *(spread(metric, arm.values[metric.id]) for metric in metrics),
-            *(cost(key, arm.costs.get(key)) for key in keys),
-        ]
+        [names[arm.id], seeds_text(arm), *(spread(metric, arm.values[metric.id]) for metric in metrics)]
         for arm in found.arms
     ]
-    columns = ["arm", "seeds", *map(heading, metrics), *(f"{COSTS[key][0]} ({COSTS[key][1]}) ↓" for key in keys)]
     note = "Mean ± standard deviation between seeds; an arrow shows which direction is better."
     note += "".join(f"\n[{mark}] {text}" for text, mark in footnotes(found).items())
-    kinds = ["answers" if arm.kind == "baseline" else arm.kind for arm in found.arms]
-    return Table(f"Arms{f', {found.partial}' if found.partial else ''}", columns, rows, note, kinds)
+    title = f"Arms{f', {found.partial}' if found.partial else ''}"
+    return Table(title, ["arm", "seeds", *map(heading, metrics)], rows, note, _kinds(found))
+
+
+def _costs(found: AblationReport) -> Table:
+    """What the arms cost, apart from what they are worth: a second run of the same cells takes other times."""
+    keys = cost_keys(found)
+    if not keys:
+        return Table("Costs", [], [])
+    rows: list[list[Cell]] = []
+    for arm in found.arms:
+        row: list[Cell] = [arm.label]
+        for key in keys:
+            ours, base = arm.costs.get(key), found.arms[0].costs.get(key)
+            ratio = ""
+            if arm is not found.arms[0] and ours and base and ours.mean and base.mean:
+                ratio = f" (× {ours.mean / base.mean:.2f})"
+            row.append(cost(key, ours) + ratio)
+        rows.append(row)
+    columns = ["arm", *(f"{COSTS[key][0]} ({COSTS[key][1]}) ↓" for key in keys)]
+    note = "Mean ± standard deviation between seeds, and the ratio to the baseline; not tested."
+    return Table("Costs", columns, rows, note, _kinds(found))
+
+
+def _kinds(found: AblationReport) -> list[str]:
+    """Kinds of rows of arms, by which a page marks the baseline."""
+    return ["answers" if arm.kind == "baseline" else arm.kind for arm in found.arms]
 
 
 def _primary_note(found: AblationReport) -> str:
