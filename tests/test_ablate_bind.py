@@ -1,6 +1,11 @@
 """Knobs and bindings: only exact words bind, and a knob's declaration adds what a plan leaves out."""
 
+import json
 import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,7 @@ from whenwhere.ablate.knobs import Knob, base_config, packaged_knobs, refusal
 from whenwhere.ablate.replacements import UnreadableValue, read_value
 from whenwhere.errors import SettingError
 
+Cli = Callable[..., subprocess.CompletedProcess[str]]
 PLANS = Path(__file__).resolve().parent.parent / "src" / "whenwhere" / "plans"
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "ablation"
 OWN = """
@@ -376,6 +382,49 @@ def test_a_layer_below_the_depth_is_refused_by_the_recipe() -> None:
     )
     found = bind(plan, read_knobs("tiny-svilm")).items[0]
     assert found.status == "infeasible" and "13" in found.reason
+
+
+@pytest.mark.parametrize(("name", "change"), [("train", "steps=3"), ("second_level", "clips=1")])
+def test_the_example_scripts_write_what_their_knobs_declare(
+    name: str, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = read_knobs(EXAMPLES / f"{name}.toml")
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", change, "--out", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert {metric.key for metric in knobs.metrics} == found.keys()
+    values = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    for metric in knobs.metrics:
+        mean = [line["value"] for line in values if line["metric"] == metric.items]
+        assert sum(mean) / len(mean) == pytest.approx(found[metric.key])
+
+
+def test_the_plan_of_the_example_waits_for_one_answer() -> None:
+    plan, knobs = read_plan(EXAMPLES / "train.md"), read_knobs(EXAMPLES / "train.toml")
+    assert [item.status for item in bind(plan, knobs).items][:2] == ["bound", "bound"]
+    found = bind(plan, knobs, ["augmentation=jitter"])
+    assert len(found.arms()) == 7 and [line.name for line in found.not_run()] == ["calibration"]
+
+
+def test_plans_are_merged_and_bound_from_the_command_line(own: Path, tmp_path: Path, cli: Cli) -> None:
+    text = "### {}\n- **Ablated Part**: {}\n- **Action**: REMOVE\n- **Metrics**: accuracy\n"
+    (tmp_path / "a.md").write_text(text.format("Drop", "dropout"))
+    (tmp_path / "b.md").write_text(text.format("No dropout", "Dropout") + text.format("Other", "xylophone"))
+    plan, out = tmp_path / "plan.json", tmp_path / "bindings.toml"
+    done = cli("ablate", "plan", str(tmp_path / "a.md"), str(tmp_path / "b.md"), "--out", str(plan))
+    assert "1. drop: REMOVE dropout" in done.stdout and "proposed by a.md (1), b.md (1)" in done.stdout
+    done = cli("ablate", "bind", str(plan), "--knobs", str(own), "--out", str(out))
+    assert "arm      without dropout: dropout = 0.0, warm = 0 (against" in done.stdout
+    assert "not run: Other (unbound)" in done.stderr
+    assert len(read_bindings(out).arms()) == 3
+    # edits are not lost by a second call
+    assert (
+        "may have been edited"
+        in cli("ablate", "bind", str(plan), "--knobs", str(own), "--out", str(out), status=2).stderr
+    )
+    (tmp_path / "a.md").write_text("### A\n- **Action**: nothing\n")
+    assert "a.md, line 1" in cli("ablate", "plan", str(tmp_path / "a.md"), status=1).stderr
+    assert cli("ablate", "bind", str(tmp_path / "b.md"), "--knobs", "tiny-sft", status=1).stderr.count("not run") == 3
 
 
 def test_a_knob_is_one_entry() -> None:

@@ -34,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Least likeness at which a knob or metric is proposed, and most that are.
-LEAST_SCORE, MOST_PROPOSED = 60.0, 3
+LEAST_SCORE, MOST_PROPOSED = 65.0, 3
 
 
 def bind(plan: Plan, knobs: Knobs, accept: Iterable[str] = ()) -> Bindings:
@@ -103,8 +103,13 @@ def _alike(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[Bin
         from rapidfuzz import fuzz
     except ImportError:
         return []
+
+    def likeness(a: str, b: str) -> float:
+        # A name of one word is part of many phrases, so words that the other lacks count against it too.
+        return (fuzz.token_set_ratio(a, b) + fuzz.token_sort_ratio(a, b)) / 2
+
     scores = {
-        id: max((fuzz.token_set_ratio(normal_words(a), normal_words(b)) for a in words for b in names), default=0.0)
+        id: max((likeness(normal_words(a), normal_words(b)) for a in words for b in names), default=0.0)
         for id, names in known.items()
     }
     best = sorted((id for id in scores if scores[id] >= LEAST_SCORE), key=lambda id: -scores[id])
@@ -388,12 +393,14 @@ def _bind_metric(metric: BoundMetric, words: str, knobs: Knobs, accepted: Sequen
 
 
 def spread(heading: str) -> list[str]:
-    """What a heading with slashes may mean, one metric each.
+    """What a heading with slashes may mean, one metric each; a number alone takes the letters of the first part.
 
     >>> spread("top-1 on K400/600/700"), spread("R@1 on MSR-VTT/LSMDC")
-    (['top-1 on K400', 'top-1 on 600', 'top-1 on 700'], ['R@1 on MSR-VTT', 'R@1 on LSMDC'])
+    (['top-1 on K400', 'top-1 on K600', 'top-1 on K700'], ['R@1 on MSR-VTT', 'R@1 on LSMDC'])
     """
-    for part in heading.split():
-        if "/" in part:
-            return [heading.replace(part, one) for one in part.split("/") if one]
+    for word in heading.split():
+        if "/" in word:
+            parts = [part for part in word.split("/") if part]
+            letters = parts[0].rstrip("0123456789") if parts and parts[0][-1:].isdigit() else ""
+            return [heading.replace(word, letters + one if one.isdigit() and i else one) for i, one in enumerate(parts)]
     return [heading]
