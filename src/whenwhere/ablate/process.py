@@ -49,7 +49,8 @@ def run_cells(
     """
     folder = Path(out)
     command = [sys.executable, "-m", "whenwhere.ablate.worker", out, *cells]
-    env = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
+    # one thread, so that neither numbers nor seconds depend on how many processes there are at a time
+    env = {"OMP_NUM_THREADS": "1", **os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
     env |= {EXPECTED: fingerprint} if fingerprint else {}
     began = time.monotonic()
     reason = ""

@@ -8,6 +8,7 @@ would stop it any more.
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def _train(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], lis
     found = {key: value for key, value in metrics.items() if not key.startswith("eval/") and key != "seconds"}
     memory = [found[key] for key in ("gpu_memory_gib", "resident_set_gib") if key in found]
     found |= {"train_seconds": result.seconds, "steps": float(result.steps)}
-    found |= {"peak_memory_gib": max(memory)} if memory else {}
+    found |= {"peak_memory_gib": max(memory) if memory else _peak_memory(resource.RUSAGE_SELF)}
     found |= {"parameters": float(_parameters(work / "run"))}
     if result.steps and "step_seconds" not in found:
         found["step_seconds"] = result.seconds / result.steps
@@ -189,6 +190,14 @@ def _parameters(run: Path) -> int:
 
     state = load_state(run)
     return sum(weight.numel() for weight in state["weights"].values()) if state and "weights" in state else 0
+
+
+def _peak_memory(whose: int) -> float:
+    """Most memory in GiB that this process or its children held: of an accelerator where it is used, else resident."""
+    torch = sys.modules.get("torch")
+    if whose == resource.RUSAGE_SELF and torch is not None and torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated() / 2**30)
+    return resource.getrusage(whose).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
 
 
 def _evaluate(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], list[ItemValue]]:
@@ -222,7 +231,8 @@ def _command(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], l
     file = work / spec.metrics_file.replace("{out}", here)
     if not file.is_file():
         raise RecordError(f"the command wrote no {file.name}: write the metrics there, or set metrics_file")
-    metrics = {"train_seconds": seconds, **read_metrics(file)}
+    memory = _peak_memory(resource.RUSAGE_CHILDREN)
+    metrics = {"train_seconds": seconds, "peak_memory_gib": memory, **read_metrics(file)}
     if spec.items_file is None:
         return metrics, []
     items = work / spec.items_file.replace("{out}", here)
