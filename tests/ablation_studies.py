@@ -72,7 +72,8 @@ def numbers(out: Path, made: Study) -> dict[str, Any]:
     """Metrics and item values of every cell, without times."""
     return {
         f"{cell.arm} {cell.seed}": (
-            cell.state, {key: value for key, value in cell.metrics.items() if "seconds" not in key and "memory" not in key},
+            cell.state,
+            {key: value for key, value in cell.metrics.items() if key in ("accuracy", "right")},
             [(one.item, one.value) for one in cell.items("right")],
         )
         for cell in read_cells(out, made)
