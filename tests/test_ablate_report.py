@@ -358,10 +358,13 @@ def test_latex_has_one_row_for_each_arm_in_percent_with_footnotes(whole, tmp_pat
 def test_labels_may_hold_anything(tmp_path: Path) -> None:
     odd = ["[16]", "50 % & more_#1", "a\n\nb | c", "x^2 ~ {y} \\n $z$", "Ünïcode “quoted” – λ → ∞", "雪"]
     arms = [SimulatedArm("base"), *(SimulatedArm(f"a{k}", more={"label": label}) for k, label in enumerate(odd))]
-    found = report(simulated(tmp_path, arms, [POOLED]), tmp_path, resamples=QUICK)
+    phrase = "zero-shot video retrieval R@1 on MSR-VTT/LSMDC/DiDeMo/MSVD/ANet"
+    metrics = [POOLED.model_copy(update={"heading": phrase})]
+    found = report(simulated(tmp_path, arms, metrics), tmp_path, resamples=QUICK)
     write_report(found, tmp_path / "report")
     text = (tmp_path / "report" / "report.tex").read_text()
     check_latex(text)
+    assert r"\shortstack[r]{zero-shot video \\ " in text
     assert "% pdfLaTeX lacks 雪: use LuaLaTeX or XeLaTeX" in text
     table = markdown_text(found).split("\n\n")[3].splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1 and len(table) == 2 + 7

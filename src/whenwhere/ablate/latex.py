@@ -4,6 +4,7 @@ It needs the package booktabs alone. Text is escaped, so that a label of a plan 
 footnotes are set by `\textsuperscript` and the notes stand below the table, because `\footnote` does not work there.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from whenwhere.evaluate.table import LONGEST_NAME, tex
 WIDE = 6
 #: Last of the characters that pdfLaTeX has, and others that it has.
 LAST_LATIN, PUNCTUATION = 0x17F, "–—‘’“”„…•†‡€™"
+#: Longest line of a column's heading.
+HEADING = 22
 #: Most columns of a table in ordinary size.
 NARROW = 5
 
@@ -86,7 +89,7 @@ def latex_table(
         rf"\caption{{{_text(caption)}}}",
         rf"\begin{{tabular}}{{{first}{'r' * (len(columns) - 1)}}}",
         r"\toprule",
-        " & ".join(map(_text, columns)) + r" \\",
+        " & ".join(map(_heading, columns)) + r" \\",
     ]
     group = None
     for row in rows:
@@ -103,6 +106,15 @@ def latex_table(
         lines += [(rf"\textsuperscript{{{mark}}} " if mark else "") + _text(text) + r"\par" for mark, text in notes]
         lines.append("}")
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _heading(text: str) -> str:
+    """The heading of a column, broken into lines where it is long: a plan may name a metric by a whole phrase."""
+    lines = textwrap.wrap(text.replace("/", "/ "), HEADING, break_long_words=False)
+    if len(lines) < 2:
+        return _text(text)
+    stacked = r" \\ ".join(_text(line.replace("/ ", "/")) for line in lines)
+    return rf"\shortstack[r]{{{stacked}}}"
 
 
 def _text(text: str) -> str:
