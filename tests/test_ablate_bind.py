@@ -12,6 +12,7 @@ import pytest
 
 from whenwhere.ablate import Ablation, bind, make_plan, read_bindings, read_knobs, read_plan, write_bindings
 from whenwhere.ablate.binding import Bindings, BoundItem
+from whenwhere.ablate.checking import check
 from whenwhere.ablate.knobs import Knob, base_config, packaged_knobs, refusal
 from whenwhere.ablate.replacements import UnreadableValue, read_value
 from whenwhere.errors import SettingError
@@ -343,6 +344,8 @@ def test_plans_of_the_package_bind(plan: str, knobs: str) -> None:
     assert found.not_run() == []
     assert {item.status for item in found.items} == {"bound"}
     assert all(refusal(read_knobs(knobs), arm.overrides) is None for arm in found.arms())
+    if not knobs.startswith("rl-"):  # whose data and checkpoint are not here
+        assert check(found, probe=False, cell_seconds=1.0).not_run == []
 
 
 def test_what_two_written_plans_left_out_is_added() -> None:

@@ -71,14 +71,16 @@ def _keys_of(knob: Knob) -> set[str]:
 
 
 def _check_type(knob: Knob, value: Any) -> None:
-    """Refuses a value of another type than a knob has.
+    """Refuses a value of another type than a knob has; values that its file declares are taken as they are.
 
     Raises:
         SettingError: It has another type.
     """
     kinds: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "table": (dict,)}
     right = kinds.get(knob.type)
-    if right is None or value == knob.remove or value == knob.base:
+    tables = [*knob.options.values(), *(control.set for control in knob.controls)]
+    declared = [knob.remove, knob.base, *(table[knob.key] for table in tables if knob.key in table)]
+    if right is None or value in declared:
         return
     if not isinstance(value, right) or (isinstance(value, bool) and knob.type != "bool"):
         raise SettingError(f"{knob.key or knob.id} is {quoted(value)}, and the knob {knob.id} takes a {knob.type}")
