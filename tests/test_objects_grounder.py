@@ -1,15 +1,22 @@
 """The object grounder on small painted clips, with a detector that recognises painted things by their colour."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
 from whenwhere.errors import SettingError
 from whenwhere.grounders import GroundingRequest
+from whenwhere.grounders.motion.attributes import tracked_actor
+from whenwhere.grounders.motion.reading import read_query
+from whenwhere.grounders.motion.stationary_tracks import TrackRows
 from whenwhere.grounders.named import check_grounder, find_grounder, resolve_auto
 from whenwhere.grounders.objects import ObjectGrounder
 from whenwhere.grounders.objects.index import build_object_index
 from whenwhere.grounders.objects.labels import wanted_classes
+from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.grounders.objects.relations import time_together
 from whenwhere.grounders.objects.tracks import FrameDetections, ObjectTracker
 from whenwhere.models.detectors.detector import ClassDetections
@@ -213,3 +220,33 @@ def test_a_weakly_seen_event_is_answered_with_the_stay_and_less_surely(scene, gr
     leaps = grounder.ground(scene, GroundingRequest("the dog leaps"))
     assert leaps.confidence < plain.confidence
     assert not leaps.spans or t_iou(leaps.spans, plain.spans) > 0.5
+
+
+def test_an_empty_scene_lacks_what_the_detector_knows(tmp_path, grounder):
+    info = clip(tmp_path / "empty.mp4", 3, [])
+    assert grounder.ground(info, GroundingRequest("a dog")).status == "absent"
+    unknown = grounder.ground(info, GroundingRequest("a wombat"))
+    assert unknown.status == "unsure" and any("recognised" in w for w in unknown.warnings)
+
+
+def test_out_from_behind_is_an_arrival():
+    assert read_query("a woman comes out from behind the tree").events == ["enter"]
+    assert read_query("a woman comes out of the house").events == ["leave"]
+    assert read_query("the boy drinks from a cup").noun == "boy"
+    assert read_query("the cup on the small table").companions == [("on", "table", "object")]
+
+
+def test_what_drives_is_no_phone():
+    """A blob that crosses the picture is judged by the classes of things that move, and by its shape."""
+    labels = ("person", "car", "cell phone")
+    scorer = ObjectScorer(labels)
+    times = np.arange(0, 4, 0.25)
+    boxes = np.stack([40 * times, 0 * times + 40, 40 * times + 40, 0 * times + 60], 1)
+    rows = TrackRows(0, times, boxes, np.full(16, 0.04), np.full(16, 0.6, np.float32), np.zeros(16, bool),
+                     np.full((16, 5, 13), 1 / 13, np.float32))  # fmt: skip
+    classes = np.array([0.0, 0.1, 0.9], np.float32)
+    size = SimpleNamespace(duration=6.0, step=0.25, width=W, height=H)
+    driving = tracked_actor(size, rows, classes=classes)
+    lying = tracked_actor(size, replace(rows, boxes=np.tile(boxes[:1], (16, 1))), classes=classes)
+    car = read_query("a car")
+    assert scorer.class_terms(car, [driving])[0] > scorer.class_terms(car, [lying])[0] + 0.5

@@ -74,9 +74,9 @@ def _objects(parts: GrounderParts) -> Grounder:
 
 
 def _check_objects(checkpoint: str) -> None:
-    from whenwhere.models.detectors.resolve import open_detector
+    from whenwhere.grounders.objects.grounder import shared_detector
 
-    open_detector(checkpoint)
+    shared_detector(checkpoint)
 
 
 def _check_encoder(checkpoint: str) -> None:

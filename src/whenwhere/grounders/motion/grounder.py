@@ -33,7 +33,7 @@ from whenwhere.video import VideoInfo
 #: Most candidates listed in an answer.
 LISTED = 8
 #: What helps where motion is not enough.
-_MORE = "--model objects recognises people, animals and everyday things by a detector"
+MORE = "--model objects recognises people, animals and everyday things by a detector"
 #: Most videos whose actors are kept in memory between questions.
 _OPEN = 4
 
@@ -115,7 +115,7 @@ class MotionGrounder:
             )
         found = ground_among(info, request, everyone, index, MotionScorer(), Selector, decoded, warnings)
         if found.status == "unsure":
-            found.warnings.append(_MORE if is_installed() else f"{_MORE}: pip install 'whenwhere[objects]'")
+            found.warnings.append(MORE if is_installed() else f"{MORE}: pip install 'whenwhere[objects]'")
         return found
 
 
@@ -128,6 +128,7 @@ def ground_among(
     select: Callable[..., Selector],
     decoded: int,
     warnings: list[str],
+    seen: str = "moves",
 ) -> GroundingResult:
     """Answer one sentence by the actors of a video.
 
@@ -140,6 +141,7 @@ def ground_among(
         select: Makes the selector from the sentence, the conditions, the ranking and the test for groups.
         decoded: Number of frames that were decoded for this answer.
         warnings: Warnings so far; more are added.
+        seen: What the actors do that makes them actors, for the warning that there is none.
     """
     query, within, span = request.query, request.within, request.span
     reading = read_query(query)
@@ -161,7 +163,7 @@ def ground_among(
     )
     if not made:
         found.candidates = []
-        warnings.append("nothing moves in this video" if not everyone else "nothing moves during that time")
+        warnings.append(f"nothing {seen} in this video" if not everyone else f"nothing {seen} during that time")
         return found
     best = made[0]
     other = runner_up(made)

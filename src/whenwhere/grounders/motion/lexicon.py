@@ -436,16 +436,16 @@ EVENTS: dict[str, tuple[str, ...]] = {
         "(enter|appear|come in) again", "come again"),
     "leave": (
         "(leave|exit|depart|disappear|vanish|scram|scarper)",
-        "({M}) _ (out|away(?! from (us|me|the))|off|offscreen|offstage)",
-        "({M}|be) (out|away(?! from (us|me|the))|off|offscreen|offstage)",
+        "({M}) _ (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
+        "({M}|be) (out(?! from)|away(?! from (us|me|the))|off|offscreen|offstage)",
         "(drive|pull|set) off", "go from view",
         "out of (the )?(picture|frame|view|scene|image|video|shot|room|sight)",
     ),
     "enter": (
         "(enter|arrive|appear|emerge|materialise|materialize)",
         "({M}) (in|into|inside|onscreen)", "({M}) on from", "join (the|us)", "come (back )?on",
-        "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come (out )?from",
-        "be first seen",
+        "show up", "into (the )?(picture|frame|view|scene|image|video|shot|room)", "come onto", "come from",
+        "({M}) out from", "be first seen",
     ),
     "approach": (
         "(approach|near)", "(walk|come|go|run|move|step|drive) (up|over) to",

@@ -72,12 +72,6 @@ def kind_term(actor: TrackedActor, kind: str, biggest: float) -> float:
     return fit if p is None else SHAPE * fit + FITTED * float(np.log(3 * p))
 
 
-def colour_distance_of(a: TrackedActor, b: TrackedActor) -> float:
-    """The distance in 0-1 of the colours of two actors, over all zones together."""
-    n = len(COLOURS)
-    return float(np.abs(a.colour[:, :n].mean(0) - b.colour[:, :n].mean(0)).sum() / 2)
-
-
 def _standard_scores(values: list[float], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """(n,) standard scores of the logarithms of values, with a (weighted) mean, between -1.7 and 1.7."""
     logs = np.log(np.array(values))

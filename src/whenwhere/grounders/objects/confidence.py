@@ -82,6 +82,11 @@ class ClassEvidence:
                 return False
         return True
 
+    def denies(self, reading: QueryReading) -> bool:
+        """Whether a reading without any candidate is of a plain thing that was never seen."""
+        plain = not (reading.alternatives or reading.relation or reading.unapplied)
+        return plain and self.never_seen(reading)
+
     def decide(
         self, sentence: str, reading: QueryReading, made: list[Candidate], around: ClipConditions
     ) -> StatusDecision:

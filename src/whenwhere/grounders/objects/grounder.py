@@ -8,6 +8,7 @@ grounder's reader, its noun becomes classes of the detector (`labels`), and cand
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
 
@@ -15,9 +16,11 @@ import numpy as np
 
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.motion import index as motion_indexing
+from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE
 from whenwhere.grounders.motion.attributes import TrackedActor
-from whenwhere.grounders.motion.grounder import MotionGrounder, ground_among
+from whenwhere.grounders.motion.grounder import MORE, MotionGrounder, ground_among
 from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
+from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.selection import Selector
 from whenwhere.grounders.objects import index as indexing
 from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
@@ -112,12 +115,27 @@ class ObjectGrounder:
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
-        scorer = ObjectScorer(tuple(self.detector().labels))
+        scorer = ObjectScorer(tuple(self.detector().labels), index.moving <= STILL)
+        reading = read_query(request.query)
+        if scorer.still and reading.noun and not scorer.wanted(reading).known:
+            # Before a still camera, what the detector has no class for is found by its motion, or not at all.
+            found = self._motion.ground(info, replace(request, sample_fps=None))
+            found.frames_decoded = found.frames_shown = decoded
+            found.warnings = [w for w in found.warnings if not w.startswith(MORE)]
+            return self._with_help(found)
         evidence = ClassEvidence(index, scorer)
         select = partial(
             Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
         )
-        found = ground_among(info, request, everyone, moved, scorer, select, decoded, list(index.warnings))
+        warnings = list(index.warnings)
+        found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
+        if not found.candidates and request.span is None and evidence.denies(reading):
+            found.status, found.confidence, found.warnings = "absent", ABSENT_CONFIDENCE, list(index.warnings)
+        return self._with_help(found)
+
+    @staticmethod
+    def _with_help(found: GroundingResult) -> GroundingResult:
+        """The result; if it is unsure, it says what would help."""
         if found.status == "unsure":
             found.warnings.append(_MORE)
         return found

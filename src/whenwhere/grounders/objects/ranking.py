@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
+from whenwhere.grounders.motion.colours import COLOURS
+from whenwhere.grounders.motion.ranking import MotionScorer
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
-from whenwhere.grounders.motion.track_scoring import colour_distance_of, kind_term, track_terms
+from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
+from whenwhere.grounders.motion.tracks import colour_distance
 from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.relations import event_times, large_times, time_together
 from whenwhere.spans import SpanSet
@@ -26,7 +29,8 @@ LEAST, MOST = -3.0, 0.3
 #: What a blob that was not recognised loses, and the term of a recognised thing if the noun is unknown.
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
-_OVERLAP, _COLOUR = 0.3, 0.33
+_OVERLAP, _COLOUR = 0.3, 0.3
+_BASIC = len(COLOURS)
 #: Term of an event below which the whole stay is offered too, with this term.
 WEAK = -0.5
 #: Words for things that were named before.
@@ -46,10 +50,11 @@ class ObjectScorer:
 
     Args:
         labels: The labels of the detector.
+        still: Whether the camera stands still, so that blobs tell who came back.
     """
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels = labels
+    def __init__(self, labels: tuple[str, ...], still: bool = False) -> None:
+        self.labels, self.still = labels, still
         self._furniture = np.array([label in _FURNITURE for label in labels], float)
         self._mobile = np.array([label in _AGENTS or label in _CARRIED for label in labels], np.float32)
         self._agents = np.array([label in _AGENTS for label in labels])
@@ -175,7 +180,13 @@ class ObjectScorer:
         return float(np.clip(np.log((fit + 0.03) / 0.7) + min(0.2, sure), LEAST, MOST))
 
     def visitors(self, reading: QueryReading, pool: list[TrackedActor], scene: ObservedScene) -> list[TrackedActor]:
-        """See `Scorer.visitors`: chains of visits that share no time, of things of the class that look alike."""
+        """See `Scorer.visitors`: chains of visits that share no time, of things of the class that look alike.
+
+        Before a still camera the motion grounder's stricter rule holds: people who come one after another are seen
+        from border to border there, and a track is not lost.
+        """
+        if self.still:
+            return MotionScorer().visitors(reading, pool, scene)
         kinds = self.class_terms(reading, pool)
         fitting = [a for a, k in zip(pool, kinds, strict=True) if k > _LIKELY]
         out: list[TrackedActor] = []
@@ -204,7 +215,7 @@ def _one_thing(a: TrackedActor, b: TrackedActor) -> bool:
     if a is b:
         return False
     overlap = min(a.span.end, b.span.end) - max(a.span.start, b.span.start)
-    return overlap < _OVERLAP and colour_distance_of(a, b) < _COLOUR
+    return overlap < _OVERLAP and colour_distance(a.colour[:, :_BASIC], b.colour[:, :_BASIC]) < _COLOUR
 
 
 def _moves_by_itself(actor: TrackedActor) -> bool:
