@@ -21,7 +21,7 @@ WIDE = 6
 #: Last of the characters that pdfLaTeX has, and others that it has.
 LAST_LATIN, PUNCTUATION = 0x17F, "–—‘’“”„…•†‡€™"
 #: Longest line of a column's heading.
-HEADING = 22
+HEADING = 18
 #: Most columns of a table in ordinary size.
 NARROW = 5
 
@@ -110,7 +110,9 @@ def latex_table(
 
 def _heading(text: str) -> str:
     """The heading of a column, broken into lines where it is long: a plan may name a metric by a whole phrase."""
-    lines = textwrap.wrap(text.replace("/", "/ "), HEADING, break_long_words=False)
+    # The arrow stays with what it belongs to.
+    parts = text.replace("/", "/ ").replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+    lines = textwrap.wrap(parts, HEADING, break_long_words=False, break_on_hyphens=False)
     if len(lines) < 2:
         return _text(text)
     stacked = r" \\ ".join(_text(line.replace("/ ", "/")) for line in lines)

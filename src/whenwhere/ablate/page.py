@@ -21,7 +21,7 @@ figure svg { font-size: 11px; fill: var(--soft); } figure svg .label { fill: var
 .plots { grid-template-columns: repeat(auto-fill, minmax(min(330px, 100%), 1fr)); align-items: start; }
 .tables { columns: 1; }
 td:first-child { white-space: normal; min-width: 14ch; max-width: 34ch; }
-.t { overflow-wrap: normal; min-width: 0; } th { max-width: 24ch; overflow-wrap: anywhere; }
+.t { overflow-wrap: normal; min-width: 0; } th { max-width: 24ch; overflow-wrap: break-word; }
 .mixed { color: var(--second); font-weight: 650; }
 """
 #: Longest cell that stays on one line: a difference with its interval, or a verdict.
