@@ -274,6 +274,42 @@ def test_several_processes_make_the_same_file(server: ChatServer, clips: Path, t
         assert sorted(file.read_text().splitlines()) == sorted(whole.read_text().splitlines())
 
 
+@pytest.mark.torch
+def test_a_policy_learns_the_reasoning_with_either_numbers(server: ChatServer, clips: Path, tmp_path: Path) -> None:
+    """One manifest, one key: `data.trajectories` is the truth's numbers, or the teacher's own."""
+    from whenwhere.training.builders import open_source
+    from whenwhere.training.recipe import load
+    from whenwhere.training.run import train
+
+    made(server, clips, tmp_path, tries=1)
+    out = clips.parent / f"{tmp_path.name}-out.jsonl"
+    items = list(manifest.read(out))
+    lost = replace(items[0], id="without", extra={})
+    manifest.write([*items, lost], out)
+    changes = [
+        "kind=manifest", f"annotations={out}", "min_duration=0", "form=second-level", "max_steps=1",
+        "samples_per_step=1", "prompt={query}",
+    ]  # fmt: skip
+    learned = {}
+    for numbers in ("truth", "teacher"):
+        told: list[str] = []
+        source = open_source(load("tiny-sft", [*changes, f"trajectories={numbers}"]), told.append)
+        samples = [source[k] for k in range(len(source))]
+        learned[numbers] = {q.id: q.written for sample in samples for q in sample.questions}
+        assert "without a trajectory: 1 sentences" in " ".join(told) and "without" not in learned[numbers]
+    assert learned["truth"] == {i.id: i.extra[TRAJECTORY] for i in items if i.id in learned["truth"]}
+    assert learned["teacher"] == {i.id: i.extra[TEACHER]["text"] for i in items if i.id in learned["teacher"]}
+    assert learned["truth"].keys() == learned["teacher"].keys() and learned["truth"] != learned["teacher"]
+    plain = open_source(load("tiny-sft", changes))
+    assert all(q.written is None for k in range(len(plain)) for q in plain[k].questions)
+    result = train(load("tiny-sft", [*changes, "trajectories=teacher"]), tmp_path / "run", device="cpu")
+    assert result.steps == 1 and not result.skipped
+    with pytest.raises(SettingError, match="is in the form second-level, and the policy answers in time-r1"):
+        open_source(load("tiny-sft", [*changes, "trajectories=truth", "form=time-r1"]))
+    with pytest.raises(SettingError, match="trajectories is answer, truth or teacher"):
+        load("tiny-sft", [*changes, "trajectories=noisy"])
+
+
 def test_items_that_cannot_be_asked_about(server: ChatServer, clips: Path, tmp_path: Path) -> None:
     good = next(item for item in manifest.read(clips) if len(item.spans))
     late = replace(good, id="late", spans=good.spans + 100, tubes=[])

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from whenwhere.curate.training_formats import TRAJECTORY
+from whenwhere.datasets.item import Item
+from whenwhere.errors import RecordError
 from whenwhere.store import read_lines
 
 #: Keys of an item's `extra` for how a trajectory was made, and for what the teacher said.
@@ -52,6 +55,36 @@ class TrajectoryReport:
         """The report as JSON values."""
         counts = {key: dict(getattr(self, key)) for key in ("rejected", "replies", "kinds")}
         return vars(self) | counts | {"copy_rate": round(self.copy_rate, 4)}
+
+
+def learned_text(item: Item, numbers: str, form: str) -> str:
+    """The trajectory of an item that a policy learns to write.
+
+    Args:
+        item: An item of the manifest of trajectories.
+        numbers: Whose numbers it holds: `truth` as the manifest was made, or `teacher` for the teacher's own in the
+            same sentences.
+        form: Form of the policy's answers.
+
+    Raises:
+        RecordError: The item has no such trajectory, or one in another form.
+
+    >>> extra = {"trajectory": "At 3 s", "trajectory_of": {"form": "second-level"}, "teacher": {"text": "At 4 s"}}
+    >>> learned_text(Item("a", "v", extra=extra), "teacher", "second-level")
+    'At 4 s'
+    """
+    made, teacher = item.extra.get(MADE), item.extra.get(TEACHER)
+    text = (
+        item.extra.get(TRAJECTORY) if numbers == "truth" else teacher.get("text") if isinstance(teacher, dict) else ""
+    )
+    if not isinstance(text, str) or not text:
+        raise RecordError(f"item {item.id} has no trajectory with the numbers of the {numbers}")
+    if isinstance(made, dict) and made.get("form", form) != form:
+        raise RecordError(
+            f"the trajectory of item {item.id} is in the form {made['form']}, and the policy answers in {form}: set "
+            f"form={made['form']}"
+        )
+    return text
 
 
 def rejected_file(out: Path) -> Path:

@@ -1,6 +1,6 @@
 """Builds what a recipe for a policy asks for: checkpoint, policy, samples, and the curriculum over them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from whenwhere.array_cache import ArrayCache
 from whenwhere.curate import difficulty as records
 from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.filters import filter_items
+from whenwhere.curate.trajectory_report import learned_text
 from whenwhere.datasets import BENCHMARKS, read_items
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
@@ -266,13 +267,33 @@ def source_of(
         kind = partial(GrowingSource, chapters=chapters) if chapters else StageSource
         return kind(data.world, first_seed=data.first_seed, count=data.count)
     kept = items(data, tell)
+    written: dict[str, str] = {}
+    if data.trajectories != "answer":
+        written = _trajectories(kept, data.trajectories, model.form, tell)
+        kept = [item for item in kept if item.id in written]
     # a manifest's paths count from its folder
     own = data.kind.startswith("manifest") and not data.videos
     folder = Path(data.annotations).parent if own else Path(".")
     return ItemSource(
         kept, model.sample_fps, model.long_side, folder,
         max_frames=model.max_frames, total_pixels=model.total_pixels, min_pixels=model.min_pixels, frames=frames,
+        written=written,
     )  # fmt: skip
+
+
+def _trajectories(found: Iterable[Item], numbers: str, form: str, tell: Callable[[str], None] | None) -> dict[str, str]:
+    """The reasoning to learn, by item id."""
+    written, without = {}, list[str]()
+    for item in found:
+        try:
+            written[item.id] = learned_text(item, numbers, form)
+        except RecordError as e:
+            without.append(str(e))
+    if not written:
+        raise SettingError(f"nothing is left to learn from: {without[0]}")
+    if without and tell is not None:
+        tell(f"left out, without a trajectory: {len(without)} sentences, such as: {without[0]}")
+    return written
 
 
 def items(data: DataSettings, tell: Callable[[str], None] | None = None) -> list[Item]:

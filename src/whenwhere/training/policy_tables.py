@@ -120,6 +120,8 @@ class DataSettings(FilterSettings):
         grow: Smaller worlds that a run on `shapes` begins with, in order.
         first_seed: Seed of the first clip of `shapes`.
         count: Number of clips of `shapes`; for other data the largest number of sentences, 0 for all.
+        trajectories: What SFT learns to write: the bare `answer`, or the reasoning of `whenwhere data trajectories`
+            with the `truth`'s numbers or the `teacher`'s own. Sentences without such reasoning are left out.
     """
 
     kind: str = "shapes"
@@ -129,8 +131,13 @@ class DataSettings(FilterSettings):
     grow: tuple[WorldChapter, ...] = ()
     first_seed: int = 0
     count: int = 0
+    trajectories: str = field(default="answer", metadata=ADDED)
 
     def __post_init__(self) -> None:
+        if self.trajectories not in ("answer", "truth", "teacher"):
+            raise SettingError(f"trajectories is answer, truth or teacher, not {self.trajectories!r}")
+        if self.trajectories != "answer" and self.kind == "shapes":
+            raise SettingError("trajectories are read from a manifest: set kind = 'manifest' and annotations")
         kinds = ("shapes", *BENCHMARKS)
         if self.kind not in kinds:
             raise SettingError(f"there is no data {self.kind!r}{did_you_mean(self.kind, kinds)}")

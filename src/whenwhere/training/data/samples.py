@@ -31,12 +31,14 @@ class Question:
         text: The sentence.
         truth: The answer, with duration and size of the displayed frame.
         kind: Kind of sentence, where the source has kinds.
+        written: Text to learn instead of the bare answer, such as reasoning that ends in it.
     """
 
     id: str
     text: str
     truth: Truth
     kind: str | None = None
+    written: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

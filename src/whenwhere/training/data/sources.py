@@ -3,7 +3,7 @@
 Both make a sample from its number alone, so that a run can be resumed anywhere and each process can read its share.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +107,7 @@ class ItemSource:
             use: a frame has at most 2 · total_pixels / frames. None: no limit.
         min_pixels: Fewest pixels of a frame under `total_pixels`.
         frames: Cache of decoded frames. None keeps nothing.
+        written: Texts to learn instead of the bare answers, by item id.
 
     Attributes:
         items: The items of each sample, in order.
@@ -127,12 +128,14 @@ class ItemSource:
         total_pixels: int | None = None,
         min_pixels: int = 0,
         frames: FrameCache | None = None,
+        written: Mapping[str, str] | None = None,
     ) -> None:
         if not sample_fps > 0:
             raise SettingError(f"frames are shown at a positive rate per second, not {sample_fps}")
         self.sample_fps, self.long_side, self.folder = sample_fps, long_side, Path(folder)
         self.max_frames, self.total_pixels, self.min_pixels = max_frames, total_pixels, min_pixels
         self.frames = frames or FrameCache()
+        self._written = dict(written or {})
         videos: dict[tuple[str, Span | None], list[Item]] = {}
         for item in items:
             if item.status == "valid":
@@ -194,7 +197,7 @@ class ItemSource:
                 )
             truth = item_truth(item)
             truth = replace(truth, duration=length, size=(float(video.width), float(video.height)), fps=video.fps)
-            questions.append(Question(item.id, item.query, truth, item.type))
+            questions.append(Question(item.id, item.query, truth, item.type, self._written.get(item.id)))
         times = np.arange(0.0, length, 1 / self.sample_fps)
         if self.max_frames is not None and len(times) > self.max_frames:
             times = np.arange(self.max_frames) * (length / self.max_frames)

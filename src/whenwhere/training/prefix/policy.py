@@ -208,6 +208,8 @@ class Policy:
         """
         import torch
 
+        if question.written is not None:
+            return torch.tensor([*self._tokenise(question.written), self.end_id], dtype=torch.long)
         truth = self.truth(sample, question)
         if truth.spans is None and "choice" not in self.form.holds:
             # it would be written as "it is not there"
