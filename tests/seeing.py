@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from world_server import WorldBackend
 
 from whenwhere.models.backends.base import ModelCall, ModelReply
-from whenwhere.models.detection import Detections
+from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.overlap import box_iou
 from whenwhere.stage import Scene
 from whenwhere.video import VideoInfo, stream_frames
@@ -56,8 +56,12 @@ class SeeingDetector:
         self.asked: list[tuple[str, int]] = []
         self._rng = np.random.default_rng(0)
 
-    def detect(self, images: np.ndarray, phrase: str) -> list[Detections]:
-        self.asked.append((phrase, len(images)))
+    def for_labels(self, labels: list[str]) -> "SeeingDetector":
+        self.labels = labels
+        return self
+
+    def detect(self, images: np.ndarray, threshold: float) -> list[ClassDetections]:
+        self.asked.append((self.labels[0], len(images)))
         out = []
         for image in images:
             boxes = [b for b in self.seeing.boxes(image).values() if self._rng.random() >= self.missed]
@@ -65,7 +69,7 @@ class SeeingDetector:
             size = np.tile(got[:, 2:] - got[:, :2], 2)
             order = self._rng.permutation(len(got))  # a detector's boxes come in no order that means anything
             got = got + self.off * size * self._rng.standard_normal(got.shape)
-            out.append(Detections(got[order], np.full(len(got), 0.9)))
+            out.append(ClassDetections(got[order], np.full(len(got), 0.9), np.ones((len(got), 1))))
         return out
 
 

@@ -23,7 +23,8 @@ from whenwhere.errors import ModelError, SettingError
 from whenwhere.grounders import GroundingRequest
 from whenwhere.grounders.detector.grounder import DetectorGrounder
 from whenwhere.models.backends.base import ModelCall, ModelReply
-from whenwhere.models.detection import SAME, TEXT_THRESHOLD, THRESHOLD, OpenVocabularyDetector
+from whenwhere.models.detectors.detector import SAME_CLASS
+from whenwhere.models.detectors.open_vocabulary import WORDS_THRESHOLD, OpenVocabularyDetector
 from whenwhere.models.propagation import ConceptTracker, Propagator
 from whenwhere.overlap import box_iou, t_iou, v_iou
 from whenwhere.spans import Span
@@ -191,7 +192,7 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
     import torch
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    got = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES, "Red car.")
+    got = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").for_labels(["Red car."]).detect(IMAGES)
     model = AutoModelForZeroShotObjectDetection.from_pretrained(folder / "grounding_dino").eval()
     processor = AutoProcessor.from_pretrained(folder / "grounding_dino")
     for image, found in zip(IMAGES, got, strict=True):
@@ -199,7 +200,7 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
         with torch.no_grad():
             outputs = model(**inputs)
         (by_hand,) = processor.post_process_grounded_object_detection(
-            outputs, inputs.input_ids, threshold=THRESHOLD, text_threshold=TEXT_THRESHOLD, target_sizes=[(48, 64)]
+            outputs, inputs.input_ids, threshold=WORDS_THRESHOLD, text_threshold=0.25, target_sizes=[(48, 64)]
         )
         boxes, scores = by_hand["boxes"].numpy(), by_hand["scores"].numpy()
         assert len(found) > 0 and (np.diff(found.scores) <= 0).all()
@@ -210,10 +211,10 @@ def test_detections_equal_the_class_called_by_hand(folder: Path) -> None:
             assert fits.sum() == 1
         # only doubles are left out
         for box in boxes.clip(0, [64, 48, 64, 48]):
-            assert box_iou(box, found.boxes).max() > SAME - 1e-6
-    words = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").detect(IMAGES[:1], "dog")
+            assert box_iou(box, found.boxes).max() > SAME_CLASS - 1e-6
+    words = OpenVocabularyDetector(str(folder / "grounding_dino"), device="cpu").for_labels(["dog"]).detect(IMAGES[:1])
     assert not np.array_equal(words[0].scores, got[0].scores)  # the phrase matters
-    assert OpenVocabularyDetector(str(folder / "grounding_dino")).detect(IMAGES[:0], "dog") == []
+    assert OpenVocabularyDetector(str(folder / "grounding_dino")).detect(IMAGES[:0]) == []
 
 
 @pytest.mark.torch
@@ -267,7 +268,7 @@ def test_other_number_types(folder: Path) -> None:
         model = made(str(folder / kind), dtype="bf16", device="cpu")
         assert str(model.model.dtype) == "torch.bfloat16"
     detector = OpenVocabularyDetector(str(folder / "grounding_dino"), dtype="bf16", device="cpu")
-    assert len(detector.detect(IMAGES, "car")) == 3
+    assert len(detector.for_labels(["car"]).detect(IMAGES)) == 3
     following = Propagator(str(folder / "sam2"), dtype="bf16", device="cpu").follow()
     following.step(IMAGES[0])
     assert set(following.show({1: np.array([5.0, 5, 20, 20])})) == {1}

@@ -93,7 +93,7 @@ def test_what_cannot_be_had_is_one_sentence(
     done = cli("ground", clip[0], "a dog", "--model", model, "--pipeline", f"detector:{tmp_path}", status=None)
     assert done.returncode != 0 and "holds no checkpoint" in done.stderr and "Traceback" not in done.stderr
     for pipeline, said in (
-        (f"detector:{folder / 'sam2'}", "is of the kind sam2_video, not a detector that takes words"),
+        (f"detector:{folder / 'sam2'}", "is of the kind sam2_video, not an object detector"),
         (f"detector:{dino}+{dino}", "is of the kind grounding-dino, not a model that follows things"),
     ):
         with pytest.raises(ModelError, match=said):

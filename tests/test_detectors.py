@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 import whenwhere
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.detectors import package
@@ -201,3 +203,126 @@ def test_selected_boxes_are_different_objects(rows: list[tuple[float, ...]]) -> 
 def test_codes_that_no_picture_has_stay_finite() -> None:
     anchors = np.array([[0.0, 0, 1, 1]])
     assert np.isfinite(decode(np.array([[1e30, -1e30, 1e30, 1e30]]), anchors, np.full((1, 4), 0.1))).all()
+
+
+def tiny_detr(folder: Path, kind: str) -> None:
+    """A small, random detector of a real class of transformers, as `from_pretrained` wants it."""
+    import torch
+    from transformers import (
+        DetrConfig,
+        DetrForObjectDetection,
+        DetrImageProcessor,
+        DFineConfig,
+        DFineForObjectDetection,
+        HGNetV2Config,
+        ResNetConfig,
+        RTDetrConfig,
+        RTDetrForObjectDetection,
+        RTDetrImageProcessor,
+        RTDetrResNetConfig,
+    )
+
+    torch.manual_seed(0)
+    labels = {"id2label": {0: "person", 1: "dog", 2: "Sofa"}, "label2id": {"person": 0, "dog": 1, "Sofa": 2}}
+    small = {
+        "d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_attention_heads": 2, "num_queries": 8,
+        "decoder_attention_heads": 2, "encoder_layers": 1, "decoder_layers": 2,
+    }  # fmt: skip
+    if kind == "detr":
+        backbone: object = ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 8, 8, 16], depths=[1, 1, 1, 1], out_features=["stage4"]
+        )
+        config = DetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None,
+                            backbone_config=backbone, **small, **labels)  # fmt: skip
+        model, processor = DetrForObjectDetection(config), DetrImageProcessor(size={"height": 64, "width": 64})
+    else:
+        shared = {
+            "encoder_hidden_dim": 16, "num_feature_levels": 3, "encoder_in_channels": [16, 16, 16], "num_denoising": 0,
+            "decoder_in_channels": [16, 16, 16], "anchor_image_size": [64, 64], **small, **labels,
+        }  # fmt: skip
+        if kind == "rt_detr":
+            backbone = RTDetrResNetConfig(
+                embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
+                out_features=["stage2", "stage3", "stage4"],
+            )  # fmt: skip
+            model = RTDetrForObjectDetection(RTDetrConfig(backbone_config=backbone, **shared))
+        else:
+            backbone = HGNetV2Config(
+                stage_in_channels=[16, 16, 16, 16], stage_mid_channels=[8, 8, 8, 8], stage_out_channels=[16] * 4,
+                stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[1, 1, 1, 1], stem_channels=[3, 8, 16],
+                hidden_sizes=[16, 16, 16, 16],
+                out_features=["stage2", "stage3", "stage4"],
+            )  # fmt: skip
+            model = DFineForObjectDetection(DFineConfig(backbone_config=backbone, **shared))
+        processor = RTDetrImageProcessor(size={"height": 64, "width": 64})
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["detr", "rt_detr", "d_fine"])
+def test_detectors_of_transformers_give_what_their_own_code_gives(kind: str, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+    tiny_detr(tmp_path, kind)
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    detector = whenwhere.open_detector(str(tmp_path), device="cpu")
+    assert (
+        detector.labels == ("person", "dog", "couch") and detector.licence == "apache-2.0" and detector.device == "cpu"
+    )
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    model = AutoModelForObjectDetection.from_pretrained(tmp_path).eval()
+    for picture, found in zip(PICTURES, detector.detect(PICTURES, 0.01), strict=True):
+        with torch.no_grad():
+            out = model(**processor(images=picture, return_tensors="pt"))
+        (by_hand,) = processor.post_process_object_detection(out, threshold=0.0, target_sizes=[(90, 160)])
+        boxes = by_hand["boxes"].numpy().clip(0, [160, 90, 160, 90])
+        assert len(found) > 0
+        np.testing.assert_allclose(found.classes.sum(1), 1)
+        # transformers keeps as many pairs of box and class as there are queries, not the best class of each query
+        kept = found.scores >= float(by_hand["scores"].min()) - 1e-6
+        assert kept.any()
+        for box, score, classes in zip(found.boxes[kept], found.scores[kept], found.classes[kept], strict=True):
+            same = np.abs(boxes - box).max(1) < 0.01
+            named = same & (by_hand["labels"].numpy() == classes.argmax())
+            assert np.abs(by_hand["scores"].numpy()[named] - score).min() < 1e-4
+    assert detector.detect(PICTURES[:0]) == []
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["grounding_dino", "sam3"])
+def test_open_vocabularies_have_the_labels_that_are_asked_for(kind: str, tmp_path: Path) -> None:
+    import tiny_trackers
+
+    tiny_trackers.save(kind, tmp_path)
+    detector = whenwhere.open_detector(str(tmp_path), labels=["Red car", "man."], device="cpu")
+    assert detector.labels == ("red car", "man")
+    found = detector.detect(PICTURES, 0.0)
+    assert len(found) == len(PICTURES) and sum(map(len, found)) > 0
+    for one in found:
+        assert one.classes.shape == (len(one), 2)
+        np.testing.assert_allclose(one.classes.sum(1), 1)
+    other = detector.for_labels(["dog"])  # type: ignore[attr-defined]
+    assert other.labels == ("dog",) and detector.labels == ("red car", "man") and other.model is detector.model  # type: ignore[attr-defined]
+    with pytest.raises(SettingError, match="name at least one"):
+        whenwhere.open_detector(str(tmp_path), labels=[" "])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("http://localhost:8000/v1", "there is no detector"), ("", "there is no detector"),
+     ("yolov8n.pt", "is a pickle, which may run any code"), (__file__, "is not a network that can be read")],
+)  # fmt: skip
+def test_names_of_something_else(name: str, message: str) -> None:
+    with pytest.raises((ModelError, SettingError), match=message):
+        whenwhere.open_detector(name)
+
+
+def test_a_pipeline_looks_for_the_class_that_a_phrase_names() -> None:
+    from whenwhere.grounders.detector.finding import finder
+
+    detector = whenwhere.open_detector("ssd")
+    every = finder(detector, "zebrafish")(PICTURES[:1])[0]
+    persons = finder(detector, "tall person in red")(PICTURES[:1])[0]
+    assert len(persons) <= len(every) and (persons.classes[:, 0] >= 0.05).all()

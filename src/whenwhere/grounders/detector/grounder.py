@@ -42,13 +42,14 @@ from whenwhere.grounders.detector.choice import (
     strongest_tracks,
     telling_times,
 )
+from whenwhere.grounders.detector.finding import finder
 from whenwhere.grounders.detector.phrase import noun_phrase
 from whenwhere.grounders.detector.tracks import Linker, Track
 from whenwhere.grounders.grounder import GroundingRequest, GroundingResult
 from whenwhere.grounders.second_level import DESCRIBED, WORDS_TOKENS, SecondLevel
 from whenwhere.grounders.windows import SamplingConfig, frames_per_call, shown_width
 from whenwhere.models.backends.base import ModelBackend, ModelCall
-from whenwhere.models.detection import Detections, OpenVocabularyDetector
+from whenwhere.models.detectors.detector import ClassDetections, Detector
 from whenwhere.models.propagation import BoxTracking, ConceptTracker, Propagator
 from whenwhere.spans import Span, SpanSet
 from whenwhere.tracking import second_level_times
@@ -83,7 +84,7 @@ class DetectorGrounder:
     def __init__(
         self,
         backend: ModelBackend,
-        detector: OpenVocabularyDetector | ConceptTracker,
+        detector: Detector | ConceptTracker,
         propagator: Propagator | None = None,
         *,
         sampling: SamplingConfig | None = None,
@@ -211,17 +212,16 @@ class DetectorGrounder:
         tokens = self.backend.prompt_tokens(frames, width, height, words)
         return {"calls": 1, "frames": frames, "prompt_tokens": tokens, "output_tokens": output}
 
-    def _linked(
-        self, runner: CallRunner, detector: OpenVocabularyDetector, shown: NDArray[np.float64], phrase: str
-    ) -> list[Track]:
+    def _linked(self, runner: CallRunner, detector: Detector, shown: NDArray[np.float64], phrase: str) -> list[Track]:
         """Detections in one frame per second, linked to tracks by their distance."""
         info, linker, began = runner.info, Linker(), time.perf_counter()
+        detect = finder(detector, phrase)
         width = min(info.width, WIDTH)
         count = 0
         for first in range(0, len(shown), TOGETHER):
             pictures = read_frames(info, shown[first : first + TOGETHER], width=width)
             runner.warnings += [w for w in pictures.warnings if w not in info.warnings]
-            for t, found in zip(pictures.times.tolist(), detector.detect(pictures.images, phrase), strict=True):
+            for t, found in zip(pictures.times.tolist(), detect(pictures.images), strict=True):
                 count += len(found)
                 linker.add(t, found.scaled(info.width / width))
         runner.costs.frames_decoded += len(shown)
@@ -229,15 +229,16 @@ class DetectorGrounder:
         return list(linker.tracks.values())
 
     def _followed(
-        self, runner: CallRunner, detector: OpenVocabularyDetector, propagator: Propagator, span: Span,
+        self, runner: CallRunner, detector: Detector, propagator: Propagator, span: Span,
         shown: NDArray[np.float64], phrase: str,
     ) -> list[Track]:  # fmt: skip
         """Detections in one frame per second, linked to tracks by a tracker that runs through the frames in between."""
         began = time.perf_counter()
         counted = {"frames": 0, "boxes": 0}
+        find = finder(detector, phrase)
 
-        def detect(image: NDArray[np.uint8]) -> Detections:
-            found = detector.detect(image[None], phrase)[0]
+        def detect(image: NDArray[np.uint8]) -> ClassDetections:
+            found = find(image[None])[0]
             counted["boxes"] += len(found)
             return found
 
@@ -287,7 +288,7 @@ class DetectorGrounder:
 def follow(
     frames: Iterable[tuple[float, NDArray[np.uint8]]],
     shown: Set[float],
-    detect: Callable[[NDArray[np.uint8]], Detections],
+    detect: Callable[[NDArray[np.uint8]], ClassDetections],
     begin: Callable[[], BoxTracking],
     factor: float = 1.0,
 ) -> list[Track]:

@@ -1,30 +1,24 @@
 """Loads the models of a pipeline named `detector:DETECTOR+PROPAGATOR`, where both are checkpoints by hub id or folder.
 
+Any name that `whenwhere.open_detector` takes can be the detector:
+
 - `detector`: Grounding DINO (tiny), with boxes linked by distance;
-- `detector:IDEA-Research/grounding-dino-base`: another detector;
+- `detector:IDEA-Research/grounding-dino-base`: another detector; `detector:ssd` is the one of the extra `[objects]`;
 - `detector:IDEA-Research/grounding-dino-tiny+facebook/sam2.1-hiera-tiny`: SAM 2 follows objects between seconds;
 - `detector:facebook/sam3`: SAM 3 finds and follows objects by itself.
 
 Answers are cached under the whole name, so another detector never gets the answers of this one.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from whenwhere.errors import MissingExtraError, SettingError
-from whenwhere.models.backends.resolve import find_kind
-from whenwhere.models.detection import OpenVocabularyDetector
+from whenwhere.errors import SettingError
+from whenwhere.models.detectors.detector import Detector
+from whenwhere.models.detectors.resolve import check_detector_name, is_network_name, open_detector
 from whenwhere.models.pretrained import load_config
 from whenwhere.models.propagation import ConceptTracker, Propagator
 
-#: The classes of detectors by the `model_type` in the configuration of a checkpoint.
-DETECTORS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(OpenVocabularyDetector.KINDS, OpenVocabularyDetector),
-    **dict.fromkeys(ConceptTracker.KINDS, ConceptTracker),
-}
 #: The detector if the pipeline names none: the smallest open-vocabulary one.
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
 
@@ -55,21 +49,16 @@ def check_detector(pipeline: str) -> None:
     """Checks the name of a detector pipeline before any video is opened or model is loaded.
 
     Raises:
-        SettingError: A name cannot be that of a detector or propagator.
+        SettingError, ModelError: A name cannot be that of a detector or propagator.
         MissingExtraError: The packages that they need are not installed.
     """
     for name in split_pipeline_name(pipeline):
-        if name is not None and not find_kind(name).in_process:
-            raise SettingError(f"a detector runs in this process: name a folder or a hub id instead of {name}")
-    for package in ("torch", "torchvision", "transformers"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "vlm", "the pipeline detector")
+        if name is not None:
+            check_detector_name(name)
 
 
 @lru_cache(maxsize=1)
-def load_detector(
-    pipeline: str, device: str | None = None
-) -> tuple[OpenVocabularyDetector | ConceptTracker, Propagator | None]:
+def load_detector(pipeline: str, device: str | None = None) -> tuple[Detector | ConceptTracker, Propagator | None]:
     """The detector of a pipeline, and its propagator if the name has one.
 
     The models that were loaded last stay in memory, because a batch opens many videos with the same pipeline.
@@ -79,8 +68,10 @@ def load_detector(
     """
     name, propagator = (n and _folder(n) for n in split_pipeline_name(pipeline))
     assert name is not None
-    find = DETECTORS.get(load_config(name).model_type, OpenVocabularyDetector)
-    return find(name, device=device), None if propagator is None else Propagator(propagator, device=device)
+    following = None if propagator is None else Propagator(propagator, device=device)
+    if not is_network_name(name) and load_config(name).model_type in ConceptTracker.KINDS:
+        return ConceptTracker(name, device=device), following
+    return open_detector(name, device=device), following
 
 
 def _folder(name: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.models.detection import Detections
+from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.overlap import box_iou
 from whenwhere.records import Source
 
@@ -101,7 +101,7 @@ class Linker:
         self._recent: dict[int, Track] = {}
 
     def add(
-        self, time: float, found: Detections, carried: dict[int, NDArray[np.float64]] | None = None
+        self, time: float, found: ClassDetections, carried: dict[int, NDArray[np.float64]] | None = None
     ) -> dict[int, NDArray[np.float64]]:
         """Links the detections at one time, which must be later than all before, to tracks.
 
@@ -133,7 +133,7 @@ class Linker:
         return out
 
     def _link(
-        self, time: float, found: Detections, numbers: Sequence[int], values: NDArray[np.float64], left: list[int],
+        self, time: float, found: ClassDetections, numbers: Sequence[int], values: NDArray[np.float64], left: list[int],
         out: dict[int, NDArray[np.float64]],
     ) -> list[int]:  # fmt: skip
         """Add the detections that belong to these tracks; returns the indices of the others."""
@@ -143,7 +143,9 @@ class Linker:
         taken = {left[k] for _, k in pairs}
         return [k for k in left if k not in taken]
 
-    def _take(self, time: float, found: Detections, number: int, k: int, out: dict[int, NDArray[np.float64]]) -> None:
+    def _take(
+        self, time: float, found: ClassDetections, number: int, k: int, out: dict[int, NDArray[np.float64]]
+    ) -> None:
         self.tracks[number].add(time, found.boxes[k], "model", float(found.scores[k]))
         self._recent[number] = self.tracks[number]
         out[number] = found.boxes[k]

@@ -62,9 +62,17 @@ class Detector(Protocol):
 
     name: str
     labels: tuple[str, ...]
-    licence: str
-    source: str
     batch: int
+
+    @property
+    def licence(self) -> str:
+        """The licence of the weights."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from."""
+        ...
 
     @property
     def device(self) -> str:

@@ -27,7 +27,12 @@ _UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 #: The ids of the classes, from 1 to 90.
 COCO_IDS = tuple(i for i in range(1, 91) if i not in _UNUSED)
 #: What a line of a label file says for a column of the network that is not a class.
-NO_CLASS = ("", "n/a", "na", "???", "none", "background", "__background__")
+NO_CLASS = ("", "n/a", "na", "???", "none", "background")
+#: COCO's names for classes that many checkpoints call as Pascal VOC does.
+SPELLINGS = {
+    "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "pottedplant": "potted plant",
+    "diningtable": "dining table", "tvmonitor": "tv", "cellphone": "cell phone", "hair dryer": "hair drier",
+}  # fmt: skip
 #: Longest file of labels in bytes.
 LONGEST = 1 << 20
 
@@ -81,7 +86,8 @@ def label_space(names: Sequence[str], place: str) -> LabelSpace:
     >>> space.labels, space.columns.tolist()
     (('person', 'car'), [1, 3])
     """
-    plain = [" ".join(name.casefold().split()) for name in names]
+    plain = [" ".join(name.casefold().replace("_", " ").split()) for name in names]
+    plain = [SPELLINGS.get(name, name) for name in plain]
     used = [i for i, name in enumerate(plain) if name not in NO_CLASS]
     labels = tuple(plain[i] for i in used)
     if not labels:
