@@ -20,7 +20,7 @@ from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
 from whenwhere.errors import ModelError, RecordError
 from whenwhere.models.captioners import ClipFrames
-from whenwhere.models.detection import Detections
+from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.spans import Span
 from whenwhere.video import probe
 
@@ -123,11 +123,16 @@ def frames(count: int = 6) -> ClipFrames:
 class Finder:
     """A detector that knows where two things are."""
 
-    def detect(self, images: NDArray[np.uint8], phrase: str) -> list[Detections]:
+    def for_labels(self, labels: list[str]) -> "Finder":
+        self.phrase = labels[0]
+        return self
+
+    def detect(self, images: NDArray[np.uint8], threshold: float) -> list[ClassDetections]:
         known = {"dog": moving("dog", 5), "red car": moving("red car", -5)}
-        if phrase not in known:
-            return [Detections(np.empty((0, 4)), np.empty(0))] * len(images)
-        return [Detections(box[None], np.array([0.9])) for box in known[phrase].boxes[: len(images)]]
+        if self.phrase not in known:
+            return [ClassDetections(np.empty((0, 4)), np.empty(0), np.empty((0, 1)))] * len(images)
+        boxes = known[self.phrase].boxes[: len(images)]
+        return [ClassDetections(box[None], np.array([0.9]), np.ones((1, 1))) for box in boxes]
 
 
 @pytest.mark.parametrize("vocabulary", [(), ("dog", "red car", "tree")])

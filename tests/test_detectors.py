@@ -326,3 +326,13 @@ def test_a_pipeline_looks_for_the_class_that_a_phrase_names() -> None:
     every = finder(detector, "zebrafish")(PICTURES[:1])[0]
     persons = finder(detector, "tall person in red")(PICTURES[:1])[0]
     assert len(persons) <= len(every) and (persons.classes[:, 0] >= 0.05).all()
+
+
+def test_doctor_tries_the_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whenwhere.cli.doctor import _detector
+
+    found = _detector()
+    assert found.state == "ok" and "80 classes, on cpu" in found.found and "Apache-2.0" in found.found
+    fake_package(tmp_path, monkeypatch, config=b"node {}")
+    found = _detector()
+    assert found.state == "missing" and "half installed" in found.found and (found.mend or "").startswith("pip")

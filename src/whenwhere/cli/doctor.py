@@ -54,7 +54,10 @@ def doctor_command(
     """
     from whenwhere.cli.console import write_json
 
-    checks = [*_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), *_browser()]
+    checks = [
+        *_environment(), *_packages(), *_opencv(), *_video(), *_cache(), *_extras(), *_models(), _detector(),
+        *_browser(),
+    ]  # fmt: skip
     broken = [c for c in checks if c.state == "broken"]
     if json_:
         shown: dict[str, Any] = {"ok": not broken, "checks": [c.__dict__ for c in checks]}
@@ -153,6 +156,23 @@ def _tiny() -> Diagnosis:
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     made = f"recipe {known.recipe} ({known.recipe_hash})" if known is not None else "of no known recipe"
     return Diagnosis("model tiny", "ok", f"{size:.1f} MB, {made}")
+
+
+def _detector() -> Diagnosis:
+    """The object detector of the extra `[objects]`, which looks at a grey picture."""
+    import numpy as np
+
+    from whenwhere.errors import WhenwhereError
+    from whenwhere.models.detectors.resolve import open_detector
+
+    try:
+        detector = open_detector("ssd")
+        detector.detect(np.full((1, 32, 32, 3), 90, np.uint8))
+    except WhenwhereError as e:
+        found, _, mend = str(e).rpartition(": ")
+        return Diagnosis("detector ssd", "missing", found, mend)
+    runs = f"{len(detector.labels)} classes, on {detector.device}, {detector.batch} pictures at a time"
+    return Diagnosis("detector ssd", "ok", f"{runs}; licence {detector.licence}; {detector.source}")
 
 
 def _torch(version: str, mend: str) -> Diagnosis:

@@ -43,10 +43,9 @@ from whenwhere.datasets.schema import to_json
 from whenwhere.engine import Engine, by_cost
 from whenwhere.errors import ChatError, ModelError, SettingError, WhenwhereError
 from whenwhere.grounders.call_runner import plan_costs
-from whenwhere.grounders.detector.named import load_detector
 from whenwhere.models.backends.base import BackendOptions
 from whenwhere.models.captioners import is_function_name, load_function, open_captioner
-from whenwhere.models.detection import OpenVocabularyDetector
+from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.models.encoders.resolve import open_encoder
 from whenwhere.store import Cache, DiskFullError, append_line, read_lines, sole_run
 from whenwhere.video import probe
@@ -123,10 +122,7 @@ def open_models(
     if job.aesthetics:
         out.aesthetics = load_function(job.aesthetics, "a function of aesthetics")
     if job.detector:
-        detector, _ = load_detector(f"detector:{job.detector}", options.device)
-        if not isinstance(detector, OpenVocabularyDetector):
-            raise SettingError(f"claims are checked by a detector such as Grounding DINO, which {job.detector} is not")
-        out.tracks = DetectedTracks(detector, job.vocabulary)
+        out.tracks = DetectedTracks(open_detector(job.detector, device=options.device), job.vocabulary)
     if stack is not None:
         for one in (out.coarse, out.fine):
             if one is not None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,10 @@ from whenwhere.curate.claims import SceneTrack, read_claims
 from whenwhere.datasets import manifest
 from whenwhere.datasets.nouns import noun_phrases, singular
 from whenwhere.errors import RecordError
+from whenwhere.grounders.detector.finding import can_find, finder
 from whenwhere.grounders.detector.tracks import Linker
 from whenwhere.models.captioners import ClipFrames
-from whenwhere.models.detection import Detections
+from whenwhere.models.detectors.detector import ClassDetections, Detector
 from whenwhere.overlap import box_iou
 from whenwhere.spans import Span
 from whenwhere.video import VideoInfo
@@ -116,11 +117,11 @@ class DetectedTracks:
     """Tracks of what a detector finds.
 
     Args:
-        detector: It has a `detect(images, phrase)` as `whenwhere.models.detection.Detector` has.
+        detector: What finds the objects; of one with fixed classes only these are looked for.
         vocabulary: What is looked for in each clip; only with it is recall known.
     """
 
-    def __init__(self, detector: Any, vocabulary: Sequence[str] = ()) -> None:
+    def __init__(self, detector: Detector, vocabulary: Sequence[str] = ()) -> None:
         self._detector = detector
         self._vocabulary = tuple(dict.fromkeys(word.strip().lower() for word in vocabulary if word.strip()))
         self._lock = threading.Lock()
@@ -129,17 +130,18 @@ class DetectedTracks:
         """See `TrackSource`."""
         claimed = {claim.phrase for caption in captions for claim in read_claims(caption)}
         kinds = set(self._vocabulary)
-        phrases = [*self._vocabulary, *sorted(singular(p) for p in claimed if singular(p) not in kinds)]
+        named = [*self._vocabulary, *sorted(singular(p) for p in claimed if singular(p) not in kinds)]
+        phrases = [phrase for phrase in named if can_find(self._detector, phrase)]
         tracks: list[SceneTrack] = []
         for phrase in dict.fromkeys(phrases):
             with self._lock:
-                found: list[Detections] = self._detector.detect(frames.images, phrase)
+                found = finder(self._detector, phrase)(frames.images)
             tracks += _linked(phrase, frames.times, found, asked=phrase not in kinds)
         height, width = frames.images.shape[1:3]
         return SceneTracks(tracks, width, height, bool(self._vocabulary), phrases)
 
 
-def _linked(phrase: str, times: NDArray[np.float64], found: Sequence[Detections], asked: bool) -> list[SceneTrack]:
+def _linked(phrase: str, times: NDArray[np.float64], found: Sequence[ClassDetections], asked: bool) -> list[SceneTrack]:
     linker = Linker()
     last = -np.inf
     for t, one in zip(times.tolist(), found, strict=True):

@@ -29,6 +29,11 @@ def finder(detector: Detector, phrase: str) -> Finder:
     return lambda images: [of_class(found, column) for found in detector.detect(images, THRESHOLD)]
 
 
+def can_find(detector: Detector, phrase: str) -> bool:
+    """Whether a detector knows what a noun phrase names; an open-vocabulary one is asked for anything."""
+    return hasattr(detector, "for_labels") or named_class(detector.labels, phrase) is not None
+
+
 def named_class(labels: tuple[str, ...], phrase: str) -> int | None:
     """The class that a noun phrase names; None if there is none.
 

@@ -5,27 +5,39 @@ known by its checksum is therefore first read and run once by a process of its o
 """
 
 import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from whenwhere.errors import ModelError
 from whenwhere.readers import visible
+
+Shapes = list[tuple[int, ...]]
 
 #: Largest file of a network in bytes: protocol buffers end at 2 GiB.
 LARGEST = 2 << 30
 #: Bytes of memory that a network may take besides a few times the size of its file, and seconds of the first run.
 ROOM, SECONDS = 2 << 30, 120.0
 #: What was tried is not tried again by this process.
-_TRIED: set[str] = set()
+_TRIED: dict[str, list[tuple[int, ...]]] = {}
 
+#: Python expressions that read a network from the file `sys.argv[3]` and the text on the standard input.
+READERS = {
+    "tensorflow": "cv2.dnn.readNetFromTensorflow("
+    "numpy.fromfile(sys.argv[3], 'u1'), numpy.frombuffer(sys.stdin.buffer.read(), 'u1'))",
+    "onnx": "cv2.dnn.readNetFromONNX(sys.argv[3])",
+}
 _TRIAL = """
-import sys
+import json, sys
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_AS)[1]))
@@ -37,8 +49,9 @@ cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 try:
     net = READ
-    net.setInput(numpy.zeros([int(n) for n in sys.argv[2].split(",")], numpy.float32))
-    net.forward(net.getUnconnectedOutLayersNames())
+    for name, shape, value in json.loads(sys.argv[2]):
+        net.setInput(numpy.full(shape, value, numpy.float32), name)
+    print(json.dumps([numpy.shape(o) for o in net.forward(net.getUnconnectedOutLayersNames())]))
 except (cv2.error, MemoryError) as e:
     print(type(e).__name__, e)
     sys.exit(1)
@@ -80,37 +93,45 @@ def sha256(path: Path) -> str:
     return _sha256(str(path), state.st_size, state.st_mtime_ns)
 
 
-def try_network(name: str, read: str, files: Sequence[Path], shape: Sequence[int], text: str = "") -> None:
+def try_network(
+    name: str, reader: str, file: Path, inputs: Mapping[str, NDArray[np.float32]], text: str = ""
+) -> Shapes:
     """Let a process of its own read a network and run it once.
 
     Args:
         name: Name of the detector.
-        read: Python expression of `cv2` that reads the files from `sys.argv[3]` on and the text from `sys.stdin`.
-        files: The network's files.
-        shape: Shape of the network's input.
-        text: Text for the standard input.
+        reader: The format, a key of `READERS`.
+        file: The network's file.
+        inputs: The inputs by name; all numbers of one are equal.
+        text: Text graph of the network, where its format has one.
+
+    Returns:
+        The shapes of the outputs, in the order of `getUnconnectedOutLayersNames`.
 
     Raises:
         ModelError: OpenCV cannot read or run the network, crashes, or takes too long or too much memory.
     """
     import cv2
 
-    key = "|".join([read, text, str(shape), *(sha256(f) for f in files)])
+    given = json.dumps([(n, v.shape, float(v.flat[0])) for n, v in inputs.items()])
+    key = "|".join([reader, text, given, sha256(file)])
     if key in _TRIED:
-        return
-    most = 6 * sum(f.stat().st_size for f in files) + ROOM
-    command = [sys.executable, "-c", _TRIAL.replace("READ", read), str(most), ",".join(map(str, shape))]
+        return _TRIED[key]
+    most = 6 * file.stat().st_size + ROOM
+    command = [sys.executable, "-c", _TRIAL.replace("READ", READERS[reader]), str(most), given, str(file)]
     try:
-        done = subprocess.run(
-            [*command, *map(str, files)], input=text, capture_output=True, text=True, errors="replace", timeout=SECONDS
-        )
+        done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired as e:
         raise ModelError(f"{name} takes OpenCV more than {SECONDS:g} s for one picture: name a smaller network") from e
     if done.returncode == 1 and done.stdout:
         raise ModelError(f"{name} cannot be read by OpenCV {cv2.__version__}: {_reason(done.stdout)}")
     if done.returncode:
         raise ModelError(f"{name} is damaged or no network: OpenCV {cv2.__version__} crashes when it reads the file")
-    _TRIED.add(key)
+    try:
+        _TRIED[key] = [tuple(map(int, shape)) for shape in json.loads(done.stdout)]
+    except (ValueError, TypeError) as e:
+        raise ModelError(f"{name} gives outputs that OpenCV {cv2.__version__} cannot hand on") from e
+    return _TRIED[key]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from whenwhere.errors import MissingExtraError, ModelError, SettingError
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.labels import COCO, LabelSpace, label_space, read_labels
+from whenwhere.models.detectors.onnx import OnnxDetector
 from whenwhere.models.detectors.open_vocabulary import OpenVocabularyDetector
 from whenwhere.models.detectors.package import SSD, open_ssd
 from whenwhere.models.detectors.pretrained import PretrainedDetector
@@ -21,6 +22,7 @@ Labels = Sequence[str] | str | os.PathLike[str] | None
 LABELS = "labels.txt"
 #: Back ends of OpenCV by the ending of the network's file.
 FILES: dict[str, Callable[[str, Path, LabelSpace | None], Detector]] = {
+    ".onnx": OnnxDetector,
     ".pb": lambda name, path, labels: SsdDetector(name, path, path.with_suffix(".pbtxt"), labels),
 }
 #: Open-vocabulary back ends by the `model_type` of a checkpoint; any other type has classes of its own.
@@ -33,9 +35,10 @@ def open_detector(name: str, labels: Labels = None, device: str | None = None) -
     """Open a detector by name.
 
     Args:
-        name: `ssd` (the extra `[objects]`); the path of a frozen TensorFlow graph (`.pb`, with its `.pbtxt` beside it);
-            or a folder or hub id of a checkpoint of transformers, with fixed classes (DETR, RT-DETR, D-FINE ...) or
-            open-vocabulary (Grounding DINO, OWLv2, SAM 3).
+        name: `ssd` (the extra `[objects]`); the path of an ONNX file (YOLOX, NanoDet, RT-DETR, D-FINE, RF-DETR ...) or
+            of a frozen TensorFlow graph (`.pb`, with its `.pbtxt` beside it); or a folder or hub id of a checkpoint of
+            transformers, with fixed classes (DETR, RT-DETR, D-FINE ...) or open-vocabulary (Grounding DINO, OWLv2,
+            SAM 3).
         labels: The names of the classes, or a file with one on each line. For a network's file, None takes the file
             beside it with its name and the ending `.txt`, then `labels.txt`, then COCO's classes. An open-vocabulary
             detector looks for these labels, by default COCO's. Other detectors know their labels themselves.

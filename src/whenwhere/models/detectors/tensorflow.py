@@ -25,10 +25,6 @@ SIDE, LARGEST_SIDE = 300, 2048
 REMEDY = "make it from the frozen graph by OpenCV's tf_text_graph_ssd.py"
 #: Largest file of a text graph in bytes.
 LONGEST = 16 << 20
-#: How OpenCV reads the graph and the text.
-READ = (
-    "cv2.dnn.readNetFromTensorflow(numpy.fromfile(sys.argv[3], 'u1'), numpy.frombuffer(sys.stdin.buffer.read(), 'u1'))"
-)
 #: Largest width and height of a box in units of its anchor, as a power of e.
 LARGEST_LOG = 10.0
 
@@ -70,7 +66,8 @@ class SsdDetector:
         parts = _split(read_text(config, ModelError, REMEDY), str(config))
         self._side = parts.side
         if not trusted:
-            try_network(name, READ, [graph], (1, 3, parts.side, parts.side), parts.text)
+            blank = np.zeros((1, 3, parts.side, parts.side), np.float32)
+            try_network(name, "tensorflow", graph, {"": blank}, parts.text)
         import cv2
 
         with opencv_errors(name):
