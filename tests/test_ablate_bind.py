@@ -206,6 +206,7 @@ def test_placement_is_controlled_at_equal_counts(own: Path) -> None:
     ("knob", "text", "value"),
     [
         ("depth", "8", 8), ("depth", 8, 8), ("depth", "8 layers", 8), ("depth", "M = 8", 8), ("depth", "8.0", 8),
+        ("depth", "8 (baseline)", 8), ("depth", "depth: 8", 8), ("depth", "8 epochs", 8), ("warm", "−3", -3),
         ("dropout", "0.5", 0.5), ("dropout", "50%", 0.5), ("dropout", "5e-1", 0.5), ("dropout", ".5", 0.5),
         ("augment", "on", True), ("augment", "False", False), ("augment", True, True),
         ("warm", "1,024", 1024), ("warm", "2k", 2000), ("warm", "-3", -3),
@@ -227,7 +228,12 @@ def test_replacements_are_read(own: Path, knob: str, text: object, value: object
         ("depth", "a few", "no number"), ("depth", "8 or 16", "more than one number"), ("depth", "2.5", "whole number"),
         ("depth", "13", "above 12"), ("depth", "0", "below 1"), ("dropout", "1.5", "above 1"),
         ("augment", "maybe", "neither on nor off"), ("layers", "2 blocks at (1,2,3)", "says 2 and names 3"),
-        ("layers", "elsewhere", "names no layer"),
+        ("layers", "elsewhere", "names no layer"), ("depth", "2x", "relative"), ("depth", "M/2", "relative"),
+        ("depth", "x 2", "relative"), ("depth", "+2", "relative"), ("depth", "> 8", "relative"),
+        ("depth", "2–", "relative"),
+        ("depth", "8 more", "'more'"), ("depth", "GPT-4", "'gpt'"), ("depth", "10 times", "'times'"),
+        ("depth", "as in ResNet-8", "says more than a number"), ("depth", "double", "no number"),
+        ("depth", "1/2", "number"),
     ],
 )  # fmt: skip
 def test_what_says_no_value_is_infeasible(own: Path, knob: str, text: str, said: str) -> None:

@@ -13,6 +13,14 @@ from whenwhere.readers import quoted
 _NUMBER = re.compile(
     r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:e[-+]?\d+)?(?<=[\d.])(?:\s?%|[kM]\b)?", re.I
 )
+#: Signs that a number is not the value itself: factors, fractions, bounds, ranges.
+_RELATIVE = re.compile(r"[×*/^<>≤≥~∼±…]|\.\.|(?<![^\W_])x(?![^\W_])|[–—]|\+")
+#: Words that may stand beside a number that is the value itself, besides those of the knob.
+_AROUND_NUMBERS = frozenset({
+    "the", "of", "to", "is", "set", "value", "values", "with", "only", "default", "original", "baseline", "paper",
+    "ours", "percent", "ms", "sec", "second", "seconds", "px", "pixel", "pixels", "fps", "hz", "epoch", "epochs",
+    "step", "steps", "iterations",
+})  # fmt: skip
 _SWITCH = {
     "true": True, "on": True, "yes": True, "with": True, "enabled": True, "1": True, "false": False, "off": False,
     "no": False, "without": False, "disabled": False, "0": False, "none": False, "removed": False,
@@ -128,6 +136,14 @@ def _number(knob: Knob, replacement: Any, text: str) -> int | float:
         found = _NUMBER.findall(text)
         if len(found) != 1:
             raise UnreadableValue(f"{quoted(text)} says {'no number' if not found else 'more than one number'}")
+        rest = text.replace(found[0], " ", 1)
+        if found[0].startswith("+") or _RELATIVE.search(rest):
+            raise UnreadableValue(f"{quoted(text)} is relative to something, or a range: write the value itself")
+        named = " ".join([knob.words, knob.key, knob.id, *knob.aliases]).casefold()
+        strange = [word for word in re.findall(r"[^\W\d_]{2,}", rest.casefold()) if word not in named]
+        strange = [word for word in strange if word not in _AROUND_NUMBERS]
+        if strange:
+            raise UnreadableValue(f"{quoted(text)} says more than a number ({strange[0]!r}): write the number alone")
         value = number(found[0], share=knob.maximum is not None and knob.maximum <= 1)
     if knob.type == "int":
         if value != int(value):
