@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -475,3 +476,19 @@ def test_errors_that_cannot_be_sent() -> None:
     found = portable(OddError(1, 2))
     assert isinstance(found, RuntimeError) and "OddError: odd" in str(found)
     assert isinstance(portable(OutputError("x")), OutputError)
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    """The videos are not there: what is measured is the manifest, the shards and the scheduler."""
+    peaks = []
+    for rows in (400, 1600):
+        source = tmp_path / f"{rows}.jsonl"
+        manifest.write((Item(f"i{k}", f"v{k}.mp4", "a dog runs over the lawn " * 120) for k in range(rows)), source)
+        with here() as engine:
+            tracemalloc.start()
+            report = measure(source, tmp_path / f"out{rows}", engine, form="jsonl", rows=50)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert report.rows == report.failed == rows and len(report.faults) == 100
+    # four times the rows; both files are longer than the pieces of which their hash is made
+    assert peaks[1] < 1.25 * peaks[0], peaks
