@@ -164,7 +164,7 @@ def test_a_real_detector_is_opened_by_name(tmp_path: Path) -> None:
     assert models.tracks is not None
     scene = models.tracks.of_clip(frames(2), Span(0, 2), None, ["a cat"])  # type: ignore[arg-type]
     assert scene is not None and scene.complete and scene.labels == ["dog", "cat"]
-    with pytest.raises(ModelError, match="a detector that takes words"):
+    with pytest.raises(ModelError, match="not an object detector"):
         sam = tiny_trackers.save("sam2", tmp_path / "sam")
         open_models(replace(job, detector=str(sam)), BackendOptions(Cache(enabled=False), device="cpu"))
 

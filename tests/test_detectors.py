@@ -311,7 +311,7 @@ def test_open_vocabularies_have_the_labels_that_are_asked_for(kind: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("http://localhost:8000/v1", "there is no detector"), ("", "there is no detector"),
+    [("http://localhost:8000/v1", "a detector runs in this process"), ("", "there is no detector"),
      ("yolov8n.pt", "is a pickle, which may run any code"), (__file__, "is not a network that can be read")],
 )  # fmt: skip
 def test_names_of_something_else(name: str, message: str) -> None:

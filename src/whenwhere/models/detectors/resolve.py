@@ -87,7 +87,9 @@ def check_detector_name(name: str) -> None:
         SettingError: The name is empty or an address.
     """
     path = Path(name).expanduser()
-    if not name.strip() or "://" in name:
+    if "://" in name:
+        raise SettingError(f"a detector runs in this process: name a folder or a hub id instead of {name}")
+    if not name.strip():
         raise SettingError(
             f"there is no detector {name!r}: a detector is {SSD}, a network's file, a folder or a hub id"
         )
