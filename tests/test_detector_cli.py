@@ -108,7 +108,8 @@ def test_settings_know_the_pipeline() -> None:
     with pytest.raises(SettingError, match="pipelines and samples are for vision-language models"):
         check_model("motion", GroundingSettings(pipeline="detector:owner/name"))
     for pipeline, said in (
-        ("detector:a/b+", "names no model"), ("detector:", "names no model"), ("detector:x", "there is no detector 'x'"),
+        ("detector:a/b+", "names no model"), ("detector:", "names no model"),
+        ("detector:x", "there is no detector 'x'"),
         ("detector:http://localhost:1/v1#dino", "a detector runs in this process"),
     ):  # fmt: skip
         with pytest.raises(SettingError, match=said):
