@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whenwhere.datasets.choices import option
 from whenwhere.datasets.item import Item, span_array
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocols import PROTOCOLS
-from whenwhere.evaluate.qa import option, precision_and_iou
+from whenwhere.evaluate.qa import precision_and_iou
 
 law = settings(max_examples=100, deadline=None, derandomize=True)
 

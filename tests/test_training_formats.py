@@ -107,6 +107,17 @@ def test_what_cannot_be_written_is_left_out_with_its_reason(tmp_path: Path) -> N
         export(write(tmp_path, items[1]), "ms-swift", tmp_path / "o.jsonl")
 
 
+def test_a_form_with_a_choice_is_asked_with_the_options(tmp_path: Path) -> None:
+    right = item("right", [(1, 2)], options=["a cat", "a dog"], answer="A dog")
+    other = item("other", [(1, 2)], options=["a cat", "a dog"])
+    out = tmp_path / "out.jsonl"
+    found = export(write(tmp_path, right, other), "ms-swift", out, form="tvg-r1-qa", prompt="When? {query}")
+    prompt, answer, target = parts("ms-swift", "sft", read(out)[0])
+    assert prompt.endswith("When? the right dog\n(A) a cat\n(B) a dog") and json.loads(target)["choice"] == "B"
+    assert FORMS["tvg-r1-qa"].parse(answer).choice == "B" and found.rows == 1
+    assert list(found.left_out) == ["the form tvg-r1-qa cannot hold a question without a right option"]
+
+
 def test_windows_count_from_what_is_shown(tmp_path: Path) -> None:
     """A truth at 6-7 s of the video, in a window from 5 s on, is at 1-2 s, whichever way the release counts."""
     items = [item("own", [(1, 2)], window=Span(5, 9), offset=5.0), item("whole", [(6, 7)], window=Span(5, 9))]

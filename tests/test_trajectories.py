@@ -32,6 +32,8 @@ from whenwhere.models.backends.resolve import load_model
 from whenwhere.stage.shapes import ShapesWorld
 from whenwhere.stage.shapes.files import write_shapes
 from whenwhere.store import Cache
+from whenwhere.training.builders import source_of
+from whenwhere.training.policy_tables import DataSettings, ModelSettings
 from whenwhere.verify import Truth, Verifier
 
 SIDE, CLIPS = 64, 4
@@ -238,6 +240,33 @@ def test_what_was_rejected_is_asked_again(server: ChatServer, clips: Path, teach
     assert report.kept == report.items and not report.rejected
     planted = Counter(PLANTED[kind] for kind in teacher.planted if PLANTED[kind])
     assert report.replies == planted
+
+
+def test_a_choice_is_asked_with_its_options_and_learned_with_them(clips: Path, tmp_path: Path) -> None:
+    one = next(item for item in manifest.read(clips) if len(item.span_set) == 1)
+    asked = replace(one, tubes=[], options=["a square", "a disc"], answer="a disc")
+    file, out = clips.parent / f"{tmp_path.name}.jsonl", clips.parent / f"{tmp_path.name}-out.jsonl"
+    manifest.write([asked, replace(asked, id="open", answer=None)], file)
+    (span,) = one.span_set
+    a, b = round(span.start, 1), round(span.end, 1)
+    thought = f"A bright shape with a round outline appears from {a} s until {b} s, without any corner."
+    prompts: list[str] = []
+
+    def teach(request: Request) -> str:
+        prompts.append(request.text())
+        return f'<think>{thought}</think><answer>[{{"span": [{a}, {b}], "boxes": []}}]</answer>\\boxed{{B}}'
+
+    with ChatServer(teach) as server, backend(server, tmp_path) as teacher:
+        report = make_trajectories(file, out, teacher, TrajectoryJob("tvg-r1-qa"))
+    assert "(A) a square\n(B) a disc" in prompts[0] and "\\boxed{X}" in prompts[0]
+    # without a right option no reply is of use, so none is asked for
+    assert len(prompts) == 1 and report.kept == 1 and report.rejected == {"not_strict": 1}
+    (kept,) = manifest.read(out)
+    assert kept.extra[TRAJECTORY].endswith("\\boxed{B}") and kept.query == one.query
+    data = DataSettings(kind="manifest", annotations=str(out), trajectories="truth")
+    source = source_of(data, ModelSettings("tiny", form="tvg-r1-qa"))
+    (question,) = source[0].questions
+    assert question.text.endswith("(B) a disc") and question.truth.choice == "B"
 
 
 def test_command(server: ChatServer, clips: Path, tmp_path: Path) -> None:

@@ -221,7 +221,13 @@ def test_any_form_for_times(form: str) -> None:
 
 
 def test_forms_that_cannot_hold_a_trajectory_are_refused() -> None:
-    for form, word in (("qwen3-vl", "no place"), ("open-o3-boxes", "pixels"), ("time-r", "did you mean")):
+    for form, word in (
+        ("qwen3-vl", "no place"),
+        ("open-o3-boxes", "pixels"),
+        ("stvg-r1", "number"),
+        ("videochat-r1-track", "times"),
+        ("time-r", "did you mean"),
+    ):
         with pytest.raises(SettingError, match=word):
             trajectory_form(form)
 
@@ -245,3 +251,38 @@ def test_a_share_of_the_copies_can_be_kept() -> None:
     assert 0.2 < np.mean(kept) < 0.4
     with pytest.raises(SettingError, match="copies"):
         TrajectoryLimits(copies=2)
+
+
+CHOSEN = [f.name for f in FORMS.values() if f.tags[:1] == ("think",) and "choice" in f.holds]
+
+
+@pytest.mark.parametrize("form", CHOSEN)
+@pytest.mark.parametrize(("letter", "reason"), [("B", None), ("A", "wrong_choice"), ("", "wrong_choice")])
+def test_forms_with_a_choice(form: str, letter: str, reason: str | None) -> None:
+    truth = Truth(SPAN, duration=20.0, choice="B")
+    text = reply(GOOD, (2.4, 6.3)) + (f"\n\\boxed{{{letter}}}" if letter else "")
+    t = make_trajectory(text, truth, "What jumps?\n(A) a cat\n(B) a dog", form)
+    assert t.reason == reason, (t.reason, t.saw)
+    if reason is None:
+        assert parse(t.text, "strict", form).choice == parse(teacher_text(t), "strict", form).choice == "B"
+        assert t.verifier.score(t.text, truth).terms == {"t_iou": 1.0, "accuracy": 1.0}
+
+
+def test_every_form_is_possible_or_refused_with_those_that_are() -> None:
+    refused = {}
+    for form in FORMS:
+        try:
+            trajectory_form(form)
+        except SettingError as e:
+            refused[form] = str(e)
+    possible = [form for form in FORMS if form not in refused]
+    assert all(text.endswith(f"choose from {', '.join(possible)}") for text in refused.values())
+    for form in possible:
+        truth = Truth(SPAN, TUBE, 20.0, SIZE, shown=(100.0, 50.0), choice="B", fps=10.0)
+        text = reply(GOOD, (2.4, 6.3), "[3.0, 150, 200, 350, 600]") + "\n\\boxed{B}"
+        t = make_trajectory(text, truth, "the dog jumps", form)
+        assert t.reason is None, (form, t.reason, t.saw)
+        assert (
+            t.verifier.score(t.text, truth).reward == pytest.approx(t.verifier.ceiling(truth))
+            and t.verifier.ceiling(truth) >= 0.5
+        )

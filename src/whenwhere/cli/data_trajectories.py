@@ -129,8 +129,9 @@ def _tell(report: "TrajectoryReport", out: Path) -> None:
         kinds = ", ".join(f"{count} {kind}" for kind, count in report.kinds.most_common())
         stdout.print(f"  the teacher's first answers: t_IoU {report.t_iou:.3f}{place}; errors: {kinds}", markup=False)
     table = Table("rejected because", "items", "replies", "why")
-    for name, count in report.replies.most_common():
-        table.add_row(name, str(report.rejected[name]), str(count), CHECKS[name].__doc__ or "")
+    for name in sorted(CHECKS, key=lambda name: -report.replies[name]):
+        if report.replies[name] or report.rejected[name]:
+            table.add_row(name, str(report.rejected[name]), str(report.replies[name]), CHECKS[name].__doc__ or "")
     if table.row_count:
         show_table(table)
     stdout.print(f"  copy rate {report.copy_rate:.1%}")

@@ -21,22 +21,28 @@ def trajectory_form(name: str) -> Form:
     """A form that trajectories can be written in.
 
     Raises:
-        SettingError: There is no such form, it has no place for reasoning, or it writes boxes in pixels of a picture
-            that depends on the policy.
+        SettingError: There is no such form, or it cannot hold trajectories; the message says why, and lists the others.
     """
-    usable = [f.name for f in FORMS.values() if f.tags[:1] == ("think",) and f.coordinates != "pixels"]
+    usable = [f.name for f in FORMS.values() if _obstacle(f) is None]
+    choose = f"choose from {', '.join(usable)}"
     if name not in FORMS:
-        raise SettingError(
-            f"there is no form {name!r}{did_you_mean(name, usable) or ': choose from ' + ', '.join(usable)}"
-        )
-    if FORMS[name].tags[:1] != ("think",):
-        raise SettingError(f"the form {name} has no place for reasoning: choose from {', '.join(usable)}")
-    if name not in usable:
-        raise SettingError(
-            f"the form {name} writes boxes in pixels of the picture that a policy is shown, which is not known here: "
-            f"choose from {', '.join(usable)}"
-        )
+        raise SettingError(f"there is no form {name!r}{did_you_mean(name, usable) or ': ' + choose}")
+    if (obstacle := _obstacle(FORMS[name])) is not None:
+        raise SettingError(f"the form {name} {obstacle}: {choose}")
     return FORMS[name]
+
+
+def _obstacle(form: Form) -> str | None:
+    """Why a form cannot hold trajectories, or None."""
+    if form.tags[:1] != ("think",):
+        return "has no place for reasoning"
+    if "target" in form.holds:
+        return "answers with the number drawn on a thing, and no numbers are drawn on the pictures here"
+    if form.spans == 0 and not form.timed:
+        return "writes boxes without times, so that no answer in it can be checked or rewarded"
+    if form.coordinates == "pixels":
+        return "writes boxes in pixels of the picture that a policy is shown, which is not known here"
+    return None
 
 
 def make_trajectory(
@@ -56,7 +62,8 @@ def make_trajectory(
 
     Args:
         reply: The teacher's text, with an answer in the form `second-level`.
-        truth: The truth of the question: its time, and where places are asked for its boxes and the frame's size.
+        truth: The truth of the question: its time, where places are asked for its boxes and the frame's size, and for
+            forms with a choice the letter of the right option.
         query: The sentence.
         form: Form of the trajectory.
         limits: What is accepted.
@@ -78,7 +85,10 @@ def make_trajectory(
     """
     limits = limits or TrajectoryLimits()
     target = trajectory_form(form)
-    verifier = Verifier({"t_iou": 1.0} if truth.tube is None else {"t_iou": 0.5, "v_iou": 0.5}, form=form)
+    weights = {"t_iou": 1.0} if truth.tube is None else {"t_iou": 0.5, "v_iou": 0.5}
+    if "choice" in target.holds:
+        weights["accuracy"] = 1.0
+    verifier = Verifier(weights, form=form)
     t = Trajectory(truth, query, form, limits, finish, reply, verifier=verifier)
     t.answer = _read(reply, truth, coordinates, shown)
     t.thought = (thought or split_thought(reply).thought or "").strip()

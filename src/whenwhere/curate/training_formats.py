@@ -28,6 +28,8 @@ from whenwhere.answers import FORMS
 from whenwhere.answers.dialects import DIALECTS
 from whenwhere.answers.dialects.prompt import check_prompt, fill_prompt
 from whenwhere.curate.item_sets import read_set
+from whenwhere.curate.teacher_prompt import question_of
+from whenwhere.datasets.choices import right_letter
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import (
@@ -339,6 +341,7 @@ def _row(
         shown.tubes[0] if len(shown.tubes) == 1 else None,
         duration=seconds,
         size=(float(item.width), float(item.height)) if item.width and item.height else None,
+        choice=right_letter(item) if "choice" in FORMS[form].holds else None,
         fps=item.fps,
         query=item.query,
     )
@@ -348,7 +351,7 @@ def _row(
     return TrainingRow(
         item.id, item.video if path is None else os.path.abspath(path),
         None if item.window is None else (item.window.start, item.window.end),
-        fill_prompt(prompt, query=item.query.strip(), duration=f"{seconds or 0:.1f}"), answer,
+        fill_prompt(prompt, query=question_of(item, form), duration=f"{seconds or 0:.1f}"), answer,
         json.dumps(truth.target(), ensure_ascii=False), item.source or "manifest", item.split or "train",
     )  # fmt: skip
 
@@ -358,6 +361,8 @@ def _rendered(truth: Truth, form: str, rate: float) -> str:
         return FORMS[form].render(truth.answer(rate), truth.size, truth.shown)
     except WhenwhereError as e:
         count = len(truth.spans or ())
+        if "choice" in FORMS[form].holds and truth.choice is None:
+            raise _LeftOutError(f"the form {form} cannot hold a question without a right option") from e
         held = "a truth without its frame's size" if count == 1 else f"{count} spans" if count else "an absence"
         raise _LeftOutError(f"the form {form} cannot hold {held}") from e
 

@@ -25,15 +25,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from whenwhere.answers import FORMS
 from whenwhere.answers.dialects.prompt import fill_prompt
-from whenwhere.answers.dialects.words import IN_PIXELS, IN_THOUSANDTHS
 from whenwhere.chat import Budget
 from whenwhere.curate.item_sets import moved, read_set
 from whenwhere.curate.teacher_error import TrajectoryLimits
+from whenwhere.curate.teacher_prompt import question_of, teacher_prompt
 from whenwhere.curate.teacher_reply import make_trajectory, teacher_text, trajectory_form
 from whenwhere.curate.training_formats import TRAJECTORY
 from whenwhere.curate.trajectory_checks import Trajectory
 from whenwhere.curate.trajectory_report import MADE, TEACHER, TrajectoryReport, rejected_file, stored_lines, summed
+from whenwhere.datasets.choices import right_letter
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.datasets.schema import to_json
 from whenwhere.engine import Engine, by_cost
@@ -52,23 +54,6 @@ from whenwhere.video.picture import output_size
 MOST_THOUGHT, USUAL_THOUGHT = 1024, 250
 #: Seconds by which a truth may end after its video: annotators' clocks and containers differ by a little.
 SLACK = 1.0
-
-WHEN = (
-    'You see {n} frames of a video from {start} to {end} seconds. Find when this happens: "{query}". First reason '
-    "inside <think> and </think>, in whole sentences. When: what do you see before it, what changes when it starts, "
-    "what shows that it is over? Name the time in seconds of everything that you refer to. "
-)
-WHICH = (
-    "Which: what could be meant, what tells the right one apart, and where is it? Give its place as [x_min, y_min, "
-    "x_max, y_max] together with its time. "
-)
-ANSWER = (
-    'Then output <answer>[{{"span": [start, end], "boxes": [{row}]}}, ...]</answer>, one entry for each time it '
-    "happens, "
-)
-BOXES = "with one box per second inside its span, times in seconds with one decimal."
-NO_BOXES = "times in seconds with one decimal, and no boxes."
-ABSENT = " If it does not happen, say what you see instead and output <answer>[]</answer>."
 
 
 @dataclass(frozen=True)
@@ -355,15 +340,12 @@ def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJo
         )
     tube = own.tubes[0] if len(own.tubes) == 1 else None
     size = (float(item.width or info.width), float(item.height or info.height))
-    truth = Truth(own.span_set, tube, part.end - clock, size, fps=item.fps or info.fps, query=item.query)
+    truth = Truth(
+        own.span_set, tube, part.end - clock, size, None, right_letter(item), item.fps or info.fps, item.query
+    )  # fmt: skip
     width = shown_width(info, SamplingConfig().side)
     pixels = backend.dialect.coordinates == "pixels"
-    template = WHEN + (WHICH if tube is not None else "") + ANSWER + (BOXES if tube is not None else NO_BOXES) + ABSENT
-    template += (IN_PIXELS if pixels else IN_THOUSANDTHS) if tube is not None else ""
-    fields = {
-        "query": item.query.strip(), "start": f"{part.start - clock:.1f}", "end": f"{part.end - clock:.1f}",
-        "row": "[time, x_min, y_min, x_max, y_max], ..." if tube is not None else "",
-    }  # fmt: skip
+    template, fields = teacher_prompt(item, job.form, part.start - clock, part.end - clock, tube is not None, pixels)
     longest = fill_prompt(template, n=str(job.frames), **fields)
     n = min(job.frames, frames_per_call(backend, *output_size(info, width), longest, SamplingConfig().tokens))
     grid = part.start + part.duration * (np.arange(n) + 0.5) / n
@@ -384,6 +366,9 @@ def _answered(
     t = None
     for attempt in range(job.tries):
         q = _question(item, folder, backend, job, attempt)
+        if (lacking := _unholdable(q.truth, job.form)) is not None:
+            # no reply could mend that, so none is paid for
+            return False, _rejected(item, "not_strict", lacking, [], made)
         runner = CallRunner(backend, q.info, GroundingRequest(item.query))
         (reply,) = runner.ask([q.request])
         if reply.error is not None:
@@ -391,7 +376,7 @@ def _answered(
         pixels = backend.dialect.coordinates == "pixels"
         shown = reply.shown if min(reply.shown) > 0 else (q.info.width, q.info.height)
         t = make_trajectory(
-            reply.text, q.truth, item.query, job.form, job.limits, id=item.id, finish=reply.finish,
+            reply.text, q.truth, question_of(item, job.form), job.form, job.limits, id=item.id, finish=reply.finish,
             thought=reply.thought, coordinates="pixels" if pixels else "thousand", shown=shown,
         )  # fmt: skip
         text = t.text if job.coordinates == "truth" else teacher_text(t)
@@ -412,8 +397,21 @@ def _answered(
             kept = replace(moved(item, folder / item.video, out.parent), extra=item.extra | more)
             return True, to_json(kept)
     assert t is not None
-    line = {"id": item.id, "reason": t.reason, "saw": t.saw, "replies": replies, MADE: made}
-    return False, json.dumps(line, ensure_ascii=False)
+    return False, _rejected(item, t.reason, t.saw, replies, made)
+
+
+def _rejected(item: Item, reason: str | None, saw: str, replies: list[dict[str, Any]], made: dict[str, Any]) -> str:
+    line = {"id": item.id, "reason": reason, "saw": saw, "replies": replies, MADE: made}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _unholdable(truth: Truth, form: str) -> str | None:
+    """Why a form cannot hold the right answer, or None."""
+    try:
+        FORMS[form].quantise(truth.answer(), truth.size, truth.shown)
+    except RecordError as e:
+        return str(e)
+    return None
 
 
 def _said(t: Trajectory) -> dict[str, Any]:

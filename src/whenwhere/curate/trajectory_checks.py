@@ -139,6 +139,13 @@ def wrong_target(t: Trajectory) -> str | None:
     return f"boxes overlap the true ones by {t.error.box_iou or 0:.2f}"
 
 
+def wrong_choice(t: Trajectory) -> str | None:
+    """The reasoning is for another option; beside the letter of the right one it would be false."""
+    if "choice" not in FORMS[t.form].holds or t.answer.choice == t.truth.choice:
+        return None
+    return f"{t.answer.choice or 'no option'} is chosen, and {t.truth.choice or 'none'} is right"
+
+
 def nothing_left(t: Trajectory) -> str | None:
     """After sentences were dropped, some reasoning must be left."""
     if t.replacement is not None and not _WORD.search(t.replacement.thought):
@@ -241,6 +248,7 @@ Check = Callable[[Trajectory], str | None]
 #: Before numbers are replaced, in this order.
 READING: tuple[Check, ...] = (
     refused, truncated, unread, no_thought, other_language, leakage, wrong_span, wrong_count, no_box, wrong_target,
+    wrong_choice,
 )  # fmt: skip
 #: Afterwards, in this order.
 FINISHED: tuple[Check, ...] = (

@@ -108,7 +108,7 @@ def summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:
             continue
         seen.add(line.get("id"))
         replies = line["replies"] if file != out else line["extra"][TEACHER]["replies"]
-        firsts.append(replies[0])
+        firsts += replies[:1]  # none where the form cannot hold the right answer
         report.replies.update(reply["reason"] for reply in replies if "reason" in reply)
         if file == out:
             report.kept += 1

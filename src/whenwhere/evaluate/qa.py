@@ -9,38 +9,18 @@ options, texts are compared without case and outer spaces. A zero-length answer 
 as in NExT-GQA's own code.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
+from whenwhere.datasets.choices import option
 from whenwhere.datasets.item import Item
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.protocol import Protocol, Scores, percent
 from whenwhere.evaluate.qvhighlights import first_window
 from whenwhere.evaluate.ragged import Floats, cross, highest, hull_iou, quotient, ragged, shared
 from whenwhere.evaluate.temporal import choices, hits, look_up, means
-
-_LETTER = re.compile(r"\(?\s*([A-Za-z])\s*[).:]?")
-
-
-def option(answer: str | None, options: Sequence[str]) -> str | None:
-    """An answer in one form: the letter of its option if it is one, else the text without case; None for no answer.
-
-    >>> option("(b)", ["a cat", "a dog"]), option("A dog", ["a cat", "a dog"]), option(" Red ", [])
-    ('B', 'B', 'red')
-    """
-    if answer is None:
-        return None
-    text = answer.strip()
-    folded = [o.strip().casefold() for o in options]
-    if text.casefold() in folded:
-        return chr(ord("A") + folded.index(text.casefold()))
-    letter = _LETTER.fullmatch(text)
-    if letter and (not options or ord(letter[1].upper()) - ord("A") < len(options)):
-        return letter[1].upper()
-    return text.casefold()
 
 
 def chosen_rightly(items: Sequence[Item], predictions: Sequence[Prediction | None]) -> Floats:

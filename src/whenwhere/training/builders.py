@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whenwhere.answers import FORMS
 from whenwhere.array_cache import ArrayCache
 from whenwhere.curate import difficulty as records
 from whenwhere.curate.difficulty import Difficulty
 from whenwhere.curate.filters import filter_items
 from whenwhere.curate.trajectory_report import learned_text
 from whenwhere.datasets import BENCHMARKS, read_items
+from whenwhere.datasets.choices import with_options
 from whenwhere.datasets.item import Item
 from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import ModelError, RecordError, SettingError
@@ -271,6 +273,8 @@ def source_of(
     if data.trajectories != "answer":
         written = _trajectories(kept, data.trajectories, model.form, tell)
         kept = [item for item in kept if item.id in written]
+    if "choice" in FORMS[model.form].holds:
+        kept = [with_options(item) for item in kept]
     # a manifest's paths count from its folder
     own = data.kind.startswith("manifest") and not data.videos
     folder = Path(data.annotations).parent if own else Path(".")

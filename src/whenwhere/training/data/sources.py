@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.array_cache import ArrayCache
+from whenwhere.datasets.choices import right_letter
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.spans import Span
@@ -224,7 +225,7 @@ class ItemSource:
 
 
 def item_truth(item: Item) -> Truth:
-    """The ground truth of an item as rewards and targets need it: its spans, and its tube if it has exactly one.
+    """The ground truth of an item as rewards and targets need it: spans, the right option, and the tube if it has one.
 
     Args:
         item: A valid item.
@@ -237,6 +238,7 @@ def item_truth(item: Item) -> Truth:
         item.tubes[0] if len(item.tubes) == 1 else None,
         duration=item.duration,
         size=(float(item.width), float(item.height)) if item.width and item.height else None,
+        choice=right_letter(item),
         fps=item.fps,
         query=item.query,
     )
