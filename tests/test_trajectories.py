@@ -26,7 +26,7 @@ from whenwhere.curate.trajectory_report import MADE, TEACHER, TrajectoryReport, 
 from whenwhere.datasets import manifest
 from whenwhere.datasets.item import Item
 from whenwhere.engine import open_engine
-from whenwhere.errors import SettingError
+from whenwhere.errors import RecordError, SettingError
 from whenwhere.models.backends.endpoint import EndpointBackend
 from whenwhere.models.backends.resolve import load_model
 from whenwhere.stage.shapes import ShapesWorld
@@ -267,6 +267,35 @@ def test_a_choice_is_asked_with_its_options_and_learned_with_them(clips: Path, t
     source = source_of(data, ModelSettings("tiny", form="tvg-r1-qa"))
     (question,) = source[0].questions
     assert question.text.endswith("(B) a disc") and question.truth.choice == "B"
+
+
+def test_boxes_in_pixels_of_what_the_policy_is_shown(clips: Path, tmp_path: Path) -> None:
+    from whenwhere.models.shipped import shipped_weights
+    from whenwhere.models.vlm import Checkpoint
+    from whenwhere.training.prefix.policy import Policy
+
+    one = next(item for item in manifest.read(clips) if len(item.span_set) == 1 and item.tubes)
+    one = replace(one, query="the shape (number 0)")
+    file = clips.parent / f"{tmp_path.name}.jsonl"
+    manifest.write([one], file)
+    model = ModelSettings("tiny", form="open-o3-boxes")
+    policy = Policy(Checkpoint(str(shipped_weights()), device="cpu"), form=model.form, prompt="{query}")
+    data = DataSettings(kind="manifest", annotations=str(file))
+    sample = source_of(data, model)[0]
+    seen = policy.truth(sample, sample.questions[0]).shown
+    assert seen is not None
+    learned = {}
+    for shown in ((int(seen[0]), int(seen[1])), (40, 30)):
+        out = clips.parent / f"{tmp_path.name}-{shown[0]}.jsonl"
+        with ChatServer(Teacher([one])) as server, backend(server, tmp_path) as teacher:
+            job = TrajectoryJob("open-o3-boxes", shown=shown)
+            assert make_trajectories(file, out, teacher, job).kept == 1
+            assert make_trajectories(file, out, teacher, job).resumed == 1
+        learned[shown] = source_of(replace(data, annotations=str(out), trajectories="truth"), model)[0]
+    right, other = learned.values()
+    assert len(policy.target(right, right.questions[0])) > 20
+    with pytest.raises(RecordError, match=f"40x30.*--shown {seen[0]:g}x{seen[1]:g}"):
+        policy.target(other, other.questions[0])
 
 
 def test_command(server: ChatServer, clips: Path, tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_every_form_is_possible_or_refused_with_those_that_are() -> None:
     refused = {}
     for form in FORMS:
         try:
-            trajectory_form(form)
+            trajectory_form(form, (100.0, 50.0) if FORMS[form].coordinates == "pixels" else None)
         except SettingError as e:
             refused[form] = str(e)
     possible = [form for form in FORMS if form not in refused]
@@ -286,3 +286,32 @@ def test_every_form_is_possible_or_refused_with_those_that_are() -> None:
             t.verifier.score(t.text, truth).reward == pytest.approx(t.verifier.ceiling(truth))
             and t.verifier.ceiling(truth) >= 0.5
         )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([name for name in FORMS if name in ("second-level", "time-r1", "open-o3-boxes")]),
+    st.tuples(st.integers(40, 1500), st.integers(40, 1500)),
+    st.floats(-1, 1),
+)
+def test_cited_boxes_become_the_true_ones_in_the_forms_own_units(form: str, shown: tuple[int, int], off: float) -> None:
+    truth = Truth(SPAN, TUBE, 20.0, SIZE, (float(shown[0]), float(shown[1])), fps=10.0)
+    said = f"{150 + 20 * off:.0f}, 200, {350 + 20 * off:.0f}, 600"
+    t = make_trajectory(
+        reply(f"{GOOD} At 3.0 s it is at [{said}].", (2.4, 6.3), f"[3.0, {said}]"), truth, "the dog jumps", form
+    )
+    assert t.reason is None, (t.reason, t.saw)
+    (cited,) = [box.box for s in citing_sentences(parse(t.text, "strict", form).thought or "") for box in s.boxes]
+    width, height = shown if FORMS[form].coordinates == "pixels" else (1000, 1000)
+    assert cited == pytest.approx((0.15 * width, 0.2 * height, 0.35 * width, 0.6 * height), abs=0.51)
+    assert t.verifier.score(t.text, truth).reward == pytest.approx(t.verifier.ceiling(truth))
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "word"),
+    [("time-r1", (448.0, 252.0), "leave --shown out"), ("open-o3-boxes", (0.0, 252.0), "whole numbers"),
+     ("open-o3-boxes", (float("nan"), 252.0), "whole numbers"), ("open-o3-boxes", (44.5, 252.0), "whole numbers")],
+)  # fmt: skip
+def test_sizes_that_make_no_sense(form: str, shown: tuple[float, float], word: str) -> None:
+    with pytest.raises(SettingError, match=word):
+        trajectory_form(form, shown)

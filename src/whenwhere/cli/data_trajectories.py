@@ -1,6 +1,7 @@
 """`whenwhere data trajectories`: asks a teacher for reasoning, and puts the true times and boxes into it."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whenwhere.cli import options
+from whenwhere.errors import SettingError
 
 if TYPE_CHECKING:
     from whenwhere.curate.trajectory_report import TrajectoryReport
@@ -39,6 +41,13 @@ def trajectories(
     form: Annotated[
         str, typer.Option(help="Form of the answers, one with a place for reasoning, such as time-r1.")
     ] = "second-level",
+    shown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Size of the picture that the policy is shown, for a form that answers in its pixels (open-o3-boxes).",
+        ),
+    ] = None,
     coordinates: Annotated[
         str, typer.Option(help="Whose numbers a policy learns from: truth, or teacher for the teacher's own.")
     ] = "truth",
@@ -75,7 +84,8 @@ def trajectories(
     from whenwhere.models.backends.resolve import load_model
 
     limits = TrajectoryLimits(copies=copies)
-    job = TrajectoryJob(form, coordinates, tries, seed=seed, limits=limits)  # type: ignore[arg-type]
+    size = None if shown is None else _size(shown)
+    job = TrajectoryJob(form, coordinates, tries, seed=seed, limits=limits, shown=size)  # type: ignore[arg-type]
     options.check_folder(out.parent)
     budget = None if max_cost is None else Budget(tokens=max_cost)
     with load_model(model, device=device, concurrency=concurrency, cache=cache, budget=budget) as backend:
@@ -111,6 +121,13 @@ def trajectories(
     _tell_faults(report.faults)
     if report.faults or not report.kept:
         raise typer.Exit(1)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,5})[xX×]([0-9]{1,5})", text.strip())
+    if found is None:
+        raise SettingError(f"a size is written as width x height, such as 448x252, not {text!r}")
+    return int(found[1]), int(found[2])
 
 
 def _tell(report: "TrajectoryReport", out: Path) -> None:

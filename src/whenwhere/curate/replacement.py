@@ -100,12 +100,12 @@ def written_spans(truth: Truth, form: Form) -> Spans:
 
 
 def written_box(box: Corners, truth: Truth, form: Form) -> tuple[str, str, str, str]:
-    """A box in pixels of the displayed frame as a thought cites it: in thousandths, or in the form's shares."""
-    unit = form.coordinates == "unit"
-    sx, sy = scale("displayed", "unit" if unit else "thousand", truth.size, None)
-    most = 1.0 if unit else 1000.0
-    values = [min(max(v * s, 0.0), most) for v, s in zip(box, (sx, sy, sx, sy), strict=True)]
-    a, b, c, d = (f"{v:.{form.steps}f}" if unit else str(round(v)) for v in values)
+    """A box in pixels of the displayed frame as a thought cites it: in the form's own coordinates, else thousandths."""
+    kind = form.coordinates or "thousand"
+    sx, sy = scale("displayed", kind, truth.size, truth.shown)
+    width, height = {"unit": (1.0, 1.0), "thousand": (1000.0, 1000.0)}.get(kind) or truth.shown or (0.0, 0.0)
+    values = [min(max(v * s, 0.0), most) for v, s, most in zip(box, (sx, sy, sx, sy), (width, height) * 2, strict=True)]
+    a, b, c, d = (f"{v:.{form.steps}f}" if kind == "unit" else str(round(v)) for v in values)
     return a, b, c, d
 
 

@@ -17,11 +17,16 @@ from whenwhere.errors import RecordError, SettingError, did_you_mean
 from whenwhere.verify import Truth, Verifier
 
 
-def trajectory_form(name: str) -> Form:
+def trajectory_form(name: str, shown: Size | None = None) -> Form:
     """A form that trajectories can be written in.
+
+    Args:
+        name: Name of the form.
+        shown: Size of the picture that the policy is shown, for forms that answer in its pixels.
 
     Raises:
         SettingError: There is no such form, or it cannot hold trajectories; the message says why, and lists the others.
+            Or the size is missing, or no size.
     """
     usable = [f.name for f in FORMS.values() if _obstacle(f) is None]
     choose = f"choose from {', '.join(usable)}"
@@ -29,6 +34,16 @@ def trajectory_form(name: str) -> Form:
         raise SettingError(f"there is no form {name!r}{did_you_mean(name, usable) or ': ' + choose}")
     if (obstacle := _obstacle(FORMS[name])) is not None:
         raise SettingError(f"the form {name} {obstacle}: {choose}")
+    pixels = FORMS[name].coordinates == "pixels"
+    if pixels and shown is None:
+        raise SettingError(
+            f"the form {name} writes boxes in pixels of the picture that the policy is shown: say its size with "
+            f"--shown, such as --shown 448x252, or {choose}"
+        )
+    if shown is not None and not pixels:
+        raise SettingError(f"the form {name} does not depend on the size of the picture: leave --shown out")
+    if shown is not None and not all(1 <= side < 1e5 and side == round(side) for side in shown):
+        raise SettingError(f"a picture has whole numbers of pixels, not {shown[0]:g}x{shown[1]:g}")
     return FORMS[name]
 
 
@@ -40,8 +55,6 @@ def _obstacle(form: Form) -> str | None:
         return "answers with the number drawn on a thing, and no numbers are drawn on the pictures here"
     if form.spans == 0 and not form.timed:
         return "writes boxes without times, so that no answer in it can be checked or rewarded"
-    if form.coordinates == "pixels":
-        return "writes boxes in pixels of the picture that a policy is shown, which is not known here"
     return None
 
 
@@ -62,8 +75,8 @@ def make_trajectory(
 
     Args:
         reply: The teacher's text, with an answer in the form `second-level`.
-        truth: The truth of the question: its time, where places are asked for its boxes and the frame's size, and for
-            forms with a choice the letter of the right option.
+        truth: The truth of the question: its time; where places are asked for, its boxes and the frame's size; for
+            forms with a choice, the right letter; for forms in pixels, the size of the policy's picture.
         query: The sentence.
         form: Form of the trajectory.
         limits: What is accepted.
@@ -84,7 +97,7 @@ def make_trajectory(
     <answer>2.40 to 5.50</answer>
     """
     limits = limits or TrajectoryLimits()
-    target = trajectory_form(form)
+    target = trajectory_form(form, truth.shown if form in FORMS and FORMS[form].coordinates == "pixels" else None)
     weights = {"t_iou": 1.0} if truth.tube is None else {"t_iou": 0.5, "v_iou": 0.5}
     if "choice" in target.holds:
         weights["accuracy"] = 1.0

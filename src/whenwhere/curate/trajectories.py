@@ -68,6 +68,7 @@ class TrajectoryJob:
         temperature: Sampling temperature from the second try on; the first takes the likeliest words.
         seed: Seed of the sampling.
         limits: What is accepted.
+        shown: Width and height of the picture that the policy is shown, for a form that answers in its pixels.
 
     Raises:
         SettingError: A setting is out of its range, or the form cannot hold trajectories.
@@ -80,9 +81,10 @@ class TrajectoryJob:
     temperature: float = 0.7
     seed: int = 0
     limits: TrajectoryLimits = field(default_factory=TrajectoryLimits)
+    shown: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        trajectory_form(self.form)
+        trajectory_form(self.form, self.shown)
         if self.coordinates not in ("truth", "teacher"):
             raise SettingError(f"coordinates are those of the truth or of the teacher, not {self.coordinates!r}")
         for name in ("tries", "frames"):
@@ -291,7 +293,9 @@ def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJo
 
 def _made(backend: ModelBackend, job: TrajectoryJob) -> dict[str, Any]:
     """What decides the result besides the items; it is on every line."""
-    return {"model": backend.name, **asdict(job)}
+    settings = asdict(job)
+    size = settings.pop("shown")
+    return {"model": backend.name, **settings, **({"shown": list(size)} if size else {})}
 
 
 def _usable(manifest: Path, report: TrajectoryReport) -> tuple[list[Item], Path]:
@@ -341,7 +345,7 @@ def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJo
     tube = own.tubes[0] if len(own.tubes) == 1 else None
     size = (float(item.width or info.width), float(item.height or info.height))
     truth = Truth(
-        own.span_set, tube, part.end - clock, size, None, right_letter(item), item.fps or info.fps, item.query
+        own.span_set, tube, part.end - clock, size, job.shown, right_letter(item), item.fps or info.fps, item.query
     )  # fmt: skip
     width = shown_width(info, SamplingConfig().side)
     pixels = backend.dialect.coordinates == "pixels"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from whenwhere.answers import FORMS, ParsedAnswer, parse
+from whenwhere.answers.answer import scale
 from whenwhere.answers.lexer import word_set
 from whenwhere.curate.citations import citing_sentences
 from whenwhere.curate.replacement import Replacement
@@ -224,11 +225,8 @@ def _learned(t: Trajectory) -> str:
 
 def _shown(box: Corners, t: Trajectory) -> Corners:
     """A box of the finished thought in pixels of the displayed frame."""
-    assert t.truth.size is not None
-    extent = 1.0 if FORMS[t.form].coordinates == "unit" else 1000.0
-    width, height = t.truth.size
-    x1, y1, x2, y2 = box
-    return x1 / extent * width, y1 / extent * height, x2 / extent * width, y2 / extent * height
+    sx, sy = scale(FORMS[t.form].coordinates or "thousand", "displayed", t.truth.size, t.truth.shown)
+    return box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy
 
 
 def foreign_share(text: str) -> float:

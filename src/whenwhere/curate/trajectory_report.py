@@ -87,6 +87,17 @@ def learned_text(item: Item, numbers: str, form: str) -> str:
     return text
 
 
+def written_for(item: Item) -> tuple[float, float] | None:
+    """Size of the picture in whose pixels the trajectory of an item is written, or None.
+
+    >>> written_for(Item("a", "v", extra={"trajectory_of": {"shown": [448, 252]}}))
+    (448.0, 252.0)
+    """
+    made = item.extra.get(MADE)
+    size = made.get("shown") if isinstance(made, dict) else None
+    return (float(size[0]), float(size[1])) if isinstance(size, list) and len(size) == 2 else None
+
+
 def rejected_file(out: Path) -> Path:
     """The file of the items without a trajectory, beside the manifest."""
     return out.with_name(f"{out.stem}-rejected.jsonl")

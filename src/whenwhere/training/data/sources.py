@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.array_cache import ArrayCache
+from whenwhere.curate.trajectory_report import written_for
 from whenwhere.datasets.choices import right_letter
 from whenwhere.datasets.item import Item, shifted
 from whenwhere.errors import RecordError, SettingError, WhenwhereError
@@ -197,8 +198,11 @@ class ItemSource:
                     f"{length:.2f} s: mend or leave out that item"
                 )
             truth = item_truth(item)
-            truth = replace(truth, duration=length, size=(float(video.width), float(video.height)), fps=video.fps)
-            questions.append(Question(item.id, item.query, truth, item.type, self._written.get(item.id)))
+            written = self._written.get(item.id)
+            shown_as = None if written is None else written_for(item)
+            size = (float(video.width), float(video.height))
+            truth = replace(truth, duration=length, size=size, shown=shown_as, fps=video.fps)
+            questions.append(Question(item.id, item.query, truth, item.type, written))
         times = np.arange(0.0, length, 1 / self.sample_fps)
         if self.max_frames is not None and len(times) > self.max_frames:
             times = np.arange(self.max_frames) * (length / self.max_frames)

@@ -209,6 +209,7 @@ class Policy:
         import torch
 
         if question.written is not None:
+            self._check_written(sample, question)
             return torch.tensor([*self._tokenise(question.written), self.end_id], dtype=torch.long)
         truth = self.truth(sample, question)
         if truth.spans is None and "choice" not in self.form.holds:
@@ -216,6 +217,18 @@ class Policy:
             raise RecordError(f"the form {self.form.name} has no place for a choice, and nothing else is known")
         text = self.form.render(truth.answer(self.rate), truth.size, truth.shown)
         return torch.tensor([*self._tokenise(text), self.end_id], dtype=torch.long)
+
+    def _check_written(self, sample: Sample, question: Question) -> None:
+        """Refuse a text whose boxes are in pixels of another picture than the policy sees."""
+        meant = question.truth.shown
+        if meant is None or self.form.coordinates != "pixels":
+            return
+        seen = self.truth(sample, question).shown
+        if seen is not None and seen != meant:
+            raise RecordError(
+                f"the trajectory of {question.id} is in pixels of a picture of {meant[0]:g}x{meant[1]:g}, and the "
+                f"policy sees {seen[0]:g}x{seen[1]:g}: make it with --shown {seen[0]:g}x{seen[1]:g}"
+            )
 
     def span_token_count(self, sample: Sample, question: Question) -> int:
         """Number of tokens at the beginning of the target answer that state the spans, before any box.
