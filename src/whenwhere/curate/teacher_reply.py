@@ -38,12 +38,14 @@ def trajectory_form(name: str, shown: Size | None = None) -> Form:
     if pixels and shown is None:
         raise SettingError(
             f"the form {name} writes boxes in pixels of the picture that the policy is shown: say its size with "
-            f"--shown, such as --shown 448x252, or {choose}"
+            f"--shown, such as --shown 448x252, or choose from {', '.join(f for f in usable if f != name)}"
         )
     if shown is not None and not pixels:
         raise SettingError(f"the form {name} does not depend on the size of the picture: leave --shown out")
     if shown is not None and not all(1 <= side < 1e5 and side == round(side) for side in shown):
-        raise SettingError(f"a picture has whole numbers of pixels, not {shown[0]:g}x{shown[1]:g}")
+        raise SettingError(
+            f"a picture is a whole number of pixels wide and high, each 1 to 99999, not {shown[0]:g}x{shown[1]:g}"
+        )
     return FORMS[name]
 
 
