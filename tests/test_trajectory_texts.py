@@ -310,7 +310,7 @@ def test_cited_boxes_become_the_true_ones_in_the_forms_own_units(form: str, show
 @pytest.mark.parametrize(
     ("form", "shown", "word"),
     [("time-r1", (448.0, 252.0), "leave --shown out"), ("open-o3-boxes", (0.0, 252.0), "whole number"),
-     ("open-o3-boxes", (float("nan"), 252.0), "whole number"), ("open-o3-boxes", (44.5, 252.0), "whole number of pixels")],
+     ("open-o3-boxes", (float("nan"), 252.0), "whole number"), ("open-o3-boxes", (44.5, 252.0), "whole number")],
 )  # fmt: skip
 def test_sizes_that_make_no_sense(form: str, shown: tuple[float, float], word: str) -> None:
     with pytest.raises(SettingError, match=word):
