@@ -313,11 +313,13 @@ def test_shards_resume(tmp_path: Path, form: Any) -> None:
     with here() as engine:
         with pytest.raises(KeyboardInterrupt):
             run_shards(tmp_path / "m.jsonl", out, make, engine, form=form, rows=4, tell=stop)
-        assert len(manifest.parts(out)) == 2
+        # which two is a matter of which worker was quicker
+        whole = {int(part.stem[-5:]) for part in manifest.parts(out)}
+        assert len(whole) == 2
         (tmp_path / "worked").write_text("")
         report = run_shards(tmp_path / "m.jsonl", out, make, engine, form=form, rows=4)
         assert (report.shards, report.resumed, report.rows, report.unreadable) == (5, 2, 12, 1)
-        assert sorted({int(k) for k in (tmp_path / "worked").read_text().split()}) == [2, 3, 4]
+        assert sorted({int(k) for k in (tmp_path / "worked").read_text().split()}) == sorted(set(range(5)) - whole)
         assert [i.id for i in manifest.read(out)] == [i.id for i in items]
         assert sorted(p.name for p in out.iterdir()) == [".made-of", *(f"part-0000{k}.{form}" for k in range(5))]
         manifest.parts(out)[1].unlink()
