@@ -28,6 +28,9 @@ from forked import Forker
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Ray reads this when it is imported, by whichever test is first: a cluster of this machine listens on the loopback.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 # Each run draws other examples than the last, so that fewer in each cost little. How long drawing them takes says more
 # of the machine's load than of a test.
 settings.register_profile("suite", max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -3,6 +3,7 @@
 The first sample is read at once; the second never ends, as from a disk that hangs.
 """
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,8 @@ class Hanging(Two):
 
 def main(folder: str) -> None:
     """Reads until it is interrupted."""
+    # a shell that starts tests in the background lets them, and so this process, ignore the interrupt key
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     how = TrainingSettings(dataloader_num_workers=1)
     reader: SampleReader[Any] = SampleReader(Hanging(Path(folder)), how, lambda s: s, lambda s: s.held_bytes)
     try:

@@ -68,7 +68,9 @@ def test_a_kind_of_back_end_is_one_line_in_the_table(moving_clip: Path, monkeypa
     assert answer.record.settings is not None and answer.record.settings.model == "canned:x"
     with pytest.raises(SettingError, match="no device"):
         whenwhere.load_model("canned:x", device="cuda")
-    with pytest.raises(SettingError, match=r"choose one of motion, encoder:NAME, canned:NAME, tiny, .*, or an address"):
+    with pytest.raises(
+        SettingError, match=r"choose one of auto, .*motion, encoder:NAME, canned:NAME, tiny, .*, or an address"
+    ):
         whenwhere.load_model("nothing")
 
 

@@ -339,7 +339,7 @@ def test_unusable_input_is_a_sentence(tmp_path: Path) -> None:
     torn.write_text("{\n[\n")
     cases: list[tuple[object, str]] = [
         (empty, "is empty"), (torn, "no line of .* can be read"), (tmp_path / "gone.jsonl", "gone.jsonl"),
-        (tmp_path / "m.txt", "is not a manifest"), (f"charades-sta={empty}", "is empty"), (tmp_path, "not a manifest"),
+        (tmp_path / "m.txt", "is not a manifest"), (f"charades-sta={empty}", "is empty"), (tmp_path, "without parts"),
     ]  # fmt: skip
     for given_, said in cases:
         with pytest.raises(RecordError, match=said):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whenwhere.ablate.process import run_cells
+from whenwhere.engine.cluster import connect
 from whenwhere.errors import MissingExtraError, SettingError, did_you_mean
 
 
@@ -149,15 +150,9 @@ class RayExecutor:
     def __init__(
         self, out: Path, jobs: int, timeout: float | None, fingerprint: str | None, resources: dict[str, float]
     ) -> None:
-        try:
-            import ray
-        except ImportError as e:
-            raise MissingExtraError("ray", "ray", "running cells on a Ray cluster") from e
+        ray, self._own = connect(jobs, "running cells on a Ray cluster")
         self._ray: Any = ray
         self._running: list[Any] = []
-        self._own = not ray.is_initialized()
-        if self._own:
-            _start_ray(ray, jobs)
         own = {key: value for key, value in resources.items() if key not in ("num_cpus", "num_gpus")}
         known = {key: value for key, value in resources.items() if key not in own}
         # a lost machine is found by its heartbeat at the next run, so that nothing is ever run twice at a time
@@ -182,14 +177,6 @@ class RayExecutor:
             self._ray.cancel(reference, force=True)
         if self._own:
             self._ray.shutdown()
-
-
-def _start_ray(ray: Any, jobs: int) -> None:
-    """Joins the cluster that is there, or starts one on this machine."""
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level="error")
-    except ConnectionError:
-        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error")
 
 
 class SlurmUnit:

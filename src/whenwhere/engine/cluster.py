@@ -81,6 +81,30 @@ def open_cluster(workers: int | None, gpu: bool) -> Engine:
         MissingExtraError: Ray is not installed.
         SettingError: The cluster cannot be reached or started.
     """
+    ray, ours = connect(workers, "the engine ray")
+    there = ray.cluster_resources()
+    cards = int(there.get("GPU", 0)) if gpu else 0
+    actor = ray.remote(num_cpus=0 if cards else 1, num_gpus=1 if cards else 0, max_restarts=0)(ClusterActor)
+    count = workers or cards or max(1, int(there.get("CPU", 1)))
+    return Engine(count, lambda: ClusterWorker(actor), ray.cloudpickle.dumps, ray.shutdown if ours else lambda: None)
+
+
+def connect(workers: int | None, purpose: str) -> tuple[Any, bool]:
+    """Connects to a Ray cluster: the one that is connected to, that $RAY_ADDRESS names, or a new one.
+
+    A new one listens on the loopback alone, without a dashboard and without reports of its use.
+
+    Args:
+        workers: Number of CPUs of a new cluster; None takes the cores of this machine.
+        purpose: What the cluster is for, for the message.
+
+    Returns:
+        The module `ray`, and whether this call connected, so that the caller should disconnect.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        SettingError: The cluster cannot be reached or started.
+    """
     elsewhere = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not elsewhere:
@@ -88,7 +112,7 @@ def open_cluster(workers: int | None, gpu: bool) -> Engine:
     try:
         import ray
     except ImportError as e:
-        raise MissingExtraError("ray", "ray", "the engine ray") from e
+        raise MissingExtraError("ray", "ray", purpose) from e
     ours = not ray.is_initialized()
     if ours:
         how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -104,11 +128,7 @@ def open_cluster(workers: int | None, gpu: bool) -> Engine:
                 f"Ray listens on {address} instead of this machine alone, because it was imported before: set "
                 f"{_HERE_ALONE}=0 before `import ray`, or start a cluster yourself"
             )
-    there = ray.cluster_resources()
-    cards = int(there.get("GPU", 0)) if gpu else 0
-    actor = ray.remote(num_cpus=0 if cards else 1, num_gpus=1 if cards else 0, max_restarts=0)(ClusterActor)
-    count = workers or cards or max(1, int(there.get("CPU", 1)))
-    return Engine(count, lambda: ClusterWorker(actor), ray.cloudpickle.dumps, ray.shutdown if ours else lambda: None)
+    return ray, ours
 
 
 def _connected(ray: Any, how: dict[str, Any], which: str) -> str:
