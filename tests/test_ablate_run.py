@@ -278,6 +278,8 @@ def test_a_process_that_is_killed_has_a_reason(tmp_path: Path) -> None:
     thread.start()
     wait_for((tmp_path / "there").exists)
     (folder,) = out.glob("cells/*/0")
+    wait_for(lambda: read_status(folder).pid is not None)
     os.killpg(read_status(folder).pid or 0, signal.SIGKILL)
-    thread.join(60)
+    thread.join(200)
+    assert not thread.is_alive(), read_status(folder)
     assert result[0].failures[0][2] == "it was killed, perhaps because memory was short"
