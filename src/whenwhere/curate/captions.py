@@ -168,7 +168,7 @@ class ChatSummariser:
         return clean_summary(answer.text), ""
 
     def request(self, coarse: str, frames: Sequence[tuple[float, str]], seconds: float, words: int) -> ChatRequest:
-        """What it is asked; arguments as of `fuse`."""
+        """The request that `fuse` sends, with the same arguments."""
         lines = [f"The middle frame: {coarse}"] if coarse else []
         lines += [f"The frame at {t:.1f} s: {text}" for t, text in frames]
         text = PROMPT.format(seconds=seconds, captions="\n".join(lines), words=words)
