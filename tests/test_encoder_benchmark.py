@@ -25,6 +25,8 @@ from whenwhere.video.write import FrameWriter
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
+#: What `encoder.json` says of every task, beside the settings that its answers depend on.
+COMMON = {"encoder", "benchmark", "train", "notes", "unseen"}
 PAIRS, ACTIONS = Path("lists", "pairs.csv"), Path("lists", "actions.csv")
 
 
@@ -59,13 +61,16 @@ def test_retrieval_of_a_released_file(folder, tmp_path):
     assert dual.metrics["t2v-R@1"] == 1
     about = json.loads((tmp_path / "encoder.json").read_text())
     assert about["encoder"] == "colours" and about["frames"] == 4 and about["clips"] == 1 and about["unseen"] == []
+    assert about.keys() == COMMON | {"frames", "clips"}
 
 
 def test_recognition_of_a_released_list_with_several_clips(folder, tmp_path):
     how = SamplingSettings(frames=6, clips=2, templates=("{}", "a {} thing"), ensemble="embedding")
     answers = answer_benchmark(ColourEncoder(frames=1), "kinetics", folder / ACTIONS, folder, tmp_path, how)
     assert evaluate("kinetics", answers.items, answers.path, resamples=10).metrics["top-1"] == 1
-    assert json.loads((tmp_path / "encoder.json").read_text())["frames"] == 6
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    assert about["frames"] == 6 and about["templates"] == ["{}", "a {} thing"] and about["ensemble"] == "embedding"
+    assert about.keys() == COMMON | {"frames", "clips", "templates", "ensemble"}
 
 
 def test_videos_that_are_missing_or_broken_count_as_wrong(folder, tmp_path):
@@ -113,6 +118,8 @@ def test_a_training_file_makes_recognition_a_linear_probe(folder, tmp_path):
     )
     assert evaluate("kinetics", answers.items, answers.path, resamples=10).metrics["top-1"] == 1
     assert "linear probe on 8 training videos" in answers.notes[0] and answers.train is None
+    # a probe reads no prompts
+    assert json.loads((tmp_path / "encoder.json").read_text()).keys() == COMMON | {"frames", "clips"}
     with pytest.raises(SettingError, match="8 videos are in the training file and in the annotations"):
         answer_benchmark(ColourEncoder(), "kinetics", folder / ACTIONS, folder, tmp_path, train=folder / ACTIONS)
     (tmp_path / "other.csv").write_text("\n".join(train[:3]))
@@ -144,6 +151,14 @@ def test_open_questions_of_a_released_file(folder, tmp_path):
     scored = evaluate("msrvtt-qa", answers.items, answers.path, resamples=10, train=answers.train)
     assert scored.metrics["exact-match"] == 1 and scored.report.scores.groups["what"]["n"] == 8
     assert "head over the 8 answers of 8 training questions" in answers.notes[0]
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    assert about.keys() == COMMON | {"frames", "clips", "answer_head"} and about["answer_head"]["steps"] == 80
+    for file, video, said in (("own.jsonl", "video100", ["red"]), ("none.jsonl", "video0", [])):
+        (tmp_path / file).write_text(json.dumps({"id": file, "video": video, "question": "what?", "answers": said}))
+    with pytest.raises(RecordError, match="no question of the training file has an answer"):
+        answer_benchmark(
+            ColourEncoder(), "vqa", tmp_path / "own.jsonl", videos, tmp_path, train=tmp_path / "none.jsonl"
+        )
     with pytest.raises(SettingError, match="answered by a head that learns"):
         answer_benchmark(ColourEncoder(), *given)
     with pytest.raises(SettingError, match="nothing is learned for msrvtt"):
@@ -195,6 +210,8 @@ def test_actions_of_a_released_file(tmp_path):
     answers = answer_benchmark(ColourEncoder(frames=1), *given, train=tmp_path / "training.json")
     scored = evaluate("activitynet", answers.items, answers.path, resamples=10, train=answers.train)
     assert scored.metrics["mAP@0.5"] > 0.9 and "anchor-free head" in answers.notes[0]
+    about = json.loads((tmp_path / "out" / "encoder.json").read_text())
+    assert about.keys() == COMMON | {"sample_fps", "localizer"} and about["localizer"]["steps"] == 60
 
 
 def test_what_an_encoder_cannot_answer(folder, tmp_path):
@@ -204,7 +221,7 @@ def test_what_an_encoder_cannot_answer(folder, tmp_path):
     np.savez(tmp_path / "table.npz", similarity=np.eye(2))
     with pytest.raises(SettingError, match="file of answers without sentences"):
         answer_benchmark(ColourEncoder(), "retrieval", tmp_path / "table.npz", folder, tmp_path)
-    with pytest.raises(SettingError, match="both must be at least 1"):
+    with pytest.raises(SettingError, match="clips is 0 and must be at least 1"):
         SamplingSettings(clips=0)
 
 
@@ -225,6 +242,7 @@ def test_the_command_asks_a_saved_encoder(folder, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     again = evaluate("retrieval", None, tmp_path / "out" / "similarity.npz", resamples=10)
     assert found["summary"] == again.metrics and found["items"] == 8
+    assert found["files"]["annotations"] == str(folder / PAIRS)
     with pytest.raises(SettingError, match="--model answers the benchmark itself"):
         eval_(model="encoder:x", **(given | {"out": None}))
     with pytest.raises(SettingError, match=r"write encoder:\./model"):

@@ -159,6 +159,11 @@ def test_pointing_at_what_is_named():
     assert found["pointing-random"] == 1 / 16 and found["pointing-centre"] == found["pointing-largest"] == 0
     # two of the three groups hold a patch, and one of them is right
     assert found["group-pointing-random"] == 0.5
+    # a clip in which three groups hold a patch, one of them the right one, counts as much as one with two
+    third = replace(seen[0], frames=seen[0].frames.copy())
+    third.frames[:, :4, :4] = np.array(COLOURS["blue"]) * 255
+    random = pointing.score_pointing(ColourEncoder(), [seen[0], third])["group-pointing-random"]
+    assert random == pytest.approx((1 / 2 + 1 / 3) / 2)
     without = pointing.score_pointing(ColourEncoder(groups=False), seen)
     assert without["patch-pointing"] == 1 and not [key for key in without if key.startswith("group")]
     short = replace(seen[1], frames=seen[1].frames[:2], boxes=seen[1].boxes[:2], largest=seen[1].largest[:2])

@@ -321,9 +321,9 @@ def test_longer_masks_and_lengths_have_their_own_flops() -> None:
 @pytest.mark.parametrize(
     "shape, said",
     [
-        ((2, 3, 3, 16, 16), "clips with 3 of 4 frames cannot be cut into time steps of 2: sample 4 frames"),
-        ((2, 1, 3, 16, 16), "clips with 1 of 4 frames"),
-        ((2, 0, 3, 16, 16), "clips with 0 of 4 frames"),
+        ((2, 3, 3, 16, 16), "clips of 3 frames cannot be cut into time steps of 2 frames: sample 4 frames"),
+        ((2, 1, 3, 16, 16), "clips of 1 frames"),
+        ((2, 0, 3, 16, 16), "clips of 0 frames"),
         ((2, 4, 3, 16, 20), "frames of 20x16 pixels cannot be cut into patches of 8: resize them to 16x16"),
         ((2, 4, 3, 0, 16), "frames of 16x0 pixels"),
         ((2, 4, 16, 16, 3), r"have the shape \(clips, frames, 3, height, width\), not \(2, 4, 16, 16, 3\)"),

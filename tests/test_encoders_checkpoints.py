@@ -129,6 +129,54 @@ def test_a_checkpoint_of_open_clip_gives_what_open_clip_gives(kind: str, folders
     assert clips.patches.shape == (1, len(frames), side, side, encoder.dimension)
 
 
+@pytest.mark.parametrize("family", ["siglip", "siglip2", "clip"])
+def test_siglip_reads_lower_case(family: str, folders: Path) -> None:
+    """Some tokenizers of SigLIP 2 tell cases apart, though it was trained on lower case alone."""
+    from tokenizers import normalizers
+
+    from whenwhere.models.encoders.conversion import open_model
+
+    encoder = opened(folders, family)
+    before = encoder.processor.tokenizer.backend_tokenizer.normalizer
+    encoder.processor.tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    try:
+        upper, lower = encoder.embed_texts(["A RED circle", "a red circle"])
+    finally:
+        encoder.processor.tokenizer.backend_tokenizer.normalizer = before
+    assert np.allclose(upper, lower) == (family != "clip")
+    assert open_model(str(folders / family)).config.text.lower == (family != "clip")
+
+
+def test_a_file_of_weights_is_shown_pictures_as_open_clip_prepares_them(
+    tmp_path: Path, frames: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files do not name their preprocessing: it is that of open_clip's own weights, where those agree."""
+    import open_clip
+    from open_clip import factory, pretrained
+    from PIL import Image
+    from safetensors.torch import save_file
+
+    from whenwhere.models.encoders.openclip import _preprocessing
+    from whenwhere.models.encoders.resolve import open_encoder
+
+    squash = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"}
+    assert _preprocessing(open_clip, "ViT-B-16-SigLIP2") == squash | {"interpolation": "bicubic"}
+    assert _preprocessing(open_clip, "PE-Core-L-14-336") == squash | {"interpolation": "bilinear"}
+    assert _preprocessing(open_clip, "ViT-L-14") is None  # some of its weights are shown pictures otherwise
+    assert _preprocessing(open_clip, "ViT-B-32")["resize_mode"] == "shortest"
+    model = tiny_encoders.open_clip_model("open-clip")
+    save_file(model.state_dict(), tmp_path / "tiny.safetensors")
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "ViT-tiny", tiny_encoders.OPEN_CLIP["open-clip"])
+    monkeypatch.setitem(pretrained._PRETRAINED, "ViT-tiny", {"a": {"url": ""} | squash | {"interpolation": "bilinear"}})
+    transform = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(size=32, interpolation="bilinear", **squash), is_train=False
+    )
+    with torch.no_grad():
+        seen = unit(model.encode_image(torch.stack([transform(Image.fromarray(f)) for f in frames])))
+    encoder = open_encoder(f"ViT-tiny:{tmp_path / 'tiny.safetensors'}", "cpu")
+    assert np.abs(encoder.embed_frames(frames) - seen).max() < 1e-5
+
+
 def test_nothing_in_gives_nothing_out(folders: Path, frames: Any) -> None:
     encoder = opened(folders, "clip")
     assert encoder.embed_texts([]).shape == encoder.embed_frames(frames[:0]).shape == (0, 24)

@@ -235,6 +235,10 @@ def test_the_released_weights_of_viclip_load(wrapped: bool, tmp_path: Path) -> N
     assert (video.frames, video.heads, video.patch, video.activation) == (8, 2, 16, "quick_gelu")
     assert video.mean == (0.485, 0.456, 0.406) and model.config.text.context == 32
     assert float(model.logit_scale.exp()) == pytest.approx(50)
+    # its training took punctuation out of texts
+    with_signs, without = ([f"{text}"] for text in ("A red-brown dog runs (fast), then: stops!", "a red brown dog runs "
+                           "fast then stops"))  # fmt: skip
+    assert torch.equal(model.text.tokenize(with_signs)["input_ids"], model.text.tokenize(without)["input_ids"])
     from whenwhere.models.encoders.resolve import open_encoder
 
     assert (open_encoder(str(file), "cpu").frames, open_encoder(str(file), "cpu").dimension) == (8, OUT)

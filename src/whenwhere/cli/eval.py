@@ -152,6 +152,8 @@ def eval_(
             seed=seed,
         )
     for report in result.reports:
+        if model is not None:  # scoring was given the items that the encoder answered, which are from this file
+            report.files["annotations"] = str(annotations)
         _report_faults(report)
     if strict:
         result.refuse_faults()

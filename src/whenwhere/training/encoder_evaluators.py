@@ -20,9 +20,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.evaluate.embeddings import Ensemble
 from whenwhere.evaluate.item_values import ItemValue
-from whenwhere.models.encoders.encoder import Encoder
+from whenwhere.models.encoders.encoder import Encoder, usual_frames
 from whenwhere.models.encoders.evaluation import localization, pointing, recognition, retrieval, shapes
-from whenwhere.models.encoders.evaluation.benchmark_videos import IMAGE_FRAMES
 from whenwhere.models.encoders.evaluation.examples import CaptionedFrames, Frames
 from whenwhere.models.encoders.evaluation.questions import answer_questions
 from whenwhere.models.heads.answer_head import AnswerHeadSettings
@@ -265,8 +264,7 @@ def _pool(data: CaptionedSetSettings, encoder: Encoder) -> tuple[list[CaptionedF
     """The pool of retrieval, and the number of clips that cannot be read."""
     if data.kind == "shapes":
         return shapes.captioned_pool(_corpus(data, encoder), data.count, data.first_seed, data.scale()), 0
-    frames = encoder.frames if encoder.frames > 1 else IMAGE_FRAMES
-    source = open_clips(data, frames, max(encoder.image_size), training=False)
+    source = open_clips(data, usual_frames(encoder), max(encoder.image_size), training=False)
     pool: list[CaptionedFrames] = []
     first: dict[str, Frames] = {}
     for number in range(len(source)):

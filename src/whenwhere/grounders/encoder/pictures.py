@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from whenwhere.errors import QueryError
 from whenwhere.grounders.encoder.grounder import GENERIC, read_squeezed
 from whenwhere.grounders.encoder.heat import heat_box, heat_maps
-from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder
+from whenwhere.models.encoders.encoder import ClipEmbeddings, Encoder, usual_frames
 from whenwhere.spans import Span
 from whenwhere.video import probe
 from whenwhere.video.draw import draw_box
@@ -26,8 +26,6 @@ from whenwhere.video.draw import draw_box
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Frames of a picture where the encoder knows single pictures only.
-FRAMES = 8
 #: Width in pixels of a frame in the picture, and height of a line of text.
 _WIDTH, _LINE = 192, 20
 
@@ -59,7 +57,7 @@ def draw_maps(
     part = Span(0.0, info.duration) if span is None else Span(*span)
     if part.start >= info.duration or part.end <= 0:
         raise QueryError(f"the span {part.start:g}-{part.end:g} s lies outside the video of {info.duration:.3f} s")
-    count = encoder.frames if encoder.frames > 1 else FRAMES
+    count = usual_frames(encoder)
     start, end = max(part.start, 0.0), min(part.end, info.duration)
     times = start + (end - start) * (np.arange(count) + 0.5) / count
     images = read_squeezed(info, times, encoder.image_size)

@@ -1,7 +1,7 @@
 """Parts of a transformer: attention, MLP, pre-norm block, pooling by attention, and positions.
 
-Attention is torch's scaled_dot_product_attention, which picks the fastest kernel of the device, but for few tokens on a
-CPU.
+Attention is torch's scaled_dot_product_attention, which picks the fastest kernel of the device, except for a few tokens
+on a CPU.
 """
 
 import math
@@ -26,7 +26,11 @@ class QuickGELU(nn.Module):
 
 
 def make_activation(name: Activation) -> nn.Module:
-    """The activation of a name."""
+    """The module that computes an activation.
+
+    Args:
+        name: Name of the activation.
+    """
     if name == "quick_gelu":
         return QuickGELU()
     return nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
@@ -124,10 +128,11 @@ class TransformerBlock(nn.Module):
         return x + self._sometimes(self.mlp(self.norm2(x)))
 
     def _sometimes(self, change: Tensor) -> Tensor:
+        """What a residual branch adds, zeroed for randomly drawn sequences in training (drop path)."""
         if not self.training or not self.drop_path:
             return change
         kept = torch.rand(len(change), 1, 1, device=change.device) >= self.drop_path
-        # scaled so that its expectation is that of evaluation
+        # scaled so that the expected value is that of evaluation
         return change * (kept / (1 - self.drop_path)).to(change.dtype)
 
 
@@ -155,7 +160,7 @@ class AttentionPooling(nn.Module):
         self.mlp = TransformerMLP(width, inner, activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens of shape (B, N, C) to one vector for each clip, shape (B, C)."""
+        """Tokens of shape (B, N, C) to one vector for each sequence, shape (B, C)."""
         clips, count, width = x.shape
         q = self.q(self.query).view(1, self.heads, 1, -1).expand(clips, -1, -1, -1)
         k, v = self.kv(x).view(clips, count, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
@@ -168,7 +173,11 @@ class AttentionPooling(nn.Module):
         return _softmax_mean(q, self.kv(x).view(clips, count, 2, self.heads, -1)[:, :, 0].transpose(1, 2))
 
     def alone(self, x: Tensor) -> Tensor:
-        """What each token would give if it were the only one to be attended to; shape as that of the tokens."""
+        """What the pooling would give for each token if it were the only one, shape (..., C).
+
+        Args:
+            x: Tokens, shape (..., C).
+        """
         return self._head(F.linear(x, *(part.chunk(2)[1] for part in (self.kv.weight, self.kv.bias))))
 
     def _head(self, values: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 """Sizes and choices of a video encoder and a text encoder, checked when they are made.
 
-Needs no torch, so that a recipe can be checked where it is not installed.
+This module needs no torch, so that a recipe can be checked where torch is not installed.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.readers import quoted
@@ -21,11 +21,16 @@ MaskingKind = Literal["random", "tube", "frame"]
 #: Mean and standard deviation of pixels from 0 to 1 with which OpenAI's CLIP was trained.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+#: Largest size that is accepted, so that a mistyped one is refused instead of filling the memory.
+_LARGEST = 1 << 24
 
 
 @dataclass(frozen=True)
 class VideoConfig:
-    """A video encoder. The defaults are ViCLIP's ViT-B/16 on 8 frames.
+    """Sizes and choices of a video encoder.
+
+    The default sizes are those of ViCLIP's ViT-B/16 on 8 frames (arXiv 2307.06942), whose activation, unlike the
+    default here, is `quick_gelu`.
 
     Attributes:
         image_size: Side of a frame in pixels, a multiple of `patch`.
@@ -54,7 +59,8 @@ class VideoConfig:
         rope_theta: Base of the rotary positions inside a frame, used in every attention (PE-Core). 0 means none.
         mean: Mean of each colour channel, for pixels from 0 to 1.
         std: Standard deviation of each colour channel.
-        drop_path: Probability with which the last block is skipped for a clip in training; it rises linearly from 0.
+        drop_path: Probability with which the attention and the MLP of the last block are each skipped for a clip in
+            training. Over the blocks it rises linearly from 0.
         group_tokens: Number of group tokens, M. 0 means none.
         group_layers: Layers, counted from 1, after which a grouping block updates the group tokens.
         assignment: How a grouping block assigns video tokens to groups: `hard_gumbel` (one group, drawn with Gumbel
@@ -182,7 +188,10 @@ class VideoConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """A text encoder. The defaults are the causal transformer of OpenAI's CLIP B/16.
+    """Sizes and choices of a text encoder.
+
+    The default sizes are those of the causal transformer of OpenAI's CLIP B/16 (arXiv 2103.00020), whose activation,
+    unlike the default here, is `quick_gelu`.
 
     Attributes:
         kind: `clip` for a causal transformer pooled at the token that ends a text; `transformers` for any text model of
@@ -200,11 +209,15 @@ class TextConfig:
         checkpoint: Hub id or folder of the text model; `transformers` only.
         pooling: Which tokens the embedding is made from: the `end` token, the model's own `pooler`, the `last` token
             that is not padding, or the `mean` of those; `clip` has `end` only.
-        padding: Pad texts to the `longest` of a batch, or all to the whole `context` (SigLIP was trained so).
-        lower: Lower-case texts before they are tokenized (SigLIP was trained so).
+        padding: Whether texts are padded to the `longest` of a batch, or all to the whole `context`, as in SigLIP's
+            training.
+        lower: Whether texts are put into lower case before they are tokenized, as in SigLIP's and SigLIP 2's training.
+        strip_punctuation: Whether punctuation is taken out of texts before they are tokenized, as in ViCLIP's training
+            (`text.without_punctuation`).
         projection: Whether a matrix takes the pooled tokens to the embedding; without it, `output` equals the width.
         projection_bias: Whether that matrix has a bias.
-        frozen: Whether the encoder is left as it is in training.
+        frozen: Whether the encoder is left as it is in training. Of the kind `transformers`, the projection, which no
+            checkpoint has trained, is trained all the same.
 
     Raises:
         SettingError: A size is not positive, or sizes do not fit together.
@@ -225,6 +238,7 @@ class TextConfig:
     pooling: TextPooling = "end"
     padding: Literal["longest", "context"] = "longest"
     lower: bool = False
+    strip_punctuation: bool = False
     projection: bool = True
     projection_bias: bool = False
     frozen: bool = False
@@ -268,7 +282,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """A video encoder and a text encoder with a joint embedding space.
+    """Sizes and choices of a video encoder and a text encoder with a joint embedding space.
 
     Attributes:
         video: The video encoder.
@@ -346,27 +360,30 @@ class Masking:
             patches: Patches of a time step.
         """
         if self.kind == "tube":
-            return steps * self.share(patches)
+            return steps * self.kept_of(patches)
         if self.kind == "frame":
-            return self.share(steps) * patches
-        return self.share(steps * patches)
+            return self.kept_of(steps) * patches
+        return self.kept_of(steps * patches)
 
-    def share(self, count: int) -> int:
-        """Number of things that are kept of `count` things, at least 1."""
-        # 0.7 * 10 is a little more than 7 and 0.29 * 100 a little less than 29; both are meant exactly
+    def kept_of(self, count: int) -> int:
+        """Number of patches, time steps or tokens that are kept of `count` of them; at least 1."""
+        # in floating point 0.7 * 10 is a little more than 7 and 0.29 * 100 a little less than 29; both mean the number
         return max(1, count - math.floor(self.ratio * count + 1e-9))
 
 
-def config_from_table(kind: type[Any], table: Any, name: str) -> Any:
-    """A configuration of a dataclass from a table of values.
+Config = TypeVar("Config", VideoConfig, TextConfig)
+
+
+def config_from_table(kind: type[Config], table: object, name: str) -> Config:
+    """A configuration made from a table of JSON or TOML values.
 
     Args:
-        kind: The dataclass.
+        kind: The class of the configuration.
         table: The values by key.
         name: What the table is called in messages.
 
     Raises:
-        SettingError: The table is not one, has an unknown key, or a value is not allowed.
+        SettingError: The table does not hold keys and values, has an unknown key, or a value is not allowed.
     """
     if not isinstance(table, Mapping):
         raise SettingError(f"the table {name} of an encoder holds keys and values, not {quoted(table)}")
@@ -379,15 +396,15 @@ def config_from_table(kind: type[Any], table: Any, name: str) -> Any:
     return kind(**table)
 
 
-def _freeze_lists(config: Any) -> None:
+def _freeze_lists(config: VideoConfig | TextConfig) -> None:
     # JSON and TOML know lists only, and a frozen configuration must not change
     for f in dataclasses.fields(config):
         if isinstance(value := getattr(config, f.name), list):
             object.__setattr__(config, f.name, tuple(value))
 
 
-def _check_types(config: Any, name: str) -> None:
-    """Refuse values of another type than the field's annotation, which JSON, TOML and overrides may bring."""
+def _check_types(config: VideoConfig | TextConfig | Masking, name: str) -> None:
+    """Refuses values whose type is not that of the field; JSON, TOML and overrides may bring such values."""
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         choices = get_args(f.type) if "Literal" in str(f.type) else ()
@@ -420,18 +437,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_positive(config: Any, name: str, keys: list[str]) -> None:
+def _check_positive(config: VideoConfig | TextConfig, name: str, keys: list[str]) -> None:
     for key in keys:
-        if not 1 <= getattr(config, key) <= 1 << 24:
-            raise SettingError(f"{key} of the {name} encoder is 1 or more, not {getattr(config, key)}")
+        value = getattr(config, key)
+        if value < 1:
+            raise SettingError(f"{key} of the {name} encoder is 1 or more, not {value}")
+        if value > _LARGEST:
+            raise SettingError(f"{key} of the {name} encoder is at most {_LARGEST}, not {value}")
 
 
-def _check_number(config: Any, name: str, key: str, low: float, high: float) -> None:
+def _check_number(config: VideoConfig | TextConfig, name: str, key: str, low: float, high: float) -> None:
     if not low <= getattr(config, key) <= high:
         raise SettingError(f"{key} of the {name} encoder is between {low:g} and {high:g}, not {getattr(config, key):g}")
 
 
-def _check_divides(config: Any, name: str, divisor: str, whole: str) -> None:
+def _check_divides(config: VideoConfig | TextConfig, name: str, divisor: str, whole: str) -> None:
     small, large = getattr(config, divisor), getattr(config, whole)
     if small is not None and large % small:
         raise SettingError(
@@ -439,9 +459,9 @@ def _check_divides(config: Any, name: str, divisor: str, whole: str) -> None:
         )
 
 
-def _check_projection(config: Any, name: str) -> None:
+def _check_projection(config: VideoConfig | TextConfig, name: str) -> None:
     if not config.projection and config.output != config.width:
         raise SettingError(
             f"the {name} encoder has no projection, so its output ({config.output}) must equal its width "
-            f"({config.width})"
+            f"({config.width}): change one of them, or set projection to true"
         )

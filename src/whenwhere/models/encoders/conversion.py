@@ -2,15 +2,16 @@
 
 What a checkpoint was trained with is read from it: activation, normalisation, padding of texts, mean and deviation of
 pixels. Every weight must find its place, and the result must compute what the checkpoint's own library computes for a
-picture and some texts, or it is refused: an activation or a position that differs would be silently worse.
+picture and some texts, or it is refused, because an activation or a position that differs would make it worse without
+a word.
 
 An image encoder becomes a video encoder as in ViCLIP: all tokens of a clip attend to each other, one class token is
 the clip's, and positions in time start at zero, so that a single frame is embedded as before. With
 `attention = "frame"` it embeds each frame as before and averages.
 
 Left out: VideoPrism, whose blocks attend first in space and then in time and cap their logits; SigLIP's text tower
-from open_clip, which transformers has; towers that are convolutional. Pixels are resized with bicubic interpolation,
-whatever the checkpoint's processor does.
+from open_clip, which transformers has; towers that are convolutional. Frames are resized to the encoder's square whole
+and with bicubic interpolation, whatever the checkpoint's processor does.
 """
 
 import math
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from whenwhere.errors import ModelError
 from whenwhere.models.encoders.config import Activation, EncoderConfig, TextConfig, VideoConfig
+from whenwhere.models.encoders.encoder import IMAGE_FRAMES
 from whenwhere.models.encoders.layouts import (
     WeightReader,
     clip_picture,
@@ -34,14 +36,12 @@ from whenwhere.models.encoders.layouts import (
     siglip_picture,
 )
 from whenwhere.models.encoders.model import VideoTextModel, load_weights
-from whenwhere.models.encoders.openclip import WEIGHTS, OpenClipEncoder, clip_tokenizer
+from whenwhere.models.encoders.openclip import WEIGHT_SUFFIXES, OpenClipEncoder, clip_tokenizer
 from whenwhere.models.encoders.pretrained import PretrainedImageEncoder
 from whenwhere.models.encoders.resolve import open_encoder
 from whenwhere.models.encoders.trained import TrainedEncoder
 from whenwhere.models.encoders.viclip import open_viclip
 
-#: Frames of a clip where the checkpoint knows only pictures; ViCLIP's number.
-FRAMES = 8
 #: Largest difference of an embedding's numbers from the original's, relative to its length.
 _TOLERANCE = 1e-4
 
@@ -57,8 +57,9 @@ class _Source:
         scale: The factor of cosines.
         tokenizer: The tokenizer.
         backbone: The checkpoint's own text model, if ours is not used.
-        pictures: The library's embeddings of normalised pictures (n, 3, H, W); None if there is no library to ask.
-        texts: The library's embeddings of token ids.
+        pictures: Function from normalised pictures, shape (n, 3, H, W), to the library's embeddings of them, (n, D).
+            None compares no picture.
+        texts: Function from token ids, shape (n, N), to the library's embeddings, (n, D). None compares no text.
     """
 
     config: EncoderConfig
@@ -72,7 +73,7 @@ class _Source:
 
 
 def open_model(name: str) -> VideoTextModel:
-    """The model with which training begins, on the CPU and in float32.
+    """Opens the model that training begins with, on the CPU and in float32.
 
     Args:
         name: An encoder of this package (a folder, RUN or RUN@STEP), a folder or hub id of transformers (CLIP, SigLIP,
@@ -83,7 +84,7 @@ def open_model(name: str) -> VideoTextModel:
         ModelError: The checkpoint cannot be loaded, or has something for which this package's encoders have no place.
         SettingError: A training run has no such model.
     """
-    if name.endswith(WEIGHTS) and Path(name).expanduser().is_file():
+    if name.endswith(WEIGHT_SUFFIXES) and Path(name).expanduser().is_file():
         return open_viclip(name)
     opened = open_encoder(name, "cpu")
     if isinstance(opened, TrainedEncoder):
@@ -99,6 +100,7 @@ def open_model(name: str) -> VideoTextModel:
 
 
 def _made(source: _Source, name: str) -> VideoTextModel:
+    """The model of a source, compared with the library that made the checkpoint."""
     made = VideoTextModel(source.config, source.tokenizer, source.backbone)
     load_weights(made.video, made.video.state_dict() | source.video, name)
     if source.text:
@@ -110,7 +112,7 @@ def _made(source: _Source, name: str) -> VideoTextModel:
 
 @torch.no_grad()
 def _check_equal(made: VideoTextModel, source: _Source, name: str) -> None:
-    """Refuse a model that does not compute what the checkpoint's own library does."""
+    """Refuses a model that does not compute what the checkpoint's own library does."""
     random = torch.Generator().manual_seed(0)
     side = source.config.video.image_size
     if source.pictures is not None:
@@ -128,7 +130,7 @@ def _compare(ours: Tensor, theirs: Tensor, name: str, what: str) -> None:
     if not off <= _TOLERANCE:
         raise ModelError(
             f"an encoder made from {name} would embed {what} otherwise than {name} does (by {off:.2g} of its length): "
-            "it has a setting that is not known here"
+            "it has a setting that is not known here, so begin from another checkpoint"
         )
 
 
@@ -148,7 +150,8 @@ def _transformers(opened: PretrainedImageEncoder) -> _Source:
         raise ModelError(f"{name} is of the kind {kind}: an encoder can begin from clip, siglip or siglip2")
     pictures = opened.processor.image_processor
     common: dict[str, Any] = {
-        "frames": FRAMES, "image_size": opened.image_size[0], "patch": vision.patch_size, "width": vision.hidden_size,
+        "frames": IMAGE_FRAMES, "image_size": opened.image_size[0], "patch": vision.patch_size,
+        "width": vision.hidden_size,
         "layers": vision.num_hidden_layers, "heads": vision.num_attention_heads,
         "mlp_ratio": vision.intermediate_size / vision.hidden_size, "norm_eps": vision.layer_norm_eps,
         "activation": _activation(vision.hidden_act, name),
@@ -194,7 +197,7 @@ def _transformers(opened: PretrainedImageEncoder) -> _Source:
         ),
         TextConfig(
             kind="transformers", checkpoint=name, output=text.projection_size, context=text.max_position_embeddings,
-            pooling="pooler", padding="context", projection=False,
+            pooling="pooler", padding="context", lower=True, projection=False,
         ),
     )  # fmt: skip
     return _Source(config, video, {}, opened.scale, opened.processor.tokenizer, model.text_model, pictures=embed)
@@ -213,7 +216,7 @@ def _open_clip(opened: OpenClipEncoder) -> _Source:
     reader.drop("logit_scale", "logit_bias")
     pictures = visual.preprocess_cfg
     common: dict[str, Any] = {
-        "frames": FRAMES, "image_size": opened.image_size[0], "output": opened.dimension,
+        "frames": IMAGE_FRAMES, "image_size": opened.image_size[0], "output": opened.dimension,
         "mean": _colours(pictures["mean"]), "std": _colours(pictures["std"]),
     }  # fmt: skip
     prefix = "text." if tower is not model else ""

@@ -14,6 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: Frames of a clip for encoders of single pictures, as CLIP's and PE-Core's results on videos are reported.
+IMAGE_FRAMES = 8
+
 
 @dataclass(frozen=True, eq=False)
 class ClipEmbeddings:
@@ -74,7 +77,7 @@ class Encoder(Protocol):
         """Embed clips whose frames belong together.
 
         Args:
-            clips: RGB frames, shape (B, T, H, W, 3).
+            clips: RGB frames, shape (B, T, H, W, 3); B may be 0.
 
         Raises:
             ModelError: The clips have a number of frames that the encoder cannot take, or do not fit into memory.
@@ -89,6 +92,9 @@ class Encoder(Protocol):
 
         Returns:
             Embeddings of unit length, shape (n, D).
+
+        Raises:
+            ModelError: The texts do not fit into memory.
         """
         ...
 
@@ -99,3 +105,14 @@ class Encoder(Protocol):
             text: A text.
         """
         ...
+
+
+def usual_frames(encoder: Encoder) -> int:
+    """Number of frames of the clips that an encoder is shown unless told otherwise.
+
+    That is the number that a video encoder was made for, and `IMAGE_FRAMES` for an encoder of single pictures.
+
+    Args:
+        encoder: The encoder.
+    """
+    return encoder.frames if encoder.frames > 1 else IMAGE_FRAMES

@@ -1,7 +1,7 @@
-"""Floating point operations of a forward pass by formula; a multiplication and an addition count as two.
+"""Floating-point operations of a forward pass by formula; a multiplication and an addition count as two.
 
-Counted are the matrix products of linear layers and of attention. Left out is what is linear in the number of tokens
-and not a matrix product: normalisation, activations, softmax. A backward pass takes twice as much as a forward pass.
+The matrix products of linear layers and of attention are counted. Left out are normalisation, activations and softmax,
+which are not matrix products. A backward pass takes twice as much as a forward pass.
 """
 
 from whenwhere.models.encoders.config import Masking, TextConfig, VideoConfig
@@ -24,7 +24,7 @@ def video_flops(config: VideoConfig, masking: Masking | None = None, frames: int
     video = kept_tokens(masking, steps, patches, even=config.attention == "frame")
     sequences = 1
     if config.attention == "frame":
-        sequences = masking.share(steps) if masking is not None and masking.kind == "frame" else steps
+        sequences = masking.kept_of(steps) if masking is not None and masking.kind == "frame" else steps
     count = video // sequences + config.class_token
     groups = config.group_tokens
     length = count + (groups if config.group_attention else 0)
@@ -59,14 +59,27 @@ def text_flops(config: TextConfig, tokens: int | None = None) -> float:
 
 
 def kept_tokens(masking: Masking | None, steps: int, patches: int, even: bool = False) -> int:
-    """Video tokens of a clip that are kept; arguments as for `masking.keep_tokens`."""
+    """Number of video tokens of a clip that are kept.
+
+    Args:
+        masking: Tokens that are dropped. None means none.
+        steps: Time steps of the clip.
+        patches: Patches of a time step.
+        even: Whether random masking keeps the same number of tokens of every time step.
+    """
     if masking is None:
         return steps * patches
     if even and masking.kind == "random":
-        return steps * masking.share(patches)
+        return steps * masking.kept_of(patches)
     return masking.kept(steps, patches)
 
 
 def block_flops(tokens: int, width: int, inner: int) -> float:
-    """Operations of one transformer block for one sequence."""
+    """Operations of one transformer block for one sequence.
+
+    Args:
+        tokens: Length of the sequence.
+        width: Width of the tokens.
+        inner: Inner width of the MLP.
+    """
     return tokens * (8.0 * width**2 + 4.0 * width * inner) + 4.0 * tokens**2 * width

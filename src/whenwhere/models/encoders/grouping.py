@@ -1,8 +1,8 @@
 """Grouping blocks: group tokens compete for video tokens and gather what they win.
 
-Written from the description of GroupViT (arXiv 2202.11094); its code is under another licence and was not used. Unlike
-there, the video tokens go on unmerged, as S-ViLM needs them (arXiv 2303.16341), and the number of groups stays the
-same, so that no MLP over groups has to change it.
+They follow the description of GroupViT (arXiv 2202.11094), whose code is under another licence and was not used. Two
+things differ: the video tokens go on unmerged, as S-ViLM needs them (arXiv 2303.16341), and the number of groups stays
+the same, so that GroupViT's MLP over groups, which reduces it, is left out.
 """
 
 import torch
@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from whenwhere.models.encoders.blocks import TransformerMLP
 from whenwhere.models.encoders.config import VideoConfig
 
-#: Added to the size of a group before dividing by it. With a small number instead, the gradient of the normaliser,
-#: which soft values feed, is several times as large for small groups, and training becomes unstable (GroupViT's
-#: authors in their issue 17).
+#: What is added to the size of a group before dividing by it. The soft shares give this normaliser a gradient, which
+#: with a small number is several times as large for small groups, and training becomes unstable (GroupViT's authors in
+#: their issue 17).
 ASSIGN_EPS = 1.0
 
 
@@ -64,6 +64,7 @@ class GroupingBlock(nn.Module):
         return groups + self.mlp(self.norm_mlp(groups)), shares
 
     def _look(self, groups: Tensor, tokens: Tensor) -> Tensor:
+        """Group tokens after cross-attention to the video tokens and an MLP, shape (B, M, C)."""
         clips, count, width = groups.shape
         q = self.look_q(groups).view(clips, count, self.heads, -1).transpose(1, 2)
         k, v = self.look_kv(tokens).view(clips, -1, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind()
@@ -74,7 +75,7 @@ class GroupingBlock(nn.Module):
     def _assign(self, logits: Tensor) -> Tensor:
         """Shares of each video token over the groups from logits of shape (B, M, L)."""
         if self.assignment == "hard_gumbel" and self.training:
-            # one zero among billions of draws would make an infinite logit and end a run
+            # Gumbel noise; a draw of exactly zero, one among billions, would make an infinite logit and end a run
             logits = logits - torch.empty_like(logits).exponential_().clamp(min=1e-30).log()
         soft = logits.softmax(1)
         if self.assignment == "soft":

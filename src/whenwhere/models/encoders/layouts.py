@@ -27,6 +27,9 @@ class WeightReader:
     def take(self, name: str) -> Tensor:
         """The tensor of a name, as float32.
 
+        Args:
+            name: The name in the weights that are read.
+
         Raises:
             ModelError: There is none.
         """
@@ -35,29 +38,45 @@ class WeightReader:
         return self.left.pop(name).detach().float()
 
     def drop(self, *names: str) -> None:
-        """Leave out names that hold no weights, such as indices of positions, if they are there."""
+        """Leaves out tensors that are not weights, such as indices of positions, where they are there.
+
+        Args:
+            names: Names of the tensors.
+        """
         for name in names:
             self.left.pop(name, None)
 
     def linear(self, ours: str, theirs: str) -> dict[str, Tensor]:
-        """Weight and bias of a layer."""
+        """Weight and bias of a layer by our names.
+
+        Args:
+            ours: Our name of the layer.
+            theirs: The name of the layer in the weights that are read.
+
+        Raises:
+            ModelError: One of the two is missing.
+        """
         return {f"{ours}.{part}": self.take(f"{theirs}.{part}") for part in ("weight", "bias")}
 
     def depth(self, prefix: str) -> int:
-        """Number of blocks whose names begin with a prefix and a number."""
+        """Number of blocks whose names begin with a prefix and a number.
+
+        Args:
+            prefix: What comes before the number.
+        """
         numbers = {name[len(prefix) :].split(".")[0] for name in self.left if name.startswith(prefix)}
         return len(numbers)
 
     def finish(self) -> None:
-        """Refuse what is left.
+        """Refuses weights that were not taken.
 
         Raises:
-            ModelError: Some weights were not taken.
+            ModelError: There are some.
         """
         if self.left:
             raise ModelError(
-                f"the weights of {self.source} hold {min(self.left)}, for which there is no place here: an encoder "
-                "cannot begin from this model"
+                f"the weights of {self.source} hold {min(self.left)}, for which there is no place here: begin from "
+                "another checkpoint"
             )
 
 
@@ -157,8 +176,9 @@ def siglip_picture(reader: WeightReader, patch: int) -> dict[str, Tensor]:
         "pool.query": reader.take(f"{theirs}head.probe").flatten(),
     }
     for part in ("weight", "bias"):
-        q, kv = _first(reader.take(f"{theirs}head.attention.in_proj_{part}"))
-        made |= {f"pool.q.{part}": q, f"pool.kv.{part}": kv}
+        # queries, keys and values, one after the other
+        q, k, v = reader.take(f"{theirs}head.attention.in_proj_{part}").chunk(3)
+        made |= {f"pool.q.{part}": q, f"pool.kv.{part}": torch.cat([k, v])}
     made |= reader.linear("pool.out", f"{theirs}head.attention.out_proj")
     made |= reader.linear("pool.norm", f"{theirs}head.layernorm")
     made |= reader.linear("pool.mlp.fc1", f"{theirs}head.mlp.fc1") | reader.linear(
@@ -166,11 +186,6 @@ def siglip_picture(reader: WeightReader, patch: int) -> dict[str, Tensor]:
     )
     made |= reader.linear("norm_post", f"{theirs}post_layernorm")
     return made | _transformers_blocks(reader, f"{theirs}encoder.layers.")
-
-
-def _first(three: Tensor) -> tuple[Tensor, Tensor]:
-    third = len(three) // 3
-    return three[:third], three[third:]
 
 
 def pe_picture(reader: WeightReader) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Which tokens of each clip a training step keeps."""
+"""Which video tokens of each clip an update of training keeps (`config.Masking` says how many and of which kind)."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from whenwhere.models.encoders.config import Masking
 def keep_tokens(
     masking: Masking, clips: int, steps: int, patches: int, device: torch.device, *, even: bool = False
 ) -> Tensor:
-    """Draw the tokens that are kept of each clip, with torch's random numbers.
+    """Draws the video tokens that are kept of each clip, with torch's random numbers.
 
     Args:
         masking: Kind and ratio.
@@ -17,22 +17,22 @@ def keep_tokens(
         steps: Time steps of a clip, T'.
         patches: Patches of a time step.
         device: Device of the indices.
-        even: Keep equally many tokens of each time step by `random` too, at least one.
+        even: Whether `random` keeps the same number of tokens, at least one, of every time step.
 
     Returns:
         Indices of kept tokens among all `steps * patches` of a clip, sorted, shape (B, L'), int64.
     """
     if masking.kind == "tube":
-        places = _drawn(clips, patches, masking.share(patches), device)
+        places = _drawn(clips, patches, masking.kept_of(patches), device)
         times = torch.arange(steps, device=device).expand(clips, steps)
     elif masking.kind == "frame":
         places = torch.arange(patches, device=device).expand(clips, patches)
-        times = _drawn(clips, steps, masking.share(steps), device)
+        times = _drawn(clips, steps, masking.kept_of(steps), device)
     elif even:
-        places = _drawn(clips * steps, patches, masking.share(patches), device).view(clips, steps, -1)
+        places = _drawn(clips * steps, patches, masking.kept_of(patches), device).view(clips, steps, -1)
         return (torch.arange(steps, device=device)[:, None] * patches + places).flatten(1)
     else:
-        return _drawn(clips, steps * patches, masking.share(steps * patches), device)
+        return _drawn(clips, steps * patches, masking.kept_of(steps * patches), device)
     return (times[:, :, None] * patches + places[:, None]).flatten(1)
 
 

@@ -61,9 +61,15 @@ class VideoTextModel(nn.Module):
         Args:
             config: Sizes and choices; vocabulary and end of the text encoder are replaced by those of the tokenizer.
             words: Words or whole texts.
+
+        Raises:
+            SettingError: The text encoder is a model of transformers, which has a tokenizer of its own.
         """
         if config.text.kind != "clip":
-            raise SettingError("a text encoder of the kind transformers has the tokenizer of its checkpoint")
+            raise SettingError(
+                "a text encoder of the kind transformers has the tokenizer of its checkpoint: set kind to clip, or "
+                "make the model without a list of words"
+            )
         tokenizer = word_tokenizer(words)
         end = tokenizer.convert_tokens_to_ids(END)
         text = replace(config.text, vocabulary=len(tokenizer), end=end)
@@ -75,14 +81,18 @@ class VideoTextModel(nn.Module):
         return self.logit_scale.device
 
     def checkpoint_blocks(self, on: bool = True) -> None:
-        """Compute blocks again in the backward pass instead of keeping their activations: slower, with less memory."""
+        """Sets whether blocks are computed again in the backward pass, which saves the memory of their activations.
+
+        Args:
+            on: Whether they are.
+        """
         self.video.checkpointing = self.text.checkpointing = on
         backbone = getattr(self.text, "backbone", None)
         if backbone is not None and getattr(backbone, "supports_gradient_checkpointing", False):
             (backbone.gradient_checkpointing_enable if on else backbone.gradient_checkpointing_disable)()
 
     def pixels(self, frames: NDArray[np.uint8] | Tensor) -> Tensor:
-        """Frames as the video encoder takes them: resized to its square (bicubic, the whole picture) and normalised.
+        """Frames as the video encoder takes them: normalised, and resized whole to its square (bicubic, no crop).
 
         Args:
             frames: RGB frames of clips, uint8, shape (B, T, H, W, 3).
@@ -107,7 +117,7 @@ class VideoTextModel(nn.Module):
                 f"{tuple(made.shape)}"
             )
         config, side = self.config.video, self.config.video.image_size
-        # moved as bytes, which is a quarter of the work
+        # moved to the device as bytes, a quarter of the size of floats
         x = made.to(self.device).permute(0, 1, 4, 2, 3)
         if x.shape[-2:] != (side, side):
             flat = F.interpolate(x.flatten(0, 1).float(), (side, side), mode="bicubic", antialias=True)
@@ -116,7 +126,7 @@ class VideoTextModel(nn.Module):
         return ((x - mean) / std).contiguous()
 
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
-        """Write the model into a folder, which is replaced if it exists.
+        """Writes the model into a folder, which is replaced if it exists.
 
         Args:
             folder: The folder.
@@ -146,7 +156,7 @@ class VideoTextModel(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> "VideoTextModel":
-        """Read a model from a folder that `save` wrote, in evaluation mode.
+        """Reads a model from a folder that `save` wrote, in evaluation mode.
 
         Args:
             folder: The folder.
@@ -180,8 +190,11 @@ class VideoTextModel(nn.Module):
 def read_config(folder: str | Path) -> EncoderConfig:
     """The configuration in a folder that `VideoTextModel.save` wrote.
 
+    Args:
+        folder: The folder.
+
     Raises:
-        ModelError: There is none, or it is not one of this version.
+        ModelError: There is none, or this version cannot read it.
     """
     path = Path(folder) / CONFIG
     said = read_json(path, ModelError, "save the encoder again")
@@ -197,7 +210,10 @@ def read_config(folder: str | Path) -> EncoderConfig:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file, by name and on the CPU.
+
+    Args:
+        path: Path of the file.
 
     Raises:
         ModelError: The file is missing, or not a whole safetensors file.
@@ -214,7 +230,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy weights into a model that has exactly these.
+    """Copies weights into a model that has exactly these.
 
     Args:
         model: The model, changed in place.
@@ -229,19 +245,24 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
         if name in weights and weights[name].shape != value.shape:
             raise ModelError(
                 f"the weights of {source} do not fit: {name} has the shape {tuple(weights[name].shape)} there and "
-                f"{tuple(value.shape)} by the configuration"
+                f"{tuple(value.shape)} by the configuration; take both from one checkpoint"
             )
         if name in weights and not _sound(weights[name], value):
-            raise ModelError(f"the weights of {source} are damaged: {name} does not hold finite numbers")
+            raise ModelError(
+                f"the weights of {source} are damaged: {name} does not hold finite numbers; fetch or save them again"
+            )
     for names, verb, why in (
         (own.keys() - weights.keys(), "lack", "which the configuration asks for"),
         (weights.keys() - own.keys(), "hold", "for which the configuration has no place"),
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ModelError(f"the weights of {source} {verb} {quoted(min(names))}{more}, {why}")
+            raise ModelError(
+                f"the weights of {source} {verb} {quoted(min(names))}{more}, {why}: take both from one checkpoint"
+            )
     model.load_state_dict(dict(weights))
 
 
 def _sound(read: Tensor, own: Tensor) -> bool:
+    """Whether a tensor that was read holds finite numbers, of the kind that the model's own tensor holds."""
     return read.is_floating_point() == own.is_floating_point() and bool(read.isfinite().all())

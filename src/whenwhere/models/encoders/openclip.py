@@ -1,8 +1,10 @@
 """Checkpoints of open_clip as encoders, through the package `open_clip_torch`, PE-Core among them.
 
 A checkpoint is a folder or hub id with `open_clip_config.json`, or the name of one of open_clip's models and a file of
-its weights, `ViT-B-32-quickgelu:weights.safetensors`. A file of weights does not say which activation it was trained
-with, so the name has to: OpenAI's weights are those of the models whose names end in `-quickgelu`.
+its weights, `ViT-B-32-quickgelu:weights.safetensors`. A file of weights does not say what it was trained with, so that
+the name of the model decides: OpenAI's weights need a model whose name ends in `-quickgelu`, and pictures are resized
+and normalised as for open_clip's own weights of that model. Where those differ among each other (ViT-L-14, ViT-H-14),
+the model's default is taken, CLIP's; name a folder or hub id if the weights were trained otherwise.
 
 Pictures and texts go through the checkpoint's own transforms and tokenizer. Embeddings of patches are projected as the
 class token is; where an attention pooling head ends the model (PE-Core, SigLIP), the head is given one patch at a time.
@@ -22,19 +24,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: The file that describes a checkpoint of open_clip in its folder.
-CONFIG = "open_clip_config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 #: Endings of files of weights.
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+#: The settings of a preprocessing that open_clip's list of weights names, beside those of the model.
+_PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
 def is_weights_name(name: str) -> bool:
-    """Whether a name is that of a model and a file of weights.
+    """Whether a name consists of a model of open_clip and a file of its weights (`MODEL:FILE`).
+
+    Args:
+        name: The name.
 
     >>> is_weights_name("ViT-B-32:clip.safetensors"), is_weights_name("runs/clip")
     (True, False)
     """
     model, colon, file = name.partition(":")
-    return bool(model and colon) and "/" not in model and file.endswith(WEIGHTS)
+    return bool(model and colon) and "/" not in model and file.endswith(WEIGHT_SUFFIXES)
 
 
 class OpenClipEncoder(ImageEncoder):
@@ -57,7 +64,7 @@ class OpenClipEncoder(ImageEncoder):
             raise ModelError(
                 f"{name} is a checkpoint of open_clip, which is not installed: pip install open_clip_torch"
             ) from e
-        with loading_errors(str(Path(name) / CONFIG) if Path(name).is_dir() else name):
+        with loading_errors(str(Path(name) / OPEN_CLIP_CONFIG) if Path(name).is_dir() else name):
             self.model, self._tokenizer = _load(open_clip, name)
             self.model.to(self.device).eval()
         self._visual: Any = self.model.visual
@@ -131,20 +138,35 @@ def _load(open_clip: Any, name: str) -> tuple[Any, Any]:
         raise ModelError(f"open_clip has no model {kind!r}: open_clip.list_models() names those it has")
     path = Path(file).expanduser()
     if not path.is_file() or not path.stat().st_size:
-        raise ModelError(f"the file of weights {file} is missing or empty")
-    model = open_clip.create_model(kind, load_weights=False, pretrained_text=False)
+        raise ModelError(f"the file of weights {file} is missing or empty: give the path of one, {kind}:FILE")
+    model = open_clip.create_model(
+        kind, load_weights=False, pretrained_text=False, force_preprocess_cfg=_preprocessing(open_clip, kind)
+    )
     state = open_clip.factory.load_state_dict(str(path), weights_only=True)
     wrong = _misfit(model.state_dict(), state)
     if wrong:
-        raise ModelError(f"the weights in {file} are not those of open_clip's {kind}: {wrong}")
+        raise ModelError(
+            f"the weights in {file} are not those of open_clip's {kind}: {wrong}; name the model that they belong to"
+        )
     model.load_state_dict(state, strict=False)
     return model, open_clip.get_tokenizer(kind)
 
 
+def _preprocessing(open_clip: Any, kind: str) -> dict[str, Any] | None:
+    """How pictures are prepared for all weights of a model that open_clip lists; None if they differ, or it lists none.
+
+    `create_model` takes this from the name of the weights, which a file does not have, and prepares pictures for SigLIP
+    and PE-Core as for CLIP otherwise.
+    """
+    found = [open_clip.get_pretrained_cfg(kind, tag) for tag in open_clip.list_pretrained_tags_by_model(kind)]
+    settings = [{key: one[key] for key in _PREPROCESSING if key in one} for one in found]
+    return settings[0] if settings and all(one == settings[0] for one in settings) else None
+
+
 def _misfit(expected: dict[str, "Tensor"], state: dict[str, "Tensor"]) -> str | None:
-    """What the first difference of names or shapes is; None if there is none."""
+    """The first difference of names or shapes, as the end of a sentence; None if there is none."""
     for key, value in expected.items():
-        # the causal mask is made anew, and files leave it out or not
+        # the causal mask is computed and not learned, so that a file need not hold it
         if key.endswith("attn_mask"):
             continue
         if key not in state:
@@ -152,7 +174,7 @@ def _misfit(expected: dict[str, "Tensor"], state: dict[str, "Tensor"]) -> str | 
         if state[key].shape != value.shape:
             return f"{key} has the shape {tuple(state[key].shape)}, not {tuple(value.shape)}"
     more = sorted(set(state) - set(expected) - {"input_resolution", "context_length", "vocab_size"})
-    return f"nothing is known of {more[0]}" if more else None
+    return f"they hold {more[0]}, which that model has not" if more else None
 
 
 def _grid(tokens: "Tensor", pixels: "Tensor") -> "Tensor | None":

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 class VideoOutput:
     """Features of a batch of B clips. Embeddings are projected to the joint space but not normalised.
 
+    D is the size of an embedding, C the width of the tokens, T' the number of time steps, and M that of group tokens.
+
     Attributes:
         pooled: Embeddings of the clips, shape (B, D).
         tokens: Video tokens after the last normalisation, shape (B, L', C); L' is the number of kept tokens, equal to

@@ -1,8 +1,9 @@
 """CLIP, SigLIP, their relatives and VideoPrism as encoders, through transformers, by folder or hub id.
 
 Pictures and texts go through the checkpoint's own processor: size, crop, interpolation, mean and deviation are what it
-was trained with. Image encoders of the CLIP family crop the middle of a wide frame; hand over square frames if all of
-it is to be seen. VideoPrism is a video encoder: its clips have a fixed number of frames.
+was trained with. Processors of the CLIP family cut the middle out of a wide frame; hand over square frames if all of it
+is to be seen. Texts for SigLIP and SigLIP 2 are put into lower case first, since some released tokenizers of SigLIP 2
+leave out that step of its training. VideoPrism is a video encoder: its clips have a fixed number of frames.
 
 Embeddings of patches, for heat maps: CLIP's last tokens go through its final norm and projection; where an attention
 pooling head ends the model (SigLIP, VideoPrism), the head is given one patch at a time.
@@ -25,8 +26,8 @@ from whenwhere.models.vlm import loading_errors
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Families of image encoders by transformers' `model_type`, and whether their texts are padded to full length, as
-#: those were in training whose last token is pooled without a mask.
+#: Families of image encoders by transformers' `model_type`, and whether the family is one of SigLIP's, whose texts
+#: were in lower case and padded to full length in training.
 IMAGE_KINDS = {
     "clip": False, "metaclip_2": False, "altclip": False, "chinese_clip": False, "siglip": True, "siglip2": True,
 }  # fmt: skip
@@ -34,7 +35,7 @@ VIDEO_KIND = "videoprism"
 
 
 def open_pretrained(name: str, device: str | None = None) -> TorchEncoder:
-    """Open a checkpoint of transformers as an encoder.
+    """Opens a checkpoint of transformers as an encoder.
 
     Args:
         name: Folder or hub id.
@@ -68,7 +69,7 @@ class PretrainedImageEncoder(ImageEncoder):
     def __init__(self, name: str, config: Any, device: str | None = None) -> None:
         super().__init__(name, device)
         self.processor, self.model = _load(name, self.device)
-        self._full = IMAGE_KINDS[config.model_type]
+        self._lower = self._full_length = IMAGE_KINDS[config.model_type]
         vision = config.vision_config
         if config.model_type == "siglip2":
             side = int(self.processor.image_processor.max_num_patches**0.5) * vision.patch_size
@@ -143,7 +144,7 @@ class VideoPrismEncoder(TorchEncoder):
 
     #: The model holds no temperature; its authors divide cosines by .01.
     scale = 100.0
-    _full = True
+    _lower, _full_length = False, True
 
     def __init__(self, name: str, config: Any, device: str | None = None) -> None:
         super().__init__(name, device)
@@ -159,7 +160,10 @@ class VideoPrismEncoder(TorchEncoder):
 
     def _clips(self, clips: NDArray[np.uint8]) -> ClipEmbeddings:
         if clips.shape[1] != self.frames:
-            raise ModelError(f"{self.name} embeds clips of {self.frames} frames, not of {clips.shape[1]}")
+            raise ModelError(
+                f"{self.name} embeds clips of {self.frames} frames, not of {clips.shape[1]}: sample {self.frames} of "
+                "them"
+            )
         out = self._features(clips)
         batch, size = len(clips), out.last_hidden_state.shape[-1]
         rows, columns = (n // p for n, p in zip(self.image_size, self._tubelet[1:], strict=True))
@@ -192,14 +196,17 @@ def _load(name: str, device: str) -> tuple[Any, Any]:
             raise ModelError(f"{name} has no tokenizer: add the tokenizer's files to the checkpoint")
         model, info = AutoModel.from_pretrained(name, trust_remote_code=False, output_loading_info=True)
         if lacking := sorted(info["missing_keys"]):
-            raise ModelError(f"{name} lacks {len(lacking)} weights, {lacking[0]} among them: it is not complete")
+            raise ModelError(
+                f"{name} lacks {len(lacking)} weights, {lacking[0]} among them: fetch the whole checkpoint again"
+            )
         return processor, model.to(device).eval()
 
 
 def _text_features(encoder: PretrainedImageEncoder | VideoPrismEncoder, texts: list[str], length: int) -> "Tensor":
+    """Embeddings of texts of at most `length` tokens, shape (n, D), of any length."""
     tokens = encoder.processor.tokenizer(
-        texts,
-        padding="max_length" if encoder._full else True,
+        [text.lower() for text in texts] if encoder._lower else texts,
+        padding="max_length" if encoder._full_length else True,
         truncation=True,
         max_length=length,
         return_tensors="pt",

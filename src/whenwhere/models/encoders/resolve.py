@@ -4,7 +4,12 @@ from pathlib import Path
 
 from whenwhere.errors import ModelError, SettingError
 from whenwhere.models.encoders.encoder import Encoder
-from whenwhere.models.encoders.openclip import CONFIG, WEIGHTS, OpenClipEncoder, is_weights_name
+from whenwhere.models.encoders.openclip import (
+    OPEN_CLIP_CONFIG,
+    WEIGHT_SUFFIXES,
+    OpenClipEncoder,
+    is_weights_name,
+)
 from whenwhere.models.encoders.pretrained import open_pretrained
 from whenwhere.models.encoders.trained import TrainedEncoder
 from whenwhere.models.runs import RESULT, is_encoder, resolve_run
@@ -12,7 +17,7 @@ from whenwhere.models.vlm import require_packages
 
 
 def open_encoder(name: str, device: str | None = None) -> Encoder:
-    """Open an encoder by name.
+    """Opens an encoder by name.
 
     Args:
         name: A folder or hub id of a checkpoint of transformers (CLIP, SigLIP, SigLIP 2, VideoPrism ...) or open_clip
@@ -24,7 +29,7 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
     Raises:
         MissingExtraError: torch or transformers is not installed.
         ModelError: There is no encoder of this name, or it cannot be loaded.
-        SettingError: A training run has no such model.
+        SettingError: A training run has no model of this name.
     """
     require_packages("an encoder")
     if is_weights_name(name):
@@ -40,19 +45,22 @@ def open_encoder(name: str, device: str | None = None) -> Encoder:
             from whenwhere.models.encoders.model import VideoTextModel
 
             return TrainedEncoder(name, VideoTextModel.load(folder), device)
-        if (folder / CONFIG).is_file() and not (folder / "config.json").is_file():
+        if (folder / OPEN_CLIP_CONFIG).is_file() and not (folder / "config.json").is_file():
             return OpenClipEncoder(str(folder), device)
         return open_pretrained(str(folder), device)
     try:
         return open_pretrained(name, device)
     except ModelError:
-        if not _on_hub(name, CONFIG):
+        if not _on_hub(name, OPEN_CLIP_CONFIG):
             raise
         return OpenClipEncoder(name, device)
 
 
 def check_encoder(name: str) -> None:
-    """Raise now what is wrong with a name, as far as it can be told without loading anything.
+    """Raises what is wrong with the name of an encoder, as far as it can be told without loading anything.
+
+    Args:
+        name: The name, as for `open_encoder`.
 
     Raises:
         MissingExtraError: torch or transformers is not installed.
@@ -68,12 +76,12 @@ def check_encoder(name: str) -> None:
     if folder.is_dir():
         _of_run(folder)
     elif name.startswith((".", "/", "~")):
-        raise SettingError(f"there is no folder {name!r} with an encoder in it")
+        raise SettingError(f"there is no folder {name!r} with an encoder in it: correct the path")
 
 
 def _is_weights_file(name: str) -> bool:
     """Whether a name is that of a file of weights, as ViCLIP was released."""
-    return name.endswith(WEIGHTS) and Path(name).expanduser().is_file()
+    return name.endswith(WEIGHT_SUFFIXES) and Path(name).expanduser().is_file()
 
 
 def _of_run(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """The text encoder: CLIP's causal transformer, or any text model of transformers."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from whenwhere.readers import printable, quoted
 
 
 class TextEncoder(nn.Module):
-    """Embeds texts.
+    """Embeds texts in the space that a video encoder shares.
 
     Args:
         config: Sizes and choices.
@@ -69,7 +70,7 @@ class TextEncoder(nn.Module):
         if config.frozen:
             self.requires_grad_(False)
             if config.kind == "transformers":
-                # the text model was trained, what follows it was not
+                # the text model is pre-trained, the projection that follows it is not
                 self.projection.requires_grad_(True)
             self.train(self.training)
 
@@ -81,10 +82,13 @@ class TextEncoder(nn.Module):
         """Texts as tensors for `forward`, on the device of the weights; longer texts are cut at the context.
 
         Args:
-            texts: At least one text.
+            texts: Texts, B of them, at least one.
+
+        Returns:
+            `input_ids`, int64, shape (B, N), and `attention_mask` of the same shape where `forward` needs it.
 
         Raises:
-            SettingError: There is no text, no list, or no tokenizer.
+            SettingError: There are no texts, they are not a list of texts, or there is no tokenizer.
             ModelError: The tokenizer does not end a text by the token that the encoder pools.
         """
         if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
@@ -92,8 +96,10 @@ class TextEncoder(nn.Module):
         if self.tokenizer is None:
             raise SettingError("this text encoder has no tokenizer: make it with one, or give it token ids")
         config = self.config
+        texts = [text.lower() if config.lower else text for text in texts]
+        texts = [without_punctuation(text) if config.strip_punctuation else text for text in texts]
         made = self.tokenizer(
-            [printable(text.lower() if config.lower else text) for text in texts],
+            [printable(text) for text in texts],
             padding="max_length" if config.padding == "context" else "longest",
             truncation=True,
             max_length=config.context,
@@ -120,6 +126,10 @@ class TextEncoder(nn.Module):
             input_ids: Token ids, shape (B, N).
             attention_mask: 1 for tokens and 0 for padding, shape (B, N); None means no padding. A causal encoder that
                 pools the end of the text needs none.
+
+        Raises:
+            SettingError: The texts are longer than the context, or the text model has no pooler but is to be pooled by
+                it.
         """
         if self.config.kind == "transformers":
             return self.projection(self._backbone_pooled(input_ids, attention_mask))
@@ -160,8 +170,22 @@ class TextEncoder(nn.Module):
         return (x * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def without_punctuation(text: str) -> str:
+    """A text as ViCLIP was trained on it: without punctuation, and with hyphens and slashes as spaces.
+
+    This is `pre_text` of ViCLIP's released code (OpenGVLab/InternVideo), whose lower case the tokenizer makes anyway.
+
+    Args:
+        text: The text.
+
+    >>> without_punctuation("A red-brown dog runs (fast), then stops.")
+    'A red brown dog runs fast then stops'
+    """
+    return " ".join(re.sub(r"[,.'!?\"()*#:;~]", "", text).replace("-", " ").replace("/", " ").split())
+
+
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a checkpoint.
+    """The tokenizer of a checkpoint, with a padding token.
 
     Args:
         name: Hub id or folder.
@@ -192,7 +216,9 @@ def _load_backbone(name: str) -> Any:
         lacking = sorted(k for k in info["missing_keys"] if k.removeprefix("text_model.") in own)
         # texts are pooled here, so that a pooler may be missing (as in RoBERTa's checkpoints)
         if lacking := [key for key in lacking if "pooler" not in key]:
-            raise ModelError(f"{name} lacks {len(lacking)} weights, {lacking[0]} among them: it is not complete")
+            raise ModelError(
+                f"{name} lacks {len(lacking)} weights, {lacking[0]} among them: fetch the whole checkpoint again"
+            )
         return part.float()
 
 

@@ -19,9 +19,9 @@ def word_list(words: Iterable[str]) -> list[str]:
 
 
 def word_tokenizer(words: Iterable[str]) -> Any:
-    """A transformers tokenizer that knows these words; case and punctuation are dropped, other words are `<unk>`.
+    """A tokenizer of transformers that knows these words. It drops case and punctuation; other words become `<unk>`.
 
-    Each text ends with `<end>`, also when it is cut.
+    Each text ends with `<end>`, even when it is cut.
 
     Args:
         words: Words or whole texts, such as the captions of a corpus.

@@ -19,7 +19,7 @@ class TrainedEncoder(TorchEncoder):
     """A video encoder and a text encoder of this package.
 
     Clips may have another number of frames than those of training, as long as they can be cut into time steps. A frame
-    by itself is a clip of one time step.
+    by itself is embedded as a still clip of one time step.
 
     Args:
         name: The encoder's name as the user gave it.
@@ -66,15 +66,15 @@ class TrainedEncoder(TorchEncoder):
         video = self.model.video
         if video.config.pooling == "mean":
             return None
-        seen: list[tuple[Tensor, ...]] = []
-        # the attention itself is computed by kernels that keep no weights, so its inputs are taken and weighed again
-        looked_at = video.blocks[-1].attention if video.pool is None else video.pool
-        hook = looked_at.register_forward_pre_hook(lambda module, given: seen.append(given))
+        inputs: list[tuple[Tensor, ...]] = []
+        # the kernels of attention keep no weights, which are therefore computed again from the inputs
+        layer = video.blocks[-1].attention if video.pool is None else video.pool
+        hook = layer.register_forward_pre_hook(lambda module, given: inputs.append(given))
         try:
             video(self.model.pixels(clips))
         finally:
             hook.remove()
-        weights = looked_at.weights(*seen[0])
+        weights = layer.weights(*inputs[0])
         first, side = int(video.class_token is not None), video.config.grid
         steps = clips.shape[1] // self._tubelet
         count = side**2 * (1 if video.config.attention == "frame" else steps)

@@ -1,7 +1,9 @@
 """The released weights of ViCLIP (B/16 and L/14; OpenGVLab/InternVideo, arXiv 2307.06942).
 
-Their state dict does not say what they were trained with; its code fixes that: QuickGELU, heads of 64, and pixels
-normalised by ImageNet's mean and deviation, not CLIP's (its choice of them tests for "vit" before "clip").
+Their state dict does not say what they were trained with; the code of its authors does: QuickGELU, heads of 64, texts
+without punctuation, and pixels normalised by ImageNet's mean and deviation, not CLIP's (the code that chooses them
+tests for "vit" before "clip"). The published results also average these weights with CLIP's (WiSE-FT,
+`training.pretrain.wise_ft`), which is not done here.
 """
 
 import math
@@ -22,10 +24,10 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def open_viclip(file: str) -> VideoTextModel:
-    """A released ViCLIP, on the CPU.
+    """Opens a released ViCLIP, on the CPU and in evaluation mode.
 
     Args:
-        file: File of its state dict, safetensors or a pickle of nothing but tensors.
+        file: File of its state dict: safetensors, or a pickle that holds only tensors.
 
     Raises:
         ModelError: The file cannot be read, or does not hold exactly the weights of a ViCLIP.
@@ -69,7 +71,8 @@ def open_viclip(file: str) -> VideoTextModel:
     vocabulary, narrow = text["embedding.weight"].shape
     words = TextConfig(
         context=len(text["positions"]), vocabulary=vocabulary, end=vocabulary - 1, width=narrow, layers=_depth(text),
-        heads=max(narrow // 64, 1), mlp_ratio=len(text["blocks.0.mlp.fc1.bias"]) / narrow, **shared,
+        heads=max(narrow // 64, 1), mlp_ratio=len(text["blocks.0.mlp.fc1.bias"]) / narrow, strip_punctuation=True,
+        **shared,
     )  # fmt: skip
     try:
         made = VideoTextModel(EncoderConfig(vision, words), clip_tokenizer(words.context))

@@ -1,8 +1,8 @@
 """The video encoder: a vision transformer over the patches of all frames of a clip.
 
-It has CLIP's layout, so that CLIP, SigLIP and PE-Core checkpoints fit into it: with one frame, or with attention inside
-frames only, it computes what they do. Tokens of one clip stand in the order class token, video tokens by time step, row
-and column, group tokens.
+It has CLIP's layout, so that checkpoints of CLIP, SigLIP and PE-Core fit into it: with one frame, or with attention
+inside frames only, it computes what they do. The tokens of a clip are, in this order, the class token, the video tokens
+by time step, row and column, and the group tokens.
 """
 
 import math
@@ -86,14 +86,14 @@ class VideoEncoder(nn.Module):
         kept, kept_steps = None, steps
         if self.training and masking is not None and masking.ratio:
             kept = keep_tokens(masking, clips, steps, patches, pixels.device, even=per_frame)
-            kept_steps = masking.share(steps) if masking.kind == "frame" else steps
+            kept_steps = masking.kept_of(steps) if masking.kind == "frame" else steps
         x = self._embed(pixels, kept, (steps, rows, columns))
         order = torch.arange(steps * patches, device=pixels.device)
         order = order.expand(clips, -1) if kept is None else kept
         positions = torch.stack([order // patches, order // columns % rows, order % columns], -1)
         sequences = x
         if per_frame:
-            # a step that keeps any tokens keeps as many as the others
+            # all time steps that keep any tokens keep the same number of them
             sequences = x.view(clips * kept_steps, -1, x.shape[-1])
         encoded, groups, assignments = self._encode(sequences, positions.view(*sequences.shape[:2], 3))
         encoded = self.norm_post(encoded)
@@ -110,9 +110,9 @@ class VideoEncoder(nn.Module):
         else:
             frames = self.project(_step_means(tokens, positions[..., 0], steps, whole=kept is None))
             if kept is not None:
-                # the head of a projection makes something out of nothing
-                some = torch.zeros(clips, steps, device=x.device).scatter_(1, positions[..., 0], 1.0)
-                frames = frames * some[..., None].to(frames.dtype)
+                # a pooling head has biases, so that it does not map the zeros of a step without tokens to zeros
+                present = torch.zeros(clips, steps, device=x.device).scatter_(1, positions[..., 0], 1.0)
+                frames = frames * present[..., None].to(frames.dtype)
         if groups is not None:
             groups = self.group_projection(self.group_norm(groups))
         return VideoOutput(pooled, tokens, positions, frames, groups, assignments)
@@ -143,8 +143,8 @@ class VideoEncoder(nn.Module):
         length, _, height, width = pixels.shape[1:]
         if not length or length % config.tubelet:
             raise SettingError(
-                f"clips with {length} of {config.frames} frames cannot be cut into time steps of {config.tubelet}: "
-                f"sample {config.frames} frames, or another multiple of {config.tubelet}"
+                f"clips of {length} frames cannot be cut into time steps of {config.tubelet} frames: sample "
+                f"{config.frames} frames, or another multiple of {config.tubelet}"
             )
         if not height or not width or height % config.patch or width % config.patch:
             raise SettingError(
@@ -154,7 +154,7 @@ class VideoEncoder(nn.Module):
         return length // config.tubelet, height // config.patch, width // config.patch
 
     def _embed(self, pixels: Tensor, kept: Tensor | None, grid: tuple[int, int, int]) -> Tensor:
-        """Kept video tokens with their positions, shape (B, L', C)."""
+        """Video tokens that are kept, with their positions added, shape (B, L', C)."""
         (steps, rows, columns), size = grid, self.config.patch
         parts = (
             pixels.to(self.patch.weight.dtype)
@@ -162,7 +162,7 @@ class VideoEncoder(nn.Module):
             .permute(0, 1, 4, 6, 3, 2, 5, 7)
         )
         if kept is not None:
-            # only what is kept is copied and embedded
+            # only kept patches are copied and embedded
             clip = torch.arange(len(pixels), device=pixels.device)[:, None]
             parts = parts[clip, kept // (rows * columns), kept // columns % rows, kept % columns]
             x = self.patch(parts.flatten(2))
@@ -179,7 +179,12 @@ class VideoEncoder(nn.Module):
         return x
 
     def _encode(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
-        """Class and video tokens after all blocks, group tokens, and assignments of each grouping block."""
+        """Class and video tokens after all blocks, group tokens, and the assignments of each grouping block.
+
+        Args:
+            x: Video tokens of S sequences (clips, or frames if attention stays inside them), shape (S, N, C).
+            positions: Time step, row and column of each, shape (S, N, 3).
+        """
         config, first = self.config, 0
         if self.class_token is not None:
             x, first = torch.cat([self.class_token.to(x.dtype).expand(len(x), 1, -1), x], 1), 1
@@ -206,6 +211,7 @@ class VideoEncoder(nn.Module):
         return x[:, :inside], groups, assignments
 
     def _rotation(self, positions: Tensor, count: int, first: int) -> Tensor:
+        """Rotary positions of sequences of `count` tokens, whose video tokens begin at the index `first`."""
         places = positions.new_full((len(positions), count, 2), -1)
         places[:, first : first + positions.shape[1]] = positions[..., 1:]
         return rotation_of(places, self.config.head_size, self.config.rope_theta).unsqueeze(2)

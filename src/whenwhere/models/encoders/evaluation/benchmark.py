@@ -3,13 +3,13 @@
 Retrieval and recognition are answered from embeddings alone. With a training file recognition is answered by a linear
 probe, and detection and open questions by heads that learn from frozen features; they cannot be answered without.
 The files that hold similarities and class scores also carry the truth (`whenwhere.datasets.matrices`). Beside the
-answers, `encoder.json` says how the videos were seen. A video that is missing or cannot be read is told; whatever
-belongs to it counts as wrong.
+answers, `encoder.json` records the settings that they depend on and the videos that could not be seen. Whatever belongs
+to such a video counts as wrong.
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from whenwhere.datasets.benchmark import Benchmark, read_items
@@ -20,7 +20,7 @@ from whenwhere.evaluate.names import find_benchmark
 from whenwhere.evaluate.tasks import TASKS
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation.benchmark_tasks import ANSWERED, BenchmarkJob
-from whenwhere.models.encoders.evaluation.benchmark_videos import BenchmarkVideos, SamplingSettings, clip_frames
+from whenwhere.models.encoders.evaluation.benchmark_videos import BenchmarkVideos, SamplingSettings
 from whenwhere.store import write_text
 
 
@@ -34,7 +34,7 @@ class BenchmarkAnswers:
         path: The file of answers, to be scored by `whenwhere.evaluate(benchmark, items, path)`. That of retrieval and
             recognition can also be scored alone, as benchmark `retrieval` or `recognition`.
         faults: One sentence for each video that could not be seen.
-        notes: What must be told beside the score, such as the head that learned.
+        notes: Sentences that must stand beside the score, such as which head learned.
         train: The training file, where scoring fits constant answers on one; else None.
     """
 
@@ -54,9 +54,9 @@ def answer_benchmark(
     out: str | Path,
     settings: SamplingSettings | None = None,
     train: str | Path | None = None,
-    told: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> BenchmarkAnswers:
-    """Let an encoder answer a benchmark, and write the answers.
+    """Lets an encoder answer a benchmark, and writes the answers.
 
     If a released file holds several splits, those of the split `test` are answered, and those of `train` are learned
     from.
@@ -70,7 +70,7 @@ def answer_benchmark(
         settings: How videos and classes are shown.
         train: The benchmark's training file, whose videos are in the same folder. Heads learn from it; without it
             recognition is zero-shot.
-        told: Called after each video with the share of the videos that were seen, 0-1.
+        progress: Called with the share of the videos that were looked at so far, 0-1.
 
     Raises:
         SettingError: An encoder cannot answer this task, the task needs a training file, or it holds tested items.
@@ -97,13 +97,13 @@ def answer_benchmark(
     if learned is not None:
         _refuse_tested(learned, items)
     count = len({item.video for item in [*items, *(learned or [])]})
-    seen = BenchmarkVideos(encoder, VideoFolder(Path(videos), Path(annotations)), how, count, told)
+    seen = BenchmarkVideos(encoder, VideoFolder(Path(videos), Path(annotations)), how, count, progress)
     job = BenchmarkJob(encoder, items, every, learned, seen, how)
     predictions = task.answer(job)
     path = Path(out) / task.file
     path.parent.mkdir(parents=True, exist_ok=True)
     task.format.write(path, predictions, items)
-    about = {"encoder": encoder.name, "benchmark": bench.name, **asdict(how), "frames": clip_frames(encoder, how)}
+    about = {"encoder": encoder.name, "benchmark": bench.name, **job.used}
     about |= {"train": None if train is None else str(train), "notes": job.notes, "unseen": seen.faults}
     write_text(path.parent / "encoder.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     baselines = None if train is None or TASKS[bench.task].truth_in_predictions else Path(train)
@@ -111,13 +111,13 @@ def answer_benchmark(
 
 
 def _split(items: list[Item], split: str) -> list[Item]:
-    """The items of a split, if a file holds several and this is one of them."""
+    """The items of a split; all items if the file does not name this split."""
     chosen = [item for item in items if item.split == split]
     return chosen or items
 
 
 def _refuse_tested(train: Sequence[Item], items: Sequence[Item]) -> None:
-    """Refuse a training file that holds tested videos, because a head would know their answers."""
+    """Refuses a training file that holds tested videos, because a head would know their answers."""
     if both := {item.video for item in train} & {item.video for item in items}:
         raise SettingError(
             f"{len(both)} videos are in the training file and in the annotations, such as {min(both)}: give files that "

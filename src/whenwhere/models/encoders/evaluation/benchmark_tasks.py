@@ -4,21 +4,21 @@ A new task is one function from a `BenchmarkJob` to answers by id, and one line 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from whenwhere.datasets.action_lists import class_names
 from whenwhere.datasets.item import Item
-from whenwhere.errors import SettingError
+from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.embeddings import class_prompts, class_similarities, cosine_similarities
 from whenwhere.evaluate.formats import activitynet, answers, arrays
 from whenwhere.evaluate.formats.format import Format
 from whenwhere.evaluate.prediction import Prediction
 from whenwhere.evaluate.ragged import Floats
 from whenwhere.models.encoders.encoder import Encoder
-from whenwhere.models.encoders.evaluation.benchmark_videos import BenchmarkVideos, SamplingSettings
+from whenwhere.models.encoders.evaluation.benchmark_videos import BenchmarkVideos, SamplingSettings, clip_frames
 from whenwhere.models.heads.answer_head import fit_answer_head
 from whenwhere.models.heads.linear_probe import fit_linear_probe
 from whenwhere.models.heads.localizer import FeatureTrack, Segment, fit_localizer
@@ -36,6 +36,7 @@ class BenchmarkJob:
         videos: The videos.
         settings: How videos and classes are shown.
         notes: Sentences that must stand beside the score; answering adds to them.
+        used: The settings that the answers depend on, by name and as JSON values; answering adds to them.
     """
 
     encoder: Encoder
@@ -45,14 +46,19 @@ class BenchmarkJob:
     videos: BenchmarkVideos
     settings: SamplingSettings
     notes: list[str] = field(default_factory=list)
+    used: dict[str, Any] = field(default_factory=dict)
 
 
 def answer_retrieval(job: BenchmarkJob) -> dict[str, Prediction]:
     """Similarities of each sentence with all videos; those of unseen videos are the lowest possible.
 
     Args:
-        job: What is asked. Its videos are numbered without gaps.
+        job: What is asked. The videos of its items are renumbered without gaps, in place.
+
+    Raises:
+        RecordError: None of the videos can be seen.
     """
+    job.used.update(_clip_settings(job))
     columns = {old: k for k, old in enumerate(dict.fromkeys(int(item.extra["video"]) for item in job.items))}
     for item in job.items:
         item.extra |= {"video": columns[int(item.extra["video"])], "videos": len(columns)}
@@ -76,7 +82,12 @@ def answer_recognition(job: BenchmarkJob) -> dict[str, Prediction]:
 
     Args:
         job: What is asked.
+
+    Raises:
+        RecordError: None of the videos can be seen.
+        SettingError: The training items have other classes.
     """
+    job.used.update(_clip_settings(job))
     names = class_names([*job.every, *(job.train or [])])
     kept, rows = _embedded(job, job.items, "videos")
     table = np.full((len(job.items), len(names)), np.nan)
@@ -84,7 +95,7 @@ def answer_recognition(job: BenchmarkJob) -> dict[str, Prediction]:
     seen = [place[item.id] for item in kept]
     if job.train is not None:
         numbers = {(str(item.answer), int(item.extra["label"])) for item in [*job.items, *job.train]}
-        # one name for each number, and one number for each name
+        # each number must have one name, and each name one number
         if not len(numbers) == len({name for name, _ in numbers}) == len({label for _, label in numbers}):
             raise SettingError(
                 "the classes of the training file are not those of the annotations: give both of one set"
@@ -97,6 +108,7 @@ def answer_recognition(job: BenchmarkJob) -> dict[str, Prediction]:
     else:
         named = [k for k, name in enumerate(names) if name]
         how = job.settings
+        job.used.update(templates=list(how.templates), ensemble=how.ensemble)
         texts = job.encoder.embed_texts(class_prompts([names[k] for k in named], how.templates))
         table[seen] = -1.0
         table[np.ix_(seen, named)] = class_similarities(
@@ -110,7 +122,12 @@ def answer_detection(job: BenchmarkJob) -> dict[str, Prediction]:
 
     Args:
         job: What is asked.
+
+    Raises:
+        RecordError: None of the videos, or of the training videos, can be seen.
+        SettingError: The training videos hold no segment.
     """
+    job.used.update(sample_fps=job.settings.sample_fps, localizer=asdict(job.settings.localizer))
     train = _tracks(job, job.train or [])
     if not train:
         raise job.videos.none_seen("training videos")
@@ -127,8 +144,15 @@ def answer_vqa(job: BenchmarkJob) -> dict[str, Prediction]:
 
     Args:
         job: What is asked.
+
+    Raises:
+        RecordError: None of the videos, or of the training videos, can be seen, or no training question has an answer.
     """
-    train, seen = _embedded(job, [item for item in job.train or [] if item.extra["answers"]], "training videos")
+    job.used.update(_clip_settings(job), answer_head=asdict(job.settings.answer_head))
+    answered = [item for item in job.train or [] if item.extra["answers"]]
+    if not answered:
+        raise RecordError("no question of the training file has an answer: give a file with answers to learn from")
+    train, seen = _embedded(job, answered, "training videos")
     right = [max(item.extra["answers"], key=item.extra["answers"].count) for item in train]
     questions = job.encoder.embed_texts([item.query for item in train])
     head = fit_answer_head(seen.mean(1), questions, right, job.settings.answer_head)
@@ -136,6 +160,11 @@ def answer_vqa(job: BenchmarkJob) -> dict[str, Prediction]:
     said = head.answers(rows.mean(1), job.encoder.embed_texts([item.query for item in asked]))
     job.notes.append(f"a head over the {len(head.vocabulary)} answers of {len(train)} training questions")
     return {item.id: Prediction(item.id, answer=answer) for item, answer in zip(asked, said, strict=True)}
+
+
+def _clip_settings(job: BenchmarkJob) -> dict[str, int]:
+    """The settings that embeddings of clips depend on."""
+    return {"frames": clip_frames(job.encoder, job.settings), "clips": job.settings.clips}
 
 
 def _embedded(job: BenchmarkJob, items: Sequence[Item], what: str) -> tuple[list[Item], Floats]:

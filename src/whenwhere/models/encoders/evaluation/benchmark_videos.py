@@ -11,16 +11,13 @@ from whenwhere.datasets.videos import VideoFolder, find_clip
 from whenwhere.errors import MediaError, RecordError, SettingError
 from whenwhere.evaluate.embeddings import Ensemble
 from whenwhere.evaluate.ragged import Floats
-from whenwhere.models.encoders.encoder import Encoder
+from whenwhere.models.encoders.encoder import Encoder, usual_frames
 from whenwhere.models.encoders.evaluation.features import frame_features
 from whenwhere.models.encoders.evaluation.recognition import TEMPLATES
 from whenwhere.models.heads.answer_head import AnswerHeadSettings
 from whenwhere.models.heads.localizer import LocalizerSettings
 from whenwhere.spans import Span
 from whenwhere.video import VideoInfo, probe, read_frames
-
-#: Frames of a clip for encoders of single images, as CLIP's and PE-Core's results on videos are reported.
-IMAGE_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -29,13 +26,16 @@ class SamplingSettings:
 
     Attributes:
         frames: Frames of a clip: the middles of as many equal parts of the video. None takes as many as the encoder was
-            made for, and `IMAGE_FRAMES` for encoders of single images.
-        clips: Clips of each video, whose frames lie between each other's; their embeddings are averaged.
+            made for, and `encoder.IMAGE_FRAMES` for encoders of single pictures.
+        clips: Number of clips of each video. Their frames lie between each other's, and their embeddings are averaged.
         sample_fps: Frames per second that features along time are made of (detection).
-        templates: Prompts for recognition, with `{}` in the place of the class.
+        templates: Prompts for zero-shot recognition, with `{}` in the place of the class.
         ensemble: How the prompts of a class are combined.
         answer_head: How the head that answers questions is trained.
         localizer: How the head that finds actions is built and trained.
+
+    Raises:
+        SettingError: A number is below its least value.
     """
 
     frames: int | None = None
@@ -47,21 +47,22 @@ class SamplingSettings:
     localizer: LocalizerSettings = field(default_factory=LocalizerSettings)
 
     def __post_init__(self) -> None:
-        if self.clips < 1 or (self.frames is not None and self.frames < 1):
-            raise SettingError(f"{self.clips} clips of {self.frames} frames show nothing: both must be at least 1")
+        for name in ("frames", "clips"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise SettingError(f"{name} is {value} and must be at least 1, or there is nothing to see")
         if not self.sample_fps > 0:
-            raise SettingError(f"{self.sample_fps:g} frames per second show nothing: give more than 0")
+            raise SettingError(f"sample_fps is {self.sample_fps:g} and must be above 0, or there is nothing to see")
 
 
 class BenchmarkVideos:
-    """Finds, reads and embeds videos; one that cannot be seen is a fault, told once.
+    """Finds, reads and embeds videos; why one of them cannot be seen is kept in `faults`.
 
     Args:
         encoder: The encoder.
         folder: Folder of the videos.
         settings: How videos are shown.
         count: Number of videos that will be asked for.
-        told: Called after each video with the share that was seen, 0-1.
+        progress: Called with the share of the videos that were asked for so far, 0-1.
 
     Attributes:
         faults: One sentence for each video that could not be seen.
@@ -73,10 +74,10 @@ class BenchmarkVideos:
         folder: VideoFolder,
         settings: SamplingSettings,
         count: int,
-        told: Callable[[float], None],
+        progress: Callable[[float], None],
     ) -> None:
         self.encoder, self.folder, self.settings, self.faults = encoder, folder, settings, list[str]()
-        self._count, self._told, self._done = count, told, 0
+        self._count, self._progress, self._done = count, progress, 0
 
     def embedding(self, item: Item) -> Floats | None:
         """Embeddings of the clips of an item's video, shape (clips, D); None if it cannot be seen.
@@ -118,7 +119,7 @@ class BenchmarkVideos:
         self, item: Item, read: Callable[[VideoInfo, Span | None], NDArray[np.uint8]]
     ) -> NDArray[np.uint8] | None:
         self._done += 1
-        self._told(min(1.0, self._done / max(1, self._count)))
+        self._progress(min(1.0, self._done / max(1, self._count)))
         try:
             where = find_clip(self.folder, item)
             if where is None:
@@ -144,7 +145,7 @@ def clip_frames(encoder: Encoder, settings: SamplingSettings) -> int:
         encoder: The encoder.
         settings: How videos are shown.
     """
-    return settings.frames or (encoder.frames if encoder.frames > 1 else IMAGE_FRAMES)
+    return settings.frames or usual_frames(encoder)
 
 
 def clip_times(start: float, end: float, frames: int, clips: int = 1) -> NDArray[np.float64]:
@@ -154,7 +155,7 @@ def clip_times(start: float, end: float, frames: int, clips: int = 1) -> NDArray
         start: Start in seconds.
         end: End in seconds.
         frames: Frames of a clip.
-        clips: Number of clips; each takes another place within the equal parts.
+        clips: Number of clips; each takes its frames from another place within the equal parts of the stretch.
 
     >>> clip_times(0.0, 8.0, 2).tolist(), clip_times(0.0, 8.0, 2, 2).tolist()
     ([[2.0, 6.0]], [[1.0, 5.0], [3.0, 7.0]])

@@ -9,17 +9,20 @@ from whenwhere.errors import SettingError
 from whenwhere.models.encoders.encoder import Encoder
 from whenwhere.models.encoders.evaluation.examples import Frames
 
-#: Number of clips handed to an encoder at a time, which bounds memory.
-CLIPS = 32
+#: Largest number of clips that an encoder is given at a time, which bounds memory.
+MAX_CLIPS = 32
 
 
 def embed_videos(encoder: Encoder, videos: Sequence[Frames]) -> NDArray[np.float32]:
-    """One embedding for each clip, shape (n, D), or for each of several clips of every video, shape (n, clips, D).
+    """Embeddings of videos, each of which is shown as one clip or as several clips.
 
     Args:
         encoder: The encoder.
         videos: RGB frames of each video, shape (T, H, W, 3), or of several clips of it, (clips, T, H, W, 3). Videos may
             differ in size, but not in the number of clips.
+
+    Returns:
+        Embeddings of unit length, shape (n, D), or (n, clips, D) if videos are given as several clips.
 
     Raises:
         SettingError: There are no videos, or they have different numbers of clips.
@@ -34,18 +37,18 @@ def embed_videos(encoder: Encoder, videos: Sequence[Frames]) -> NDArray[np.float
     clips = counts.pop()
     parts = [
         encoder.embed_clips(np.concatenate(several[part])).pooled
-        for part in batches([video.shape for video in several], max(1, CLIPS // clips))
+        for part in batches([video.shape for video in several], max(1, MAX_CLIPS // clips))
     ]
     rows = np.concatenate(parts)
     return rows if videos[0].ndim == 4 else rows.reshape(len(several), clips, -1)
 
 
-def batches(shapes: Sequence[tuple[int, ...]], most: int = CLIPS) -> Iterator[slice]:
-    """Stretches of neighbours that have one shape, so that they can be stacked.
+def batches(shapes: Sequence[tuple[int, ...]], most: int = MAX_CLIPS) -> Iterator[slice]:
+    """Slices of neighbouring arrays that have the same shape, so that those of a slice can be stacked.
 
     Args:
-        shapes: The shapes.
-        most: Largest length of a stretch.
+        shapes: The shapes of the arrays.
+        most: Largest number of arrays in a slice.
 
     >>> [(part.start, part.stop) for part in batches([(1,), (1,), (1,), (2,)], 2)]
     [(0, 2), (2, 3), (3, 4)]
@@ -60,9 +63,10 @@ def batches(shapes: Sequence[tuple[int, ...]], most: int = CLIPS) -> Iterator[sl
 def frame_features(encoder: Encoder, frames: Frames) -> tuple[NDArray[np.float32], int]:
     """Features of a video along time, and the number of frames that each of them covers.
 
-    An image encoder embeds each frame. A video encoder embeds windows of the length that it was made for; each window
-    overlaps half of the one before, and the features of a time step are averaged over the windows that hold it. Where
-    the last window is not full the last frame is repeated.
+    An encoder of single pictures embeds each frame. A video encoder embeds windows of the length that it was made for.
+    If its windows have an even number of time steps, each overlaps half of the one before, and the features of a time
+    step are averaged over the windows that hold it; otherwise windows follow one another. Where the last window is not
+    full, the last frame is repeated.
 
     Args:
         encoder: The encoder.
@@ -97,6 +101,7 @@ def frame_features(encoder: Encoder, frames: Frames) -> tuple[NDArray[np.float32
 
 
 def _steps(encoder: Encoder, windows: Frames) -> NDArray[np.float32]:
-    found = [encoder.embed_clips(windows[k : k + CLIPS]).frames for k in range(0, len(windows), CLIPS)]
-    rows = np.concatenate(found)
+    """Features of the time steps of windows, one window after the other, shape (windows * T', D)."""
+    parts = [encoder.embed_clips(windows[k : k + MAX_CLIPS]).frames for k in range(0, len(windows), MAX_CLIPS)]
+    rows = np.concatenate(parts)
     return rows.reshape(-1, rows.shape[-1])

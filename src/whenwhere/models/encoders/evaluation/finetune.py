@@ -1,7 +1,7 @@
 """Recognition and open questions with an encoder that is trained further, end to end, with a new head.
 
-A copy of the model learns; the model itself stays as it is. There is no augmentation, no early stop and no choice on
-the test set: a fixed number of updates with a learning rate that falls to 0. Whoever compares encoders chooses the
+A copy of the model learns; the model itself stays as it is. There is no augmentation, no early stopping and no choice
+on the test set: the number of updates is fixed, and the learning rate falls to 0. To compare encoders, choose the
 learning rate of each on a validation set, because the best one differs between them by orders of magnitude.
 """
 
@@ -23,8 +23,8 @@ from whenwhere.models.encoders.evaluation.recognition import ClassScores
 from whenwhere.models.encoders.model import VideoTextModel
 from whenwhere.models.heads.answer_head import frequent_answers
 
-#: Clips that are scored at a time.
-CLIPS = 64
+#: Largest number of clips that are scored at a time, which bounds memory.
+MAX_CLIPS = 64
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class FinetuneSettings:
     """How a copy of a model is trained further.
 
     Attributes:
-        steps: Updates.
-        batch: Examples in a batch.
+        steps: Number of updates.
+        batch: Number of examples in an update.
         learning_rate: Largest learning rate of the encoders, reached after a tenth of the updates.
         head_learning_rate: Largest learning rate of the head.
         weight_decay: Weight decay of AdamW.
-        answers: Most answers in the vocabulary of questions; rarer ones are left out.
-        seed: Seed of the head, the batches, and whatever the encoder draws.
+        answers: Largest number of answers in the vocabulary of questions; rarer ones are left out.
+        seed: Seed of the head, of the batches, and of what the encoder draws in training.
+
+    Raises:
+        SettingError: `steps` or `batch` is below 1.
     """
 
     steps: int = 300
@@ -108,7 +111,9 @@ def finetune_recognition(
         SettingError: A set is empty, a label is not among the classes, or the loss is not finite.
     """
     if not train or not test:
-        raise SettingError(f"{len(train)} training and {len(test)} test clips: give both sets one at least")
+        raise SettingError(
+            f"fine-tuning has {len(train)} training and {len(test)} test clips: give at least one of each"
+        )
     labels = torch.tensor(class_numbers([one.label for one in train], classes))
     wanted = class_numbers([one.label for one in test], classes)
     how, clips = settings or FinetuneSettings(), [one.frames for one in train]
@@ -125,7 +130,8 @@ def finetune_questions(
 
     Args:
         model: The encoders, which stay as they are.
-        train: Clips and questions that the copies learn from; those whose answer is not in the vocabulary are left out.
+        train: Clips and questions that the copies learn from. Questions whose answer is not in the vocabulary are left
+            out.
         test: Clips and questions that they are tested on.
         settings: How they are trained.
 
@@ -137,7 +143,7 @@ def finetune_questions(
     """
     how = settings or FinetuneSettings()
     if not train.questions or not test.questions:
-        raise SettingError("there are no questions to answer: give both sets one at least")
+        raise SettingError("there are no questions to answer: give at least one to train on and one to test on")
     words = frequent_answers([question.answer for question in train.questions], how.answers)
     known = [question for question in train.questions if question.answer in words]
     labels = torch.tensor([words.index(question.answer) for question in known])
@@ -191,7 +197,7 @@ def _train(head: FinetunedHead, logits: Callable[[list[int]], Tensor], labels: T
 def _scores(head: FinetunedHead, clips: Sequence[Frames], texts: Sequence[str]) -> NDArray[np.float64]:
     with torch.inference_mode():
         parts = [
-            head(np.stack(clips[k : k + CLIPS]), texts[k : k + CLIPS]).float().cpu().numpy()
-            for k in range(0, len(clips), CLIPS)
+            head(np.stack(clips[k : k + MAX_CLIPS]), texts[k : k + MAX_CLIPS]).float().cpu().numpy()
+            for k in range(0, len(clips), MAX_CLIPS)
         ]
     return np.concatenate(parts).astype(np.float64)

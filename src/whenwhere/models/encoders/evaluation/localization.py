@@ -14,7 +14,7 @@ from whenwhere.models.encoders.evaluation.examples import SegmentedFrames
 from whenwhere.models.encoders.evaluation.features import frame_features
 from whenwhere.models.heads.localizer import FeatureTrack, LocalizerSettings, fit_localizer
 
-#: Measures that are printed of a localizer.
+#: The measures of a localizer that are reported.
 SHOWN = ("mAP@0.5", "mAP@0.75", "mAP@0.95", "mAP")
 
 
@@ -38,7 +38,7 @@ def locate_actions(
     test: Sequence[SegmentedFrames],
     settings: LocalizerSettings | None = None,
 ) -> dict[str, float]:
-    """MAP of actions found by a small anchor-free head on frozen features, as ActivityNet's evaluator counts.
+    """Mean average precision (mAP) of actions found by a small anchor-free head, as ActivityNet's evaluator counts.
 
     Args:
         encoder: The encoder, which stays frozen.
@@ -84,7 +84,7 @@ def find_boundaries(
         videos: Videos with their true boundaries.
         tolerance: Largest difference in seconds.
         width: Features on each side of a time whose means are compared.
-        deviations: Standard deviations above the mean of the curve that a peak must exceed.
+        deviations: By how many standard deviations a peak must exceed the mean of the curve.
 
     Returns:
         The measures of `evaluate.boundaries.boundary_scores`.

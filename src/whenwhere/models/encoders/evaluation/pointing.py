@@ -2,8 +2,8 @@
 
 Two maps are scored. The *patch* map holds the cosine of the noun with each patch; every encoder that embeds patches in
 the joint space has one, and contrastive encoders without groups are judged by it. The *group* map is the assignment of
-the patches to the group whose embedding is closest to the noun; beside it stands the mean over the groups that hold
-patches, which is what a group chosen at random scores.
+the patches to the group whose embedding is closest to the noun. Its baseline is the expected score of a group that is
+drawn at random from those that hold patches of the clip.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def score_pointing(
     maps: dict[str, list[Floats]] = {"patch": [], "group": []}
     chance: list[Floats] = []
     boxes, largest, names, clips = [], [], [], []
-    clip_of: dict[int, int] = {}  # nouns of one clip have the same frames
+    clip_of: dict[int, int] = {}  # several nouns of one clip share the array of its frames
     for part in batches([one.frames.shape for one in examples]):
         start = part.start
         found = encoder.embed_clips(np.stack([one.frames for one in examples[part]]))
@@ -72,8 +72,11 @@ def score_pointing(
                 maps["patch"].append(patch_heat(found, k, nouns[start + k])[seen])
             if found.groups is not None and found.assignments is not None:
                 maps["group"].append(group_heat(found, k, nouns[start + k])[seen])
-                every = found.assignments[k][holding(found, k)][:, seen].astype(float)
-                chance += [pointed(each, own[seen]) for each in every] if seen.any() else []
+                held = found.assignments[k][holding(found, k)][:, seen].astype(float)
+                if seen.any() and len(
+                    held
+                ):  # the mean over groups at each step, so that clips with many groups count no more
+                    chance.append(np.mean([pointed(one_group, own[seen]) for one_group in held], axis=0))
     truth = np.concatenate(boxes)
     if not len(truth):
         raise SettingError(f"none of what the {len(examples)} examples name is visible: give frames that show it")
@@ -85,7 +88,9 @@ def score_pointing(
             if items is not None:
                 items.extend(item_values(names, clips, {f"{name}-pointing": pointed(whole, truth)}))
     if not result:
-        raise SettingError(f"{encoder.name} embeds neither patches nor groups, so that it cannot point at anything")
+        raise SettingError(
+            f"{encoder.name} embeds neither patches nor groups, so it cannot point at anything: choose another encoder"
+        )
     if chance:
         result["group-pointing-random"] = float(np.concatenate(chance).mean())
     return result | pointing_baselines(truth, np.concatenate(largest), whole.shape[1:])
@@ -106,7 +111,7 @@ def patch_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
 def group_heat(found: ClipEmbeddings, clip: int, noun: Floats) -> Floats:
     """Assignment of each patch of a clip to the group that is closest to a noun, shape (T', h, w), in 0-1.
 
-    Only groups that hold some patch of the clip are looked at, as in grounding.
+    Only groups that hold some patch of the clip are considered, as in grounding.
 
     Args:
         found: Embeddings with groups.

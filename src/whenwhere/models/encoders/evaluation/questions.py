@@ -22,7 +22,7 @@ def answer_questions(
     settings: AnswerHeadSettings | None = None,
     items: list[ItemValue] | None = None,
 ) -> dict[str, float]:
-    """Accuracy of answers chosen from the vocabulary of the training set, with what needs no pictures beside it.
+    """Accuracy of answers chosen from the vocabulary of the training set, and of baselines that need no pictures.
 
     Args:
         encoder: The encoder, which stays frozen.
@@ -67,7 +67,7 @@ def embed_questions(encoder: Encoder, asked: QuestionSet) -> tuple[NDArray[np.fl
         SettingError: There are no questions.
     """
     if not asked.clips or not asked.questions:
-        raise SettingError("there are no questions to answer: give a set of one at least")
+        raise SettingError("there are no questions to answer: give a set of at least one clip and one question")
     videos = embed_videos(encoder, asked.clips)[[question.clip for question in asked.questions]]
     texts = sorted({question.text for question in asked.questions})
     place = {text: k for k, text in enumerate(texts)}
@@ -75,22 +75,25 @@ def embed_questions(encoder: Encoder, asked: QuestionSet) -> tuple[NDArray[np.fl
 
 
 def answer_accuracy(said: Sequence[str], questions: Sequence[ClipQuestion]) -> dict[str, float]:
-    """`accuracy` and `accuracy/<kind>` of answers.
+    """`accuracy` and `accuracy/<kind>` of answers, in 0-1.
 
     Args:
-        said: The answers.
-        questions: The questions.
+        said: The answer to each question.
+        questions: The questions, at least one.
+
+    Raises:
+        SettingError: There are no questions.
     """
     right = [answer == question.answer for answer, question in zip(said, questions, strict=True)]
     return accuracy_by_kind(right, [question.kind for question in questions])
 
 
 def constant_accuracies(train: Sequence[ClipQuestion], test: Sequence[ClipQuestion]) -> dict[str, float]:
-    """Accuracies that need neither pictures nor a model.
+    """Accuracies of answers that need neither pictures nor a model, in 0-1.
 
     Args:
         train: Questions of the training set.
-        test: Questions that are tested.
+        test: Questions that are tested, at least one.
 
     Returns:
         `chance-accuracy`, the expected accuracy of a random answer among those that the question's kind has in

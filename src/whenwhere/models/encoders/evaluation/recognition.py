@@ -34,7 +34,7 @@ class ClassScores:
     Attributes:
         scores: Shape (videos, classes), higher is better.
         labels: Number of the true class of each video.
-        notes: What must be printed beside the numbers.
+        notes: Numbers that must be printed beside the scores, by name.
     """
 
     scores: Floats
@@ -90,7 +90,7 @@ def probe(
     """Recognition by a linear probe on frozen embeddings; several clips of a video are averaged.
 
     Args:
-        encoder: The encoder.
+        encoder: The encoder, which stays frozen.
         train: Videos that the probe is fitted to. Its regularisation is chosen on a fifth of them.
         test: Videos that it is tested on.
         classes: Names of the classes.
@@ -103,7 +103,9 @@ def probe(
         SettingError: One of the sets is empty, a label is not among the classes, or an embedding is not finite.
     """
     if not train or not test:
-        raise SettingError(f"a probe of {len(train)} training and {len(test)} test videos: give both one at least")
+        raise SettingError(
+            f"a linear probe has {len(train)} training and {len(test)} test videos: give at least one of each"
+        )
     labels = class_numbers([video.label for video in train], classes)
     wanted = class_numbers([video.label for video in test], classes)
     fitted = fit_linear_probe(_features(encoder, train), labels, len(classes), strengths)

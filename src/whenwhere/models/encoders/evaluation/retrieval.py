@@ -16,17 +16,20 @@ from whenwhere.models.encoders.evaluation.features import embed_videos
 
 
 def retrieval_similarities(encoder: Encoder, pool: Sequence[CaptionedFrames]) -> tuple[Floats, NDArray[np.intp]]:
-    """Cosine of every sentence of a pool with every clip, shape (sentences, clips), and the clip of each sentence.
+    """The cosine of every sentence of a pool with every clip, and which clip each sentence describes.
 
     Args:
         encoder: The encoder.
         pool: Clips with their sentences.
 
+    Returns:
+        Cosines, shape (sentences, clips), and the column of the clip of each sentence, shape (sentences,).
+
     Raises:
         SettingError: The pool is empty, or an embedding is not finite.
     """
     if not pool:
-        raise SettingError("the pool of retrieval is empty: give it one clip at least")
+        raise SettingError("the pool of retrieval is empty: give at least one clip with its sentence")
     names = [one.clip if one.clip is not None else k for k, one in enumerate(pool)]
     first = {name: k for k, name in reversed(list(enumerate(names)))}
     number = {name: place for place, name in enumerate(dict.fromkeys(names))}
@@ -79,7 +82,7 @@ def score_pairs(
         SettingError: There are no pairs, or an embedding is not finite.
     """
     if not pairs:
-        raise SettingError("the hard pool is empty: give it one pair at least")
+        raise SettingError("the hard pool is empty: give at least one pair")
     both = [one for pair in pairs for one in (pair.first, pair.second)]
     videos = embed_videos(encoder, [one.frames for one in both]).reshape(len(pairs), 2, -1)
     texts = encoder.embed_texts([one.caption for one in both]).reshape(len(pairs), 2, -1)
