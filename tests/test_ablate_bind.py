@@ -262,6 +262,17 @@ def test_grids_and_several_parameters(own: Path) -> None:
     assert both.arms[0].overrides == {"depth": 2, "warm": 7}
 
 
+def test_a_symbol_without_a_value_stops_one_arm_alone(own: Path) -> None:
+    """A depth that the recipe leaves to its checkpoint is no number: controls, the published value, and the removal."""
+    text = OWN.replace('last = "depth"', 'last = "of_the_checkpoint"').replace("layers = [1] }", 'layers = ["last"] }')
+    own.write_text(text.replace('aliases = ["heads"]', 'aliases = ["heads"]\nreference = "last"\nremove = ["last"]'))
+    found = one(own, "heads", "REPLACE", "3")
+    assert found.status == "bound" and [arm.label for arm in found.arms] == ["layers = (3)"]
+    assert set(found.not_run) == {"one elsewhere", "layers = last"}
+    assert all("leaves to its checkpoint" in reason for reason in found.not_run.values())
+    assert one(own, "heads", "REMOVE").status == "infeasible"
+
+
 def test_requirements_of_a_knob(own: Path) -> None:
     found = one(own, "augmentation", "ADD", "random crops")
     assert found.status == "bound" and found.arms[0].overrides == {"augment": True}
@@ -315,6 +326,11 @@ def test_bindings_are_edited_as_a_file(own: Path, tmp_path: Path) -> None:
         ('type = "layers"', 'type = "layer"', "knobs[4].type is 'layer'"),
         ("version = 1", "version = 1\nrecipe = 'tiny-sft'", "needs either recipe = NAME or command = TEXT"),
         ("version = 1", "version = 1\nextends = 'tiny-sfx'", "to extend (did you mean tiny-sft?)"),
+        ("version = 1", "version = 1\nextends = 'tiny-sft'\nfixed = 3", "fixed is 3 and must be a table"),
+        ("version = 1", "version = 1\nextends = 'tiny-sft'\nwithout = 'clips'", "must be a list of ids"),
+        ("version = 1", "version = 1\nwithout = ['clips']", "name that file in extends"),
+        ("version = 1", "version = 1\nextends = 'tiny-sft'\n[[knobs]]\nid = ['a']", "with an id of its own"),
+        ("version = 1", "version = 1\nextends = 'tiny-sft'\n[[knobs]]\nid = 'depth'", "two knobs have the id 'depth'"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_of_knobs_is_refused(own: Path, old: str, new: str, said: str) -> None:

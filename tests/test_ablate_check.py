@@ -107,9 +107,9 @@ def test_a_bad_arm_is_not_run_and_the_others_are(tmp_path: Path, overrides: dict
         ({"fixed": {"crash": "exit"}}, {}, "the baseline cannot be run: .*it broke on purpose"),
         ({"metrics": [{"id": "acc", "key": "accurcy", "primary": True}]}, {}, "no accurcy.*did you mean accuracy"),
         ({"metrics": [{"id": "other", "key": "accuracy"}]}, {}, "bind one, or declare a primary one"),
-        ({"command": "no-such-program-here {overrides}"}, {}, "'no-such-program-here' of the command is not there"),
+        ({"command": "no-such-program-here {overrides}"}, {}, "'no-such-program-here' of the command cannot be found"),
         ({"command": "python train.py"}, {}, "no {overrides}"),
-        ({"files": ["missing.csv"]}, {}, "missing.csv.* is not there"),
+        ({"files": ["missing.csv"]}, {}, "missing.csv.* does not exist"),
         ({}, {"seeds": 0}, "0 seeds are too few"),
         ({}, {"budget": -1.0}, "pays for nothing"),
         ({"smoke": {}}, {"budget": 9.0}, "say --cell-seconds"),
@@ -176,8 +176,16 @@ def test_a_budget_pays_in_the_order_of_the_plan() -> None:
     assert funded(1.0) == {"base": 8}
 
 
-def stage(config: Mapping[str, Any], kind: Any = "train") -> ArmStage:
-    return ArmStage("train", kind, "0" * 20, {}, {}, "tiny-svilm", config=config)
+def test_an_arm_whose_control_is_not_funded_is_not_funded_either() -> None:
+    arms = [arm("base", "a", against=None, kind="baseline"), arm("control", "b", kind="control"),
+            arm("first", "c", against="control")]  # fmt: skip
+    _, refused = fund(arms, {"a" * 8: 1.0, "b" * 8: 100.0, "c" * 8: 1.0}, 50.0, 8, 5)
+    assert [one.funded for one in arms] == [True, False, False]
+    assert refused[1].reason == "it is compared with control, which is not funded"
+
+
+def stage(config: Mapping[str, Any], kind: Any = "train", name: str = "train") -> ArmStage:
+    return ArmStage(name, kind, "0" * 20, {}, {}, "tiny-svilm", config=config)
 
 
 def test_confounds_are_named() -> None:
@@ -194,6 +202,17 @@ def test_confounds_are_named() -> None:
         "flops": "an update of arm takes 1.50 times the FLOPs of base",
         "data": "arm has other data than base: data.corpus (was 'pairs', is 'varied')",
     }
+    # an override of a whole table, and one of an earlier training, are what was asked for
+    other.differences = differences(
+        [stage({"data": {"count": 2}}, name="words"), stage({"data": {"world": {"noise": {"jitter": 0.5}}}})],
+        [stage({"data": {"count": 1}}, name="words"), stage({"data": {"world": {"split": "train"}}})], None, None,
+    )  # fmt: skip
+    assert [text.partition(" ")[0] for text in other.differences.data] == [
+        "data.world.noise.jitter", "data.world.split", "words:data.count",
+    ]  # fmt: skip
+    other.overrides = {"data.world": {"noise": {"jitter": 0.5}}, "words:data.count": 2}
+    assert not confounds_of(other, base, [])
+    other.overrides = {"encoder.group_tokens": 0, "objective.nouns": 0.0}
     base.overrides = {"objective.nouns": 0.0}  # the control has the entailed change, too
     assert "entailed" not in {one.kind for one in confounds_of(other, base, ["objective.nouns"])}
 

@@ -97,7 +97,7 @@ def test_a_latex_folder_is_read_as_its_document(tmp_path: Path) -> None:
     for absent in ("secret", "Not this", "After the end", "Private", "documentclass", "Dear"):
         assert absent not in paper.text
     said = " ".join(paper.notes)
-    for words in ("missing is included and is not there", "../outside lies outside", "method includes itself",
+    for words in ("missing is included but does not exist", "../outside lies outside", "method includes itself",
                   "main.tex was read and not reply.tex"):  # fmt: skip
         assert words in said
     assert read_paper(folder / "main.tex").text == paper.text
@@ -110,6 +110,14 @@ def test_files_that_include_each_other_many_times_end(tmp_path: Path) -> None:
     (tmp_path / "p19.tex").write_text("End.")
     paper = read_paper(tmp_path)
     assert "Part 0." in paper.text and any("was not read" in note for note in paper.notes)
+
+
+def test_hidden_files_are_passed_over_and_a_hidden_folder_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / ".papers"
+    (folder / ".git" / "objects" / "aa").mkdir(parents=True)
+    (folder / ".git" / "objects" / "aa" / "old.md").write_text("# Old")
+    (folder / "a.md").write_text("# New")
+    assert read_paper(folder).text == "# New"
 
 
 def test_a_folder_of_texts_is_read_in_the_order_of_names(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import ablation_calibration
 from simulated_study import ACCURACY, SimulatedArm, World, make_study, write_cells
 
 from whenwhere.ablate.output import write_report
+from whenwhere.ablate.plots import forest
 from whenwhere.ablate.report import AblationReport, read_report, report
 from whenwhere.ablate.study import Confound, MergedArm, NotRun, Study, StudyMetric, write_study
 from whenwhere.ablate.tables import markdown_text, summary, tables
@@ -184,6 +185,7 @@ def test_less_is_better_for_time_and_memory(tmp_path: Path) -> None:
     assert found.effect("quick", "time").bound > 0 > found.effect("slow", "time").bound
     text = markdown_text(found)
     assert "training time (s) ↓" in text and "memory (GiB) ↓" in text and "training (min) ↓" in text
+    assert ">0</text>" in forest(found, time) and ">-0</text>" not in forest(found, time)
 
 
 def test_not_worse_needs_the_margin_and_not_a_missing_difference(tmp_path: Path) -> None:

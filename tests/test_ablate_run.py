@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import pytest
 from ablation_studies import InlineExecutor, numbers, study
 
 from whenwhere.ablate import executors, process
-from whenwhere.ablate.cells import CellStatus, read_cells, read_status, write_document
+from whenwhere.ablate.cells import CellSpec, CellStatus, read_cells, read_status, write_document
+from whenwhere.ablate.environment import describe_environment, named_files
+from whenwhere.ablate.executors import FutureUnit
 from whenwhere.ablate.machine import boot_id, hold
 from whenwhere.ablate.progress import RunCallback, RunProgress
-from whenwhere.ablate.run import STALE, is_abandoned, plan_cells, run
+from whenwhere.ablate.run import STALE, PlannedCells, Scheduler, is_abandoned, plan_cells, run
+from whenwhere.ablate.stages import command_words
 from whenwhere.ablate.study import Study
 from whenwhere.errors import SettingError
 from whenwhere.store import DiskFullError, write_text
@@ -159,6 +163,85 @@ def test_a_study_that_was_edited_is_refused(tmp_path: Path) -> None:
 def test_the_local_executor_takes_only_its_own_options(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="no option 'gpus'"):
         run(study(tmp_path, {}), tmp_path / "out", options={"gpus": 1})
+    with pytest.raises(SettingError, match="for each of 2 jobs"):
+        run(study(tmp_path, {}), tmp_path / "out", jobs=2, options={"devices": "0"})
+
+
+def test_each_job_has_a_device_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units run at a time never get the same device; a single number, as the command line reads `devices=0`, is one."""
+    both, seen = threading.Barrier(2, timeout=30), []
+
+    def run_cells(_out: str, cells: Sequence[str], *rest: Any) -> None:
+        both.wait()  # two units are in here at the same time
+        seen.append((cells[0], rest[2]["CUDA_VISIBLE_DEVICES"]))
+        both.wait()
+
+    monkeypatch.setattr(executors, "run_cells", run_cells)
+    two = executors.make_executor("local", tmp_path, 2, None, None, {"devices": "3, 5"})
+    units = [two.submit([str(k)]) for k in range(4)]
+    wait_for(lambda: all(unit.done() for unit in units))
+    two.close()
+    assert sorted(device for _, device in seen) == ["3", "3", "5", "5"]
+    assert all({seen[k][1], seen[k + 1][1]} == {"3", "5"} for k in (0, 2))
+    both = threading.Barrier(1)
+    one = executors.make_executor("local", tmp_path, 1, None, None, {"devices": 0})
+    assert one.submit(["x"]).outcome() is None and seen[-1] == ("x", "0")
+    one.close()
+
+
+def test_a_cell_that_ends_its_process_does_not_keep_the_next_from_running(tmp_path: Path) -> None:
+    """Two evaluations of one training are one unit: the first kills the process, the second is begun alone."""
+    made = study(tmp_path, {"other": {"size": 4}}, seeds=1)
+    cells = tmp_path / "cells"
+    specs = [
+        CellSpec(stage="train", kind="train", hash="1" * 8, seed=0),
+        CellSpec(stage="evaluate", kind="evaluate", hash="2" * 8, seed=0, run="11111111/0"),
+        CellSpec(stage="evaluate", kind="evaluate", hash="3" * 8, seed=0, run="11111111/0"),
+    ]
+    train, deadly, good = (spec.name for spec in specs)
+    planned = PlannedCells(
+        {spec.name: spec for spec in specs}, {train: [train, deadly, good]},
+        {("base", 0): [train, deadly], ("other", 0): [train, good]},
+    )  # fmt: skip
+    begun: list[list[str]] = []
+
+    class Deadly:
+        def submit(self, names: Sequence[str]) -> FutureUnit:
+            begun.append(list(names))
+            for name in names:
+                failed = CellStatus(state="failed", reason="it was killed", exit=-9)
+                write_document(failed if name == deadly else CellStatus(state="done"), cells / name / "status.json")
+                if name == deadly:
+                    break
+            done: Future[None] = Future()
+            done.set_result(None)
+            return FutureUnit(done)
+
+        def close(self) -> None: ...
+
+    result = Scheduler(made, tmp_path, planned, Deadly(), 1, RunCallback()).run()
+    assert begun == [[train, deadly, good], [good]]
+    assert result.done == 1 and result.failures == [("base", 0, "it was killed")]
+
+
+def test_words_and_settings_longer_than_the_name_of_a_file(tmp_path: Path) -> None:
+    """A program in a word of the command, and a prompt in a configuration, are no files and raise nothing."""
+    program = "print(1);" * 60
+    assert command_words(f"python -c '{program}' {{overrides}}", tmp_path)[2] == program
+    prompt = f"{tmp_path}/" + "Answer. " * 60
+    assert named_files({"prompt": prompt, "data": [str(tmp_path)]}) == [str(tmp_path)]
+
+
+def test_programs_of_one_name_in_two_folders_both_count(tmp_path: Path) -> None:
+    words = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        words.append(str(tmp_path / name / "run.py"))
+        Path(words[-1]).write_text(f"print({name!r})\n")
+    spec = CellSpec(stage="command", kind="command", hash="1" * 8, seed=0, command=words)
+    before = describe_environment(spec).code
+    Path(words[0]).write_text("print('changed')\n")
+    assert describe_environment(spec).code != before
 
 
 @pytest.mark.usefixtures("inline")

@@ -199,11 +199,15 @@ def _removal(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> list[Bo
     if value is None:
         found.not_run[label] = f"{knob.id} cannot be removed: replace it by a value"
         return []
-    if isinstance(value, str) and value in knob.options:
-        overrides = dict(knob.options[value])
-        label = f"{knob.words}: {value}"
-    else:
-        overrides = {knob.key: resolve_symbols(knob, value, config)}
+    try:
+        if isinstance(value, str) and value in knob.options:
+            overrides = dict(knob.options[value])
+            label = f"{knob.words}: {value}"
+        else:
+            overrides = {knob.key: resolve_symbols(knob, value, config)}
+    except UnreadableValue as e:
+        found.not_run[label] = str(e)
+        return []
     entailed = {key: one for key, one in knob.entails.items() if config.get(key) != one and key not in overrides}
     return [BoundArm(label=label, overrides=overrides | entailed, entailed=list(entailed))]
 
@@ -287,23 +291,7 @@ def _distinct_arms(found: BoundItem, arms: Iterable[BoundArm]) -> list[BoundArm]
 def _add_controls(found: BoundItem, knob: Knob, knobs: Knobs, config: Mapping[str, Any]) -> None:
     """Add the published value and the knob's control arms, where neither the baseline nor the plan has them."""
     asked = list(found.arms)
-    proposals: list[tuple[BoundArm, bool]] = []
-    if knob.reference is not None and found.action == "REPLACE":
-        shown, overrides = read_value(knob, knob.reference, config)
-        why = f"the published value of {knob.words}, which the plan leaves out"
-        proposals.append(
-            (BoundArm(label=f"{knob.words} = {shown}", overrides=overrides, kind="control", why=why), False)
-        )
-    for one in knob.controls:
-        lengths = [len(value) for arm in asked if isinstance(value := arm.overrides.get(knob.key), list)]
-        if isinstance(config.get(knob.key), list):
-            lengths.append(len(config[knob.key]))
-        if one.when in ("any", found.action) and (one.length is None or one.length in lengths):
-            overrides = {key: resolve_symbols(knob, value, config) for key, value in one.set.items()}
-            proposals.append(
-                (BoundArm(label=one.label, overrides=overrides, kind="control", why=one.why), one.isolates)
-            )
-    for arm, isolates in proposals:
+    for arm, isolates in _proposed_controls(found, knob, config):
         same = next((other for other in found.arms if other.overrides == arm.overrides), None)
         is_base = _is_base(arm.overrides, config)
         if same is None and not is_base and refusal(knobs, arm.overrides) is None:
@@ -315,6 +303,36 @@ def _add_controls(found: BoundItem, knob: Knob, knobs: Knobs, config: Mapping[st
             for other in asked:
                 if other.label != same.label:
                     other.against = same.label
+
+
+def _proposed_controls(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> list[tuple[BoundArm, bool]]:
+    """The published value and the controls that suit an item, each with whether the item's arms are compared with it.
+
+    A control whose symbol has no value here is put into `not_run` with the reason.
+    """
+    proposals: list[tuple[BoundArm, bool]] = []
+    if knob.reference is not None and found.action == "REPLACE":
+        why = f"the published value of {knob.words}, which the plan leaves out"
+        try:
+            shown, overrides = read_value(knob, knob.reference, config)
+        except UnreadableValue as e:
+            found.not_run[f"{knob.words} = {knob.reference}"] = str(e)
+        else:
+            label = f"{knob.words} = {shown}"
+            proposals.append((BoundArm(label=label, overrides=overrides, kind="control", why=why), False))
+    lengths = [len(value) for arm in found.arms if isinstance(value := arm.overrides.get(knob.key), list)]
+    if isinstance(config.get(knob.key), list):
+        lengths.append(len(config[knob.key]))
+    for one in knob.controls:
+        if one.when not in ("any", found.action) or (one.length is not None and one.length not in lengths):
+            continue
+        try:
+            overrides = {key: resolve_symbols(knob, value, config) for key, value in one.set.items()}
+        except UnreadableValue as e:
+            found.not_run[one.label] = str(e)
+            continue
+        proposals.append((BoundArm(label=one.label, overrides=overrides, kind="control", why=one.why), one.isolates))
+    return proposals
 
 
 def _is_base(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> bool:

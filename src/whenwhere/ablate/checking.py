@@ -29,7 +29,7 @@ from whenwhere.ablate.probing import ArmProbe, probe_arms, same
 from whenwhere.ablate.progress import RunCallback
 from whenwhere.ablate.stages import ArmStage, resolve, salted, stages_of
 from whenwhere.ablate.study import MergedArm, NotRun, StageHash, Study, StudyArm, StudyMetric
-from whenwhere.ablate.validity import check_files, check_presence, check_requires, check_values
+from whenwhere.ablate.validity import MissingDataError, check_files, check_presence, check_requires, check_values
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.readers import quoted
 
@@ -221,8 +221,10 @@ def _candidates(bindings: Bindings, knobs: Knobs, frame: Study, not_run: list[No
         except SettingError as e:
             if arm.kind == "baseline":
                 raise
-            status: Any = "missing" if "is not there" in str(e) else "refused"
-            not_run.append(NotRun(item=arm.item, name=arm.label, status=status, reason=str(e)))
+            missing = isinstance(e, MissingDataError)
+            not_run.append(
+                NotRun(item=arm.item, name=arm.label, status="missing" if missing else "refused", reason=str(e))
+            )
             continue
         hashes = [one.hash for one in stages]
         twin = next((one for one in found if [stage.hash for stage in one.stages] == hashes), None)

@@ -1,6 +1,5 @@
 """How arms differ beside what is meant to differ, and how large an effect must be to be found."""
 
-import itertools
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -51,12 +50,14 @@ def differences(
 
 
 def _data(stages: Sequence[ArmStage]) -> dict[str, Any]:
+    """The settings of the data of an arm's trainings, under the keys by which an override names them."""
     from whenwhere.training.stages import flat
 
     found: dict[str, Any] = {}
     for stage in stages:
-        own = flat((stage.config or {}).get("data", {}))
-        found |= {f"{stage.name}:{key}" if len(stages) > 1 else f"data.{key}": value for key, value in own.items()}
+        before = "" if stage is stages[-1] else f"{stage.name}:"
+        own = flat({"data": (stage.config or {}).get("data", {})})
+        found |= {f"{before}{key}": value for key, value in own.items()}
     return found
 
 
@@ -87,10 +88,15 @@ def confounds_of(arm: StudyArm, against: StudyArm, entailed: Collection[str]) ->
     if own.steps:
         word = "more" if own.steps > 0 else "fewer"
         note("steps", f"{arm.label} makes {abs(own.steps):,} updates {word} than {other}")
-    changed = [text for text in own.data if text.partition(" ")[0] not in arm.overrides]
+    changed = [text for text in own.data if not _is_asked_for(text.partition(" ")[0], arm.overrides)]
     if changed:
         note("data", f"{arm.label} has other data than {other}: {', '.join(changed)}")
     return found
+
+
+def _is_asked_for(key: str, overrides: Mapping[str, Any]) -> bool:
+    """Whether an override sets a key, by itself or with a whole table such as `data.world`."""
+    return any(key == one or key.startswith(f"{one}.") for one in overrides)
 
 
 def detectable_effects(study: Study, noise: Mapping[str, float], earlier: Path | None) -> list[Detectable]:
@@ -149,4 +155,4 @@ def in_pairs(arms: Sequence[StudyArm]) -> list[tuple[StudyArm, StudyArm]]:
         arms: The arms.
     """
     by_id = {arm.id: arm for arm in arms}
-    return list(itertools.chain.from_iterable([(arm, by_id[arm.against])] for arm in arms if arm.against in by_id))
+    return [(arm, by_id[arm.against]) for arm in arms if arm.against in by_id]

@@ -50,7 +50,7 @@ def describe_environment(spec: CellSpec, known: Path | None = None) -> CellEnvir
         import whenwhere
 
         root = Path(whenwhere.__file__).parent
-        code, data = code_hash(root, known), hash_files([*spec.files, *_named_files(spec.config or {})])
+        code, data = code_hash(root, known), hash_files([*spec.files, *named_files(spec.config or {})])
     return CellEnvironment(
         code=code, data=data, git=_commit(root), packages=dict(_packages()), python=platform.python_version(),
         machine=_machine(spec.kind != "command"), host=platform.node(),
@@ -68,7 +68,7 @@ def fingerprint(spec: CellSpec, known: Path | None = None) -> str:
         return describe_environment(spec).fingerprint
     import whenwhere
 
-    data = hash_files([*spec.files, *_named_files(spec.config or {})])
+    data = hash_files([*spec.files, *named_files(spec.config or {})])
     return CellEnvironment(code=code_hash(Path(whenwhere.__file__).parent, known), data=data).fingerprint
 
 
@@ -83,7 +83,7 @@ def code_hash(root: Path, known: Path | None = None) -> str:
     """
     files = [file for file in sorted(root.rglob("*.py")) if file.relative_to(root).parts[0] not in _UNREACHED]
     texts = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
-    plain = _hash_texts(texts)
+    plain = _hash_texts(texts.items())
     if known is not None:
         with contextlib.suppress(WhenwhereError):
             kept = read_json(known) if known.exists() else None
@@ -98,12 +98,12 @@ def code_hash(root: Path, known: Path | None = None) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _programs_hash(texts: tuple[tuple[str, bytes], ...]) -> str:
-    return _hash_texts({name: _without_prose(text.decode("utf-8")).encode() for name, text in texts})
+    return _hash_texts((name, _without_prose(text.decode("utf-8")).encode()) for name, text in texts)
 
 
-def _hash_texts(texts: Mapping[str, bytes]) -> str:
+def _hash_texts(texts: Iterable[tuple[str, bytes]]) -> str:
     h = hashlib.blake2b(digest_size=10)
-    for name, text in texts.items():
+    for name, text in texts:
         h.update(f"{name}\0{len(text)}\0".encode() + text)
     return h.hexdigest()
 
@@ -152,17 +152,22 @@ def _file_hash(file: Path) -> str:
         return hashlib.blake2b(first + f.read(_PIECE) + str(size).encode(), digest_size=20).hexdigest()
 
 
-def _named_files(config: Any) -> list[str]:
-    """Values of a configuration that are paths of something that is there; folders of caches are none."""
+def named_files(config: Any) -> list[str]:
+    """The values of a configuration that are paths of existing files or folders, caches left out.
+
+    Args:
+        config: Tables, lists and values, nested in any way.
+    """
     if isinstance(config, Mapping):
-        found = [_named_files(value) for key, value in config.items() if "cache" not in str(key)]
+        found = [named_files(value) for key, value in config.items() if "cache" not in str(key)]
         return [path for one in found for path in one]
     if isinstance(config, list | tuple):
-        return [path for one in config for path in _named_files(one)]
+        return [path for one in config for path in named_files(one)]
     if not isinstance(config, str) or len(config) > 1000 or "\0" in config:
         return []
-    # words such as "cosine" may be names of folders, too
-    return [config] if (os.sep in config or Path(config).suffix) and Path(config).exists() else []
+    # A word such as "cosine" may also be the name of a folder. A prompt may be longer than the name of any file, and
+    # os.path.exists answers where Path.exists would raise.
+    return [config] if (os.sep in config or Path(config).suffix) and os.path.exists(config) else []
 
 
 def _is_program(word: str) -> bool:
@@ -177,12 +182,13 @@ def _is_program(word: str) -> bool:
 def _hash_programs(programs: list[Path]) -> str:
     """Hash of programs, and of the Python files beside them, which they may import, without comments and docstrings."""
     beside = {file for one in programs if one.suffix == ".py" for file in one.parent.glob("*.py")}
-    texts: dict[str, bytes] = {}
+    texts: list[tuple[str, bytes]] = []
     for file in sorted({*programs, *beside}):
-        texts[file.name] = file.read_bytes()
+        text = file.read_bytes()
         with contextlib.suppress(SyntaxError, ValueError, RecursionError):
             if file.suffix == ".py":
-                texts[file.name] = _without_prose(texts[file.name].decode("utf-8")).encode()
+                text = _without_prose(text.decode("utf-8")).encode()
+        texts.append((file.name, text))  # two folders may each have a train.py
     return _hash_texts(texts)
 
 

@@ -82,7 +82,7 @@ class LocalExecutor:
         self._out, self._timeout, self._fingerprint = str(out), timeout, fingerprint
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="cells")
-        self._free = list(devices)
+        self._free = list(devices)  # as many as jobs, so that a unit that begins always finds one
 
     def submit(self, cells: Sequence[str]) -> RunningUnit:
         """Begins a unit as soon as a job is free.
@@ -253,9 +253,15 @@ class SlurmExecutor:
 
 
 def _local(out: Path, jobs: int, timeout: float | None, fingerprint: str | None, options: dict[str, Any]) -> Executor:
-    devices = str(options.pop("devices", "")).split(",") if options.get("devices") else []
+    given = options.pop("devices", None)
     if options:
         raise SettingError(f"the executor local has no option {next(iter(options))!r} (the only one is devices)")
+    devices = [] if given in (None, "") else [one.strip() for one in str(given).split(",")]
+    if devices and len(devices) < jobs:
+        raise SettingError(
+            f"devices = {given} does not name a device for each of {jobs} jobs: write one for each, such as "
+            "devices=0,1 (jobs may share one: devices=0,0)"
+        )
     return LocalExecutor(out, jobs, timeout, fingerprint, devices)
 
 

@@ -36,7 +36,15 @@ def fund(
     by_id = {arm.id: arm for arm in arms}
     decided: set[str] = set()
     for arm in arms:
-        group = [one for one in _with_needed(arm, by_id) if one.id not in decided]
+        needed = _with_needed(arm, by_id)
+        lacking = next((one for one in needed[1:] if not one.funded), None)
+        if lacking is not None:
+            arm.funded = False
+            decided.add(arm.id)
+            reason = f"it is compared with {lacking.label}, which is not funded"
+            refused.append(NotRun(item=arm.item, name=arm.label, status="not funded", reason=reason))
+            continue
+        group = [one for one in needed if one.id not in decided]
         for number in sorted({seeds, min(fewer, seeds)}, reverse=True):
             more = {(stage.hash, seed) for one in group for stage in one.stages for seed in one.seeds[:number]} - paid
             price = sum(costs[hash] for hash, _ in more)
@@ -54,9 +62,6 @@ def fund(
             reason = f"{min(fewer, seeds)} seeds of it cost {hours(price)}, and {hours(budget - spent)} are left" if (
                 budget is not None) else ""  # fmt: skip
             refused.append(NotRun(item=arm.item, name=arm.label, status="not funded", reason=reason))
-    for arm in arms:  # a control that only unfunded arms need
-        if arm.id not in decided:
-            arm.funded = False
     return StudyBudget(seconds=budget, estimated_seconds=spent, unfunded_seconds=unfunded), refused
 
 

@@ -7,7 +7,7 @@ out.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -231,7 +231,11 @@ def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> 
     )
     other = table.pop("extends", None)
     without = table.pop("without", [])
+    if not isinstance(without, list):
+        raise SettingError(f'{path.name}: without is {quoted(without)} and must be a list of ids, such as ["clips"]')
     if other is None:
+        if without:
+            raise SettingError(f"{path.name}: without leaves out entries of another file: name that file in extends")
         return table
     base = known.get(other) if isinstance(other, str) else None
     if base is None:
@@ -244,19 +248,36 @@ def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> 
     merged = {**below, **table}
     for key in ("knobs", "metrics"):
         entries = table.get(key, [])
-        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
-            raise SettingError(f"{path.name}: {key} are tables, written [[{key}]]")
+        if not isinstance(entries, list) or not all(
+            isinstance(one, dict) and isinstance(one.get("id"), str) for one in entries
+        ):
+            raise SettingError(f"{path.name}: {key} are tables, each written [[{key}]] and with an id of its own")
+        ids = [one["id"] for one in entries]
+        _refuse_repeated(ids, key, path.name)
         by_id = {one.get("id"): one for one in below.get(key, [])}
         for one in entries:
-            by_id[one.get("id")] = {**by_id.get(one.get("id"), {}), **one}
+            by_id[one["id"]] = {**by_id.get(one["id"], {}), **one}
         merged[key] = [one for id, one in by_id.items() if id not in without]
     known_ids = [one.get("id") for key in ("knobs", "metrics") for one in below.get(key, [])]
-    for id in without if isinstance(without, list) else [without]:
+    for id in without:
         if id not in known_ids:
             raise SettingError(f"{path.name}: {other} has no {quoted(id)} to leave out")
     if "fixed" in table:
+        if not isinstance(table["fixed"], dict):
+            raise SettingError(f"{path.name}: fixed is {quoted(table['fixed'])} and must be a table, written [fixed]")
         merged["fixed"] = {**below.get("fixed", {}), **table["fixed"]}
     return merged
+
+
+def _refuse_repeated(ids: Sequence[str], what: str, place: str) -> None:
+    """Refuses ids of which two are equal.
+
+    Raises:
+        SettingError: Two entries have the same id.
+    """
+    for one in ids:
+        if ids.count(one) > 1:
+            raise SettingError(f"{place}: two {what} have the id {quoted(one)}: give each its own")
 
 
 def _check(knobs: Knobs, place: str) -> None:
@@ -271,10 +292,8 @@ def _check(knobs: Knobs, place: str) -> None:
         raise SettingError(f"{place}: the command has no {{overrides}}: write it where values of the knobs belong")
     if "{key}" not in knobs.override or "{value}" not in knobs.override:
         raise SettingError(f"{place}: override is {quoted(knobs.override)} and needs {{key}} and {{value}}")
-    for what, ids in (("knobs", [one.id for one in knobs.knobs]), ("metrics", [one.id for one in knobs.metrics])):
-        for one in ids:
-            if ids.count(one) > 1:
-                raise SettingError(f"{place}: two {what} have the id {quoted(one)}: give each its own")
+    _refuse_repeated([one.id for one in knobs.knobs], "knobs", place)
+    _refuse_repeated([one.id for one in knobs.metrics], "metrics", place)
     config = base_config(knobs)
     for knob in knobs.knobs:
         if not knob.key and not knob.options:

@@ -176,7 +176,11 @@ def _file_text(path: Path, notes: list[str]) -> str:
 def _folder_text(folder: Path, notes: list[str]) -> str:
     """The text of a folder: its LaTeX document, or else all of its text files in the order of their names."""
     shown = visible(os.fspath(folder))
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.parts[-2:]))
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
     documents = [p for p in files if p.suffix.lower() == ".tex" and _is_document(p)]
     if documents:
         main = max(documents, key=lambda p: (p.stem.lower() in ("main", "paper"), len(_latex_text(p, folder, []))))
@@ -232,7 +236,7 @@ def _with_inputs(path: Path, folder: Path, notes: list[str], above: tuple[Path, 
         if not here.is_relative_to(folder.resolve()):
             notes.append(f"{visible(name)} lies outside of the paper's folder and was not read")
         elif not inner.is_file():
-            notes.append(f"{visible(name)} is included and is not there")
+            notes.append(f"{visible(name)} is included but does not exist")
         elif sum(size) > LONGEST:
             notes.append(f"{visible(name)} was not read: the paper has more than {LONGEST:,} characters by then")
         elif here in above or here == path.resolve() or len(above) >= DEEPEST:

@@ -81,7 +81,8 @@ def forest(found: AblationReport, metric: StudyMetric) -> str:
         metric: The metric.
     """
     effects = [effect for effect in found.effects if effect.metric == metric.id]
-    scale = (100 if metric.unit == "%" else 1) * (1 if metric.higher else -1)
+    sign = 1 if metric.higher else -1
+    scale = sign * (100 if metric.unit == "%" else 1)
     values = [0.0]
     for effect in effects:
         values += [scale * delta for delta in (effect.deltas if effect.standing != "incomplete" else [])]
@@ -95,7 +96,7 @@ def forest(found: AblationReport, metric: StudyMetric) -> str:
 
     parts = [
         f'<line x1="{x(v):.1f}" x2="{x(v):.1f}" y1="4" y2="{height - 20}" stroke="var(--line)"/>'
-        f'<text x="{x(v):.1f}" y="{height - 7}" text-anchor="middle">{scale * v / abs(scale):.4g}</text>'
+        f'<text x="{x(v):.1f}" y="{height - 7}" text-anchor="middle">{sign * v + 0.0:.4g}</text>'  # 0, not -0
         for v in marks
     ]
     parts.append(

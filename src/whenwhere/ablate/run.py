@@ -101,16 +101,15 @@ def run(
     with _only_scheduler(folder):
         planned = plan_cells(study, device)
         _set_damaged_aside(folder, planned, callback or RunCallback())
-        expected = set(_fingerprints(folder, planned).values())
+        fingerprints = _fingerprints(folder, planned)
         if not allow_mixed:
-            _refuse_mixed(folder, planned)
+            _refuse_mixed(folder, planned, fingerprints)
         for name, spec in planned.specs.items():
             if read_status(folder / "cells" / name).state != "done":
                 write_document(spec, folder / "cells" / name / "cell.json")
         write_study(study, folder / "study.json")
-        begun = make_executor(
-            executor, folder, jobs, timeout, None if allow_mixed else ",".join(sorted(expected)), dict(options or {})
-        )
+        expected = None if allow_mixed else ",".join(sorted(set(fingerprints.values())))
+        begun = make_executor(executor, folder, jobs, timeout, expected, dict(options or {}))
         scheduler = Scheduler(study, folder, planned, begun, jobs, callback or RunCallback())
         try:
             return scheduler.run()
@@ -196,13 +195,17 @@ def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) 
             callback.on_message(f"{e}: it is run again")
 
 
-def _refuse_mixed(out: Path, planned: PlannedCells) -> None:
+def _refuse_mixed(out: Path, planned: PlannedCells, now: Mapping[str, str]) -> None:
     """Refuses a folder with cells of other code or data.
+
+    Args:
+        out: Folder of the study's runs.
+        planned: The cells of the study.
+        now: Fingerprints of the code and data of today, by the stage's hash.
 
     Raises:
         SettingError: There are such cells.
     """
-    now = _fingerprints(out, planned)
     other: dict[str, list[str]] = {"code": [], "data": []}
     for name, spec in planned.specs.items():
         env = read_env(out / "cells" / name) if read_status(out / "cells" / name).state == "done" else None
@@ -345,7 +348,10 @@ class Scheduler:
         for unit in list(waiting):
             if len(self._running) >= self._jobs:
                 return
-            cells = [name for name in self._planned.units[unit] if self._look(name) != "done"]
+            for name in self._planned.units[unit]:
+                self._look(name)
+            # a cell that ended its process is not begun again, so that those after it in the unit get their turn
+            cells = [name for name in self._planned.units[unit] if not self._ended([name])]
             if not cells:
                 waiting.remove(unit)
             elif not any(self._states[name] == "running" for name in cells):

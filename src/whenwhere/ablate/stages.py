@@ -255,9 +255,8 @@ def command_words(command: str, folder: str | os.PathLike[str]) -> list[str]:
         raise SettingError(f"the command {command!r} cannot be read ({e}): close its quotes") from e
     if not any("{overrides}" in word for word in words):
         raise SettingError(f"the command {command!r} has no {{overrides}}: write where the changed values go")
-    return [
-        str((Path(folder) / word).resolve()) if word and (Path(folder) / word).is_file() else word for word in words
-    ]
+    # a word may be a whole program, longer than the name of any file: os.path answers where Path would raise
+    return [str((Path(folder) / word).resolve()) if os.path.isfile(Path(folder) / word) else word for word in words]
 
 
 def fill_command(

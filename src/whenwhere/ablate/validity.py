@@ -14,6 +14,10 @@ from whenwhere.errors import MissingExtraError, SettingError, did_you_mean
 from whenwhere.readers import quoted
 
 
+class MissingDataError(SettingError):
+    """Data or a checkpoint that an arm names does not exist, so that the arm would run elsewhere as it is."""
+
+
 def check_presence(frame: Study, knobs: Knobs) -> None:
     """Refuses a study whose files or packages are missing.
 
@@ -27,11 +31,15 @@ def check_presence(frame: Study, knobs: Knobs) -> None:
     """
     for file in frame.files:
         if not Path(file).exists():
-            raise SettingError(f"{file}, which {knobs.name or 'the knobs'} names in files, is not there: put it there")
+            raise SettingError(
+                f"{file}, which {knobs.name or 'the knobs'} names in files, does not exist: put it there"
+            )
     if frame.command is not None:
         words = command_words(frame.command, frame.folder)
         if shutil.which(words[0]) is None:
-            raise SettingError(f"the program {words[0]!r} of the command is not there: install it, or mend the command")
+            raise SettingError(
+                f"the program {words[0]!r} of the command cannot be found: install it, or mend the command"
+            )
     elif any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
         raise MissingExtraError("torch", "train", "training the arms of a recipe")
 
@@ -113,7 +121,7 @@ def check_files(stages: Sequence[ArmStage]) -> None:
         stages: The stages of the arm.
 
     Raises:
-        SettingError: It is not there.
+        MissingDataError: A path does not exist; the message names its key.
     """
     from whenwhere.training.stages import flat
 
@@ -124,4 +132,4 @@ def check_files(stages: Sequence[ArmStage]) -> None:
                 continue
             is_path = last in ("annotations", "videos") or (last == "checkpoint" and value.startswith((".", "/", "~")))
             if is_path and not Path(value).expanduser().exists():
-                raise SettingError(f"{key} is {value}, which is not there: fetch it, or name another")
+                raise MissingDataError(f"{key} is {value}, which does not exist: fetch it, or name another")

@@ -30,9 +30,9 @@ from whenwhere.cli.data import data
 from whenwhere.cli.demo import demo_command
 from whenwhere.cli.doctor import doctor_command
 from whenwhere.cli.eval import eval_
-from whenwhere.cli.ground import INTERRUPTED, ground_command
+from whenwhere.cli.ground import ground_command
 from whenwhere.cli.misspelt import SuggestingGroup
-from whenwhere.cli.process import ended_by_signals, prepare_streams
+from whenwhere.cli.process import INTERRUPTED, ended_by_signals, prepare_streams
 from whenwhere.cli.stage import stage_command
 from whenwhere.cli.train import train_command
 from whenwhere.cli.train_status import train_status_command

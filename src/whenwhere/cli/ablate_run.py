@@ -123,22 +123,17 @@ def run(
     from whenwhere.ablate.cells import read_cells
     from whenwhere.ablate.run import run as run_study
     from whenwhere.ablate.study import read_study
-    from whenwhere.cli.console import note, write_json
     from whenwhere.cli.console import out as stdout
-    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.cli.console import write_json
+    from whenwhere.cli.process import resumable
 
     found = read_study(study)
     options.check_folder(out)
-    callback = _callback({arm.id: arm.label for arm in found.arms})
-    try:
-        with callback:
-            result = run_study(
-                found, out, executor, jobs, timeout=timeout, allow_mixed=allow_mixed, device=device,
-                options={key: _parsed(value) for key, value in _pairs(option)}, callback=callback,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        note("interrupted; the same command resumes")
-        raise typer.Exit(INTERRUPTED) from None
+    with resumable(out), _callback({arm.id: arm.label for arm in found.arms}) as callback:
+        result = run_study(
+            found, out, executor, jobs, timeout=timeout, allow_mixed=allow_mixed, device=device,
+            options={key: _parsed(value) for key, value in _pairs(option)}, callback=callback,
+        )  # fmt: skip
     if json_:
         import json
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from whenwhere.cli import options
-from whenwhere.cli.ground import INTERRUPTED
+from whenwhere.cli.process import INTERRUPTED
 
 
 def batch_command(

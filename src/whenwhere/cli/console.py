@@ -7,9 +7,9 @@ text, one line for each thing, so that logs and other programs can read it.
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 #: Seconds before a moving line appears.
 PATIENCE = 2.0
-#: Printed under the traceback of an error that is not explained to users.
+#: Number of faults of one kind that are named; of the others only the number is given.
+SHOWN = 3
 # Characters that a terminal may obey: the upper control characters, and marks that change the direction of text.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: Printed under the traceback of an error that is not explained to users.
 BUG = "This is a fault of whenwhere, not of your input: please report it with what `whenwhere doctor` prints."
 
 
@@ -65,6 +67,41 @@ def counted(count: int, noun: str) -> str:
     ('1 item', '2 items')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def note_faults(faults: Sequence[str], total: str = "") -> None:
+    """Print the first faults on stderr, and how many there are.
+
+    Args:
+        faults: One sentence for each fault; nothing is printed if there are none.
+        total: What to say of all of them together. By default their number, if not all were named.
+    """
+    for fault in faults[:SHOWN]:
+        note(fault, "red")
+    if not total and len(faults) > SHOWN:
+        total = f"{counted(len(faults), 'fault')} in all"
+    if total and faults:
+        note(total, "red")
+
+
+def show_estimate(plan: Mapping[str, Any], json: bool, lead: str = "") -> None:
+    """Print what the calls of a command would cost: a sentence, or one JSON object.
+
+    Args:
+        plan: The numbers of calls, frames and tokens, and the faults, as `plan_costs` gives them.
+        json: Whether to print JSON.
+        lead: What the sentence begins with.
+    """
+    from json import dumps
+
+    if json:
+        write_json(dumps(plan, ensure_ascii=False))
+    else:
+        out.print(
+            f"{lead}{counted(plan.get('calls', 0), 'call')}, {plan.get('frames', 0)} frames, about "
+            f"{plan.get('prompt_tokens', 0)} tokens of prompts and {plan.get('output_tokens', 0)} of answers"
+        )
+    note_faults(plan["faults"])
 
 
 def show_table(table: "Table") -> None:
@@ -153,8 +190,8 @@ def shortened(source: str) -> str:
 def format_span(start: float, end: float) -> str:
     """A span of time as a person reads it.
 
-    >>> format_span(0.5, 8), format_span(58, 61.2)
-    ('0.5–8.0 s', '0:58.0–1:01.2')
+    >>> format_span(0.5, 8), format_span(58, 61.2), format_span(58, 59.97)
+    ('0.5–8.0 s', '0:58.0–1:01.2', '0:58.0–1:00.0')
     """
     if end < 59.95:
         return f"{start:.1f}–{end:.1f} s"
@@ -164,10 +201,10 @@ def format_span(start: float, end: float) -> str:
 def format_time(seconds: float) -> str:
     """Seconds as a person reads them, with minutes and hours if there are any.
 
-    >>> format_time(7.25), format_time(83.5), format_time(3600)
-    ('7.2 s', '1:23.5', '1:00:00.0')
+    >>> format_time(7.25), format_time(59.97), format_time(83.5), format_time(3600)
+    ('7.2 s', '1:00.0', '1:23.5', '1:00:00.0')
     """
-    if seconds < 60:
+    if seconds < 59.95:  # what is rounded to 60.0 is a minute
         return f"{seconds:.1f} s"
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whenwhere.cli import options
 from whenwhere.cli.data_audit import audit
 from whenwhere.cli.data_caption import caption, sample
 from whenwhere.cli.data_curate import curate
@@ -58,7 +59,6 @@ Videos = Annotated[
         "that is read. `convert` writes into the manifest where each video is; `validate` reports missing videos.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def convert(
@@ -126,7 +126,7 @@ def validate(
     ] = None,
     annotations: Annotated[Path | None, typer.Option(metavar="FILE", help="The released file of --benchmark.")] = None,
     videos: Videos = None,
-    json_: Json = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Check every line of a manifest, or that a benchmark's truth, scored as if it were an answer, gets the full score.
 
@@ -259,7 +259,7 @@ def _tell(found: "Validation", annotations: Path) -> None:
         out.print("the truth gets the full score", style="green")
 
 
-def stats(file: Manifest, json_: Json = False) -> None:
+def stats(file: Manifest, json_: options.JsonObject = False) -> None:
     """Describe a manifest: numbers of items and videos, types of queries, durations, lengths of spans and sentences.
 
     Exit status: 0 done, 1 a line cannot be read, 2 wrong usage.

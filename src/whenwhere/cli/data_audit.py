@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from whenwhere.cli import options
+
 
 def audit(
     sets: Annotated[
@@ -27,13 +29,13 @@ def audit(
         typer.Option(help="Write this many questions of the first set, without truth, to be annotated a second time."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Audit sets: types of queries, scores without looking or reading, accuracy of labels, leaks between splits.
 
     Exit status: 0 done, 1 lines could not be read, 2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting, counted, note, write_json
+    from whenwhere.cli.console import Waiting, counted, note_faults, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate.audit import audit_files
 
@@ -44,8 +46,6 @@ def audit(
     else:
         stdout.print(result.markdown(), markup=False)
     faults = [fault for one in result.sets for fault in one.faults]
-    for fault in faults[:3]:
-        note(fault, "red")
+    note_faults(faults, f"{counted(len(faults), 'line')} could not be read and are not in the audit")
     if faults:
-        note(f"{counted(len(faults), 'line')} could not be read and are not in the audit", "red")
         raise typer.Exit(1)

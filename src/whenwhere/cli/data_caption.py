@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,6 @@ from whenwhere.cli import options
 if TYPE_CHECKING:
     from whenwhere.curate.captioning import CaptionReport
 
-#: Number of faults that are named.
-SHOWN = 3
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Prompt = Annotated[str, typer.Option(help="What it is asked.", show_default="that of its kind")]
 
 
@@ -76,12 +74,9 @@ def caption(
     vocabulary: Annotated[
         str, typer.Option(help='With --detector: what else it looks for, for recall, such as "person, car, dog".')
     ] = "",
-    max_cost: Annotated[
-        int | None,
-        typer.Option("--max-cost", metavar="TOKENS", min=1, help="Most tokens to spend at servers in this run."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would cost, and stop.")] = False,
-    json_: Json = False,
+    max_cost: options.MaxCost = None,
+    dry_run: options.DryRun = False,
+    json_: options.JsonObject = False,
     engine: options.Engine = None,
     workers: options.Workers = None,
     device: options.Device = None,
@@ -93,12 +88,9 @@ def caption(
     Exit status: 0 done, 1 some videos or clips could not be captioned (rerun to try them again), 2 wrong usage,
     130 interrupted (finished clips are kept).
     """
-    from functools import partial
-
     from whenwhere.chat import Budget
-    from whenwhere.cli.console import Waiting, counted, note, write_json
-    from whenwhere.cli.console import out as stdout
-    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.cli.console import Waiting, note_faults, show_estimate, write_json
+    from whenwhere.cli.process import resumable
     from whenwhere.curate.captioning import caption_videos, estimate, open_models
     from whenwhere.curate.captions import CaptionJob
     from whenwhere.errors import SettingError
@@ -116,36 +108,24 @@ def caption(
     if clips is not None and not dry_run:
         options.check_folder(clips)
     kept = Cache(cache)
-    budget = None if max_cost is None else Budget(tokens=max_cost)
+    how = BackendOptions(kept, device, concurrency, None if max_cost is None else Budget(tokens=max_cost))
     with ExitStack() as stack:
-        how = BackendOptions(kept, device, concurrency, budget)
         models = open_models(job, how, tracks, stack)
         if dry_run:
             with Waiting("finding the clips"):
                 plan = estimate(sources, out, models, job, kept)
-            if json_:
-                write_json(json.dumps(plan, ensure_ascii=False))
-            else:
-                stdout.print(
-                    f"{counted(plan.get('calls', 0), 'call')}, {plan.get('frames', 0)} frames, at servers about "
-                    f"{plan.get('prompt_tokens', 0)} tokens of prompts and {plan.get('output_tokens', 0)} of answers"
-                )
-            _tell_faults(plan["faults"])
+            show_estimate(plan, json_)
             return
-        try:
-            with Waiting("captioning") as waiting, options.opened_engine(engine, workers) as own:
-                report = caption_videos(
-                    sources, out, models, job, clips, kept, lambda done, of: waiting.share(done / of), own,
-                    partial(open_models, job, how, tracks),
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            note(f"interrupted; what is finished is in {out}, rerun to go on")
-            raise typer.Exit(INTERRUPTED) from None
+        with resumable(out), Waiting("captioning") as waiting, options.opened_engine(engine, workers) as opened:
+            report = caption_videos(
+                sources, out, models, job, clips, kept, lambda done, of: waiting.share(done / of), opened,
+                partial(open_models, job, how, tracks),
+            )  # fmt: skip
     if json_:
         write_json(json.dumps(report.as_dict(), ensure_ascii=False))
     else:
         _tell(report, out)
-    _tell_faults(report.faults)
+    note_faults(report.faults)
     if report.faults or not report.written:
         raise typer.Exit(1)
 
@@ -166,13 +146,13 @@ def sample(
         bool, typer.Option("--table", help="Write InternVid's table (YoutubeID, Caption ...) instead of a manifest.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed of the draw; 42 is InternVid's.")] = 42,
-    json_: Json = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Draw clips from captions as InternVid's DIV and FLT do, as a manifest or as InternVid's table.
 
     Exit status: 0 done, 1 lines could not be read, 2 wrong usage.
     """
-    from whenwhere.cli.console import counted, write_json
+    from whenwhere.cli.console import counted, note_faults, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate.internvid import write_sample
 
@@ -181,12 +161,13 @@ def sample(
         write_json(json.dumps({"clips": number, "of": len(own.items), "faults": own.faults}, ensure_ascii=False))
     else:
         stdout.print(f"wrote {out}: {counted(number, 'clip')} of {len(own.items)}", markup=False)
-    _tell_faults(own.faults)
+    note_faults(own.faults)
     if own.faults:
         raise typer.Exit(1)
 
 
 def _tell(report: "CaptionReport", out: Path) -> None:
+    """Print for a person how many clips have captions, and how long and how true those are."""
     from rich.table import Table
 
     from whenwhere.cli.console import counted, show_table
@@ -214,13 +195,5 @@ def _tell(report: "CaptionReport", out: Path) -> None:
 
 
 def _share(value: float | None) -> str:
+    """A share with three decimals; a dash where there is none."""
     return "-" if value is None else f"{value:.3f}"
-
-
-def _tell_faults(faults: list[str]) -> None:
-    from whenwhere.cli.console import counted, note
-
-    for fault in faults[:SHOWN]:
-        note(fault, "red")
-    if len(faults) > SHOWN:
-        note(f"{counted(len(faults), 'fault')} in all", "red")

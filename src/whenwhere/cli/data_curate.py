@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from whenwhere.curate.curation import Curation
     from whenwhere.curate.set_filters import CurationSettings
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 def curate(
@@ -52,7 +51,7 @@ def curate(
             metavar="[BENCHMARK=]FILE", help="A test set whose videos must not be among those kept; repeatable."
         ),
     ] = None,
-    json_: Json = False,
+    json_: options.JsonObject = False,
     engine: options.Engine = None,
     workers: options.Workers = None,
 ) -> None:
@@ -60,7 +59,7 @@ def curate(
 
     Exit status: 0 done, 1 lines could not be read or nothing is left, 2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting, note, write_json
+    from whenwhere.cli.console import Waiting, counted, note, note_faults, write_json
     from whenwhere.curate.curation import curate_file
     from whenwhere.errors import SettingError
 
@@ -75,14 +74,12 @@ def curate(
             given, out, _settings(settings, set_ or []), benchmark=benchmark, videos=videos, answers=answers or [],
             against=against or [], engine=opened,
         )  # fmt: skip
-    for sentence in result.faults[:3]:
-        note(sentence, "red")
     if json_:
         write_json(json.dumps(result.as_dict(), ensure_ascii=False))
     else:
         _tell(result, given, out)
-    if result.faults:
-        note(f"{len(result.faults)} lines of {given} could not be read; report.json lists them", "red")
+    lines = counted(len(result.faults), "line")
+    note_faults(result.faults, f"{lines} of {given} could not be read; report.json lists them")
     if not result.kept:
         note(f"no item of {given} is left: see {out / 'report.md'}, and widen the filter that leaves out most", "red")
     if result.faults or not result.kept:

@@ -9,10 +9,6 @@ import typer
 
 from whenwhere.cli import options
 
-#: Number of samples that are named.
-SHOWN = 3
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-
 
 def difficulty(
     recipe: Annotated[
@@ -62,7 +58,7 @@ def difficulty(
     count: Annotated[
         int | None, typer.Option(help="With --report: number of sentences that selectors choose.", show_default="half")
     ] = None,
-    json_: Json = False,
+    json_: options.JsonObject = False,
     device: options.Device = None,
     engine: options.Engine = None,
     workers: options.Workers = None,

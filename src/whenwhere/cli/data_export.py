@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from whenwhere.cli import options
+
 
 def export(
     file: Annotated[
@@ -23,14 +25,14 @@ def export(
         Path | None, typer.Option(metavar="DIR", help="Folder of the videos.", show_default="the manifest's folder")
     ] = None,
     frames: Annotated[int, typer.Option(help="Pictures of each video, for projects that take pictures (trl).")] = 16,
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Write a manifest as training data of TRL, ms-swift, LLaMA-Factory, EasyR1 or verl.
 
     Exit status: 0 done (what was left out is counted by reason), 1 lines could not be read or nothing is left,
     2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting, counted, note, write_json
+    from whenwhere.cli.console import Waiting, counted, note, note_faults, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate import training_formats
 
@@ -45,8 +47,6 @@ def export(
         stdout.print(f"wrote {', '.join(map(str, result.files))}: {counted(result.rows, 'row')} for {to}", markup=False)
     for reason, count in result.left_out.most_common():
         note(f"left out: {count}, such as {result.examples[reason]}: {reason}", "yellow")
-    for fault in result.faults[:3]:
-        note(fault, "red")
+    note_faults(result.faults, f"{counted(len(result.faults), 'line')} could not be read")
     if result.faults:
-        note(f"{counted(len(result.faults), 'line')} could not be read", "red")
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from whenwhere.cli import options
+
 Number = TypeVar("Number", int, float)
 
 
@@ -29,13 +31,13 @@ def mix(
         typer.Option(help="Number of items.", show_default="all, or with weights as many as they allow"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice and of the order.")] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Mix several sets to one manifest. The same call gives the same file; every item keeps where it came from.
 
     Exit status: 0 done, 1 lines could not be read, 2 wrong usage.
     """
-    from whenwhere.cli.console import Waiting, counted, note, write_json
+    from whenwhere.cli.console import Waiting, counted, note, note_faults, write_json
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate.mixing import mix_files
 
@@ -53,14 +55,17 @@ def mix(
         note(f"{result.short} has too few items for its share, so the mix is as large as that allows", "yellow")
     if result.shared:
         note(f"{counted(result.shared, 'video')} are in more than one of the sets", "yellow")
-    for fault in result.faults[:3]:
-        note(fault, "red")
+    note_faults(result.faults, f"{counted(len(result.faults), 'line')} could not be read and are not in the mix")
     if result.faults:
-        note(f"{counted(len(result.faults), 'line')} could not be read and are not in the mix", "red")
         raise typer.Exit(1)
 
 
 def _numbers(given: list[str] | None, option: str, kind: Callable[[str], Number]) -> dict[str, Number]:
+    """Numbers that were typed as NAME=NUMBER, by name.
+
+    Raises:
+        SettingError: A text has another form, or a name occurs twice.
+    """
     from whenwhere.errors import SettingError
 
     found: dict[str, Number] = {}

@@ -14,10 +14,6 @@ from whenwhere.errors import SettingError
 if TYPE_CHECKING:
     from whenwhere.curate.trajectory_report import TrajectoryReport
 
-#: Number of faults that are named.
-SHOWN = 3
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-
 
 def trajectories(
     manifest: Annotated[
@@ -55,14 +51,9 @@ def trajectories(
     copies: Annotated[
         float, typer.Option(help="Share of the trajectories whose reasoning only repeats the answer that is kept, 0-1.")
     ] = 0.0,
-    max_cost: Annotated[
-        int | None,
-        typer.Option(
-            "--max-cost", metavar="TOKENS", min=1, help="Most tokens to spend in this run, prompts and answers."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate what it would cost, and stop.")] = False,
-    json_: Json = False,
+    max_cost: options.MaxCost = None,
+    dry_run: options.DryRun = False,
+    json_: options.JsonObject = False,
     seed: options.Seed = 0,
     device: options.Device = None,
     concurrency: options.Concurrency = None,
@@ -76,9 +67,8 @@ def trajectories(
     2 wrong usage, 130 interrupted (finished items are kept).
     """
     from whenwhere.chat import Budget
-    from whenwhere.cli.console import Waiting, counted, note, write_json
-    from whenwhere.cli.console import out as stdout
-    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.cli.console import Waiting, note, note_faults, show_estimate, write_json
+    from whenwhere.cli.process import resumable
     from whenwhere.curate.teacher_error import TrajectoryLimits
     from whenwhere.curate.trajectories import TrajectoryJob, estimate, make_trajectories
     from whenwhere.models.backends.resolve import load_model
@@ -90,40 +80,33 @@ def trajectories(
     budget = None if max_cost is None else Budget(tokens=max_cost)
     with load_model(model, device=device, concurrency=concurrency, cache=cache, budget=budget) as backend:
         if dry_run:
-            plan = estimate(manifest, out, backend, job)
-            if json_:
-                write_json(json.dumps(plan, ensure_ascii=False))
-            else:
-                stdout.print(
-                    f"one try each: {counted(plan['calls'], 'call')}, {plan['frames']} frames, about "
-                    f"{plan['prompt_tokens']} tokens of prompts and {plan['output_tokens']} of answers"
-                )
-            _tell_faults(plan["faults"])
+            show_estimate(estimate(manifest, out, backend, job), json_, "one try each: ")
             return
-        try:
-            if engine is not None and workers is None:
-                workers = backend.concurrency
-            load = partial(load_model, model, device=device, concurrency=1, cache=cache)
-            with Waiting("asking the teacher") as waiting, options.opened_engine(engine, workers) as opened:
-                report = make_trajectories(
-                    manifest, out, backend, job, lambda done, of: waiting.share(done / of),
-                    engine=opened, load=load, tokens=max_cost,
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            note(f"interrupted; what is finished is in {out}, rerun to go on")
-            raise typer.Exit(INTERRUPTED) from None
+        if engine is not None and workers is None:
+            workers = backend.concurrency
+        load = partial(load_model, model, device=device, concurrency=1, cache=cache)
+        with resumable(out), Waiting("asking the teacher") as waiting, options.opened_engine(engine, workers) as opened:
+            report = make_trajectories(
+                manifest, out, backend, job, lambda done, of: waiting.share(done / of),
+                engine=opened, load=load, tokens=max_cost,
+            )  # fmt: skip
         for sentence in backend.warnings():
             note(sentence, "yellow")
     if json_:
         write_json(json.dumps(report.as_dict(), ensure_ascii=False))
     else:
         _tell(report, out)
-    _tell_faults(report.faults)
+    note_faults(report.faults)
     if report.faults or not report.kept:
         raise typer.Exit(1)
 
 
 def _size(text: str) -> tuple[int, int]:
+    """Width and height in pixels that were typed as WIDTHxHEIGHT.
+
+    Raises:
+        SettingError: The text is not two numbers with an x between them.
+    """
     found = re.fullmatch(r"([0-9]{1,5})[xX×]([0-9]{1,5})", text.strip())
     if found is None:
         raise SettingError(f"a size is written as width x height, such as 448x252, not {text!r}")
@@ -131,6 +114,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _tell(report: "TrajectoryReport", out: Path) -> None:
+    """Print for a person how many items have a trajectory, and why replies were rejected."""
     from rich.table import Table
 
     from whenwhere.cli.console import counted, show_table
@@ -152,12 +136,3 @@ def _tell(report: "TrajectoryReport", out: Path) -> None:
     if table.row_count:
         show_table(table)
     stdout.print(f"  copy rate {report.copy_rate:.1%}")
-
-
-def _tell_faults(faults: list[str]) -> None:
-    from whenwhere.cli.console import counted, note
-
-    for fault in faults[:SHOWN]:
-        note(fault, "red")
-    if len(faults) > SHOWN:
-        note(f"{counted(len(faults), 'fault')} in all", "red")

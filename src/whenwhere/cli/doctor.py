@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from whenwhere.cli import options
 from whenwhere.version import __version__
 
 State = Literal["ok", "missing", "broken"]
@@ -46,7 +47,7 @@ class Diagnosis:
 
 
 def doctor_command(
-    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json_: options.JsonObject = False,
 ) -> None:
     """Say what is installed, what works, what is missing and how to get it.
 

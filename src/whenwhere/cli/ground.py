@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whenwhere.cli import options
+from whenwhere.cli.process import INTERRUPTED
 from whenwhere.records import check_query
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Exit status of an unsure answer with --require-answer.
 UNSURE = 3
-#: Exit status after Ctrl-C, by the convention of shells.
-INTERRUPTED = 130
 
 
 def ground_command(

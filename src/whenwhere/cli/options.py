@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whenwhere.errors import QueryError, RecordError, SettingError
+from whenwhere.readers import read_text
 from whenwhere.spans import Span
 from whenwhere.store import make_folder
 
@@ -83,6 +84,18 @@ Cache = Annotated[
 FrameRate = Annotated[float, typer.Option(help="Pictures per second, if VIDEO is a folder of pictures.")]
 MaxDownload = Annotated[float, typer.Option(help="Largest download or standard input to accept, in gigabytes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the records as JSON Lines, and nothing else, on stdout.")]
+JsonObject = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate what it would cost, and stop.")]
+MaxCost = Annotated[
+    int | None,
+    typer.Option(
+        "--max-cost",
+        metavar="TOKENS",
+        min=1,
+        help="Most tokens to spend at models in this run, prompts and answers together.",
+        show_default="no limit",
+    ),
+]
 Export = Annotated[
     str | None,
     typer.Option(help="Files to write: json, csv, srt, vtt, mot, coco, cvat, mp4, clip, html (comma-separated)."),
@@ -148,10 +161,7 @@ def read_sentences(path: Path) -> list[str]:
     Raises:
         RecordError: The file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise RecordError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from e
+    lines = read_text(path, RecordError, "name a text file with one sentence per line").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -171,6 +181,16 @@ def read_exports(text: str | None, out: Path | None, default: tuple[str, ...]) -
     if text is None:
         return default if out is not None else ()
     return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+
+
+def check_videos(folder: Path | None) -> None:
+    """Refuse a value of `--videos` that is not a folder; None, if the option was not given, is allowed.
+
+    Raises:
+        SettingError: There is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise SettingError(f"--videos {folder} is not a folder: give the folder of the videos")
 
 
 def check_folder(out: Path | None) -> None:

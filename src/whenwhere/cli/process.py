@@ -12,6 +12,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+#: Exit status after Ctrl-C, by the convention of shells.
+INTERRUPTED = 130
 
 
 def prepare_streams() -> None:
@@ -67,3 +73,19 @@ def ended_by_signals() -> Iterator[None]:
         if received:
             sys.exit(128 + received[0])
         raise
+
+
+@contextmanager
+def resumable(kept: Path) -> Iterator[None]:
+    """End with status 130 and one sentence after Ctrl-C, where the same command goes on from what it has finished.
+
+    Args:
+        kept: The file or folder that holds what is finished.
+    """
+    from whenwhere.cli.console import note
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"interrupted; what is finished is in {kept}, rerun to resume")
+        raise typer.Exit(INTERRUPTED) from None

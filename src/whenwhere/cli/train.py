@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whenwhere.cli import options
-from whenwhere.cli.ground import INTERRUPTED
+from whenwhere.cli.process import INTERRUPTED
 from whenwhere.training.callbacks import Progress, RunStatus, TrainingCallback, clock
 
 if TYPE_CHECKING:
