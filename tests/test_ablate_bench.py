@@ -71,14 +71,14 @@ REVIEW: dict[str, Any] = {"ablations_in_paper": ..., "review_text": '["r"]', "nu
         ('{"id": ', "line 1 is not JSON"),
         (row(id=...), "line 1: id is None"),
         (row(id=7), "line 1: id is 7"),
-        (row(id="../P"), "has no slash"),
-        (row(id=""), "has no slash"),
+        (row(id="../P"), "without slashes"),
+        (row(id=""), "without slashes"),
         (row() + "\n" + row(), "line 2 has the id 'P' of an earlier row"),
         (row(ablations_in_paper=...), "neither ablations_in_paper nor review_text"),
         (row(ablations_in_paper="[{]"), "line 1: ablations_in_paper is not JSON"),
-        (row(ablations_in_paper="[]"), "not a list with entries"),
-        (row(ablations_in_paper="{}"), "not a list with entries"),
-        (row(ablations_in_paper='["remove it"]'), "ablation 1 is 'remove it' and not an object"),
+        (row(ablations_in_paper="[]"), "must be a list with at least one entry"),
+        (row(ablations_in_paper="{}"), "must be a list with at least one entry"),
+        (row(ablations_in_paper='["remove it"]'), "ablation 1 is 'remove it' and must be an object"),
         (row(ablations_in_paper='[{"name": "n", "action": "REMOVE"}]'), "ablation 1: ablated_part"),
         (row(ablations_in_paper=json.dumps([GOLD[0].model_dump() | {"action": "DROP"}])), "action is 'DROP'"),
         (row(**REVIEW | {"review_text": '["r", 5]'}), "not a list of texts"),
@@ -105,7 +105,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_bench(tmp_path / "absent")
     with pytest.raises(OutputError, match="choose one of these endings"):
         write_bench(AUTHOR, tmp_path / "a.csv")
-    with pytest.raises(RecordError, match="cannot be had from the hub"):
+    with pytest.raises(RecordError, match="cannot be fetched from the hub"):
         read_bench("hf:not a name")
 
 

@@ -171,8 +171,8 @@ def test_the_planner_names_a_knob(own: Path) -> None:
 @pytest.mark.parametrize(
     ("accept", "said"),
     [
-        ("it=depht", "did you mean depth"), ("nothing=depth", "neither an item nor a metric"), ("it", "is no pair"),
-        ("=depth", "is no pair"), ("accuracy=los", "did you mean loss"),
+        ("it=depht", "did you mean depth"), ("nothing=depth", "neither an item nor a metric"), ("it", "is not a pair"),
+        ("=depth", "is not a pair"), ("accuracy=los", "did you mean loss"),
     ],
 )  # fmt: skip
 def test_what_is_accepted_must_exist(own: Path, accept: str, said: str) -> None:
@@ -307,7 +307,7 @@ def test_bindings_are_edited_as_a_file(own: Path, tmp_path: Path) -> None:
         ('status = "bound"', 'status = "bond"', "items[1].status is 'bond'"),
         ('knob = "dropout"', 'knop = "dropout"', "there is no key items[1].knop (did you mean knob?)"),
         ("version = 1", "version = 3", "version is 3"),
-        ('against = "without warm-up"', 'against = "nothing"', "is no arm of it"),
+        ('against = "without warm-up"', 'against = "nothing"', "is not another arm of it"),
         ('label = "without warm-up"', 'label = "without dropout"', "two arms"),
     ):
         assert old in text

@@ -114,10 +114,10 @@ def test_a_bad_arm_is_not_run_and_the_others_are(tmp_path: Path, overrides: dict
         ({}, {"budget": -1.0}, "pays for nothing"),
         ({"smoke": {}}, {"budget": 9.0}, "say --cell-seconds"),
         ({}, {"budget": float("nan")}, "pays for nothing"),
-        ({}, {"cell_seconds": -1.0}, "-1 s is none"),
+        ({}, {"cell_seconds": -1.0}, "cell_seconds is -1 and must be above 0"),
         ({}, {"noise": {"ac": 0.1}}, "no metric 'ac'.*did you mean acc"),
         ({}, {"accept_dead": ["unsued"]}, "did you mean unused"),
-        ({}, {"earlier": "/no/such/folder"}, "is no folder"),
+        ({}, {"earlier": "/no/such/folder"}, "is not a folder"),
         ({}, {"null": {"foo": 3}}, "declares no key 'foo'"),
     ],
 )

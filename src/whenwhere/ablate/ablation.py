@@ -50,7 +50,7 @@ class Ablation(Document):
         return [("", one) for one in self.replacement or []]
 
     def faults(self) -> list[str]:
-        """What is wrong with the ablation as a plan for runs, as sentences; none if all is well."""
+        """Why the ablation cannot be run as it is written, one sentence for each reason; empty if it can."""
         found = []
         if not self.name.strip():
             found.append("the name is empty: give the ablation a title")

@@ -37,7 +37,7 @@ from whenwhere.store import make_folder, write_text
 
 #: Ablations that a planner is asked for, as the benchmark does: for authors, and for reviewers.
 ITEMS = {"author": 5, "reviewer": 2}
-#: Papers that are worked on at a time, if all models are behind addresses.
+#: Papers that are worked on at the same time if all models are servers.
 CONCURRENCY = 8
 
 
@@ -46,8 +46,8 @@ class BenchFailure(Document):
 
     Attributes:
         paper: Id of the paper.
-        step: What failed: planning, with reading the paper, or judging.
-        error: The sentence that says why.
+        step: The step that failed: `plan`, which includes reading the paper, or `judgement`.
+        error: Why it failed, as a sentence.
     """
 
     paper: str
@@ -63,7 +63,7 @@ class BenchScore(Document):
         wanted: Number of ablations that were wanted.
         items: Number of items in the plan.
         strict: Precision, recall, F1 and nDCG of the whole plan, strict.
-        first: The same for the plan's first item alone.
+        first: Precision, recall, F1 and nDCG of the plan's first item alone, strict.
         compat: Precision, recall, F1 and, for authors' ablations, nDCG as AblationBench counts.
     """
 
@@ -86,8 +86,9 @@ class BenchReport(Document):
         k: Largest number of items in a plan.
         seed: Seed of the judges' orders.
         papers: Number of papers.
-        means: Mean and 95 % interval over the papers with scores, by way of counting and score.
-        f1_with_failures: Mean strict and compat F1 with a planner's failures counted as 0.
+        means: Mean, low and high end of the 95 % interval over the papers with scores, by way of counting and name of
+            the score; None where no paper has that score.
+        f1_with_failures: Mean F1 by way of counting (`strict`, `compat`), with a planner's failures counted as 0.
         agreement: How far the judges agree; None with one judge or without a judgement.
         scores: The scores of each paper.
         failures: The papers without a score.
@@ -138,7 +139,7 @@ def run_bench(
         on_paper: Called with a paper's id and what became of it, from several threads.
 
     Raises:
-        SettingError: there are no papers or judges, or not one of `planner` and `plans`.
+        SettingError: there are no papers or no judges, or neither or both of `planner` and `plans` are given.
         OutputError: the folder cannot be written.
         ChatError, ModelError: a model cannot be loaded. What fails for a single paper is in the report.
     """
@@ -178,7 +179,7 @@ def run_bench(
 
         def one(paper: BenchPaper) -> Judgement | BenchFailure:
             step: Literal["plan", "judgement"] = "plan"
-            # What an earlier run left must not stand beside a failure of this one.
+            # A result of an earlier run must not remain beside a failure of this one.
             for left in [f"judgements/{paper.id}.json", *([] if loaded is None else _plan_files(paper))]:
                 (folder / left).unlink(missing_ok=True)
             try:
@@ -207,11 +208,16 @@ def run_bench(
 
 
 def _plan_files(paper: BenchPaper) -> list[str]:
-    """Files of a paper's plan in the folder of the results: with everything, and as the original's judges read it."""
+    """The files of a paper's plan in the folder of the results: the whole plan, and AblationBench's five fields."""
     return [f"plans/{paper.id}.json", f"plans/{paper.id}.jsonl"]
 
 
 def _finished_plan(folder: Path, paper: str) -> Plan:
+    """The plan of a paper in a folder of finished plans.
+
+    Raises:
+        RecordError: There is none, it is empty, or it cannot be read.
+    """
     for ending in (".json", ".jsonl", ".md"):
         path = folder / f"{paper}{ending}"
         if path.exists():
@@ -231,6 +237,7 @@ def _report(
     k: int,
     seed: int,
 ) -> BenchReport:
+    """The report of what became of each paper."""
     judged = [(p, r) for p, r in zip(papers, results, strict=True) if isinstance(r, Judgement)]
     failures = [r for r in results if isinstance(r, BenchFailure)]
     ways = {
@@ -264,12 +271,17 @@ def _report(
 
 
 def _numbers(scores: PlanScores) -> dict[str, float | None]:
+    """Scores by name as JSON can hold them: None in place of NaN."""
     values = {name: getattr(scores, name) for name in ("precision", "recall", "f1", "ndcg")}
     return {name: None if math.isnan(value) else round(value, 6) for name, value in values.items()}
 
 
 def report_text(report: BenchReport) -> str:
-    """A report in Markdown: the scores with their intervals, the judges' agreement, and what failed."""
+    """A report in Markdown: the scores with their intervals, the judges' agreement, and the papers that failed.
+
+    Args:
+        report: The report, as `run_bench` returns it.
+    """
     scored = len(report.scores)
     lines = [
         f"# {report.planner}: {report.mode}, at most {report.k} items",

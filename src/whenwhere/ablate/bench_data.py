@@ -25,7 +25,7 @@ from whenwhere.errors import MissingExtraError, OutputError, RecordError, Settin
 from whenwhere.readers import parse_json, quoted, read_lines, visible
 from whenwhere.store import atomic_path, write_text
 
-#: What a name on the hub begins with.
+#: Prefix of the name of a data set on the hub.
 HUB = "hf:"
 _FIELDS = (
     "id", "paper_title", "paper_abstract", "paper_path", "ablations_in_paper", "review_text",
@@ -63,7 +63,7 @@ class BenchPaper:
             root: The root of the benchmark's repository, or the folder that holds the papers.
 
         Raises:
-            RecordError: it is not there.
+            RecordError: The paper does not exist below that folder.
         """
         name = Path(self.source or self.id)
         for tried in (name, Path(name.name), Path(self.id)):
@@ -85,9 +85,9 @@ def read_bench(data: str | os.PathLike[str], split: str = "dev") -> list[BenchPa
         split: The split, in a folder or on the hub.
 
     Raises:
-        SettingError: the name has another ending.
-        RecordError: there is no such file or split, a row does not follow the form, or two rows have the same id.
-        MissingExtraError: a package that reads the file or the hub is not installed.
+        SettingError: The name has an ending other than .jsonl or .parquet.
+        RecordError: There is no such file or split, a row does not follow the form, or two rows have the same id.
+        MissingExtraError: A package that reads the file or the hub is not installed.
     """
     name = os.fspath(data)
     files = _hub_files(name.removeprefix(HUB), split) if name.startswith(HUB) else _files(Path(name), split)
@@ -96,7 +96,9 @@ def read_bench(data: str | os.PathLike[str], split: str = "dev") -> list[BenchPa
         for place, row in _rows(file):
             paper = _paper(row, place)
             if paper.id in papers:
-                raise RecordError(f"{place} has the id {quoted(paper.id)} of an earlier row; ids are unique")
+                raise RecordError(
+                    f"{place} has the id {quoted(paper.id)} of an earlier row: give each paper an id of its own"
+                )
             papers[paper.id] = paper
     if not papers:
         raise RecordError(f"{visible(name)} holds no papers: name another file or split")
@@ -110,9 +112,13 @@ def read_bench(data: str | os.PathLike[str], split: str = "dev") -> list[BenchPa
 def write_bench(papers: Sequence[BenchPaper], path: str | os.PathLike[str]) -> Path:
     """Write papers in AblationBench's form, as JSON Lines or Parquet by the file's ending.
 
+    Args:
+        papers: The papers, all of authors' ablations or all of reviews.
+        path: The file, .jsonl or .parquet.
+
     Raises:
-        OutputError: the ending is another one, or the file cannot be written.
-        MissingExtraError: the file is Parquet and pyarrow is not installed.
+        OutputError: The ending is another one, or the file cannot be written.
+        MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     target = Path(path)
     rows = [_row(paper) for paper in papers]
@@ -158,7 +164,9 @@ def _files(path: Path, split: str) -> list[Path]:
         and (p.stem == split or p.stem.startswith(f"{split}-") or p.parent.name == split)
     )
     if not found:
-        raise RecordError(f"{shown} has no split {quoted(split)}: it would be in {split}.jsonl or {split}-*.parquet")
+        raise RecordError(
+            f"{shown} has no split {quoted(split)}: name a split that it has, or add {split}.jsonl or {split}-*.parquet"
+        )
     return found
 
 
@@ -172,7 +180,9 @@ def _hub_files(name: str, split: str) -> list[Path]:
     except Exception as e:
         # The hub's client, its HTTP library and the operating system each raise errors of their own.
         said = " ".join(str(e).split())[:160] or type(e).__name__
-        raise RecordError(f"the data set {visible(name)} cannot be had from the hub: {said}; name a local file") from e
+        raise RecordError(
+            f"the data set {visible(name)} cannot be fetched from the hub: {said}; name a local file"
+        ) from e
     return _files(Path(folder), split)
 
 
@@ -192,7 +202,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _paper(row: dict[str, Any], place: str) -> BenchPaper:
     key = _text(row, "id", place)
     if not key or key in (".", "..") or any(c in key for c in "/\\\0") or len(key.encode()) > 200:
-        raise RecordError(f"{place}: the id is {quoted(key)}; it names files, so it is short and has no slash")
+        raise RecordError(f"{place}: the id is {quoted(key)}: give a short one without slashes")
     title, abstract, source = (_text(row, name, place, "") for name in ("paper_title", "paper_abstract", "paper_path"))
     if row.get("ablations_in_paper") is not None:
         values = _list(row, "ablations_in_paper", place)
@@ -202,10 +212,10 @@ def _paper(row: dict[str, Any], place: str) -> BenchPaper:
         raise RecordError(f"{place} has neither ablations_in_paper nor review_text: one of them is needed")
     reviews = _list(row, "review_text", place)
     if not all(isinstance(review, str) and review.strip() for review in reviews):
-        raise RecordError(f"{place}: review_text is not a list of texts")
+        raise RecordError(f"{place}: review_text is not a list of texts: write one text for each review")
     wanted = row.get("num_ablation_suggestions")
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
-        raise RecordError(f"{place}: num_ablation_suggestions is {quoted(wanted)}; it is a number of at least 1")
+        raise RecordError(f"{place}: num_ablation_suggestions is {quoted(wanted)} and must be 1 or more")
     return BenchPaper(key, title, abstract, source, reviews=tuple(reviews), wanted=wanted)
 
 
@@ -214,7 +224,7 @@ def _text(row: dict[str, Any], key: str, place: str, default: str | None = None)
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise RecordError(f"{place}: {key} is {quoted(value)} and not a text")
+        raise RecordError(f"{place}: {key} is {quoted(value)} and must be a text")
     return value
 
 
@@ -223,13 +233,13 @@ def _list(row: dict[str, Any], key: str, place: str) -> list[Any]:
     if isinstance(value, str):
         value = parse_json(value, f"{place}: {key}")
     if not isinstance(value, list) or not value:
-        raise RecordError(f"{place}: {key} is {quoted(value)} and not a list with entries")
+        raise RecordError(f"{place}: {key} is {quoted(value)} and must be a list with at least one entry")
     return value
 
 
 def _ablation(value: Any, place: str) -> Ablation:
     if not isinstance(value, dict):
-        raise RecordError(f"{place} is {quoted(value)} and not an object")
+        raise RecordError(f"{place} is {quoted(value)} and must be an object with the fields of an ablation")
     try:
         # Annotators' further fields do not matter for scores.
         return Ablation.model_validate({name: value[name] for name in _ABLATION_FIELDS if name in value})

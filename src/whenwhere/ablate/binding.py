@@ -43,8 +43,8 @@ def bind(plan: Plan, knobs: Knobs, accept: Iterable[str] = ()) -> Bindings:
     Args:
         plan: The plan.
         knobs: What can be changed and measured.
-        accept: Texts `item=knob` or `heading=metric`, by which a person binds what only proposes. An item is named by
-            its id, its name or its rank. A heading that means several metrics is accepted once for each.
+        accept: Texts `item=knob` or `heading=metric`, by which a person accepts what was only proposed. An item is
+            named by its id, its name or its rank. A heading that means several metrics is accepted once for each.
 
     Raises:
         SettingError: An accepted pair names an item or knob that does not exist.
@@ -61,7 +61,7 @@ def bind(plan: Plan, knobs: Knobs, accept: Iterable[str] = ()) -> Bindings:
 
 
 def _accepted(plan: Plan, knobs: Knobs, accept: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """What a person accepted: id of the item → id of the knob, and words of the heading → ids of metrics."""
+    """What a person accepted: the id of a knob by the id of its item, and ids of metrics by the words of a heading."""
     by_name = {
         name: item.id for item in reversed(plan.items) for name in (str(item.rank), normal_words(item.ablation.name))
     }
@@ -73,7 +73,7 @@ def _accepted(plan: Plan, knobs: Knobs, accept: Iterable[str]) -> tuple[dict[str
         left, equals, right = pair.rpartition("=")
         left, right = left.strip(), right.strip()
         if not equals or not left or not right:
-            raise SettingError(f"--accept {quoted(pair)} is no pair: write ITEM=KNOB or HEADING=METRIC")
+            raise SettingError(f"--accept {quoted(pair)} is not a pair: write ITEM=KNOB or HEADING=METRIC")
         words = normal_words(left)
         if left in by_name or words in by_name:
             if right not in (known := [one.id for one in knobs.knobs]):
@@ -93,11 +93,11 @@ def _accepted(plan: Plan, knobs: Knobs, accept: Iterable[str]) -> tuple[dict[str
 
 
 def _alike(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[BindingCandidate]:
-    """Entries whose names are like some words, the likeliest first; none if rapidfuzz is not installed.
+    """Knobs or metrics whose names resemble some words, the likeliest first; empty if rapidfuzz is not installed.
 
     Args:
         words: Texts of the plan, any of which may be meant.
-        known: Names by id of the entry.
+        known: Names of each knob or metric, by its id.
     """
     try:
         from rapidfuzz import fuzz
@@ -105,7 +105,7 @@ def _alike(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[Bin
         return []
 
     def likeness(a: str, b: str) -> float:
-        # A name of one word is part of many phrases, so words that the other lacks count against it too.
+        # A name of one word is part of many phrases, so words that only one side has must count against the pair.
         return (fuzz.token_set_ratio(a, b) + fuzz.token_sort_ratio(a, b)) / 2
 
     scores = {
@@ -117,7 +117,7 @@ def _alike(words: Sequence[str], known: Mapping[str, Sequence[str]]) -> list[Bin
 
 
 def _find_knob(item: PlanItem, knobs: Knobs, accepted: str | None) -> tuple[list[Knob], str]:
-    """The knobs that an item means exactly, and who says so."""
+    """The knobs that an item names exactly, and who bound it (`BoundItem.by`)."""
     by_id = {knob.id: knob for knob in knobs.knobs}
     if accepted:
         return [by_id[accepted]], "person"
@@ -133,6 +133,7 @@ def _names(entry: Knob | MetricDefinition) -> list[str]:
 
 
 def _bind_item(item: PlanItem, knobs: Knobs, config: Mapping[str, Any], accepted: str | None) -> BoundItem:
+    """What becomes of one item: its knob with the arms and controls, or the reason why it is not bound."""
     one = item.ablation
     found = BoundItem(id=item.id, name=one.name, part=one.ablated_part, action=one.action, status="unbound")
     meant, by = _find_knob(item, knobs, accepted)
@@ -166,6 +167,7 @@ def _bind_item(item: PlanItem, knobs: Knobs, config: Mapping[str, Any], accepted
 
 
 def _knob_named(name: str, knobs: Knobs) -> Knob | None:
+    """The only knob with this name, alias or last part of its key; None if there is none or several."""
     words = normal_words(name)
     found = [
         knob for knob in knobs.knobs if words in _names(knob) or words == normal_words(knob.key.rpartition(".")[2])
@@ -174,6 +176,7 @@ def _knob_named(name: str, knobs: Knobs) -> Knob | None:
 
 
 def _propose(found: BoundItem, item: PlanItem, knobs: Knobs, meant: Sequence[Knob]) -> BoundItem:
+    """The item unbound, with the knobs that it may mean and how to accept one of them."""
     one = item.ablation
     if meant:
         found.status = "ambiguous"
@@ -192,7 +195,7 @@ def _propose(found: BoundItem, item: PlanItem, knobs: Knobs, meant: Sequence[Kno
 
 
 def _removal(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> list[BoundArm]:
-    """The arm without the knob's part, with what that entails."""
+    """The arm in which the knob's part is removed, with the settings that must change with it."""
     words = normal_words(found.part)
     value = next((one for text, one in knob.parse.items() if normal_words(text) == words), knob.remove)
     label = f"without {knob.words}"
@@ -216,7 +219,7 @@ def _arms_of(
     found: BoundItem, knob: Knob, parameters: Mapping[str, Knob], name: str, option: Any, knobs: Knobs,
     config: Mapping[str, Any],
 ) -> list[BoundArm]:  # fmt: skip
-    """The arms of one replacement; what cannot be read is put into `not_run` with the reason."""
+    """The arms of one replacement; a text that cannot be read is put into `not_run` with the reason."""
     text = f"{name}: {option}" if name else str(option)
     if (table := read_assignments(option)) is not None and not name:
         return _arm_of_several(found, text, table, knobs, config)
@@ -247,7 +250,7 @@ def _arms_of(
 def _arm_of_several(
     found: BoundItem, text: str, table: Mapping[str, Any], knobs: Knobs, config: Mapping[str, Any]
 ) -> list[BoundArm]:
-    """The arm of a replacement that sets several parameters at one time."""
+    """The arm of a replacement that sets several parameters at once."""
     labels: list[str] = []
     overrides: dict[str, Any] = {}
     for name, value in table.items():
@@ -266,7 +269,7 @@ def _arm_of_several(
 
 
 def _feasible(found: BoundItem, arm: BoundArm, knob: Knob, knobs: Knobs, config: Mapping[str, Any]) -> bool:
-    """Whether an arm can be run; if not, the reason is put into `not_run`."""
+    """Whether an arm can be run; if it cannot, the reason is put into `not_run`."""
     settings = {**config, **arm.overrides}
     for key, needed in knob.requires.items():
         if settings.get(key) not in (needed if isinstance(needed, list) else [needed]):
@@ -279,7 +282,7 @@ def _feasible(found: BoundItem, arm: BoundArm, knob: Knob, knobs: Knobs, config:
 
 
 def _distinct_arms(found: BoundItem, arms: Iterable[BoundArm]) -> list[BoundArm]:
-    """The arms without those that an earlier replacement asked for in other words."""
+    """The arms, without those that an earlier replacement already asked for in other words."""
     kept: list[BoundArm] = []
     for arm in arms:
         if not any(arm.overrides == other.overrides for other in kept):
@@ -336,7 +339,7 @@ def _proposed_controls(found: BoundItem, knob: Knob, config: Mapping[str, Any]) 
 
 
 def _is_base(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Whether overrides are what the baseline has; a table in them is compared with the keys below it."""
+    """Whether overrides change nothing; a table among them is compared with all keys of the baseline below it."""
     for key, value in overrides.items():
         if isinstance(value, dict):
             below = {one.removeprefix(f"{key}."): found for one, found in config.items() if one.startswith(f"{key}.")}
@@ -348,7 +351,7 @@ def _is_base(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 def _put_in_order(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> None:
-    """Number the arms of a knob with numbers by their value, the baseline's included."""
+    """Give the arms of a numeric knob their positions in the order of its values, the baseline's value included."""
     base = config.get(knob.key)
     of_base = next((name for name, table in knob.options.items() if _is_base(table, config)), None)
     if of_base is not None:
@@ -368,6 +371,7 @@ def _put_in_order(found: BoundItem, knob: Knob, config: Mapping[str, Any]) -> No
 
 
 def _bind_metrics(plan: Plan, knobs: Knobs, accepted: Mapping[str, list[str]]) -> list[BoundMetric]:
+    """The metrics for all words of the plan, each word once, and the declared primary ones that no item names."""
     by_heading: dict[str, BoundMetric] = {}
     for item in plan.items:
         for heading in item.ablation.metrics:
@@ -389,6 +393,7 @@ def _bind_metrics(plan: Plan, knobs: Knobs, accepted: Mapping[str, list[str]]) -
 
 
 def _bind_metric(metric: BoundMetric, words: str, knobs: Knobs, accepted: Sequence[str]) -> list[BoundMetric]:
+    """The metrics that one word of the plan means: several if a person accepted several, else one, bound or not."""
     if accepted:
         return [metric.model_copy(update={"status": "bound", "metric": one, "by": "person"}) for one in accepted]
     exact = [one.id for one in knobs.metrics if words in _names(one)]
@@ -411,7 +416,7 @@ def _bind_metric(metric: BoundMetric, words: str, knobs: Knobs, accepted: Sequen
 
 
 def spread(heading: str) -> list[str]:
-    """What a heading with slashes may mean, one metric each; a number alone takes the letters of the first part.
+    """The metrics that a heading with slashes may mean; a part that is only a number takes the letters of the first.
 
     >>> spread("top-1 on K400/600/700"), spread("R@1 on MSR-VTT/LSMDC")
     (['top-1 on K400', 'top-1 on K600', 'top-1 on K700'], ['R@1 on MSR-VTT', 'R@1 on LSMDC'])

@@ -12,16 +12,16 @@ from whenwhere.errors import SettingError
 from whenwhere.readers import parse_toml, quoted, read_text
 from whenwhere.store import write_text
 
-#: Whether an item can be run: infeasible ones name a knob, but not a value that it can have.
+#: Whether an item can be run. An `infeasible` item names a knob, but no value that the knob can have.
 BindingStatus = Literal["bound", "ambiguous", "unbound", "infeasible"]
 
 
 class BindingCandidate(Document):
-    """A knob or metric that words may mean.
+    """A knob or metric that words of a plan may mean.
 
     Attributes:
-        id: Its id.
-        score: Likeness of the words with its nearest alias, 0 to 100.
+        id: Id of the knob or metric.
+        score: Similarity of the words to its nearest alias, 0 to 100.
     """
 
     id: str
@@ -35,11 +35,11 @@ class BoundArm(Document):
         label: Words for the arm in tables.
         text: The replacement as the plan wrote it.
         overrides: Keys and values that differ from the baseline.
-        entailed: Those of the keys that were not asked for but follow from the asked one.
+        entailed: Keys of `overrides` that the plan did not ask for but that must change with what it asked for.
         kind: Whether the plan asked for the arm, or a rule of the knob added it.
-        knob: Id of its knob, where the item turns several; "" is the item's.
+        knob: Id of its knob, where the item turns several knobs; "" means the knob of the item.
         why: What a control arm is needed for.
-        against: Label of the arm of this item with which it is compared; "" is the baseline.
+        against: Label of the arm of this item that it is compared with; "" means the baseline.
         order: Position among the knob's ordered values, the baseline's included; None where there is no order.
     """
 
@@ -59,19 +59,19 @@ class BoundItem(Document):
 
     Attributes:
         id: Id of the plan item.
-        name: Its name.
-        part: Its ablated part.
-        action: Its action.
-        status: Whether it can be run.
-        knob: Id of its knob.
-        by: Who bound it: an alias, the planner that named the knob, or a person.
-        reason: Why it is not bound, as a sentence.
+        name: Name of the ablation.
+        part: Its ablated part, in the words of the plan.
+        action: REPLACE, REMOVE or ADD.
+        status: Whether the item can be run.
+        knob: Id of the knob that it turns; None if it is not bound.
+        by: Who bound it: an alias, the planner that named the knob, or a person; "" if it is not bound.
+        reason: Why it is not bound, as a sentence; "" if it is.
         candidates: Knobs that may be meant, the likeliest first.
-        arms: Its arms.
-        not_run: Replacements that cannot be run, each with the reason.
-        note: The knob's note.
+        arms: The arms, those of the plan first, then the controls that the knob declares.
+        not_run: Reason why a replacement or a control cannot be run, by its text.
+        note: The knob's note, which is printed below tables.
         base_order: Position of the baseline's value among the ordered values of the arms.
-        base_label: The baseline's value in words.
+        base_label: Words for the baseline's value of the knob.
     """
 
     id: str
@@ -94,13 +94,13 @@ class BoundMetric(Document):
     """What became of one word for a metric.
 
     Attributes:
-        heading: The word of the plan.
+        heading: The word as the plan writes it.
         items: Ids of the plan items that name it.
         status: Whether it is measured.
-        metric: Id of the metric's definition.
-        by: Who bound it; `primary` where no plan named it and the recipe's declaration made it primary.
-        reason: Why it is not bound, as a sentence.
-        candidates: Metrics that may be meant.
+        metric: Id of the metric that it means; None if it is not bound.
+        by: Who bound it; `primary` if no item names the metric and the knobs' file declares it as primary.
+        reason: Why it is not bound, as a sentence; "" if it is.
+        candidates: Metrics that may be meant, the likeliest first.
     """
 
     heading: str
@@ -117,14 +117,14 @@ class Arm(Document):
 
     Attributes:
         id: Name of the arm in files, unique.
-        label: Words for it in tables.
-        kind: Baseline, an arm of the plan, or an arm that a rule added.
+        label: Words for the arm in tables.
+        kind: Whether it is the baseline, an arm of the plan, or a control that the knob's declaration added.
         item: Id of the plan item; None for the baseline.
         knob: Id of the knob.
         overrides: Keys and values that differ from the baseline.
         against: Id of the arm with which it is compared; "" for the baseline itself.
-        order: Position among the ordered values of its item.
-        notes: Sentences for below the table: entailed overrides, why a control is there.
+        order: Position among the ordered values of its item; None where they have no order.
+        notes: Sentences that are printed below tables: settings that had to change too, and why a control is needed.
     """
 
     id: str
@@ -204,13 +204,16 @@ class Bindings(Document):
 
 
 def _arm_id(item: str, label: str) -> str:
-    """A name of at most 110 characters that folders may have."""
+    """The id of an arm: at most 101 letters, digits and signs that may stand in the name of a folder."""
     value = re.sub(r"[^A-Za-z0-9._=+-]+", "-", re.sub(r"\s*=\s*\(?", "=", label)).strip("-._=+")
     return f"{slug(item, 50) or 'item'}.{value[:50] or 'arm'}"
 
 
 def read_bindings(path: str | os.PathLike[str]) -> Bindings:
-    """The bindings of a TOML file, as `write_bindings` wrote or a person edited it.
+    """Read bindings from a TOML file, as `write_bindings` wrote it or a person edited it.
+
+    Args:
+        path: The file.
 
     Raises:
         SettingError: The file does not follow its schema; the message names file and key.
@@ -222,7 +225,7 @@ def read_bindings(path: str | os.PathLike[str]) -> Bindings:
     for item in bindings.items:
         where = f"{name}: the item {quoted(item.id)}"
         if item.id in ids:
-            raise SettingError(f"{where} stands twice: give each its own id")
+            raise SettingError(f"{where} occurs twice: give each its own id")
         ids.add(item.id)
         labels = [arm.label for arm in item.arms]
         if item.status == "bound" and not labels:
@@ -235,7 +238,7 @@ def read_bindings(path: str | os.PathLike[str]) -> Bindings:
         for arm in item.arms:
             if arm.against and (arm.against not in labels or arm.against == arm.label):
                 raise SettingError(
-                    f"{where}: {quoted(arm.label)} stands against {quoted(arm.against)}, which is no arm of it"
+                    f"{where}: {quoted(arm.label)} is against {quoted(arm.against)}, which is not another arm of it"
                 )
     for metric in bindings.metrics:
         if metric.status == "bound" and not metric.metric:
@@ -253,6 +256,10 @@ _HEADER = """\
 
 def write_bindings(bindings: Bindings, path: str | os.PathLike[str]) -> None:
     """Write bindings as TOML, with comments that say how to edit them.
+
+    Args:
+        bindings: The bindings.
+        path: The file.
 
     Raises:
         OutputError: The file cannot be written.

@@ -1,9 +1,9 @@
-"""Cells: what is on the disk of one stage, run with one seed.
+"""Cells: the files of one stage of an arm, run with one seed.
 
     OUT/cells/<stage hash>/<seed>/
         cell.json      what is run: stage, seed and configuration
         env.json       what it was run with: code, packages, data, machine
-        status.json    whether it waits, runs, is done or failed, and why
+        status.json    whether it waits, runs, is done or has failed, and why
         metrics.json   {key: number}; evaluators' metrics are named <evaluator>/<metric>, such as retrieval/t2v-R@1
         items.jsonl    {"metric", "item", "video", "value"}: values of single items, where there are any
         log.txt        what the process printed
@@ -33,21 +33,21 @@ State = Literal["waiting", "running", "done", "failed"]
 
 
 class CellSpec(Document):
-    """What a cell runs; all that the process that runs it needs.
+    """What a cell runs: everything that the process needs to run it.
 
     Attributes:
         stage: Name of the stage.
-        kind: Whether a recipe is trained, a trained model measured, or a command run.
+        kind: Whether a recipe is trained, a trained model is measured, or a command is run.
         hash: Hash of the stage.
         seed: The seed.
         recipe: Name or path of the recipe; None for a command.
         preset: Preset of the recipe.
         settings: Overrides of the recipe or the command, those that depend on the seed included.
-        into: Key that gets the checkpoint of an earlier training.
+        into: Key of the recipe that is set to the checkpoint of an earlier training; None if there is none.
         checkpoint: Cell of that training, `hash/seed`.
         run: Cell of the training whose model is measured, `hash/seed`.
-        command: Words of the command.
-        override: How one override is written in the command.
+        command: Words of the command; empty for a recipe.
+        override: How one override is written in the command, with {key} and {value}.
         metrics_file: File with the metrics that the command writes.
         items_file: File with values of single items that the command writes.
         files: Files on whose content the result depends.
@@ -80,7 +80,7 @@ class CellSpec(Document):
 
     @property
     def needs(self) -> list[str]:
-        """Names of the cells that must be done before."""
+        """Names of the cells that must be done before this one."""
         return [name for name in (self.checkpoint, self.run) if name is not None]
 
 
@@ -88,16 +88,16 @@ class CellStatus(Document):
     """How far a cell is.
 
     Attributes:
-        state: Whether it waits, runs, is done or failed.
-        pid: Process that runs it, on the machine with this boot id.
-        boot_id: Names the machine since its last start, so that a process id of another machine or of an earlier start
+        state: Whether the cell waits, runs, is done or has failed.
+        pid: Id of the process that runs it, on the machine with this boot id.
+        boot_id: Id of the machine since its last start, so that a process id of another machine or of an earlier start
             is not taken for a running process.
         host: Name of the machine.
         heartbeat: Seconds since 1970 when the process last said that it is alive.
         started: Seconds since 1970 when it began.
         ended: Seconds since 1970 when it ended.
-        exit: Exit status of the process; negative for a signal.
-        reason: Why it failed, as a sentence.
+        exit: Exit status of the process; minus the number of the signal if one ended it.
+        reason: Why the cell failed, as a sentence; "" if it did not.
     """
 
     state: State = "waiting"
@@ -134,7 +134,7 @@ class CellEnvironment(Document):
 
     @property
     def fingerprint(self) -> str:
-        """Code and data; cells with different fingerprints are not compared."""
+        """Hashes of code and data, `code/data`; cells with different fingerprints are not compared."""
         return f"{self.code}/{self.data}"
 
 
@@ -145,11 +145,10 @@ class Cell:
     Attributes:
         arm: Id of the arm.
         seed: The seed.
-        state: `done` if all stages are; `failed` if one failed; else `running` or `waiting`.
-        reason: Why it failed, as a sentence; else empty.
-        metrics: Metrics by key; empty unless the cell is done. A key that two stages have is that of the later stage,
-            except `train_seconds`, `flops` and `seconds`, which are added up, and `peak_memory_gib`, of which the
-            largest counts.
+        state: `failed` if any stage failed, `done` if all stages are done, else `running` or `waiting`.
+        reason: Why it failed, as a sentence; "" if it did not.
+        metrics: Metrics by key; empty unless the cell is done. Where two stages have the same key, the later one
+            counts; `train_seconds`, `flops` and `seconds` are added up, and of `peak_memory_gib` the largest counts.
         fingerprints: Fingerprint of code and data of each stage that has one.
         folders: Folder of each stage.
         env: Environment of the last stage that has one.
@@ -165,7 +164,7 @@ class Cell:
     env: CellEnvironment | None = None
 
     def items(self, metric: str) -> Iterator[ItemValue]:
-        """The values of single items of a metric, in the order of the files; none if there are none.
+        """Iterate over the values of single items of a metric, in the order of the files.
 
         Args:
             metric: Key of the metric.
@@ -189,7 +188,7 @@ def cell_folder(out: str | os.PathLike[str], stage_hash: str, seed: int) -> Path
 
 
 def read_cells(out: str | os.PathLike[str], study: Study) -> list[Cell]:
-    """The cells of a study: one for each funded arm and seed, in the order of the study, whether they are run or not.
+    """The cells of a study: one for each funded arm and seed, in the order of the study, whether or not they were run.
 
     Args:
         out: Folder of the study's runs.
@@ -202,7 +201,7 @@ def read_cells(out: str | os.PathLike[str], study: Study) -> list[Cell]:
 
 
 def read_cell(out: str | os.PathLike[str], arm: StudyArm, seed: int) -> Cell:
-    """One arm with one seed, as its files show it.
+    """The cell of one arm and seed, as its files show it.
 
     Args:
         out: Folder of the study's runs.
@@ -244,7 +243,7 @@ def _merge(metrics: dict[str, float], more: dict[str, float]) -> None:
 
 
 def read_status(folder: Path) -> CellStatus:
-    """How far a cell is; one that was never begun is waiting.
+    """Read how far a cell is; one that was never begun is waiting.
 
     Args:
         folder: Folder of the cell.
@@ -256,12 +255,12 @@ def read_status(folder: Path) -> CellStatus:
     if not file.exists():
         return CellStatus()
     return read_document(
-        CellStatus, read_json(file, RecordError, "take the cell's folder away, and run it again"), str(file)
+        CellStatus, read_json(file, RecordError, "remove the cell's folder, and run the study again"), str(file)
     )
 
 
 def read_spec(folder: Path) -> CellSpec:
-    """What a cell runs.
+    """Read what a cell runs.
 
     Args:
         folder: Folder of the cell.
@@ -270,11 +269,11 @@ def read_spec(folder: Path) -> CellSpec:
         RecordError: cell.json cannot be read.
     """
     file = folder / "cell.json"
-    return read_document(CellSpec, read_json(file, RecordError, "take the cell's folder away"), str(file))
+    return read_document(CellSpec, read_json(file, RecordError, "remove the cell's folder"), str(file))
 
 
 def write_document(value: Document, file: Path) -> None:
-    """Writes a document as JSON, whole or not at all.
+    """Write a document as JSON, whole or not at all; values that are the default are left out.
 
     Args:
         value: The document.
@@ -287,7 +286,7 @@ def write_document(value: Document, file: Path) -> None:
 
 
 def read_env(folder: Path) -> CellEnvironment | None:
-    """What a cell was run with; None if it was never begun.
+    """Read what a cell was run with; None if it was never begun.
 
     Args:
         folder: Folder of the cell.
@@ -298,24 +297,22 @@ def read_env(folder: Path) -> CellEnvironment | None:
     file = folder / "env.json"
     if not file.exists():
         return None
-    found = read_json(file, RecordError, "take the cell's folder away, and run it again")
+    found = read_json(file, RecordError, "remove the cell's folder, and run the study again")
     return read_document(CellEnvironment, found, str(file))
 
 
 def read_metrics(file: Path) -> dict[str, float]:
-    """The metrics in a metrics.json.
+    """Read the metrics of a metrics.json, which the program of a command writes too.
 
     Args:
         file: The file.
 
     Raises:
-        RecordError: The file cannot be read, or has anything else than finite numbers by name.
+        RecordError: The file cannot be read, or has anything but finite numbers by name.
     """
-    found = read_json(file, RecordError, "a cell that is done has one")
+    found = read_json(file, RecordError, "write an object of finite numbers there, and run the study again")
     if not isinstance(found, dict):
-        raise RecordError(
-            f"{file} holds no table of metrics: it needs an object such as {json.dumps({'accuracy': 0.5})}"
-        )
+        raise RecordError(f"{file} holds no metrics by name: write an object such as {json.dumps({'accuracy': 0.5})}")
     return {key: _number(value, f"{file}, {key},") for key, value in found.items()}
 
 

@@ -1,13 +1,13 @@
-"""Checks arms before any is paid for, and writes the study that is run: `check(bindings) -> Study`.
+"""Checks arms before any is paid for, and makes the study that is run: `check(bindings) -> Study`.
 
-What is wrong with one arm stops that arm alone; it is listed with the reason in `Study.not_run`, and the table repeats
-it. What is wrong with the baseline, or with all metrics, is an error.
+A fault of one arm stops that arm alone; it is listed with the reason in `Study.not_run`, and the tables repeat it. A
+fault of the baseline, or of all metrics, is an error.
 
     values      resolved as the run will resolve them: an unknown key, a wrong type or a value out of range is refused
     doubles     arms that resolve to the same configuration are one arm; the baseline may be among them
     knobs       a few updates must show a difference, otherwise the knob is dead (`probing`)
-    data        files, checkpoints and packages must be there
-    metrics     the recipe's evaluators must have them
+    data        files, checkpoints and packages must exist
+    metrics     the recipe's evaluators must measure them
     cost        measured updates x updates x arms x seeds, against the budget in the order of the plan (`funding`)
     confounds   parameters, FLOPs, updates, data, and changes that another one entails (`comparing`)
     power       the smallest effect that the seeds can show
@@ -28,14 +28,14 @@ from whenwhere.ablate.knobs import Knobs, MetricDefinition, Seeding, read_knobs
 from whenwhere.ablate.probing import ArmProbe, probe_arms, same
 from whenwhere.ablate.progress import RunCallback
 from whenwhere.ablate.stages import ArmStage, resolve, salted, stages_of
-from whenwhere.ablate.study import MergedArm, NotRun, StageHash, Study, StudyArm, StudyMetric
+from whenwhere.ablate.study import ArmKind, MergedArm, NotRun, StageHash, Study, StudyArm, StudyMetric
 from whenwhere.ablate.validity import MissingDataError, check_files, check_presence, check_requires, check_values
 from whenwhere.errors import SettingError, did_you_mean
 from whenwhere.readers import quoted
 
-#: First seed of the arm that is the baseline once more.
+#: First seed of the arm that runs the baseline a second time.
 AGAIN = 1000
-#: Metrics of a recipe's cells that no evaluator measures.
+#: Metrics that the cells of a recipe have without any evaluator.
 COSTS = ("train_seconds", "step_seconds", "peak_memory_gib", "flops", "seconds", "parameters", "loss", "steps")
 
 
@@ -44,15 +44,15 @@ class _Candidate:
     """An arm under check.
 
     Attributes:
-        arm: The arm as the binding gives it, or as it was added.
-        kind: Its kind in the study.
-        stages: Its stages.
-        entailed: Keys that follow from what was asked.
-        merged: Arms that turned out to be the same.
+        arm: The arm as the binding gives it, or as checking added it.
+        kind: Kind of the arm in the study.
+        stages: Stages of the arm's work.
+        entailed: Keys that the plan did not ask for but that must change with what it asked for.
+        merged: Arms of the plan that resolve to the same configuration.
     """
 
     arm: Arm
-    kind: Any
+    kind: ArmKind
     stages: list[ArmStage]
     entailed: list[str] = field(default_factory=list)
     merged: list[MergedArm] = field(default_factory=list)
@@ -78,44 +78,46 @@ def check(
     device: str | None = None,
     callback: RunCallback | None = None,
 ) -> Study:
-    """Checks all arms of a plan that was bound, and makes the study of those that can be run.
+    """Check all arms of a bound plan, and make the study of those that can be run.
 
     Args:
         bindings: The plan, bound to knobs.
         seeds: Number of seeds of each arm. Verdicts need eight.
-        fewer_seeds: Number of seeds of arms for which the budget has no room otherwise. Screening needs five.
-        first_seed: The first seed; the others follow.
-        budget: Most seconds of computation of the whole study; None for no limit.
-        noise: Standard deviation of the difference of one seed by the id of a metric, for the smallest effect that can
-            be found.
-        earlier: Folder with cells of the study that are done, from which that is measured where no noise is given.
-        cell_seconds: Seconds of one seed of an arm, if they are not to be measured.
-        probe: Whether a few updates of each arm are run, to find dead knobs and what an arm costs.
-        work: Folder in which probes are kept, so that a second check is quick; None takes a temporary one.
-        again: Whether the baseline is an arm once more with other seeds (A/A), whose difference is noise alone.
-        null: Overrides of an arm that is expected to have no effect; None adds no such arm.
+        fewer_seeds: Number of seeds of an arm for which the budget has no room with all seeds. A screening needs five.
+        first_seed: The first seed; the others follow it.
+        budget: Most seconds of computation of the whole study. None sets no limit.
+        noise: Standard deviation of the difference of one seed, by the id of the metric, from which the smallest effect
+            that can be found is computed.
+        earlier: Folder with finished cells of the study, from which the noise of the other metrics is measured.
+        cell_seconds: Seconds of one seed of an arm. None measures them.
+        probe: Whether to run a few updates of each arm, to find dead knobs and what an arm costs.
+        work: Folder in which these runs are kept, so that a second check is quick. None takes a temporary one.
+        again: Whether to add the baseline a second time with other seeds (A/A): its difference is noise alone.
+        null: Overrides of an arm that is expected to have no effect. None adds no such arm.
         accept_dead: Ids of knobs that are run although a few updates show no difference.
-        knobs: The knobs; None reads them by the name that the bindings have.
-        jobs: Number of probes at a time.
-        device: Device to compute on.
-        callback: Told of what happens.
+        knobs: The knobs. None reads them by the name that the bindings hold.
+        jobs: Number of probes that run at the same time.
+        device: Device to compute on. None takes the best one available.
+        callback: Receives progress, failures and messages.
 
     Raises:
         SettingError: The baseline cannot be run, no metric can be measured, or an argument is out of range.
     """
     if min(seeds, fewer_seeds) < 1:
-        raise SettingError(f"{min(seeds, fewer_seeds)} seeds are too few: one is the least, and eight make a verdict")
+        raise SettingError(f"{min(seeds, fewer_seeds)} seeds are too few: give at least one, or eight for a verdict")
     if budget is not None and not budget > 0:
         raise SettingError(f"a budget of {budget:g} s pays for nothing: give one above 0")
     if cell_seconds is not None and not cell_seconds > 0:
-        raise SettingError(f"an arm that takes {cell_seconds:g} s is none: say how long one seed of it takes")
+        raise SettingError(
+            f"cell_seconds is {cell_seconds:g} and must be above 0: give the seconds of one seed of an arm"
+        )
     if earlier is not None and not Path(earlier).is_dir():
-        raise SettingError(f"{earlier}, from whose cells the noise is to be measured, is no folder")
+        raise SettingError(f"{earlier} is not a folder: name the folder of an earlier run to measure the noise from")
     callback = callback or RunCallback()
     knobs = read_knobs(bindings.knobs, bindings.preset) if knobs is None else knobs
     _check_names("knob", accept_dead, [one.id for one in knobs.knobs])
     _check_names("metric", noise or (), [one.id for one in knobs.metrics])
-    not_run: list[Any] = list(bindings.not_run())
+    not_run = bindings.not_run()
     frame = _frame(knobs, seeds)
     check_presence(frame, knobs)
     candidates = _candidates(bindings, knobs, frame, not_run)
@@ -133,11 +135,13 @@ def check(
     if probe and (frame.recipe is not None or knobs.smoke):
         with _folder(work) as folder:
             probed = {one.arm.id: one.arm.overrides for one in candidates if one.kind != "a-a"}
-            callback.on_message(f"a few updates of {len(probed)} arms show whether their knobs do anything")
+            callback.on_message(f"running a few updates of {len(probed)} arms, to see whether their knobs do anything")
             probes = probe_arms(frame, probed, folder, knobs.smoke, first_seed, jobs, device, callback)
         candidates = _drop_dead(candidates, probes, set(accept_dead), not_run)
     elif probe:
-        callback.on_message("nothing was probed: the knobs' file has no `smoke`, settings for a run of seconds")
+        callback.on_message(
+            "no dead knob was looked for: the knobs' file has no `smoke`, settings for a run of seconds"
+        )
     study = frame.model_copy(
         update={
             "arms": _study_arms(candidates, bindings, probes, seeds, first_seed),
@@ -147,7 +151,7 @@ def check(
     )
     study.budget, unfunded = fund(study.arms, _costs(candidates, probes, cell_seconds), budget, seeds, fewer_seeds)
     if budget is not None and study.budget.estimated_seconds is None:
-        raise SettingError("what an arm costs is not known, so that no budget can be kept: say --cell-seconds")
+        raise SettingError("the cost of an arm is not known, so a budget cannot be kept: give --cell-seconds")
     study.not_run = [*not_run, *unfunded]
     by_arm = {one.arm.id: one for one in candidates}
     study.confounds = []
@@ -160,10 +164,10 @@ def check(
 
 
 def _check_names(what: str, names: Iterable[str], known: Sequence[str]) -> None:
-    """Refuses names that the knobs' file does not have.
+    """Refuse names that the knobs' file does not have.
 
     Raises:
-        SettingError: There is one.
+        SettingError: A name is not known.
     """
     for name in names:
         if name not in known:
@@ -172,6 +176,7 @@ def _check_names(what: str, names: Iterable[str], known: Sequence[str]) -> None:
 
 @contextmanager
 def _folder(work: str | Path | None) -> Iterator[Path]:
+    """The folder for probes: the one that is given, or a temporary one that is deleted after the block."""
     if work is not None:
         yield Path(work)
         return
@@ -180,7 +185,7 @@ def _folder(work: str | Path | None) -> Iterator[Path]:
 
 
 def _frame(knobs: Knobs, seeds: int) -> Study:
-    """The study without its arms and metrics."""
+    """The study before its arms and metrics are known; a stub stands for the arms."""
     folder = str(Path(knobs.name).absolute().parent) if knobs.command is not None else ""
     seeding = dict(knobs.seeding)
     if not seeding and knobs.recipe is not None:
@@ -201,7 +206,7 @@ def _frame(knobs: Knobs, seeds: int) -> Study:
 
 
 def _candidates(bindings: Bindings, knobs: Knobs, frame: Study, not_run: list[NotRun]) -> list[_Candidate]:
-    """The arms that can be resolved, doubles merged; what is wrong with the others is added to `not_run`.
+    """The arms that can be resolved, equal ones merged; the reasons against the others are added to `not_run`.
 
     Raises:
         SettingError: The baseline cannot be resolved.
@@ -245,11 +250,13 @@ def _candidates(bindings: Bindings, knobs: Knobs, frame: Study, not_run: list[No
 
 
 def _without(arms: Sequence[Arm], id: str) -> str:
+    """The note on an arm whose control is not run."""
     label = next((arm.label for arm in arms if arm.id == id), id)
     return f"compared with the baseline, because {label} cannot be run"
 
 
-def _add(candidates: list[_Candidate], arm: Arm, kind: Any, frame: Study) -> None:
+def _add(candidates: list[_Candidate], arm: Arm, kind: ArmKind, frame: Study) -> None:
+    """Add an arm that checks the study itself, under an id that no other arm has."""
     ids = {one.arm.id for one in candidates}
     while arm.id in ids:
         arm = arm.model_copy(update={"id": f"{arm.id}-"})
@@ -259,7 +266,7 @@ def _add(candidates: list[_Candidate], arm: Arm, kind: Any, frame: Study) -> Non
 def _drop_dead(
     candidates: list[_Candidate], probes: Mapping[str, ArmProbe], accepted: set[str], not_run: list[NotRun]
 ) -> list[_Candidate]:
-    """The arms whose probe ran and shows a difference from the arm that they are compared with.
+    """The arms whose probe ran and shows a difference from the baseline; the others are added to `not_run`.
 
     Raises:
         SettingError: The baseline's probe failed.
@@ -280,20 +287,21 @@ def _drop_dead(
             what = ", ".join(f"{key} = {quoted(value)}" for key, value in one.arm.overrides.items())
             reason = (
                 f"{what} changes neither a parameter nor a number of the first updates: the knob is dead, or acts "
-                f"later; --accept-dead {one.arm.knob} runs it"
+                f"only later; run it with --accept-dead {one.arm.knob}"
             )
             not_run.append(NotRun(item=one.arm.item, name=one.arm.label, status="dead", reason=reason))
         else:
             found.append(one)
     for one in found:
         if one.arm.against in dropped:
-            note = f"compared with the baseline, because {one.arm.against} is not run"
+            label = next(other.arm.label for other in candidates if other.arm.id == one.arm.against)
+            note = f"compared with the baseline, because {label} is not run"
             one.arm = one.arm.model_copy(update={"against": base.arm.id, "notes": [*one.arm.notes, note]})
     return found
 
 
 def _is_dead(one: _Candidate, base: _Candidate, probe: ArmProbe, other: ArmProbe) -> bool:
-    """Whether an arm is trained as the baseline is, although its configuration differs.
+    """Whether the first updates of an arm are those of the baseline, although its configuration differs.
 
     An arm that is only trained longer, or measured in another way, cannot be told from the baseline by a few updates.
     """
@@ -311,6 +319,7 @@ def _is_dead(one: _Candidate, base: _Candidate, probe: ArmProbe, other: ArmProbe
 def _study_arms(
     candidates: Sequence[_Candidate], bindings: Bindings, probes: Mapping[str, ArmProbe], seeds: int, first_seed: int
 ) -> list[StudyArm]:
+    """The arms of the study with their seeds; the baseline also stands for its own value among ordered ones."""
     arms: list[StudyArm] = []
     for one in candidates:
         start = first_seed + AGAIN if one.kind == "a-a" else first_seed
@@ -335,7 +344,7 @@ def _metrics(
     """The metrics of the study: those of the plan and the declared primary ones, as far as they can be measured.
 
     Raises:
-        SettingError: None of them can be.
+        SettingError: None of them can be measured.
     """
     defined = {metric.id: metric for metric in knobs.metrics}
     bound = {one.metric: one.heading for one in bindings.metrics if one.status == "bound" and one.metric in defined}
@@ -359,7 +368,7 @@ def _metrics(
 
 
 def _unmeasured(metric: MetricDefinition, base: _Candidate, probe: ArmProbe | None) -> str:
-    """Why a metric cannot be measured, as a sentence; empty if it can, or if that shows only in a run."""
+    """Why a metric cannot be measured, as a sentence; "" if it can, or if only a run will show."""
     if probe is not None and probe.metrics and base.stages[0].kind != "command":
         if metric.key in probe.metrics:
             return ""
@@ -387,7 +396,7 @@ def _costs(
         source = base.stages if one.kind in ("a-a", "null") else one.stages
         for stage, original in zip(one.stages, source, strict=False):
             if cell_seconds is not None:
-                # stages before may be shared, and would be paid for once
+                # the whole cost is put on the last stage, because earlier ones may be shared with other arms
                 costs[stage.hash] = cell_seconds if stage is one.stages[-1] else 0.0
             elif probe is not None and original.hash in probe.seconds:
                 value = probe.seconds[original.hash]

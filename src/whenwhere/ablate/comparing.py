@@ -1,4 +1,4 @@
-"""How arms differ beside what is meant to differ, and how large an effect must be to be found."""
+"""How arms differ apart from what is meant to differ, and how large an effect must be to be found."""
 
 import statistics
 from collections.abc import Collection, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 from whenwhere.ablate.cells import read_cells
 from whenwhere.ablate.probing import ArmProbe, steps_of
 from whenwhere.ablate.stages import ArmStage
-from whenwhere.ablate.study import Confound, Detectable, Differences, Study, StudyArm, StudyMetric
+from whenwhere.ablate.study import Confound, ConfoundKind, Detectable, Differences, Study, StudyArm, StudyMetric
 from whenwhere.readers import quoted
 from whenwhere.stats import minimum_detectable_effect
 
-#: Relative difference in FLOPs that is worth a word.
+#: Smallest relative difference in FLOPs that is reported as a confound.
 _FLOPS = 0.01
-#: Standard deviation of the difference of one seed that is assumed of a share between 0 and 1.
+#: Standard deviation of the difference of one seed that is assumed for metrics that are shares between 0 and 1.
 ASSUMED = 0.02
 POWER, ALPHA = 0.8, 0.05
 
@@ -27,8 +27,8 @@ def differences(
     Args:
         arm: Stages of the arm.
         other: Stages of the arm that it is compared with.
-        probe: What a probe found of the arm; None without one.
-        against: The same of the other.
+        probe: What the probe of the arm found; None if it was not probed.
+        against: What the probe of the other arm found; None if it was not probed.
     """
     found = Differences()
     if probe is not None and against is not None:
@@ -67,12 +67,12 @@ def confounds_of(arm: StudyArm, against: StudyArm, entailed: Collection[str]) ->
     Args:
         arm: The arm, with its differences.
         against: The arm that it is compared with.
-        entailed: Keys that were changed because the change that was asked for needs it.
+        entailed: Keys that had to change with what the plan asked for.
     """
     found: list[Confound] = []
     own, other = arm.differences, against.label
 
-    def note(kind: Any, text: str) -> None:
+    def note(kind: ConfoundKind, text: str) -> None:
         found.append(Confound(arm=arm.id, kind=kind, text=text))
 
     if entailed:
@@ -100,12 +100,15 @@ def _is_asked_for(key: str, overrides: Mapping[str, Any]) -> bool:
 
 
 def detectable_effects(study: Study, noise: Mapping[str, float], earlier: Path | None) -> list[Detectable]:
-    """The smallest effect that each primary metric is likely to show, for each number of seeds.
+    """The smallest effect that each primary metric is likely to show, for each number of seeds of its arms.
+
+    A metric whose noise is neither given nor measured has no entry, unless it is a share: then `ASSUMED` is taken.
 
     Args:
-        study: The study, with arms funded.
+        study: The study after its arms were funded.
         noise: Standard deviation of the difference of one seed, by the id of the metric.
-        earlier: Folder with cells of the study that are done, from which it is measured where no noise is given.
+        earlier: Folder with finished cells of the study, from which the noise of other metrics is measured. None
+            measures none.
     """
     arms = [arm for arm in study.arms if arm.funded and arm.kind in ("arm", "control")]
     primary = [metric for metric in study.metrics if metric.primary]
@@ -118,21 +121,25 @@ def detectable_effects(study: Study, noise: Mapping[str, float], earlier: Path |
             continue
         for seeds in sorted({len(arm.seeds) for arm in arms if len(arm.seeds) > 1}, reverse=True):
             effect = minimum_detectable_effect(sd, seeds, POWER, ALPHA / tests)
-            source: Any = "cells" if measured else "assumed"
             found.append(
-                Detectable(metric=metric.id, seeds=seeds, sd=sd, sd_source=source, effect=effect, power=POWER,
-                           alpha=ALPHA / tests)
+                Detectable(
+                    metric=metric.id, seeds=seeds, sd=sd, sd_source="cells" if measured else "assumed", effect=effect,
+                    power=POWER, alpha=ALPHA / tests,
+                )
             )  # fmt: skip
     return found
 
 
 def measured_noise(study: Study, metric: StudyMetric, out: Path) -> float | None:
-    """Standard deviation over seeds of the difference between arms, from cells that are done; None with too few.
+    """Standard deviation over seeds of the difference between arms, pooled over all arms, from finished cells.
 
     Args:
         study: The study.
         metric: The metric.
-        out: Folder of the cells.
+        out: Folder of the runs of a study with the same configurations.
+
+    Returns:
+        The standard deviation in the metric's own unit; None if no arm has three pairs of seeds.
     """
     values: dict[str, dict[int, float]] = {}
     seeds = {arm.id: arm.seeds for arm in study.arms}
@@ -149,10 +156,10 @@ def measured_noise(study: Study, metric: StudyMetric, out: Path) -> float | None
 
 
 def in_pairs(arms: Sequence[StudyArm]) -> list[tuple[StudyArm, StudyArm]]:
-    """Each arm with the arm that it is compared with.
+    """Each arm that is compared with another, with that other arm.
 
     Args:
-        arms: The arms.
+        arms: All arms of the study.
     """
     by_id = {arm.id: arm for arm in arms}
     return [(arm, by_id[arm.against]) for arm in arms if arm.against in by_id]

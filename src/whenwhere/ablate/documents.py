@@ -1,4 +1,4 @@
-"""What all files of an ablation study share: strict models, errors that name the key, and a writer of TOML.
+"""What all files of an ablation study share: strict schemas, errors that name the key, and a writer of TOML.
 
 Files that people write (knobs, bindings) are TOML; files that machines write (plans, studies, cells) are JSON. Each
 has a version, and a key that is not known is refused, so that a misspelt one never changes what a study does.
@@ -26,16 +26,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_document(kind: type[Model], value: Any, place: str, error: type[WhenwhereError] = RecordError) -> Model:
-    """A model of a value that a file held.
+    """Check a value that a file held against its schema.
 
     Args:
-        kind: The model.
+        kind: The class of the schema.
         value: What the JSON or TOML parser returned.
-        place: File (and line) for the message.
-        error: Kind of the error that is raised.
+        place: File (and line), for the message.
+        error: Class of the error that is raised.
 
     Raises:
-        WhenwhereError: The value does not follow the model; the message names the place and the first wrong key.
+        WhenwhereError: The value does not follow the schema; the message names the place and the first wrong key.
     """
     try:
         return kind.model_validate(value)
@@ -66,7 +66,7 @@ def _key(path: Sequence[int | str]) -> str:
 
 
 def _keys_beside(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """Keys that are known where an unknown one stands, as far as models are nested plainly or in lists."""
+    """Keys that would be right in the place of an unknown one, as far as schemas are nested plainly or in lists."""
     model: Any = kind
     for part in path[:-1]:
         if isinstance(part, int):
@@ -116,7 +116,7 @@ def toml_value(value: Any) -> str:
 
 
 def override_texts(overrides: Mapping[str, Any]) -> list[str]:
-    """Overrides as `whenwhere.training.recipe.load` takes them.
+    """Overrides as texts `key=value`, which `whenwhere.training.recipe.load` takes.
 
     Args:
         overrides: Values by key.

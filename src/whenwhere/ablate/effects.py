@@ -60,7 +60,7 @@ class Effect(Document):
         metric: Id of the metric.
         kind: Kind of the arm.
         planned: Number of pairs of seeds that were planned.
-        seeds: Seeds of the arm that both sides have.
+        seeds: Seeds of the arm for which both sides have a value.
         deltas: Arm minus the other for each of `seeds`, in the metric's own unit.
         standing: What may be said: `constant` if all seeds of both sides are equal, so that they say nothing about how
             much training varies, and `incomplete` if a planned seed is missing.

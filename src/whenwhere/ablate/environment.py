@@ -1,4 +1,4 @@
-"""What numbers depend on beside the configuration: code, data, packages and machine. Hashed, to tell when they change.
+"""What numbers depend on besides the configuration: code, data, packages and machine. Hashes tell when they change.
 
 Results of different code or data are not compared with each other. For a recipe the code is that of whenwhere, without
 its comments and docstrings, and without the parts that no training reaches. For a command it is the files that its
@@ -25,8 +25,8 @@ from whenwhere.readers import read_json
 from whenwhere.store import content_hash, write_text
 
 #: Parts of the package that no training reaches.
-_UNREACHED = {"ablate", "cli", "serve", "export", "notebook.py", "batching.py", "jobs.py", "results.py", "session.py"}
-#: Packages whose version is noted.
+_UNREACHED = {"ablate", "cli", "export", "notebook.py", "batching.py", "jobs.py", "results.py", "session.py"}
+#: Packages whose versions are recorded.
 _PACKAGES = ("whenwhere", "numpy", "scipy", "torch", "transformers", "opencv-python-headless", "av")
 #: File in the folder of a study's runs with the hash of the code.
 CODE = "code.json"
@@ -36,7 +36,7 @@ _PIECE = 1 << 20
 
 
 def describe_environment(spec: CellSpec, known: Path | None = None) -> CellEnvironment:
-    """What a cell is run with here and now.
+    """The code, data, packages and machine with which a cell would be run here and now.
 
     Args:
         spec: The cell.
@@ -58,7 +58,7 @@ def describe_environment(spec: CellSpec, known: Path | None = None) -> CellEnvir
 
 
 def fingerprint(spec: CellSpec, known: Path | None = None) -> str:
-    """Code and data that a cell is run with here and now, as `CellEnvironment.fingerprint` gives it.
+    """Hashes of the code and data with which a cell would be run here and now, as `CellEnvironment.fingerprint`.
 
     Args:
         spec: The cell.
@@ -78,8 +78,8 @@ def code_hash(root: Path, known: Path | None = None) -> str:
 
     Args:
         root: Folder of the package.
-        known: File in which the hash is kept for the bytes that the files have now: parsing them takes seconds, which
-            each cell would pay. None keeps it nowhere.
+        known: File in which the hash is kept for the present content of the files: parsing them takes seconds, which
+            each cell would pay again. None keeps it nowhere.
     """
     files = [file for file in sorted(root.rglob("*.py")) if file.relative_to(root).parts[0] not in _UNREACHED]
     texts = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
@@ -171,7 +171,7 @@ def named_files(config: Any) -> list[str]:
 
 
 def _is_program(word: str) -> bool:
-    """Whether a word of a command is a file of text; the interpreter that runs it is none."""
+    """Whether a word of a command names a file of text, which the interpreter that runs it does not."""
     try:
         with open(word, "rb") as f:
             return b"\0" not in f.read(1024)
@@ -180,7 +180,7 @@ def _is_program(word: str) -> bool:
 
 
 def _hash_programs(programs: list[Path]) -> str:
-    """Hash of programs, and of the Python files beside them, which they may import, without comments and docstrings."""
+    """Hash of programs and of the Python files beside them, which they may import, without comments and docstrings."""
     beside = {file for one in programs if one.suffix == ".py" for file in one.parent.glob("*.py")}
     texts: list[tuple[str, bytes]] = []
     for file in sorted({*programs, *beside}):
@@ -205,7 +205,7 @@ def _packages() -> tuple[tuple[str, str], ...]:
 
 @functools.cache
 def _commit(folder: Path) -> str:
-    """The commit of the repository that holds a folder, with + if its files were changed; empty without one."""
+    """The commit of the repository that holds a folder, with + if files differ from it; "" without a repository."""
     try:
         said = [
             subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -217,6 +217,7 @@ def _commit(folder: Path) -> str:
 
 
 def _machine(accelerator: bool) -> str:
+    """Processor, number of cores and, where asked for and in use, the accelerator."""
     card = ""
     torch = sys.modules.get("torch")
     if accelerator and torch is not None and torch.cuda.is_available():

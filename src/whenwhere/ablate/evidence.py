@@ -25,7 +25,7 @@ from whenwhere.evaluate.item_values import read_item_values
 #: Largest distance between a metric and the mean of its items, relative to the metric where it is above 1. Evaluators
 #: may round to four decimals.
 ROUNDED = 1e-4
-#: What a cell cost, by the key of its metrics: heading, unit, and the number that one unit has.
+#: What a cell cost, by the key of its metrics: heading, unit, and how much of the metric is one unit.
 COSTS: dict[str, tuple[str, str, float]] = {
     "train_seconds": ("training", "min", 60.0),
     "step_seconds": ("update", "s", 1.0),
@@ -40,8 +40,8 @@ class ItemScores:
 
     Attributes:
         ids: Ids of the items, sorted.
-        videos: The video of each.
-        values: The value of each, shape (n_items,).
+        videos: Video of each item.
+        values: Value of each item, shape (n_items,).
     """
 
     ids: tuple[str, ...]
@@ -55,7 +55,7 @@ class StudyEvidence:
     Args:
         study: The study.
         out: Folder of its runs.
-        allow_mixed: Whether cells of different code or data may be compared; `mixed` then says so.
+        allow_mixed: Whether cells of different code or data may be compared; `mixed` then names them.
 
     Attributes:
         mixed: Sentences about code or data that differ; empty unless they were allowed to.
@@ -90,7 +90,7 @@ class StudyEvidence:
         return {name: sorted(versions) for name, versions in found.items() if len(versions) > 1}
 
     def value(self, arm: StudyArm, position: int, metric: StudyMetric) -> float | None:
-        """The value of a metric; None if the cell is not done or lacks it.
+        """The value of a metric in one cell; None if the cell is not done or lacks the metric.
 
         Args:
             arm: The arm.
@@ -115,7 +115,7 @@ class StudyEvidence:
         return value
 
     def items(self, arm: StudyArm, position: int, metric: StudyMetric) -> ItemScores | None:
-        """The values of single items; None if there are none.
+        """The values of single items of a metric in one cell; None if the cell is not done or has none.
 
         Args:
             arm: The arm.
@@ -179,7 +179,7 @@ class StudyEvidence:
         return found
 
     def _data(self, arm: StudyArm) -> dict[str, set[str]]:
-        """Fingerprints of the data by stage."""
+        """Hashes of the data with which the seeds of an arm were run, by the name of the stage."""
         found: dict[str, set[str]] = {}
         for seed in arm.seeds:
             cell = self.cells.get((arm.id, seed))

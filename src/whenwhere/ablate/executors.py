@@ -32,14 +32,17 @@ class Executor(Protocol):
 
 
 class RunningUnit(Protocol):
-    """A unit that was begun."""
+    """A unit that an executor has begun."""
 
     def done(self) -> bool:
         """Whether the unit has ended."""
         ...
 
     def outcome(self) -> Exception | None:
-        """Error of the unit that has ended, which is not one of its cells; None if there was none."""
+        """The error that ended the unit, other than the failure of a cell; None if there was none.
+
+        It may be asked once `done` is True.
+        """
         ...
 
 
@@ -155,7 +158,8 @@ class RayExecutor:
         self._running: list[Any] = []
         own = {key: value for key, value in resources.items() if key not in ("num_cpus", "num_gpus")}
         known = {key: value for key, value in resources.items() if key not in own}
-        # a lost machine is found by its heartbeat at the next run, so that nothing is ever run twice at a time
+        # Ray must not retry: a lost machine is found by its heartbeat at the next run, so that no cell ever runs twice
+        # at the same time
         self._task = ray.remote(run_cells).options(**{"num_cpus": 1, **known}, resources=own or None, max_retries=0)
         self._arguments = (str(out), timeout, fingerprint)
 
@@ -207,7 +211,7 @@ class SlurmUnit:
 
 
 class SlurmExecutor:
-    """Runs units as jobs of Slurm, by submitit; where Slurm is not, submitit runs them as processes of this machine.
+    """Runs units as jobs of Slurm, by submitit; where there is no Slurm, submitit runs them as processes here.
 
     Args:
         out: Folder of the study's runs, which every machine sees under this path.
@@ -253,6 +257,11 @@ class SlurmExecutor:
 
 
 def _local(out: Path, jobs: int, timeout: float | None, fingerprint: str | None, options: dict[str, Any]) -> Executor:
+    """The executor `local`, whose only option is `devices`.
+
+    Raises:
+        SettingError: There is another option, or `devices` names fewer devices than there are jobs.
+    """
     given = options.pop("devices", None)
     if options:
         raise SettingError(f"the executor local has no option {next(iter(options))!r} (the only one is devices)")
@@ -265,7 +274,7 @@ def _local(out: Path, jobs: int, timeout: float | None, fingerprint: str | None,
     return LocalExecutor(out, jobs, timeout, fingerprint, devices)
 
 
-#: What makes the executor of each name. Gets the folder, number of jobs, timeout, fingerprint and its own options.
+#: What makes the executor of each name, from the folder, number of jobs, timeout, fingerprint and its own options.
 EXECUTORS: dict[str, Callable[[Path, int, float | None, str | None, dict[str, Any]], Executor]] = {
     "local": _local,
     "ray": RayExecutor,

@@ -16,7 +16,8 @@ def fund(
 
     Args:
         arms: The arms, the baseline first, then in the order of the plan; their seeds are those of a full run.
-        costs: Seconds of one seed of each stage, by the stage's hash; where one is missing nothing can be decided.
+        costs: Seconds of one seed of each stage, by the stage's hash. If one is missing, all arms are funded and the
+            estimate is None.
         budget: Most seconds; None funds everything.
         seeds: Number of seeds of a full run.
         fewer: Number of seeds of an arm for which a full run no longer fits.
@@ -59,8 +60,10 @@ def fund(
             arm.funded = False
             decided.add(arm.id)
             unfunded += price
-            reason = f"{min(fewer, seeds)} seeds of it cost {hours(price)}, and {hours(budget - spent)} are left" if (
-                budget is not None) else ""  # fmt: skip
+            reason = ""
+            if budget is not None:
+                left = cpu_time(budget - spent)
+                reason = f"{min(fewer, seeds)} seeds of it cost {cpu_time(price)}, and {left} are left"
             refused.append(NotRun(item=arm.item, name=arm.label, status="not funded", reason=reason))
     return StudyBudget(seconds=budget, estimated_seconds=spent, unfunded_seconds=unfunded), refused
 
@@ -73,10 +76,10 @@ def _with_needed(arm: StudyArm, by_id: Mapping[str, StudyArm]) -> list[StudyArm]
     return found
 
 
-def hours(seconds: float) -> str:
-    """A cost for a person.
+def cpu_time(seconds: float) -> str:
+    """Seconds of computation in the unit that a person would use.
 
-    >>> hours(90), hours(5400)
+    >>> cpu_time(90), cpu_time(5400)
     ('1.5 CPU minutes', '1.5 CPU hours')
     """
     if seconds < 60:

@@ -37,12 +37,12 @@ class StageHash(Document):
 
 
 class Differences(Document):
-    """How an arm differs from the arm that it stands against, apart from what it is meant to change.
+    """How an arm differs from the arm that it is compared with, apart from what it is meant to change.
 
     Attributes:
-        parameters: Number of parameters that the arm has more; None where it was not counted.
-        flops: FLOPs of an update as a ratio to the other arm's; None where they were not counted.
-        steps: Number of updates that the arm makes more; None where it was not counted.
+        parameters: Number of parameters of the arm minus that of the other; None where they were not counted.
+        flops: FLOPs of one update of the arm divided by those of the other; None where they were not counted.
+        steps: Number of updates of the arm minus that of the other; None where it is not known.
         data: Keys of the data that differ, each as `key (was ..., is ...)`.
     """
 
@@ -53,7 +53,7 @@ class Differences(Document):
 
 
 class MergedArm(Document):
-    """An arm that was asked for and is the same as another, so that it is not run a second time.
+    """An arm that the plan asks for and that is the same as another, so that it is not run a second time.
 
     Attributes:
         item: Id of the item of the plan.
@@ -142,7 +142,8 @@ class NotRun(Document):
         item: Id of the item of the plan; None for a metric or an arm that belongs to no item.
         name: Name of the ablation, of its arm or of the metric.
         status: `unbound`, `ambiguous` and `infeasible` come from the binding; checking adds `refused` (a value is not
-            allowed), `dead` (the knob changes nothing), `missing` (data or packages are not there) and `not funded`.
+            allowed), `dead` (the knob changes nothing), `missing` (data do not exist, or a metric is not measured) and
+            `not funded`.
         reason: The reason as a sentence.
     """
 
@@ -150,6 +151,9 @@ class NotRun(Document):
     name: str
     status: Literal["unbound", "ambiguous", "infeasible", "refused", "dead", "missing", "not funded"]
     reason: str
+
+
+ConfoundKind = Literal["parameters", "flops", "steps", "data", "entailed"]
 
 
 class Confound(Document):
@@ -162,7 +166,7 @@ class Confound(Document):
     """
 
     arm: str
-    kind: Literal["parameters", "flops", "steps", "data", "entailed"]
+    kind: ConfoundKind
     text: str
 
 
@@ -174,8 +178,8 @@ class Detectable(Document):
         seeds: Number of seeds of each arm.
         sd: Standard deviation of the difference of one seed, in the metric's own unit.
         sd_source: `assumed`, or `cells` where it was measured in earlier cells.
-        effect: Smallest true difference that is found with the chance `power`, in the metric's own unit.
-        power: That chance.
+        effect: Smallest true difference that is found with the probability `power`, in the metric's own unit.
+        power: Probability, 0 to 1, of finding a difference as large as `effect`.
         alpha: Two-sided error rate of the test, corrected for the number of primary comparisons.
     """
 
@@ -267,14 +271,14 @@ class Study(Document):
             if (arm.against is None) != (arm.kind == "baseline"):
                 raise ValueError(f"arm {arm.id!r} needs the id of another arm in 'against', and the baseline none")
             if arm.against is not None and (arm.against not in ids or arm.against == arm.id):
-                raise ValueError(f"arm {arm.id!r} stands against {arm.against!r}, which is no other arm of the study")
+                raise ValueError(f"arm {arm.id!r} is against {arm.against!r}, which is not another arm of the study")
             if len(set(arm.seeds)) != len(arm.seeds):
                 raise ValueError(f"arm {arm.id!r} has a seed twice")
         return self
 
     @property
     def baseline(self) -> StudyArm:
-        """The arm that the others are measured by."""
+        """The arm that the others are compared with."""
         return self.arms[0]
 
     def arm(self, id: str) -> StudyArm:

@@ -1,6 +1,6 @@
 """A study in words, as `ablate check` prints it before anything is run."""
 
-from whenwhere.ablate.funding import hours
+from whenwhere.ablate.funding import cpu_time
 from whenwhere.ablate.study import Study, StudyArm
 
 
@@ -31,7 +31,10 @@ def summarize(study: Study) -> list[str]:
     silent = [
         one.heading for one in study.metrics if one.primary and one.id not in {d.metric for d in study.detectable}
     ]
-    lines += [f"{name}: the noise is not known, so neither is the smallest effect: say --noise" for name in silent]
+    lines += [
+        f"{name}: the noise is not known, so neither is the smallest effect that can be found: give --noise"
+        for name in silent
+    ]
     fewest = min((len(arm.seeds) for arm in funded), default=0)
     if fewest < 5:
         lines.append(f"with {fewest} seeds there will be no test: five allow screening, eight a verdict")
@@ -43,7 +46,7 @@ def _arm(arm: StudyArm, study: Study) -> str:
     parts[0] += f", against {study.arm(arm.against).label})" if arm.against else ")"
     parts.append(f"{len(arm.seeds)} seeds")
     if arm.cost_seconds is not None:
-        parts.append(f"{hours(arm.cost_seconds)} each")
+        parts.append(f"{cpu_time(arm.cost_seconds)} each")
     merged = [f"{one.label} of {one.item}" for one in arm.merged if one.item is not None]
     parts += [f"the same as {', '.join(merged)}"] if merged else []
     return "; ".join(parts)
@@ -53,9 +56,9 @@ def _cost(study: Study) -> str:
     budget = study.budget
     if budget.estimated_seconds is None:
         return "; what they cost was not measured"
-    of = "" if budget.seconds is None else f" of a budget of {hours(budget.seconds)}"
-    more = f"; {hours(budget.unfunded_seconds)} are not funded" if budget.unfunded_seconds else ""
-    return f"; {hours(budget.estimated_seconds)}{of}{more}"
+    of = "" if budget.seconds is None else f" of a budget of {cpu_time(budget.seconds)}"
+    more = f"; {cpu_time(budget.unfunded_seconds)} are not funded" if budget.unfunded_seconds else ""
+    return f"; {cpu_time(budget.estimated_seconds)}{of}{more}"
 
 
 def _value(value: float, unit: str) -> str:

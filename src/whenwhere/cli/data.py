@@ -9,8 +9,7 @@ exit statuses are explained in `whenwhere.cli`.
 import functools
 import inspect
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,14 +28,10 @@ from whenwhere.cli.data_trajectories import trajectories
 from whenwhere.cli.misspelt import SuggestingGroup
 
 if TYPE_CHECKING:
-    from whenwhere.datasets.item import Item
-    from whenwhere.datasets.videos import VideoFolder
     from whenwhere.evaluate.validate import Validation
 
 #: Options that name what a command writes; their metavar is DIR or FILE.
 OUTPUTS = ("out", "annotated", "report")
-#: Number of lines or items that are named of each kind of fault.
-SHOWN = 3
 
 data = typer.Typer(
     name="data",
@@ -73,49 +68,18 @@ def convert(
     """
     from whenwhere.cli.console import Waiting, counted, note
     from whenwhere.cli.console import out as stdout
-    from whenwhere.datasets import manifest, read_items
-    from whenwhere.datasets.videos import VideoFolder
-    from whenwhere.errors import SettingError
+    from whenwhere.datasets.conversion import convert_release
     from whenwhere.evaluate.names import find_benchmark
 
-    bench = find_benchmark(benchmark)
-    if videos is not None:
-        _check_folder(videos)
-    lost: set[str] = set()
+    options.check_videos(videos)
     with Waiting(f"reading {annotations.name}"):
-        items = read_items(bench, annotations)
-        if not any(item.query or len(item.spans) or item.tubes for item in items):
-            raise SettingError(f"{bench.name} has neither sentences nor truth in time: only `whenwhere eval` takes it")
-        there = VideoFolder(videos, annotations) if videos else None
-        count = manifest.write(_located(items, there, out.parent, lost) if there else items, out)
-    stdout.print(f"wrote {out}: {counted(count, 'item')} of {counted(len({i.video for i in items}), 'video')}")
-    if invalid := sum(i.status == "invalid" for i in items):
-        note(f"invalid in the release, kept and marked: {counted(invalid, 'item')}", "yellow")
-    if lost:
-        note(
-            f"not in {videos}, kept under the released name: {counted(len(lost), 'video')}, such as {min(lost)}",
-            "yellow",
-        )
-
-
-def _check_folder(folder: Path) -> None:
-    from whenwhere.errors import SettingError
-
-    if not folder.is_dir():
-        raise SettingError(f"--videos {folder} is not a folder: give the folder of the videos")
-
-
-def _located(items: "Iterable[Item]", there: "VideoFolder", folder: Path, lost: set[str]) -> "Iterator[Item]":
-    """The items with videos as paths from the manifest's folder. The released name is kept in `provenance`."""
-    import os
-
-    for item in items:
-        path = there.find_item(item)
-        if path is None:
-            lost.add(item.video)
-        else:
-            item.provenance["video"], item.video = item.video, os.path.relpath(path, folder)
-        yield item
+        found = convert_release(find_benchmark(benchmark), annotations, out, videos)
+    stdout.print(f"wrote {out}: {counted(found.items, 'item')} of {counted(found.videos, 'video')}", markup=False)
+    if found.invalid:
+        note(f"invalid in the release, kept and marked: {counted(found.invalid, 'item')}", "yellow")
+    if found.missing:
+        lost = counted(len(found.missing), "video")
+        note(f"not in {videos}, kept under the released name: {lost}, such as {found.missing[0]}", "yellow")
 
 
 def validate(
@@ -139,7 +103,7 @@ def validate(
     if videos is not None:
         if benchmark is not None:
             raise SettingError("--videos goes with a manifest: convert the benchmark's file first")
-        _check_folder(videos)
+        options.check_videos(videos)
     if file is not None:
         passed = _check_manifest(file, videos, json_)
     else:
@@ -150,61 +114,29 @@ def validate(
 
 
 def _check_manifest(file: Path, videos: Path | None, json_: bool) -> bool:
-    """Check that every line can be read, ids are unique and videos are there, and print what is wrong."""
-    from whenwhere.cli.console import Waiting, counted, note, write_json
+    """Check a manifest line by line and print what is wrong; whether nothing is."""
+    from whenwhere.cli.console import SHOWN, Waiting, counted, note, write_json
     from whenwhere.cli.console import out as stdout
-    from whenwhere.datasets import manifest
-    from whenwhere.datasets.videos import VideoFolder
-
-    there = VideoFolder(videos, file) if videos else None
-    faults: Counter[str] = Counter()
-    named: list[str] = []
-    # Hashes instead of the names themselves, because a manifest may have millions of lines.
-    ids: set[int] = set()
-    seen: set[int] = set()
-    lines = invalid = 0
-
-    def fault(kind: str, sentence: str) -> None:
-        faults[kind] += 1
-        if faults[kind] <= SHOWN:
-            named.append(sentence)
+    from whenwhere.datasets.conversion import check_manifest
 
     with Waiting(f"checking {file.name}"):
-        for line in manifest.scan(file):
-            lines += 1
-            if line.item is None:
-                fault(line.kind or "", line.fault or "")
-                continue
-            item = line.item
-            invalid += item.status == "invalid"
-            if hash(item.id) in ids:
-                fault("repeated id", f"{file}, line {line.number}: the id {item.id!r} is on an earlier line too")
-            ids.add(hash(item.id))
-            video = hash(item.video)
-            if there and video not in seen and there.find_item(item) is None:
-                fault(
-                    "missing video",
-                    f"{file}, line {line.number}: the video {item.video!r} is neither in {videos} nor at that path "
-                    "from the manifest's folder",
-                )
-            seen.add(video)
-    for sentence in named:
+        found = check_manifest(file, videos, SHOWN)
+    for sentence in found.examples:
         note(sentence, "red")
     if json_:
-        found = {"file": str(file), "lines": lines, "videos": len(seen), "invalid": invalid, "faults": dict(faults)}
-        write_json(json.dumps(found, ensure_ascii=False))
-        return not faults
-    stdout.print(
-        f"{file}: {counted(lines, 'line')}, {counted(len(seen), 'video')}, {counted(invalid, 'item')} marked invalid"
-    )
-    for kind, count in faults.most_common():
+        write_json(json.dumps(found.as_dict(), ensure_ascii=False))
+        return not found.faults
+    counts = f"{counted(found.lines, 'line')}, {counted(found.videos, 'video')}, {counted(found.invalid, 'item')}"
+    stdout.print(f"{file}: {counts} marked invalid", markup=False)
+    for kind, count in found.faults.most_common():
         stdout.print(f"  {count} × {kind}", style="red")
-    if not faults:
+    if not found.faults:
         stdout.print("  nothing is wrong", style="green")
-    return not faults
+    return not found.faults
 
 
 def _check_release(benchmark: str, annotations: Path, json_: bool) -> bool:
+    """Score the truth of a released file as if it were an answer and print the scores; whether all are full."""
     from whenwhere.cli.console import Waiting, note, write_json
     from whenwhere.datasets import read_items
     from whenwhere.evaluate.names import find_benchmark
@@ -227,12 +159,12 @@ def _tell(found: "Validation", annotations: Path) -> None:
     """Print a validation for a person."""
     from rich.table import Table
 
-    from whenwhere.cli.console import counted, note, out, show_table
+    from whenwhere.cli.console import SHOWN, counted, note, out, show_table
 
     out.print(f"{annotations}: {counted(found.items, 'item')} of {counted(found.videos, 'video')}")
     for count, what in (
         (len(found.faults), "invalid (kept in every denominator)"),
-        (found.empty, "whose truth is that it is not there"),
+        (found.empty, "whose truth is that the thing does not occur"),
         (found.past, "with an end after the video's end (kept as released)"),
         (found.early, "with a span that starts before the video (kept as released)"),
         (found.blank, "with an empty sentence (kept as released)"),

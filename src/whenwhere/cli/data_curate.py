@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from whenwhere.curate.set_filters import CurationSettings
 
 
-
 def curate(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A manifest: .jsonl or .parquet.")] = None,
     out: Annotated[

@@ -68,8 +68,8 @@ def difficulty(
     Exit status: 0 done, 1 some sentences could not be measured (the last line says how many),
     2 wrong usage, 130 interrupted (finished measurements are kept).
     """
-    from whenwhere.cli.console import Waiting, counted, note
-    from whenwhere.cli.ground import INTERRUPTED
+    from whenwhere.cli.console import SHOWN, Waiting, counted, note
+    from whenwhere.cli.process import resumable
     from whenwhere.curate.difficulty import summary
     from whenwhere.curate.measured_difficulty import write_density
     from whenwhere.errors import SettingError
@@ -105,17 +105,12 @@ def difficulty(
         checkpoint = builders.open_checkpoint(found, Path(folder), device)
         source = builders.open_source(found, note)
         policy = builders.open_policy(found, checkpoint)
-        try:
-            with Waiting(f"asking about {counted(len(source), 'sample')}", total=len(source)) as waiting:
-                verifier = found.reward.verifier(found.model.form)
-                known = measured.measure(
-                    policy, source, verifier, builders.difficulty_sampling(found), out,
-                    name=builders.policy_name(found, checkpoint),
-                    recipe=found.resumable_hash, skip=skip, tell=lambda done, of: waiting.step(),
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            note(f"interrupted; what is measured is in {out}, rerun to resume")
-            raise typer.Exit(INTERRUPTED) from None
+        with resumable(out), Waiting(f"asking about {counted(len(source), 'sample')}", total=len(source)) as waiting:
+            known = measured.measure(
+                policy, source, found.reward.verifier(found.model.form), builders.difficulty_sampling(found), out,
+                name=builders.policy_name(found, checkpoint), recipe=found.resumable_hash, skip=skip,
+                tell=lambda done, of: waiting.step(),
+            )  # fmt: skip
     if known:
         _tell_difficulty(summary(known), out, json_)
         if report is not None:
@@ -142,7 +137,7 @@ def _of_manifest(
     workers: int | None,
 ) -> None:
     """Difficulties of a manifest: from files of answers, from a model that is asked, or those that it carries."""
-    from whenwhere.cli.console import Waiting, counted, note
+    from whenwhere.cli.console import Waiting, counted, note, note_faults
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate.difficulty import of_items, summary
     from whenwhere.curate.item_sets import moved, read_set
@@ -183,10 +178,10 @@ def _of_manifest(
     _tell_difficulty(summary(found), out or annotated or report or file, json_)
     if text and not json_:
         stdout.print(text, markup=False)
-    for fault in own.faults[:SHOWN]:
-        note(fault, "red")
+    note_faults(own.faults)
     if missing or own.faults:
-        note(f"not measured: {counted(missing, 'item')} without an answer, {counted(len(own.faults), 'line')}", "red")
+        unread = counted(len(own.faults), "line")
+        note(f"not measured: {counted(missing, 'item')} without an answer, {unread} that could not be read", "red")
         raise typer.Exit(1)
 
 
