@@ -1,4 +1,4 @@
-"""Judges: language models that say which ablations of a plan were wanted, and what follows from their votes.
+"""Judges: language models that vote on which ablations of a plan were wanted, and what follows from their votes.
 
 Wanted is what a paper's authors reported (`judge_plan`: a list of ablations), or what its reviewers asked for
 (`judge_reviews`: the reviews as text). Each judge votes on every pair of a wanted ablation and an item of the plan; a
@@ -6,12 +6,12 @@ pair counts if more than half of the judges matched it (`scores.majority`).
 
 Judges see two anonymous lists, A and B, in an order drawn from a seed that is recorded, so that neither side nor rank
 tells which list is the plan. They answer with labels and never with names, and a label that was not shown is an error
-that is sent back once. A judge that gives no usable answer makes the judgement fail: fewer votes than announced would
-look like a result.
+that is sent back once. If a judge gives no usable answer, the judgement fails: fewer votes than announced would look
+like a result.
 
-A review is not a list. A judge therefore quotes the words with which a review asks for an item; the quote has to be
-there, and items for which overlapping words are quoted answer the same request. So two items that answer one request
-count once in the strict scores.
+A review is not a list. A judge therefore quotes the words with which a review asks for an item; the review must hold
+these words, and items for which overlapping words are quoted answer the same request. So two items that answer one
+request count once in the strict scores.
 """
 
 import os
@@ -32,7 +32,7 @@ from whenwhere.models.backends import ModelBackend
 from whenwhere.models.language import language_models
 from whenwhere.readers import quoted
 
-#: A label with the title behind it.
+#: A label that is followed by the title.
 _LABEL = re.compile(r"([ABP]\d+)[.:;)]\s")
 #: Items of a plan with the span in the reviews that asks for each, and the words.
 Quotes = list[tuple[int, Span, str]]
@@ -49,7 +49,7 @@ def judge_plan(
     sampling: Sampling | None = None,
     log: CallLog | None = None,
 ) -> Judgement:
-    """Let judges match a plan with the ablations that a paper reports.
+    """Let judges match the items of a plan with the ablations that a paper reports.
 
     Args:
         gold: The paper's ablations.
@@ -59,12 +59,15 @@ def judge_plan(
         abstract: Its abstract, so that the judges know what the parts are.
         seed: Seed of the orders in which the judges see the lists.
         sampling: How answers are sampled.
-        log: The record of calls. None keeps none on the disk.
+        log: The record of calls. None keeps it in memory only.
+
+    Returns:
+        The votes of each judge on each pair.
 
     Raises:
-        SettingError: there is no judge.
-        RecordError: a list is empty.
-        ChatError, ModelError: a judge gave no usable answer.
+        SettingError: There is no judge.
+        RecordError: `gold` or `plan` is empty.
+        ChatError, ModelError: A judge gave no usable answer.
     """
     _check_lists(judges, len(gold), len(plan))
     ballots = []
@@ -115,12 +118,15 @@ def judge_reviews(
         abstract: Its abstract.
         seed: Seed of the orders in which the judges see the lists.
         sampling: How answers are sampled.
-        log: The record of calls. None keeps none on the disk.
+        log: The record of calls. None keeps it in memory only.
+
+    Returns:
+        The votes of each judge; the wanted ablations are the requests that the judges quoted.
 
     Raises:
-        SettingError: there is no judge, or nothing is wanted.
-        RecordError: a list is empty.
-        ChatError, ModelError: a judge gave no usable answer.
+        SettingError: There is no judge, or `wanted` is below 1.
+        RecordError: `reviews` or `plan` is empty.
+        ChatError, ModelError: A judge gave no usable answer.
     """
     _check_lists(judges, len(reviews), len(plan))
     if wanted is not None and wanted < 1:
@@ -170,7 +176,7 @@ def judge_files(
     sampling: Sampling | None = None,
     log: CallLog | None = None,
 ) -> Judgement:
-    """Let judges, by name, judge the plan in a file.
+    """Let judges that are given by name judge the plan in a file.
 
     Args:
         plan: The plan: .md, .jsonl or .json.
@@ -180,12 +186,12 @@ def judge_files(
         wanted: Number of ablations that the reviews ask for. None is the number of requests that the judges found.
         seed: Seed of the orders in which the judges see the lists.
         sampling: How answers are sampled.
-        log: The record of calls. None keeps none on the disk.
+        log: The record of calls. None keeps it in memory only.
 
     Raises:
-        SettingError: there is no judge, or not one of `gold` and `reviews`.
-        RecordError: a file cannot be read, or holds no plan.
-        ChatError, ModelError: a judge cannot be loaded or gave no usable answer.
+        SettingError: There is no judge, or neither or both of `gold` and `reviews` are given.
+        RecordError: A file cannot be read, or holds no plan.
+        ChatError, ModelError: A judge cannot be loaded or gave no usable answer.
     """
     if (gold is None) == (not reviews):
         raise SettingError("a plan is judged against wanted ablations (--gold) or reviews (--review): give one of them")
@@ -244,7 +250,11 @@ copied from the review exactly (one sentence or a part of one), or null if no re
 
 
 def numbered_judges(judges: Sequence[ModelBackend]) -> list[tuple[str, int, ModelBackend]]:
-    """Each judge with a name of its own and its number."""
+    """The judges, each with a name that no other has and its number from 0.
+
+    Args:
+        judges: The judges; one that is listed twice gets two names, such as `m` and `m (2)`.
+    """
     seen: dict[str, int] = {}
     listed = []
     for number, judge in enumerate(judges):
@@ -273,10 +283,12 @@ def _shown(label: str, ablation: Ablation) -> str:
 
 
 def _object(fields: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these fields."""
     return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
 
 
 def _choice(labels: dict[str, tuple[int, str]]) -> dict[str, Any]:
+    """The JSON schema of one of the labels."""
     return {"type": "string", "enum": list(labels)}
 
 

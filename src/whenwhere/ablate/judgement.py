@@ -1,4 +1,4 @@
-"""Judgements: the votes of judges on one plan as a file, the scores that follow from them, and how far judges agree."""
+"""Judgements: the votes of judges on one plan, the scores that follow from them, and how far the judges agree."""
 
 import math
 import os
@@ -42,7 +42,7 @@ class JudgeVotes(Document):
         judge: Name of the model.
         seed: Seed of the order in which the judge saw the lists.
         matches: The pairs that it matched.
-        repaired: The error of its first answer, if a second one was needed.
+        repaired: The error of its first answer if a second one was needed, else None.
     """
 
     judge: str
@@ -62,7 +62,7 @@ class Judgement(Document):
         wanted: Number of ablations that were wanted. In reviews it is counted beforehand, and may differ from the
             number of requests that the judges found.
         items: Names of the plan's items, in the plan's order.
-        judges: The votes.
+        judges: The votes of each judge.
     """
 
     version: int = 1
@@ -87,7 +87,7 @@ class Judgement(Document):
         return [2 * hit > len(self.judges) for hit in hits]
 
     def strict(self, k: int | None = None) -> PlanScores:
-        """Strict scores of the plan's first k items; None counts all."""
+        """Strict scores of the plan's first k items (`scores.strict_scores`); None counts all."""
         return strict_scores(self.pairs(), self.wanted, len(self.items), k)
 
     def compat(self, k: int | None = None) -> PlanScores:
@@ -106,8 +106,8 @@ class JudgeAgreement(Document):
     """How far judges agree beyond chance, over all pairs of all plans.
 
     Attributes:
-        fleiss: Fleiss' kappa of all judges; None where it is not defined.
-        pairs: Cohen's kappa for each two judges, as "first / second"; None where it is not defined.
+        fleiss: Fleiss' kappa of all judges, at most 1; None where it is not defined.
+        pairs: Cohen's kappa of every two judges, by "first / second"; None where it is not defined.
         votes: Number of pairs that each judge voted on.
     """
 
@@ -119,8 +119,11 @@ class JudgeAgreement(Document):
 def agreement(judgements: Sequence[Judgement]) -> JudgeAgreement:
     """The agreement of judges who all judged the same plans.
 
+    Args:
+        judgements: One judgement for each plan, with the judges in the same order.
+
     Raises:
-        ValueError: the judgements are not of the same judges.
+        ValueError: The judgements are not of the same judges.
     """
     names = [[one.judge for one in j.judges] for j in judgements]
     if any(other != names[0] for other in names):
@@ -135,30 +138,41 @@ def agreement(judgements: Sequence[Judgement]) -> JudgeAgreement:
 
 
 def _defined(value: float) -> float | None:
-    return None if value != value else value
+    """A number as JSON can hold it: None in place of NaN."""
+    return None if math.isnan(value) else value
 
 
 def read_judgement(path: str | os.PathLike[str]) -> Judgement:
-    """A judgement from its file.
+    """Read a judgement.
+
+    Args:
+        path: The JSON file.
 
     Raises:
-        RecordError: the file cannot be read or holds no judgement; the message names file and key.
+        RecordError: The file cannot be read or holds no judgement; the message names file and key.
     """
     place = visible(os.fspath(path))
     return read_document(Judgement, parse_json(read_text(path), place, remedy="let the plan be judged again"), place)
 
 
 def write_judgement(judgement: Judgement, path: str | os.PathLike[str]) -> Path:
-    """Write a judgement as JSON.
+    """Write a judgement as JSON, and return the path.
+
+    Args:
+        judgement: The judgement.
+        path: The file.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     return write_text(path, judgement.model_dump_json(indent=1) + "\n")
 
 
 def judgement_text(judgement: Judgement) -> str:
-    """A judgement for people: what each item of the plan matched, with the votes, and the scores.
+    """A judgement in words: what each item of the plan matched and with how many votes, and the scores.
+
+    Args:
+        judgement: The judgement.
 
     >>> votes = JudgeVotes(judge="m", seed=0, matches=[MatchVote(gold=0, item=1)])
     >>> found = Judgement(mode="author", gold=["No mask"], wanted=1, items=["Depth", "Mask"], judges=[votes])

@@ -1,9 +1,9 @@
-"""Knobs: what can be changed in a recipe or a script, and metrics: what it measures. Both are declared in TOML.
+"""Knobs, which are what can be changed in a recipe or a script, and metrics, which are what it measures.
 
-A recipe's file is `whenwhere/knobs/<recipe>.toml`; one for your own script stands wherever you like. A plan's words are
-bound to what is declared here and to nothing else (`binding.bind`). `extends = "tiny-svilm"` begins with another
-recipe's file; an entry with the id of one there replaces the keys that it names, and `without` lists entries to leave
-out.
+Both are declared in TOML: for a recipe in `whenwhere/knobs/<recipe>.toml`, for your own script wherever you like. A
+plan's words are bound to what is declared here and to nothing else (`binding.bind`). `extends = "tiny-svilm"` begins
+with another recipe's file; an entry with the id of one there replaces the keys that it names, and `without` lists
+entries to leave out.
 """
 
 import os
@@ -25,15 +25,16 @@ Cost = Literal["evaluation", "training", "data"]
 
 
 class ControlArm(Document):
-    """An arm that a knob's declaration adds to the arms of a plan, so that the plan's arms can be understood.
+    """An arm that a knob's declaration adds to those of a plan, without which they would say little.
 
     Attributes:
         label: Words for the arm in tables.
-        set: Its overrides.
-        why: The sentence that tables print below: what the arm is needed for.
-        when: Action of the plan item with which the arm is added.
-        length: Add the arm only where the baseline or an arm of the item has a list of this length.
-        isolates: Whether the item's arms are compared with this arm in place of the baseline.
+        set: Values by key in which the arm differs from the baseline.
+        why: What the arm is needed for, as a sentence that is printed below tables.
+        when: Action of the items to which the arm is added.
+        length: Length of a list: the arm is added only if the baseline or an arm of the item has a list of this length.
+            None adds it in any case.
+        isolates: Whether the item's arms are compared with this arm instead of the baseline.
     """
 
     label: str
@@ -49,25 +50,25 @@ class Knob(Document):
 
     Attributes:
         id: Name of the knob, unique in the file.
-        label: Words for it in tables. Empty takes the last part of the key.
-        key: Key of the recipe, or name in the command's overrides. With several stages it may be `stage:key`.
+        label: Words for the knob in tables; "" takes the last part of the key.
+        key: Key of the recipe, or name of the setting of the command. A key of an earlier training is `stage:key`.
         type: How a replacement's text is read.
-        base: Value of the baseline. Left out in a recipe's file, where it is the recipe's.
+        base: Value of the baseline. For a recipe it may be left out and is the recipe's.
         aliases: Words of plans that mean this knob and no other.
         options: Named choices, each as the overrides that it stands for.
-        parse: Texts of replacements → values, for texts that the type cannot read. Where an item removes a part, the
-            text is that of the part.
-        minimum: Smallest value.
-        maximum: Largest value.
+        parse: Values by the text of a replacement, for texts that the type cannot read. Where an item removes a part,
+            the text is that of the part.
+        minimum: Smallest allowed value; None sets no limit.
+        maximum: Largest allowed value; None sets no limit.
         symbols: Words that stand for a value, such as last = "encoder.layers": a key of the recipe, or a number.
-        remove: Value if the part is removed. Left out if it cannot be.
-        reference: Value of the published method; it is added as an arm where neither baseline nor plan has it.
-        requires: Keys → value or list of values that the other settings must have.
-        entails: Overrides that come with the value `remove`.
+        remove: Value with which the part is removed. None means that it cannot be.
+        reference: Value of the published method; it is added as an arm if neither the baseline nor the plan has it.
+        requires: Values that other settings must have, by key; of a list any value will do.
+        entails: Settings that must change together with the value `remove`, by key.
         controls: Arms that are added to those of a plan.
-        stage: Stage that the knob belongs to.
-        cost: What another value costs.
-        note: A sentence on what else changes with the knob, printed below the table.
+        stage: Name of the training that the knob belongs to; "" is the last one.
+        cost: What another value of the knob costs.
+        note: What else changes with the knob, as a sentence that is printed below tables.
     """
 
     id: str
@@ -103,12 +104,13 @@ class MetricDefinition(Document):
         id: Name of the metric, unique in the file.
         key: Its key in the cell's metrics: `<evaluator>/<metric>` for recipes.
         aliases: Words of plans that mean this metric and no other.
-        dataset: What it is measured on.
+        dataset: Words for what it is measured on.
         higher: Whether higher is better.
         unit: Unit for tables, such as s; `%` for shares between 0 and 1, which tables show times 100.
-        items: Key of its per-item values in items.jsonl. None if there are only whole numbers.
-        primary: Whether it is tested; the others are exploratory.
-        margin: Largest loss that counts as not worse, in the metric's own unit (a share for `%`). None tests none.
+        items: Key of its values of single items in items.jsonl; None if there are none.
+        primary: Whether the metric is tested; the others are exploratory.
+        margin: Largest loss that counts as not worse, in the metric's own unit (a share for `%`). None makes no test of
+            non-inferiority.
     """
 
     id: str
@@ -127,10 +129,11 @@ class EarlierStage(Document):
 
     Attributes:
         name: Name of the stage; overrides with the key `name:key` belong to it.
-        recipe: Its recipe.
-        preset: A preset of that recipe.
-        fixed: Overrides that all arms share.
-        into: Key of the next stage that gets this stage's checkpoint. An arm that sets this key skips the stage.
+        recipe: Name or path of its recipe.
+        preset: A preset of that recipe, or None.
+        fixed: Overrides of that recipe that all arms share.
+        into: Key of the next training that is set to this one's checkpoint. An arm that sets the key itself skips this
+            training.
     """
 
     name: str
@@ -165,10 +168,11 @@ class Knobs(Document):
         items_file: JSON Lines file of per-item values that the command writes.
         before: Trainings that come before.
         fixed: Overrides that all arms share, evaluators included.
-        seeding: Keys that depend on the seed; those of an earlier stage are written `stage:key`. Left out, every
-            training's `train.seed` is the seed, and a command without {seed} gets the override `seed`.
-        smoke: Overrides with which the command runs in seconds, for the check whether a knob changes anything.
-        files: Data that a result depends on, relative to the file: when their content changes, cells are not mixed.
+        seeding: Keys that depend on the seed; those of an earlier stage are written `stage:key`. If it is empty, the
+            seed is `train.seed` of every training, and the override `seed` of a command without {seed}.
+        smoke: Overrides with which the command runs in seconds, so that dead knobs can be looked for.
+        files: Paths of data that a result depends on, from the folder of the knobs' file. Cells that were run with
+            other content are not compared.
         knobs: What can be changed.
         metrics: What is measured.
         name: Name of the recipe, or path of the file, by which `read_knobs` finds it again.
@@ -192,17 +196,17 @@ class Knobs(Document):
 
 
 def packaged_knobs() -> dict[str, Path]:
-    """The files of knobs that come with the package, as name of the recipe → file."""
+    """The files of knobs that come with the package, by the name of their recipe."""
     folder = Path(str(files("whenwhere") / "knobs"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def read_knobs(name: str | os.PathLike[str], preset: str | None = None) -> Knobs:
-    """The knobs and metrics of a recipe of the package, by its name, or of a file.
+    """Read the knobs and metrics of a recipe of the package, or of a file of your own.
 
     Args:
-        name: Name of a recipe, or path that ends in .toml.
-        preset: A preset of the recipe, from whose values base values are taken.
+        name: Name of a recipe, or a path that ends in .toml.
+        preset: A preset of the recipe, which is then the baseline. None takes the recipe as it is.
 
     Raises:
         SettingError: There is no such file, or it does not follow its schema; the message names file and key.
@@ -225,7 +229,11 @@ def read_knobs(name: str | os.PathLike[str], preset: str | None = None) -> Knobs
 
 
 def _extended(path: Path, known: Mapping[str, Path], seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The tables of a file, put over those of the file that it extends."""
+    """The tables of a file, merged into those of the file that it extends.
+
+    Raises:
+        SettingError: A table has another form, or extends or leaves out what does not exist.
+    """
     table = parse_toml(
         read_text(path, SettingError, "give a recipe with knobs, or a TOML file"), str(path), SettingError
     )
@@ -281,10 +289,10 @@ def _refuse_repeated(ids: Sequence[str], what: str, place: str) -> None:
 
 
 def _check(knobs: Knobs, place: str) -> None:
-    """Checks that names are unique and that keys exist; base values of a recipe's knobs are filled in.
+    """Check that ids are unique and that keys exist, and fill in the base values of a recipe's knobs.
 
     Raises:
-        SettingError: They are not, or do not.
+        SettingError: An id occurs twice, a key does not exist, or a base value is missing.
     """
     if (knobs.recipe is None) == (knobs.command is None):
         raise SettingError(f"{place} needs either recipe = NAME or command = TEXT, one of them")
@@ -314,18 +322,20 @@ def _check(knobs: Knobs, place: str) -> None:
 
 
 def _keys_of(knob: Knob) -> list[str]:
+    """All keys of the recipe that a knob's declaration names."""
     tables = [*knob.options.values(), *(one.set for one in knob.controls), knob.entails, knob.requires]
     symbols = [one for one in knob.symbols.values() if isinstance(one, str)]
     return [*([knob.key] if knob.key else []), *symbols, *dict.fromkeys(key for one in tables for key in one)]
 
 
 def base_config(knobs: Knobs) -> dict[str, Any]:
-    """All values of the baseline by key: those of the recipe with what is fixed, or those of the command's knobs.
-
-    Values of earlier stages stand under `stage:key`.
+    """All settings of the baseline by key: those of the recipe, or of the command's knobs, and those that are fixed.
 
     Args:
         knobs: The knobs.
+
+    Returns:
+        Values by dotted key; those of earlier trainings have the keys `stage:key`.
 
     Raises:
         SettingError: A recipe or one of its keys does not exist.
@@ -340,10 +350,10 @@ def base_config(knobs: Knobs) -> dict[str, Any]:
 
 
 def refusal(knobs: Knobs, overrides: Mapping[str, Any]) -> str | None:
-    """Why the recipe cannot be run with some overrides, in the recipe's own words; None if it can.
+    """Why a recipe cannot be run with some overrides, in the recipe's own words; None if it can.
 
     Args:
-        knobs: The knobs, of a recipe or a command; a command refuses nothing.
+        knobs: The knobs. Those of a command refuse nothing, because only the command knows what it takes.
         overrides: Values by key.
     """
     if knobs.recipe is None:

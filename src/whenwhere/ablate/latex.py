@@ -18,11 +18,11 @@ from whenwhere.evaluate.table import LONGEST_NAME, tex
 
 #: Most metrics of one table besides the primary ones.
 WIDE = 6
-#: Last of the characters that pdfLaTeX has, and others that it has.
+#: Last character of the Latin letters that pdfLaTeX can print, and the punctuation beyond them that it can.
 LAST_LATIN, PUNCTUATION = 0x17F, "–—‘’“”„…•†‡€™"
-#: Longest line of a column's heading.
+#: Longest line of a column's heading, in characters.
 HEADING = 18
-#: Most columns of a table in ordinary size.
+#: Most columns of a table in the ordinary size of letters.
 NARROW = 5
 
 
@@ -48,7 +48,7 @@ class LatexRow:
 def latex_table(
     columns: Sequence[str], rows: Sequence[LatexRow], caption: str, notes: Sequence[tuple[str, str]] = ()
 ) -> str:
-    r"""The table as a `table` of its own, ending with a newline.
+    r"""A table in LaTeX, as a float of its own that ends with a newline.
 
     Args:
         columns: Headings of all columns.
@@ -143,6 +143,7 @@ def latex_text(found: AblationReport) -> str:
 
 
 def _latex(found: AblationReport, metrics: Sequence[StudyMetric], title: str, compared: bool) -> str:
+    """One table of the report: arms by metrics, with differences, costs and notes where arms are compared."""
     marks = footnotes(found)
     keys = [key for key in cost_keys(found) if key in ("train_seconds", "peak_memory_gib")] if compared else []
     columns = ["", "seeds"]

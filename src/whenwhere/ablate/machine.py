@@ -10,7 +10,7 @@ from pathlib import Path
 
 @functools.cache
 def boot_id() -> str:
-    """Names this machine since its last start: a process id means nothing on another machine or after a restart."""
+    """An id of this machine since its last start; a process id means nothing on another machine or after a restart."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -19,10 +19,12 @@ def boot_id() -> str:
 
 @contextlib.contextmanager
 def hold(file: Path) -> Iterator[bool]:
-    """Holds a lock while the block runs; gives whether this process got it. It is let go however the process ends.
+    """Hold a lock while the block runs, and yield whether this process got it.
+
+    The system releases the lock however the process ends. Where it has no such locks, every process gets it.
 
     Args:
-        file: File that stands for the lock; it is made if it does not exist.
+        file: The file that is locked; it is made if it does not exist.
     """
     lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -32,6 +34,7 @@ def hold(file: Path) -> Iterator[bool]:
 
 
 def _locked(lock: int) -> bool:
+    """Lock an open file; whether this process has the lock now."""
     try:
         import fcntl
 

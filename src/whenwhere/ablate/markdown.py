@@ -16,15 +16,15 @@
       - 64
     - **Metrics**: R@1, mAP
 
-Items are ranked as they stand. The heading, the reasoning and the two section headings may be left out. `Why` and
-`Knob` may follow as further fields. Text that was decoded with the wrong code page (`ðŸ“‹` for 📋), as it comes out of
-some copies of the site, is mended first.
+Items are ranked in the order of the text. The heading, the reasoning and the two section headings may be left out.
+`Why` and `Knob` may follow as further fields. Text that was decoded with the wrong code page (`ðŸ“‹` for 📋), as in
+some copies of the site, is repaired first.
 
-Markdown has no types: what is read are texts (`normal_form`), and the binding gives them their type.
+Markdown has no types: values are read as texts (`normal_form`), and the binding gives them their types.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ _PLAIN_FIELD = re.compile(r"^\s?[-*+]\s+([A-Za-z ]{3,20}?)\s*:[ \t]*(.*)$")
 _OPTION = re.compile(r"^(?:\t| {2,})[-*+](?: (.*)|)$")
 #: Lines of layout: the site's boxes, comments, and rules between items.
 _BOX = re.compile(r"^\s*(?:</?(?:div|style)[^>]*>|<!--.*-->|-{3,}|\*{3,})\s*$")
-#: Names of an item's fields, and what else people call them.
+#: Names of an item's fields, other names in use included, squeezed to letters.
 FIELDS = {
     "ablatedpart": "part", "ablated": "part", "part": "part", "component": "part", "action": "action",
     "replacement": "replacement", "replacements": "replacement", "options": "replacement", "metrics": "metrics",
@@ -60,16 +60,16 @@ _STYLE = """<style>
 </style>
 """
 _BOX_STYLE = "padding: 20px; margin: 20px 0; border-radius: 8px; box-shadow: 0 2px 8px rgba(0,0,0,0.1); color: #1a1a1a;"
-#: Colours of a box on the site: two of its ground, its edge and its heading. Plans for authors have boxes of their own.
+#: Colours of a box on the site: two of its background, its edge and its heading. Boxes of authors' plans are purple.
 _BLUE = ("#e3f2fd", "#bbdefb", "#2196f3", "#1976d2")
 _GREEN = ("#e8f5e8", "#c8e6c9", "#4caf50", "#2e7d32")
 _PURPLE = ("#f3e5f5", "#e1bee7", "#9c27b0", "#7b1fa2")
 
 
 def mend_encoding(text: str) -> str:
-    r"""UTF-8 that was decoded as Windows-1252 or Latin-1, decoded as UTF-8.
+    r"""Repair UTF-8 text that was decoded as Windows-1252 or Latin-1, once or several times over.
 
-    Text is mended if a heading of a plan shows the damage, or if every sign that is not ASCII does.
+    Text is repaired if a heading of a plan shows the damage, or if every character outside ASCII does.
 
     Args:
         text: The text as it was read.
@@ -87,7 +87,7 @@ def mend_encoding(text: str) -> str:
 
 
 def _byte(c: str) -> int | None:
-    """The byte that a wrong code page showed as a character; None if no such byte did."""
+    """The byte that a wrong code page showed as this character; None if none would be."""
     try:
         return c.encode("cp1252")[0]
     except UnicodeEncodeError:
@@ -107,7 +107,7 @@ def _decoded(found: re.Match[str]) -> str:
 
 
 def _damage_left(text: str) -> bool:
-    """Whether some sign is neither ASCII nor part of damaged text."""
+    """Whether some character is neither ASCII nor part of damaged text."""
     return not _HIGH.sub("", text).isascii()
 
 
@@ -116,9 +116,9 @@ def _text(value: Any) -> str:
 
 
 def normal_form(ablation: Ablation) -> Ablation:
-    """The ablation as Markdown can hold it.
+    """An ablation as Markdown can hold it.
 
-    Values are texts on one line, a table of replacements is a list of texts `name: value`, and an empty list is None.
+    Values become texts on one line, a table of replacements a list of texts `name: value`, and an empty list None.
 
     Args:
         ablation: Any ablation.
@@ -138,7 +138,10 @@ def normal_form(ablation: Ablation) -> Ablation:
 
 
 def split_names(text: str) -> list[str]:
-    """Names that are joined by commas; commas in brackets do not separate.
+    """Split a text at its commas, except those inside brackets.
+
+    Args:
+        text: Names that are joined by commas.
 
     >>> split_names("R@1, error (top-1, top-5), mAP")
     ['R@1', 'error (top-1, top-5)', 'mAP']
@@ -155,7 +158,17 @@ def split_names(text: str) -> list[str]:
 
 @dataclass
 class _Draft:
-    """An item while its lines are read."""
+    """An item of a plan while its lines are read.
+
+    Attributes:
+        name: Its heading.
+        line: Number of the line of the heading, from 1.
+        raw: Its lines.
+        values: Texts after the names of its fields, by field.
+        lists: Entries of the lists below its fields, by field.
+        lines: Number of the line of each field.
+        open: The field that was read last, to which entries of a list belong.
+    """
 
     name: str
     line: int
@@ -167,7 +180,7 @@ class _Draft:
 
 
 def read_markdown(text: str, place: str, strict: bool = True) -> Plan:
-    """A plan from Markdown.
+    """Read a plan from Markdown.
 
     Args:
         text: The text.
@@ -211,10 +224,10 @@ def read_markdown(text: str, place: str, strict: bool = True) -> Plan:
 
 
 def _plan_start(lines: list[str], headings: list[int]) -> tuple[int, int]:
-    """Numbers of the line at which the reasoning ends and of the first line of the items, from 0.
+    """Indices of the line at which the reasoning ends and of the first line of the items.
 
-    The latter is the line after the last heading of the plan; in its reasoning a model may write such a heading too.
-    Without one it is the first heading that a field follows.
+    The items begin after the last heading "Ablation Plan", because a model may write such a heading in its reasoning
+    too. Without that heading they begin at the first heading that is followed by a field.
     """
     if headings:
         return headings[-1], headings[-1] + 1
@@ -230,6 +243,7 @@ def _plan_start(lines: list[str], headings: list[int]) -> tuple[int, int]:
 
 
 def _without_boxes(lines: list[str]) -> str:
+    """The text of some lines, without blank lines and lines of layout at its ends."""
     kept = list(lines)
     while kept and (not kept[0].strip() or _BOX.match(kept[0])):
         kept.pop(0)
@@ -239,6 +253,7 @@ def _without_boxes(lines: list[str]) -> str:
 
 
 def _read_title(title: str) -> PlanSource:
+    """The source that a title `planner/model/paper` names; any other title is that of the paper."""
     parts = title.strip().split("/")
     if len(parts) < 3 or any(not part or part != part.strip() for part in parts):
         return PlanSource(paper=title.strip())
@@ -268,7 +283,7 @@ def _read_items(lines: list[str], first: int, place: str, strict: bool) -> tuple
             drafts.append(_Draft(heading.group(1).strip(), number))
             continue
         if not drafts:
-            wrong(number, f"{quoted(line)} stands before the first ablation: give the ablation a heading, ### Name")
+            wrong(number, f"{quoted(line)} comes before the first ablation: give the ablation a heading, ### Name")
             continue
         draft = drafts[-1]
         draft.raw.append(line)
@@ -281,18 +296,19 @@ def _read_items(lines: list[str], first: int, place: str, strict: bool) -> tuple
         if found is None or name is None:
             known = ("Ablated Part", "Action", "Replacement", "Metrics", "Why", "Knob")
             what = f"there is no field {quoted(found.group(1))}{did_you_mean(found.group(1), known)}" if found else (
-                f"{quoted(line)} is no field of an ablation: write '- **Action**: REPLACE' or remove it"
+                f"{quoted(line)} is not a field of an ablation: write '- **Action**: REPLACE' or remove it"
             )  # fmt: skip
             wrong(number, what)
             continue
         if name in draft.values:
-            wrong(number, f"the field {found.group(1)} stands twice in the ablation {quoted(draft.name)}: keep one")
+            wrong(number, f"the field {found.group(1)} occurs twice in the ablation {quoted(draft.name)}: keep one")
             continue
         draft.values[name], draft.lines[name], draft.open = found.group(2).strip(), number, name
     return [draft for draft in drafts if _is_item(draft, wrong)], notes
 
 
-def _is_item(draft: _Draft, wrong: Any) -> bool:
+def _is_item(draft: _Draft, wrong: Callable[[int, str], None]) -> bool:
+    """Whether a heading has the fields of an ablation; if not, that is reported to `wrong`."""
     missing = [word for key, word in (("part", "Ablated Part"), ("action", "Action")) if not draft.values.get(key)]
     if missing:
         wrong(
@@ -303,6 +319,11 @@ def _is_item(draft: _Draft, wrong: Any) -> bool:
 
 
 def _ablation(draft: _Draft, place: str, strict: bool) -> tuple[Ablation, list[str]]:
+    """The ablation that a draft holds, and notes on what lenient reading let pass.
+
+    Raises:
+        RecordError: The action is none of the three, or, if strict, is written in another way.
+    """
     action, notes = draft.values["action"], []
     word = action.strip().strip("`*_.").upper()
     line = draft.lines["action"]
@@ -329,7 +350,7 @@ def _ablation(draft: _Draft, place: str, strict: bool) -> tuple[Ablation, list[s
 
 
 def markdown_text(plan: Plan, boxes: bool = False) -> str:
-    """The plan as Markdown.
+    """A plan as Markdown.
 
     Args:
         plan: The plan.

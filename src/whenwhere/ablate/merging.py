@@ -1,4 +1,4 @@
-"""Several plans as one: what two planners propose in equal words is one item, which names both of them."""
+"""Merging plans: what two planners propose in equal words becomes one item, which names both of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,10 +17,14 @@ from whenwhere.ablate.plan_records import (
 
 
 def merge_plans(plans: Iterable[Plan]) -> Plan:
-    """One plan of several: equal items become one, which names all plans that proposed it.
+    """Merge plans: equal items become one, which names all plans that proposed it.
 
-    Items are equal if part and action are the same but for case, spaces and signs. Their replacements and metrics are
-    put together. The order is that of the best rank, then of the number of plans that proposed the item.
+    Items are equal if their parts differ only in case, spaces and signs and their actions are the same. Their
+    replacements and metrics are combined. Items are ordered by their best rank, then by the number of plans that
+    proposed them.
+
+    Args:
+        plans: The plans, at least one.
     """
     plans = list(plans)
     groups: dict[tuple[str, str], list[tuple[Plan, PlanItem]]] = {}
@@ -67,8 +71,11 @@ def _origin(plan: Plan, item: PlanItem) -> ItemOrigin:
 
 
 def _put_together(ablations: Sequence[Ablation]) -> Ablation:
+    """The first of equal ablations, with the replacements and metrics of all of them."""
     first = ablations[0]
-    if isinstance(first.replacement, dict) or any(isinstance(one.replacement, dict) for one in ablations):
+    if len(ablations) == 1:
+        return first
+    if any(isinstance(one.replacement, dict) for one in ablations):
         tables = [one.replacement for one in ablations if isinstance(one.replacement, dict)]
         lists = [option for one in ablations if isinstance(one.replacement, list) for option in one.replacement]
         replacement: Any = {}
@@ -80,14 +87,12 @@ def _put_together(ablations: Sequence[Ablation]) -> Ablation:
             replacement[""] = _distinct(lists)
     else:
         replacement = _distinct([option for one in ablations for option in one.replacement or []]) or None
-    if len(ablations) == 1:
-        return first
     metrics = _distinct([metric for one in ablations for metric in one.metrics])
     return first.model_copy(update={"replacement": replacement, "metrics": metrics})
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    """The values without those whose text is an earlier one's, but for case and spaces."""
+    """The values, without those whose text differs from an earlier one only in case and spaces."""
     found: dict[str, Any] = {}
     for value in values:
         found.setdefault(squashed(str(value)).casefold(), value)
@@ -95,6 +100,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _rename_repeated(plan: Plan) -> None:
+    """Give items that have the name of an earlier one a number, because names in a plan are unique."""
     seen: dict[str, int] = {}
     for item in plan.items:
         name = item.ablation.name

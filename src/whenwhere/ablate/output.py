@@ -15,9 +15,9 @@ from whenwhere.store import write_text
 
 
 def write_report(found: AblationReport, folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes report.json, report.md, report.tex, report.csv and report.html, and returns their paths.
+    """Write report.json, report.md, report.tex, report.csv and report.html, and return their paths.
 
-    All others can be written again from report.json, which `read_report` reads.
+    The other files can be written again from report.json, which `read_report` reads.
 
     Args:
         found: The report.
@@ -45,7 +45,11 @@ CSV_COLUMNS = (
 
 
 def csv_text(found: AblationReport) -> str:
-    """The report as CSV: one row for each arm and metric or cost, every number with all its digits."""
+    """A report as CSV: one row for each arm and metric or cost, every number with all its digits.
+
+    Args:
+        found: The report.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)

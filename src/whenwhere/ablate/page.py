@@ -1,7 +1,7 @@
 """An ablation report as one HTML page.
 
-It has a summary, a forest plot of each primary metric, lines over ordered values, and all tables. It has the form of
-the pages of `whenwhere eval`: no scripts, no network, light and dark, readable on a phone.
+It has a summary, a forest plot of each primary metric, lines over ordered values, and all tables. Like the pages of
+`whenwhere eval` it needs no scripts and no network, follows the light or dark setting, and can be read on a phone.
 """
 
 import html
@@ -31,7 +31,7 @@ _MOST = 4
 
 
 def write_ablation_page(found: AblationReport, path: Path) -> Path:
-    """Writes the page and returns its path.
+    """Write the page, and return its path.
 
     Args:
         found: The report.
