@@ -112,7 +112,7 @@ def test_a_bad_arm_is_not_run_and_the_others_are(tmp_path: Path, overrides: dict
         ({"files": ["missing.csv"]}, {}, "missing.csv.* does not exist"),
         ({}, {"seeds": 0}, "0 seeds are too few"),
         ({}, {"budget": -1.0}, "pays for nothing"),
-        ({"smoke": {}}, {"budget": 9.0}, "say --cell-seconds"),
+        ({"smoke": {}}, {"budget": 9.0}, "give --cell-seconds"),
         ({}, {"budget": float("nan")}, "pays for nothing"),
         ({}, {"cell_seconds": -1.0}, "cell_seconds is -1 and must be above 0"),
         ({}, {"noise": {"ac": 0.1}}, "no metric 'ac'.*did you mean acc"),

@@ -259,7 +259,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             with pytest.raises(SettingError, match=said):
                 plan_paper(PAPER, model=model, **options)  # type: ignore[arg-type]
         assert not server.requests
-    with pytest.raises(SettingError, match="a planner is asked for"):
+    with pytest.raises(SettingError, match="no model is named"):
         plan_paper(PAPER)
     with pytest.raises(SettingError, match="there is no model"):
         plan_paper(PAPER, model="gpt-5")

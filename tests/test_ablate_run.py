@@ -365,4 +365,4 @@ def test_a_process_that_is_killed_has_a_reason(tmp_path: Path) -> None:
     os.killpg(read_status(folder).pid or 0, signal.SIGKILL)
     thread.join(200)
     assert not thread.is_alive(), read_status(folder)
-    assert result[0].failures[0][2] == "it was killed, perhaps because memory was short"
+    assert result[0].failures[0][2] == ("it was killed, perhaps because memory ran out: run fewer jobs at a time")

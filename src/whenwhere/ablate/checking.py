@@ -25,7 +25,7 @@ from whenwhere.ablate.binding import Arm, Bindings
 from whenwhere.ablate.comparing import confounds_of, detectable_effects, differences, in_pairs
 from whenwhere.ablate.funding import fund
 from whenwhere.ablate.knobs import Knobs, MetricDefinition, Seeding, read_knobs
-from whenwhere.ablate.probing import ArmProbe, probe_arms, same
+from whenwhere.ablate.probing import ArmProbe, equal_probes, probe_arms
 from whenwhere.ablate.progress import RunCallback
 from whenwhere.ablate.stages import ArmStage, resolve, salted, stages_of
 from whenwhere.ablate.study import ArmKind, MergedArm, NotRun, StageHash, Study, StudyArm, StudyMetric
@@ -313,7 +313,7 @@ def _is_dead(one: _Candidate, base: _Candidate, probe: ArmProbe, other: ArmProbe
         now, then = flat(stage.config or {}), flat(before.config or {})
         if any(now.get(key) != then.get(key) for key in ("train.max_steps", "train.num_train_epochs")):
             return False
-    return same(probe, other)
+    return equal_probes(probe, other)
 
 
 def _study_arms(

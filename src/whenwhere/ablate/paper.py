@@ -21,7 +21,7 @@ from pathlib import Path
 from whenwhere.errors import MissingExtraError, RecordError
 from whenwhere.readers import visible
 
-#: Largest file of a paper in bytes; a longer one is not a paper.
+#: Largest file of a paper, in bytes; a larger one is not a paper's text.
 LARGEST = 64 << 20
 #: Most characters of a paper's text, over all of its files.
 LONGEST = 4_000_000
@@ -72,14 +72,14 @@ class Paper:
 
 
 def read_paper(path: str | os.PathLike[str]) -> Paper:
-    """Read a paper.
+    """Read a paper as text.
 
     Args:
         path: A Markdown, text, LaTeX or PDF file, or the folder of a LaTeX source or of text files.
 
     Raises:
-        RecordError: there is no such file, it is of another kind, it is damaged, or it holds no text.
-        MissingExtraError: the file is a PDF and pypdf is not installed.
+        RecordError: There is no such file, it is of another kind, it is damaged, or it holds no text.
+        MissingExtraError: The file is a PDF and pypdf is not installed.
     """
     source = Path(path)
     shown = visible(os.fspath(path))
@@ -113,8 +113,8 @@ def read_paper(path: str | os.PathLike[str]) -> Paper:
 def fit_paper(text: str, tokens: int, count: Callable[[str], int]) -> tuple[str, str | None]:
     r"""The part of a paper's text that fits into a number of tokens, and a sentence on what was left out.
 
-    A text that does not fit first loses its list of references, then its end, at the end of a paragraph where there is
-    one. The sentence is None if nothing was left out.
+    A text that does not fit first loses its list of references, and then its end, where possible after a whole
+    paragraph. The sentence is None if nothing was left out.
 
     Args:
         text: The text.
@@ -122,7 +122,7 @@ def fit_paper(text: str, tokens: int, count: Callable[[str], int]) -> tuple[str,
         count: Counts the tokens of a text.
 
     Raises:
-        RecordError: not even one tenth of the text fits.
+        RecordError: Not even one tenth of the text fits.
 
     >>> fit_paper("Method.\n\n# References\n\n[1] A paper.", 3, lambda text: len(text) // 4)
     ('Method.', 'the paper has 8 tokens and 3 fit: its list of references was left out')
@@ -148,7 +148,7 @@ def fit_paper(text: str, tokens: int, count: Callable[[str], int]) -> tuple[str,
 
 
 def _file_text(path: Path, notes: list[str]) -> str:
-    """The text of one file; bytes that are not UTF-8 are read as Western European and noted."""
+    """The text of one file; text that is not UTF-8 is read as Western European, and a note says so."""
     shown = visible(os.fspath(path))
     try:
         if not path.is_file():
@@ -174,7 +174,7 @@ def _file_text(path: Path, notes: list[str]) -> str:
 
 
 def _folder_text(folder: Path, notes: list[str]) -> str:
-    """The text of a folder: its LaTeX document, or else all of its text files in the order of their names."""
+    """The text of a folder: its LaTeX document, or else all its text files in the order of their names."""
     shown = visible(os.fspath(folder))
     files = sorted(
         p
@@ -221,7 +221,7 @@ def _latex_text(main: Path, folder: Path, notes: list[str]) -> str:
 
 
 def _with_inputs(path: Path, folder: Path, notes: list[str], above: tuple[Path, ...], size: list[int]) -> str:
-    """The text of a LaTeX file with those that it includes; `size` gathers the characters read so far."""
+    """The text of a LaTeX file with those that it includes; `size` collects the sizes of the files read so far."""
     source = _without_comments(_file_text(path, notes))
     size.append(max(len(source), 10_000))  # so that the number of inclusions is limited too
 
@@ -300,7 +300,7 @@ def _braced(source: str, command: str) -> str:
 
 
 def _head(text: str) -> tuple[str, str]:
-    """Title and abstract of a text, as far as they can be told."""
+    """Title and abstract of a text, as far as they can be found."""
     title = _braced(text, "\\title")
     if not title:
         first = next((line.strip() for line in text.splitlines() if any(c.isalnum() for c in line)), "")

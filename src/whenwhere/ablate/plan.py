@@ -1,4 +1,4 @@
-"""Plans: ranked ablations with their origin, read from Markdown, JSON Lines or JSON, written as any of them, merged.
+"""Plans: ranked ablations with their origin, read from and written as Markdown, JSON Lines or JSON, and merged.
 
     plan = read_plan("plan.md")                       # the pages of AblationBench's site, or your own Markdown
     write_plan(merge_plans([plan, read_plan("reviewer.jsonl")]), "plan.json")
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def read_plan(path: str | os.PathLike[str], strict: bool = True) -> Plan:
-    """A plan from a file: .md, .jsonl or .json.
+    """Read a plan from a file: .md, .jsonl or .json.
 
     Args:
         path: The file.
@@ -41,7 +41,7 @@ def read_plan(path: str | os.PathLike[str], strict: bool = True) -> Plan:
     path = Path(path)
     readers = {".md": read_markdown, ".markdown": read_markdown, ".jsonl": read_jsonl, ".json": _read_json}
     if path.suffix.lower() not in readers:
-        raise RecordError(f"{visible(str(path))} is no plan by its ending: name a file .md, .jsonl or .json")
+        raise RecordError(f"{visible(str(path))} is not a plan: its name must end in .md, .jsonl or .json")
     plan = readers[path.suffix.lower()](_decoded_file(path), visible(str(path)), strict)
     if not plan.source.file:
         plan.source.file = path.name
@@ -69,7 +69,7 @@ def _decoded_file(path: Path) -> str:
         return "".join(bytes([b]).decode("cp1252" if b not in _UNDEFINED else "latin-1") for b in data)
 
 
-#: Bytes without a character in Windows-1252.
+#: Bytes that have no character in Windows-1252.
 _UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
@@ -92,12 +92,13 @@ def _read_json(text: str, place: str, strict: bool) -> Plan:
 
 
 def read_jsonl(text: str, place: str, strict: bool = True) -> Plan:
-    """A plan from lines of JSON with the five fields.
+    """Read a plan from lines of JSON, each with the five fields of AblationBench.
 
     Args:
         text: The lines.
-        place: Name of the file or reply for messages.
-        strict: As in `read_plan`; if not strict, further fields and actions in lower case are noted, not refused.
+        place: Name of the file or reply, for messages.
+        strict: Whether a fault of an ablation is an error. If not, faults, unknown fields and actions in lower case
+            become notes of the plan.
 
     Raises:
         RecordError: A line cannot be read; the message names it.
@@ -119,7 +120,7 @@ def read_jsonl(text: str, place: str, strict: bool = True) -> Plan:
 
 
 def _read_ablation(value: Any, place: str, strict: bool) -> tuple[Ablation, list[str]]:
-    """An ablation of a JSON value, and notes on what was let pass."""
+    """The ablation that a JSON value holds, and notes on what lenient reading let pass."""
     notes: list[str] = []
     if not isinstance(value, dict):
         raise RecordError(
@@ -144,12 +145,20 @@ def _read_ablation(value: Any, place: str, strict: bool) -> tuple[Ablation, list
 
 
 def jsonl_text(plan: Plan) -> str:
-    """The plan as lines of JSON with the five fields of AblationBench, by rank."""
+    """A plan as lines of JSON with the five fields of AblationBench, by rank.
+
+    Args:
+        plan: The plan.
+    """
     return "".join(json.dumps(item.ablation.model_dump(), ensure_ascii=False) + "\n" for item in plan.items)
 
 
 def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     """Write a plan in the form that the file's ending names: .md, .jsonl or .json.
+
+    Args:
+        plan: The plan. Only .json holds all of it.
+        path: The file.
 
     Raises:
         OutputError: The ending is another one, or the file cannot be written.

@@ -15,12 +15,12 @@ class PlanSource(Document):
     """Where a plan comes from.
 
     Attributes:
-        planner: Kind of planner, such as lm-planner, or "" if a person wrote the plan.
-        model: Name of the model that was asked.
-        paper: Name of the paper.
-        mode: What the planner was asked for: author, reviewer or grounded.
-        prompt_sha: SHA-256 of the prompt.
-        file: Name of the file that the plan was read from, without its folder.
+        planner: Kind of planner, such as lm-planner; "" if a person wrote the plan.
+        model: Name of the model that was asked; "" if none was.
+        paper: Name or title of the paper.
+        mode: What the planner was asked for: author, reviewer or grounded; "" if it is not known.
+        prompt_sha: SHA-256 of the prompt; "" if it is not known.
+        file: Name of the file that the plan was read from, without its folder; "" if there is none.
     """
 
     planner: str = ""
@@ -52,8 +52,8 @@ class PlanItem(Document):
         id: Name of the item in later files, unique in the plan.
         rank: Rank in the plan, from 1; the first is the most important.
         ablation: The five fields.
-        raw: The lines of text that the item was read from, without what Markdown adds.
-        knob: Id of the knob that the planner named, in grounded mode; it binds by itself if there is such a knob.
+        raw: The lines that the item was read from, without its heading.
+        knob: Id of the knob that the planner named in grounded mode; the item binds to it if there is such a knob.
         why: The planner's reason for this item, where it gave one.
         origins: The plans that proposed the item, where several were merged; empty where the plan is the only one.
     """
@@ -75,7 +75,7 @@ class Plan(Document):
         source: Where the plan comes from.
         trace: The planner's reasoning before the list.
         items: The ablations, by rank.
-        notes: What lenient reading let pass, as sentences.
+        notes: Sentences on what lenient reading let pass, and on what a model's planner left out or repaired.
     """
 
     version: Literal[1] = 1
@@ -86,7 +86,7 @@ class Plan(Document):
 
 
 def squashed(text: str) -> str:
-    """The text on one line, its white space single spaces."""
+    """The text on one line, with single spaces in place of any white space."""
     return " ".join(text.split())
 
 
@@ -112,16 +112,16 @@ def make_plan(
     name: str = "the plan",
     further: Sequence[Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """A plan of ablations, ranked as they come.
+    """Make a plan of ablations, ranked in the order in which they come.
 
     Args:
         ablations: The ablations, the most important first.
         source: Where they come from.
         trace: The reasoning before them.
         strict: Whether a fault of an ablation is an error; otherwise it becomes one of the plan's notes.
-        places: Where each ablation stands, such as "line 12", for messages. None counts them.
-        name: Name of the plan for messages.
-        further: For each ablation, values of further fields of its item (`raw`, `why`, `knob`).
+        places: Where each ablation was read, such as "line 12", for messages. None numbers them.
+        name: Name of the plan, for messages.
+        further: For each ablation, values of other fields of its item (`raw`, `why`, `knob`).
 
     Raises:
         RecordError: There is no ablation, or, if strict, one has a fault or two have the same name.
@@ -148,7 +148,7 @@ def make_plan(
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it if it is taken already; it is added to the taken ones."""
+    """The name, followed by a number if it is taken already; the result is added to the taken names."""
     found = next(one for n in range(1, len(taken) + 2) if (one := name if n == 1 else f"{name}-{n}") not in taken)
     taken.add(found)
     return found

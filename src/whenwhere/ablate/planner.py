@@ -2,10 +2,10 @@
 
     plan = plan_paper("paper.pdf", model="http://localhost:8000/v1#Qwen3-32B", mode="reviewer", k=2)
 
-Three modes: `author` plans the ablations that a paper should report, `reviewer` those that it lacks, and `grounded`
-those that can be run here: the knobs of a recipe are in the prompt with their base values, and each item names one of
-them or says that it needs new code. The plan of a grounded planner binds by itself, and ideas without a knob stay
-visible as unbound.
+There are three modes: `author` plans the ablations that a paper should report, `reviewer` those that it lacks, and
+`grounded` those that can be run here: the knobs of a recipe are in the prompt with their base values, and each item
+names one of them or says that it needs new code. The plan of a grounded planner binds by itself, and ideas without a
+knob stay visible as unbound.
 
 The form of the plan is AblationBench's (arXiv 2507.08038); the prompts are our own. The paper is material: the prompt
 says so, and whatever a paper contains, the answer can be nothing but a checked list of ablations. Everything that was
@@ -101,27 +101,28 @@ def plan_paper(
 
     Args:
         paper: The paper, or its file or folder.
-        mode: What is asked for; see the module's docstring.
+        mode: What is asked for: `author` for what the paper should report, `reviewer` for what it lacks, `grounded` for
+            what the knobs allow.
         model: The address of a chat server (`http://host:8000/v1#name`), a checkpoint by folder or hub id, or a model
             that is loaded already, which the caller closes.
-        k: Largest number of ablations. What the model proposes beyond it is dropped and noted.
+        k: Largest number of ablations, 1 to 50. What the model proposes beyond it is dropped, and a note says so.
         knobs: For `grounded`: the knobs, or the recipe or file that declares them.
         sampling: How the answer is sampled.
         context: Tokens that the model can hold, prompt and answer together. None is what the model or its server says,
             or else 65,536.
-        log: The record of calls. None keeps none on the disk.
+        log: The record of calls. None keeps it in memory only.
 
     Raises:
-        SettingError: the mode, the number or the model's name makes no sense, or knobs are missing.
-        RecordError: the paper cannot be read, or does not fit into the context.
-        ChatError, ModelError: the model cannot be reached or loaded, declines, or gives no plan that can be used.
+        SettingError: The mode, the number or the model's name makes no sense, or knobs are missing.
+        RecordError: The paper cannot be read, or does not fit into the context.
+        ChatError, ModelError: The model cannot be reached or loaded, declines, or gives no usable plan.
     """
     question_for = _checked(mode, k, knobs)
     found = paper if isinstance(paper, Paper) else read_paper(paper)
     sampling = sampling or Sampling()
     if not isinstance(model, ModelBackend):
         if not model:
-            raise SettingError("a planner is asked for: name an address (http://host:8000/v1#name) or a checkpoint")
+            raise SettingError("no model is named: give an address (http://host:8000/v1#name) or a checkpoint")
         with load_language_model(model) as backend:
             return plan_paper(
                 found, mode, backend, k, question_for.knobs, sampling=sampling, context=context, log=log
@@ -152,18 +153,23 @@ def plan_paper(
 
 
 class _PlanQuestion:
-    """Makes the question about a paper, for one mode, number and set of knobs."""
+    """Makes the question about a paper, for one mode, number of ablations and set of knobs."""
 
     def __init__(self, mode: Mode, k: int, knobs: Knobs | None) -> None:
         self.mode, self.k, self.knobs = mode, k, knobs
 
     def __call__(self, paper: Paper, text: str) -> StructuredQuestion[list[tuple[Ablation, dict[str, Any]]]]:
-        """The question about a paper of which this text is shown."""
+        """The question about a paper.
+
+        Args:
+            paper: The paper.
+            text: The part of its text that the model is shown.
+        """
         known = [knob.id for knob in self.knobs.knobs] if self.knobs else None
         task = _TASKS[self.mode].format(
             k=self.k,
             knobs="\n".join(map(_knob_line, self.knobs.knobs)) if self.knobs else "",
-            metrics="\n".join(_metric_line(self.knobs)) if self.knobs else "",
+            metrics="\n".join(_metric_lines(self.knobs)) if self.knobs else "",
         )
         shown = text.replace("</paper>", "</ paper>")
         whole = (
@@ -177,6 +183,11 @@ class _PlanQuestion:
 
 
 def _checked(mode: str, k: int, knobs: Knobs | str | os.PathLike[str] | None) -> _PlanQuestion:
+    """The question that the arguments of `plan_paper` ask for.
+
+    Raises:
+        SettingError: They make no sense together.
+    """
     if mode not in get_args(Mode):
         raise SettingError(f"a planner works in the mode author, reviewer or grounded, not {quoted(mode)}")
     check_range(k, 1, MOST, "the number of ablations in a plan")
@@ -190,14 +201,14 @@ def _checked(mode: str, k: int, knobs: Knobs | str | os.PathLike[str] | None) ->
 
 
 def read_items(raw: RawAnswer, known: Sequence[str] | None = None) -> list[tuple[Ablation, dict[str, Any]]]:
-    """The ablations that a model wrote, checked, each with the further fields of its plan item (`make_plan`).
+    """Check the ablations that a model wrote; each is returned with the other fields of its item (`make_plan`).
 
     Args:
         raw: The answer's objects.
-        known: Ids of the knobs, of which each item must name one or null. None means that none are named.
+        known: Ids of the knobs; each item must name one of them or null. None if items name no knobs.
 
     Raises:
-        AnswerError: there is no item, a field is missing, unknown or of another kind, an ablation contradicts itself,
+        AnswerError: There is no item, a field is missing, unknown or of another kind, an ablation contradicts itself,
             a name occurs twice, or a knob is not known; the sentence names the item.
     """
     if not raw.objects:
@@ -240,13 +251,14 @@ def read_items(raw: RawAnswer, known: Sequence[str] | None = None) -> list[tuple
 
 
 def _tidy(value: Any) -> Any:
-    """A value whose texts have single spaces and none around them."""
+    """A value whose texts have single spaces, and none at their ends."""
     if isinstance(value, str):
         return " ".join(value.split())
     return [_tidy(one) for one in value] if isinstance(value, list) else value
 
 
 def _field_fault(e: ValidationError) -> str:
+    """What is wrong with an object, in a sentence that the model is sent."""
     first = e.errors()[0]
     key = ".".join(map(str, first["loc"][:2]))
     if first["type"] == "missing":
@@ -257,6 +269,7 @@ def _field_fault(e: ValidationError) -> str:
 
 
 def _item_schema(known: Sequence[str] | None) -> dict[str, Any]:
+    """The JSON schema of one ablation, with its knob if there are knobs."""
     texts = {"type": "array", "items": {"type": "string"}}
     fields: dict[str, Any] = {
         "name": {"type": "string"}, "ablated_part": {"type": "string"},
@@ -281,7 +294,8 @@ def _knob_line(knob: Knob) -> str:
     return f"- {knob.id}{meant}: {', '.join(parts)}"
 
 
-def _metric_line(knobs: Knobs) -> list[str]:
+def _metric_lines(knobs: Knobs) -> list[str]:
+    """The metrics as the prompt lists them."""
     return [
         f"- {metric.aliases[0] if metric.aliases else metric.id}"
         + (f" on {metric.dataset}" if metric.dataset else "")

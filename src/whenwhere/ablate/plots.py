@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from whenwhere.ablate.effects import Effect
 from whenwhere.ablate.report import AblationReport, Values
 from whenwhere.ablate.study import StudyMetric
-from whenwhere.ablate.wording import difference, number, said
+from whenwhere.ablate.wording import difference, finding, number
 from whenwhere.training.status_page import ticks
 
 _WIDTH = 340
-#: Forest plot: height of an arm's row, and the end of the part with the axis; text stands to the right of it.
+#: Forest plot: height of an arm's row, and where the axis ends on the right; the text comes after it.
 _ROW, _AXIS_END = 42, 226
 #: Line plot: height and margins.
 _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 200, 44, 10, 10, 26
@@ -37,7 +37,11 @@ class OrderedValues:
 
 
 def ordered_values(found: AblationReport) -> list[OrderedValues]:
-    """The series of a report: arms with an order, by item of the plan and knob, with values that are the baseline's."""
+    """The series of a report: for each item and knob with ordered values its arms, the baseline included.
+
+    Args:
+        found: The report.
+    """
     series: dict[tuple[str | None, str | None], dict[int, tuple[str, str, bool]]] = {}
     for arm in found.arms:
         baseline = arm.kind == "baseline"
@@ -72,9 +76,9 @@ def _without_common_start(labels: Sequence[str]) -> list[str]:
 
 
 def forest(found: AblationReport, metric: StudyMetric) -> str:
-    """The effects of all arms on a metric with their intervals, and the difference of each seed as a dot.
+    """Draw the effects of all arms on a metric with their intervals, and the difference of each seed as a dot.
 
-    Better is to the right: the axis of a metric of which less is better is turned around.
+    Better is to the right: the axis is reversed if less of the metric is better.
 
     Args:
         found: The report.
@@ -116,7 +120,7 @@ def _forest_row(
     shown = label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
     y = top + 28
     parts = [
-        f"<title>{html.escape(f'{label}: {difference(metric, effect)}; {said(effect)}')}</title>",
+        f"<title>{html.escape(f'{label}: {difference(metric, effect)}; {finding(effect)}')}</title>",
         f'<text class="label" x="2" y="{top + 14}">{html.escape(shown)}</text>',
         f'<text x="{_WIDTH - 2}" y="{y + 4}" text-anchor="end">{html.escape(difference(metric, effect))}</text>',
     ]
@@ -139,9 +143,9 @@ def _forest_row(
 
 
 def lines(found: AblationReport, series: OrderedValues, metric: StudyMetric) -> str:
-    """A metric over the ordered values of a knob: means with standard deviations, and each seed as a dot.
+    """Draw a metric over the ordered values of a knob: means with standard deviations, and each seed as a dot.
 
-    A value that is the baseline's has a square; if none is, a dashed line shows the baseline.
+    The baseline's value is a square; if it is not among the values, a dashed line shows the baseline.
 
     Args:
         found: The report.

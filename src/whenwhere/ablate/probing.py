@@ -1,8 +1,8 @@
 """What a few updates of every arm show before any is paid for: whether a knob does anything, and what an arm costs.
 
-A knob that is read and never used is found by nothing but a run. So the baseline and every arm make three updates with
-the same seed, at the size that they will have, and what they printed is compared: parameters, losses, gradients. Where
-all of it is equal the knob is dead. The same updates give the seconds and FLOPs of one update, and the number of
+Only a run finds a knob that is read and never used. So the baseline and every arm make three updates with the same
+seed, at the size that they will have, and what they report is compared: parameters, losses, gradients. Where all of it
+is equal the knob is dead. The same updates give the seconds and FLOPs of one update, and the number of
 parameters; the baseline is also measured by its evaluators, which gives their seconds and the metrics that they have.
 
 A command is run with the settings that its knobs' file declares as `smoke`; without these nothing is probed.
@@ -23,11 +23,11 @@ from whenwhere.ablate.study import StageHash, Study, StudyArm
 from whenwhere.evaluate.item_values import read_item_values
 from whenwhere.store import read_lines
 
-#: Updates of a probe.
+#: Number of updates of a probe.
 UPDATES = 3
-#: Keys that say how long an arm is trained; a probe does not see them.
+#: Keys that say how long an arm is trained; a probe ignores them.
 LENGTH = ("train.max_steps", "max_steps", "train.num_train_epochs", "num_train_epochs")
-#: Relative difference of two numbers that counts as none: the order of sums may differ from run to run.
+#: Relative difference below which two numbers count as equal: the order of sums may differ from run to run.
 _SAME = 1e-6
 
 
@@ -36,9 +36,9 @@ class ArmProbe:
     """What a probe found of one arm.
 
     Attributes:
-        failed: Why it could not be run; empty if it could.
-        seen: What it printed and wrote, without times and memory: numbers by name.
-        parameters: Number of trained parameters of the arm's own training; None of a command.
+        failed: Why the arm could not be run; "" if it could.
+        seen: Numbers by name that the arm reported, without times and memory.
+        parameters: Number of trained parameters of the arm's own training; None for a command.
         flops: FLOPs of one of its updates; None where they are not counted.
         seconds: Estimated seconds of each stage by its hash in the study, where they are known.
         metrics: All metrics that the arm has, where its evaluators were run.
@@ -52,14 +52,14 @@ class ArmProbe:
     metrics: set[str] = field(default_factory=set)
 
 
-def same(first: ArmProbe, second: ArmProbe) -> bool:
-    """Whether two arms printed and wrote the same numbers.
+def equal_probes(first: ArmProbe, second: ArmProbe) -> bool:
+    """Whether two arms reported the same numbers.
 
     Args:
-        first: One arm.
-        second: The other.
+        first: Probe of one arm.
+        second: Probe of the other arm.
 
-    >>> same(ArmProbe(seen={"loss": 1.0}), ArmProbe(seen={"loss": 1.0 + 1e-9}))
+    >>> equal_probes(ArmProbe(seen={"loss": 1.0}), ArmProbe(seen={"loss": 1.0 + 1e-9}))
     True
     """
     return first.seen.keys() == second.seen.keys() and all(
@@ -77,17 +77,20 @@ def probe_arms(
     device: str | None = None,
     callback: RunCallback | None = None,
 ) -> dict[str, ArmProbe]:
-    """Runs a few updates of every arm.
+    """Run a few updates of every arm.
 
     Args:
-        frame: The study; its arms are not looked at.
+        frame: The study; its arms are ignored.
         arms: Overrides of each arm by its id; the first is the baseline.
         work: Folder for the probes, which are kept, so that a second check is quick.
         smoke: Overrides with which a command is probed.
         seed: Seed of the probes.
         jobs: Number of processes at a time.
         device: Device to compute on.
-        callback: Told of what happens.
+        callback: Receives progress, failures and messages.
+
+    Returns:
+        What was found of each arm, by its id.
     """
     probed = {id: _shortened(frame, overrides, smoke) for id, overrides in arms.items()}
     full, frame = frame, _without_length(frame)
@@ -123,20 +126,24 @@ def _shortened(frame: Study, overrides: Mapping[str, Any], smoke: Mapping[str, A
 
 
 def _not_length(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides without those that say how long an arm is trained."""
     return {key: value for key, value in overrides.items() if key.rpartition(":")[2] not in LENGTH}
 
 
 def _without_length(frame: Study) -> Study:
+    """The study without settings that say how long its arms are trained."""
     before = [one.model_copy(update={"fixed": _not_length(one.fixed)}) for one in frame.before]
     return frame.model_copy(update={"fixed": _not_length(frame.fixed), "before": before})
 
 
-def _evaluators(frame: Study, overrides: Mapping[str, Any]) -> Any:
+def _evaluators(frame: Study, overrides: Mapping[str, Any]) -> Sequence[object]:
+    """The evaluators of an arm, which are compared with those of the baseline."""
     main = stages_of(frame, overrides)[-1]
     return resolve(main, 0).evaluators
 
 
 def _read(work: Path, probed: Sequence[ArmStage], real: Sequence[ArmStage], seed: int) -> ArmProbe:
+    """What the files of a probe say of an arm, whose own stages are `real`."""
     found = ArmProbe()
     for stage, full in zip(probed, real, strict=True):
         folder = work / "cells" / stage.hash / str(seed)
@@ -159,6 +166,7 @@ def _read(work: Path, probed: Sequence[ArmStage], real: Sequence[ArmStage], seed
 def _read_training(
     found: ArmProbe, stage: ArmStage, full: ArmStage, folder: Path, metrics: Mapping[str, float]
 ) -> None:
+    """Add what the files of a probed training say: its numbers, size, FLOPs and estimated seconds."""
     lines = [line for line in read_lines(folder / "work" / "run" / "metrics.jsonl") if "seconds" in line]
     for line in lines:
         found.seen |= {

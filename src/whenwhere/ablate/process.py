@@ -1,7 +1,7 @@
-"""Runs some cells in a process of its own: with a time limit, a process group that can be ended whole, and a reason.
+"""Runs cells in a process of its own, with a time limit, in a process group that can be ended as a whole.
 
-Every executor calls `run_cells`, on whichever machine it chose. Whatever becomes of the process, each of the cells has
-a status afterwards.
+Every executor calls `run_cells`, on whichever machine it chose. Whatever becomes of the process, the cell that ended it
+has a status with a reason afterwards.
 """
 
 import os
@@ -19,7 +19,7 @@ from whenwhere.ablate.worker import DISK_FULL, EXPECTED, FAILED, TAKEN, last_lin
 from whenwhere.errors import WhenwhereError
 from whenwhere.store import DiskFullError
 
-#: Seconds between two looks at the process.
+#: Seconds between two checks of whether the process has ended.
 LOOK = 0.1
 #: A disk with less room than this counts as full.
 _ROOM = 1 << 20
@@ -33,7 +33,10 @@ def run_cells(
     environment: dict[str, str] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Runs cells one after the other in a process of its own, and waits for it. A cell that fails ends the process.
+    """Run cells one after the other in a process of its own, and wait for it.
+
+    A cell that fails does not stop those that do not need its result. If the process is killed or takes too long, the
+    cell that was running has failed, and the cells after it stay as they are.
 
     Args:
         out: Folder of the study's runs.
@@ -42,7 +45,7 @@ def run_cells(
         fingerprint: Fingerprints of code and data that the cells may be run with, joined by commas; None lets them be
             run with any.
         environment: Variables in which the environment of the process differs from that of this one.
-        stopped: Asked every moment; the process is ended once it returns True.
+        stopped: Called ten times a second; the process is ended once it returns True.
 
     Raises:
         DiskFullError: The disk is full.
@@ -76,7 +79,7 @@ def run_cells(
 
 
 def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process and all that it started, and waits for it.
+    """Kill a process and all that it started, and wait for it.
 
     Args:
         process: The process, which is the leader of its group.
@@ -87,7 +90,7 @@ def end_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _settle(out: Path, cells: Sequence[str], code: int, reason: str) -> None:
-    """Gives a failed status to the cell that was running when the process ended, or that it could not begin."""
+    """Give a failed status to the cell that was running when the process ended, or that it could not begin."""
     for cell in cells:
         folder = out / "cells" / cell
         try:
@@ -99,7 +102,7 @@ def _settle(out: Path, cells: Sequence[str], code: int, reason: str) -> None:
         if status.state == "done":
             continue
         if not reason and code < 0:
-            known = {-signal.SIGKILL: "it was killed, perhaps because memory was short"}
+            known = {-signal.SIGKILL: "it was killed, perhaps because memory ran out: run fewer jobs at a time"}
             reason = known.get(code, f"it was ended by signal {-code}")
         elif not reason:
             reason = last_line(folder / "log.txt") or f"its process ended with status {code} and printed nothing"

@@ -1,4 +1,4 @@
-"""How far a study is while it runs, and who is told."""
+"""The progress of a study while it runs, its result, and the callback that receives both."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from whenwhere.ablate.cells import State
 
 @dataclass
 class ArmProgress:
-    """How far one arm is.
+    """The progress of one arm.
 
     Attributes:
         id: Id of the arm.
-        label: What it is called in tables.
-        states: State of each of its seeds.
+        label: Words for the arm in tables.
+        states: State of each seed of the arm.
     """
 
     id: str
@@ -32,12 +32,12 @@ class ArmProgress:
 
 @dataclass
 class RunProgress:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
-        arms: How far each arm is.
+        arms: Progress of each arm.
         elapsed: Seconds since the run began.
-        left: Estimated seconds until the end; None while nothing is known.
+        left: Estimated seconds until the end; None as long as there is nothing to estimate them from.
         running: Names of the cells that run now, `hash/seed`.
     """
 
@@ -58,16 +58,30 @@ class RunProgress:
 
 
 class RunCallback:
-    """Told of what happens while a study runs; override the methods that you need."""
+    """Receives what happens while a study runs; override the methods that you need."""
 
     def on_progress(self, progress: RunProgress) -> None:
-        """Something has changed, or some time has passed."""
+        """Called when something has changed, and about once a second.
+
+        Args:
+            progress: How far the study is.
+        """
 
     def on_failure(self, arm: str, seed: int, reason: str) -> None:
-        """A cell of an arm has failed; the rest goes on."""
+        """Called when a cell has failed; the other cells go on.
+
+        Args:
+            arm: Id of the arm.
+            seed: The seed.
+            reason: Why it failed, as a sentence.
+        """
 
     def on_message(self, sentence: str) -> None:
-        """Something that a user should know."""
+        """Called with something that a user should know.
+
+        Args:
+            sentence: The sentence.
+        """
 
 
 @dataclass(frozen=True)
@@ -76,8 +90,8 @@ class RunResult:
 
     Attributes:
         total: Number of cells: arms times their seeds.
-        done: How many are done, in this run or before.
-        failures: Arm, seed and reason of each that failed.
+        done: Number of cells that are done, in this run or before it.
+        failures: Arm, seed and reason of each cell that failed.
         seconds: Seconds that this run took.
     """
 

@@ -1,7 +1,7 @@
-"""Quotes from reviews: where the words stand that a judge copied, and which quotes mean the same request.
+"""Quotes from reviews: where a review holds the words that a judge copied, and which quotes mean the same request.
 
-Models copy words with other spaces, quotation marks and line ends than the original has, so only letters and digits are
-compared, in lower case.
+The spaces, quotation marks and line ends of what a model copies differ from the original, so only letters and digits
+are compared, in lower case.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from whenwhere.ablate.structured import AnswerError
 from whenwhere.readers import quoted
 
-#: Number of a review, and begin and end of the quoted words in its letters and digits.
+#: Index of a review, and where the quoted words begin and end among its letters and digits.
 Span = tuple[int, int, int]
 #: Most letters and digits of a quote. Whoever quotes a whole review names no request.
 LONGEST_QUOTE = 600
@@ -22,8 +22,11 @@ SHORTEST_QUOTE = 8
 class SqueezedText:
     """A text reduced to its letters and digits in lower case, in which quotes are looked for.
 
+    Args:
+        text: The text as it was written.
+
     Attributes:
-        text: The letters and digits.
+        text: Its letters and digits.
     """
 
     def __init__(self, text: str) -> None:
@@ -32,15 +35,15 @@ class SqueezedText:
 
 
 def find_quote(quote: str, reviews: Sequence[SqueezedText], place: str) -> Span:
-    """Where a quote stands; of several pieces joined by dots of omission, the longest counts.
+    """Find the place of a quote; of several pieces that are joined by dots of omission, the longest counts.
 
     Args:
         quote: The words as a judge copied them. Case, spaces and signs need not be those of the review.
         reviews: The reviews.
-        place: Where the quote stands in the judge's answer, for the message.
+        place: Position of the quote in the judge's answer, for the message.
 
     Raises:
-        AnswerError: no review holds the words, or they are too few or too many to name a request.
+        AnswerError: No review holds the words, or they are too few or too many to name a request.
     """
     longest = max(re.split(r"…|\.\.\.|\[|\]", quote), key=len)
     piece = SqueezedText(longest).text
@@ -54,7 +57,13 @@ def find_quote(quote: str, reviews: Sequence[SqueezedText], place: str) -> Span:
 
 
 def number_requests(spans: Sequence[Span]) -> dict[Span, int]:
-    """The number of the request, from 0, that each quoted span belongs to: spans that overlap are one request.
+    """Number the requests that quotes belong to, from 0: spans that overlap are one request.
+
+    Args:
+        spans: Places of the quotes.
+
+    Returns:
+        The number of the request of each different span.
 
     >>> number_requests([(0, 10, 30), (0, 25, 40), (0, 40, 50), (1, 10, 30)])
     {(0, 10, 30): 0, (0, 25, 40): 0, (0, 40, 50): 1, (1, 10, 30): 2}

@@ -1,4 +1,8 @@
-"""Replacements of a plan, which are texts, read as values of a knob."""
+"""Reads the replacements of a plan, which are texts, as values of a knob.
+
+Only a text that means one value is read. One that is relative ("2x"), a range, or says more than the value is refused
+with the reason: a wrong value would go unnoticed.
+"""
 
 import ast
 import re
@@ -28,11 +32,11 @@ _SWITCH = {
 
 
 class UnreadableValue(ValueError):
-    """A text says no value, or more than one, that a knob can have; the message is a sentence."""
+    """A text names no value that a knob can have, or more than one; the message is a sentence."""
 
 
 def read_value(knob: Knob, replacement: Any, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What one replacement of a plan means.
+    """Read one replacement of a plan as a value of a knob.
 
     Args:
         knob: The knob.
@@ -40,10 +44,10 @@ def read_value(knob: Knob, replacement: Any, config: Mapping[str, Any]) -> tuple
         config: Values of the baseline by key, for symbols such as `last`.
 
     Returns:
-        The value in words, and its overrides.
+        The value in words, and the overrides that it stands for.
 
     Raises:
-        UnreadableValue: It means no value of the knob.
+        UnreadableValue: The replacement means no value of the knob, or more than one.
     """
     text = str(replacement).strip()
     words = normal_words(text)
@@ -107,6 +111,11 @@ def resolve_symbols(knob: Knob, value: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _check_range(knob: Knob, value: Any) -> None:
+    """Refuse a number, or a list with one, outside the range of a knob.
+
+    Raises:
+        UnreadableValue: A number is outside the range.
+    """
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, int | float) and not isinstance(one, bool):
             if knob.minimum is not None and one < knob.minimum:
@@ -116,6 +125,11 @@ def _check_range(knob: Knob, value: Any) -> None:
 
 
 def _typed(knob: Knob, replacement: Any, text: str) -> Any:
+    """A replacement as a value of the knob's type; `text` is the replacement as text.
+
+    Raises:
+        UnreadableValue: The text names no value of the type, or more than one.
+    """
     if knob.type == "bool":
         if isinstance(replacement, bool) or text.casefold() in _SWITCH:
             return replacement if isinstance(replacement, bool) else _SWITCH[text.casefold()]
@@ -130,6 +144,11 @@ def _typed(knob: Knob, replacement: Any, text: str) -> Any:
 
 
 def _number(knob: Knob, replacement: Any, text: str) -> int | float:
+    """The number that a replacement names, in the type of the knob.
+
+    Raises:
+        UnreadableValue: It names none or several, is relative to something, or says more than a number.
+    """
     if isinstance(replacement, int | float) and not isinstance(replacement, bool):
         value: float = replacement
     else:
@@ -153,7 +172,7 @@ def _number(knob: Knob, replacement: Any, text: str) -> int | float:
 
 
 def number(text: str, share: bool = False) -> float:
-    """The number that a text writes.
+    """Read a number as people write it.
 
     Args:
         text: One number, perhaps with thousands apart, a percent sign, k or M.
@@ -178,10 +197,10 @@ _COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 
 def _layers(replacement: Any, text: str, symbols: list[str]) -> list[Any]:
-    """Layers that a text names: numbers, or words for them such as `last`.
+    """The layers that a text names: numbers, or words for them such as `last`.
 
     Raises:
-        UnreadableValue: It names none, or not as many as it says.
+        UnreadableValue: It names no layer, or a number of layers other than it says.
     """
     if isinstance(replacement, list):
         text = ", ".join(map(str, replacement))
@@ -201,6 +220,11 @@ def _layers(replacement: Any, text: str, symbols: list[str]) -> list[Any]:
 
 
 def _list(replacement: Any, text: str) -> list[Any]:
+    """The list that a replacement is or writes, with or without brackets.
+
+    Raises:
+        UnreadableValue: It is empty.
+    """
     if isinstance(replacement, list):
         return list(replacement)
     try:
@@ -214,7 +238,10 @@ def _list(replacement: Any, text: str) -> list[Any]:
 
 
 def read_assignments(replacement: Any) -> dict[str, Any] | None:
-    """A replacement that sets several parameters by name, such as "{'lambda1': 0.1, 'lambda2': 1}"; None if it is not.
+    """Read a replacement that sets several parameters, such as "{'lambda1': 0.1, 'lambda2': 1}"; None for any other.
+
+    Args:
+        replacement: The replacement, a text or a JSON value.
 
     >>> read_assignments("{'lambda1': 0.1, 'lambda2': 1}"), read_assignments("8")
     ({'lambda1': 0.1, 'lambda2': 1}, None)
@@ -231,7 +258,13 @@ _GRID = re.compile(r"([A-Za-zα-ωΑ-Ω][\w .-]{0,40}?)\s*[:=]\s*(\[.*\])")
 
 
 def read_grid(replacement: Any) -> tuple[str, list[Any]] | None:
-    """A replacement that lists values of one parameter, such as "beta: [0.1, 1]"; None if it is not.
+    """Read a replacement that lists values of one parameter, such as "beta: [0.1, 1]"; None for any other.
+
+    Args:
+        replacement: The replacement, a text or a JSON value.
+
+    Returns:
+        The name of the parameter, "" if none is named, and the values.
 
     >>> read_grid("beta: [0.1, 1]"), read_grid([4, 8]), read_grid("4")
     (('beta', [0.1, 1]), ('', [4, 8]), None)

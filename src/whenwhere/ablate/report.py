@@ -5,7 +5,7 @@
 
 A report holds every number that its tables and plots show, and the differences of single seeds that they come from:
 `report.json` is enough to write all other files again (`read_report`). It reads files only, never a running process, so
-that a report of half a study is that of the cells which are done, and says `partial (n of m)`.
+that a report can be made at any time: it shows the cells that are done, and says `partial (n of m cells)`.
 
 Numbers are those of the cells, in each metric's own unit; shares are fractions until a table shows them in percent.
 """
@@ -31,7 +31,7 @@ from whenwhere.ablate.study import (
     StudyBudget,
     StudyMetric,
 )
-from whenwhere.errors import RecordError
+from whenwhere.errors import RecordError, SettingError, did_you_mean
 from whenwhere.readers import read_json
 
 
@@ -39,10 +39,10 @@ class Values(Document):
     """The values of a metric or a cost in one arm.
 
     Attributes:
-        by_seed: Value of each seed that has one.
+        by_seed: Value of each seed that has one, in the metric's own unit.
         planned: Number of seeds that were planned.
-        mean: Mean over the seeds that have a value; None if none has.
-        sd: Standard deviation between those seeds; None with fewer than two.
+        mean: Mean over the seeds that have a value; None if no seed has.
+        sd: Standard deviation between those seeds; None if there are fewer than two.
     """
 
     by_seed: dict[int, float]
@@ -56,7 +56,7 @@ class ReportArm(Document):
 
     Attributes:
         id: Id of the arm.
-        label: What the arm is called.
+        label: Words for the arm in tables.
         kind: Kind of the arm.
         item: Id of the item of the plan, or None.
         knob: Id of the knob that is changed, or None.
@@ -69,7 +69,7 @@ class ReportArm(Document):
         values: Values of each metric by its id.
         costs: Values of each cost by the key of the cells' metrics.
         differences: Differences from the arm in `against` that were not meant.
-        remarks: Sentences that stand below the tables: what had to be changed too, and confounds.
+        remarks: Sentences that are printed below tables: settings that had to change too, and confounds.
     """
 
     id: str
@@ -104,7 +104,7 @@ class AblationReport(Document):
         arms: The arms that were planned to run, the baseline first.
         effects: Each arm against another on each metric.
         interactions: Whether effects differ between tasks.
-        not_run: What the plan asks for and that was not run.
+        not_run: What the plan asks for and what was not run, each with the reason.
         detectable: Smallest effects that could be found, as computed before the run.
         budget: Costs as computed before the run.
         mixed: Sentences about code or data that differ between cells.
@@ -138,20 +138,44 @@ class AblationReport(Document):
         return "" if self.done == self.planned else f"partial ({self.done} of {self.planned} cells)"
 
     def arm(self, id: str) -> ReportArm:
-        """The arm with an id."""
-        return next(arm for arm in self.arms if arm.id == id)
+        """The arm with an id.
+
+        Raises:
+            SettingError: The report has no such arm.
+        """
+        for arm in self.arms:
+            if arm.id == id:
+                return arm
+        raise SettingError(f"the report has no arm {id!r}{did_you_mean(id, [arm.id for arm in self.arms])}")
 
     def label(self, id: str | None) -> str:
         """The label of the arm with an id, or the id if the report has no such arm."""
         return next((arm.label for arm in self.arms if arm.id == id), id or "")
 
     def metric(self, id: str) -> StudyMetric:
-        """The metric with an id."""
-        return next(metric for metric in self.metrics if metric.id == id)
+        """The metric with an id.
+
+        Raises:
+            SettingError: The report has no such metric.
+        """
+        for metric in self.metrics:
+            if metric.id == id:
+                return metric
+        raise SettingError(f"the report has no metric {id!r}{did_you_mean(id, [one.id for one in self.metrics])}")
 
     def effect(self, arm: str, metric: str) -> Effect:
-        """The effect of an arm on a metric, by their ids."""
-        return next(effect for effect in self.effects if (effect.arm, effect.metric) == (arm, metric))
+        """The effect of an arm on a metric, by their ids.
+
+        Raises:
+            SettingError: The report has no such arm or metric, or the arm is the baseline.
+        """
+        for effect in self.effects:
+            if (effect.arm, effect.metric) == (arm, metric):
+                return effect
+        self.metric(metric)
+        if self.arm(arm).against is None:
+            raise SettingError(f"{arm!r} is the baseline, which has no effect: name an arm that is compared with it")
+        raise SettingError(f"the report does not compare {arm!r} in {metric!r}: make it again from the study")
 
 
 def report(
@@ -201,7 +225,7 @@ def report(
 
 
 def _title(study: Study) -> str:
-    """The recipe and its preset, or the words of the command without folders and what is filled in."""
+    """The recipe and its preset, or the words of the command without folders and placeholders."""
     if study.recipe is not None:
         return Path(study.recipe).stem + (f" ({study.preset})" if study.preset else "")
     words = (study.command or "").split()
@@ -209,6 +233,7 @@ def _title(study: Study) -> str:
 
 
 def _effect(evidence: StudyEvidence, arm: StudyArm, other: StudyArm, metric: StudyMetric, resamples: int) -> Effect:
+    """The effect of one arm against another on one metric, before the correction for the number of tests."""
     # An arm with more seeds than the other is compared on as many as both were planned with.
     planned = arm.seeds[: len(other.seeds)]
     pairs = [(seed, evidence.value(arm, k, metric), evidence.value(other, k, metric)) for k, seed in enumerate(planned)]
@@ -217,6 +242,7 @@ def _effect(evidence: StudyEvidence, arm: StudyArm, other: StudyArm, metric: Stu
 
 
 def _report_arm(evidence: StudyEvidence, arm: StudyArm) -> ReportArm:
+    """What the cells of one arm show."""
     study = evidence.study
     cells = [evidence.cells[arm.id, seed] for seed in arm.seeds]
     values = {
@@ -316,7 +342,7 @@ def _remarks(
 
 
 def read_report(path: str | os.PathLike[str]) -> AblationReport:
-    """Reads a report.json, from which all other files of a report can be written again.
+    """Read a report.json, from which all other files of a report can be written again.
 
     Args:
         path: The file, or the folder that holds report.json.

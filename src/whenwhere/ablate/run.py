@@ -2,12 +2,15 @@
 
     result = run(read_study("study.json"), "study", jobs=2)
 
-The same call resumes: cells that are done stay, those that failed are tried again, and a training that was cut off goes
-on from its last state. Seeds come first, so that a study that ends early has the same seeds in every arm. Files are the
-only record, so that the process may be killed at any time; a second one in the same folder is refused.
+The same call resumes: cells that are done stay, those that failed are tried again, and a training that was cut off
+continues from its last state. All arms are run with one seed before the next, so that a study that ends early has the
+same seeds in every arm. Files are the only record, so the process may be killed at any time; a second one in the same
+folder is refused.
 """
 
 import json
+import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -35,22 +38,23 @@ from whenwhere.errors import RecordError, SettingError, WhenwhereError
 from whenwhere.readers import read_json
 from whenwhere.store import DiskFullError, make_folder, write_text
 
-#: Seconds after which a cell or scheduler of another machine that gave no sign of life counts as dead.
+#: Seconds without a heartbeat after which a cell or scheduler of another machine counts as dead.
 STALE = 120.0
-#: Seconds between two looks at what runs, between two reports of progress, and between two signs of life.
+#: Seconds between two checks of what runs, between two reports of progress, and between two heartbeats.
 LOOK, REPORT, HEARTBEAT = 0.1, 1.0, 20.0
-#: How often a cell is begun anew whose process ended without a word.
+#: How often a unit is begun whose process ends without giving its cells a status.
 _ATTEMPTS = 3
 
 
 @dataclass
 class PlannedCells:
-    """All that a study runs.
+    """All cells that a study runs, in the order in which they are run.
 
     Attributes:
         specs: The cells by name, `hash/seed`.
-        units: Cells that run one after the other in one process: a first stage and all that need its result.
-        of_arm: Names of the cells of each arm and seed.
+        units: Names of the cells that run one after the other in one process: a first stage and all that need its
+            result, by the name of the first.
+        of_arm: Names of the cells of each arm and seed, in the order of its stages.
     """
 
     specs: dict[str, CellSpec] = field(default_factory=dict)
@@ -70,7 +74,7 @@ def run(
     options: Mapping[str, Any] | None = None,
     callback: RunCallback | None = None,
 ) -> RunResult:
-    """Runs a study, or resumes it.
+    """Run a study, or resume it.
 
     Args:
         study: The study, as `check` made it.
@@ -82,7 +86,7 @@ def run(
         device: Device to compute on; None for the best one available.
         options: Options of the executor: `devices` of local (CUDA devices for the jobs, such as "0,1"); what a task
             needs of ray (`num_cpus`, `num_gpus`, ...); parameters of submitit for slurm.
-        callback: Told of what happens.
+        callback: Receives progress, failures and messages.
 
     Raises:
         DiskFullError: The disk is full. What is done is kept; the same call resumes.
@@ -96,7 +100,9 @@ def run(
     if timeout is not None and not timeout > 0:
         raise SettingError(f"timeout is {timeout:g} and must be above 0 seconds")
     if not any(arm.funded and arm.seeds for arm in study.arms):
-        raise SettingError("the study has no arm with a seed that is funded, so that there is nothing to run")
+        raise SettingError(
+            "the study has no funded arm with a seed, so there is nothing to run: check with a larger budget"
+        )
     make_folder(folder)
     with _only_scheduler(folder):
         planned = plan_cells(study, device)
@@ -123,7 +129,7 @@ def plan_cells(study: Study, device: str | None = None) -> PlannedCells:
 
     Args:
         study: The study.
-        device: Device to compute on.
+        device: Device to compute on; None for the best one available.
 
     Raises:
         SettingError: An arm's values no longer give the stages that the study lists.
@@ -153,14 +159,14 @@ def _plan_arm(
 
 
 def make_spec(study: Study, stage: ArmStage, seed: int, before: CellSpec | None, device: str | None) -> CellSpec:
-    """What one cell runs.
+    """Describe what one cell runs.
 
     Args:
         study: The study.
         stage: The stage.
         seed: The seed.
-        before: The cell of the stage before; None for the first.
-        device: Device to compute on.
+        before: The cell of the stage before; None for the first stage.
+        device: Device to compute on; None for the best one available.
     """
     spec = CellSpec(
         stage=stage.name, kind=stage.kind, hash=stage.hash, seed=seed, recipe=stage.recipe, preset=stage.preset,
@@ -178,14 +184,14 @@ def make_spec(study: Study, stage: ArmStage, seed: int, before: CellSpec | None,
 
 
 def _fingerprints(out: Path, planned: PlannedCells) -> dict[str, str]:
-    """Code and data with which the cells of each stage would be run now, by the stage's hash."""
+    """Fingerprints of the code and data with which the cells of each stage would be run now, by the stage's hash."""
     return {
         spec.hash: fingerprint(spec, out / CODE) for spec in {one.hash: one for one in planned.specs.values()}.values()
     }
 
 
 def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) -> None:
-    """Lets cells be run again whose status cannot be read; the damaged file is kept under another name."""
+    """Rename status files that cannot be read, so that their cells are run again."""
     for name in planned.specs:
         try:
             read_status(out / "cells" / name)
@@ -196,12 +202,12 @@ def _set_damaged_aside(out: Path, planned: PlannedCells, callback: RunCallback) 
 
 
 def _refuse_mixed(out: Path, planned: PlannedCells, now: Mapping[str, str]) -> None:
-    """Refuses a folder with cells of other code or data.
+    """Refuse a folder with cells that were run with other code or data.
 
     Args:
         out: Folder of the study's runs.
         planned: The cells of the study.
-        now: Fingerprints of the code and data of today, by the stage's hash.
+        now: Fingerprints with which cells would be run now, by the stage's hash.
 
     Raises:
         SettingError: There are such cells.
@@ -225,10 +231,10 @@ def _refuse_mixed(out: Path, planned: PlannedCells, now: Mapping[str, str]) -> N
 
 @contextmanager
 def _only_scheduler(out: Path) -> Iterator[None]:
-    """Refuses to run where another scheduler runs, on this machine or on another that sees the folder.
+    """Refuse to run where another scheduler runs, on this machine or on another that sees the folder.
 
     Raises:
-        SettingError: There is one.
+        SettingError: Another scheduler runs there.
     """
     file = out / "scheduler.json"
     with hold(out / "scheduler.lock") as held:
@@ -244,23 +250,21 @@ def _only_scheduler(out: Path) -> Iterator[None]:
                 f"process {there.get('pid', '?')} on {there.get('host', 'this machine')} runs a study in {out} "
                 "already: wait for it, or choose another --out"
             )
-        _sign_of_life(out)
+        _heartbeat(out)
         try:
             yield
         finally:
             file.unlink(missing_ok=True)
 
 
-def _sign_of_life(out: Path) -> None:
-    import os
-    import platform
-
+def _heartbeat(out: Path) -> None:
+    """Write which process schedules cells in a folder, and that it is alive now."""
     entry = {"pid": os.getpid(), "host": platform.node(), "boot_id": boot_id(), "heartbeat": time.time()}
     write_text(out / "scheduler.json", json.dumps(entry) + "\n")
 
 
 def is_abandoned(folder: Path, status: CellStatus) -> bool:
-    """Whether a cell that says that it is running is run by nobody any more.
+    """Whether no process runs a cell any more whose status says that it is running.
 
     Args:
         folder: Folder of the cell.
@@ -279,9 +283,9 @@ class Scheduler:
         study: The study.
         out: Folder of its runs.
         planned: Its cells.
-        executor: Runs units.
-        jobs: Number of units at a time.
-        callback: Told of what happens.
+        executor: Runs the units.
+        jobs: Most units that run at the same time.
+        callback: Receives progress and failures.
     """
 
     def __init__(
@@ -300,7 +304,10 @@ class Scheduler:
         self._told: set[tuple[str, int]] = set()
 
     def run(self) -> RunResult:
-        """Runs to the end.
+        """Run until nothing is left that can be run.
+
+        Returns:
+            How many cells are done, and why others failed.
 
         Raises:
             DiskFullError: The disk is full.
@@ -315,7 +322,7 @@ class Scheduler:
             now = time.monotonic()
             if now - lived > HEARTBEAT:
                 lived = now
-                _sign_of_life(self._out)
+                _heartbeat(self._out)
             self._begin(waiting)
             changed = self._settle(waiting)
             if changed or now - reported > REPORT:
@@ -333,7 +340,7 @@ class Scheduler:
         return RunResult(len(self._planned.of_arm), done, failures, time.monotonic() - self._began)
 
     def requeue(self) -> None:
-        """Lets cells wait that say that they are running and are run by nobody, so that nobody takes them for alive."""
+        """Set cells back to waiting whose status says that they are running although no process runs them."""
         for name in self._planned.specs:
             folder = self._out / "cells" / name
             try:
@@ -344,7 +351,7 @@ class Scheduler:
                 continue
 
     def _begin(self, waiting: list[str]) -> None:
-        """Begins units while jobs are free; those that another process still runs are left for later."""
+        """Begin units while jobs are free; those that another process still runs are left for later."""
         for unit in list(waiting):
             if len(self._running) >= self._jobs:
                 return
@@ -359,7 +366,7 @@ class Scheduler:
                 self._running[unit] = self._executor.submit(cells)
 
     def _settle(self, waiting: list[str]) -> bool:
-        """Takes note of units that have ended; returns whether there are any.
+        """Read what became of the units that have ended; whether there are any.
 
         Raises:
             DiskFullError: The disk is full.
@@ -378,13 +385,16 @@ class Scheduler:
             if not self._ended(cells):
                 self._attempts[unit] = self._attempts.get(unit, 0) + 1
                 if self._attempts[unit] >= _ATTEMPTS and not any(self._states[name] == "running" for name in cells):
-                    self._fail(cells, f"its process ended {_ATTEMPTS} times without a word: look at log.txt")
+                    self._fail(
+                        cells, f"its process ended {_ATTEMPTS} times without a reason: see log.txt in the cell's folder"
+                    )
                 else:
                     waiting.append(unit)
             self._tell_failures(cells)
         return bool(ended)
 
     def _fail(self, cells: list[str], reason: str) -> None:
+        """Give the first cell of a unit that could still run a failed status."""
         name = next(
             (one for one in cells if self._states[one] not in ("done", "failed") and not self._blocked(one)), None
         )
@@ -396,11 +406,12 @@ class Scheduler:
         return all(self._states[name] in ("done", "failed") or self._blocked(name) for name in cells)
 
     def _blocked(self, name: str) -> bool:
+        """Whether a cell needs the result of one that has failed."""
         needs = self._planned.specs[name].needs
         return any(self._states[need] == "failed" or self._blocked(need) for need in needs)
 
     def _look(self, name: str) -> State:
-        """Reads the state of a cell from its files; a cell that was abandoned waits."""
+        """Read the state of a cell from its files; one that was abandoned is set back to waiting."""
         folder = self._out / "cells" / name
         status = read_status(folder)
         if status.state == "running" and is_abandoned(folder, status):
@@ -413,10 +424,12 @@ class Scheduler:
         return status.state
 
     def _set(self, name: str, status: CellStatus) -> None:
+        """Write the status of a cell."""
         write_document(status, self._out / "cells" / name / "status.json")
         self._states[name], self._reasons[name] = status.state, status.reason
 
     def _state(self, names: list[str]) -> State:
+        """The state of an arm with one seed, from the states of its stages."""
         states = [self._states[name] for name in names]
         if "failed" in states:
             return "failed"
@@ -425,6 +438,7 @@ class Scheduler:
         return "running" if "running" in states else "waiting"
 
     def _tell_failures(self, cells: list[str]) -> None:
+        """Report each arm and seed of which one of these cells has failed, once."""
         for (arm, seed), names in self._planned.of_arm.items():
             failed = [name for name in names if name in cells and self._states[name] == "failed"]
             if failed and (arm, seed) not in self._told:
@@ -432,6 +446,7 @@ class Scheduler:
                 self._callback.on_failure(arm, seed, self._reasons[failed[0]])
 
     def _report(self) -> None:
+        """Report how far the study is."""
         running = []
         for unit in self._running:
             running += [name for name in self._planned.units[unit] if self._look(name) == "running"]
@@ -442,7 +457,7 @@ class Scheduler:
         self._callback.on_progress(RunProgress(list(arms.values()), elapsed, self._left(), tuple(running)))
 
     def _left(self) -> float | None:
-        """Estimated seconds until the end, from cells that were measured, or from what checking measured."""
+        """Estimated seconds until the end, from the cells that are done or from the costs that checking measured."""
         known = [seconds for found in self._seconds.values() for seconds in found]
         left = 0.0
         for unit, cells in self._planned.units.items():

@@ -7,8 +7,9 @@ Two ways of counting are reported side by side:
   too. So a vague item that resembles everything counts once, and a better order gives a better score.
 - `compat`: as AblationBench counts (Abramovich and Chechik 2025, arXiv 2507.08038; the code of February 2026), for
   comparison with its published numbers. An item may match any number of wanted ablations, and its nDCG is over the
-  order of the *wanted* ablations, so that the plan's order does not enter. One thing is kept from it on purpose: judges
-  vote on each pair, where the original votes on whole sets and finds no majority if two sets differ in one name.
+  order of the *wanted* ablations, so that the plan's order does not count. It differs from the original in one thing on
+  purpose: judges vote on each pair, while the original votes on whole sets of pairs and finds no majority if two sets
+  differ in one pair.
 
 Pairs are (index of the wanted ablation, index of the plan's item), both from 0; the plan's items are in its order.
 """
@@ -33,7 +34,7 @@ class PlanScores:
         precision: Share of the plan's items that were wanted.
         recall: Share of the wanted ablations that the plan has.
         f1: Harmonic mean of the two.
-        ndcg: Normalised discounted cumulative gain; NaN where the way of counting has none.
+        ndcg: Normalised discounted cumulative gain; NaN if the way of counting has none.
     """
 
     precision: float
@@ -43,10 +44,10 @@ class PlanScores:
 
 
 def matched_items(pairs: Collection[Pair], n_plan: int) -> dict[int, int]:
-    """A largest one-to-one matching as {index in the plan: index of the wanted ablation}.
+    """Find a largest one-to-one matching, as {index in the plan: index of the wanted ablation}.
 
-    Among the largest ones it takes the earliest items of the plan: for each k, as many of the first k items are matched
-    as any matching could have.
+    Among the largest matchings it prefers early items of the plan: for each k, as many of the first k items are matched
+    as in any matching.
 
     Args:
         pairs: The pairs that match.
@@ -87,7 +88,7 @@ def strict_scores(pairs: Collection[Pair], n_gold: int, n_plan: int, k: int | No
         k: How many of the plan's items count. None counts all.
 
     Raises:
-        ValueError: nothing is wanted, or a pair names an item that is not there.
+        ValueError: `n_gold` is below 1, or a pair names an item outside the plan.
 
     >>> strict_scores([(0, 1)], 2, 2).ndcg < strict_scores([(0, 0)], 2, 2).ndcg      # the plan's order counts
     True
@@ -132,7 +133,7 @@ def compat_scores(pairs: Collection[Pair], n_gold: int, n_plan: int, k: int | No
 
 
 def compat_review_scores(appears: Sequence[bool], n_gold: int, k: int | None = None) -> PlanScores:
-    """Scores as AblationBench counts them for reviewers' requests: hits above the number that was wanted vanish.
+    """Scores as AblationBench counts them for reviewers' requests: hits beyond the number that was wanted are ignored.
 
     Args:
         appears: For each item of the plan, in its order, whether a review asks for it.
@@ -151,7 +152,7 @@ def compat_review_scores(appears: Sequence[bool], n_gold: int, k: int | None = N
 
 
 def mean_scores(scores: Sequence[PlanScores], seed: int = 0) -> dict[str, Interval]:
-    """Means over papers with 95 % bootstrap intervals from resampled papers, by the names of the scores.
+    """Means over papers with 95 % bootstrap intervals from resampled papers, by the name of the score.
 
     Args:
         scores: The scores of each paper's plan.
@@ -175,7 +176,11 @@ def majority(votes: Sequence[Collection[Pair]]) -> frozenset[Pair]:
 
 
 def cohen_kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Agreement of two judges beyond chance; NaN where both always said the same one thing, or said nothing.
+    """Agreement of two judges beyond chance; NaN if there is no vote, or both always voted the same way.
+
+    Args:
+        first: Vote of one judge on each pair.
+        second: Vote of the other judge on the same pairs.
 
     Source: Cohen 1960, A coefficient of agreement for nominal scales.
 
@@ -190,10 +195,10 @@ def cohen_kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 
 def fleiss_kappa(votes: Sequence[Sequence[bool]]) -> float:
-    """Agreement of any number of judges beyond chance; NaN where it is not defined.
+    """Agreement of any number of judges beyond chance; NaN with one judge or no vote, or if all votes are alike.
 
     Args:
-        votes: For each judge its vote on each pair.
+        votes: Vote of each judge on each pair, shape (n_judges, n_pairs).
 
     Source: Fleiss 1971, Measuring nominal scale agreement among many raters.
 

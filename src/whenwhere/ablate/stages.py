@@ -4,7 +4,7 @@ A recipe's arm has the earlier trainings of the study, its own training, and one
 hash of a training leaves the evaluators out, except those that decide how long it trains or which model is best: arms
 that differ in what is measured share the training. A command's arm has one stage.
 
-Seeds are no part of a hash: cells of one stage differ in the seed alone.
+Seeds are not part of a hash: the cells of one stage differ in the seed alone.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from whenwhere.ablate.documents import toml_value
+from whenwhere.ablate.documents import override_texts
 from whenwhere.ablate.knobs import EarlierStage, Seeding
 from whenwhere.ablate.study import StageHash, Study, StudyArm
 from whenwhere.errors import SettingError
@@ -33,8 +33,8 @@ class ArmStage:
 
     Attributes:
         name: Name of the stage.
-        kind: Whether a recipe is trained, a trained model measured, or a command run.
-        hash: Hash of all that the result depends on except the seed.
+        kind: Whether a recipe is trained, a trained model is measured, or a command is run.
+        hash: Hash of everything that the result depends on except the seed.
         overrides: Overrides of the stage's recipe or command, without those that depend on the seed.
         seeding: Keys that depend on the seed.
         recipe: Name or path of the recipe; None for a command.
@@ -68,7 +68,7 @@ def stages_of(study: Study, overrides: Mapping[str, Any]) -> list[ArmStage]:
     """The stages of an arm's work, in order.
 
     Args:
-        study: The study; its arms are not looked at.
+        study: The study; its arms are ignored.
         overrides: Values in which the arm differs from the baseline, by key; `stage:key` for earlier trainings.
 
     Raises:
@@ -87,11 +87,11 @@ def stages_of(study: Study, overrides: Mapping[str, Any]) -> list[ArmStage]:
         into = one.into
         found.append(before)
     main = _training("train", study.recipe, study.preset, own, _seeding(study, None), before, into)
-    return [*found, main, _evaluation(study, own, main)]
+    return [*found, main, _evaluation(main)]
 
 
 def resolve(stage: ArmStage, seed: int | None = None, checkpoint: str | None = None) -> "Recipe":
-    """The recipe of a stage that trains or evaluates, filled in.
+    """Load the recipe of a stage that trains or evaluates, with the stage's overrides.
 
     Args:
         stage: The stage.
@@ -109,7 +109,7 @@ def resolve(stage: ArmStage, seed: int | None = None, checkpoint: str | None = N
 
 
 def load_recipe(recipe: str, changes: Mapping[str, Any], preset: str | None) -> "Recipe":
-    """A recipe with some of its keys overridden.
+    """Load a recipe with some of its keys overridden.
 
     Args:
         recipe: Name of a packaged recipe, or a path that ends in .toml.
@@ -121,11 +121,11 @@ def load_recipe(recipe: str, changes: Mapping[str, Any], preset: str | None) -> 
     """
     from whenwhere.training.recipe import load
 
-    return load(recipe, [f"{key}={toml_value(value)}" for key, value in changes.items()], preset)
+    return load(recipe, override_texts(changes), preset)
 
 
 def trained_recipe(recipe: "Recipe") -> "Recipe":
-    """A recipe with those evaluators alone that decide how its training goes.
+    """A recipe with only those evaluators that decide how its training goes: by patience or by the best model.
 
     Args:
         recipe: The recipe.
@@ -134,7 +134,7 @@ def trained_recipe(recipe: "Recipe") -> "Recipe":
 
 
 def arm_stages(study: Study, arm: StudyArm) -> list[ArmStage]:
-    """The stages of an arm of a study, which must be those that checking found.
+    """The stages of an arm of a study, after a check that they are those that `check` found.
 
     Args:
         study: The study.
@@ -153,12 +153,12 @@ def arm_stages(study: Study, arm: StudyArm) -> list[ArmStage]:
 
 
 def salted(stages: list[ArmStage], kind: str, id: str) -> list[ArmStage]:
-    """The stages of an arm, with hashes of their own for an arm of kind `null`.
+    """The stages of an arm; those of an arm of kind `null` get hashes of their own.
 
-    What a null arm changes may not be part of a hash, and its runs must not be those of the baseline.
+    What a null arm changes may not be part of a hash, and yet its runs must not be those of the baseline.
 
     Args:
-        stages: The stages.
+        stages: The stages, as `stages_of` gives them.
         kind: Kind of the arm.
         id: Id of the arm.
     """
@@ -185,7 +185,7 @@ def digest(value: Any) -> str:
 
 
 def _needed(before: list[EarlierStage], own: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[EarlierStage]:
-    """The earlier trainings that an arm needs: none before one whose checkpoint the arm names itself."""
+    """The earlier trainings that an arm needs: those after the last one whose checkpoint the arm names itself."""
     for number in reversed(range(len(before))):
         last = number == len(before) - 1
         key = before[number].into
@@ -195,6 +195,7 @@ def _needed(before: list[EarlierStage], own: Mapping[str, Any], overrides: Mappi
 
 
 def _of_stage(overrides: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The overrides of an earlier training, without the prefix of their keys."""
     prefix = f"{name}:"
     return {key.removeprefix(prefix): value for key, value in overrides.items() if key.startswith(prefix)}
 
@@ -215,6 +216,7 @@ def _training(
     before: ArmStage | None,
     into: str | None,
 ) -> ArmStage:
+    """The stage that trains a recipe, from the checkpoint of the one before if there is one."""
     stage = ArmStage(
         name, "train", "", changes, seeding, recipe, preset, before.hash if before else None, into if before else None
     )
@@ -224,7 +226,8 @@ def _training(
     return replace(stage, hash=hash, config=resolve(stage).resolved)
 
 
-def _evaluation(study: Study, changes: Mapping[str, Any], main: ArmStage) -> ArmStage:
+def _evaluation(main: ArmStage) -> ArmStage:
+    """The stage that measures the model of a training."""
     recipe = resolve(main, 0)
     evaluators = json.loads(json.dumps([asdict(one) for one in recipe.evaluators]))
     hash = digest({"evaluate": evaluators, "after": main.hash})
@@ -232,6 +235,7 @@ def _evaluation(study: Study, changes: Mapping[str, Any], main: ArmStage) -> Arm
 
 
 def _command_stage(study: Study, overrides: Mapping[str, Any]) -> ArmStage:
+    """The only stage of an arm of a command."""
     assert study.command is not None
     command_words(study.command, study.folder)
     config = {**study.base, **study.fixed, **overrides}
@@ -240,7 +244,7 @@ def _command_stage(study: Study, overrides: Mapping[str, Any]) -> ArmStage:
 
 
 def command_words(command: str, folder: str | os.PathLike[str]) -> list[str]:
-    """The words of a command; those that name a file beside the knobs are made absolute.
+    """Split a command into words; those that name a file in the folder of the knobs are made absolute.
 
     Args:
         command: The command, as a shell would read it.
@@ -262,7 +266,7 @@ def command_words(command: str, folder: str | os.PathLike[str]) -> list[str]:
 def fill_command(
     words: list[str], override: str, settings: Mapping[str, Any], seed: int, out: str, cell: str
 ) -> list[str]:
-    """The arguments of a command, with overrides, seed and folders filled in; no shell reads them.
+    """Fill the overrides, seed and folders into the words of a command; no shell reads the result.
 
     Args:
         words: The words of the command.

@@ -1,9 +1,9 @@
 """Structured answers of a language model: a list of objects, checked, with one repair turn and a record of every call.
 
-The planner and the judges ask here. A model that can be held to a JSON schema is (a checkpoint in this process always,
-a server if it knows `json_schema`); from a server that turns out not to know it, later answers are asked for as JSON
-Lines between tags. Whatever comes, all forms are read: JSON with or without words or fences around it, JSON Lines
-between tags, bare JSON Lines.
+The planner and the judges ask through this module. A model is held to a JSON schema if it can be: a checkpoint in
+this process always, a server if it knows `json_schema`. A server that turns out not to know it is asked for JSON Lines
+between tags from then on. Whatever comes, all forms are read: JSON with or without words or fences around it, JSON
+Lines between tags, bare JSON Lines.
 
 An answer that cannot be used is sent back once with the error that its check found. If the second one cannot be used
 either, that is an error and never an empty list.
@@ -13,7 +13,6 @@ whose reply was used is not made again.
 """
 
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -44,7 +43,7 @@ _DISCUSSION = re.compile(r"<discussion>(.*?)</discussion>", re.S | re.I)
 
 
 class AnswerError(RecordError):
-    """An answer does not have the form that was asked for; the sentence says what is wrong with it."""
+    """An answer does not have the form that was asked for; the message says what is wrong, and is sent to the model."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,12 @@ class StructuredQuestion(Generic[T]):
     """What a model is asked, the form of its answer, and the check of it.
 
     Attributes:
-        step: What the call is for (`plan`, `judge`), for the record of calls.
+        step: What the call is for (`plan`, `judgement`), for the record of calls.
         task: The prompt without the description of the answer's form.
         fields: The description of an object's fields in words.
         key: Name of the list in the JSON form.
         schema: JSON schema of one object of the list.
-        read: Makes the wanted value of a raw answer; raises `AnswerError` if it is not right.
+        read: Makes the wanted value from a raw answer; raises `AnswerError` if the answer cannot be used.
     """
 
     step: str
@@ -107,30 +106,27 @@ class StructuredQuestion(Generic[T]):
 
 @dataclass(frozen=True)
 class Answered(Generic[T]):
-    """A checked answer and what it cost.
+    """A checked answer.
 
     Attributes:
         value: The checked value.
         discussion: The model's reasons.
         prompt: The first prompt that was sent.
-        repaired: The error of the first answer, if a second one was needed; else None.
-        prompt_tokens, output_tokens: Tokens of the calls; calls found in the record cost nothing.
+        repaired: The error of the first answer if a second one was needed, else None.
     """
 
     value: T
     discussion: str
     prompt: str
     repaired: str | None = None
-    prompt_tokens: int = 0
-    output_tokens: int = 0
 
 
 @dataclass
 class CallLog:
-    """The record of a run's calls, one line each; several threads may write it.
+    """The record of a run's calls, one line for each; several threads may write it at the same time.
 
     Attributes:
-        path: The JSON Lines file. None keeps the calls in memory only.
+        path: The JSON Lines file, which is read first if it exists. None keeps the calls in memory only.
     """
 
     path: Path | None = None
@@ -181,6 +177,7 @@ class CallLog:
                 append_line(self.path, json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode())
 
 
+#: Fields of a reply that the record keeps.
 _KEPT = ("text", "prompt_tokens", "output_tokens", "seconds", "finish", "error", "thought")
 
 
@@ -209,13 +206,11 @@ def ask(backend: ModelBackend, question: StructuredQuestion[T], sampling: Sampli
         log: The record of calls.
 
     Raises:
-        WhenwhereError: of the back end's kind: the model gave no answer, declined, or gave two answers that cannot be
-            used.
+        ChatError, ModelError: The model gave no answer, declined, or gave two answers that cannot be used.
     """
     as_json = not lacks_schemas(backend)
     prompt = first = question.prompt(as_json)
     faults: list[str] = []
-    spent = [0, 0]
     for _ in range(2):
         call = ModelCall(
             np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0), prompt, question.answer_schema() if as_json else None,
@@ -238,8 +233,7 @@ def ask(backend: ModelBackend, question: StructuredQuestion[T], sampling: Sampli
             continue
         if not reply.cached:
             log.write(backend.name, call, reply, None)
-            spent = [spent[0] + reply.prompt_tokens, spent[1] + reply.output_tokens]
-        return Answered(value, raw.discussion, first, faults[0] if faults else None, *spent)
+        return Answered(value, raw.discussion, first, faults[0] if faults else None)
     raise backend.error_type(
         f"{backend.name} gave no {question.step} that can be used: {faults[1]} (its first answer: {faults[0]}); try "
         "another model, another seed, or a larger --max-tokens"
@@ -247,14 +241,17 @@ def ask(backend: ModelBackend, question: StructuredQuestion[T], sampling: Sampli
 
 
 def lacks_schemas(backend: ModelBackend) -> bool:
-    """Whether a server turned out not to hold answers to a schema."""
+    """Whether a server turned out not to hold its answers to a schema."""
     return isinstance(backend, EndpointBackend) and "json_schema" in backend.client.conceded
 
 
 def context_tokens(backend: ModelBackend) -> int | None:
-    """Tokens that a model can hold, prompt and answer together; None if neither it nor its server tells.
+    """Tokens that a model can hold, prompt and answer together; None if neither the model nor its server says.
 
-    vLLM and OpenRouter name the number in their list of models.
+    Of the servers, vLLM and OpenRouter name the number in their list of models.
+
+    Args:
+        backend: The model.
     """
     if not isinstance(backend, EndpointBackend):
         return backend.context_length
@@ -269,7 +266,7 @@ def context_tokens(backend: ModelBackend) -> int | None:
 
 
 def read_reply(reply: ModelReply, key: str, max_tokens: int, error_type: type[WhenwhereError]) -> RawAnswer:
-    """The list of objects that a reply holds, in whichever form it was written.
+    """Read the list of objects that a reply holds, in whichever form it was written.
 
     Args:
         reply: The reply.
@@ -278,7 +275,7 @@ def read_reply(reply: ModelReply, key: str, max_tokens: int, error_type: type[Wh
         error_type: The error to raise if there is no answer at all or the model declined.
 
     Raises:
-        AnswerError: the answer is cut off, empty, or holds no list of objects.
+        AnswerError: The answer is cut off, empty, or holds no list of objects.
     """
     if reply.error is not None:
         raise error_type(reply.error)
@@ -290,14 +287,14 @@ def read_reply(reply: ModelReply, key: str, max_tokens: int, error_type: type[Wh
 
 
 def read_answer(text: str, key: str) -> RawAnswer:
-    r"""The list of objects in a text that a model wrote.
+    r"""Read the list of objects in a text that a model wrote.
 
     Args:
         text: JSON, JSON with words or fences around it, JSON Lines between `<predictions>` tags, or bare JSON Lines.
         key: Name of the list in the JSON form.
 
     Raises:
-        AnswerError: there is no list of objects, or a line of it cannot be read; the sentence names the line.
+        AnswerError: There is no list of objects, or a line of it cannot be read; the message names the line.
 
     >>> read_answer('Sure!\n```json\n{"discussion": "d", "items": [{"a": 1}]}\n```', "items").objects
     [('item 1', {'a': 1})]
@@ -340,7 +337,7 @@ def _list_in(text: str, key: str, discussion: str) -> RawAnswer | None:
 
 
 def _lines(block: str, key: str) -> list[tuple[str, dict[str, Any]]]:
-    """The objects of JSON Lines; a JSON list, or an object with the list, is taken too."""
+    """The objects of JSON Lines; a JSON list, or an object that holds the list, is read too."""
     fenced = _FENCE.search(block)
     if (whole := _list_in(fenced.group(1) if fenced else block, key, "")) is not None:
         return whole.objects
@@ -354,16 +351,23 @@ def _lines(block: str, key: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _objects(values: Sequence[Any], unit: str) -> list[tuple[str, dict[str, Any]]]:
+    """The values, which must be objects, each with its place such as "item 2"."""
     return [_object(f"{unit} {number}", value) for number, value in enumerate(values, 1)]
 
 
 def _object(place: str, value: Any) -> tuple[str, dict[str, Any]]:
+    """A value, which must be an object, with its place.
+
+    Raises:
+        AnswerError: It is not an object.
+    """
     if not isinstance(value, dict):
         raise AnswerError(f"{place} is {quoted(value)} and not an object; write an object with the fields asked for")
     return place, value
 
 
 def _json_or_none(text: str) -> Any:
+    """The value of a JSON text; None if it is not JSON."""
     try:
         return parse_json(text, "it")
     except RecordError:
@@ -371,14 +375,9 @@ def _json_or_none(text: str) -> Any:
 
 
 def _repair(prompt: str, answer: str, fault: str) -> str:
-    """The second prompt: the first one, the answer that cannot be used, and what is wrong with it."""
+    """The second prompt: the first one, the answer that cannot be used, and the fault of that answer."""
     shown = answer if len(answer) <= _SHOWN_AGAIN else answer[:_SHOWN_AGAIN] + " …"
     return (
         f"{prompt}\n\nYou answered this before:\n\n<previous_answer>\n{shown}\n</previous_answer>\n\n"
         f"It cannot be used: {fault}\n\nAnswer again, whole, with this mended."
     )
-
-
-def open_log(path: str | os.PathLike[str] | None) -> CallLog:
-    """The record of calls at a path; it is read if it is there. None keeps the calls in memory only."""
-    return CallLog(None if path is None else Path(path))

@@ -5,7 +5,7 @@ from whenwhere.ablate.study import Study, StudyArm
 
 
 def summarize(study: Study) -> list[str]:
-    """Lines that say what will run, what will not and why, what it costs, and what it can show.
+    """Describe a study in lines: what will run, what will not and why, what it costs, and what it can show.
 
     Args:
         study: The study.
@@ -42,6 +42,7 @@ def summarize(study: Study) -> list[str]:
 
 
 def _arm(arm: StudyArm, study: Study) -> str:
+    """An arm with its seeds, its cost, and the arms of the plan that are the same."""
     parts = [f"{arm.label} ({arm.kind}"]
     parts[0] += f", against {study.arm(arm.against).label})" if arm.against else ")"
     parts.append(f"{len(arm.seeds)} seeds")
@@ -53,6 +54,7 @@ def _arm(arm: StudyArm, study: Study) -> str:
 
 
 def _cost(study: Study) -> str:
+    """The cost of the study, as the end of its first line."""
     budget = study.budget
     if budget.estimated_seconds is None:
         return "; what they cost was not measured"
@@ -62,4 +64,5 @@ def _cost(study: Study) -> str:
 
 
 def _value(value: float, unit: str) -> str:
+    """A difference in a metric's unit; shares are in points."""
     return f"{100 * value:.2f} points" if unit == "%" else f"{value:.4g}{f' {unit}' if unit else ''}"

@@ -6,17 +6,22 @@ from whenwhere.ablate.effects import ALPHA, CLAIMED, Effect
 from whenwhere.ablate.evidence import COSTS
 from whenwhere.ablate.report import AblationReport, ReportArm
 from whenwhere.ablate.study import StudyMetric
-from whenwhere.ablate.wording import cost, difference, heading, interval, number, p_is, p_text, said, spread
+from whenwhere.ablate.wording import cost, difference, finding, heading, interval, number, p_is, p_text, spread
 from whenwhere.evaluate.table import Cell, Table, markdown
 
 
 def footnotes(found: AblationReport) -> dict[str, str]:
-    """The remarks on single arms, each with its mark: a, b ... z, aa ..."""
+    """The remarks on arms, each with the mark of its footnote: a, b ... z, aa ...
+
+    Args:
+        found: The report.
+    """
     texts = dict.fromkeys(text for arm in found.arms for text in arm.remarks)
     return {text: _mark(k) for k, text in enumerate(texts)}
 
 
 def _mark(k: int) -> str:
+    """The mark of the footnote with this index: a, b ... z, aa ..."""
     letters = ""
     while k >= 0:
         letters = chr(ord("a") + k % 26) + letters
@@ -25,7 +30,11 @@ def _mark(k: int) -> str:
 
 
 def labels(found: AblationReport) -> dict[str, str]:
-    """The label of each arm by its id, followed by the marks of its footnotes."""
+    """The label of each arm by its id, followed by the marks of its footnotes in brackets.
+
+    Args:
+        found: The report.
+    """
     marks = footnotes(found)
     return {
         arm.id: arm.label + (f" [{', '.join(marks[text] for text in arm.remarks)}]" if arm.remarks else "")
@@ -34,18 +43,30 @@ def labels(found: AblationReport) -> dict[str, str]:
 
 
 def seeds_text(arm: ReportArm) -> str:
-    """`8`, or `7/8 seeds` if one is missing."""
+    """The number of an arm's seeds: `8`, or `7/8 seeds` if one is missing.
+
+    Args:
+        arm: The arm.
+    """
     n = len(arm.seeds)
     return f"{n - len(arm.missing)}/{n} seeds" if arm.missing else str(n)
 
 
 def cost_keys(found: AblationReport) -> list[str]:
-    """Keys of the costs that any arm has."""
+    """Keys of the costs that at least one arm has, in the order of `COSTS`.
+
+    Args:
+        found: The report.
+    """
     return [key for key in COSTS if any(key in arm.costs for arm in found.arms)]
 
 
 def tables(found: AblationReport) -> list[Table]:
-    """All tables of a report, the most important first; empty ones are left out."""
+    """All tables of a report, the most important first; empty ones are left out.
+
+    Args:
+        found: The report.
+    """
     primary = [metric for metric in found.metrics if metric.primary]
     others = [metric for metric in found.metrics if not metric.primary]
     claimed = [effect for effect in found.effects if effect.kind in CLAIMED]
@@ -65,6 +86,7 @@ def tables(found: AblationReport) -> list[Table]:
     return [table for table in made if table.rows]
 
 
+#: Notes below the tables of comparisons that no claim rests on, and of those that check the study.
 EXPLORATORY_NOTE = "Not corrected for their number; no claim rests on them."
 CHECKS_NOTE = (
     "The baseline once more with other seeds, and changes that should do nothing, corrected for their number. A "
@@ -73,6 +95,7 @@ CHECKS_NOTE = (
 
 
 def _arms(found: AblationReport) -> Table:
+    """The values of every arm on every metric."""
     metrics = [m for m in found.metrics if m.primary] + [m for m in found.metrics if not m.primary]
     names = labels(found)
     rows: list[list[Cell]] = [
@@ -86,7 +109,7 @@ def _arms(found: AblationReport) -> Table:
 
 
 def _costs(found: AblationReport) -> Table:
-    """What the arms cost, apart from what they are worth: a second run of the same cells takes other times."""
+    """What the arms cost, in a table of its own because a second run of the same cells takes other times."""
     keys = cost_keys(found)
     if not keys:
         return Table("Costs", [], [])
@@ -111,6 +134,7 @@ def _kinds(found: AblationReport) -> list[str]:
 
 
 def _primary_note(found: AblationReport) -> str:
+    """What the columns of the table of primary comparisons mean, and how many tests were corrected together."""
     families = [effect.family for effect in found.effects]
     sizes = [
         f"{families.count(family)} comparisons planned as {name}"
@@ -132,6 +156,7 @@ def _primary_note(found: AblationReport) -> str:
 def _effects(
     found: AblationReport, title: str, effects: Iterable[Effect], metrics: Sequence[StudyMetric], note: str
 ) -> Table:
+    """The effects on some metrics with their tests; columns that would be empty are left out."""
     by_id = {metric.id: metric for metric in metrics}
     columns = [
         "arm", "metric", "difference [95 %]", "found", "p (Holm)", "p", "sign flip", "seeds", "against",
@@ -143,7 +168,7 @@ def _effects(
             continue
         metric = by_id[effect.metric]
         rows.append([
-            found.label(effect.arm), heading(metric), difference(metric, effect), said(effect),
+            found.label(effect.arm), heading(metric), difference(metric, effect), finding(effect),
             p_text(effect.adjusted), p_text(effect.p_value), p_text(effect.flipped),
             f"{len(effect.seeds)}/{effect.planned}", found.label(effect.against), _margin(metric, effect),
             interval(metric, effect.described), interval(metric, effect.checkpoint),
@@ -219,7 +244,11 @@ def _remarks(found: AblationReport) -> Table:
 
 
 def summary(found: AblationReport) -> list[str]:
-    """The first lines of a report: how much of it is done, and what was found."""
+    """The first lines of a report: how much of the study is done, and what was found.
+
+    Args:
+        found: The report.
+    """
     done = found.partial or f"all {found.planned} cells"
     failed = f", {found.failed} failed" if found.failed else ""
     lines = [f"{found.title}: {done}{failed}."]
@@ -229,7 +258,7 @@ def summary(found: AblationReport) -> list[str]:
         f"CHECK FAILED: {found.label(effect.arm)} differs from {found.label(effect.against)} in "
         f"{found.metric(effect.metric).heading} although it should not."
         for effect in found.effects
-        if effect.family == "check" and said(effect) == "differs"
+        if effect.family == "check" and finding(effect) == "differs"
     ]
     claimed = [effect for effect in found.effects if effect.family in ("primary", "screening")]
     for effect in claimed:
@@ -237,7 +266,7 @@ def summary(found: AblationReport) -> list[str]:
             metric = found.metric(effect.metric)
             p = effect.inferior if effect.verdict == "not worse" else effect.adjusted
             lines.append(
-                f"{found.label(effect.arm)} against {found.label(effect.against)}: {said(effect)}, {metric.heading} "
+                f"{found.label(effect.arm)} against {found.label(effect.against)}: {finding(effect)}, {metric.heading} "
                 f"{difference(metric, effect)}, {p_is(p)} by Holm."
             )
     without = sum(effect.verdict == "no detectable effect" for effect in claimed)
@@ -252,6 +281,10 @@ def summary(found: AblationReport) -> list[str]:
 
 
 def markdown_text(found: AblationReport) -> str:
-    """The report as Markdown."""
+    """A report as Markdown: the summary and all tables.
+
+    Args:
+        found: The report.
+    """
     lines = "\n".join(f"- {line}" for line in summary(found))
     return f"# Ablation of {found.title}\n\n{lines}\n\n{markdown(tables(found))}"

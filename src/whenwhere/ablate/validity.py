@@ -19,10 +19,10 @@ class MissingDataError(SettingError):
 
 
 def check_presence(frame: Study, knobs: Knobs) -> None:
-    """Refuses a study whose files or packages are missing.
+    """Refuse a study whose files, program or packages are missing.
 
     Args:
-        frame: The study; its arms are not looked at.
+        frame: The study; its arms are ignored.
         knobs: What can be changed.
 
     Raises:
@@ -45,15 +45,15 @@ def check_presence(frame: Study, knobs: Knobs) -> None:
 
 
 def check_values(arm: Arm, knobs: Knobs, frame: Study) -> None:
-    """Refuses keys that a command does not declare, and values of a wrong type or outside a knob's range.
+    """Refuse keys that a command does not declare, and values of a wrong type or outside a knob's range.
 
     Args:
         arm: The arm.
         knobs: What can be changed.
-        frame: The study; its arms are not looked at.
+        frame: The study; its arms are ignored.
 
     Raises:
-        SettingError: There is one.
+        SettingError: The arm has such a key or value.
     """
     declared = {knob.key or knob.id: knob for knob in knobs.knobs}
     for key, value in arm.overrides.items():
@@ -73,16 +73,16 @@ def check_values(arm: Arm, knobs: Knobs, frame: Study) -> None:
 
 
 def _keys_of(knob: Knob) -> set[str]:
-    """All keys that a knob may set."""
+    """Keys that the options, controls and entailed settings of a knob set."""
     keys = {key for option in knob.options.values() for key in option} | set(knob.entails)
     return keys | {key for control in knob.controls for key in control.set}
 
 
 def _check_type(knob: Knob, value: Any) -> None:
-    """Refuses a value of another type than a knob has; values that its file declares are taken as they are.
+    """Refuse a value of a type other than the knob's; values that its file declares are allowed as they are.
 
     Raises:
-        SettingError: It has another type.
+        SettingError: The value has another type.
     """
     kinds: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "table": (dict,)}
     right = kinds.get(knob.type)
@@ -95,14 +95,14 @@ def _check_type(knob: Knob, value: Any) -> None:
 
 
 def check_requires(knob: Knob, stage: ArmStage) -> None:
-    """Refuses an arm whose other settings are not those that its knob needs.
+    """Refuse an arm whose other settings are not those that its knob needs.
 
     Args:
         knob: The knob.
         stage: Last stage of the arm, with its configuration.
 
     Raises:
-        SettingError: One is not.
+        SettingError: Another setting has a value that the knob does not allow.
     """
     from whenwhere.training.stages import flat
 
@@ -115,7 +115,7 @@ def check_requires(knob: Knob, stage: ArmStage) -> None:
 
 
 def check_files(stages: Sequence[ArmStage]) -> None:
-    """Refuses a configuration that names data or a checkpoint by a path where nothing is.
+    """Refuse a configuration that names data or a checkpoint by a path that does not exist.
 
     Args:
         stages: The stages of the arm.

@@ -1,6 +1,6 @@
 """How a report writes its numbers: shares in percent, differences in points, and words where there is no number.
 
-Whatever cannot be concluded is said in the place of the number: `2/3 seeds`, `no test (3 seeds)`.
+Where nothing can be concluded, the place of the number says why: `2/3 seeds`, `no test (3 seeds)`.
 """
 
 from whenwhere.ablate.effects import Effect
@@ -11,7 +11,7 @@ from whenwhere.stats import Interval
 
 
 def number(metric: StudyMetric, value: float, signed: bool = False) -> str:
-    """A value of a metric as tables show it: a share in percent, anything else with four digits.
+    """Write a value of a metric as tables show it: a share in percent, anything else with four digits.
 
     Args:
         metric: The metric.
@@ -31,12 +31,21 @@ def number(metric: StudyMetric, value: float, signed: bool = False) -> str:
 
 
 def heading(metric: StudyMetric) -> str:
-    """The heading of a metric's column, with its unit and an arrow in the direction of better."""
+    """The heading of a metric's column, with its unit and an arrow in the direction of better.
+
+    Args:
+        metric: The metric.
+    """
     return f"{metric.heading}{f' ({metric.unit})' if metric.unit else ''} {'↑' if metric.higher else '↓'}"
 
 
 def spread(metric: StudyMetric, values: Values) -> str:
-    """Mean and standard deviation between seeds, such as `41.2 ± 1.1`; a dash without any value."""
+    """Write the mean and standard deviation between seeds, such as `41.2 ± 1.1`; a dash if there is no value.
+
+    Args:
+        metric: The metric.
+        values: Its values in one arm.
+    """
     if values.mean is None:
         return "–"
     text = number(metric, values.mean)
@@ -44,15 +53,24 @@ def spread(metric: StudyMetric, values: Values) -> str:
 
 
 def cost(key: str, values: Values | None) -> str:
-    """Mean and standard deviation of a cost, in the unit of its column."""
+    """Write the mean and standard deviation of a cost, in the unit of its column; a dash if there is no value.
+
+    Args:
+        key: Key of the cost in `COSTS`.
+        values: Its values in one arm, or None.
+    """
     if values is None or values.mean is None:
         return "–"
     one = COSTS[key][2]
     return f"{values.mean / one:.3g}" + (f" ± {values.sd / one:.2g}" if values.sd else "")
 
 
-def said(effect: Effect) -> str:
-    """What may be said about an effect, as the last cell of its row."""
+def finding(effect: Effect) -> str:
+    """Say what was found about an effect, or why nothing may be said.
+
+    Args:
+        effect: The effect.
+    """
     n = len(effect.seeds)
     if effect.standing == "incomplete":
         return f"{n}/{effect.planned} seeds"
@@ -68,22 +86,32 @@ def said(effect: Effect) -> str:
 
 
 def difference(metric: StudyMetric, effect: Effect) -> str:
-    """The mean difference with the 95 % interval of its test; `2/3 seeds` if a planned seed is missing."""
+    """Write the mean difference with the 95 % interval of its test; `2/3 seeds` if a planned seed is missing.
+
+    Args:
+        metric: The metric.
+        effect: The effect on it.
+    """
     if effect.mean is None:
-        return said(effect)
+        return finding(effect)
     text = number(metric, effect.mean, signed=True)
     return text if effect.difference is None else f"{text} {interval(metric, effect.difference)}"
 
 
 def interval(metric: StudyMetric, found: Interval | None) -> str:
-    """The ends of an interval of differences, such as `[−0.3, +2.7]`."""
+    """Write the ends of an interval of differences, such as `[−0.3, +2.7]`; "" if there is none.
+
+    Args:
+        metric: The metric.
+        found: The interval in the metric's own unit, or None.
+    """
     if found is None:
         return ""
     return f"[{number(metric, found.low, signed=True)}, {number(metric, found.high, signed=True)}]"
 
 
 def p_is(p: float | None) -> str:
-    """A p-value as a part of a sentence.
+    """Write a p-value as a part of a sentence.
 
     >>> p_is(0.0123), p_is(1e-9)
     ('p = 0.012', 'p < 0.001')
@@ -92,7 +120,7 @@ def p_is(p: float | None) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p-value with three decimals.
+    """Write a p-value with three decimals; "" if there is none.
 
     >>> p_text(0.0123), p_text(1e-9), p_text(None)
     ('0.012', '< 0.001', '')

@@ -1,9 +1,9 @@
-"""The process that runs cells: `python -m whenwhere.ablate.worker OUT CELL...`, one cell after the other.
+"""The process that runs cells, one after the other: `python -m whenwhere.ablate.worker OUT CELL...`.
 
 It writes what becomes of each cell into the cell's folder and nothing anywhere else, so that it may run on any machine
-that sees the folder. A cell is done when its status says so, which is written last. While it runs it says every few
-seconds that it is alive; when the process that started it is gone, it ends itself and its children, because nobody
-would stop it any more.
+that sees the folder. A cell is done when its status says so, which is written last. While a cell runs, a heartbeat is
+written every few seconds. If the process that started this one is gone, this one ends itself and its children, because
+nobody else would stop it.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from whenwhere.ablate.cells import CellSpec, CellStatus, read_metrics, read_spec, read_status, write_document
 from whenwhere.ablate.environment import CODE, describe_environment
@@ -28,16 +28,19 @@ from whenwhere.evaluate.item_values import ItemValue, read_item_values, write_it
 from whenwhere.readers import visible
 from whenwhere.store import DiskFullError, write_text
 
-#: Seconds between two signs of life, and between two looks at whether the starting process is still there.
+if TYPE_CHECKING:
+    from whenwhere.training.stages import Recipe
+
+#: Seconds between two heartbeats, and between two checks of whether the starting process still runs.
 HEARTBEAT, LOOK = 10.0, 0.5
-#: Exit statuses beside 0: a cell failed; the disk is full; another process runs the cell; code or data were changed.
+#: Exit statuses besides 0: a cell failed; the disk is full; another process runs the cell.
 FAILED, DISK_FULL, TAKEN = 1, 28, 75
 #: Environment variable with the fingerprints of code and data that cells may be run with, joined by commas.
 EXPECTED = "WHENWHERE_CELL_FINGERPRINT"
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the cells that the command line names; returns the exit status.
+    """Run the cells that the command line names, and return the exit status: that of the first cell that failed.
 
     Args:
         arguments: Folder of the study's runs, then cells as `hash/seed`.
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run_cell(out: Path, cell: str, parent: int) -> int:
-    """Runs one cell; returns 0 or the exit status of the process.
+    """Run one cell, and return 0 or the exit status of the process.
 
     Args:
         out: Folder of the study's runs.
@@ -79,7 +82,7 @@ def run_cell(out: Path, cell: str, parent: int) -> int:
 
 
 def run_in(spec: CellSpec, out: Path, folder: Path, parent: int) -> int:
-    """Runs a cell whose lock this process holds, in this process; returns 0 or the exit status of a failure.
+    """Run a cell whose lock this process holds, and return 0 or the exit status of a failure.
 
     Args:
         spec: The cell.
@@ -103,7 +106,7 @@ def run_in(spec: CellSpec, out: Path, folder: Path, parent: int) -> int:
             expected = os.environ.get(EXPECTED)
             if expected and env.fingerprint not in expected.split(","):
                 raise RecordError(
-                    "code or data were changed while the study runs: take the change back, or run the rest with "
+                    "code or data were changed while the study was running: undo the change, or run the rest with "
                     "--allow-mixed"
                 )
             work = folder / "work"
@@ -132,7 +135,7 @@ def _json(metrics: dict[str, float]) -> str:
 
 
 def _log_to(file: Path) -> None:
-    """Sends all output of this process and its children to a file."""
+    """Send all output of this process and its children to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -143,7 +146,7 @@ def _log_to(file: Path) -> None:
 
 @contextlib.contextmanager
 def _alive(status: CellStatus, folder: Path, parent: int) -> Iterator[None]:
-    """Says every few seconds that the process is alive, and ends it if the process that started it is gone."""
+    """Write a heartbeat every few seconds, and end this process if the one that started it is gone."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -167,6 +170,7 @@ def _alive(status: CellStatus, folder: Path, parent: int) -> Iterator[None]:
 
 
 def _train(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], list[ItemValue]]:
+    """Train a recipe, and return its last metrics and what it cost."""
     from whenwhere.training.run import train
 
     recipe = trained_recipe(_recipe(spec, out))
@@ -185,7 +189,7 @@ def _train(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], lis
 
 
 def _parameters(run: Path) -> int:
-    """Number of trained weights, from the last state of a run."""
+    """Number of trained parameters, from the last saved state of a run."""
     from whenwhere.training.checkpoint import load_state
 
     state = load_state(run)
@@ -193,7 +197,7 @@ def _parameters(run: Path) -> int:
 
 
 def _peak_memory(whose: int) -> float:
-    """Most memory in GiB that this process or its children held: of an accelerator where it is used, else resident."""
+    """Peak memory of this process or its children in GiB: of the accelerator if one is used, else resident."""
     torch = sys.modules.get("torch")
     if whose == resource.RUSAGE_SELF and torch is not None and torch.cuda.is_initialized():
         return float(torch.cuda.max_memory_allocated() / 2**30)
@@ -201,6 +205,7 @@ def _peak_memory(whose: int) -> float:
 
 
 def _evaluate(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], list[ItemValue]]:
+    """Measure the model that an earlier cell trained."""
     from whenwhere.training.remeasure import measure_run
 
     assert spec.run is not None
@@ -208,7 +213,8 @@ def _evaluate(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], 
     return found.metrics, found.items
 
 
-def _recipe(spec: CellSpec, out: Path) -> Any:
+def _recipe(spec: CellSpec, out: Path) -> "Recipe":
+    """The recipe of a cell, with the checkpoint of the cell before it."""
     changes = dict(spec.settings)
     if spec.into is not None and spec.checkpoint is not None:
         changes[spec.into] = str((out / "cells" / spec.checkpoint / "work" / "run").absolute())
@@ -217,6 +223,7 @@ def _recipe(spec: CellSpec, out: Path) -> Any:
 
 
 def _command(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], list[ItemValue]]:
+    """Run a user's command in the cell's folder, and read the metrics and values of items that it wrote."""
     here = str(work.absolute())
     words = fill_command(spec.command, spec.override, spec.settings, spec.seed, here, spec.name)
     began = time.monotonic()
@@ -237,19 +244,19 @@ def _command(spec: CellSpec, out: Path, work: Path) -> tuple[dict[str, float], l
         return metrics, []
     items = work / spec.items_file.replace("{out}", here)
     if not items.is_file():
-        raise RecordError(f"the command wrote no {items.name}: write values of items there, or take items_file away")
+        raise RecordError(f"the command wrote no {items.name}: write values of items there, or remove items_file")
     return metrics, list(read_item_values(items))
 
 
 def _why(code: int, log: Path) -> str:
-    """Why a command ended with a status other than 0: its last line, if it printed one."""
+    """Why a command ended with a status other than 0, with the last line that it printed if there is one."""
     last = last_line(log)
     how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
     return f"the command {how}" + (f": {last}" if last else "; it printed nothing")
 
 
 def last_line(log: Path, longest: int = 300) -> str:
-    """The last line of a log that is not blank, for people; empty if there is none.
+    """The last line of a log that is not blank, as messages show it; "" if there is none.
 
     Args:
         log: The file.
@@ -264,8 +271,8 @@ def last_line(log: Path, longest: int = 300) -> str:
     return visible(lines[-1][:longest]) if lines else ""
 
 
-#: What runs each kind of stage: from the cell, the folder of all runs and the cell's own folder for files, its metrics
-#: and the values of single items.
+#: The function that runs each kind of stage, from the cell, the folder of all runs and the cell's own folder for files,
+#: to its metrics and the values of single items.
 KINDS: dict[str, Callable[[CellSpec, Path, Path], tuple[dict[str, float], list[ItemValue]]]] = {
     "train": _train,
     "evaluate": _evaluate,
