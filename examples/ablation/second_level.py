@@ -2,9 +2,9 @@
 
     python examples/ablation/second_level.py rate=2 smooth=gauss --seed 0 --out build/cell
 
-There is no model: the answered boxes are the true ones of rendered clips, with an error that is remembered from box to
-box as those of real models are. So the numbers are what rate, smoothing and fill can give, not how good any model is.
-The clips and the errors follow from the seed alone, so that all arms of one seed see the same. Written into OUT:
+There is no model: the answered boxes are the true ones of rendered clips, with errors that are correlated from box to
+box, as those of real models are. So the numbers show what rate, smoothing and fill can give, not how good any model is.
+The clips and the errors depend on the seed alone, so that all arms see the same ones with the same seed. OUT gets
 metrics.json, and items.jsonl with the values of single sentences. `second_level.toml` declares the knobs.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
         filled = fill_tubes([tube], truth.times, settings["fill"], info)[0]
         overlap = float(box_iou(filled, truth.boxes).mean())
         centre = (filled[:, :2] + filled[:, 2:]) / 2
-        steps = np.abs(np.diff(centre, 2, axis=0)).mean(axis=1)  # not a number where the thing is hidden
+        steps = np.abs(np.diff(centre, 2, axis=0)).mean(axis=1)  # NaN where the object is hidden
         jitter = float(steps[np.isfinite(steps)].mean()) if np.isfinite(steps).any() else 0.0
         scores = {"v_iou": overlap, "jitter": jitter, "boxes": len(tube.times)}
         values.append((f"{options.seed}-{item.id}", item.video, scores))

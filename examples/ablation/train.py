@@ -16,7 +16,7 @@ SETTINGS = {"hidden": 4, "steps": 150, "rate": 0.5, "decay": 1e-4, "jitter": 0.1
 
 
 def rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points of an inner and an outer ring that touch, and which ring each is of."""
+    """Random points of an inner and an outer ring that touch, and the ring of each, 0 or 1."""
     ring = rng.integers(0, 2, count)
     radius = 1.0 + ring + 0.35 * rng.normal(size=count)
     angle = rng.uniform(0, 2 * np.pi, count)
@@ -24,7 +24,7 @@ def rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 def features(points: np.ndarray, kind: str) -> np.ndarray:
-    """What the network sees of a point: its coordinates, and with `squares` their squares too."""
+    """The inputs of the network: the coordinates of the points, and with `squares` also their squares."""
     return np.concatenate([points, points**2], axis=1) if kind == "squares" else points
 
 

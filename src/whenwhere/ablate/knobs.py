@@ -163,7 +163,8 @@ class Knobs(Document):
         recipe: The recipe. Either this or `command` is given.
         preset: A preset of the recipe.
         command: Command line of a script, with {overrides}; {seed}, {out} and {cell} are filled in too.
-        override: How one override is written in the command.
+        override: How one override is written in the command, with {key} and {value}: `--{key} {value}` makes two words
+            of it.
         metrics_file: JSON file that the command writes, relative to its working folder, with {out} filled in.
         items_file: JSON Lines file of per-item values that the command writes.
         before: Trainings that come before.

@@ -270,7 +270,7 @@ def fill_command(
 
     Args:
         words: The words of the command.
-        override: How one override is written, with {key} and {value}.
+        override: How one override is written, with {key} and {value}; with a space in it, as several words.
         settings: Values by key.
         seed: The seed.
         out: Folder in which the command runs.
@@ -278,10 +278,13 @@ def fill_command(
 
     >>> fill_command(["a.py", "{overrides}", "-s{seed}"], "--{key}={value}", {"on": True, "n": [1]}, 3, "", "")
     ['a.py', '--on=true', '--n=[1]', '-s3']
+    >>> fill_command(["{overrides}"], "--{key} {value}", {"name": "two words"}, 0, "", "")
+    ['--name', 'two words']
     """
     changes = [
-        override.replace("{key}", key).replace("{value}", value if isinstance(value, str) else json.dumps(value))
+        word.replace("{key}", key).replace("{value}", value if isinstance(value, str) else json.dumps(value))
         for key, value in settings.items()
+        for word in override.split()
     ]
     found: list[str] = []
     for word in words:

@@ -1,4 +1,4 @@
-"""`whenwhere ablate`: from a written ablation plan to runs and a table (`whenwhere.ablate`).
+"""`whenwhere ablate`: turns a written ablation plan into runs and a table (`whenwhere.ablate`).
 
 Each command reads and writes one file that a person may edit before the next command reads it. Commands are in
 `ablate_plan`, `ablate_run`, `ablate_report` and `ablate_bench`.

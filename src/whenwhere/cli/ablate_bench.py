@@ -1,4 +1,4 @@
-"""`whenwhere ablate judge` and `bench`: how good plans are."""
+"""`whenwhere ablate judge` and `whenwhere ablate bench`: measure how good plans and planners are."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +27,11 @@ def judge(
     ] = None,
     judges: Judges = None,
     wanted: Annotated[
-        int | None, typer.Option(min=1, help="How many ablations the reviews ask for.", show_default="as judges find")
+        int | None, typer.Option(min=1, help="How many ablations the reviews ask for.", show_default="as judges count")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Votes to write, .json.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judgement to write, a .json file.", show_default=False)
+    ] = None,
     seed: Seed = 0,
     max_tokens: MaxTokens = 8192,
 ) -> None:
@@ -53,7 +55,7 @@ def bench(
     data: Annotated[
         str, typer.Option(metavar="DATA", help="AblationBench's data: a file, a folder, or hf:owner/name on the hub.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the results; run again to go on.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the results; the same command resumes.")],
     planner: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model that plans, as for --model of `plan`.")
     ] = None,
@@ -65,7 +67,9 @@ def bench(
         Path, typer.Option(metavar="FOLDER", help="Folder that the paths of the papers start from.")
     ] = Path("."),
     split: Annotated[str, typer.Option(help="The split, in a folder or on the hub.")] = "dev",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many papers.", show_default="all")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of papers to take, from the first on.", show_default="all")
+    ] = None,
     items: Annotated[
         int | None, typer.Option(min=1, max=50, help="Most ablations per plan.", show_default="5, or 2 for reviews")
     ] = None,

@@ -1,4 +1,4 @@
-"""`whenwhere ablate plan` and `bind`: from words to arms."""
+"""`whenwhere ablate plan` and `whenwhere ablate bind`: from the words of a plan to arms."""
 
 import json
 from pathlib import Path
@@ -116,7 +116,7 @@ def _planned(
     sampling: "Sampling",
     out: Path | None,
 ) -> "Plan":
-    """The plan of a model. Its calls are recorded beside the plan, so that the same command does not pay twice."""
+    """Let a model plan. Its calls are recorded beside the plan, so that the same command does not pay twice."""
     from whenwhere.ablate.planner import plan_paper
     from whenwhere.ablate.structured import CallLog
     from whenwhere.cli.console import Waiting
@@ -145,18 +145,18 @@ def bind(
         list[str] | None,
         typer.Option(
             metavar="ITEM=KNOB",
-            help="Bind what only proposes: an item to a knob, or a metric's heading to a metric (HEADING=METRIC); "
-            "repeatable.",
+            help="Accept what was only proposed: bind an item to a knob, or a metric's heading to a metric "
+            "(HEADING=METRIC); repeatable.",
         ),
     ] = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Note faults of the plan instead of stopping.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing FILE, with whatever was edited in it.")
+        bool, typer.Option("--overwrite", help="Replace an existing FILE, whatever was edited in it.")
     ] = False,
 ) -> None:
-    """Bind the plan's words to knobs and metrics, and write what each means.
+    """Bind the plan's words to knobs and metrics, and write what each of them means.
 
-    Exact aliases bind by themselves; what is only alike is proposed. Nothing that is not bound is ever run.
+    Exact aliases bind by themselves; words that are only alike are proposed. Nothing that is not bound is ever run.
 
     Exit status: 0 something is bound, 1 nothing is bound or the plan cannot be read, 2 wrong usage.
     """

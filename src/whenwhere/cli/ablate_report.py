@@ -1,4 +1,4 @@
-"""`whenwhere ablate report`: tables, plots and a page of finished cells (`whenwhere.ablate.report`)."""
+"""`whenwhere ablate report`: makes tables, plots and a page of finished cells (`whenwhere.ablate.report`)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ def report(
     ] = None,
     allow_mixed: Annotated[
         bool,
-        typer.Option("--allow-mixed", help="Compare cells of different code or data too; the report then says so."),
+        typer.Option("--allow-mixed", help="Also compare cells of different code or data; the report then says so."),
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as one line of JSON on stdout.")] = False,
 ) -> None:

@@ -1,6 +1,7 @@
-"""`whenwhere ablate check` and `run`: from arms to finished cells. `whenwhere.ablate` does the work."""
+"""`whenwhere ablate check` and `whenwhere ablate run`: from arms to finished cells (`whenwhere.ablate`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,8 @@ def check(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Study to write, a .json file.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm; eight make a verdict.")] = 8,
     fewer_seeds: Annotated[
-        int, typer.Option(min=1, help="Seeds of arms for which the budget has no room otherwise; five allow screening.")
+        int,
+        typer.Option(min=1, help="Seeds of an arm that the budget cannot pay with --seeds; five allow a screening."),
     ] = 5,
     budget: Annotated[
         float | None,
@@ -27,20 +29,20 @@ def check(
     ] = None,
     noise: Annotated[
         list[str] | None,
-        typer.Option(metavar="METRIC=SD", help="Standard deviation of the difference of one seed; repeatable."),
+        typer.Option(metavar="METRIC=SD", help="Standard deviation of a metric's difference of one seed; repeatable."),
     ] = None,
     earlier: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of earlier cells, from which that is measured.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of earlier cells, from which the noise is measured.")
     ] = None,
     cell_seconds: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Cost of one seed of an arm, if it is not to be measured.")
+        float | None, typer.Option(metavar="SECONDS", help="Seconds of one seed of an arm, instead of measuring them.")
     ] = None,
     probe: Annotated[
         bool, typer.Option(help="Run a few updates of each arm, to find dead knobs and what an arm costs.")
     ] = True,
     work: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder in which these are kept.", show_default="FILE without .json, .probes"),
+        typer.Option(metavar="DIR", help="Folder that keeps these runs.", show_default="that of --out, FILE.probes"),
     ] = None,
     again: Annotated[
         bool, typer.Option("--a-a", help="Add the baseline once more with other seeds: its difference is noise alone.")
@@ -66,23 +68,24 @@ def check(
     from whenwhere.ablate.summary import summarize
     from whenwhere.cli.console import out as stdout
 
-    study = check_bindings(
-        read_bindings(bindings),
-        seeds=seeds,
-        fewer_seeds=fewer_seeds,
-        budget=None if budget is None else budget * 3600,
-        noise={key: _number(value, key) for key, value in _pairs(noise)},
-        earlier=earlier,
-        cell_seconds=cell_seconds,
-        probe=probe,
-        work=work or out.with_suffix(".probes"),
-        again=again,
-        null={key: _parsed(value) for key, value in _pairs(null)} if null else None,
-        accept_dead=accept_dead or (),
-        jobs=jobs,
-        device=device,
-        callback=_callback({}),
-    )
+    with _shown({}, table=False) as callback:
+        study = check_bindings(
+            read_bindings(bindings),
+            seeds=seeds,
+            fewer_seeds=fewer_seeds,
+            budget=None if budget is None else budget * 3600,
+            noise={key: _number(value, key) for key, value in _pairs(noise)},
+            earlier=earlier,
+            cell_seconds=cell_seconds,
+            probe=probe,
+            work=work or out.with_suffix(".probes"),
+            again=again,
+            null={key: _parsed(value) for key, value in _pairs(null)} if null else None,
+            accept_dead=accept_dead or (),
+            jobs=jobs,
+            device=device,
+            callback=callback,
+        )
     write_study(study, out)
     for line in summarize(study):
         stdout.print(line, markup=False)
@@ -93,13 +96,14 @@ def check(
 
 def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study, a .json file.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the cells; rerun = resume.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the cells; the same command resumes.")],
     executor: Annotated[
         str, typer.Option(help="Where cells run: local (this machine), ray (a Ray cluster) or slurm (by submitit).")
     ] = "local",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Most seconds of one process, a training and what follows.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Most seconds of one process: a training and all that needs it."),
     ] = None,
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Keep cells of other code or data; the report shows it.")
@@ -129,7 +133,7 @@ def run(
 
     found = read_study(study)
     options.check_folder(out)
-    with resumable(out), _callback({arm.id: arm.label for arm in found.arms}) as callback:
+    with resumable(out), _shown({arm.id: arm.label for arm in found.arms}, table=True) as callback:
         result = run_study(
             found, out, executor, jobs, timeout=timeout, allow_mixed=allow_mixed, device=device,
             options={key: _parsed(value) for key, value in _pairs(option)}, callback=callback,
@@ -148,10 +152,10 @@ def run(
 
 
 def _pairs(texts: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Texts KEY=VALUE as pairs.
+    """Split texts KEY=VALUE.
 
     Raises:
-        SettingError: One has no equals sign.
+        SettingError: A text has no equals sign, or nothing before it.
     """
     from whenwhere.errors import SettingError
     from whenwhere.readers import quoted
@@ -166,10 +170,10 @@ def _pairs(texts: Sequence[str] | None) -> list[tuple[str, str]]:
 
 
 def _number(text: str, key: str) -> float:
-    """A number above 0 that was typed.
+    """Read the noise of a metric that was typed.
 
     Raises:
-        SettingError: It is none.
+        SettingError: The text is not a number above 0.
     """
     import math
 
@@ -186,40 +190,38 @@ def _number(text: str, key: str) -> float:
 
 
 def _parsed(text: str) -> Any:
+    """The value that a text has in TOML, or else the text itself."""
     from whenwhere.training.tables import parsed
 
     return parsed(text)
 
 
-def _callback(labels: dict[str, str]) -> "Any":
-    """Shows a moving table on a terminal, and one line for each change in a pipe."""
+@contextmanager
+def _shown(labels: Mapping[str, str], table: bool) -> "Iterator[RunCallback]":
+    """Give a callback that prints messages and failures, and progress as a moving table or as one line for each change.
+
+    Args:
+        labels: Words for the arms by their ids.
+        table: Whether to show the table, if stderr is a terminal.
+    """
+    from rich.live import Live
+
     from whenwhere.ablate.progress import RunCallback
     from whenwhere.cli.console import err, note
 
+    live = Live(console=err, transient=True, auto_refresh=False) if table and err.is_terminal else None
+
     class Shown(RunCallback):
-        def __init__(self) -> None:
-            from rich.live import Live
-
-            self._live = Live(console=err, transient=True, auto_refresh=False) if err.is_terminal else None
-            self._said = ""
-
-        def __enter__(self) -> "RunCallback":
-            if self._live is not None:
-                self._live.start()
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            if self._live is not None:
-                self._live.stop()
+        said = ""
 
         def on_progress(self, progress: "RunProgress") -> None:
-            if self._live is not None and self._live.is_started:
-                self._live.update(progress_table(progress), refresh=True)
+            if live is not None:
+                live.update(progress_table(progress), refresh=True)
                 return
             counts = progress.counts
             said = f"{counts['done']} of {progress.total} cells done, {counts['failed']} failed"
-            if said != self._said:
-                self._said = said
+            if said != self.said:
+                self.said = said
                 note(said + _left(progress.left))
 
         def on_failure(self, arm: str, seed: int, reason: str) -> None:
@@ -228,11 +230,12 @@ def _callback(labels: dict[str, str]) -> "Any":
         def on_message(self, sentence: str) -> None:
             note(sentence, "")
 
-    return Shown()
+    with live if live is not None else nullcontext():
+        yield Shown()
 
 
 def progress_table(progress: "RunProgress") -> "Table":
-    """How far each arm is, as a table for a terminal.
+    """Make a table for a terminal that shows how far each arm is.
 
     Args:
         progress: How far the study is.
@@ -254,6 +257,7 @@ def progress_table(progress: "RunProgress") -> "Table":
 
 
 def _left(seconds: float | None) -> str:
+    """The remaining time as the end of a sentence; empty if it is not known or almost over."""
     from whenwhere.training.callbacks import clock
 
     return "" if seconds is None or seconds < 1 else f", {clock(seconds)} left"

@@ -146,7 +146,7 @@ def print_answer(record: Grounding, files: list[Path]) -> None:
 
 
 def _tell_reading(reading: dict[str, Any]) -> None:
-    """How the sentence was read, and how clear the answer was."""
+    """Print how the sentence was read, and how clear the answer was."""
     words = {k: v for k, v in reading.items() if k not in ("margin", "runner_up", "doubts")}
     plain = _plain(words)
     console.out.print(Text(f"  read as: {plain}" if plain else "  nothing in the sentence was recognised", "dim"))
@@ -159,7 +159,7 @@ def _tell_reading(reading: dict[str, Any]) -> None:
 
 
 def _candidate(candidate: dict[str, Any]) -> str:
-    """One thing that was seen, in a line: its time, then whatever the model says of it in words."""
+    """Write one thing that was seen in a line: its time, its box, then what the model says of it in words."""
     words = {k: v for k, v in candidate.items() if isinstance(v, str | list) and k != "box"}
     when = format_span(candidate["start"], candidate["end"]) if {"start", "end"} <= candidate.keys() else ""
     where = ""
@@ -170,7 +170,7 @@ def _candidate(candidate: dict[str, Any]) -> str:
 
 
 def _call(call: dict[str, Any]) -> str:
-    """One call to a model, in a line."""
+    """Write one call to a model in a line: step, frames, cost and reply."""
     when = f" at {call['first']:.1f}–{call['last']:.1f} s" if call["frames"] else ""
     cost = "asked before" if call["cached"] else f"{call['prompt_tokens']} and {call['output_tokens']} tokens"
     said = " ".join((call["error"] or call["text"]).split())
@@ -178,7 +178,7 @@ def _call(call: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A JSON value as a person would write it.
+    """Write a JSON value as a person would.
 
     >>> _plain({"thing": "car", "every": True, "colours": ["red", "white"]})
     'thing car, every, colours red, white'

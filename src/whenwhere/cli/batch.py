@@ -1,4 +1,4 @@
-"""`whenwhere batch`: many questions about many videos. `whenwhere.batch` does the work."""
+"""`whenwhere batch`: answers many questions about many videos. `whenwhere.batch` does the work."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,6 +1,6 @@
-"""What the commands print with: answers go to stdout, everything else goes to stderr.
+"""How the commands print: answers go to stdout, everything else goes to stderr.
 
-On a terminal there is colour and, for whatever takes longer than two seconds, a moving line. In a pipe there is plain
+On a terminal there are colours and, for whatever takes longer than two seconds, a moving line. In a pipe there is plain
 text, one line for each thing, so that logs and other programs can read it.
 """
 
@@ -20,7 +20,7 @@ from whenwhere.readers import printable, visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Seconds before a moving line appears.
+#: Seconds until a moving line appears.
 PATIENCE = 2.0
 #: Number of faults of one kind that are named; of the others only the number is given.
 SHOWN = 3
@@ -37,7 +37,7 @@ class SafeConsole(Console):
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces of what is printed."""
+        """Turn what is printed into segments, whose control characters are made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
@@ -49,19 +49,28 @@ err = SafeConsole(soft_wrap=True, highlight=False, stderr=True)
 
 
 def write_json(line: str) -> None:
-    """A line of JSON on stdout. Control characters that JSON allows in texts are escaped, so that none is sent."""
+    """Print a line of JSON on stdout, with control characters that JSON allows in texts escaped.
+
+    Args:
+        line: The JSON text, on one line.
+    """
     escaped = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
     sys.stdout.write(f"{escaped}\n")
     sys.stdout.flush()
 
 
 def note(text: str, style: str = "") -> None:
-    """A line on stderr."""
+    """Print a line on stderr.
+
+    Args:
+        text: The line.
+        style: A style of rich, such as "red".
+    """
     err.print(Text(text, style))
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun, in the plural where it has one.
+    """Write a number with its noun, which gets an s unless the number is 1.
 
     >>> counted(1, "item"), counted(2, "item")
     ('1 item', '2 items')
@@ -135,7 +144,12 @@ class Waiting:
         self._timer: threading.Timer | None = None
 
     def begin(self, what: str, total: int) -> None:
-        """Count questions from now on, instead of showing the share of one video."""
+        """Count questions from now on, instead of showing the share of one video.
+
+        Args:
+            what: Words for what is going on.
+            total: Number of questions.
+        """
         self._total = total
         self._progress.update(self._task, description=what, total=total, count=f"0/{total}")
 
@@ -161,25 +175,25 @@ class Waiting:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Out of the way while something else is printed."""
+        """Hide the line while the block prints something else."""
         self._hide()
         yield
         self._arm()
 
     def step(self) -> None:
-        """One more question is done; nothing changes while the line shows the share of one video."""
+        """Count one more question as done; nothing changes while the line shows the share of one video."""
         if self._total is not None:
             self._done += 1
             self._progress.update(self._task, completed=self._done, count=f"{self._done}/{self._total}")
 
     def share(self, done: float) -> None:
-        """This share of the video, 0-1, was looked at; nothing changes while the line counts questions."""
+        """Show which share of the video is done, 0 to 1; nothing changes while the line counts questions."""
         if self._total is None:
             self._progress.update(self._task, total=1.0, completed=done, count=f"{done:.0%}")
 
 
 def shortened(source: str) -> str:
-    """The last part of a path or address, for a line that must be short.
+    """The last part of a path or address, at most 40 characters, for a line that must be short.
 
     >>> shortened("/films/2024/a.mp4"), shortened("https://host/b.mp4"), shortened("-")
     ('a.mp4', 'b.mp4', 'standard input')
@@ -188,7 +202,7 @@ def shortened(source: str) -> str:
 
 
 def format_span(start: float, end: float) -> str:
-    """A span of time as a person reads it.
+    """Write a span of time, given in seconds, as a person reads it.
 
     >>> format_span(0.5, 8), format_span(58, 61.2), format_span(58, 59.97)
     ('0.5–8.0 s', '0:58.0–1:01.2', '0:58.0–1:00.0')
@@ -199,7 +213,7 @@ def format_span(start: float, end: float) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """Seconds as a person reads them, with minutes and hours if there are any.
+    """Write seconds as a person reads them, with minutes and hours if there are any.
 
     >>> format_time(7.25), format_time(59.97), format_time(83.5), format_time(3600)
     ('7.2 s', '1:00.0', '1:23.5', '1:00:00.0')

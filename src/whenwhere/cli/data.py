@@ -1,9 +1,10 @@
 """`whenwhere data`: converts data sets to manifests, checks them and describes them.
 
 `convert` reads the files that a benchmark released and writes a manifest. `validate` checks a manifest line by line, or
-a released file by scoring its own truth. `stats` describes a manifest. `difficulty` measures how hard its sentences are
-for a policy, `caption` captions clips, `sample` draws from them, and `trajectories` asks a teacher for reasoning. The
-exit statuses are explained in `whenwhere.cli`.
+a released file by scoring its own truth. `stats` describes a manifest, `audit` compares sets, and `measure` looks at
+the videos. `curate` leaves items out, `mix` combines sets, `difficulty` measures how hard sentences are for a policy.
+`caption` captions clips, `sample` draws from them, `trajectories` asks a teacher for reasoning, and `export` writes the
+training data of other projects. The exit statuses are explained in `whenwhere.cli`.
 """
 
 import functools
@@ -241,7 +242,7 @@ def _describe(file: Path, found: dict[str, Any]) -> None:
 
 
 def _alone(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which refuses to run while another run writes to the same output."""
+    """Wrap a command so that it refuses to run while another run writes to the same output."""
     asked = inspect.signature(command).parameters
     outputs = {name: asked[name].annotation.__metadata__[0].metavar == "DIR" for name in OUTPUTS if name in asked}
 

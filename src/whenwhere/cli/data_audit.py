@@ -1,4 +1,4 @@
-"""`whenwhere data audit`: what sets cover, what can be answered blindly, how accurate labels are, what leaks."""
+"""`whenwhere data audit`: what sets cover, how far they can be answered blindly, how accurate they are, what leaks."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,13 @@ def audit(
     blind: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Answers to the first set of a model without the pictures or the sentence; repeatable."
+            metavar="FILE",
+            help="Answers to the first set by a model that did not see the video or the sentence; repeatable.",
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(help="Write this many questions of the first set, without truth, to be annotated a second time."),
+        typer.Option(help="Also write this many questions of the first set, without truth, to annotate a second time."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
     json_: options.JsonObject = False,

@@ -13,7 +13,9 @@ from whenwhere.cli import options
 if TYPE_CHECKING:
     from whenwhere.curate.captioning import CaptionReport
 
-Prompt = Annotated[str, typer.Option(help="What it is asked.", show_default="that of its kind")]
+Prompt = Annotated[
+    str, typer.Option(help="What this captioner is asked.", show_default="the default of its kind of model")
+]
 
 
 def caption(
@@ -25,7 +27,7 @@ def caption(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Manifest to which captioned clips are added (.jsonl); those it holds are not made again.",
+            help="Manifest to which captioned clips are added (.jsonl); clips that it holds already are passed over.",
         ),
     ],
     coarse: Annotated[
@@ -36,19 +38,24 @@ def caption(
             "name an address."
         ),
     ] = "",
-    fine: Annotated[str, typer.Option(help="Captioner or tagger of frames at --fps; named likewise.")] = "",
+    fine: Annotated[str, typer.Option(help="Captioner or tagger of frames at --fps, named as for --coarse.")] = "",
     fused: Annotated[
         str,
-        typer.Option(help="Language model that puts both together: http://host:8000/v1#name, or module:function."),
+        typer.Option(help="Language model that fuses both captions: http://host:8000/v1#name, or module:function."),
     ] = "",
     coarse_prompt: Prompt = "",
     fine_prompt: Annotated[
         str,
-        typer.Option(help="What it is asked; <OD> asks Florence-2 for tags.", show_default="that of its kind"),
+        typer.Option(
+            help="What the fine captioner is asked; <OD> asks Florence-2 for tags.",
+            show_default="the default of its kind of model",
+        ),
     ] = "",
     fps: Annotated[float, typer.Option(help="Frames per second that the fine captioner sees.")] = 1.0,
-    frames: Annotated[int, typer.Option(min=1, help="Most frames of a clip that it sees.")] = 32,
-    words: Annotated[int, typer.Option(help="Most words that the language model is asked for.")] = 30,
+    frames: Annotated[int, typer.Option(min=1, help="Most frames of a clip that the fine captioner sees.")] = 32,
+    words: Annotated[
+        int, typer.Option(help="Most words of a fused caption that the language model is asked for.")
+    ] = 30,
     shots: Annotated[
         str,
         typer.Option(
@@ -56,23 +63,31 @@ def caption(
             "from a path to seconds."
         ),
     ] = "content",
-    shortest: Annotated[float, typer.Option(help="Shots of fewer seconds are left out.")] = 2.0,
-    longest: Annotated[float, typer.Option(help="Longer shots are divided into equal parts, in seconds.")] = 30.0,
+    shortest: Annotated[float, typer.Option(help="Shots that last fewer seconds are left out.")] = 2.0,
+    longest: Annotated[float, typer.Option(help="Shots that last more seconds are divided into equal parts.")] = 30.0,
     clips: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also write each clip as an mp4 file, copied where its cut allows it."),
+        typer.Option(
+            metavar="DIR", help="Also write each clip as an mp4 file, without encoding it again where possible."
+        ),
     ] = None,
     encoder: Annotated[
         str, typer.Option(help="Video-text encoder that measures how well captions fit (for `data sample --how flt`).")
     ] = "",
-    aesthetics: Annotated[str, typer.Option(help="module:function from frames (n, h, w, 3) to scores.")] = "",
+    aesthetics: Annotated[
+        str, typer.Option(help="Function that scores frames: module:function from an array (n, h, w, 3) to n scores.")
+    ] = "",
     tracks: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Manifest with labelled true boxes, to check what captions claim."),
+        typer.Option(
+            metavar="FILE", help="Manifest with labelled true boxes, with which the claims of captions are compared."
+        ),
     ] = None,
-    detector: Annotated[str, typer.Option(help="Detector for that check instead: a hub id or folder.")] = "",
+    detector: Annotated[
+        str, typer.Option(help="Detector to use for that instead of --tracks: a hub id or folder.")
+    ] = "",
     vocabulary: Annotated[
-        str, typer.Option(help='With --detector: what else it looks for, for recall, such as "person, car, dog".')
+        str, typer.Option(help='With --detector: what else to look for, to measure recall, such as "person, car, dog".')
     ] = "",
     max_cost: options.MaxCost = None,
     dry_run: options.DryRun = False,
@@ -140,8 +155,11 @@ def sample(
             "whose caption fits best)."
         ),
     ] = "all",
-    count: Annotated[int | None, typer.Option(help="Most clips.", show_default="no limit")] = None,
-    captions: Annotated[str, typer.Option(help="The caption that counts: coarse, fine or fused.")] = "fused",
+    count: Annotated[int | None, typer.Option(help="Most clips to draw.", show_default="no limit")] = None,
+    captions: Annotated[
+        str,
+        typer.Option(help="The caption that a clip must have, and that is compared for flt: coarse, fine or fused."),
+    ] = "fused",
     table: Annotated[
         bool, typer.Option("--table", help="Write InternVid's table (YoutubeID, Caption ...) instead of a manifest.")
     ] = False,

@@ -1,4 +1,4 @@
-"""`whenwhere data curate`: leaves out of a set what a run should not learn from, and says why."""
+"""`whenwhere data curate`: leaves items out of a set that a run should not learn from, and says why."""
 
 import json
 from pathlib import Path
@@ -34,13 +34,15 @@ def curate(
     ] = None,
     videos: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the videos: missing, unreadable and copied ones are left out."),
+        typer.Option(
+            metavar="DIR", help="Folder of the videos: items of missing, unreadable and copied ones are left out."
+        ),
     ] = None,
     answers: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="A model's answers, by which partly annotated items are found and, with agreement=0.3, wrong ones; "
+            help="A model's answers, with which partly annotated items are found and, with agreement=0.3, wrong ones; "
             "repeatable.",
         ),
     ] = None,
@@ -54,7 +56,7 @@ def curate(
     engine: options.Engine = None,
     workers: options.Workers = None,
 ) -> None:
-    """Leave out of a manifest or released set what a run should not learn from, and report what was left out and why.
+    """Leave items out of a manifest or released set that a run should not learn from, and report which and why.
 
     Exit status: 0 done, 1 lines could not be read or nothing is left, 2 wrong usage.
     """
@@ -102,6 +104,7 @@ def _settings(file: Path | None, changes: list[str]) -> "CurationSettings":
 
 
 def _tell(result: "Curation", given: Path, out: Path) -> None:
+    """Print for a person how many items each filter left out, and how the set changed."""
     from rich.table import Table
 
     from whenwhere.cli.console import counted, note, show_table

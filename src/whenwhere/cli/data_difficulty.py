@@ -1,4 +1,4 @@
-"""`whenwhere data difficulty`: measures how hard sentences are for a policy."""
+"""`whenwhere data difficulty`: measures how hard sentences are for a policy, or for whatever gave some answers."""
 
 import json
 import tempfile
@@ -136,7 +136,7 @@ def _of_manifest(
     engine: str | None,
     workers: int | None,
 ) -> None:
-    """Difficulties of a manifest: from files of answers, from a model that is asked, or those that it carries."""
+    """Print and write the difficulties of a manifest: from files of answers, from a model, or those that it holds."""
     from whenwhere.cli.console import Waiting, counted, note, note_faults
     from whenwhere.cli.console import out as stdout
     from whenwhere.curate.difficulty import of_items, summary
@@ -188,7 +188,7 @@ def _of_manifest(
 def _asked(
     file: Path, out: Path, model: str, draws: int, device: str | None, engine: str | None, workers: int | None
 ) -> list[Path]:
-    """Folders of a model's answers to a manifest, one for each seed; what is there already is not asked again."""
+    """Ask a model once for each seed; the folders of its answers. Questions that have an answer are not asked again."""
     from whenwhere.batching import batch
     from whenwhere.settings import GroundingSettings
 
@@ -202,6 +202,7 @@ def _asked(
 
 
 def _tell_difficulty(found: dict[str, Any], file: Path, json_: bool) -> None:
+    """Print how difficulties are distributed, for a person or as JSON."""
     from whenwhere.cli.console import counted, out, write_json
 
     if json_:

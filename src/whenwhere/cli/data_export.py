@@ -1,4 +1,4 @@
-"""`whenwhere data export`: manifests as the training data of other projects."""
+"""`whenwhere data export`: writes manifests as the training data of other projects."""
 
 import json
 from pathlib import Path
@@ -14,17 +14,26 @@ def export(
         str, typer.Argument(metavar="[BENCHMARK=]FILE", help="A manifest, or a benchmark's released file.")
     ],
     to: Annotated[str, typer.Option(help="trl, ms-swift, llama-factory, easyr1 or verl.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .jsonl, .json or .parquet, as it is read.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="File to write: .jsonl, .json or .parquet, whichever the project reads."),
+    ],
     stage: Annotated[
         str, typer.Option(help="sft (with the right answer) or rl (with the truth for the reward).")
     ] = "sft",
     dialect: Annotated[str, typer.Option(help="Model family whose prompt and form of answer are taken.")] = "qwen3-vl",
-    form: Annotated[str | None, typer.Option(help="Form of answer instead of the family's; needs --prompt.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Prompt instead, with {query} and optionally {duration}.")] = None,
+    form: Annotated[
+        str | None, typer.Option(help="Form of answer to use instead of the family's; needs --prompt.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Prompt to use instead of the family's, with {query} and optionally {duration}.")
+    ] = None,
     videos: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the videos.", show_default="the manifest's folder")
     ] = None,
-    frames: Annotated[int, typer.Option(help="Pictures of each video, for projects that take pictures (trl).")] = 16,
+    frames: Annotated[
+        int, typer.Option(help="Number of pictures of each video, for projects that take pictures (trl).")
+    ] = 16,
     json_: options.JsonObject = False,
 ) -> None:
     """Write a manifest as training data of TRL, ms-swift, LLaMA-Factory, EasyR1 or verl.

@@ -1,4 +1,4 @@
-"""`whenwhere data measure`: looks at every video of a manifest."""
+"""`whenwhere data measure`: measures the length, size and content of every video of a manifest."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`whenwhere data mix`: several sets to one manifest, by weights and caps."""
+"""`whenwhere data mix`: combines several sets into one manifest, by weights and caps."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def mix(
     seed: Annotated[int, typer.Option(help="Seed of the choice and of the order.")] = 0,
     json_: options.JsonObject = False,
 ) -> None:
-    """Mix several sets to one manifest. The same call gives the same file; every item keeps where it came from.
+    """Combine several sets into one manifest. The same call gives the same file; every item says where it came from.
 
     Exit status: 0 done, 1 lines could not be read, 2 wrong usage.
     """

@@ -1,4 +1,4 @@
-"""`whenwhere data trajectories`: asks a teacher for reasoning, and puts the true times and boxes into it."""
+"""`whenwhere data trajectories`: asks a teacher for reasoning, and replaces its times and boxes by the true ones."""
 
 import json
 import re
@@ -30,8 +30,8 @@ def trajectories(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Manifest to which items with a trajectory are added (.jsonl); items without go to "
-            "FILE-rejected.jsonl. If the files exist, only items that they lack are asked about.",
+            help="Manifest to which items with a trajectory are added (.jsonl); items without one are added to "
+            "FILE-rejected.jsonl. Items that either file holds already are not asked about again.",
         ),
     ],
     form: Annotated[
@@ -45,11 +45,14 @@ def trajectories(
         ),
     ] = None,
     coordinates: Annotated[
-        str, typer.Option(help="Whose numbers a policy learns from: truth, or teacher for the teacher's own.")
+        str, typer.Option(help="Whose times and boxes the reasoning holds: truth, or teacher for the teacher's own.")
     ] = "truth",
-    tries: Annotated[int, typer.Option(min=1, help="How often the teacher is asked before an item is given up.")] = 2,
+    tries: Annotated[
+        int, typer.Option(min=1, help="How often the teacher is asked about an item before it is given up.")
+    ] = 2,
     copies: Annotated[
-        float, typer.Option(help="Share of the trajectories whose reasoning only repeats the answer that is kept, 0-1.")
+        float,
+        typer.Option(help="Share that is kept of the trajectories whose reasoning only repeats the answer, 0 to 1."),
     ] = 0.0,
     max_cost: options.MaxCost = None,
     dry_run: options.DryRun = False,
@@ -109,7 +112,7 @@ def _size(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"([0-9]{1,5})[xX×]([0-9]{1,5})", text.strip())
     if found is None:
-        raise SettingError(f"a size is written as width x height, such as 448x252, not {text!r}")
+        raise SettingError(f"--shown {text!r} is not a size: write it as width x height, such as 448x252")
     return int(found[1]), int(found[2])
 
 

@@ -1,4 +1,4 @@
-"""`whenwhere doctor`: says what is installed, what works, what is missing and how to get it.
+"""`whenwhere doctor`: says what is installed, what works, what is missing and how to install it.
 
 Whatever can be tried is tried: a few frames are encoded and decoded, and the cache folder is written to. Packages and
 extras are read from the installed metadata, so that this file does not list them.

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from whenwhere.evaluate.table import Table
     from whenwhere.models.encoders.evaluation.benchmark import BenchmarkAnswers
 
-#: Number of faults shown of each kind.
-SHOWN = 3
-
 
 def eval_(
     benchmark: Annotated[str | None, typer.Option(help="Name of the benchmark; --list shows all.")] = None,
@@ -174,7 +171,7 @@ def _ask(
     device: str | None,
 ) -> "BenchmarkAnswers":
     """Let an encoder answer a benchmark, and print the videos that it could not see."""
-    from whenwhere.cli.console import Waiting, note
+    from whenwhere.cli.console import SHOWN, Waiting, note
     from whenwhere.models.encoders.evaluation.benchmark import answer_benchmark
     from whenwhere.models.encoders.evaluation.benchmark_videos import SamplingSettings
     from whenwhere.models.encoders.resolve import open_encoder
@@ -195,7 +192,7 @@ def _ask(
 
 def _report_faults(report: "Report") -> None:
     """Print the first faults of each kind on stderr, and how many more there are."""
-    from whenwhere.cli.console import note
+    from whenwhere.cli.console import SHOWN, note
 
     shown: Counter[str] = Counter()
     for fault in report.faults:
@@ -208,6 +205,7 @@ def _report_faults(report: "Report") -> None:
 
 
 def _print(result: "EvaluationResult", json_: bool) -> None:
+    """Print the scores: tables for a person, or JSON Lines."""
     from whenwhere.cli.console import note, write_json
     from whenwhere.evaluate.report import comparison_tables, tables
 

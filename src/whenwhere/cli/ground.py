@@ -1,4 +1,4 @@
-"""`whenwhere ground`: one video, one or more sentences."""
+"""`whenwhere ground`: answers one or more sentences about one video."""
 
 import json
 from pathlib import Path
@@ -109,6 +109,7 @@ def ground_command(
 
 
 def _answer(job: "BatchJob", video: str, sentences: list[str]) -> "BatchResult":
+    """Answer the sentences; after Ctrl-C say how many are done and end with status 130."""
     from whenwhere.batching import BatchResult, answer_video
     from whenwhere.cli.console import note
     from whenwhere.datasets.item import Item
@@ -162,6 +163,7 @@ def _print_estimate(job: "BatchJob", video: str, sentences: list[str], json_: bo
 
 
 def _as_text(cost: dict[str, Any]) -> str:
+    """The whole numbers of a cost with their names."""
     return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in cost.items() if isinstance(v, int))
 
 

@@ -1,4 +1,4 @@
-"""Names that are proposed when a command is misspelt."""
+"""Proposes names when a command is misspelt."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import typer.core
 
 from whenwhere.errors import SettingError, did_you_mean
 
-#: What people type by habit from other tools → the commands that do it here.
+#: The commands that do what people know from other tools by these words.
 OTHER_WORDS = {
     "infer": "ground or batch",
     "inference": "ground or batch",

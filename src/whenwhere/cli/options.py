@@ -104,17 +104,21 @@ Export = Annotated[
 
 @contextmanager
 def opened_engine(name: str | None, workers: int | None) -> "Iterator[OpenEngine | None]":
-    """The engine of `--engine` and `--workers`, which is closed after the block; None where none was named.
+    """Open the engine of `--engine` and `--workers`, and close it after the block.
+
+    Args:
+        name: Name of the engine; None opens none and yields None.
+        workers: Number of worker processes; None leaves it to the engine.
 
     Raises:
-        SettingError: There is no such engine, or workers were asked for without one.
-        MissingExtraError: It is not installed.
+        SettingError: There is no such engine, or `workers` is given without an engine.
+        MissingExtraError: The engine's package is not installed.
     """
     from whenwhere.engine import open_engine
 
     if name is None:
         if workers is not None:
-            raise SettingError("--workers goes with --engine local or --engine ray")
+            raise SettingError("--workers needs an engine: add --engine local or --engine ray, or leave it out")
         yield None
         return
     with open_engine(name, workers) as engine:

@@ -1,4 +1,4 @@
-"""What a command needs of the process that it runs in: streams that can be written to, and an orderly end.
+"""What a command needs from the process that it runs in: streams that can be written to, and an orderly end.
 
 A program may be started with its standard streams closed, with an encoding that cannot hold every letter, and may be
 ended by a signal. None of that may damage a line of JSON, write into a video's file or leave temporary folders.
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 def prepare_streams() -> None:
-    """Give the process all three standard streams, and make the last two able to print any text."""
+    """Open those of the three standard streams that are closed, and let stdout and stderr print any text."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -38,7 +38,7 @@ def prepare_streams() -> None:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    r"""Letters that the encoding of a stream cannot hold, as JSON escapes them: a line of JSON stays one.
+    r"""Write letters that the encoding of a stream cannot hold as JSON escapes them, so that JSON stays valid.
 
     >>> _escape(UnicodeEncodeError("ascii", "é😀", 0, 2, "not in range"))
     ('\\u00e9\\ud83d\\ude00', 2)
@@ -50,9 +50,10 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """End as after Ctrl-C on SIGTERM and SIGHUP, so that temporary folders go; the exit status names the signal.
+    """End as after Ctrl-C on SIGTERM and SIGHUP, so that temporary folders are deleted.
 
-    A signal that is ignored, as by `nohup`, stays so. A second signal ends the process at once.
+    The exit status is 128 plus the number of the signal. A signal that is ignored, as by `nohup`, stays ignored. A
+    second signal ends the process at once.
     """
     received: list[int] = []
 

@@ -1,4 +1,4 @@
-"""`whenwhere stage`: renders procedural clips, whose true times and boxes are known exactly."""
+"""`whenwhere stage`: renders procedural clips whose true times and boxes are known exactly."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +41,7 @@ def stage_command(
     from whenwhere.cli.options import check_folder
 
     if world not in ("places", "shapes"):
-        raise SettingError(f"there is no world {world!r}; choose from places, shapes")
+        raise SettingError(f"there is no world {world!r}: choose places or shapes")
     if world == "places" and (split, domain, side, fps) != ("train", None, 128, 8.0):
         raise SettingError("--split, --domain, --side and --fps belong to the world of shapes: add --world shapes")
     if world == "places":

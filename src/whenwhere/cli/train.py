@@ -103,6 +103,7 @@ def train_command(
 
 
 def _list(json_: bool) -> None:
+    """Print the recipes of the package."""
     from rich.text import Text
 
     from whenwhere.cli.console import out, write_json
@@ -165,7 +166,7 @@ def _stopping(watch: "_Watch") -> Iterator[None]:
 
 
 def _how_to_resume(run: RunStatus | None) -> str:
-    """Where a rerun of an interrupted run begins."""
+    """Say where a rerun of an interrupted run begins."""
     if run is None or run.saved is None:
         return "no state was saved yet: rerun to begin anew"
     lost = run.step - run.saved
@@ -173,7 +174,7 @@ def _how_to_resume(run: RunStatus | None) -> str:
 
 
 def _tell_result(result: "TrainingResult", json_: bool) -> None:
-    """The result, and how many samples could not be used."""
+    """Print the result, and how many samples could not be used."""
     from whenwhere.cli.console import note, write_json
     from whenwhere.cli.console import out as stdout
 
@@ -257,7 +258,7 @@ class _Watch(TrainingCallback):
         note(text, "yellow")
 
     def on_preparation(self, what: str, done: int, of: int) -> None:
-        """Moves the line; says when the work is done where there is none."""
+        """Moves the progress line; where there is none, prints a line when the work is done."""
         if self._moving:
             self._bar.update(self._task, description=what, completed=done, total=of)
         elif done == of:
@@ -315,7 +316,7 @@ def _brief(metrics: dict[str, float]) -> str:
 
 
 def _plan(recipe: "Recipe", json_: bool, machine: "Machine") -> None:
-    """The recipe, filled in, and what it will cost, so far as that can be known without weights."""
+    """Print the recipe with all its values, and what it will cost as far as that is known without weights."""
     from rich.text import Text
 
     from whenwhere.cli.console import note, out, write_json
@@ -363,7 +364,7 @@ def _number(value: float) -> str:
 
 
 def _memory_text(memory: dict[str, Any]) -> str:
-    """The memory per device, its parts at the peak, and the phases of an update, for a person."""
+    """Describe the memory per device, its parts at the peak, and the phases of an update."""
     where = "an accelerator" if memory["planned_for"] == "accelerator" else (
         "the CPU (--device-memory 80 plans for an accelerator of 80 GiB)"
     )  # fmt: skip
