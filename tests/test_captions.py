@@ -273,7 +273,7 @@ def test_clips_of_a_manifest_keep_their_ids(videos: Path, tmp_path: Path) -> Non
     found = {item.id: item for item in manifest.read(out)}
     assert set(found) == {"first", "asked"} and found["asked"].query == "what a person wrote"
     assert found["first"].window == Span(0.5, 2.0) and len(found["first"].extra[FRAMES]) == 3
-    assert [fault.split(":")[0] for fault in report.faults] == ["gone.mp4 is not there, and its items are left out",
+    assert [fault.split(":")[0] for fault in report.faults] == ["gone.mp4 does not exist, and its items are left out",
                                                                 "first", "outside"]  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_a_clip_without_span_is_its_whole_video() -> None:
     [
         ({"how": "dif"}, "the names are all"),
         ({"captions": "fussed"}, "did you mean fused"),
-        ({"count": 0}, "one clip or more"),
+        ({"count": 0}, "must be at least 1"),
         ({"how": "flt", "captions": "coarse"}, "no such similarity"),
     ],
 )

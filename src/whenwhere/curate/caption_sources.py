@@ -1,4 +1,4 @@
-"""The videos and clips that are captioned: from folders, single files and manifests to items."""
+"""Finds the videos and clips that are captioned, in folders, single files and manifests."""
 
 import os
 from collections import Counter
@@ -22,8 +22,8 @@ class CaptionedVideo:
 
     Attributes:
         path: The file.
-        name: Its name in the ids of clips, without its ending.
-        items: The items of a manifest about it; empty where its shots are its clips.
+        name: Name of the video in the ids of its clips, without its ending.
+        items: Items of a manifest, which are its clips; empty if its clips are its shots.
     """
 
     path: Path
@@ -32,12 +32,12 @@ class CaptionedVideo:
 
 
 def find_videos(sources: Sequence[Path], items: bool, faults: list[str]) -> list[CaptionedVideo]:
-    """The videos of folders, files and manifests, in a fixed order.
+    """Find the videos of folders, files and manifests, in a fixed order.
 
     Args:
         sources: Folders (all videos below them), videos, and manifests (.jsonl, .parquet).
         items: Whether the items of manifests are the clips.
-        faults: Lines that cannot be read and videos that are missing are added to it.
+        faults: List to which a sentence is added for each line that cannot be read and each video that is missing.
 
     Raises:
         RecordError: A source does not exist, or a manifest cannot be read.
@@ -55,9 +55,7 @@ def find_videos(sources: Sequence[Path], items: bool, faults: list[str]) -> list
         else:
             raise RecordError(f"{source} does not exist: give a folder, a video or a manifest")
     if items and (bare := [path for path, (_, own) in found.items() if not own]):
-        raise SettingError(
-            f"shots = items takes the clips of a manifest, and {bare[0]} is not of one: take other shots"
-        )
+        raise SettingError(f"shots = items takes the clips of a manifest, and {bare[0]} is in none: take other shots")
     if not found:
         raise SettingError(
             f"there is no video in {', '.join(map(str, sources))}"
@@ -71,6 +69,7 @@ def find_videos(sources: Sequence[Path], items: bool, faults: list[str]) -> list
 
 
 def _of_manifest(source: Path, found: dict[Path, tuple[str, list[Item]]], faults: list[str]) -> None:
+    """Add the videos of a manifest, each with its items, to those that were found."""
     own = read_set(source)
     faults += own.faults
     folder = VideoFolder(source.parent, source)
@@ -86,21 +85,21 @@ def _of_manifest(source: Path, found: dict[Path, tuple[str, list[Item]]], faults
             # a file that holds the clip alone has no window
             kept = replace(item, window=None, spans=span_array()) if part is None else item
             found.setdefault(path, (Path(item.video).with_suffix("").name, []))[1].append(kept)
-    faults += [f"{name} is not there, and its items are left out: put it beside {source}" for name in missing]
+    faults += [f"{name} does not exist, and its items are left out: put it beside {source}" for name in missing]
 
 
 def clips_of(video: CaptionedVideo, info: VideoInfo, job: CaptionJob, out: Path, cache: Cache | None) -> list[Item]:
-    """The clips of a video, each an item whose span is the clip.
+    """Find the clips of a video, each an item whose span is the clip.
 
     Args:
         video: The video.
         info: The probed video.
         job: How clips are found.
-        out: The manifest that will hold them, from whose folder their path counts.
-        cache: Where cuts are kept.
+        out: The manifest that will hold them; their paths are relative to its folder.
+        cache: Where cuts are kept. None keeps none.
 
     Raises:
-        MediaError, ModelError: Its cuts cannot be found.
+        MediaError, ModelError: The cuts of the video cannot be found.
     """
     place = os.path.relpath(video.path, out.parent)
     if video.items:

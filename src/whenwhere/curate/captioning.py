@@ -1,8 +1,9 @@
-"""Captions of a corpus: finds the clips of its videos, captions those that are not done, and sums up.
+"""Captions a corpus: finds the clips of its videos, captions those that are not done, and sums up.
 
-`OUT` is a manifest that grows by one line for each clip. A rerun goes on where the last run stopped, also after it was
-killed: what `OUT` holds is not asked again, cuts and answers are taken from the cache. A clip whose call failed is not
-in `OUT`, and is tried again. A video that cannot be read is named and passed over. Two runs cannot write one `OUT`.
+`OUT` is a manifest that grows by one line for each clip. A rerun continues where the last run stopped, even if it was
+killed: clips in `OUT` are not captioned again, and cuts and answers are taken from the cache. A clip whose call failed
+is not in `OUT`, and is tried again. A video that cannot be read is named and passed over. Two runs cannot write the
+same `OUT`.
 
 Clips are cut from one video after the other while earlier ones are captioned, so that memory does not grow with the
 corpus.
@@ -51,7 +52,7 @@ from whenwhere.store import Cache, DiskFullError, append_line, read_lines, sole_
 from whenwhere.video import probe
 from whenwhere.video.picture import output_size
 
-#: Tokens of a usual caption of one frame, for estimates.
+#: Tokens of a usual caption of one frame, for estimates of cost.
 USUAL = 16
 
 
@@ -68,9 +69,9 @@ class CaptionReport:
         words: Mean number of words of the captions of each scale.
         similarity: Mean similarity of clip and caption of each scale.
         claims: For each scale, the precision and recall of the objects and directions that it names, over all clips.
-        copied: Number of clip files that were copied without encoding.
-        encoded: Number of those that were encoded again, by reason.
-        faults: One sentence for each video or clip that could not be used.
+        copied: Number of clip files that were cut without encoding them again.
+        encoded: Number of clip files that had to be encoded again, by reason.
+        faults: One sentence for each video or clip that could not be captioned.
     """
 
     videos: int = 0
@@ -93,17 +94,19 @@ class CaptionReport:
 def open_models(
     job: CaptionJob, options: BackendOptions, tracks: Path | None = None, stack: contextlib.ExitStack | None = None
 ) -> CaptionModels:
-    """Open what a job names.
+    """Open the models that a job names.
 
     Args:
         job: The job.
         options: Where models run, where answers are kept, and what may be spent.
-        tracks: A manifest with the true tracks, for the check of claims.
-        stack: Closes the connections when it ends. None leaves them to the caller.
+        tracks: A manifest with the true tracks that the claims of captions are compared with. None compares them with
+            what the job's detector finds, or not at all.
+        stack: Closes the connections when it ends. None leaves that to the caller.
 
     Raises:
         SettingError: There is no such model or function, or both a detector and tracks are given.
-        ChatError, MissingExtraError, ModelError, RecordError: Something cannot be opened.
+        ChatError, MissingExtraError, ModelError: A model cannot be opened.
+        RecordError: The manifest of tracks cannot be read.
     """
     if tracks is not None and job.detector:
         raise SettingError("claims are checked by given tracks or by a detector: leave one of them out")
@@ -133,6 +136,7 @@ def open_models(
 
 
 def _summariser(name: str, options: BackendOptions) -> ChatSummariser | FunctionSummariser:
+    """The summariser of a name: a function, or a model at an address."""
     if is_function_name(name):
         return FunctionSummariser(name)
     concurrency = options.concurrency or 8
@@ -146,10 +150,10 @@ class _Outcome:
 
     Attributes:
         id: Id of the clip, or name of the video.
-        item: The clip with its captions; None if there are none.
-        error: Why there are none; empty if the clip was done before.
-        gone: Whether that is the fault of a model and not of the clip.
-        clip: Whether it is a clip.
+        item: The clip with its captions; None if it has none.
+        error: Why it has none; "" if it has, or if the clip was done before.
+        gone: Whether a model failed, rather than the clip.
+        clip: Whether this is about a clip, not a whole video.
     """
 
     id: str
@@ -170,18 +174,21 @@ def caption_videos(
     engine: Engine | None = None,
     make: Callable[[], CaptionModels] | None = None,
 ) -> CaptionReport:
-    """Caption all clips that are not done yet.
+    """Caption all clips of some videos that are not done yet.
 
     Args:
         sources: Folders, videos and manifests.
         out: Manifest to which clips with captions are added (.jsonl).
-        models: What is asked (`open_models`).
-        job: How.
+        models: The models that are asked (`open_models`).
+        job: Which captions are made, and from which frames.
         clips: Folder into which each clip is written as a file of its own. None writes none.
         cache: Where cuts are kept. None keeps none.
-        tell: Called with the number of videos whose clips are under way, and of all.
-        engine: Workers that each take a video at a time. None works in threads of this process.
-        make: Opens the models in a worker, in place of `models`; needed with an engine.
+        tell: Called with the number of videos whose clips have been begun, and of all videos.
+        engine: Workers that each take one video at a time. None works in threads of this process.
+        make: Opens the models in each worker, in place of `models`; needed with an engine.
+
+    Returns:
+        What became of the clips, those of earlier runs included.
 
     Raises:
         RecordError: A source cannot be read.
@@ -200,7 +207,7 @@ def caption_videos(
             assert make is not None, "an engine opens the models in its workers"
             outcomes = _engine_outcomes(videos, engine, make, job, out, done, clips, cache, tell)
             at_once = engine.workers
-        # models that are gone fail every clip: a few in a row end the run
+        # a model that has gone away fails every clip, so a few failures in a row end the run
         in_vain, most = 0, max(8, 2 * at_once)
         written: set[str] = set()
         with contextlib.closing(outcomes):
@@ -228,7 +235,7 @@ def _outcomes(
     videos: Sequence[CaptionedVideo], models: CaptionModels, job: CaptionJob, out: Path, done: AbstractSet[str],
     clips: Path | None, cache: Cache | None, tell: Callable[[int, int], None] | None = None,
 ) -> Generator[_Outcome, None, None]:  # fmt: skip
-    """What becomes of each clip, in threads: while clips are captioned, the next are cut."""
+    """Yield what becomes of each clip, in threads: while clips are captioned, the next ones are cut."""
     pool = ThreadPoolExecutor(models.concurrency, thread_name_prefix="whenwhere-captions")
     running: dict[Future[Item], str] = {}
     seen: set[str] = set()
@@ -279,10 +286,13 @@ class VideoCaptioner:
         self._models, self._job, self._out, self._clips, self._cache = make(), job, out, clips, cache
 
     def __call__(self, task: tuple[CaptionedVideo, frozenset[str]]) -> list[_Outcome]:
-        """What became of the clips of a video.
+        """Caption the clips of a video.
 
         Args:
-            task: The video, and the ids of its clips that are done.
+            task: The video, and the ids of those of its clips that are done.
+
+        Returns:
+            What became of each clip.
         """
         video, done = task
         return list(_outcomes([video], self._models, self._job, self._out, done, self._clips, self._cache))
@@ -292,7 +302,7 @@ def _engine_outcomes(
     videos: Sequence[CaptionedVideo], engine: Engine, make: Callable[[], CaptionModels], job: CaptionJob, out: Path,
     done: AbstractSet[str], clips: Path | None, cache: Cache | None, tell: Callable[[int, int], None] | None,
 ) -> Generator[_Outcome, None, None]:  # fmt: skip
-    """What becomes of each clip, by an engine, costly videos first."""
+    """Yield what becomes of each clip, by an engine, with the most costly videos first."""
     costly = by_cost([[str(video.path)] for video in videos], engine)
     ids = sorted(done)
     tasks = ((videos[k], frozenset(_of_video(videos[k], ids, done))) for k in costly)
@@ -308,7 +318,7 @@ def _engine_outcomes(
 
 
 def _of_video(video: CaptionedVideo, ids: Sequence[str], done: AbstractSet[str]) -> Iterator[str]:
-    """The ids that are done and may be of a video."""
+    """The ids of finished clips that may belong to a video."""
     if video.items:
         yield from (item.id for item in video.items if item.id in done)
         return
@@ -320,7 +330,11 @@ def _of_video(video: CaptionedVideo, ids: Sequence[str], done: AbstractSet[str])
 
 
 def _result(name: str, future: "Future[Item]") -> _Outcome:
-    """What became of a clip."""
+    """What became of a clip whose thread has ended.
+
+    Raises:
+        DiskFullError: The disk is full, which ends the run.
+    """
     try:
         return _Outcome(name, future.result())
     except DiskFullError:
@@ -332,7 +346,7 @@ def _result(name: str, future: "Future[Item]") -> _Outcome:
 
 
 def _placed(item: Item, clips: Path | None, out: Path) -> Item:
-    """The item with the path of its clip's file, by which training finds it."""
+    """The item with the path of its clip's file from the manifest's folder, by which training finds it."""
     if clips is None or "clip" not in item.extra:
         return item
     cut = os.path.relpath(clips / item.extra["clip"]["file"], out.parent)
@@ -340,6 +354,11 @@ def _placed(item: Item, clips: Path | None, out: Path) -> Item:
 
 
 def _done(out: Path, job: CaptionJob) -> set[str]:
+    """The ids of the clips that a manifest holds already.
+
+    Raises:
+        SettingError: The file is not JSON Lines, or its clips were captioned with other settings.
+    """
     if out.suffix.lower() not in (".jsonl", ".ndjson"):
         raise SettingError(f"captions are added line by line: give --out a name that ends in .jsonl, not {out.name}")
     done, made = set(), json.loads(json.dumps(job.made()))
@@ -356,9 +375,23 @@ def _done(out: Path, job: CaptionJob) -> set[str]:
 def estimate(
     sources: Sequence[Path], out: Path, models: CaptionModels, job: CaptionJob, cache: Cache | None = None
 ) -> dict[str, Any]:
-    """What captions of all clips that are not done yet would cost; nothing is asked. Arguments as of `caption_videos`.
+    """Estimate what captions of all clips that are not done yet would cost, without asking any model.
 
-    Cuts have to be found for it, and are kept in the cache.
+    Cuts have to be found for that, and are kept in the cache.
+
+    Args:
+        sources: Folders, videos and manifests.
+        out: Manifest to which clips with captions would be added (.jsonl).
+        models: The models that would be asked.
+        job: Which captions are made, and from which frames.
+        cache: Where cuts are kept. None keeps none.
+
+    Returns:
+        Numbers of calls, frames and tokens, all together and by scale, and the faults (`plan_costs`).
+
+    Raises:
+        RecordError: A source cannot be read.
+        SettingError: There is no video, or `out` holds captions that were made with other settings.
     """
     report = CaptionReport()
     videos = find_videos(sources, job.shots == "items", report.faults)
@@ -396,7 +429,7 @@ def estimate(
 
 
 def _summed(report: CaptionReport, out: Path) -> CaptionReport:
-    """The report with what the file holds."""
+    """The report with what the manifest holds added to it."""
     words: dict[str, list[int]] = {}
     cosines: dict[str, list[float]] = {}
     counts: dict[str, list[dict[str, Any]]] = {}

@@ -1,18 +1,19 @@
-"""Captions of one clip at several scales, and what is known about them: `caption_clip`.
+"""Captions of one clip at several scales, and what is measured about them: `caption_clip`.
 
-After InternVid (arXiv 2307.06942, section 3): the *coarse* caption is that of the middle frame, the *fine* one puts
-the captions or tags of single frames at a low rate together, and the *fused* one is a language model's summary of both.
+The scales are those of InternVid (arXiv 2307.06942, section 3): the *coarse* caption is that of the middle frame, the
+*fine* one joins the captions or tags of single frames at a low rate, and the *fused* one is a language model's summary
+of both.
 A record keeps all of them for the same clip, which InternVid's release does not, so that a model can be trained from
 each, on the same clips (`captions = "coarse"` in a recipe).
 
-`caption_clip` is a function of one item: it reads the frames, asks, measures and gives the item back with its captions.
-`caption_videos` (`curate.captioning`) calls it for a whole corpus, and other engines can too.
+`caption_clip` is a function of one item: it reads the frames, asks the models, measures, and returns the item with its
+captions. `caption_videos` (`curate.captioning`) calls it for a whole corpus, and other engines can too.
 
-A caption that could not be used (empty, refused, cut off, in another script) is left empty with its reason. If a call
-fails, so does the clip, because asking again may help.
+A caption that cannot be used (empty, refused, cut off, in another script) is left empty, and its reason is recorded. If
+a call fails, the clip fails too, because asking again may help.
 
-Left out: merging the fine captions by a language model of its own. InternVid publishes neither the prompt nor the rate;
-here they are joined in order of time, what a frame repeats is left out, and the model sees them as they were.
+Left out: a language model that merges the fine captions. InternVid publishes neither its prompt nor its rate; here the
+captions are joined in order of time, without those that repeat the one before, and the fusing model sees all of them.
 """
 
 import re
@@ -42,9 +43,9 @@ from whenwhere.video.extract import extract_clip
 
 #: The scales of captions; a record keeps each under `caption_<scale>` of its `extra`.
 SCALES = ("coarse", "fine", "fused")
-#: Keys of an item's `extra` for how its captions were made, and for those of single frames.
+#: Keys of an item's `extra` for how its captions were made, and for the captions of single frames.
 MADE, FRAMES = "captions_of", "frame_captions"
-#: Frames whose aesthetic score is taken, and that an image encoder sees (InternVid: four, evenly spaced).
+#: Number of frames, evenly spaced, that are scored for aesthetics and that an image encoder sees; InternVid takes four.
 FEW = 4
 
 PROMPT = (
@@ -62,26 +63,27 @@ _LEAD = re.compile(
 
 @dataclass(frozen=True)
 class CaptionJob:
-    """What captions are made of a clip, and from which frames.
+    """Which captions are made of a clip, by which models, and from which frames.
 
     Attributes:
-        coarse: The captioner of the middle frame (`models.captioners`); empty makes no coarse captions.
-        fine: The captioner or tagger of the frames; empty makes no fine captions.
-        fused: The language model that puts both together: the address of a server, or `module:function` of a function
-            from the coarse caption and the list of (seconds, text) of the frames to a text. Empty fuses nothing.
-        coarse_prompt: What the coarse captioner is asked; empty is the default of its kind.
-        fine_prompt: What the fine captioner is asked, such as `<OD>` of Florence-2 for tags.
+        coarse: Name of the captioner of the middle frame (`models.captioners`). "" makes no coarse captions.
+        fine: Name of the captioner or tagger of the frames. "" makes no fine captions.
+        fused: The language model that fuses both: the address of a server, or `module:function` of a function
+            from the coarse caption and the list of (seconds, text) of the frames to a text. "" fuses nothing.
+        coarse_prompt: What the coarse captioner is asked; "" is the default of its kind.
+        fine_prompt: What the fine captioner is asked, such as `<OD>` for tags of Florence-2; "" is the default.
         fps: Frames per second that the fine captioner sees.
-        frames: Most frames of a clip that it sees, evenly spaced.
+        frames: Most frames of a clip that the fine captioner sees, evenly spaced.
         width: Largest width of a frame in pixels.
-        words: Most words that the language model is asked for.
-        shots: How clips are found (`curate.shots`).
-        shortest: Shots of fewer seconds are left out.
-        longest: Longer shots are divided into equal parts.
-        encoder: A video-text encoder, for the similarity of clip and captions; empty measures none.
-        aesthetics: `module:function` of a function from frames (n, h, w, 3) to one score or n; empty measures none.
-        detector: A detector for the check of claims; empty checks by given tracks, or not at all.
-        vocabulary: What the detector looks for in each clip, besides what the captions name.
+        words: Most words of a fused caption that the language model is asked for.
+        shots: How clips are found: a name or function of `curate.shots`.
+        shortest: Shots that last fewer seconds are left out.
+        longest: Shots that last more seconds are divided into equal parts.
+        encoder: Video-text encoder that measures the similarity of clip and captions. "" measures none.
+        aesthetics: `module:function` of a function from frames, shape (n, h, w, 3), uint8 RGB, to one score or n. ""
+            measures none.
+        detector: Detector whose tracks the claims of captions are compared with. "" uses given tracks, or none.
+        vocabulary: What the detector looks for in each clip besides what the captions name, to measure recall.
 
     Raises:
         SettingError: A setting is out of its range, or there is neither a coarse nor a fine captioner.
@@ -123,27 +125,30 @@ class CaptionJob:
         check_shots(self.shots)
 
     def made(self) -> dict[str, Any]:
-        """What decides the result besides the clips, as JSON values; it is on every record."""
+        """The settings that the result depends on, as JSON values; they are kept with every captioned item."""
         return {key: value for key, value in asdict(self).items() if value not in ("", (), [])}
 
 
 class Summariser(Protocol):
-    """Puts the captions of a clip together.
+    """Fuses the captions of a clip into one.
 
     Attributes:
-        concurrency: Number of clips about which it can be asked at a time.
+        concurrency: Number of clips about which it can be asked at the same time.
     """
 
     concurrency: int
 
     def fuse(self, coarse: str, frames: Sequence[tuple[float, str]], seconds: float, words: int) -> tuple[str, str]:
-        """A caption, and why it cannot be used (empty if it can).
+        """Fuse the captions of a clip.
 
         Args:
-            coarse: The coarse caption; may be empty.
-            frames: Seconds from the clip's start, and texts.
-            seconds: Length of the clip.
-            words: Most words of the caption.
+            coarse: The coarse caption; may be "".
+            frames: Seconds from the clip's start and caption of each frame.
+            seconds: Length of the clip in seconds.
+            words: Most words of the fused caption.
+
+        Returns:
+            The caption, and why it cannot be used ("" if it can).
 
         Raises:
             ChatError, ModelError: There is no answer.
@@ -151,10 +156,11 @@ class Summariser(Protocol):
 
 
 class ChatSummariser:
-    """Asks a language model at an address.
+    """Asks a language model at an address to fuse captions.
 
     Args:
-        client: The connection to it.
+        client: The connection to its server.
+        concurrency: Number of clips about which it is asked at the same time.
     """
 
     def __init__(self, client: Client, concurrency: int = 8) -> None:
@@ -176,10 +182,10 @@ class ChatSummariser:
 
 
 class FunctionSummariser:
-    """Asks a function of the user's, from the coarse caption and the frames' captions to a text.
+    """Calls a user's function that fuses captions, in one thread at a time.
 
     Args:
-        name: The function's name, `module:function`.
+        name: The function, `module:function`, from the coarse caption and a list of (seconds, text) to a text.
 
     Raises:
         SettingError: There is no such function.
@@ -204,16 +210,16 @@ class FunctionSummariser:
 
 @dataclass(eq=False)
 class CaptionModels:
-    """What `caption_clip` asks, opened.
+    """The models that `caption_clip` asks; each of them may be None.
 
     Attributes:
         coarse: The captioner of the middle frame.
         fine: The captioner of the frames.
-        summariser: What puts both together.
+        summariser: Fuses both captions.
         encoder: The encoder for the similarity of clip and captions.
         aesthetics: The function that scores frames.
-        tracks: Where the tracks for the check of claims come from.
-        lock: Held while one of those is asked that cannot be asked from several threads at a time.
+        tracks: Source of the tracks that the claims of captions are compared with.
+        lock: Held while a model is asked that takes one thread at a time.
     """
 
     coarse: Captioner | None = None
@@ -226,7 +232,7 @@ class CaptionModels:
 
     @property
     def concurrency(self) -> int:
-        """Clips that are worthwhile to work on at a time."""
+        """Number of clips that are worth working on at the same time, at least 2."""
         return max(2, *(one.concurrency for one in (self.coarse, self.fine, self.summariser) if one is not None))
 
 
@@ -234,14 +240,14 @@ def caption_clip(
     item: Item, folder: Path, models: CaptionModels, job: CaptionJob, info: VideoInfo | None = None,
     clips: Path | None = None, threads: int | None = 1,
 ) -> Item:  # fmt: skip
-    """An item with captions of its clip at every scale, and what was measured about them.
+    """Caption the clip of an item at every scale, and measure the captions.
 
     Args:
-        item: The clip: its window, or else its first span, or else the whole video.
-        folder: The folder that the path of its video counts from.
-        models: What is asked.
-        job: How.
-        info: The probed video, if it is at hand.
+        item: The item. Its clip is its window, or else its first span, or else the whole video.
+        folder: Folder that the path of its video is relative to.
+        models: The models that are asked.
+        job: Which captions are made, and from which frames.
+        info: The probed video; None probes it.
         clips: Folder into which the clip is written as a file of its own. None writes none.
         threads: Threads for decoding; None uses all cores.
 
@@ -250,8 +256,8 @@ def caption_clip(
         Its `query` is the last of the three scales that has a text, unless the item had a query.
 
     Raises:
-        MediaError: The video cannot be read, or the clip lies outside it.
-        ChatError, ModelError: A model gave no answer.
+        MediaError: The video cannot be read.
+        ChatError, ModelError: A model gave no answer, or the clip lies outside its video.
         OutputError: The clip's file cannot be written.
     """
     info = info or probe(folder / item.video)
@@ -302,21 +308,29 @@ def caption_clip(
 def clip_of(item: Item, info: VideoInfo) -> Span:
     """The part of a video that an item is about: its window, or else its first span, or else all of it.
 
+    Args:
+        item: The item.
+        info: The probed video, to which the part is cut.
+
     Raises:
-        ModelError: It lies outside the video.
+        ModelError: The part lies outside the video.
     """
     spans = [Span(float(a), float(b)) for a, b in item.spans if a < b]
     span = item.window or (spans[0] if spans else Span(0.0, info.duration))
     start, end = max(span.start, 0.0), min(span.end, info.duration)
     if not start < end:
         raise ModelError(
-            f"the clip ({span.start:g} to {span.end:g} s) lies outside its video, which lasts {info.duration:.2f} s"
+            f"the clip ({span.start:g} to {span.end:g} s) lies outside its video, which lasts {info.duration:.2f} s: "
+            "correct or remove the item"
         )
     return Span(start, end)
 
 
 def merge_frames(texts: Sequence[str]) -> str:
-    """The captions of frames as one: in order, without those that repeat the one before.
+    """Join the captions of frames in their order, without those that repeat the one before.
+
+    Args:
+        texts: The captions; empty ones are left out.
 
     >>> merge_frames(["a dog", "A dog.", "", "a dog runs", "a dog"])
     'a dog then a dog runs then a dog'
@@ -329,7 +343,10 @@ def merge_frames(texts: Sequence[str]) -> str:
 
 
 def plain_text(text: str) -> str:
-    r"""A text in one line, without characters that cannot be seen.
+    r"""Write a text on one line, without characters that cannot be seen.
+
+    Args:
+        text: Any text.
 
     >>> plain_text("a dog\x00\n runs\u202e ")
     'a dog runs'
@@ -338,7 +355,10 @@ def plain_text(text: str) -> str:
 
 
 def clean_summary(text: str) -> str:
-    """The sentence in a language model's answer: without its thinking, an announcement before it, or quotes around it.
+    """Extract the sentence from a language model's answer, without thinking, announcement and quotation marks.
+
+    Args:
+        text: The answer.
 
     >>> clean_summary('<think>Two scales.</think>Here is the caption: "A dog runs,  then sleeps."')
     'A dog runs, then sleeps.'
@@ -349,7 +369,15 @@ def clean_summary(text: str) -> str:
 
 
 def frame_times(span: Span, fps: float, most: int) -> NDArray[np.float64]:
-    """Seconds of the frames of a clip at a rate: in the middle of equal parts, at least one and at most `most`.
+    """Times of the frames of a clip, in the middle of equal parts, at least one and at most `most`.
+
+    Args:
+        span: The clip.
+        fps: Frames per second.
+        most: Most frames.
+
+    Returns:
+        Increasing seconds of the video, shape (n,).
 
     >>> frame_times(Span(10, 12), 1.0, 32).tolist(), frame_times(Span(0, 9), 1.0, 3).tolist()
     ([10.5, 11.5], [1.5, 4.5, 7.5])
@@ -360,7 +388,7 @@ def frame_times(span: Span, fps: float, most: int) -> NDArray[np.float64]:
 
 
 def _times(job: CaptionJob, info: VideoInfo, span: Span, models: CaptionModels) -> dict[str, NDArray[np.float64]]:
-    """For each use of frames, the times of those that are shown then."""
+    """Times of the frames that each use of frames needs, in seconds: `coarse`, `fine` and `few`."""
     wanted = {"coarse": np.array([(span.start + span.end) / 2]), "fine": frame_times(span, job.fps, job.frames)}
     n = FEW if models.encoder is None or models.encoder.frames == 1 else models.encoder.frames
     wanted["few"] = frame_times(span, n / span.duration, n)
@@ -371,7 +399,7 @@ def _times(job: CaptionJob, info: VideoInfo, span: Span, models: CaptionModels) 
 def _measured(
     said: dict[str, str], frames: Callable[[str], ClipFrames], models: CaptionModels, info: VideoInfo, span: Span
 ) -> dict[str, Any]:
-    """Similarity, aesthetics and claims."""
+    """Measure the similarity of clip and captions, the aesthetics of frames and the claims of captions."""
     out: dict[str, Any] = {}
     if models.encoder is not None and said:
         with models.lock:
@@ -400,7 +428,7 @@ def _measured(
 
 
 def _written(item: Item, info: VideoInfo, span: Span, clips: Path) -> dict[str, Any]:
-    """Writes the clip as a file; what a record says of it."""
+    """Write the clip as a file; what the record says about that file."""
     name = re.sub(r"[^A-Za-z0-9._=-]+", "__", item.id)[:150]
     if name != item.id:
         # two ids may differ only in what a file's name cannot hold

@@ -1,4 +1,4 @@
-"""The times and boxes that a thought cites, sentence by sentence, each with its place in the text.
+"""Reads the times and boxes that a thought cites, sentence by sentence, each with its place in the text.
 
 A number is a citation only where prose gives it that sense. Times have a unit, are clock times, stand in a range,
 follow a word such as "at", or go on with a list of times; "2 people" cites nothing. Boxes are four numbers in brackets,
@@ -6,7 +6,7 @@ rows of a time and four numbers, or two corners. What is or may be a claim about
 in frames or per cent, spelled-out seconds, brackets of other numbers, decimals without a sense) makes its sentence
 `unreadable`, so that nobody takes it for a sentence without claims.
 
-Left out: claims without any number ("near the end of the video"), which nothing here can check.
+Left out: claims without any number ("near the end of the video"), which cannot be checked here.
 """
 
 import re
@@ -70,7 +70,7 @@ class CitedBox:
         start: Index of its first character in the sentence, inside its brackets.
         end: Index after its last character.
         box: x1, y1, x2, y2 as written.
-        at: Index of the sentence's time at which it is; None where the sentence has no time.
+        at: Index in the sentence's `times` of the time that it belongs to; None if there is no such time.
         corners: Whether it is written as two points.
     """
 
@@ -89,7 +89,7 @@ class CitingSentence:
         text: The sentence with the white space after it.
         times: Its times in written order.
         boxes: Its boxes in written order.
-        unreadable: What it certainly claims in a way that cannot be read, or None.
+        unreadable: Words for a claim about time or place that cannot be read; None if there is none.
     """
 
     text: str
@@ -104,10 +104,13 @@ class CitingSentence:
 
 
 def citing_sentences(thought: str) -> list[CitingSentence]:
-    """The sentences of a thought with the times and boxes that each cites. Their texts joined are the thought.
+    """Split a thought into sentences, each with the times and boxes that it cites.
 
     Args:
         thought: The reasoning, without its tags.
+
+    Returns:
+        The sentences; their texts joined are the thought.
 
     >>> one, two = citing_sentences("Two dogs run in at 3.2 s. The left one is at [10, 20, 30, 40] at 0:05.")
     >>> [t.seconds for t in one.times], [t.seconds for t in two.times], two.boxes[0].box

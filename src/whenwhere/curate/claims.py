@@ -1,17 +1,17 @@
 """Checks what a caption claims: the objects and directions that it names are compared with tracks.
 
 `read_claims` finds noun phrases, and the direction in which each is said to move. `check_claims` looks for a track that
-bears each claim out. Precision is the share of the claims that are borne out, recall the share of what the tracks show
+confirms each claim. Precision is the share of the claims that are confirmed, recall the share of what the tracks show
 that is claimed; both are None where there is nothing to count.
 
-Tracks are the truth of a staged world, or what a detector finds of the phrases that a caption names, and of a
-vocabulary: without one, recall cannot be known and is None. A detector that finds what is not there makes precision too
-high, one that overlooks things makes it too low: the check is as good as its tracks.
+Tracks are the truth of a staged world, or what a detector finds of the phrases that a caption names and of a
+vocabulary; without a vocabulary recall cannot be known and is None. A detector with false detections makes precision
+too high, one that misses objects makes it too low: the check is only as good as its tracks.
 
-What is compared: the head of a noun phrase with that of a track's label, and those words before it that occur in some
-label (with labels such as `striped red circle`: textures and colours). Other adjectives, counts, actions without a
-direction and relations are left out. A track moves in a direction if it once moves steadily by a tenth of the frame
-that way, and less across it.
+The head of a noun phrase is compared with that of a track's label, and so are those words before it that occur in some
+label (with labels such as `striped red circle` these are textures and colours). Other adjectives, counts, actions
+without a direction and relations are ignored. A track moves in a direction if it once moves steadily that way by a
+tenth of the frame, and less in the other dimension.
 """
 
 import re
@@ -31,7 +31,7 @@ Direction = Literal["left", "right", "up", "down"]
 _ORDER: tuple[Direction, ...] = ("left", "right", "up", "down")
 #: Smallest movement that counts, as a share of the frame's width or height.
 FAR = 0.1
-#: What a track may move back and still move steadily, as the same share.
+#: How far a track may move back while it moves steadily, as the same share.
 _BACK = 0.02
 _WAYS: dict[str, Direction] = {
     "left": "left", "leftward": "left", "leftwards": "left", "right": "right", "rightward": "right",
@@ -57,7 +57,7 @@ _MOVES = re.compile(
     rf"\b(?:{_FORMS})\b(?: \w+){{0,3}}? (?:(?:to|towards?) the )?({'|'.join(_WAYS)})\b"
     rf"(?! (?:side )?of (?!the {_FRAME}\b)| from\b| (?:up|in|into|past|behind|next|at|on|by|to)\b| the {_ALONG}\b)"
 )
-#: What stands before a noun phrase that only says more about the one before it.
+#: Words between two noun phrases after which the second one only says more about the first.
 _MORE = re.compile(
     r"\b(?:of|on|in|with|behind|near|beside|above|below|holding|wearing|carrying)"
     r"(?: (?:an?|the|his|her|its|their))?\s*$"
@@ -75,7 +75,7 @@ _SAME = {
     "cellphone": "phone", "smartphone": "phone", "telephone": "phone", "kid": "child", "guy": "man", "lady": "woman",
     "people": "person", "human": "person", "someone": "person", "somebody": "person",
 }  # fmt: skip
-#: What a thing also is: a woman is a person, and who sees a person may call her a woman, but not a man.
+#: Wider words: a woman is a person, and whoever sees a person may say "woman"; but a woman is not a man.
 _KINDS = {
     **dict.fromkeys(("man", "woman", "boy", "girl", "child", "adult", "gentleman", "player"), "person"),
     "puppy": "dog", "kitten": "cat", "sedan": "car", "van": "vehicle", "car": "vehicle", "truck": "vehicle",
@@ -89,7 +89,7 @@ class Claim:
 
     Attributes:
         phrase: The noun phrase, in lower case and without articles.
-        direction: Where it is said to move; None where the claim is only that it is there.
+        direction: Direction in which it is said to move; None if the claim is only that it is visible.
     """
 
     phrase: str
@@ -101,13 +101,13 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class SceneTrack:
-    """An object of a clip and where it is.
+    """An object of a clip with its boxes.
 
     Attributes:
-        label: What it is, such as `striped red circle`.
+        label: Words for the object, such as `striped red circle`.
         times: Increasing seconds, shape (n,).
-        boxes: Its boxes in xyxy pixels, shape (n, 4).
-        asked: Whether it was looked for only because a caption names it; then it counts for precision, not for recall.
+        boxes: Box at each time in xyxy pixels, shape (n, 4).
+        asked: Whether it was looked for only because a caption names it. It then counts for precision, not for recall.
     """
 
     label: str
@@ -118,12 +118,12 @@ class SceneTrack:
 
 @dataclass(frozen=True)
 class ClaimsCheck:
-    """What became of a caption's claims.
+    """The claims of a caption, compared with tracks.
 
     Attributes:
-        right: Claims that a track bears out.
-        wrong: Claims that none does.
-        named: What tracks show and the caption says, one for each track and each direction of it.
+        right: Claims that a track confirms.
+        wrong: Claims that no track confirms.
+        named: What tracks show and the caption says: one entry for each track and for each direction of a track.
         missed: What tracks show and the caption does not say.
     """
 
@@ -136,7 +136,7 @@ class ClaimsCheck:
         """Counts, precision and recall of objects and of directions, and the claims that are wrong or missed.
 
         Args:
-            complete: Whether the tracks are all that could be named. If not, nothing is said about recall.
+            complete: Whether the tracks are everything that could be named. If not, recall is None.
         """
         out: dict[str, Any] = {}
         for kind, moving in (("objects", False), ("directions", True)):
@@ -153,17 +153,17 @@ class ClaimsCheck:
 
 
 def _shares(n: dict[str, int]) -> dict[str, Any]:
-    """Counts with the precision and recall that they give."""
+    """Counts, with the precision and recall that follow from them."""
     precision = round(n["right"] / n["claims"], 4) if n["claims"] else None
     recall = round(n["named"] / n["shown"], 4) if n.get("shown") else None
     return {**n, "precision": precision, "recall": recall}
 
 
 def summed_claims(checks: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Precision and recall of objects and of directions over many captions, each claim counted alike.
+    """Precision and recall of objects and of directions over many captions; every claim counts the same.
 
     Args:
-        checks: What `ClaimsCheck.as_dict` gave for each caption.
+        checks: The result of `ClaimsCheck.as_dict` for each caption.
 
     >>> check = ClaimsCheck(right=(Claim("dog"),), wrong=(Claim("cat"),), named=(Claim("dog"),)).as_dict()
     >>> summed_claims([check, check])["objects"]
@@ -179,7 +179,7 @@ def summed_claims(checks: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, An
 
 
 def read_claims(caption: str) -> list[Claim]:
-    """The objects that a caption names, and the directions in which it says that they move; each claim once.
+    """Read the objects that a caption names, and the directions in which it says that they move; each claim once.
 
     Args:
         caption: The caption.
@@ -207,7 +207,7 @@ def read_claims(caption: str) -> list[Claim]:
 
 
 def _subject(before: list[tuple[int, int, str]], text: str) -> str:
-    """Who does what the next verb says: the last noun phrase before it, or the one that this only says more about."""
+    """The subject of the next verb: the last noun phrase before it, or the one about which that only says more."""
     k = len(before) - 1
     while k > 0 and _MORE.search(text[before[k - 1][1] : before[k][0]]):
         k -= 1
@@ -220,7 +220,7 @@ def directions(track: SceneTrack, width: float, height: float) -> list[Direction
     Args:
         track: The track.
         width: Width of the frame in pixels.
-        height: Its height.
+        height: Height of the frame in pixels.
 
     >>> boxes = np.array([[10 * k, 5, 10 * k + 4, 9] for k in range(6)], float)
     >>> directions(SceneTrack("dog", np.arange(6.0), boxes), 100, 100)
@@ -239,7 +239,7 @@ def directions(track: SceneTrack, width: float, height: float) -> list[Direction
 
 
 def _steady(values: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Index pairs between which values rise or fall, but for small steps back."""
+    """Pairs of indices between which values only rise or only fall, apart from small steps back."""
     out: list[tuple[int, int]] = []
     if len(values) < 2:
         return out
@@ -263,8 +263,8 @@ def check_claims(
         caption: The caption.
         tracks: The objects of the clip.
         width: Width of the frame in pixels.
-        height: Its height.
-        labels: Labels of the whole set, from whose words it is known what labels say (textures, colours). Those of the
+        height: Height of the frame in pixels.
+        labels: Labels of the whole set, whose words show which attributes labels name (textures, colours). Those of the
             tracks always count.
     """
     known = {word for label in (*labels, *(t.label for t in tracks)) for word in _attributes(label)}
@@ -292,7 +292,7 @@ def check_claims(
 
 
 def _fits(phrase: str, label: str, known: set[str]) -> bool:
-    """Whether a noun phrase may be said of what has this label."""
+    """Whether a noun phrase may mean the object with this label."""
     said, has = _words(phrase), _words(label)
     if not said or not has:
         return False

@@ -1,4 +1,4 @@
-"""Where the tracks of a clip come from, with which the claims of its captions are compared.
+"""Sources of the tracks of a clip, with which the claims of its captions are compared.
 
 `TruthTracks` reads them from a manifest whose items hold labelled tubes: the truth of a staged world, or a data set of
 tracks. `DetectedTracks` asks a detector for everything that the captions name, and for a vocabulary, and links what it
@@ -36,9 +36,9 @@ class SceneTracks:
 
     Attributes:
         tracks: The tracks.
-        width: Width of the frame that their boxes refer to, in pixels.
-        height: Its height.
-        complete: Whether the tracks are all that a caption could name, so that recall has a meaning.
+        width: Width in pixels of the frame that their boxes refer to.
+        height: Height of that frame in pixels.
+        complete: Whether the tracks are everything that a caption could name, so that recall has a meaning.
         labels: Labels of the whole set.
     """
 
@@ -50,7 +50,7 @@ class SceneTracks:
 
 
 class TrackSource(Protocol):
-    """Knows the tracks of clips."""
+    """A source of the tracks of clips."""
 
     def of_clip(self, frames: ClipFrames, span: Span, info: VideoInfo, captions: Sequence[str]) -> SceneTracks | None:
         """The tracks of a clip; None if nothing is known of it.
@@ -58,8 +58,8 @@ class TrackSource(Protocol):
         Args:
             frames: Frames of the clip.
             span: The clip.
-            info: Its video.
-            captions: What was said of it.
+            info: The probed video of the clip.
+            captions: Captions of the clip.
         """
 
 
@@ -117,8 +117,8 @@ class DetectedTracks:
     """Tracks of what a detector finds.
 
     Args:
-        detector: What finds the objects; of one with fixed classes only these are looked for.
-        vocabulary: What is looked for in each clip; only with it is recall known.
+        detector: The detector. One with fixed classes is asked only for these.
+        vocabulary: What is looked for in each clip besides what captions name. Without it recall is not known.
     """
 
     def __init__(self, detector: Detector, vocabulary: Sequence[str] = ()) -> None:
@@ -142,6 +142,7 @@ class DetectedTracks:
 
 
 def _linked(phrase: str, times: NDArray[np.float64], found: Sequence[ClassDetections], asked: bool) -> list[SceneTrack]:
+    """The tracks that the detections of one phrase in successive frames give."""
     linker = Linker()
     last = -np.inf
     for t, one in zip(times.tolist(), found, strict=True):

@@ -1,4 +1,4 @@
-"""Samples of captioned clips as InternVid draws them, and its table.
+"""Samples of captioned clips as InternVid draws them, and the table of its release.
 
 InternVid's DIV weighs each clip by one over the number of clips of its video, so that videos with many clips do not
 outweigh the others, and draws without replacement (seed 42). FLT draws in the same way among the clips whose similarity
@@ -27,17 +27,20 @@ from whenwhere.store import atomic_path, write_text
 
 #: The ways to sample.
 SAMPLES = ("all", "random", "div", "flt")
-#: Share of the clips, by similarity, among which FLT draws.
+#: Share of the clips with the highest similarities, among which FLT draws.
 TOP = 0.3
 
 
 def div_sample(videos: Sequence[str], count: int, seed: int = 42) -> NDArray[np.intp]:
-    """Indices of clips, drawn without replacement with weights of one over the number of clips of their video.
+    """Draw clips without replacement, each weighted by one over the number of clips of its video.
 
     Args:
         videos: The video of each clip.
         count: Number of clips to draw; all are taken if there are fewer.
-        seed: Seed of the draw. With InternVid's 42 and its order of clips, the draw is InternVid's.
+        seed: Seed of the draw. With 42 and InternVid's order of clips, the draw is InternVid's.
+
+    Returns:
+        Increasing indices of the clips, shape (count,).
 
     >>> div_sample(["a", "a", "a", "a", "b"], 2).tolist()
     [2, 4]
@@ -53,14 +56,17 @@ def div_sample(videos: Sequence[str], count: int, seed: int = 42) -> NDArray[np.
 def flt_sample(
     videos: Sequence[str], similarity: Sequence[float], count: int, seed: int = 42, top: float = TOP
 ) -> NDArray[np.intp]:
-    """`div_sample` among the clips with the highest similarities.
+    """Draw as `div_sample` does, among the clips with the highest similarities.
 
     Args:
         videos: The video of each clip.
         similarity: Similarity of each clip and its caption.
         count: Number of clips to draw.
         seed: Seed of the draw.
-        top: Share of the clips among which it draws, above 0 and at most 1.
+        top: Share of the clips to draw from, above 0 and at most 1.
+
+    Returns:
+        Increasing indices of the clips, shape (n,), n at most `count`.
 
     >>> flt_sample(["a", "a", "b", "b"], [0.1, 0.4, 0.3, 0.2], 5, top=0.5).tolist()
     [1, 2]
@@ -73,17 +79,17 @@ def flt_sample(
 
 def sample(items: Sequence[Item], how: str, count: int | None = None, seed: int = 42, captions: str = "fused"
            ) -> list[Item]:  # fmt: skip
-    """Some of the items, in their order.
+    """Draw some of the items, and return them in their order.
 
     Args:
         items: Captioned clips.
         how: `all`, `random`, `div` or `flt`.
-        count: Most items to take. None takes all that `how` leaves.
+        count: Most items to draw. None takes all that `how` leaves.
         seed: Seed of the draw.
-        captions: The scale whose similarity counts, for `flt`.
+        captions: Scale of the captions whose similarity is compared, for `flt`.
 
     Raises:
-        SettingError: There is no such way; `flt` and an item has no similarity.
+        SettingError: There is no such way to draw, or `how` is `flt` and an item has no similarity.
     """
     if how not in SAMPLES:
         raise SettingError(f"there is no sample {how!r}{did_you_mean(how, SAMPLES)}")
@@ -108,11 +114,11 @@ def sample(items: Sequence[Item], how: str, count: int | None = None, seed: int 
 
 
 def internvid_row(item: Item, captions: str = "fused") -> dict[str, Any] | None:
-    """The row of InternVid's table for a captioned clip; None if it has no such caption.
+    """The row of InternVid's table for a captioned clip; None if the clip has no such caption.
 
     Args:
         item: The clip.
-        captions: The scale of the caption.
+        captions: Scale of the caption: `coarse`, `fine` or `fused`.
     """
     caption = item.extra.get(f"caption_{captions}")
     span = item.window or next((s for s in item.span_set), None)
@@ -133,7 +139,7 @@ def internvid_row(item: Item, captions: str = "fused") -> dict[str, Any] | None:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as InternVid writes them.
+    """Write seconds as InternVid does.
 
     >>> clock(3725.5), clock(0.0004)
     ('01:02:05.500', '00:00:00.000')
@@ -151,10 +157,10 @@ def write_sample(
     Args:
         file: The manifest.
         out: File to write: .jsonl or .parquet.
-        how: As of `sample`, as the next three.
-        count: Most clips.
+        how: How clips are drawn: `all`, `random`, `div` or `flt` (`sample`).
+        count: Most clips to draw. None takes all that `how` leaves.
         seed: Seed of the draw.
-        captions: The scale that counts: `coarse`, `fine` or `fused`. Clips without such a caption are left out.
+        captions: Scale of the captions: `coarse`, `fine` or `fused`. Clips without such a caption are left out.
         table: Whether to write InternVid's table instead of a manifest.
 
     Returns:
@@ -162,15 +168,15 @@ def write_sample(
 
     Raises:
         RecordError: The file cannot be read, or no clip has such a caption.
-        SettingError: A setting makes no sense.
+        SettingError: There is no such way to draw or scale, `count` is below 1, or `out` has another ending.
         OutputError: The file cannot be written.
     """
     if captions not in SCALES:
         raise SettingError(f"there are no captions {captions!r}{did_you_mean(captions, SCALES)}")
     if out.suffix.lower() not in (".jsonl", ".ndjson", ".parquet"):
-        raise SettingError(f"{out} must end in .jsonl or .parquet")
+        raise SettingError(f"{out} is neither .jsonl nor .parquet: give --out one of these endings")
     if count is not None and count < 1:
-        raise SettingError(f"a sample has one clip or more, not {count}")
+        raise SettingError(f"count is {count} and must be at least 1")
     own = read_set(file)
     items = [item for item in own.items if item.extra.get(f"caption_{captions}")]
     if not items:
@@ -186,6 +192,7 @@ def write_sample(
 
 
 def _write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Write InternVid's table as JSON Lines or Parquet, by the file's ending."""
     if out.suffix.lower() != ".parquet":
         write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         return

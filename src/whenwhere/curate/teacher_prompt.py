@@ -1,4 +1,4 @@
-"""What a teacher is asked for a trajectory: reasoning, and an answer with times, places and the letter of an option."""
+"""The prompt with which a teacher is asked for reasoning and an answer: times, boxes and the letter of an option."""
 
 from whenwhere.answers import FORMS
 from whenwhere.answers.dialects.words import IN_PIXELS, IN_THOUSANDTHS
@@ -30,7 +30,7 @@ _ABSENT = " If it does not happen, say what you see instead and output <answer>[
 
 
 def question_of(item: Item, form: str) -> str:
-    """The question as it is asked for answers in a form: with its options where the form has a choice.
+    """The question as it is asked for answers in a form: with its options if the form has a choice.
 
     Args:
         item: The item.
@@ -42,15 +42,15 @@ def question_of(item: Item, form: str) -> str:
 def teacher_prompt(
     item: Item, form: str, start: float, end: float, boxes: bool, pixels: bool
 ) -> tuple[str, dict[str, str]]:
-    """The template of the prompt, and its fields except {n}, the number of frames.
+    """The template of the prompt and the values of its fields, except {n}, the number of frames.
 
     Args:
         item: The item.
         form: Name of the form of the trajectory. The teacher always answers in `second-level`.
         start: Time of the first frame in seconds.
-        end: End of what is shown.
-        boxes: Whether places are asked for.
-        pixels: Whether the teacher writes boxes in pixels of the picture that it sees; else in thousandths.
+        end: Time at which the shown part ends, in seconds.
+        boxes: Whether the teacher is asked for boxes.
+        pixels: Whether the teacher writes boxes in pixels of the picture that it sees, rather than in thousandths.
     """
     chooses = "choice" in FORMS[form].holds
     template = _SEEN + (_CHOOSE if chooses else _FIND) + _WHEN + (_WHICH if boxes else "")

@@ -1,4 +1,4 @@
-"""From a teacher's reply to a trajectory: read, compare with the truth, replace the numbers, check.
+"""Turns a teacher's reply into a trajectory: reads it, compares it with the truth, replaces its numbers, checks it.
 
 Nothing here asks a model: `make_trajectory` is a pure function of the reply, the truth and the limits.
 """
@@ -18,15 +18,16 @@ from whenwhere.verify import Truth, Verifier
 
 
 def trajectory_form(name: str, shown: Size | None = None) -> Form:
-    """A form that trajectories can be written in.
+    """Find a form that trajectories can be written in.
 
     Args:
         name: Name of the form.
-        shown: Size of the picture that the policy is shown, for forms that answer in its pixels.
+        shown: Width and height in pixels of the picture that the policy is shown, for a form that answers in its
+            pixels; None for any other form.
 
     Raises:
-        SettingError: There is no such form, or it cannot hold trajectories; the message says why, and lists the others.
-            Or the size is missing, or no size.
+        SettingError: There is no such form, it cannot hold trajectories (the message says why, and lists those that
+            can), or the size is missing, not needed or not a size.
     """
     usable = [f.name for f in FORMS.values() if _obstacle(f) is None]
     choose = f"choose from {', '.join(usable)}"
@@ -50,7 +51,7 @@ def trajectory_form(name: str, shown: Size | None = None) -> Form:
 
 
 def _obstacle(form: Form) -> str | None:
-    """Why a form cannot hold trajectories, or None."""
+    """Why a form cannot hold trajectories; None if it can."""
     if form.tags[:1] != ("think",):
         return "has no place for reasoning"
     if "target" in form.holds:
@@ -73,20 +74,21 @@ def make_trajectory(
     coordinates: Coordinates = "thousand",
     shown: Size | None = None,
 ) -> Trajectory:
-    """The trajectory that a reply gives, or why it gives none (`reason`).
+    """Make a trajectory of a reply; `reason` says which check it fails, if any.
 
     Args:
         reply: The teacher's text, with an answer in the form `second-level`.
         truth: The truth of the question: its time; where places are asked for, its boxes and the frame's size; for
             forms with a choice, the right letter; for forms in pixels, the size of the policy's picture.
-        query: The sentence.
-        form: Form of the trajectory.
-        limits: What is accepted.
-        id: Id of the item, by which the share of thoughts that only repeat the answer is chosen.
+        query: The sentence that was asked about.
+        form: Name of the form of the trajectory.
+        limits: Limits of what is accepted of a teacher; None takes the defaults.
+        id: Id of the item. It decides whether a thought that only repeats the answer is among the share that is kept.
         finish: How the reply ended: `stop`, `length` or `refused`.
         thought: The teacher's reasoning, where its server keeps it apart from the text.
-        coordinates: Kind of the coordinates of the teacher's boxes: `thousand`, or `pixels` of the picture shown.
-        shown: Size of the picture that the teacher saw, for `pixels`.
+        coordinates: Coordinates of the teacher's boxes: `thousand` for thousandths of the frame, or `pixels` of the
+            picture that the teacher saw.
+        shown: Width and height of that picture, for `pixels`.
 
     Raises:
         SettingError: The form cannot hold trajectories.
@@ -127,10 +129,15 @@ def make_trajectory(
 
 
 def teacher_text(t: Trajectory) -> str:
-    """The trajectory with the teacher's own numbers: what a policy learns from a noisy teacher.
+    """The trajectory with the teacher's own numbers, from which a policy learns as from a noisy teacher.
 
-    It consists of the same sentences as the trajectory and of the teacher's answer. It is empty where the form cannot
-    hold that answer.
+    It consists of the sentences of the trajectory as the teacher wrote them, and of the teacher's answer.
+
+    Args:
+        t: The trajectory.
+
+    Returns:
+        The text; "" if the form cannot hold the teacher's answer, or no numbers were replaced.
     """
     if t.replacement is None:
         return ""
@@ -138,6 +145,7 @@ def teacher_text(t: Trajectory) -> str:
 
 
 def _rendered(t: Trajectory, form: Form, answer: ParsedAnswer) -> str:
+    """An answer in a form; "" if the form cannot hold it, and then `saw` says why."""
     try:
         return form.render(answer, t.truth.size, t.truth.shown)
     except (RecordError, SettingError) as e:
@@ -146,6 +154,7 @@ def _rendered(t: Trajectory, form: Form, answer: ParsedAnswer) -> str:
 
 
 def _read(reply: str, truth: Truth, coordinates: Coordinates, shown: Size | None) -> ParsedAnswer:
+    """The teacher's answer, with boxes in pixels of the displayed frame; without boxes if the item has none."""
     answer = parse(reply, form="second-level", duration=truth.duration)
     if not answer.boxes and not answer.points:
         return answer

@@ -1,14 +1,15 @@
 """Reasoning trajectories: a teacher's reasoning about when something happens and to which thing, with true numbers.
 
 Each item of a manifest is shown to a teacher, which reasons and answers without being told the truth (a teacher that
-knows the answer writes reasoning that nobody could have found). `teacher_reply.make_trajectory` makes a trajectory of
-its reply or says what is wrong with it; then the teacher is asked again, with a temperature. What was replaced, and the
-teacher's own error, are kept beside each trajectory. `coordinates` decides which numbers a policy learns from: the true
-ones, or the teacher's own in the same sentences.
+knows the answer writes reasoning that cannot be learned from the video). `teacher_reply.make_trajectory` makes a
+trajectory of its reply or says what is wrong with it; then the teacher is asked again, with a temperature. What was
+replaced, and the teacher's own error, are kept beside each trajectory. `coordinates` decides which numbers a policy
+learns from: the true ones, or the teacher's own in the same sentences.
 
-`OUT` is a manifest that grows by one line for each trajectory, `OUT-rejected.jsonl` by one line for each item without.
-A rerun goes on where the last run stopped: what is in either file is not asked again, and neither is a reply that the
-cache of the back end has. An item whose call failed (endpoint gone, budget spent, video unreadable) is in neither file.
+`OUT` is a manifest that grows by one line for each trajectory, `OUT-rejected.jsonl` grows by one line for each item
+without one. A rerun continues where the last run stopped: an item in either file is not asked about again, and replies
+in the back end's cache cost nothing. An item whose call failed (endpoint gone, budget spent, video unreadable) is in
+neither file.
 
 Left out: prices. A budget is in tokens, which every server counts; what a token costs is known to whoever pays.
 """
@@ -50,25 +51,26 @@ from whenwhere.verify import Truth
 from whenwhere.video import VideoInfo, probe
 from whenwhere.video.picture import output_size
 
-#: Largest number of tokens of the reasoning, and of a usual one.
+#: Most tokens of a reasoning, and tokens of a usual one for estimates.
 MOST_THOUGHT, USUAL_THOUGHT = 1024, 250
-#: Seconds by which a truth may end after its video: annotators' clocks and containers differ by a little.
+#: Seconds by which the truth may end after its video, because the clocks of annotators and containers differ a little.
 SLACK = 1.0
 
 
 @dataclass(frozen=True)
 class TrajectoryJob:
-    """How trajectories are made.
+    """Settings of trajectories.
 
     Attributes:
         form: Form of the answers (`whenwhere.answers.FORMS`), one with a place for reasoning.
-        coordinates: Whose numbers a trajectory holds: the `truth`'s, or the `teacher`'s own.
+        coordinates: Whose times and boxes a trajectory holds: those of the `truth`, or the `teacher`'s own.
         tries: How often the teacher is asked about an item before it is given up.
         frames: Most frames that the teacher is shown.
-        temperature: Sampling temperature from the second try on; the first takes the likeliest words.
+        temperature: Sampling temperature from the second try on, 0 to 2; the first try takes the likeliest tokens.
         seed: Seed of the sampling.
-        limits: What is accepted.
-        shown: Width and height of the picture that the policy is shown, for a form that answers in its pixels.
+        limits: Limits of what is accepted of a teacher.
+        shown: Width and height in pixels of the picture that the policy is shown, for a form that answers in its
+            pixels. None for any other form.
 
     Raises:
         SettingError: A setting is out of its range, or the form cannot hold trajectories.
@@ -86,7 +88,7 @@ class TrajectoryJob:
     def __post_init__(self) -> None:
         trajectory_form(self.form, self.shown)
         if self.coordinates not in ("truth", "teacher"):
-            raise SettingError(f"coordinates are those of the truth or of the teacher, not {self.coordinates!r}")
+            raise SettingError(f"coordinates is {self.coordinates!r}: choose truth or teacher")
         for name in ("tries", "frames"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is 1 or more, not {getattr(self, name)}")
@@ -96,7 +98,14 @@ class TrajectoryJob:
 
 @dataclass(frozen=True)
 class _Question:
-    """An item with what is needed to ask about it."""
+    """An item with everything that is needed to ask about it.
+
+    Attributes:
+        item: The item.
+        info: Its probed video.
+        truth: Its truth, with times that count from the first frame that is shown.
+        request: The call to the teacher.
+    """
 
     item: Item
     info: VideoInfo
@@ -115,21 +124,25 @@ def make_trajectories(
     load: Callable[..., ModelBackend] | None = None,
     tokens: int | None = None,
 ) -> TrajectoryReport:
-    """Ask a teacher about all items of a manifest that are not done yet.
+    """Ask a teacher about all items of a manifest that are not done yet, and write what becomes of them.
 
     Args:
         manifest: The manifest (.jsonl or .parquet), with the true times and boxes.
         out: Manifest to which the items with a trajectory are added (.jsonl).
-        backend: The teacher; as many items are asked about at a time as it takes.
-        job: How they are made.
-        tell: Called with the number of items done, and of all items of this run.
+        backend: The teacher; as many items are asked about at the same time as it can take.
+        job: Settings of the trajectories; None takes the defaults.
+        tell: Called with the number of items done in this run, and of all items of this run.
         engine: Workers that read the videos and ask. None asks from this process.
-        load: With an engine: loads the same teacher in each worker, as `load_model` does with `budget`.
-        tokens: With an engine: the most tokens to spend; without one, the back end has its own budget.
+        load: With an engine: function of a `budget` that loads the same teacher in a worker.
+        tokens: With an engine: most tokens to spend. Without one, the back end has its own budget.
+
+    Returns:
+        What became of the items, those of earlier runs included.
 
     Raises:
         RecordError: The manifest cannot be read.
-        SettingError: `out` is not JSON Lines, or holds trajectories that were made otherwise.
+        SettingError: `out` is not JSON Lines or holds trajectories that were made with other settings, or `load` is
+            missing.
         OutputError: A file cannot be written, or another run writes to it.
     """
     job = job or TrajectoryJob()
@@ -144,7 +157,7 @@ def make_trajectories(
             at_once, replies = backend.concurrency, _asked_here(todo, ItemAsker(backend, folder, out, job, made))
         else:
             if load is None:
-                raise SettingError("an engine loads the teacher in each worker: say how with `load`")
+                raise SettingError("an engine loads the teacher in each worker: give the function `load`")
             make = partial(_asker, load, folder, out, job, made)
             at_once, replies = engine.workers, _asked_by_engine(todo, folder, engine, make, tokens)
         in_vain, most = 0, max(8, 2 * at_once)
@@ -171,10 +184,10 @@ class ItemReply:
     """What became of an item.
 
     Attributes:
-        kept: Whether it has a trajectory.
-        line: The line about it; empty if it could not be asked about.
-        error: Why it could not; empty if it could.
-        spent: Tokens that it cost.
+        kept: Whether the item has a trajectory.
+        line: The line to write about it; "" if it could not be asked about.
+        error: Why it could not be asked about; "" if it could.
+        spent: Number of tokens that it cost, where a budget is kept.
     """
 
     kept: bool = False
@@ -188,14 +201,14 @@ class ItemAsker:
 
     Args:
         backend: The teacher.
-        folder: Folder that the paths of videos count from.
-        out: The manifest that will hold the item.
-        job: How trajectories are made.
-        made: What is written on each line about it.
-        budget: What the back end may spend; each item raises it by its allowance.
+        folder: Folder that the paths of videos are relative to.
+        out: The manifest that will hold the items.
+        job: Settings of the trajectories.
+        made: The settings as they are written on each line.
+        budget: Budget of the back end, which each item raises by its allowance. None leaves the budget alone.
 
     Attributes:
-        concurrency: How many items the teacher is asked about at a time.
+        concurrency: Number of items that the teacher is asked about at the same time.
     """
 
     def __init__(
@@ -212,7 +225,11 @@ class ItemAsker:
         self.concurrency = backend.concurrency
 
     def __call__(self, task: tuple[Item, int | None]) -> ItemReply:
-        """Ask about an item, with the most tokens that it may cost."""
+        """Ask about an item.
+
+        Args:
+            task: The item, and the most tokens that it may cost; None sets no limit.
+        """
         item, allowance = task
         before = 0
         if self._budget is not None:
@@ -229,11 +246,13 @@ class ItemAsker:
 def _asker(
     load: Callable[..., ModelBackend], folder: Path, out: Path, job: TrajectoryJob, made: dict[str, Any]
 ) -> ItemAsker:
+    """Load the teacher in a worker."""
     budget = Budget()
     return ItemAsker(load(budget=budget), folder, out, job, made, budget)
 
 
 def _asked_here(todo: list[Item], ask: ItemAsker) -> Generator[tuple[Item, ItemReply], None, None]:
+    """Yield the replies about items, in the order in which they arrive, from threads of this process."""
     pool = ThreadPoolExecutor(ask.concurrency, thread_name_prefix="whenwhere-trajectories")
     try:
         futures = {pool.submit(ask, (item, None)): item for item in todo}
@@ -251,7 +270,7 @@ def _asked_by_engine(
     make: Callable[[], Callable[[tuple[Item, int | None]], ItemReply]],
     tokens: int | None,
 ) -> Generator[tuple[Item, ItemReply], None, None]:
-    """Replies from workers. Of what is left of the tokens, each item that begins gets a worker's share."""
+    """Yield the replies about items from workers; each item may spend one worker's share of the remaining tokens."""
     left = tokens
 
     def tasks() -> Iterator[tuple[Item, int | None]]:
@@ -273,7 +292,21 @@ def _asked_by_engine(
 
 
 def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJob | None = None) -> dict[str, Any]:
-    """What one try for every item that is not done yet would cost; nothing is asked. Arguments as above."""
+    """Estimate what one try for every item that is not done yet would cost, without asking the teacher.
+
+    Args:
+        manifest: The manifest, with the true times and boxes.
+        out: Manifest to which the items with a trajectory would be added (.jsonl).
+        backend: The teacher.
+        job: Settings of the trajectories; None takes the defaults.
+
+    Returns:
+        Numbers of calls, frames and tokens, and the faults (`plan_costs`).
+
+    Raises:
+        RecordError: The manifest cannot be read.
+        SettingError: `out` is not JSON Lines, or holds trajectories that were made with other settings.
+    """
     job = job or TrajectoryJob()
     report = TrajectoryReport()
     items, folder = _usable(manifest, report)
@@ -292,13 +325,14 @@ def estimate(manifest: Path, out: Path, backend: ModelBackend, job: TrajectoryJo
 
 
 def _made(backend: ModelBackend, job: TrajectoryJob) -> dict[str, Any]:
-    """What decides the result besides the items; it is on every line."""
+    """The settings that the result depends on besides the items; they are on every line."""
     settings = asdict(job)
     size = settings.pop("shown")
     return {"model": backend.name, **settings, **({"shown": list(size)} if size else {})}
 
 
 def _usable(manifest: Path, report: TrajectoryReport) -> tuple[list[Item], Path]:
+    """The items that can be asked about, and the folder of their videos; the faults of others go to the report."""
     own = read_set(manifest)
     report.faults += own.faults
     if own.folder is None:
@@ -315,6 +349,11 @@ def _usable(manifest: Path, report: TrajectoryReport) -> tuple[list[Item], Path]
 
 
 def _done(out: Path, made: dict[str, Any]) -> set[str]:
+    """The ids of the items that either file holds already.
+
+    Raises:
+        SettingError: The file is not JSON Lines, or its lines were made with other settings.
+    """
     if out.suffix.lower() not in (".jsonl", ".ndjson"):
         raise SettingError(
             f"trajectories are added line by line: give --out a name that ends in .jsonl, not {out.name}"
@@ -332,6 +371,12 @@ def _done(out: Path, made: dict[str, Any]) -> set[str]:
 
 
 def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJob, attempt: int) -> _Question:
+    """The question about an item for the try with this index.
+
+    Raises:
+        MediaError: The video cannot be read.
+        RecordError: The truth lies outside the video.
+    """
     info = probe(folder / item.video)
     part = clip_span(info, item.window)
     clock = 0.0 if item.window is None else item.window.start
@@ -365,13 +410,13 @@ def _question(item: Item, folder: Path, backend: ModelBackend, job: TrajectoryJo
 def _answered(
     item: Item, folder: Path, out: Path, backend: ModelBackend, job: TrajectoryJob, made: dict[str, Any]
 ) -> tuple[bool, str]:
-    """Whether an item has a trajectory, and the line about it."""
+    """Ask about an item until a reply is accepted or all tries are used; whether it was, and the line to write."""
     replies: list[dict[str, Any]] = []
     t = None
     for attempt in range(job.tries):
         q = _question(item, folder, backend, job, attempt)
         if (lacking := _unholdable(q.truth, job.form)) is not None:
-            # no reply could mend that, so none is paid for
+            # no reply could change that, so none is paid for
             return False, _rejected(item, "not_strict", lacking, [], made)
         runner = CallRunner(backend, q.info, GroundingRequest(item.query))
         (reply,) = runner.ask([q.request])
@@ -405,12 +450,13 @@ def _answered(
 
 
 def _rejected(item: Item, reason: str | None, saw: str, replies: list[dict[str, Any]], made: dict[str, Any]) -> str:
+    """The line about an item without a trajectory."""
     line = {"id": item.id, "reason": reason, "saw": saw, "replies": replies, MADE: made}
     return json.dumps(line, ensure_ascii=False)
 
 
 def _unholdable(truth: Truth, form: str) -> str | None:
-    """Why a form cannot hold the right answer, or None."""
+    """Why a form cannot hold the right answer; None if it can."""
     try:
         FORMS[form].quantise(truth.answer(), truth.size, truth.shown)
     except RecordError as e:
@@ -419,5 +465,6 @@ def _unholdable(truth: Truth, form: str) -> str | None:
 
 
 def _said(t: Trajectory) -> dict[str, Any]:
+    """What is kept of a reply: the teacher's own error, and why the reply was rejected."""
     error = {} if t.error is None else {k: v for k, v in dataclasses.asdict(t.error).items() if v is not None}
     return error if t.reason is None else error | {"reason": t.reason, "saw": t.saw}

@@ -1,8 +1,8 @@
-"""Checks of trajectories: a teacher's reply is used only if none of them has anything against it.
+"""Checks of trajectories: a teacher's reply is used only if it passes all of them.
 
-Each check is a function from a `Trajectory` to what it saw, or None. Those of `READING` look at the teacher's reply
-before anything is replaced, those of `FINISHED` at the text that a policy would learn. The name of a check is the
-reason under which rejections are counted; its docstring says why it is there. `CHECKS` lists all of them.
+Each check is a function from a `Trajectory` to what it found wrong, or None. Those of `READING` look at the teacher's
+reply before anything is replaced, those of `FINISHED` at the text that a policy would learn. Rejections are counted
+under the name of the check; its docstring says why the check is needed. `CHECKS` lists all of them.
 """
 
 import re
@@ -18,7 +18,7 @@ from whenwhere.curate.teacher_error import Corners, TeacherError, TrajectoryLimi
 from whenwhere.overlap import box_iou
 from whenwhere.verify import Truth, Verifier
 
-#: Words that give away that the writer knows the right answer, or that an answer was given to it.
+#: Words that show that the writer knows the right answer, or that an answer was given to it.
 _LEAKS = re.compile(
     r"ground[\s-]?truth|\bannotat(?:ed|ion|ions|or|ors)\b|\bgold(?:en)? (?:answer|label|span|standard)"
     r"|\b(?:given|provided|supplied|known|correct|expected|reference) "
@@ -32,7 +32,7 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+")
-#: Words that an answer alone consists of, or that mean nothing by themselves.
+#: Words that a bare answer consists of, or that mean nothing by themselves.
 _EMPTY = word_set("""
     a an the this that it its he she they is are was were be been in on at of to from until till by for with and or so
     then there here as when where which while event events video clip moment starts start begins begin ends end stops
@@ -47,19 +47,19 @@ class Trajectory:
 
     Attributes:
         truth: The truth of the question.
-        query: The sentence.
-        form: Form of the trajectory.
-        limits: What is accepted.
+        query: The sentence that was asked about.
+        form: Name of the form of the trajectory.
+        limits: Limits of what is accepted of a teacher.
         finish: How the reply ended: `stop`, `length` or `refused`.
         reply: The reply as the teacher wrote it.
         thought: The reasoning in it, without tags.
         answer: The answer in it, with boxes in pixels of the displayed frame.
-        error: The error of the answer; None where it cannot be read.
-        replacement: The reasoning with true numbers, once they were replaced.
-        text: The trajectory: reasoning and answer in the form; empty until it is made.
-        verifier: The reward of the form, for its ceiling.
-        reason: Name of the first check that had something against it, or None.
-        saw: What that check saw, or why the form cannot hold the answer.
+        error: The error of the answer; None if the answer cannot be read.
+        replacement: The reasoning with true numbers; None until they are replaced.
+        text: The trajectory: reasoning and answer in the form; "" until it is made.
+        verifier: The reward of the form, and the most that it can be.
+        reason: Name of the first check that the reply did not pass, or None.
+        saw: What that check found, or why the form cannot hold the answer.
     """
 
     truth: Truth
@@ -79,7 +79,7 @@ class Trajectory:
 
 
 def refused(t: Trajectory) -> str | None:
-    """A refusal teaches to refuse."""
+    """A refusal would teach the policy to refuse."""
     if t.finish == "refused":
         return "the teacher or a filter declined"
     found = _REFUSES.search(t.reply)
@@ -87,14 +87,14 @@ def refused(t: Trajectory) -> str | None:
 
 
 def truncated(t: Trajectory) -> str | None:
-    """What was cut off lacks the reason for its answer, or the answer."""
+    """A reply that was cut off lacks its answer, or the reason for it."""
     if t.finish == "length" or t.answer.status == "truncated":
         return f"cut off after {len(t.reply)} characters"
     return None
 
 
 def unread(t: Trajectory) -> str | None:
-    """Without the teacher's own answer nobody can tell which event its reasoning is about."""
+    """Without a readable answer nobody can tell which event the teacher's reasoning is about."""
     return None if t.answer.valid else f"the answer is {t.answer.status}"
 
 
@@ -117,38 +117,38 @@ def other_language(t: Trajectory) -> str | None:
 
 
 def wrong_span(t: Trajectory) -> str | None:
-    """The reasoning is about another event; with other numbers its words would be false."""
+    """The reasoning is about another event, and would be false with the true numbers."""
     return f"t_IoU {t.error.t_iou:.2f}" if t.error is not None and t.error.kind == "wrong span" else None
 
 
 def wrong_count(t: Trajectory) -> str | None:
-    """The reasoning finds another number of events, so that its times cannot be paired with the true ones."""
+    """The reasoning finds a different number of events, so its times cannot be paired with the true ones."""
     if t.error is None or t.error.kind != "wrong count":
         return None
     return f"{len(t.answer.spans)} events, and there are {len(t.truth.spans or ())}"
 
 
 def no_box(t: Trajectory) -> str | None:
-    """Without a box at a true time nobody can tell which thing the reasoning is about."""
+    """Without a box at a true time nobody can tell which object the reasoning is about."""
     return "no box at a true time" if t.error is not None and t.error.kind == "no box" else None
 
 
 def wrong_target(t: Trajectory) -> str | None:
-    """The reasoning is about another thing; it is dropped, never given the numbers of the right one."""
+    """The reasoning is about another object, and would be false with the boxes of the right one."""
     if t.error is None or t.error.kind != "wrong target":
         return None
     return f"boxes overlap the true ones by {t.error.box_iou or 0:.2f}"
 
 
 def wrong_choice(t: Trajectory) -> str | None:
-    """The reasoning is for another option; beside the letter of the right one it would be false."""
+    """The reasoning is for another option, and would contradict the letter of the right one."""
     if "choice" not in FORMS[t.form].holds or t.answer.choice == t.truth.choice:
         return None
     return f"{t.answer.choice or 'no option'} is chosen, and {t.truth.choice or 'none'} is right"
 
 
 def nothing_left(t: Trajectory) -> str | None:
-    """After sentences were dropped, some reasoning must be left."""
+    """If all sentences had to be dropped, no reasoning is left to learn."""
     if t.replacement is not None and not _WORD.search(t.replacement.thought):
         return f"all {len(t.replacement.dropped)} sentences were dropped"
     return None
@@ -162,7 +162,7 @@ def no_claim(t: Trajectory) -> str | None:
 
 
 def times_outside(t: Trajectory) -> str | None:
-    """Every time in the reasoning lies inside the true time, within the tolerance."""
+    """A time in the reasoning that lies outside the true time, by more than the tolerance, would be a false claim."""
     for sentence in citing_sentences(_learned(t)):
         if sentence.unreadable:
             return sentence.unreadable
@@ -175,7 +175,7 @@ def times_outside(t: Trajectory) -> str | None:
 
 
 def boxes_elsewhere(t: Trajectory) -> str | None:
-    """Every box in the reasoning overlaps the true box at its time."""
+    """A box in the reasoning that does not overlap the true box at its time would be a false claim."""
     size = t.truth.size
     for sentence in citing_sentences(_learned(t)):
         for cited in sentence.boxes:
@@ -186,7 +186,7 @@ def boxes_elsewhere(t: Trajectory) -> str | None:
 
 
 def not_strict(t: Trajectory) -> str | None:
-    """What a policy learns must be read by the strict parser, which its reward uses."""
+    """A text that the strict parser of the reward cannot read would never be rewarded."""
     if not t.text:
         return t.saw or "the form cannot hold the answer"
     answer = parse(t.text, "strict", t.form)
@@ -194,19 +194,19 @@ def not_strict(t: Trajectory) -> str | None:
 
 
 def below_ceiling(t: Trajectory) -> str | None:
-    """The right answer must get the most that the form allows for this item."""
+    """A right answer that does not get the highest reward of the form would teach the policy something else."""
     reward, ceiling = t.verifier.score(t.text, t.truth).reward, t.verifier.ceiling(t.truth)
     return f"{reward:.4f} of {ceiling:.4f}" if reward < ceiling - 1e-6 else None
 
 
 def only_repeats(t: Trajectory) -> str | None:
-    """Reasoning that only repeats the answer teaches to write the answer twice."""
+    """Reasoning that only repeats the answer teaches the policy to write the answer twice."""
     words = meaningful_words(_learned(t), t.query)
     return f"{len(words)} words of its own" if len(words) < t.limits.min_words else None
 
 
 def meaningful_words(thought: str, query: str) -> set[str]:
-    """The different words of a thought that are neither the question's nor empty of meaning.
+    """The different words of a thought that are not in the question and mean something by themselves.
 
     Args:
         thought: The reasoning.
@@ -220,6 +220,7 @@ def meaningful_words(thought: str, query: str) -> set[str]:
 
 
 def _learned(t: Trajectory) -> str:
+    """The reasoning that a policy would learn; "" before the numbers are replaced."""
     return "" if t.replacement is None else t.replacement.thought
 
 
@@ -230,7 +231,7 @@ def _shown(box: Corners, t: Trajectory) -> Corners:
 
 
 def foreign_share(text: str) -> float:
-    """Share of the letters of a text that are not Latin, 0-1.
+    """Share of the letters of a text that are not Latin, 0 to 1.
 
     Args:
         text: Any text.
@@ -243,20 +244,26 @@ def foreign_share(text: str) -> float:
 
 
 Check = Callable[[Trajectory], str | None]
-#: Before numbers are replaced, in this order.
+#: Checks of the teacher's reply before numbers are replaced, in this order.
 READING: tuple[Check, ...] = (
     refused, truncated, unread, no_thought, other_language, leakage, wrong_span, wrong_count, no_box, wrong_target,
     wrong_choice,
 )  # fmt: skip
-#: Afterwards, in this order.
+#: Checks of the trajectory after numbers were replaced, in this order.
 FINISHED: tuple[Check, ...] = (
     nothing_left, no_claim, times_outside, boxes_elsewhere, not_strict, below_ceiling, only_repeats,
 )  # fmt: skip
+#: All checks by name.
 CHECKS: dict[str, Check] = {check.__name__: check for check in (*READING, *FINISHED)}
 
 
 def objection(t: Trajectory, checks: tuple[Check, ...]) -> bool:
-    """Whether one of the checks has something against a trajectory; it is noted in `reason` and `saw`."""
+    """Whether a trajectory fails one of some checks; the first that it fails is noted in `reason` and `saw`.
+
+    Args:
+        t: The trajectory.
+        checks: The checks, in their order.
+    """
     for check in checks:
         if (saw := check(t)) is not None:
             t.reason, t.saw = check.__name__, saw

@@ -1,4 +1,4 @@
-"""What became of the items of trajectories, as the two files say: the manifest, and the items without a trajectory."""
+"""Report on trajectories, from their two files: the manifest, and the items without a trajectory."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from whenwhere.datasets.item import Item
 from whenwhere.errors import RecordError
 from whenwhere.store import read_lines
 
-#: Keys of an item's `extra` for how a trajectory was made, and for what the teacher said.
+#: Keys of an item's `extra` for how its trajectory was made, and for what the teacher said.
 MADE, TEACHER = "trajectory_of", "teacher"
 
 
@@ -23,14 +23,14 @@ class TrajectoryReport:
 
     Attributes:
         items: Number of items of the manifest that can be asked about.
-        kept: Number of trajectories.
-        rejected: Number of items without, by the name of the check that rejected the last reply.
-        replies: Number of rejected replies by the name of the check.
-        kinds: Number of first answers by the kind of their error.
+        kept: Number of items with a trajectory.
+        rejected: Number of items without one, by the name of the check that rejected the last reply.
+        replies: Number of rejected replies, by the name of the check.
+        kinds: Number of first answers, by the kind of their error.
         resumed: Number of items that were done before this run.
-        t_iou: Mean t_IoU of the teacher's first answers that could be read.
-        v_iou: Their mean v_IoU; None where no item has boxes.
-        shift: Mean signed errors of their starts and ends in seconds: what is constant in them.
+        t_iou: Mean t_IoU, 0 to 1, of the teacher's first answers that could be read; None if there are none.
+        v_iou: Mean v_IoU, 0 to 1, of these answers; None if no item has boxes.
+        shift: Mean signed error of their starts and of their ends in seconds: a constant error of the teacher's clock.
         faults: One sentence for each line or item that could not be used or asked about.
     """
 
@@ -47,7 +47,7 @@ class TrajectoryReport:
 
     @property
     def copy_rate(self) -> float:
-        """Share of the otherwise usable replies whose reasoning only repeats the answer."""
+        """Share of the otherwise usable replies whose reasoning only repeats the answer, 0 to 1."""
         copies = self.replies["only_repeats"]
         return copies / max(1, copies + self.kept)
 
@@ -62,8 +62,7 @@ def learned_text(item: Item, numbers: str, form: str) -> str:
 
     Args:
         item: An item of the manifest of trajectories.
-        numbers: Whose numbers it holds: `truth` as the manifest was made, or `teacher` for the teacher's own in the
-            same sentences.
+        numbers: Whose numbers the text holds: `truth`, or `teacher` for the teacher's own in the same sentences.
         form: Form of the policy's answers.
 
     Raises:
@@ -78,7 +77,10 @@ def learned_text(item: Item, numbers: str, form: str) -> str:
         item.extra.get(TRAJECTORY) if numbers == "truth" else teacher.get("text") if isinstance(teacher, dict) else ""
     )
     if not isinstance(text, str) or not text:
-        raise RecordError(f"item {item.id} has no trajectory with the numbers of the {numbers}")
+        raise RecordError(
+            f"item {item.id} has no trajectory with the numbers of the {numbers}: make one with "
+            "`whenwhere data trajectories`"
+        )
     if isinstance(made, dict) and made.get("form", form) != form:
         raise RecordError(
             f"the trajectory of item {item.id} is in the form {made['form']}, and the policy answers in {form}: set "
@@ -88,7 +90,10 @@ def learned_text(item: Item, numbers: str, form: str) -> str:
 
 
 def written_for(item: Item) -> tuple[float, float] | None:
-    """Size of the picture in whose pixels the trajectory of an item is written, or None.
+    """Width and height of the picture in whose pixels a trajectory is written; None if it is not in pixels.
+
+    Args:
+        item: An item of the manifest of trajectories.
 
     >>> written_for(Item("a", "v", extra={"trajectory_of": {"shown": [448, 252]}}))
     (448.0, 252.0)
@@ -99,19 +104,32 @@ def written_for(item: Item) -> tuple[float, float] | None:
 
 
 def rejected_file(out: Path) -> Path:
-    """The file of the items without a trajectory, beside the manifest."""
+    """The file of the items without a trajectory, beside the manifest of the others.
+
+    Args:
+        out: The manifest of trajectories.
+    """
     return out.with_name(f"{out.stem}-rejected.jsonl")
 
 
 def stored_lines(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The lines of both files, each with its file."""
+    """Iterate over the lines of both files, each with its file.
+
+    Args:
+        out: The manifest of trajectories.
+    """
     for file in (out, rejected_file(out)):
         for line in read_lines(file):
             yield file, line
 
 
 def summed(report: TrajectoryReport, out: Path) -> TrajectoryReport:
-    """The report with what both files hold."""
+    """The report with what both files hold added to it.
+
+    Args:
+        report: The report, which is changed.
+        out: The manifest of trajectories.
+    """
     firsts: list[dict[str, Any]] = []
     seen = set()
     for file, line in stored_lines(out):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.stats.interval import Interval
 
-#: How many resampled cluster counts are held in memory at a time (16 MB).
+#: Number of resampled cluster counts that are held in memory at a time (16 MB).
 _BLOCK = 2_000_000
 
 
@@ -54,15 +54,17 @@ def bootstrap_means(
     seed: int = 0,
     level: float = 0.95,
 ) -> list[Interval]:
-    """`bootstrap_mean` of many measures of the same items at once: all columns see the same resamples.
+    """Means of many measures of the same items, with intervals from the same resamples (`bootstrap_mean`).
 
     Args:
-        columns: Numbers of shape (n_items, n_measures); NaN leaves an item out of that measure alone. A measure that
-            no item has gives an interval of NaN.
+        columns: Numbers of shape (n_items, n_measures); NaN leaves an item out of that measure alone.
         clusters: One key for each item, usually its video. None treats each item as its own cluster.
         n: Number of resamples; memory does not grow with it.
         seed: Seed of the resampling.
-        level: Coverage of the intervals.
+        level: Coverage of the intervals, 0 to 1.
+
+    Returns:
+        One interval for each measure; all NaN for a measure that no item has.
 
     >>> first, second = bootstrap_means([[0, 1], [1, np.nan], [1, 0]])
     >>> first == bootstrap_mean([0, 1, 1]), second.mean
@@ -102,7 +104,14 @@ def paired_difference(
     n: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Mean of a - b over the same items, with the interval of `bootstrap_mean`.
+    """Mean of a - b over the same items, with a percentile interval from resampled clusters (`bootstrap_mean`).
+
+    Args:
+        a: Numbers of one side, shape (n_items,); an item that is NaN on either side is left out.
+        b: Numbers of the other side, shape (n_items,).
+        clusters: One key for each item, usually its video. None treats each item as its own cluster.
+        n: Number of resamples.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: The two sides have different numbers of items.
@@ -138,8 +147,8 @@ def crossed_bootstrap(
         n: Number of resamples.
         seed: Seed of the resampling.
         level: Coverage of the interval.
-        small_sample: Whether to widen the interval about its mean by what a t interval of n_seeds means is wider than
-            a percentile interval of them.
+        small_sample: Whether to widen the interval about its mean by the factor by which a t interval over n_seeds is
+            wider than a percentile interval.
 
     Raises:
         ValueError: There are fewer than two seeds, or a difference is not finite.

@@ -19,7 +19,7 @@ class InteractionTest:
 
     Attributes:
         p_value: p-value of the hypothesis that the mean difference is the same on every task.
-        statistic: The F statistic; infinite where the tasks differ by the same amounts in every seed.
+        statistic: The F statistic; infinite if the tasks differ by the same amounts in every seed.
         pairs: Number of pairs (seeds).
         tasks: Number of tasks.
     """

@@ -4,7 +4,13 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A mean and its confidence interval; all three are NaN where there is nothing to measure."""
+    """A number and its confidence interval; all three are NaN if there is nothing to measure.
+
+    Attributes:
+        mean: The number, usually a mean.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     mean: float
     low: float

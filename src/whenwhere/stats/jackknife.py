@@ -1,4 +1,4 @@
-"""Intervals of numbers that are not means over items, such as a pooled mAP."""
+"""Confidence intervals of numbers that are not means over items, such as a pooled mAP."""
 
 from statistics import NormalDist
 
@@ -9,7 +9,7 @@ from whenwhere.stats.interval import Interval
 
 
 def jackknife(whole: float, without: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of a number from the values that it takes when one group of clusters at a time is left out.
+    """Confidence interval of a number, from its values with one group of clusters at a time left out.
 
     This is the delete-a-group jackknife with a normal interval. The groups should be of about equal size.
 

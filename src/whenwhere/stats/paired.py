@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whenwhere.stats.interval import Interval
 
-#: More pairs than this would need more than a million sums.
+#: Most pairs of the exact test; more would need over a million sums.
 _MOST_FLIPPED = 20
 
 
@@ -36,14 +36,14 @@ class PairedTest:
 
 
 def paired_t(differences: ArrayLike, level: float = 0.95) -> PairedTest:
-    """Student's t test and interval of the mean of paired differences.
+    """Two-sided t test and confidence interval of the mean of paired differences.
 
     Args:
         differences: One difference for each seed, shape (n,).
-        level: Coverage of the interval.
+        level: Coverage of the interval, 0 to 1.
 
     Returns:
-        The result. Where all differences are equal, the p-value is 0, or 1 if they are all zero.
+        The result. If all differences are equal, the p-value is 0, or 1 if they are all zero.
 
     Raises:
         ValueError: There are fewer than two differences, or one is not finite.
@@ -90,7 +90,10 @@ def sign_flip(differences: ArrayLike) -> float:
 
 
 def finite_differences(differences: ArrayLike) -> NDArray[np.float64]:
-    """The differences as an array of shape (n,), n >= 2, all finite.
+    """Check paired differences, and return them as an array of shape (n,), n at least 2.
+
+    Args:
+        differences: One difference for each pair, shape (n,).
 
     Raises:
         ValueError: There are fewer than two, or one is not finite: a missing seed must not pass for a smaller study.

@@ -1,10 +1,10 @@
-"""How large an effect a number of seeds can show, for planning runs before they are paid for."""
+"""The effects that a number of seeds can show, for planning runs before they are paid for."""
 
 import numpy as np
 
 
 def paired_t_power(effect: float, sd: float, pairs: int, alpha: float = 0.05) -> float:
-    """Chance that the two-sided `paired_t` finds a true mean difference.
+    """Probability that the two-sided `paired_t` finds a true mean difference.
 
     Args:
         effect: True mean difference.
@@ -29,12 +29,12 @@ def paired_t_power(effect: float, sd: float, pairs: int, alpha: float = 0.05) ->
 
 
 def minimum_detectable_effect(sd: float, pairs: int, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Smallest true mean difference that the two-sided `paired_t` finds with a given chance.
+    """Smallest true mean difference that the two-sided `paired_t` finds with a given probability.
 
     Args:
         sd: Standard deviation of the differences between pairs (seeds), > 0; the effect is in its unit.
         pairs: Number of pairs, at least 2.
-        power: Chance of finding the effect, above `alpha` and below 1.
+        power: Probability of finding the effect, above `alpha` and below 1.
         alpha: Two-sided error rate.
 
     Raises:
