@@ -325,6 +325,9 @@ def test_a_finished_run_is_measured_again_without_training(tmp_path):
     assert {f"eval/{key.replace('two', 'one')}": value for key, value in found.metrics.items()}.items() <= last.items()
     assert {one.metric for one in found.items} >= {"two/t2v-R@1"}
     assert before == {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    (tmp_path / "run" / "checkpoint").rename(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match=r"has not finished, its last state is that of update 2: resume it"):
+        measure_run(recipe, tmp_path / "run", device="cpu")
     with pytest.raises(RecordError, match="no run whose model"):
         measure_run(recipe, tmp_path / "other")
     with pytest.raises(SettingError, match=r"learning_rate"):

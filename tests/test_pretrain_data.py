@@ -75,6 +75,11 @@ def test_sets_are_put_together_and_each_clip_occurs_once_in_an_epoch() -> None:
         for k in range(5):
             clip, own = joined[5 * epoch + k], alone[k // 3][(3 if k < 3 else 2) * epoch + (k if k < 3 else k - 3)]
             assert clip.caption == own.caption and np.array_equal(clip.frames, own.frames)
+    # the first clips of both sets have the same seed, but are not the same sample
+    assert alone[0][0].id == alone[1][0].id and len({joined[k].id for k in range(5)}) == 5
+    assert len({joined[k].video for k in range(5)}) == 5
+    twice = open_clips(table(mix=[sets[1], sets[1] | {"captions": "fine"}]), frames=8, side=24)
+    assert [twice[k].id for k in (0, 1)] == [twice[k].id for k in (2, 3)]
     with pytest.raises(SettingError, match="corpus is set beside mix"):
         table(mix=sets, corpus="varied")
     with pytest.raises(SettingError, match="needs count"):

@@ -165,8 +165,8 @@ def test_terms_that_are_not_applicable_are_told(tmp_path: Path, monkeypatch: pyt
     assert "nouns" not in found.metrics[-1] and found.metrics[-1]["loss"] > 0
     assert found.counts["updates_without_nouns"] == 2 and found.counts["captions_without_nouns"] == 16
     assert [text for text in told.warnings if "not applicable" in text] == [
-        "the loss of nouns is not applicable in an update, because fewer than two captions have nouns there: "
-        "updates_without_nouns counts them"
+        "the loss of nouns is not applicable in an update, because fewer than two captions have nouns there: the "
+        "metric updates_without_nouns counts such updates"
     ]
     from whenwhere.training.pretrain import cut_and_paste
 
@@ -176,8 +176,8 @@ def test_terms_that_are_not_applicable_are_told(tmp_path: Path, monkeypatch: pyt
     assert "time" not in found.metrics[-1] and found.counts["updates_without_edge"] == 2
     assert found.counts["clips_without_edge"] == 16
     assert told.warnings == [
-        "the temporal loss is not applicable in an update, because no mask has an edge there: updates_without_edge "
-        "counts them"
+        "the temporal loss is not applicable in an update, because no mask has an edge there: the metric "
+        "updates_without_edge counts such updates"
     ]
 
 
@@ -241,7 +241,7 @@ def test_wise_ft(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="share of the trained weights is from 0 to 1, not 2"):
         wise_ft(first.checkpoint, second.checkpoint, 2)
     other = train(tmp_path / "other", "max_steps=1", *CONTRAST, "output=8", "group_tokens=0", "group_layers=[]")
-    with pytest.raises(ModelError, match=r"has the shape .* they are not of one kind"):
+    with pytest.raises(ModelError, match=r"has the shape .* average models of the same sizes"):
         wise_ft(other.checkpoint, second.checkpoint)
 
 
@@ -276,8 +276,8 @@ def test_sizes_that_a_checkpoint_fixes_are_checked(tmp_path: Path) -> None:
     assert (again.folder / "merged").is_dir()
     fewer = tmp_path / "fewer"
     for changes, said in (
-        (["encoder.layers=3", "group_layers=[2]"], r"\[encoder\] layers is 3, and that of .* is 2: set it to that, or"),
-        (["text.width=16"], r"\[text\] width is 16, and that of .* is 32"),
+        (["encoder.layers=3", "group_layers=[2]"], r"\[encoder\] layers is 3, but in .* it is 2: set it to that, or"),
+        (["text.width=16"], r"\[text\] width is 16, but in .* it is 32"),
         (["nouns_per_caption=5", "group_tokens=none"], "group_tokens is 4, fewer than the 5 nouns of a caption"),
     ):
         with pytest.raises(SettingError, match=said):
@@ -306,7 +306,7 @@ def out_of(model: Any, source: Any) -> Any:
         (["patch=5"], "image_size of the video encoder (16) is not a multiple of patch (5)"),
         (["tubelet=3"], "frames of the video encoder (4) is not a multiple of tubelet (3)"),
         (["temperature=-1"], "temperature is -1.0, and must not be negative"),
-        (["data.world.side=32"], "[data] world side is that of the encoder: set image_size in [encoder] instead"),
+        (["data.world.side=32"], "[data] world sets side, which the encoder decides: set image_size in [encoder]"),
         (["temperature=0"], "temperature is 0 and must be above 0"),
         (["noun_prompt=a photo"], "noun_prompt is 'a photo' and must contain {noun}"),
         (["centres=clean_lo"], "centres is 'clean_lo' (did you mean clean_loo?"),

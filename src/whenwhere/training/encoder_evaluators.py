@@ -8,8 +8,8 @@
     data = { corpus = "pairs", world = { split = "val" }, count = 200 }
 
 `data` is a table like [data]. Retrieval takes any data; the others need the exact truth of shapes. Kinds that train a
-head (`probe`, `qa`, `localization`) have a second table, `train`. Examples are made at the first evaluation and kept,
-with frames of the size that the encoder takes.
+head (`probe`, `qa`, `localization`) have a second table, `train`, for the clips that it learns from. Examples are made
+at the first evaluation, with frames of the size that the encoder takes, and kept.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class EncoderEvaluator:
 
     Args:
         objective: The objective.
-        measure: Function from the encoder to its metrics. It adds the values of single items to its second argument.
+        measure: Function from the encoder to its metrics. It appends the values of single items to its second argument.
 
     Attributes:
         items: Values of single items in the latest evaluation.
@@ -72,10 +72,10 @@ class EncoderEvaluator:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderEvaluatorSettings(EvaluatorSettings):
-    """What tables of evaluators of encoders have in common.
+    """What the tables of all evaluators of encoders have in common.
 
     Attributes:
-        data: Which examples are scored; keys as in [data].
+        data: Which examples are scored; it has the keys of [data].
     """
 
     data: CaptionedSetSettings
@@ -85,7 +85,7 @@ class EncoderEvaluatorSettings(EvaluatorSettings):
 
     def __post_init__(self) -> None:
         EvaluatorSettings.__post_init__(self)
-        # before the run begins rather than at the first evaluation
+        # refused before the run begins rather than at the first evaluation
         if self.metric not in self.METRICS and "/" not in self.metric:
             raise SettingError(
                 f"the evaluator {self.name!r} has no metric {self.metric!r}{did_you_mean(self.metric, self.METRICS)}"
@@ -97,7 +97,8 @@ class RetrievalEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "retrieval".
 
     Attributes:
-        pairs: Of `shapes`, also this many pairs of clips that differ in one exchange (a hard pool) are told apart.
+        pairs: Number of pairs of clips of `shapes` that differ in one exchange (a hard pool) and must also be told
+            apart. 0 leaves them out.
     """
 
     pairs: int = 0
@@ -118,7 +119,8 @@ class RecognitionEvaluatorSettings(EncoderEvaluatorSettings):
 
     Attributes:
         templates: Sentences with {} in the place of the class.
-        ensemble: How the prompts of a class are combined: mean of similarities, or similarity to the mean embedding.
+        ensemble: How the prompts of a class are combined: the mean of their similarities (`similarity`), or the
+            similarity to their mean embedding (`embedding`).
     """
 
     templates: tuple[str, ...] = SHAPES_TEMPLATES
@@ -136,8 +138,8 @@ class ProbeEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "probe": recognition by a linear probe on frozen embeddings.
 
     Attributes:
-        train: Clips that the probe is fitted to; keys as in [data].
-        strengths: Values of C that are tried on a part of `train`.
+        train: Clips that the probe is fitted to; it has the keys of [data].
+        strengths: Values of C, the inverse regularisation, among which one is chosen on a part of `train`.
     """
 
     train: CaptionedSetSettings
@@ -155,7 +157,7 @@ class QuestionsEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "qa": open questions, answered by a head on frozen embeddings.
 
     Attributes:
-        train: Clips whose questions the head learns from; keys as in [data].
+        train: Clips whose questions the head learns from; it has the keys of [data].
         head: How the head is trained.
     """
 
@@ -174,7 +176,7 @@ class LocalizationEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "localization": actions found by a small head on frozen features.
 
     Attributes:
-        train: Clips that the head learns from; keys as in [data].
+        train: Clips that the head learns from; it has the keys of [data].
         head: How the head is built and trained.
     """
 
@@ -193,8 +195,9 @@ class PointingEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "pointing": whether nouns are found in the frames.
 
     Attributes:
-        prompts: Texts with {} in the place of a noun; its embedding is the mean over them.
-        level: Cells of a heat map count as its box from this share of the way from its lowest to its highest value.
+        prompts: Texts with {} in the place of a noun; the noun's embedding is the mean over them.
+        level: How warm a cell of a heat map must be to belong to its box, as a share of the way from the lowest to the
+            highest value of the map.
     """
 
     prompts: tuple[str, ...] = pointing.PROMPTS
@@ -212,9 +215,9 @@ class BoundariesEvaluatorSettings(EncoderEvaluatorSettings):
     """A table [[evaluators]] with kind = "boundaries": whether features change where something begins or ends.
 
     Attributes:
-        tolerance: Largest difference in seconds.
-        width: Features on each side of a time whose means are compared.
-        deviations: Standard deviations above the mean of the curve that a peak must exceed.
+        tolerance: Largest difference in seconds between a boundary that is found and a true one.
+        width: Number of features on each side of a time whose means are compared.
+        deviations: By how many standard deviations a peak must exceed the mean of the curve of changes.
     """
 
     tolerance: float = 0.5
@@ -231,11 +234,14 @@ class BoundariesEvaluatorSettings(EncoderEvaluatorSettings):
 def _needs_shapes(*tables: CaptionedSetSettings) -> None:
     for table in tables:
         if table.kind != "shapes":
-            raise SettingError(f"this evaluator needs the exact truth of shapes and cannot take {table.kind!r}")
+            raise SettingError(
+                f"this evaluator needs the exact truth of shapes and cannot take {table.kind!r}: set kind = 'shapes' "
+                "in its tables of clips"
+            )
 
 
 def _corpus(data: CaptionedSetSettings, encoder: Encoder, whole: bool = False) -> ShapesCorpus:
-    """The corpus with frames of the encoder's size, and as many of them as it takes, unless videos stay whole."""
+    """The corpus with frames of the encoder's size, and of the encoder's number unless videos stay whole."""
     side = max(encoder.image_size)
     frames = data.shapes().frames if whole or encoder.frames == 1 else encoder.frames
     return replace(data.shapes(), frames=frames, side=side)
@@ -256,7 +262,13 @@ def _once(make: Callable[[Encoder], T]) -> Callable[[Encoder], T]:
 def _shapes(
     data: CaptionedSetSettings, make: Callable[[ShapesCorpus, int, int], T], whole: bool = False
 ) -> Callable[[Encoder], T]:
-    """Examples of the world of shapes, made once; `whole` leaves videos as long as the corpus has them."""
+    """A function that gives examples of the world of shapes, which it makes once.
+
+    Args:
+        data: Which examples.
+        make: Makes them from the corpus, their number and the first seed.
+        whole: Whether videos stay as long as the corpus has them, instead of as long as the encoder's clips.
+    """
     return _once(lambda encoder: make(_corpus(data, encoder, whole), data.count, data.first_seed))
 
 

@@ -29,9 +29,9 @@ class PreparedBatch:
 
     Attributes:
         clips: The clips.
-        skipped: Clips that cannot be used, as name and reason.
-        nouns: Nouns of each clip's caption that are grounded.
-        blended: The clips after cut-and-paste. None if they are left as they are, or there are fewer than two.
+        skipped: Clips that cannot be used, each with its name and the reason.
+        nouns: The nouns of each clip's caption that are grounded.
+        blended: The clips after cut-and-paste. None if clips are not blended, or there are fewer than two.
     """
 
     clips: list[CaptionedClip]
@@ -40,7 +40,7 @@ class PreparedBatch:
     blended: BlendedClips | None
 
     def frames(self) -> NDArray[np.uint8]:
-        """The clips as they are, shape (N, T, H, W, 3)."""
+        """The frames of the clips before blending, uint8, shape (N, T, H, W, 3)."""
         return np.stack([clip.frames for clip in self.clips])
 
 
@@ -56,7 +56,7 @@ class Batches:
         processes: Number of processes.
 
     Raises:
-        SettingError: The source has fewer clips than an update, which would then hold a clip twice.
+        SettingError: The source has fewer clips than an update needs, which would then hold a clip twice.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Batches:
         return self._prefetcher.get(number, self.prepare, range(number + 1, last))
 
     def numbers(self, number: int) -> list[int]:
-        """Numbers of the clips of an update in the source; in each pass over it they grow by its length.
+        """Numbers of the clips of an update, as the source takes them: the index plus the length for each epoch before.
 
         Args:
             number: Number of the update, from 0.
@@ -132,10 +132,10 @@ class Batches:
         return shuffled_nouns(nouns, random) if self.objective.shuffle_nouns and len(clips) > 1 else nouns
 
     def _checked(self, clip: CaptionedClip) -> CaptionedClip:
-        """The clip.
+        """The clip, if it can be used.
 
         Raises:
-            SampleError: It does not have the encoder's number of frames, or no caption.
+            SampleError: It does not have the encoder's number of frames, or its caption is empty.
         """
         if len(clip.frames) != self.video.frames:
             what = "shorter" if len(clip.frames) < self.video.frames else "longer"

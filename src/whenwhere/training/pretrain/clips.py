@@ -16,7 +16,8 @@ class CaptionedClip:
 
     Attributes:
         id: Name of the clip.
-        video: Name of the video that the clip is cut from. Clips of one video are not negatives of each other.
+        video: Name of the video that the clip is cut from. With `same_video_negatives = false`, clips of one video are
+            not negatives of each other.
         frames: RGB frames, shape (T, S, S, 3), uint8.
         caption: One sentence about the clip.
         nouns: Noun phrases of the caption without articles, in its order; empty where they are not known.

@@ -1,11 +1,11 @@
 """The global contrastive loss: each clip against every caption of the batch, and each caption against every clip.
 
-Symmetric InfoNCE (CLIP, arXiv 2103.00020), with ViCLIP's targets (arXiv 2307.06942, its released code): pairs of one
-sample, which may come twice into a batch, are all right, and share the probability equally.
+The loss is symmetric InfoNCE (CLIP, arXiv 2103.00020) with ViCLIP's targets (arXiv 2307.06942, its released code): if
+a sample occurs twice in a batch, both of its captions are right for both of its clips and share the probability.
 
-Two clips of one video often have nearly the same caption, and count as wrong all the same. With more clips in a batch
-there are more of these false negatives; ViCLIP's authors suspect them where more data helped less. `videos` leaves
-them out of the loss, which is an option here and not part of either paper.
+Two clips of one video often have nearly the same caption, and still count as wrong for each other. The larger the batch
+is, the more of these false negatives it has; ViCLIP's authors suspect that they are why more data helped less. `videos`
+leaves them out of the loss, which is an option here and not part of either paper.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class ContrastTerm:
 
     Attributes:
         loss: The loss, a scalar with gradient.
-        accuracy: Share of clips whose caption was the nearest one, together with captions whose clip was, 0-1.
+        accuracy: Share of clips whose nearest caption was right, averaged with that of captions whose nearest clip was,
+            0-1.
         left_out: Number of pairs that were left out as false negatives.
     """
 
@@ -38,13 +39,16 @@ def contrastive_loss(
     """Symmetric InfoNCE over all pairs of a batch.
 
     Args:
-        clips: Embeddings of the clips, shape (N, D), not normalised. Row i belongs to row i of `captions`.
-        captions: Embeddings of the captions, shape (N, D), not normalised.
-        scale: Number that cosines are multiplied by: 1 / temperature.
+        clips: Embeddings of the clips, shape (N, D), of any length. Row i belongs to row i of `captions`.
+        captions: Embeddings of the captions, shape (N, D), of any length.
+        scale: Factor by which cosines are multiplied: 1 / temperature.
         samples: Number of each row's sample, shape (N,): rows with the same number are right for one another. None
             means that all rows are different samples.
         videos: Number of each row's video, shape (N,): other samples of the same video are left out of the negatives.
             None leaves none out.
+
+    Returns:
+        The loss in fp32, with what else is known of the batch.
 
     >>> import torch
     >>> bool(contrastive_loss(torch.eye(4), torch.eye(4), 100.0).loss < 1e-6)
@@ -64,13 +68,16 @@ def contrastive_loss(
 
 
 def symmetric_loss(logits: Tensor, right: Tensor, excluded: Tensor) -> tuple[Tensor, float]:
-    """Mean cross-entropy over the rows and over the columns of a matrix of logits, and the share that is right.
+    """Mean cross-entropy over the rows and the columns of a matrix of logits, and the share of right answers.
 
     Args:
-        logits: Shape (N, N).
+        logits: Logits of all pairs, shape (N, N).
         right: Which pairs are right, bool, shape (N, N), symmetric, true on the diagonal. The right pairs of a row
             share its probability equally.
         excluded: Pairs that count neither as right nor as wrong, bool, shape (N, N), symmetric.
+
+    Returns:
+        The loss, a scalar with gradient, and the share of rows and columns whose largest logit is right, 0-1.
     """
     import torch
 

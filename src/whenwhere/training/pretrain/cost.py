@@ -1,7 +1,7 @@
-"""FLOPs of pre-training by formula, and what a recipe will cost before it runs.
+"""Floating-point operations (FLOPs) of an update of pre-training, by formula.
 
-A backward pass takes twice as much as a forward pass. A batch in chunks is embedded twice, and the clean clips of the
-temporal loss once more, without a backward pass.
+A backward pass takes twice as much as a forward pass. A batch in chunks is embedded twice. The clips before blending,
+which the temporal loss needs, are embedded once more without a backward pass.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def clip_flops(config: VideoConfig, mask: Masking, twice: bool, clean: bool) -> 
     Args:
         config: The video encoder.
         mask: Which tokens are dropped.
-        twice: Whether it is embedded in chunks, twice.
+        twice: Whether the batch is embedded in chunks, and so each clip twice.
         clean: Whether the clip before blending is embedded too, without masking.
     """
     passes = 4 if twice else 3

@@ -1,11 +1,11 @@
 """Cut-and-paste (S-ViLM, arXiv 2303.16341, section 3.3): a stretch of each clip is pasted into another of the batch.
 
-The blended clip keeps the caption of the clip that was pasted, its foreground, which has at least half of the time.
-From it the temporal loss learns where the foreground begins and ends; the contrastive loss sees the blended clip too.
+The blended clip keeps the caption of the clip that was pasted, its foreground, which takes up half of the time or more.
+The temporal loss learns where the foreground begins and ends; the contrastive loss sees the blended clip too.
 
 How the stretch is drawn was not in what could be read of the paper. Here its length is uniform from half of the time
 steps to all but one, and its beginning is uniform over all places where it fits, so that every time step is sometimes
-foreground and sometimes background. It stands at the same time in the blended clip as in its own.
+foreground and sometimes background. It is pasted at the time at which it occurs in its own clip.
 
 A hard paste has an edge that no natural video has. `crossfade` blends the frames next to it, as a control for features
 that look for the edge alone.
@@ -46,7 +46,8 @@ def cut_and_paste(
         frames: The clips, uint8, shape (N, T, H, W, 3).
         tubelet: Frames of a time step. The stretch begins and ends between time steps.
         random: Source of random numbers.
-        crossfade: Frames on either side of an edge over which one clip fades into the other. 0 is a hard edge.
+        crossfade: Number of frames on either side of an edge over which one clip fades into the other. 0 is a hard
+            edge.
 
     Raises:
         SettingError: There is only one clip, or clips have a single time step.
@@ -92,11 +93,11 @@ def sample_mask(steps: int, random: np.random.Generator) -> NDArray[np.bool_]:
 
 
 def fade(masks: NDArray[np.bool_], width: int) -> NDArray[np.float32]:
-    """Weight of the foreground in every frame: 1 or 0, and in between next to an edge.
+    """Weight of the foreground in every frame: 1 inside, 0 outside, and in between near an edge.
 
     Args:
         masks: Which frames are foreground, bool, shape (N, T).
-        width: Frames on either side of an edge that are blended.
+        width: Number of frames on either side of an edge that are blended. 0 is a hard edge.
 
     Returns:
         Weights from 0 to 1, shape (N, T).

@@ -40,27 +40,28 @@ class CaptionedSetSettings:
         kind: `shapes` (the procedural world), `manifest`, or another of `whenwhere.datasets.BENCHMARKS`.
         corpus: Name of a corpus of shapes (`whenwhere.stage.shapes.CORPORA`).
         world: Factors of that corpus that are changed, each a field of `ShapesCorpus`.
-        captions: Captions of shapes: `events` says what the named shapes are and do; `truth`, `coarse`, `fine`,
-            `fused`, `concat` and `random_choice` are those of `whenwhere.stage.shapes.scales`. Of other data, `events`
-            is the sentence of each item; `coarse`, `fine` and `fused` are the captions of a file that `whenwhere data
-            caption` wrote. From such a file only clips are taken that have every kind of caption of which it has any,
-            so that runs with different kinds learn from the same clips.
-        caption_words: Number of words of captions at one of these scales, `truth` and `events` apart.
+        captions: Which captions the clips have. For shapes, `events` says what the named shapes are and do; `truth`,
+            `coarse`, `fine`, `fused`, `concat` and `random_choice` are those of `whenwhere.stage.shapes.scales`. For
+            other data, `events` is the sentence of each item; `coarse`, `fine` and `fused` are the captions of a file
+            that `whenwhere data caption` wrote. Clips of such a file that lack a kind of caption which others have are
+            left out, so that runs with different kinds learn from the same clips.
+        caption_words: Number of words of the captions of shapes, except for `events` and `truth`.
         attribute_error: Share of the colours and textures of coarse captions that are wrong.
         tag_error: Share of the shapes and verbs of fine captions that are wrong.
         first_seed: Seed of the first clip of `shapes`.
-        count: Number of clips of `shapes`; for other data the largest number of clips, 0 for all.
+        count: Number of clips of `shapes`. For other data it is the largest number of clips, and 0 takes all.
         annotations: The released file of a set, or the manifest.
-        videos: Folder of the videos: names are looked up there, then as paths from the annotations. Empty is the folder
-            of the annotations.
+        videos: Folder of the videos. Names are looked up there, then as paths relative to the annotations. If it is
+            empty, the folder of the annotations is searched.
         split: Split of the set (`Item.split`) that clips are taken from. Empty takes all.
         crop: Smallest share of a real frame's area that training cuts out at random, the same for all frames of a clip.
             1 keeps whole frames.
-        flip: Whether training mirrors every second real clip, captions that say left or right apart.
+        flip: Whether training mirrors half of the real clips, drawn at random, except those whose caption says left or
+            right.
         nouns: How noun phrases of real captions are found: `rules`, `none`, or `module:function` of a function from a
             caption to its noun phrases. Those of shapes are known.
         cache: Folder in which finished frames and nouns are kept, so that later epochs and runs do not make them again.
-            Empty keeps none.
+            If it is empty, nothing is kept.
     """
 
     kind: str = "shapes"
@@ -107,6 +108,17 @@ class CaptionedSetSettings:
             if self.nouns != "none":
                 open_extractor(self.nouns)
 
+    @property
+    def names_of_clips(self) -> tuple[object, ...]:
+        """What gives the clips their names: sets for which it is equal name the same clips alike."""
+        return ("shapes", self.shapes()) if self.kind == "shapes" else (self.kind, self.annotations)
+
+    @property
+    def names_of_videos(self) -> tuple[object, ...]:
+        """What gives the videos their names: sets for which it is equal name the same videos alike."""
+        folder = self.videos or str(Path(self.annotations).parent)
+        return self.names_of_clips if self.kind == "shapes" else ("videos", folder)
+
     def shapes(self) -> ShapesCorpus:
         """The corpus of shapes with its changed factors.
 
@@ -140,6 +152,7 @@ class PretrainDataSettings(CaptionedSetSettings):
     def __post_init__(self) -> None:
         if not self.mix:
             CaptionedSetSettings.__post_init__(self)
+        # the world is let be, because a preset that sets mix cannot take that of its recipe away
         elif given := [
             f.name for f in fields(self) if f.name not in ("mix", "world") and getattr(self, f.name) != f.default
         ]:
@@ -149,15 +162,20 @@ class PretrainDataSettings(CaptionedSetSettings):
 class JoinedClips:
     """The clips of several sources, one source after the other.
 
+    Clips and videos of different sources often have the same name, such as a number. They get prefixes, because the
+    contrastive loss takes clips of one name for the same sample, and clips of one video for related ones.
+
     Args:
         sources: The sources.
+        prefixes: For each source what stands before the names of its clips and of its videos; the same for sources
+            that hold the same clips or videos.
 
     Attributes:
         words: Every word that a caption can contain; empty where those of a source are not a closed list.
     """
 
-    def __init__(self, sources: Sequence[ClipSource]) -> None:
-        self._sources = sources
+    def __init__(self, sources: Sequence[ClipSource], prefixes: Sequence[tuple[str, str]]) -> None:
+        self._sources, self._prefixes = sources, prefixes
         self._ends = list(itertools.accumulate(map(len, sources)))
         closed = all(source.words for source in sources)
         self.words = tuple(dict.fromkeys(word for source in sources for word in source.words)) if closed else ()
@@ -174,8 +192,9 @@ class JoinedClips:
         """
         epoch, index = divmod(number, len(self))
         k = bisect_right(self._ends, index)
-        source = self._sources[k]
-        return source[epoch * len(source) + index - (self._ends[k] - len(source))]
+        source, (clips, videos) = self._sources[k], self._prefixes[k]
+        clip = source[epoch * len(source) + index - (self._ends[k] - len(source))]
+        return replace(clip, id=clips + clip.id, video=videos + clip.video)
 
 
 def open_clips(
@@ -199,7 +218,11 @@ def open_clips(
         OutputError: The cache cannot be written.
     """
     if isinstance(settings, PretrainDataSettings) and settings.mix:
-        return JoinedClips([_open(one, frames, side, training, tell, folder or Path()) for one in settings.mix])
+        sources = [_open(one, frames, side, training, tell, folder or Path()) for one in settings.mix]
+        clips, videos = ([getattr(one, key) for one in settings.mix] for key in ("names_of_clips", "names_of_videos"))
+        return JoinedClips(
+            sources, [(f"{clips.index(a)}/", f"{videos.index(b)}/") for a, b in zip(clips, videos, strict=True)]
+        )
     return _open(settings, frames, side, training, tell, folder or Path())
 
 

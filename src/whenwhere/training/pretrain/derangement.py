@@ -1,4 +1,4 @@
-"""Random permutations that leave nothing in its place: who lends a background, or nouns, to whom in a batch."""
+"""Random permutations that leave nothing in its place; by them clips of a batch exchange backgrounds or nouns."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ def random_derangement(
     Args:
         size: Number of things, at least 2.
         random: Source of random numbers.
-        purpose: What the permutation is for, as the beginning of the error's sentence.
+        purpose: What the permutation is for; the sentence of the error begins with it.
 
     Raises:
         SettingError: There is only one thing, which cannot change places with another.

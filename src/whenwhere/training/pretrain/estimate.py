@@ -1,8 +1,8 @@
 """What a recipe for pre-training will cost, before it runs: sizes, updates, FLOPs, and roughly how much memory.
 
-No clip is made and no weight is loaded. Memory is that of weights, gradients and AdamW's moments in fp32, of the
-activations that the largest phase keeps for the backward pass, and of its pixels. What libraries and the allocator take
-for themselves comes on top.
+No clip is made, and weights are loaded only where a checkpoint's sizes must be known. Memory is that of weights,
+gradients and AdamW's moments in fp32, of the activations that the largest phase keeps for the backward pass, and of its
+pixels. What libraries and the allocator take for themselves comes on top.
 """
 
 from __future__ import annotations
@@ -25,19 +25,23 @@ from whenwhere.training.stages import Recipe
 if TYPE_CHECKING:
     from whenwhere.models.encoders.model import VideoTextModel
 
-#: Tokens of a caption, and of a noun, that FLOPs are estimated with.
-CAPTION, NOUN = 20, 5
-#: Numbers that a block keeps for the backward pass for each number of a token: inputs of layers and of their norms.
-KEPT = 8
+#: Number of tokens that a caption, and a noun, is assumed to have.
+CAPTION_TOKENS, NOUN_TOKENS = 20, 5
+#: How many vectors of a token's width a block keeps for the backward pass: inputs of its layers and of their norms.
+KEPT_VECTORS = 8
 
 
 def estimate_pretraining(recipe: Recipe, tell: Callable[[str], None], machine: Machine) -> dict[str, Any]:
-    """Estimates the cost of a recipe as names with numbers; what cannot be known is a sentence under `unknown`.
+    """Estimates what a recipe will cost.
 
     Args:
         recipe: The recipe.
         tell: Called with messages for the user.
-        machine: The machine that it is planned for.
+        machine: The machine that the run is planned for.
+
+    Returns:
+        Numbers and sentences by name: parameters, updates, clips, FLOPs, a line for each phase, and the memory. Why
+        some of them are not known is a sentence under `unknown`.
     """
     import torch
 
@@ -46,7 +50,7 @@ def estimate_pretraining(recipe: Recipe, tell: Callable[[str], None], machine: M
     found: dict[str, Any] = {}
     train: PretrainSettings = recipe.train
     try:
-        # new weights need no memory; a checkpoint must be read to know its sizes
+        # new weights are made without memory, while a checkpoint must be read to know its sizes
         with torch.device("meta") if recipe.encoder.checkpoint == NEW else nullcontext():
             model = start_model(recipe.encoder, recipe.text, recipe.objective, words=("word",)).model
     except WhenwhereError as e:
@@ -94,17 +98,17 @@ def _update_flops(
     trained = any(weight.requires_grad for weight in model.text.parameters())
     total = batch * clip_flops(model.config.video, phase.mask, twice, terms.needs_clean_clips)
     if terms.contrast:
-        total += text_pass_flops(model, TextPass(batch, CAPTION, trained, twice and trained))
+        total += text_pass_flops(model, TextPass(batch, CAPTION_TOKENS, trained, twice and trained))
     if terms.nouns:
         nouns = batch * terms.nouns_per_caption
-        total += text_pass_flops(model, TextPass(nouns, NOUN, trained, twice and trained))
+        total += text_pass_flops(model, TextPass(nouns, NOUN_TOKENS, trained, twice and trained))
     return total
 
 
 def _memory(
     model: VideoTextModel, terms: PretrainObjectiveSettings, train: PretrainSettings, machine: Machine
 ) -> MemoryEstimate:
-    """The memory per device, with the phase that takes most."""
+    """The memory per device in bytes, for each phase."""
     trained = sum(w.numel() for w in model.parameters() if w.requires_grad)
     fixed = {
         "weights": 4.0 * sum(w.numel() for w in model.parameters()),
@@ -118,12 +122,12 @@ def _memory(
         chunk = min(train.chunk or phase.batch, phase.batch)
         tokens = kept_tokens(phase.mask, video.steps, video.grid**2, even=video.attention == "frame")
         tokens += video.class_token + (video.group_tokens if video.group_attention else 0)
-        block = (KEPT * video.width + 2 * video.inner) * (3 if train.bf16 else 4)
+        block = (KEPT_VECTORS * video.width + 2 * video.inner) * (3 if train.bf16 else 4)
         layers = 1 if train.gradient_checkpointing else video.layers
         activations = chunk * tokens * (layers * block + (video.layers - layers) * 4 * video.width)
         if learns_texts:
-            words = chunk * (CAPTION + terms.nouns_per_caption * NOUN * bool(terms.nouns))
-            activations += 4 * words * text.layers * (KEPT * text.width + 2 * text.inner)
+            words = chunk * (CAPTION_TOKENS + terms.nouns_per_caption * NOUN_TOKENS * bool(terms.nouns))
+            activations += 4 * words * text.layers * (KEPT_VECTORS * text.width + 2 * text.inner)
         pixels = 4.0 * chunk * video.frames * 3 * video.image_size**2
         name = f"an update of {phase.batch} clips in phase {phase.number + 1}"
         phases[name] = {**fixed, "activations": float(activations), "features": pixels}

@@ -1,16 +1,16 @@
 """Large batches in little memory: embeddings in chunks, one loss over all, and the chunks once more (GradCache).
 
-A contrastive loss needs the embeddings of the whole batch, but not all activations at once (arXiv 2101.06983). Each
-chunk is embedded without a graph; the loss is computed from all embeddings, and its gradient with respect to each; then
-every chunk is embedded again with a graph, from which the kept gradients flow on. The second pass draws the same random
-numbers as the first one, so that masking, drop path and Gumbel noise are the same.
+A contrastive loss needs the embeddings of the whole batch, but not all activations at once (arXiv 2101.06983). First
+each chunk is embedded without a graph, and the loss is computed from all embeddings, with its gradient with respect to
+each. Then every chunk is embedded again with a graph, through which these gradients flow into the weights. The second
+pass draws the same random numbers as the first one, so that masking, drop path and Gumbel noise are the same.
 
     cache = GradientCache(device)
     clips = cache.embed([partial(encode, chunk) for chunk in chunks])      # {"pooled": (N, D), ...}
     loss(clips, ...).backward()
     cache.backward()
 
-A batch of one chunk is computed once, with its graph. What it costs otherwise is a second forward pass.
+A batch of a single chunk is computed once, with its graph. Several chunks cost a second forward pass.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class GradientCache:
         """The embeddings of all chunks, from which a loss can be computed.
 
         Args:
-            chunks: Computes the embeddings of each chunk; there is at least one. It is called twice if there are
-                several, and must compute the same from the same random numbers.
+            chunks: Functions that compute the embeddings of one chunk each; at least one. If there are several, each
+                is called twice, and must compute the same from the same random numbers.
 
         Returns:
-            The embeddings by name, the rows of all chunks one after another.
+            The embeddings by name, with the rows of all chunks one after another.
         """
         import torch
 
@@ -63,13 +63,13 @@ class GradientCache:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def backward(self) -> None:
-        """Lets the gradients of the embeddings, which the loss has left in them, flow into the weights."""
+        """Carries the gradients of the embeddings, which the backward pass of the loss left in them, to the weights."""
         import torch
 
         after = random_state(self.device)
         for chunk, before, part in self._chunks:
             if all(rows.grad is None for rows in part.values()):
-                continue  # the loss did not look at this chunk
+                continue  # the loss does not depend on this chunk
             set_random_state(before, self.device)
             again = chunk()
             pairs = [

@@ -1,9 +1,9 @@
-"""What training costs, measured while it goes on: seconds of an update, tokens per second, peak memory.
+"""What training costs, measured while it goes on: seconds per update, tokens per second, peak memory.
 
-Two of the questions that are asked of masking are how much time and how much memory it saves, so both are metrics of
-every run. Seconds are from the beginning of an update to that of the next, optimiser and waiting for clips included:
-the median of the last updates, so that a saved state or an evaluation in between does not count, and without the first
-ones of each phase, in which libraries are loaded and kernels are chosen.
+How much time and memory masking saves are two of the questions that a run should answer, so both are metrics of every
+run. Seconds are from the beginning of an update to that of the next, with the optimiser and the wait for clips. Their
+median over the last updates is reported, so that a saved state or an evaluation in between does not count; the first
+updates of each phase, in which libraries are loaded and kernels are chosen, are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from whenwhere.training.machine import GIB
 if TYPE_CHECKING:
     import torch
 
-#: Updates at the beginning of a phase that are not counted, and the number of updates that a median is of.
+#: Number of updates at the beginning of a phase that are left out, and largest number that the median is taken over.
 WARM_UP, WINDOW = 3, 100
 
 
@@ -36,10 +36,10 @@ class Meters:
         self._phase, self._updates, self._began = -1, 0, 0.0
 
     def begin(self, phase: int) -> None:
-        """Begins an update, and ends the one before, whose optimiser has made its step by now.
+        """Begins an update, which ends the measurement of the one before.
 
         Args:
-            phase: Number of its phase; a new one begins with a warm-up.
+            phase: Number of its phase; a new phase begins with a warm-up.
         """
         now = perf_counter()
         if phase != self._phase:
@@ -50,10 +50,13 @@ class Meters:
         self._updates, self._began = self._updates + 1, now
 
     def measured(self, tokens: float) -> dict[str, float]:
-        """What was measured so far, without seconds while the phase warms up.
+        """The metrics measured so far; there are no seconds while the phase warms up.
 
         Args:
-            tokens: Video tokens of an update over all processes.
+            tokens: Number of video tokens of an update over all processes.
+
+        Returns:
+            `step_seconds`, `tokens_per_second`, and the peak memory in GiB (`peak_memory`).
         """
         found = peak_memory(self.device)
         if self._seconds:
@@ -63,10 +66,13 @@ class Meters:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory that this process has taken so far, in GiB: that of the GPU, or the resident set on a CPU.
+    """The most memory that this process has taken so far, in GiB.
 
     Args:
         device: Device that is computed on.
+
+    Returns:
+        `gpu_memory_gib` on a GPU, otherwise `resident_set_gib`; nothing where the system does not tell.
     """
     if device.type == "cuda":
         import torch

@@ -2,15 +2,15 @@
 
     G(i, j) = mean over nouns k of caption j of  sum_m softmax_m(<g_m, n_k> / tau_a) <g_m, n_k>
 
-Each noun of caption j looks among the groups of clip i for the one that it names; G is then a matrix of logits for the
-same symmetric loss as that of whole clips and captions. So the negatives are nouns of other captions of the batch.
+Each noun k of caption j looks among the groups m of clip i for the one that it names. G / tau is a matrix of logits for
+a symmetric loss like that of whole clips and captions, so that the negatives are nouns of other captions of the batch.
 
-The paper's text could not be read in full. That nouns look for groups by a softmax follows from its words, which are
-those of OpenSeg (arXiv 2112.12143), and neither temperature is known: both are settings. Groups that no noun looks for
-are not penalised, and unless `tau_a` is small nothing forbids a noun to look at all groups alike.
+The paper's text could not be read in full. That nouns look for groups by a softmax is inferred from its words, which
+are those of OpenSeg (arXiv 2112.12143). Neither temperature is known; both are settings. Groups that no noun looks for
+are not penalised, and unless `tau_a` is small, nothing keeps a noun from looking at all groups alike.
 
-Captions without a noun leave both directions. If fewer than two captions have nouns there is no loss, which is said and
-never reported as zero.
+Captions without a noun are left out of both directions. If fewer than two captions have nouns, the loss is None and
+never zero.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-#: How a noun's similarities with the groups of a clip become one.
+#: How a noun's similarities with the groups of a clip are combined into one.
 Aggregation = Literal["softmax", "max", "mean"]
 
 
@@ -36,7 +36,8 @@ class GroundingTerm:
 
     Attributes:
         loss: The loss, a scalar with gradient. None if fewer than two captions have nouns: it is not applicable.
-        accuracy: Share of clips whose caption's nouns fitted best, together with captions whose clip did, 0-1.
+        accuracy: Share of clips that fitted the nouns of their own caption best, averaged with that of captions that
+            fitted their own clip best, 0-1.
         used: Number of captions that have nouns.
         left_out: Number of pairs that were left out because their captions share a noun.
     """
@@ -53,15 +54,15 @@ def noun_similarities(
     """Similarity G of every clip with every caption, by the groups of the one and the nouns of the other.
 
     Args:
-        groups: Group tokens of the clips, shape (N, M, D), not normalised.
-        nouns: Embeddings of the captions' nouns, shape (J, K, D), not normalised.
-        valid: Which nouns there are, bool, shape (J, K). A caption has at least one.
-        aggregation: How a noun's cosines with the M groups become one: their mean weighted by a softmax, the largest,
-            or the plain mean.
-        tau_a: Temperature of that softmax.
+        groups: Group tokens of the clips, shape (N, M, D), of any length.
+        nouns: Embeddings of the captions' nouns, shape (J, K, D), of any length.
+        valid: Which of the K places of a caption hold a noun, bool, shape (J, K); at least one of each caption does.
+        aggregation: How a noun's cosines with the M groups are combined: `softmax` is their mean weighted by a softmax,
+            `max` the largest, `mean` the plain mean.
+        tau_a: Temperature of that softmax, above 0.
 
     Returns:
-        Shape (N, J), from -1 to 1.
+        Similarities from -1 to 1, shape (N, J).
     """
     import torch
     from torch.nn.functional import normalize
@@ -85,17 +86,17 @@ def noun_grounding_loss(
     tau: float = 0.1,
     names: Tensor | None = None,
 ) -> GroundingTerm:
-    """Symmetric InfoNCE with G / tau as the logits.
+    """Symmetric InfoNCE whose logits are the similarities of `noun_similarities`, divided by a temperature.
 
     Args:
-        groups: Group tokens of the clips, shape (N, M, D), not normalised.
-        nouns: Embeddings of the nouns of each clip's caption, shape (N, K, D), not normalised.
-        valid: Which nouns there are, bool, shape (N, K).
-        aggregation: See `noun_similarities`.
-        tau_a: See `noun_similarities`.
-        tau: Temperature of the loss.
-        names: Number of each noun, shape (N, K), the same for the same word: pairs whose captions share a noun are then
-            left out of the negatives. None leaves none out.
+        groups: Group tokens of the clips, shape (N, M, D), of any length.
+        nouns: Embeddings of the nouns of each clip's caption, shape (N, K, D), of any length.
+        valid: Which of the K places of a caption hold a noun, bool, shape (N, K).
+        aggregation: As for `noun_similarities`.
+        tau_a: As for `noun_similarities`.
+        tau: Temperature of the loss, above 0.
+        names: Number of each noun, shape (N, K), equal for equal nouns. Pairs whose captions share a noun are left out
+            of the negatives. None leaves none out.
     """
     import torch
 
@@ -117,17 +118,17 @@ def shared_nouns(names: Tensor, valid: Tensor) -> Tensor:
 
     Args:
         names: Number of each noun, shape (N, K).
-        valid: Which nouns there are, bool, shape (N, K).
+        valid: Which of the K places of a caption hold a noun, bool, shape (N, K).
 
     Returns:
-        Bool, shape (N, N), symmetric.
+        Whether captions i and j share a noun, bool, shape (N, N), symmetric.
     """
     same = (names[:, None, :, None] == names[None, :, None, :]) & valid[:, None, :, None] & valid[None, :, None, :]
     return same.flatten(2).any(2)
 
 
 def shuffled_nouns(nouns: Sequence[tuple[str, ...]], random: np.random.Generator) -> list[tuple[str, ...]]:
-    """Nouns that every caption gets from another one: a control with the same loss and no right answer to learn.
+    """The nouns of other captions in place of each caption's own: a control in which there is nothing to learn.
 
     Args:
         nouns: The nouns of each caption.

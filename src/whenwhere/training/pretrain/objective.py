@@ -1,12 +1,12 @@
-"""What pre-training learns from: the three terms of the loss, each from the batches of all processes together.
+"""The objective of pre-training: the three terms of its loss, computed from the batches of all processes together.
 
 An update embeds its clips (blended by cut-and-paste, masked as the phase says), their captions and the nouns in them,
-in chunks if it must (`gradient_cache`). The contrastive loss and the grounding of nouns compare every clip with every
-caption of all processes, so every process computes them whole from what it gathers and divides them by the number of
-processes, because the loop adds gradients up. The temporal loss looks at each clip alone.
+in chunks if the recipe says so (`gradient_cache`). The contrastive loss and the grounding of nouns compare every clip
+with every caption of all processes, so every process computes them whole from what it gathers and divides them by the
+number of processes, because the loop adds gradients up. The temporal loss looks at each clip alone.
 
-A term whose weight is 0 is not computed. A term that an update cannot have (no two captions with nouns; no mask with an
-edge) is left out, counted and told; it is never reported as 0.
+A term whose weight is 0 is not computed. A term that is not applicable in an update (fewer than two captions have
+nouns; no mask has an edge) is left out and counted, with a warning the first time; it is never reported as 0.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class PretrainObjective:
 
     Attributes:
         model: The model.
-        settings: The settings, with `max_steps` settled.
+        settings: The settings; `max_steps` is computed where they give epochs.
+        terms: The table [objective].
+        unused: Which clips could not be used.
 
     Raises:
         SettingError: The source has fewer clips than an update.
@@ -100,7 +102,7 @@ class PretrainObjective:
         return self.model.device
 
     def prepare(self) -> None:
-        """Makes the model ready, and keeps its weights where they are averaged with the trained ones at the end."""
+        """Makes the model ready for training, and keeps a copy of its weights if they are to be averaged at the end."""
         self.model.checkpoint_blocks(self.settings.gradient_checkpointing)
         if self.settings.wise_ft is not None:
             weights = self.model.state_dict()
@@ -111,7 +113,7 @@ class PretrainObjective:
 
         Args:
             number: Number of the update, from 0.
-            run: The run, for skipping clips.
+            run: The run, which is told of skipped clips.
 
         Raises:
             SettingError: No clip of a whole epoch could be used.
@@ -124,7 +126,8 @@ class PretrainObjective:
             self.unused.note(name, error)
         used, short = run.processes.sum([len(batch.clips), len(batch.clips) < 2])
         self.unused.update(used, phase.batch * run.processes.count)
-        if short:  # a process with a single clip has nothing to blend it with, and the others wait for it
+        # a process with fewer than two clips has nothing to compare or blend, so all processes leave the update out
+        if short:
             return Outcome({}, dict.fromkeys(self._counted, 0.0) | {"skipped": len(batch.skipped)}, empty=True)
         update = _Update(self, batch, phase.mask, run)
         metrics, empty = update.run()
@@ -147,19 +150,19 @@ class PretrainObjective:
         return TrainedEncoder("the model in training", self.model, str(self.device))
 
     def state(self) -> dict[str, Any]:
-        """What later updates depend on beside the weights: the count of unused clips."""
+        """What later updates depend on besides the weights: the count of unused clips."""
         return {"wasted": self.unused.count}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave.
+        """Restores what `state` returned.
 
         Args:
-            state: As `state` gave it.
+            state: What it returned.
         """
         self.unused.count = state["wasted"]
 
     def save(self, folder: Path, about: dict[str, Any]) -> None:
-        """Writes the model; beside the result its average with the weights that training began with, if asked for.
+        """Writes the model, and beside the result, if `wise_ft` is set, its average with the weights it began with.
 
         Args:
             folder: Folder that is replaced when everything is written.
@@ -177,7 +180,7 @@ class PretrainObjective:
                 self.model.load_state_dict(trained)
 
     def close(self) -> None:
-        """Ends the thread that prepares clips."""
+        """Ends the thread that prepares clips, and the processes that read them."""
         self._batches.close()
 
 
@@ -200,7 +203,7 @@ class _Update:
         self.size = self.settings.chunk or len(batch.clips)
 
     def run(self) -> tuple[dict[str, float], bool]:
-        """Leaves the gradients in the weights; returns the metrics, and whether there are no gradients."""
+        """Leaves the gradients in the weights; returns the metrics, and whether the update has no gradients."""
         model, terms = self.model, self.terms
         clamp_temperature(model.logit_scale, terms.least_temperature)
         model.train()
@@ -248,7 +251,7 @@ class _Update:
         if known:
             embedded = self._texts([terms.noun_prompt.replace("{noun}", noun) for noun in known])[places]
         else:
-            # with a gradient as on the other processes, which would wait for it in the backward pass otherwise
+            # it needs a gradient where those of other processes do, which would wait forever in the backward pass else
             trained = any(weight.requires_grad for weight in self.model.text.parameters())
             embedded = torch.zeros(len(own), most, self.model.config.video.output, device=self.device)
             embedded.requires_grad_(trained)
@@ -276,7 +279,7 @@ class _Update:
         import torch
 
         blended, terms = self.batch.blended, self.terms
-        assert blended is not None  # the settings demand cut-and-paste, and there are two clips
+        assert blended is not None  # the settings demand cut-and-paste, and there are at least two clips
         clean = self._clean() if terms.needs_clean_clips else None
         found = temporal_grouping_loss(
             clips["frames"],
@@ -293,17 +296,25 @@ class _Update:
         if not steps:
             self._not_applicable("updates_without_edge", "the temporal loss", "no mask has an edge")
             return None
-        # without time steps of its own, this process has no gradient of this term
+        # a process without such time steps contributes zeros to the gradients of this term
         mine = clips["frames"].sum() * 0 if found.total is None else found.total / steps
         return mine, {"time": total / steps, "time_accuracy": right / steps}
 
     def _not_applicable(self, count: str, what: str, why: str) -> None:
-        """Counts an update in which a term is not applicable, and warns the first time."""
+        """Counts an update in which a term is not applicable, and warns the first time.
+
+        Args:
+            count: Name of the count.
+            what: The term, in words.
+            why: Why it is not applicable, as a clause.
+        """
         if self.processes.first:
             self.counts[count] = 1.0
         if count not in self.told:
             self.told.add(count)
-            self.run_folder.warn(f"{what} is not applicable in an update, because {why} there: {count} counts them")
+            self.run_folder.warn(
+                f"{what} is not applicable in an update, because {why} there: the metric {count} counts such updates"
+            )
 
     def _parts(self, frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         return [frames[k : k + self.size] for k in range(0, len(frames), self.size)]
@@ -322,7 +333,11 @@ class _Update:
         return found
 
     def _clean(self) -> Tensor:
-        """Embeddings of the time steps of the clips before blending: unmasked, without noise or gradient."""
+        """Embeddings of the time steps of the clips before blending, unmasked and without noise or gradient.
+
+        Returns:
+            Shape (N, T', D), in fp32, not normalised.
+        """
         import torch
 
         video = self.model.video
@@ -335,7 +350,7 @@ class _Update:
         return torch.cat(parts)
 
     def _texts(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings of texts in fp32, with gradient unless the text encoder is frozen."""
+        """Embeddings of texts, shape (n, D), in fp32, with gradient unless the text encoder is frozen."""
         import torch
 
         text = self.model.text
@@ -373,7 +388,7 @@ class _Update:
         return {f"empty_groups_{layer}": total / count for layer, total in zip(layers, sums, strict=True)}
 
     def _ids(self, names: list[str]) -> Tensor:
-        """Numbers for the names of all processes, the same for the same name."""
+        """Numbers for the names of all processes, shape (sum of n,); equal names have equal numbers."""
         import torch
 
         known: dict[str, int] = {}
@@ -387,9 +402,9 @@ class _Update:
         return partial(torch.autocast, self.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16)
 
 
-#: The terms of the loss by the name of their weight. Each gets the embeddings of the clips, and returns the part of the
-#: loss whose gradients the processes add up, with metrics that are the same on all of them, the term's own value under
-#: its name among them. None means that it is not applicable.
+#: The terms of the loss by the name of their weight. Each is given the embeddings of the clips. It returns the part of
+#: the loss whose gradients the processes add up, and metrics that are the same on all processes, with the term's own
+#: value under its name. None means that the term is not applicable.
 TERMS: dict[str, Callable[[_Update, dict[str, Tensor]], tuple[Tensor, dict[str, float]] | None]] = {
     "contrast": _Update._contrast,
     "nouns": _Update._nouns,
@@ -398,7 +413,7 @@ TERMS: dict[str, Callable[[_Update, dict[str, Tensor]], tuple[Tensor, dict[str, 
 
 
 def _empty_share(shares: Tensor) -> Tensor:
-    """The share of groups to which no video token of a clip belongs, shape (B,).
+    """The share of groups to which no video token of a clip belongs, 0-1, shape (B,).
 
     Args:
         shares: Assignments of a grouping block, shape (B, M, L').

@@ -1,7 +1,7 @@
 """Processes that read the clips of a batch side by side, so that videos are decoded on other cores than the run's own.
 
-They are spawned, not forked, since a run has threads and perhaps an accelerator's context, and each gets the source
-once. The order of clips is that of their numbers, whichever process is faster.
+They are spawned, not forked, since a run has threads and perhaps an accelerator's context, and each is sent the source
+once. Clips come in the order of their numbers, whichever process is the fastest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ReaderProcesses:
     """Reads clips of a source.
 
     Args:
-        source: The clips; with processes, it must be possible to pickle it.
+        source: The clips. If there are processes, it must be possible to pickle it.
         count: Number of processes. 0 reads in the caller's thread.
     """
 
@@ -33,10 +33,13 @@ class ReaderProcesses:
             self._pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (source,))
 
     def read(self, numbers: Sequence[int]) -> list[CaptionedClip | WhenwhereError]:
-        """The clips of some numbers, or why a clip cannot be used.
+        """Reads clips.
 
         Args:
             numbers: Numbers of the clips, as the source takes them.
+
+        Returns:
+            For each number the clip, or the error that says why it cannot be used.
 
         Raises:
             ModelError: A process died while it read.

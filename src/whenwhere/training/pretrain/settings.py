@@ -1,6 +1,6 @@
 """The tables of a recipe for pre-training: [encoder], [text], [objective] and [train] with its [[train.phases]].
 
-Its fifth table, [data], is `pretrain.data.PretrainDataSettings`.
+The fifth table, [data], is `pretrain.data.PretrainDataSettings`.
 """
 
 from dataclasses import dataclass, fields
@@ -31,15 +31,15 @@ NEW = "new"
 class PretrainEncoderSettings:
     """The table [encoder]: the video encoder that training begins with.
 
-    What is `none` is as in the checkpoint, or as in ViCLIP's B/16 where the encoder is new. Sizes that a checkpoint
-    fixes may be named, but not changed.
+    A key that is `none` is as in the checkpoint, or has the default of `VideoConfig` where the encoder is new. Sizes
+    that a checkpoint fixes may be given, but not changed.
 
     Attributes:
         checkpoint: `new` for untrained encoders; or a checkpoint of CLIP, SigLIP, PE-Core and others, or an encoder
-            that was trained here, whose text encoder is taken too.
+            that was trained here. The text encoder of a checkpoint is taken too, unless [text] names another.
         image_size: Side of a frame in pixels.
-        frames: Frames of a clip.
-        tubelet: Frames that one token covers; a checkpoint's embedding of patches is inflated to it.
+        frames: Number of frames of a clip.
+        tubelet: Number of frames that one token covers; a checkpoint's embedding of patches is inflated to it.
         patch: Side of a patch in pixels; fixed by a checkpoint, as are the next six.
         width: Width of the tokens.
         layers: Number of transformer blocks.
@@ -47,11 +47,14 @@ class PretrainEncoderSettings:
         output: Size of the embeddings.
         activation: Activation of the MLPs.
         class_token: Whether there is a class token.
-        pooling: What a clip's embedding is made from.
-        drop_path: Probability with which the last block is skipped in training; it rises linearly from 0.
+        pooling: What a clip's embedding is made from: the class token, the mean of the video tokens, or attention from
+            a learned query.
+        drop_path: Probability with which the attention and the MLP of the last block are each skipped for a clip in
+            training; over the blocks it rises linearly from 0.
         group_tokens: Number of group tokens. 0 means none, as does `none` for a new encoder.
         group_layers: Layers, counted from 1, after which a grouping block updates the group tokens.
-        assignment: How a grouping block assigns video tokens to groups.
+        assignment: How a grouping block assigns video tokens to groups: each to one group, drawn with Gumbel noise in
+            training (`hard_gumbel`) or without (`hard`), or by shares to all groups (`soft`).
         group_attention: Whether group tokens take part in the self-attention of the blocks.
     """
 
@@ -78,7 +81,7 @@ class PretrainEncoderSettings:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The keys of a `VideoConfig` that the table sets, whatever encoder training begins with."""
+        """The keys of a `VideoConfig` that the table sets, with their values."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "checkpoint"}
         return {key: value for key, value in values.items() if value is not None}
 
@@ -93,9 +96,10 @@ class PretrainTextSettings:
         width: Width of the tokens; fixed by a checkpoint, as are the next two.
         layers: Number of transformer blocks.
         heads: Attention heads of a block.
-        context: Most tokens of a caption; longer ones are cut. Fixed by [encoder] checkpoint.
+        context: Largest number of tokens of a caption; longer ones are cut. Fixed by [encoder] checkpoint.
         pooling: Which tokens the embedding is made from; only with `checkpoint`.
-        frozen: Whether the text encoder is left as it is.
+        frozen: Whether the text encoder is left untrained. A new projection behind `checkpoint` is trained all the
+            same.
     """
 
     checkpoint: str | None = None
@@ -109,28 +113,28 @@ class PretrainTextSettings:
 
 @dataclass(frozen=True)
 class PretrainObjectiveSettings:
-    """The table [objective]: the terms of the loss, and what each is made from.
+    """The table [objective]: the terms of the loss and how each is computed.
 
     Attributes:
         contrast: Weight of the contrastive loss of clips and captions. A term whose weight is 0 is not computed.
         nouns: Weight of the loss that grounds nouns in group tokens (`pretrain.noun_grounding`).
         time: Weight of the loss that tells foreground from background (`pretrain.temporal_grouping`).
-        temperature: Temperature of the contrastive loss at first. `none` begins with the checkpoint's, or with 0.07
-            where the encoders are new.
-        least_temperature: Smallest temperature that is learned.
+        temperature: Temperature of the contrastive loss at the beginning. `none` begins with the checkpoint's, or with
+            0.07 where the encoders are new.
+        least_temperature: Smallest temperature of the contrastive loss, learned or given; lower ones are raised to it.
         learn_temperature: Whether the temperature is learned.
         same_video_negatives: Whether another clip of the same video is a negative.
-        nouns_per_caption: Nouns of a caption that are grounded, the first ones.
-        noun_prompt: Text in which a noun is encoded, with {noun}.
-        aggregation: How a noun's similarities with the groups become one.
+        nouns_per_caption: Largest number of nouns of a caption that are grounded; the first ones are taken.
+        noun_prompt: Text in which a noun is encoded, with {noun} in its place.
+        aggregation: How a noun's similarities with the groups are combined into one.
         group_temperature: Temperature of the softmax by which a noun looks for its group.
         noun_temperature: Temperature of the loss that grounds nouns.
-        mask_shared_nouns: Whether captions that share a noun are no negatives of each other in that loss.
-        shuffle_nouns: Give each caption the nouns of another: a control that has nothing to learn.
+        mask_shared_nouns: Whether captions that share a noun are left out of each other's negatives in that loss.
+        shuffle_nouns: Whether each caption gets the nouns of another: a control in which there is nothing to learn.
         cut_and_paste: Whether a stretch of each clip is pasted into another. The temporal loss needs it.
-        crossfade: Frames on either side of a pasted stretch's edge that are blended. 0 leaves a hard edge.
-        centres: How the centres of foreground and background are made; all but `clean_loo` leak.
-        time_loss: Squared error or cross-entropy of the temporal softmax.
+        crossfade: Number of frames on either side of a pasted stretch's edge that are blended. 0 is a hard edge.
+        centres: How the centres of foreground and background are computed; all but `clean_loo` leak the answer.
+        time_loss: Whether the temporal loss is the squared error (`mse`) or the cross-entropy (`bce`) of its softmax.
         time_temperature: Temperature of that softmax.
     """
 
@@ -156,7 +160,7 @@ class PretrainObjectiveSettings:
 
     def __post_init__(self) -> None:
         if not self.contrast and not self.nouns and not self.time:
-            raise SettingError("contrast, nouns and time are all 0: there is no loss to learn from")
+            raise SettingError("contrast, nouns and time are all 0, so there is no loss: set one of them above 0")
         for key in ("temperature", "least_temperature", "group_temperature", "noun_temperature", "time_temperature"):
             if getattr(self, key) == 0:
                 raise SettingError(f"{key} is 0 and must be above 0")
@@ -172,7 +176,7 @@ class PretrainObjectiveSettings:
 
     @property
     def needs_clean_clips(self) -> bool:
-        """Whether clips are embedded before blending too."""
+        """Whether the clips are also embedded as they were before blending."""
         return bool(self.time) and self.centres in ("clean_loo", "clean")
 
 
@@ -181,7 +185,7 @@ class PhaseSettings:
     """One table [[train.phases]]: a stretch of the run with a masking, a batch and a learning rate of its own.
 
     Attributes:
-        share: Length of the phase as a share of `max_steps`, relative to the other phases.
+        share: Length of the phase in proportion to the other phases; together they are `max_steps` updates.
         batch: Clips per update and process. `none` takes that of [train], as do the next two.
         masking: Which video tokens are dropped.
         mask_ratio: Share of the video tokens that are dropped.
@@ -199,22 +203,22 @@ class PhaseSettings:
 
     def __post_init__(self) -> None:
         if self.share <= 0:
-            raise SettingError("share is 0 and must be above 0: leave the phase out")
+            raise SettingError("share is 0 and must be above 0: raise it, or leave the phase out")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a run, filled in and in updates.
+    """A phase of a run with its place in the run and all of its settings.
 
     Attributes:
         number: Number of the phase, from 0.
-        first: Number of its first update.
+        first: Number of its first update, from 0.
         end: Number of the update after its last.
-        drawn: Clips that each process has drawn before it.
+        drawn: Number of clips that each process has drawn before it.
         batch: Clips per update and process.
         mask: Which video tokens are dropped.
         rate: Peak learning rate as a multiple of `learning_rate`.
-        warmup: Updates over which the learning rate rises.
+        warmup: Number of updates over which the learning rate rises.
     """
 
     number: int
@@ -234,19 +238,19 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PretrainSettings(TrainingSettings):
-    """Settings of pre-training.
+    """The table [train] of pre-training.
 
     Attributes:
         batch: Clips per update and process.
-        chunk: Clips that are embedded at one time; larger batches are embedded in chunks, twice (GradCache). 0 embeds
-            the whole batch at one time.
+        chunk: Number of clips that are embedded at a time. A larger batch is embedded in chunks, twice (GradCache). 0
+            embeds the whole batch at once.
         masking: Which video tokens are dropped: `random` ones, those of the same places in all time steps (`tube`), or
             whole time steps (`frame`).
         mask_ratio: Share of the video tokens that are dropped, below 1.
-        phases: The phases of the run, one after another; ViCLIP has one with masking and one without. None is a single
-            phase.
-        wise_ft: Also write RUN/merged at the end: this share of the trained weights, and the rest of the weights that
-            training began with (WiSE-FT). `none` writes none.
+        phases: The phases of the run, one after another; ViCLIP has one with masking and one without. An empty list is
+            a single phase.
+        wise_ft: Share of the trained weights in the average with the weights that training began with (WiSE-FT), which
+            is written to RUN/merged at the end. `none` writes no average.
     """
 
     batch: int = 64
@@ -277,7 +281,7 @@ class PretrainSettings(TrainingSettings):
         return sum(table.share * batch for table, batch in zip(tables, batches, strict=True)) / total
 
     def planned(self) -> tuple[Phase, ...]:
-        """The phases, filled in; each has at least one update.
+        """The phases of the run, with what their tables leave out filled in; each has at least one update.
 
         Raises:
             SettingError: A masking ratio is not below 1.
@@ -320,7 +324,7 @@ class PretrainSettings(TrainingSettings):
 
 
 def new_config(encoder: PretrainEncoderSettings, text: PretrainTextSettings) -> EncoderConfig:
-    """Sizes and choices of untrained encoders; vocabulary and end of the text encoder are those of its tokenizer.
+    """Sizes and choices of untrained encoders. Vocabulary and end of the text encoder are set with its tokenizer.
 
     Args:
         encoder: The table [encoder].
@@ -333,7 +337,7 @@ def new_config(encoder: PretrainEncoderSettings, text: PretrainTextSettings) -> 
 
 
 def text_config(text: PretrainTextSettings, output: int) -> TextConfig:
-    """Sizes and choices of a text encoder that is new, or a model of transformers.
+    """Sizes and choices of a text encoder that is new or a model of transformers.
 
     Args:
         text: The table [text].
@@ -347,7 +351,7 @@ def text_config(text: PretrainTextSettings, output: int) -> TextConfig:
         return TextConfig(output=output, frozen=text.frozen, **sizes)
     for key in ("width", "layers", "heads"):
         if key in sizes:
-            raise SettingError(f"{key} of the text encoder is that of {text.checkpoint}: leave it out")
+            raise SettingError(f"[text] {key} is fixed by the checkpoint {text.checkpoint}: leave it out")
     return TextConfig(
         kind="transformers",
         output=output,
@@ -379,11 +383,14 @@ def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSet
     """Checks that the tables of a recipe fit together; see `stages.TrainingStage`.
 
     Args:
-        tables: The recipe's tables but [train], by name.
+        tables: The recipe's tables except [train], by name.
         train: The table [train].
 
+    Returns:
+        The table [train], unchanged.
+
     Raises:
-        SettingError: They do not.
+        SettingError: The tables contradict each other.
     """
     assert isinstance(train, PretrainSettings)
     encoder: PretrainEncoderSettings = tables["encoder"]
@@ -404,7 +411,7 @@ def check_tables(tables: dict[str, Any], train: TrainingSettings) -> TrainingSet
     for one in (data, *data.mix):
         for key, right in (("frames", "frames"), ("side", "image_size")):
             if key in one.world:
-                raise SettingError(f"[data] world {key} is that of the encoder: set {right} in [encoder] instead")
+                raise SettingError(f"[data] world sets {key}, which the encoder decides: set {right} in [encoder]")
     for phase in train.planned():
         if objective.time and phase.mask.ratio and phase.mask.kind != "tube":
             raise SettingError(

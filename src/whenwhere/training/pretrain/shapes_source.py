@@ -16,7 +16,7 @@ from whenwhere.training.pretrain.clips import CaptionedClip
 
 #: Number of clips that are rendered and stored together.
 BLOCK = 256
-#: Blocks that stay mapped; each holds a file open.
+#: Largest number of blocks that stay mapped into memory; each holds a file open.
 _MAPPED = 200
 
 
@@ -27,7 +27,7 @@ class ShapesSource:
         corpus: The corpus.
         first_seed: Seed of the first clip; the others follow seed by seed.
         count: Number of clips.
-        captions: Scale of the captions, their length and errors. None takes each corpus's own caption, which says what
+        captions: Scale of the captions, their length and errors. None takes the corpus's own captions, which say what
             the named shapes are and do.
         cache: Where rendered clips are kept, in blocks. None renders a clip each time that it is asked for.
 
@@ -69,7 +69,7 @@ class ShapesSource:
         plan, named = plan_captioned(self.corpus, seed)
         n = len(plan.things)
         painted = Painted(entry.arrays["images"][k], entry.arrays["boxes"][k, :n], entry.arrays["seen"][k, :n])
-        # a stored still has its one frame in all places already
+        # a still is stored with its single frame already repeated
         return finish(self.corpus, f"{self.corpus.split}-{seed:07d}", plan, named, painted)
 
     def _block(self, number: int) -> ArrayEntry:
@@ -103,7 +103,7 @@ class ShapesSource:
         """
         epoch, index = divmod(number, self.count)
         seed = self.first_seed + index
-        if index in self._said:  # where clips are kept, captions are too: then only frames are read
+        if index in self._said:  # the captions of stored clips are kept in memory, so that only frames are read
             name, caption, nouns = self._said[index]
             return CaptionedClip(name, name, self._block(seed // BLOCK).arrays["images"][seed % BLOCK], caption, nouns)
         clip = self.clip(index)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
-    """The objective of a recipe; see `stages.TrainingStage`."""
+    """Builds the objective of a recipe; see `stages.TrainingStage`."""
     from whenwhere.models.vlm import require_packages
 
     require_packages("training", "train")
@@ -42,7 +42,7 @@ def build(recipe: Recipe, run: RunFolder, device: str | None) -> Objective:
 
 
 def open_run(recipe: Recipe, tell: Callable[[str], None]) -> "tuple[StartModel, ClipSource]":
-    """The model that a run begins with, drawn by the run's seed, and its clips.
+    """Opens the model that a run begins with, whose new weights are drawn by the run's seed, and the run's clips.
 
     Args:
         recipe: The recipe.
@@ -72,7 +72,7 @@ def open_run(recipe: Recipe, tell: Callable[[str], None]) -> "tuple[StartModel, 
 
 
 def estimate(recipe: Recipe, tell: Callable[[str], None], machine: Machine) -> dict[str, Any]:
-    """What a recipe will cost; see `stages.TrainingStage`."""
+    """Estimates what a recipe will cost; see `stages.TrainingStage`."""
     from whenwhere.training.pretrain.estimate import estimate_pretraining
 
     return estimate_pretraining(recipe, tell, machine)

@@ -31,7 +31,7 @@ class StartModel:
 
     Attributes:
         model: The model, on the CPU.
-        new: Names of its weights that were drawn at random and not read from a checkpoint.
+        new: Names of the weights that were drawn at random instead of read from a checkpoint.
     """
 
     model: VideoTextModel
@@ -44,12 +44,12 @@ def start_model(
     objective: PretrainObjectiveSettings,
     words: Sequence[str] = (),
 ) -> StartModel:
-    """The model that a run begins with. New weights are drawn from torch's random numbers.
+    """The model that a run begins with. New weights are drawn by torch's random number generator.
 
     Args:
         encoder: The table [encoder].
         text: The table [text].
-        objective: The table [objective], which has the temperature.
+        objective: The table [objective], which sets the temperature.
         words: All words of the captions, for the tokenizer of a new text encoder.
 
     Raises:
@@ -104,23 +104,24 @@ def _from_checkpoint(encoder: PretrainEncoderSettings, text: PretrainTextSetting
 
 
 def _check_fixed(table: Any, keys: Sequence[str], config: Any, name: str, checkpoint: str) -> None:
-    """Refuses a size that is another one in the checkpoint."""
+    """Refuses a size that differs from that of the checkpoint."""
     for key in keys:
         asked, there = getattr(table, key), getattr(config, key)
         if asked is not None and asked != there:
             raise SettingError(
-                f"[{name}] {key} is {asked}, and that of {checkpoint} is {there}: set it to that, or leave it out"
+                f"[{name}] {key} is {asked}, but in {checkpoint} it is {there}: set it to that, or leave it out"
             )
 
 
 def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTextModel, set[str]]:
-    """A model with another number or size of frames, tubelets or group tokens, and its weights otherwise.
+    """The model with other sizes of its video encoder, such as the number of frames, tubelets or group tokens.
 
-    Positions are interpolated; what the model did not have is new.
+    Weights are kept where they fit. Positions are interpolated, and the embedding of patches is inflated to longer
+    tubelets; weights that the model did not have are new.
 
     Args:
-        model: The model.
-        changes: Keys of `VideoConfig` and their values.
+        model: The model, which is changed.
+        changes: Keys of `VideoConfig` and their new values.
 
     Returns:
         The model, and the names of its weights that are new.
@@ -157,12 +158,15 @@ def changed(model: VideoTextModel, changes: Mapping[str, Any]) -> tuple[VideoTex
 
 
 def inflated(weight: Tensor, before: int, tubelet: int) -> Tensor:
-    """The embedding of patches for tubelets of several frames: of a still tubelet it makes what it made of a frame.
+    """Weights of the embedding of patches, inflated to longer tubelets; a still tubelet is embedded as its frame was.
 
     Args:
-        weight: Weights for patches of `before` frames, shape (C, 3 * before * patch²).
-        before: Frames of a patch as it was.
-        tubelet: Frames of a patch as it will be; a multiple of `before`, or there is nothing to inflate.
+        weight: Weights for tubelets of `before` frames, shape (C, 3 * before * patch²).
+        before: Number of frames of a tubelet so far.
+        tubelet: Number of frames of the longer tubelet. If it is not a multiple of `before`, nothing is inflated.
+
+    Returns:
+        The weights, shape (C, 3 * tubelet * patch²), or as they were.
     """
     if tubelet == before or tubelet % before:
         return weight

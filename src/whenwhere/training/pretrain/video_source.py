@@ -1,9 +1,9 @@
-"""Captioned clips of real videos: the same number of frames of each, one from every part of equal length.
+"""Captioned clips of real videos: every clip is divided into equal parts, and one frame is taken from each.
 
 In training the frame of a part is drawn at random, anew in each epoch; otherwise it is the one in its middle. Frames
 that are kept on disk come from three fixed places of each part, among which training draws, so that a video is decoded
-once. A frame is resized to the encoder's square without cutting anything off, as ViCLIP does in evaluation; training
-may cut out a part and mirror it. A video with fewer frames than are asked for shows some of them several times.
+only once. A frame is resized to the encoder's square without cutting anything off, as ViCLIP does in evaluation;
+training may cut out a part and mirror it. If a video has fewer frames than are asked for, some are shown several times.
 """
 
 import re
@@ -26,7 +26,7 @@ from whenwhere.video.frame_cache import FrameCache
 _PLACES = (1 / 6, 1 / 2, 5 / 6)
 #: Words of a caption that would be wrong in a mirrored clip.
 _SIDES = re.compile(r"\b(left|right|leftwards?|rightwards?|(counter-?|anti-?)?clockwise)\b", re.IGNORECASE)
-#: Names that a message lists.
+#: Largest number of names that a message lists.
 _LISTED = 3
 
 
@@ -35,8 +35,9 @@ class Augmentation:
     """What training draws anew in each epoch besides the times of frames.
 
     Attributes:
-        crop: Smallest share of a frame's area that is cut out, with sides of 3:4 to 4:3 of the frame's; 1 keeps all.
-        flip: Whether every second clip is mirrored, unless its caption says left or right.
+        crop: Smallest share of a frame's area that is cut out, 0-1, with an aspect ratio of 3:4 to 4:3 of the frame's.
+            1 keeps the whole frame.
+        flip: Whether half of the clips, drawn at random, are mirrored, except those whose caption says left or right.
     """
 
     crop: float = 1.0
@@ -52,13 +53,13 @@ class VideoClipSource:
         frames: Number of frames of a clip.
         side: Width and height of a frame in pixels.
         augmentation: What is drawn at random in training. None takes the middle frame of each part, whole.
-        cache: Videos and their frames on disk. None keeps nothing.
-        nouns: Noun phrases of captions; a caption that is not there has none.
+        cache: Cache of videos and their frames on disk. None keeps nothing.
+        nouns: Noun phrases by caption; a caption that is missing has none.
         tell: Called with a sentence about what was left out.
-        most: Largest number of clips, of those whose videos are there; 0 for all.
+        most: Largest number of clips, counting only those whose videos are in the folder. 0 takes all.
 
     Attributes:
-        words: Empty: captions have any words.
+        words: Empty, because captions may have any words.
         missing: Names of the videos that are not in the folder.
 
     Raises:
@@ -105,7 +106,10 @@ class VideoClipSource:
                 f"their videos are not in {videos.folder}: {names}{more}"
             )
         if not self._clips:
-            raise SettingError(f"there is nothing to learn from: {'; '.join(said) or 'no item was given'}")
+            raise SettingError(
+                f"there is nothing to learn from: {'; '.join(said) or 'the annotations hold no item'}; check "
+                "annotations and videos in [data]"
+            )
         if tell is not None:
             for sentence in said:
                 tell(sentence)
@@ -139,6 +143,7 @@ class VideoClipSource:
         return bool(np.random.default_rng([number, 1]).random() < 0.5)
 
     def _read(self, path: Path, window: Span | None, number: int, mirrored: bool) -> NDArray[np.uint8]:
+        """Frames of a clip, shape (T, side, side, 3)."""
         import cv2
 
         video = self.cache.video(path)
@@ -164,7 +169,7 @@ class VideoClipSource:
         return out[:, :, ::-1].copy() if mirrored else out
 
     def _width(self, width: int, height: int) -> int:
-        """Width at which frames are decoded: the smallest part that may be cut out has the encoder's side."""
+        """Width at which frames are decoded, so that the smallest part that may be cut out still has enough pixels."""
         side = self.side / (self.augmentation.crop**0.5 if self.augmentation else 1.0)
         return min(max(round(side * max(1.0, width / max(height, 1))), 2), max(width, 2))
 

@@ -1,7 +1,7 @@
 """WiSE-FT (arXiv 2109.01903): the weights of a fine-tuned model, averaged with those that training began with.
 
-ViCLIP's released evaluations all average so, with equal shares, and leave out the temporal positions: the model that
-training began with, an image model, has none, and averaging them with its zeros would halve them.
+All of ViCLIP's released evaluations do this with equal shares, and leave out the temporal positions: the image model
+that training began with has none, and averaging them with zeros would halve them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from whenwhere.models.encoders.model import VideoTextModel
 
-#: Weights that are taken from the trained model as they are.
+#: Part of the names of weights that are not averaged: they are the trained ones.
 LEFT_OUT = "temporal_positions"
 
 
@@ -62,21 +62,21 @@ def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: 
     Args:
         start: Weights that training began with, by name.
         trained: Trained weights, by name.
-        share: Share of the trained weights.
+        share: Share of the trained weights, 0-1.
 
     Raises:
-        ModelError: A weight has another shape in the one model than in the other.
+        ModelError: A weight does not have the same shape in both models.
     """
-    found = {}
+    merged = {}
     for name, weight in trained.items():
         before = start.get(name)
         if before is None or LEFT_OUT in name or not weight.is_floating_point():
-            found[name] = weight
+            merged[name] = weight
             continue
         if before.shape != weight.shape:
             raise ModelError(
                 f"{name} has the shape {tuple(before.shape)} in the model that training began with and "
-                f"{tuple(weight.shape)} in the trained one: they are not of one kind"
+                f"{tuple(weight.shape)} in the trained one: average models of the same sizes"
             )
-        found[name] = share * weight + (1 - share) * before.to(weight)
-    return found
+        merged[name] = share * weight + (1 - share) * before.to(weight)
+    return merged
