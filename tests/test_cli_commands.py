@@ -4,17 +4,20 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 import typer
+import typer.main
 from typer.testing import CliRunner
 
-from whenwhere.cli import COMMANDS, build_app
+from whenwhere.cli import COMMANDS, app, build_app
 from whenwhere.datasets.questions import read_folder
 from whenwhere.overlap import t_iou
 from whenwhere.records import Grounding
@@ -23,6 +26,23 @@ from whenwhere.spans import SpanSet
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 RED, BLUE = "the red thing moves right", "something blue moves down"
+
+
+def test_every_help_ends_with_an_example_that_can_be_typed() -> None:
+    """The words of each example name the command, and its options and arguments are those that the command takes."""
+    groups: list[tuple[list[str], Any]] = [([], typer.main.get_command(app))]
+    examples = 0
+    while groups:
+        path, command = groups.pop()
+        if hasattr(command, "commands"):
+            groups += [([*path, *name.split()], inner) for name, inner in command.commands.items()]
+            continue
+        lead, *words = shlex.split((command.epilog or "").removeprefix("Example: "))
+        assert [lead, *words[: len(path)]] == ["whenwhere", *path]
+        words = words[len(path) :]
+        command.make_context(path[-1], words[: words.index(">")] if ">" in words else words)
+        examples += 1
+    assert examples > 20
 
 
 def test_ground_prints_for_a_person(cli: Cli, moving_clip: Path) -> None:

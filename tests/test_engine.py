@@ -457,7 +457,7 @@ def test_every_command_that_writes_data_keeps_other_runs_away(corpus: Path, tmp_
 def test_names_of_engines(monkeypatch: pytest.MonkeyPatch, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"no engine 'rey' \(the names are local, ray\)"):
         open_engine("rey")
-    with pytest.raises(SettingError, match="1 worker or more, not 0"):
+    with pytest.raises(SettingError, match="workers is 0 and must be at least 1"):
         open_engine("local", 0)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'whenwhere\[ray\]'"):

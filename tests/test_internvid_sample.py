@@ -83,7 +83,7 @@ def test_samples_that_make_no_sense(tmp_path: Path, options: dict[str, object], 
     manifest.write(clips(), tmp_path / "captions.jsonl")
     with pytest.raises(SettingError, match=message):
         write_sample(tmp_path / "captions.jsonl", tmp_path / "out.jsonl", **options)  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="must end in"):
+    with pytest.raises(SettingError, match="give --out one of these"):
         write_sample(tmp_path / "captions.jsonl", tmp_path / "out.csv")
 
 

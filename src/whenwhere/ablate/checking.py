@@ -103,16 +103,7 @@ def check(
     Raises:
         SettingError: The baseline cannot be run, no metric can be measured, or an argument is out of range.
     """
-    if min(seeds, fewer_seeds) < 1:
-        raise SettingError(f"{min(seeds, fewer_seeds)} seeds are too few: give at least one, or eight for a verdict")
-    if budget is not None and not budget > 0:
-        raise SettingError(f"a budget of {budget:g} s pays for nothing: give one above 0")
-    if cell_seconds is not None and not cell_seconds > 0:
-        raise SettingError(
-            f"cell_seconds is {cell_seconds:g} and must be above 0: give the seconds of one seed of an arm"
-        )
-    if earlier is not None and not Path(earlier).is_dir():
-        raise SettingError(f"{earlier} is not a folder: name the folder of an earlier run to measure the noise from")
+    _check_numbers(seeds, fewer_seeds, budget, cell_seconds, earlier)
     callback = callback or RunCallback()
     knobs = read_knobs(bindings.knobs, bindings.preset) if knobs is None else knobs
     _check_names("knob", accept_dead, [one.id for one in knobs.knobs])
@@ -161,6 +152,26 @@ def check(
         study.confounds += confounds_of(one, other, by_arm[one.id].entailed)
     study.detectable = detectable_effects(study, noise or {}, None if earlier is None else Path(earlier))
     return Study.model_validate(study.model_dump())
+
+
+def _check_numbers(
+    seeds: int, fewer_seeds: int, budget: float | None, cell_seconds: float | None, earlier: str | Path | None
+) -> None:
+    """Refuse arguments of `check` that are out of range, and a folder of earlier cells that does not exist.
+
+    Raises:
+        SettingError: An argument makes no sense.
+    """
+    if min(seeds, fewer_seeds) < 1:
+        raise SettingError(f"{min(seeds, fewer_seeds)} seeds are too few: give at least one, or eight for a verdict")
+    if budget is not None and not budget > 0:
+        raise SettingError(f"a budget of {budget:g} s pays for nothing: give one above 0")
+    if cell_seconds is not None and not cell_seconds > 0:
+        raise SettingError(
+            f"cell_seconds is {cell_seconds:g} and must be above 0: give the seconds of one seed of an arm"
+        )
+    if earlier is not None and not Path(earlier).is_dir():
+        raise SettingError(f"{earlier} is not a folder: name the folder of an earlier run to measure the noise from")
 
 
 def _check_names(what: str, names: Iterable[str], known: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ for command, example in (
     (bind, "whenwhere ablate bind plan.json --knobs tiny-svilm --out bindings.toml"),
     (check, "whenwhere ablate check bindings.toml --out study.json"),
     (run, "whenwhere ablate run study.json --out study"),
-    (report, "whenwhere ablate report study"),
+    (report, "whenwhere ablate report study.json study"),
     (judge, "whenwhere ablate judge plan.json --gold reported.jsonl --judge http://localhost:8000/v1"),
     (
         bench,

@@ -14,19 +14,19 @@ from whenwhere.engine.scheduler import Engine, TaskRunner, WorkerDiedError, own_
 from whenwhere.errors import MissingExtraError, SettingError
 from whenwhere.video.read import limit_cores
 
-#: Bytes for results on their way. Videos stay files, so results are small.
+#: Bytes of Ray's store of objects. Videos stay files, so that results are small.
 _RESULTS = 128 << 20
-#: How often a cluster is tried to be started: on a busy machine Ray may give up, which it does after 30 seconds.
+#: How often the start of a cluster is tried: on a busy machine Ray may give up after 30 seconds.
 _STARTS = 3
 #: With "0", Ray listens on this machine's own address alone, on every system; it reads that once, when it is imported.
 _HERE_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 class ClusterActor:
-    """What runs in a Ray worker.
+    """The Ray actor of a worker.
 
     Args:
-        folder: Working folder of the caller, from which relative paths count.
+        folder: Working folder of the caller, which relative paths start from.
     """
 
     def __init__(self, folder: str) -> None:
@@ -36,7 +36,7 @@ class ClusterActor:
         self._runner = TaskRunner()
 
     def run(self, made: bytes, task: Any) -> tuple[Any, Exception | None]:
-        """Carry out a task."""
+        """Carry out a task (`TaskRunner`)."""
         return self._runner(made, task)
 
 
@@ -71,7 +71,7 @@ class ClusterWorker:
 
 
 def open_cluster(workers: int | None, gpu: bool) -> Engine:
-    """An engine on a Ray cluster: the one that is connected to, that $RAY_ADDRESS names, or a new one.
+    """Open an engine on a Ray cluster: the one that is connected to, the one that $RAY_ADDRESS names, or a new one.
 
     Args:
         workers: Number of workers; None takes one for each core of the cluster, or each accelerator.
@@ -90,7 +90,7 @@ def open_cluster(workers: int | None, gpu: bool) -> Engine:
 
 
 def connect(workers: int | None, purpose: str) -> tuple[Any, bool]:
-    """Connects to a Ray cluster: the one that is connected to, that $RAY_ADDRESS names, or a new one.
+    """Connect to a Ray cluster: the one that is connected to, the one that $RAY_ADDRESS names, or a new one.
 
     A new one listens on the loopback alone, without a dashboard and without reports of its use.
 

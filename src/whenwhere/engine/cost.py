@@ -1,4 +1,4 @@
-"""What a video will cost to work on, before it is worked on: its duration times the size of its picture.
+"""Estimates what a video will cost to work on: its duration times the size of its picture.
 
 Both are read from the file's header, which takes milliseconds. The cost decides only the order of the work.
 """
@@ -20,7 +20,7 @@ _CHUNK = 32
 
 
 def video_cost(path: str) -> float:
-    """Duration in seconds times width times height; 0 for what cannot be opened, infinity for an address.
+    """Duration in seconds times width times height in pixels; 0 if it cannot be opened, infinity for an address.
 
     Args:
         path: A video, a folder of pictures, or an address, which is begun first because it is fetched.
@@ -60,8 +60,10 @@ def by_cost(groups: Sequence[Sequence[str]], engine: Engine) -> list[int]:
 
 
 def _reader() -> Callable[[tuple[int, list[Sequence[str]]]], list[float]]:
+    """The function that an engine's workers run."""
     return _costs
 
 
 def _costs(chunk: tuple[int, list[Sequence[str]]]) -> list[float]:
+    """The costs of some groups of videos, given with the index of the first."""
     return [sum(map(video_cost, group)) for group in chunk[1]]

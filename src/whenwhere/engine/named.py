@@ -9,7 +9,7 @@ NAMES = ("local", "ray")
 
 
 def open_engine(name: str, workers: int | None = None, gpu: bool = False) -> Engine:
-    """An engine by its name.
+    """Open an engine by its name.
 
     Args:
         name: `local` for processes on this machine, or `ray`: the cluster that $RAY_ADDRESS names, or else one on this
@@ -24,7 +24,7 @@ def open_engine(name: str, workers: int | None = None, gpu: bool = False) -> Eng
     if name not in NAMES:
         raise SettingError(f"there is no engine {name!r}{did_you_mean(name, NAMES)}")
     if workers is not None and workers < 1:
-        raise SettingError(f"an engine has 1 worker or more, not {workers}")
+        raise SettingError(f"workers is {workers} and must be at least 1")
     if name == "ray":
         return open_cluster(workers, gpu)
     count = workers or own_cores()

@@ -17,7 +17,7 @@ from whenwhere.engine.scheduler import TaskRunner, WorkerDiedError, portable
 from whenwhere.errors import SettingError
 from whenwhere.video.read import limit_cores
 
-#: Seconds in which a worker must end when it is told to.
+#: Seconds that a worker has to end after it was told to.
 _PATIENCE = 5.0
 
 
@@ -28,7 +28,7 @@ class ProcessWorker:
         threads: Number of cores on which it reads a video.
 
     Raises:
-        SettingError: It ends while it starts.
+        SettingError: The process ends while it starts.
     """
 
     def __init__(self, threads: int) -> None:
@@ -53,7 +53,7 @@ class ProcessWorker:
             self._pipe.send((made, task))
             answer: tuple[Any, Exception | None] = self._pipe.recv()
         except (EOFError, OSError, TypeError) as e:
-            # a pipe that is closed meanwhile raises whatever it was doing
+            # a pipe that is closed while it is in use raises any of these
             raise WorkerDiedError("a worker process ended") from e
         return answer
 
@@ -71,7 +71,7 @@ class ProcessWorker:
 
 @contextlib.contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Context manager in which processes are started that the interrupt key does not reach while they start."""
+    """Context manager: processes that are started in the block do not get the interrupt key while they start."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -92,7 +92,7 @@ def die_with_parent() -> None:
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """A worker's whole life."""
+    """Carry out the tasks that come through a pipe until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=die_with_parent, daemon=True).start()
     limit_cores(threads)

@@ -1,4 +1,4 @@
-"""The scheduler that both engines share: tasks to workers, in order, with what became of each."""
+"""The scheduler that both engines share: it gives tasks to workers in order, and yields what becomes of each."""
 
 import itertools
 import os
@@ -33,8 +33,8 @@ class TaskOutcome(Generic[T, R]):
     Attributes:
         task: The task.
         result: What the function returned; None if it failed.
-        error: Why it failed; None if it did not. What is not a `WhenwhereError` is a fault of the program, and carries
-            the worker's traceback as a note.
+        error: Why it failed; None if it did not. An error that is not a `WhenwhereError` is a fault of the program, and
+            carries the worker's traceback as a note.
     """
 
     task: T
@@ -46,11 +46,14 @@ class EngineWorker(Protocol):
     """A process that carries out one task at a time."""
 
     def call(self, made: bytes, task: Any) -> tuple[Any, Exception | None]:
-        """Do a task and wait for it: the result, or the error.
+        """Do a task, and wait for its result.
 
         Args:
             made: A pickled function without arguments that makes the function of the tasks (see `Engine.run`).
             task: The task.
+
+        Returns:
+            The result and None, or None and the error.
 
         Raises:
             WorkerDiedError: The process ended.
@@ -90,7 +93,7 @@ class Engine:
         self._closed = False
 
     def run(self, make: Callable[[], Callable[[T], R]], tasks: Iterable[T]) -> Iterator[TaskOutcome[T, R]]:
-        """Carry out tasks, and say of each what became of it as soon as that is known, in any order.
+        """Carry out tasks, and yield what becomes of each as soon as it is known, in any order.
 
         Tasks are drawn a little ahead of the workers, so there may be more of them than fit into memory. If the caller
         stops early, tasks that have not begun are dropped, and those under way are ended with the engine.
@@ -173,14 +176,14 @@ class Engine:
 
 
 class TaskRunner:
-    """What a worker does with tasks, wherever it runs."""
+    """Carries out tasks in a worker, wherever that runs."""
 
     def __init__(self) -> None:
         self._made = b""
         self._function: Callable[[Any], Any] | None = None
 
     def __call__(self, made: bytes, task: Any) -> tuple[Any, Exception | None]:
-        """The result of a task, or the error in a form that can be sent to another process."""
+        """Do a task: its result and None, or None and the error in a form that can be sent to another process."""
         try:
             if self._function is None or made != self._made:
                 self._function = pickle.loads(made)()
@@ -191,7 +194,11 @@ class TaskRunner:
 
 
 def portable(error: Exception) -> Exception:
-    """An error that can be sent to another process; one that is not explained to users carries its traceback."""
+    """An error in a form that can be sent to another process; one that is not explained to users carries its traceback.
+
+    Args:
+        error: The error.
+    """
     import traceback
 
     if not isinstance(error, WhenwhereError):

@@ -1,15 +1,15 @@
-"""Captioners: what says in words what the frames of a clip show, one text for each frame.
+"""Captioners say in words what the frames of a clip show, with one text for each frame.
 
-Four kinds go by name (`open_captioner`):
+There are three kinds of names (`open_captioner`):
 
 - a checkpoint of BLIP, BLIP-2 or Florence-2, by hub id or folder, through transformers;
 - any vision-language model that can be asked (`models.backends`): a checkpoint in this process, or the address of a
   server, `http://host:8000/v1#name`;
-- `module:function` of your own: it is given `ClipFrames` and returns for each frame a text, or a list of tags. Taggers
-  that no registry has (Tag2Text, RAM) come in this way.
+- `module:function` of your own, which gets `ClipFrames` and returns a text or a list of tags for each frame. Taggers
+  that are in no registry (Tag2Text, RAM) can be used in this way.
 
-Texts are cached by what was asked and the pixels. A captioner that says nothing about a frame returns an empty text,
-which is no error.
+Texts are cached by the prompt and the pixels. A captioner that says nothing about a frame returns an empty text, which
+is not an error.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ from whenwhere.readers import quoted
 
 #: Most tokens of a caption of one frame.
 MOST_TOKENS = 64
-#: Part of every cache key: raised when what a stored caption depends on changes.
+#: Part of every cache key; increase it when anything changes that a stored caption depends on.
 _KEY_VERSION = 1
-#: Frames that a checkpoint describes at a time.
+#: Number of frames that a checkpoint describes at a time.
 _BATCH = 8
 ASKED = "Describe what this picture shows in one plain sentence."
 
@@ -65,7 +65,7 @@ class Captioner(Protocol):
 
     Attributes:
         name: Name of the model, as it was given.
-        concurrency: Number of clips about which it can be asked at a time.
+        concurrency: Number of clips about which it can be asked at the same time.
         priced: Whether its calls cost tokens of a budget.
     """
 
@@ -74,7 +74,7 @@ class Captioner(Protocol):
     priced: bool
 
     def caption(self, frames: ClipFrames) -> list[str]:
-        """One text for each frame.
+        """Describe each frame in a text, which may be "".
 
         Args:
             frames: The frames.
@@ -88,21 +88,21 @@ class Captioner(Protocol):
 
         Args:
             width: Width of the frame in pixels.
-            height: Its height.
+            height: Height of the frame in pixels.
         """
 
     def close(self) -> None:
-        """Releases what is held open."""
+        """Close the connections that are held open."""
 
 
 class PretrainedCaptioner(Pretrained):
-    """Describes frames by a captioner of transformers. Further arguments and errors are those of `Pretrained`.
+    """Describes frames with a captioner of transformers. Further arguments and errors are those of `Pretrained`.
 
     Args:
         name: Hub id or folder of the checkpoint.
         prompt: Beginning of the caption (BLIP, BLIP-2), or a task of Florence-2 such as `<CAPTION>`,
-            `<DETAILED_CAPTION>` or `<OD>` (the names of what is seen). Empty takes the family's own.
-        responses: Where captions are kept. None keeps none.
+            `<DETAILED_CAPTION>` or `<OD>` (the names of what is seen). "" takes the default of the family.
+        responses: Cache of captions. None keeps none.
     """
 
     KINDS: ClassVar = {
@@ -155,7 +155,10 @@ class PretrainedCaptioner(Pretrained):
                 ids = self.model.generate(**inputs, max_new_tokens=MOST_TOKENS, do_sample=False, num_beams=1)
         except RuntimeError as e:
             if out_of_memory(e):
-                raise ModelError(f"{len(images)} pictures do not fit into memory beside {self.name}") from e
+                raise ModelError(
+                    f"{len(images)} pictures do not fit into memory beside {self.name}: take a smaller checkpoint, or "
+                    "a device with more memory"
+                ) from e
             raise
         if self.config.model_type == "florence2":
             return [florence_text(text) for text in self.processor.batch_decode(ids, skip_special_tokens=False)]
@@ -173,7 +176,7 @@ class PretrainedCaptioner(Pretrained):
 
     @property
     def _weights(self) -> list[Any]:
-        """What identifies the weights: the name, and the sizes and times of a folder's files."""
+        """Identifies the weights: a name with its revision, or a folder with the sizes and times of its files."""
         folder = Path(self.name).expanduser()
         if not folder.is_dir():
             return [self.name, self._source.get("revision")]
@@ -182,11 +185,11 @@ class PretrainedCaptioner(Pretrained):
 
 
 class BackendCaptioner:
-    """Describes frames by a vision-language model, one call for each frame.
+    """Describes frames with a vision-language model, one call for each frame.
 
     Args:
         backend: The model.
-        prompt: What it is asked. Empty asks for one plain sentence.
+        prompt: What the model is asked. "" asks for one plain sentence.
         priced: Whether its calls cost tokens of a budget.
     """
 
@@ -217,15 +220,15 @@ class BackendCaptioner:
         return self.backend.prompt_tokens(1, width, height, self.prompt) if self.priced else 0
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections of the model."""
         self.backend.close()
 
 
 class FunctionCaptioner:
-    """Describes frames by a function of the user's, `module:function`.
+    """Describes frames with a user's function, in one thread at a time.
 
     Args:
-        name: The function's name.
+        name: The function, `module:function`, from `ClipFrames` to a text or a list of tags for each frame.
 
     Raises:
         SettingError: There is no such function.
@@ -266,7 +269,7 @@ class FunctionCaptioner:
 
 
 def tag_text(tags: Sequence[str]) -> str:
-    """Tags as a caption, each once, in their order.
+    """Join tags to a caption, each once, in their order.
 
     >>> tag_text(["dog", "ball", "dog"])
     'dog, ball'
@@ -275,7 +278,7 @@ def tag_text(tags: Sequence[str]) -> str:
 
 
 def florence_text(answer: str) -> str:
-    """The words of an answer of Florence-2: a caption as it is, and of boxes only the names of what is in them.
+    """Extract the words from an answer of Florence-2: a caption as it is, and of boxes only their names.
 
     >>> florence_text("</s><s>dog<loc_1><loc_2><loc_3><loc_4>red ball<loc_5><loc_6><loc_7><loc_8></s><pad>")
     'dog, red ball'
@@ -296,11 +299,11 @@ def is_function_name(name: str) -> bool:
 
 
 def load_function(name: str, purpose: str) -> Callable[..., Any]:
-    """Import a function of the user's.
+    """Import a user's function.
 
     Args:
-        name: Its name, `module:function`.
-        purpose: What it is to be, for messages.
+        name: Name of the function, `module:function`.
+        purpose: What the function is for, for messages.
 
     Raises:
         SettingError: There is no such function.
@@ -322,36 +325,36 @@ def load_function(name: str, purpose: str) -> Callable[..., Any]:
 
 
 def call_function(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of the user's returns.
+    """Call a user's function.
 
     Args:
-        name: Its name.
+        name: Name of the function, for messages.
         function: The function.
         *arguments: Its arguments.
 
     Raises:
-        ModelError: It raised something else than an error of this package.
+        ModelError: The function raised an error that is not one of this package.
     """
     try:
         return function(*arguments)
     except WhenwhereError:
         raise
     except Exception as e:
-        raise ModelError(f"{name} failed with {type(e).__name__}: {e}") from e
+        raise ModelError(f"{name} failed with {type(e).__name__}: {e}; mend that function") from e
 
 
 def open_captioner(name: str, options: BackendOptions, prompt: str = "") -> Captioner:
-    """A captioner by its name; see the module's docstring.
+    """Open a captioner by its name.
 
     Args:
         name: A hub id or folder of a checkpoint, the address of a server, or `module:function`.
-        options: Where it runs, where answers are kept, and what may be spent at an address.
-        prompt: What it is asked; empty is the default of its kind.
+        options: Where the captioner runs, where answers are kept, and what may be spent at an address.
+        prompt: What the captioner is asked. "" is the default of its kind.
 
     Raises:
         SettingError: There is no such model or function.
         MissingExtraError: torch or transformers is not installed.
-        ChatError, ModelError: It cannot be loaded or reached.
+        ChatError, ModelError: The model cannot be loaded or reached.
     """
     if not name.strip():
         raise SettingError("no captioner is named: give a hub id, a folder, an address or module:function")
