@@ -46,7 +46,7 @@ def test_a_study_survives_its_file(tmp_path: Path) -> None:
         ({"seeds": 0}, "seeds is 0"),
         ({"arms": arms({}, {"id": "base"})}, "two arms have the id 'base'"),
         ({"arms": arms({}, {"against": None})}, "no-x"),
-        ({"arms": arms({}, {"against": "other"})}, "stands against 'other'"),
+        ({"arms": arms({}, {"against": "other"})}, "is against 'other'"),
         ({"arms": arms({"against": "no-x"}, {})}, "the baseline none"),
         ({"arms": arms({}, {"kind": "baseline"})}, "first arm is the baseline"),
         ({"arms": arms({}, {"id": "../x"})}, r"arms\[2\].id"),
