@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -39,8 +39,16 @@ class Seen:
         return [url for url in self.requests if not url.startswith(OWN)]
 
 
+@dataclass
+class Windows:
+    """A running browser, and its window (and its touch screen) that is used again: a new one takes a second."""
+
+    running: Browser
+    kept: dict[bool, tuple[Page, Seen]] = field(default_factory=dict)
+
+
 @contextmanager
-def browser() -> Iterator:
+def browser() -> Iterator[Windows]:
     chromium = shutil.which("chromium")
     if chromium is None:
         sentence = "chromium is not installed: the page cannot be tried (Debian: apt-get install chromium)"
@@ -50,27 +58,49 @@ def browser() -> Iterator:
     with sync_playwright() as play:
         running = play.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
-            yield running
+            yield Windows(running)
         finally:
             running.close()
 
 
 def visit(
-    running, address: str | Path, width: int = 1280, height: int = 800, scheme: str = "light", touch: bool = False
+    windows: Windows,
+    address: str | Path,
+    width: int = 1280,
+    height: int = 800,
+    scheme: str = "light",
+    touch: bool = False,
+    own: bool = False,
 ) -> tuple[Page, Seen]:
-    """Open a page in a fresh window; what it does wrong is collected."""
-    context = running.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        has_touch=touch,
-        is_mobile=touch,
-        accept_downloads=True,
-    )
+    """Open a page; what it does wrong is collected.
+
+    It takes the place of the page that was opened before and finds nothing stored by that one. With `own` it stays
+    open in a window of its own.
+    """
+    if own or touch not in windows.kept:
+        made = new_window(windows.running, touch)
+        if not own:
+            windows.kept[touch] = made
+    else:
+        made = windows.kept[touch]
+    page, seen = made
+    if page.url != "about:blank":
+        page.evaluate("localStorage.clear()")
+        page.goto("about:blank")
+    seen.errors.clear()
+    seen.requests.clear()
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(address.as_uri() if isinstance(address, Path) else address)
+    return page, seen
+
+
+def new_window(running: Browser, touch: bool) -> tuple[Page, Seen]:
+    context = running.new_context(has_touch=touch, is_mobile=touch, accept_downloads=True)
     page = context.new_page()
     page.set_default_timeout(15_000)
     seen = Seen()
     page.on("console", lambda m: seen.errors.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: seen.errors.append(str(e)))
     page.on("request", lambda r: seen.requests.append(r.url))
-    page.goto(address.as_uri() if isinstance(address, Path) else address)
     return page, seen

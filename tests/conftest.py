@@ -33,7 +33,7 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 # Each run draws other examples than the last, so that fewer in each cost little. How long drawing them takes says more
 # of the machine's load than of a test.
-settings.register_profile("suite", max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.register_profile("suite", max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("suite")
 
 

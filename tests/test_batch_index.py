@@ -91,7 +91,6 @@ def test_each_video_has_a_small_picture(moving_clip: Path, tmp_path: Path) -> No
         window, seen = visit(running, out / "index.html")
         assert window.locator("h2 img").evaluate("async e => (await e.decode(), e.naturalWidth)") == image.shape[1]
         assert seen.errors == [] and seen.foreign == []
-        window.context.close()
 
 
 def test_only_the_latest_answer_of_a_question_is_listed(tmp_path: Path) -> None:
@@ -172,4 +171,3 @@ def test_it_is_read_in_a_browser(tmp_path: Path) -> None:
             assert window.evaluate(VISIBLE, "[data-status]") == ["more Failed: gone"]
             assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert seen.errors == [] and seen.foreign == []
-            window.context.close()

@@ -16,6 +16,7 @@ from whenwhere.datasets.videos import VideoFolder
 from whenwhere.errors import RecordError, SettingError
 from whenwhere.evaluate.validate import validate_gold
 from whenwhere.records import Grounding
+from whenwhere.stage import write_stage
 from whenwhere.training.builders import items
 from whenwhere.training.policy_tables import DataSettings
 
@@ -92,10 +93,10 @@ def test_convert_without_videos(cli: Cli, tmp_path: Path) -> None:
 
 def test_staged_truth_is_a_benchmark(cli: Cli, tmp_path: Path) -> None:
     """What `stage` wrote goes to `batch` and `eval` as it is, and the truth itself gets the full score."""
-    cli("stage", tmp_path / "clips", "--clips", 1, "--seed", 4)
+    write_stage(tmp_path / "clips", 1, 4, width=160, height=90, fps=8.0, seconds=8.0)
     truth = tmp_path / "clips" / "truth.jsonl"
     items = BENCHMARKS["stage"].read(truth)
-    assert items and all(i.video == items[0].video and i.type and i.fps == 15 for i in items)
+    assert items and all(i.video == items[0].video and i.type and i.fps == 8 for i in items)
     assert sum(len(i.tubes[0]) for i in items if i.tubes) > 30
     checked = validate_gold(BENCHMARKS["stage"], items)
     full = {c.measure: c.gold for c in checked.checks if c.protocol == "default-tubes"}

@@ -347,7 +347,6 @@ def test_the_worst_items_of_one_kind(tmp_path):
         assert len(shown.evaluate_all(visible)) == 30
         window.locator("#worst-all").check()
         assert len(shown.evaluate_all(visible)) == 30 and seen.errors == []
-        window.context.close()
 
 
 def test_the_page_shows_the_worst_items_with_video_truth_and_answer(tmp_path):

@@ -108,4 +108,3 @@ def test_chromium_plays_them(made, tmp_path):
             assert played[2] == 160
             assert played[3] > 0
             assert seen.errors == []
-            window.context.close()

@@ -125,12 +125,12 @@ def test_a_format_is_known_in_one_line_indented_and_after_a_torn_line(tmp_path: 
         assert sniff(tmp_path / "file", next(iter(FORMATS[name].tasks), None)).name == name
 
 
-def test_a_hundred_thousand_lines_are_read_in_linear_time(tmp_path: Path) -> None:
-    items = [Item(str(i), "v", "q", duration=60.0) for i in range(100_000)]
+def test_many_lines_are_read_in_linear_time(tmp_path: Path) -> None:
+    items = [Item(str(i), "v", "q", duration=60.0) for i in range(40_000)]
     path = tmp_path / "many.jsonl"
     lines = [f'{{"id": "{i}", "spans": [[{i % 50}.5, {i % 50 + 3}.25]]}}\n' for i in range(len(items))]
     took = []
-    for n in (10_000, 100_000):
+    for n in (4_000, 40_000):
         path.write_text("".join(lines[:n]))
         best = float("inf")
         for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_hundred_thousand_lines_are_read_in_linear_time(tmp_path: Path) -> Non
             best = min(best, time.process_time() - start)
         took.append(best)
         assert len(found.by_id) == n and not found.faults
-    assert took[1] < 30 * took[0] and took[1] < 8, took
+    assert took[1] < 30 * took[0] and took[1] < 4, took
 
 
 def test_the_document_has_an_id_and_an_example_for_everything(tmp_path: Path) -> None:

@@ -82,10 +82,9 @@ def file(info: VideoInfo, records: list[Grounding], tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="module")
 def opened(chromium, file: Path):
     """One desktop window for the tests that only look and click; `at_rest` puts it back."""
-    window, seen = visit(chromium, file)
+    window, seen = visit(chromium, file, own=True)
     ready(window)
     yield window, seen
-    window.context.close()
 
 
 @pytest.fixture
@@ -212,13 +211,13 @@ def test_boxes_are_those_of_the_tube_at_every_time(chromium, info, tmp_path):
     ]
     for i, record in enumerate(several):
         shown = window.evaluate("([i, times]) => times.map((t) => whenwhere.boxes(i, t)[0])", [i, times])
+        tube = record.tube()
         for t, one in zip(times, shown, strict=True):
-            box = record.tube().at(t)
+            box = tube.at(t)
             assert (one is None) == (box is None), (i, t)
             if box is not None:
                 np.testing.assert_allclose(one["box"], box, atol=1e-6)
     assert window.evaluate("whenwhere.boxes(2, 2.5)[0]") is None
-    window.context.close()
 
 
 def test_while_it_plays_the_box_goes_with_the_picture(at_rest, records):
@@ -362,7 +361,6 @@ def test_many_files_are_folded_away_by_sentence(chromium, info, records, tmp_pat
     assert links == ["grounding.jsonl", "1.srt", *["srt", "clip.mp4"] * 3]
     assert beside.locator("a").last.get_attribute("href") == "10-a-dog.clip.mp4"
     assert seen.errors == []
-    window.context.close()
 
 
 def test_boxes_of_several_sentences_together(at_rest, records):
@@ -403,7 +401,6 @@ def test_the_playhead_never_covers_a_label_of_the_ruler(chromium, file, width):
     assert all(a[1] < b[0] for a, b in pairwise(labels)), "labels do not touch"
     # The line passes behind the ruler.
     assert window.evaluate("Number(getComputedStyle($('playhead')).zIndex) < Number(getComputedStyle(ruler).zIndex)")
-    window.context.close()
 
 
 def test_a_link_leads_to_sentence_and_moment(chromium, file):
@@ -419,7 +416,6 @@ def test_a_link_leads_to_sentence_and_moment(chromium, file):
     window.evaluate("location.hash = '#s=1'")
     until(window, "whenwhere.state.chosen === 0")
     assert seen.errors == []
-    window.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -449,7 +445,6 @@ def test_phone(chromium, file, scheme):
     assert opened["y"] >= window.locator(".stage").bounding_box()["height"]
     assert opened["y"] < 500
     assert seen.errors == []
-    window.context.close()
 
 
 def test_dark_and_light(chromium, file):
@@ -463,7 +458,6 @@ def test_dark_and_light(chromium, file):
     window.locator("#theme").click()
     for element in (".sentence", ".status", ".cost", ".clock"):
         assert contrast(rgb(window, element, "color"), rgb(window, ".card", "backgroundColor")) >= 4.5, element
-    window.context.close()
 
 
 def contrast(a: np.ndarray, b: np.ndarray) -> float:
@@ -512,7 +506,6 @@ def test_the_frame_shown_is_the_frame_meant(chromium, tmp_path, name, kind):
     shape = window.locator("#picture").bounding_box()
     assert shape["width"] / shape["height"] == pytest.approx(info.width / info.height, rel=0.01)
     assert seen.errors == []
-    window.context.close()
 
 
 def test_steps_of_a_frame_follow_a_varying_rate(chromium, tmp_path):
@@ -523,7 +516,6 @@ def test_steps_of_a_frame_follow_a_varying_rate(chromium, tmp_path):
         window.keyboard.press(".")
         settled(window)
         assert window.evaluate("whenwhere.state.time") == pytest.approx(info.times[k], abs=1e-3)
-    window.context.close()
 
 
 def test_a_video_too_large_is_linked_and_still_shows_spans_when_it_is_gone(
@@ -540,7 +532,6 @@ def test_a_video_too_large_is_linked_and_still_shows_spans_when_it_is_gone(
     assert window.evaluate("data.media.kind") == "linked"
     assert "has to stay there" in window.locator("footer").text_content()
     assert seen.errors == []
-    window.context.close()
 
     copy.unlink()
     window, _ = visit(chromium, made)
@@ -548,7 +539,6 @@ def test_a_video_too_large_is_linked_and_still_shows_spans_when_it_is_gone(
     assert "a%20%231%20%3Cclip%3E.mp4" in window.locator("#notice").text_content()
     window.locator(".lane.chosen .span.sure").nth(1).click()
     assert_box(window, records[0].tube().at(2.6), BLUE)
-    window.context.close()
 
 
 def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
@@ -569,7 +559,6 @@ def test_it_works_when_served(chromium, info, records, tmp_path, monkeypatch):
             ready(window)
             assert seen.errors == []
             assert {url.removeprefix(here) for url in seen.foreign} == asked
-            window.context.close()
         server.shutdown()
 
 
@@ -602,7 +591,6 @@ def test_the_timeline_zooms_around_the_playhead_and_follows_it(chromium, file):
     window.keyboard.press("0")
     assert window.evaluate("pane.scrollWidth <= pane.clientWidth") and window.locator("#zoom-out").is_disabled()
     assert seen.errors == []
-    window.context.close()
 
 
 def test_two_fingers_zoom_the_timeline(chromium, file):
@@ -622,7 +610,6 @@ def test_two_fingers_zoom_the_timeline(chromium, file):
         }"""
     )
     assert window.evaluate("state.zoom") == pytest.approx(2, abs=0.05)
-    window.context.close()
 
 
 def test_small_pictures_over_the_timeline_are_the_frames_of_their_times(chromium, info, file):
@@ -645,7 +632,6 @@ def test_small_pictures_over_the_timeline_are_the_frames_of_their_times(chromium
     x = np.argwhere((seen[..., 0] > 130) & (seen[..., 1] < 90))[:, 1].mean() / seen.shape[1]
     x1, _, x2, _ = answers.moving(np.array([SECONDS / 2]), WIDTH, HEIGHT)[0]
     assert x == pytest.approx((x1 + x2) / 2 / WIDTH, abs=0.05)
-    window.context.close()
 
 
 def test_an_answer_that_the_script_cannot_draw_is_alone_missing(chromium, info, records, tmp_path):
@@ -661,7 +647,6 @@ def test_an_answer_that_the_script_cannot_draw_is_alone_missing(chromium, info, 
     assert window.locator("#sentence-3 .status").inner_text().startswith("Not sure")
     assert window.locator("#remarks").inner_text() == "The sound is damaged."
     assert seen.errors == []
-    window.context.close()
 
 
 def test_its_own_script_only(info, records):
@@ -692,7 +677,6 @@ def test_names_that_are_not_utf8(tmp_path, info, chromium):
     assert window.locator("#name").text_content() == "caf?.mp4"
     assert window.evaluate("document.querySelector('.beside a').getAttribute('href')") == "caf%E9.mp4"
     assert seen.errors == []
-    window.context.close()
 
 
 def test_a_span_that_starts_between_two_frames_is_entered_at_the_first_frame_inside(at_rest):

@@ -62,8 +62,8 @@ def test_cuts_are_the_first_frames_of_the_new_shots(tmp_path):
 def test_real_clips_have_the_cuts_that_scenedetect_finds(real_data):
     for path in sorted((real_data / "videos").glob("*.mp4")):
         info = probe(path)
-        if info.duration > 60:
-            continue  # the longer clip is of the same static kind
+        if info.width * info.height * len(info.times) > 8e7:
+            continue  # the larger clips are of the same kinds: a camera that stands, and one shot that is panned
         ours, theirs = find_cuts(info), scenedetect_cuts(path)
         assert len(ours) == len(theirs), path.name
         np.testing.assert_allclose(ours, theirs, atol=1.01 / info.fps)
