@@ -24,6 +24,7 @@ from whenwhere.stage.wordings import DEV, Words
 from whenwhere.video import probe
 
 SMALL: dict[str, Any] = {"width": 128, "height": 72, "fps": 8.0}
+SEEDS = range(30)
 
 
 @cache
@@ -70,7 +71,7 @@ def test_a_place_belongs_to_its_split() -> None:
 
 def test_events_are_what_validation_boxes_do() -> None:
     seen: set[str] = set()
-    for seed in range(40):
+    for seed in SEEDS:
         scene = staged(seed)
         for e in scene.events:
             seen.add(e.what)
@@ -89,7 +90,7 @@ def test_events_are_what_validation_boxes_do() -> None:
 
 def test_every_kind_of_sentence_comes_up_and_is_whole() -> None:
     kinds: dict[str, int] = {}
-    for seed in range(60):
+    for seed in SEEDS:
         for q in staged(seed).sentences:
             kinds[q.kind] = kinds.get(q.kind, 0) + 1
             assert q.absent == (q.kind == "absent") == (len(q.tube) == 0)
@@ -115,7 +116,7 @@ def unframed(text: str) -> str:
 def test_what_is_asked_for_and_absent_is_not_there() -> None:
     patterns = [re.escape(t.removeprefix("~")).replace(r"\{np\}", "(.+)") for t in VAL.templates["there"]]
     asked = 0
-    for seed in range(60):
+    for seed in SEEDS:
         scene = staged(seed)
         for q in scene.sentences:
             text = unframed(q.text)
@@ -131,7 +132,7 @@ def test_what_is_asked_for_and_absent_is_not_there() -> None:
                 if a.kind == kind and np.isfinite(scene.boxes[a.id, :, 0]).any():
                     worn = [p.family for n, p in a.paints.items() if (n == "hair") == hair]
                     assert family not in worn, (seed, q.text)
-    assert asked > 10
+    assert asked > 4
 
 
 def test_nothing_of_development_is_in_validation() -> None:
