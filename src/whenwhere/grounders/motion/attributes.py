@@ -65,7 +65,8 @@ class TrackedActor:
     """One track with its attributes. The track has n sightings: analysed frames on which the actor was seen.
 
     Attributes:
-        id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined into one.
+        id: Number of the track; -1 for a group, -2 for an object at rest, -3 for two visits joined into one,
+            -4 for a region of one colour.
         times: Times of the sightings in seconds, shape (n,).
         boxes: Smoothed boxes xyxy in pixels of the displayed frame, shape (n, 4).
         span: Time from the first to the last sighting, extended at each end by half the interval between frames.

@@ -269,6 +269,38 @@ def subject_of(words: list[str], nouns: list[tuple[int, str]]) -> tuple[int, str
     return nouns[0] if nouns else None
 
 
+#: Words that stand for a thing that was named before, or for any thing.
+_STAND_INS = frozenset({"one", "ones", "thing", "things", "something", "anything", "object", "item", "part", "rest"})
+
+
+def unknown_head(words: list[str], nouns: list[tuple[int, str]]) -> int | None:
+    """The index of the head of the first noun phrase if it is a word that the lexicon lacks; None if there is none.
+
+    The phrase begins with an article and ends before the first preposition, and the known nouns come after that.
+
+    >>> unknown_head("the orange feathers on the bird's head".split(), [(5, "animal"), (6, "face")])
+    2
+    >>> unknown_head("the red one on the table".split(), [(5, "object")])
+    """
+    end = next((i for i, w in enumerate(words) if w in PREPOSITIONS), 0)
+    if end < 2 or words[0] not in ("a", "an", "the") or not nouns or nouns[0][0] < end:
+        return None
+    head = words[end - 1]
+    known = head in _STAND_INS or lex.colour_of(head) or lex.body_part(head) or VERBS & set(lex.lemmas(head))
+    return None if known or not head.isalpha() or head.endswith(("ing", "ed", "ly", "est")) else end - 1
+
+
+def is_modifier(word: str) -> bool:
+    """Whether a word before a noun may tell its sort: neither an article, a preposition, a colour nor a size.
+
+    >>> [is_modifier(w) for w in ("teddy", "the", "red", "big", "with")]
+    [True, False, False, False, False]
+    """
+    return word.isalpha() and not (
+        word in _DETERMINERS | _OPENERS | PREPOSITIONS or lex.colour_of(word) or word in lex.SIZES
+    )
+
+
 def is_noun(word: str) -> bool:
     """Whether a word names a thing or a garment."""
     return lex.noun_kind(word) is not None or lex.body_part(word) is not None

@@ -36,11 +36,12 @@ NOUNS: dict[str, frozenset[str]] = {
         "businesswoman salesman saleswoman shopkeeper assistant attendant janitor cleaner courier postman mailman "
         "firefighter fireman paramedic soldier sergeant captain monk priest nun beggar tramp tourist spectator "
         "participant opponent teammate acrobat juggler contestant newcomer latecomer folks persons pilot astronaut "
-        "clown magician bride groom neighbour neighbor thief burglar"
+        "clown magician bride groom neighbour neighbor thief burglar batter pitcher goalie keeper jumper vaulter racer "
+        "umpire rower golfer cowboy cheerleader sister brother trainer"
     ),
     "child": _words(
         "child children kid kids kiddo boy girl toddler tot baby infant preschooler adolescent minor pupil teenager "
-        "teen youngster son daughter schoolboy schoolgirl"
+        "teen youngster son daughter schoolboy schoolgirl newborn"
     ),
     "cyclist": _words(
         "cyclist biker bicyclist rider motorcyclist motorbiker bike bicycle cycle motorcycle motorbike scooter moped"
@@ -112,14 +113,13 @@ UNTELLABLE = _words(
 NOUN_VERBS = _words(
     "motor wheel truck coach cycle bike ride cup hand box tank nose head guard pilot dog duck ram fish hound wolf hare "
     "shepherd coast ferry raft canoe taxi skate stick drink watch phone water plant brush paper part hose clock cook "
-    "hammer mop vacuum broom dish pack train skateboard ski paddle snack book tie parachute pedal toast"
+    "hammer mop vacuum broom dish pack train skateboard ski paddle snack book tie parachute pedal toast pet bowl bear"
 )
 
 #: Words that mean several things at once -> the least number of them.
 GROUPS: dict[str, int] = {
     "people": 2, "couple": 2, "pair": 2, "group": 3, "crowd": 3, "both": 2, "several": 3, "two": 2, "three": 3,
-    "four": 4,
-    "five": 5, "trio": 3, "duo": 2, "twins": 2,
+    "four": 4, "five": 5, "trio": 3, "duo": 2, "twins": 2,
 }  # fmt: skip
 
 #: Ordinal words -> the number, -1 for the last.

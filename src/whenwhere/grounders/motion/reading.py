@@ -22,6 +22,7 @@ class QueryReading:
     Attributes:
         noun: The word for the thing that is asked for; "" if none was found.
         kind: Its kind (a key of `lexicon.NOUNS`), or None if unknown.
+        modifier: The word right before the noun if it tells which sort it is, as in "teddy bear" and "toy car".
         colours: (colour, part) pairs; the part is whole, upper, lower, hair, head, feet or carried.
         direction: Where it moves: left, right, up, down, towards or away.
         origin: The side that it comes from.
@@ -46,6 +47,7 @@ class QueryReading:
 
     noun: str = ""
     kind: str | None = None
+    modifier: str = ""
     colours: list[tuple[str, str]] = field(default_factory=list)
     direction: str | None = None
     origin: str | None = None
@@ -170,6 +172,10 @@ def _read_clause(words: list[str]) -> QueryReading:
         r.noun, r.kind = words[at], kind
         if kind == "child":
             r.kind, r.child = "person", True
+    if (head := grammar.unknown_head(words, nouns)) is not None:
+        # "The orange feathers on the bird's head" asks for the feathers, whatever they are.
+        subject = (head, "unknown")
+        r.noun, r.kind = words[head], None
     riding = re.search(
         r"\b(ride|cycle|pedal|on (a|the|his|her)( \S+)? (bike|bicycle|motorbike|scooter|motorcycle))\b", text
     )
@@ -200,6 +206,7 @@ def _read_clause(words: list[str]) -> QueryReading:
         ]
     if subject is not None:
         before = words[max(0, subject[0] - 4) : subject[0]]
+        r.modifier = next((w for w in before[-1:] if grammar.is_modifier(w)), "")
         after = [w for w in words[subject[0] + 1 : subject[0] + 3] if w.endswith("est")]
         r.size = next((lex.SIZES[w] for w in [*before, *after] if w in lex.SIZES), None)
     return r
@@ -237,6 +244,9 @@ def _attach_colours(
         for j in range(i + 1, min(i + 6, len(words))):
             w = words[j]
             if place or w in (",",) or (w in PREPOSITIONS and w not in ("of",)):
+                break
+            if subject is not None and j == subject[0] and not is_noun(w):
+                place = "whole"  # of a noun that the lexicon lacks
                 break
             part = lex.body_part(w)
             if part == "carried" and (subject is not None and j == subject[0]):

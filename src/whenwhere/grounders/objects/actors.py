@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from whenwhere.grounders.motion.attributes import TrackedActor, tracked_actor
 from whenwhere.grounders.motion.stationary_tracks import TrackRows
 from whenwhere.grounders.objects.index import ObjectIndex
+from whenwhere.grounders.objects.presence import without_doubles
 from whenwhere.overlap import box_iou
 
 #: Share of the time with a moving camera up to which blobs are used.
@@ -23,7 +24,7 @@ _FILL = 0.7
 
 
 def object_actors(index: ObjectIndex) -> list[TrackedActor]:
-    """The recognised things with their attributes, in the order in which they appear."""
+    """The recognised things with their attributes, each once, in the order in which they appear."""
     out = []
     for k in range(len(index.classes)):
         at = np.flatnonzero(index.track == k)
@@ -38,7 +39,7 @@ def object_actors(index: ObjectIndex) -> list[TrackedActor]:
             colours=index.colours[at],
         )
         out.append(tracked_actor(index, rows, index.drift[at].astype(float), index.classes[k]))
-    return sorted(out, key=lambda a: a.span.start)
+    return without_doubles(sorted(out, key=lambda a: a.span.start))
 
 
 def merged_actors(recognised: list[TrackedActor], moving: list[TrackedActor]) -> list[TrackedActor]:

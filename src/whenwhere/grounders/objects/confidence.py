@@ -23,9 +23,11 @@ from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
 from whenwhere.grounders.objects.index import ObjectIndex
-from whenwhere.grounders.objects.labels import GROUPS
+from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.ranking import WEAK, ObjectScorer
 
+#: Least term of class of a thing that clearly is what the noun names.
+CLEAR = -0.6
 #: Below this confidence the status is `unsure`.
 THRESHOLD = 0.12
 #: Fewest sightings of a class, weighted by score and likelihood, that show that it is there.
@@ -44,6 +46,10 @@ WEIGHTS = {
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
+#: How often the stay of whoever is named is about the right time, if what is done was not understood.
+ACTOR_ALONE = 0.15
+#: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
+WITHOUT = 0.75
 #: Below this one it is not there at all.
 NO_COLOUR = 0.08
 
@@ -64,13 +70,24 @@ class ClassEvidence:
         self.frames = index.frames
 
     def never_seen(self, reading: QueryReading) -> bool:
-        """Whether the detector has a class for the thing that is asked for, and never saw one."""
-        wanted = self.scorer.wanted(reading)
-        if not wanted.named or not self.frames or reading.kind in ("hand", "face"):
-            return False
+        """Whether the detector seldom misses the thing that is asked for, and never saw one."""
+        return reading.kind not in ("hand", "face") and self._missing(self.scorer.wanted(reading))
+
+    def missing_companion(self, reading: QueryReading) -> str:
+        """Another thing of the sentence that the detector seldom misses and never saw; "" if there is none."""
+        for _, noun, kind in reading.companions:
+            if kind not in ("hand", "face") and self._missing(wanted_classes(noun, kind, self.scorer.labels)):
+                return noun
+        return ""
+
+    def _missing(self, wanted: WantedClasses) -> bool:
         strict = np.flatnonzero(wanted.weights >= 1.0)
+        if not wanted.named or not self.frames:
+            return False
         for i in strict.tolist():
             label = self.scorer.labels[i]
+            if label not in SELDOM_MISSED:
+                return False
             rivals = [
                 self.sightings[j]
                 for _, members in GROUPS.values()
@@ -98,6 +115,9 @@ class ClassEvidence:
         if self.never_seen(reading):
             missing = f"the detector knows {reading.noun} and saw none in this video"
             return StatusDecision("absent", ABSENT_CONFIDENCE, margin, [missing])
+        if companion := self.missing_companion(reading):
+            missing = f"the detector knows {companion} and saw none in this video"
+            return StatusDecision("absent", WITHOUT * ABSENT_CONFIDENCE, margin, [missing])
         fit = best.terms.get("kind", 0.0)
         dominance = None if best.place is not None else colour_dominance(reading, best.actor)
         named = set(reading.events) - events.WHOLE
@@ -117,8 +137,20 @@ class ClassEvidence:
             }.get(name)) is not None
         )  # fmt: skip
         chance = float(1 / (1 + np.exp(-z)))
+        if self._clear_actor(reading, made, fit) and best.spans.duration > 0.5 * best.actor.spans.duration:
+            chance = max(chance, ACTOR_ALONE)
         reasons = self._reasons(sentence, reading, best, facts, fit)
         return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
+
+    def _clear_actor(self, reading: QueryReading, made: list[Candidate], fit: float) -> bool:
+        """Whether the named thing is the only one of its class, so that nothing but its time is in doubt."""
+        plain = reading.order is None and reading.occurrence is None and reading.relation is None
+        if not plain or reading.unapplied or reading.count > 1 or not self.scorer.wanted(reading).named or fit < CLEAR:
+            return False
+        actor = made[0].actor
+        own = {id(actor), *(id(m) for m in actor.members)}
+        others = [c for c in made if id(c.actor) not in own and not c.actor.members]
+        return all(c.terms.get("kind", -3.0) < fit - 0.5 or c.actor.mass < 0.2 * actor.mass for c in others)
 
     def _reasons(
         self, sentence: str, reading: QueryReading, best: Candidate, facts: dict[str, float], fit: float

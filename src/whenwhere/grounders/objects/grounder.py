@@ -22,8 +22,10 @@ from whenwhere.grounders.motion.grounder import MORE, MotionGrounder, ground_amo
 from whenwhere.grounders.motion.object_changes import COLUMNS as CHANGE_COLUMNS
 from whenwhere.grounders.motion.reading import read_query
 from whenwhere.grounders.motion.selection import Selector
+from whenwhere.grounders.objects import coloured
 from whenwhere.grounders.objects import index as indexing
 from whenwhere.grounders.objects.actors import STILL, merged_actors, object_actors
+from whenwhere.grounders.objects.coloured import region_actors
 from whenwhere.grounders.objects.confidence import ClassEvidence, grade_by_class
 from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
@@ -69,6 +71,7 @@ class ObjectGrounder:
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.ObjectIndex, motion_indexing.Index, list]] = (
             OrderedDict()
         )
+        self._coloured: OrderedDict[tuple[str, float], indexing.ObjectIndex] = OrderedDict()
 
     def observe(
         self, info: VideoInfo, sample_fps: float | None = None
@@ -117,12 +120,19 @@ class ObjectGrounder:
         index, moved, everyone, decoded = self.observe(info, request.sample_fps)
         scorer = ObjectScorer(tuple(self.detector().labels), index.moving <= STILL)
         reading = read_query(request.query)
+        moved_alone = None
         if scorer.still and reading.noun and not scorer.wanted(reading).known:
-            # Before a still camera, what the detector has no class for is found by its motion, or not at all.
+            # Before a still camera, what the detector has no class for is found by its motion or colour.
             found = self._motion.ground(info, replace(request, sample_fps=None))
             found.frames_decoded = found.frames_shown = decoded
             found.warnings = [w for w in found.warnings if not w.startswith(MORE)]
-            return self._with_help(found)
+            moved_alone = self._with_help(found)
+        colour = scorer.region_colour(reading)
+        if colour is None and moved_alone is not None:
+            return moved_alone
+        if colour is not None:
+            regions = self._regions(info, request.sample_fps)
+            everyone = [*everyone, *region_actors(regions, colour, scorer.with_surfaces(everyone))]
         evidence = ClassEvidence(index, scorer)
         select = partial(
             Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold
@@ -131,7 +141,24 @@ class ObjectGrounder:
         found = ground_among(info, request, everyone, moved, scorer, select, decoded, warnings, "was recognised")
         if not found.candidates and request.span is None and evidence.denies(reading):
             found.status, found.confidence, found.warnings = "absent", ABSENT_CONFIDENCE, list(index.warnings)
+        if moved_alone is not None and (moved_alone.status == "answered", moved_alone.confidence) >= (
+            found.status == "answered",
+            found.confidence,
+        ):
+            return moved_alone
         return self._with_help(found)
+
+    def _regions(self, info: VideoInfo, sample_fps: float | None) -> indexing.ObjectIndex:
+        """The regions of one colour of a video, which are looked for when a sentence first needs them."""
+        fps = sample_fps or indexing.FPS
+        key = (info.content, fps)
+        if key not in self._coloured:
+            name = self.cache.key("coloured", coloured.VERSION, info.content, fps, indexing.WIDTH)
+            arrays = self.cache.arrays(name, lambda: coloured.build_colour_index(info, fps, self.progress).arrays())
+            self._coloured[key] = indexing.ObjectIndex.from_arrays(arrays)
+            while len(self._coloured) > _OPEN:
+                self._coloured.popitem(last=False)
+        return self._coloured[key]
 
     @staticmethod
     def _with_help(found: GroundingResult) -> GroundingResult:

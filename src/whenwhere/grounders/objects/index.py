@@ -134,7 +134,7 @@ def build_object_index(
     )
     last = nothing
     source = stream_frames(info, fps=fps, width=width, warnings=warnings)
-    for batch in _batches(_frames(source), max(1, detector.batch)):
+    for batch in _batches(camera_frames(source), max(1, detector.batch)):
         seen = [f for f in batch if f.changed]
         if seen:
             cv2.setNumThreads(os.cpu_count() or 1)
@@ -158,10 +158,10 @@ def build_object_index(
             progress(min(1.0, batch[-1].time / info.duration))
     step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
     tracks = tracker.finish()
-    return _pack(info, tracks, scale, step, len(detector.labels), cuts, moving, frames, asked, tuple(warnings))
+    return pack(info, tracks, scale, step, len(detector.labels), cuts, moving, frames, asked, tuple(warnings))
 
 
-def _frames(source: Iterator[tuple[float, NDArray[np.uint8]]]) -> Iterator[_Frame]:
+def camera_frames(source: Iterator[tuple[float, NDArray[np.uint8]]]) -> Iterator[_Frame]:
     """The frames of a video with the camera's motion since the last one, cuts, and whether anything has changed."""
     cv2.setNumThreads(1)
     thumbs: list[NDArray[np.float32]] = []
@@ -220,7 +220,7 @@ def _coloured(found: ClassDetections, picture: NDArray[np.uint8]) -> FrameDetect
     return FrameDetections(found.boxes, found.scores, found.classes.astype(np.float32), colours)
 
 
-def _pack(
+def pack(
     info: VideoInfo,
     tracks: list[ObjectTrack],
     scale: float,

@@ -160,6 +160,13 @@ GROUPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "toy": (_words("toy"), frozenset(("teddy bear", "sports ball", "frisbee", "kite"))),
 }
+#: Labels that a detector seldom misses if the thing is there. Small and rare things it misses often: that it never saw
+#: a cake says little, that it never saw a person says much.
+SELDOM_MISSED = GROUPS["vehicle"][1] | GROUPS["animal"][1] | {"person"}
+#: Words before a noun that make it an imitation, which a detector may or may not take for the thing itself.
+_IMITATIONS = _words(
+    "toy model stuffed plush plastic wooden inflatable cardboard paper rubber miniature fake drawn cartoon"
+)
 #: Groups whose members a detector takes for each other.
 _CONFUSED = ("vehicle", "animal", "bag", "drink")
 
@@ -185,13 +192,14 @@ class WantedClasses:
 
 
 @cache
-def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...]) -> WantedClasses:
+def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...], modifier: str = "") -> WantedClasses:
     """The classes that a noun stands for.
 
     Args:
         noun: The noun as it stands in the sentence.
         kind: Its kind, a key of `lexicon.NOUNS`; None if it is unknown.
         labels: The labels of the detector.
+        modifier: The word before the noun that tells its sort; "" if there is none.
 
     >>> labels = ("person", "dog", "cat", "bottle")
     >>> wanted_classes("puppies", "animal", labels).weights.tolist()
@@ -200,8 +208,15 @@ def wanted_classes(noun: str, kind: str | None, labels: tuple[str, ...]) -> Want
     ([1.0, 0.0, 0.0, 0.0], False)
     >>> wanted_classes("wombat", None, labels).known
     False
+    >>> wanted_classes("bear", "animal", ("bear", "teddy bear"), "teddy").weights.tolist()
+    [0.0, 1.0]
     """
     forms = set(lex.lemmas(noun)) if noun else set()
+    compounds = {f"{modifier} {form}" for form in forms}
+    if modifier and compounds & set(labels):
+        return WantedClasses(np.array([float(label in compounds) for label in labels]), True, False)
+    if modifier in _IMITATIONS:
+        return WantedClasses(LIKE * wanted_classes(noun, kind, labels).weights, False, True)
     weights = np.zeros(len(labels))
     named = finer = False
     for i, label in enumerate(labels):

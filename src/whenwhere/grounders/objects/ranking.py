@@ -14,13 +14,16 @@ from whenwhere.grounders.motion import events
 from whenwhere.grounders.motion.attributes import TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
+from whenwhere.grounders.motion.lexicon import mix_of
 from whenwhere.grounders.motion.ranking import MotionScorer
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
+from whenwhere.grounders.objects.coloured import REGION
 from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
+from whenwhere.grounders.objects.presence import stay
 from whenwhere.grounders.objects.relations import event_times, large_times, time_together
 from whenwhere.spans import SpanSet
 
@@ -28,6 +31,8 @@ from whenwhere.spans import SpanSet
 LEAST, MOST = -3.0, 0.3
 #: What a blob that was not recognised loses, and the term of a recognised thing if the noun is unknown.
 UNRECOGNISED, OTHER_THING, OTHER_AGENT = 0.5, -0.8, -1.6
+#: Term of a usual region of one colour if the noun has no class, and its usual share of the frame.
+REGION_TERM, _USUAL = -0.2, 0.02
 #: Seconds for which two visits of one thing may overlap, and their largest distance in colour.
 _OVERLAP, _COLOUR = 0.3, 0.3
 _BASIC = len(COLOURS)
@@ -61,13 +66,25 @@ class ObjectScorer:
 
     def wanted(self, reading: QueryReading) -> WantedClasses:
         """The classes that the reading's noun stands for; a part ("the bird's beak") is looked for as its whole."""
-        wanted = wanted_classes(reading.noun, reading.kind, self.labels)
+        wanted = wanted_classes(reading.noun, reading.kind, self.labels, reading.modifier)
         if not wanted.named:
             for _, noun, kind in reading.companions:
                 whole = wanted_classes(noun.removesuffix("'s"), kind, self.labels)
                 if noun.endswith("'s") and whole.known:
                     return WantedClasses(LIKE * whole.weights, False, True)
         return wanted
+
+    def region_colour(self, reading: QueryReading) -> str | None:
+        """The basic colour of the regions that may be meant: of a thing that is called coloured and has no class."""
+        whole = [colour for colour, part in reading.colours if part == "whole"]
+        if not whole or not reading.noun or self.wanted(reading).named:
+            return None
+        mix = mix_of(whole[0])
+        return max(mix, key=lambda name: mix[name])
+
+    def with_surfaces(self, everyone: list[TrackedActor]) -> list[TrackedActor]:
+        """The recognised things, neither people nor carried, of whose surface a coloured region may be a part."""
+        return [a for a in everyone if len(a.classes) and float((a.classes * (1 - self._mobile)).sum()) > 0.5]
 
     def class_terms(self, reading: QueryReading, pool: list[TrackedActor]) -> NDArray[np.float64]:
         """(n,) how well each actor is of the kind that is asked for, as log-likelihood ratios."""
@@ -76,6 +93,8 @@ class ObjectScorer:
         return np.array([self._class_term(a, reading, wanted, biggest) for a in pool], float)
 
     def _class_term(self, actor: TrackedActor, reading: QueryReading, wanted: WantedClasses, biggest: float) -> float:
+        if actor.id == REGION:
+            return _region_term(actor)
         if not reading.noun and reading.kind is None:
             return 0.0
         shape = kind_term(actor, reading.kind, biggest) if reading.kind is not None else -0.5
@@ -105,6 +124,11 @@ class ObjectScorer:
                 # Among things that plausibly are what is meant, how plausible they are says little.
                 terms = np.where(kinds > -1, 0.4 * kinds, 1.3 * kinds + 0.9)
                 out |= track_terms(reading, some, terms[group])
+        for actor in pool:
+            if actor.id == REGION:
+                # Its own colour chose it; other colours of the sentence may be those of parts ("with the yellow ring").
+                own = out[id(actor)]
+                out[id(actor)] = {k: v for k, v in own.items() if k not in {word for word, _ in reading.colours[1:]}}
         return out
 
     def time_candidates(
@@ -112,6 +136,9 @@ class ObjectScorer:
     ) -> list[Candidate]:
         """See `Scorer.time_candidates`; times together with the other things that the sentence names are added."""
         made = time_candidates(actor, reading, who)
+        if (len(actor.classes) or actor.id == REGION) and not (reading.events or reading.direction or reading.origin):
+            for c in made:
+                c.spans = stay(actor, scene.duration, scene.cuts, self.still)
         named = [e for e in reading.events if e not in events.WHOLE]
         parts = [c for c in made if "event" in c.terms]
         if named and len(actor.classes) and max((c.terms["event"] for c in parts), default=0.0) < WEAK:
@@ -208,6 +235,17 @@ class ObjectScorer:
                 joined = joined_visits(joined, other)
             out.append(replace(joined, members=chain))
         return out
+
+
+def _region_term(actor: TrackedActor) -> float:
+    """How well a region of one colour fits a noun without a class.
+
+    Things are compact, lie within the picture and are not a part of something that was recognised; that large regions
+    are more noticeable says nothing about what is meant.
+    """
+    size = float(np.log(actor.area / _USUAL))
+    unlikely = 0.25 * size + 0.2 * max(0.0, abs(size) - 1.5) + 0.6 * actor.contact
+    return float(np.clip(REGION_TERM - unlikely + 0.5 * np.log(max(actor.strong, 0.2)), LEAST, MOST))
 
 
 def _one_thing(a: TrackedActor, b: TrackedActor) -> bool:
