@@ -54,7 +54,8 @@ def coloured_regions(picture: NDArray[np.uint8]) -> FrameDetections:
     width = min(WIDTH, picture.shape[1])
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     small = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    shares = colour_table()[colour_cells(cv2.GaussianBlur(small, (3, 3), 0))]
+    smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
+    shares = colour_table()[colour_cells(smooth)]
     named = shares[..., : len(COLOURS)].argmax(2)
     named[shares[..., : len(COLOURS)].max(2) < SURE] = -1
     boxes, classes, colours = [], [], []
