@@ -424,7 +424,7 @@ def test_the_policy_of_the_package_answers_held_out_clips(
     """Rendered, encoded, asked and scored by the command line: far above every constant answer."""
     clips, asked, answers = tmp_path / "clips", tmp_path / "asked.jsonl", tmp_path / "answers.jsonl"
     world = ("--world", "shapes", "--domain", "still", "--split", "heldout")
-    cli("stage", clips, *world, "--clips", 8, "--seed", 300)
+    cli("stage", clips, *world, "--clips", 4, "--seed", 300)
     cli("data", "convert", "--benchmark", "stage", "--annotations", clips / "truth.jsonl", "--out", asked,
         "--videos", clips)  # fmt: skip
     batch = ("batch", asked, "--model", "tiny", "--device", "cpu", "--out", tmp_path / "out", "--json")
