@@ -122,7 +122,7 @@ def test_a_word_that_the_encoder_does_not_know_makes_it_unsure(moving_clip: Path
     with whenwhere.open(moving_clip, model="colours") as video:
         answer = video.ground("a red wug")
     assert answer.status == "unsure" and not answer.spans and answer.record.candidates
-    assert any("knows no word 'wug'" in warning for warning in answer.record.warnings)
+    assert any("does not know 'wug'" in warning for warning in answer.record.warnings)
 
 
 def test_a_given_time_and_a_window_are_kept(moving_clip: Path, colours: object) -> None:
@@ -141,7 +141,7 @@ def test_an_encoder_without_patches_answers_time_only(moving_clip: Path) -> None
     grounder = EncoderGrounder(lambda: Colours(patches=False))
     found = grounder.ground(probe(moving_clip), GroundingRequest(RED))
     assert found.status == "answered" and not found.tubes
-    assert found.warnings == ["colours embeds no patches or groups: only time was asked"]
+    assert found.warnings == ["colours embeds neither patches nor groups, so the answer has times but no boxes"]
 
 
 @pytest.mark.parametrize("frames", [1, 4, 5])

@@ -25,7 +25,7 @@ def novelty(features: ArrayLike, width: int = 2) -> Floats:
 
     Args:
         features: One feature for each frame, shape (T, D), T at least 2.
-        width: Frames on each side whose mean is compared; fewer at the ends.
+        width: Number of frames on each side whose means are compared; fewer at the ends.
 
     Raises:
         SettingError: There are fewer than two frames, a feature is not finite or zero, or `width` is below 1.
@@ -49,9 +49,9 @@ def novelty(features: ArrayLike, width: int = 2) -> Floats:
 
 
 def peaks(curve: Floats, deviations: float = 1.0) -> Floats:
-    """Places of the local maxima of a curve above its mean plus some standard deviations, shape (k,).
+    """Indices of the local maxima of a curve that exceed its mean plus some standard deviations, shape (k,).
 
-    The highest come first. A plateau counts once, at its middle.
+    The highest come first. A plateau counts once, at its middle, which may lie between two indices.
 
     Args:
         curve: Values, shape (n,).
@@ -121,7 +121,7 @@ def boundary_scores(
         true: True boundaries of each clip in seconds; may be empty.
         durations: Duration of each clip in seconds.
         tolerance: Largest difference in seconds.
-        deviations: Rule for peaks, see `peaks`.
+        deviations: Standard deviations above the mean that a peak must exceed (`peaks`).
 
     Returns:
         `boundary-F1`; and over clips that have boundaries, if there are any: `boundary-F1-count`, given their number,

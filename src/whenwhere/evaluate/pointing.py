@@ -1,9 +1,9 @@
 """Pointing: whether the brightest cell of a heat map lies in the box of what was named, and how good a box it gives.
 
 A heat map says for each cell of a grid over the frame how well it fits a noun: the cosine of the noun with the patch
-of that cell, or the soft assignment of the cell to the group that fits the noun best. Beside the score stand answers
-that need no encoder: the centre of the frame, a random cell, and the centre of the largest object. A random group needs
-the groups, so that whoever has them scores their maps with `pointed` and takes the mean.
+of that cell, or the soft assignment of the cell to the group that fits the noun best. The baselines need no encoder:
+the centre of the frame, a random cell, and the centre of the largest object. That of a random group needs the groups
+and is computed where they are known (`models.encoders.evaluation.pointing`).
 
 Boxes here are in 0-1 of the frame's width and height, because a heat map knows no pixels.
 Source: the pointing game of Zhang et al. (2016), without its tolerance of 15 pixels.
@@ -19,6 +19,10 @@ from whenwhere.overlap import box_iou
 
 def cell_centres(height: int, width: int) -> Floats:
     """Centre of each cell as x and y, in 0-1, shape (height, width, 2).
+
+    Args:
+        height: Number of rows of cells.
+        width: Number of columns of cells.
 
     >>> cell_centres(1, 2).tolist()
     [[[0.25, 0.5], [0.75, 0.5]]]
@@ -52,13 +56,13 @@ def pointed(heat: Floats, boxes: Floats) -> Floats:
 
 
 def peak_box(heat: Floats, level: float = 0.5) -> Floats:
-    """The box around the cells that hang together with the brightest one, xyxy in 0-1, shape (4,).
+    """The box around the bright cells that are connected with the brightest one, xyxy in 0-1, shape (4,).
 
-    Where several parts reach the highest value the largest of them counts; a flat map gives the whole frame.
+    Where several connected parts reach the highest value, the largest of them counts; a flat map gives the whole frame.
 
     Args:
         heat: A finite heat map, shape (height, width).
-        level: Cells count from this share of the way from the lowest to the highest value.
+        level: How bright a cell must be, as a share of the way from the lowest to the highest value.
 
     >>> peak_box(np.array([[0.0, 0.9, 0.0, 0.8], [0.0, 1.0, 0.0, 0.0]])).tolist()
     [0.25, 0.0, 0.5, 1.0]
@@ -124,5 +128,7 @@ def _checked(heat: Floats, boxes: Floats) -> Floats:
             "(n, 4), n at least 1"
         )
     if not np.isfinite(heat).all():
-        raise SettingError("the heat maps hold values that are not finite: the encoder has diverged")
+        raise SettingError(
+            "the heat maps hold values that are not finite: the encoder has diverged, so take an earlier one"
+        )
     return heat

@@ -37,7 +37,11 @@ def true_rank(scores: Floats, labels: NDArray[np.integer]) -> NDArray[np.intp]:
 
 
 def mean_class_accuracy(hit: Floats, labels: NDArray[np.integer]) -> float:
-    """Accuracy of each class that occurs, averaged over classes.
+    """Accuracy of each class that occurs, averaged over classes, 0-1; NaN if there are no items.
+
+    Args:
+        hit: 1 where the class was recognised and 0 elsewhere, shape (n,).
+        labels: Number of the true class, shape (n,).
 
     >>> mean_class_accuracy(np.array([1., 1, 1, 0]), np.array([0, 0, 0, 1]))
     0.5
@@ -49,9 +53,15 @@ def mean_class_accuracy(hit: Floats, labels: NDArray[np.integer]) -> float:
 def score(
     scores: Floats, labels: NDArray[np.integer], ids: Sequence[str], videos: Sequence[str] | None = None
 ) -> Scores:
-    """Top-1 and top-5 accuracy, their mean and mean class accuracy of class scores of shape (n, c).
+    """Top-1 and top-5 accuracy, their mean, and the mean accuracy of the classes, all in 0-1.
 
     `mean-top-1-5` is what papers on zero-shot recognition on Kinetics call AVG (InternVid, section 4).
+
+    Args:
+        scores: Scores of the classes, higher is better, shape (n, c). NaN ranks last.
+        labels: Number of the true class, shape (n,).
+        ids: Ids of the items.
+        videos: Names of their videos. None takes the ids.
 
     >>> score(np.eye(3), np.array([0, 1, 0]), ["a", "b", "c"]).summary["top-1"].__round__(3)
     0.667

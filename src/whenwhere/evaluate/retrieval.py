@@ -36,13 +36,16 @@ BLOCK = 1024
 
 
 def dual_softmax(similarity: Floats, axis: int, temperature: float = 1.0) -> Floats:
-    """Multiply similarities by their softmax over the queries.
+    """Multiplies similarities by their softmax over the queries, as ViCLIP's evaluation does with temperature 1.
 
     Args:
-        similarity: Similarities, shape (n, m).
+        similarity: Finite similarities, shape (n, m).
         axis: The axis along which the queries lie. In a matrix of shape (texts, videos) it is 0 if sentences are the
             queries, and 1 if videos are.
-        temperature: The similarities are divided by it before the softmax.
+        temperature: Number above 0 by which the similarities are divided before the softmax.
+
+    Returns:
+        The reweighted similarities, shape (n, m).
 
     >>> dual_softmax(np.array([[1., 0.], [1., 2.]]), 0).round(3).tolist()
     [[0.5, 0.0], [0.5, 1.762]]
@@ -83,7 +86,11 @@ def similarity_ranks(
 
 
 def rank_measures(rank: Floats) -> dict[str, float]:
-    """R@1, R@5, R@10, median rank and mean rank of the ranks of all queries; NaN if there are none."""
+    """R@1, R@5, R@10 (in 0-1), the median and the mean of the ranks of all queries; NaN if there are none.
+
+    Args:
+        rank: Rank of the right answer to each query, 1 is the best, shape (n,).
+    """
     if not len(rank):
         return dict.fromkeys([*(f"R@{k}" for k in RECALL_AT), "MdR", "MnR"], float("nan"))
     recalls = {f"R@{k}": float((rank <= k).mean()) for k in RECALL_AT}

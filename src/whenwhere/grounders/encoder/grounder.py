@@ -2,11 +2,10 @@
 
 Frames are embedded once for all sentences of a session. Each sentence gives a curve: how much more a moment looks like
 the sentence than like texts that say nothing ("a video"), in the units of the encoder's own logits. Windows that stand
-out from the rest of the curve are ranked (`windows`); the best one is the answer if inside it the sentence is likelier
-than any of the empty texts, and otherwise the answer is unsure and lists them. There is no confidence: an encoder's
-logits say which of two texts fits better, and both may be wrong, as every text is for a video unlike those it was
-trained on. A box a second is drawn around the warmest part of a heat map of the object that the sentence is about
-(`heat`).
+out from the rest of the curve are ranked (`windows`). The best one is the answer if the sentence fits it better than
+each of the texts that say nothing; otherwise the answer is unsure and lists the windows. There is no confidence,
+because logits only say which of several texts fits better, and for a video unlike those of training all may be wrong.
+Each second a box is drawn around the warmest part of a heat map of the object that the sentence is about (`heat`).
 
 A video encoder embeds overlapping clips, and a moment is the mean of the clips that show it. Frames are shown to the
 encoder whole, squeezed to its square, so that nothing at the sides is lost.
@@ -37,11 +36,11 @@ from whenwhere.video import VideoInfo, read_frames
 
 #: Texts that say nothing about a video, with which a sentence is compared.
 GENERIC = ("", "a video", "a photo", "a picture of something", "a scene", "an empty scene", "something else")
-#: Frames per second to look at.
+#: Frames per second that are looked at unless the request says otherwise.
 FPS = 2.0
-#: Frames decoded at a time.
+#: Largest number of frames that are decoded at a time.
 _TOGETHER = 128
-#: Most videos whose embeddings are kept in memory between questions.
+#: Largest number of videos whose embeddings are kept in memory between questions.
 _OPEN = 4
 
 
@@ -71,9 +70,9 @@ class EncoderGrounder:
     """Grounds sentences by an encoder of frames, clips and texts.
 
     Args:
-        open_encoder: Opens the encoder, when it is first needed.
-        progress: Called with the share of the video that was looked at.
-        generic: Texts that say nothing.
+        open_encoder: Opens the encoder when it is first needed.
+        progress: Called with the share of the video that was looked at, 0-1.
+        generic: Texts that say nothing about a video, with which sentences are compared.
     """
 
     name = "encoder"
@@ -108,7 +107,7 @@ class EncoderGrounder:
             self._find_time(info, request, sentence, result)
         if unknown := self.encoder.unknown_words(request.query):
             words = ", ".join(repr(word) for word in unknown)
-            result.warnings.append(f"{self.encoder.name} knows no word {words}: say it otherwise, or ask another model")
+            result.warnings.append(f"{self.encoder.name} does not know {words}: use other words, or ask another model")
             if result.status == "answered" and request.span is None:
                 result.status, result.spans = "unsure", SpanSet([])
                 result.candidates = [
@@ -171,7 +170,9 @@ class EncoderGrounder:
             clips, steps = _clips(images, encoder.frames, encoder.frames)
             heat = heat_maps(encoder.embed_clips(clips), thing, self._empty)
             if heat is None:
-                result.warnings.append(f"{encoder.name} embeds no patches or groups: only time was asked")
+                result.warnings.append(
+                    f"{encoder.name} embeds neither patches nor groups, so the answer has times but no boxes"
+                )
                 return
             for i, (clip, step) in enumerate(_places(steps, len(part), heat.shape[1])):
                 box = heat_box(heat[clip, step], info.width, info.height)
@@ -242,7 +243,15 @@ def _places(index: NDArray[np.intp], count: int, steps: int) -> list[tuple[int, 
 
 
 def _embed_moments(encoder: Encoder, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """For each frame the mean of what the clips that show it say: the embedding of the clip, and of its time step."""
+    """For each frame the mean over the clips that show it: of the clip's embedding and of that of the frame's step.
+
+    Args:
+        encoder: A video encoder.
+        images: Frames, shape (n, H, W, 3).
+
+    Returns:
+        Embeddings of unit length, shape (n, D).
+    """
     clips, index = _clips(images, encoder.frames, max(encoder.frames // 2, 1))
     found = encoder.embed_clips(clips)
     steps = np.repeat(found.frames, encoder.frames // found.frames.shape[1], 1)

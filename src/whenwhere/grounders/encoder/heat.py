@@ -12,9 +12,9 @@ def heat_maps(
 ) -> NDArray[np.float64] | None:
     """How much each patch looks like a text.
 
-    With group tokens, the group that is most like the text, of those that hold any patch of the clip, says it: the heat
-    of a patch is its share in that group.
-    Without, it is the patch's own cosine, less the largest cosine with a text that says nothing.
+    With group tokens, the heat of a patch is its share in the group that is most like the text, among the groups that
+    hold any patch of the clip. Without them, it is the patch's own cosine with the text, minus its largest cosine with
+    a text that says nothing.
 
     Args:
         found: Embeddings of B clips of T' time steps.

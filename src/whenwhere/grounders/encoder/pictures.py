@@ -3,9 +3,9 @@
     maps = draw_maps(whenwhere.open_encoder("encoders/mine"), "street.mp4", ["red car"], span=(3, 8))
     maps.save("maps.png")
 
-Each column is a frame. The first row shows the frames, one row for each text the patches that look most like it with
-the box that grounding would draw, then what the clip's embedding attends to, and the groups, each in a colour of its
-own, where the encoder has them.
+Each column is a frame. The first row shows the frames. Then each text has a row with the patches that look most like it
+and the box that grounding would draw. The last rows show what the clip's embedding attends to, and the groups, each in
+a colour of its own, where the encoder has them.
 """
 
 import os

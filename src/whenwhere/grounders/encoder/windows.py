@@ -1,10 +1,10 @@
 """From a score over time to ranked windows.
 
-A window is good if the scores inside it are higher than those outside, and the more of both there are, the more that
-says: its rise is the difference of the two means times sqrt(n·m / (n + m)), n steps inside and m outside, the square
-root of what the split explains of the curve's variance. A rise needs no threshold and no length, so that sliding
-windows of all lengths can be compared. One further step with the score 0 counts as outside; so the whole video is a
-window too, which wins only if the curve is high and flat.
+A window is good if the scores inside it are higher than those outside, and the more steps there are of both, the more
+this means. Its rise is the difference of the two means times sqrt(n·m / (n + m)), with n steps inside and m outside:
+the square root of the sum of squares that the split explains. A rise needs no threshold and no length, so that sliding
+windows of all lengths can be compared. One further step with the score 0 counts as outside, so that the whole video is
+a window too; it wins only if the curve is high and flat.
 """
 
 from dataclasses import dataclass
