@@ -158,7 +158,6 @@ GROUPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         _words("food meal snack"),
         frozenset(("banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake")),
     ),
-    "toy": (_words("toy"), frozenset(("teddy bear", "sports ball", "frisbee", "kite"))),
 }
 #: Labels that a detector seldom misses if the thing is there. Small and rare things it misses often: that it never saw
 #: a cake says little, that it never saw a person says much.
