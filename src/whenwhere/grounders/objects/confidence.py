@@ -7,6 +7,8 @@ names. A thing is absent only if the detector has a class for it and never saw o
 never claimed to be absent.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from whenwhere.grounders.motion import events
@@ -22,6 +24,7 @@ from whenwhere.grounders.motion.confidence_features import (
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
+from whenwhere.grounders.objects.coloured import REGION
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.ranking import WEAK, ObjectScorer
@@ -109,6 +112,9 @@ class ClassEvidence:
     ) -> StatusDecision:
         """Decide what may be claimed, given the best candidate (see `motion.abstention.decide_status`)."""
         best = made[0]
+        if best.actor.id == REGION:
+            # Its first colour chose it; the others may be those of its parts.
+            reading = replace(reading, colours=reading.colours[:1])
         facts = confidence_features(sentence, reading, made, around)
         wanted = self.scorer.wanted(reading)
         margin = None if facts["alone"] else facts["margin"]
