@@ -1,8 +1,8 @@
 """Makes the clips of a corpus: frames, a caption that names some of the shapes, and the truth behind it.
 
 `make_captioned(CORPORA["pairs"], seed)` is one clip. Its caption is true of what was painted: each named shape is
-visible when its action begins and ends, and for at least half of the time in between; a layout in which it is not is
-drawn anew. A shape's place is drawn without regard to its noun, and named shapes are painted over the others.
+visible when its action begins and ends, and for at least half of the time in between; where it is not, another layout
+is drawn. A shape's place is drawn without regard to its noun, and named shapes are painted over the others.
 """
 
 import itertools
@@ -172,7 +172,7 @@ def exchanged(plan: ShapesPlan, named: tuple[int, ...], what: Attribute) -> Shap
     elif what == "texture":
         pair = replace(a, texture=b.texture), replace(b, texture=a.texture)
     else:
-        # what is done changes hands, but not when
+        # the verbs are exchanged, the times are not
         swap = [[replace(x, verb=y.verb) for x, y in zip(p.acts, q.acts, strict=True)] for p, q in ((a, b), (b, a))]
         pair = replace(a, acts=swap[0]), replace(b, acts=swap[1])
     things[named[0]], things[named[1]] = pair
@@ -189,7 +189,7 @@ def phrase(thing: Thing) -> str:
 
 
 def side_of(a: tuple[float, float], b: tuple[float, float]) -> str | None:
-    """How a point lies to another: `left of`, `right of`, `above` or `below`; None where they are close.
+    """Where a point is relative to another: `left of`, `right of`, `above` or `below`; None where they are close.
 
     Args:
         a: x and y of the point, as shares of the side.
@@ -206,7 +206,7 @@ def side_of(a: tuple[float, float], b: tuple[float, float]) -> str | None:
 def true_caption(corpus: ShapesCorpus, plan: ShapesPlan, named: tuple[int, ...], boxes: NDArray[np.float64]) -> str:
     """The caption that says what the named shapes are and do, joined by `then` where one follows the other.
 
-    Where they do nothing, it says how the first two lie to each other in the middle frame.
+    Where they do nothing, it says where two named shapes are relative to each other in the middle frame.
 
     Args:
         corpus: The corpus.
@@ -280,7 +280,7 @@ def finish(corpus: ShapesCorpus, name: str, plan: ShapesPlan, named: tuple[int, 
     """
     images, boxes, seen = painted.images, painted.boxes, painted.seen
     if corpus.still:
-        # one that was stored has its one frame in all places already
+        # a stored still already has its single frame repeated
         middle = np.full(corpus.frames, min(corpus.painted // 2, len(images) - 1))
         images, boxes, seen = images[middle], boxes[:, middle], seen[:, middle]
     nouns = tuple(phrase(plan.things[i]).removeprefix("the ") for i in named)

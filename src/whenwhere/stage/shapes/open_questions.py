@@ -1,10 +1,10 @@
 """Open-ended questions about captioned clips: the answer is one entry of a closed vocabulary (`answer_vocabulary`).
 
 Questions come in three classes. `middle` asks for what the middle frame shows (the colour of a shape, how two shapes
-lie to each other, how many there are), `event` for what it does not show (what a shape does, what happens first), and
-`both` for an attribute of the shape that does something. A question is asked only if its answer is visible and nothing
-else in the clip fits; drawn shapes and verbs are spread evenly, so that no answer is right more often than others of
-its kind, except for numbers of shapes.
+are relative to each other, how many there are), `event` for what it does not show (what a shape does, what happens
+first), and `both` for an attribute of the shape that does something. A question is asked only if its answer is visible
+and nothing else in the clip fits. Shapes and verbs are spread evenly, so that no answer is right more often than others
+of its kind, except for numbers of shapes.
 """
 
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ class RecognitionClip:
 
 
 def _facts(plan: ShapesPlan, things: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """What a caption can say of each shape, most special first; a caption does not mention that a texture is plain."""
+    """The most that a caption can say of each shape: colour, shape, texture (0 is not said) and verb (-1 is none)."""
     for i in things:
         thing = plan.things[i]
         for verb in [a.verb for a in thing.acts] or [-1]:
@@ -65,7 +65,7 @@ def _facts(plan: ShapesPlan, things: Sequence[int]) -> Iterator[tuple[int, ...]]
 
 
 def _true_of(plan: ShapesPlan) -> set[tuple[int, ...]]:
-    """Everything that a caption can truly say of one shape of a clip."""
+    """Everything that a caption can truly say of single shapes of a clip; 0 and -1 leave out texture and verb."""
     out: set[tuple[int, ...]] = set()
     for colour, shape, texture, verb in _facts(plan, range(len(plan.things))):
         out |= {(colour, shape, t, v) for t in {texture, 0} for v in {verb, -1}}
@@ -175,7 +175,7 @@ def recognition_pool(corpus: ShapesCorpus, count: int, first_seed: int = 0, byst
     Args:
         corpus: The corpus that gives sizes, camera and layout; one shape is named, whatever it says.
         count: Number of clips.
-        first_seed: Seed of the first clip; seeds whose verb is complete are left out.
+        first_seed: Seed of the first clip; seeds whose verb has enough clips already are left out.
         bystanders: Share of the other shapes that act too.
     """
     one = replace(corpus, named=1, bystanders=bystanders, drift=0.0, transient=False, middle=None, timing="free")

@@ -1,8 +1,9 @@
 """Captions of one clip at two scales, each with facts that the other lacks, and ways to put them together.
 
-The coarse scale describes the middle frame: shapes with texture and colour, and how two of them lie. It sees nothing
-happen. The fine scale tags frames: which shape (never its colour, texture or place) does what, in order of time. So a
-colour belongs to an event only for who knows both scales, and only if the shape can be seen in the middle frame.
+The coarse scale describes the middle frame: shapes with texture and colour, and where they are relative to each other.
+It sees nothing happen. The fine scale tags frames: which shape (never its colour, texture or place) does what, in order
+of time. So only a reader of both scales can tell the colour of the shape in an event, and only if that shape is visible
+in the middle frame.
 `coarse`, `fine`, `fused`, `concat` and `random_choice` all have the same number of words (`words`), so that none
 has an advantage in length. `truth` says everything without errors and is what a test asks.
 """
@@ -87,7 +88,7 @@ def _described(clip: CaptionedShapes, settings: ScaleSettings, seed: int) -> lis
 
 
 def _layout(shapes: list[_Described]) -> str:
-    """How shapes lie to each other, pair by pair."""
+    """Where shapes are relative to each other, pair by pair, in words."""
     if len(shapes) == 1:
         return shapes[0].words
     said = []
