@@ -3,10 +3,9 @@
     WHENWHERE_DATA=/path/to/data python benchmarks/detector_calls.py
 
 The two clips of real still cameras are looked at four times a second by the detector `ssd`. `every picture` asks it
-each time; `changed picture` takes the last detections over where no block of the picture has changed, as the index of
-`--model objects` does; `motion gate` is `whenwhere.models.detectors.gate`. Recall: true boxes that a box of score .1 or
-more meets with an IoU of at least .5 in the picture nearest in time, wherever it came from. Expected cost: five
-minutes.
+each time; `motion gate` is `whenwhere.models.detectors.gate`, which the index of `--model objects` uses. Recall: true
+boxes that a box of score .1 or more meets with an IoU of at least .5 in the picture nearest in time, wherever it came
+from. Expected cost: five minutes.
 """
 
 import json
@@ -21,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from detectors import true_boxes
 
 from whenwhere import open_detector
-from whenwhere.grounders.objects.index import _frames
 from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.models.detectors.gate import MotionGate
 from whenwhere.overlap import box_iou
@@ -47,22 +45,12 @@ def gated(times: list[float], pictures: list[np.ndarray], found: list[ClassDetec
     return out, asked
 
 
-def changed(times: list[float], pictures: list[np.ndarray], found: list[ClassDetections]) -> tuple[list, list[int]]:
-    """The same for the rule of the index of objects."""
-    out, asked = [], []
-    for k, frame in enumerate(_frames(iter(zip(times, pictures, strict=True)))):
-        if frame.changed:
-            asked.append(k)
-        out.append(found[asked[-1]])
-    return out, asked
-
-
 def every(times: list[float], pictures: list[np.ndarray], found: list[ClassDetections]) -> tuple[list, list[int]]:
     """The same without a gate."""
     return found, list(range(len(found)))
 
 
-RULES: dict[str, Callable] = {"every picture": every, "changed picture": changed, "motion gate": gated}
+RULES: dict[str, Callable] = {"every picture": every, "motion gate": gated}
 
 
 def main() -> int:

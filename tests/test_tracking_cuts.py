@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from whenwhere import Span, SpanSet, Tube
-from whenwhere.tracking import anchor_cuts, fill_tube, find_cuts
-from whenwhere.video import FrameWriter, VideoInfo, probe
+from whenwhere.tracking import JumpFinder, anchor_cuts, fill_tube, find_cuts
+from whenwhere.video import FrameWriter, VideoInfo, probe, stream_frames
 
 W, H = 160, 120
 
@@ -48,6 +48,20 @@ def test_same_cuts_as_scenedetect_within_a_frame(tmp_path, lengths, fps, seed):
     ours, theirs = find_cuts(info), scenedetect_cuts(tmp_path / "shots.mp4")
     assert len(ours) == len(theirs)
     np.testing.assert_allclose(ours, theirs, atol=1.01 / fps)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("lengths", "fps"), [([30, 40, 25, 60], 4.0), ([33, 21, 70], 6.0), ([300], 4.0)])
+def test_every_cut_lies_in_a_part_where_frames_that_were_looked_at_differ(tmp_path, lengths, fps, seed):
+    info = write_shots(tmp_path / "shots.mp4", lengths, 25, seed)
+    finder = JumpFinder()
+    for t, frame in stream_frames(info, fps=fps, width=96):
+        finder.add(t, frame)
+    parts = SpanSet(finder.parts)
+    cuts = find_cuts(info)
+    assert len(cuts) == len(lengths) - 1 and all(t in parts for t in cuts)
+    assert cuts or not parts
+    assert [t for part in parts for t in find_cuts(info, part)] == cuts
 
 
 def test_cuts_are_the_first_frames_of_the_new_shots(tmp_path):

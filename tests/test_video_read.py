@@ -229,7 +229,7 @@ def test_leading_pictures_are_decoded_from_the_group_before(folder: Path) -> Non
 def test_pickers_own_threads_give_the_same(folder: Path, threads: int) -> None:
     info = probe(clips.make("plain", folder).path)
     assert info.packets is not None
-    picker = FramePicker(info, 80, threads=threads)
+    picker = FramePicker(info, FrameConverter(info, 80), threads)
     for run in decode_runs(info.packets, info.ticks[::6]):
         for tick, image in picker.pick(run).items():
             assert clips.code(image) == np.flatnonzero(info.ticks == tick)[0]
@@ -247,7 +247,7 @@ def test_hidden_reference_frames_are_not_counted(folder: Path) -> None:
 def test_repair_finds_what_skipping_lost(folder: Path) -> None:
     """The second, plain decoding gives exactly the requested frames and does not report them as damaged."""
     info = probe(clips.make("hevc", folder).path)
-    picker = FramePicker(info, None)
+    picker = FramePicker(info, FrameConverter(info, None))
     ticks = info.ticks[[19, 20, 33]].tolist()
     assert [clips.code(image) for _, image in sorted(picker.repair(ticks).items())] == [19, 20, 33]
     assert not picker.damaged
@@ -256,7 +256,7 @@ def test_repair_finds_what_skipping_lost(folder: Path) -> None:
 
 def test_a_hole_is_filled_with_the_frame_before(folder: Path) -> None:
     info = probe(clips.make("plain", folder).path)
-    picker = FramePicker(info, None)
+    picker = FramePicker(info, FrameConverter(info, None))
     ticks = info.ticks[:8].tolist()
     between = [(t, f) for t, f in _frames(info, 8) if t not in ticks[3:5]]
     got = [
@@ -400,7 +400,7 @@ def test_seeking_gives_the_same_as_reading_through(name: str, folder: Path, monk
     jump = decode.Decoder._jump
     monkeypatch.setattr(decode, "_STRIDE", -1)
     monkeypatch.setattr(decode.Decoder, "_jump", lambda self, start: seeks.append(jump(self, start)) or seeks[-1])
-    picker = FramePicker(info, 120)
+    picker = FramePicker(info, FrameConverter(info, 120))
     wanted = info.ticks[:: max(len(info.ticks) // 9, 1)]
     found = {}
     for run in sorted(decode_runs(info.packets, wanted), key=lambda r: -r.start):

@@ -190,8 +190,17 @@ class Session:
         i = self.info
         return f"Session({self.source!r}, {i.duration:.1f} s, {i.width}×{i.height}, {i.fps:.4g} fps, {self.model})"
 
-    def cuts(self, spans: SpanSet) -> list[float]:
-        """Times of the first frame of each new shot inside the spans. Each span of a video is looked at once."""
+    def cuts(self, spans: SpanSet, jumps: SpanSet | None = None) -> list[float]:
+        """Times of the first frame of each new shot inside the spans. Each span of a video is looked at once.
+
+        Args:
+            spans: Where to look.
+            jumps: Parts of the video outside of which there is no cut, if that is known.
+        """
+        if jumps is not None:
+            parts = spans & jumps
+            # Looking at many small parts takes longer than looking at all.
+            spans = parts if parts.duration < spans.duration / 3 else spans
         return [t for span in spans for t in self._cuts_in(span)]
 
     def _cuts_in(self, span: Span) -> list[float]:
@@ -256,7 +265,7 @@ class Session:
         found.tubes = [smooth(tube, settings.smooth) for tube in found.tubes]
         found = clip_result(found, self.info, settings.within)
         if any(len(tube) > 1 for tube in found.tubes):
-            found.tubes = [anchor_cuts(tube, self.cuts(tube.spans), self.info) for tube in found.tubes]
+            found.tubes = [anchor_cuts(tube, self.cuts(tube.spans, found.jumps), self.info) for tube in found.tubes]
         answer = Answer(self._record(query, settings, found), self)
         if settings.frames:
             answer.fill()

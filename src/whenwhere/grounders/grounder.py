@@ -61,6 +61,7 @@ class GroundingResult:
         warnings: Warnings for the user, each a sentence.
         costs: The cost of the model calls, and their trace. None if no model was asked.
         parse: The worst parse status among the model's replies. None if there was no reply.
+        jumps: Parts of the video outside of which no shot is cut. None if the grounder does not know of any.
     """
 
     status: Status
@@ -76,6 +77,7 @@ class GroundingResult:
     warnings: list[str] = field(default_factory=list)
     costs: "CallCosts | None" = None
     parse: str | None = None
+    jumps: SpanSet | None = None
 
 
 class Grounder(Protocol):

@@ -27,6 +27,9 @@ THRESHOLD = 27.0
 MIN_FRAMES = 15
 #: Width in pixels at which frames are compared.
 WIDTH = 256
+#: Mean HSV difference below which no cut lies between two frames a fraction of a second apart, if they are `_SMALL`.
+ALIKE = 9.0
+_SMALL = (80, 45)
 #: A box whose recorded time (3 decimals) is this much before a cut was made for the frame at the cut.
 _EPS = 1e-3
 
@@ -62,6 +65,34 @@ def find_cuts(
             cuts.append(cut)
         previous = hsv
     return [t for t in cuts if within is None or t in within]
+
+
+class JumpFinder:
+    """Tells in which parts of a video a cut may lie, from frames a fraction of a second apart.
+
+    Between two frames that look alike there is none, but for flashes, after which the same shot goes on.
+    `find_cuts` need not decode such parts.
+    """
+
+    def __init__(self) -> None:
+        #: (start, end) seconds of each part in which a cut may lie.
+        self.parts: list[tuple[float, float]] = []
+        self._time = 0.0
+        self._before: NDArray[np.uint8] | None = None
+
+    def add(self, time: float, frame: NDArray[np.uint8]) -> None:
+        """Take the next frame.
+
+        Args:
+            time: Its time in seconds, later than all before.
+            frame: RGB frame, shape (h, w, 3), of the same size every time.
+        """
+        small = cv2.resize(frame, _SMALL, interpolation=cv2.INTER_AREA)
+        hsv = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2HSV), np.uint8)
+        if self._before is not None and float(np.mean(cv2.absdiff(hsv, self._before))) >= ALIKE:
+            # The cut may be at the very frame.
+            self.parts.append((self._time, time + _EPS))
+        self._time, self._before = time, hsv
 
 
 class _Merge:

@@ -17,4 +17,5 @@ from whenwhere.video.source import check_source as check_source
 from whenwhere.video.source import open_video as open_video
 from whenwhere.video.stream import stream_frames as stream_frames
 from whenwhere.video.stream import stream_index as stream_index
+from whenwhere.video.stream import stream_views as stream_views
 from whenwhere.video.write import FrameWriter as FrameWriter

@@ -5,8 +5,9 @@ damaged (or never existed), and the frame before it takes its place, as in a pla
 that refer to damaged ones, are remembered so that a warning can name them.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from typing import Generic, TypeVar
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -14,23 +15,24 @@ from numpy.typing import NDArray
 
 from whenwhere.video.decode import Decoder, DecodeRun, decode_runs, every_frame
 from whenwhere.video.info import VideoInfo
-from whenwhere.video.picture import FrameConverter
+
+#: What a converter makes of a frame.
+Image = TypeVar("Image")
 
 
-class FramePicker:
+class FramePicker(Generic[Image]):
     """Decodes runs and converts their frames to images; for one thread.
 
     Args:
         info: The probed video, with its packet table.
-        width: Width of the images in pixels; None keeps the displayed width.
-        gray: Whether images are (h, w) luma instead of (h, w, 3) RGB.
+        converter: Makes an image of a frame, such as `FrameConverter`; it belongs to this picker alone.
         threads: FFmpeg threads inside the decoder.
     """
 
-    def __init__(self, info: VideoInfo, width: int | None, gray: bool = False, threads: int = 1) -> None:
+    def __init__(self, info: VideoInfo, converter: Callable[[VideoFrame], Image], threads: int = 1) -> None:
         self._info = info
         self._decoder = Decoder(info, threads)
-        self._converter = FrameConverter(info, width, gray)
+        self._converter = converter
         self._replaced: set[int] = set()
 
     @property
@@ -42,9 +44,9 @@ class FramePicker:
         """Release the file."""
         self._decoder.close()
 
-    def pick(self, run: DecodeRun) -> dict[int, NDArray[np.uint8]]:
+    def pick(self, run: DecodeRun) -> dict[int, Image]:
         """The images of a run by tick; empty only if nothing near the run can be decoded."""
-        got: dict[int, NDArray[np.uint8]] = {}
+        got: dict[int, Image] = {}
         for frame in self._decoder.frames(run):
             assert frame.pts is not None
             got[frame.pts] = self._converter(frame)
@@ -53,7 +55,7 @@ class FramePicker:
             got |= self.repair(missing)
         return got
 
-    def pick_in_order(self, run: DecodeRun) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+    def pick_in_order(self, run: DecodeRun) -> Generator[tuple[int, Image], None, None]:
         """(tick, image) of a run in display order, one at a time, for runs too long to hold in memory."""
         expected = sorted(run.ticks)
         k = 0
@@ -78,18 +80,18 @@ class FramePicker:
         if k < len(expected):
             yield from self._repair_beside(expected[k:])
 
-    def _repair_beside(self, ticks: list[int]) -> list[tuple[int, NDArray[np.uint8]]]:
+    def _repair_beside(self, ticks: list[int]) -> list[tuple[int, Image]]:
         """`repair` with a second decoder, since the first one is in the middle of a run."""
-        other = FramePicker(self._info, self._converter.width, self._converter.gray)
+        other = FramePicker(self._info, self._converter)
         try:
             return sorted(other.repair(ticks).items())
         finally:
             self._replaced |= other.damaged
             other.close()
 
-    def repair(self, ticks: list[int]) -> dict[int, NDArray[np.uint8]]:
+    def repair(self, ticks: list[int]) -> dict[int, Image]:
         """Decode around these ticks without skipping anything; a missing frame gets the image of the one before it."""
-        got: dict[int, NDArray[np.uint8]] = {}
+        got: dict[int, Image] = {}
         for run in decode_runs(self._info.packets, np.array(ticks, np.int64)):
             stamped = ((f.pts, f) for f in self._decoder.frames(run, plain=True) if f.pts is not None)
             for tick, image, exact in matched_frames(stamped, run.ticks, self._converter):
@@ -101,8 +103,8 @@ class FramePicker:
 
 
 def matched_frames(
-    frames: Iterable[tuple[int, VideoFrame]], ticks: Iterable[int], converter: FrameConverter
-) -> Iterator[tuple[int, NDArray[np.uint8], bool]]:
+    frames: Iterable[tuple[int, VideoFrame]], ticks: Iterable[int], converter: Callable[[VideoFrame], Image]
+) -> Iterator[tuple[int, Image, bool]]:
     """(tick, image, exact) of each wanted tick, from frames in display order.
 
     `exact` says whether the image is that very frame. A tick without a frame of its own gets the last frame before it,
@@ -124,8 +126,8 @@ def matched_frames(
 
 
 def decode_plainly(
-    info: VideoInfo, ticks: Iterable[int], converter: FrameConverter, damaged: set[int]
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    info: VideoInfo, ticks: Iterable[int], converter: Callable[[VideoFrame], Image], damaged: set[int]
+) -> Iterator[tuple[int, Image]]:
     """(tick, image) of wanted ticks by decoding the whole file from its start, if its packets cannot be trusted."""
     for tick, image, exact in matched_frames(every_frame(info), ticks, converter):
         if not exact:

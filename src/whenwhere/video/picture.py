@@ -4,6 +4,7 @@ Scaling happens in the decoder's own colour format and only for wanted frames. T
 averaging when shrinking (no aliasing), bicubic otherwise; models and optical flow notice the difference.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -93,3 +94,25 @@ class FrameConverter:
             if self.gray:
                 image = np.rint(image @ _LUMA).astype(np.uint8)
         return self._orientation.upright(np.asarray(image, np.uint8))
+
+
+class FrameViews:
+    """Turns frames of one video into arrays of several widths; two threads must not share one of these.
+
+    Args:
+        info: The probed video.
+        widths: Width of each image in pixels; None keeps the displayed width.
+        gray: Whether images are (h, w) luma in full range instead of (h, w, 3) RGB.
+    """
+
+    def __init__(self, info: VideoInfo, widths: Sequence[int | None], gray: bool = False) -> None:
+        self._converters = [FrameConverter(info, width, gray) for width in widths]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the images of one frame."""
+        return sum(int(np.prod(converter.shape)) for converter in self._converters)
+
+    def __call__(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], ...]:
+        """The images of the frame, in the order of the widths."""
+        return tuple(converter(frame) for converter in self._converters)

@@ -182,7 +182,7 @@ def _decode_side_by_side(
     lock = threading.Lock()
 
     def decode_pieces(work: deque[int], inner: int) -> set[int]:
-        picker = FramePicker(info, width, threads=inner)
+        picker = FramePicker(info, FrameConverter(info, width), inner)
         try:
             while True:
                 with lock:

@@ -77,6 +77,12 @@ def _chain(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return np.vstack([b, [0, 0, 1]])[:2] @ np.vstack([a, [0, 0, 1]])
 
 
+def moved_box(box: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (4,) xyxy box around a box that a (2, 3) similarity has moved."""
+    corners = box.reshape(2, 2) @ m[:, :2].T + m[:, 2]
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
 def inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse similarity, (2, 3)."""
     return np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2]

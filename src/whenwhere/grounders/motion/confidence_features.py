@@ -9,7 +9,7 @@ lie at the same time. Each feature is bounded and points one way (more is better
 
 import itertools
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,12 @@ class ClipConditions:
     everyone: list[TrackedActor]
     duration: float
 
+    @cached_property
+    def noticeable(self) -> list[TrackedActor]:
+        """The actors that tell what the clip shows."""
+        largest = max((a.mass for a in self.everyone), default=0.0)
+        return [a for a in self.everyone if clearly_seen(a) and a.mass > _NOTICEABLE * largest]
+
 
 def unknown_words(sentence: str) -> list[str]:
     """The content words of a sentence that the grounder cannot use.
@@ -133,20 +139,14 @@ def clearly_seen(actor: TrackedActor) -> bool:
     return mobile and actor.span.duration >= _MIN_SECONDS and len(actor.times) >= _MIN_SIGHTINGS
 
 
-def _noticeable(around: ClipConditions) -> list[TrackedActor]:
-    """The actors that tell what a clip shows."""
-    largest = max((a.mass for a in around.everyone), default=0.0)
-    return [a for a in around.everyone if clearly_seen(a) and a.mass > _NOTICEABLE * largest]
-
-
 def has_company(actor: TrackedActor, around: ClipConditions) -> bool:
     """Whether the clip shows other actors that tell what it shows."""
-    return any(a is not actor and all(a is not m for m in actor.members) for a in _noticeable(around))
+    return any(a is not actor and all(a is not m for m in actor.members) for a in around.noticeable)
 
 
 def family_looks(actor: TrackedActor, around: ClipConditions) -> NDArray[np.float64]:
     """(3,) probabilities of the families of `kind_model` for an actor, given the clip's other actors."""
-    return kind_model.family_beside(actor, _noticeable(around) if has_company(actor, around) else [])
+    return kind_model.family_beside(actor, around.noticeable if has_company(actor, around) else [])
 
 
 def not_bigger(reading: QueryReading, actor: TrackedActor, around: ClipConditions) -> bool:
@@ -157,7 +157,7 @@ def not_bigger(reading: QueryReading, actor: TrackedActor, around: ClipCondition
     if not lexicon.BIG_VEHICLES & set(lexicon.lemmas(reading.noun)):
         return False
     vehicle = kind_model.FAMILY_OF["vehicle"]
-    others = [a.area for a in _noticeable(around) if a is not actor and family_looks(a, around)[vehicle] >= 0.5]
+    others = [a.area for a in around.noticeable if a is not actor and family_looks(a, around)[vehicle] >= 0.5]
     return len(others) >= _FEW and actor.area < _BIGGER * min(others)
 
 

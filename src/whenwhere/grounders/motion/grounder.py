@@ -60,10 +60,23 @@ class MotionGrounder:
         self.progress = progress
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.Index, list[TrackedActor]]] = OrderedDict()
 
+    def indexer(self, info: VideoInfo) -> indexing.Indexer:
+        """What makes the index of a video from frames of another pass; see `observe`."""
+        return indexing.Indexer(info, kind=self.background)
+
+    def index_key(self, info: VideoInfo, fps: float = indexing.FPS) -> str:
+        """The key under which the index of a video is kept in the cache."""
+        return self.cache.key("motion", indexing.VERSION, info.content, fps, indexing.WIDTH, self.background)
+
     def observe(
-        self, info: VideoInfo, sample_fps: float | None = None
+        self, info: VideoInfo, sample_fps: float | None = None, ready: indexing.Index | None = None
     ) -> tuple[indexing.Index, list[TrackedActor], int]:
         """Analyse a video, or take its index from the cache.
+
+        Args:
+            info: The probed video.
+            sample_fps: Frames per second that are analysed; None means `index.FPS`.
+            ready: The index, if it was made by `indexer` already; it is stored.
 
         Returns:
             The index, all tracked actors, and the number of frames that had to be decoded by this call.
@@ -76,12 +89,13 @@ class MotionGrounder:
         made: list[indexing.Index] = []
 
         def make() -> dict[str, np.ndarray]:
+            if ready is not None:
+                return ready.arrays()
             made.append(indexing.build_index(info, fps, kind=self.background, progress=self.progress))
             return made[0].arrays()
 
-        name = self.cache.key("motion", indexing.VERSION, key[0], fps, indexing.WIDTH, self.background)
         # The first time too, the index passes through its stored form: a fresh answer and a cached one must be equal.
-        index = indexing.Index.from_arrays(self.cache.arrays(name, make))
+        index = indexing.Index.from_arrays(self.cache.arrays(self.index_key(info, fps), make))
         everyone = tracked_actors(index)
         keep = object_rows(everyone, index.changes)
         index.changes, index.change_colours = index.changes[keep], index.change_colours[keep]
@@ -159,8 +173,9 @@ def ground_among(
     answer = select(query, around, rank, lambda r: bool(actor_groups(scene.actors, r.count))).answer(reading)
     made = answer.made
     found = GroundingResult(
-        "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings
-    )
+        "unsure", 0.0, reading=reading.record(), frames_decoded=decoded, frames_shown=decoded, warnings=warnings,
+        jumps=SpanSet(map(tuple, index.jumps.tolist())),
+    )  # fmt: skip
     if not made:
         found.candidates = []
         warnings.append(f"nothing {seen} in this video" if not everyone else f"nothing {seen} during that time")

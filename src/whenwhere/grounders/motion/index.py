@@ -6,8 +6,13 @@ continues in the next window of the same shot is joined there. A few kilobytes p
 keyed by the video's content.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,11 +20,16 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import background as bg
 from whenwhere.grounders.motion import blobs, camera, object_changes, static_objects
+from whenwhere.grounders.motion.track_index import TrackIndex, column, sample_step, track_numbers
 from whenwhere.grounders.motion.tracks import BlobLinker, BlobTrack, stitch_tracks
+from whenwhere.tracking import JumpFinder
 from whenwhere.video import VideoInfo, stream_frames
+from whenwhere.video.read import cores
+
+Made = TypeVar("Made")
 
 #: Version of the stored arrays; raise it if they or their meaning change.
-VERSION = 7
+VERSION = 9
 #: Frames per second that are analysed, and their width in pixels.
 FPS = 6.0
 WIDTH = 320
@@ -30,82 +40,36 @@ SHORTEST = 0.4
 
 
 @dataclass
-class Index:
-    """Everything that answers are made from.
+class Index(TrackIndex):
+    """Everything that answers are made from: what moved, and what was put down or taken away.
 
     Attributes:
-        duration: Duration of the video, in seconds.
-        step: Seconds between analysed frames.
-        width: Width of the displayed frame, in pixels.
-        height: Height of the displayed frame, in pixels.
-        track: (n,) number of the track of each sighting; sightings are sorted by track and time.
-        times: (n,) seconds.
-        boxes: (n, 4) xyxy pixels of the displayed frame.
         areas: (n,) shares of the frame.
         strong: (n,) shares of strong evidence.
         shared: (n,) whether the blob was divided with a neighbour.
-        colours: (n, 5, 13) colour shares by height zone and column of `colours.COLUMNS`.
         changes: (m, len(object_changes.COLUMNS)) objects that were put down or taken away.
         change_colours: (m, 13) colour shares of these objects.
         static: (k, 6) objects that never move: start, end, box.
         static_colours: (k, 13) colour shares of these objects.
-        cuts: Times of the first frames of new shots.
-        moving: Share of the time with a moving camera.
         unsteady: Share of the time in which the camera's motion could not be compensated.
         flood: Share of the picture that is foreground in the busiest tenth of frames (their 90 % quantile).
-        frames: Number of analysed frames.
         recurring: Share of the frames for which the costlier background was used.
-        warnings: Sentences about damaged frames.
     """
 
-    duration: float
-    step: float
-    width: int
-    height: int
-    track: NDArray[np.int32]
-    times: NDArray[np.float64]
-    boxes: NDArray[np.float64]
+    STORED = TrackIndex.STORED | {
+        "change_colours": (np.float16, np.float32), "static_colours": (np.float16, np.float32)
+    }  # fmt: skip
+
     areas: NDArray[np.float64]
     strong: NDArray[np.float32]
     shared: NDArray[np.bool_]
-    colours: NDArray[np.float32]
     changes: NDArray[np.float64]
     change_colours: NDArray[np.float32]
     static: NDArray[np.float64]
     static_colours: NDArray[np.float32]
-    cuts: NDArray[np.float64]
-    moving: float
     unsteady: float
     flood: float
-    frames: int
     recurring: float
-    warnings: tuple[str, ...]
-
-    def arrays(self) -> dict[str, NDArray]:
-        """The index as arrays, for the cache."""
-        return {
-            "scalars": np.array(
-                [self.duration, self.step, self.width, self.height, self.moving, self.unsteady, self.flood, self.frames,
-                 self.recurring]
-            ),
-            "track": self.track, "times": self.times, "boxes": self.boxes.astype(np.float32), "areas": self.areas,
-            "strong": self.strong, "shared": self.shared, "colours": self.colours.astype(np.float16),
-            "changes": self.changes, "change_colours": self.change_colours.astype(np.float16),
-            "static": self.static, "static_colours": self.static_colours.astype(np.float16), "cuts": self.cuts,
-            "warnings": np.array(self.warnings, str),
-        }  # fmt: skip
-
-    @classmethod
-    def from_arrays(cls, a: dict[str, NDArray]) -> "Index":
-        """The inverse of `arrays`."""
-        duration, step, width, height, moving, unsteady, flood, frames, recurring = (float(x) for x in a["scalars"])
-        return cls(
-            duration, step, int(width), int(height), a["track"], a["times"], a["boxes"].astype(float), a["areas"],
-            a["strong"], a["shared"], a["colours"].astype(np.float32),
-            a["changes"], a["change_colours"].astype(np.float32),
-            a["static"], a["static_colours"].astype(np.float32), a["cuts"],
-            moving, unsteady, flood, int(frames), recurring, tuple(a["warnings"].tolist()),
-        )  # fmt: skip
 
 
 @dataclass
@@ -135,7 +99,6 @@ class _Total:
     moving: int = 0
     unsteady: int = 0
     recurring: int = 0
-    warnings: list[str] = field(default_factory=list)
 
     def add(self, window: _Window, times: NDArray[np.float64], new_shot: bool) -> None:
         """Take the next window."""
@@ -152,6 +115,58 @@ class _Total:
             self.static, self.static_of_shot = self.static + self.static_of_shot, []
         self.static_of_shot = static_objects.merge_static_objects(self.static_of_shot, window.static)
         self.tracks = self.tracks + window.tracks if new_shot else _continue(self.tracks, window.tracks)
+
+
+class Indexer:
+    """Makes the index of a video whose frames are handed over one by one.
+
+    Args:
+        info: The probed video.
+        fps: Frames per second that are analysed.
+        kind: Kind of background model: `auto`, `median` or `recurring`.
+    """
+
+    def __init__(self, info: VideoInfo, fps: float = FPS, kind: str = "auto") -> None:
+        self.info, self.fps, self.kind = info, fps, kind
+        self._total = _Total()
+        self._jumps = JumpFinder()
+        self._shape = (1, 1)
+        self._frames: list[NDArray[np.uint8]] = []
+        self._times: list[float] = []
+        self._new_shot = True
+        self._thumbs: list[NDArray[np.float32]] = []
+
+    def add(self, t: float, frame: NDArray[np.uint8]) -> bool:
+        """Take the next frame, `WIDTH` pixels wide or less; returns whether a window of frames was analysed."""
+        self._jumps.add(t, frame)
+        thumb = thumbnail(frame)
+        cut = is_cut(self._thumbs, thumb)
+        self._thumbs = [thumb] if cut else [*self._thumbs[-2:], thumb]
+        full = bool(self._frames) and (cut or len(self._frames) >= WINDOW)
+        if full:
+            self._analyse()
+            self._new_shot = cut
+        self._frames.append(frame)
+        self._times.append(t)
+        return full
+
+    def finish(self, warnings: Sequence[str] = ()) -> Index:
+        """The index of all frames.
+
+        Args:
+            warnings: Sentences about damaged frames.
+        """
+        if self._frames:
+            self._analyse()
+        step = sample_step(self.info, self.fps)
+        jumps = np.array(self._jumps.parts, float).reshape(-1, 2)
+        return _pack(self.info, self._shape, self._total, step, jumps, tuple(warnings))
+
+    def _analyse(self) -> None:
+        frames, times = np.stack(self._frames), np.array(self._times)
+        self._frames, self._times = [], []
+        self._shape = frames.shape[1:3]
+        self._total.add(_analyse(frames, times, self.kind), times, self._new_shot)
 
 
 def build_index(
@@ -171,39 +186,31 @@ def build_index(
         progress: Called with the share of the video that is done, in 0-1, after each window.
     """
     cv2.setNumThreads(1)
-    total = _Total()
-    shape = (1, 1)
-    source = stream_frames(info, fps=fps, width=min(width, info.width), warnings=total.warnings)
-    for frames, times, new_shot in _windows(source):
-        shape = frames.shape[1:3]
-        total.add(_analyse(frames, times, kind), times, new_shot)
-        if progress is not None:
-            progress(float(times[-1]) / info.duration)
-    step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
-    return _pack(info, shape, total, step)
+    warnings: list[str] = []
+    indexer = Indexer(info, fps, kind)
+    for t, frame in stream_frames(info, fps=fps, width=min(width, info.width), warnings=warnings):
+        if indexer.add(t, frame) and progress is not None:
+            progress(t / info.duration)
+    index = indexer.finish(warnings)
+    if progress is not None:
+        progress(1.0)
+    return index
 
 
-def _windows(source: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[tuple[NDArray[np.uint8], NDArray, bool]]:
-    """(frames, times, whether a new shot begins) of each run of frames of one shot, at most `WINDOW` long."""
-    frames: list[NDArray[np.uint8]] = []
-    times: list[float] = []
-    new_shot = True
-    thumbs: list[NDArray[np.float32]] = []
-    for t, frame in source:
-        thumb = cv2.resize(frame, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-        cut = len(thumbs) >= 2 and is_cut(thumbs, thumb)
-        thumbs = [*thumbs[-2:], thumb] if not cut else [thumb]
-        if frames and (cut or len(frames) >= WINDOW):
-            yield np.stack(frames), np.array(times), new_shot
-            frames, times, new_shot = [], [], cut
-        frames.append(frame)
-        times.append(t)
-    if frames:
-        yield np.stack(frames), np.array(times), new_shot
+def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(18, 32, 3) the tiny picture by which cuts are seen."""
+    return np.asarray(cv2.resize(frame, (32, 18), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def is_cut(past: list[NDArray[np.float32]], now: NDArray[np.float32]) -> bool:
-    """Whether most of the picture changes at once, in colour and structure, far more than just before."""
+    """Whether most of the picture changes at once, in colour and structure, far more than just before.
+
+    Args:
+        past: Thumbnails of the frames of the shot so far, or the last two of them.
+        now: Thumbnail of the next frame.
+    """
+    if len(past) < 2:
+        return False
     change = float(np.abs(now - past[-1]).mean())
     usual = float(np.abs(past[-1] - past[-2]).mean())
     if change < 18 or change < 3.0 * usual + 6:
@@ -241,8 +248,8 @@ def _analyse(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
         a, b = first * size, len(lab) if end == len(chunks) else end * size
         scene = whole if (first, end) == (0, len(chunks)) else bg.estimate_background(lab[a:b], chunks[first:end], kind)
         still = object_changes.StillPixels(shape)
-        for i in range(a, b):
-            score, shadow = bg.foreground_and_shadow(lab[i], scene)
+        evidence = _in_threads(partial(bg.foreground_and_shadow, background=scene), lab[a:b])
+        for i, (score, shadow) in zip(range(a, b), evidence, strict=True):
             if motion.moving:
                 score[_outside(shape, motion.to_reference[i])] = 0
             share = float((score > bg.HIGH).mean())
@@ -265,6 +272,21 @@ def _analyse(frames: NDArray[np.uint8], times: NDArray, kind: str) -> _Window:
     return _Window(tracks, changes, patches, motion.moving, motion.steady, flood, recurring)
 
 
+def _in_threads(work: Callable[[bg.Lab], Made], items: Iterable[bg.Lab]) -> Iterator[Made]:
+    """The results of some work in order, done by as many threads as there are cores, a few items ahead."""
+    threads = cores()
+    if threads == 1:
+        yield from map(work, items)
+        return
+    todo = iter(items)
+    with ThreadPoolExecutor(threads, "whenwhere-motion") as pool:
+        waiting = deque(pool.submit(work, item) for item in islice(todo, 2 * threads))
+        while waiting:
+            made = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(todo, 1))
+            yield made
+
+
 def _outside(shape: tuple[int, int], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which pixels of the reference frame are outside this frame."""
     inside = cv2.warpAffine(np.ones(shape, np.uint8), matrix, shape[::-1])
@@ -280,18 +302,13 @@ def _unwarp(
 ) -> None:
     """Move boxes from the reference frame back into the frames they were seen in (static objects: by the median)."""
     back = {float(t): camera.inverse(m) for t, m in zip(times, motion.to_reference, strict=True)}
-
-    def move(box: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
-        corners = box.reshape(2, 2) @ m[:, :2].T + m[:, 2]
-        return np.concatenate([corners.min(0), corners.max(0)])
-
     for track in tracks:
-        track.boxes = [move(b, back[t]) for t, b in zip(track.times, track.boxes, strict=True)]
+        track.boxes = [camera.moved_box(b, back[t]) for t, b in zip(track.times, track.boxes, strict=True)]
     for thing in changes:
-        thing.box = move(thing.box, back[min(back, key=lambda t: abs(t - thing.start))])
+        thing.box = camera.moved_box(thing.box, back[min(back, key=lambda t: abs(t - thing.start))])
     middle = np.median(list(back.values()), axis=0)
     for patch in patches:
-        patch.box = move(patch.box, middle)
+        patch.box = camera.moved_box(patch.box, middle)
 
 
 def _analyse_moving(frames: NDArray[np.uint8], times: NDArray, motion: camera.CameraMotion) -> _Window:
@@ -336,7 +353,9 @@ def _continue(before: list[BlobTrack], after: list[BlobTrack]) -> list[BlobTrack
     return old + stitch_tracks([r for r in before if border - r.times[-1] <= 2.0] + after)
 
 
-def _pack(info: VideoInfo, shape: tuple[int, int], total: _Total, step: float) -> Index:
+def _pack(
+    info: VideoInfo, shape: tuple[int, int], total: _Total, step: float, jumps: NDArray, warnings: tuple[str, ...]
+) -> Index:
     """The index of a video, with boxes in displayed pixels.
 
     Args:
@@ -344,6 +363,8 @@ def _pack(info: VideoInfo, shape: tuple[int, int], total: _Total, step: float) -
         shape: (height, width) of the working frame.
         total: What all windows contribute.
         step: Seconds between analysed frames.
+        jumps: Parts in which a shot may be cut.
+        warnings: Sentences about damaged frames.
     """
     height, width = shape
     scale = np.array([info.width / width, info.height / height] * 2)
@@ -352,12 +373,6 @@ def _pack(info: VideoInfo, shape: tuple[int, int], total: _Total, step: float) -
         for track in sorted(total.tracks, key=lambda track: track.times[0])
         if track.times[-1] - track.times[0] >= SHORTEST - 1e-6 and len(track.times) >= 3
     ]
-    n = sum(len(track.times) for track in kept)
-
-    def column(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        rows = [x for track in kept for x in getattr(track, name)]
-        return np.array(rows, float).reshape(n, *shape)
-
     static = total.static + total.static_of_shot
     frames = max(1, total.frames)
     return Index(
@@ -365,22 +380,23 @@ def _pack(info: VideoInfo, shape: tuple[int, int], total: _Total, step: float) -
         step=step,
         width=info.width,
         height=info.height,
-        track=np.repeat(np.arange(len(kept)), [len(track.times) for track in kept]).astype(np.int32),
-        times=column("times", ()),
-        boxes=column("boxes", (4,)) * scale,
-        areas=column("areas", ()) / (width * height),
-        strong=column("strongs", ()).astype(np.float32),
-        shared=column("shared", ()).astype(bool),
-        colours=column("colours", (5, 13)).astype(np.float32),
+        track=track_numbers(kept),
+        times=column(kept, "times"),
+        boxes=column(kept, "boxes", (4,)) * scale,
+        areas=column(kept, "areas") / (width * height),
+        strong=column(kept, "strongs").astype(np.float32),
+        shared=column(kept, "shared").astype(bool),
+        colours=column(kept, "colours", (5, 13)).astype(np.float32),
         changes=object_changes.change_table(total.changes, scale),
         change_colours=np.array([change.colour for change in total.changes], np.float32).reshape(-1, 13),
         static=np.array([[p.start, p.end, *(p.box * scale)] for p in static], float).reshape(-1, 6),
         static_colours=np.array([p.colour for p in static], np.float32).reshape(-1, 13),
         cuts=np.array(total.cuts),
+        jumps=jumps,
         moving=total.moving / frames,
         unsteady=total.unsteady / frames,
         flood=float(np.percentile(total.flood, 90)) if total.flood else 0.0,
         frames=total.frames,
         recurring=total.recurring / frames,
-        warnings=tuple(total.warnings),
+        warnings=warnings,
     )

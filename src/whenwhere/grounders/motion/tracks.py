@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.blobs import Blob, blob_part
+from whenwhere.grounders.motion.camera import moved_box
+from whenwhere.grounders.motion.track_index import join_tracks
 from whenwhere.overlap import box_iou
 
 #: Seconds for which a track waits for a blob before it ends.
@@ -93,6 +95,11 @@ class BlobTrack:
         mean: NDArray[np.float32] = np.mean([self.colours[i][:, :11] for i in own], 0)
         return mean
 
+    def extend(self, other: "BlobTrack") -> None:
+        """Append the sightings of its continuation."""
+        for name in _LISTS:
+            getattr(self, name).extend(getattr(other, name))
+
     def piece(self, start: int, end: int) -> "BlobTrack":
         """The sightings from index `start` up to `end` as a new track."""
         return BlobTrack(*(getattr(self, name)[start:end] for name in _LISTS))
@@ -133,8 +140,7 @@ class BlobLinker:
 
         if moved is not None:
             for track in self.live:
-                corners = track.boxes[-1].reshape(2, 2) @ moved[:, :2].T + moved[:, 2]
-                track.boxes[-1] = np.concatenate([corners.min(0), corners.max(0)])
+                track.boxes[-1] = moved_box(track.boxes[-1], moved)
         self.done += [r for r in self.live if t - r.times[-1] > PATIENCE]
         self.live = [r for r in self.live if t - r.times[-1] <= PATIENCE]
         taken: dict[int, list[int]] = {}
@@ -314,12 +320,12 @@ def split_at_meetings(tracks: list[BlobTrack], width: int, height: int) -> list[
     return out
 
 
-def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float:
-    """The cost of `b` as the continuation of `a`; `_REFUSED` if it cannot be."""
+def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float | None:
+    """The cost of `b` as the continuation of `a`; None if it cannot be."""
     wait = b.times[0] - a.times[-1]
     met = a.met_last and b.met_first
     if not 0 < wait <= (MEETING if met else gap):
-        return _REFUSED
+        return None
     x, y = a.boxes[-1], b.boxes[0]
     side = np.sqrt(max(1.0, (x[2] - x[0]) * (x[3] - x[1])))
     v = a.velocity()
@@ -330,32 +336,15 @@ def _fits(a: BlobTrack, b: BlobTrack, gap: float) -> float:
     colour = colour_distance(a.end_colours(True), b.end_colours(False))
     ratio = abs(float(np.log(a.size() / max(1.0, float(np.median(b.areas[:6]))))))
     if distance > 0.9 + 0.3 * min(wait, 1.5) + 0.6 * met or colour > (0.4 if met else 0.45) or ratio > 1.4:
-        return _REFUSED
+        return None
     return float(distance) + colour + 0.3 * ratio + 0.2 * wait
 
 
 def stitch_tracks(tracks: list[BlobTrack], gap: float = 1.7) -> list[BlobTrack]:
     """Join tracks whose end and start fit within `gap` seconds, the best fits first."""
-    order = sorted(tracks, key=lambda r: r.times[0])
-    starts = np.array([r.times[0] for r in order])
-    pairs = []
-    for i, a in enumerate(order):
-        lo, hi = np.searchsorted(starts, [a.times[-1], a.times[-1] + max(gap, MEETING * a.met_last)], side="right")
-        pairs += [(_fits(a, order[j], gap), i, j) for j in range(lo, hi) if j != i]
-    after: dict[int, int] = {}
-    before: dict[int, int] = {}
-    for cost, i, j in sorted(pairs):
-        if cost < _REFUSED and i not in after and j not in before:
-            after[i], before[j] = j, i
-    out = []
-    for i, track in enumerate(order):
-        if i in before:
-            continue
-        k = i
-        while k in after:
-            k = after[k]
-            other = order[k]
-            for name in _LISTS:
-                getattr(track, name).extend(getattr(other, name))
-        out.append(track)
-    return out
+    return join_tracks(
+        tracks,
+        cost=lambda a, b: _fits(a, b, gap),
+        reach=lambda a: max(gap, MEETING * a.met_last),
+        extend=BlobTrack.extend,
+    )

@@ -1,9 +1,9 @@
 """The object grounder: it answers by what a detector recognises, by motion and by colour, without a network.
 
-A video is looked through once by the detector (`index`) and once by background subtraction (`motion.index`); both
-indices are cached by the video's content, the first by the detector's fingerprint too. A sentence is read by the motion
-grounder's reader, its noun becomes classes of the detector (`labels`), and candidates are ranked (`ranking`) and judged
-(`confidence`).
+One pass over a video feeds the detector (`index`) and, while the camera stands still, background subtraction
+(`motion.index`); both indices are cached by the video's content, the first by the detector's fingerprint too. A
+sentence is read by the motion grounder's reader, its noun becomes classes of the detector (`labels`), and candidates
+are ranked (`ranking`) and judged (`confidence`).
 """
 
 from collections import OrderedDict
@@ -31,7 +31,7 @@ from whenwhere.grounders.objects.ranking import ObjectScorer
 from whenwhere.models.detectors.detector import Detector
 from whenwhere.models.detectors.resolve import open_detector
 from whenwhere.store import Cache
-from whenwhere.video import VideoInfo
+from whenwhere.video import VideoInfo, stream_index
 
 #: What helps where classes and motion are not enough.
 _MORE = "a vision-language model understands more than a detector: --model OWNER/NAME, or the address of a server"
@@ -88,32 +88,34 @@ class ObjectGrounder:
             return (*self._scenes[key], 0)
         detector = self.detector()
         made: list[indexing.ObjectIndex] = []
+        feed = indexing.BlobFeed(self._motion.indexer(info), STILL)
 
         def make() -> dict[str, np.ndarray]:
             with _ASKING:
-                made.append(indexing.build_object_index(info, detector, fps, self.progress))
+                made.append(indexing.build_object_index(info, detector, fps, self.progress, feed))
             return made[0].arrays()
 
-        name = self.cache.key("objects", indexing.VERSION, info.content, fps, indexing.WIDTH, detector.fingerprint)
         # The first time too, the index passes through its stored form: a fresh answer and a cached one must be equal.
-        index = indexing.ObjectIndex.from_arrays(self.cache.arrays(name, make))
-        everyone, decoded = object_actors(index), 0
+        index = indexing.ObjectIndex.from_arrays(
+            self.cache.arrays(indexing.index_key(self.cache, info, detector, fps), make)
+        )
+        everyone, decoded = object_actors(index), made[0].frames + feed.frames if made else 0
         if index.moving > STILL:
             # Blobs and changed places of a moving camera are mostly parallax.
             moved = _without_blobs(index)
         else:
-            moved, blobs, decoded = self._motion.observe(info)
+            moved, blobs, more = self._motion.observe(info, ready=feed.finish(index.warnings) if made else None)
+            decoded += more
             everyone = merged_actors(everyone, blobs)
         self._scenes[key] = index, moved, everyone
         while len(self._scenes) > _OPEN:
             self._scenes.popitem(last=False)
-        return (*self._scenes[key], decoded + (made[0].frames if made else 0))
+        return (*self._scenes[key], decoded)
 
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
         """The frames that a first question decodes, whatever it asks; later questions decode none."""
-        rate = info.fps or indexing.FPS
-        frames = sum(int(np.ceil(info.duration * min(fps, rate))) for fps in _rates(request))
-        return {"frames": frames, "calls": 0, "tokens": 0}
+        seen = [stream_index(info, fps) for fps in (request.sample_fps or indexing.FPS, motion_indexing.FPS)]
+        return {"frames": len(np.union1d(*seen)), "calls": 0, "tokens": 0}
 
     def ground(self, info: VideoInfo, request: GroundingRequest) -> GroundingResult:
         """Answer one sentence (see `Grounder.ground`). Nothing is drawn at random, so `seed` has no effect."""
@@ -176,11 +178,7 @@ def _without_blobs(index: indexing.ObjectIndex) -> motion_indexing.Index:
         track=np.zeros(0, np.int32), times=none, boxes=np.zeros((0, 4)), areas=none, strong=np.zeros(0, np.float32),
         shared=np.zeros(0, bool), colours=np.zeros((0, 5, 13), np.float32),
         changes=np.zeros((0, len(CHANGE_COLUMNS))), change_colours=colours, static=np.zeros((0, 6)),
-        static_colours=colours, cuts=index.cuts, moving=index.moving, unsteady=0.0, flood=0.0, frames=0, recurring=0.0,
+        static_colours=colours, cuts=index.cuts,
+        jumps=index.jumps, moving=index.moving, unsteady=0.0, flood=0.0, frames=0, recurring=0.0,
         warnings=(),
     )  # fmt: skip
-
-
-def _rates(request: GroundingRequest) -> tuple[float, float]:
-    """Frames per second that the detector and background subtraction look at."""
-    return request.sample_fps or indexing.FPS, motion_indexing.FPS

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from whenwhere.grounders.motion.camera import moved_box
+from whenwhere.grounders.motion.track_index import join_tracks
+from whenwhere.models.detectors.detector import ClassDetections
 from whenwhere.overlap import box_iou
 
 #: Least score of a detection that begins a track, and of one that continues it.
@@ -40,6 +43,11 @@ class FrameDetections:
     scores: NDArray[np.float64]
     classes: NDArray[np.float32]
     colours: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, found: ClassDetections, colours: NDArray[np.float32]) -> "FrameDetections":
+        """The detections of a frame with their colours."""
+        return cls(found.boxes, found.scores, found.classes.astype(np.float32), colours)
 
     def rows(self, keep: NDArray) -> "FrameDetections":
         """Some of the detections."""
@@ -86,11 +94,20 @@ class ObjectTrack:
         self.total = found.classes[k] * weight + (self.total if len(self.total) else 0.0)
         self.weight += weight
         self.times.append(t)
-        self.boxes.append(box)
+        # Copies, so that a sighting does not keep all detections of its frame in memory.
+        self.boxes.append(box.copy())
         self.places.append(to_scene[:, :2] @ centre + to_scene[:, 2])
         self.scores.append(weight)
-        self.colours.append(found.colours[k])
+        self.colours.append(found.colours[k].copy())
         self.here = box
+
+    def extend(self, other: "ObjectTrack") -> None:
+        """Append the sightings of its continuation."""
+        for name in ("times", "boxes", "places", "scores", "colours"):
+            getattr(self, name).extend(getattr(other, name))
+        self.total = self.total + other.total
+        self.weight += other.weight
+        self.speed = other.speed
 
     @property
     def classes(self) -> NDArray[np.float32]:
@@ -124,7 +141,7 @@ def class_likeness(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     return np.asarray(dot / (np.sqrt(a.sum(-1) * b.sum(-1)) + 1e-9))
 
 
-def colour_distance(a: NDArray, b: NDArray) -> NDArray[np.float64]:
+def overall_colour_distance(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     """The distance in 0-1 of colour tables, (..., 5, 13) each, over all zones together."""
     return np.asarray(np.abs(a[..., :11].mean(-2) - b[..., :11].mean(-2)).sum(-1) / 2)
 
@@ -157,8 +174,7 @@ class ObjectTracker:
             back = np.linalg.inv(np.vstack([moved, [0, 0, 1]]))
             self._to_scene = (np.vstack([self._to_scene, [0, 0, 1]]) @ back)[:2]
             for track in self.live:
-                corners = track.here.reshape(2, 2) @ moved[:, :2].T + moved[:, 2]
-                track.here = np.concatenate([corners.min(0), corners.max(0)])
+                track.here = moved_box(track.here, moved)
         self.done += [r for r in self.live if t - r.times[-1] > PATIENCE]
         self.live = [r for r in self.live if t - r.times[-1] <= PATIENCE]
         strong = np.flatnonzero(found.scores >= STRONG)
@@ -200,7 +216,9 @@ class ObjectTracker:
         distance = np.linalg.norm(centre[:, None] - other[None], axis=2) / np.maximum(side[:, None], theirs[None])
         ratio = np.abs(np.log(theirs[None] / side[:, None]))
         like = class_likeness(np.array([r.classes for r in tracks])[:, None], found.classes[None])
-        colour = colour_distance(np.array([r.usual_colours(True) for r in tracks])[:, None], found.colours[None])
+        colour = overall_colour_distance(
+            np.array([r.usual_colours(True) for r in tracks])[:, None], found.colours[None]
+        )
         waited = np.array([t - r.times[-1] for r in tracks])[:, None]
         cost = (1 - overlap) + 0.5 * distance + 0.7 * (1 - like) + 0.6 * colour + 0.3 * ratio
         # What is known by its looks may jump further between two frames than what is not.
@@ -230,48 +248,23 @@ class ObjectTracker:
         )  # fmt: skip
 
 
-def _fit(a: ObjectTrack, b: ObjectTrack) -> float:
-    """The cost of `b` as the continuation of `a`; `_REFUSED` if it cannot be."""
+def _fit(a: ObjectTrack, b: ObjectTrack) -> float | None:
+    """The cost of `b` as the continuation of `a`; None if it cannot be."""
     wait = b.times[0] - a.times[-1]
     if a.shot != b.shot or not 0 < wait <= GAP:
-        return _REFUSED
+        return None
     side = max(a.side(True), b.side(False))
     start, end = a.places[-1], b.places[0]
     ahead = start + a.speed * min(wait, 0.8)
     distance = min(np.linalg.norm(start - end), np.linalg.norm(ahead - end)) / max(side, 1.0)
     ratio = abs(float(np.log(b.side(False) / max(1.0, a.side(True)))))
     like = float(class_likeness(a.classes, b.classes))
-    colour = float(colour_distance(a.usual_colours(True), b.usual_colours(False)))
+    colour = float(overall_colour_distance(a.usual_colours(True), b.usual_colours(False)))
     if distance > 0.7 + 0.25 * wait or ratio > 0.7 or like < 0.5 or colour > 0.4:
-        return _REFUSED
+        return None
     return float(distance) + 0.5 * ratio + (1 - like) + colour + 0.2 * wait
 
 
 def stitch(tracks: list[ObjectTrack]) -> list[ObjectTrack]:
     """Join tracks whose end and start fit, the best fits first."""
-    order = sorted(tracks, key=lambda r: r.times[0])
-    starts = np.array([r.times[0] for r in order])
-    pairs = []
-    for i, a in enumerate(order):
-        lo, hi = np.searchsorted(starts, [a.times[-1], a.times[-1] + GAP], side="right")
-        pairs += [(_fit(a, order[j]), i, j) for j in range(lo, hi) if j != i]
-    after: dict[int, int] = {}
-    before: dict[int, int] = {}
-    for cost, i, j in sorted(pairs):
-        if cost < _REFUSED and i not in after and j not in before:
-            after[i], before[j] = j, i
-    out = []
-    for i, track in enumerate(order):
-        if i in before:
-            continue
-        k = i
-        while k in after:
-            k = after[k]
-            other = order[k]
-            for name in ("times", "boxes", "places", "scores", "colours"):
-                getattr(track, name).extend(getattr(other, name))
-            track.total = track.total + other.total
-            track.weight += other.weight
-            track.speed = other.speed
-        out.append(track)
-    return out
+    return join_tracks(tracks, cost=_fit, reach=lambda a: GAP, extend=ObjectTrack.extend)

@@ -4,7 +4,8 @@ Detections are carried from picture to picture by optical flow (pyramidal Lucas-
 carried boxes, or a box cannot be carried, the detector is asked again; also after `REFRESH` seconds. The idea is that
 of Frigate's motion detection, with boxes instead of regions.
 
-Left out: moving cameras, under which everything changes. There every picture is asked for, as without a gate.
+Left out: moving cameras, under which everything changes. Whoever knows that the camera has moved, or that a shot has
+been cut, calls `forget`; every such picture is asked for, as without a gate.
 """
 
 import cv2
@@ -28,6 +29,14 @@ LEAP = 0.5
 SURE = 0.3
 
 
+def small_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB picture in grey, at most `WIDTH` pixels wide: what the gate compares."""
+    width = min(WIDTH, picture.shape[1])
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 class MotionGate:
     """Carries the detections of a still camera, and says when the detector has to be asked.
 
@@ -39,27 +48,32 @@ class MotionGate:
         self._grey: NDArray[np.uint8] | None = None
         self._found: ClassDetections | None = None
         self._asked = -np.inf
-        self._factor = 1.0
 
-    def carry(self, time: float, picture: NDArray[np.uint8]) -> ClassDetections | None:
+    def forget(self) -> None:
+        """Have the detector asked about the next picture: the camera has moved, or another shot begins."""
+        self._found = None
+
+    def carry(
+        self, time: float, picture: NDArray[np.uint8], grey: NDArray[np.uint8] | None = None
+    ) -> ClassDetections | None:
         """The detections in the next picture, if they can be told without the detector.
 
         Args:
             time: Time of the picture in seconds, later than all before.
             picture: RGB picture, shape (h, w, 3), of the same size every time.
+            grey: `small_grey` of the picture, where the caller has it.
 
         Returns:
-            The carried detections in pixels of the picture; None if the detector is to be asked.
+            The carried detections in pixels of the picture, as many as the detector found and in the same order; None
+            if the detector is to be asked.
         """
         before, found = self._grey, self._found
-        self._factor = WIDTH / picture.shape[1]
-        size = (WIDTH, max(1, round(picture.shape[0] * self._factor)))
-        self._grey = grey = np.asarray(cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA),
-                                                    cv2.COLOR_RGB2GRAY), np.uint8)  # fmt: skip
+        self._grey = grey = small_grey(picture) if grey is None else grey
+        factor = grey.shape[1] / picture.shape[1]
         if before is None or found is None or time - self._asked >= REFRESH:
             return None
         change = cv2.absdiff(cv2.GaussianBlur(grey, (5, 5), 0), cv2.GaussianBlur(before, (5, 5), 0)) > LEVEL
-        boxes = found.boxes * self._factor
+        boxes = found.boxes * factor
         moving = _touched(change, boxes)
         if moving.any():
             shifted, good = _carried(before, grey, boxes[moving])
@@ -68,10 +82,10 @@ class MotionGate:
             boxes = boxes.copy()
             boxes[np.flatnonzero(moving)[good]] = shifted[good]
         sure = found.scores >= SURE
-        if _outside(change, np.concatenate([boxes[sure], found.boxes[sure] * self._factor])) > SHARE * change.size:
+        if _outside(change, np.concatenate([boxes[sure], found.boxes[sure] * factor])) > SHARE * change.size:
             return None
         height, width = picture.shape[:2]
-        kept = ClassDetections(clip_boxes(boxes / self._factor, width, height), found.scores, found.classes)
+        kept = ClassDetections(clip_boxes(boxes / factor, width, height), found.scores, found.classes)
         self._found = kept
         return kept
 
