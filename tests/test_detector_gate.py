@@ -62,3 +62,12 @@ def test_a_camera_that_moves_is_asked_every_time() -> None:
     moved = [np.roll(pictures[0], 9 * k, axis=1) for k in range(12)]
     _, asked = watch(moved, [np.zeros((0, 4))] * 12)
     assert asked == list(range(12))
+
+
+def test_what_vanishes_is_not_carried_on():
+    pictures, _ = scene(1)
+    with_box = pictures[0].copy()
+    with_box[60:90, 100:140] = (40, 200, 50)
+    there = np.array([[100.0, 60, 140, 90]])
+    _, asked = watch([with_box] * 3 + [pictures[0]] * 3, [there] * 3 + [np.zeros((0, 4))] * 3)
+    assert asked == [0, 3]

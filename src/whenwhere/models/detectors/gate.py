@@ -25,6 +25,8 @@ LEVEL, SHARE = 12.0, 0.002
 MARGIN, PIXELS = 0.25, 6
 #: Largest share of its size by which a box may be carried in one step.
 LEAP = 0.5
+#: Largest share of a box's pixels that may look different after it was carried: what has vanished is not carried on.
+UNLIKE = 0.5
 #: Score from which a detection explains the changes inside it.
 SURE = 0.3
 
@@ -142,5 +144,22 @@ def _carried(
         shift = np.median(moves, 0)
         if np.abs(shift / size).max() > LEAP:
             continue
+        if _unlike(before, after, box, shift) > UNLIKE:
+            continue
         out[k], good[k] = box + np.tile(shift, 2), True
     return out, good
+
+
+def _unlike(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], box: NDArray[np.float64], shift: NDArray[np.float64]
+) -> float:
+    """Share of a box's pixels that look different where the box was moved to; 1 if nothing of it is in the picture."""
+    dx, dy = np.round(shift).astype(int).tolist()
+    height, width = before.shape
+    x1, y1, x2, y2 = np.round(box).astype(int).tolist()
+    x1, x2 = max(x1, 0, -dx), min(x2, width, width - dx)
+    y1, y2 = max(y1, 0, -dy), min(y2, height, height - dy)
+    if x1 >= x2 or y1 >= y2:
+        return 1.0
+    change = cv2.absdiff(before[y1:y2, x1:x2], after[y1 + dy : y2 + dy, x1 + dx : x2 + dx])
+    return float((change > LEVEL).mean())
