@@ -21,7 +21,7 @@ from whenwhere.grounders.objects.tracks import FrameDetections, ObjectTracker
 from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if their meaning changes.
-VERSION = 1
+VERSION = 2
 #: `TrackedActor.id` of a region of one colour.
 REGION = -4
 #: Least share of a region that lies in a thing, and least ratio of their areas, if it is a part of its surface.
