@@ -134,3 +134,10 @@ def test_the_head_of_the_first_noun_phrase_is_asked_for_even_if_it_is_unknown():
     assert read_query("the white tip of the dog's tail").noun == "tip"
     assert read_query("the man on the horse").noun == "man"
     assert read_query("the batter swings the bat").noun == "batter"
+
+
+def test_an_action_that_was_not_understood_is_never_a_sure_answer(room, grounder):
+    plain = grounder.ground(room, GroundingRequest("the woman"))
+    sneezes = grounder.ground(room, GroundingRequest("the woman sneezes"))
+    assert plain.confidence > 0.5 and sneezes.confidence <= 0.25
+    assert sneezes.reading and any("sneezes" in doubt for doubt in sneezes.reading["doubts"])

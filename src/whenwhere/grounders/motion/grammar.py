@@ -290,6 +290,24 @@ def unknown_head(words: list[str], nouns: list[tuple[int, str]]) -> int | None:
     return None if known or not head.isalpha() or head.endswith(("ing", "ed", "ly", "est")) else end - 1
 
 
+#: Words in -s after a noun that are no verbs that tell what is done.
+_NO_ACTION = frozenset(
+    {"across", "towards", "always", "sometimes", "this", "its", "has", "was", "does", "besides", "is"}
+)
+
+
+def unread_verb(words: list[str], noun: str) -> str:
+    """The verb right after a noun, in the present tense, whatever it means; "" if there is none.
+
+    >>> unread_verb("the cat licks its nose".split(), "cat"), unread_verb("a cat on the bed".split(), "cat")
+    ('licks', '')
+    """
+    after = words[words.index(noun) + 1 :] if noun in words else []
+    verb = next((w for w in after if not w.endswith("ly")), "")
+    plain = len(verb) > 3 and verb.endswith("s") and not verb.endswith(("'s", "ss")) and verb not in _NO_ACTION
+    return verb if plain and verb not in PREPOSITIONS else ""
+
+
 def is_modifier(word: str) -> bool:
     """Whether a word before a noun may tell its sort: neither an article, a preposition, a colour nor a size.
 

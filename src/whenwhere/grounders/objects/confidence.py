@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from whenwhere.grounders.motion import events
+from whenwhere.grounders.motion import events, grammar
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, StatusDecision
 from whenwhere.grounders.motion.candidates import Candidate
@@ -49,6 +49,8 @@ WEIGHTS = {
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
+#: Highest confidence of a sentence whose verb was not understood, so that its time is that of the stay.
+UNREAD_VERB = 0.25
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
 #: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
@@ -145,7 +147,12 @@ class ClassEvidence:
         chance = float(1 / (1 + np.exp(-z)))
         if self._clear_actor(reading, made, fit) and best.spans.duration > 0.5 * best.actor.spans.duration:
             chance = max(chance, ACTOR_ALONE)
+        verb = "" if reading.events else grammar.unread_verb(grammar.query_tokens(sentence), reading.noun)
+        if verb:
+            chance = min(chance, UNREAD_VERB)
         reasons = self._reasons(sentence, reading, best, facts, fit)
+        if verb:
+            reasons.append(f"when {reading.noun} {verb} cannot be told; the time is that of the whole stay")
         return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
 
     def _clear_actor(self, reading: QueryReading, made: list[Candidate], fit: float) -> bool:
