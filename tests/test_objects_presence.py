@@ -141,3 +141,11 @@ def test_an_action_that_was_not_understood_is_never_a_sure_answer(room, grounder
     sneezes = grounder.ground(room, GroundingRequest("the woman sneezes"))
     assert plain.confidence > 0.5 and sneezes.confidence <= 0.25
     assert sneezes.reading and any("sneezes" in doubt for doubt in sneezes.reading["doubts"])
+
+
+def test_a_recognised_thing_that_never_moves_is_preferred_to_unknown_ones(tmp_path, grounder):
+    # The green bottle stands still all the time, as the blue person and the scenery do.
+    things = [("bottle", lambda t: (130, 60, 150, 84)), ("person", lambda t: (30, 20, 60, 90))]
+    found = grounder.ground(clip(tmp_path / "still.mp4", 3, things), GroundingRequest("the bottle"))
+    assert found.status == "answered" and t_iou(found.spans, SpanSet([(0, 3)])) > 0.9
+    assert np.abs(found.tubes[0].boxes[0] - [130, 60, 150, 84]).max() < 6

@@ -26,6 +26,8 @@ BORDER = 0.012
 STILL = 0.2
 #: An actor that is out of sight at the border for more than this many seconds has two spans instead of one.
 ABSENCE = 0.7
+#: `TrackedActor.id` of a region of one colour.
+REGION = -4
 _SIDES = ("left", "top", "right", "bottom")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import lexicon
-from whenwhere.grounders.motion.attributes import Memo, TrackedActor, kind_score
+from whenwhere.grounders.motion.attributes import REGION, Memo, TrackedActor, kind_score
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS
 from whenwhere.grounders.motion.kind_model import kind_probability
 from whenwhere.grounders.motion.reading import QueryReading
@@ -39,8 +39,12 @@ def track_terms(
     columns: dict[str, NDArray[np.float64]] = {}
     mass = np.array([a.mass for a in pool])
     seen = np.maximum(-1.6, 0.3 * np.log(mass / max(mass, default=1.0))) if n else mass
-    # Leaves, screens and reflections tremble in one place and never enter or leave.
-    idle = [np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not a.entry and not a.exit for a in pool]
+    # Leaves, screens and reflections tremble in one place and never enter or leave. What was found by its looks, and not
+    # by its motion, may well stand still.
+    idle = [
+        np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not (a.entry or a.exit or len(a.classes) or a.id == REGION)
+        for a in pool
+    ]
     columns["seen"] = seen - 0.8 * np.array(idle, float)
     if kinds is not None:
         columns["kind"] = kinds

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.attributes import REGION, TrackedActor
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS, colour_cells, colour_table
 from whenwhere.grounders.objects import index
 from whenwhere.grounders.objects.actors import object_actors
@@ -22,8 +22,6 @@ from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if their meaning changes.
 VERSION = 2
-#: `TrackedActor.id` of a region of one colour.
-REGION = -4
 #: Least share of a region that lies in a thing, and least ratio of their areas, if it is a part of its surface.
 INSIDE, SMALLER = 0.7, 0.12
 #: Shortest time in seconds for which a region must be seen.

@@ -14,6 +14,7 @@ import numpy as np
 from whenwhere.grounders.motion import events, grammar
 from whenwhere.grounders.motion import lexicon as lex
 from whenwhere.grounders.motion.abstention import ABSENT_CONFIDENCE, StatusDecision
+from whenwhere.grounders.motion.attributes import REGION
 from whenwhere.grounders.motion.candidates import Candidate
 from whenwhere.grounders.motion.confidence_features import (
     ClipConditions,
@@ -24,7 +25,6 @@ from whenwhere.grounders.motion.confidence_features import (
 from whenwhere.grounders.motion.reading import QueryReading
 from whenwhere.grounders.motion.selection import grade
 from whenwhere.grounders.objects.actors import STILL
-from whenwhere.grounders.objects.coloured import REGION
 from whenwhere.grounders.objects.index import ObjectIndex
 from whenwhere.grounders.objects.labels import GROUPS, SELDOM_MISSED, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.ranking import WEAK, ObjectScorer

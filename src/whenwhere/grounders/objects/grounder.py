@@ -135,6 +135,9 @@ class ObjectGrounder:
         if colour is not None:
             regions = self._regions(info, request.sample_fps)
             everyone = [*everyone, *region_actors(regions, colour, scorer.with_surfaces(everyone))]
+        if scorer.wanted(reading).named:
+            # Of what never moves, the background tells place and colour alone; the detector tells what it is.
+            moved = replace(moved, static=moved.static[:0], static_colours=moved.static_colours[:0])
         evidence = ClassEvidence(index, scorer)
         select = partial(
             Selector, decide=evidence.decide, grade=partial(grade_by_class, scorer), untold=evidence.untold

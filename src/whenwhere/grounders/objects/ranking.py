@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whenwhere.grounders.motion import events
-from whenwhere.grounders.motion.attributes import TrackedActor
+from whenwhere.grounders.motion.attributes import REGION, TrackedActor
 from whenwhere.grounders.motion.candidates import Candidate, ObservedScene
 from whenwhere.grounders.motion.colours import COLOURS
 from whenwhere.grounders.motion.lexicon import mix_of
@@ -21,7 +21,6 @@ from whenwhere.grounders.motion.reappearance import joined_visits
 from whenwhere.grounders.motion.temporal_scoring import time_candidates
 from whenwhere.grounders.motion.track_scoring import kind_term, track_terms
 from whenwhere.grounders.motion.tracks import colour_distance
-from whenwhere.grounders.objects.coloured import REGION
 from whenwhere.grounders.objects.labels import GROUPS, LIKE, WantedClasses, wanted_classes
 from whenwhere.grounders.objects.presence import stay
 from whenwhere.grounders.objects.relations import event_times, large_times, time_together
