@@ -39,8 +39,8 @@ def track_terms(
     columns: dict[str, NDArray[np.float64]] = {}
     mass = np.array([a.mass for a in pool])
     seen = np.maximum(-1.6, 0.3 * np.log(mass / max(mass, default=1.0))) if n else mass
-    # Leaves, screens and reflections tremble in one place and never enter or leave. What was found by its looks, and not
-    # by its motion, may well stand still.
+    # Leaves, screens and reflections tremble in one place and never enter or leave. What was found by looks, and not
+    # by motion, may well stand still.
     idle = [
         np.abs(a.shift).max() < 0.03 and a.path < 0.1 and not (a.entry or a.exit or len(a.classes) or a.id == REGION)
         for a in pool
