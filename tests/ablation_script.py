@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> None:
     done = json.loads(state.read_text()) if state.exists() else 0
     for step in range(done, settings["steps"]):  # it resumes, as a training would
         time.sleep(settings["sleep"])
-        state.write_text(json.dumps(step + 1))
+        # In one step, since it may be killed at any moment.
+        state.with_suffix(".new").write_text(json.dumps(step + 1))
+        state.with_suffix(".new").replace(state)
     if settings["wait"]:
         Path(settings["wait"]).touch()
         time.sleep(100)
