@@ -120,6 +120,15 @@ def test_a_coloured_thing_without_a_class_is_found_by_its_colour(room, grounder)
     assert grounder.ground(room, GroundingRequest("the yellow lid")).status == "unsure"
 
 
+def test_the_pass_for_coloured_regions_is_counted_once(room):
+    detector = PaintedDetector()
+    grounder = ObjectGrounder(lambda: detector, Cache(enabled=False))
+    first = grounder.ground(room, GroundingRequest("the woman")).frames_decoded
+    second = grounder.ground(room, GroundingRequest("the green lid")).frames_decoded
+    assert first > 0 and second > 0
+    assert grounder.ground(room, GroundingRequest("the red lid")).frames_decoded == 0
+
+
 def test_regions_are_compact_and_do_not_lie_behind_everything():
     picture = np.full((90, 160, 3), (60, 120, 220), np.uint8)  # a blue sky
     picture[40:60, 50:80] = (220, 30, 30)

@@ -88,7 +88,9 @@ class TrackedActor:
         wobble: Standard deviation of log(height / width), small for rigid things.
         fill: Fraction of the box that the actor's pixels cover.
         contact: Fraction of the sightings on which the box touches a border.
-        strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly.
+        strong: Fraction of the actor's pixels that differ clearly from the background, not just weakly. For what a
+            detector found it is the mean score, for a region of one colour the fraction of the sightings at which it
+            is no part of another thing.
         way: Centres as fractions of the frame with the camera's own motion taken out, shape (n, 2); the same as
             `centre` if the camera stands still.
         classes: How likely the actor is of each class of a detector, shape (labels,); empty if no detector saw it.

@@ -14,33 +14,30 @@ from numpy.typing import NDArray
 
 from whenwhere.grounders.motion.attributes import REGION, TrackedActor
 from whenwhere.grounders.motion.colours import COLOURS, COLUMNS, colour_cells, colour_table
+from whenwhere.grounders.motion.track_index import sample_step
 from whenwhere.grounders.objects import index
-from whenwhere.grounders.objects.actors import object_actors
 from whenwhere.grounders.objects.index import FPS, ObjectIndex, camera_frames
 from whenwhere.grounders.objects.tracks import FrameDetections, ObjectTracker
 from whenwhere.video import VideoInfo, stream_frames
 
 #: Version of the stored arrays; raise it if their meaning changes.
 VERSION = 2
-#: Least share of a region that lies in a thing, and least ratio of their areas, if it is a part of its surface.
-INSIDE, SMALLER = 0.7, 0.12
-#: Shortest time in seconds for which a region must be seen.
-BRIEF = 0.7
-
-#: Width of the small picture in pixels.
+#: Width in pixels of the picture that is divided.
 WIDTH = 192
-#: Least and largest share of the frame, and most regions of one colour in one frame.
-LEAST, MOST, COUNT = 0.0015, 0.3, 4
-#: Largest share of the frame of a region that touches two borders.
-BEHIND = 0.08
 #: Least share of a colour at a pixel that belongs to its regions.
 SURE = 0.5
+#: Least and largest share of the frame, and most regions of one colour in one frame.
+LEAST, MOST, COUNT = 0.0015, 0.3, 4
+#: Colours of walls, shadows and clothes, and the least share of the frame of a region of these.
+_PLAIN, _LARGE = ("black", "white", "grey", "brown"), 0.006
+#: Largest share of the frame of a region that touches two borders.
+BEHIND = 0.08
 #: Least share of its box that a region fills.
 FILLED = 0.25
-
-
-#: Colours of walls, shadows and clothes, of which only large regions are kept.
-_PLAIN, _LARGE = ("black", "white", "grey", "brown"), 0.006
+#: Shortest time in seconds for which a region must be seen.
+BRIEF = 0.7
+#: Least share of a region that lies in a thing, and least ratio of their areas, if it is a part of its surface.
+INSIDE, SMALLER = 0.7, 0.12
 
 
 def coloured_regions(picture: NDArray[np.uint8]) -> FrameDetections:
@@ -106,23 +103,24 @@ def build_colour_index(
         moving += frame.moved is not None
         if progress is not None:
             progress(min(1.0, frame.time / info.duration))
-    step = 1 / fps if info.fps > fps else 1 / max(info.fps, 0.1)
     tracks = [t for t in tracker.finish() if t.times[-1] - t.times[0] >= BRIEF]
-    return index.pack(info, tracks, scale, step, len(COLOURS), cuts, moving, frames, 0, tuple(warnings))
+    return index.pack(
+        info, tracks, scale, sample_step(info, fps), len(COLOURS), cuts, moving, frames, 0, tuple(warnings)
+    )
 
 
-def region_actors(found: ObjectIndex, colour: str, things: list[TrackedActor]) -> list[TrackedActor]:
+def region_actors(regions: list[TrackedActor], colour: str, things: list[TrackedActor]) -> list[TrackedActor]:
     """The regions of one colour as actors without classes, in the order in which they appear.
 
     `TrackedActor.strong` is the share of a region's sightings at which it is no part of a thing of `things`.
 
     Args:
-        found: The index of regions.
+        regions: All regions, with colours for classes: the actors of `build_colour_index`.
         colour: One of `colours.COLOURS`.
         things: Recognised things of whose surface a region may be a part, such as a couch.
     """
     out = []
-    for actor in object_actors(found):
+    for actor in regions:
         if COLOURS[int(actor.classes.argmax())] == colour:
             part = np.zeros(len(actor.times), bool)
             for thing in things:

@@ -3,8 +3,9 @@
 The confidence is the probability that the answered time is about right, from a logistic model of the features that the
 motion grounder uses (`motion.confidence_features`), with the class of the thing in place of its shape. The weights of
 those features were set by judgement and checked on the half of the development clips that `benchmarks/real_clips.py`
-names. A thing is absent only if the detector has a class for it and never saw one: a noun that it does not know is
-never claimed to be absent.
+names. A person, an animal or a vehicle is absent if the detector has a class for it and never saw one, whether the
+sentence asks for it or names it beside something else. Smaller things are missed too often, and nouns without a class
+are not known: neither is ever claimed to be absent.
 """
 
 from dataclasses import replace
@@ -49,14 +50,14 @@ WEIGHTS = {
 _ANYBODY = frozenset({"person", "people", "everyone", "everybody", "someone", "somebody", "anyone", "anybody", "human"})
 #: Share of the strongest colour that the named one must reach on the best fit, else it contradicts.
 ONE_COLOUR = 0.25
+#: The same, below which the named colour is not there at all.
+NO_COLOUR = 0.08
 #: Highest confidence of a sentence whose verb was not understood, so that its time is that of the stay.
 UNREAD_VERB = 0.25
 #: How often the stay of whoever is named is about the right time, if what is done was not understood.
 ACTOR_ALONE = 0.15
 #: Share of the confidence of an absence that is left if only another thing of the sentence is missing.
 WITHOUT = 0.75
-#: Below this one it is not there at all.
-NO_COLOUR = 0.08
 
 
 class ClassEvidence:
@@ -147,12 +148,13 @@ class ClassEvidence:
         chance = float(1 / (1 + np.exp(-z)))
         if self._clear_actor(reading, made, fit) and best.spans.duration > 0.5 * best.actor.spans.duration:
             chance = max(chance, ACTOR_ALONE)
-        verb = "" if reading.events else grammar.unread_verb(grammar.query_tokens(sentence), reading.noun)
+        timed = reading.events or reading.direction or reading.origin
+        verb = "" if timed else grammar.unread_verb(grammar.query_tokens(sentence), reading.noun)
         if verb:
             chance = min(chance, UNREAD_VERB)
         reasons = self._reasons(sentence, reading, best, facts, fit)
         if verb:
-            reasons.append(f"when {reading.noun} {verb} cannot be told; the time is that of the whole stay")
+            reasons.append(f"what “{verb}” looks like is not known, so that its time cannot be told")
         return StatusDecision("answered" if chance >= THRESHOLD else "unsure", chance, margin, reasons)
 
     def _clear_actor(self, reading: QueryReading, made: list[Candidate], fit: float) -> bool:

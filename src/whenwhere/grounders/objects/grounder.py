@@ -71,7 +71,7 @@ class ObjectGrounder:
         self._scenes: OrderedDict[tuple[str, float], tuple[indexing.ObjectIndex, motion_indexing.Index, list]] = (
             OrderedDict()
         )
-        self._coloured: OrderedDict[tuple[str, float], indexing.ObjectIndex] = OrderedDict()
+        self._coloured: OrderedDict[tuple[str, float], list[TrackedActor]] = OrderedDict()
 
     def observe(
         self, info: VideoInfo, sample_fps: float | None = None
@@ -113,7 +113,10 @@ class ObjectGrounder:
         return (*self._scenes[key], decoded)
 
     def estimate(self, info: VideoInfo, request: GroundingRequest) -> dict[str, int]:
-        """The frames that a first question decodes, whatever it asks; later questions decode none."""
+        """The frames that a first question decodes; later ones decode none.
+
+        The first sentence about a coloured thing without a class is an exception: it looks at the video once more.
+        """
         seen = [stream_index(info, fps) for fps in (request.sample_fps or indexing.FPS, motion_indexing.FPS)]
         return {"frames": len(np.union1d(*seen)), "calls": 0, "tokens": 0}
 
@@ -133,7 +136,8 @@ class ObjectGrounder:
         if colour is None and moved_alone is not None:
             return moved_alone
         if colour is not None:
-            regions = self._regions(info, request.sample_fps)
+            regions, more = self._regions(info, request.sample_fps)
+            decoded += more
             everyone = [*everyone, *region_actors(regions, colour, scorer.with_surfaces(everyone))]
         if scorer.wanted(reading).named:
             # Of what never moves, the background tells place and colour alone; the detector tells what it is.
@@ -150,20 +154,31 @@ class ObjectGrounder:
             found.status == "answered",
             found.confidence,
         ):
+            moved_alone.frames_decoded = moved_alone.frames_shown = decoded
             return moved_alone
         return self._with_help(found)
 
-    def _regions(self, info: VideoInfo, sample_fps: float | None) -> indexing.ObjectIndex:
-        """The regions of one colour of a video, which are looked for when a sentence first needs them."""
+    def _regions(self, info: VideoInfo, sample_fps: float | None) -> tuple[list[TrackedActor], int]:
+        """The regions of one colour of a video, and the number of frames that this call had to decode for them.
+
+        They are looked for when a sentence first needs them.
+        """
         fps = sample_fps or indexing.FPS
         key = (info.content, fps)
-        if key not in self._coloured:
-            name = self.cache.key("coloured", coloured.VERSION, info.content, fps, indexing.WIDTH)
-            arrays = self.cache.arrays(name, lambda: coloured.build_colour_index(info, fps, self.progress).arrays())
-            self._coloured[key] = indexing.ObjectIndex.from_arrays(arrays)
-            while len(self._coloured) > _OPEN:
-                self._coloured.popitem(last=False)
-        return self._coloured[key]
+        if key in self._coloured:
+            self._coloured.move_to_end(key)
+            return self._coloured[key], 0
+        made: list[indexing.ObjectIndex] = []
+
+        def make() -> dict[str, np.ndarray]:
+            made.append(coloured.build_colour_index(info, fps, self.progress))
+            return made[0].arrays()
+
+        name = self.cache.key("coloured", coloured.VERSION, info.content, fps, indexing.WIDTH)
+        self._coloured[key] = object_actors(indexing.ObjectIndex.from_arrays(self.cache.arrays(name, make)))
+        while len(self._coloured) > _OPEN:
+            self._coloured.popitem(last=False)
+        return self._coloured[key], made[0].frames if made else 0
 
     @staticmethod
     def _with_help(found: GroundingResult) -> GroundingResult:

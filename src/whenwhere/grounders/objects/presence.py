@@ -33,18 +33,19 @@ def without_doubles(actors: list[TrackedActor]) -> list[TrackedActor]:
     Args:
         actors: Actors with classes.
     """
-    weight = {id(a): a.strong * len(a.times) for a in actors}
-    kept: list[TrackedActor] = []
-    for actor in sorted(actors, key=lambda a: -weight[id(a)]):
-        if not any(_double(actor, other) for other in kept):
-            kept.append(actor)
-    return [a for a in actors if any(a is k for k in kept)]
+    weights = np.array([a.strong * len(a.times) for a in actors])
+    labels = np.array([int(a.classes.argmax()) for a in actors])
+    starts, ends = (np.array([getattr(a.span, name) for a in actors]) for name in ("start", "end"))
+    kept = np.zeros(len(actors), bool)
+    for k in np.argsort(-weights, kind="stable").tolist():
+        # Long videos have thousands of tracks, so that only those of the same class and time are compared.
+        beside = kept & (labels == labels[k]) & (starts < ends[k]) & (ends > starts[k])
+        kept[k] = not any(_double(actors[k], actors[i]) for i in np.flatnonzero(beside).tolist())
+    return [actor for actor, keep in zip(actors, kept, strict=True) if keep]
 
 
 def _double(weak: TrackedActor, strong: TrackedActor) -> bool:
-    """Whether the weaker of two actors is a second box around the stronger one."""
-    if weak.classes.argmax() != strong.classes.argmax():
-        return False
+    """Whether the weaker of two actors of one class is a second box around the stronger one."""
     during = (weak.times >= strong.span.start - 0.1) & (weak.times <= strong.span.end + 0.1)
     if during.mean() < SHARED:
         return False

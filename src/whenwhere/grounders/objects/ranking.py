@@ -74,9 +74,12 @@ class ObjectScorer:
         return wanted
 
     def region_colour(self, reading: QueryReading) -> str | None:
-        """The basic colour of the regions that may be meant: of a thing that is called coloured and has no class."""
+        """The basic colour of the regions that may be meant: of a thing that is called coloured and has no class.
+
+        A noun that the lexicon lacks ("the green lid") is no noun of the reading, and counts as one without a class.
+        """
         whole = [colour for colour, part in reading.colours if part == "whole"]
-        if not whole or not reading.noun or self.wanted(reading).named:
+        if not whole or self.wanted(reading).named:
             return None
         mix = mix_of(whole[0])
         return max(mix, key=lambda name: mix[name])
