@@ -77,6 +77,7 @@ KNOBS = {
         {"id": "logging", "key": "train.logging_steps", "type": "int", "base": 1},
         {"id": "length", "key": "train.max_steps", "type": "int", "base": 2},
         {"id": "masking", "key": "train.masking"},
+        {"id": "phases", "key": "train.phases", "type": "list"},
     ],
     "metrics": [
         {"id": "r1", "key": "retrieval/t2v-R@1", "unit": "%", "primary": True, "items": "retrieval/t2v-R@1"},
@@ -96,7 +97,8 @@ def test_arms_of_a_recipe_share_what_they_have_in_common(tmp_path: Path, monkeyp
     items = [("tokens", [{"encoder.group_tokens": 6}, {"encoder.group_tokens": "many"}]),
              ("measures", [{"overrides": {"evaluators": [MORE]}, "label": "measured again"}]),
              ("logging", [{"train.logging_steps": 2}]), ("length", [{"train.max_steps": 3}]),
-             ("masking", [{"train.masking": "tube"}])]  # fmt: skip
+             ("masking", [{"train.masking": "tube"}]),
+             ("phases", [{"train.phases": [{"share": 0.75, "batch": 8}, {"share": 0.25, "batch": 2}]}])]  # fmt: skip
     plan = bindings(*items, metrics=("r1", "time", "gone"))
     made = check(
         plan, knobs=Knobs.model_validate(KNOBS), seeds=1, budget=3600.0, work=tmp_path / "probes", device="cpu"
@@ -104,7 +106,7 @@ def test_arms_of_a_recipe_share_what_they_have_in_common(tmp_path: Path, monkeyp
     assert {(one.name, one.status) for one in made.not_run} == {
         ("encoder.group_tokens=many", "refused"), ("train.masking=tube", "dead"), ("gone", "missing"),
     }  # fmt: skip
-    base, tokens, again, length = made.arms
+    base, tokens, again, length, phases = made.arms
     assert "train.logging_steps=2" in [one.label for one in base.merged]
     assert again.stages[0] == base.stages[0] and again.stages[1] != base.stages[1]
     assert tokens.stages[0] != base.stages[0] and (tokens.differences.parameters or 0) > 0
@@ -114,12 +116,16 @@ def test_arms_of_a_recipe_share_what_they_have_in_common(tmp_path: Path, monkeyp
     result = run(made, tmp_path / "out", device="cpu")
     assert result.complete, result.failures
     trained = {path.parents[1] for path in (tmp_path / "out").glob("cells/*/*/work/run")}
-    assert len(trained) == 3  # of four arms
+    assert len(trained) == 4  # of five arms
     cells = {cell.arm: cell for cell in read_cells(tmp_path / "out", made)}
     found = cells["baseline"]
     values = [one.value for one in found.items("retrieval/t2v-R@1")]
     assert len(values) == 6 and sum(values) / 6 == pytest.approx(found.metrics["retrieval/t2v-R@1"])
     assert found.metrics["train_seconds"] > 0 and found.metrics["flops"] > 0 and found.metrics["peak_memory_gib"] > 0
     assert found.metrics["step_seconds"] > 0
+    # a probe's three updates are two with the large batch and one with the small, those of the study one and one
+    assert phases.differences.flops == pytest.approx(
+        cells[phases.id].metrics["flops"] / found.metrics["flops"], rel=0.01
+    )
     assert cells[again.id].metrics["loss"] == found.metrics["loss"] != cells[tokens.id].metrics["loss"]
     assert "again/t2v-R@5" in cells[again.id].metrics and "retrieval/t2v-R@1" not in cells[again.id].metrics

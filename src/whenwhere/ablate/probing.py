@@ -177,12 +177,32 @@ def _read_training(
     found.parameters, found.flops = int(metrics["parameters"]), None
     found.seen[f"{stage.name} parameters"] = metrics["parameters"]
     if "flops" in metrics and metrics["steps"]:
-        found.flops = metrics["flops"] / metrics["steps"]
+        found.flops = metrics["flops"] / metrics["steps"] * _flops_beyond_probe(stage, full)
     times = [0.0, *(float(line["seconds"]) for line in lines)]
     update = min((after - before for before, after in itertools.pairwise(times)), default=0.0)
     steps = steps_of(full)
     if steps is not None:
         found.seconds[full.hash] = max(metrics["seconds"] - update * metrics["steps"], 0.0) + update * steps
+
+
+def _flops_beyond_probe(probed: ArmStage, full: ArmStage) -> float:
+    """FLOPs of an update over the whole training divided by those of an update of its probe.
+
+    A probe of three updates gives one to each phase of a pre-training, whatever the phases' shares are, so that both
+    trainings are estimated. Trainings without phases have equal updates.
+    """
+    from whenwhere.training.machine import Machine
+    from whenwhere.training.stages import find_stage
+
+    recipes = [resolve(stage, 0) for stage in (probed, full)]
+    estimate = find_stage(recipes[1].stage).estimate
+    if estimate is None or not getattr(recipes[1].train, "phases", ()):
+        return 1.0
+    found = [estimate(recipe, lambda text: None, Machine("cpu")) for recipe in recipes]
+    if any("flops" not in one for one in found):
+        return 1.0
+    before, after = (one["flops"] / one["updates"] for one in found)
+    return float(after / before)
 
 
 def steps_of(stage: ArmStage) -> int | None:
